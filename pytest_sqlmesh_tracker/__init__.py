@@ -1,0 +1,67 @@
+"""What SQLMesh decided: every model of every invocation executed, failed, skipped - and why.
+
+Public names resolve on first use (PEP 562): importing this package imports neither sqlmesh nor
+pydantic nor pytest.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .assertions import assert_audit_failed as assert_audit_failed
+    from .assertions import assert_executed as assert_executed
+    from .assertions import assert_execution_order as assert_execution_order
+    from .assertions import assert_failed as assert_failed
+    from .assertions import assert_not_executed as assert_not_executed
+    from .assertions import assert_nothing_executed as assert_nothing_executed
+    from .assertions import assert_only_executed as assert_only_executed
+    from .assertions import assert_outcomes as assert_outcomes
+    from .assertions import assert_skipped as assert_skipped
+    from .matching import UnknownModelError as UnknownModelError
+    from .outcomes import AuditOutcome as AuditOutcome
+    from .outcomes import Batch as Batch
+    from .outcomes import ModelOutcome as ModelOutcome
+    from .outcomes import Reason as Reason
+    from .outcomes import Status as Status
+    from .report import NoReportError as NoReportError
+    from .report import RunReport as RunReport
+    from .tracking.tracker import Tracker as Tracker
+    from .tracking.tracker import sqlmesh_run_tracker as sqlmesh_run_tracker
+    from .tracking.tracker import track_all as track_all
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    ".assertions": (
+        "assert_audit_failed",
+        "assert_executed",
+        "assert_execution_order",
+        "assert_failed",
+        "assert_not_executed",
+        "assert_nothing_executed",
+        "assert_only_executed",
+        "assert_outcomes",
+        "assert_skipped",
+    ),
+    ".matching": ("UnknownModelError",),
+    ".outcomes": ("AuditOutcome", "Batch", "ModelOutcome", "Reason", "Status"),
+    ".report": ("NoReportError", "RunReport"),
+    ".tracking.tracker": ("Tracker", "sqlmesh_run_tracker", "track_all"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,73 @@
+"""What the caller of an assertion means: a reason, a status, a span of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, timezone
+
+from .matching import close_matches
+from .outcomes import Reason, Status
+
+Moment = str | date | datetime
+"""A point in time: ISO text, date or datetime; UTC where it names no zone."""
+
+
+def reason_named(word: object) -> Reason:
+    """The reason with this value.
+
+    Raises:
+        ValueError: there is none; the message has close matches.
+    """
+    try:
+        return Reason(word)
+    except ValueError:
+        raise ValueError(_not_among(word, "reason", [str(reason) for reason in Reason])) from None
+
+
+def status_or_reason_named(word: object) -> Status | Reason:
+    """The status or the reason with this value; no word is both.
+
+    Raises:
+        ValueError: there is none; the message has close matches.
+    """
+    words: dict[str, Status | Reason] = {str(status): status for status in Status}
+    words.update({str(reason): reason for reason in Reason})
+    if isinstance(word, str) and str(word) in words:
+        return words[str(word)]
+    raise ValueError(_not_among(word, "status or reason", list(words)))
+
+
+def span_of_time(intervals: tuple[Moment, Moment]) -> tuple[datetime, datetime]:
+    """The half-open `(start, end)` as aware datetimes.
+
+    Raises:
+        ValueError: it is no pair of moments, or the start is not before the end.
+    """
+    try:
+        start, end = intervals
+    except (TypeError, ValueError):
+        raise ValueError(f"intervals is a pair (start, end), not {intervals!r}") from None
+    span = _moment(start), _moment(end)
+    if span[0] >= span[1]:
+        raise ValueError(f"intervals is half-open: {start} is not before {end}")
+    return span
+
+
+def _moment(value: object) -> datetime:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        except ValueError:
+            raise ValueError(f"{value!r} is not an ISO date or time") from None
+    elif isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    if not isinstance(value, datetime):
+        raise ValueError(f"{value!r} is not a date or time")
+    return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value
+
+
+def _not_among(word: object, what: str, valid: Sequence[str]) -> str:
+    close = close_matches(str(word), valid)
+    if close:
+        return f"{word!r} is no {what}; did you mean {' or '.join(close)}?"
+    return f"{word!r} is no {what}; valid are {', '.join(valid)}"

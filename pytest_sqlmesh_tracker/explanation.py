@@ -1,0 +1,231 @@
+"""The words for an outcome: one line, or the paragraph that a failed assertion shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+from .outcomes import Interval, ModelOutcome, Reason, Status
+
+if TYPE_CHECKING:
+    from .report import RunReport
+
+_WHY = {
+    Reason.NOT_IN_ENVIRONMENT: "it is not in the environment",
+    Reason.NOT_EVALUATABLE: "there is nothing to evaluate in {a_kind} model without audits",
+    Reason.NOT_SELECTED: "it was not selected",
+    Reason.RESTATEMENT_REFUSED: "its restatement was refused",
+    Reason.ENDED: "all is loaded up to its end",
+    Reason.NOT_STARTED: "its start is still to come",
+    Reason.BACKFILL_SKIPPED: "the plan was told to skip the backfill",
+    Reason.BACKFILL_EMPTIED: "its intervals were marked as loaded without evaluation",
+    Reason.OUTSIDE_WINDOW: "start and end of the invocation left it out",
+    Reason.SIGNAL_NOT_READY: "its signal was not ready",
+    Reason.UPSTREAM_NOT_READY: "an upstream signal was not ready",
+    Reason.DEPENDS_ON_PAST_GAP: "there is a gap in its own past",
+    Reason.UPSTREAM_FAILED: "a model upstream failed",
+    Reason.NOT_APPLIED: "the plan was not applied",
+    Reason.NO_PREVIEW: "a forward-only change is not previewed in this environment",
+    Reason.REUSED: "its data was already there",
+    Reason.NO_CHANGES: "nothing of it changed or was missing",
+    Reason.UP_TO_DATE: "nothing of it was missing",
+    Reason.CRON_NOT_DUE: "its cron was not due",
+    Reason.NO_AUDITS: "it has no audits",
+    Reason.ERROR: "its evaluation raised",
+    Reason.AUDIT_FAILED: "a blocking audit failed",
+    Reason.CREATION_FAILED: "its table or view could not be created",
+    Reason.ENVIRONMENT_CHANGED: "the environment was changed meanwhile",
+    Reason.COMMAND_FAILED: "the command failed outside of any model",
+    Reason.ABORTED: "the invocation was aborted",
+}
+_TIMED = {Reason.CRON_NOT_DUE, Reason.NOT_STARTED, Reason.UP_TO_DATE, Reason.NO_CHANGES}
+
+
+def why(outcome: ModelOutcome) -> str:
+    """The primary reason in words, without a full stop; empty when there is none."""
+    if outcome.reason is None:
+        return ""
+    article = "an" if outcome.kind[:1] in "aeiou" else "a"
+    return _WHY[outcome.reason].format(a_kind=f"{article} {outcome.kind}")
+
+
+def sentence(outcome: ModelOutcome) -> str:
+    """The outcome in one line: status, reason and the fact that matters most."""
+    if outcome.status is Status.EXECUTED:
+        count = len(outcome.recorded_batches)
+        line = f"executed in {count} batch{'' if count == 1 else 'es'}"
+        return f"{line}; in part held back: {why(outcome)}" if outcome.reason else line
+    line = f"{outcome.status}: {why(outcome)}" if outcome.reason else str(outcome.status)
+    if outcome.status is Status.AUDITED and not outcome.reason:
+        failed = sum(not audit.passed for audit in outcome.audits)
+        return f"audited: {len(outcome.audits) - failed} passed, {failed} failed"
+    if outcome.blocked_by:
+        return f"{line} ({_listed(outcome.blocked_by)})"
+    if outcome.signals:
+        return f"{line} ({_listed(tuple(outcome.signals))})"
+    if outcome.error:
+        return f"{line}: {_one_line(outcome.error, 200)}"
+    if outcome.next_due and outcome.reason in _TIMED:
+        return f"{line}, next due {moment(outcome.next_due)}"
+    return line
+
+
+def paragraph(report: RunReport, outcome: ModelOutcome, complaint: str | None = None) -> str:
+    """Headline with the reason, aligned facts, and a remedy where one is known to be true.
+
+    Args:
+        complaint: what a test found missing, such as "was not executed".
+    """
+    facts = [
+        (report.command, f"{report.environment}, execution_time {moment(report.execution_time)}"),
+        *_facts(report, outcome),
+        (f"this {report.command}", totals(report)),
+    ]
+    width = max(12, *(len(label) + 2 for label, _ in facts))
+    lines = [_headline(outcome, complaint)]
+    for label, fact in facts:
+        first, *rest = fact.splitlines() or [""]
+        lines.append(f"  {label:<{width}}{first}")
+        lines += [f"  {'':<{width}}{line}" for line in rest]
+    remedy = _remedy(outcome)
+    if remedy:
+        lines += ["", remedy]
+    return "\n".join(lines)
+
+
+def totals(report: RunReport) -> str:
+    """How many models have each status; few executed ones by name."""
+    parts = []
+    for status in Status:
+        names = [name for name, o in report.outcomes.items() if o.status is status]
+        if names:
+            named = status in (Status.EXECUTED, Status.FAILED) and len(names) <= 3
+            parts.append(f"{len(names)} {status}" + (f" ({', '.join(names)})" if named else ""))
+    return ", ".join(parts) or "no models"
+
+
+def moment(at: datetime) -> str:
+    """`2024-01-14 00:00:00 UTC`."""
+    return at.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def span(start: datetime, end: datetime) -> str:
+    """A half-open interval: whole days by their first and last date, else by its two times."""
+    start, end = start.astimezone(timezone.utc), end.astimezone(timezone.utc)
+    if _midnight(start) and _midnight(end):
+        first, last = f"{start:%Y-%m-%d}", f"{end - timedelta(days=1):%Y-%m-%d}"
+        return first if first == last else f"{first} .. {last}"
+    until = f"{end:%H:%M}" if start.date() == end.date() else f"{end:%Y-%m-%d %H:%M}"
+    return f"{start:%Y-%m-%d %H:%M} .. {until} UTC"
+
+
+def spans(intervals: Sequence[Interval], limit: int = 3) -> str:
+    """The first intervals, and how many more there are."""
+    shown = ", ".join(span(*interval) for interval in intervals[:limit])
+    return f"{shown} and {len(intervals) - limit} more" if len(intervals) > limit else shown
+
+
+def _headline(outcome: ModelOutcome, complaint: str | None) -> str:
+    reason = why(outcome)
+    if complaint is None:
+        return f"{outcome.name}: {outcome.message or sentence(outcome)}"
+    if outcome.status is Status.UNKNOWN:
+        return f"{outcome.name} {complaint}: the tracker could not tell ({outcome.message})"
+    if outcome.status is Status.SKIPPED and reason:
+        return f"{outcome.name} {complaint}: {reason}"
+    return f"{outcome.name} {complaint}: it is {outcome.message or sentence(outcome)}"
+
+
+def _facts(report: RunReport, outcome: ModelOutcome) -> list[tuple[str, str]]:
+    facts: list[tuple[str, str]] = []
+    if outcome.cron and (outcome.reason in _TIMED or outcome.next_due):
+        due = f", next due {moment(outcome.next_due)}" if outcome.next_due else ""
+        facts.append(("cron", f"{outcome.cron}{due}"))
+    intervals = _interval_facts(outcome)
+    if intervals:
+        facts.append(("intervals", intervals))
+    for name, held in outcome.signals.items():
+        facts.append(("signal", f"{name} held back {spans(held)}"))
+    for name in outcome.blocked_by:
+        root = report.outcomes.get(name)
+        facts.append(("blocked by", f"{name}, {_one_line(root.message, 160)}" if root else name))
+    if outcome.batches and outcome.status is not Status.EXECUTED:
+        facts.append(("batches", _batch_facts(outcome)))
+    for audit in outcome.audits:
+        if not audit.passed:
+            kind = "blocking" if audit.blocking else "non-blocking"
+            facts.append(("audit", f"{audit.name} ({kind}), {audit.rows_failed} rows failed"))
+    if outcome.error:
+        facts.append(("error", _shortened(outcome.error)))
+    others = [str(reason) for reason in outcome.reasons if reason is not outcome.reason]
+    if others:
+        facts.append(("also", ", ".join(others)))
+    if outcome.local_edit:
+        facts.append(("local edit", "the project has another definition than the environment"))
+    return facts
+
+
+def _interval_facts(outcome: ModelOutcome) -> str:
+    lines = []
+    if outcome.loaded_through:
+        end = outcome.loaded_through.astimezone(timezone.utc)
+        day = f"{end - timedelta(days=1):%Y-%m-%d}"
+        lines.append(f"loaded through {day}" if _midnight(end) else f"loaded up to {moment(end)}")
+    if outcome.held_back:
+        what = "cron" if outcome.reason is Reason.CRON_NOT_DUE else "time"
+        amount = _amount(outcome.held_back)
+        lines.append(f"{amount} held back by {what}: {spans(outcome.held_back)}")
+    return "\n".join(lines)
+
+
+def _batch_facts(outcome: ModelOutcome) -> str:
+    lines = [f"{len(outcome.recorded_batches)} of {len(outcome.batches)} recorded"]
+    failed = [batch for batch in outcome.batches if batch.status is Status.FAILED]
+    lines += [f"batch {batch.index} failed: {span(batch.start, batch.end)}" for batch in failed[:3]]
+    return "\n".join(lines)
+
+
+def _remedy(outcome: ModelOutcome) -> str:
+    due = f"run at {moment(outcome.next_due)} or later" if outcome.next_due else ""
+    if outcome.reason is Reason.CRON_NOT_DUE:
+        if outcome.held_back:
+            now = "To evaluate it now, use run(ignore_cron=True)"
+            return f"{now}, or {due}." if due else f"{now}."
+        return f"It has nothing to evaluate before then: {due}." if due else ""
+    if outcome.reasons == (Reason.NOT_SELECTED,):
+        return "It had work to do: select it to evaluate it."
+    if outcome.reasons == (Reason.OUTSIDE_WINDOW,) and outcome.status is Status.SKIPPED:
+        return "It had work to do at this execution_time: widen start and end to evaluate it."
+    if outcome.reason is Reason.NOT_IN_ENVIRONMENT:
+        return "A run evaluates what was planned: apply a plan that adds it."
+    return ""
+
+
+def _midnight(at: datetime) -> bool:
+    return (at.hour, at.minute, at.second, at.microsecond) == (0, 0, 0, 0)
+
+
+def _amount(intervals: Sequence[Interval]) -> str:
+    total = sum(((end - start) for start, end in intervals), timedelta())
+    minutes = total // timedelta(minutes=1)
+    for size, unit in ((24 * 60, "day"), (60, "hour"), (1, "minute")):
+        if minutes % size == 0:
+            count = minutes // size
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    raise AssertionError("every number of minutes is divisible by one")
+
+
+def _listed(names: tuple[str, ...], limit: int = 3) -> str:
+    shown = ", ".join(names[:limit])
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+
+
+def _one_line(text: str, limit: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def _shortened(text: str, lines: int = 6, width: int = 300) -> str:
+    kept = [line[:width] for line in text.strip().splitlines() if line.strip()]
+    return "\n".join(kept[:lines] + (["…"] if len(kept) > lines else []))

@@ -1,0 +1,183 @@
+"""What is said of one model in one invocation. Pure data: knows no SQLMesh."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, field_serializer
+
+
+class Status(str, Enum):
+    """What happened to a model; equal to, and formatted as, its value."""
+
+    EXECUTED = "executed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    AUDITED = "audited"
+    INTERRUPTED = "interrupted"
+    UNKNOWN = "unknown"
+
+    def __str__(self) -> str:
+        return self.value
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec)
+
+
+class Reason(str, Enum):
+    """Why a model has its status; equal to, and formatted as, its value.
+
+    Members stand in order of precedence: of the reasons that hold, the first is the primary one.
+    """
+
+    NOT_IN_ENVIRONMENT = "not_in_environment"
+    NOT_EVALUATABLE = "not_evaluatable"
+    NOT_SELECTED = "not_selected"
+    RESTATEMENT_REFUSED = "restatement_refused"
+    ENDED = "ended"
+    NOT_STARTED = "not_started"
+    BACKFILL_SKIPPED = "backfill_skipped"
+    BACKFILL_EMPTIED = "backfill_emptied"
+    OUTSIDE_WINDOW = "outside_window"
+    SIGNAL_NOT_READY = "signal_not_ready"
+    UPSTREAM_NOT_READY = "upstream_not_ready"
+    DEPENDS_ON_PAST_GAP = "depends_on_past_gap"
+    UPSTREAM_FAILED = "upstream_failed"
+    NOT_APPLIED = "not_applied"
+    NO_PREVIEW = "no_preview"
+    REUSED = "reused"
+    NO_CHANGES = "no_changes"
+    UP_TO_DATE = "up_to_date"
+    CRON_NOT_DUE = "cron_not_due"
+    NO_AUDITS = "no_audits"
+    ERROR = "error"
+    AUDIT_FAILED = "audit_failed"
+    CREATION_FAILED = "creation_failed"
+    ENVIRONMENT_CHANGED = "environment_changed"
+    COMMAND_FAILED = "command_failed"
+    ABORTED = "aborted"
+
+    def __str__(self) -> str:
+        return self.value
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec)
+
+    @property
+    def rank(self) -> int:
+        """The place in the order of precedence, from 0."""
+        return _RANKS[self]
+
+
+_RANKS = {reason: rank for rank, reason in enumerate(Reason)}
+
+Evidence = Literal["observed", "inferred"]
+"""`observed`: SQLMesh said so; `inferred`: recomputed with SQLMesh's own functions."""
+
+
+class Interval(NamedTuple):
+    """A half-open span of time `[start, end)`, in UTC."""
+
+    start: datetime
+    end: datetime
+
+
+class Frozen(BaseModel):
+    """Base of everything in a report: immutable, and closed against unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_timedelta="float")
+
+
+class Batch(Frozen):
+    """One evaluation of a model over one interval `[start, end)`, as SQLMesh scheduled it."""
+
+    index: int
+    """The batch's place among the model's batches of its round, from 0."""
+    round: int = 0
+    """A plan may evaluate in two rounds, and so does a restarted run; from 0."""
+    start: datetime
+    end: datetime
+    status: Status
+    duration: timedelta | None = None
+    """Measured with `perf_counter`; None when the batch did not start or did not end."""
+    rows: int | None = None
+    bytes: int | None = None
+    audits_passed: int = 0
+    audits_failed: int = 0
+
+
+class AuditOutcome(Frozen):
+    """What one audit of a model found, over all batches that it was run for."""
+
+    name: str
+    arguments: Mapping[str, str] = {}
+    """The audit's arguments as SQL."""
+    blocking: bool = True
+    passed: bool
+    rows_failed: int = 0
+
+
+class ModelOutcome(Frozen):
+    """What is known of one model (or standalone audit) in one invocation.
+
+    Datetimes are timezone-aware and in UTC, intervals are half-open, durations are measured with
+    `perf_counter`.
+    """
+
+    name: str
+    """As users write it: without the default catalog. Unique within its report."""
+    fqn: str
+    """SQLMesh's quoted, fully qualified name; a standalone audit's bare name."""
+    kind: str
+    """SQLMesh's kind, in lower case; `audit` for a standalone audit."""
+    cron: str | None = None
+    status: Status
+    reason: Reason | None = None
+    """The primary one of `reasons`; None for a model that executed and had nothing held back."""
+    reasons: tuple[Reason, ...] = ()
+    """All that hold, in order of precedence."""
+    evidence: Mapping[Reason, Evidence] = {}
+    """For each of `reasons`: did SQLMesh say so, or was it recomputed."""
+    message: str = ""
+    """The outcome in one line."""
+    partial: bool = False
+    """Failed or interrupted, but some of its batches were recorded."""
+    local_edit: bool = False
+    """Its definition in the project differs from the one in the environment that was run."""
+    loaded_through: datetime | None = None
+    """Exclusive end of the newest interval that was loaded when the invocation ended."""
+    next_due: datetime | None = None
+    """First cron tick at which something of it will be missing, if nothing else happens before."""
+    held_back: tuple[Interval, ...] = ()
+    """What `ignore_cron=True` would have evaluated, or what a plan left to time."""
+    blocked_by: tuple[str, ...] = ()
+    """Names of the models at the root of `upstream_failed` or `upstream_not_ready`."""
+    signals: Mapping[str, tuple[Interval, ...]] = {}
+    """Of its own signals that were not ready: the intervals that each held back."""
+    change_category: str | None = None
+    error: str | None = None
+    """Type and message of the exception that made it fail."""
+    batches: tuple[Batch, ...] = ()
+    audits: tuple[AuditOutcome, ...] = ()
+    rows: int | None = None
+    bytes: int | None = None
+    duration: timedelta | None = None
+    """Sum over its batches."""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    start_order: int | None = None
+    """Its place among the models of the report, by the start of its first batch, from 0."""
+    upstream: tuple[str, ...] = ()
+    """Names of its direct parents that are in the report."""
+
+    @field_serializer("evidence", when_used="json")
+    def _evidence_by_value(self, evidence: Mapping[Reason, Evidence]) -> dict[str, str]:
+        return {str(reason): kind for reason, kind in evidence.items()}
+
+    @property
+    def recorded_batches(self) -> tuple[Batch, ...]:
+        """The batches that were evaluated and recorded."""
+        return tuple(batch for batch in self.batches if batch.status is Status.EXECUTED)

@@ -1,0 +1,242 @@
+"""What is said of one invocation, and the files that hold it. Pure data: knows no SQLMesh."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from .assertions import AssertionMethods
+from .matching import find_model, find_models
+from .outcomes import Frozen, ModelOutcome, Reason, Status
+
+SCHEMA_VERSION: Literal[1] = 1
+
+Command = Literal["run", "plan", "audit"]
+Completion = Literal["success", "nothing_to_do", "failure", "interrupted", "raised"]
+
+
+class NoReportError(LookupError):
+    """A tracker was asked for a report before any invocation was tracked."""
+
+
+class ByReason(dict[Reason, frozenset[str]]):
+    """Reason → names of the models whose primary reason it is; a valid reason is never missing."""
+
+    def __missing__(self, key: object) -> frozenset[str]:
+        try:
+            Reason(key)
+        except ValueError:
+            raise KeyError(key) from None
+        return frozenset()
+
+
+class RunReport(AssertionMethods, Frozen):
+    """What is known of one invocation of `Context.run`, `plan`, `apply` or `audit`.
+
+    It is complete in itself: explaining it needs no SQLMesh, and nothing that happens later
+    changes it. Datetimes are timezone-aware and in UTC.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    command: Command
+    environment: str
+    arguments: Mapping[str, Any] = {}
+    """What the caller passed, by parameter name; values that JSON can't hold as text."""
+    execution_time: datetime
+    """The invocation's "now": the argument of that name, else when SQLMesh took it."""
+    started_at: datetime
+    finished_at: datetime
+    completion: Completion
+    error: str | None = None
+    """Type and message of the exception that the call raised."""
+    outcomes: Mapping[str, ModelOutcome] = Field(default_factory=dict)
+    """Name → outcome, in topological order."""
+    removed: tuple[str, ...] = ()
+    """Models that the plan removes from the environment."""
+
+    def __getitem__(self, model: object) -> ModelOutcome:
+        """The outcome of one model, by anything that names it.
+
+        Raises:
+            UnknownModelError: no model, or several, of the report are meant.
+        """
+        return find_model(tuple(self.outcomes.values()), model)
+
+    def matching(self, model: object) -> list[ModelOutcome]:
+        """The outcomes that a name, an object or a glob means; never none.
+
+        Raises:
+            UnknownModelError: nothing matches, or a name is ambiguous.
+        """
+        return find_models(tuple(self.outcomes.values()), model)
+
+    def _with_status(self, status: Status) -> frozenset[str]:
+        return frozenset(name for name, o in self.outcomes.items() if o.status is status)
+
+    @property
+    def executed(self) -> frozenset[str]:
+        """Names of the models of which every scheduled batch was evaluated and recorded."""
+        return self._with_status(Status.EXECUTED)
+
+    @property
+    def failed(self) -> frozenset[str]:
+        """Names of the models of which a batch, a table or a blocking audit failed."""
+        return self._with_status(Status.FAILED)
+
+    @property
+    def skipped(self) -> frozenset[str]:
+        """Names of the models of which nothing was evaluated or audited."""
+        return self._with_status(Status.SKIPPED)
+
+    @property
+    def audited(self) -> frozenset[str]:
+        """Names of the models of which only audits ran."""
+        return self._with_status(Status.AUDITED)
+
+    @property
+    def interrupted(self) -> frozenset[str]:
+        """Names of the models that the invocation's early end cut off."""
+        return self._with_status(Status.INTERRUPTED)
+
+    @property
+    def unknown(self) -> frozenset[str]:
+        """Names of the models that the tracker could not tell about."""
+        return self._with_status(Status.UNKNOWN)
+
+    @property
+    def by_reason(self) -> ByReason:
+        """Primary reason → names of the models that have it."""
+        names: dict[Reason, set[str]] = {}
+        for name, outcome in self.outcomes.items():
+            if outcome.reason is not None:
+                names.setdefault(outcome.reason, set()).add(name)
+        return ByReason({reason: frozenset(names[reason]) for reason in Reason if reason in names})
+
+    def explain(self, model: object) -> str:
+        """The paragraph on one model that a failed assertion shows.
+
+        Raises:
+            UnknownModelError: no model, or several, of the report are meant.
+        """
+        from .explanation import paragraph
+
+        return paragraph(self, self[model])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON-ready values."""
+        return self.model_dump(mode="json")
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """The report as one JSON object."""
+        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False)
+
+    @classmethod
+    def from_dict(cls, data: object) -> RunReport:
+        """The report that `to_dict` made.
+
+        Raises:
+            ValueError: it is something else; one line says where and what.
+        """
+        if not isinstance(data, dict):
+            raise ValueError(f"not a report: expected an object, found {_json_type(data)}")
+        _check_version(data)
+        try:
+            return cls.model_validate_json(json.dumps(data))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "report"
+            more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+            raise ValueError(f"not a report: {where}: {first['msg']}{more}") from None
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> RunReport:
+        """The report that `to_json` made.
+
+        Raises:
+            ValueError: it is something else; one line says where and what.
+        """
+        return cls.from_dict(_parse(text))
+
+
+def dump_reports(reports: Iterable[tuple[str | None, RunReport]]) -> str:
+    """A report file: each report with the node id of its test, or None."""
+    entries = [{"test": test, **report.to_dict()} for test, report in reports]
+    file = {"schema_version": SCHEMA_VERSION, "reports": entries}
+    return json.dumps(file, indent=2, ensure_ascii=False) + "\n"
+
+
+def load_reports(text: str | bytes) -> list[tuple[str | None, RunReport]]:
+    """What `dump_reports` wrote, or a bare report as `to_json` makes it.
+
+    Raises:
+        ValueError: it is something else; one line says where and what.
+    """
+    data = _parse(text)
+    if not isinstance(data, dict) or "reports" not in data:
+        return [(None, RunReport.from_dict(data))]
+    _check_version(data)
+    if not isinstance(data["reports"], list):
+        raise ValueError("not a report file: 'reports' is not a list")
+    return [_load_entry(number, entry) for number, entry in enumerate(data["reports"], start=1)]
+
+
+def _load_entry(number: int, entry: object) -> tuple[str | None, RunReport]:
+    if not isinstance(entry, dict):
+        raise ValueError(f"report {number}: expected an object, found {_json_type(entry)}")
+    test = entry.get("test")
+    if not (test is None or isinstance(test, str)):
+        raise ValueError(f"report {number}: 'test' is neither a node id nor null")
+    try:
+        return test, RunReport.from_dict({k: v for k, v in entry.items() if k != "test"})
+    except ValueError as error:
+        raise ValueError(f"report {number}: {error}") from None
+
+
+def file_schema() -> dict[str, Any]:
+    """The JSON Schema of a report file; `report.schema.json` in the package holds it."""
+    entry = RunReport.model_json_schema(mode="serialization")
+    definitions = entry.pop("$defs")
+    entry["properties"] = {
+        "test": {
+            "anyOf": [{"type": "string"}, {"type": "null"}],
+            "description": "Node id of the test that made the invocation.",
+        },
+        **entry["properties"],
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Report file of pytest-sqlmesh-tracker",
+        "type": "object",
+        "required": ["schema_version", "reports"],
+        "properties": {
+            "schema_version": {"const": SCHEMA_VERSION},
+            "reports": {"type": "array", "items": entry},
+        },
+        "$defs": definitions,
+    }
+
+
+def _parse(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not a report: not JSON ({error})") from None
+
+
+def _check_version(data: Mapping[str, Any]) -> None:
+    if "schema_version" not in data:
+        raise ValueError("not a report: it has no schema_version")
+    if data["schema_version"] != SCHEMA_VERSION:
+        raise ValueError(
+            f"schema_version {data['schema_version']!r} is not supported; "
+            f"this version reads {SCHEMA_VERSION}"
+        )
+
+
+def _json_type(value: object) -> str:
+    names = {list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")

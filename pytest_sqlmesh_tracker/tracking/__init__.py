@@ -1,0 +1,1 @@
+"""Listening to SQLMesh: from the console's calls to reports."""

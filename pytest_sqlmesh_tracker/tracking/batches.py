@@ -1,0 +1,213 @@
+"""From what was heard of the rounds: each model's batches, and the status that they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from ..outcomes import AuditOutcome, Batch, Interval, Status
+from .recording import AuditResult, BatchEnd, Millis, NodeFailure, Recording, Round, Span
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the rounds say of one model: the batches that decide, and what went wrong."""
+
+    batches: tuple[Batch, ...]
+    status: Status | None
+    """None: nothing of it was scheduled."""
+    failures: tuple[NodeFailure, ...]
+    blocked_by: tuple[str, ...]
+    """Fully qualified names of the failed models at the root of its being skipped."""
+    cut_by_environment: bool
+    """What was scheduled for it was cut off because the environment changed."""
+
+    @property
+    def partial(self) -> bool:
+        """Something of it was recorded, though not all that was scheduled."""
+        recorded = any(batch.status is Status.EXECUTED for batch in self.batches)
+        return recorded and self.status is not Status.EXECUTED
+
+
+def utc(millis: Millis) -> datetime:
+    """SQLMesh's milliseconds as a datetime in UTC."""
+    return datetime.fromtimestamp(millis / 1000, timezone.utc)
+
+
+def as_intervals(spans: Sequence[Span]) -> tuple[Interval, ...]:
+    """Spans as intervals of a report, adjacent ones merged."""
+    merged: list[Span] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((start, end))
+    return tuple(Interval(utc(start), utc(end)) for start, end in merged)
+
+
+def evaluation(
+    recording: Recording, name: str, only_audits: bool, sees_through: bool
+) -> Evaluation:
+    """What the rounds say of the model `name`.
+
+    Args:
+        only_audits: of its kind, batches only run audits (external, embedded, standalone audit).
+        sees_through: see `compat.sees_through_idle_parents`.
+    """
+    batches: list[Batch] = []
+    failures: list[NodeFailure] = []
+    blocked_by: dict[str, None] = {}
+    cut_by_environment = False
+    for number, round_ in enumerate(recording.rounds):
+        scheduled = _batches_of(round_, number, name, only_audits)
+        creation = [f for f in round_.failures or () if f.name == name and f.batch is None]
+        if not scheduled and not creation:
+            continue
+        batches = [b for b in batches if not _superseded(b, scheduled)] + scheduled
+        blocked_by = dict.fromkeys(_roots(round_, name, sees_through))
+        cut_by_environment = round_.circuit_broken
+        failures = creation + _failures_of(round_, name)
+    outside = (*recording.creation_failures, *recording.raised_nodes)
+    failures += [failure for failure in outside if failure.name == name]
+    return Evaluation(
+        batches=tuple(batches),
+        status=_status(batches, failures),
+        failures=tuple(failures),
+        blocked_by=tuple(blocked_by),
+        cut_by_environment=cut_by_environment,
+    )
+
+
+def audits(recording: Recording, name: str, failures: Sequence[NodeFailure]) -> list[AuditOutcome]:
+    """What each audit of the model found: rows summed over intervals, the latest round deciding."""
+    results: dict[Span, tuple[AuditResult, ...]] = {}
+    for round_ in recording.rounds:
+        for (audited, span), ran in round_.audits.items():
+            if audited == name:
+                results[span] = ran
+    ran_audits = [result for ran in results.values() for result in ran]
+    if not ran_audits:
+        ran_audits = [audit for failure in failures for audit in failure.audits or ()]
+    found: dict[tuple[str, tuple[tuple[str, str], ...]], AuditOutcome] = {}
+    for result in ran_audits:
+        key = result.name, tuple(sorted(result.arguments.items()))
+        before = found[key].rows_failed if key in found else 0
+        found[key] = AuditOutcome(
+            name=result.name,
+            arguments=dict(result.arguments),
+            blocking=result.blocking,
+            passed=before + result.rows_failed == 0,
+            rows_failed=before + result.rows_failed,
+        )
+    return list(found.values())
+
+
+def start_order(recording: Recording) -> list[tuple[str, datetime]]:
+    """The models whose batches started, in the order in which their first one did."""
+    first: dict[str, datetime] = {}
+    for round_ in recording.rounds:
+        for name, at in round_.started:
+            first.setdefault(name, at)
+    return list(first.items())
+
+
+def _batches_of(round_: Round, number: int, name: str, only_audits: bool) -> list[Batch]:
+    spans = (round_.batches or {}).get(name, ())
+    audits_only = only_audits or round_.audit_only
+    return [
+        _batch(index, number, span, _batch_status(round_, name, index, audits_only),
+               round_.ends.get((name, index)))
+        for index, span in enumerate(spans)
+    ]  # fmt: skip
+
+
+def _batch(index: int, number: int, span: Span, status: Status, end: BatchEnd | None) -> Batch:
+    seconds = end.seconds if end else None
+    return Batch(
+        index=index,
+        round=number,
+        start=utc(span[0]),
+        end=utc(span[1]),
+        status=status,
+        duration=None if seconds is None else timedelta(seconds=seconds),
+        rows=end.rows if end else None,
+        bytes=end.bytes if end else None,
+        audits_passed=end.audits_passed if end else 0,
+        audits_failed=end.audits_failed if end else 0,
+    )
+
+
+def _batch_status(round_: Round, name: str, index: int, audits_only: bool) -> Status:
+    end = round_.ends.get((name, index))
+    # A failure that SQLMesh lists outweighs an update that looked well: the console itself can
+    # raise in that callback.
+    if any(f.name == name and f.batch == index for f in round_.failures or ()):
+        return Status.FAILED
+    if end is None:
+        # What had not begun when the invocation or the round ended is in no list; a round that
+        # ends because the environment changed lists what follows as skipped, though nothing failed.
+        skipped = name in (round_.skipped or ()) and not round_.circuit_broken
+        return Status.SKIPPED if skipped else Status.INTERRUPTED
+    if end.recorded:
+        return Status.AUDITED if audits_only else Status.EXECUTED
+    return Status.INTERRUPTED if end.interrupted else Status.FAILED
+
+
+def _failures_of(round_: Round, name: str) -> list[NodeFailure]:
+    listed = [f for f in round_.failures or () if f.name == name and f.batch is not None]
+    if listed:
+        return sorted(listed, key=lambda failure: failure.batch or 0)
+    ends = (end for (ended, _), end in sorted(round_.ends.items()) if ended == name)
+    return [end.failure for end in ends if end.failure and not end.interrupted]
+
+
+def _superseded(batch: Batch, later: Sequence[Batch]) -> bool:
+    """For one interval the latest round decides; an evaluation outlasts an audit-only round."""
+    return any(
+        other.start < batch.end
+        and batch.start < other.end
+        and not (batch.status is Status.EXECUTED and other.status is Status.AUDITED)
+        for other in later
+    )
+
+
+def _status(batches: Sequence[Batch], failures: Sequence[NodeFailure]) -> Status | None:
+    statuses = {batch.status for batch in batches}
+    if failures or Status.FAILED in statuses:
+        return Status.FAILED
+    if not statuses:
+        return None
+    if Status.INTERRUPTED in statuses:
+        return Status.INTERRUPTED
+    if Status.SKIPPED in statuses:
+        # Recorded in one round and skipped in another is neither: nothing true can be said.
+        return Status.SKIPPED if statuses == {Status.SKIPPED} else Status.UNKNOWN
+    return Status.EXECUTED if Status.EXECUTED in statuses else Status.AUDITED
+
+
+def _roots(round_: Round, name: str, sees_through: bool) -> list[str]:
+    """The failed ancestors for which the model's batches were skipped, nearest first.
+
+    They are found where SQLMesh's schedule has edges: through skipped models, and through models
+    without batches where the schedule sees through those (sqlmesh/core/scheduler.py, `_dag`).
+    """
+    if name not in (round_.skipped or ()):
+        return []
+    failed = {failure.name for failure in round_.failures or ()}
+    failed |= {ended for (ended, _), end in round_.ends.items() if not end.recorded}
+    if name in failed:
+        return []
+    scheduled = {scheduled for scheduled, spans in (round_.batches or {}).items() if spans}
+    roots: dict[str, None] = {}
+    queue, seen = round_.parents(name), {name}
+    while queue:
+        ancestor = queue.pop(0)
+        if ancestor in seen:
+            continue
+        seen.add(ancestor)
+        if ancestor in failed:
+            roots[ancestor] = None
+        elif ancestor in (round_.skipped or ()) or (sees_through and ancestor not in scheduled):
+            queue += round_.parents(ancestor)
+    return list(roots)

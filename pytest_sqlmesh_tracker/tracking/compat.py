@@ -1,0 +1,69 @@
+"""Everything in which the supported SQLMesh versions differ."""
+
+from __future__ import annotations
+
+from functools import cache
+from inspect import Parameter, signature
+from typing import Any
+
+
+@cache
+def _parameters(event: str) -> tuple[str, ...]:
+    # Parameters were added and inserted over time (`execution_stats` before
+    # `auto_restatement_triggers` in 0.211.2), so the installed class is asked for their names.
+    from sqlmesh.core.console import Console
+
+    parameters = list(signature(getattr(Console, event)).parameters.values())[1:]
+    return tuple(p.name for p in parameters if p.kind is not Parameter.VAR_KEYWORD)
+
+
+def by_name(event: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """A console call's arguments by the names that the installed SQLMesh gives them."""
+    return {**dict(zip(_parameters(event), args, strict=False)), **kwargs}
+
+
+def node_of(error: Any) -> tuple[str, int | None]:
+    """Model and batch of a `NodeExecutionFailedError`; the batch is None for a table's creation.
+
+    Raises:
+        ValueError: a node of a kind that this tracker does not know.
+    """
+    node = error.node
+    if isinstance(node, tuple) and not hasattr(node, "snapshot_name"):
+        # Before 0.210: (name, ((start, end), batch_index)).
+        name, (_, batch) = node
+        return name, batch
+    if hasattr(node, "batch_index"):
+        return node.snapshot_name, node.batch_index
+    if hasattr(node, "snapshot_name"):
+        return node.snapshot_name, None
+    if hasattr(node, "name"):
+        # Creation and promotion work on SnapshotIds.
+        return node.name, None
+    raise ValueError(f"a node of unknown kind: {node!r}")
+
+
+def sees_through_idle_parents() -> bool:
+    """Whether a batch waits for ancestors behind a parent that has nothing to do.
+
+    Since 0.210 (`Scheduler._find_upstream_dependencies`); before, only for direct parents.
+    """
+    from sqlmesh.core.scheduler import Scheduler
+
+    return hasattr(Scheduler, "_find_upstream_dependencies")
+
+
+def bound(method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by name, `**kwargs` of the method flattened."""
+    arguments = dict(signature(method).bind(*args, **kwargs).arguments)
+    for parameter in signature(method).parameters.values():
+        if parameter.kind is Parameter.VAR_KEYWORD:
+            arguments.update(arguments.pop(parameter.name, {}))
+    return arguments
+
+
+def millis(moment: Any) -> int:
+    """A SQLMesh `TimeLike` in milliseconds since the epoch; 0 for None."""
+    from sqlmesh.utils.date import to_timestamp
+
+    return 0 if moment is None else to_timestamp(moment)

@@ -1,0 +1,82 @@
+"""The proxy that stands in `context.console` during an invocation.
+
+It delegates everything to the console it wraps, attribute reads and writes included, so that the
+wrapped console hears each call exactly as if the proxy were not there. It is no subclass of
+SQLMesh's `Console`: the abstract methods of that class grow with every release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Protocol
+
+
+class Listener(Protocol):
+    """What a proxy tells of the calls it forwards; `hear` must not raise."""
+
+    events: frozenset[str]
+    """The methods whose calls it wants to hear."""
+
+    def hear(self, event: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Take note of a call."""
+
+
+class ConsoleProxy:
+    """Forwards everything to `wrapped`; calls among the listener's events are heard first."""
+
+    __slots__ = ("_tracked_by", "_tracked_console")
+
+    _tracked_console: Any
+    _tracked_by: Listener
+
+    def __init__(self, wrapped: Any, listener: Listener) -> None:
+        object.__setattr__(self, "_tracked_console", wrapped)
+        object.__setattr__(self, "_tracked_by", listener)
+
+    # `plan(explain=True)` demands isinstance(console, TerminalConsole): sqlmesh/core/plan/explainer
+    @property  # type: ignore[misc]
+    def __class__(self) -> type[Any]:
+        return type(self._tracked_console)
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._tracked_console, name)
+        listener = self._tracked_by
+        if name in listener.events and callable(attribute):
+            return _heard(listener, name, attribute)
+        return attribute
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._tracked_console, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._tracked_console, name)
+
+    def __dir__(self) -> list[str]:
+        return dir(self._tracked_console)
+
+    def __repr__(self) -> str:
+        return repr(self._tracked_console)
+
+    def __bool__(self) -> bool:
+        return bool(self._tracked_console)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._tracked_console == unwrapped(other))
+
+    def __hash__(self) -> int:
+        return hash(self._tracked_console)
+
+
+def unwrapped(console: Any) -> Any:
+    """The console itself, whether it is given bare or in a proxy."""
+    return console._tracked_console if type(console) is ConsoleProxy else console
+
+
+def _heard(listener: Listener, event: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method, updated=())
+    def call(*args: Any, **kwargs: Any) -> Any:
+        listener.hear(event, args, kwargs)
+        return method(*args, **kwargs)
+
+    return call

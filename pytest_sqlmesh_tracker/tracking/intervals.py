@@ -1,0 +1,147 @@
+"""What SQLMesh would evaluate under other arguments, computed with SQLMesh's own functions.
+
+The rule is that of `sqlmesh.core.snapshot.missing_intervals`, for one snapshot at a time: a model
+without a start of its own takes it from its parents, so SQLMesh's function would need the whole
+project for each question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import Any
+
+from sqlmesh.core.snapshot import start_date
+from sqlmesh.utils.date import to_datetime, to_timestamp
+
+from .recording import FrozenSnapshot, Span
+
+_MAX_TICKS = 1000
+"""How many cron ticks are tried for `next_due`; each later one skips a whole interval unit."""
+
+
+@dataclass
+class Project:
+    """The snapshots that an invocation worked on, as they were, to compute with."""
+
+    frozen: Mapping[str, FrozenSnapshot]
+    deployability_index: Any = None
+    _thawed: dict[str, Any] = field(default_factory=dict)
+    _by_id: dict[Any, Any] = field(default_factory=dict)
+    _starts: dict[str, datetime] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._by_id = {f.snapshot.snapshot_id: f.snapshot for f in self.frozen.values()}
+
+    def snapshot(self, name: str) -> Any:
+        """A copy of the snapshot, with its intervals as they were."""
+        if name not in self._thawed:
+            self._thawed[name] = self.frozen[name].thawed()
+        return self._thawed[name]
+
+    def loaded(self, name: str) -> list[Span]:
+        """The intervals that count as loaded for this invocation."""
+        snapshot, index = self.snapshot(name), self.deployability_index
+        spans = (
+            snapshot.intervals
+            if index is None or index.is_representative(snapshot)
+            else snapshot.dev_intervals
+        )
+        return [(int(start), int(end)) for start, end in spans]
+
+    def start(self, name: str, relative_to: Any) -> datetime:
+        """When the model starts: its own start, or its parents', or one tick of its cron ago."""
+        snapshot = self.snapshot(name)
+        return start_date(snapshot, self._by_id, self._starts, relative_to=relative_to)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What would be missing, under these arguments of a run or plan."""
+
+    end: Any
+    execution_time: Any
+    start: Any = None
+    ignore_cron: bool = False
+    end_bounded: bool = False
+    start_override_per_model: Mapping[str, Any] = field(default_factory=dict)
+    end_override_per_model: Mapping[str, Any] = field(default_factory=dict)
+
+    def but(self, **changes: Any) -> Question:
+        """The same question with other arguments."""
+        return replace(self, **changes)
+
+    def answer(self, project: Project, name: str) -> list[Span]:
+        """The missing intervals of one model, adjacent ones merged.
+
+        Raises:
+            ValueError: as SQLMesh does where the start lies after the end.
+        """
+        snapshot = project.snapshot(name)
+        if not snapshot.evaluatable:
+            return []
+        end = self.end_override_per_model.get(name) or self.end
+        start = project.start(name, end)
+        asked_start = self.start_override_per_model.get(name) or self.start
+        if asked_start:
+            start = max(to_datetime(asked_start), start)
+        if start > to_datetime(end) or (end is not self.end and start >= end):
+            return []
+        last = snapshot.node.end
+        if last and to_datetime(last) < to_datetime(end):
+            end = last
+        missing = snapshot.missing_intervals(
+            start,
+            end,
+            execution_time=self.execution_time,
+            deployability_index=project.deployability_index,
+            ignore_cron=self.ignore_cron,
+            end_bounded=self.end_bounded,
+        )
+        return merged(missing)
+
+
+def merged(spans: Any) -> list[Span]:
+    """The spans in order, adjacent ones joined."""
+    result: list[Span] = []
+    for start, end in sorted(spans):
+        if result and start <= result[-1][1]:
+            result[-1] = (result[-1][0], max(result[-1][1], end))
+        else:
+            result.append((start, end))
+    return result
+
+
+def without(spans: Any, removed: Any) -> list[Span]:
+    """What of the spans is not in the removed ones."""
+    left = merged(spans)
+    for cut_start, cut_end in removed:
+        left = [
+            piece
+            for start, end in left
+            for piece in ((start, min(end, cut_start)), (max(start, cut_end), end))
+            if piece[0] < piece[1]
+        ]
+    return merged(left)
+
+
+def next_due(project: Project, name: str, after: Any) -> datetime | None:
+    """The first cron tick after `after` at which a run would find something of the model missing.
+
+    None if there is none: the model's end has passed, or a seed is loaded.
+    """
+    node = project.snapshot(name).node
+    unit = node.interval_unit
+    last = to_timestamp(node.end) if node.end else None
+    tick = to_timestamp(node.cron_next(after))
+    for _ in range(_MAX_TICKS):
+        question = Question(end=tick, execution_time=tick)
+        if question.answer(project, name):
+            return datetime.fromtimestamp(tick / 1000, timezone.utc)
+        if last is not None and tick > last + 2 * unit.milliseconds:
+            return None
+        # Nothing more can be missing before the interval unit that the tick lies in is complete.
+        complete = to_timestamp(unit.cron_next(unit.cron_floor(tick)))
+        tick = max(to_timestamp(node.cron_next(complete - 1)), to_timestamp(node.cron_next(tick)))
+    return None

@@ -1,0 +1,379 @@
+"""One invocation while it lasts: what was called with which arguments, and what was heard of it.
+
+An error in here never reaches the run: it is logged, and what it concerns becomes a fault, from
+which reports make `unknown`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import Any
+
+from ..report import Command
+from . import compat
+from .console import ConsoleProxy, unwrapped
+from .recording import (
+    AuditResult,
+    BatchEnd,
+    FrozenSnapshot,
+    NodeFailure,
+    PlanFacts,
+    Recording,
+    Round,
+    RunDecision,
+    SignalCheck,
+    Span,
+)
+
+_Tap = Callable[[Any, dict[str, Any]], "Callable[[Any], None] | None"]
+
+logger = logging.getLogger("pytest_sqlmesh_tracker")
+
+
+class Invocation:
+    """Hears one outermost call of a context, from `listen` until it ends."""
+
+    def __init__(self, context: Any, command: Command, arguments: dict[str, Any]) -> None:
+        self._context = context
+        self._lock = threading.RLock()
+        self._open = True
+        self._round: Round | None = None
+        self._pending = Round()
+        self._running: dict[int, tuple[str, float, datetime]] = {}
+        self._tapped: list[tuple[Any, str]] = []
+        self.events = frozenset(_HANDLERS)
+        now = _now()
+        self.recording = Recording(
+            command=command,
+            arguments=arguments,
+            environment="",
+            started_at=now,
+            finished_at=now,
+            local_nodes={},
+        )
+        with self.faultless():
+            self.recording.environment = _environment(context, command, arguments)
+            self.recording.local_nodes = {**context.models, **context.standalone_audits}
+
+    @contextmanager
+    def faultless(self, model: str | None = None) -> Iterator[None]:
+        """Keep an error of the tracker's own from the run: log it, and note what it concerns."""
+        try:
+            yield
+        except Exception as error:
+            logger.exception("pytest-sqlmesh-tracker failed; its report will say `unknown`")
+            self.fault(f"the tracker failed: {type(error).__name__}: {error}", model)
+
+    def fault(self, message: str, model: str | None = None) -> None:
+        """Note that nothing can be said of the model, or of any."""
+        with self._lock:
+            self.recording.faults.setdefault(model, message)
+
+    # -- the console ---------------------------------------------------------------------------
+
+    @contextmanager
+    def listen(self) -> Iterator[None]:
+        """Hear the context's console; what was there before is put back on every exit."""
+        proxy: Any = None
+        with self.faultless():
+            proxy = ConsoleProxy(unwrapped(self._context.console), self)
+            self._context.console = proxy
+        try:
+            yield
+        finally:
+            with self.faultless():
+                self._close(proxy)
+
+    def _close(self, proxy: Any) -> None:
+        self._open = False
+        if self._context.console is proxy:
+            self._context.console = unwrapped(proxy)
+        for owner, name in self._tapped:
+            owner.__dict__.pop(name, None)
+        self.recording.finished_at = _now()
+        self.recording.default_catalog = self._context.default_catalog
+        self._context = None
+
+    def hear(self, event: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Record a console call; never raises."""
+        if not self._open:
+            return
+        model: str | None = None
+        try:
+            named = compat.by_name(event, args, kwargs)
+            model = getattr(named.get("snapshot"), "name", None)
+            with self._lock:
+                _HANDLERS[event](self, named)
+        except Exception as error:
+            logger.exception("pytest-sqlmesh-tracker failed on %s", event)
+            self.fault(f"the tracker failed on {event}: {type(error).__name__}: {error}", model)
+
+    def _on_start_plan_evaluation(self, _: dict[str, Any]) -> None:
+        self.recording.applied = True
+
+    def _on_start_signal_progress(self, named: dict[str, Any]) -> None:
+        self._pending.signal_under_way = named["snapshot"].name
+
+    def _on_update_signal_progress(self, named: dict[str, Any]) -> None:
+        check = SignalCheck(
+            signal=named["signal_name"],
+            asked=_spans(named["check_intervals"]),
+            ready=_spans(named["ready_intervals"]),
+        )
+        self._pending.signals.setdefault(named["snapshot"].name, []).append(check)
+
+    def _on_stop_signal_progress(self, _: dict[str, Any]) -> None:
+        self._pending.signal_under_way = None
+
+    def _on_start_evaluation_progress(self, named: dict[str, Any]) -> None:
+        batched = named["batched_intervals"]
+        self._pending.batches = {s.name: _spans(spans) for s, spans in batched.items()}
+        self._pending.audit_only = bool(named.get("audit_only", False))
+        self._begin_round()
+
+    def _on_start_snapshot_evaluation_progress(self, named: dict[str, Any]) -> None:
+        name, now = named["snapshot"].name, _now()
+        self._running[threading.get_ident()] = (name, time.perf_counter(), now)
+        self._current().started.append((name, now))
+
+    def _on_update_snapshot_evaluation_progress(self, named: dict[str, Any]) -> None:
+        ended, now = time.perf_counter(), _now()
+        # A batch starts and ends on one worker thread; start callbacks do not name the batch.
+        _, started, started_at = self._running.pop(threading.get_ident(), ("", None, None))
+        stats = named.get("execution_stats")
+        name, batch, recorded = named["snapshot"].name, named["batch_idx"], named["duration_ms"]
+        # Called in a `finally`: a batch that raised has no duration, and its exception is being
+        # handled. `log_failed_models` says the same later, unless the run is cut off before.
+        error = sys.exc_info()[1] if recorded is None else None
+        self._current().ends[name, batch] = BatchEnd(
+            recorded=recorded is not None,
+            started_at=started_at,
+            finished_at=now,
+            seconds=None if started is None else ended - started,
+            rows=getattr(stats, "total_rows_processed", None),
+            bytes=getattr(stats, "total_bytes_processed", None),
+            audits_passed=named["num_audits_passed"],
+            audits_failed=named["num_audits_failed"],
+            failure=None if error is None else _failure(name, batch, error),
+            interrupted=not isinstance(error, Exception | None),
+        )
+
+    def _on_stop_evaluation_progress(self, _: dict[str, Any]) -> None:
+        self._current().stopped = True
+
+    def _on_log_skipped_models(self, named: dict[str, Any]) -> None:
+        if self._round is not None:
+            self._round.skipped = frozenset(named["snapshot_names"])
+
+    def _on_log_failed_models(self, named: dict[str, Any]) -> None:
+        failures = tuple(map(_node_failure, named["errors"]))
+        if self._round is None or self._round.failures is not None:
+            # Outside of an evaluation block, tables could not be created.
+            self.recording.creation_failures.extend(failures)
+        else:
+            self._round.failures = failures
+
+    def _current(self) -> Round:
+        if self._round is None:
+            raise RuntimeError("an evaluation callback outside of any evaluation block")
+        return self._round
+
+    def _begin_round(self) -> None:
+        self._round, self._pending = self._pending, Round()
+        self.recording.rounds.append(self._round)
+
+    # -- the scheduler and the evaluator -------------------------------------------------------
+
+    def attach(self, scheduler: Any) -> None:
+        """Hear what a scheduler of this invocation decides, and what its audits return."""
+        with self.faultless():
+            if self.recording.command == "run":
+                self._tap(scheduler, "merged_missing_intervals", self._deciding)
+            self._tap(scheduler, "run_merged_intervals", self._scheduling)
+            self.attach_evaluator(scheduler.snapshot_evaluator)
+
+    def attach_evaluator(self, evaluator: Any) -> None:
+        """Hear what an evaluator's audits return; the console is only told their number."""
+        self._tap(evaluator, "audit", self._auditing)
+
+    def _tap(self, owner: Any, name: str, tap: _Tap) -> None:
+        """Shadow a method on this one object; `tap` sees the arguments, then the result."""
+        if name in vars(owner):
+            return
+        method = getattr(owner, name)
+
+        def tapped(*args: Any, **kwargs: Any) -> Any:
+            heard: Callable[[Any], None] | None = None
+            with self.faultless():
+                heard = tap(owner, compat.bound(method, args, kwargs))
+            result = method(*args, **kwargs)
+            if heard:
+                with self.faultless():
+                    heard(result)
+            return result
+
+        setattr(owner, name, tapped)
+        self._tapped.append((owner, name))
+
+    def _deciding(self, scheduler: Any, asked: dict[str, Any]) -> Callable[[Any], None]:
+        now = _now()
+
+        def decided(due: Any) -> None:
+            selected = asked.get("selected_snapshots")
+            self.recording.decision = RunDecision(
+                snapshots={s.name: FrozenSnapshot.of(s) for s in scheduler.snapshots.values()},
+                start=asked.get("start"),
+                end=asked.get("end") or now,
+                end_given=bool(asked.get("end")),
+                execution_time=asked.get("execution_time") or now,
+                ignore_cron=bool(asked.get("ignore_cron")),
+                selected=None if selected is None else frozenset(selected),
+                deployability_index=asked.get("deployability_index"),
+                due={snapshot.name: _spans(spans) for snapshot, spans in due.items()},
+            )
+
+        return decided
+
+    def _scheduling(self, scheduler: Any, asked: dict[str, Any]) -> None:
+        with self._lock:
+            merged = asked["merged_intervals"]
+            self._pending.due = {s.name: _spans(spans) for s, spans in merged.items()}
+            self._pending.snapshots = {s.name: s for s in scheduler.snapshots.values()}
+
+    def _auditing(self, _: Any, asked: dict[str, Any]) -> Callable[[Any], None]:
+        name = asked["snapshot"].name
+        span = (compat.millis(asked.get("start")), compat.millis(asked.get("end")))
+
+        def audited(results: Any) -> None:
+            with self.faultless(name), self._lock:
+                ran = tuple(_audit_result(result) for result in results if not result.skipped)
+                self._current().audits[name, span] = ran
+
+        return audited
+
+    # -- how it ended --------------------------------------------------------------------------
+
+    def planned(self, plan: Any) -> None:
+        """Take the plan as it is before it is applied, or as `Context.plan` returned it."""
+        if self.recording.plan is None:
+            with self.faultless():
+                self.recording.plan = _plan_facts(plan)
+                self.recording.environment = plan.environment_naming_info.name
+
+    def returned(self, result: Any) -> None:
+        """The call returned."""
+        with self.faultless():
+            if self.recording.command == "run":
+                for state in ("success", "failure", "nothing_to_do"):
+                    if getattr(result, f"is_{state}"):
+                        self.recording.returned = state
+            elif self.recording.command == "plan" and result is not None:
+                self.planned(result)
+
+    def raised(self, error: BaseException) -> None:
+        """The call raised."""
+        with self.faultless():
+            ordinary = isinstance(error, Exception)
+            self.recording.raised_kind = "error" if ordinary else "interrupt"
+            self.recording.raised = described(error)
+            self.recording.raised_nodes = tuple(_nodes_in(error))
+
+
+def described(error: BaseException) -> str:
+    """Type and message."""
+    return f"{type(error).__name__}: {error}".strip().removesuffix(":")
+
+
+def _environment(context: Any, command: str, arguments: dict[str, Any]) -> str:
+    from sqlmesh.core.environment import Environment
+
+    name = arguments.get("environment")
+    if command == "audit" or not isinstance(name, str):
+        name = context.config.default_target_environment
+    return Environment.sanitize_name(name)
+
+
+def _plan_facts(plan: Any) -> PlanFacts:
+    diff = plan.context_diff
+    to_backfill = plan.models_to_backfill
+    return PlanFacts(
+        plan=plan,
+        snapshots={s.name: FrozenSnapshot.of(s) for s in plan.snapshots.values()},
+        modified=frozenset(diff.modified_snapshots),
+        added=frozenset(s_id.name for s_id in diff.added),
+        removed=tuple(sorted(s_id.name for s_id in diff.removed_snapshots)),
+        models_to_backfill=None if to_backfill is None else frozenset(to_backfill),
+        has_work=bool(diff.has_changes or plan.requires_backfill or plan.has_unmodified_unpromoted),
+    )
+
+
+def _node_failure(error: Any) -> NodeFailure:
+    name, batch = compat.node_of(error)
+    return _failure(name, batch, error.__cause__ or error)
+
+
+def _failure(name: str, batch: int | None, cause: BaseException) -> NodeFailure:
+    audits = getattr(cause, "errors", None) if type(cause).__name__ == "NodeAuditsErrors" else None
+    return NodeFailure(
+        name=name,
+        batch=batch,
+        error=described(cause),
+        audits=None if audits is None else tuple(map(_failed_audit, audits)),
+    )
+
+
+def _nodes_in(error: BaseException | None) -> Iterator[NodeFailure]:
+    """Nodes named in a chain of causes: promotion fails so, without `log_failed_models`."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if hasattr(error, "node"):
+            yield _node_failure(error)
+        error = error.__cause__ or error.__context__
+
+
+def _failed_audit(error: Any) -> AuditResult:
+    return AuditResult(
+        name=error.audit_name,
+        arguments=_arguments(error.audit_args),
+        blocking=True,
+        rows_failed=error.count,
+    )
+
+
+def _audit_result(result: Any) -> AuditResult:
+    return AuditResult(
+        name=result.audit.name,
+        arguments=_arguments(result.audit_args),
+        blocking=result.blocking,
+        rows_failed=result.count or 0,
+    )
+
+
+def _arguments(arguments: dict[Any, Any]) -> dict[str, str]:
+    return {
+        str(name): value.sql() if hasattr(value, "sql") else str(value)
+        for name, value in arguments.items()
+        if name != "blocking"
+    }
+
+
+def _spans(intervals: Any) -> tuple[Span, ...]:
+    return tuple((int(start), int(end)) for start, end in intervals)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+_HANDLERS: dict[str, Callable[[Invocation, dict[str, Any]], None]] = {
+    name.removeprefix("_on_"): handler
+    for name, handler in vars(Invocation).items()
+    if name.startswith("_on_")
+}

@@ -1,0 +1,47 @@
+"""How models are shown: as users write them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+
+def display_names(nodes: Mapping[str, Any], default_catalog: str | None) -> dict[str, str]:
+    """Fully qualified name → name to show, unique: where two would be alike, each stays as it is.
+
+    Args:
+        nodes: fully qualified name → SQLMesh model or standalone audit.
+        default_catalog: of the context; it is dropped, other catalogs are kept.
+    """
+    names = {fqn: _display_name(fqn, node, default_catalog) for fqn, node in nodes.items()}
+    counts = Counter(names.values())
+    return {fqn: name if counts[name] == 1 else fqn for fqn, name in names.items()}
+
+
+def _display_name(fqn: str, node: Any, default_catalog: str | None) -> str:
+    if not getattr(node, "is_model", False):
+        return fqn
+    try:
+        qualified = exp.to_table(fqn)
+        # The model's own name has the user's spelling, but not every part: models of two gateways
+        # can have the same one.
+        written = exp.to_table(node.name, dialect=node.dialect)
+    except SqlglotError:
+        return fqn
+    parts = list(written.parts)[-2:]
+    if qualified.catalog and qualified.catalog != default_catalog:
+        own = written.parts[0] if len(written.parts) == 3 else qualified.parts[0]
+        parts = [own, *parts]
+    return ".".join(part.sql(dialect=node.dialect) for part in map(_plain, parts))
+
+
+def _plain(part: Any) -> Any:
+    """The part without quotes that it does not need."""
+    if isinstance(part, exp.Identifier) and exp.SAFE_IDENTIFIER_RE.match(part.this):
+        lowered = part.this.lower() == part.this
+        return exp.to_identifier(part.this, quoted=part.quoted and not lowered)
+    return part

@@ -1,0 +1,185 @@
+"""What was heard of one invocation, as plain facts: nothing here judges, nothing calls SQLMesh."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ..report import Command
+
+Millis = int
+"""Milliseconds since the epoch, SQLMesh's own unit of time."""
+Span = tuple[Millis, Millis]
+"""A half-open interval `[start, end)`."""
+
+
+@dataclass(frozen=True)
+class FrozenSnapshot:
+    """A SQLMesh snapshot with its intervals as they were, which SQLMesh goes on changing."""
+
+    snapshot: Any
+    intervals: tuple[Span, ...]
+    dev_intervals: tuple[Span, ...]
+    change_category: str | None
+
+    @classmethod
+    def of(cls, snapshot: Any) -> FrozenSnapshot:
+        """The snapshot as it is now."""
+        category = getattr(snapshot, "change_category", None)
+        return cls(
+            snapshot=snapshot,
+            intervals=tuple(snapshot.intervals),
+            dev_intervals=tuple(snapshot.dev_intervals),
+            change_category=None if category is None else category.name.lower(),
+        )
+
+    def thawed(self) -> Any:
+        """A snapshot to compute with: a copy that has the frozen intervals."""
+        copy = self.snapshot.copy()
+        copy.intervals = list(self.intervals)
+        copy.dev_intervals = list(self.dev_intervals)
+        return copy
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """What the evaluator returned for one audit over one interval."""
+
+    name: str
+    arguments: Mapping[str, str]
+    blocking: bool
+    rows_failed: int
+
+
+@dataclass(frozen=True)
+class SignalCheck:
+    """One signal's answer: the intervals it was asked for and those it let through."""
+
+    signal: str
+    asked: tuple[Span, ...]
+    ready: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class NodeFailure:
+    """A node of SQLMesh's schedule that raised: a batch, or (`batch` None) a table's creation."""
+
+    name: str
+    batch: int | None
+    error: str
+    audits: tuple[AuditResult, ...] | None
+    """The blocking audits that failed; None when something else raised."""
+
+
+@dataclass(frozen=True)
+class BatchEnd:
+    """An update callback: the batch ended, `recorded` only if SQLMesh had a duration for it."""
+
+    recorded: bool
+    started_at: datetime | None
+    finished_at: datetime
+    seconds: float | None
+    """Measured with `perf_counter`."""
+    rows: int | None
+    bytes: int | None
+    audits_passed: int
+    audits_failed: int
+    failure: NodeFailure | None = None
+    """What it raised, when it was not recorded."""
+    interrupted: bool = False
+    """What it raised was no ordinary exception: a KeyboardInterrupt or the like."""
+
+
+@dataclass
+class Round:
+    """One evaluation block of SQLMesh's scheduler: from batching to the lists of what failed."""
+
+    due: dict[str, tuple[Span, ...]] | None = None
+    """What was missing, before signals and batching; None when that was not heard."""
+    batches: dict[str, tuple[Span, ...]] | None = None
+    """What was scheduled; an empty tuple: due, but blocked. None: the block did not get there."""
+    snapshots: dict[str, Any] = field(default_factory=dict)
+    """The scheduler's snapshots; only what never changes of them may be read."""
+    audit_only: bool = False
+    signals: dict[str, list[SignalCheck]] = field(default_factory=dict)
+    signal_under_way: str | None = None
+    started: list[tuple[str, datetime]] = field(default_factory=list)
+    ends: dict[tuple[str, int], BatchEnd] = field(default_factory=dict)
+    stopped: bool = False
+    skipped: frozenset[str] | None = None
+    failures: tuple[NodeFailure, ...] | None = None
+    audits: dict[tuple[str, Span], tuple[AuditResult, ...]] = field(default_factory=dict)
+
+    def parents(self, name: str) -> list[str]:
+        """The direct parents of a model, as the scheduler knew them."""
+        snapshot = self.snapshots.get(name)
+        return [] if snapshot is None else [parent.name for parent in snapshot.parents]
+
+    @property
+    def circuit_broken(self) -> bool:
+        """The environment changed: the scheduler raises before it would log what failed."""
+        return self.stopped and self.skipped is not None and self.failures is None
+
+
+@dataclass(frozen=True)
+class RunDecision:
+    """What SQLMesh's scheduler was asked when it decided what a run has to evaluate.
+
+    Heard in `Scheduler.merged_missing_intervals`, after it refreshed the snapshots' intervals and
+    applied automatic restatements (sqlmesh/core/scheduler.py, `_run_or_audit`).
+    """
+
+    snapshots: Mapping[str, FrozenSnapshot]
+    start: Any
+    end: Any
+    """The argument, or else the wall clock that SQLMesh took for it."""
+    end_given: bool
+    execution_time: Any
+    ignore_cron: bool
+    selected: frozenset[str] | None
+    deployability_index: Any
+    due: Mapping[str, tuple[Span, ...]]
+
+
+@dataclass(frozen=True)
+class PlanFacts:
+    """A built plan with its snapshots as they were before it was applied."""
+
+    plan: Any
+    snapshots: Mapping[str, FrozenSnapshot]
+    modified: frozenset[str]
+    added: frozenset[str]
+    removed: tuple[str, ...]
+    models_to_backfill: frozenset[str] | None
+    has_work: bool
+    """`Context.apply` returns at once without it (sqlmesh/core/context.py)."""
+
+
+@dataclass
+class Recording:
+    """Everything that was heard of one invocation."""
+
+    command: Command
+    arguments: dict[str, Any]
+    environment: str
+    started_at: datetime
+    finished_at: datetime
+    local_nodes: dict[str, Any]
+    """Fully qualified name → model or standalone audit of the loaded project."""
+    default_catalog: str | None = None
+    dialect: str | None = None
+    rounds: list[Round] = field(default_factory=list)
+    decision: RunDecision | None = None
+    plan: PlanFacts | None = None
+    applied: bool = False
+    creation_failures: list[NodeFailure] = field(default_factory=list)
+    returned: str | None = None
+    """`success`, `nothing_to_do` or `failure`, as a run returned it."""
+    raised: str | None = None
+    raised_kind: str | None = None
+    """`interrupt`, or `error` for an ordinary exception."""
+    raised_nodes: tuple[NodeFailure, ...] = ()
+    faults: dict[str | None, str] = field(default_factory=dict)
+    """Model → what went wrong in the tracker itself; None: it concerns every model."""

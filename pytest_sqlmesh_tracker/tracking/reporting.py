@@ -1,0 +1,340 @@
+"""From a recorded invocation to its report."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta, timezone
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from sqlmesh.utils.date import to_datetime
+
+from .. import explanation
+from ..outcomes import Batch, ModelOutcome, Reason, Status
+from ..report import Completion, RunReport
+from . import compat, reasons
+from .batches import Evaluation, audits, evaluation, start_order, utc
+from .intervals import Project
+from .names import display_names
+from .reasons import Finding
+from .recording import FrozenSnapshot, Recording
+
+logger = logging.getLogger("pytest_sqlmesh_tracker")
+
+
+def report_of(recording: Recording) -> RunReport:
+    """The report on what was recorded. Every model is in it, in topological order."""
+    return _Reporter(recording).report()
+
+
+class _Reporter:
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self._sees_through = compat.sees_through_idle_parents()
+        self._order = start_order(recording)
+
+    @cached_property
+    def _frozen(self) -> Mapping[str, FrozenSnapshot]:
+        """The models of the environment that was run, or of the plan; empty if it never came so
+        far."""
+        recording = self._recording
+        if recording.command == "run":
+            return recording.decision.snapshots if recording.decision else {}
+        return recording.plan.snapshots if recording.plan else {}
+
+    @cached_property
+    def _project(self) -> Project:
+        recording = self._recording
+        index = None
+        if recording.decision:
+            index = recording.decision.deployability_index
+        elif recording.plan and recording.plan.plan.is_dev:
+            index = recording.plan.plan.deployability_index
+        return Project(self._frozen, index)
+
+    @cached_property
+    def _nodes(self) -> dict[str, Any]:
+        nodes = dict(self._recording.local_nodes)
+        nodes.update({name: frozen.snapshot.node for name, frozen in self._frozen.items()})
+        return nodes
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        try:
+            return display_names(self._nodes, self._recording.default_catalog)
+        except Exception:
+            logger.exception("pytest-sqlmesh-tracker failed to shorten names")
+            return {fqn: fqn for fqn in self._nodes}
+
+    def _parents(self, fqn: str) -> list[str]:
+        frozen = self._frozen.get(fqn)
+        if frozen:
+            parents: Iterable[str] = (parent.name for parent in frozen.snapshot.parents)
+        else:
+            parents = self._nodes[fqn].depends_on
+        return sorted(parent for parent in parents if parent in self._nodes)
+
+    def _sorted(self) -> list[str]:
+        sorter = TopologicalSorter({fqn: self._parents(fqn) for fqn in sorted(self._nodes)})
+        try:
+            sorter.prepare()
+        except CycleError:
+            # The environment's models and local edits of them need not fit together.
+            return sorted(self._nodes)
+        ordered: list[str] = []
+        while sorter.is_active():
+            ready = sorted(sorter.get_ready())
+            ordered += ready
+            sorter.done(*ready)
+        return ordered
+
+    def report(self) -> RunReport:
+        recording = self._recording
+        outcomes = [self._outcome(fqn) for fqn in self._sorted()]
+        removed = recording.plan.removed if recording.plan else ()
+        return RunReport(
+            command=recording.command,
+            environment=recording.environment or "unknown",
+            arguments={name: _plain(value) for name, value in recording.arguments.items()},
+            execution_time=self._execution_time(),
+            started_at=recording.started_at,
+            finished_at=recording.finished_at,
+            completion=self._completion(outcomes),
+            error=recording.raised,
+            outcomes={outcome.name: outcome for outcome in outcomes},
+            removed=tuple(self._removed_name(fqn) for fqn in removed),
+        )
+
+    def _removed_name(self, fqn: str) -> str:
+        return self._names.get(fqn) or ".".join(fqn.split(".")[-2:]).replace('"', "")
+
+    def _execution_time(self) -> datetime:
+        recording = self._recording
+        at = recording.arguments.get("execution_time")
+        if recording.decision:
+            at = recording.decision.execution_time
+        elif recording.plan:
+            at = recording.plan.plan.execution_time
+        try:
+            return recording.started_at if not at else to_datetime(at).astimezone(timezone.utc)
+        except Exception:
+            return recording.started_at
+
+    def _completion(self, outcomes: list[ModelOutcome]) -> Completion:
+        recording = self._recording
+        if recording.raised_kind == "interrupt" or self._ended_by_environment():
+            return "interrupted"
+        if any(outcome.status is Status.FAILED for outcome in outcomes):
+            return "failure"
+        if recording.raised is not None:
+            return "raised"
+        if recording.returned == "failure":
+            return "failure"
+        idle_plan = recording.plan is not None and not recording.applied
+        if recording.returned == "nothing_to_do":
+            return "nothing_to_do"
+        if idle_plan and recording.plan and not recording.plan.has_work:
+            return "nothing_to_do"
+        return "success"
+
+    def _ended_by_environment(self) -> bool:
+        rounds = self._recording.rounds
+        raised = self._recording.raised is not None
+        return raised and bool(rounds) and rounds[-1].circuit_broken
+
+    # -- one model -----------------------------------------------------------------------------
+
+    def _outcome(self, fqn: str) -> ModelOutcome:
+        faults = self._recording.faults
+        fault = faults.get(fqn) or faults.get(None)
+        try:
+            if fault:
+                return self._unknown(fqn, fault)
+            return self._explained(fqn)
+        except Exception as error:
+            logger.exception("pytest-sqlmesh-tracker failed to explain %s", fqn)
+            return self._unknown(
+                fqn, f"explaining it failed: {type(error).__name__}: {error}".strip()
+            )
+
+    def _unknown(self, fqn: str, message: str) -> ModelOutcome:
+        return ModelOutcome(
+            **self._identity(fqn), status=Status.UNKNOWN, message=f"unknown: {message}"
+        )
+
+    def _identity(self, fqn: str) -> dict[str, Any]:
+        node = self._nodes[fqn]
+        kind = node.kind.name.value.lower() if getattr(node, "is_model", False) else "audit"
+        return {
+            "name": self._names[fqn],
+            "fqn": fqn,
+            "kind": kind,
+            "cron": node.cron,
+            "upstream": self._shown(self._parents(fqn)),
+        }
+
+    def _explained(self, fqn: str) -> ModelOutcome:
+        node = self._nodes[fqn]
+        only_audits = not getattr(node, "is_model", False) or node.kind.is_symbolic
+        evaluated = evaluation(self._recording, fqn, only_audits, self._sees_through)
+        finding = self._finding(fqn, evaluated)
+        if finding.status is Status.UNKNOWN:
+            return self._unknown(fqn, finding.message)
+        ordered = tuple(sorted(finding.reasons, key=lambda reason: reason.rank))
+        blocked_by = finding.facts.pop("blocked_by", ())
+        outcome = ModelOutcome(
+            **self._identity(fqn),
+            status=finding.status,
+            reason=ordered[0] if ordered else None,
+            reasons=ordered,
+            evidence={reason: finding.reasons[reason] for reason in ordered},
+            partial=evaluated.partial,
+            local_edit=self._edited(fqn),
+            loaded_through=self._loaded_through(fqn, evaluated.batches),
+            blocked_by=self._shown(blocked_by),
+            error=next((failure.error for failure in evaluated.failures), None),
+            audits=tuple(audits(self._recording, fqn, evaluated.failures)),
+            **finding.facts,
+            **self._figures(fqn, evaluated.batches),
+        )
+        return outcome.model_copy(update={"message": explanation.sentence(outcome)})
+
+    def _finding(self, fqn: str, evaluated: Evaluation) -> Finding:
+        if evaluated.status is None:
+            return self._idle(fqn)
+        finding = Finding(status=evaluated.status)
+        if evaluated.status is Status.EXECUTED:
+            return self._held_back(fqn, finding)
+        if evaluated.status is Status.FAILED:
+            return self._failed(evaluated, finding)
+        if evaluated.status is Status.SKIPPED:
+            return finding.add(Reason.UPSTREAM_FAILED, "observed", blocked_by=evaluated.blocked_by)
+        if evaluated.status is Status.INTERRUPTED:
+            return self._interrupted(finding, evaluated.cut_by_environment)
+        if evaluated.status is Status.UNKNOWN:
+            return reasons.cannot_tell("recorded before the run restarted, then skipped")
+        return finding
+
+    def _held_back(self, fqn: str, finding: Finding) -> Finding:
+        held_up = reasons.held_up(self._recording, fqn)
+        finding.reasons, finding.facts = held_up.reasons, held_up.facts
+        decision = self._recording.decision
+        windowed = decision and fqn in decision.due
+        if decision and windowed and reasons.cut_by_window(self._project, decision, fqn):
+            finding.add(Reason.OUTSIDE_WINDOW, "inferred")
+        return finding
+
+    def _failed(self, evaluated: Evaluation, finding: Finding) -> Finding:
+        for failure in evaluated.failures:
+            if failure.batch is None:
+                finding.add(Reason.CREATION_FAILED, "observed")
+            else:
+                by_audit = failure.audits is not None
+                finding.add(Reason.AUDIT_FAILED if by_audit else Reason.ERROR, "observed")
+        return finding if finding.reasons else finding.add(Reason.ERROR, "observed")
+
+    def _interrupted(self, finding: Finding, by_environment: bool = False) -> Finding:
+        recording = self._recording
+        finding.status = Status.INTERRUPTED
+        if by_environment:
+            return finding.add(Reason.ENVIRONMENT_CHANGED, "observed")
+        if recording.raised_kind == "interrupt":
+            return finding.add(Reason.ABORTED, "observed")
+        if recording.raised_kind == "error":
+            return finding.add(Reason.COMMAND_FAILED, "observed")
+        return reasons.cannot_tell("SQLMesh scheduled it, but never said how it ended")
+
+    def _idle(self, fqn: str) -> Finding:
+        """The finding for a model of which nothing was scheduled."""
+        recording = self._recording
+        if recording.command == "audit":
+            return reasons.cannot_tell("Context.audit is not explained by this version")
+        known = recording.decision if recording.command == "run" else recording.plan
+        if known is None:
+            if recording.raised_kind is None:
+                return reasons.cannot_tell("SQLMesh's decision was not heard")
+            return self._interrupted(Finding())
+        if any(fqn in (round_.batches or ()) for round_ in recording.rounds):
+            finding = reasons.held_up(recording, fqn)
+            unexplained = not finding.reasons and finding.status is not Status.UNKNOWN
+            return reasons.cannot_tell("SQLMesh held it back") if unexplained else finding
+        if recording.decision:
+            return self._idle_in_run(fqn)
+        return self._idle_in_plan(fqn)
+
+    def _idle_in_run(self, fqn: str) -> Finding:
+        decision = self._recording.decision
+        assert decision is not None
+        if fqn not in decision.snapshots:
+            return Finding().add(Reason.NOT_IN_ENVIRONMENT, "observed")
+        if fqn in decision.due:
+            return self._interrupted(Finding())
+        return reasons.idle_in_run(self._project, decision, fqn)
+
+    def _idle_in_plan(self, fqn: str) -> Finding:
+        recording = self._recording
+        assert recording.plan is not None
+        if fqn not in recording.plan.snapshots:
+            if recording.arguments.get("select_models"):
+                return Finding().add(Reason.NOT_SELECTED, "observed")
+            return reasons.cannot_tell("the plan does not have this model")
+        finding = reasons.idle_in_plan(self._project, recording, recording.plan, fqn)
+        return self._interrupted(finding) if finding.status is Status.INTERRUPTED else finding
+
+    def _edited(self, fqn: str) -> bool:
+        local, frozen = self._recording.local_nodes.get(fqn), self._frozen.get(fqn)
+        if self._recording.command != "run" or local is None or frozen is None:
+            return False
+        planned = frozen.snapshot
+        if local.data_hash != planned.fingerprint.data_hash:
+            return True
+        if local.metadata_hash == planned.fingerprint.metadata_hash:
+            return False
+        # The schemas of what is upstream count as metadata; their edit is not this model's.
+        if hasattr(local, "mapping_schema"):
+            local = local.copy(update={"mapping_schema": planned.node.mapping_schema})
+        return bool(local.metadata_hash != planned.fingerprint.metadata_hash)
+
+    def _loaded_through(self, fqn: str, batches: Iterable[Batch]) -> datetime | None:
+        ends = [batch.end for batch in batches if batch.status is Status.EXECUTED]
+        if fqn in self._frozen:
+            ends += [utc(end) for _, end in self._project.loaded(fqn)]
+        return max(ends, default=None)
+
+    def _figures(self, fqn: str, batches: tuple[Batch, ...]) -> dict[str, Any]:
+        durations = [batch.duration for batch in batches if batch.duration is not None]
+        ends = [
+            end.finished_at
+            for round_ in self._recording.rounds
+            for (name, _), end in round_.ends.items()
+            if name == fqn
+        ]
+        place = next((i for i, (name, _) in enumerate(self._order) if name == fqn), None)
+        return {
+            "batches": batches,
+            "rows": _sum(batch.rows for batch in batches),
+            "bytes": _sum(batch.bytes for batch in batches),
+            "duration": sum(durations, timedelta()) if durations else None,
+            "started_at": None if place is None else self._order[place][1],
+            "finished_at": max(ends, default=None),
+            "start_order": place,
+        }
+
+    def _shown(self, fqns: Iterable[str]) -> tuple[str, ...]:
+        return tuple(self._names.get(fqn, fqn) for fqn in fqns)
+
+
+def _sum(figures: Iterable[int | None]) -> int | None:
+    known = [figure for figure in figures if figure is not None]
+    return sum(known) if known else None
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple | set | frozenset):
+        items = [_plain(item) for item in value]
+        return sorted(items, key=str) if isinstance(value, set | frozenset) else items
+    return str(value)

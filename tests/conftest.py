@@ -1,0 +1,27 @@
+"""Fixtures for all tests: real projects, not planned yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.projects import Project, read_between
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """An empty project, to be filled with models."""
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def shop(project: Project) -> Project:
+    """Half-hourly to weekly models, of which each level reads the one before; not planned yet."""
+    ticks = "SELECT range AS ts, 1 AS amount FROM range(@start_dt, @end_dt, INTERVAL '30 minutes')"
+    project.incremental("shop.clicks", ticks, cron="'*/30 * * * *'")
+    project.incremental("shop.hourly", read_between("shop.clicks"), cron="'@hourly'")
+    project.incremental("shop.daily", read_between("shop.hourly"), cron="'@daily'")
+    project.model("shop.weekly", "SELECT COUNT(*) AS n FROM shop.daily", cron="'@weekly'")
+    project.model("shop.report", "SELECT COUNT(*) AS n FROM shop.daily", kind="VIEW")
+    return project
