@@ -19,6 +19,8 @@ from .outcomes import ModelOutcome, Status
 if TYPE_CHECKING:
     from .report import RunReport
 
+_PAST = {Status.SKIPPED: "was skipped", Status.FAILED: "failed"}
+
 
 class AssertionMethods:
     """The assertions as methods: of a report, or of a tracker's last report."""
@@ -248,7 +250,7 @@ class AssertionMethods:
             if outcome.status is not status:
                 failures.append(_failure(report, outcome, complaint))
             elif wanted is not None and wanted not in outcome.reasons:
-                failures.append(_failure(report, outcome, f"was {status}, but not for {wanted}"))
+                failures.append(_failure(report, outcome, f"{_PAST[status]}, but not for {wanted}"))
         _raise(failures)
         return outcomes
 

@@ -113,7 +113,7 @@ def moment(at: datetime) -> str:
 def span(start: datetime, end: datetime) -> str:
     """A half-open interval: whole days by their first and last date, else by its two times."""
     start, end = start.astimezone(timezone.utc), end.astimezone(timezone.utc)
-    if _midnight(start) and _midnight(end):
+    if _midnight(start) and _midnight(end) and start < end:
         first, last = f"{start:%Y-%m-%d}", f"{end - timedelta(days=1):%Y-%m-%d}"
         return first if first == last else f"{first} .. {last}"
     until = f"{end:%H:%M}" if start.date() == end.date() else f"{end:%Y-%m-%d %H:%M}"
@@ -127,14 +127,25 @@ def spans(intervals: Sequence[Interval], limit: int = 3) -> str:
 
 
 def _headline(outcome: ModelOutcome, complaint: str | None) -> str:
-    reason = why(outcome)
     if complaint is None:
         return f"{outcome.name}: {outcome.message or sentence(outcome)}"
+    return f"{outcome.name} {complaint}: {_condition(outcome, complaint)}"
+
+
+def _condition(outcome: ModelOutcome, complaint: str) -> str:
+    """What is true of the model instead, without repeating the complaint."""
     if outcome.status is Status.UNKNOWN:
-        return f"{outcome.name} {complaint}: the tracker could not tell ({outcome.message})"
-    if outcome.status is Status.SKIPPED and reason:
-        return f"{outcome.name} {complaint}: {reason}"
-    return f"{outcome.name} {complaint}: it is {outcome.message or sentence(outcome)}"
+        return f"the tracker could not tell ({outcome.message.removeprefix('unknown: ')})"
+    if outcome.status is Status.EXECUTED:
+        return f"it was {sentence(outcome)}"
+    reason = why(outcome)
+    if not reason:
+        return f"it was only {sentence(outcome)}"
+    if outcome.status is Status.FAILED and not complaint.startswith("failed"):
+        return f"it failed, {reason}"
+    if outcome.status is Status.INTERRUPTED:
+        return f"it was interrupted, {reason}"
+    return reason
 
 
 def _facts(report: RunReport, outcome: ModelOutcome) -> list[tuple[str, str]]:

@@ -23,7 +23,7 @@ class NoReportError(LookupError):
     """A tracker was asked for a report before any invocation was tracked."""
 
 
-class ByReason(dict[Reason, frozenset[str]]):
+class ByReason(dict[str, frozenset[str]]):
     """Reason → names of the models whose primary reason it is; a valid reason is never missing."""
 
     def __missing__(self, key: object) -> frozenset[str]:
@@ -114,7 +114,8 @@ class RunReport(AssertionMethods, Frozen):
         for name, outcome in self.outcomes.items():
             if outcome.reason is not None:
                 names.setdefault(outcome.reason, set()).add(name)
-        return ByReason({reason: frozenset(names[reason]) for reason in Reason if reason in names})
+        ordered = sorted(names, key=lambda reason: reason.rank)
+        return ByReason({reason: frozenset(names[reason]) for reason in ordered})
 
     def explain(self, model: object) -> str:
         """The paragraph on one model that a failed assertion shows.

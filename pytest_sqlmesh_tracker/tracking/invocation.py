@@ -75,6 +75,11 @@ class Invocation:
         with self._lock:
             self.recording.faults.setdefault(model, message)
 
+    @property
+    def _listening(self) -> bool:
+        """After a fault that concerns every model, nothing that is heard could be told."""
+        return self._open and None not in self.recording.faults
+
     # -- the console ---------------------------------------------------------------------------
 
     @contextmanager
@@ -102,7 +107,7 @@ class Invocation:
 
     def hear(self, event: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Record a console call; never raises."""
-        if not self._open:
+        if not self._listening:
             return
         model: str | None = None
         try:
@@ -210,8 +215,9 @@ class Invocation:
 
         def tapped(*args: Any, **kwargs: Any) -> Any:
             heard: Callable[[Any], None] | None = None
-            with self.faultless():
-                heard = tap(owner, compat.bound(method, args, kwargs))
+            if self._listening:
+                with self.faultless():
+                    heard = tap(owner, compat.bound(method, args, kwargs))
             result = method(*args, **kwargs)
             if heard:
                 with self.faultless():

@@ -36,12 +36,22 @@ def _display_name(fqn: str, node: Any, default_catalog: str | None) -> str:
     if qualified.catalog and qualified.catalog != default_catalog:
         own = written.parts[0] if len(written.parts) == 3 else qualified.parts[0]
         parts = [own, *parts]
-    return ".".join(part.sql(dialect=node.dialect) for part in map(_plain, parts))
+    plain = ".".join(_plain(part).sql(dialect=node.dialect) for part in parts)
+    quoted = ".".join(part.sql(dialect=node.dialect) for part in parts)
+    return plain if _reads_back(plain, parts, node.dialect) else quoted
 
 
 def _plain(part: Any) -> Any:
     """The part without quotes that it does not need."""
     if isinstance(part, exp.Identifier) and exp.SAFE_IDENTIFIER_RE.match(part.this):
-        lowered = part.this.lower() == part.this
-        return exp.to_identifier(part.this, quoted=part.quoted and not lowered)
+        return exp.to_identifier(part.this, quoted=part.quoted and part.this != part.this.lower())
     return part
+
+
+def _reads_back(name: str, parts: list[Any], dialect: str) -> bool:
+    """Whether the name without quotes still means these parts: keywords need theirs."""
+    try:
+        read = exp.to_table(name, dialect=dialect).parts
+    except SqlglotError:
+        return False
+    return [part.name for part in read] == [part.name for part in parts]

@@ -122,7 +122,7 @@ class TestLifetime:
             "s.later", "SELECT @start_dt AS ts", cron="'@daily'", start="'2024-02-01'"
         )
         with at("2024-01-09 12:00"):
-            project.plan(skip_backfill=True)
+            project.plan(skip_backfill=True, no_gaps=True)
             later = project.run()["s.later"]
         assert (later.status, later.reasons) == ("skipped", ("not_started",))
         assert later.next_due == utc("2024-02-02")

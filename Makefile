@@ -1,0 +1,44 @@
+# Two commands do everything, each with its own set-up: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+# Branch coverage of these is complete; that of the whole package is at least 95 %.
+CORE := pytest_sqlmesh_tracker/outcomes.py,pytest_sqlmesh_tracker/matching.py,pytest_sqlmesh_tracker/expectations.py,pytest_sqlmesh_tracker/report.py,pytest_sqlmesh_tracker/assertions.py,pytest_sqlmesh_tracker/explanation.py
+
+.PHONY: demo test lint types coverage schema startup clean
+
+demo: $(VENV)/installed
+	$(RUN)/python sample_projects/demo.py
+
+test: lint types coverage
+
+lint: $(VENV)/installed
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+
+types: $(VENV)/installed
+	$(RUN)/mypy
+
+coverage: $(VENV)/installed
+	rm -f .coverage .coverage.*
+	$(RUN)/coverage run -m pytest -n 2 -q
+	$(RUN)/coverage combine -q
+	$(RUN)/coverage report --fail-under=95
+	$(RUN)/coverage report --include=$(CORE) --fail-under=100
+
+# The JSON Schema of report files, after a change of their models.
+schema: $(VENV)/installed
+	$(RUN)/python -c "import json; from pytest_sqlmesh_tracker.report import file_schema; print(json.dumps(file_schema(), indent=2))" > pytest_sqlmesh_tracker/report.schema.json
+
+# What loading the plugin adds to a session's start, interleaved with pytest alone.
+startup: $(VENV)/installed
+	$(RUN)/python benchmarks/startup.py
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(RUN)/python -m pip install --quiet --editable ".[pytest]" --group dev
+	touch $@
+
+clean:
+	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,63 @@
+"""The house rules: what each module may import, and how long it may be."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pytest_sqlmesh_tracker
+
+HOUSE = Path(pytest_sqlmesh_tracker.__file__).parent
+HEAVY = ("sqlmesh", "sqlglot", "dagster", "pandas", "duckdb", "pytest", "rich", "pydantic")
+PURE = {
+    "pytest_sqlmesh_tracker": (),
+    "pytest_sqlmesh_tracker.plugin": ("pytest",),
+    "pytest_sqlmesh_tracker.outcomes": ("pydantic",),
+    "pytest_sqlmesh_tracker.matching": ("pydantic",),
+    "pytest_sqlmesh_tracker.expectations": ("pydantic",),
+    "pytest_sqlmesh_tracker.explanation": ("pydantic",),
+    "pytest_sqlmesh_tracker.assertions": ("pydantic",),
+    "pytest_sqlmesh_tracker.report": ("pydantic",),
+    "pytest_sqlmesh_tracker.render.terminal": ("pydantic", "rich"),
+    "pytest_sqlmesh_tracker.tracking.tracker": ("pydantic",),
+}
+
+
+def imported_by(*modules: str) -> set[str]:
+    """Which heavy packages a fresh process has after importing the modules."""
+    code = (
+        f"import sys\nfor name in {modules!r}: __import__(name)\n"
+        f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(ran.stdout.split())
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_a_module_imports_no_more_than_it_needs(module: str) -> None:
+    # The plugin's start-up includes pytest; pytest brings no other of these.
+    assert imported_by(module) <= set(PURE[module])
+
+
+def test_tracking_imports_neither_pytest_nor_dagster() -> None:
+    modules = [f"pytest_sqlmesh_tracker.tracking.{path.stem}" for path in tracking()]
+    assert imported_by(*modules) & {"pytest", "dagster"} == set()
+
+
+def test_only_tracking_imports_sqlmesh() -> None:
+    outside = [path for path in HOUSE.rglob("*.py") if path not in tracking()]
+    naming = [path.name for path in outside if "import sqlmesh" in path.read_text()]
+    naming += [path.name for path in outside if "from sqlmesh" in path.read_text()]
+    assert naming == []
+
+
+def test_modules_are_short() -> None:
+    lengths = {path.name: len(path.read_text().splitlines()) for path in HOUSE.rglob("*.py")}
+    assert {name: length for name, length in lengths.items() if length >= 400} == {}
+
+
+def tracking() -> list[Path]:
+    return sorted((HOUSE / "tracking").glob("*.py"))

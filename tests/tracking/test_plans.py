@@ -1,0 +1,248 @@
+"""Plans: first ones, changes, failures, nothing to change, audits only, and plans not applied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
+from tests.projects import Project, at
+
+
+@pytest.fixture
+def orders(project: Project) -> Project:
+    """raw → orders → totals and names; planned to prod on January 9th."""
+    daily = {"cron": "'@daily'"}
+    project.incremental("s.raw", "SELECT @start_dt AS ts, 1 AS id", **daily)
+    project.incremental("s.orders", "SELECT ts, id FROM s.raw", **daily)
+    project.model("s.totals", "SELECT COUNT(*) AS n FROM s.orders", **daily)
+    project.model("s.names", "SELECT 'a' AS name", **daily)
+    with at("2024-01-09 12:00"):
+        project.plan()
+    return project
+
+
+def tracked_plan(project: Project, **arguments: Any) -> RunReport:
+    """A plan that is not witnessed: for calls that raise or are not applied."""
+    with sqlmesh_run_tracker(project.context) as tracker:
+        project.context.plan(no_prompts=True, **arguments)
+    return tracker.last
+
+
+def test_a_first_plan_executes_everything(shop: Project) -> None:
+    with at("2024-01-09 12:10"):
+        report = shop.plan()
+    report.assert_executed("shop.*")
+    assert (report.command, report.environment, report.completion) == ("plan", "prod", "success")
+    assert report.arguments == {"environment": None, "auto_apply": True, "no_prompts": True}
+    assert report.skipped == report.failed == frozenset()
+
+
+def test_a_plan_without_changes_has_nothing_to_do(orders: Project) -> None:
+    with at("2024-01-11 12:00"):
+        report = orders.plan()
+    assert report.completion == "nothing_to_do"
+    assert report.by_reason == {"no_changes": frozenset(report.outcomes)}
+    held_back = [(i.start.day, i.end.day) for i in report["s.totals"].held_back]
+    assert held_back == [(9, 11)]
+
+
+def test_a_change_executes_what_it_touches(orders: Project) -> None:
+    orders.incremental("s.orders", "SELECT ts, id, 2 AS two FROM s.raw", cron="'@daily'")
+    orders.model("s.new", "SELECT * FROM s.totals", cron="'@daily'")
+    orders.reload()
+    with at("2024-01-09 13:00"):
+        report = orders.plan()
+    report.assert_executed("s.orders", "s.new")
+    report.assert_skipped("s.raw", "s.names", reason="no_changes")
+    # A new column is no breaking change: what reads the table keeps its data.
+    report.assert_skipped("s.totals", reason="reused")
+    assert report["s.totals"].change_category == "indirect_non_breaking"
+
+
+def test_a_breaking_change_executes_what_is_downstream(orders: Project) -> None:
+    orders.incremental("s.orders", "SELECT ts, 7 AS id FROM s.raw", cron="'@daily'")
+    orders.reload()
+    with at("2024-01-09 13:00"):
+        report = orders.plan()
+    report.assert_only_executed("s.orders", "s.totals")
+
+
+def test_a_dev_environment_executes_what_changed_and_prod_reuses_it(orders: Project) -> None:
+    orders.incremental("s.orders", "SELECT ts, 7 AS id FROM s.raw", cron="'@daily'")
+    orders.reload()
+    with at("2024-01-09 13:00"):
+        dev = orders.plan("dev")
+        prod = orders.plan()
+    dev.assert_only_executed("s.orders", "s.totals")
+    dev.assert_skipped("s.raw", "s.names", reason="no_changes")
+    prod.assert_nothing_executed()
+    prod.assert_skipped("s.orders", "s.totals", reason="reused")
+    assert prod["s.orders"].change_category == "breaking"
+    assert prod.completion == "success"
+
+
+def test_a_change_of_metadata_alone_is_reused(orders: Project) -> None:
+    orders.model("s.names", "SELECT 'a' AS name", cron="'@daily'", description="'All names.'")
+    orders.reload()
+    with at("2024-01-09 13:00"):
+        report = orders.plan()
+    report.assert_skipped("s.names", reason="reused")
+    assert report["s.names"].change_category == "metadata"
+
+
+def test_a_change_of_audits_alone_is_audited(orders: Project) -> None:
+    orders.model(
+        "s.names", "SELECT 'a' AS name", cron="'@daily'", audits="(not_null(columns := (name)))"
+    )
+    orders.reload()
+    with at("2024-01-09 13:00"):
+        report = orders.plan()
+    assert report["s.names"].status == "audited"
+    assert [(a.name, a.passed) for a in report["s.names"].audits] == [("not_null", True)]
+    report.assert_nothing_executed()
+    assert report.audited == {"s.names"}
+
+
+def test_a_blocking_audit_that_fails_in_an_audit_only_plan(orders: Project) -> None:
+    orders.model(
+        "s.names", "SELECT 'a' AS name", cron="'@daily'",
+        audits="(accepted_values(column := name, is_in := ('b')))",
+    )  # fmt: skip
+    orders.reload()
+    with at("2024-01-09 13:00"):
+        report = orders.plan()
+    report.assert_failed("s.names", reason="audit_failed")
+    report.assert_audit_failed("s.names", "accepted_values")
+    report.assert_nothing_executed()
+    assert report.completion == "failure"
+
+
+def test_a_failure_in_a_plan(orders: Project) -> None:
+    orders.incremental("s.orders", "SELECT ts, error('no') AS id FROM s.raw", cron="'@daily'")
+    orders.reload()
+    with at("2024-01-09 13:00"):
+        report = orders.plan()
+    assert report.completion == "failure"
+    assert "Plan application failed" in str(report.error)
+    report.assert_failed("s.orders", match="no")
+    report.assert_skipped("s.totals", reason="upstream_failed")
+    assert report["s.totals"].blocked_by == ("s.orders",)
+    report.assert_skipped("s.names", "s.raw", reason="no_changes")
+
+
+def test_a_removed_model_is_told(orders: Project) -> None:
+    (orders.path / "models/s.totals.sql").unlink()
+    orders.reload()
+    with at("2024-01-09 13:00"):
+        report = orders.plan()
+    assert report.removed == ("s.totals",)
+    assert "s.totals" not in report.outcomes
+
+
+class TestNotApplied:
+    @pytest.fixture
+    def changed(self, orders: Project) -> Project:
+        orders.model("s.names", "SELECT 'b' AS name", cron="'@daily'")
+        orders.reload()
+        return orders
+
+    def test_a_declined_plan_evaluates_nothing(self, changed: Project) -> None:
+        with at("2024-01-09 13:00"):
+            report = tracked_plan(changed, auto_apply=False)
+        report.assert_nothing_executed()
+        report.assert_skipped("s.names", reason="not_applied")
+        report.assert_skipped("s.raw", "s.orders", reason="no_changes")
+        assert report.completion == "success"
+
+    def test_explain_prints_on_the_terminal_as_ever_and_is_not_applied(
+        self, changed: Project, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """SQLMesh explains only on a terminal console, which the proxy must not hide."""
+        from rich.console import Console
+        from sqlmesh.core.console import TerminalConsole
+
+        changed.context.console = TerminalConsole(console=Console(width=120))
+        with at("2024-01-09 13:00"):
+            report = tracked_plan(changed, explain=True)
+        assert "Explained plan" in capsys.readouterr().out
+        report.assert_skipped("s.names", reason="not_applied")
+
+    def test_a_refused_plan_interrupts_everything(self, changed: Project) -> None:
+        with (
+            at("2024-01-09 13:00"),
+            sqlmesh_run_tracker(changed.context) as tracker,
+            pytest.raises(Exception, match="did not return any models"),
+        ):
+            changed.context.plan("dev", restate_models=["s.nothing*"], no_prompts=True)
+        report = tracker.last
+        assert (report.completion, report.environment) == ("raised", "dev")
+        assert report.by_reason == {"command_failed": frozenset(report.outcomes)}
+
+    def test_a_plan_that_is_applied_later_is_an_invocation_of_its_own(
+        self, changed: Project
+    ) -> None:
+        with at("2024-01-09 13:00"), sqlmesh_run_tracker(changed.context) as tracker:
+            plan = changed.context.plan(no_prompts=True, auto_apply=False)
+            changed.context.apply(plan)
+            changed.context.apply(changed.context.plan_builder().build())
+        declined, applied, nothing = tracker.reports
+        declined.assert_skipped("s.names", reason="not_applied")
+        applied.assert_only_executed("s.names")
+        assert (applied.command, applied.arguments) == ("plan", {})
+        assert nothing.completion == "nothing_to_do"
+
+    def test_a_builder_made_while_tracking_is_tracked(self, changed: Project) -> None:
+        with at("2024-01-09 13:00"), sqlmesh_run_tracker(changed.context) as tracker:
+            changed.context.plan_builder().apply()
+        tracker.assert_only_executed("s.names")
+
+
+def test_a_selected_plan_tells_what_it_left_out(orders: Project) -> None:
+    orders.model("s.names", "SELECT 'b' AS name", cron="'@daily'")
+    orders.incremental("s.orders", "SELECT ts, 7 AS id FROM s.raw", cron="'@daily'")
+    orders.model("s.new", "SELECT 1 AS id", cron="'@daily'")
+    orders.reload()
+    with at("2024-01-09 13:00"):
+        report = orders.plan("dev", select_models=["s.names"])
+    report.assert_only_executed("s.names")
+    report.assert_skipped("s.orders", "s.totals", "s.new", reason="not_selected")
+
+
+def test_skipped_and_emptied_backfills(orders: Project) -> None:
+    orders.model("s.names", "SELECT 'b' AS name", cron="'@daily'")
+    orders.reload()
+    with at("2024-01-09 13:00"):
+        skipped = orders.plan("dev", skip_backfill=True)
+    skipped.assert_skipped("s.names", reason="backfill_skipped")
+    skipped.assert_skipped("s.raw", reason="no_changes")
+
+
+def test_a_plan_that_fails_in_promotion(project: Project) -> None:
+    """SQLMesh: a new model that is not due yet gets no table, and its view can't be made."""
+    project.model("s.daily", "SELECT 1 AS id", cron="'@daily'")
+    project.model("s.later", "SELECT 1 AS id", cron="'@daily'", start="'2024-02-01'")
+    with at("2024-01-03 12:00"), sqlmesh_run_tracker(project.context) as tracker:
+        try:
+            project.context.plan(auto_apply=True, no_prompts=True)
+        except Exception as error:
+            assert "Execution failed for node" in str(error)
+            tracker.assert_failed("s.later", reason="creation_failed")
+            assert tracker.last.completion == "failure"
+        else:
+            # Before 0.210 the plan creates all tables first, and nothing fails.
+            tracker.assert_skipped("s.later", reason="not_started")
+            assert tracker.last.completion == "success"
+    tracker.assert_executed("s.daily")
+    tracker.assert_not_executed("s.later")
+
+
+def test_a_batch_that_sqlmesh_made_impossible(project: Project) -> None:
+    """SQLMesh: a new weekly model before its first tick is scheduled from its start back to it."""
+    project.model("s.daily", "SELECT 1 AS id", cron="'@daily'")
+    project.model("s.weekly", "SELECT 1 AS id", cron="'@weekly'")
+    with at("2024-01-03 12:00"):
+        report = project.plan()
+    report.assert_executed("s.daily")
+    report.assert_failed("s.weekly", match="can't be greater than end date")
