@@ -67,3 +67,13 @@ def millis(moment: Any) -> int:
     from sqlmesh.utils.date import to_timestamp
 
     return 0 if moment is None else to_timestamp(moment)
+
+
+def resolved(moment: Any) -> Any:
+    """A `TimeLike` that means the same later: relative expressions become datetimes.
+
+    Dates stay dates, since SQLMesh takes them for whole days (sqlmesh/utils/date.py, `is_date`).
+    """
+    from sqlmesh.utils.date import is_date, to_datetime
+
+    return moment if not moment or is_date(moment) else to_datetime(moment)

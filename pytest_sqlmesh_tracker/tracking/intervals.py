@@ -8,14 +8,14 @@ project for each question.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
 from sqlmesh.core.snapshot import start_date
 from sqlmesh.utils.date import to_datetime, to_timestamp
 
-from .recording import FrozenSnapshot, Span
+from .recording import FrozenSnapshot, Question, Span
 
 _MAX_TICKS = 1000
 """How many cron ticks are tried for `next_due`; each later one skips a whole interval unit."""
@@ -56,50 +56,35 @@ class Project:
         return start_date(snapshot, self._by_id, self._starts, relative_to=relative_to)
 
 
-@dataclass(frozen=True)
-class Question:
-    """What would be missing, under these arguments of a run or plan."""
+def missing(question: Question, project: Project, name: str) -> list[Span]:
+    """What the question finds missing of one model, adjacent intervals merged.
 
-    end: Any
-    execution_time: Any
-    start: Any = None
-    ignore_cron: bool = False
-    end_bounded: bool = False
-    start_override_per_model: Mapping[str, Any] = field(default_factory=dict)
-    end_override_per_model: Mapping[str, Any] = field(default_factory=dict)
-
-    def but(self, **changes: Any) -> Question:
-        """The same question with other arguments."""
-        return replace(self, **changes)
-
-    def answer(self, project: Project, name: str) -> list[Span]:
-        """The missing intervals of one model, adjacent ones merged.
-
-        Raises:
-            ValueError: as SQLMesh does where the start lies after the end.
-        """
-        snapshot = project.snapshot(name)
-        if not snapshot.evaluatable:
-            return []
-        end = self.end_override_per_model.get(name) or self.end
-        start = project.start(name, end)
-        asked_start = self.start_override_per_model.get(name) or self.start
-        if asked_start:
-            start = max(to_datetime(asked_start), start)
-        if start > to_datetime(end) or (end is not self.end and start >= end):
-            return []
-        last = snapshot.node.end
-        if last and to_datetime(last) < to_datetime(end):
-            end = last
-        missing = snapshot.missing_intervals(
-            start,
-            end,
-            execution_time=self.execution_time,
-            deployability_index=project.deployability_index,
-            ignore_cron=self.ignore_cron,
-            end_bounded=self.end_bounded,
-        )
-        return merged(missing)
+    Raises:
+        ValueError: as SQLMesh does where the start lies after the end.
+    """
+    snapshot = project.snapshot(name)
+    if not snapshot.evaluatable:
+        return []
+    own_end = question.end_override_per_model.get(name)
+    end = own_end or question.end
+    start = project.start(name, end)
+    asked_start = question.start_override_per_model.get(name) or question.start
+    if asked_start:
+        start = max(to_datetime(asked_start), start)
+    if start > to_datetime(end) or (own_end and start >= own_end):
+        return []
+    last = snapshot.node.end
+    if last and to_datetime(last) < to_datetime(end):
+        end = last
+    spans = snapshot.missing_intervals(
+        start,
+        end,
+        execution_time=question.execution_time,
+        deployability_index=project.deployability_index,
+        ignore_cron=question.ignore_cron,
+        end_bounded=question.end_bounded,
+    )
+    return merged(spans)
 
 
 def merged(spans: Any) -> list[Span]:
@@ -136,8 +121,7 @@ def next_due(project: Project, name: str, after: Any) -> datetime | None:
     last = to_timestamp(node.end) if node.end else None
     tick = to_timestamp(node.cron_next(after))
     for _ in range(_MAX_TICKS):
-        question = Question(end=tick, execution_time=tick)
-        if question.answer(project, name):
+        if missing(Question(end=tick, execution_time=tick), project, name):
             return datetime.fromtimestamp(tick / 1000, timezone.utc)
         if last is not None and tick > last + 2 * unit.milliseconds:
             return None

@@ -18,17 +18,24 @@ from typing import Any
 from ..report import Command
 from . import compat
 from .console import ConsoleProxy, unwrapped
+from .facts import (
+    audit_result,
+    described,
+    failure_of,
+    failures_in,
+    node_failure,
+    plan_facts,
+    spans,
+    spans_by_name,
+)
 from .recording import (
-    AuditResult,
     BatchEnd,
     FrozenSnapshot,
-    NodeFailure,
-    PlanFacts,
+    Question,
     Recording,
     Round,
     RunDecision,
     SignalCheck,
-    Span,
 )
 
 _Tap = Callable[[Any, dict[str, Any]], "Callable[[Any], None] | None"]
@@ -128,8 +135,8 @@ class Invocation:
     def _on_update_signal_progress(self, named: dict[str, Any]) -> None:
         check = SignalCheck(
             signal=named["signal_name"],
-            asked=_spans(named["check_intervals"]),
-            ready=_spans(named["ready_intervals"]),
+            asked=spans(named["check_intervals"]),
+            ready=spans(named["ready_intervals"]),
         )
         self._pending.signals.setdefault(named["snapshot"].name, []).append(check)
 
@@ -137,8 +144,7 @@ class Invocation:
         self._pending.signal_under_way = None
 
     def _on_start_evaluation_progress(self, named: dict[str, Any]) -> None:
-        batched = named["batched_intervals"]
-        self._pending.batches = {s.name: _spans(spans) for s, spans in batched.items()}
+        self._pending.batches = spans_by_name(named["batched_intervals"])
         self._pending.audit_only = bool(named.get("audit_only", False))
         self._begin_round()
 
@@ -165,7 +171,7 @@ class Invocation:
             bytes=getattr(stats, "total_bytes_processed", None),
             audits_passed=named["num_audits_passed"],
             audits_failed=named["num_audits_failed"],
-            failure=None if error is None else _failure(name, batch, error),
+            failure=None if error is None else failure_of(name, batch, error),
             interrupted=not isinstance(error, Exception | None),
         )
 
@@ -177,7 +183,7 @@ class Invocation:
             self._round.skipped = frozenset(named["snapshot_names"])
 
     def _on_log_failed_models(self, named: dict[str, Any]) -> None:
-        failures = tuple(map(_node_failure, named["errors"]))
+        failures = tuple(map(node_failure, named["errors"]))
         if self._round is None or self._round.failures is not None:
             # Outside of an evaluation block, tables could not be created.
             self.recording.creation_failures.extend(failures)
@@ -234,22 +240,23 @@ class Invocation:
             selected = asked.get("selected_snapshots")
             self.recording.decision = RunDecision(
                 snapshots={s.name: FrozenSnapshot.of(s) for s in scheduler.snapshots.values()},
-                start=asked.get("start"),
-                end=asked.get("end") or now,
+                question=Question(
+                    start=compat.resolved(asked.get("start")),
+                    end=compat.resolved(asked.get("end")) or now,
+                    execution_time=compat.resolved(asked.get("execution_time")) or now,
+                    ignore_cron=bool(asked.get("ignore_cron")),
+                ),
                 end_given=bool(asked.get("end")),
-                execution_time=asked.get("execution_time") or now,
-                ignore_cron=bool(asked.get("ignore_cron")),
                 selected=None if selected is None else frozenset(selected),
                 deployability_index=asked.get("deployability_index"),
-                due={snapshot.name: _spans(spans) for snapshot, spans in due.items()},
+                due=spans_by_name(due),
             )
 
         return decided
 
     def _scheduling(self, scheduler: Any, asked: dict[str, Any]) -> None:
         with self._lock:
-            merged = asked["merged_intervals"]
-            self._pending.due = {s.name: _spans(spans) for s, spans in merged.items()}
+            self._pending.due = spans_by_name(asked["merged_intervals"])
             self._pending.snapshots = {s.name: s for s in scheduler.snapshots.values()}
 
     def _auditing(self, _: Any, asked: dict[str, Any]) -> Callable[[Any], None]:
@@ -258,7 +265,7 @@ class Invocation:
 
         def audited(results: Any) -> None:
             with self.faultless(name), self._lock:
-                ran = tuple(_audit_result(result) for result in results if not result.skipped)
+                ran = tuple(audit_result(result) for result in results if not result.skipped)
                 self._current().audits[name, span] = ran
 
         return audited
@@ -269,7 +276,7 @@ class Invocation:
         """Take the plan as it is before it is applied, or as `Context.plan` returned it."""
         if self.recording.plan is None:
             with self.faultless():
-                self.recording.plan = _plan_facts(plan)
+                self.recording.plan = plan_facts(plan)
                 self.recording.environment = plan.environment_naming_info.name
 
     def returned(self, result: Any) -> None:
@@ -288,12 +295,7 @@ class Invocation:
             ordinary = isinstance(error, Exception)
             self.recording.raised_kind = "error" if ordinary else "interrupt"
             self.recording.raised = described(error)
-            self.recording.raised_nodes = tuple(_nodes_in(error))
-
-
-def described(error: BaseException) -> str:
-    """Type and message."""
-    return f"{type(error).__name__}: {error}".strip().removesuffix(":")
+            self.recording.raised_nodes = tuple(failures_in(error))
 
 
 def _environment(context: Any, command: str, arguments: dict[str, Any]) -> str:
@@ -303,75 +305,6 @@ def _environment(context: Any, command: str, arguments: dict[str, Any]) -> str:
     if command == "audit" or not isinstance(name, str):
         name = context.config.default_target_environment
     return Environment.sanitize_name(name)
-
-
-def _plan_facts(plan: Any) -> PlanFacts:
-    diff = plan.context_diff
-    to_backfill = plan.models_to_backfill
-    return PlanFacts(
-        plan=plan,
-        snapshots={s.name: FrozenSnapshot.of(s) for s in plan.snapshots.values()},
-        modified=frozenset(diff.modified_snapshots),
-        added=frozenset(s_id.name for s_id in diff.added),
-        removed=tuple(sorted(s_id.name for s_id in diff.removed_snapshots)),
-        models_to_backfill=None if to_backfill is None else frozenset(to_backfill),
-        has_work=bool(diff.has_changes or plan.requires_backfill or plan.has_unmodified_unpromoted),
-    )
-
-
-def _node_failure(error: Any) -> NodeFailure:
-    name, batch = compat.node_of(error)
-    return _failure(name, batch, error.__cause__ or error)
-
-
-def _failure(name: str, batch: int | None, cause: BaseException) -> NodeFailure:
-    audits = getattr(cause, "errors", None) if type(cause).__name__ == "NodeAuditsErrors" else None
-    return NodeFailure(
-        name=name,
-        batch=batch,
-        error=described(cause),
-        audits=None if audits is None else tuple(map(_failed_audit, audits)),
-    )
-
-
-def _nodes_in(error: BaseException | None) -> Iterator[NodeFailure]:
-    """Nodes named in a chain of causes: promotion fails so, without `log_failed_models`."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        if hasattr(error, "node"):
-            yield _node_failure(error)
-        error = error.__cause__ or error.__context__
-
-
-def _failed_audit(error: Any) -> AuditResult:
-    return AuditResult(
-        name=error.audit_name,
-        arguments=_arguments(error.audit_args),
-        blocking=True,
-        rows_failed=error.count,
-    )
-
-
-def _audit_result(result: Any) -> AuditResult:
-    return AuditResult(
-        name=result.audit.name,
-        arguments=_arguments(result.audit_args),
-        blocking=result.blocking,
-        rows_failed=result.count or 0,
-    )
-
-
-def _arguments(arguments: dict[Any, Any]) -> dict[str, str]:
-    return {
-        str(name): value.sql() if hasattr(value, "sql") else str(value)
-        for name, value in arguments.items()
-        if name != "blocking"
-    }
-
-
-def _spans(intervals: Any) -> tuple[Span, ...]:
-    return tuple((int(start), int(end)) for start, end in intervals)
 
 
 def _now() -> datetime:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from sqlglot import exp
+from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
 
 
@@ -17,28 +17,27 @@ def display_names(nodes: Mapping[str, Any], default_catalog: str | None) -> dict
         nodes: fully qualified name → SQLMesh model or standalone audit.
         default_catalog: of the context; it is dropped, other catalogs are kept.
     """
-    names = {fqn: _display_name(fqn, node, default_catalog) for fqn, node in nodes.items()}
+    names = {fqn: shown(fqn, default_catalog, node) for fqn, node in nodes.items()}
     counts = Counter(names.values())
     return {fqn: name if counts[name] == 1 else fqn for fqn, name in names.items()}
 
 
-def _display_name(fqn: str, node: Any, default_catalog: str | None) -> str:
-    if not getattr(node, "is_model", False):
+def shown(fqn: str, default_catalog: str | None, node: Any = None) -> str:
+    """One name to show, in the spelling of the model (`node`) where that is at hand."""
+    if node is not None and not node.is_model:
         return fqn
-    try:
-        qualified = exp.to_table(fqn)
-        # The model's own name has the user's spelling, but not every part: models of two gateways
-        # can have the same one.
-        written = exp.to_table(node.name, dialect=node.dialect)
-    except SqlglotError:
-        return fqn
+    qualified = exp.to_table(fqn)
+    # The model's own name has the user's spelling, but not every part: models of two gateways can
+    # have the same one.
+    written = qualified if node is None else exp.to_table(node.name, dialect=node.dialect)
     parts = list(written.parts)[-2:]
     if qualified.catalog and qualified.catalog != default_catalog:
         own = written.parts[0] if len(written.parts) == 3 else qualified.parts[0]
         parts = [own, *parts]
-    plain = ".".join(_plain(part).sql(dialect=node.dialect) for part in parts)
-    quoted = ".".join(part.sql(dialect=node.dialect) for part in parts)
-    return plain if _reads_back(plain, parts, node.dialect) else quoted
+    dialect = None if node is None else node.dialect
+    plain = ".".join(_plain(part).sql(dialect=dialect) for part in parts)
+    quoted = ".".join(part.sql(dialect=dialect) for part in parts)
+    return plain if _reads_back(plain, parts, dialect) else quoted
 
 
 def _plain(part: Any) -> Any:
@@ -48,10 +47,10 @@ def _plain(part: Any) -> Any:
     return part
 
 
-def _reads_back(name: str, parts: list[Any], dialect: str) -> bool:
+def _reads_back(name: str, parts: list[Any], dialect: str | None) -> bool:
     """Whether the name without quotes still means these parts: keywords need theirs."""
     try:
-        read = exp.to_table(name, dialect=dialect).parts
+        read = parse_one(name, into=exp.Table, dialect=dialect).parts
     except SqlglotError:
         return False
     return [part.name for part in read] == [part.name for part in parts]

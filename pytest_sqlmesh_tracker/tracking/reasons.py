@@ -16,8 +16,8 @@ from sqlmesh.utils.date import make_exclusive, to_datetime, to_timestamp
 
 from ..outcomes import Evidence, Reason, Status
 from .batches import as_intervals
-from .intervals import Project, Question, next_due, without
-from .recording import PlanFacts, Recording, Round, RunDecision, Span
+from .intervals import Project, missing, next_due, without
+from .recording import PlanFacts, Question, Recording, Round, RunDecision, Span
 
 
 @dataclass
@@ -49,30 +49,32 @@ def held_up(recording: Recording, name: str) -> Finding:
     held back, and for a model that depends on its past all that follows
     (sqlmesh/core/scheduler.py).
     """
-    finding = Finding()
-    for round_ in recording.rounds:
-        if round_.due is None or round_.batches is None or name not in round_.due:
-            continue
-        unready = _Unready(round_)
-        node = round_.snapshots[name].node
-        left_out = [
-            unit
-            for span in without(round_.due[name], round_.batches.get(name, ()))
-            for unit in _units(span, node.interval_unit)
-        ]
-        own, upstream = unready.own(name), unready.upstream(name)
-        if any(_overlaps(unit, own) for unit in left_out):
-            signals = {
-                signal: as_intervals(spans) for signal, spans in unready.by_signal(name).items()
-            }
-            finding.add(Reason.SIGNAL_NOT_READY, "observed", signals=signals)
-        if any(_overlaps(unit, upstream) for unit in left_out):
-            blockers = unready.roots(name)
-            finding.add(Reason.UPSTREAM_NOT_READY, "observed", blocked_by=blockers)
-        if any(not _overlaps(unit, [*own, *upstream]) for unit in left_out):
-            if not round_.snapshots[name].depends_on_past:
-                return cannot_tell("SQLMesh left out intervals that were due, and did not say why")
-            finding.add(Reason.DEPENDS_ON_PAST_GAP, "inferred")
+    due_in = [r for r in recording.rounds if r.batches is not None and name in (r.due or ())]
+    if not due_in:
+        return Finding()
+    return _left_out(due_in[-1], name)
+
+
+def _left_out(round_: Round, name: str) -> Finding:
+    due, scheduled = (round_.due or {})[name], (round_.batches or {}).get(name, ())
+    snapshot = round_.snapshots[name]
+    units = [
+        unit
+        for span in without(due, scheduled)
+        for unit in _units(span, snapshot.node.interval_unit)
+    ]
+    finding, unready = Finding(), _Unready(round_)
+    own, upstream = unready.own(name), unready.upstream(name)
+    if any(_overlaps(unit, own) for unit in units):
+        signals = {signal: as_intervals(spans) for signal, spans in unready.by_signal(name).items()}
+        finding.add(Reason.SIGNAL_NOT_READY, "observed", signals=signals)
+    if any(_overlaps(unit, upstream) for unit in units):
+        blocked_by = unready.roots(name)
+        finding.add(Reason.UPSTREAM_NOT_READY, "observed", blocked_by=blocked_by)
+    if any(not _overlaps(unit, [*own, *upstream]) for unit in units):
+        if not snapshot.depends_on_past:
+            return cannot_tell("SQLMesh left out intervals that were due, and did not say why")
+        finding.add(Reason.DEPENDS_ON_PAST_GAP, "inferred")
     return finding
 
 
@@ -85,96 +87,67 @@ def idle_in_run(project: Project, decision: RunDecision, name: str) -> Finding:
     selected = decision.selected is None or name in decision.selected
     if not selected:
         finding.add(Reason.NOT_SELECTED, "observed")
-    asked = Question(
-        start=decision.start,
-        end=decision.end,
-        execution_time=decision.execution_time,
-        ignore_cron=decision.ignore_cron,
-    )
-    if asked.answer(project, name):
+    asked = decision.question
+    if missing(asked, project, name):
         if selected:
             return cannot_tell("SQLMesh did not schedule it, though by its own rule it was due")
         return finding
     if snapshot.is_seed and project.loaded(name):
         return finding.add(Reason.NO_CHANGES, "inferred")
-    lifetime = _outside_lifetime(project, name, decision.execution_time)
+    lifetime = _outside_lifetime(project, name, asked.execution_time)
     if lifetime:
         if lifetime is Reason.NOT_STARTED:
-            finding.facts["next_due"] = next_due(project, name, decision.execution_time)
+            finding.facts["next_due"] = next_due(project, name, asked.execution_time)
         return finding.add(lifetime, "inferred")
-    if _unbounded(asked, decision).answer(project, name):
+    if missing(_unbounded(decision), project, name):
         return finding.add(Reason.OUTSIDE_WINDOW, "inferred")
-    if decision.ignore_cron:
+    if asked.ignore_cron:
         return finding.add(Reason.UP_TO_DATE, "inferred")
-    held_back = asked.but(ignore_cron=True).answer(project, name) if selected else []
+    held_back = missing(asked.but(ignore_cron=True), project, name) if selected else []
     return finding.add(
         Reason.CRON_NOT_DUE,
         "inferred",
         held_back=as_intervals(held_back),
-        next_due=next_due(project, name, decision.execution_time),
+        next_due=next_due(project, name, asked.execution_time),
     )
 
 
 def cut_by_window(project: Project, decision: RunDecision, name: str) -> bool:
     """Whether a run that evaluated something of a model left more of it to its window."""
-    asked = Question(
-        start=decision.start,
-        end=decision.end,
-        execution_time=decision.execution_time,
-        ignore_cron=decision.ignore_cron,
-    )
-    unbounded = _unbounded(asked, decision)
+    asked = decision.question
+    unbounded = _unbounded(decision)
     if unbounded == asked:
         return False
-    return bool(without(unbounded.answer(project, name), asked.answer(project, name)))
+    return bool(without(missing(unbounded, project, name), missing(asked, project, name)))
 
 
-def idle_in_plan(
-    project: Project, recording: Recording, facts: PlanFacts, name: str
-) -> Finding:  # fmt: skip
+def idle_in_plan(project: Project, recording: Recording, plan: PlanFacts, name: str) -> Finding:
     """Why a plan evaluated nothing of this model."""
-    plan, arguments = facts.plan, recording.arguments
-    snapshot = project.snapshot(name)
+    arguments, snapshot = recording.arguments, project.snapshot(name)
     if not snapshot.evaluatable:
         return Finding().add(Reason.NOT_EVALUATABLE, "observed")
-    if arguments.get("restate_models") and name not in {s.name for s in plan.restatements}:
+    if arguments.get("restate_models") and name not in plan.restated:
         return cannot_tell("what a restatement leaves out is not explained by this version")
-    finding = Finding()
-    in_backfill = facts.models_to_backfill is None or name in facts.models_to_backfill
+    in_backfill = plan.to_backfill is None or name in plan.to_backfill
     if not in_backfill and (arguments.get("select_models") or arguments.get("backfill_models")):
-        return finding.add(Reason.NOT_SELECTED, "observed")
-    missing = plan_question(plan).answer(project, name) if in_backfill else []
-    if missing:
+        return Finding().add(Reason.NOT_SELECTED, "observed")
+    if in_backfill and missing(plan.question, project, name):
         return _left_undone(recording, plan)
-    lifetime = _outside_lifetime(project, name, plan.execution_time)
+    lifetime = _outside_lifetime(project, name, plan.question.execution_time)
     if lifetime:
-        return finding.add(lifetime, "inferred")
-    if name not in facts.modified | facts.added:
-        run = plan_question(plan).but(
-            end=plan.execution_time, end_override_per_model={}, end_bounded=False
-        )
-        held_back = run.answer(project, name)
-        return finding.add(Reason.NO_CHANGES, "inferred", held_back=as_intervals(held_back))
+        return Finding().add(lifetime, "inferred")
+    if name not in plan.modified | plan.added:
+        now = plan.question.execution_time
+        run = plan.question.but(end=now, end_override_per_model={}, end_bounded=False)
+        held_back = as_intervals(missing(run, project, name))
+        return Finding().add(Reason.NO_CHANGES, "inferred", held_back=held_back)
     if (plan.is_dev and snapshot.is_forward_only) or not project.loaded(name):
         return cannot_tell("why this change was not evaluated is not explained by this version")
-    category = facts.snapshots[name].change_category
-    return finding.add(Reason.REUSED, "inferred", change_category=category)
+    category = plan.snapshots[name].change_category
+    return Finding().add(Reason.REUSED, "inferred", change_category=category)
 
 
-def plan_question(plan: Any) -> Question:
-    """What a plan looks for as missing (sqlmesh/core/plan/stages.py, `_missing_intervals`)."""
-    return Question(
-        start=plan.start,
-        end=plan.end,
-        execution_time=plan.execution_time,
-        ignore_cron=getattr(plan, "ignore_cron", False),
-        end_bounded=plan.end_bounded,
-        start_override_per_model=plan.start_override_per_model or {},
-        end_override_per_model=plan.end_override_per_model or {},
-    )
-
-
-def _left_undone(recording: Recording, plan: Any) -> Finding:
+def _left_undone(recording: Recording, plan: PlanFacts) -> Finding:
     """Why a plan did not get to what it found missing."""
     if plan.skip_backfill:
         return Finding().add(Reason.BACKFILL_SKIPPED, "observed")
@@ -187,11 +160,12 @@ def _left_undone(recording: Recording, plan: Any) -> Finding:
     return cannot_tell("the plan found it missing, but did not schedule it")
 
 
-def _unbounded(asked: Question, decision: RunDecision) -> Question:
+def _unbounded(decision: RunDecision) -> Question:
     """The question without the window: neither start nor end but the execution time."""
-    capped = to_datetime(decision.execution_time) > to_datetime(decision.end)
+    asked = decision.question
+    capped = to_datetime(asked.execution_time) > to_datetime(asked.end)
     if decision.end_given or capped:
-        return asked.but(start=None, end=decision.execution_time)
+        return asked.but(start=None, end=asked.execution_time)
     # Without an end it is the wall clock: a past execution_time alone cuts nothing off.
     return asked.but(start=None)
 
@@ -206,7 +180,7 @@ def _outside_lifetime(project: Project, name: str, at: Any) -> Reason | None:
         return None
     later = to_timestamp(now) + 10 * node.interval_unit.milliseconds
     ever = Question(end=later, execution_time=later, ignore_cron=True)
-    return None if ever.answer(project, name) else Reason.ENDED
+    return None if missing(ever, project, name) else Reason.ENDED
 
 
 class _Unready:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -124,6 +124,26 @@ class Round:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What SQLMesh was asked when it looked for missing intervals.
+
+    Moments are SQLMesh's `TimeLike`s, with relative ones ("1 day ago") resolved.
+    """
+
+    end: Any
+    execution_time: Any
+    start: Any = None
+    ignore_cron: bool = False
+    end_bounded: bool = False
+    start_override_per_model: Mapping[str, Any] = field(default_factory=dict)
+    end_override_per_model: Mapping[str, Any] = field(default_factory=dict)
+
+    def but(self, **changes: Any) -> Question:
+        """The same question with other arguments."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
 class RunDecision:
     """What SQLMesh's scheduler was asked when it decided what a run has to evaluate.
 
@@ -132,12 +152,9 @@ class RunDecision:
     """
 
     snapshots: Mapping[str, FrozenSnapshot]
-    start: Any
-    end: Any
-    """The argument, or else the wall clock that SQLMesh took for it."""
+    question: Question
     end_given: bool
-    execution_time: Any
-    ignore_cron: bool
+    """Whether the caller passed an end; else it is the wall clock that SQLMesh took for it."""
     selected: frozenset[str] | None
     deployability_index: Any
     due: Mapping[str, tuple[Span, ...]]
@@ -147,12 +164,20 @@ class RunDecision:
 class PlanFacts:
     """A built plan with its snapshots as they were before it was applied."""
 
-    plan: Any
     snapshots: Mapping[str, FrozenSnapshot]
+    question: Question
+    """What it looks for as missing (sqlmesh/core/plan/stages.py, `_missing_intervals`)."""
+    deployability_index: Any
+    """None in prod, where everything is deployable."""
+    is_dev: bool
+    skip_backfill: bool
+    empty_backfill: bool
     modified: frozenset[str]
     added: frozenset[str]
     removed: tuple[str, ...]
-    models_to_backfill: frozenset[str] | None
+    restated: frozenset[str]
+    to_backfill: frozenset[str] | None
+    """None: every model."""
     has_work: bool
     """`Context.apply` returns at once without it (sqlmesh/core/context.py)."""
 

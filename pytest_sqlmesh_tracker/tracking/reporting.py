@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -17,7 +17,7 @@ from ..report import Completion, RunReport
 from . import compat, reasons
 from .batches import Evaluation, audits, evaluation, start_order, utc
 from .intervals import Project
-from .names import display_names
+from .names import display_names, shown
 from .reasons import Finding
 from .recording import FrozenSnapshot, Recording
 
@@ -47,12 +47,8 @@ class _Reporter:
     @cached_property
     def _project(self) -> Project:
         recording = self._recording
-        index = None
-        if recording.decision:
-            index = recording.decision.deployability_index
-        elif recording.plan and recording.plan.plan.is_dev:
-            index = recording.plan.plan.deployability_index
-        return Project(self._frozen, index)
+        known = recording.decision or recording.plan
+        return Project(self._frozen, known.deployability_index if known else None)
 
     @cached_property
     def _nodes(self) -> dict[str, Any]:
@@ -104,23 +100,20 @@ class _Reporter:
             completion=self._completion(outcomes),
             error=recording.raised,
             outcomes={outcome.name: outcome for outcome in outcomes},
-            removed=tuple(self._removed_name(fqn) for fqn in removed),
+            removed=tuple(shown(fqn, recording.default_catalog) for fqn in removed),
         )
-
-    def _removed_name(self, fqn: str) -> str:
-        return self._names.get(fqn) or ".".join(fqn.split(".")[-2:]).replace('"', "")
 
     def _execution_time(self) -> datetime:
         recording = self._recording
-        at = recording.arguments.get("execution_time")
-        if recording.decision:
-            at = recording.decision.execution_time
-        elif recording.plan:
-            at = recording.plan.plan.execution_time
+        known = recording.decision or recording.plan
+        passed = recording.arguments.get("execution_time")
+        at = known.question.execution_time if known else passed or recording.started_at
         try:
-            return recording.started_at if not at else to_datetime(at).astimezone(timezone.utc)
-        except Exception:
+            moment: datetime = to_datetime(at, relative_base=recording.started_at)
+        except (TypeError, ValueError):
+            # SQLMesh refused it as well.
             return recording.started_at
+        return moment
 
     def _completion(self, outcomes: list[ModelOutcome]) -> Completion:
         recording = self._recording

@@ -31,7 +31,11 @@ def context(tmp_path):
 
 @pytest.fixture(scope="session")
 def planned_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`shop.daily`, loaded up to January 9th, and `shop.weekly`."""
+    """`shop.daily`, loaded up to January 9th, and `shop.weekly`.
+
+    Planned in this process: a session in it forgets what was first imported there, and numpy can
+    not be imported twice.
+    """
     project = Project(tmp_path_factory.mktemp("shop"))
     project.model("shop.daily", "SELECT 1 AS id", cron="'@daily'")
     project.model("shop.weekly", "SELECT id FROM shop.daily", cron="'@weekly'")

@@ -1,0 +1,107 @@
+"""From SQLMesh's objects to recorded facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from . import compat
+from .recording import AuditResult, FrozenSnapshot, NodeFailure, PlanFacts, Question, Span
+
+
+def described(error: BaseException) -> str:
+    """Type and message."""
+    return f"{type(error).__name__}: {error}".strip().removesuffix(":")
+
+
+def plan_facts(plan: Any) -> PlanFacts:
+    """A built plan as it is now."""
+    # A plan computes its moments when they are first read; on a copy, so that it still can.
+    plan = plan.copy()
+    diff, to_backfill = plan.context_diff, plan.models_to_backfill
+    return PlanFacts(
+        snapshots={s.name: FrozenSnapshot.of(s) for s in plan.snapshots.values()},
+        question=Question(
+            start=compat.resolved(plan.start),
+            end=compat.resolved(plan.end),
+            execution_time=compat.resolved(plan.execution_time),
+            ignore_cron=bool(getattr(plan, "ignore_cron", False)),
+            end_bounded=plan.end_bounded,
+            start_override_per_model=dict(plan.start_override_per_model or {}),
+            end_override_per_model=dict(plan.end_override_per_model or {}),
+        ),
+        deployability_index=plan.deployability_index if plan.is_dev else None,
+        is_dev=plan.is_dev,
+        skip_backfill=plan.skip_backfill,
+        empty_backfill=plan.empty_backfill,
+        modified=frozenset(diff.modified_snapshots),
+        added=frozenset(s_id.name for s_id in diff.added),
+        removed=tuple(sorted(s_id.name for s_id in diff.removed_snapshots)),
+        restated=frozenset(s_id.name for s_id in plan.restatements),
+        to_backfill=None if to_backfill is None else frozenset(to_backfill),
+        has_work=bool(diff.has_changes or plan.requires_backfill or plan.has_unmodified_unpromoted),
+    )
+
+
+def node_failure(error: Any) -> NodeFailure:
+    """A `NodeExecutionFailedError`."""
+    name, batch = compat.node_of(error)
+    return failure_of(name, batch, error.__cause__ or error)
+
+
+def failure_of(name: str, batch: int | None, cause: BaseException) -> NodeFailure:
+    """What made a batch, or (None) a table's creation, fail."""
+    audits = getattr(cause, "errors", None) if type(cause).__name__ == "NodeAuditsErrors" else None
+    return NodeFailure(
+        name=name,
+        batch=batch,
+        error=described(cause),
+        audits=None if audits is None else tuple(map(_failed_audit, audits)),
+    )
+
+
+def failures_in(error: BaseException | None) -> Iterator[NodeFailure]:
+    """Nodes named in a chain of causes: promotion fails so, without `log_failed_models`."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if type(error).__name__ == "NodeExecutionFailedError":
+            yield node_failure(error)
+        error = error.__cause__ or error.__context__
+
+
+def _failed_audit(error: Any) -> AuditResult:
+    return AuditResult(
+        name=error.audit_name,
+        arguments=_arguments(error.audit_args),
+        blocking=True,
+        rows_failed=error.count,
+    )
+
+
+def audit_result(result: Any) -> AuditResult:
+    """What the evaluator returned for one audit."""
+    return AuditResult(
+        name=result.audit.name,
+        arguments=_arguments(result.audit_args),
+        blocking=result.blocking,
+        rows_failed=result.count or 0,
+    )
+
+
+def _arguments(arguments: dict[Any, Any]) -> dict[str, str]:
+    return {
+        str(name): value.sql() if hasattr(value, "sql") else str(value)
+        for name, value in arguments.items()
+        if name != "blocking"
+    }
+
+
+def spans_by_name(intervals: Any) -> dict[str, tuple[Span, ...]]:
+    """Snapshot → intervals, as SQLMesh has it, by the snapshots' names."""
+    return {snapshot.name: spans(found) for snapshot, found in intervals.items()}
+
+
+def spans(intervals: Any) -> tuple[Span, ...]:
+    """Intervals as SQLMesh has them."""
+    return tuple((int(start), int(end)) for start, end in intervals)

@@ -1,0 +1,49 @@
+"""The README's examples, run as they stand, on a copy of the sample project that they speak of."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+EXAMPLES = [text for language, text in BLOCKS if language == "python"]
+OUTPUT = next(text for language, text in BLOCKS if language == "text")
+
+
+@pytest.fixture
+def shop_repository(pytester: pytest.Pytester, planned_project: Path) -> Path:  # noqa: ARG001
+    """A copy of `cron_cascade` with its fixtures, but none of its tests."""
+    ignore = shutil.ignore_patterns("test_*.py", "__pycache__", ".cache")
+    source = ROOT / "sample_projects" / "cron_cascade"
+    shutil.copytree(source, pytester.path, dirs_exist_ok=True, ignore=ignore)
+    pytester.makeini("[pytest]\nfilterwarnings = ignore")
+    return pytester.path / "tests"
+
+
+def test_the_first_example_fails_as_shown(pytester: pytest.Pytester, shop_repository: Path) -> None:
+    (shop_repository / "test_first.py").write_text(EXAMPLES[0])
+    result = pytester.runpytest_inprocess("-p", "no:xdist")
+    result.assert_outcomes(failed=1)
+    shown = [line.rstrip() for line in OUTPUT.splitlines()]
+    printed = [line.rstrip() for line in result.outlines if line.startswith("E")]
+    assert printed == shown
+
+
+def test_the_other_examples_pass(pytester: pytest.Pytester, shop_repository: Path) -> None:
+    for number, example in enumerate(EXAMPLES[1:]):
+        (shop_repository / f"test_example_{number}.py").write_text(example)
+    result = pytester.runpytest_inprocess("-p", "no:xdist")
+    result.assert_outcomes(passed=4)
+
+
+def test_every_reason_and_status_is_in_the_tables() -> None:
+    from pytest_sqlmesh_tracker import Reason, Status
+
+    missing = [str(word) for word in (*Reason, *Status) if f"`{word}`" not in README]
+    # Reasons that no report has yet.
+    assert missing == ["restatement_refused", "no_preview", "no_audits"]
