@@ -28,7 +28,7 @@ _WHY = {
     Reason.NOT_APPLIED: "the plan was not applied",
     Reason.NO_PREVIEW: "a forward-only change is not previewed in this environment",
     Reason.REUSED: "its data was already there",
-    Reason.NO_CHANGES: "nothing of it changed or was missing",
+    Reason.NO_CHANGES: "it did not change",
     Reason.UP_TO_DATE: "nothing of it was missing",
     Reason.CRON_NOT_DUE: "its cron was not due",
     Reason.NO_AUDITS: "it has no audits",
@@ -67,7 +67,7 @@ def sentence(outcome: ModelOutcome) -> str:
     if outcome.error:
         return f"{line}: {_one_line(outcome.error, 200)}"
     if outcome.next_due and outcome.reason in _TIMED:
-        return f"{line}, next due {moment(outcome.next_due)}"
+        return f"{line}, next due {minute(outcome.next_due)}"
     return line
 
 
@@ -107,7 +107,12 @@ def totals(report: RunReport) -> str:
 
 def moment(at: datetime) -> str:
     """`2024-01-14 00:00:00 UTC`."""
-    return at.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"{at.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def minute(at: datetime) -> str:
+    """`2024-01-14 00:00 UTC`; with seconds where it has any."""
+    return moment(at).replace(":00 UTC", " UTC")
 
 
 def span(start: datetime, end: datetime) -> str:
@@ -137,7 +142,9 @@ def _condition(outcome: ModelOutcome, complaint: str) -> str:
     if outcome.status is Status.UNKNOWN:
         return f"the tracker could not tell ({outcome.message.removeprefix('unknown: ')})"
     if outcome.status is Status.EXECUTED:
-        return f"it was {sentence(outcome)}"
+        told = sentence(outcome)
+        said = complaint.startswith("was executed")
+        return told.removeprefix("executed ") if said else f"it was {told}"
     reason = why(outcome)
     if not reason:
         return f"it was only {sentence(outcome)}"
@@ -160,7 +167,7 @@ def _facts(report: RunReport, outcome: ModelOutcome) -> list[tuple[str, str]]:
         facts.append(("signal", f"{name} held back {spans(held)}"))
     for name in outcome.blocked_by:
         root = report.outcomes.get(name)
-        facts.append(("blocked by", f"{name}, {_one_line(root.message, 160)}" if root else name))
+        facts.append(("blocked by", f"{name}, {_one_line(root.message, 100)}" if root else name))
     if outcome.batches and outcome.status is not Status.EXECUTED:
         facts.append(("batches", _batch_facts(outcome)))
     for audit in outcome.audits:

@@ -48,10 +48,10 @@ def table(report: RunReport, *, width: int = 100, color: bool = False) -> str:
     """The headline and a row a model: status, model, recorded intervals, duration and why."""
     grid = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
     grid.add_column("status", no_wrap=True)
-    grid.add_column("model", overflow="fold", min_width=12)
+    grid.add_column("model", no_wrap=True)
     grid.add_column("intervals", overflow="fold")
     grid.add_column("time", justify="right", no_wrap=True)
-    grid.add_column("why", overflow="fold", ratio=1)
+    grid.add_column("why", overflow="fold")
     for outcome in report.outcomes.values():
         grid.add_row(
             Text(str(outcome.status), style=_STYLES[outcome.status]),

@@ -103,13 +103,10 @@ def idle_in_run(project: Project, decision: RunDecision, name: str) -> Finding:
         return finding.add(Reason.OUTSIDE_WINDOW, "inferred")
     if asked.ignore_cron:
         return finding.add(Reason.UP_TO_DATE, "inferred")
-    held_back = missing(asked.but(ignore_cron=True), project, name) if selected else []
-    return finding.add(
-        Reason.CRON_NOT_DUE,
-        "inferred",
-        held_back=as_intervals(held_back),
-        next_due=next_due(project, name, asked.execution_time),
-    )
+    waiting = _waits_for_cron(project, name, asked)
+    if not selected:
+        waiting.facts["held_back"] = ()
+    return finding.add(Reason.CRON_NOT_DUE, "inferred", **waiting.facts)
 
 
 def cut_by_window(project: Project, decision: RunDecision, name: str) -> bool:
@@ -141,8 +138,14 @@ def idle_in_plan(project: Project, recording: Recording, plan: PlanFacts, name: 
         run = plan.question.but(end=now, end_override_per_model={}, end_bounded=False)
         held_back = as_intervals(missing(run, project, name))
         return Finding().add(Reason.NO_CHANGES, "inferred", held_back=held_back)
-    if (plan.is_dev and snapshot.is_forward_only) or not project.loaded(name):
-        return cannot_tell("why this change was not evaluated is not explained by this version")
+    if plan.is_dev and snapshot.is_forward_only:
+        return cannot_tell("previews of forward-only changes are not explained by this version")
+    if not project.loaded(name):
+        return (
+            _waits_for_cron(project, name, plan.question)
+            if in_backfill
+            else cannot_tell("it has no data, and the plan does not say why it loads none")
+        )
     category = plan.snapshots[name].change_category
     return Finding().add(Reason.REUSED, "inferred", change_category=category)
 
@@ -158,6 +161,15 @@ def _left_undone(recording: Recording, plan: PlanFacts) -> Finding:
     if recording.raised is not None and not recording.rounds:
         return Finding(status=Status.INTERRUPTED)
     return cannot_tell("the plan found it missing, but did not schedule it")
+
+
+def _waits_for_cron(project: Project, name: str, asked: Question) -> Finding:
+    return Finding().add(
+        Reason.CRON_NOT_DUE,
+        "inferred",
+        held_back=as_intervals(missing(asked.but(ignore_cron=True), project, name)),
+        next_due=next_due(project, name, asked.execution_time),
+    )
 
 
 def _unbounded(decision: RunDecision) -> Question:
