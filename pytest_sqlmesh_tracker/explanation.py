@@ -52,6 +52,10 @@ def why(outcome: ModelOutcome) -> str:
 
 def sentence(outcome: ModelOutcome) -> str:
     """The outcome in one line: status, reason and the fact that matters most."""
+    return " ".join(_sentence(outcome).split())
+
+
+def _sentence(outcome: ModelOutcome) -> str:
     if outcome.status is Status.EXECUTED:
         count = len(outcome.recorded_batches)
         line = f"executed in {count} batch{'' if count == 1 else 'es'}"
@@ -140,7 +144,10 @@ def _headline(outcome: ModelOutcome, complaint: str | None) -> str:
 def _condition(outcome: ModelOutcome, complaint: str) -> str:
     """What is true of the model instead, without repeating the complaint."""
     if outcome.status is Status.UNKNOWN:
-        return f"the tracker could not tell ({outcome.message.removeprefix('unknown: ')})"
+        because = outcome.message.removeprefix("unknown").lstrip(": ")
+        return (
+            f"the tracker could not tell ({because})" if because else "the tracker could not tell"
+        )
     if outcome.status is Status.EXECUTED:
         told = sentence(outcome)
         said = complaint.startswith("was executed")
@@ -167,15 +174,21 @@ def _facts(report: RunReport, outcome: ModelOutcome) -> list[tuple[str, str]]:
         facts.append(("signal", f"{name} held back {spans(held)}"))
     for name in outcome.blocked_by:
         root = report.outcomes.get(name)
-        facts.append(("blocked by", f"{name}, {_one_line(root.message, 100)}" if root else name))
-    if outcome.batches and outcome.status is not Status.EXECUTED:
+        became = f", {_one_line(root.message or sentence(root), 100)}" if root else ""
+        facts.append(("blocked by", f"{name}{became}"))
+    if outcome.status is Status.EXECUTED and outcome.batches:
+        facts.append(("executed", spans(outcome.executed_intervals)))
+    elif any(batch.status is not Status.AUDITED for batch in outcome.batches):
         facts.append(("batches", _batch_facts(outcome)))
     for audit in outcome.audits:
         if not audit.passed:
             kind = "blocking" if audit.blocking else "non-blocking"
-            facts.append(("audit", f"{audit.name} ({kind}), {audit.rows_failed} rows failed"))
+            rows = f"{audit.rows_failed} row{'' if audit.rows_failed == 1 else 's'} failed"
+            facts.append(("audit", f"{audit.name} ({kind}), {rows}"))
     if outcome.error:
         facts.append(("error", _shortened(outcome.error)))
+    elif outcome.status is Status.INTERRUPTED and report.error:
+        facts.append(("raised", _shortened(report.error)))
     others = [str(reason) for reason in outcome.reasons if reason is not outcome.reason]
     if others:
         facts.append(("also", ", ".join(others)))
@@ -225,13 +238,13 @@ def _midnight(at: datetime) -> bool:
 
 
 def _amount(intervals: Sequence[Interval]) -> str:
-    total = sum(((end - start) for start, end in intervals), timedelta())
-    minutes = total // timedelta(minutes=1)
-    for size, unit in ((24 * 60, "day"), (60, "hour"), (1, "minute")):
-        if minutes % size == 0:
-            count = minutes // size
-            return f"{count} {unit}{'' if count == 1 else 's'}"
-    raise AssertionError("every number of minutes is divisible by one")
+    seconds = int(sum((end - start for start, end in intervals), timedelta()).total_seconds())
+    if not seconds:
+        return "less than a second"
+    units = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+    size, unit = next((size, unit) for size, unit in units if seconds % size == 0)
+    count = seconds // size
+    return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
 def _listed(names: tuple[str, ...], limit: int = 3) -> str:

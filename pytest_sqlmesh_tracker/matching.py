@@ -72,19 +72,23 @@ def find_models(outcomes: Sequence[ModelOutcome], model: object) -> list[ModelOu
     literal = [outcome for outcome in outcomes if model in (outcome.name, outcome.fqn)]
     if literal:
         return literal
-    pattern = unquoted(model).casefold()
-    matches = [
-        outcome
-        for outcome in outcomes
-        if outcome.kind not in _NOT_IN_GLOBS
-        and (
-            fnmatchcase(unquoted(outcome.name).casefold(), pattern)
-            or fnmatchcase(unquoted(outcome.fqn).casefold(), pattern)
-        )
-    ]
+    candidates = [outcome for outcome in outcomes if outcome.kind not in _NOT_IN_GLOBS]
+    matches = _matching(candidates, unquoted(model))
     if not matches:
         raise UnknownModelError(_no_match(model, outcomes))
     return matches
+
+
+def _matching(outcomes: Sequence[ModelOutcome], pattern: str) -> list[ModelOutcome]:
+    """What the glob matches: shown names before qualified ones, exact capitals before any."""
+    for fold in (str, str.casefold):
+        for attribute in ("name", "fqn"):
+            names = [fold(unquoted(getattr(outcome, attribute))) for outcome in outcomes]
+            pairs = zip(names, outcomes, strict=True)
+            matches = [outcome for name, outcome in pairs if fnmatchcase(name, fold(pattern))]
+            if matches:
+                return matches
+    return []
 
 
 def _name_of(model: object) -> str:
@@ -115,7 +119,14 @@ def _unknown(name: str, outcomes: Sequence[ModelOutcome]) -> str:
 
 def _no_match(pattern: str, outcomes: Sequence[ModelOutcome]) -> str:
     names = [o.name for o in outcomes if o.kind not in _NOT_IN_GLOBS]
-    known = f"it has {_some(names)}" if names else "it has no models that a glob could match"
+    left_out = _matching([o for o in outcomes if o.kind in _NOT_IN_GLOBS], unquoted(pattern))
+    close = close_matches(pattern, names)
+    if close:
+        known = f"close to it are {', '.join(close)}"
+    else:
+        known = f"it has {_some(names)}" if names else "it has no models that a glob could match"
+    if left_out and names:
+        known += f"; globs leave out {_some([o.name for o in left_out])}"
     return f"no model matches {pattern!r} in the report; {known}"
 
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta, timezone
 from enum import Enum
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, field_serializer
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    field_serializer,
+    model_validator,
+)
 
 
 class Status(str, Enum):
@@ -78,11 +85,15 @@ Evidence = Literal["observed", "inferred"]
 """`observed`: SQLMesh said so; `inferred`: recomputed with SQLMesh's own functions."""
 
 
+UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(timezone.utc))]
+"""A timezone-aware datetime; in UTC, whatever zone it was given in."""
+
+
 class Interval(NamedTuple):
     """A half-open span of time `[start, end)`, in UTC."""
 
-    start: datetime
-    end: datetime
+    start: UtcDatetime
+    end: UtcDatetime
 
 
 class Frozen(BaseModel):
@@ -98,8 +109,8 @@ class Batch(Frozen):
     """The batch's place among the model's batches of its round, from 0."""
     round: int = 0
     """A plan may evaluate in two rounds, and so does a restarted run; from 0."""
-    start: datetime
-    end: datetime
+    start: UtcDatetime
+    end: UtcDatetime
     status: Status
     duration: timedelta | None = None
     """Measured with `perf_counter`; None when the batch did not start or did not end."""
@@ -147,9 +158,9 @@ class ModelOutcome(Frozen):
     """Failed or interrupted, but some of its batches were recorded."""
     local_edit: bool = False
     """Its definition in the project differs from the one in the environment that was run."""
-    loaded_through: datetime | None = None
+    loaded_through: UtcDatetime | None = None
     """Exclusive end of the newest interval that was loaded when the invocation ended."""
-    next_due: datetime | None = None
+    next_due: UtcDatetime | None = None
     """First cron tick at which something of it will be missing, if nothing else happens before."""
     held_back: tuple[Interval, ...] = ()
     """What `ignore_cron=True` would have evaluated, or what a plan left to time."""
@@ -166,8 +177,8 @@ class ModelOutcome(Frozen):
     bytes: int | None = None
     duration: timedelta | None = None
     """Sum over its batches."""
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    started_at: UtcDatetime | None = None
+    finished_at: UtcDatetime | None = None
     start_order: int | None = None
     """Its place among the models of the report, by the start of its first batch, from 0."""
     upstream: tuple[str, ...] = ()
@@ -177,7 +188,24 @@ class ModelOutcome(Frozen):
     def _evidence_by_value(self, evidence: Mapping[Reason, Evidence]) -> dict[str, str]:
         return {str(reason): kind for reason, kind in evidence.items()}
 
+    @model_validator(mode="after")
+    def _reason_is_the_first(self) -> ModelOutcome:
+        if self.reason is not (self.reasons[0] if self.reasons else None):
+            raise ValueError("reason is not the first of reasons")
+        return self
+
     @property
     def recorded_batches(self) -> tuple[Batch, ...]:
         """The batches that were evaluated and recorded."""
         return tuple(batch for batch in self.batches if batch.status is Status.EXECUTED)
+
+    @property
+    def executed_intervals(self) -> tuple[Interval, ...]:
+        """What was evaluated and recorded, in order, adjacent batches merged."""
+        merged: list[Interval] = []
+        for batch in sorted(self.recorded_batches, key=lambda batch: batch.start):
+            if merged and batch.start <= merged[-1].end:
+                merged[-1] = Interval(merged[-1].start, max(merged[-1].end, batch.end))
+            else:
+                merged.append(Interval(batch.start, batch.end))
+        return tuple(merged)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, JsonValue, ValidationError, model_validator
+from pydantic_core import to_jsonable_python
 
 from .assertions import AssertionMethods
-from .matching import find_model, find_models
-from .outcomes import Frozen, ModelOutcome, Reason, Status
+from .matching import UnknownModelError, find_model, find_models
+from .outcomes import Frozen, ModelOutcome, Reason, Status, UtcDatetime
 
 SCHEMA_VERSION: Literal[1] = 1
 
 Command = Literal["run", "plan", "audit"]
 Completion = Literal["success", "nothing_to_do", "failure", "interrupted", "raised"]
+
+
+def _as_json(value: object) -> object:
+    return to_jsonable_python(value, inf_nan_mode="null", fallback=str)
 
 
 class NoReportError(LookupError):
@@ -44,19 +49,33 @@ class RunReport(AssertionMethods, Frozen):
     schema_version: Literal[1] = SCHEMA_VERSION
     command: Command
     environment: str
-    arguments: Mapping[str, Any] = {}
+    arguments: Annotated[Mapping[str, JsonValue], BeforeValidator(_as_json)] = {}
     """What the caller passed, by parameter name; values that JSON can't hold as text."""
-    execution_time: datetime
+    execution_time: UtcDatetime
     """The invocation's "now": the argument of that name, else when SQLMesh took it."""
-    started_at: datetime
-    finished_at: datetime
+    started_at: UtcDatetime
+    finished_at: UtcDatetime
     completion: Completion
     error: str | None = None
     """Type and message of the exception that the call raised."""
-    outcomes: Mapping[str, ModelOutcome] = Field(default_factory=dict)
+    outcomes: Mapping[str, ModelOutcome]
     """Name → outcome, in topological order."""
     removed: tuple[str, ...] = ()
     """Models that the plan removes from the environment."""
+
+    @model_validator(mode="after")
+    def _outcomes_are_under_their_names(self) -> RunReport:
+        for name, outcome in self.outcomes.items():
+            if name != outcome.name:
+                raise ValueError(f"outcomes.{name} is named {outcome.name!r}")
+        return self
+
+    def __contains__(self, model: object) -> bool:
+        """Whether exactly one model of the report is meant."""
+        try:
+            return bool(self[model])
+        except UnknownModelError:
+            return False
 
     def __getitem__(self, model: object) -> ModelOutcome:
         """The outcome of one model, by anything that names it.
@@ -133,7 +152,7 @@ class RunReport(AssertionMethods, Frozen):
 
     def to_json(self, *, indent: int | None = None) -> str:
         """The report as one JSON object."""
-        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False)
+        return _dumped(self.to_dict(), indent)
 
     @classmethod
     def from_dict(cls, data: object) -> RunReport:
@@ -146,12 +165,16 @@ class RunReport(AssertionMethods, Frozen):
             raise ValueError(f"not a report: expected an object, found {_json_type(data)}")
         _check_version(data)
         try:
-            return cls.model_validate_json(json.dumps(data))
+            json.dumps(data)
+            return cls.model_validate(data)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "report"
             more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-            raise ValueError(f"not a report: {where}: {first['msg']}{more}") from None
+            line = " ".join(f"not a report: {where}: {first['msg']}{more}".split())
+            raise ValueError(line) from None
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"not a report: not JSON ({error})") from None
 
     @classmethod
     def from_json(cls, text: str | bytes) -> RunReport:
@@ -167,7 +190,7 @@ def dump_reports(reports: Iterable[tuple[str | None, RunReport]]) -> str:
     """A report file: each report with the node id of its test, or None."""
     entries = [{"test": test, **report.to_dict()} for test, report in reports]
     file = {"schema_version": SCHEMA_VERSION, "reports": entries}
-    return json.dumps(file, indent=2, ensure_ascii=False) + "\n"
+    return _dumped(file, indent=2) + "\n"
 
 
 def load_reports(text: str | bytes) -> list[tuple[str | None, RunReport]]:
@@ -231,11 +254,22 @@ def _parse(text: str | bytes) -> Any:
 def _check_version(data: Mapping[str, Any]) -> None:
     if "schema_version" not in data:
         raise ValueError("not a report: it has no schema_version")
-    if data["schema_version"] != SCHEMA_VERSION:
+    version = data["schema_version"]
+    if type(version) is not int or version != SCHEMA_VERSION:
         raise ValueError(
-            f"schema_version {data['schema_version']!r} is not supported; "
+            f"schema_version {reprlib.repr(version)} is not supported; "
             f"this version reads {SCHEMA_VERSION}"
         )
+
+
+def _dumped(data: object, indent: int | None) -> str:
+    """JSON in which names stay readable, unless they hold what no encoding can write."""
+    text = json.dumps(data, indent=indent, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(data, indent=indent)
+    return text
 
 
 def _json_type(value: object) -> str:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..explanation import moment, spans
-from ..outcomes import Interval, ModelOutcome, Status
+from ..outcomes import ModelOutcome, Status
 from ..report import RunReport
 
 _STYLES = {
@@ -56,7 +56,7 @@ def table(report: RunReport, *, width: int = 100, color: bool = False) -> str:
         grid.add_row(
             Text(str(outcome.status), style=_STYLES[outcome.status]),
             printable(outcome.name),
-            _intervals(outcome),
+            spans(outcome.executed_intervals, limit=2),
             _duration(outcome.duration),
             printable(_why(outcome)),
         )
@@ -100,16 +100,6 @@ def _why(outcome: ModelOutcome) -> str:
     """The message without the status, which has a column of its own."""
     message = outcome.message.removeprefix(str(outcome.status)).lstrip(": ")
     return message if len(message) <= 200 else f"{message[:199]}…"
-
-
-def _intervals(outcome: ModelOutcome) -> str:
-    merged: list[Interval] = []
-    for batch in sorted(outcome.recorded_batches, key=lambda b: b.start):
-        if merged and batch.start <= merged[-1].end:
-            merged[-1] = Interval(merged[-1].start, max(merged[-1].end, batch.end))
-        else:
-            merged.append(Interval(batch.start, batch.end))
-    return spans(merged, limit=2) if merged else ""
 
 
 def _duration(duration: timedelta | None) -> str:

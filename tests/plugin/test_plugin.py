@@ -63,7 +63,7 @@ def test_a_failing_test_explains_and_shows_its_runs(repository: pytest.Pytester)
         status    model * intervals * time  why
         executed  shop.daily * 2024-01-09 * s  in 1 batch
         skipped   shop.weekly * its cron was not due, next due*
-        *2024-01-14 00:00:00 UTC
+        *2024-01-14 00:00 UTC
         sqlmesh: 1 invocation in 1 test: 1 executed, 1 skipped
         """
     )
