@@ -39,6 +39,7 @@ _WHY = {
     Reason.COMMAND_FAILED: "the command failed outside of any model",
     Reason.ABORTED: "the invocation was aborted",
 }
+_VERBS = {status: "was " for status in Status} | {Status.FAILED: "", Status.UNKNOWN: "is "}
 _TIMED = {Reason.CRON_NOT_DUE, Reason.NOT_STARTED, Reason.UP_TO_DATE, Reason.NO_CHANGES}
 
 
@@ -68,8 +69,12 @@ def _sentence(outcome: ModelOutcome) -> str:
         return f"{line} ({_listed(outcome.blocked_by)})"
     if outcome.signals:
         return f"{line} ({_listed(tuple(outcome.signals))})"
+    failed_audits = [audit.name for audit in outcome.audits if audit.blocking and not audit.passed]
+    if outcome.reason is Reason.AUDIT_FAILED and failed_audits:
+        return f"{line} ({_listed(tuple(failed_audits))})"
     if outcome.error:
-        return f"{line}: {_one_line(outcome.error, 200)}"
+        joint = " " if outcome.reason is Reason.ERROR else ": "
+        return f"{line}{joint}{_one_line(outcome.error, 200)}"
     if outcome.next_due and outcome.reason in _TIMED:
         return f"{line}, next due {minute(outcome.next_due)}"
     return line
@@ -137,7 +142,8 @@ def spans(intervals: Sequence[Interval], limit: int = 3) -> str:
 
 def _headline(outcome: ModelOutcome, complaint: str | None) -> str:
     if complaint is None:
-        return f"{outcome.name}: {outcome.message or sentence(outcome)}"
+        said = outcome.message or sentence(outcome)
+        return f"{outcome.name} {_VERBS[outcome.status]}{said}"
     return f"{outcome.name} {complaint}: {_condition(outcome, complaint)}"
 
 
@@ -174,7 +180,7 @@ def _facts(report: RunReport, outcome: ModelOutcome) -> list[tuple[str, str]]:
         facts.append(("signal", f"{name} held back {spans(held)}"))
     for name in outcome.blocked_by:
         root = report.outcomes.get(name)
-        became = f", {_one_line(root.message or sentence(root), 100)}" if root else ""
+        became = f", {_one_line(root.message or sentence(root), 72)}" if root else ""
         facts.append(("blocked by", f"{name}{became}"))
     if outcome.status is Status.EXECUTED and outcome.batches:
         facts.append(("executed", spans(outcome.executed_intervals)))

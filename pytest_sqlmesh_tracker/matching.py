@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -80,14 +81,21 @@ def find_models(outcomes: Sequence[ModelOutcome], model: object) -> list[ModelOu
 
 
 def _matching(outcomes: Sequence[ModelOutcome], pattern: str) -> list[ModelOutcome]:
-    """What the glob matches: shown names before qualified ones, exact capitals before any."""
-    for fold in (str, str.casefold):
-        for attribute in ("name", "fqn"):
-            names = [fold(unquoted(getattr(outcome, attribute))) for outcome in outcomes]
-            pairs = zip(names, outcomes, strict=True)
-            matches = [outcome for name, outcome in pairs if fnmatchcase(name, fold(pattern))]
-            if matches:
-                return matches
+    """What the glob matches: by shown names, else by qualified ones.
+
+    Capitals count only between models whose names differ in nothing else.
+    """
+    for attribute in ("name", "fqn"):
+        names = [unquoted(getattr(outcome, attribute)) for outcome in outcomes]
+        alike = Counter(name.casefold() for name in names)
+        matches = [
+            outcome
+            for name, outcome in zip(names, outcomes, strict=True)
+            if fnmatchcase(name, pattern)
+            or (alike[name.casefold()] == 1 and fnmatchcase(name.casefold(), pattern.casefold()))
+        ]
+        if matches:
+            return matches
     return []
 
 

@@ -133,7 +133,7 @@ class TestLookup:
 
     def test_explain_is_the_paragraph_of_a_failed_assertion(self) -> None:
         explained = SHOP.explain("sales.weekly").splitlines()
-        assert explained[0].startswith("sales.weekly: skipped: its cron was not due")
+        assert explained[0].startswith("sales.weekly was skipped: its cron was not due")
         with pytest.raises(AssertionError) as caught:
             SHOP.assert_executed("sales.weekly")
         assert str(caught.value).splitlines()[1:] == explained[1:]
