@@ -39,7 +39,7 @@ _WHY = {
     Reason.COMMAND_FAILED: "the command failed outside of any model",
     Reason.ABORTED: "the invocation was aborted",
 }
-_VERBS = {status: "was " for status in Status} | {Status.FAILED: "", Status.UNKNOWN: "is "}
+_VERBS = dict.fromkeys(Status, "was ") | {Status.FAILED: "", Status.UNKNOWN: "is "}
 _TIMED = {Reason.CRON_NOT_DUE, Reason.NOT_STARTED, Reason.UP_TO_DATE, Reason.NO_CHANGES}
 
 

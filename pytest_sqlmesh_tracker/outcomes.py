@@ -12,6 +12,7 @@ from pydantic import (
     AwareDatetime,
     BaseModel,
     ConfigDict,
+    PlainSerializer,
     field_serializer,
     model_validator,
 )
@@ -89,6 +90,13 @@ UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(t
 """A timezone-aware datetime; in UTC, whatever zone it was given in."""
 
 
+Seconds = Annotated[
+    timedelta, PlainSerializer(lambda took: took.total_seconds(), float, when_used="json")
+]
+"""A duration, in JSON in seconds. (`ser_json_timedelta` also makes numbers of an `Interval`'s times
+with pydantic 2.12 and 2.13.)"""
+
+
 class Interval(NamedTuple):
     """A half-open span of time `[start, end)`, in UTC."""
 
@@ -99,7 +107,7 @@ class Interval(NamedTuple):
 class Frozen(BaseModel):
     """Base of everything in a report: immutable, and closed against unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_timedelta="float")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Batch(Frozen):
@@ -112,7 +120,7 @@ class Batch(Frozen):
     start: UtcDatetime
     end: UtcDatetime
     status: Status
-    duration: timedelta | None = None
+    duration: Seconds | None = None
     """Measured with `perf_counter`; None when the batch did not start or did not end."""
     rows: int | None = None
     bytes: int | None = None
@@ -175,7 +183,7 @@ class ModelOutcome(Frozen):
     audits: tuple[AuditOutcome, ...] = ()
     rows: int | None = None
     bytes: int | None = None
-    duration: timedelta | None = None
+    duration: Seconds | None = None
     """Sum over its batches."""
     started_at: UtcDatetime | None = None
     finished_at: UtcDatetime | None = None

@@ -137,14 +137,14 @@ class RunReport(AssertionMethods, Frozen):
         return ByReason({reason: frozenset(names[reason]) for reason in ordered})
 
     def explain(self, model: object) -> str:
-        """The paragraph on one model that a failed assertion shows.
+        """The paragraph on a model, or on each that a glob matches, that failed assertions show.
 
         Raises:
-            UnknownModelError: no model, or several, of the report are meant.
+            UnknownModelError: nothing matches, or a name is ambiguous.
         """
         from .explanation import paragraph
 
-        return paragraph(self, self[model])
+        return "\n\n".join(paragraph(self, outcome) for outcome in self.matching(model))
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON-ready values."""

@@ -148,14 +148,11 @@ class _Reporter:
             return self._explained(fqn)
         except Exception as error:
             logger.exception("pytest-sqlmesh-tracker failed to explain %s", fqn)
-            return self._unknown(
-                fqn, f"explaining it failed: {type(error).__name__}: {error}".strip()
-            )
+            return self._unknown(fqn, f"explaining it failed: {type(error).__name__}: {error}")
 
     def _unknown(self, fqn: str, message: str) -> ModelOutcome:
-        return ModelOutcome(
-            **self._identity(fqn), status=Status.UNKNOWN, message=f"unknown: {message}"
-        )
+        line = " ".join(f"unknown: {message}".split())
+        return ModelOutcome(**self._identity(fqn), status=Status.UNKNOWN, message=line)
 
     def _identity(self, fqn: str) -> dict[str, Any]:
         node = self._nodes[fqn]
