@@ -202,6 +202,33 @@ class TestEnvironment:
         assert report.interrupted == set(report.outcomes)
         assert set(report.by_reason) == {"command_failed"}
 
+    def test_an_execution_time_that_is_none(self, planned: Project) -> None:
+        from pytest_sqlmesh_tracker import sqlmesh_run_tracker
+
+        with (
+            at("2024-01-10 01:00"),
+            sqlmesh_run_tracker(planned.context) as tracker,
+            pytest.raises(ValueError, match="Could not convert"),
+        ):
+            planned.context.run(execution_time="in a while or so")
+        assert tracker.last.completion == "raised"
+        assert tracker.last.execution_time == tracker.last.started_at
+        assert tracker.last.arguments == {"execution_time": "in a while or so"}
+
+    def test_relative_times_mean_the_same_when_the_report_is_read_later(
+        self, planned: Project
+    ) -> None:
+        from pytest_sqlmesh_tracker import sqlmesh_run_tracker
+
+        with sqlmesh_run_tracker(planned.context) as tracker:
+            with at("2024-01-11 01:00"):
+                planned.context.run(execution_time="1 day ago")
+            with at("2024-01-20 01:00"):
+                report = tracker.last
+        assert report.execution_time.date() == utc("2024-01-10").date()
+        report.assert_executed("shop.daily", intervals=("2024-01-09", "2024-01-10"))
+        assert report["shop.weekly"].next_due == utc("2024-01-14")
+
     def test_a_run_of_a_dev_environment(self, planned: Project) -> None:
         planned.incremental(
             "shop.daily", "SELECT ts, amount, 2 AS two FROM shop.hourly", cron="'@daily'"
