@@ -114,12 +114,16 @@ def without(spans: Any, removed: Any) -> list[Span]:
 def next_due(project: Project, name: str, after: Any) -> datetime | None:
     """The first cron tick after `after` at which a run would find something of the model missing.
 
-    None if there is none: the model's end has passed, or a seed is loaded.
+    None if there is none (its end has passed), or if automatic restatements of the model or of one
+    upstream can make it due before.
     """
+    if _restates_itself(project, name):
+        return None
     node = project.snapshot(name).node
     unit = node.interval_unit
     last = to_timestamp(node.end) if node.end else None
-    tick = to_timestamp(node.cron_next(after))
+    begin = max(to_timestamp(after), to_timestamp(project.start(name, after)) - 1)
+    tick = to_timestamp(node.cron_next(begin))
     for _ in range(_MAX_TICKS):
         if missing(Question(end=tick, execution_time=tick), project, name):
             return datetime.fromtimestamp(tick / 1000, timezone.utc)
@@ -129,3 +133,19 @@ def next_due(project: Project, name: str, after: Any) -> datetime | None:
         complete = to_timestamp(unit.cron_next(unit.cron_floor(tick)))
         tick = max(to_timestamp(node.cron_next(complete - 1)), to_timestamp(node.cron_next(tick)))
     return None
+
+
+def _restates_itself(project: Project, name: str) -> bool:
+    """Whether SQLMesh restates the model, or one upstream of it, by a cron of its own.
+
+    `sqlmesh.core.snapshot.apply_auto_restatements` removes intervals also of what is downstream.
+    """
+    queue, seen = [name], {name}
+    while queue:
+        snapshot = project.frozen[queue.pop()].snapshot
+        if getattr(snapshot.model_or_none, "auto_restatement_cron", None):
+            return True
+        parents = {parent.name for parent in snapshot.parents} & project.frozen.keys()
+        queue += parents - seen
+        seen |= parents
+    return False

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -128,6 +129,7 @@ class Invocation:
 
     def _on_start_plan_evaluation(self, _: dict[str, Any]) -> None:
         self.recording.applied = True
+        self._tap(self._context.state_sync, "refresh_snapshot_intervals", self._refreshing)
 
     def _on_start_signal_progress(self, named: dict[str, Any]) -> None:
         self._pending.signal_under_way = named["snapshot"].name
@@ -258,6 +260,20 @@ class Invocation:
         with self._lock:
             self._pending.due = spans_by_name(asked["merged_intervals"])
             self._pending.snapshots = {s.name: s for s in scheduler.snapshots.values()}
+
+    def _refreshing(self, _: Any, asked: dict[str, Any]) -> Callable[[Any], None]:
+        """The stages of a plan start from the state, which can be newer than the plan."""
+        # The caching state sync delegates with `*args`.
+        (snapshots,) = asked.get("args") or (asked["snapshots"],)
+        snapshots = list(snapshots)
+
+        def refreshed(_: Any) -> None:
+            plan = self.recording.plan
+            if plan and not self.recording.rounds:
+                frozen = {s.name: FrozenSnapshot.of(s) for s in snapshots}
+                self.recording.plan = replace(plan, snapshots={**plan.snapshots, **frozen})
+
+        return refreshed
 
     def _auditing(self, _: Any, asked: dict[str, Any]) -> Callable[[Any], None]:
         name = asked["snapshot"].name

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from sqlmesh.core.snapshot.definition import expand_range
+from sqlmesh.core.scheduler import interval_diff
+from sqlmesh.core.snapshot.definition import expand_range, merge_intervals
 from sqlmesh.utils.date import make_exclusive, to_datetime, to_timestamp
 
 from ..outcomes import Evidence, Reason, Status
@@ -56,24 +57,25 @@ def held_up(recording: Recording, name: str) -> Finding:
 
 
 def _left_out(round_: Round, name: str) -> Finding:
-    due, scheduled = (round_.due or {})[name], (round_.batches or {}).get(name, ())
-    snapshot = round_.snapshots[name]
-    units = [
-        unit
-        for span in without(due, scheduled)
-        for unit in _units(span, snapshot.node.interval_unit)
-    ]
-    finding, unready = Finding(), _Unready(round_)
+    snapshot, unready = round_.snapshots[name], _Unready(round_)
+    due = _units((round_.due or {})[name], snapshot.node.interval_unit)
     own, upstream = unready.own(name), unready.upstream(name)
-    if any(_overlaps(unit, own) for unit in units):
+    asked = [unit for unit in due if not _overlaps(unit, own)]
+    barred = merge_intervals([*own, *upstream])
+    kept = interval_diff(asked, barred, uninterrupted=snapshot.depends_on_past)
+    if without(kept, (round_.batches or {})[name]) or without((round_.batches or {})[name], kept):
+        return cannot_tell("SQLMesh left out intervals that were due, and did not say why")
+    finding = Finding()
+    if len(asked) < len(due):
         signals = {signal: as_intervals(spans) for signal, spans in unready.by_signal(name).items()}
         finding.add(Reason.SIGNAL_NOT_READY, "observed", signals=signals)
-    if any(_overlaps(unit, upstream) for unit in units):
-        blocked_by = unready.roots(name)
+    waiting = [unit for unit in asked if unit not in kept]
+    behind = [unit for unit in waiting if not _overlaps(unit, upstream)]
+    if upstream and (len(behind) < len(waiting) or not snapshot.depends_on_past) and waiting:
+        # Of a coarser model, `interval_diff` can also leave out what follows the unready interval.
+        blocked_by = unready.roots(name, waiting)
         finding.add(Reason.UPSTREAM_NOT_READY, "observed", blocked_by=blocked_by)
-    if any(not _overlaps(unit, [*own, *upstream]) for unit in units):
-        if not snapshot.depends_on_past:
-            return cannot_tell("SQLMesh left out intervals that were due, and did not say why")
+    if behind and snapshot.depends_on_past:
         finding.add(Reason.DEPENDS_ON_PAST_GAP, "inferred")
     return finding
 
@@ -158,7 +160,7 @@ def _left_undone(recording: Recording, plan: PlanFacts) -> Finding:
         return Finding().add(Reason.BACKFILL_EMPTIED, "observed")
     if not recording.applied and recording.raised is None:
         return Finding().add(Reason.NOT_APPLIED, "observed")
-    if recording.raised is not None and not recording.rounds:
+    if recording.raised is not None:
         return Finding(status=Status.INTERRUPTED)
     return cannot_tell("the plan found it missing, but did not schedule it")
 
@@ -216,15 +218,15 @@ class _Unready:
         """What signals of models upstream held back; only parents that were due pass it on."""
         return [span for parent in self._parents(name) for span in self._of(parent)]
 
-    def roots(self, name: str) -> list[str]:
-        """The models upstream whose own signals held something back, nearest first."""
+    def roots(self, name: str, waiting: Sequence[Span]) -> list[str]:
+        """The models upstream whose own signals held back some of this, nearest first."""
         found: dict[str, None] = {}
         queue, seen = self._parents(name), {name}
         while queue:
             parent = queue.pop(0)
             if parent not in seen:
                 seen.add(parent)
-                if self.own(parent):
+                if any(_overlaps(unit, self.own(parent)) for unit in waiting):
                     found[parent] = None
                 queue += self._parents(parent)
         return list(found)
@@ -239,10 +241,9 @@ class _Unready:
         return [parent for parent in self._round.parents(name) if parent in (self._round.due or ())]
 
 
-def _units(span: Span, unit: Any) -> list[Span]:
-    """The span in pieces of the model's interval unit, as the scheduler cuts it."""
-    edges = expand_range(span[0], span[1], unit)
-    return list(pairwise(edges))
+def _units(spans: Sequence[Span], unit: Any) -> list[Span]:
+    """The spans in pieces of the model's interval unit, as the scheduler cuts them."""
+    return [piece for start, end in spans for piece in pairwise(expand_range(start, end, unit))]
 
 
 def _overlaps(unit: Span, spans: Sequence[Span]) -> bool:

@@ -1,0 +1,139 @@
+"""Stories in which a report once was wrong, or could not tell, found by looking for just that."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+
+from pytest_sqlmesh_tracker import sqlmesh_run_tracker
+from tests.projects import Project, at, read_between
+
+DAILY = {"cron": "'@daily'"}
+
+
+@pytest.fixture
+def gated(project: Project) -> Project:
+    """Signals `gate(name := 'x')` hold back the intervals that start at times in the file `x`."""
+    project.write(
+        "signals/__init__.py",
+        f"""
+        from pathlib import Path
+        from sqlmesh import signal
+        from sqlmesh.utils.date import to_datetime
+
+        @signal()
+        def gate(batch, name="x"):
+            file = Path({str(project.path)!r}) / str(name).strip("'")
+            held = file.read_text().split(",") if file.exists() else []
+            return [span for span in batch if span[0] not in map(to_datetime, held)]
+        """,
+    )
+    return project
+
+
+def test_a_daily_child_of_an_hour_that_is_held_back(gated: Project) -> None:
+    """SQLMesh leaves out the days after the unready hour as well, and the tracker did not know why.
+
+    `interval_diff` drops all that follows where the child's unit begins before the unready one.
+    """
+    gated.incremental(
+        "s.hourly", "SELECT @start_dt::TIMESTAMP AS ts, 1 AS amount",
+        cron="'@hourly'", signals="(gate(name := 'hold'))",
+    )  # fmt: skip
+    gated.incremental("s.daily", read_between("s.hourly"), **DAILY)
+    gated.incremental("s.by_day", read_between("s.hourly"), ", batch_size 1", **DAILY)
+    with at("2024-01-05 00:10"):
+        gated.plan().assert_executed("s.*")
+    gated.write("hold", "2024-01-05 05:00")
+    with at("2024-01-08 00:10"):
+        report = gated.run()
+    report.assert_executed("s.hourly", intervals=("2024-01-05 06:00", "2024-01-08"))
+    report.assert_skipped("s.daily", "s.by_day", reason="upstream_not_ready")
+    assert report["s.daily"].blocked_by == ("s.hourly",)
+
+
+def test_a_signal_upstream_that_holds_back_nothing_of_this_model(gated: Project) -> None:
+    """It was named in `blocked_by` all the same."""
+    for name in ("a", "b"):
+        gated.incremental(
+            f"s.{name}", "SELECT @start_dt::TIMESTAMP AS ts, 1 AS amount",
+            signals=f"(gate(name := '{name}'))", start="'2024-01-01'", **DAILY,
+        )  # fmt: skip
+    gated.incremental(
+        "s.c", "SELECT s.a.ts, 1 AS amount FROM s.a JOIN s.b USING (ts) WHERE ts < @end_dt",
+        start="'2024-01-04'", **DAILY,
+    )  # fmt: skip
+    gated.write("a", "2024-01-03")
+    with at("2024-01-05 00:10"):
+        gated.plan()
+    gated.write("b", "2024-01-05")
+    with at("2024-01-06 00:10"):
+        report = gated.run()
+    report.assert_executed("s.a", intervals=("2024-01-05", "2024-01-06"))
+    report.assert_skipped("s.c", reason="upstream_not_ready")
+    assert report["s.c"].blocked_by == ("s.b",)
+
+
+def test_automatic_restatements_can_come_before_the_next_tick(project: Project) -> None:
+    """`next_due` was the next Sunday, but the next night evaluated the model again."""
+    project.incremental(
+        "s.weekly", "SELECT @start_dt::TIMESTAMP AS ts",
+        ", auto_restatement_cron '@daily', auto_restatement_intervals 10", cron="'@weekly'",
+    )  # fmt: skip
+    project.incremental("s.reader", "SELECT ts FROM s.weekly", cron="'@weekly'")
+    project.incremental("s.aside", "SELECT @start_dt::TIMESTAMP AS ts", cron="'@weekly'")
+    with at("2024-01-09 12:00"):
+        project.plan()
+    with at("2024-01-09 13:00"):
+        report = project.run()
+    report.assert_skipped("s.*", reason="cron_not_due")
+    assert report["s.weekly"].next_due is None
+    assert report["s.reader"].next_due is None
+    assert report["s.aside"].next_due == datetime(2024, 1, 14, tzinfo=timezone.utc)
+    with at("2024-01-10 00:00:05"):
+        project.run().assert_executed("s.weekly")
+
+
+def test_a_start_far_ahead_of_a_frequent_cron(project: Project) -> None:
+    """The search for `next_due` gave up before it got there."""
+    project.incremental("s.now", "SELECT @start_dt::TIMESTAMP AS ts", **DAILY)
+    project.incremental(
+        "s.later", "SELECT @start_dt::TIMESTAMP AS ts", cron="'*/5 * * * *'", start="'2024-06-01'"
+    )
+    with at("2024-01-09 12:00"):
+        project.plan(skip_backfill=True, no_gaps=True)
+        later = project.run()["s.later"]
+    assert later.reason == "not_started"
+    assert later.next_due == datetime(2024, 6, 1, 0, 5, tzinfo=timezone.utc)
+
+
+def test_a_plan_that_fails_before_it_gets_to_a_model(project: Project) -> None:
+    """An audit of one model failed, and the change of another was never reached."""
+    project.model("s.audited", "SELECT 1 AS id", **DAILY)
+    project.model("s.changed", "SELECT 1 AS id", **DAILY)
+    with at("2024-01-09 12:00"):
+        project.plan()
+    audits = "(accepted_values(column := id, is_in := (2)))"
+    project.model("s.audited", "SELECT 1 AS id", audits=audits, **DAILY)
+    project.model("s.changed", "SELECT 2 AS id", **DAILY)
+    project.reload()
+    with at("2024-01-09 13:00"):
+        report = project.plan()
+    report.assert_failed("s.audited", reason="audit_failed")
+    report.assert_outcomes({"s.changed": "interrupted"})
+    report.assert_outcomes({"s.changed": "command_failed"})
+
+
+def test_a_plan_that_is_overtaken_by_another_one(project: Project) -> None:
+    """What it found missing when it was built was loaded when it was applied."""
+    project.model("s.one", "SELECT 1 AS id", **DAILY)
+    with at("2024-01-09 12:00"), sqlmesh_run_tracker(project.context) as tracker:
+        plan = project.context.plan_builder("prod").build()
+        project.context.plan("dev", auto_apply=True, no_prompts=True)
+        project.context.apply(plan)
+    dev, prod = tracker.reports
+    dev.assert_executed("s.one")
+    prod.assert_skipped("s.one", reason="reused")
+    assert prod["s.one"].loaded_through == dev["s.one"].loaded_through
+    assert prod.completion == "success"
