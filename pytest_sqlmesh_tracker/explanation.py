@@ -47,6 +47,8 @@ def why(outcome: ModelOutcome) -> str:
     """The primary reason in words, without a full stop; empty when there is none."""
     if outcome.reason is None:
         return ""
+    if outcome.reason is Reason.NO_CHANGES and outcome.kind == "seed":
+        return "its seed is loaded"
     article = "an" if outcome.kind[:1] in "aeiou" else "a"
     return _WHY[outcome.reason].format(a_kind=f"{article} {outcome.kind}")
 

@@ -78,8 +78,13 @@ class TestCron:
         )
         with at("2024-01-09 12:00"):
             project.plan().assert_executed("s.codes")
+        project.write("seeds/codes.csv", "id,code\n1,b\n")
+        project.reload()
         with at("2024-01-11 12:00"):
-            project.run().assert_skipped("s.codes", reason="no_changes")
+            codes = project.run()["s.codes"]
+        assert (codes.status, codes.reasons) == ("skipped", ("no_changes",))
+        assert codes.local_edit
+        assert codes.message == "skipped: its seed is loaded"
 
 
 class TestWindow:

@@ -242,6 +242,11 @@ class TestSentence:
             assert why(made) in sentence(made)
 
     @unhurried
+    def test_a_seed_may_have_changed_since_it_was_loaded(self) -> None:
+        assert sentence(skipped("a.x", "no_changes")) == "skipped: it did not change"
+        seed = skipped("a.x", "no_changes", kind="seed")
+        assert sentence(seed) == "skipped: its seed is loaded"
+
     @given(outcomes())
     def test_is_one_line_for_any_outcome(self, made: ModelOutcome) -> None:
         assert len(sentence(made).splitlines()) == 1
