@@ -241,12 +241,12 @@ class TestSentence:
         if reason is not None:
             assert why(made) in sentence(made)
 
-    @unhurried
     def test_a_seed_may_have_changed_since_it_was_loaded(self) -> None:
         assert sentence(skipped("a.x", "no_changes")) == "skipped: it did not change"
         seed = skipped("a.x", "no_changes", kind="seed")
         assert sentence(seed) == "skipped: its seed is loaded"
 
+    @unhurried
     @given(outcomes())
     def test_is_one_line_for_any_outcome(self, made: ModelOutcome) -> None:
         assert len(sentence(made).splitlines()) == 1
