@@ -202,9 +202,11 @@ class TestThreads:
             project = Project(tmp_path / name, concurrent_tasks=2)
             for number in range(4):
                 project.model(f"{name}.m{number}", "SELECT 1 AS id", cron="'@daily'")
+            # Loading is not made for threads: SQLMesh keeps the defaults of models in a global.
+            assert project.context.models
             projects.append(project)
         trackers: dict[str, Tracker] = {}
-        barrier = threading.Barrier(2)
+        barrier = threading.Barrier(2, timeout=60)
 
         def work(project: Project) -> None:
             with sqlmesh_run_tracker(project.context) as tracker:
