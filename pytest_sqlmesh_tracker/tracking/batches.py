@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
+from sqlmesh.core.snapshot import merge_intervals
+
 from ..outcomes import AuditOutcome, Batch, Interval, Status
 from .recording import AuditResult, BatchEnd, Millis, NodeFailure, Recording, Round, Span
 
@@ -37,13 +39,7 @@ def utc(millis: Millis) -> datetime:
 
 def as_intervals(spans: Sequence[Span]) -> tuple[Interval, ...]:
     """Spans as intervals of a report, adjacent ones merged."""
-    merged: list[Span] = []
-    for start, end in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
-        else:
-            merged.append((start, end))
-    return tuple(Interval(utc(start), utc(end)) for start, end in merged)
+    return tuple(Interval(utc(start), utc(end)) for start, end in merge_intervals(spans))
 
 
 def evaluation(

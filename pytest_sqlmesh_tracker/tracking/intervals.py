@@ -7,12 +7,13 @@ project for each question.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from sqlmesh.core.snapshot import start_date
+from sqlmesh.core.snapshot import merge_intervals, start_date
+from sqlmesh.core.snapshot.definition import remove_interval
 from sqlmesh.utils.date import to_datetime, to_timestamp
 
 from .recording import FrozenSnapshot, Question, Span
@@ -84,31 +85,15 @@ def missing(question: Question, project: Project, name: str) -> list[Span]:
         ignore_cron=question.ignore_cron,
         end_bounded=question.end_bounded,
     )
-    return merged(spans)
+    return merge_intervals(spans)
 
 
-def merged(spans: Any) -> list[Span]:
-    """The spans in order, adjacent ones joined."""
-    result: list[Span] = []
-    for start, end in sorted(spans):
-        if result and start <= result[-1][1]:
-            result[-1] = (result[-1][0], max(result[-1][1], end))
-        else:
-            result.append((start, end))
-    return result
-
-
-def without(spans: Any, removed: Any) -> list[Span]:
-    """What of the spans is not in the removed ones."""
-    left = merged(spans)
-    for cut_start, cut_end in removed:
-        left = [
-            piece
-            for start, end in left
-            for piece in ((start, min(end, cut_start)), (max(start, cut_end), end))
-            if piece[0] < piece[1]
-        ]
-    return merged(left)
+def without(spans: Iterable[Span], removed: Iterable[Span]) -> list[Span]:
+    """What of the spans is not in the removed ones, adjacent ones merged."""
+    left = merge_intervals(list(spans))
+    for start, end in removed:
+        left = remove_interval(left, start, end)
+    return left
 
 
 def next_due(project: Project, name: str, after: Any) -> datetime | None:
