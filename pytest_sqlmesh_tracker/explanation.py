@@ -145,7 +145,7 @@ def spans(intervals: Sequence[Interval], limit: int = 3) -> str:
 def _headline(outcome: ModelOutcome, complaint: str | None) -> str:
     if complaint is None:
         said = outcome.message or sentence(outcome)
-        return f"{outcome.name} {_VERBS[outcome.status]}{said}"
+        return f"{outcome.name} {_VERBS[outcome.status]}{_one_line(said, 120)}"
     return f"{outcome.name} {complaint}: {_condition(outcome, complaint)}"
 
 

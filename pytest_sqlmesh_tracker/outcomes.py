@@ -190,7 +190,7 @@ class ModelOutcome(Frozen):
     start_order: int | None = None
     """Its place among the models of the report, by the start of its first batch, from 0."""
     upstream: tuple[str, ...] = ()
-    """Names of its direct parents that are in the report."""
+    """Names of its parents in the report, as SQLMesh has them: also what an embedded one reads."""
 
     @field_serializer("evidence", when_used="json")
     def _evidence_by_value(self, evidence: Mapping[Reason, Evidence]) -> dict[str, str]:

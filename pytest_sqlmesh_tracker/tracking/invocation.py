@@ -105,10 +105,10 @@ class Invocation:
 
     def _close(self, proxy: Any) -> None:
         self._open = False
+        for owner, name in self._tapped:
+            vars(owner).pop(name, None)
         if self._context.console is proxy:
             self._context.console = unwrapped(proxy)
-        for owner, name in self._tapped:
-            owner.__dict__.pop(name, None)
         self.recording.finished_at = _now()
         self.recording.default_catalog = self._context.default_catalog
         self._context = None
@@ -209,11 +209,8 @@ class Invocation:
             if self.recording.command == "run":
                 self._tap(scheduler, "merged_missing_intervals", self._deciding)
             self._tap(scheduler, "run_merged_intervals", self._scheduling)
-            self.attach_evaluator(scheduler.snapshot_evaluator)
-
-    def attach_evaluator(self, evaluator: Any) -> None:
-        """Hear what an evaluator's audits return; the console is only told their number."""
-        self._tap(evaluator, "audit", self._auditing)
+            # The console is only told the number of the audits.
+            self._tap(scheduler.snapshot_evaluator, "audit", self._auditing)
 
     def _tap(self, owner: Any, name: str, tap: _Tap) -> None:
         """Shadow a method on this one object; `tap` sees the arguments, then the result."""
@@ -299,9 +296,7 @@ class Invocation:
         """The call returned."""
         with self.faultless():
             if self.recording.command == "run":
-                for state in ("success", "failure", "nothing_to_do"):
-                    if getattr(result, f"is_{state}"):
-                        self.recording.returned = state
+                self.recording.returned = result.value
             elif self.recording.command == "plan" and result is not None:
                 self.planned(result)
 

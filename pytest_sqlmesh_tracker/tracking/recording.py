@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from ..report import Command
 
@@ -188,6 +188,7 @@ class Recording:
 
     command: Command
     arguments: dict[str, Any]
+    """As they were passed, in values that JSON can hold: the caller's own may change later."""
     environment: str
     started_at: datetime
     finished_at: datetime
@@ -200,8 +201,8 @@ class Recording:
     plan: PlanFacts | None = None
     applied: bool = False
     creation_failures: list[NodeFailure] = field(default_factory=list)
-    returned: str | None = None
-    """`success`, `nothing_to_do` or `failure`, as a run returned it."""
+    returned: Literal["success", "nothing_to_do", "failure"] | None = None
+    """What a run returned."""
     raised: str | None = None
     raised_kind: str | None = None
     """`interrupt`, or `error` for an ordinary exception."""

@@ -93,7 +93,7 @@ class _Reporter:
         return RunReport(
             command=recording.command,
             environment=recording.environment or "unknown",
-            arguments={name: _plain(value) for name, value in recording.arguments.items()},
+            arguments=recording.arguments,
             execution_time=self._execution_time(),
             started_at=recording.started_at,
             finished_at=recording.finished_at,
@@ -123,14 +123,9 @@ class _Reporter:
             return "failure"
         if recording.raised is not None:
             return "raised"
-        if recording.returned == "failure":
-            return "failure"
-        idle_plan = recording.plan is not None and not recording.applied
-        if recording.returned == "nothing_to_do":
-            return "nothing_to_do"
-        if idle_plan and recording.plan and not recording.plan.has_work:
-            return "nothing_to_do"
-        return "success"
+        plan = recording.plan
+        idle_plan = plan is not None and not plan.has_work and not recording.applied
+        return "nothing_to_do" if idle_plan else recording.returned or "success"
 
     def _ended_by_environment(self) -> bool:
         rounds = self._recording.rounds
@@ -211,10 +206,10 @@ class _Reporter:
         held_up = reasons.held_up(self._recording, fqn)
         finding.reasons, finding.facts = held_up.reasons, held_up.facts
         decision = self._recording.decision
-        windowed = decision and fqn in decision.due
-        if decision and windowed and reasons.cut_by_window(self._project, decision, fqn):
-            finding.add(Reason.OUTSIDE_WINDOW, "inferred")
-        return finding
+        if not decision or fqn not in decision.due:
+            return finding
+        cut = reasons.cut_by_window(self._project, decision, fqn)
+        return finding.add(Reason.OUTSIDE_WINDOW, "inferred") if cut else finding
 
     def _failed(self, evaluated: Evaluation, finding: Finding) -> Finding:
         for failure in evaluated.failures:
@@ -319,12 +314,3 @@ class _Reporter:
 def _sum(figures: Iterable[int | None]) -> int | None:
     known = [figure for figure in figures if figure is not None]
     return sum(known) if known else None
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, list | tuple | set | frozenset):
-        items = [_plain(item) for item in value]
-        return sorted(items, key=str) if isinstance(value, set | frozenset) else items
-    return str(value)

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..assertions import AssertionMethods
 from ..report import Command, NoReportError, RunReport
-from .invocation import Invocation, logger
+from .invocation import Invocation
 
 _COMMANDS: dict[str, Command] = {"run": "run", "plan": "plan", "apply": "plan", "audit": "audit"}
 
@@ -246,12 +246,19 @@ def _arguments(original: Callable[..., Any], args: Any, kwargs: Any) -> dict[str
     try:
         passed = dict(signature(original).bind(None, *args, **kwargs).arguments)
     except TypeError:
-        logger.debug("the call does not fit the signature; SQLMesh will say so")
-        return dict(kwargs)
-    passed.pop("self", None)
-    passed.pop("plan", None)
-    passed.pop("circuit_breaker", None)
-    return passed
+        # The call does not fit the signature; SQLMesh will say so.
+        passed = kwargs
+    hidden = ("self", "plan", "circuit_breaker")
+    return {name: _plain(value) for name, value in passed.items() if name not in hidden}
+
+
+def _plain(value: Any) -> Any:
+    """A copy of the value as JSON can hold it; what is no plain value as text."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, set | frozenset):
+        return sorted(map(_plain, value), key=str)
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else str(value)
 
 
 _SWITCHBOARD = _Switchboard()

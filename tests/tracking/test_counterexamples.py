@@ -137,3 +137,20 @@ def test_a_plan_that_is_overtaken_by_another_one(project: Project) -> None:
     prod.assert_skipped("s.one", reason="reused")
     assert prod["s.one"].loaded_through == dev["s.one"].loaded_through
     assert prod.completion == "success"
+
+
+def test_arguments_that_the_caller_changes_later(project: Project) -> None:
+    """The report had kept the caller's own list."""
+    project.model("s.one", "SELECT 1 AS id", **DAILY)
+    project.model("s.two", "SELECT 1 AS id", **DAILY)
+    with at("2024-01-09 12:00"):
+        project.plan()
+    selected = ["s.one"]
+    with at("2024-01-10 12:00"), sqlmesh_run_tracker(project.context) as tracker:
+        project.context.run(select_models=selected)
+        selected.append("s.two")
+        project.context.run(select_models={"s.two", "s.one"})
+    first, second = tracker.reports
+    assert first.arguments == {"select_models": ["s.one"]}
+    assert second.arguments == {"select_models": ["s.one", "s.two"]}
+    first.assert_only_executed("s.one")
