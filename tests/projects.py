@@ -96,6 +96,15 @@ class Project:
 
         return self._witnessed(apply)
 
+    def unwitnessed_plan(self, environment: str | None = None, **arguments: Any) -> RunReport:
+        """A plan that SQLMesh's state can't witness: it books intervals that it does not load, or
+        is not applied; it may raise."""
+        from pytest_sqlmesh_tracker import sqlmesh_run_tracker
+
+        with sqlmesh_run_tracker(self.context) as tracker:
+            self.context.plan(environment, no_prompts=True, **arguments)
+        return tracker.last
+
     def run(self, environment: str | None = None, **arguments: Any) -> RunReport:
         """Run the environment and report on it."""
         return self._witnessed(lambda: self.context.run(environment, **arguments))

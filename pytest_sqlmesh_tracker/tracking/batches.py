@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from typing import NamedTuple
 
 from sqlmesh.core.snapshot import merge_intervals
 
@@ -51,26 +52,32 @@ def evaluation(
         only_audits: of its kind, batches only run audits (external, embedded, standalone audit).
         sees_through: see `compat.sees_through_idle_parents`.
     """
-    batches: list[Batch] = []
+    heard: list[_Heard] = []
     failures: list[NodeFailure] = []
-    blocked_by: dict[str, None] = {}
+    blocked_by: tuple[str, ...] = ()
     cut_by_environment = False
+    decided_anew = recording.decision.rounds_before if recording.decision else 0
     for number, round_ in enumerate(recording.rounds):
-        scheduled = _batches_of(round_, number, name, only_audits)
+        scheduled = list(_heard_of(round_, number, name, only_audits))
+        if number < decided_anew:
+            # The run was restarted: what had not run by then was decided upon again.
+            scheduled = [one for one in scheduled if _ran(one.batch)]
         creation = [f for f in round_.failures or () if f.name == name and f.batch is None]
         if not scheduled and not creation:
             continue
-        batches = [b for b in batches if not _superseded(b, scheduled)] + scheduled
-        blocked_by = dict.fromkeys(_roots(round_, name, sees_through))
+        heard = [one for one in heard if not _superseded(one.batch, scheduled)] + scheduled
+        failures += creation
+        blocked_by = tuple(_roots(round_, name, sees_through))
         cut_by_environment = round_.circuit_broken
-        failures = creation + _failures_of(round_, name)
     outside = (*recording.creation_failures, *recording.raised_nodes)
     failures += [failure for failure in outside if failure.name == name]
+    failures += [one.failure for one in heard if one.failure]
+    batches = tuple(one.batch for one in heard)
     return Evaluation(
-        batches=tuple(batches),
+        batches=batches,
         status=_status(batches, failures),
         failures=tuple(failures),
-        blocked_by=tuple(blocked_by),
+        blocked_by=blocked_by,
         cut_by_environment=cut_by_environment,
     )
 
@@ -108,14 +115,24 @@ def start_order(recording: Recording) -> list[tuple[str, datetime]]:
     return list(first.items())
 
 
-def _batches_of(round_: Round, number: int, name: str, only_audits: bool) -> list[Batch]:
-    spans = (round_.batches or {}).get(name, ())
-    audits_only = only_audits or round_.audit_only
-    return [
-        _batch(index, number, span, _batch_status(round_, name, index, audits_only),
-               round_.ends.get((name, index)))
-        for index, span in enumerate(spans)
-    ]  # fmt: skip
+class _Heard(NamedTuple):
+    """A batch, and what it raised."""
+
+    batch: Batch
+    failure: NodeFailure | None
+
+
+def _heard_of(round_: Round, number: int, name: str, only_audits: bool) -> Iterator[_Heard]:
+    listed = {f.batch: f for f in round_.failures or () if f.name == name}
+    for index, span in enumerate((round_.batches or {}).get(name, ())):
+        end = round_.ends.get((name, index))
+        status = _batch_status(round_, name, index, only_audits or round_.audit_only)
+        failure = listed.get(index) or (end.failure if end and not end.interrupted else None)
+        yield _Heard(_batch(index, number, span, status, end), failure)
+
+
+def _ran(batch: Batch) -> bool:
+    return batch.status in (Status.EXECUTED, Status.AUDITED, Status.FAILED)
 
 
 def _batch(index: int, number: int, span: Span, status: Status, end: BatchEnd | None) -> Batch:
@@ -145,26 +162,20 @@ def _batch_status(round_: Round, name: str, index: int, audits_only: bool) -> St
         # ends because the environment changed lists what follows as skipped, though nothing failed.
         skipped = name in (round_.skipped or ()) and not round_.circuit_broken
         return Status.SKIPPED if skipped else Status.INTERRUPTED
-    if end.recorded:
+    if end.recorded and not end.failure:
         return Status.AUDITED if audits_only else Status.EXECUTED
     return Status.INTERRUPTED if end.interrupted else Status.FAILED
 
 
-def _failures_of(round_: Round, name: str) -> list[NodeFailure]:
-    listed = [f for f in round_.failures or () if f.name == name and f.batch is not None]
-    if listed:
-        return sorted(listed, key=lambda failure: failure.batch or 0)
-    ends = (end for (ended, _), end in sorted(round_.ends.items()) if ended == name)
-    return [end.failure for end in ends if end.failure and not end.interrupted]
-
-
-def _superseded(batch: Batch, later: Sequence[Batch]) -> bool:
-    """For one interval the latest round decides; an evaluation outlasts an audit-only round."""
+def _superseded(batch: Batch, later: Sequence[_Heard]) -> bool:
+    """For one interval the latest round decides; but what ran outlasts what was only scheduled, and
+    an evaluation outlasts an audit."""
     return any(
         other.start < batch.end
         and batch.start < other.end
+        and (_ran(other) or not _ran(batch))
         and not (batch.status is Status.EXECUTED and other.status is Status.AUDITED)
-        for other in later
+        for other, _ in later
     )
 
 
@@ -176,10 +187,12 @@ def _status(batches: Sequence[Batch], failures: Sequence[NodeFailure]) -> Status
         return None
     if Status.INTERRUPTED in statuses:
         return Status.INTERRUPTED
-    if Status.SKIPPED in statuses:
-        # Recorded in one round and skipped in another is neither: nothing true can be said.
-        return Status.SKIPPED if statuses == {Status.SKIPPED} else Status.UNKNOWN
-    return Status.EXECUTED if Status.EXECUTED in statuses else Status.AUDITED
+    if Status.SKIPPED not in statuses:
+        return Status.EXECUTED if Status.EXECUTED in statuses else Status.AUDITED
+    if Status.EXECUTED in statuses:
+        # Recorded before the run was restarted, and what was left then was not reached.
+        return Status.INTERRUPTED
+    return Status.AUDITED if Status.AUDITED in statuses else Status.SKIPPED
 
 
 def _roots(round_: Round, name: str, sees_through: bool) -> list[str]:

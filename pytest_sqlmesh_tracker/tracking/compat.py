@@ -62,11 +62,11 @@ def bound(method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[st
     return arguments
 
 
-def millis(moment: Any) -> int:
-    """A SQLMesh `TimeLike` in milliseconds since the epoch; 0 for None."""
-    from sqlmesh.utils.date import to_timestamp
+def span(start: Any, end: Any) -> tuple[int, int]:
+    """Two `TimeLike`s in milliseconds since the epoch, 0 for None; a date as end is included."""
+    from sqlmesh.utils.date import make_exclusive, to_timestamp
 
-    return 0 if moment is None else to_timestamp(moment)
+    return to_timestamp(start) if start else 0, to_timestamp(make_exclusive(end)) if end else 0
 
 
 def resolved(moment: Any) -> Any:
@@ -77,3 +77,27 @@ def resolved(moment: Any) -> Any:
     from sqlmesh.utils.date import is_date, to_datetime
 
     return moment if not moment or is_date(moment) else to_datetime(moment)
+
+
+def asked_to_restate(context: Any, plan: Any) -> frozenset[str]:
+    """The models that the user asked a plan to restate, before any was refused.
+
+    Plans have them in a field, except those of the first versions (0.206 has none).
+    """
+    if hasattr(plan, "selected_models_to_restate"):
+        return frozenset(plan.selected_models_to_restate or ())
+    selection = (plan.user_provided_flags or {}).get("restate_models")
+    if not selection:
+        return frozenset()
+    return frozenset(context._new_selector().expand_model_selections(selection))
+
+
+def restates_state_first() -> bool:
+    """Whether a restatement forgets the loaded intervals before it loads them anew.
+
+    So it did in the first versions; later ones do so only for other versions of the models, and
+    when all is loaded (sqlmesh/core/plan/stages.py, `RestatementStage`).
+    """
+    from sqlmesh.core.plan.stages import RestatementStage
+
+    return "snapshot_intervals" in RestatementStage.__dataclass_fields__

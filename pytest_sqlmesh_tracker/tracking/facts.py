@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from . import compat
@@ -14,13 +14,15 @@ def described(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".strip().removesuffix(":")
 
 
-def plan_facts(plan: Any) -> PlanFacts:
-    """A built plan as it is now."""
+def plan_facts(plan: Any, to_restate: Collection[str]) -> PlanFacts:
+    """A built plan as it is now; `to_restate` is what the user asked to restate."""
     # A plan computes its moments when they are first read; on a copy, so that it still can.
     plan = plan.copy()
     diff, to_backfill = plan.context_diff, plan.models_to_backfill
+    frozen = frozen_by_name(plan.snapshots.values())
     return PlanFacts(
-        snapshots={s.name: FrozenSnapshot.of(s) for s in plan.snapshots.values()},
+        snapshots=frozen,
+        stored=frozen,
         question=Question(
             start=compat.resolved(plan.start),
             end=compat.resolved(plan.end),
@@ -29,18 +31,34 @@ def plan_facts(plan: Any) -> PlanFacts:
             end_bounded=plan.end_bounded,
             start_override_per_model=dict(plan.start_override_per_model or {}),
             end_override_per_model=dict(plan.end_override_per_model or {}),
+            restatements={s_id.name: span for s_id, span in plan.restatements.items()},
         ),
         deployability_index=plan.deployability_index if plan.is_dev else None,
+        asked=frozenset(name for name, flag in (plan.user_provided_flags or {}).items() if flag),
         is_dev=plan.is_dev,
         skip_backfill=plan.skip_backfill,
         empty_backfill=plan.empty_backfill,
         modified=frozenset(diff.modified_snapshots),
         added=frozenset(s_id.name for s_id in diff.added),
         removed=tuple(sorted(s_id.name for s_id in diff.removed_snapshots)),
-        restated=frozenset(s_id.name for s_id in plan.restatements),
+        refused=frozenset(_refused(plan, to_restate)),
         to_backfill=None if to_backfill is None else frozenset(to_backfill),
         has_work=bool(diff.has_changes or plan.requires_backfill or plan.has_unmodified_unpromoted),
     )
+
+
+def _refused(plan: Any, to_restate: Collection[str]) -> Iterator[str]:
+    """The models that `PlanBuilder._build_restatements` passed over, with a warning at most."""
+    # Without a choice of the user's, restatements are previews of forward-only changes.
+    for snapshot in plan.snapshots.values() if to_restate else ():
+        concerned = snapshot.name in to_restate or set(snapshot.parents) & plan.restatements.keys()
+        if concerned and snapshot.snapshot_id not in plan.restatements:
+            yield snapshot.name
+
+
+def frozen_by_name(snapshots: Iterable[Any]) -> dict[str, FrozenSnapshot]:
+    """The snapshots as they are now."""
+    return {snapshot.name: FrozenSnapshot.of(snapshot) for snapshot in snapshots}
 
 
 def node_failure(error: Any) -> NodeFailure:

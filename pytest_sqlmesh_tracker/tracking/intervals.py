@@ -7,16 +7,18 @@ project for each question.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from heapq import merge
+from itertools import islice
 from typing import Any
 
-from sqlmesh.core.snapshot import merge_intervals, start_date
+from sqlmesh.core.snapshot import apply_auto_restatements, merge_intervals, start_date
 from sqlmesh.core.snapshot.definition import remove_interval
 from sqlmesh.utils.date import to_datetime, to_timestamp
 
-from .recording import FrozenSnapshot, Question, Span
+from .recording import FrozenSnapshot, Millis, Question, Span
 
 _MAX_TICKS = 1000
 """How many cron ticks are tried for `next_due`; each later one skips a whole interval unit."""
@@ -28,9 +30,12 @@ class Project:
 
     frozen: Mapping[str, FrozenSnapshot]
     deployability_index: Any = None
-    _thawed: dict[str, Any] = field(default_factory=dict)
-    _by_id: dict[Any, Any] = field(default_factory=dict)
-    _starts: dict[str, datetime] = field(default_factory=dict)
+    restates: bool = False
+    """Whether runs apply automatic restatements: only those of prod do
+    (sqlmesh/core/context.py, `_run`)."""
+    _thawed: dict[str, Any] = field(init=False, default_factory=dict)
+    _by_id: dict[Any, Any] = field(init=False, default_factory=dict)
+    _starts: dict[str, datetime] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._by_id = {f.snapshot.snapshot_id: f.snapshot for f in self.frozen.values()}
@@ -56,6 +61,23 @@ class Project:
         snapshot = self.snapshot(name)
         return start_date(snapshot, self._by_id, self._starts, relative_to=relative_to)
 
+    def lineage(self, name: str) -> list[str]:
+        """The model and all that is upstream of it here."""
+        found = {name: None}
+        queue = [name]
+        while queue:
+            parents = {parent.name for parent in self.frozen[queue.pop()].snapshot.parents}
+            new = sorted(parents & self.frozen.keys() - found.keys())
+            found.update(dict.fromkeys(new))
+            queue += new
+        return list(found)
+
+    def restated_at(self, moment: Millis, name: str) -> Project:
+        """The model's lineage, as a run at that moment would leave it before it decides."""
+        thawed = [self.frozen[upstream].thawed() for upstream in self.lineage(name)]
+        apply_auto_restatements({snapshot.snapshot_id: snapshot for snapshot in thawed}, moment)
+        return Project({snapshot.name: FrozenSnapshot.of(snapshot) for snapshot in thawed})
+
 
 def missing(question: Question, project: Project, name: str) -> list[Span]:
     """What the question finds missing of one model, adjacent intervals merged.
@@ -66,19 +88,27 @@ def missing(question: Question, project: Project, name: str) -> list[Span]:
     snapshot = project.snapshot(name)
     if not snapshot.evaluatable:
         return []
+    start, end = question.start_override_per_model.get(name) or question.start, question.end
+    restated = question.restatements.get(name)
+    if restated:
+        start, end = (to_datetime(moment) for moment in restated)
+        snapshot = snapshot.copy()
+        snapshot.remove_interval(restated)
     own_end = question.end_override_per_model.get(name)
-    end = own_end or question.end
-    start = project.start(name, end)
-    asked_start = question.start_override_per_model.get(name) or question.start
-    if asked_start:
-        start = max(to_datetime(asked_start), start)
-    if start > to_datetime(end) or (own_end and start >= own_end):
+    if own_end:
+        if start and to_datetime(start) >= own_end:
+            return []
+        end = own_end
+    begin = project.start(name, end)
+    if start:
+        begin = max(to_datetime(start), begin)
+    if begin > to_datetime(end):
         return []
     last = snapshot.node.end
     if last and to_datetime(last) < to_datetime(end):
         end = last
     spans = snapshot.missing_intervals(
-        start,
+        begin,
         end,
         execution_time=question.execution_time,
         deployability_index=project.deployability_index,
@@ -99,38 +129,60 @@ def without(spans: Iterable[Span], removed: Iterable[Span]) -> list[Span]:
 def next_due(project: Project, name: str, after: Any) -> datetime | None:
     """The first cron tick after `after` at which a run would find something of the model missing.
 
-    None if there is none (its end has passed), or if automatic restatements of the model or of one
-    upstream can make it due before.
+    Ticks are those of its own cron, and of the crons by which SQLMesh restates it or a model
+    upstream. None if there is none: its end has passed.
     """
-    if _restates_itself(project, name):
-        return None
-    node = project.snapshot(name).node
-    unit = node.interval_unit
-    last = to_timestamp(node.end) if node.end else None
-    begin = max(to_timestamp(after), to_timestamp(project.start(name, after)) - 1)
-    tick = to_timestamp(node.cron_next(begin))
-    for _ in range(_MAX_TICKS):
+    if project.restates:
+        restating = _restating(project, name)
+        if restating:
+            return _next_restated(project, name, restating, to_timestamp(after))
+    for tick in _ticks(project, name, to_timestamp(after)):
         if missing(Question(end=tick, execution_time=tick), project, name):
-            return datetime.fromtimestamp(tick / 1000, timezone.utc)
-        if last is not None and tick > last + 2 * unit.milliseconds:
-            return None
-        # Nothing more can be missing before the interval unit that the tick lies in is complete.
-        complete = to_timestamp(unit.cron_next(unit.cron_floor(tick)))
-        tick = max(to_timestamp(node.cron_next(complete - 1)), to_timestamp(node.cron_next(tick)))
+            return _utc(tick)
     return None
 
 
-def _restates_itself(project: Project, name: str) -> bool:
-    """Whether SQLMesh restates the model, or one upstream of it, by a cron of its own.
+def _ticks(project: Project, name: str, after: Millis) -> Iterator[Millis]:
+    """Ticks of the model's cron at which something of it can be missing for the first time."""
+    node = project.snapshot(name).node
+    unit = node.interval_unit
+    last = to_timestamp(node.end) + 2 * unit.milliseconds if node.end else None
+    begin = max(after, to_timestamp(project.start(name, after)) - 1)
+    tick = to_timestamp(node.cron_next(begin))
+    for _ in range(_MAX_TICKS):
+        yield tick
+        if last is not None and tick > last:
+            return
+        # Nothing more can be missing before the interval unit that the tick lies in is complete.
+        complete = to_timestamp(unit.cron_next(unit.cron_floor(tick)))
+        tick = max(to_timestamp(node.cron_next(complete - 1)), to_timestamp(node.cron_next(tick)))
+
+
+def _next_restated(
+    project: Project, name: str, restating: Sequence[str], after: Millis
+) -> datetime | None:
+    due = [project.frozen[upstream].next_restatement for upstream in restating]
+    ticks = [_ticks(project, name, after), (tick for tick in sorted(filter(None, due)))]
+    for tick in islice(merge(*ticks), _MAX_TICKS):
+        if missing(Question(end=tick, execution_time=tick), project.restated_at(tick, name), name):
+            return _utc(tick)
+    return None
+
+
+def _restating(project: Project, name: str) -> list[str]:
+    """The model and those upstream of it that have an `auto_restatement_cron`.
 
     `sqlmesh.core.snapshot.apply_auto_restatements` removes intervals also of what is downstream.
     """
-    queue, seen = [name], {name}
-    while queue:
-        snapshot = project.frozen[queue.pop()].snapshot
-        if getattr(snapshot.model_or_none, "auto_restatement_cron", None):
-            return True
-        parents = {parent.name for parent in snapshot.parents} & project.frozen.keys()
-        queue += parents - seen
-        seen |= parents
-    return False
+    lineage = project.lineage(name)
+    nodes = {upstream: project.frozen[upstream].snapshot.node for upstream in lineage}
+    return [upstream for upstream, node in nodes.items() if _restated_by_cron(node)]
+
+
+def _restated_by_cron(node: Any) -> bool:
+    cron = getattr(node, "auto_restatement_cron", None)
+    return bool(cron) and not node.disable_restatement
+
+
+def _utc(millis: Millis) -> datetime:
+    return datetime.fromtimestamp(millis / 1000, timezone.utc)

@@ -24,6 +24,7 @@ from .facts import (
     described,
     failure_of,
     failures_in,
+    frozen_by_name,
     node_failure,
     plan_facts,
     spans,
@@ -31,7 +32,6 @@ from .facts import (
 )
 from .recording import (
     BatchEnd,
-    FrozenSnapshot,
     Question,
     Recording,
     Round,
@@ -55,14 +55,15 @@ class Invocation:
         self._pending = Round()
         self._running: dict[int, tuple[str, float, datetime]] = {}
         self._tapped: list[tuple[Any, str]] = []
+        self._adjusted: list[Any] | None = None
         self.events = frozenset(_HANDLERS)
-        now = _now()
+        began = now()
         self.recording = Recording(
             command=command,
             arguments=arguments,
             environment="",
-            started_at=now,
-            finished_at=now,
+            started_at=began,
+            finished_at=began,
             local_nodes={},
         )
         with self.faultless():
@@ -105,11 +106,12 @@ class Invocation:
 
     def _close(self, proxy: Any) -> None:
         self._open = False
+        self._compared()
         for owner, name in self._tapped:
             vars(owner).pop(name, None)
         if self._context.console is proxy:
             self._context.console = unwrapped(proxy)
-        self.recording.finished_at = _now()
+        self.recording.finished_at = now()
         self.recording.default_catalog = self._context.default_catalog
         self._context = None
 
@@ -127,8 +129,17 @@ class Invocation:
             logger.exception("pytest-sqlmesh-tracker failed on %s", event)
             self.fault(f"the tracker failed on {event}: {type(error).__name__}: {error}", model)
 
-    def _on_start_plan_evaluation(self, _: dict[str, Any]) -> None:
+    def _on_start_plan_evaluation(self, named: dict[str, Any]) -> None:
         self.recording.applied = True
+        plan, applied = self.recording.plan, named["plan"]
+        if plan:
+            # A plan without an execution time of its own takes the one at which it is applied.
+            question = plan.question.but(
+                start=compat.resolved(applied.start),
+                end=compat.resolved(applied.end),
+                execution_time=compat.resolved(applied.execution_time),
+            )
+            self.recording.plan = replace(plan, question=question, deployability_index=None)
         self._tap(self._context.state_sync, "refresh_snapshot_intervals", self._refreshing)
 
     def _on_start_signal_progress(self, named: dict[str, Any]) -> None:
@@ -151,12 +162,12 @@ class Invocation:
         self._begin_round()
 
     def _on_start_snapshot_evaluation_progress(self, named: dict[str, Any]) -> None:
-        name, now = named["snapshot"].name, _now()
-        self._running[threading.get_ident()] = (name, time.perf_counter(), now)
-        self._current().started.append((name, now))
+        name, at = named["snapshot"].name, now()
+        self._running[threading.get_ident()] = (name, time.perf_counter(), at)
+        self._current().started.append((name, at))
 
     def _on_update_snapshot_evaluation_progress(self, named: dict[str, Any]) -> None:
-        ended, now = time.perf_counter(), _now()
+        ended, at = time.perf_counter(), now()
         # A batch starts and ends on one worker thread; start callbacks do not name the batch.
         _, started, started_at = self._running.pop(threading.get_ident(), ("", None, None))
         stats = named.get("execution_stats")
@@ -167,7 +178,7 @@ class Invocation:
         self._current().ends[name, batch] = BatchEnd(
             recorded=recorded is not None,
             started_at=started_at,
-            finished_at=now,
+            finished_at=at,
             seconds=None if started is None else ended - started,
             rows=getattr(stats, "total_rows_processed", None),
             bytes=getattr(stats, "total_bytes_processed", None),
@@ -206,6 +217,7 @@ class Invocation:
     def attach(self, scheduler: Any) -> None:
         """Hear what a scheduler of this invocation decides, and what its audits return."""
         with self.faultless():
+            self._compared()
             if self.recording.command == "run":
                 self._tap(scheduler, "merged_missing_intervals", self._deciding)
             self._tap(scheduler, "run_merged_intervals", self._scheduling)
@@ -233,22 +245,23 @@ class Invocation:
         self._tapped.append((owner, name))
 
     def _deciding(self, scheduler: Any, asked: dict[str, Any]) -> Callable[[Any], None]:
-        now = _now()
+        began = now()
 
         def decided(due: Any) -> None:
             selected = asked.get("selected_snapshots")
             self.recording.decision = RunDecision(
-                snapshots={s.name: FrozenSnapshot.of(s) for s in scheduler.snapshots.values()},
+                snapshots=frozen_by_name(scheduler.snapshots.values()),
                 question=Question(
                     start=compat.resolved(asked.get("start")),
-                    end=compat.resolved(asked.get("end")) or now,
-                    execution_time=compat.resolved(asked.get("execution_time")) or now,
+                    end=compat.resolved(asked.get("end")) or began,
+                    execution_time=compat.resolved(asked.get("execution_time")) or began,
                     ignore_cron=bool(asked.get("ignore_cron")),
                 ),
                 end_given=bool(asked.get("end")),
                 selected=None if selected is None else frozenset(selected),
                 deployability_index=asked.get("deployability_index"),
                 due=spans_by_name(due),
+                rounds_before=len(self.recording.rounds),
             )
 
         return decided
@@ -266,15 +279,28 @@ class Invocation:
 
         def refreshed(_: Any) -> None:
             plan = self.recording.plan
-            if plan and not self.recording.rounds:
-                frozen = {s.name: FrozenSnapshot.of(s) for s in snapshots}
-                self.recording.plan = replace(plan, snapshots={**plan.snapshots, **frozen})
+            if plan and self._adjusted is None:
+                stored = {**plan.stored, **frozen_by_name(snapshots)}
+                self.recording.plan = replace(plan, stored=stored)
+                self._adjusted = snapshots
 
         return refreshed
 
+    def _compared(self) -> None:
+        """Take the intervals that the stages of a plan compare.
+
+        SQLMesh adjusts them after it read the state: it forgets what is restated or rebuilt, and
+        lets forward-only versions inherit (sqlmesh/core/plan/stages.py, `_adjust_intervals`). That
+        is over when it makes a scheduler, or when the plan ends without one.
+        """
+        plan = self.recording.plan
+        if plan and self._adjusted:
+            frozen = {**plan.stored, **frozen_by_name(self._adjusted)}
+            self.recording.plan = replace(plan, snapshots=frozen)
+            self._adjusted = []
+
     def _auditing(self, _: Any, asked: dict[str, Any]) -> Callable[[Any], None]:
-        name = asked["snapshot"].name
-        span = (compat.millis(asked.get("start")), compat.millis(asked.get("end")))
+        name, span = asked["snapshot"].name, compat.span(asked.get("start"), asked.get("end"))
 
         def audited(results: Any) -> None:
             with self.faultless(name), self._lock:
@@ -289,7 +315,7 @@ class Invocation:
         """Take the plan as it is before it is applied, or as `Context.plan` returned it."""
         if self.recording.plan is None:
             with self.faultless():
-                self.recording.plan = plan_facts(plan)
+                self.recording.plan = plan_facts(plan, compat.asked_to_restate(self._context, plan))
                 self.recording.environment = plan.environment_naming_info.name
 
     def returned(self, result: Any) -> None:
@@ -299,6 +325,8 @@ class Invocation:
                 self.recording.returned = result.value
             elif self.recording.command == "plan" and result is not None:
                 self.planned(result)
+            elif self.recording.command == "audit":
+                self.recording.returned = "success"
 
     def raised(self, error: BaseException) -> None:
         """The call raised."""
@@ -318,7 +346,8 @@ def _environment(context: Any, command: str, arguments: dict[str, Any]) -> str:
     return Environment.sanitize_name(name)
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """The moment, in UTC."""
     return datetime.now(timezone.utc)
 
 

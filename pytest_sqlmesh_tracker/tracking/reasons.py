@@ -18,7 +18,7 @@ from sqlmesh.utils.date import make_exclusive, to_datetime, to_timestamp
 from ..outcomes import Evidence, Reason, Status
 from .batches import as_intervals
 from .intervals import Project, missing, next_due, without
-from .recording import PlanFacts, Question, Recording, Round, RunDecision, Span
+from .recording import Question, Recording, Round, RunDecision, Span
 
 
 @dataclass
@@ -50,7 +50,8 @@ def held_up(recording: Recording, name: str) -> Finding:
     held back, and for a model that depends on its past all that follows
     (sqlmesh/core/scheduler.py).
     """
-    due_in = [r for r in recording.rounds if r.batches is not None and name in (r.due or ())]
+    rounds = recording.latest_rounds
+    due_in = [r for r in rounds if r.batches is not None and name in (r.due or ())]
     if not due_in:
         return Finding()
     return _left_out(due_in[-1], name)
@@ -96,7 +97,7 @@ def idle_in_run(project: Project, decision: RunDecision, name: str) -> Finding:
         return finding
     if snapshot.is_seed and project.loaded(name):
         return finding.add(Reason.NO_CHANGES, "inferred")
-    lifetime = _outside_lifetime(project, name, asked.execution_time)
+    lifetime = outside_lifetime(project, name, asked.execution_time)
     if lifetime:
         if lifetime is Reason.NOT_STARTED:
             finding.facts["next_due"] = next_due(project, name, asked.execution_time)
@@ -105,7 +106,7 @@ def idle_in_run(project: Project, decision: RunDecision, name: str) -> Finding:
         return finding.add(Reason.OUTSIDE_WINDOW, "inferred")
     if asked.ignore_cron:
         return finding.add(Reason.UP_TO_DATE, "inferred")
-    waiting = _waits_for_cron(project, name, asked)
+    waiting = waits_for_cron(project, name, asked)
     if not selected:
         waiting.facts["held_back"] = ()
     return finding.add(Reason.CRON_NOT_DUE, "inferred", **waiting.facts)
@@ -120,52 +121,20 @@ def cut_by_window(project: Project, decision: RunDecision, name: str) -> bool:
     return bool(without(missing(unbounded, project, name), missing(asked, project, name)))
 
 
-def idle_in_plan(project: Project, recording: Recording, plan: PlanFacts, name: str) -> Finding:
-    """Why a plan evaluated nothing of this model."""
-    arguments, snapshot = recording.arguments, project.snapshot(name)
-    if not snapshot.evaluatable:
-        return Finding().add(Reason.NOT_EVALUATABLE, "observed")
-    if arguments.get("restate_models") and name not in plan.restated:
-        return cannot_tell("what a restatement leaves out is not explained by this version")
-    in_backfill = plan.to_backfill is None or name in plan.to_backfill
-    if not in_backfill and (arguments.get("select_models") or arguments.get("backfill_models")):
-        return Finding().add(Reason.NOT_SELECTED, "observed")
-    if in_backfill and missing(plan.question, project, name):
-        return _left_undone(recording, plan)
-    lifetime = _outside_lifetime(project, name, plan.question.execution_time)
-    if lifetime:
-        return Finding().add(lifetime, "inferred")
-    if name not in plan.modified | plan.added:
-        now = plan.question.execution_time
-        run = plan.question.but(end=now, end_override_per_model={}, end_bounded=False)
-        held_back = as_intervals(missing(run, project, name))
-        return Finding().add(Reason.NO_CHANGES, "inferred", held_back=held_back)
-    if plan.is_dev and snapshot.is_forward_only:
-        return cannot_tell("previews of forward-only changes are not explained by this version")
-    if not project.loaded(name):
-        return (
-            _waits_for_cron(project, name, plan.question)
-            if in_backfill
-            else cannot_tell("it has no data, and the plan does not say why it loads none")
-        )
-    category = plan.snapshots[name].change_category
-    return Finding().add(Reason.REUSED, "inferred", change_category=category)
+def idle_in_audit(selected: bool, audits: Sequence[Any], raised: bool) -> Finding:
+    """Why `Context.audit` ran no audit of a model; `audits` are those that it has."""
+    finding = Finding()
+    if not selected:
+        finding.add(Reason.NOT_SELECTED, "observed")
+    if selected and raised:
+        finding.status = Status.INTERRUPTED
+    elif not audits or selected:
+        finding.add(Reason.NO_AUDITS, "observed")
+    return finding
 
 
-def _left_undone(recording: Recording, plan: PlanFacts) -> Finding:
-    """Why a plan did not get to what it found missing."""
-    if plan.skip_backfill:
-        return Finding().add(Reason.BACKFILL_SKIPPED, "observed")
-    if plan.empty_backfill:
-        return Finding().add(Reason.BACKFILL_EMPTIED, "observed")
-    if not recording.applied and recording.raised is None:
-        return Finding().add(Reason.NOT_APPLIED, "observed")
-    if recording.raised is not None:
-        return Finding(status=Status.INTERRUPTED)
-    return cannot_tell("the plan found it missing, but did not schedule it")
-
-
-def _waits_for_cron(project: Project, name: str, asked: Question) -> Finding:
+def waits_for_cron(project: Project, name: str, asked: Question) -> Finding:
+    """The finding for a model of which time has not made anything missing yet."""
     return Finding().add(
         Reason.CRON_NOT_DUE,
         "inferred",
@@ -184,7 +153,7 @@ def _unbounded(decision: RunDecision) -> Question:
     return asked.but(start=None)
 
 
-def _outside_lifetime(project: Project, name: str, at: Any) -> Reason | None:
+def outside_lifetime(project: Project, name: str, at: Any) -> Reason | None:
     """Whether the model has yet to start, or has all it will ever load."""
     node = project.snapshot(name).node
     now = to_datetime(at)

@@ -23,6 +23,8 @@ class FrozenSnapshot:
     intervals: tuple[Span, ...]
     dev_intervals: tuple[Span, ...]
     change_category: str | None
+    next_restatement: Millis | None
+    """When SQLMesh will restate the model by its `auto_restatement_cron`."""
 
     @classmethod
     def of(cls, snapshot: Any) -> FrozenSnapshot:
@@ -33,6 +35,7 @@ class FrozenSnapshot:
             intervals=tuple(snapshot.intervals),
             dev_intervals=tuple(snapshot.dev_intervals),
             change_category=None if category is None else category.name.lower(),
+            next_restatement=snapshot.next_auto_restatement_ts,
         )
 
     def thawed(self) -> Any:
@@ -40,6 +43,7 @@ class FrozenSnapshot:
         copy = self.snapshot.copy()
         copy.intervals = list(self.intervals)
         copy.dev_intervals = list(self.dev_intervals)
+        copy.next_auto_restatement_ts = self.next_restatement
         return copy
 
 
@@ -68,7 +72,8 @@ class NodeFailure:
 
     name: str
     batch: int | None
-    error: str
+    error: str | None
+    """Type and message; None where SQLMesh only reports failed audits, as `Context.audit` does."""
     audits: tuple[AuditResult, ...] | None
     """The blocking audits that failed; None when something else raised."""
 
@@ -137,6 +142,8 @@ class Question:
     end_bounded: bool = False
     start_override_per_model: Mapping[str, Any] = field(default_factory=dict)
     end_override_per_model: Mapping[str, Any] = field(default_factory=dict)
+    restatements: Mapping[str, Span] = field(default_factory=dict)
+    """Of these models, what is loaded in the span counts as missing, and nothing else does."""
 
     def but(self, **changes: Any) -> Question:
         """The same question with other arguments."""
@@ -158,24 +165,33 @@ class RunDecision:
     selected: frozenset[str] | None
     deployability_index: Any
     due: Mapping[str, tuple[Span, ...]]
+    rounds_before: int
+    """How many rounds this decision made void: the run was restarted after them."""
 
 
 @dataclass(frozen=True)
 class PlanFacts:
-    """A built plan with its snapshots as they were before it was applied."""
+    """A built plan with its snapshots as they were before anything was evaluated."""
 
     snapshots: Mapping[str, FrozenSnapshot]
+    """With the intervals that SQLMesh compared: those that it forgets, to load them anew, are not
+    among them."""
+    stored: Mapping[str, FrozenSnapshot]
+    """With the intervals that the state had."""
     question: Question
     """What it looks for as missing (sqlmesh/core/plan/stages.py, `_missing_intervals`)."""
     deployability_index: Any
     """None in prod, where everything is deployable."""
+    asked: frozenset[str]
+    """The arguments of `Context.plan` that the user passed."""
     is_dev: bool
     skip_backfill: bool
     empty_backfill: bool
     modified: frozenset[str]
     added: frozenset[str]
     removed: tuple[str, ...]
-    restated: frozenset[str]
+    refused: frozenset[str]
+    """What the user asked to restate, or is downstream of what is restated, and is not restated."""
     to_backfill: frozenset[str] | None
     """None: every model."""
     has_work: bool
@@ -195,10 +211,11 @@ class Recording:
     local_nodes: dict[str, Any]
     """Fully qualified name → model or standalone audit of the loaded project."""
     default_catalog: str | None = None
-    dialect: str | None = None
     rounds: list[Round] = field(default_factory=list)
     decision: RunDecision | None = None
     plan: PlanFacts | None = None
+    audited: Mapping[str, FrozenSnapshot] | None = None
+    """The snapshots of `Context.audit`; None if it did not come to its first model."""
     applied: bool = False
     creation_failures: list[NodeFailure] = field(default_factory=list)
     returned: Literal["success", "nothing_to_do", "failure"] | None = None
@@ -209,3 +226,8 @@ class Recording:
     raised_nodes: tuple[NodeFailure, ...] = ()
     faults: dict[str | None, str] = field(default_factory=dict)
     """Model → what went wrong in the tracker itself; None: it concerns every model."""
+
+    @property
+    def latest_rounds(self) -> list[Round]:
+        """The rounds that the latest decision led to: all, unless a run was restarted."""
+        return self.rounds[self.decision.rounds_before if self.decision else 0 :]

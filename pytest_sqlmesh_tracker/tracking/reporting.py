@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from sqlmesh.core import constants as c
+from sqlmesh.core.snapshot import DeployabilityIndex
 from sqlmesh.utils.date import to_datetime
 
 from .. import explanation
@@ -16,8 +19,9 @@ from ..outcomes import Batch, ModelOutcome, Reason, Status
 from ..report import Completion, RunReport
 from . import compat, reasons
 from .batches import Evaluation, audits, evaluation, start_order, utc
-from .intervals import Project
+from .intervals import Project, without
 from .names import display_names, shown
+from .plan_reasons import PlanReasons
 from .reasons import Finding
 from .recording import FrozenSnapshot, Recording
 
@@ -40,15 +44,32 @@ class _Reporter:
         """The models of the environment that was run, or of the plan; empty if it never came so
         far."""
         recording = self._recording
-        if recording.command == "run":
-            return recording.decision.snapshots if recording.decision else {}
-        return recording.plan.snapshots if recording.plan else {}
+        if recording.command == "audit":
+            return recording.audited or {}
+        known = recording.decision or recording.plan
+        return known.snapshots if known else {}
 
     @cached_property
     def _project(self) -> Project:
-        recording = self._recording
+        recording, frozen = self._recording, self._frozen
         known = recording.decision or recording.plan
-        return Project(self._frozen, known.deployability_index if known else None)
+        index = known.deployability_index if known else None
+        if recording.plan and recording.plan.is_dev and index is None:
+            # As the stages of a plan do (sqlmesh/core/plan/stages.py, `build`).
+            thawed = [snapshot.thawed() for snapshot in frozen.values()]
+            index = DeployabilityIndex.create(thawed, start=recording.plan.question.start)
+        return Project(frozen, index, restates=recording.environment == c.PROD)
+
+    @cached_property
+    def _stored(self) -> Project:
+        """With what was loaded, also where SQLMesh counts it as missing to load it anew."""
+        plan = self._recording.plan
+        return replace(self._project, frozen=plan.stored) if plan else self._project
+
+    @cached_property
+    def _plan_reasons(self) -> PlanReasons | None:
+        plan = self._recording.plan
+        return PlanReasons(self._project, self._recording, plan) if plan else None
 
     @cached_property
     def _nodes(self) -> dict[str, Any]:
@@ -194,21 +215,20 @@ class _Reporter:
             return self._held_back(fqn, finding)
         if evaluated.status is Status.FAILED:
             return self._failed(evaluated, finding)
-        if evaluated.status is Status.SKIPPED:
-            return finding.add(Reason.UPSTREAM_FAILED, "observed", blocked_by=evaluated.blocked_by)
-        if evaluated.status is Status.INTERRUPTED:
+        if any(batch.status is Status.SKIPPED for batch in evaluated.batches):
+            finding.add(Reason.UPSTREAM_FAILED, "observed", blocked_by=evaluated.blocked_by)
+        elif evaluated.status is Status.INTERRUPTED:
             return self._interrupted(finding, evaluated.cut_by_environment)
-        if evaluated.status is Status.UNKNOWN:
-            return reasons.cannot_tell("recorded before the run restarted, then skipped")
         return finding
 
     def _held_back(self, fqn: str, finding: Finding) -> Finding:
         held_up = reasons.held_up(self._recording, fqn)
         finding.reasons, finding.facts = held_up.reasons, held_up.facts
-        decision = self._recording.decision
-        if not decision or fqn not in decision.due:
-            return finding
-        cut = reasons.cut_by_window(self._project, decision, fqn)
+        decision, cut = self._recording.decision, False
+        if decision:
+            cut = fqn in decision.due and reasons.cut_by_window(self._project, decision, fqn)
+        elif self._plan_reasons:
+            cut = self._plan_reasons.cut_by_window(fqn)
         return finding.add(Reason.OUTSIDE_WINDOW, "inferred") if cut else finding
 
     def _failed(self, evaluated: Evaluation, finding: Finding) -> Finding:
@@ -235,13 +255,13 @@ class _Reporter:
         """The finding for a model of which nothing was scheduled."""
         recording = self._recording
         if recording.command == "audit":
-            return reasons.cannot_tell("Context.audit is not explained by this version")
+            return self._idle_in_audit(fqn)
         known = recording.decision if recording.command == "run" else recording.plan
         if known is None:
             if recording.raised_kind is None:
                 return reasons.cannot_tell("SQLMesh's decision was not heard")
             return self._interrupted(Finding())
-        if any(fqn in (round_.batches or ()) for round_ in recording.rounds):
+        if any(fqn in (round_.batches or ()) for round_ in recording.latest_rounds):
             finding = reasons.held_up(recording, fqn)
             unexplained = not finding.reasons and finding.status is not Status.UNKNOWN
             return reasons.cannot_tell("SQLMesh held it back") if unexplained else finding
@@ -259,13 +279,29 @@ class _Reporter:
         return reasons.idle_in_run(self._project, decision, fqn)
 
     def _idle_in_plan(self, fqn: str) -> Finding:
+        explained = self._plan_reasons
+        assert explained is not None
+        if fqn not in explained.plan.snapshots:
+            return explained.absent()
+        finding = explained.idle(fqn)
+        return self._interrupted(finding) if finding.status is Status.INTERRUPTED else finding
+
+    def _idle_in_audit(self, fqn: str) -> Finding:
         recording = self._recording
-        assert recording.plan is not None
-        if fqn not in recording.plan.snapshots:
-            if recording.arguments.get("select_models"):
-                return Finding().add(Reason.NOT_SELECTED, "observed")
-            return reasons.cannot_tell("the plan does not have this model")
-        finding = reasons.idle_in_plan(self._project, recording, recording.plan, fqn)
+        if recording.raised is not None and not recording.rounds:
+            return self._interrupted(Finding())
+        reached = bool(recording.rounds) and fqn in (recording.rounds[0].batches or ())
+        named = recording.arguments.get("models")
+        if recording.raised is None or reached:
+            selected = reached or not named
+        elif isinstance(named, str):
+            return reasons.cannot_tell("which models were to be audited was not heard")
+        else:
+            known_as = {fqn.lower(), self._nodes[fqn].name.lower(), self._names[fqn].lower()}
+            selected = not named or any(str(name).lower() in known_as for name in named)
+        audits = self._nodes[fqn].audits_with_args
+        cut_off = recording.raised is not None and not reached
+        finding = reasons.idle_in_audit(selected, audits, cut_off)
         return self._interrupted(finding) if finding.status is Status.INTERRUPTED else finding
 
     def _edited(self, fqn: str) -> bool:
@@ -283,10 +319,14 @@ class _Reporter:
         return bool(local.metadata_hash != planned.fingerprint.metadata_hash)
 
     def _loaded_through(self, fqn: str, batches: Iterable[Batch]) -> datetime | None:
+        plan, recorded = self._recording.plan, []
+        if fqn in self._stored.frozen:
+            recorded = self._stored.loaded(fqn)
+        if plan and self._recording.rounds and compat.restates_state_first():
+            restated = plan.question.restatements.get(fqn)
+            recorded = without(recorded, [restated] if restated else [])
         ends = [batch.end for batch in batches if batch.status is Status.EXECUTED]
-        if fqn in self._frozen:
-            ends += [utc(end) for _, end in self._project.loaded(fqn)]
-        return max(ends, default=None)
+        return max([*ends, *(utc(end) for _, end in recorded)], default=None)
 
     def _figures(self, fqn: str, batches: tuple[Batch, ...]) -> dict[str, Any]:
         durations = [batch.duration for batch in batches if batch.duration is not None]

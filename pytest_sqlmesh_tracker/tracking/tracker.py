@@ -15,6 +15,7 @@ from typing import Any
 
 from ..assertions import AssertionMethods
 from ..report import Command, NoReportError, RunReport
+from .auditing import AuditInvocation
 from .invocation import Invocation
 
 _COMMANDS: dict[str, Command] = {"run": "run", "plan": "plan", "apply": "plan", "audit": "audit"}
@@ -199,7 +200,8 @@ class _Switchboard:
         args: Any,
         kwargs: Any,
     ) -> Any:
-        invocation = Invocation(context, _COMMANDS[name], _arguments(original, args, kwargs))
+        kind = AuditInvocation if name == "audit" else Invocation
+        invocation = kind(context, _COMMANDS[name], _arguments(original, args, kwargs))
         if name == "apply":
             invocation.planned(_first(args, kwargs, "plan"))
         try:
@@ -258,7 +260,10 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, set | frozenset):
         return sorted(map(_plain, value), key=str)
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    # A model or a snapshot, by its name.
+    return str(getattr(value, "fqn", None) or getattr(value, "name", None) or value)
 
 
 _SWITCHBOARD = _Switchboard()

@@ -83,16 +83,21 @@ def test_automatic_restatements_can_come_before_the_next_tick(project: Project) 
     )  # fmt: skip
     project.incremental("s.reader", "SELECT ts FROM s.weekly", cron="'@weekly'")
     project.incremental("s.aside", "SELECT @start_dt::TIMESTAMP AS ts", cron="'@weekly'")
+    project.incremental(
+        "s.fixed", "SELECT ts FROM s.weekly", ", disable_restatement TRUE", cron="'@weekly'"
+    )
     with at("2024-01-09 12:00"):
         project.plan()
     with at("2024-01-09 13:00"):
         report = project.run()
     report.assert_skipped("s.*", reason="cron_not_due")
-    assert report["s.weekly"].next_due is None
-    assert report["s.reader"].next_due is None
-    assert report["s.aside"].next_due == datetime(2024, 1, 14, tzinfo=timezone.utc)
+    sunday, tonight = (datetime(2024, 1, day, tzinfo=timezone.utc) for day in (14, 10))
+    assert report["s.weekly"].next_due == report["s.reader"].next_due == tonight
+    assert report["s.aside"].next_due == report["s.fixed"].next_due == sunday
+    with at("2024-01-09 23:59:55"):
+        project.run().assert_nothing_executed()
     with at("2024-01-10 00:00:05"):
-        project.run().assert_executed("s.weekly")
+        project.run().assert_only_executed("s.weekly", "s.reader")
 
 
 def test_a_start_far_ahead_of_a_frequent_cron(project: Project) -> None:

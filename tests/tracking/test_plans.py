@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
+from pytest_sqlmesh_tracker import sqlmesh_run_tracker
 from tests.projects import Project, at
 
 
@@ -21,13 +19,6 @@ def orders(project: Project) -> Project:
     with at("2024-01-09 12:00"):
         project.plan()
     return project
-
-
-def tracked_plan(project: Project, **arguments: Any) -> RunReport:
-    """A plan that is not witnessed: for calls that raise or are not applied."""
-    with sqlmesh_run_tracker(project.context) as tracker:
-        project.context.plan(no_prompts=True, **arguments)
-    return tracker.last
 
 
 def test_a_first_plan_executes_everything(shop: Project) -> None:
@@ -150,7 +141,7 @@ class TestNotApplied:
 
     def test_a_declined_plan_evaluates_nothing(self, changed: Project) -> None:
         with at("2024-01-09 13:00"):
-            report = tracked_plan(changed, auto_apply=False)
+            report = changed.unwitnessed_plan(auto_apply=False)
         report.assert_nothing_executed()
         report.assert_skipped("s.names", reason="not_applied")
         report.assert_skipped("s.raw", "s.orders", reason="no_changes")
@@ -165,7 +156,7 @@ class TestNotApplied:
 
         changed.context.console = TerminalConsole(console=Console(width=120))
         with at("2024-01-09 13:00"):
-            report = tracked_plan(changed, explain=True)
+            report = changed.unwitnessed_plan(explain=True)
         assert "Explained plan" in capsys.readouterr().out
         report.assert_skipped("s.names", reason="not_applied")
 
@@ -215,7 +206,7 @@ def test_skipped_and_emptied_backfills(orders: Project) -> None:
     orders.reload()
     with at("2024-01-09 13:00"):
         skipped = orders.plan("dev", skip_backfill=True)
-        emptied = tracked_plan(orders, environment="dev2", empty_backfill=True, auto_apply=True)
+        emptied = orders.unwitnessed_plan(environment="dev2", empty_backfill=True, auto_apply=True)
     skipped.assert_skipped("s.names", reason="backfill_skipped")
     skipped.assert_skipped("s.raw", reason="no_changes")
     # Its interval is booked as loaded all the same, by SQLMesh's own choice.
@@ -236,33 +227,6 @@ def test_before_all_that_fails_interrupts_what_was_missing(orders: Project) -> N
     assert tracker.last.completion == "raised"
     tracker.assert_outcomes({"s.names": "command_failed", "s.raw": "no_changes"})
     assert tracker.last.interrupted == {"s.names"}
-
-
-class TestNotExplainedYet:
-    """What this version can not tell is said to be unknown, never to be something else."""
-
-    def test_what_a_restatement_leaves_out(self, orders: Project) -> None:
-        with at("2024-01-09 13:00"):
-            report = tracked_plan(orders, restate_models=["s.orders"], auto_apply=True)
-        report.assert_executed("s.orders", "s.totals")
-        assert report.unknown == {"s.raw", "s.names"}
-        assert "restatement" in report["s.raw"].message
-
-    def test_a_forward_only_change_in_dev(self, orders: Project) -> None:
-        orders.incremental("s.orders", "SELECT ts, id, 2 AS two FROM s.raw", cron="'@daily'")
-        orders.reload()
-        with at("2024-01-09 13:00"):
-            report = tracked_plan(orders, environment="dev", forward_only=True, auto_apply=True)
-        report.assert_executed("s.orders")
-        # Older versions evaluate it, too; newer ones do not, and why is not explained.
-        assert report["s.totals"].status in ("executed", "unknown")
-
-    def test_a_local_model_that_the_plan_does_not_have(self, orders: Project) -> None:
-        orders.model("s.new", "SELECT 1 AS id")
-        orders.reload()
-        with at("2024-01-09 13:00"):
-            report = tracked_plan(orders, restate_models=["s.orders"], auto_apply=True)
-        assert "s.new" in report.unknown
 
 
 def test_a_plan_that_fails_in_promotion(project: Project) -> None:

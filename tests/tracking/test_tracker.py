@@ -523,10 +523,3 @@ class TestTrackersThatFail:
             planned.context.run()
         assert tracker.last.unknown == {"t.aside"}
         tracker.assert_skipped("t.parent", "t.child", reason="cron_not_due")
-
-
-def test_context_audit_is_said_to_be_unknown(planned: Project) -> None:
-    with at("2024-01-10 12:00"), sqlmesh_run_tracker(planned.context) as tracker:
-        planned.context.audit(start="2024-01-01", end="2024-01-09")
-    assert tracker.last.command == "audit"
-    assert tracker.last.unknown == set(tracker.last.outcomes)

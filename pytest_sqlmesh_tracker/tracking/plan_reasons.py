@@ -1,0 +1,119 @@
+"""Why a plan evaluated nothing of a model, or not all of it.
+
+What a plan evaluates is decided when it is built (sqlmesh/core/plan/builder.py), and once more when
+its stages are (sqlmesh/core/plan/stages.py); the questions asked here are those of the latter, if
+it came to them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..outcomes import Reason, Status
+from .batches import as_intervals
+from .intervals import Project, missing, without
+from .reasons import Finding, cannot_tell, outside_lifetime, waits_for_cron
+from .recording import PlanFacts, Question, Recording
+
+
+@dataclass(frozen=True)
+class PlanReasons:
+    """The questions that explain what one plan did not evaluate."""
+
+    project: Project
+    recording: Recording
+    plan: PlanFacts
+
+    def absent(self) -> Finding:
+        """Of a model of the project that the plan does not have."""
+        asked = self.plan.asked
+        if "select_models" in asked and "restate_models" not in asked:
+            return Finding().add(Reason.NOT_SELECTED, "observed")
+        # A restatement works on the models of the environment, whatever the project has.
+        return Finding().add(Reason.NOT_IN_ENVIRONMENT, "observed")
+
+    def idle(self, name: str) -> Finding:
+        """Of a model that the plan has, but did not schedule."""
+        plan, finding = self.plan, Finding()
+        if not self.project.snapshot(name).evaluatable:
+            return finding.add(Reason.NOT_EVALUATABLE, "observed")
+        if self._left_out(name):
+            finding.add(Reason.NOT_SELECTED, "observed")
+        if name in plan.refused:
+            finding.add(Reason.RESTATEMENT_REFUSED, "observed")
+        wanted = missing(plan.question, self.project, name)
+        if wanted and self._in_backfill(name):
+            return self._left_undone(finding)
+        if wanted and finding.reasons:
+            return finding
+        lifetime = outside_lifetime(self.project, name, plan.question.execution_time)
+        if lifetime:
+            return finding.add(lifetime, "inferred")
+        if self.cut_by_window(name):
+            finding.add(Reason.OUTSIDE_WINDOW, "inferred")
+        if name in plan.modified | plan.added:
+            return self._changed(name, finding)
+        held_back = as_intervals(missing(self._by_now(), self.project, name))
+        return finding.add(Reason.NO_CHANGES, "inferred", held_back=held_back)
+
+    def cut_by_window(self, name: str) -> bool:
+        """Whether the plan would evaluate more of the model without the user's start and end."""
+        plan = self.plan
+        given = plan.asked & {"start", "end"}
+        if not given or not self._in_backfill(name):
+            return False
+        wider = plan.question.but(start=None, restatements={})
+        if "end" in given:
+            wider = wider.but(end=wider.execution_time, end_override_per_model={})
+        asked = plan.question.but(restatements={})
+        found = missing(asked, self.project, name)
+        return bool(without(missing(wider, self.project, name), found))
+
+    def _in_backfill(self, name: str) -> bool:
+        return self.plan.to_backfill is None or name in self.plan.to_backfill
+
+    def _left_out(self, name: str) -> bool:
+        """Whether a selection that the user passed is why the model was not evaluated."""
+        plan = self.plan
+        if "restate_models" in plan.asked:
+            return name not in plan.question.restatements and name not in plan.refused
+        chosen = plan.asked & {"select_models", "backfill_models"}
+        return bool(chosen) and not self._in_backfill(name)
+
+    def _left_undone(self, finding: Finding) -> Finding:
+        """Why the plan did not get to what it found missing."""
+        plan, recording = self.plan, self.recording
+        if plan.skip_backfill:
+            return finding.add(Reason.BACKFILL_SKIPPED, "observed")
+        if plan.empty_backfill:
+            return finding.add(Reason.BACKFILL_EMPTIED, "observed")
+        if not plan.has_work and recording.raised is None:
+            # Standalone audits alone are no work to SQLMesh (sqlmesh/core/plan/definition.py,
+            # `requires_backfill`).
+            return finding.add(Reason.NO_CHANGES, "observed")
+        if not recording.applied and recording.raised is None:
+            return finding.add(Reason.NOT_APPLIED, "observed")
+        if recording.raised is not None:
+            return Finding(status=Status.INTERRUPTED)
+        return cannot_tell("the plan found it missing, but did not schedule it")
+
+    def _changed(self, name: str, finding: Finding) -> Finding:
+        """Of a model that is new or changed, and of which nothing is missing."""
+        plan, snapshot = self.plan, self.project.snapshot(name)
+        index = self.project.deployability_index
+        if plan.is_dev and snapshot.is_forward_only and not index.is_representative(snapshot):
+            # Its table in dev is not that of prod, and is not loaded for a preview.
+            return finding.add(Reason.NO_PREVIEW, "inferred")
+        if self.project.loaded(name):
+            category = plan.snapshots[name].change_category
+            return finding.add(Reason.REUSED, "inferred", change_category=category)
+        if missing(self._by_now(), self.project, name):
+            # Without `run`, a plan loads no further than its environment has got.
+            return finding.add(Reason.OUTSIDE_WINDOW, "inferred")
+        waiting = waits_for_cron(self.project, name, plan.question)
+        return finding.add(Reason.CRON_NOT_DUE, "inferred", **waiting.facts)
+
+    def _by_now(self) -> Question:
+        """What a run would look for, at the time of the plan."""
+        question = self.plan.question
+        return Question(end=question.execution_time, execution_time=question.execution_time)
