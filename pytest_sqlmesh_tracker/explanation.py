@@ -26,18 +26,22 @@ _WHY = {
     Reason.DEPENDS_ON_PAST_GAP: "there is a gap in its own past",
     Reason.UPSTREAM_FAILED: "a model upstream failed",
     Reason.NOT_APPLIED: "the plan was not applied",
-    Reason.NO_PREVIEW: "a forward-only change is not previewed in this environment",
+    Reason.NO_PREVIEW: "the plan makes no preview of its forward-only change",
     Reason.REUSED: "its data was already there",
     Reason.NO_CHANGES: "it did not change",
     Reason.UP_TO_DATE: "nothing of it was missing",
     Reason.CRON_NOT_DUE: "its cron was not due",
-    Reason.NO_AUDITS: "it has no audits",
+    Reason.NO_AUDITS: "it has no audits to run",
     Reason.ERROR: "its evaluation raised",
     Reason.AUDIT_FAILED: "a blocking audit failed",
     Reason.CREATION_FAILED: "its table or view could not be created",
     Reason.ENVIRONMENT_CHANGED: "the environment was changed meanwhile",
     Reason.COMMAND_FAILED: "the command failed outside of any model",
     Reason.ABORTED: "the invocation was aborted",
+}
+_OF_SEEDS = {
+    Reason.NO_CHANGES: "its seed is loaded",
+    Reason.RESTATEMENT_REFUSED: "seeds are not restated",
 }
 _VERBS = dict.fromkeys(Status, "was ") | {Status.FAILED: "", Status.UNKNOWN: "is "}
 _TIMED = {Reason.CRON_NOT_DUE, Reason.NOT_STARTED, Reason.UP_TO_DATE, Reason.NO_CHANGES}
@@ -47,8 +51,8 @@ def why(outcome: ModelOutcome) -> str:
     """The primary reason in words, without a full stop; empty when there is none."""
     if outcome.reason is None:
         return ""
-    if outcome.reason is Reason.NO_CHANGES and outcome.kind == "seed":
-        return "its seed is loaded"
+    if outcome.kind == "seed" and outcome.reason in _OF_SEEDS:
+        return _OF_SEEDS[outcome.reason]
     article = "an" if outcome.kind[:1] in "aeiou" else "a"
     return _WHY[outcome.reason].format(a_kind=f"{article} {outcome.kind}")
 
@@ -99,7 +103,7 @@ def paragraph(report: RunReport, outcome: ModelOutcome, complaint: str | None = 
         first, *rest = fact.splitlines() or [""]
         lines.append(f"  {label:<{width}}{first}")
         lines += [f"  {'':<{width}}{line}" for line in rest]
-    remedy = _remedy(outcome)
+    remedy = _remedy(report, outcome)
     if remedy:
         lines += ["", remedy]
     return "\n".join(lines)
@@ -225,19 +229,25 @@ def _batch_facts(outcome: ModelOutcome) -> str:
     return "\n".join(lines)
 
 
-def _remedy(outcome: ModelOutcome) -> str:
+def _remedy(report: RunReport, outcome: ModelOutcome) -> str:
+    command, arguments = report.command, report.arguments
     due = f"run at {moment(outcome.next_due)} or later" if outcome.next_due else ""
     if outcome.reason is Reason.CRON_NOT_DUE:
         if outcome.held_back:
             now = "To evaluate it now, use run(ignore_cron=True)"
             return f"{now}, or {due}." if due else f"{now}."
         return f"It has nothing to evaluate before then: {due}." if due else ""
-    if outcome.reasons == (Reason.NOT_SELECTED,):
+    if outcome.reasons == (Reason.NOT_SELECTED,) and command != "plan":
+        if command == "audit":
+            return "It has audits: name it among the models to run them."
         return "It had work to do: select it to evaluate it."
     if outcome.reasons == (Reason.OUTSIDE_WINDOW,) and outcome.status is Status.SKIPPED:
+        if command == "plan" and not (arguments.get("start") or arguments.get("end")):
+            return "It had work to do beyond what its environment has: plan with run=True."
         return "It had work to do at this execution_time: widen start and end to evaluate it."
     if outcome.reason is Reason.NOT_IN_ENVIRONMENT:
-        return "A run evaluates what was planned: apply a plan that adds it."
+        what = "A restatement" if command == "plan" else "A run"
+        return f"{what} evaluates what was planned: apply a plan that adds it."
     return ""
 
 

@@ -146,7 +146,10 @@ class _Reporter:
             return "raised"
         plan = recording.plan
         idle_plan = plan is not None and not plan.has_work and not recording.applied
-        return "nothing_to_do" if idle_plan else recording.returned or "success"
+        returned = "nothing_to_do" if idle_plan else recording.returned or "success"
+        # What SQLMesh returns is of the last round of a run that was restarted.
+        evaluated = any(outcome.batches for outcome in outcomes)
+        return "success" if returned == "nothing_to_do" and evaluated else returned
 
     def _ended_by_environment(self) -> bool:
         rounds = self._recording.rounds

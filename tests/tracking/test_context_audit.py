@@ -15,13 +15,14 @@ SMALL = "AUDIT (name {name}, dialect duckdb{more});\nSELECT * FROM @this_model W
 
 @pytest.fixture
 def audited(project: Project) -> Project:
-    """Models with a blocking, a non-blocking, a skipped and no audit; their data is edited later."""
+    """Models with a blocking, a non-blocking, a skipped and no audit, and a standalone audit."""
     project.write("audits/small.sql", SMALL.format(name="small", more=""))
     project.write("audits/warned.sql", SMALL.format(name="warned", more=", blocking FALSE"))
     project.write("audits/later.sql", SMALL.format(name="later", more=", skip TRUE"))
     project.write(
         "audits/raw.sql",
-        "AUDIT (name raw_is_there, standalone TRUE, dialect duckdb);\nSELECT * FROM a.plain WHERE id > 10",
+        "AUDIT (name raw_is_there, standalone TRUE, dialect duckdb);\n"
+        "SELECT * FROM a.plain WHERE id > 10",
     )
     for name, audits in {
         "a.checked": "(small, warned, later)",

@@ -390,6 +390,12 @@ run at 2024-01-21 00:00:00 UTC or later.
         )
 
 
+def test_seeds_have_reasons_of_their_own() -> None:
+    assert why(skipped("a.x", "no_changes", kind="seed")) == "its seed is loaded"
+    assert why(skipped("a.x", "restatement_refused", kind="seed")) == "seeds are not restated"
+    assert why(skipped("a.x", "restatement_refused")) == "its restatement was refused"
+
+
 class TestHeadline:
     """After a complaint it says what is true instead, and does not repeat it."""
 
@@ -612,8 +618,8 @@ class TestFacts:
 class TestRemedies:
     """Offered only where following them is known to help."""
 
-    def remedy(self, made: ModelOutcome) -> str:
-        _, _, remedy = explained(made).partition("\n\n")
+    def remedy(self, made: ModelOutcome, **facts: Any) -> str:
+        _, _, remedy = explained(made, **facts).partition("\n\n")
         return remedy
 
     held = (interval("2024-01-13", "2024-01-14"),)
@@ -637,6 +643,21 @@ class TestRemedies:
         )
         assert self.remedy(skipped("a.x", "not_selected", "cron_not_due")) == ""
 
+    def test_for_selection_in_other_commands(self) -> None:
+        made = skipped("a.x", "not_selected")
+        # Whether a plan had work for a model that it does not even have, nobody computed.
+        assert self.remedy(made, command="plan") == ""
+        assert self.remedy(made, command="audit") == (
+            "It has audits: name it among the models to run them."
+        )
+
+    def test_for_the_window_of_a_plan(self) -> None:
+        made = skipped("a.x", "outside_window")
+        beyond = "It had work to do beyond what its environment has: plan with run=True."
+        assert self.remedy(made, command="plan") == beyond
+        given = {"start": "2024-01-01"}
+        assert "widen start and end" in self.remedy(made, command="plan", arguments=given)
+
     def test_for_the_window_where_nothing_else_holds_it_back(self) -> None:
         assert "widen start and end" in self.remedy(skipped("a.x", "outside_window"))
         assert self.remedy(skipped("a.x", "outside_window", "upstream_failed")) == ""
@@ -645,6 +666,9 @@ class TestRemedies:
     def test_for_a_model_that_is_not_in_the_environment(self) -> None:
         assert self.remedy(skipped("a.x", "not_in_environment")) == (
             "A run evaluates what was planned: apply a plan that adds it."
+        )
+        assert self.remedy(skipped("a.x", "not_in_environment"), command="plan").startswith(
+            "A restatement evaluates what was planned"
         )
 
     @pytest.mark.parametrize(

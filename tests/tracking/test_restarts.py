@@ -1,0 +1,111 @@
+"""Runs that SQLMesh starts again, because the environment was changed meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+from sqlmesh.core.console import NoopConsole
+
+from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
+from tests.projects import Project, at, read_between
+
+GATE = """
+from pathlib import Path
+from sqlmesh import signal
+
+@signal()
+def gate(batch):
+    return not Path({held!r}).exists()
+"""
+
+
+@pytest.fixture
+def pair(project: Project) -> Project:
+    """A half-hourly parent, and an hourly child in batches of one hour, behind a signal."""
+    project.write("signals/gate.py", GATE.format(held=str(project.path / "held")))
+    ticks = (
+        "SELECT range AS ts, CASE WHEN (SELECT COUNT(*) FROM raw.broken) > 0 "
+        "THEN error('broken')::INT ELSE 1 END AS amount "
+        "FROM range(@start_dt, @end_dt, INTERVAL '30 minutes')"
+    )
+    project.incremental("s.parent", ticks, cron="'*/30 * * * *'")
+    project.incremental(
+        "s.child", read_between("s.parent"), ", batch_size 1, batch_concurrency 1",
+        cron="'@hourly'", signals="(gate())",
+    )  # fmt: skip
+    with at("2024-01-02 08:00"):
+        project.execute("CREATE SCHEMA raw; CREATE TABLE raw.broken (id INT)")
+        project.plan()
+    return project
+
+
+def restarted(project: Project, meanwhile: Callable[[], None]) -> RunReport:
+    """A run at 10:00 that starts again at 11:05, after the first batch of the child."""
+    later = time_machine.travel("2024-01-02 11:05Z", tick=True)
+    restarts: list[str] = []
+
+    class Overtaken(NoopConsole):
+        def update_snapshot_evaluation_progress(self, snapshot: Any, *_: Any, **__: Any) -> None:
+            if "child" in snapshot.name and not restarts:
+                project.execute("UPDATE sqlmesh._environments SET plan_id = 'theirs'")
+
+        def log_warning(self, short_message: str, *_: Any, **__: Any) -> None:
+            if "Restarting" in short_message and not restarts:
+                restarts.append(short_message)
+                later.start()
+                meanwhile()
+
+    project.context.console = Overtaken()
+    with at("2024-01-02 10:00"), sqlmesh_run_tracker(project.context) as tracker:
+        try:
+            project.context.run()
+        finally:
+            later.stop()
+    assert restarts
+    return tracker.last
+
+
+def hours(report: RunReport) -> list[tuple[int, int, str]]:
+    return [(b.round, b.start.hour, str(b.status)) for b in report["s.child"].batches]
+
+
+def test_what_was_left_is_decided_anew(pair: Project) -> None:
+    report = restarted(pair, lambda: None)
+    report.assert_executed("s.parent", "s.child")
+    assert hours(report) == [(0, 8, "executed"), (1, 9, "executed"), (1, 10, "executed")]
+    assert report["s.child"].reasons == ()
+
+
+def test_what_a_signal_holds_back_after_the_restart(pair: Project) -> None:
+    """What was scheduled before is neither interrupted nor skipped: it was held back."""
+    report = restarted(pair, Path(pair.path / "held").touch)
+    report.assert_executed("s.parent", "s.child")
+    assert hours(report) == [(0, 8, "executed")]
+    assert report["s.child"].reasons == ("signal_not_ready",)
+
+
+def test_what_fails_upstream_after_the_restart(pair: Project) -> None:
+    """An hour of the child is recorded, two are not: it is neither executed nor skipped."""
+    report = restarted(pair, lambda: pair.execute("INSERT INTO raw.broken VALUES (1)"))
+    report.assert_failed("s.parent")
+    assert report["s.parent"].partial
+    assert hours(report) == [(0, 8, "executed"), (1, 9, "skipped"), (1, 10, "skipped")]
+    child = report["s.child"]
+    assert (child.status, child.reason, child.partial) == ("interrupted", "upstream_failed", True)
+    assert child.blocked_by == ("s.parent",)
+
+
+def test_nothing_is_left_after_the_restart(pair: Project) -> None:
+    """The environment that arrived has it all: what was scheduled is not due any more."""
+
+    def theirs() -> None:
+        pair.execute("UPDATE sqlmesh._intervals SET end_ts = end_ts + 6 * 3600 * 1000")
+
+    report = restarted(pair, theirs)
+    report.assert_executed("s.child")
+    assert hours(report) == [(0, 8, "executed")]
+    assert report.completion == "success"
