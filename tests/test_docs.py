@@ -1,0 +1,36 @@
+"""What the documents say of reasons and tests is what there is."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from pytest_sqlmesh_tracker import Reason
+
+ROOT = Path(__file__).parents[1]
+ROW = re.compile(
+    r"^\| `(?P<reason>\w+)` \| .+ \| `(?P<file>\w+\.py)::(?P<test>\w+)` \|$", re.MULTILINE
+)
+ROWS = ROW.findall((ROOT / "docs" / "reasons.md").read_text())
+
+
+@cache
+def functions(file: str) -> dict[str, str]:
+    """The source of each function of a module of the tracking tests."""
+    source = (ROOT / "tests" / "tracking" / file).read_text()
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+    return {node.name: ast.get_source_segment(source, node) or "" for node in nodes}
+
+
+def test_every_reason_has_its_row_in_order_of_precedence() -> None:
+    assert [reason for reason, _, _ in ROWS] == [str(reason) for reason in Reason]
+
+
+@pytest.mark.parametrize(("reason", "file", "test"), ROWS)
+def test_the_test_of_a_row_demands_its_reason(reason: str, file: str, test: str) -> None:
+    assert test in functions(file), f"docs/reasons.md names {file}::{test}, which is not there"
+    assert f'"{reason}"' in functions(file)[test]
