@@ -18,7 +18,7 @@ from pathlib import Path
 from sqlmesh import signal
 
 @signal()
-def gate(batch):
+def unheld(batch):
     return not Path({held!r}).exists()
 """
 
@@ -26,7 +26,7 @@ def gate(batch):
 @pytest.fixture
 def pair(project: Project) -> Project:
     """A half-hourly parent, and an hourly child in batches of one hour, behind a signal."""
-    project.write("signals/gate.py", GATE.format(held=str(project.path / "held")))
+    project.write("signals/__init__.py", GATE.format(held=str(project.path / "held")))
     ticks = (
         "SELECT range AS ts, CASE WHEN (SELECT COUNT(*) FROM raw.broken) > 0 "
         "THEN error('broken')::INT ELSE 1 END AS amount "
@@ -35,7 +35,7 @@ def pair(project: Project) -> Project:
     project.incremental("s.parent", ticks, cron="'*/30 * * * *'")
     project.incremental(
         "s.child", read_between("s.parent"), ", batch_size 1, batch_concurrency 1",
-        cron="'@hourly'", signals="(gate())",
+        cron="'@hourly'", signals="(unheld())",
     )  # fmt: skip
     with at("2024-01-02 08:00"):
         project.execute("CREATE SCHEMA raw; CREATE TABLE raw.broken (id INT)")
