@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from inspect import Parameter, signature
+from inspect import Parameter, Signature, signature
 from typing import Any
 
 
@@ -53,10 +53,10 @@ def sees_through_idle_parents() -> bool:
     return hasattr(Scheduler, "_find_upstream_dependencies")
 
 
-def bound(method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def bound(signature: Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a call by name, `**kwargs` of the method flattened."""
-    arguments = dict(signature(method).bind(*args, **kwargs).arguments)
-    for parameter in signature(method).parameters.values():
+    arguments = signature.bind(*args, **kwargs).arguments
+    for parameter in signature.parameters.values():
         if parameter.kind is Parameter.VAR_KEYWORD:
             arguments.update(arguments.pop(parameter.name, {}))
     return arguments
@@ -66,7 +66,15 @@ def span(start: Any, end: Any) -> tuple[int, int]:
     """Two `TimeLike`s in milliseconds since the epoch, 0 for None; a date as end is included."""
     from sqlmesh.utils.date import make_exclusive, to_timestamp
 
+    if _is_millis(start) and _is_millis(end):
+        # As the scheduler has them, for each batch; SQLMesh's functions try other formats first.
+        return start, end
     return to_timestamp(start) if start else 0, to_timestamp(make_exclusive(end)) if end else 0
+
+
+def _is_millis(moment: Any) -> bool:
+    """Whether SQLMesh takes this for milliseconds: a short number could be a date, 20240101."""
+    return type(moment) is int and moment > 99_999_999
 
 
 def resolved(moment: Any) -> Any:

@@ -25,14 +25,17 @@ class Listener(Protocol):
 class ConsoleProxy:
     """Forwards everything to `wrapped`; calls among the listener's events are heard first."""
 
-    __slots__ = ("_tracked_by", "_tracked_console")
+    __slots__ = ("_tracked_by", "_tracked_console", "_tracked_methods")
 
     _tracked_console: Any
     _tracked_by: Listener
+    _tracked_methods: dict[str, Any]
+    """Methods that forward what is heard, by name, each as it was made for its first call."""
 
     def __init__(self, wrapped: Any, listener: Listener) -> None:
         object.__setattr__(self, "_tracked_console", wrapped)
         object.__setattr__(self, "_tracked_by", listener)
+        object.__setattr__(self, "_tracked_methods", {})
 
     # `plan(explain=True)` demands isinstance(console, TerminalConsole): sqlmesh/core/plan/explainer
     @property  # type: ignore[misc]
@@ -42,9 +45,13 @@ class ConsoleProxy:
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._tracked_console, name)
         listener = self._tracked_by
-        if name in listener.events and callable(attribute):
-            return _heard(listener, name, attribute)
-        return attribute
+        if name not in listener.events or not callable(attribute):
+            return attribute
+        heard = self._tracked_methods.get(name)
+        # Somebody can put another method into the console meanwhile.
+        if heard is None or heard.__wrapped__ != attribute:
+            heard = self._tracked_methods[name] = _heard(listener, name, attribute)
+        return heard
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._tracked_console, name, value)

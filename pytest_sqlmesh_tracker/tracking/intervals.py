@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import cached_property
 from heapq import merge
 from itertools import islice
 from typing import Any
@@ -24,6 +25,29 @@ _MAX_TICKS = 1000
 """How many cron ticks are tried for `next_due`; each later one skips a whole interval unit."""
 
 
+class Ticks:
+    """Ticks of crons, each asked of SQLMesh once: a project's models share a few crons."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], Millis] = {}
+
+    def floor(self, node: Any, moment: Any) -> Millis:
+        """The last tick at or before the moment, of a node's cron or of an interval unit's."""
+        return self._of("cron_floor", node, moment)
+
+    def next(self, node: Any, moment: Any) -> Millis:
+        """The first tick after the moment, of a node's cron or of an interval unit's."""
+        return self._of("cron_next", node, moment)
+
+    def _of(self, method: str, node: Any, moment: Any) -> Millis:
+        at = moment if isinstance(moment, int) else to_timestamp(moment)
+        # An interval unit is its own key. Nothing else of a node decides on its ticks.
+        key = method, getattr(node, "cron", node), getattr(node, "cron_tz", None), at
+        if key not in self._known:
+            self._known[key] = to_timestamp(getattr(node, method)(at))
+        return self._known[key]
+
+
 @dataclass
 class Project:
     """The snapshots that an invocation worked on, as they were, to compute with."""
@@ -33,6 +57,7 @@ class Project:
     restates: bool = False
     """Whether runs apply automatic restatements: only those of prod do
     (sqlmesh/core/context.py, `_run`)."""
+    ticks: Ticks = field(default_factory=Ticks)
     _thawed: dict[str, Any] = field(init=False, default_factory=dict)
     _by_id: dict[Any, Any] = field(init=False, default_factory=dict)
     _starts: dict[str, datetime] = field(init=False, default_factory=dict)
@@ -76,7 +101,14 @@ class Project:
         """The model's lineage, as a run at that moment would leave it before it decides."""
         thawed = [self.frozen[upstream].thawed() for upstream in self.lineage(name)]
         apply_auto_restatements({snapshot.snapshot_id: snapshot for snapshot in thawed}, moment)
-        return Project({snapshot.name: FrozenSnapshot.of(snapshot) for snapshot in thawed})
+        restated = {snapshot.name: FrozenSnapshot.of(snapshot) for snapshot in thawed}
+        return Project(restated, ticks=self.ticks)
+
+    @cached_property
+    def restated_by_cron(self) -> frozenset[str]:
+        """The models that have an `auto_restatement_cron` that counts."""
+        nodes = {name: frozen.snapshot.node for name, frozen in self.frozen.items()}
+        return frozenset(name for name, node in nodes.items() if _restated_by_cron(node))
 
 
 def missing(question: Question, project: Project, name: str) -> list[Span]:
@@ -107,12 +139,14 @@ def missing(question: Question, project: Project, name: str) -> list[Span]:
     last = snapshot.node.end
     if last and to_datetime(last) < to_datetime(end):
         end = last
+    now = question.execution_time
     spans = snapshot.missing_intervals(
         begin,
         end,
-        execution_time=question.execution_time,
+        # The cron counts by its last tick alone, which SQLMesh would look for again in each model.
+        execution_time=now if question.ignore_cron else project.ticks.floor(snapshot.node, now),
         deployability_index=project.deployability_index,
-        ignore_cron=question.ignore_cron,
+        ignore_cron=True,
         end_bounded=question.end_bounded,
     )
     return merge_intervals(spans)
@@ -148,14 +182,15 @@ def _ticks(project: Project, name: str, after: Millis) -> Iterator[Millis]:
     unit = node.interval_unit
     last = to_timestamp(node.end) + 2 * unit.milliseconds if node.end else None
     begin = max(after, to_timestamp(project.start(name, after)) - 1)
-    tick = to_timestamp(node.cron_next(begin))
+    ticks = project.ticks
+    tick = ticks.next(node, begin)
     for _ in range(_MAX_TICKS):
         yield tick
         if last is not None and tick > last:
             return
         # Nothing more can be missing before the interval unit that the tick lies in is complete.
-        complete = to_timestamp(unit.cron_next(unit.cron_floor(tick)))
-        tick = max(to_timestamp(node.cron_next(complete - 1)), to_timestamp(node.cron_next(tick)))
+        complete = ticks.next(unit, ticks.floor(unit, tick))
+        tick = max(ticks.next(node, complete - 1), ticks.next(node, tick))
 
 
 def _next_restated(
@@ -174,9 +209,9 @@ def _restating(project: Project, name: str) -> list[str]:
 
     `sqlmesh.core.snapshot.apply_auto_restatements` removes intervals also of what is downstream.
     """
-    lineage = project.lineage(name)
-    nodes = {upstream: project.frozen[upstream].snapshot.node for upstream in lineage}
-    return [upstream for upstream, node in nodes.items() if _restated_by_cron(node)]
+    if not project.restated_by_cron:
+        return []
+    return [upstream for upstream in project.lineage(name) if upstream in project.restated_by_cron]
 
 
 def _restated_by_cron(node: Any) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
+from inspect import signature
 from typing import Any
 
 from ..report import Command
@@ -229,12 +230,14 @@ class Invocation:
         if name in vars(owner):
             return
         method = getattr(owner, name)
+        # To find it takes longer than all that is done with a call.
+        parameters = signature(method)
 
         def tapped(*args: Any, **kwargs: Any) -> Any:
             heard: Callable[[Any], None] | None = None
             if self._listening:
                 with self.faultless():
-                    heard = tap(owner, compat.bound(method, args, kwargs))
+                    heard = tap(owner, compat.bound(parameters, args, kwargs))
             result = method(*args, **kwargs)
             if heard:
                 with self.faultless():

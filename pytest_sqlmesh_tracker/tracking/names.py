@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from sqlglot import exp, parse_one
@@ -24,20 +25,27 @@ def display_names(nodes: Mapping[str, Any], default_catalog: str | None) -> dict
 
 def shown(fqn: str, default_catalog: str | None, node: Any = None) -> str:
     """One name to show, in the spelling of the model (`node`) where that is at hand."""
-    if node is not None and not node.is_model:
-        return fqn
+    if node is None:
+        return _shown(fqn, default_catalog, None, None)
+    return _shown(fqn, default_catalog, node.name, node.dialect) if node.is_model else fqn
+
+
+# The reports of a session are mostly on the same models.
+@lru_cache(maxsize=16384)
+def _shown(fqn: str, default_catalog: str | None, own: str | None, dialect: str | None) -> str:
     qualified = exp.to_table(fqn)
     # The model's own name has the user's spelling, but not every part: models of two gateways can
     # have the same one.
-    written = qualified if node is None else exp.to_table(node.name, dialect=node.dialect)
+    written = qualified if own is None else exp.to_table(own, dialect=dialect)
     parts = list(written.parts)[-2:]
     if qualified.catalog and qualified.catalog != default_catalog:
-        own = written.parts[0] if len(written.parts) == 3 else qualified.parts[0]
-        parts = [own, *parts]
-    dialect = None if node is None else node.dialect
+        catalog = written.parts[0] if len(written.parts) == 3 else qualified.parts[0]
+        parts = [catalog, *parts]
     plain = ".".join(_plain(part).sql(dialect=dialect) for part in parts)
-    quoted = ".".join(part.sql(dialect=dialect) for part in parts)
-    return plain if _reads_back(plain, parts, dialect) else quoted
+    # What the user wrote just so has been read already.
+    if plain == own or _reads_back(plain, parts, dialect):
+        return plain
+    return ".".join(part.sql(dialect=dialect) for part in parts)
 
 
 def _plain(part: Any) -> Any:

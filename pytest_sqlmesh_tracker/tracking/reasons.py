@@ -102,7 +102,7 @@ def idle_in_run(project: Project, decision: RunDecision, name: str) -> Finding:
         if lifetime is Reason.NOT_STARTED:
             finding.facts["next_due"] = next_due(project, name, asked.execution_time)
         return finding.add(lifetime, "inferred")
-    if missing(_unbounded(decision), project, name):
+    if cut_by_window(project, decision, name):
         return finding.add(Reason.OUTSIDE_WINDOW, "inferred")
     if asked.ignore_cron:
         return finding.add(Reason.UP_TO_DATE, "inferred")
