@@ -80,7 +80,7 @@ class AuditInvocation(Invocation):
         round_.batches = {**(round_.batches or {}), audited.name: (audited.span,) * has_batch}
         if has_batch:
             round_.started.append((audited.name, audited.started_at))
-            round_.audits[audited.name, audited.span] = ran
+            round_.audits[audited.name] = {audited.span: ran}
             round_.ends[audited.name, 0] = audited.end(ran, failure)
 
     def raised(self, error: BaseException) -> None:

@@ -86,9 +86,7 @@ def audits(recording: Recording, name: str, failures: Sequence[NodeFailure]) -> 
     """What each audit of the model found: rows summed over intervals, the latest round deciding."""
     results: dict[Span, tuple[AuditResult, ...]] = {}
     for round_ in recording.rounds:
-        for (audited, span), ran in round_.audits.items():
-            if audited == name:
-                results[span] = ran
+        results.update(round_.audits.get(name, {}))
     ran_audits = [result for ran in results.values() for result in ran]
     if not ran_audits:
         ran_audits = [audit for failure in failures for audit in failure.audits or ()]
@@ -106,13 +104,13 @@ def audits(recording: Recording, name: str, failures: Sequence[NodeFailure]) -> 
     return list(found.values())
 
 
-def start_order(recording: Recording) -> list[tuple[str, datetime]]:
-    """The models whose batches started, in the order in which their first one did."""
+def starts(recording: Recording) -> dict[str, datetime]:
+    """When the first batch of each model started, in that order."""
     first: dict[str, datetime] = {}
     for round_ in recording.rounds:
         for name, at in round_.started:
             first.setdefault(name, at)
-    return list(first.items())
+    return first
 
 
 class _Heard(NamedTuple):

@@ -155,7 +155,7 @@ def missing(question: Question, project: Project, name: str) -> list[Span]:
 def without(spans: Iterable[Span], removed: Iterable[Span]) -> list[Span]:
     """What of the spans is not in the removed ones, adjacent ones merged."""
     left = merge_intervals(list(spans))
-    for start, end in removed:
+    for start, end in merge_intervals(list(removed)):
         left = remove_interval(left, start, end)
     return left
 

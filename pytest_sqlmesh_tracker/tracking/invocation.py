@@ -308,7 +308,7 @@ class Invocation:
         def audited(results: Any) -> None:
             with self.faultless(name), self._lock:
                 ran = tuple(audit_result(result) for result in results if not result.skipped)
-                self._current().audits[name, span] = ran
+                self._current().audits.setdefault(name, {})[span] = ran
 
         return audited
 

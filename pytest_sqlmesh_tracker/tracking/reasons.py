@@ -43,42 +43,52 @@ def cannot_tell(message: str) -> Finding:
     return Finding(status=Status.UNKNOWN, message=message)
 
 
-def held_up(recording: Recording, name: str) -> Finding:
-    """Why a model that was due was not scheduled, or not for all that was due.
+class HeldUp:
+    """Why models that were due were not scheduled, or not for all that was due.
 
     `Scheduler.batch_intervals` asks the model's signals, drops what they or an upstream signal
     held back, and for a model that depends on its past all that follows
     (sqlmesh/core/scheduler.py).
     """
-    rounds = recording.latest_rounds
-    due_in = [r for r in rounds if r.batches is not None and name in (r.due or ())]
-    if not due_in:
-        return Finding()
-    return _left_out(due_in[-1], name)
 
+    def __init__(self, recording: Recording) -> None:
+        self._rounds = [r for r in recording.latest_rounds if r.batches is not None]
+        self._known: dict[int, _Unready] = {}
 
-def _left_out(round_: Round, name: str) -> Finding:
-    snapshot, unready = round_.snapshots[name], _Unready(round_)
-    due = _units((round_.due or {})[name], snapshot.node.interval_unit)
-    own, upstream = unready.own(name), unready.upstream(name)
-    asked = [unit for unit in due if not _overlaps(unit, own)]
-    barred = merge_intervals([*own, *upstream])
-    kept = interval_diff(asked, barred, uninterrupted=snapshot.depends_on_past)
-    if without(kept, (round_.batches or {})[name]) or without((round_.batches or {})[name], kept):
-        return cannot_tell("SQLMesh left out intervals that were due, and did not say why")
-    finding = Finding()
-    if len(asked) < len(due):
-        signals = {signal: as_intervals(spans) for signal, spans in unready.by_signal(name).items()}
-        finding.add(Reason.SIGNAL_NOT_READY, "observed", signals=signals)
-    waiting = [unit for unit in asked if unit not in kept]
-    behind = [unit for unit in waiting if not _overlaps(unit, upstream)]
-    if upstream and (len(behind) < len(waiting) or not snapshot.depends_on_past) and waiting:
+    def of(self, name: str) -> Finding:
+        """The reasons that hold for one model; none, if it was not due or nothing was left out."""
+        due_in = [round_ for round_ in self._rounds if name in (round_.due or ())]
+        return self._left_out(due_in[-1], name) if due_in else Finding()
+
+    def _unready(self, round_: Round) -> _Unready:
+        return self._known.setdefault(id(round_), _Unready(round_))
+
+    def _left_out(self, round_: Round, name: str) -> Finding:
+        snapshot, unready = round_.snapshots[name], self._unready(round_)
+        wanted, scheduled = (round_.due or {})[name], (round_.batches or {})[name]
+        if not without(wanted, scheduled) and not without(scheduled, wanted):
+            return Finding()
+        due = _units(wanted, snapshot.node.interval_unit)
+        own, upstream = unready.own(name), unready.upstream(name)
+        asked = [unit for unit in due if not _overlaps(unit, own)]
+        barred = merge_intervals([*own, *upstream])
+        kept = interval_diff(asked, barred, uninterrupted=snapshot.depends_on_past)
+        if without(kept, scheduled) or without(scheduled, kept):
+            return cannot_tell("SQLMesh left out intervals that were due, and did not say why")
+        finding = Finding()
+        if len(asked) < len(due):
+            signals = {signal: as_intervals(held) for signal, held in unready.signals(name).items()}
+            finding.add(Reason.SIGNAL_NOT_READY, "observed", signals=signals)
+        waiting = [unit for unit in asked if unit not in kept]
+        behind = [unit for unit in waiting if not _overlaps(unit, upstream)]
         # Of a coarser model, `interval_diff` can also leave out what follows the unready interval.
-        blocked_by = unready.roots(name, waiting)
-        finding.add(Reason.UPSTREAM_NOT_READY, "observed", blocked_by=blocked_by)
-    if behind and snapshot.depends_on_past:
-        finding.add(Reason.DEPENDS_ON_PAST_GAP, "inferred")
-    return finding
+        passed_on = len(behind) < len(waiting) or not snapshot.depends_on_past
+        if upstream and waiting and passed_on:
+            blocked_by = unready.roots(name, waiting)
+            finding.add(Reason.UPSTREAM_NOT_READY, "observed", blocked_by=blocked_by)
+        if behind and snapshot.depends_on_past:
+            finding.add(Reason.DEPENDS_ON_PAST_GAP, "inferred")
+        return finding
 
 
 def idle_in_run(project: Project, decision: RunDecision, name: str) -> Finding:
@@ -173,7 +183,7 @@ class _Unready:
         self._round = round_
         self._all: dict[str, list[Span]] = {}
 
-    def by_signal(self, name: str) -> dict[str, list[Span]]:
+    def signals(self, name: str) -> dict[str, list[Span]]:
         """Of the model's own signals: what each held back; signals that held nothing left out."""
         checks = self._round.signals.get(name, [])
         held = {check.signal: without(check.asked, check.ready) for check in checks}
@@ -181,7 +191,7 @@ class _Unready:
 
     def own(self, name: str) -> list[Span]:
         """What the model's own signals held back."""
-        return [span for spans in self.by_signal(name).values() for span in spans]
+        return [span for spans in self.signals(name).values() for span in spans]
 
     def upstream(self, name: str) -> list[Span]:
         """What signals of models upstream held back; only parents that were due pass it on."""
@@ -203,7 +213,7 @@ class _Unready:
     def _of(self, name: str) -> list[Span]:
         if name not in self._all:
             self._all[name] = []
-            self._all[name] = self.own(name) + self.upstream(name)
+            self._all[name] = merge_intervals(self.own(name) + self.upstream(name))
         return self._all[name]
 
     def _parents(self, name: str) -> list[str]:

@@ -115,7 +115,13 @@ class Round:
     stopped: bool = False
     skipped: frozenset[str] | None = None
     failures: tuple[NodeFailure, ...] | None = None
-    audits: dict[tuple[str, Span], tuple[AuditResult, ...]] = field(default_factory=dict)
+    audits: dict[str, dict[Span, tuple[AuditResult, ...]]] = field(default_factory=dict)
+
+    def ends_of(self, name: str) -> list[BatchEnd]:
+        """How those batches of a model ended that did."""
+        count = len((self.batches or {}).get(name, ()))
+        ends = (self.ends.get((name, index)) for index in range(count))
+        return [end for end in ends if end]
 
     def parents(self, name: str) -> list[str]:
         """The direct parents of a model, as the scheduler knew them."""

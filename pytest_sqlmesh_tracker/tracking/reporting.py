@@ -18,11 +18,11 @@ from .. import explanation
 from ..outcomes import Batch, ModelOutcome, Reason, Status
 from ..report import Completion, RunReport
 from . import compat, reasons
-from .batches import Evaluation, audits, evaluation, start_order, utc
+from .batches import Evaluation, audits, evaluation, starts, utc
 from .intervals import Project, without
 from .names import display_names, shown
 from .plan_reasons import PlanReasons
-from .reasons import Finding
+from .reasons import Finding, HeldUp
 from .recording import FrozenSnapshot, Recording
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")
@@ -37,7 +37,9 @@ class _Reporter:
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
         self._sees_through = compat.sees_through_idle_parents()
-        self._order = start_order(recording)
+        self._starts = starts(recording)
+        self._places = {name: place for place, name in enumerate(self._starts)}
+        self._held_up = HeldUp(recording)
 
     @cached_property
     def _frozen(self) -> Mapping[str, FrozenSnapshot]:
@@ -225,7 +227,7 @@ class _Reporter:
         return finding
 
     def _held_back(self, fqn: str, finding: Finding) -> Finding:
-        held_up = reasons.held_up(self._recording, fqn)
+        held_up = self._held_up.of(fqn)
         finding.reasons, finding.facts = held_up.reasons, held_up.facts
         decision, cut = self._recording.decision, False
         if decision:
@@ -265,7 +267,7 @@ class _Reporter:
                 return reasons.cannot_tell("SQLMesh's decision was not heard")
             return self._interrupted(Finding())
         if any(fqn in (round_.batches or ()) for round_ in recording.latest_rounds):
-            finding = reasons.held_up(recording, fqn)
+            finding = self._held_up.of(fqn)
             unexplained = not finding.reasons and finding.status is not Status.UNKNOWN
             return reasons.cannot_tell("SQLMesh held it back") if unexplained else finding
         if recording.decision:
@@ -328,26 +330,27 @@ class _Reporter:
         if plan and self._recording.rounds and compat.restates_state_first():
             restated = plan.question.restatements.get(fqn)
             recorded = without(recorded, [restated] if restated else [])
-        ends = [batch.end for batch in batches if batch.status is Status.EXECUTED]
+        ends = [batch.end for batch in batches if self._books(batch)]
         return max([*ends, *(utc(end) for _, end in recorded)], default=None)
+
+    def _books(self, batch: Batch) -> bool:
+        """Whether SQLMesh recorded the batch's interval: also that of an audit that it schedules,
+        but not of one that it repeats."""
+        if batch.status is Status.AUDITED:
+            return not self._recording.rounds[batch.round].audit_only
+        return batch.status is Status.EXECUTED
 
     def _figures(self, fqn: str, batches: tuple[Batch, ...]) -> dict[str, Any]:
         durations = [batch.duration for batch in batches if batch.duration is not None]
-        ends = [
-            end.finished_at
-            for round_ in self._recording.rounds
-            for (name, _), end in round_.ends.items()
-            if name == fqn
-        ]
-        place = next((i for i, (name, _) in enumerate(self._order) if name == fqn), None)
+        ends = [end for round_ in self._recording.rounds for end in round_.ends_of(fqn)]
         return {
             "batches": batches,
             "rows": _sum(batch.rows for batch in batches),
             "bytes": _sum(batch.bytes for batch in batches),
             "duration": sum(durations, timedelta()) if durations else None,
-            "started_at": None if place is None else self._order[place][1],
-            "finished_at": max(ends, default=None),
-            "start_order": place,
+            "started_at": self._starts.get(fqn),
+            "finished_at": max((end.finished_at for end in ends), default=None),
+            "start_order": self._places.get(fqn),
         }
 
     def _shown(self, fqns: Iterable[str]) -> tuple[str, ...]:
