@@ -5,7 +5,7 @@ RUN := $(VENV)/bin
 # Branch coverage of these is complete; that of the whole package is at least 95 %.
 CORE := pytest_sqlmesh_tracker/outcomes.py,pytest_sqlmesh_tracker/matching.py,pytest_sqlmesh_tracker/expectations.py,pytest_sqlmesh_tracker/report.py,pytest_sqlmesh_tracker/assertions.py,pytest_sqlmesh_tracker/explanation.py
 
-.PHONY: demo test lint types coverage schema startup clean
+.PHONY: demo test compat lint types coverage schema startup clean
 
 demo: $(VENV)/installed
 	$(RUN)/python sample_projects/demo.py
@@ -26,6 +26,14 @@ coverage: $(VENV)/installed
 	$(RUN)/coverage report --fail-under=95
 	$(RUN)/coverage report --include=$(CORE) --fail-under=100
 
+# The tests with each SQLMesh that is tried, from the oldest to the newest, and a table of results.
+compat:
+	$(PYTHON) tests/versions.py
+
+# One of them: compat-oldest, compat-newest, compat-0.211.2.
+compat-%:
+	$(PYTHON) tests/versions.py $*
+
 # The JSON Schema of report files, after a change of their models.
 schema: $(VENV)/installed
 	$(RUN)/python -c "import json; from pytest_sqlmesh_tracker.report import file_schema; print(json.dumps(file_schema(), indent=2))" > pytest_sqlmesh_tracker/report.schema.json
@@ -41,4 +49,4 @@ $(VENV)/installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-compat .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -143,9 +143,6 @@ class Invocation:
             self.recording.plan = replace(plan, question=question, deployability_index=None)
         self._tap(self._context.state_sync, "refresh_snapshot_intervals", self._refreshing)
 
-    def _on_start_signal_progress(self, named: dict[str, Any]) -> None:
-        self._pending.signal_under_way = named["snapshot"].name
-
     def _on_update_signal_progress(self, named: dict[str, Any]) -> None:
         check = SignalCheck(
             signal=named["signal_name"],
@@ -153,9 +150,6 @@ class Invocation:
             ready=spans(named["ready_intervals"]),
         )
         self._pending.signals.setdefault(named["snapshot"].name, []).append(check)
-
-    def _on_stop_signal_progress(self, _: dict[str, Any]) -> None:
-        self._pending.signal_under_way = None
 
     def _on_start_evaluation_progress(self, named: dict[str, Any]) -> None:
         self._pending.batches = spans_by_name(named["batched_intervals"])

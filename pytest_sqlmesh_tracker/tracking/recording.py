@@ -109,7 +109,6 @@ class Round:
     """The scheduler's snapshots; only what never changes of them may be read."""
     audit_only: bool = False
     signals: dict[str, list[SignalCheck]] = field(default_factory=dict)
-    signal_under_way: str | None = None
     started: list[tuple[str, datetime]] = field(default_factory=list)
     ends: dict[tuple[str, int], BatchEnd] = field(default_factory=dict)
     stopped: bool = False
