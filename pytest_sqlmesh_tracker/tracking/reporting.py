@@ -221,8 +221,8 @@ class _Reporter:
         if evaluated.status is Status.FAILED:
             return self._failed(evaluated, finding)
         if any(batch.status is Status.SKIPPED for batch in evaluated.batches):
-            finding.add(Reason.UPSTREAM_FAILED, "observed", blocked_by=evaluated.blocked_by)
-        elif evaluated.status is Status.INTERRUPTED:
+            return self._cut_by_failure(fqn, evaluated, finding)
+        if evaluated.status is Status.INTERRUPTED:
             return self._interrupted(finding, evaluated.cut_by_environment)
         return finding
 
@@ -235,6 +235,13 @@ class _Reporter:
         elif self._plan_reasons:
             cut = self._plan_reasons.cut_by_window(fqn)
         return finding.add(Reason.OUTSIDE_WINDOW, "inferred") if cut else finding
+
+    def _cut_by_failure(self, fqn: str, evaluated: Evaluation, finding: Finding) -> Finding:
+        # Signals can have held back another part of it.
+        held_up = self._held_up.of(fqn)
+        finding.reasons, finding.facts = held_up.reasons, held_up.facts
+        blocked_by = dict.fromkeys([*evaluated.blocked_by, *finding.facts.pop("blocked_by", ())])
+        return finding.add(Reason.UPSTREAM_FAILED, "observed", blocked_by=tuple(blocked_by))
 
     def _failed(self, evaluated: Evaluation, finding: Finding) -> Finding:
         for failure in evaluated.failures:

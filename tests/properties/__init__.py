@@ -1,0 +1,1 @@
+"""Reports of drawn projects, held against witnesses that do not listen to the console."""

@@ -1,0 +1,140 @@
+"""What SQLMesh's state says, and what would be missing, asked directly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from tests.projects import Intervals, Span, without
+
+if TYPE_CHECKING:
+    from sqlmesh import Context
+    from sqlmesh.core.snapshot import Snapshot
+
+Snapshots = Mapping[str, "Snapshot"]
+LOADED = (
+    "SELECT name, concat(version, CASE WHEN is_dev THEN dev_version END, is_dev), "
+    "start_ts, end_ts, is_removed FROM sqlmesh._intervals "
+    "WHERE NOT is_pending_restatement ORDER BY created_ts, id"
+)
+
+
+@dataclass(frozen=True)
+class State:
+    """The state at one moment: intervals of every table, and the models of one environment."""
+
+    intervals: Intervals
+    environment: Snapshots | None
+    """By fully qualified name; None if there is no such environment."""
+    finalized: bool = True
+
+
+def shown(fqn: str) -> str:
+    """The name as users write it."""
+    return fqn.replace('"', "").removeprefix("wh.")
+
+
+def read_state(context: Context, environment: str) -> State:
+    if not context.state_sync.get_versions(validate=False).schema_version:
+        return State({}, None)
+    intervals: Intervals = {}
+    for name, table, start, end, is_removed in context.engine_adapter.fetchall(LOADED):
+        spans = intervals.setdefault(name, {}).setdefault(table, [])
+        spans[:] = without(spans, [(start, end)]) + ([] if is_removed else [(start, end)])
+    found = context.state_reader.get_environment(environment)
+    if found is None:
+        return State(intervals, None)
+    snapshots = context.state_reader.get_snapshots(found.snapshots)
+    by_name = {snapshot.name: snapshot for snapshot in snapshots.values()}
+    return State(intervals, by_name, finalized=bool(found.finalized_ts))
+
+
+def own_definition(snapshot: Snapshot) -> tuple[str, str]:
+    """What changes if the model itself was edited, whatever happened to its parents."""
+    return snapshot.fingerprint.data_hash, snapshot.fingerprint.metadata_hash
+
+
+def deployability(snapshots: Snapshots, environment: str, start: Any = None) -> Any:
+    """Which table of each version an environment uses."""
+    from sqlmesh.core.snapshot import DeployabilityIndex
+
+    if environment == "prod":
+        return DeployabilityIndex.all_deployable()
+    return DeployabilityIndex.create(snapshots.values(), start=start)
+
+
+def missing(
+    snapshots: Snapshots,
+    environment: str,
+    *,
+    execution_time: datetime,
+    start: Any = None,
+    end: Any = None,
+    ignore_cron: bool = False,
+) -> dict[str, list[Span]]:
+    """What a run of these versions would find missing, interval by interval."""
+    from sqlmesh.core.snapshot import missing_intervals
+
+    return {
+        snapshot.name: [(low, high) for low, high in spans]
+        for snapshot, spans in missing_intervals(
+            list(snapshots.values()),
+            start=start,
+            end=end or execution_time,
+            execution_time=execution_time,
+            deployability_index=deployability(snapshots, environment, start),
+            ignore_cron=ignore_cron,
+        ).items()
+    }
+
+
+def restated(snapshots: Snapshots, environment: str, execution_time: datetime) -> bool:
+    """Apply automatic restatements that are due, as a run of prod does; tell if there were any."""
+    from sqlmesh.core.snapshot import apply_auto_restatements
+
+    if environment != "prod":
+        return False
+    by_id = {snapshot.snapshot_id: snapshot for snapshot in snapshots.values()}
+    intervals, _ = apply_auto_restatements(by_id, execution_time)
+    return bool(intervals)
+
+
+def merged(spans: Iterable[Span]) -> list[Span]:
+    """The same time in as few spans as possible."""
+    result: list[Span] = []
+    for start, end in sorted(spans):
+        if result and start <= result[-1][1]:
+            result[-1] = (result[-1][0], max(end, result[-1][1]))
+        else:
+            result.append((start, end))
+    return result
+
+
+def alike(some: list[Span], others: list[Span]) -> bool:
+    """The same spans; partial intervals end when the clock was read, a little sooner or later."""
+    rests = [*without(some, others), *without(others, some)]
+    return all(end - start < 60_000 for start, end in rests)
+
+
+def millis(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def moment(text: str) -> datetime:
+    """A drawn date or time, in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
+
+
+def ancestors(fqn: str, snapshots: Snapshots) -> set[str]:
+    """All models upstream, by fully qualified name."""
+    found: set[str] = set()
+    todo = [fqn]
+    while todo:
+        snapshot = snapshots.get(todo.pop())
+        for parent in snapshot.parents if snapshot else ():
+            if parent.name not in found:
+                found.add(parent.name)
+                todo.append(parent.name)
+    return found

@@ -1,0 +1,270 @@
+"""Drawing histories: what is invoked, when, with what arguments and under which faults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+from .drawing import Dice, draw_edits, draw_model, draw_project
+from .specs import Edit, History, Model, Step, edited
+
+BEGAN = datetime(2024, 1, 10)
+WAITS = (
+    timedelta(days=1, minutes=40),
+    timedelta(days=1),
+    timedelta(days=5),
+    timedelta(hours=7),
+    timedelta(days=1, hours=7),
+    timedelta(days=24),
+    timedelta(minutes=31),
+    timedelta(minutes=10),
+)
+CHECKS = ("future", "held_back", "what_if")
+SCENES = (
+    *("run",) * 5,
+    *("windowed run",) * 3,
+    *("selected run",) * 2,
+    *("eager run",) * 2,
+    *("unplanned run",) * 3,
+    *("plan",) * 3,
+    *("dev plan",) * 5,
+    *("dev run",) * 2,
+    *("plan not applied",) * 3,
+    *("plan without backfill",) * 3,
+    *("selected plan",) * 3,
+    *("restatement",) * 4,
+    *("audit",) * 2,
+    *("provocation",) * 5,
+)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> History:
+    """A project, and two to four invocations after the plan that makes it."""
+    dice = Dice(draw)
+    models = draw_project(dice)
+    before_all = dice.chance(20)
+    tasks = 4 if dice.chance(30) else 1
+    began = BEGAN + timedelta(hours=dice.one_of((9, 0, 23)), minutes=dice.one_of((5, 0, 45)))
+    now = began
+    steps = [_first_plan(dice, models)]
+    if steps[0].switches:
+        # What failed is planned again, or there would be no environment to run.
+        steps.append(Step(timedelta(minutes=10), "plan"))
+        now += steps[-1].wait
+    current = models
+    for _ in range(dice.one_of((3, 2, 4))):
+        scene = dice.one_of(SCENES)
+        wait = dice.one_of(WAITS)
+        now += wait
+        step = _draw_scene(dice, scene, current, now, wait, before_all, tasks)
+        steps.append(step)
+        current = edited(current, step.edits)
+    return History(models, began, tuple(steps), tasks, before_all)
+
+
+def _first_plan(dice: Dice, models: Sequence[Model]) -> Step:
+    arguments: dict[str, Any] = {}
+    if dice.chance(8):
+        arguments[dice.one_of(("skip_backfill", "empty_backfill"))] = True
+    switches = _faults(dice, models, 25) if dice.chance(25) else ()
+    return Step(timedelta(), "plan", arguments=arguments, switches=switches, checks=_checks(dice))
+
+
+def _checks(dice: Dice) -> tuple[str, ...]:
+    return tuple(check for check in CHECKS if dice.chance(22))
+
+
+def _faults(dice: Dice, models: Sequence[Model], percent: int) -> tuple[tuple[str, str], ...]:
+    """Faults of some models, each with this probability."""
+    faults = []
+    for model in models:
+        able = [*(["broken"] * (not model.only_audited and model.kind != "seed"))]
+        able += ["gone"] * model.sourced + list(model.audits) * 2
+        able += ["none", "first", "rest", "rest", "none"] * (2 * model.gated)
+        if model.kind == "audit":
+            able.append("fails")
+        if able and dice.chance(percent):
+            faults.append((dice.one_of(able), model.name))
+    return tuple(faults)
+
+
+def _draw_scene(
+    dice: Dice,
+    scene: str,
+    models: tuple[Model, ...],
+    now: datetime,
+    wait: timedelta,
+    before_all: bool,
+    tasks: int,
+) -> Step:
+    faults = _faults(dice, models, 40) if dice.chance(75) else ()
+    common: dict[str, Any] = {"wait": wait, "switches": faults, "checks": _checks(dice)}
+    names = [model.name for model in models if model.kind not in ("audit", "external")]
+    if scene == "run":
+        return Step(command="run", **common)
+    if scene == "windowed run":
+        return Step(command="run", arguments=_window(dice, now), **common)
+    if scene == "selected run":
+        arguments = {"select_models": _selection(dice, names), "no_auto_upstream": dice.chance(50)}
+        if dice.chance(40):
+            arguments["ignore_cron"] = True
+        return Step(command="run", arguments=arguments, **common)
+    if scene == "eager run":
+        return Step(command="run", arguments={"ignore_cron": True}, **common)
+    if scene == "unplanned run":
+        return Step(command="run", edits=_edits(dice, models, added=60), **common)
+    if scene == "dev run":
+        arguments = {"ignore_cron": True} if dice.chance(30) else {}
+        return Step(command="run", environment="dev", arguments=arguments, **common)
+    if scene == "audit":
+        return Step(command="audit", arguments=_audit(dice, names, now), **common)
+    if scene == "provocation":
+        return _provocation(dice, models, common, before_all, tasks)
+    if scene == "restatement":
+        return _restatement(dice, models, names, now, common)
+    edits = _edits(dice, models)
+    if scene == "selected plan":
+        key = dice.one_of(("select_models", "backfill_models"))
+        environment = dice.one_of(("dev", "prod"))
+        options: dict[str, Any] = {key: _selection(dice, names)}
+        if environment == "dev":
+            options["include_unmodified"] = dice.chance(60)
+        return Step(
+            command="plan", environment=environment, arguments=options, edits=edits, **common
+        )
+    if scene == "plan not applied":
+        how = {"explain": True} if dice.chance(25) else {"auto_apply": False}
+        return _plan(dice, dice.one_of(("prod", "dev")), edits, now, common, how)
+    if scene == "plan without backfill":
+        how = {dice.one_of(("skip_backfill", "empty_backfill")): True}
+        return _plan(dice, dice.one_of(("prod", "dev")), edits, now, common, how)
+    return _plan(dice, "dev" if scene == "dev plan" else "prod", edits, now, common, {})
+
+
+def _edits(dice: Dice, models: tuple[Model, ...], added: int = 0) -> tuple[Edit, ...]:
+    if dice.chance(added):
+        number = 1 + max(int(m.name[3:]) for m in models if m.name.startswith("m.a"))
+        return (Edit("added", draw_model(dice, f"m.a{number}", models)),)
+    return draw_edits(dice, models) if dice.chance(80) else ()
+
+
+def _window(dice: Dice, now: datetime) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    shape = dice.one_of(("end", "start", "both", "past", "future", "narrow"))
+    if shape in ("start", "both"):
+        arguments["start"] = str((now - dice.one_of((timedelta(days=1), timedelta()))).date())
+    if shape in ("end", "both"):
+        arguments["end"] = str((now - dice.one_of((timedelta(days=1), timedelta()))).date())
+    if shape == "narrow":
+        arguments["start"] = str(now - timedelta(hours=2))
+        arguments["end"] = str(now)
+    if shape == "past":
+        arguments["execution_time"] = str(
+            now - dice.one_of((timedelta(days=2), timedelta(hours=9)))
+        )
+    if shape == "future":
+        arguments["execution_time"] = str(
+            now + dice.one_of((timedelta(days=2), timedelta(hours=9)))
+        )
+    if dice.chance(40):
+        arguments["ignore_cron"] = True
+    return arguments
+
+
+def _selection(dice: Dice, names: Sequence[str]) -> list[str]:
+    chosen = dice.some_of(names, 2, at_least=1)
+    return [dice.one_of(("{}", "{}", "+{}", "{}+")).format(name) for name in chosen]
+
+
+def _plan(
+    dice: Dice,
+    environment: str,
+    edits: tuple[Edit, ...],
+    now: datetime,
+    common: dict[str, Any],
+    how: dict[str, Any],
+) -> Step:
+    arguments = dict(how)
+    if environment == "dev":
+        arguments["include_unmodified"] = dice.chance(50)
+        if dice.chance(60):
+            arguments["enable_preview"] = dice.chance(50)
+        if dice.chance(20):
+            arguments["start"] = str((now - timedelta(days=2)).date())
+        if dice.chance(15):
+            arguments["end"] = str((now - timedelta(days=1)).date())
+    elif dice.chance(3):
+        arguments["end"] = str((now - timedelta(days=1)).date())
+    if dice.chance(22):
+        arguments["forward_only"] = True
+    if dice.chance(15):
+        arguments["run"] = True
+    if dice.chance(8):
+        arguments["execution_time"] = str(now - timedelta(days=1))
+    plain = "auto_apply" not in how and "explain" not in how
+    command = "apply" if plain and dice.chance(20) else "plan"
+    return Step(
+        command=command, environment=environment, arguments=arguments, edits=edits, **common
+    )
+
+
+def _restatement(
+    dice: Dice,
+    models: Sequence[Model],
+    names: Sequence[str],
+    now: datetime,
+    common: dict[str, Any],
+) -> Step:
+    chosen = dice.some_of(names, 2, at_least=1)
+    refusing = [m.name for m in models if m.kind == "seed" or m.disable_restatement]
+    if refusing and dice.chance(60):
+        chosen = tuple(dict.fromkeys((*chosen[:1], dice.one_of(refusing))))
+    arguments: dict[str, Any] = {"restate_models": list(chosen)}
+    if dice.chance(60):
+        arguments["start"] = str((now - timedelta(days=3)).date())
+    if dice.chance(40):
+        arguments["end"] = str((now - timedelta(days=1)).date())
+    if dice.chance(15):
+        arguments["auto_apply"] = False
+    environment = dice.one_of(("prod", "prod", "dev"))
+    return Step(command="plan", environment=environment, arguments=arguments, **common)
+
+
+def _audit(dice: Dice, names: Sequence[str], now: datetime) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "start": str((now - timedelta(days=3)).date()),
+        "end": str(now.date()),
+    }
+    if dice.chance(40):
+        arguments["models"] = list(dice.some_of(names, 2, at_least=1))
+    return arguments
+
+
+def _provocation(
+    dice: Dice, models: Sequence[Model], common: dict[str, Any], before_all: bool, tasks: int
+) -> Step:
+    """Something that stops the whole command, or makes SQLMesh start it again."""
+    able = [("raise", m.name) for m in models if m.gated]
+    able += [("environment", m.name) for m in models if m.gated or m.kind == "python"]
+    if tasks == 1:
+        able += [("interrupt", m.name) for m in models if m.kind == "python"] * 3
+    able += [("before_all", "*")] * (2 * before_all)
+    switch = dice.one_of(able) if able else None
+    command = "plan" if switch and switch[0] == "before_all" and dice.chance(50) else "run"
+    arguments: dict[str, Any] = {}
+    if command == "run":
+        arguments["ignore_cron"] = True
+        if switch and switch[0] == "environment" and dice.chance(50):
+            arguments["exit_on_env_update"] = 3
+        if switch is None and dice.chance(30):
+            arguments["start"] = "2024-06-01"
+            arguments["end"] = "2024-01-01"
+    edits = draw_edits(dice, models) if command == "plan" else ()
+    switches = (*common["switches"], switch) if switch else common["switches"]
+    return Step(
+        command=command, arguments=arguments, edits=edits, **{**common, "switches": switches}
+    )

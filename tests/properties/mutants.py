@@ -1,0 +1,214 @@
+"""Trackers that tell lies, to show that the short profile would catch them.
+
+`python -m tests.properties.mutants` plays the short profile against each mutant, each in a process
+of its own, until a statement is found to be wrong; it returns 1 if a mutant gets through.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+from pytest_sqlmesh_tracker.outcomes import Reason, Status
+from pytest_sqlmesh_tracker.tracking import batches, facts, intervals, reasons, reporting
+from pytest_sqlmesh_tracker.tracking.auditing import AuditInvocation
+from pytest_sqlmesh_tracker.tracking.invocation import Invocation
+from pytest_sqlmesh_tracker.tracking.plan_reasons import PlanReasons
+from pytest_sqlmesh_tracker.tracking.reasons import Finding, HeldUp
+
+Reporter = reporting._Reporter
+Mutant = Callable[[], AbstractContextManager[Any]]
+MUTANTS: dict[str, Mutant] = {}
+
+
+def mutant(owner: Any, attribute: str) -> Callable[[Callable[..., Any]], None]:
+    """Register a mutant: a function of the original and its arguments, in place of the original.
+
+    Its name says, with blanks, what is wrong with the tracker then.
+    """
+
+    def register(mutated: Callable[..., Any]) -> None:
+        original = getattr(owner, attribute)
+
+        def instead(*args: Any, **kwargs: Any) -> Any:
+            return mutated(original, *args, **kwargs)
+
+        name = mutated.__name__.replace("_", " ")
+        MUTANTS[name] = lambda: patch.object(owner, attribute, instead)
+
+    return register
+
+
+@mutant(batches, "_heard_of")
+def a_failed_batch_counts_as_executed(original: Any, *args: Any) -> Any:
+    for batch, failure in original(*args):
+        ran = batch.model_copy(update={"status": Status.EXECUTED}) if failure else batch
+        yield batches._Heard(ran, None)
+
+
+@mutant(batches, "_batch_status")
+def audits_alone_count_as_executed(original: Any, *args: Any) -> Any:
+    status = original(*args)
+    return Status.EXECUTED if status is Status.AUDITED else status
+
+
+@mutant(batches, "_roots")
+def what_is_skipped_has_no_root(original: Any, *args: Any) -> list[str]:  # noqa: ARG001
+    return []
+
+
+@mutant(batches, "_roots")
+def the_root_is_a_parent(original: Any, round_: Any, name: str, _: bool) -> Any:  # noqa: ARG001
+    return round_.parents(name)
+
+
+@mutant(reasons, "next_due")
+def the_next_tick_is_due(original: Any, project: Any, name: str, after: Any) -> Any:  # noqa: ARG001
+    return intervals._utc(project.ticks.next(project.snapshot(name).node, after))
+
+
+@mutant(reasons, "waits_for_cron")
+def nothing_is_held_back_by_cron(original: Any, *args: Any) -> Finding:
+    finding: Finding = original(*args)
+    finding.facts["held_back"] = ()
+    return finding
+
+
+@mutant(Invocation, "_deciding")
+def a_run_works_on_the_local_models(original: Any, self: Any, *args: Any) -> Any:
+    heard = original(self, *args)
+
+    def decided(due: Any) -> None:
+        heard(due)
+        local = facts.frozen_by_name(self._context.snapshots.values())
+        self.recording.decision = replace(self.recording.decision, snapshots=local)
+
+    return decided
+
+
+@mutant(reporting, "report_of")
+def the_second_round_is_lost(original: Any, recording: Any) -> Any:
+    del recording.rounds[1:]
+    return original(recording)
+
+
+@mutant(HeldUp, "of")
+def a_signal_is_taken_for_the_cron(original: Any, *args: Any) -> Finding:
+    finding: Finding = original(*args)
+    if finding.reasons:
+        finding.reasons = {Reason.CRON_NOT_DUE: "inferred"}
+    return finding
+
+
+@mutant(reasons, "cut_by_window")
+def a_window_cuts_nothing_off(original: Any, *args: Any) -> bool:  # noqa: ARG001
+    return False
+
+
+@mutant(reasons, "outside_lifetime")
+def models_live_for_ever(original: Any, *args: Any) -> None:  # noqa: ARG001
+    return None
+
+
+@mutant(facts, "_refused")
+def a_refused_restatement_was_not_selected(original: Any, *args: Any) -> tuple[()]:  # noqa: ARG001
+    return ()
+
+
+@mutant(PlanReasons, "_changed")
+def what_is_not_previewed_is_reused(original: Any, *args: Any) -> Finding:
+    finding: Finding = original(*args)
+    if Reason.NO_PREVIEW in finding.reasons:
+        finding.reasons = {Reason.REUSED: "inferred"}
+    return finding
+
+
+@mutant(PlanReasons, "_left_undone")
+def a_plan_that_was_not_applied_changed_nothing(original: Any, *args: Any) -> Finding:
+    finding: Finding = original(*args)
+    if Reason.NOT_APPLIED in finding.reasons:
+        finding.reasons = {Reason.NO_CHANGES: "observed"}
+    return finding
+
+
+@mutant(AuditInvocation, "_ended")
+def audits_on_demand_never_fail(original: Any, self: Any, ran: Any, _: Any) -> Any:
+    return original(self, ran, None)
+
+
+@mutant(Reporter, "_interrupted")
+def what_was_cut_off_failed(original: Any, *args: Any) -> Finding:
+    finding: Finding = original(*args)
+    finding.status = Status.FAILED
+    return finding
+
+
+@mutant(Reporter, "_edited")
+def nothing_was_edited(original: Any, *args: Any) -> bool:  # noqa: ARG001
+    return False
+
+
+@mutant(Reporter, "_loaded_through")
+def what_was_loaded_before_is_all(original: Any, self: Any, fqn: str, _: Any) -> Any:
+    return original(self, fqn, ())
+
+
+def main() -> int:
+    """Play all mutants, or the one that is named."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--mutant", choices=sorted(MUTANTS))
+    options = parser.parse_args()
+    if options.mutant:
+        return play(options.mutant)
+    with ThreadPoolExecutor(options.workers) as pool:
+        survivors = sum(pool.map(_in_a_process, MUTANTS))
+    _say(f"{len(MUTANTS) - survivors} of {len(MUTANTS)} mutants killed")
+    return 1 if survivors else 0
+
+
+def play(name: str) -> int:
+    """Play the short profile against one mutant; 0 if it was found out."""
+    os.environ.setdefault("MAX_FORK_WORKERS", "1")
+    from .tally import TALLY
+    from .test_truth import test_reports_are_true
+
+    logging.disable(logging.ERROR)
+    try:
+        with MUTANTS[name]():
+            test_reports_are_true()
+    except Exception as error:
+        found = re.search(r"- \[.*", str(error))
+        _say(f"after {TALLY.examples:>2} examples  {found[0][:150] if found else error!r}")
+        return 0
+    return 1
+
+
+def _in_a_process(name: str) -> bool:
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "tests.properties.mutants", "--mutant", name]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    took = time.perf_counter() - began
+    lines = ran.stdout.splitlines() or ran.stderr.splitlines()
+    verdict = f"killed {lines[-1]}" if ran.returncode == 0 else "SURVIVED"
+    _say(f"{name:<45} {took:4.0f} s  {verdict}")
+    return ran.returncode != 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())

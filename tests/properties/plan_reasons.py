@@ -1,0 +1,209 @@
+"""Why a plan left models out, held against the drawn edits and the plan that SQLMesh built."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .facts import Snapshots, ancestors, shown
+
+if TYPE_CHECKING:
+    from pytest_sqlmesh_tracker import ModelOutcome
+
+    from .playing import Invocation
+    from .tally import Ledger
+
+BLOCKED = {
+    *("upstream_failed", "signal_not_ready", "upstream_not_ready", "depends_on_past_gap"),
+}
+
+
+def check_plan(invocation: Invocation, ledger: Ledger) -> None:
+    """Everything about a plan that SQLMesh could at least build."""
+    report, plan = invocation.report, invocation.plan
+    if report.command != "plan":
+        return
+    _check_never_begun(invocation, ledger)
+    if plan is None:
+        return
+    difference = plan.context_diff
+    planned = {snapshot.name: snapshot for snapshot in difference.snapshots.values()}
+    changed = {*difference.modified_snapshots, *(added.name for added in difference.added)}
+    removed = {shown(info.name) for info in difference.removed_snapshots.values()}
+    ledger.demand(
+        set(report.removed) == removed,
+        "removed",
+        f"told as removed {sorted(report.removed)}, the plan removes {sorted(removed)}",
+    )
+    if not invocation.step.applied and invocation.raised is None:
+        _check_not_applied(invocation, planned, ledger)
+    for outcome in report.outcomes.values():
+        if outcome.status == "skipped" and outcome.fqn in planned:
+            _check_skipped(invocation, outcome, planned, changed, ledger)
+    _check_drawn_edits(invocation, planned, ledger)
+
+
+def _check_never_begun(invocation: Invocation, ledger: Ledger) -> None:
+    """The plan was refused, or its dates when it was applied: nothing is known of any model."""
+    refused = invocation.raised is not None and invocation.plan is None
+    if not refused and not (
+        type(invocation.raised) is ValueError and not invocation.witness.batches
+    ):
+        return
+    for outcome in invocation.report.outcomes.values():
+        ledger.demand(
+            outcome.status == "interrupted",
+            "never-begun",
+            f"{outcome.name} is {outcome.status} ({outcome.message}), but SQLMesh refused: "
+            f"{invocation.raised}",
+        )
+
+
+def _check_not_applied(invocation: Invocation, planned: Snapshots, ledger: Ledger) -> None:
+    """Nothing started, and what would have been evaluated says that it was not applied."""
+    arguments = invocation.arguments
+    ledger.demand(not invocation.witness.batches, "not-applied", "evaluated, though not applied")
+    if arguments.get("skip_backfill") or arguments.get("empty_backfill") or arguments.get("end"):
+        return  # of a plan with an end, the dates may be refused only when it is applied
+    for outcome in invocation.report.outcomes.values():
+        version = planned.get(outcome.fqn)
+        if version is None or not version.is_model or outcome.status == "unknown":
+            continue
+        reasons = [str(reason) for reason in outcome.reasons]
+        waits = outcome.fqn in invocation.witness.plan_missing
+        model = invocation.definition(version)
+        if not waits and model is not None and model.audits:
+            continue  # its audits alone may be what was to be run
+        ledger.demand(
+            ("not_applied" in reasons) == waits,
+            "not-applied",
+            f"{outcome.name} is skipped for {reasons}; the plan would have loaded it: {waits}",
+        )
+
+
+def _check_skipped(
+    invocation: Invocation,
+    outcome: ModelOutcome,
+    planned: Snapshots,
+    changed: set[str],
+    ledger: Ledger,
+) -> None:
+    demand, fqn, arguments = ledger.demand, outcome.fqn, invocation.arguments
+    reasons = {str(reason) for reason in outcome.reasons}
+    told = f"{outcome.name} is skipped for {[str(reason) for reason in outcome.reasons]}"
+    version = planned[fqn]
+    model = invocation.definition(version)
+    new_environment = invocation.before.environment is None
+    waits = fqn in invocation.witness.plan_missing
+    if model is not None:
+        demand(
+            ("not_evaluatable" in reasons) == (not model.evaluatable),
+            "plan-not-evaluatable",
+            f"{told}; drawn was {model}",
+        )
+    if "no_changes" in reasons:
+        demand(fqn not in changed, "no-changes", f"{told}, but the plan changes it")
+    if "reused" in reasons:
+        is_new = fqn in changed or new_environment
+        demand(is_new, "reused", f"{told}, but it is neither changed nor new to the environment")
+        modified = fqn in invocation.plan.context_diff.modified_snapshots
+        demand(
+            not modified or outcome.change_category, "change-category", f"{told}, with no category"
+        )
+    if "no_preview" in reasons:
+        forward_only = version.is_forward_only or (version.is_model and version.model.forward_only)
+        demand(
+            invocation.step.environment != "prod" and forward_only and fqn in changed,
+            "no-preview",
+            f"{told}, but it is no forward-only change in a development environment",
+        )
+        demand(not waits, "no-preview", f"{told}, but the plan had something of it to load")
+    for key in ("skip_backfill", "empty_backfill"):
+        reason = {"skip_backfill": "backfill_skipped", "empty_backfill": "backfill_emptied"}[key]
+        if arguments.get(key) and invocation.step.applied and version.is_model:
+            demand((reason in reasons) == waits, key, f"{told}; something was missing: {waits}")
+    if "restatement_refused" in reasons:
+        _check_refused(invocation, outcome, planned, ledger, told)
+    if "not_selected" in reasons:
+        chosen = _chosen(arguments, planned)
+        demand(fqn not in chosen, "plan-not-selected", f"{told}, but it was selected: {arguments}")
+    loads = invocation.step.applied and not (
+        arguments.get("skip_backfill") or arguments.get("empty_backfill")
+    )
+    # What is missing of a seed shows only once its intervals are read again when it is applied.
+    if loads and invocation.raised is None and version.is_model and not version.is_seed:
+        demand(
+            waits == bool(reasons & BLOCKED),
+            "plan-blocked",
+            f"{told}; the plan had something of it to load: {waits}",
+        )
+    if "upstream_failed" in reasons:
+        by = set(outcome.blocked_by)
+        above = {shown(name) for name in ancestors(fqn, planned)}
+        failed = set(invocation.report.failed)
+        demand(by and by <= above & failed, "plan-root-causes", f"{told} by {by}, failed {failed}")
+
+
+def _check_refused(
+    invocation: Invocation,
+    outcome: ModelOutcome,
+    planned: Snapshots,
+    ledger: Ledger,
+    told: str,
+) -> None:
+    """Seeds, models that don't allow it, and versions of prod in another environment."""
+    version = planned[outcome.fqn]
+    asked = _expanded(invocation.arguments["restate_models"], planned)
+    below = {fqn for fqn in planned if ancestors(fqn, planned) & asked}
+    ledger.demand(
+        outcome.fqn in asked | below, "refused", f"{told}, but only {asked} was to be restated"
+    )
+    ledger.demand(
+        version.is_seed
+        or (version.is_model and version.disable_restatement)
+        or (invocation.step.environment != "prod" and not version.is_paused)
+        or not version.evaluatable,
+        "refused",
+        f"{told}, but nothing refuses it",
+    )
+
+
+def _expanded(selection: Any, planned: Snapshots) -> set[str]:
+    names = {shown(fqn): fqn for fqn in planned}
+    found: set[str] = set()
+    for item in selection:
+        fqn = names.get(item.strip("+"))
+        if fqn is None:
+            continue
+        found.add(fqn)
+        if item.startswith("+"):
+            found |= ancestors(fqn, planned)
+        if item.endswith("+"):
+            found |= {other for other in planned if fqn in ancestors(other, planned)}
+    return {fqn for fqn in found if planned[fqn].is_model}
+
+
+def _chosen(arguments: dict[str, Any], planned: Snapshots) -> set[str]:
+    """What the caller named; all that any of the selectors named, if there are several."""
+    found: set[str] = set()
+    for key in ("select_models", "backfill_models", "restate_models"):
+        found |= _expanded(arguments.get(key) or (), planned)
+    return found & set(planned)
+
+
+def _check_drawn_edits(invocation: Invocation, planned: Snapshots, ledger: Ledger) -> None:
+    """A model that was drawn as edited is never told as unchanged, nor the other way round."""
+    before = invocation.before.environment
+    if before is None or not invocation.before.finalized:
+        return
+    for outcome in invocation.report.outcomes.values():
+        if outcome.fqn not in planned or outcome.fqn not in before:
+            continue
+        was = invocation.definition(before[outcome.fqn])
+        now = invocation.definition(planned[outcome.fqn])
+        if was is None or now is None or was == now:
+            continue
+        ledger.demand(
+            "no_changes" not in outcome.reasons,
+            "edited",
+            f"{outcome.name} is told {outcome.message}, but was edited from {was} to {now}",
+        )

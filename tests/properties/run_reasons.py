@@ -1,0 +1,396 @@
+"""Why a run left models out, worked out from the drawn facts and SQLMesh's state before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+from tests.projects import Span, without
+
+from .facts import (
+    Snapshots,
+    alike,
+    ancestors,
+    deployability,
+    merged,
+    millis,
+    missing,
+    moment,
+    restated,
+    shown,
+)
+
+if TYPE_CHECKING:
+    from sqlmesh.core.snapshot import Snapshot
+
+    from pytest_sqlmesh_tracker import ModelOutcome
+
+    from .playing import Invocation
+    from .tally import Ledger
+
+FAR = datetime(2024, 7, 1, tzinfo=timezone.utc)
+SECOND = timedelta(seconds=1)
+Missing = dict[str, list[Span]]
+
+
+@dataclass
+class Due:
+    """What the run had to do, model by model."""
+
+    versions: Snapshots
+    given: Missing
+    """Missing under the arguments of the run."""
+    unbounded: Missing
+    """Missing if no start and no end had been given."""
+    eager: Missing
+    """Missing if cron had been ignored."""
+    ever: Missing
+    """Missing in the far future."""
+    selected: set[str]
+    restated: bool
+    held: Missing = field(default_factory=dict)
+    """What each model's own signal kept from it."""
+    blocked: Missing = field(default_factory=dict)
+    """What signals upstream kept from it, of what its own left."""
+    batches: Missing = field(default_factory=dict)
+    """What remained to be evaluated."""
+
+
+def check_run(invocation: Invocation, ledger: Ledger) -> None:
+    report = invocation.report
+    versions = invocation.before.environment
+    if report.command != "run" or invocation.step.switched("environment"):
+        return
+    if versions is None or not invocation.before.finalized:
+        for outcome in report.outcomes.values():
+            ledger.demand(
+                outcome.status == "interrupted",
+                "no-environment",
+                f"{outcome.name} is {outcome.status}, but the run had no environment to look at",
+            )
+        return
+    if report.completion in ("raised", "interrupted"):
+        _check_cut_off(invocation, versions, ledger)
+        return
+    _check_local_edits(invocation, versions, ledger)
+    try:
+        due = what_was_due(invocation, versions)
+    except ValueError:
+        return  # SQLMesh refuses these dates, too
+    for outcome in report.outcomes.values():
+        if outcome.status == "unknown" or outcome.fqn not in versions:
+            if outcome.fqn not in versions:
+                alone = [str(reason) for reason in outcome.reasons][:1]
+                ledger.demand(
+                    alone == ["not_in_environment"],
+                    "not-in-environment",
+                    f"{outcome.name} is not in the environment, told is {alone}",
+                )
+            continue
+        _check_model(invocation, outcome, due, ledger)
+
+
+def what_was_due(invocation: Invocation, versions: Snapshots) -> Due:
+    arguments = invocation.arguments
+    environment = invocation.step.environment
+    at = invocation.report.execution_time
+    was_restated = restated(versions, environment, at)
+    eager = bool(arguments.get("ignore_cron"))
+    clock = invocation.now.replace(tzinfo=timezone.utc) + SECOND / 10
+    window = {"start": arguments.get("start"), "end": arguments.get("end") or clock}
+    wide = {"end": max(clock, at)}
+    due = Due(
+        versions=versions,
+        given=missing(versions, environment, execution_time=at, ignore_cron=eager, **window),
+        unbounded=missing(versions, environment, execution_time=at, ignore_cron=eager, **wide),
+        eager=missing(versions, environment, execution_time=at, ignore_cron=True, **window),
+        ever=missing(versions, environment, execution_time=FAR, end=FAR, ignore_cron=True),
+        selected=_selected(invocation, versions),
+        restated=was_restated,
+    )
+    _hold_back(invocation, due)
+    return due
+
+
+def _selected(invocation: Invocation, versions: Snapshots) -> set[str]:
+    selection = invocation.arguments.get("select_models")
+    if selection is None:
+        return set(versions)
+    models = {shown(fqn): fqn for fqn, snapshot in versions.items() if snapshot.is_model}
+    found: set[str] = set()
+    for item in selection:
+        fqn = models.get(item.strip("+"))
+        if fqn is None:
+            continue
+        found.add(fqn)
+        if item.startswith("+"):
+            found |= ancestors(fqn, versions)
+        if item.endswith("+"):
+            found |= {other for other in models.values() if fqn in ancestors(other, versions)}
+    if not invocation.arguments.get("no_auto_upstream"):
+        found |= {above for fqn in found for above in ancestors(fqn, versions)}
+    return found & set(versions)
+
+
+def _hold_back(invocation: Invocation, due: Due) -> None:
+    """Follow the gates down the graph, as the drawn switches say."""
+    unready: Missing = {}
+    todo = {fqn: due.given[fqn] for fqn in due.given if fqn in due.selected}
+    for fqn in sorted(todo, key=lambda name: len(ancestors(name, due.versions))):
+        ready = _through_gate(invocation, due, fqn, todo[fqn])
+        own = [span for span in todo[fqn] if span not in set(ready)]
+        above = [
+            span for parent in due.versions[fqn].parents for span in unready.get(parent.name, [])
+        ]
+        unready[fqn] = merged([*own, *above])
+        kept = [span for span in ready if not _overlaps(span, unready[fqn])]
+        if due.versions[fqn].depends_on_past:
+            first = next((span for span in ready if _overlaps(span, unready[fqn])), None)
+            kept = [span for span in kept if first is None or span < first]
+        due.held[fqn] = merged(own)
+        due.blocked[fqn] = merged(span for span in ready if _overlaps(span, merged(above)))
+        due.batches[fqn] = merged(kept)
+
+
+def _through_gate(invocation: Invocation, due: Due, fqn: str, spans: list[Span]) -> list[Span]:
+    model = invocation.definition(due.versions[fqn])
+    if model is None or not model.gated:
+        return spans
+    step = invocation.step
+    if model.name in step.switched("none"):
+        return []
+    groups: list[list[Span]] = []
+    for span in sorted(spans):
+        if groups and groups[-1][-1][1] == span[0]:
+            groups[-1].append(span)
+        else:
+            groups.append([span])
+    if model.name in step.switched("first"):
+        groups = [group[:1] for group in groups]
+    if model.name in step.switched("rest"):
+        groups = [group[1:] for group in groups]
+    return [span for group in groups for span in group]
+
+
+def _overlaps(span: Span, others: list[Span]) -> bool:
+    return any(span[0] < end and start < span[1] for start, end in others)
+
+
+def _check_local_edits(invocation: Invocation, versions: Snapshots, ledger: Ledger) -> None:
+    for outcome in invocation.report.outcomes.values():
+        fqn = outcome.fqn
+        if fqn not in versions or fqn not in invocation.local:
+            continue
+        planned = invocation.definition(versions[fqn])
+        if planned is None:
+            continue
+        drawn = invocation.definition(invocation.local[fqn])
+        same = versions[fqn].fingerprint == invocation.local[fqn].fingerprint
+        if planned == drawn and not same:
+            continue  # only its parents were edited: whether that is an edit of it is open
+        ledger.demand(
+            outcome.local_edit == (planned != drawn),
+            "local-edit",
+            f"{outcome.name}: local_edit={outcome.local_edit}, planned {planned}, now {drawn}",
+        )
+
+
+def _check_cut_off(invocation: Invocation, versions: Snapshots, ledger: Ledger) -> None:
+    """The run was cut off once it knew what was missing: models that had work are interrupted."""
+    if isinstance(invocation.raised, ValueError):
+        return  # dates that SQLMesh refuses: it knew nothing
+    try:
+        due = what_was_due(invocation, versions)
+    except ValueError:
+        return
+    for outcome in invocation.report.outcomes.values():
+        if outcome.fqn not in versions or invocation.witness.of(outcome.fqn):
+            continue
+        had_work = outcome.fqn in due.given and outcome.fqn in due.selected
+        blocked = outcome.status == "skipped" and not due.batches.get(outcome.fqn)
+        told = f"{outcome.name} is {outcome.status} ({outcome.message})"
+        if had_work and not blocked:
+            ledger.demand(
+                outcome.status == "interrupted" or "upstream_failed" in outcome.reasons,
+                "cut-off",
+                f"{told}, but had work when the run was cut off: {due.given[outcome.fqn]}",
+            )
+        elif not had_work:
+            ledger.demand(
+                outcome.status == "skipped",
+                "cut-off",
+                f"{told}, but had nothing to do when the run was cut off",
+            )
+
+
+def _check_model(invocation: Invocation, outcome: ModelOutcome, due: Due, ledger: Ledger) -> None:
+    fqn, demand = outcome.fqn, ledger.demand
+    told = f"{outcome.name} is {outcome.status} for {[str(r) for r in outcome.reasons]}"
+    reasons = {str(reason) for reason in outcome.reasons}
+    model = invocation.definition(due.versions[fqn])
+    if outcome.status == "skipped" and model is not None:
+        demand(
+            ("not_evaluatable" in reasons) == (not model.evaluatable),
+            "not-evaluatable",
+            f"{told}; drawn was {model}",
+        )
+    # What can't be evaluated was not left out by a selection.
+    demand(
+        "not_evaluatable" in reasons or ("not_selected" in reasons) == (fqn not in due.selected),
+        "not-selected",
+        f"{told}; selected were {sorted(map(shown, due.selected))}",
+    )
+    if reasons & {"not_evaluatable", "not_selected"}:
+        return
+    if fqn in due.given:
+        _check_due(invocation, outcome, due, ledger, told)
+    elif outcome.status == "skipped":
+        _check_not_due(invocation, outcome, due, ledger, told)
+    if not due.restated and outcome.status in ("skipped", "executed"):
+        cut = without(due.unbounded.get(fqn, []), due.given.get(fqn, []))
+        demand(
+            ("outside_window" in reasons) == (not alike(cut, [])),
+            "outside-window",
+            f"{told}; start and end cut off {merged(cut)}",
+        )
+    if not due.restated:
+        # Whether what is to be loaded anew counts as loaded meanwhile is open.
+        _check_loaded_through(invocation, outcome, ledger)
+
+
+def _check_due(
+    invocation: Invocation, outcome: ModelOutcome, due: Due, ledger: Ledger, told: str
+) -> None:
+    fqn, demand = outcome.fqn, ledger.demand
+    reasons = {str(reason) for reason in outcome.reasons}
+    if outcome.status == "failed":
+        return
+    held, blocked, batches = due.held[fqn], due.blocked[fqn], due.batches[fqn]
+    demand(("signal_not_ready" in reasons) == bool(held), "signal", f"{told}; held was {held}")
+    signals = {
+        name: merged((millis(i.start), millis(i.end)) for i in spans)
+        for name, spans in outcome.signals.items()
+    }
+    demand(
+        signals == ({"gate": held} if held else {}),
+        "signals",
+        f"{told}; signals told {signals}, the gate held {held}",
+    )
+    above = {shown(name) for name in ancestors(fqn, due.versions) if due.held.get(name)}
+    if outcome.status in ("skipped", "executed"):
+        demand(
+            ("upstream_not_ready" in reasons) == bool(blocked),
+            f"upstream-signal-{outcome.status}",
+            f"{told}; signals upstream held {blocked}",
+        )
+    if "upstream_not_ready" in reasons:
+        by = set(outcome.blocked_by)
+        failed = set(invocation.report.failed)
+        demand(
+            by & above and by <= above | failed, "blocked-by", f"{told}, blocked by {by}; {above}"
+        )
+    if "depends_on_past_gap" in reasons:
+        demand(
+            due.versions[fqn].depends_on_past and (held or blocked),
+            "past-gap",
+            f"{told}, but it has no gap",
+        )
+    if batches and outcome.status == "skipped":
+        demand("upstream_failed" in reasons, "due-but-skipped", f"{told}; due was {batches}")
+    if not batches:
+        demand(outcome.status == "skipped", "held-but-started", f"{told}; nothing was due")
+
+
+def _check_not_due(
+    invocation: Invocation, outcome: ModelOutcome, due: Due, ledger: Ledger, told: str
+) -> None:
+    """Nothing was missing under these arguments: cron, a window, a start or an end made it so."""
+    fqn, demand = outcome.fqn, ledger.demand
+    version = due.versions[fqn]
+    reasons = {str(reason) for reason in outcome.reasons}
+    model = invocation.definition(version)
+    at = invocation.report.execution_time
+    demand(
+        not reasons & {"signal_not_ready", "upstream_not_ready", "upstream_failed"},
+        "not-due-but-blocked",
+        f"{told}, but nothing of it was due",
+    )
+    over = fqn not in due.ever and not version.is_seed
+    demand(over or "ended" not in reasons, "ended", f"{told}, but it will be due again")
+    demand(not over or "ended" in reasons, "ended", f"{told}, but it never will be due again")
+    if model is not None and (model.start or not invocation.starts(model)):
+        early = model.start is not None and moment(model.start) > at
+        demand(early or "not_started" not in reasons, "not-started", f"{told}; drawn was {model}")
+        demand(not early or "not_started" in reasons, "not-started", f"{told}; drawn was {model}")
+    if reasons & {"ended", "not_started", "outside_window"}:
+        if "not_started" not in reasons or outcome.next_due is None:
+            return
+    elif version.is_seed:
+        demand(reasons == {"no_changes"}, "seed", f"{told}, but it is a seed")
+        return
+    else:
+        eager = invocation.arguments.get("ignore_cron")
+        expected = "up_to_date" if eager else "cron_not_due"
+        demand(reasons == {expected}, "not-due", f"{told}, expected was {expected}")
+    if "cron_not_due" in reasons and not due.restated:
+        held = merged((millis(i.start), millis(i.end)) for i in outcome.held_back)
+        demand(
+            alike(held, merged(due.eager.get(fqn, []))),
+            "held-back",
+            f"{told}; held back are told {held}, missing are {merged(due.eager.get(fqn, []))}",
+        )
+    if reasons & {"cron_not_due", "not_started"}:
+        _check_next_due(invocation, outcome, due, ledger, told)
+
+
+def _check_next_due(
+    invocation: Invocation, outcome: ModelOutcome, due: Due, ledger: Ledger, told: str
+) -> None:
+    fqn, environment = outcome.fqn, invocation.step.environment
+    if any(_restates_itself(invocation, version) for version in due.versions.values()):
+        return  # the counterfactual run knows
+    when = outcome.next_due
+    if when is None:
+        ledger.demand(fqn not in due.ever, "next-due", f"{told}; next_due is None, but it has one")
+        return
+    versions = due.versions
+    then = missing(versions, environment, execution_time=when, end=when)
+    ledger.demand(fqn in then, "next-due", f"{told}; nothing is missing at {when}")
+    just = when - SECOND
+    if just > invocation.report.execution_time:
+        before = missing(versions, environment, execution_time=just, end=just)
+        # Between the start of a model and its first tick SQLMesh finds spans that end before they
+        # start, and fails to evaluate them.
+        real = [span for span in before.get(fqn, []) if span[0] < span[1]]
+        ledger.demand(not real, "next-due", f"{told}; it is due before {when}: {real}")
+
+
+def _restates_itself(invocation: Invocation, version: object) -> bool:
+    model = invocation.definition(version)  # type: ignore[arg-type]
+    return model is None or model.auto_restatement is not None
+
+
+def _check_loaded_through(invocation: Invocation, outcome: ModelOutcome, ledger: Ledger) -> None:
+    """The newest interval that state has for the version that was run."""
+    after = invocation.after.environment
+    if after is None or outcome.fqn not in after:
+        return
+    version = after[outcome.fqn]
+    index = deployability(after, invocation.step.environment, invocation.arguments.get("start"))
+    intervals = version.intervals if index.is_representative(version) else version.dev_intervals
+    newest = max((end for _, end in intervals), default=None)
+    told = millis(outcome.loaded_through) if outcome.loaded_through else None
+    possible = {newest}
+    if invocation.step.environment != "prod":
+        # Which of its tables an environment reads can change as the run goes on.
+        possible |= {max((end for _, end in i), default=None) for i in _tables(version)}
+    ledger.demand(
+        told in possible,
+        "loaded-through",
+        f"{outcome.name} ({outcome.status}): loaded through {told}, in state is {newest}",
+    )
+
+
+def _tables(version: Snapshot) -> tuple[list[Span], list[Span]]:
+    return version.intervals, version.dev_intervals

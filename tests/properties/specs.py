@@ -1,0 +1,131 @@
+"""What is drawn: plain values whose repr tells a human how to rebuild the example."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from typing import Any
+
+ONLY_AUDITED = frozenset({"external", "embedded", "audit"})
+"""Kinds of which SQLMesh has audits to run, but nothing to evaluate."""
+
+
+class Brief:
+    """A repr that leaves out what has its default."""
+
+    def __repr__(self) -> str:
+        told = [
+            f"{each.name}={value!r}"
+            for each in fields(self)  # type: ignore[arg-type]
+            if (value := getattr(self, each.name)) != each.default
+            and not (value == () or value == {})
+        ]
+        return f"{type(self).__name__}({', '.join(told)})"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002
+        """The same for Hypothesis, which would show every field."""
+        printer.text(repr(self))
+
+
+@dataclass(frozen=True, repr=False)
+class Model(Brief):
+    """One model of a project, or a standalone audit."""
+
+    name: str
+    kind: str
+    parents: tuple[str, ...] = ()
+    cron: str = "@daily"
+    start: str | None = None
+    end: str | None = None
+    batch_size: int | None = None
+    batch_concurrency: int | None = None
+    lookback: int | None = None
+    allow_partials: bool = False
+    gated: bool = False
+    """It has a signal, which the switches hold back."""
+    audits: tuple[str, ...] = ()
+    """Of `hard` (blocking) and `soft` (not blocking)."""
+    sourced: bool = False
+    """It reads a raw table that can be missing, so that even its own table can't be created."""
+    forward_only: bool = False
+    disable_restatement: bool = False
+    auto_restatement: str | None = None
+    # What edits change.
+    version: int = 1
+    extra: int = 0
+    owner: str | None = None
+
+    @property
+    def only_audited(self) -> bool:
+        return self.kind in ONLY_AUDITED
+
+    @property
+    def evaluatable(self) -> bool:
+        return not self.only_audited or bool(self.audits) or self.kind == "audit"
+
+
+@dataclass(frozen=True, repr=False)
+class Edit(Brief):
+    """A change of the project: the model as it is from now on, or its name if it is removed."""
+
+    what: str
+    model: Model
+    removed: bool = False
+
+
+@dataclass(frozen=True, repr=False)
+class Step(Brief):
+    """One invocation, and what happens before it."""
+
+    wait: timedelta
+    command: str
+    """`run`, `plan`, `apply` (a plan that was built before) or `audit`."""
+    environment: str = "prod"
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    edits: tuple[Edit, ...] = ()
+    switches: tuple[tuple[str, str], ...] = ()
+    """Faults as pairs of what and model: broken, gone, hard, soft, none, first, rest, raise, …"""
+    checks: tuple[str, ...] = ()
+    """Counterfactuals to be tried after it."""
+
+    def switched(self, *kinds: str) -> set[str]:
+        """Models for which one of these faults is on."""
+        return {model for kind, model in self.switches if kind in kinds}
+
+    @property
+    def applied(self) -> bool:
+        """A plan that SQLMesh is told to apply."""
+        return bool(self.arguments.get("auto_apply", True)) and not self.arguments.get("explain")
+
+
+@dataclass(frozen=True, repr=False)
+class History(Brief):
+    """A project and its invocations, the first of which is a plan."""
+
+    models: tuple[Model, ...]
+    began: datetime
+    steps: tuple[Step, ...]
+    concurrent_tasks: int = 1
+    before_all: bool = False
+    """The project has a `before_all` statement, which a switch makes fail."""
+
+    def __str__(self) -> str:
+        lines = [f"began {self.began:%Y-%m-%d %H:%M}, {self.concurrent_tasks} concurrent task(s)"]
+        lines += ["with a before_all statement"] if self.before_all else []
+        lines += [f"  {model!r}" for model in self.models]
+        now = self.began
+        for number, step in enumerate(self.steps):
+            now += step.wait
+            lines.append(f"step {number} at {now:%Y-%m-%d %H:%M}: {step!r}")
+        return "\n".join(lines)
+
+
+def edited(models: tuple[Model, ...], edits: tuple[Edit, ...]) -> tuple[Model, ...]:
+    """The project after the edits; new models come last."""
+    current = {model.name: model for model in models}
+    for edit in edits:
+        current.pop(edit.model.name, None) if edit.removed else current.update(
+            {edit.model.name: edit.model}
+        )
+    return tuple(current.values())

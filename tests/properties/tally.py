@@ -1,0 +1,63 @@
+"""Counting what was demanded and what was found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_sqlmesh_tracker import RunReport
+
+
+@dataclass
+class Tally:
+    """What the examples of one process amount to."""
+
+    examples: int = 0
+    invocations: int = 0
+    demands: Counter[str] = field(default_factory=Counter)
+    """Rule → how often it was checked."""
+    statuses: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    completions: Counter[str] = field(default_factory=Counter)
+    raised: Counter[str] = field(default_factory=Counter)
+    violations: list[dict[str, Any]] = field(default_factory=list)
+
+    def note(self, report: RunReport) -> None:
+        self.invocations += 1
+        self.completions[f"{report.command} {report.completion}"] += 1
+        for outcome in report.outcomes.values():
+            self.statuses[str(outcome.status)] += 1
+            self.reasons.update(str(reason) for reason in outcome.reasons)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "examples": self.examples,
+            "invocations": self.invocations,
+            "statements": sum(self.demands.values()),
+            "demands": dict(sorted(self.demands.items())),
+            "statuses": dict(sorted(self.statuses.items())),
+            "reasons": dict(sorted(self.reasons.items())),
+            "completions": dict(sorted(self.completions.items())),
+            "raised": dict(sorted(self.raised.items())),
+            "violations": self.violations,
+        }
+
+
+TALLY = Tally()
+
+
+@dataclass
+class Ledger:
+    """The demands on one example; all that are not met are told at once."""
+
+    unmet: list[tuple[str, str]] = field(default_factory=list)
+    where: str = ""
+
+    def demand(self, met: object, rule: str, sentence: str) -> bool:
+        """Count a statement that was checked, and keep the sentence if it is wrong."""
+        TALLY.demands[rule] += 1
+        if not met:
+            self.unmet.append((rule, f"{self.where}: {sentence}"))
+        return bool(met)

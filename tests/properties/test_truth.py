@@ -1,0 +1,87 @@
+"""Every report of a drawn history is true."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hypothesis import HealthCheck, Phase, given, settings
+
+from .counterfactuals import check_counterfactuals, wanted
+from .histories import histories
+from .oracle import check
+from .playing import begin, take
+from .projects import World
+from .specs import History
+from .tally import TALLY, Ledger
+
+PROFILES = {
+    # No shrinking: an example costs seconds, and its description can be played again as it is.
+    # The same examples every time: what is new is looked for in thorough runs.
+    "ci": settings(max_examples=40, phases=(Phase.explicit, Phase.generate), derandomize=True),
+    "thorough": settings(max_examples=20, phases=(Phase.generate,), database=None),
+    "shrink": settings(max_examples=100),
+}
+SETTINGS = settings(
+    PROFILES[os.environ.get("TRUTH_PROFILE", "ci")],
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def violations(history: History) -> list[tuple[str, str]]:
+    """Play a history; what of its reports is not true, as pairs of rule and sentence."""
+    folder = Path(tempfile.mkdtemp(prefix="truth_"))
+    world = World(folder / "p", history.concurrent_tasks, history.before_all)
+    ledger = Ledger()
+    try:
+        story = begin(history, world)
+        for number, step in enumerate(history.steps):
+            ledger.where = f"step {number} ({step.command} {step.environment})"
+            with _copied(world, wanted(step.checks, step.command)) as before:
+                invocation = take(story, number)
+                if invocation is None:
+                    continue
+                check_counterfactuals(invocation, before, ledger)
+            TALLY.note(invocation.report)
+            if invocation.raised is not None:
+                text = str(invocation.raised).strip().split("\n")[0][:60]
+                TALLY.raised[f"{type(invocation.raised).__name__}: {text}"] += 1
+            story.told.append((number, invocation.report, invocation.report.to_json()))
+            check(invocation, ledger)
+        for number, report, text in story.told:
+            same = report.to_json() == text
+            ledger.demand(same, "unchanged", f"the report of step {number} has changed since")
+    finally:
+        world.close()
+        shutil.rmtree(folder, ignore_errors=True)
+    TALLY.examples += 1
+    return ledger.unmet
+
+
+@contextmanager
+def _copied(world: World, needed: bool) -> Iterator[World | None]:
+    if not needed:
+        yield None
+        return
+    with world.copy() as before:
+        yield before
+
+
+@SETTINGS
+@given(histories())
+def test_reports_are_true(history: History) -> None:
+    logging.disable(logging.ERROR)
+    try:
+        unmet = violations(history)
+    finally:
+        logging.disable(logging.NOTSET)
+    if unmet:
+        sentences = "\n".join(f"- [{rule}] {sentence}" for rule, sentence in unmet)
+        raise AssertionError(f"{sentences}\n\nof this history:\n{history}")

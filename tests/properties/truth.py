@@ -1,0 +1,138 @@
+"""Run many drawn histories, count what was demanded of their reports, and say what was not true.
+
+`python -m tests.properties.truth --examples 1000 --workers 2` plays twenty examples per seed, each
+seed in a process of its own, and keeps every seed's result in a file of JSON lines, so that it can
+be stopped and started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+PER_SEED = 20
+COUNTED = ("statuses", "reasons", "completions", "raised", "demands")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--examples", type=int, default=1000)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--results", type=Path, default=ROOT / ".truth" / "results.jsonl")
+    parser.add_argument("--seed", type=int, help="play this one seed, and print its result")
+    options = parser.parse_args()
+    if options.seed is not None:
+        print(json.dumps(play(options.seed)))  # noqa: T201
+        return 0
+    count = -(-options.examples // PER_SEED)
+    seeds = range(options.first_seed, options.first_seed + count)
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    done = {result["seed"] for result in _results(options.results)}
+    with ThreadPoolExecutor(options.workers) as pool, options.results.open("a") as file:
+        for result in pool.map(_in_a_process, (seed for seed in seeds if seed not in done)):
+            file.write(json.dumps(result) + "\n")
+            file.flush()
+            wrong = len(result["violations"])
+            _say(f"seed {result['seed']}: {result['examples']} examples, {wrong} violations")
+    return summarize([result for result in _results(options.results) if result["seed"] in seeds])
+
+
+def play(seed: int) -> dict[str, Any]:
+    """Play one seed's examples to the end, whatever is found."""
+    os.environ.setdefault("MAX_FORK_WORKERS", "1")
+    from hypothesis import given, settings
+    from hypothesis import seed as seeded
+    from sqlmesh import __version__
+
+    from .histories import histories
+    from .specs import History
+    from .tally import TALLY
+    from .test_truth import PROFILES, SETTINGS, violations
+
+    @seeded(seed)
+    @settings(SETTINGS, max_examples=PER_SEED, phases=PROFILES["thorough"].phases, database=None)
+    @given(histories())
+    def test(history: History) -> None:
+        number = TALLY.examples
+        try:
+            unmet = violations(history)
+        except Exception as error:
+            unmet = [("crash", f"{type(error).__name__}: {error}")]
+        found = [{"example": number, "rule": rule, "sentence": text} for rule, text in unmet]
+        if found:
+            found[0]["history"] = str(history)
+        TALLY.violations.extend(found)
+
+    logging.disable(logging.ERROR)
+    began = time.perf_counter()
+    test()
+    took = round(time.perf_counter() - began, 1)
+    return {"seed": seed, "sqlmesh": __version__, "seconds": took, **TALLY.to_dict()}
+
+
+def _in_a_process(seed: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.properties.truth", "--seed", str(seed)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    try:
+        result: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    except (ValueError, IndexError):
+        crash = {"rule": "crash", "sentence": ran.stderr[-2000:]}
+        result = {"seed": seed, "seconds": 0, "examples": 0, "violations": [crash]}
+    return result
+
+
+def _results(file: Path) -> list[dict[str, Any]]:
+    """One result for each seed; lines that were cut off by a stop are done again."""
+    results: dict[int, dict[str, Any]] = {}
+    for line in file.read_text().splitlines() if file.exists() else ():
+        try:
+            result = json.loads(line)
+        except ValueError:
+            continue
+        results[result["seed"]] = result
+    return list(results.values())
+
+
+def summarize(results: Iterable[dict[str, Any]]) -> int:
+    """Print the totals, and each violation; 1 if there is any."""
+    results = list(results)
+    examples = sum(result["examples"] for result in results)
+    seconds = sum(result["seconds"] for result in results)
+    statements = sum(result.get("statements", 0) for result in results)
+    versions = {result["sqlmesh"] for result in results if "sqlmesh" in result}
+    _say(f"\nSQLMesh {', '.join(sorted(versions))}: {examples} examples, {statements} statements")
+    _say(f"{seconds:.0f} s, {seconds / max(1, examples):.2f} s per example")
+    for what in COUNTED:
+        counts: Counter[str] = Counter()
+        for result in results:
+            counts.update(result.get(what, {}))
+        _say(f"\n{what}")
+        for name, count in counts.most_common():
+            _say(f"  {count:8} {name}")
+    wrong = [(result["seed"], each) for result in results for each in result["violations"]]
+    _say(f"\n{len(wrong)} violations")
+    for seed, each in wrong:
+        _say(f"- seed {seed} [{each['rule']}] {each['sentence']}")
+        if "history" in each:
+            _say("    " + each["history"].replace("\n", "\n    "))
+    return 1 if wrong else 0
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())

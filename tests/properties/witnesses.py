@@ -1,0 +1,226 @@
+"""Witnesses that do not listen to the console: what SQLMesh's evaluator was asked, and answered."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+Span = tuple[int, int]
+
+
+@dataclass
+class AuditSeen:
+    """What one audit query found for one batch."""
+
+    name: str
+    blocking: bool
+    skipped: bool
+    rows: int
+
+
+@dataclass
+class BatchSeen:
+    """One evaluation, or one round of audits without an evaluation."""
+
+    fqn: str
+    version: str | None
+    span: Span | None
+    order: int
+    evaluated: bool | None = None
+    """None: it was only audited."""
+    audited: bool | None = None
+    """None: its audits were not reached; False: they raised, or a blocking one failed."""
+    audits: list[AuditSeen] = field(default_factory=list)
+    error: BaseException | None = None
+
+    @property
+    def recorded(self) -> bool:
+        """SQLMesh went on to record the interval."""
+        return self.evaluated is not False and self.audited is True
+
+    @property
+    def stopped(self) -> bool:
+        """It was not wrong, the whole command was cut off."""
+        return self.error is not None and not isinstance(self.error, Exception)
+
+    @property
+    def broke(self) -> bool:
+        return not self.recorded and not self.stopped
+
+
+@dataclass
+class Witness:
+    """What was seen while one invocation lasted."""
+
+    batches: list[BatchSeen] = field(default_factory=list)
+    creations_failed: dict[str, BaseException] = field(default_factory=dict)
+    """Models whose table, or view at promotion, could not be created outside of an evaluation."""
+    plan: Any = None
+    """The last plan that was built."""
+    plan_missing: set[str] = field(default_factory=set)
+    """Models of which that plan found something missing that it would load."""
+
+    def of(self, fqn: str) -> list[BatchSeen]:
+        return [batch for batch in self.batches if batch.fqn == fqn]
+
+    def first_starts(self) -> list[str]:
+        return list(dict.fromkeys(batch.fqn for batch in self.batches))
+
+
+@contextmanager
+def watching() -> Iterator[Witness]:
+    """Note every evaluation, audit and failed creation of this process."""
+    from sqlmesh.core.plan import PlanBuilder
+    from sqlmesh.core.scheduler import Scheduler
+    from sqlmesh.core.snapshot import SnapshotEvaluator
+
+    witness = Witness()
+    lock = threading.Lock()
+    current = threading.local()
+
+    def schedule(original: Callable[..., Any]) -> Callable[..., Any]:
+        # The scheduler checks the dates before it asks the evaluator, and records afterwards.
+        signature = inspect.signature(original)
+
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            batch = _begin(signature.bind(*args, **kwargs).arguments, evaluated=False)
+            current.batch = batch
+            try:
+                return original(*args, **kwargs)
+            except BaseException as error:
+                batch.error = batch.error or error
+                raise
+
+        return wrapped
+
+    def evaluate(original: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(original)
+
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            given = signature.bind(*args, **kwargs).arguments
+            batch: BatchSeen | None = getattr(current, "batch", None)
+            if batch is None or (batch.fqn, batch.span) != (given["snapshot"].name, _span(given)):
+                batch = current.batch = _begin(given, evaluated=False)
+            current.evaluating = True
+            try:
+                result = original(*args, **kwargs)
+            except BaseException as error:
+                batch.error = error
+                raise
+            finally:
+                current.evaluating = False
+            batch.evaluated = True
+            return result
+
+        return wrapped
+
+    def audit(original: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(original)
+
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            given = signature.bind(*args, **kwargs).arguments
+            batch: BatchSeen | None = getattr(current, "batch", None)
+            current.batch = None
+            fqn, span = given["snapshot"].name, _span(given)
+            if batch is None or (batch.fqn, batch.span) != (fqn, span):
+                batch = _begin(given, evaluated=None)
+            batch.audited = False
+            try:
+                results = original(*args, **kwargs)
+            except BaseException as error:
+                batch.error = error
+                raise
+            batch.audits = [_audit_seen(result) for result in results]
+            batch.audited = not any(
+                seen.rows and seen.blocking and not seen.skipped for seen in batch.audits
+            )
+            return results
+
+        return wrapped
+
+    def create(original: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(original)
+
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return original(*args, **kwargs)
+            except Exception as error:
+                if not getattr(current, "evaluating", False):
+                    given = signature.bind(*args, **kwargs).arguments
+                    witness.creations_failed.setdefault(given["snapshot"].name, error)
+                raise
+
+        return wrapped
+
+    def build(original: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            plan = original(*args, **kwargs)
+            if plan is not witness.plan:
+                witness.plan = plan
+                witness.plan_missing = {each.snapshot_id.name for each in plan.missing_intervals}
+            return plan
+
+        return wrapped
+
+    def _begin(given: dict[str, Any], evaluated: bool | None) -> BatchSeen:
+        snapshot = given["snapshot"]
+        with lock:
+            order = len(witness.batches)
+            batch = BatchSeen(snapshot.name, snapshot.version, _span(given), order, evaluated)
+            witness.batches.append(batch)
+        return batch
+
+    creator = (
+        "create_snapshot" if hasattr(SnapshotEvaluator, "create_snapshot") else "_create_snapshot"
+    )
+    wrappers: list[tuple[type, str, Callable[[Callable[..., Any]], Callable[..., Any]]]] = [
+        (Scheduler, "evaluate", schedule),
+        (SnapshotEvaluator, "evaluate", evaluate),
+        (SnapshotEvaluator, "audit", audit),
+        (SnapshotEvaluator, creator, create),
+        (SnapshotEvaluator, "_promote_snapshot", create),
+        (SnapshotEvaluator, "_migrate_snapshot", create),
+        (PlanBuilder, "build", build),
+    ]
+    patches = [
+        mock.patch.object(owner, name, _method(wrap, getattr(owner, name)))
+        for owner, name, wrap in wrappers
+    ]
+    for patch in patches:
+        patch.start()
+    try:
+        yield witness
+    finally:
+        for patch in patches:
+            patch.stop()
+
+
+def _method(
+    wrap: Callable[[Callable[..., Any]], Callable[..., Any]], original: Callable[..., Any]
+) -> Callable[..., Any]:
+    wrapped = wrap(original)
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return wrapped(self, *args, **kwargs)
+
+    return method
+
+
+def _span(given: dict[str, Any]) -> Span | None:
+    """The batch's interval; `Context.audit` passes on what its caller gave, which is none."""
+    start, end = given.get("start"), given.get("end")
+    return (start, end) if isinstance(start, int) and isinstance(end, int) else None
+
+
+def _audit_seen(result: Any) -> AuditSeen:
+    return AuditSeen(
+        name=result.audit.name,
+        blocking=bool(result.blocking),
+        skipped=bool(result.skipped),
+        rows=result.count or 0,
+    )
