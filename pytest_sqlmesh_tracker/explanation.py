@@ -36,7 +36,7 @@ _WHY = {
     Reason.AUDIT_FAILED: "a blocking audit failed",
     Reason.CREATION_FAILED: "its table or view could not be created",
     Reason.ENVIRONMENT_CHANGED: "the environment was changed meanwhile",
-    Reason.COMMAND_FAILED: "the command failed outside of any model",
+    Reason.COMMAND_FAILED: "the command failed before it was evaluated",
     Reason.ABORTED: "the invocation was aborted",
 }
 _OF_SEEDS = {

@@ -19,10 +19,8 @@ def plan_facts(plan: Any, to_restate: Collection[str]) -> PlanFacts:
     # A plan computes its moments when they are first read; on a copy, so that it still can.
     plan = plan.copy()
     diff, to_backfill = plan.context_diff, plan.models_to_backfill
-    frozen = frozen_by_name(plan.snapshots.values())
     return PlanFacts(
-        snapshots=frozen,
-        stored=frozen,
+        snapshots=frozen_by_name(plan.snapshots.values()),
         question=Question(
             start=compat.resolved(plan.start),
             end=compat.resolved(plan.end),

@@ -114,8 +114,19 @@ class Project:
 def missing(question: Question, project: Project, name: str) -> list[Span]:
     """What the question finds missing of one model, adjacent intervals merged.
 
+    Nothing, where SQLMesh would refuse the dates.
+    """
+    try:
+        return missing_or_refused(question, project, name)
+    except ValueError:
+        return []
+
+
+def missing_or_refused(question: Question, project: Project, name: str) -> list[Span]:
+    """What the question finds missing of one model, adjacent intervals merged.
+
     Raises:
-        ValueError: as SQLMesh does where the start lies after the end.
+        ValueError: as SQLMesh does where the start does not lie before the end.
     """
     snapshot = project.snapshot(name)
     if not snapshot.evaluatable:

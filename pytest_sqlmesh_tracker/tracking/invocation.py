@@ -214,6 +214,7 @@ class Invocation:
         with self.faultless():
             self._compared()
             if self.recording.command == "run":
+                self._tap(scheduler.state_sync, "refresh_snapshot_intervals", self._refreshing)
                 self._tap(scheduler, "merged_missing_intervals", self._deciding)
             self._tap(scheduler, "run_merged_intervals", self._scheduling)
             # The console is only told the number of the audits.
@@ -269,16 +270,16 @@ class Invocation:
             self._pending.snapshots = {s.name: s for s in scheduler.snapshots.values()}
 
     def _refreshing(self, _: Any, asked: dict[str, Any]) -> Callable[[Any], None]:
-        """The stages of a plan start from the state, which can be newer than the plan."""
+        """Runs and the stages of a plan start from the state, which can be newer than the plan."""
         # The caching state sync delegates with `*args`.
         (snapshots,) = asked.get("args") or (asked["snapshots"],)
         snapshots = list(snapshots)
 
         def refreshed(_: Any) -> None:
-            plan = self.recording.plan
-            if plan and self._adjusted is None:
-                stored = {**plan.stored, **frozen_by_name(snapshots)}
-                self.recording.plan = replace(plan, stored=stored)
+            if self.recording.command == "run":
+                self.recording.stored = frozen_by_name(snapshots)
+            elif self._adjusted is None:
+                self.recording.stored = frozen_by_name(snapshots)
                 self._adjusted = snapshots
 
         return refreshed
@@ -292,7 +293,7 @@ class Invocation:
         """
         plan = self.recording.plan
         if plan and self._adjusted:
-            frozen = {**plan.stored, **frozen_by_name(self._adjusted)}
+            frozen = {**plan.snapshots, **frozen_by_name(self._adjusted)}
             self.recording.plan = replace(plan, snapshots=frozen)
             self._adjusted = []
 

@@ -8,10 +8,13 @@ it came to them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+
+from sqlmesh.utils.date import validate_date_range
 
 from ..outcomes import Reason, Status
 from .batches import as_intervals
-from .intervals import Project, missing, without
+from .intervals import Project, missing, missing_or_refused, without
 from .reasons import Finding, cannot_tell, outside_lifetime, waits_for_cron
 from .recording import PlanFacts, Question, Recording
 
@@ -23,6 +26,20 @@ class PlanReasons:
     project: Project
     recording: Recording
     plan: PlanFacts
+
+    @cached_property
+    def dates_refused(self) -> bool:
+        """Whether SQLMesh refused the plan's dates when its stages looked for what is missing."""
+        recording, asked = self.recording, self.plan.question
+        if recording.raised_kind != "error" or not recording.applied or recording.rounds:
+            return False
+        try:
+            validate_date_range(asked.start, asked.end)
+            for name in self.plan.snapshots:
+                missing_or_refused(asked, self.project, name)
+        except ValueError:
+            return True
+        return False
 
     def absent(self) -> Finding:
         """Of a model of the project that the plan does not have."""

@@ -181,8 +181,6 @@ class PlanFacts:
     snapshots: Mapping[str, FrozenSnapshot]
     """With the intervals that SQLMesh compared: those that it forgets, to load them anew, are not
     among them."""
-    stored: Mapping[str, FrozenSnapshot]
-    """With the intervals that the state had."""
     question: Question
     """What it looks for as missing (sqlmesh/core/plan/stages.py, `_missing_intervals`)."""
     deployability_index: Any
@@ -219,6 +217,9 @@ class Recording:
     rounds: list[Round] = field(default_factory=list)
     decision: RunDecision | None = None
     plan: PlanFacts | None = None
+    stored: Mapping[str, FrozenSnapshot] = field(default_factory=dict)
+    """The snapshots with the intervals that the state had, before SQLMesh forgot what it restates
+    by itself or by a plan."""
     audited: Mapping[str, FrozenSnapshot] | None = None
     """The snapshots of `Context.audit`; None if it did not come to its first model."""
     applied: bool = False

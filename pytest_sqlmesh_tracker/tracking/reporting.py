@@ -65,8 +65,7 @@ class _Reporter:
     @cached_property
     def _stored(self) -> Project:
         """With what was loaded, also where SQLMesh counts it as missing to load it anew."""
-        plan = self._recording.plan
-        return replace(self._project, frozen=plan.stored) if plan else self._project
+        return replace(self._project, frozen={**self._frozen, **self._recording.stored})
 
     @cached_property
     def _plan_reasons(self) -> PlanReasons | None:
@@ -293,6 +292,8 @@ class _Reporter:
     def _idle_in_plan(self, fqn: str) -> Finding:
         explained = self._plan_reasons
         assert explained is not None
+        if explained.dates_refused:
+            return self._interrupted(Finding())
         if fqn not in explained.plan.snapshots:
             return explained.absent()
         finding = explained.idle(fqn)

@@ -64,7 +64,7 @@ def draw_project(dice: Dice) -> tuple[Model, ...]:
         models.append(Model("raw.ext", "external", audits=audits))
     for number in range(dice.one_of((3, 2, 4, 5))):
         models.append(draw_model(dice, f"m.a{number}", models))
-    if dice.chance(35) and not any(model.kind == "python" for model in models):
+    if dice.chance(55) and not any(model.kind == "python" for model in models):
         above = dice.some_of([m.name for m in models if m.kind != "embedded"], 1)
         name = f"m.a{len(models)}"
         models.append(Model(name, "python", above, gated=dice.chance(50)))

@@ -251,7 +251,7 @@ def _provocation(
     able = [("raise", m.name) for m in models if m.gated]
     able += [("environment", m.name) for m in models if m.gated or m.kind == "python"]
     if tasks == 1:
-        able += [("interrupt", m.name) for m in models if m.kind == "python"] * 3
+        able += [("interrupt", m.name) for m in models if m.kind == "python"] * 8
     able += [("before_all", "*")] * (2 * before_all)
     switch = dice.one_of(able) if able else None
     command = "plan" if switch and switch[0] == "before_all" and dice.chance(50) else "run"

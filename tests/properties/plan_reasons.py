@@ -140,6 +140,8 @@ def _check_skipped(
         by = set(outcome.blocked_by)
         above = {shown(name) for name in ancestors(fqn, planned)}
         failed = set(invocation.report.failed)
+        if "upstream_not_ready" in reasons:
+            failed |= {shown(name) for name in ancestors(fqn, planned) if _gated(invocation, name)}
         demand(by and by <= above & failed, "plan-root-causes", f"{told} by {by}, failed {failed}")
 
 
@@ -207,3 +209,7 @@ def _check_drawn_edits(invocation: Invocation, planned: Snapshots, ledger: Ledge
             "edited",
             f"{outcome.name} is told {outcome.message}, but was edited from {was} to {now}",
         )
+
+
+def _gated(invocation: Invocation, fqn: str) -> bool:
+    return bool({shown(fqn)} & invocation.step.switched("none", "first", "rest"))

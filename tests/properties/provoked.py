@@ -52,7 +52,8 @@ def check_provoked(invocation: Invocation, ledger: Ledger) -> None:
         if outcome.status == "interrupted":
             reasons = {str(reason) for reason in outcome.reasons}
             ledger.demand(
-                reasons & OF_INTERRUPTED,
+                # What was recorded before a restart, and skipped after it, is neither of both.
+                reasons & OF_INTERRUPTED or (outcome.partial and "upstream_failed" in reasons),
                 "interrupted-reason",
                 f"{outcome.name} is interrupted for {sorted(reasons)}",
             )
@@ -69,6 +70,8 @@ def _may_hold(invocation: Invocation, outcome: ModelOutcome, reason: str) -> boo
         return status == "failed"
     if reason in OF_INTERRUPTED and status != "interrupted":
         return False
+    if reason == "upstream_failed" and status == "interrupted":
+        return bool(step.switched("environment"))
     if reason in OF_SKIPPED and status not in ("skipped", "executed", "audited", "failed"):
         return False
     if reason == "environment_changed":

@@ -159,3 +159,78 @@ def test_arguments_that_the_caller_changes_later(project: Project) -> None:
     assert first.arguments == {"select_models": ["s.one"]}
     assert second.arguments == {"select_models": ["s.one", "s.two"]}
     first.assert_only_executed("s.one")
+
+
+def test_a_signal_and_a_failure_upstream_of_one_model(gated: Project) -> None:
+    """The hour that its own signal held back was not told: only the failure was."""
+    project = gated
+    broken = "CASE WHEN EXISTS (SELECT 1 FROM raw.broken) THEN error('broken')::INT ELSE 1 END"
+    project.incremental("s.parent", f"SELECT @start_dt::TIMESTAMP AS ts, {broken} AS amount",
+                        cron="'@hourly'")  # fmt: skip
+    project.incremental("s.child", read_between("s.parent"),
+                        cron="'@hourly'", signals="(gate(name := 'hold'))")  # fmt: skip
+    with at("2024-01-05 00:10"):
+        project.execute("CREATE SCHEMA raw; CREATE TABLE raw.broken (id INT)")
+        project.plan()
+    project.write("hold", "2024-01-05 05:00")
+    project.execute("INSERT INTO raw.broken VALUES (1)")
+    with at("2024-01-05 08:10"):
+        report = project.run()
+    child = report["s.child"]
+    assert (child.status, child.reasons) == ("skipped", ("signal_not_ready", "upstream_failed"))
+    assert child.blocked_by == ("s.parent",)
+    assert [span.start.hour for span in child.signals["gate"]] == [5]
+
+
+def test_a_plan_whose_dates_sqlmesh_refuses_when_it_is_applied(project: Project) -> None:
+    """Its models were told to be outside of the window: it never came to look for them."""
+    project.model("s.view", "SELECT 1 AS id", kind="VIEW", cron="'@hourly'")
+    project.model("s.names", "SELECT 'a' AS name", kind="VIEW", cron="'@hourly'")
+    with at("2024-01-10 23:45"):
+        project.plan()
+    project.model("s.names", "SELECT 'a' AS name", kind="VIEW", cron="'@hourly'", owner="x")
+    project.reload()
+    from pytest_sqlmesh_tracker import sqlmesh_run_tracker
+
+    with at("2024-01-11 00:16"), sqlmesh_run_tracker(project.context) as tracker:
+        try:
+            project.context.plan(
+                "dev", include_unmodified=True, end="2024-01-10", auto_apply=True, no_prompts=True
+            )
+        except ValueError:
+            assert tracker.last.by_reason == {"command_failed": frozenset(tracker.last.outcomes)}
+        else:
+            assert not tracker.last.interrupted
+
+
+def test_what_is_restated_by_itself_stays_loaded_until_then(project: Project) -> None:
+    """A failed model had nothing loaded any more, though the state still has it."""
+    project.incremental(
+        "s.daily", "SELECT ts, id FROM raw.ticks WHERE ts BETWEEN @start_dt AND @end_dt",
+        ", auto_restatement_cron '@daily', auto_restatement_intervals 10", cron="'@daily'",
+    )  # fmt: skip
+    ninth = datetime(2024, 1, 9, tzinfo=timezone.utc)
+    with at("2024-01-09 12:00"):
+        project.execute("CREATE SCHEMA raw; CREATE TABLE raw.ticks (ts TIMESTAMP, id INT)")
+        project.plan()
+        project.run()
+    project.execute("DROP TABLE raw.ticks")
+    with at("2024-01-10 12:00"):
+        report = project.run()
+    report.assert_failed("s.daily")
+    assert report["s.daily"].loaded_through == ninth
+
+
+def test_a_tick_at_which_a_model_starts(project: Project) -> None:
+    """SQLMesh refuses the span from a start to itself; so did the search for `next_due`."""
+    project.incremental("s.daily", "SELECT @start_dt::TIMESTAMP AS ts", **DAILY)
+    project.incremental(
+        "s.later", "SELECT @start_dt::TIMESTAMP AS ts", cron="'0 */6 * * *'",
+        start="'2024-02-10'", allow_partials="TRUE",
+    )  # fmt: skip
+    with at("2024-01-10 09:00"):
+        project.unwitnessed_plan(auto_apply=True, skip_backfill=True, no_gaps=True)
+    with at("2024-01-10 09:30"):
+        report = project.run()
+    report.assert_skipped("s.later", reason="not_started")
+    assert report["s.later"].next_due == datetime(2024, 2, 10, 6, tzinfo=timezone.utc)
