@@ -5,7 +5,7 @@ RUN := $(VENV)/bin
 # Branch coverage of these is complete; that of the whole package is at least 95 %.
 CORE := pytest_sqlmesh_tracker/outcomes.py,pytest_sqlmesh_tracker/matching.py,pytest_sqlmesh_tracker/expectations.py,pytest_sqlmesh_tracker/report.py,pytest_sqlmesh_tracker/assertions.py,pytest_sqlmesh_tracker/explanation.py
 
-.PHONY: demo test compat lint types coverage schema startup clean
+.PHONY: demo test lint types coverage compat truth mutants bench schema startup clean
 
 demo: $(VENV)/installed
 	$(RUN)/python sample_projects/demo.py
@@ -34,6 +34,18 @@ compat:
 compat-%:
 	$(PYTHON) tests/versions.py $*
 
+# A thousand drawn histories against the witnesses; stopped, it goes on where it was.
+truth: $(VENV)/installed
+	$(RUN)/python -m tests.properties.truth --workers 2
+
+# Trackers that tell lies, each of which the short form of the above has to find out.
+mutants: $(VENV)/installed
+	$(RUN)/python -m tests.properties.mutants --workers 2
+
+# What tracking costs: of runs, of reading reports, of console calls.
+bench: $(VENV)/installed
+	$(RUN)/python -m benchmarks.overhead
+
 # The JSON Schema of report files, after a change of their models.
 schema: $(VENV)/installed
 	$(RUN)/python -c "import json; from pytest_sqlmesh_tracker.report import file_schema; print(json.dumps(file_schema(), indent=2))" > pytest_sqlmesh_tracker/report.schema.json
@@ -49,4 +61,4 @@ $(VENV)/installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-compat .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-compat .truth .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

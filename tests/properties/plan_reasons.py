@@ -130,7 +130,9 @@ def _check_skipped(
         arguments.get("skip_backfill") or arguments.get("empty_backfill")
     )
     # What is missing of a seed shows only once its intervals are read again when it is applied.
-    if loads and invocation.raised is None and version.is_model and not version.is_seed:
+    # Changed audits alone are due as well, and signals hold them back.
+    known = version.is_model and not version.is_seed and not version.is_metadata
+    if loads and invocation.raised is None and known:
         demand(
             waits == bool(reasons & BLOCKED),
             "plan-blocked",
