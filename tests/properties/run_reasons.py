@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from tests.projects import Span, without
@@ -12,7 +12,6 @@ from .facts import (
     Snapshots,
     alike,
     ancestors,
-    deployability,
     merged,
     millis,
     missing,
@@ -20,17 +19,15 @@ from .facts import (
     restated,
     shown,
 )
+from .moments import SECOND, check_loaded_through, check_next_due
 
 if TYPE_CHECKING:
-    from sqlmesh.core.snapshot import Snapshot
-
     from pytest_sqlmesh_tracker import ModelOutcome
 
     from .playing import Invocation
     from .tally import Ledger
 
 FAR = datetime(2024, 7, 1, tzinfo=timezone.utc)
-SECOND = timedelta(seconds=1)
 Missing = dict[str, list[Span]]
 
 
@@ -256,7 +253,7 @@ def _check_model(invocation: Invocation, outcome: ModelOutcome, due: Due, ledger
             "outside-window",
             f"{told}; start and end cut off {merged(cut)}",
         )
-    _check_loaded_through(invocation, outcome, ledger)
+    check_loaded_through(invocation, outcome, ledger)
 
 
 def _check_due(
@@ -343,56 +340,4 @@ def _check_not_due(
             f"{told}; held back are told {held}, missing are {merged(due.eager.get(fqn, []))}",
         )
     if reasons & {"cron_not_due", "not_started"}:
-        _check_next_due(invocation, outcome, due, ledger, told)
-
-
-def _check_next_due(
-    invocation: Invocation, outcome: ModelOutcome, due: Due, ledger: Ledger, told: str
-) -> None:
-    fqn, environment = outcome.fqn, invocation.step.environment
-    if any(_restates_itself(invocation, version) for version in due.versions.values()):
-        return  # the counterfactual run knows
-    when = outcome.next_due
-    if when is None:
-        ledger.demand(fqn not in due.ever, "next-due", f"{told}; next_due is None, but it has one")
-        return
-    versions = due.versions
-    then = missing(versions, environment, execution_time=when, end=when)
-    ledger.demand(fqn in then, "next-due", f"{told}; nothing is missing at {when}")
-    just = when - SECOND
-    if just > invocation.report.execution_time:
-        before = missing(versions, environment, execution_time=just, end=just)
-        # Between the start of a model and its first tick SQLMesh finds spans that end before they
-        # start, and fails to evaluate them.
-        real = [span for span in before.get(fqn, []) if span[0] < span[1]]
-        ledger.demand(not real, "next-due", f"{told}; it is due before {when}: {real}")
-
-
-def _restates_itself(invocation: Invocation, version: object) -> bool:
-    model = invocation.definition(version)  # type: ignore[arg-type]
-    return model is None or model.auto_restatement is not None
-
-
-def _check_loaded_through(invocation: Invocation, outcome: ModelOutcome, ledger: Ledger) -> None:
-    """The newest interval that state has for the version that was run."""
-    after = invocation.after.environment
-    if after is None or outcome.fqn not in after:
-        return
-    version = after[outcome.fqn]
-    index = deployability(after, invocation.step.environment, invocation.arguments.get("start"))
-    intervals = version.intervals if index.is_representative(version) else version.dev_intervals
-    newest = max((end for _, end in intervals), default=None)
-    told = millis(outcome.loaded_through) if outcome.loaded_through else None
-    possible = {newest}
-    if invocation.step.environment != "prod":
-        # Which of its tables an environment reads can change as the run goes on.
-        possible |= {max((end for _, end in i), default=None) for i in _tables(version)}
-    ledger.demand(
-        told in possible,
-        "loaded-through",
-        f"{outcome.name} ({outcome.status}): loaded through {told}, in state is {newest}",
-    )
-
-
-def _tables(version: Snapshot) -> tuple[list[Span], list[Span]]:
-    return version.intervals, version.dev_intervals
+        check_next_due(invocation, outcome, due, ledger, told)

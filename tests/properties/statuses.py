@@ -134,17 +134,21 @@ def _comes_later(invocation: Invocation, fqn: str) -> bool:
     """The plan failed in a stage before the one in which it would have evaluated this model.
 
     First come the audits of models of which only those changed, then what is evaluated before the
-    environment is updated, then what is evaluated after that: forward-only models.
+    environment is updated, then what is evaluated after that: forward-only models, those that are
+    restated by a cron, and what is below them.
     """
     witness = invocation.witness
     if not any(batch.evaluated is not None for batch in witness.batches):
         return True
     snapshot = next((s for s in _planned(invocation) if s.name == fqn), None)
-    return bool(
-        snapshot and snapshot.is_model and (snapshot.is_forward_only or snapshot.model.forward_only)
-    ) or any(
-        parent.name != fqn and _comes_later(invocation, parent.name)
-        for parent in (snapshot.parents if snapshot else ())
+    if snapshot is None:
+        return False
+    model = snapshot.model_or_none
+    late = model is not None and (model.forward_only or model.auto_restatement_cron is not None)
+    return (
+        late
+        or snapshot.is_forward_only
+        or any(_comes_later(invocation, parent.name) for parent in snapshot.parents)
     )
 
 
