@@ -40,6 +40,11 @@ def plan_facts(plan: Any, to_restate: Collection[str]) -> PlanFacts:
         added=frozenset(s_id.name for s_id in diff.added),
         removed=tuple(sorted(s_id.name for s_id in diff.removed_snapshots)),
         refused=frozenset(_refused(plan, to_restate)),
+        to_audit=frozenset(
+            name
+            for name, (new, old) in diff.modified_snapshots.items()
+            if _audits_changed(new, old)
+        ),
         to_backfill=None if to_backfill is None else frozenset(to_backfill),
         has_work=bool(diff.has_changes or plan.requires_backfill or plan.has_unmodified_unpromoted),
     )
@@ -52,6 +57,14 @@ def _refused(plan: Any, to_restate: Collection[str]) -> Iterator[str]:
         concerned = snapshot.name in to_restate or set(snapshot.parents) & plan.restatements.keys()
         if concerned and snapshot.snapshot_id not in plan.restatements:
             yield snapshot.name
+
+
+def _audits_changed(new: Any, old: Any) -> bool:
+    """As `PlanStagesBuilder._get_audit_only_snapshots` has it."""
+    if not (new.is_model and old.is_model and new.is_metadata and new.evaluatable):
+        return False
+    before, now = old.model.audit_metadata_hash(), new.model.audit_metadata_hash()
+    return bool(new.model.audits) and before != now
 
 
 def frozen_by_name(snapshots: Iterable[Any]) -> dict[str, FrozenSnapshot]:

@@ -59,6 +59,8 @@ class PlanReasons:
         if name in plan.refused:
             finding.add(Reason.RESTATEMENT_REFUSED, "observed")
         wanted = missing(plan.question, self.project, name)
+        if name in plan.to_audit and self._ended_before_audits():
+            return Finding(status=Status.INTERRUPTED)
         if wanted and self._in_backfill(name):
             return self._left_undone(finding)
         if wanted and finding.reasons:
@@ -96,6 +98,11 @@ class PlanReasons:
             return name not in plan.question.restatements and name not in plan.refused
         chosen = plan.asked & {"select_models", "backfill_models"}
         return bool(chosen) and not self._in_backfill(name)
+
+    def _ended_before_audits(self) -> bool:
+        recording = self.recording
+        audited = any(round_.audit_only for round_ in recording.rounds)
+        return recording.applied and recording.raised is not None and not audited
 
     def _left_undone(self, finding: Finding) -> Finding:
         """Why the plan did not get to what it found missing."""

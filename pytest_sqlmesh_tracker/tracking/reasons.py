@@ -226,4 +226,6 @@ def _units(spans: Sequence[Span], unit: Any) -> list[Span]:
 
 
 def _overlaps(unit: Span, spans: Sequence[Span]) -> bool:
-    return any(start < unit[1] and unit[0] < end for start, end in spans)
+    # Of a model that did not come to its first tick yet, SQLMesh finds spans that end before they
+    # start: such a one overlaps nothing but itself.
+    return unit in spans or any(start < unit[1] and unit[0] < end for start, end in spans)

@@ -195,6 +195,8 @@ class PlanFacts:
     removed: tuple[str, ...]
     refused: frozenset[str]
     """What the user asked to restate, or is downstream of what is restated, and is not restated."""
+    to_audit: frozenset[str]
+    """Of what only the audits changed: they run before anything is evaluated."""
     to_backfill: frozenset[str] | None
     """None: every model."""
     has_work: bool

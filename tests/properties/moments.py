@@ -26,7 +26,7 @@ def check_next_due(
 ) -> None:
     """Nothing of the model is due before the moment that is told, and something is at it."""
     fqn, environment = outcome.fqn, invocation.step.environment
-    if any(_restates_itself(invocation, version) for version in due.versions.values()):
+    if restates_itself(invocation, due):
         return  # the counterfactual run knows
     when = outcome.next_due
     if when is None:
@@ -49,9 +49,10 @@ def check_next_due(
         ledger.demand(not real, "next-due", f"{told}; it is due before {when}: {real}")
 
 
-def _restates_itself(invocation: Invocation, version: object) -> bool:
-    model = invocation.definition(version)  # type: ignore[arg-type]
-    return model is None or model.auto_restatement is not None
+def restates_itself(invocation: Invocation, due: Due) -> bool:
+    """Whether SQLMesh restates any of the models by a cron of its own."""
+    models = map(invocation.definition, due.versions.values())
+    return any(model is None or model.auto_restatement is not None for model in models)
 
 
 def check_loaded_through(invocation: Invocation, outcome: ModelOutcome, ledger: Ledger) -> None:

@@ -43,13 +43,15 @@ def check_plan(invocation: Invocation, ledger: Ledger) -> None:
 
 
 def _check_never_begun(invocation: Invocation, ledger: Ledger) -> None:
-    """The plan was refused, or its dates when it was applied: nothing is known of any model."""
+    """The plan was refused, or its dates when it was applied: nothing had been decided."""
     refused = invocation.raised is not None and invocation.plan is None
-    if not refused and not (
-        type(invocation.raised) is ValueError and not invocation.witness.batches
-    ):
+    dates = type(invocation.raised) is ValueError and not invocation.witness.batches
+    if not refused and not dates:
         return
     for outcome in invocation.report.outcomes.values():
+        if not refused and outcome.fqn not in invocation.witness.plan_missing:
+            # The dates can be refused for the audits that come first, when all had been decided.
+            continue
         ledger.demand(
             outcome.status == "interrupted",
             "never-begun",
@@ -138,11 +140,14 @@ def _check_skipped(
     # Changed audits alone are due as well, and signals hold them back.
     known = version.is_model and not version.is_seed and not version.is_metadata
     if loads and invocation.raised is None and known:
-        demand(
-            waits == bool(reasons & BLOCKED),
-            "plan-blocked",
-            f"{told}; the plan had something of it to load: {waits}",
+        blocked = bool(reasons & BLOCKED)
+        demand(waits or not blocked, "plan-blocked", f"{told}, but nothing was to be loaded")
+        # What another environment has loaded shows only when the plan is applied.
+        there = any(
+            table.startswith(str(version.version)) and spans
+            for table, spans in invocation.before.intervals.get(fqn, {}).items()
         )
+        demand(blocked or not waits or there, "plan-blocked", f"{told}, but it was to be loaded")
     if "upstream_failed" in reasons:
         by = set(outcome.blocked_by)
         above = {shown(name) for name in ancestors(fqn, planned)}

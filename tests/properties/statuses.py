@@ -213,7 +213,7 @@ def _check_batches(
 def _check_audits(outcome: ModelOutcome, seen: list[BatchSeen], ledger: Ledger) -> None:
     """The audits told are those whose results were seen, and so are the rows they found."""
     rows: Counter[str] = Counter()
-    for batch in seen:
+    for batch in _latest(seen):
         for audit in batch.audits:
             if not audit.skipped:
                 rows[audit.name] += audit.rows

@@ -234,3 +234,41 @@ def test_a_tick_at_which_a_model_starts(project: Project) -> None:
         report = project.run()
     report.assert_skipped("s.later", reason="not_started")
     assert report["s.later"].next_due == datetime(2024, 2, 10, 6, tzinfo=timezone.utc)
+
+
+def test_a_signal_on_a_span_that_ends_before_it_starts(gated: Project) -> None:
+    """SQLMesh finds such a span before a model's first tick; whose signal held it was not told."""
+    gated.incremental(
+        "s.self", "SELECT @start_dt::TIMESTAMP AS ts, (SELECT COUNT(*) FROM s.self) AS n",
+        ", batch_size 30", columns="(ts TIMESTAMP, n BIGINT)", cron="'30 13 * * *'",
+        allow_partials="TRUE", signals="(gate(name := 'hold'))",
+    )  # fmt: skip
+    with at("2024-01-10 09:00"):
+        gated.unwitnessed_plan(auto_apply=True, skip_backfill=True, no_gaps=True)
+    gated.write("hold", "2024-01-15 00:00")
+    with at("2024-01-15 09:00"):
+        report = gated.run(start="2024-01-15")
+    report.assert_skipped("s.self", reason="signal_not_ready")
+
+
+def test_a_plan_that_fails_before_its_audits(project: Project) -> None:
+    """What had only audits to run was told to be reused, though they were cut off."""
+    project.write(
+        "audits/known.sql", "AUDIT (name known, dialect duckdb); SELECT * FROM @this_model LIMIT 0"
+    )
+    project.model("s.names", "SELECT 'a' AS name", **DAILY)
+    with at("2024-01-09 12:00"):
+        project.plan()
+    project.model("s.names", "SELECT 'a' AS name", audits="(known)", **DAILY)
+    config = (project.path / "config.yaml").read_text()
+    project.write("config.yaml", f'{config}before_all:\n- "SELECT * FROM raw.gate"\n')
+    from sqlmesh import Context
+
+    from pytest_sqlmesh_tracker import sqlmesh_run_tracker
+
+    context = Context(paths=str(project.path))
+    with at("2024-01-09 13:00"), sqlmesh_run_tracker(context) as tracker:
+        with pytest.raises(Exception, match="gate"):
+            context.plan(auto_apply=True, no_prompts=True)
+    names = tracker.last["s.names"]
+    assert (names.status, names.reason) == ("interrupted", "command_failed")
