@@ -216,6 +216,9 @@ class Invocation:
             if self.recording.command == "run":
                 self._tap(scheduler.state_sync, "refresh_snapshot_intervals", self._refreshing)
                 self._tap(scheduler, "merged_missing_intervals", self._deciding)
+            else:
+                # Of a plan, only the stage asks that runs changed audits.
+                self._tap(scheduler, "merged_missing_intervals", self._deciding_audits)
             self._tap(scheduler, "run_merged_intervals", self._scheduling)
             # The console is only told the number of the audits.
             self._tap(scheduler.snapshot_evaluator, "audit", self._auditing)
@@ -261,6 +264,12 @@ class Invocation:
                 due=spans_by_name(due),
                 rounds_before=len(self.recording.rounds),
             )
+
+        return decided
+
+    def _deciding_audits(self, _: Any, __: dict[str, Any]) -> Callable[[Any], None]:
+        def decided(_: Any) -> None:
+            self.recording.audits_decided = True
 
         return decided
 

@@ -101,8 +101,8 @@ class PlanReasons:
 
     def _ended_before_audits(self) -> bool:
         recording = self.recording
-        audited = any(round_.audit_only for round_ in recording.rounds)
-        return recording.applied and recording.raised is not None and not audited
+        ended = recording.applied and recording.raised is not None
+        return ended and not recording.audits_decided
 
     def _left_undone(self, finding: Finding) -> Finding:
         """Why the plan did not get to what it found missing."""

@@ -225,6 +225,8 @@ class Recording:
     audited: Mapping[str, FrozenSnapshot] | None = None
     """The snapshots of `Context.audit`; None if it did not come to its first model."""
     applied: bool = False
+    audits_decided: bool = False
+    """A plan came so far as to know what of its changed audits there is to run."""
     creation_failures: list[NodeFailure] = field(default_factory=list)
     returned: Literal["success", "nothing_to_do", "failure"] | None = None
     """What a run returned."""
