@@ -88,7 +88,9 @@ def metered(context: Any) -> Iterator[tuple[OwnTime, Tracker]]:
     """Track a context as `sqlmesh_run_tracker` does, and meter what the tracker spends."""
     own = OwnTime()
     with ExitStack() as patches:
-        for owner, names in ((GenericContext, _ENTRIES), *_SHADOWED, _methods(context.console)):
+        read = _defining(type(context.state_sync), "refresh_snapshot_intervals")
+        elsewhere = (*_SHADOWED, read, _methods(context.console))
+        for owner, names in ((GenericContext, _ENTRIES), *elsewhere):
             for name in names:
                 patches.enter_context(patch.object(owner, name, own.outside(vars(owner)[name])))
         patches.enter_context(patch.object(ConsoleProxy, "__getattr__", _looked_up(own)))
@@ -98,6 +100,10 @@ def metered(context: Any) -> Iterator[tuple[OwnTime, Tracker]]:
             entry = own.inside(vars(GenericContext)[name])
             patches.enter_context(patch.object(GenericContext, name, entry))
         yield own, tracker
+
+
+def _defining(kind: type[Any], name: str) -> tuple[type[Any], tuple[str]]:
+    return next(base for base in kind.__mro__ if name in vars(base)), (name,)
 
 
 def _methods(console: Any) -> tuple[type[Any], list[str]]:
