@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import time_machine
 from sqlmesh import Context
 from sqlmesh.core.loader import LoadedProject, SqlMeshLoader
 from sqlmesh.core.snapshot import SnapshotEvaluator, SnapshotIntervals
 from sqlmesh.utils import CompletionStatus
+
+from tests.projects import CONFIG, at
 
 CRONS = (
     "*/15 * * * *",
@@ -52,25 +53,9 @@ ALL_DUE = datetime(2024, 2, 8, 0, 0, 30, tzinfo=timezone.utc)
 NOTHING_DUE = ALL_DUE + timedelta(minutes=2)
 """Soon after what was due is booked as if it had been run."""
 
-CONFIG = """\
-gateways:
-  local:
-    connection:
-      type: duckdb
-      database: {database}
-default_gateway: local
-model_defaults:
-  dialect: duckdb
-  start: 2024-01-01
-disable_anonymized_analytics: true
-"""
 
-
-@contextmanager
-def at(moment: datetime) -> Iterator[None]:
-    """A clock that shows this time, and ticks: SQLMesh orders its state by it."""
-    with time_machine.travel(moment, tick=True):
-        yield
+def _config(home: Path) -> str:
+    return CONFIG.format(database=home / "bench.db", concurrent_tasks=1, start="2024-01-01")
 
 
 class Generated:
@@ -116,7 +101,7 @@ class Generated:
         home = self._folder / f"copy_{self._copies}"
         home.mkdir()
         shutil.copy(self._folder / "bench.db", home)
-        (home / "config.yaml").write_text(CONFIG.format(database=home / "bench.db"))
+        (home / "config.yaml").write_text(_config(home))
         context = Context(paths=str(home), loader=Loaded, load=False)
         context.load(update_schemas=False)
         try:
@@ -142,7 +127,7 @@ class Generated:
     def _write(self) -> None:
         (self._home / "models").mkdir(parents=True)
         (self._home / "config.yaml").write_text(
-            CONFIG.format(database=self._home / "bench.db"),
+            _config(self._home),
         )
         chosen = random.Random(self.models)
         for number in range(self.models):

@@ -26,10 +26,11 @@ from sqlmesh import Context
 from sqlmesh.core.context import GenericContext
 from sqlmesh.utils import CompletionStatus
 
-from benchmarks.generated import ALL_DUE, NOTHING_DUE, Generated, at
+from benchmarks.generated import ALL_DUE, NOTHING_DUE, Generated
 from benchmarks.measures import Cost, added, cost, rounds_of, say, shown, verdict
 from benchmarks.own_time import metered
 from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
+from tests.projects import at
 
 OWN_SHARE = 1.0
 """Per cent of a run's CPU time."""

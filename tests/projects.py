@@ -29,15 +29,15 @@ gateways:
 default_gateway: local
 model_defaults:
   dialect: duckdb
-  start: 2024-01-01
+  start: {start}
 disable_anonymized_analytics: true
 """
 
 
 @contextmanager
-def at(moment: str) -> Iterator[None]:
+def at(moment: str | datetime) -> Iterator[None]:
     """A clock that shows this time in UTC, and ticks: SQLMesh orders its state by it."""
-    now = datetime.fromisoformat(moment).replace(tzinfo=timezone.utc)
+    now = datetime.fromisoformat(str(moment)).replace(tzinfo=timezone.utc)
     with time_machine.travel(now, tick=True):
         yield
 
@@ -50,7 +50,9 @@ class Project:
         self._context: Context | None = None
         self.write(
             "config.yaml",
-            CONFIG.format(database=path / "wh.db", concurrent_tasks=concurrent_tasks),
+            CONFIG.format(
+                database=path / "wh.db", concurrent_tasks=concurrent_tasks, start="2024-01-01"
+            ),
         )
 
     def write(self, file: str, text: str) -> None:

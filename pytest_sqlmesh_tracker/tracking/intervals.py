@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 from functools import cached_property
 from heapq import merge
 from itertools import islice
@@ -19,6 +19,7 @@ from sqlmesh.core.snapshot import apply_auto_restatements, merge_intervals, star
 from sqlmesh.core.snapshot.definition import remove_interval
 from sqlmesh.utils.date import to_datetime, to_timestamp
 
+from .batches import utc
 from .recording import FrozenSnapshot, Millis, Question, Span
 
 _MAX_TICKS = 1000
@@ -183,7 +184,7 @@ def next_due(project: Project, name: str, after: Any) -> datetime | None:
             return _next_restated(project, name, restating, to_timestamp(after))
     for tick in _ticks(project, name, to_timestamp(after)):
         if missing(Question(end=tick, execution_time=tick), project, name):
-            return _utc(tick)
+            return utc(tick)
     return None
 
 
@@ -208,10 +209,10 @@ def _next_restated(
     project: Project, name: str, restating: Sequence[str], after: Millis
 ) -> datetime | None:
     due = [project.frozen[upstream].next_restatement for upstream in restating]
-    ticks = [_ticks(project, name, after), (tick for tick in sorted(filter(None, due)))]
-    for tick in islice(merge(*ticks), _MAX_TICKS):
+    ticks = merge(_ticks(project, name, after), sorted(filter(None, due)))
+    for tick in islice(ticks, _MAX_TICKS):
         if missing(Question(end=tick, execution_time=tick), project.restated_at(tick, name), name):
-            return _utc(tick)
+            return utc(tick)
     return None
 
 
@@ -228,7 +229,3 @@ def _restating(project: Project, name: str) -> list[str]:
 def _restated_by_cron(node: Any) -> bool:
     cron = getattr(node, "auto_restatement_cron", None)
     return bool(cron) and not node.disable_restatement
-
-
-def _utc(millis: Millis) -> datetime:
-    return datetime.fromtimestamp(millis / 1000, timezone.utc)

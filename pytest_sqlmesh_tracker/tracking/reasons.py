@@ -136,9 +136,9 @@ def idle_in_audit(selected: bool, audits: Sequence[Any], raised: bool) -> Findin
     finding = Finding()
     if not selected:
         finding.add(Reason.NOT_SELECTED, "observed")
-    if selected and raised:
+    if selected and audits and raised:
         finding.status = Status.INTERRUPTED
-    elif not audits or selected:
+    elif selected or not audits:
         finding.add(Reason.NO_AUDITS, "observed")
     return finding
 

@@ -75,6 +75,9 @@ class _Reporter:
     @cached_property
     def _nodes(self) -> dict[str, Any]:
         nodes = dict(self._recording.local_nodes)
+        for round_ in self._recording.rounds:
+            # Of a run that was restarted, the environment can have lost some meanwhile.
+            nodes.update({name: snapshot.node for name, snapshot in round_.snapshots.items()})
         nodes.update({name: frozen.snapshot.node for name, frozen in self._frozen.items()})
         return nodes
 

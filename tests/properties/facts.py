@@ -138,3 +138,19 @@ def ancestors(fqn: str, snapshots: Snapshots) -> set[str]:
                 found.add(parent.name)
                 todo.append(parent.name)
     return found
+
+
+def expanded(selection: Iterable[str], versions: Snapshots) -> set[str]:
+    """The models that selectors such as `+name+` name."""
+    models = {shown(fqn): fqn for fqn, version in versions.items() if version.is_model}
+    found: set[str] = set()
+    for item in selection:
+        fqn = models.get(item.strip("+"))
+        if fqn is None:
+            continue
+        found.add(fqn)
+        if item.startswith("+"):
+            found |= ancestors(fqn, versions)
+        if item.endswith("+"):
+            found |= {other for other in models.values() if fqn in ancestors(other, versions)}
+    return found & set(models.values())

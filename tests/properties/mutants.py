@@ -21,7 +21,7 @@ from typing import Any
 from unittest.mock import patch
 
 from pytest_sqlmesh_tracker.outcomes import Reason, Status
-from pytest_sqlmesh_tracker.tracking import batches, facts, intervals, reasons, reporting
+from pytest_sqlmesh_tracker.tracking import batches, facts, reasons, reporting
 from pytest_sqlmesh_tracker.tracking.auditing import AuditInvocation
 from pytest_sqlmesh_tracker.tracking.invocation import Invocation
 from pytest_sqlmesh_tracker.tracking.plan_reasons import PlanReasons
@@ -75,7 +75,7 @@ def the_root_is_a_parent(original: Any, round_: Any, name: str, _: bool) -> Any:
 
 @mutant(reasons, "next_due")
 def the_next_tick_is_due(original: Any, project: Any, name: str, after: Any) -> Any:  # noqa: ARG001
-    return intervals._utc(project.ticks.next(project.snapshot(name).node, after))
+    return batches.utc(project.ticks.next(project.snapshot(name).node, after))
 
 
 @mutant(reasons, "waits_for_cron")

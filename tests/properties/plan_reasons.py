@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .facts import Snapshots, ancestors, shown
+from .facts import (
+    Snapshots,
+    ancestors,
+    expanded,
+    shown,
+)
 
 if TYPE_CHECKING:
     from pytest_sqlmesh_tracker import ModelOutcome
@@ -166,7 +171,7 @@ def _check_refused(
 ) -> None:
     """Seeds, models that don't allow it, and versions of prod in another environment."""
     version = planned[outcome.fqn]
-    asked = _expanded(invocation.arguments["restate_models"], planned)
+    asked = expanded(invocation.arguments["restate_models"], planned)
     below = {fqn for fqn in planned if ancestors(fqn, planned) & asked}
     ledger.demand(
         outcome.fqn in asked | below, "refused", f"{told}, but only {asked} was to be restated"
@@ -181,26 +186,11 @@ def _check_refused(
     )
 
 
-def _expanded(selection: Any, planned: Snapshots) -> set[str]:
-    names = {shown(fqn): fqn for fqn in planned}
-    found: set[str] = set()
-    for item in selection:
-        fqn = names.get(item.strip("+"))
-        if fqn is None:
-            continue
-        found.add(fqn)
-        if item.startswith("+"):
-            found |= ancestors(fqn, planned)
-        if item.endswith("+"):
-            found |= {other for other in planned if fqn in ancestors(other, planned)}
-    return {fqn for fqn in found if planned[fqn].is_model}
-
-
 def _chosen(arguments: dict[str, Any], planned: Snapshots) -> set[str]:
     """What the caller named; all that any of the selectors named, if there are several."""
     found: set[str] = set()
     for key in ("select_models", "backfill_models", "restate_models"):
-        found |= _expanded(arguments.get(key) or (), planned)
+        found |= expanded(arguments.get(key) or (), planned)
     return found & set(planned)
 
 

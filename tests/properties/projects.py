@@ -15,26 +15,18 @@ from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
+from tests.projects import CONFIG
+
 from .specs import Model
 
 if TYPE_CHECKING:
     from sqlmesh import Context
 
-CONFIG = """
-gateways:
-  local:
-    connection:
-      type: duckdb
-      database: {database}
-      concurrent_tasks: {concurrent_tasks}
-default_gateway: local
-model_defaults:
-  dialect: duckdb
-  start: 2023-12-01
+BEGIN = "2023-12-01"
+NO_WAITING = """
 run:
   environment_check_interval: 1
   environment_check_max_wait: 1
-disable_anonymized_analytics: true
 """
 BEFORE_ALL = """
 before_all:
@@ -104,8 +96,11 @@ class World:
         self._configure()
 
     def _configure(self) -> None:
-        config = CONFIG.format(database=self.path / "wh.db", concurrent_tasks=self.concurrent_tasks)
-        self._write("config.yaml", config + (BEFORE_ALL if self.before_all else ""))
+        config = CONFIG.format(
+            database=self.path / "wh.db", concurrent_tasks=self.concurrent_tasks, start=BEGIN
+        )
+        before_all = BEFORE_ALL if self.before_all else ""
+        self._write("config.yaml", config + NO_WAITING + before_all)
 
     @property
     def context(self) -> Context:

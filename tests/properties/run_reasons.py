@@ -12,6 +12,7 @@ from .facts import (
     Snapshots,
     alike,
     ancestors,
+    expanded,
     merged,
     millis,
     missing,
@@ -114,17 +115,7 @@ def _selected(invocation: Invocation, versions: Snapshots) -> set[str]:
     selection = invocation.arguments.get("select_models")
     if selection is None:
         return set(versions)
-    models = {shown(fqn): fqn for fqn, snapshot in versions.items() if snapshot.is_model}
-    found: set[str] = set()
-    for item in selection:
-        fqn = models.get(item.strip("+"))
-        if fqn is None:
-            continue
-        found.add(fqn)
-        if item.startswith("+"):
-            found |= ancestors(fqn, versions)
-        if item.endswith("+"):
-            found |= {other for other in models.values() if fqn in ancestors(other, versions)}
+    found = expanded(selection, versions)
     if not invocation.arguments.get("no_auto_upstream"):
         found |= {above for fqn in found for above in ancestors(fqn, versions)}
     return found & set(versions)

@@ -89,6 +89,8 @@ def test_an_audit_that_raises_cuts_off_the_rest(audited: Project) -> None:
     report = audit(audited)
     report.assert_failed("a.checked", reason="error", match="does not exist")
     assert report.completion == "failure"
+    # Nothing was cut off of what has nothing to audit, whether it was come to or not.
+    report.assert_skipped("a.plain", reason="no_audits")
     assert not report.unknown
     assert report.interrupted | report.audited | report.failed | report.skipped == set(
         report.outcomes
@@ -101,6 +103,7 @@ def test_models_that_were_named_and_cut_off(audited: Project) -> None:
     report = audit(audited, models=["a.checked", "A.Warned"])
     report.assert_failed("a.checked")
     assert report.interrupted == {"a.warned"}
+    assert report["a.plain"].reasons == ("not_selected", "no_audits")
     report.assert_skipped("a.plain", "a.later", "raw_is_there", reason="not_selected")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,24 @@ def test_what_fails_upstream_after_the_restart(pair: Project) -> None:
     child = report["s.child"]
     assert (child.status, child.reason, child.partial) == ("interrupted", "upstream_failed", True)
     assert child.blocked_by == ("s.parent",)
+
+
+def test_a_model_that_the_environment_loses_meanwhile(pair: Project) -> None:
+    """It ran before the restart, and neither the environment nor the project has it any more."""
+    pair.model("s.ahead", "SELECT 1 AS n", cron="'@hourly'")
+    pair.reload()
+    with at("2024-01-02 08:01"):
+        pair.plan()
+    (pair.path / "models" / "s.ahead.sql").unlink()
+    pair.reload()
+
+    def theirs() -> None:
+        rows = pair.context.engine_adapter.fetchall("SELECT snapshots FROM sqlmesh._environments")
+        kept = [row for row in json.loads(rows[0][0]) if "ahead" not in row["name"]]
+        pair.execute(f"UPDATE sqlmesh._environments SET snapshots = '{json.dumps(kept)}'")
+
+    report = restarted(pair, theirs)
+    report.assert_executed("s.parent", "s.child", "s.ahead")
 
 
 def test_nothing_is_left_after_the_restart(pair: Project) -> None:
