@@ -63,6 +63,24 @@ def test_a_new_model_that_is_not_due_in_a_plan(orders: Project) -> None:
     assert report["s.weekly"].next_due == day(14)
 
 
+def test_a_standalone_audit_is_no_work_for_a_plan(orders: Project) -> None:
+    """It was never run, and a plan without other work leaves it to the next run."""
+    orders.write(
+        "audits/known.sql",
+        "AUDIT (name known, standalone TRUE, dialect duckdb, cron '@daily');\n"
+        "SELECT * FROM s.orders WHERE id > 10",
+    )
+    orders.reload()
+    with at("2024-01-09 12:30"):
+        skipped = orders.unwitnessed_plan(skip_backfill=True, no_gaps=True, auto_apply=True)
+        idle = orders.plan()
+        run = orders.run()
+    skipped.assert_skipped("known", reason="backfill_skipped")
+    idle.assert_skipped("known", reason="no_changes")
+    assert idle.completion == "nothing_to_do"
+    assert run.audited == {"known"}
+
+
 def test_a_plan_with_run_loads_what_time_has_made_missing(orders: Project) -> None:
     with at("2024-01-11 12:00"):
         report = orders.plan(run=True)
