@@ -153,13 +153,6 @@ def _check_skipped(
             for table, spans in invocation.before.intervals.get(fqn, {}).items()
         )
         demand(blocked or not waits or there, "plan-blocked", f"{told}, but it was to be loaded")
-    if "upstream_failed" in reasons:
-        by = set(outcome.blocked_by)
-        above = {shown(name) for name in ancestors(fqn, planned)}
-        failed = set(invocation.report.failed)
-        if "upstream_not_ready" in reasons:
-            failed |= {shown(name) for name in ancestors(fqn, planned) if _gated(invocation, name)}
-        demand(by and by <= above & failed, "plan-root-causes", f"{told} by {by}, failed {failed}")
 
 
 def _check_refused(
@@ -211,7 +204,3 @@ def _check_drawn_edits(invocation: Invocation, planned: Snapshots, ledger: Ledge
             "edited",
             f"{outcome.name} is told {outcome.message}, but was edited from {was} to {now}",
         )
-
-
-def _gated(invocation: Invocation, fqn: str) -> bool:
-    return bool({shown(fqn)} & invocation.step.switched("none", "first", "rest"))

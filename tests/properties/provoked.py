@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .facts import ancestors, shown
 from .statuses import expected_statuses
 from .witnesses import BatchSeen
 
@@ -47,6 +48,8 @@ def check_provoked(invocation: Invocation, ledger: Ledger) -> None:
                 f"{outcome.name} ({outcome.status}) is told {reason}, which nothing provoked: "
                 f"{outcome.message}",
             )
+        if "upstream_failed" in outcome.reasons:
+            _check_roots(invocation, outcome, ledger)
         if outcome.status == "failed":
             _check_failure(invocation, outcome, ledger)
         if outcome.status == "interrupted":
@@ -128,6 +131,24 @@ def _version(invocation: Invocation, fqn: str) -> Snapshot | None:
     else:
         found = None
     return found or invocation.local.get(fqn)
+
+
+def _check_roots(invocation: Invocation, outcome: ModelOutcome, ledger: Ledger) -> None:
+    """The causes are upstream and failed, or were held back; a parent that failed is among them."""
+    fqns = [each.fqn for each in invocation.report.outcomes.values()]
+    versions = {fqn: _version(invocation, fqn) for fqn in fqns}
+    known = {fqn: version for fqn, version in versions.items() if version is not None}
+    above = {shown(name) for name in ancestors(outcome.fqn, known)}
+    causes = above & set(invocation.report.failed)
+    by, version = set(outcome.blocked_by), known.get(outcome.fqn)
+    parents = {shown(parent.name) for parent in version.parents} if version else set()
+    if "upstream_not_ready" in outcome.reasons:
+        causes |= above & invocation.step.switched("none", "first", "rest")
+    ledger.demand(
+        by and by <= causes and by >= parents & set(invocation.report.failed),
+        "root-causes",
+        f"{outcome.name} is skipped for {sorted(by)}; of those upstream failed {sorted(causes)}",
+    )
 
 
 def _check_failure(invocation: Invocation, outcome: ModelOutcome, ledger: Ledger) -> None:

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 
 from .counterfactuals import check_counterfactuals, wanted
 from .histories import histories
 from .oracle import check
 from .playing import begin, take
 from .projects import World
+from .scenes import AUDIT_ON_DEMAND, NO_PREVIEW, NOT_APPLIED, ROOT_BEHIND_A_PARENT
 from .specs import History
 from .tally import TALLY, Ledger
 
@@ -76,6 +77,10 @@ def _copied(world: World, needed: bool) -> Iterator[World | None]:
 
 @SETTINGS
 @given(histories())
+@example(AUDIT_ON_DEMAND)
+@example(NOT_APPLIED)
+@example(NO_PREVIEW)
+@example(ROOT_BEHIND_A_PARENT)
 def test_reports_are_true(history: History) -> None:
     logging.disable(logging.ERROR)
     try:
