@@ -6,9 +6,26 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from .outcomes import ModelOutcome
+
+class Named(Protocol):
+    """What has the names and the kind of a model: an outcome, above all."""
+
+    @property
+    def name(self) -> str:
+        """As it is shown."""
+
+    @property
+    def fqn(self) -> str:
+        """Fully qualified."""
+
+    @property
+    def kind(self) -> str:
+        """SQLMesh's kind, in lower case."""
+
+
+Model = TypeVar("Model", bound=Named)
 
 _GLOB = frozenset("*?[")
 _NOT_IN_GLOBS = frozenset({"external", "embedded", "audit"})
@@ -33,7 +50,7 @@ def close_matches(word: str, valid: Iterable[str]) -> list[str]:
     return [by_folded[match] for match in close]
 
 
-def find_model(outcomes: Sequence[ModelOutcome], model: object) -> ModelOutcome:
+def find_model(outcomes: Sequence[Model], model: object, among: str = "the report") -> Model:
     """The one outcome that `model` names: by display or fully qualified name, or by an object.
 
     Raises:
@@ -57,10 +74,12 @@ def find_model(outcomes: Sequence[ModelOutcome], model: object) -> ModelOutcome:
     if candidates:
         names = ", ".join(sorted(f"{o.name} ({o.fqn})" for o in candidates))
         raise UnknownModelError(f"{name!r} means several models: {names}")
-    raise UnknownModelError(_unknown(name, outcomes))
+    raise UnknownModelError(_unknown(name, outcomes, among))
 
 
-def find_models(outcomes: Sequence[ModelOutcome], model: object) -> list[ModelOutcome]:
+def find_models(
+    outcomes: Sequence[Model], model: object, among: str = "the report"
+) -> list[Model]:
     """All outcomes that `model` names, where a name with `*`, `?` or `[` is a glob.
 
     A glob leaves out external and embedded models and standalone audits; it must match something.
@@ -69,18 +88,18 @@ def find_models(outcomes: Sequence[ModelOutcome], model: object) -> list[ModelOu
         UnknownModelError: nothing matches, or a name is ambiguous.
     """
     if not (isinstance(model, str) and _GLOB & set(model)):
-        return [find_model(outcomes, model)]
+        return [find_model(outcomes, model, among)]
     literal = [outcome for outcome in outcomes if model in (outcome.name, outcome.fqn)]
     if literal:
         return literal
     candidates = [outcome for outcome in outcomes if outcome.kind not in _NOT_IN_GLOBS]
     matches = _matching(candidates, unquoted(model))
     if not matches:
-        raise UnknownModelError(_no_match(model, outcomes))
+        raise UnknownModelError(_no_match(model, outcomes, among))
     return matches
 
 
-def _matching(outcomes: Sequence[ModelOutcome], pattern: str) -> list[ModelOutcome]:
+def _matching(outcomes: Sequence[Model], pattern: str) -> list[Model]:
     """What the glob matches: by shown names, else by qualified ones.
 
     Capitals count only between models whose names differ in nothing else.
@@ -112,20 +131,20 @@ def _name_of(model: object) -> str:
     )
 
 
-def _unknown(name: str, outcomes: Sequence[ModelOutcome]) -> str:
+def _unknown(name: str, outcomes: Sequence[Named], among: str) -> str:
     if not outcomes:
-        return f"no model {name!r}: the report has no models"
+        return f"no model {name!r}: {among} has no models"
     close = close_matches(name, [o.name for o in outcomes])
     if not close:
         # A name that forgot its schema resembles only the last part.
         last_parts = {unquoted(o.name).rsplit(".", 1)[-1]: o.name for o in outcomes}
         close = [last_parts[part] for part in close_matches(name.rsplit(".", 1)[-1], last_parts)]
     if close:
-        return f"no model {name!r} in the report; did you mean {' or '.join(close)}?"
-    return f"no model {name!r} in the report; it has {_some([o.name for o in outcomes])}"
+        return f"no model {name!r} in {among}; did you mean {' or '.join(close)}?"
+    return f"no model {name!r} in {among}; it has {_some([o.name for o in outcomes])}"
 
 
-def _no_match(pattern: str, outcomes: Sequence[ModelOutcome]) -> str:
+def _no_match(pattern: str, outcomes: Sequence[Named], among: str) -> str:
     names = [o.name for o in outcomes if o.kind not in _NOT_IN_GLOBS]
     left_out = _matching([o for o in outcomes if o.kind in _NOT_IN_GLOBS], unquoted(pattern))
     close = close_matches(pattern, names)
@@ -135,7 +154,7 @@ def _no_match(pattern: str, outcomes: Sequence[ModelOutcome]) -> str:
         known = f"it has {_some(names)}" if names else "it has no models that a glob could match"
     if left_out and names:
         known += f"; globs leave out {_some([o.name for o in left_out])}"
-    return f"no model matches {pattern!r} in the report; {known}"
+    return f"no model matches {pattern!r} in {among}; {known}"
 
 
 def _some(names: Sequence[str], limit: int = 8) -> str:

@@ -6,17 +6,26 @@ reports is imported where it is first needed.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from .report import RunReport
+    from .sandbox.options import ProjectOptions
+    from .sandbox.project import SqlmeshProject
+    from .sandbox.template import Templates
     from .tracking.tracker import Tracker
 
 _TRACKER = pytest.StashKey["Tracker"]()
 _SECTION = "sqlmesh runs"
+_MARKER = (
+    'sqlmesh_project(path=None, *, gateway=None, at=None, environment="prod", variables=None, '
+    'plan=True, setup=None, state="fresh", tick=True, select=None): which SQLMesh project the '
+    "fixture sqlmesh_project copies, and how it is planned"
+)
 
 
 @pytest.fixture
@@ -27,6 +36,93 @@ def sqlmesh_tracker(request: pytest.FixtureRequest) -> Iterator[Tracker]:
     with track_all() as tracker:
         request.node.stash[_TRACKER] = tracker
         yield tracker
+
+
+@pytest.fixture
+def sqlmesh_project_config() -> Any:
+    """To override: a SQLMesh `Config`, or the name of one in `config.py`, for sandboxes."""
+    return None
+
+
+@pytest.fixture
+def sqlmesh_project_setup() -> Callable[[Any], Any] | None:
+    """To override: a function that loads raw data through a DuckDB connection, before the plan."""
+    return None
+
+
+@pytest.fixture(scope="session")
+def _sqlmesh_templates(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Templates]:
+    """The planned projects of the session."""
+    from .sandbox.template import Templates
+
+    templates = Templates(
+        request.config.rootpath, lambda: tmp_path_factory.mktemp("sqlmesh_project")
+    )
+    yield templates
+    templates.remove()
+
+
+@pytest.fixture
+def sqlmesh_project(
+    request: pytest.FixtureRequest,
+    sqlmesh_tracker: Tracker,
+    sqlmesh_project_config: Any,
+    sqlmesh_project_setup: Callable[[Any], Any] | None,
+    _sqlmesh_templates: Templates,
+) -> Iterator[SqlmeshProject]:
+    """An isolated copy of the planned SQLMesh project, with a clock and faults; tracked."""
+    from .sandbox.options import SqlmeshProjectError
+    from .sandbox.project import SqlmeshProject
+
+    try:
+        options = _project_options(request)
+        template = _sqlmesh_templates.get(options, sqlmesh_project_config, sqlmesh_project_setup)
+    except SqlmeshProjectError as error:
+        pytest.fail(f"sqlmesh_project: {error}", pytrace=False)
+    project = SqlmeshProject(template, _sqlmesh_templates.new_folder(), sqlmesh_tracker)
+    yield project
+    project.close()
+
+
+@pytest.fixture
+def sqlmesh_context(sqlmesh_project: SqlmeshProject) -> Any:
+    """The SQLMesh context of `sqlmesh_project`."""
+    return sqlmesh_project.context
+
+
+def _project_options(request: pytest.FixtureRequest) -> ProjectOptions:
+    """What the markers of a test ask for, the closest first, then the option, then the ini file."""
+    from dataclasses import replace
+
+    from .sandbox.options import SqlmeshProjectError, project_options
+
+    arguments: dict[str, Any] = {}
+    for marker in reversed(list(request.node.iter_markers("sqlmesh_project"))):
+        if len(marker.args) > 1:
+            raise SqlmeshProjectError("the marker sqlmesh_project has one positional argument: path")
+        given = {**dict(zip(("path",), marker.args, strict=False)), **marker.kwargs}
+        arguments.update({name: value for name, value in given.items() if value is not None})
+    options = project_options(arguments)
+    return options if options.paths else replace(options, paths=(_default_project(request),))
+
+
+def _default_project(request: pytest.FixtureRequest) -> str:
+    from .sandbox.finding import nearest_project
+
+    config = request.config
+    given = config.getoption("--sqlmesh-tracker-project") or config.getini(
+        "sqlmesh_tracker_project"
+    )
+    return str(given) if given else nearest_project(Path(request.path), config.rootpath)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options, and the keys of ini files that mirror them."""
+    what = "the SQLMesh project that sqlmesh_project copies, relative to the root folder"
+    parser.getgroup("sqlmesh").addoption("--sqlmesh-tracker-project", metavar="PATH", help=what)
+    parser.addini("sqlmesh_tracker_project", what, default="")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -48,7 +144,8 @@ def pytest_runtest_makereport(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Collect what the tests report, where the summary is written: not in xdist's workers."""
+    """Register the marker; collect what tests report where the summary is written, not in workers."""
+    config.addinivalue_line("markers", _MARKER)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Summary(), "sqlmesh_tracker_summary")
 

@@ -30,6 +30,11 @@ def shown(fqn: str, default_catalog: str | None, node: Any = None) -> str:
     return _shown(fqn, default_catalog, node.name, node.dialect) if node.is_model else fqn
 
 
+def kind_of(node: Any) -> str:
+    """The kind of a SQLMesh model, in lower case; `audit` for a standalone audit."""
+    return str(node.kind.name.value).lower() if getattr(node, "is_model", False) else "audit"
+
+
 # The reports of a session are mostly on the same models.
 @lru_cache(maxsize=16384)
 def _shown(fqn: str, default_catalog: str | None, own: str | None, dialect: str | None) -> str:

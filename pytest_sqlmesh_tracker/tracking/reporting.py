@@ -20,7 +20,7 @@ from ..report import Completion, RunReport
 from . import compat, reasons
 from .batches import Evaluation, audits, evaluation, starts, utc
 from .intervals import Project, without
-from .names import display_names, shown
+from .names import display_names, kind_of, shown
 from .plan_reasons import PlanReasons
 from .reasons import Finding, HeldUp
 from .recording import FrozenSnapshot, Recording
@@ -179,11 +179,10 @@ class _Reporter:
 
     def _identity(self, fqn: str) -> dict[str, Any]:
         node = self._nodes[fqn]
-        kind = node.kind.name.value.lower() if getattr(node, "is_model", False) else "audit"
         return {
             "name": self._names[fqn],
             "fqn": fqn,
-            "kind": kind,
+            "kind": kind_of(node),
             "cron": node.cron,
             "upstream": self._shown(self._parents(fqn)),
         }

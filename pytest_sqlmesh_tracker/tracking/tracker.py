@@ -109,8 +109,11 @@ def sqlmesh_run_tracker(context: Any) -> Iterator[Tracker]:
 
 @contextmanager
 def track_all() -> Iterator[Tracker]:
-    """Track the invocations of every SQLMesh context, also of those that are made meanwhile."""
-    with _listening(lambda _: True) as tracker:
+    """Track the invocations of every SQLMesh context, also of those that are made meanwhile.
+
+    What prepares a sandbox, for any number of tests, is left out.
+    """
+    with _listening(lambda context: not getattr(context, "of_template", False)) as tracker:
         yield tracker
 
 

@@ -1,0 +1,1 @@
+"""Isolated, planned copies of SQLMesh projects: template, clock, faults, databases."""

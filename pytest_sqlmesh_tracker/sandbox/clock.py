@@ -1,0 +1,110 @@
+"""The clock of a sandbox: it shows a given time, and never stands still.
+
+SQLMesh orders what it stores by the time at which it stored it. Under a clock that stands still,
+an interval that was restated is loaded twice.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from datetime import date, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from .options import SqlmeshProjectError, absolute
+
+if TYPE_CHECKING:
+    import time_machine
+
+Moment = str | date | datetime | timedelta
+
+_RELATIVE = re.compile(r"\+\s*(\d+)\s*([a-z]+)", re.IGNORECASE)
+_UNITS = {
+    "seconds": ("s", "sec", "second", "seconds"),
+    "minutes": ("m", "min", "minute", "minutes"),
+    "hours": ("h", "hour", "hours"),
+    "days": ("d", "day", "days"),
+    "weeks": ("w", "week", "weeks"),
+}
+_UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words}
+STATEMENT = timedelta(milliseconds=1)
+"""What a statement takes by a clock that does not tick: SQLMesh stores milliseconds."""
+
+
+class Clock:
+    """A simulated clock, in UTC. It is seen by Python; a database has its own."""
+
+    def __init__(self, start: datetime, *, tick: bool, since: datetime | None = None) -> None:
+        """Make a clock that shows `start` once it runs; with `tick` it goes on by itself.
+
+        Args:
+            since: the time that has gone by when it starts.
+        """
+        self._start = start
+        self._tick = tick
+        self._latest = since or start
+        self._lock = threading.Lock()
+        self._travel: time_machine.travel | None = None
+        self._traveller: Any = None
+
+    def start(self) -> None:
+        """Show this time to the process, until `stop`."""
+        import time_machine
+
+        self._travel = time_machine.travel(self._start, tick=self._tick)
+        self._traveller = self._travel.start()
+
+    def stop(self) -> None:
+        """Show the process the time that it was shown before."""
+        if self._travel is not None:
+            self._start = self.now
+            self._travel.stop()
+            self._travel = self._traveller = None
+
+    @property
+    def now(self) -> datetime:
+        """What the clock shows, in UTC."""
+        return datetime.now(timezone.utc) if self._travel else self._start
+
+    def travel(self, to: Moment, *, backwards: bool = False) -> None:
+        """Show a later time: absolute, or relative to what it shows.
+
+        A time that has gone by since the clock was last set changes nothing.
+
+        Raises:
+            SqlmeshProjectError: the time is earlier than that, without `backwards`, or is none.
+        """
+        wanted = self._moment(to)
+        if wanted < self._latest and not backwards:
+            raise SqlmeshProjectError(
+                f"{to!r} is in the past of this test, where it is {shown(self.now)}: what SQLMesh "
+                "has stored since then would lie in its future; travel(..., backwards=True) does it"
+            )
+        self._latest = wanted
+        if wanted > self.now or backwards:
+            self._traveller.move_to(wanted)
+
+    def _moment(self, to: Moment) -> datetime:
+        if isinstance(to, timedelta):
+            return self.now + to
+        relative = _RELATIVE.fullmatch(to.strip()) if isinstance(to, str) else None
+        if relative:
+            count, word = relative.groups()
+            unit = _UNIT_OF.get(word.lower())
+            if unit is None:
+                raise SqlmeshProjectError(
+                    f"{to!r}: a relative time has seconds, minutes, hours, days or weeks: '+1h'"
+                )
+            return self.now + timedelta(**{unit: int(count)})
+        return absolute(to)
+
+    def executing(self) -> None:
+        """A statement is executed: a clock that does not tick goes on a little."""
+        if not self._tick and self._traveller is not None:
+            with self._lock:
+                self._traveller.shift(STATEMENT)
+
+
+def shown(moment: datetime) -> str:
+    """A time as messages have it, to the second."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,148 @@
+"""The SQLMesh context of a sandbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlmesh import Context
+from sqlmesh.core.snapshot import Snapshot, SnapshotEvaluator, SnapshotId
+from sqlmesh.core.snapshot.cache import SnapshotCache
+from sqlmesh.utils import UniqueKeyDict
+from sqlmesh.utils.dag import DAG
+
+from .connections import Connections
+from .faults import Faults, FaultyEvaluator
+
+Kept = dict[SnapshotId, Snapshot | None]
+
+
+class SandboxContext(Context):
+    """A context on a copy of a project, in which models fail as a test says.
+
+    `of_template` contexts belong to no test: they are not tracked with the others.
+    """
+
+    def __init__(
+        self,
+        *,
+        connections: Connections,
+        faults: Faults,
+        kept: Kept,
+        selection: Selection | None,
+        of_template: bool = False,
+        **arguments: Any,
+    ) -> None:
+        """Make a context that has loaded nothing; the other arguments are those of `Context`.
+
+        Args:
+            kept: the snapshots that every copy of a template has, None where none has read it yet.
+            selection: of the project's models, if not all.
+        """
+        self.of_template = of_template
+        self._connections = connections
+        self._faults = faults
+        self._kept = kept
+        self._selection = selection
+        super().__init__(load=False, **arguments)
+
+    def load(self, *args: Any, **kwargs: Any) -> SandboxContext:
+        """Load the project, or the selected part of it."""
+        super().load(*args, **kwargs)
+        if self._selection is not None:
+            self._selection.apply(self)
+        return self
+
+    @property
+    def snapshot_evaluator(self) -> SnapshotEvaluator:
+        """The evaluator, in which faults strike."""
+        if self._snapshot_evaluator is None:
+            evaluator = super().snapshot_evaluator
+            self._snapshot_evaluator = FaultyEvaluator.like(evaluator, self._faults)
+        return self._snapshot_evaluator
+
+    def create_scheduler(self, *args: Any, **kwargs: Any) -> Any:
+        """A scheduler, for which held models are not ready."""
+        scheduler = super().create_scheduler(*args, **kwargs)
+        self._faults.hold_back(scheduler)
+        return scheduler
+
+    def _new_state_sync(self) -> Any:
+        sync = super()._new_state_sync()
+        sync.snapshot_state._snapshot_cache = _KeptSnapshots(self._kept, self.cache_dir)
+        return sync
+
+    def close(self) -> None:
+        """Close the databases."""
+        super().close()
+        self._connections.close()
+
+
+class Selection:
+    """Which of a project's models a sandbox has: selected ones, and all that is upstream."""
+
+    def __init__(self, selectors: tuple[str, ...]) -> None:
+        """Select models as SQLMesh does, when the project is first loaded."""
+        self._selectors = selectors
+        self._loaded: frozenset[str] | None = None
+        self._wanted: frozenset[str] = frozenset()
+
+    def apply(self, context: Any) -> None:
+        """Take the other models out of a context; models that a test adds stay."""
+        loaded = frozenset(context._models)
+        if self._loaded is None:
+            self._loaded = loaded
+            selector = context._new_selector()
+            self._wanted = frozenset(selector.expand_model_selections(self._selectors))
+        wanted = self._wanted | (loaded - self._loaded)
+        kept = wanted.union(*(context.dag.upstream(name) for name in wanted if name in loaded))
+        if loaded <= kept:
+            return
+        context._models = _only(context._models, kept)
+        context._standalone_audits = UniqueKeyDict(
+            "standaloneaudits",
+            {n: a for n, a in context._standalone_audits.items() if a.depends_on <= kept},
+        )
+        context.dag = DAG()
+        for name, model in context._models.items():
+            context.dag.add(name, model.depends_on)
+
+    @property
+    def matches(self) -> bool:
+        """Whether the selectors name any model of the project."""
+        return bool(self._wanted)
+
+
+def _only(models: Any, names: frozenset[str]) -> Any:
+    return UniqueKeyDict("models", {name: m for name, m in models.items() if name in names})
+
+
+class _KeptSnapshots(SnapshotCache):
+    """Snapshots as the state has them, which all copies of a template read but once.
+
+    SQLMesh keeps them as files; what changes of a snapshot it reads from the state either way
+    (sqlmesh/core/state_sync/db/snapshot.py, `_get_snapshots`).
+    """
+
+    def __init__(self, kept: Kept, path: Path) -> None:
+        super().__init__(path)
+        self._kept = kept
+
+    def get_or_load(self, snapshot_ids: Any, loader: Any) -> Any:
+        """Snapshots by their id, and the ids of those that were not loaded from the state."""
+        found = {s: _fresh(kept) for s in snapshot_ids if (kept := self._kept.get(s)) is not None}
+        loaded, cached = super().get_or_load(snapshot_ids - found.keys(), loader)
+        for s, snapshot in loaded.items():
+            if s in self._kept:
+                self._kept[s] = _fresh(snapshot)
+        return {**found, **loaded}, cached | found.keys()
+
+    def put(self, snapshot: Snapshot) -> None:
+        """Files would be read by no other copy."""
+
+
+def _fresh(snapshot: Snapshot) -> Snapshot:
+    """A copy without intervals, which are read from the state."""
+    return snapshot.copy(
+        update={"intervals": [], "dev_intervals": [], "pending_restatement_intervals": []}
+    )

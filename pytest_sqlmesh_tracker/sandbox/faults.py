@@ -1,0 +1,160 @@
+"""Models that fail, and models that are not ready, because a test says so.
+
+What follows from that is SQLMesh's own doing: a batch fails where it would be evaluated
+(`SnapshotEvaluator.evaluate`), an audit where it has found its rows (`SnapshotEvaluator.audit`),
+and a model is not ready where its signals are asked (`Scheduler._check_ready_intervals`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlmesh.core.snapshot import SnapshotEvaluator
+
+SIGNAL = "held_by_test"
+"""The name of the signal that holds a model back."""
+
+
+class InjectedFault(Exception):
+    """What a model fails with when a test only says that it fails."""
+
+
+@dataclass(eq=False)
+class Fault:
+    """One call of `fail`: which models, what of them fails, and how often it did.
+
+    Attributes:
+        models: fully qualified name → name to show.
+        audit: the audit that fails; None where evaluation does.
+        batch: the batch that fails, from 0; None for each.
+        times: how many batches of a model fail; None for all.
+    """
+
+    models: dict[str, str]
+    error: Exception | type[Exception]
+    audit: str | None = None
+    batch: int | None = None
+    times: int | None = None
+    struck: dict[str, int] = field(default_factory=dict)
+    seen: dict[str, int] = field(default_factory=dict)
+
+    def strikes(self, model: str, batch: int | None, audit: str | None) -> bool:
+        """Whether it makes this batch, or this audit of it, fail; it counts what it did."""
+        if model not in self.models or audit != self.audit:
+            return False
+        if batch is not None:
+            self.seen[model] = max(self.seen.get(model, 0), batch + 1)
+        if self.batch not in (None, batch):
+            return False
+        if self.times is not None and self.struck.get(model, 0) >= self.times:
+            return False
+        self.struck[model] = self.struck.get(model, 0) + 1
+        return True
+
+    @property
+    def never_struck(self) -> str | None:
+        """Why nothing came of it, in a line; None if something did."""
+        if self.struck:
+            return None
+        names = ", ".join(sorted(self.models.values()))
+        what = f"audit {self.audit} of {names}" if self.audit else names
+        if self.batch is None or not self.seen:
+            why = "it was not audited" if self.audit else "it was not evaluated"
+            return f"the fault on {what} never struck: {why} after fail() was called"
+        return (
+            f"the fault on batch {self.batch} of {what} never struck: batches count from 0, and "
+            f"no invocation had more than {max(self.seen.values())}"
+        )
+
+
+class Faults:
+    """The faults and holds of one sandbox."""
+
+    def __init__(self) -> None:
+        self.held: set[str] = set()
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+        self._batches = threading.local()
+
+    def add(self, fault: Fault) -> None:
+        """Let something fail from now on."""
+        self._faults.append(fault)
+
+    @property
+    def never_struck(self) -> list[str]:
+        """What each fault says of which nothing came."""
+        return [line for fault in self._faults if (line := fault.never_struck)]
+
+    def evaluating(self, model: str, batch: int) -> None:
+        """A batch is about to be evaluated; audits on this thread are of this batch.
+
+        Raises:
+            Exception: that of the fault which strikes it.
+        """
+        self._batches.current = batch
+        for fault in self._striking(model, batch, None):
+            raise fault.error
+
+    def audited(self, model: str, results: list[Any]) -> list[Any]:
+        """The results of a batch's audits, of which some fail that did not."""
+        batch = self._batches.__dict__.pop("current", None)
+        changed = []
+        for result in results:
+            fails = not result.skipped and self._striking(model, batch, result.audit.name)
+            changed.append(replace(result, count=result.count or 1) if fails else result)
+        return changed
+
+    def _striking(self, model: str, batch: int | None, audit: str | None) -> Iterable[Fault]:
+        with self._lock:
+            return [fault for fault in self._faults if fault.strikes(model, batch, audit)][:1]
+
+    def hold_back(self, scheduler: Any) -> None:
+        """Let a scheduler find held models not ready, as by a signal; it asks their own first."""
+        check = scheduler._check_ready_intervals
+
+        def check_ready_intervals(
+            snapshot: Any, intervals: Any, context: Any, naming: Any, *args: Any, **kwargs: Any
+        ) -> Any:
+            ready = check(snapshot, intervals, context, naming, *args, **kwargs)
+            if snapshot.name not in self.held:
+                return ready
+            from sqlmesh.core.snapshot.definition import merge_intervals
+
+            console = scheduler.console
+            console.start_signal_progress(snapshot, scheduler.default_catalog, naming)
+            console.update_signal_progress(
+                snapshot, SIGNAL, 0, 1, [], merge_intervals(ready), duration=0.0
+            )
+            console.stop_signal_progress()
+            return []
+
+        scheduler._check_ready_intervals = check_ready_intervals
+
+
+class FaultyEvaluator(SnapshotEvaluator):
+    """Evaluates and audits as SQLMesh does, unless a fault strikes."""
+
+    faults: Faults
+
+    @classmethod
+    def like(cls, evaluator: SnapshotEvaluator, faults: Faults) -> FaultyEvaluator:
+        """An evaluator on the same databases, made as SQLMesh makes one from another."""
+        made = cls(evaluator.adapters, evaluator.ddl_concurrent_tasks, evaluator.selected_gateway)
+        made.faults = faults
+        return made
+
+    def evaluate(self, snapshot: Any, **kwargs: Any) -> Any:
+        """Evaluate a batch, or raise the error of a fault instead."""
+        self.faults.evaluating(snapshot.name, kwargs.get("batch_index", 0))
+        return super().evaluate(snapshot, **kwargs)
+
+    def audit(self, snapshot: Any, **kwargs: Any) -> list[Any]:
+        """Audit what was evaluated; audits that a fault strikes find rows."""
+        return self.faults.audited(snapshot.name, super().audit(snapshot, **kwargs))
+
+    def set_correlation_id(self, correlation_id: Any) -> SnapshotEvaluator:
+        """The evaluator of a plan, with the same faults."""
+        return self.like(super().set_correlation_id(correlation_id), self.faults)

@@ -1,0 +1,35 @@
+"""Which SQLMesh project a test means that names none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .options import SqlmeshProjectError
+
+_FILES = ("config.yaml", "config.yml", "config.py", "sqlmesh.yaml", "sqlmesh.yml")
+_TELLING = ("model_defaults", "gateways", "gateway:", "sqlmesh", "default_gateway")
+
+
+def nearest_project(test: Path, root: Path) -> str:
+    """The first folder with a SQLMesh configuration, from the test's own upwards to the root.
+
+    Raises:
+        SqlmeshProjectError: there is none.
+    """
+    upwards = [folder for folder in test.parents if folder == root or root in folder.parents]
+    for folder in (*upwards, root):
+        if any(_is_sqlmesh(folder / name) for name in _FILES):
+            return str(folder)
+    raise SqlmeshProjectError(
+        f"no SQLMesh project found in {test.parent} or above it, up to {root}; name it in the "
+        "marker sqlmesh_project(path), or in the ini option sqlmesh_tracker_project"
+    )
+
+
+def _is_sqlmesh(file: Path) -> bool:
+    """Whether a configuration file is one of SQLMesh: other tools have a `config.py` as well."""
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return any(word in text for word in _TELLING)

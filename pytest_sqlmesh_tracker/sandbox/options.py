@@ -1,0 +1,128 @@
+"""What a test may ask of its sandbox: the arguments of the marker `sqlmesh_project`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timezone
+from inspect import signature
+from os import PathLike, fspath
+from typing import Any, Literal, get_args
+
+from ..matching import close_matches
+
+State = Literal["fresh", "keep"]
+
+
+class SqlmeshProjectError(Exception):
+    """A sandbox can't be made, or not of this: one clear line, or SQLMesh's own words below one."""
+
+
+@dataclass(frozen=True)
+class ProjectOptions:
+    """Which project a test starts from, how it is planned, and when. Equal ones share a template.
+
+    Attributes:
+        paths: of the project, below the root folder; empty for the default.
+        at: when it is planned, in UTC; None for the present.
+        variables: name and value, each of them a SQLMesh variable.
+        setup: SQL files that load raw data before the plan.
+        select: selectors of the models to plan, with all that is upstream; empty for every model.
+    """
+
+    paths: tuple[str, ...] = ()
+    gateway: str | None = None
+    at: datetime | None = None
+    environment: str = "prod"
+    variables: tuple[tuple[str, Any], ...] = ()
+    plan: bool = True
+    setup: tuple[str, ...] = ()
+    state: State = "fresh"
+    tick: bool = True
+    select: tuple[str, ...] = ()
+
+
+def project_options(arguments: Mapping[str, Any]) -> ProjectOptions:
+    """The options that the keywords of markers mean; None is the same as not given.
+
+    Raises:
+        SqlmeshProjectError: an unknown keyword, or a value that it can't have.
+    """
+    valid = signature(_options).parameters
+    for name in arguments:
+        if name not in valid:
+            close = close_matches(name, valid)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(valid)}"
+            raise SqlmeshProjectError(f"the marker sqlmesh_project has no argument {name!r}: {hint}")
+    return _options(**{name: value for name, value in arguments.items() if value is not None})
+
+
+def _options(
+    path: Any = None,
+    *,
+    gateway: str | None = None,
+    at: Any = None,
+    environment: str = "prod",
+    variables: Mapping[str, Any] | None = None,
+    plan: bool = True,
+    setup: Any = None,
+    state: str = "fresh",
+    tick: bool = True,
+    select: Any = None,
+) -> ProjectOptions:
+    if state not in get_args(State):
+        raise SqlmeshProjectError(f"state={state!r}: it is 'fresh' or 'keep'")
+    for name, flag in (("plan", plan), ("tick", tick)):
+        if not isinstance(flag, bool):
+            raise SqlmeshProjectError(f"{name}={flag!r}: it is True or False")
+    for name, text in (("gateway", gateway), ("environment", environment)):
+        if not isinstance(text, str | None):
+            raise SqlmeshProjectError(f"{name}={text!r}: it is a name")
+    if not isinstance(variables or {}, Mapping):
+        raise SqlmeshProjectError(f"variables={variables!r}: it is a mapping of names to values")
+    return ProjectOptions(
+        paths=_texts("path", path),
+        gateway=gateway,
+        at=None if at is None else absolute(at),
+        environment=environment,
+        # SQLMesh's names of variables ignore case.
+        variables=tuple(sorted((name.lower(), value) for name, value in (variables or {}).items())),
+        plan=plan,
+        setup=_texts("setup", setup),
+        state=state,  # type: ignore[arg-type]
+        tick=tick,
+        select=_texts("select", select),
+    )
+
+
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    """One text or path, or several."""
+    if value is None:
+        return ()
+    values = [value] if isinstance(value, str | PathLike) else value
+    if not isinstance(values, Iterable) or not all(isinstance(v, str | PathLike) for v in values):
+        raise SqlmeshProjectError(f"{name}={value!r}: it is one text or path, or a list of them")
+    return tuple(map(fspath, values))
+
+
+def absolute(moment: Any) -> datetime:
+    """A moment given as ISO text, date or datetime; in UTC unless it says otherwise.
+
+    Raises:
+        SqlmeshProjectError: it is none.
+    """
+    if isinstance(moment, datetime):
+        found = moment
+    elif isinstance(moment, date):
+        found = datetime(moment.year, moment.month, moment.day)
+    else:
+        try:
+            # Python 3.10 does not read the Z.
+            found = datetime.fromisoformat(str(moment).strip().replace("Z", "+00:00"))
+        except ValueError:
+            raise SqlmeshProjectError(
+                f"at={moment!r}: a time is absolute, like '2024-01-09 01:00' (UTC)"
+            ) from None
+    return (found.replace(tzinfo=timezone.utc) if found.tzinfo is None else found).astimezone(
+        timezone.utc
+    )

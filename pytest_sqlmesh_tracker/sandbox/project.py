@@ -1,0 +1,263 @@
+"""What a test has in its hands: an isolated, planned project, its clock and its faults."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..matching import UnknownModelError, close_matches, find_models
+from ..report import RunReport
+from ..tracking.names import display_names, kind_of
+from ..tracking.tracker import Tracker
+from .clock import Clock, Moment
+from .faults import Fault, Faults, InjectedFault
+from .options import SqlmeshProjectError
+from .template import Template
+
+_NEVER_EVALUATED = ("external", "embedded", "audit")
+
+
+class _Model(NamedTuple):
+    name: str
+    fqn: str
+    kind: str
+
+
+class SqlmeshProjectWarning(UserWarning):
+    """A fault was asked for, and never struck."""
+
+
+class SqlmeshProject:
+    """An isolated copy of a planned SQLMesh project, with a clock and faults.
+
+    Times are in UTC. Nothing of it outlives the test, and nothing of the user's is written.
+    """
+
+    def __init__(self, template: Template, folder: Path, tracker: Tracker) -> None:
+        """Copy the template into an empty folder, and show the process the copy's time.
+
+        Args:
+            tracker: hears the context, as that of `track_all` does.
+        """
+        self.tracker = tracker
+        self._folder = folder
+        self._environment = template.options.environment
+        self._defaults = {"skip_tests": True} if template.options.select else {}
+        self._faults = Faults()
+        self._clock = Clock(template.ready, tick=template.options.tick, since=template.began)
+        self._variables = {name: os.environ.get(name) for name in template.environment}
+        os.environ.update(template.environment)
+        self._clock.start()
+        try:
+            self.context = template.copied(folder, self._clock, self._faults)
+        except BaseException:
+            self._restore()
+            raise
+
+    @property
+    def path(self) -> Path:
+        """The folder of this copy's files; the first of them, if the project has several paths."""
+        return Path(self.context.path)
+
+    @property
+    def now(self) -> datetime:
+        """The time that the project's clock shows, in UTC."""
+        return self._clock.now
+
+    def travel(self, to: Moment, *, backwards: bool = False) -> None:
+        """Set the clock: to "2024-01-09 01:00" (UTC), "+1h", "+1 day" or a `timedelta` later.
+
+        A time that has gone by since the clock was last set changes nothing.
+
+        Args:
+            backwards: allow an earlier time. What SQLMesh has stored is then in its future.
+
+        Raises:
+            SqlmeshProjectError: the time is in the past, or is none.
+        """
+        self._clock.travel(to, backwards=backwards)
+
+    def plan(
+        self, environment: str | None = None, *, at: Moment | None = None, **arguments: Any
+    ) -> RunReport:
+        """Plan an environment, apply the plan without prompts, and report on it.
+
+        Failing models do not raise, the report tells of them.
+
+        Args:
+            environment: that of the marker, if None.
+            at: when; see `travel`.
+            arguments: those of `Context.plan`.
+
+        Raises:
+            Exception: what SQLMesh raises of anything but failed models.
+        """
+        arguments = {"auto_apply": True, "no_prompts": True, **self._defaults, **arguments}
+        return self._reported(self.context.plan, environment, at, arguments)
+
+    def run(
+        self, environment: str | None = None, *, at: Moment | None = None, **arguments: Any
+    ) -> RunReport:
+        """Run an environment and report on it; as `plan`, with the arguments of `Context.run`."""
+        return self._reported(self.context.run, environment, at, arguments)
+
+    def _reported(
+        self,
+        call: Callable[..., Any],
+        environment: str | None,
+        at: Moment | None,
+        arguments: dict[str, Any],
+    ) -> RunReport:
+        if at is not None:
+            self.travel(at)
+        before = len(self.tracker.reports)
+        try:
+            call(environment or self._environment, **arguments)
+        except Exception:
+            reports = self.tracker.reports[before:]
+            if not reports or reports[-1].completion != "failure":
+                raise
+        return self.tracker.last
+
+    def fail(
+        self,
+        model: object,
+        *,
+        error: str | Exception | type[Exception] | None = None,
+        audit: str | None = None,
+        batch: int | None = None,
+        times: int | None = None,
+    ) -> None:
+        """Let a model fail whenever it is evaluated, until `times` batches of it have failed.
+
+        Args:
+            model: a name, a glob (each match fails), or a SQLMesh model or snapshot.
+            error: what is raised instead of evaluating, or its message.
+            audit: let this audit of the model find rows instead, after the model was evaluated;
+                a standalone audit needs no other name than its own.
+            batch: only this batch of an invocation, from 0.
+            times: how many batches of each model; None for all.
+
+        Raises:
+            UnknownModelError: there is no such model, or no such audit of it.
+            SqlmeshProjectError: SQLMesh never evaluates it.
+        """
+        found = self._models(model)
+        if error is not None and audit is not None:
+            raise SqlmeshProjectError("fail(): an error or an audit, not both")
+        for name, number, least in (("batch", batch, 0), ("times", times, 1)):
+            if number is not None and number < least:
+                raise SqlmeshProjectError(f"fail(): {name}={number}, it is at least {least}")
+        kinds = {candidate.kind for candidate in found}
+        if kinds == {"audit"} and audit is None:
+            audit = found[0].name
+        elif audit is None:
+            self._refuse_unevaluated(found, "use audit= for one of its audits")
+        else:
+            audit = self._audit_of(found, audit)
+        raised = InjectedFault(error or "failed by the test") if _is_text(error) else error
+        models = {candidate.fqn: candidate.name for candidate in found}
+        self._faults.add(Fault(models, raised, audit, batch, times))  # type: ignore[arg-type]
+
+    def hold(self, model: object) -> None:
+        """Hold a model back, as a signal that is never ready would: `held_by_test`.
+
+        Raises:
+            UnknownModelError: there is no such model.
+            SqlmeshProjectError: SQLMesh never evaluates it.
+        """
+        found = self._models(model)
+        self._refuse_unevaluated(found, "hold what reads it")
+        self._faults.held.update(candidate.fqn for candidate in found)
+
+    def release(self, model: object) -> None:
+        """Hold a model back no longer.
+
+        Raises:
+            UnknownModelError: there is no such model.
+        """
+        self._faults.held.difference_update(candidate.fqn for candidate in self._models(model))
+
+    def _models(self, model: object) -> list[_Model]:
+        """The models of this project that are meant."""
+        nodes = {**self.context.models, **self.context.standalone_audits}
+        names = display_names(nodes, self.context.default_catalog)
+        known = [_Model(names[fqn], fqn, kind_of(node)) for fqn, node in nodes.items()]
+        return find_models(known, model, among="the project")
+
+    def _refuse_unevaluated(self, models: list[_Model], way_out: str) -> None:
+        for model in models:
+            if model.kind in _NEVER_EVALUATED:
+                kind = "a standalone audit" if model.kind == "audit" else model.kind
+                raise SqlmeshProjectError(
+                    f"{model.name} is {kind}, which SQLMesh never evaluates; {way_out}"
+                )
+
+    def _audit_of(self, models: list[_Model], audit: str) -> str:
+        nodes = {**self.context.models, **self.context.standalone_audits}
+        for model in models:
+            node = nodes[model.fqn]
+            names = {found.name for found, _ in node.audits_with_args}
+            if audit.lower() not in names:
+                close = close_matches(audit, names)
+                has = f"did you mean {' or '.join(close)}?" if close else f"it has {_listed(names)}"
+                raise UnknownModelError(f"{model.name} has no audit {audit!r}: {has}")
+        return audit.lower()
+
+    def execute(self, sql: str) -> None:
+        """Execute SQL in the database of the project's gateway, as DuckDB reads it."""
+        self.context.engine_adapter.cursor.execute(sql)
+
+    def fetch(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of a query in the database of the project's gateway."""
+        rows: list[tuple[Any, ...]] = self.context.engine_adapter.cursor.execute(sql).fetchall()
+        return rows
+
+    def write(self, relative_path: str | os.PathLike[str], text: str) -> None:
+        """Write a file of this copy, and load the project again from its files.
+
+        Raises:
+            SqlmeshProjectError: the path leads out of the project.
+            Exception: what SQLMesh raises of a file that it can't load.
+        """
+        file = (self.path / relative_path).resolve()
+        if self.path.resolve() not in file.parents:
+            raise SqlmeshProjectError(f"write(): {relative_path} is not below the project's folder")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        self.context.load()
+
+    def close(self) -> None:
+        """Close the databases, delete the files, and show the process its own time again.
+
+        Warns:
+            SqlmeshProjectWarning: of each fault that never struck.
+        """
+        try:
+            self.context.close()
+        finally:
+            self._restore()
+        for line in self._faults.never_struck:
+            warnings.warn(line, SqlmeshProjectWarning, stacklevel=2)
+
+    def _restore(self) -> None:
+        self._clock.stop()
+        for name, value in self._variables.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _is_text(error: Any) -> bool:
+    return error is None or isinstance(error, str)
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

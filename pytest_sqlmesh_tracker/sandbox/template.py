@@ -1,0 +1,300 @@
+"""Projects that are loaded and planned once, and copied for each test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from sqlmesh.core.config import Config
+from sqlmesh.core.loader import LoadedProject
+from sqlmesh.utils.errors import SQLMeshError
+
+from ..tracking.tracker import sqlmesh_run_tracker
+from . import contents
+from .clock import Clock, shown
+from .connections import Connections
+from .context import Kept, SandboxContext, Selection
+from .databases import WAYS_OUT, Databases
+from .faults import Faults
+from .loading import (
+    copy_paths,
+    environment_kept,
+    finished,
+    has_config,
+    keeping_loader,
+    loader_of,
+    read_configs,
+)
+from .options import ProjectOptions, SqlmeshProjectError
+
+
+class Template:
+    """A project as the options want it, planned in a folder of its own, ready to be copied."""
+
+    def __init__(
+        self,
+        options: ProjectOptions,
+        folder: Path,
+        *,
+        root: Path,
+        config: Config | str | None = None,
+        setup: contents.Setup | None = None,
+    ) -> None:
+        """Load the project and plan it, under a clock that shows the options' time.
+
+        Args:
+            folder: an empty one, for this and for nothing else.
+            root: what relative paths are relative to.
+            config: instead of the project's own.
+            setup: called with a connection before the plan, after the options' SQL files.
+
+        Raises:
+            SqlmeshProjectError: it can't be planned; the message has SQLMesh's own words.
+        """
+        self.options = options
+        self._folder = folder
+        self._kept: Kept = {}
+        self._loaded: dict[Path, LoadedProject] = {}
+        self._selection = Selection(options.select) if options.select else None
+        paths = [(root / path).resolve() for path in options.paths]
+        with environment_kept(), _told(f"the project {', '.join(map(str, paths))}"):
+            outside = dict(os.environ)
+            _find_config(paths, config)
+            self._configs = read_configs(paths, config)
+            self.environment = {n: v for n, v in os.environ.items() if outside.get(n) != v}
+            self._databases = Databases(
+                self._configs, options.gateway, keep=options.state == "keep"
+            )
+            copies = copy_paths(paths, folder / "project")
+            self._paths = {p: copy.relative_to(folder / "project") for p, copy in copies.items()}
+            self._databases.copy_sources(folder)
+            self._prepare(root, setup)
+
+    def _prepare(self, root: Path, setup: contents.Setup | None) -> None:
+        clock = Clock(self.options.at or datetime.now(timezone.utc), tick=False)
+        self.began = clock.now
+        clock.start()
+        try:
+            with self._new_context(self._folder, clock) as context:
+                if self.options.state == "keep":
+                    contents.check_kept_state(
+                        context.engine_adapter, self._databases.state_schema, self.began
+                    )
+                else:
+                    self._remove_state(context)
+                self._load(context)
+                self._fill(context, root, setup)
+                if self.options.plan:
+                    self._plan(context)
+        finally:
+            clock.stop()
+        # Tests begin with a whole second, after all that was stored.
+        self.ready = clock.now.replace(microsecond=0) + timedelta(seconds=1)
+
+    def _remove_state(self, context: SandboxContext) -> None:
+        for adapter in context.engine_adapters.values():
+            contents.remove_state(
+                adapter, self._databases.state_schema, context.config.physical_schema_mapping.values()
+            )
+
+    def _load(self, context: SandboxContext) -> None:
+        try:
+            context.load()
+        except SQLMeshError as error:
+            gateway = next((g for g in self._databases.left_out if f"'{g}'" in str(error)), None)
+            if gateway is None:
+                raise
+            self._refuse_gateway(gateway, str(error))
+        for model in context.models.values():
+            if model.gateway in self._databases.left_out:
+                self._refuse_gateway(model.gateway, f"{model.name} is on it")
+        if self._selection and not self._selection.matches:
+            raise SqlmeshProjectError(f"select={self.options.select}: no model matches")
+        for project in self._loaded.values():
+            finished(project, context.models, context.standalone_audits)
+        self._check_start(context)
+
+    def _refuse_gateway(self, gateway: str, why: str) -> None:
+        reason = self._databases.left_out[gateway]
+        raise SqlmeshProjectError(f"the gateway {gateway} {reason}, and {why}.\n{WAYS_OUT}")
+
+    def _check_start(self, context: SandboxContext) -> None:
+        from sqlmesh.utils.date import to_datetime
+
+        starts = [
+            context.config.model_defaults.start if model.start is None else model.start
+            for model in context.models.values()
+            if not (model.kind.is_external or model.kind.is_seed)
+        ]
+        if starts and None not in starts:
+            earliest = min(to_datetime(start) for start in starts if start is not None)
+            if self.began < earliest:
+                raise SqlmeshProjectError(
+                    f"at={shown(self.began)} is before the project's start, {shown(earliest)}"
+                )
+
+    def _fill(self, context: SandboxContext, root: Path, setup: contents.Setup | None) -> None:
+        adapters, selected = context.engine_adapters, context.selected_gateway
+        models = list(context.models.values())
+        if self.options.state == "fresh":
+            contents.remove_models(adapters, models, selected)
+        files = [root / file for file in self.options.setup]
+        contents.load_setup(context.engine_adapter.cursor, files)
+        if setup is not None:
+            setup(context.engine_adapter.cursor)
+        contents.create_external_tables(adapters, models, selected)
+
+    def _plan(self, context: SandboxContext) -> None:
+        environment = self.options.environment
+        with sqlmesh_run_tracker(context) as tracker:
+            try:
+                context.plan(environment, auto_apply=True, no_prompts=True, skip_tests=True)
+            except Exception as error:
+                failed = tracker.last.failed if tracker.reports else ()
+                told = [tracker.last.explain(name) for name in sorted(failed)]
+                words = "\n\n".join(told) or f"{type(error).__name__}: {error}"
+                raise SqlmeshProjectError(f"the plan of {environment} failed\n\n{words}") from error
+        stored = context.state_reader.get_environment(environment)
+        if stored is not None:
+            self._kept = dict.fromkeys(s.snapshot_id for s in stored.snapshots)
+        # Fingerprints are part of the models once they were computed: tests find them there.
+        context.snapshots  # noqa: B018
+
+    @contextmanager
+    def _new_context(self, folder: Path, clock: Clock) -> Iterator[SandboxContext]:
+        loaders = {path: keeping_loader(self._loaded, c.loader) for path, c in self._configs.items()}
+        connections = Connections(folder, clock)
+        context = self._context(connections, Faults(), loaders, of_template=True)
+        try:
+            yield context
+            connections.close(checkpoint=True)
+        finally:
+            context.close()
+
+    def copied(self, folder: Path, clock: Clock, faults: Faults) -> SandboxContext:
+        """A context on a copy of the project and its databases, made in this empty folder."""
+        for name in ("project", "databases", "catalogs"):
+            if (self._folder / name).is_dir():
+                shutil.copytree(self._folder / name, folder / name, ignore=_CACHE)
+        loaders = {
+            path: loader_of(self._loaded[self._place(path, self._folder)], config.loader)
+            for path, config in self._configs.items()
+        }
+        context = self._context(Connections(folder, clock), faults, loaders)
+        context.load(update_schemas=False)
+        return context
+
+    def _context(
+        self,
+        connections: Connections,
+        faults: Faults,
+        loaders: Mapping[Path, Any],
+        of_template: bool = False,
+    ) -> SandboxContext:
+        variables = dict(self.options.variables)
+        configs = self._databases.configs(connections, variables)
+        return SandboxContext(
+            connections=connections,
+            faults=faults,
+            kept=self._kept,
+            selection=self._selection,
+            of_template=of_template,
+            gateway=self._databases.gateway,
+            config={
+                self._place(path, connections.folder): config.copy(update={"loader": loaders[path]})
+                for path, config in configs.items()
+            },
+        )
+
+    def remove(self) -> None:
+        """Delete its files."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _place(self, path: Path, folder: Path) -> Path:
+        """Where a path of the project is in a sandbox's folder."""
+        return folder / "project" / self._paths[path]
+
+
+def _find_config(paths: Iterable[Path], config: Config | str | None) -> None:
+    for path in paths:
+        if not path.is_dir():
+            raise SqlmeshProjectError(f"no SQLMesh project in {path}: there is no such folder")
+        if not isinstance(config, Config) and not has_config(path):
+            raise SqlmeshProjectError(f"no SQLMesh project in {path}: it has no config.yaml or .py")
+
+
+_CACHE = shutil.ignore_patterns(".cache", "__pycache__")
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Say of errors of SQLMesh, and of the project's own code, where they come from."""
+    try:
+        yield
+    except SqlmeshProjectError:
+        raise
+    except Exception as error:
+        words = str(error) if isinstance(error, SQLMeshError) else f"{type(error).__name__}: {error}"
+        raise SqlmeshProjectError(f"{what} can't be loaded: {words}") from error
+
+
+class Templates:
+    """The templates of a session, each planned when it is first asked for."""
+
+    def __init__(self, root: Path, new_folder: Callable[[], Path]) -> None:
+        """None is planned yet.
+
+        Args:
+            root: what relative paths of options are relative to.
+            new_folder: makes an empty folder.
+        """
+        self._root = root
+        self.new_folder = new_folder
+        self._made: dict[Hashable, Template | SqlmeshProjectError] = {}
+
+    def get(
+        self, options: ProjectOptions, config: Config | str | None, setup: contents.Setup | None
+    ) -> Template:
+        """The template of these options.
+
+        Raises:
+            SqlmeshProjectError: it can't be planned; that is tried but once.
+        """
+        key = (repr(options), _identity_of(config), _identity_of_setup(setup))
+        made = self._made.get(key)
+        if made is None:
+            try:
+                made = Template(
+                    options, self.new_folder(), root=self._root, config=config, setup=setup
+                )
+            except SqlmeshProjectError as error:
+                self._made[key] = error
+                raise
+            self._made[key] = made
+        if isinstance(made, SqlmeshProjectError):
+            first, *_ = str(made).splitlines()
+            raise SqlmeshProjectError(f"{first} (as before; it was not tried again)")
+        return made
+
+
+    def remove(self) -> None:
+        """Delete the files of all templates."""
+        for made in self._made.values():
+            if isinstance(made, Template):
+                made.remove()
+
+
+def _identity_of(config: Config | str | None) -> Hashable:
+    return config.fingerprint if isinstance(config, Config) else config
+
+
+def _identity_of_setup(setup: contents.Setup | None) -> Hashable:
+    """Functions made anew for each test are one, unless they carry values of their own."""
+    code = getattr(setup, "__code__", None)
+    plain = code and not setup.__closure__ and not setup.__defaults__  # type: ignore[union-attr]
+    return code if plain else setup
