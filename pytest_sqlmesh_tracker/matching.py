@@ -77,9 +77,7 @@ def find_model(outcomes: Sequence[Model], model: object, among: str = "the repor
     raise UnknownModelError(_unknown(name, outcomes, among))
 
 
-def find_models(
-    outcomes: Sequence[Model], model: object, among: str = "the report"
-) -> list[Model]:
+def find_models(outcomes: Sequence[Model], model: object, among: str = "the report") -> list[Model]:
     """All outcomes that `model` names, where a name with `*`, `?` or `[` is a glob.
 
     A glob leaves out external and embedded models and standalone audits; it must match something.

@@ -101,7 +101,9 @@ def _project_options(request: pytest.FixtureRequest) -> ProjectOptions:
     arguments: dict[str, Any] = {}
     for marker in reversed(list(request.node.iter_markers("sqlmesh_project"))):
         if len(marker.args) > 1:
-            raise SqlmeshProjectError("the marker sqlmesh_project has one positional argument: path")
+            raise SqlmeshProjectError(
+                "the marker sqlmesh_project has one positional argument: path"
+            )
         given = {**dict(zip(("path",), marker.args, strict=False)), **marker.kwargs}
         arguments.update({name: value for name, value in given.items() if value is not None})
     options = project_options(arguments)
@@ -144,7 +146,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker; collect what tests report where the summary is written, not in workers."""
+    """Register the marker; collect what tests report, where the summary is written."""
     config.addinivalue_line("markers", _MARKER)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Summary(), "sqlmesh_tracker_summary")

@@ -12,7 +12,8 @@ import duckdb
 from pydantic import PrivateAttr
 from sqlglot import exp
 from sqlmesh.core.config.connection import BaseDuckDBConnectionConfig, DuckDBConnectionConfig
-from sqlmesh.core.engine_adapter import DuckDBEngineAdapter, EngineAdapter
+from sqlmesh.core.engine_adapter.base import EngineAdapter
+from sqlmesh.core.engine_adapter.duckdb import DuckDBEngineAdapter
 from sqlmesh.utils.errors import SQLMeshError
 
 from .clock import Clock
@@ -60,7 +61,7 @@ class Connections:
         attach = _ATTACH.match(sql)
         if attach and not self._harmless(attach["path"], attach["options"]):
             raise SQLMeshError(
-                f"a sandbox attaches no database from outside of it, except READ_ONLY: {sql.strip()}"
+                f"a sandbox attaches no database from outside, except READ_ONLY: {sql.strip()}"
             )
 
     def _harmless(self, path: str, options: str) -> bool:

@@ -31,13 +31,17 @@ def remove_state(adapter: Any, state_schema: str, physical_schemas: Iterable[str
     own = set(physical_schemas)
     schemas = _rows(adapter, "SELECT database_name, schema_name FROM duckdb_schemas()")
     tables = "SELECT database_name, schema_name, table_name FROM duckdb_tables()"
-    state = {(c, s) for c, s, table in _rows(adapter, tables) if (s, table) == (state_schema, "_snapshots")}
+    state = {
+        (c, s)
+        for c, s, table in _rows(adapter, tables)
+        if (s, table) == (state_schema, "_snapshots")
+    }
     for catalog, schema in state:
         own |= _physical_schemas(adapter, catalog, schema)
     doomed = {(c, s) for c, s in schemas if s.startswith(_OWN_SCHEMAS) or s in own}
     if state:
-        views = "SELECT database_name, schema_name, view_name, sql FROM duckdb_views() WHERE NOT internal"
-        for catalog, schema, view, sql in _rows(adapter, views):
+        views = "SELECT database_name, schema_name, view_name, sql FROM duckdb_views()"
+        for catalog, schema, view, sql in _rows(adapter, f"{views} WHERE NOT internal"):
             if _reads(sql, {schema for _, schema in doomed}):
                 adapter.execute(f"DROP VIEW IF EXISTS {_name(catalog, schema, view)}")
     for catalog, schema in doomed | state:
@@ -50,7 +54,9 @@ def remove_state(adapter: Any, state_schema: str, physical_schemas: Iterable[str
 def _physical_schemas(adapter: Any, catalog: str, schema: str) -> set[str]:
     """The schemas of the tables that the state has, as it has written them down."""
     found = set()
-    for (snapshot,) in _rows(adapter, f"SELECT snapshot FROM {_name(catalog, schema, '_snapshots')}"):
+    for (snapshot,) in _rows(
+        adapter, f"SELECT snapshot FROM {_name(catalog, schema, '_snapshots')}"
+    ):
         own = json.loads(snapshot).get("physical_schema")
         # Without virtual environments, tables are where the models' names say.
         if own and own.startswith(_OWN_SCHEMAS):
@@ -60,13 +66,15 @@ def _physical_schemas(adapter: Any, catalog: str, schema: str) -> set[str]:
 
 def _reads(sql: str, schemas: set[str]) -> bool:
     try:
-        return any(table.db in schemas for table in parse_one(sql, dialect="duckdb").find_all(exp.Table))
+        return any(
+            table.db in schemas for table in parse_one(sql, dialect="duckdb").find_all(exp.Table)
+        )
     except SqlglotError:
         return False
 
 
 def _drop_state_tables(adapter: Any, catalog: str) -> None:
-    tables = f"SELECT database_name, table_name FROM duckdb_tables() WHERE schema_name = 'main'"
+    tables = "SELECT database_name, table_name FROM duckdb_tables() WHERE schema_name = 'main'"
     for database, table in _rows(adapter, tables):
         if database == catalog and table.startswith("_"):
             adapter.execute(f"DROP TABLE IF EXISTS {_name(catalog, 'main', table)}")
@@ -125,7 +133,8 @@ def _places(
 def _relations(adapter: Any) -> dict[str, dict[tuple[str, str], str]]:
     """Catalog → (schema, name) → what it is, in small letters: DuckDB ignores case."""
     found: dict[str, dict[tuple[str, str], str]] = {
-        name.lower(): {} for (name,) in _rows(adapter, "SELECT database_name FROM duckdb_databases()")
+        name.lower(): {}
+        for (name,) in _rows(adapter, "SELECT database_name FROM duckdb_databases()")
     }
     for kind in ("table", "view"):
         listed = f"SELECT database_name, schema_name, {kind}_name FROM duckdb_{kind}s()"

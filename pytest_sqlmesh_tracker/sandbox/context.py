@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from sqlmesh import Context
@@ -53,6 +52,20 @@ class SandboxContext(Context):
             self._selection.apply(self)
         return self
 
+    def load_copied(self, *, asks_state: bool) -> None:
+        """Load a project whose models are known, with their schemas, without a look at its files.
+
+        Args:
+            asks_state: whether the state has models of other projects, which SQLMesh adds.
+        """
+        projects = self._projects
+        if not asks_state:
+            self._projects = set()
+        try:
+            self.load(update_schemas=False)
+        finally:
+            self._projects = projects
+
     @property
     def snapshot_evaluator(self) -> SnapshotEvaluator:
         """The evaluator, in which faults strike."""
@@ -68,8 +81,8 @@ class SandboxContext(Context):
         return scheduler
 
     def _new_state_sync(self) -> Any:
-        sync = super()._new_state_sync()
-        sync.snapshot_state._snapshot_cache = _KeptSnapshots(self._kept, self.cache_dir)
+        sync: Any = super()._new_state_sync()
+        sync.snapshot_state._snapshot_cache = _KeptSnapshots(self._kept)
         return sync
 
     def close(self) -> None:
@@ -118,27 +131,35 @@ def _only(models: Any, names: frozenset[str]) -> Any:
 
 
 class _KeptSnapshots(SnapshotCache):
-    """Snapshots as the state has them, which all copies of a template read but once.
+    """Snapshots as the state has them; those of the template are read once for all its copies.
 
-    SQLMesh keeps them as files; what changes of a snapshot it reads from the state either way
+    SQLMesh keeps them as files. What can change of a snapshot it reads from the state either way
     (sqlmesh/core/state_sync/db/snapshot.py, `_get_snapshots`).
     """
 
-    def __init__(self, kept: Kept, path: Path) -> None:
-        super().__init__(path)
-        self._kept = kept
+    def __init__(self, of_template: Kept) -> None:
+        # Without the files of the class above.
+        self._of_template = of_template
+        self._own: dict[SnapshotId, Snapshot] = {}
 
     def get_or_load(self, snapshot_ids: Any, loader: Any) -> Any:
         """Snapshots by their id, and the ids of those that were not loaded from the state."""
-        found = {s: _fresh(kept) for s in snapshot_ids if (kept := self._kept.get(s)) is not None}
-        loaded, cached = super().get_or_load(snapshot_ids - found.keys(), loader)
+        known = {**self._own, **self._of_template}
+        found = {s: _fresh(kept) for s in snapshot_ids if (kept := known.get(s)) is not None}
+        missing = snapshot_ids - found.keys()
+        loaded = {s.snapshot_id: s for s in loader(missing)} if missing else {}
         for s, snapshot in loaded.items():
-            if s in self._kept:
-                self._kept[s] = _fresh(snapshot)
-        return {**found, **loaded}, cached | found.keys()
+            self._update_node_hash_cache(snapshot)
+            keep: Any = self._of_template if s in self._of_template else self._own
+            keep[s] = _fresh(snapshot)
+        return {**found, **loaded}, set(found)
 
     def put(self, snapshot: Snapshot) -> None:
-        """Files would be read by no other copy."""
+        """Nothing: what was stored is read from the state."""
+
+    def clear(self) -> None:
+        """Forget what only this context has read."""
+        self._own.clear()
 
 
 def _fresh(snapshot: Snapshot) -> Snapshot:

@@ -109,9 +109,7 @@ class Databases:
                 if log.is_file():
                     shutil.copyfile(log, target.with_name(target.name + ".wal"))
 
-    def configs(
-        self, connections: Connections, variables: Mapping[str, Any]
-    ) -> dict[Path, Config]:
+    def configs(self, connections: Connections, variables: Mapping[str, Any]) -> dict[Path, Config]:
         """The project's configuration in a sandbox, by the project's paths.
 
         Args:
@@ -195,7 +193,9 @@ def _why_not(connection: Any) -> str | None:
     if connection.database and is_remote(connection.database):
         return f"has a database that is no local file: {_masked(connection.database)}"
     for alias, options in (connection.catalogs or {}).items():
-        path, kind = (options, "duckdb") if isinstance(options, str) else (options.path, options.type)
+        path, kind = (
+            (options, "duckdb") if isinstance(options, str) else (options.path, options.type)
+        )
         if kind != "duckdb" or is_remote(path):
             return f"attaches {alias}, which is no local DuckDB file but {_masked(path, kind)}"
     return None

@@ -18,7 +18,7 @@ SIGNAL = "held_by_test"
 """The name of the signal that holds a model back."""
 
 
-class InjectedFault(Exception):
+class InjectedError(Exception):
     """What a model fails with when a test only says that it fails."""
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from .options import SqlmeshProjectError
 
-_FILES = ("config.yaml", "config.yml", "config.py", "sqlmesh.yaml", "sqlmesh.yml")
+CONFIG_FILES = ("config.yaml", "config.yml", "config.py", "sqlmesh.yaml", "sqlmesh.yml")
+"""Where SQLMesh looks for a project's configuration."""
 _TELLING = ("model_defaults", "gateways", "gateway:", "sqlmesh", "default_gateway")
 
 
@@ -18,7 +19,7 @@ def nearest_project(test: Path, root: Path) -> str:
     """
     upwards = [folder for folder in test.parents if folder == root or root in folder.parents]
     for folder in (*upwards, root):
-        if any(_is_sqlmesh(folder / name) for name in _FILES):
+        if any(_is_sqlmesh(folder / name) for name in CONFIG_FILES):
             return str(folder)
     raise SqlmeshProjectError(
         f"no SQLMesh project found in {test.parent} or above it, up to {root}; name it in the "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,15 +11,7 @@ from typing import Any
 
 from sqlmesh import Context
 from sqlmesh.core.config import Config, load_configs
-from sqlmesh.core.config.common import ALL_CONFIG_FILENAMES
 from sqlmesh.core.loader import LoadedProject, Loader
-
-_NOT_COPIED = shutil.ignore_patterns(
-    ".cache", ".git", ".hg", ".venv", ".tox", ".nox", ".*_cache", ".hypothesis", "__pycache__",
-    "venv", "node_modules", "logs", "*.duckdb", "*.duckdb.wal", "*.db", "*.db.wal", "*.ddb",
-)  # fmt: skip
-"""What is of no use to a copy of a project: caches, environments, and databases, which are copied
-where a gateway names them."""
 
 
 def read_configs(paths: Iterable[Path], config: Config | str | None) -> dict[Path, Config]:
@@ -32,11 +23,6 @@ def read_configs(paths: Iterable[Path], config: Config | str | None) -> dict[Pat
     with _no_bytecode():
         configs: dict[Path, Config] = load_configs(config, Context.CONFIG_TYPE, list(paths))
     return configs
-
-
-def has_config(path: Path) -> bool:
-    """Whether a folder has a file of which SQLMesh reads a project's configuration."""
-    return any((path / name).is_file() for name in ALL_CONFIG_FILENAMES)
 
 
 @contextmanager
@@ -59,22 +45,6 @@ def environment_kept() -> Iterator[None]:
         for name in os.environ.keys() - before.keys():
             del os.environ[name]
         os.environ.update(before)
-
-
-def copy_paths(paths: Iterable[Path], folder: Path) -> dict[Path, Path]:
-    """Copy the project's files below the folder, where they lie to each other as before.
-
-    Returns:
-        Each of the paths → its copy.
-    """
-    paths = list(paths)
-    root = Path(os.path.commonpath([path.parent for path in paths]))
-    copies = {path: folder / path.relative_to(root) for path in paths}
-    for path, copy in copies.items():
-        shutil.copytree(
-            path, copy, ignore=_NOT_COPIED, ignore_dangling_symlinks=True, dirs_exist_ok=True
-        )
-    return copies
 
 
 def loader_of(loaded: LoadedProject, base: type[Loader]) -> type[Loader]:

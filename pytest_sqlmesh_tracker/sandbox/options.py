@@ -53,7 +53,9 @@ def project_options(arguments: Mapping[str, Any]) -> ProjectOptions:
         if name not in valid:
             close = close_matches(name, valid)
             hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(valid)}"
-            raise SqlmeshProjectError(f"the marker sqlmesh_project has no argument {name!r}: {hint}")
+            raise SqlmeshProjectError(
+                f"the marker sqlmesh_project has no argument {name!r}: {hint}"
+            )
     return _options(**{name: value for name, value in arguments.items() if value is not None})
 
 

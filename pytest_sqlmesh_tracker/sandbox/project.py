@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import warnings
 from collections.abc import Callable
 from datetime import datetime
@@ -15,7 +14,7 @@ from ..report import RunReport
 from ..tracking.names import display_names, kind_of
 from ..tracking.tracker import Tracker
 from .clock import Clock, Moment
-from .faults import Fault, Faults, InjectedFault
+from .faults import Fault, Faults, InjectedError
 from .options import SqlmeshProjectError
 from .template import Template
 
@@ -45,6 +44,7 @@ class SqlmeshProject:
             tracker: hears the context, as that of `track_all` does.
         """
         self.tracker = tracker
+        self._template = template
         self._folder = folder
         self._environment = template.options.environment
         self._defaults = {"skip_tests": True} if template.options.select else {}
@@ -160,7 +160,7 @@ class SqlmeshProject:
             self._refuse_unevaluated(found, "use audit= for one of its audits")
         else:
             audit = self._audit_of(found, audit)
-        raised = InjectedFault(error or "failed by the test") if _is_text(error) else error
+        raised = InjectedError(error or "failed by the test") if _is_text(error) else error
         models = {candidate.fqn: candidate.name for candidate in found}
         self._faults.add(Fault(models, raised, audit, batch, times))  # type: ignore[arg-type]
 
@@ -252,7 +252,7 @@ class SqlmeshProject:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._template.take_back(self._folder)
 
 
 def _is_text(error: Any) -> bool:

@@ -21,11 +21,11 @@ from .connections import Connections
 from .context import Kept, SandboxContext, Selection
 from .databases import WAYS_OUT, Databases
 from .faults import Faults
+from .files import Files, copy_paths
+from .finding import CONFIG_FILES
 from .loading import (
-    copy_paths,
     environment_kept,
     finished,
-    has_config,
     keeping_loader,
     loader_of,
     read_configs,
@@ -93,13 +93,16 @@ class Template:
                     self._plan(context)
         finally:
             clock.stop()
+        self._files = Files(self._folder / "project")
         # Tests begin with a whole second, after all that was stored.
         self.ready = clock.now.replace(microsecond=0) + timedelta(seconds=1)
 
     def _remove_state(self, context: SandboxContext) -> None:
         for adapter in context.engine_adapters.values():
             contents.remove_state(
-                adapter, self._databases.state_schema, context.config.physical_schema_mapping.values()
+                adapter,
+                self._databases.state_schema,
+                context.config.physical_schema_mapping.values(),
             )
 
     def _load(self, context: SandboxContext) -> None:
@@ -117,6 +120,8 @@ class Template:
             raise SqlmeshProjectError(f"select={self.options.select}: no model matches")
         for project in self._loaded.values():
             finished(project, context.models, context.standalone_audits)
+        own = {name for project in self._loaded.values() for name in project.models}
+        self._asks_state = bool(context.models.keys() - own)
         self._check_start(context)
 
     def _refuse_gateway(self, gateway: str, why: str) -> None:
@@ -161,13 +166,18 @@ class Template:
                 raise SqlmeshProjectError(f"the plan of {environment} failed\n\n{words}") from error
         stored = context.state_reader.get_environment(environment)
         if stored is not None:
-            self._kept = dict.fromkeys(s.snapshot_id for s in stored.snapshots)
+            self._kept.update(dict.fromkeys(s.snapshot_id for s in stored.snapshots))
+            # Past the cache in memory, which has what the plan made and not what the state tells.
+            sync: Any = context.state_sync
+            sync.state_sync.get_snapshots(stored.snapshots)
         # Fingerprints are part of the models once they were computed: tests find them there.
         context.snapshots  # noqa: B018
 
     @contextmanager
     def _new_context(self, folder: Path, clock: Clock) -> Iterator[SandboxContext]:
-        loaders = {path: keeping_loader(self._loaded, c.loader) for path, c in self._configs.items()}
+        loaders = {
+            path: keeping_loader(self._loaded, c.loader) for path, c in self._configs.items()
+        }
         connections = Connections(folder, clock)
         context = self._context(connections, Faults(), loaders, of_template=True)
         try:
@@ -178,15 +188,16 @@ class Template:
 
     def copied(self, folder: Path, clock: Clock, faults: Faults) -> SandboxContext:
         """A context on a copy of the project and its databases, made in this empty folder."""
-        for name in ("project", "databases", "catalogs"):
+        self._files.copy(folder / "project")
+        for name in ("databases", "catalogs"):
             if (self._folder / name).is_dir():
-                shutil.copytree(self._folder / name, folder / name, ignore=_CACHE)
+                shutil.copytree(self._folder / name, folder / name)
         loaders = {
             path: loader_of(self._loaded[self._place(path, self._folder)], config.loader)
             for path, config in self._configs.items()
         }
         context = self._context(Connections(folder, clock), faults, loaders)
-        context.load(update_schemas=False)
+        context.load_copied(asks_state=self._asks_state)
         return context
 
     def _context(
@@ -211,6 +222,11 @@ class Template:
             },
         )
 
+    def take_back(self, folder: Path) -> None:
+        """A copy is closed: delete it, except for what the next one can use."""
+        self._files.take_back(folder / "project")
+        shutil.rmtree(folder, ignore_errors=True)
+
     def remove(self) -> None:
         """Delete its files."""
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -224,11 +240,8 @@ def _find_config(paths: Iterable[Path], config: Config | str | None) -> None:
     for path in paths:
         if not path.is_dir():
             raise SqlmeshProjectError(f"no SQLMesh project in {path}: there is no such folder")
-        if not isinstance(config, Config) and not has_config(path):
+        if not (isinstance(config, Config) or any((path / f).is_file() for f in CONFIG_FILES)):
             raise SqlmeshProjectError(f"no SQLMesh project in {path}: it has no config.yaml or .py")
-
-
-_CACHE = shutil.ignore_patterns(".cache", "__pycache__")
 
 
 @contextmanager
@@ -239,7 +252,9 @@ def _told(what: str) -> Iterator[None]:
     except SqlmeshProjectError:
         raise
     except Exception as error:
-        words = str(error) if isinstance(error, SQLMeshError) else f"{type(error).__name__}: {error}"
+        words = (
+            str(error) if isinstance(error, SQLMeshError) else f"{type(error).__name__}: {error}"
+        )
         raise SqlmeshProjectError(f"{what} can't be loaded: {words}") from error
 
 
@@ -280,7 +295,6 @@ class Templates:
             first, *_ = str(made).splitlines()
             raise SqlmeshProjectError(f"{first} (as before; it was not tried again)")
         return made
-
 
     def remove(self) -> None:
         """Delete the files of all templates."""

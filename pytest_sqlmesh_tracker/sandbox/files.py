@@ -1,0 +1,84 @@
+"""Copies of a project's files: one from the user's project, then one for each test from that."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+_NOT_COPIED = shutil.ignore_patterns(
+    ".cache", ".git", ".hg", ".venv", ".tox", ".nox", ".*_cache", ".hypothesis", "__pycache__",
+    "venv", "node_modules", "logs", "*.duckdb", "*.duckdb.wal", "*.db", "*.db.wal", "*.ddb",
+)  # fmt: skip
+"""What is of no use to a copy of a project: caches, environments, and databases, which are copied
+where a gateway names them."""
+
+
+def copy_paths(paths: Iterable[Path], folder: Path) -> dict[Path, Path]:
+    """Copy the project's files below the folder, where they lie to each other as before.
+
+    Returns:
+        Each of the paths → its copy.
+    """
+    paths = list(paths)
+    root = Path(os.path.commonpath([path.parent for path in paths]))
+    copies = {path: folder / path.relative_to(root) for path in paths}
+    for path, copy in copies.items():
+        shutil.copytree(
+            path, copy, ignore=_NOT_COPIED, ignore_dangling_symlinks=True, dirs_exist_ok=True
+        )
+    return copies
+
+
+class Files:
+    """The files of a template's project, and a copy of them that a test has left as it was.
+
+    To make a file takes longer than all else that a test's copy needs, and few tests change any.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder as it is for what every test begins with."""
+        self._folder = folder
+        self._spare = folder.with_name("spare")
+        self._original = _seen(folder)
+
+    def copy(self, target: Path) -> None:
+        """Put a copy of the files there, which belongs to nobody else."""
+        if self._spare.exists():
+            self._spare.rename(target)
+            return
+        shutil.copytree(self._folder, target, ignore=_CACHES)
+
+    def take_back(self, copy: Path) -> None:
+        """Keep a copy for the next test, if nothing in it was written since it was made."""
+        if copy.exists() and not self._spare.exists() and _seen(copy) == self._original:
+            copy.rename(self._spare)
+
+
+_CACHES = shutil.ignore_patterns(".cache", "__pycache__")
+
+
+def _seen(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every file and folder below, with its size and when it was last written.
+
+    A copy has the times of its original; a file that is written gets a time of its own.
+    """
+    return {entry.path[len(str(folder)) :]: _stamp(entry) for entry in _entries(str(folder))}
+
+
+def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name in (".cache", "__pycache__"):
+                continue
+            yield entry
+            if entry.is_dir(follow_symlinks=False):
+                yield from _entries(entry.path)
+
+
+def _stamp(entry: os.DirEntry[str]) -> tuple[int, int]:
+    if entry.is_dir(follow_symlinks=False):
+        return 0, 0
+    found = entry.stat(follow_symlinks=False)
+    return found.st_size, found.st_mtime_ns
