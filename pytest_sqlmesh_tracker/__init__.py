@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from .outcomes import Status as Status
     from .report import NoReportError as NoReportError
     from .report import RunReport as RunReport
+    from .sandbox.options import SqlmeshProjectError as SqlmeshProjectError
+    from .sandbox.project import SqlmeshProject as SqlmeshProject
+    from .sandbox.project import SqlmeshProjectWarning as SqlmeshProjectWarning
     from .tracking.tracker import Tracker as Tracker
     from .tracking.tracker import sqlmesh_run_tracker as sqlmesh_run_tracker
     from .tracking.tracker import track_all as track_all
@@ -48,6 +51,8 @@ _HOMES = {
     ".matching": ("UnknownModelError",),
     ".outcomes": ("AuditOutcome", "Batch", "ModelOutcome", "Reason", "Status"),
     ".report": ("NoReportError", "RunReport"),
+    ".sandbox.options": ("SqlmeshProjectError",),
+    ".sandbox.project": ("SqlmeshProject", "SqlmeshProjectWarning"),
     ".tracking.tracker": ("Tracker", "sqlmesh_run_tracker", "track_all"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

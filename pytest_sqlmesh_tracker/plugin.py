@@ -57,8 +57,12 @@ def _sqlmesh_templates(
     """The planned projects of the session."""
     from .sandbox.template import Templates
 
+    scratch = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        # xdist gives each worker a folder in the session's.
+        scratch = scratch.parent
     templates = Templates(
-        request.config.rootpath, lambda: tmp_path_factory.mktemp("sqlmesh_project")
+        request.config.rootpath, lambda: tmp_path_factory.mktemp("sqlmesh_project"), scratch
     )
     yield templates
     templates.remove()
@@ -76,11 +80,15 @@ def sqlmesh_project(
     from .sandbox.options import SqlmeshProjectError
     from .sandbox.project import SqlmeshProject
 
+    wrong: str | None = None
     try:
         options = _project_options(request)
         template = _sqlmesh_templates.get(options, sqlmesh_project_config, sqlmesh_project_setup)
     except SqlmeshProjectError as error:
-        pytest.fail(f"sqlmesh_project: {error}", pytrace=False)
+        wrong = str(error)
+    if wrong is not None:
+        # Outside of the handler, or pytest shows the error once more, with its causes.
+        pytest.fail(f"sqlmesh_project: {wrong}", pytrace=False)
     project = SqlmeshProject(template, _sqlmesh_templates.new_folder(), sqlmesh_tracker)
     yield project
     project.close()

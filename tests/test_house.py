@@ -17,13 +17,16 @@ PURE = {
     "pytest_sqlmesh_tracker": (),
     "pytest_sqlmesh_tracker.plugin": ("pytest",),
     "pytest_sqlmesh_tracker.outcomes": ("pydantic",),
-    "pytest_sqlmesh_tracker.matching": ("pydantic",),
+    "pytest_sqlmesh_tracker.matching": (),
     "pytest_sqlmesh_tracker.expectations": ("pydantic",),
     "pytest_sqlmesh_tracker.explanation": ("pydantic",),
     "pytest_sqlmesh_tracker.assertions": ("pydantic",),
     "pytest_sqlmesh_tracker.report": ("pydantic",),
     "pytest_sqlmesh_tracker.render.terminal": ("pydantic", "rich"),
     "pytest_sqlmesh_tracker.tracking.tracker": ("pydantic",),
+    "pytest_sqlmesh_tracker.sandbox.options": (),
+    "pytest_sqlmesh_tracker.sandbox.finding": (),
+    "pytest_sqlmesh_tracker.sandbox.clock": (),
 }
 
 
@@ -43,14 +46,16 @@ def test_a_module_imports_no_more_than_it_needs(module: str) -> None:
     assert imported_by(module) <= set(PURE[module])
 
 
-def test_tracking_imports_neither_pytest_nor_dagster() -> None:
-    modules = [f"pytest_sqlmesh_tracker.tracking.{path.stem}" for path in tracking()]
+@pytest.mark.parametrize("name", ["tracking", "sandbox"])
+def test_a_room_imports_neither_pytest_nor_dagster(name: str) -> None:
+    modules = [f"pytest_sqlmesh_tracker.{name}.{path.stem}" for path in room(name)]
     assert imported_by(*modules) & {"pytest", "dagster"} == set()
 
 
-def test_only_tracking_imports_sqlmesh() -> None:
+def test_only_tracking_and_the_sandbox_import_sqlmesh() -> None:
     importing = re.compile(r"^\s*(from|import) sqlmesh\b", re.MULTILINE)
-    outside = [path for path in HOUSE.rglob("*.py") if path not in tracking()]
+    inside = (*room("tracking"), *room("sandbox"))
+    outside = [path for path in HOUSE.rglob("*.py") if path not in inside]
     assert [path.name for path in outside if importing.search(path.read_text())] == []
 
 
@@ -59,5 +64,11 @@ def test_modules_are_short() -> None:
     assert {name: length for name, length in lengths.items() if length >= 400} == {}
 
 
-def tracking() -> list[Path]:
-    return sorted((HOUSE / "tracking").glob("*.py"))
+def test_nothing_points_back_at_the_sandbox() -> None:
+    importing = re.compile(r"^from \.*(pytest_sqlmesh_tracker)?\.*sandbox\b", re.MULTILINE)
+    outside = [path for path in HOUSE.rglob("*.py") if path not in room("sandbox")]
+    assert [path.name for path in outside if importing.search(path.read_text())] == []
+
+
+def room(name: str) -> list[Path]:
+    return sorted((HOUSE / name).glob("*.py"))

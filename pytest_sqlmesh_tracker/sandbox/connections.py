@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import duckdb
 from pydantic import PrivateAttr
 from sqlglot import exp
+from sqlglot.dialects.duckdb import DuckDB
+from sqlglot.errors import TokenError
+from sqlglot.tokens import Token, TokenType  # type: ignore[attr-defined]
 from sqlmesh.core.config.connection import BaseDuckDBConnectionConfig, DuckDBConnectionConfig
 from sqlmesh.core.engine_adapter.base import EngineAdapter
 from sqlmesh.core.engine_adapter.duckdb import DuckDBEngineAdapter
@@ -18,7 +23,8 @@ from sqlmesh.utils.errors import SQLMeshError
 
 from .clock import Clock
 
-_ATTACH = re.compile(r"\s*ATTACH\b[^']*'(?P<path>[^']*)'(?P<options>.*)", re.I | re.S)
+_LEADS_OUT = re.compile(r"\b(ATTACH|COPY|EXPORT)\b", re.IGNORECASE)
+"""What statements have that open or write files; few do, and those are looked at closely."""
 
 
 class Connections:
@@ -55,19 +61,49 @@ class Connections:
         """A statement is about to be executed.
 
         Raises:
-            SQLMeshError: it would open a database outside of the sandbox for writing.
+            SQLMeshError: it would write to a database or a file outside of the sandbox.
         """
         self.clock.executing()
-        attach = _ATTACH.match(sql)
-        if attach and not self._harmless(attach["path"], attach["options"]):
+        if _LEADS_OUT.search(sql):
+            for statement in _statements(sql):
+                self._check(statement)
+
+    def _check(self, statement: list[Token]) -> None:
+        words = _words(statement)
+        if words[0] == "ATTACH" and not self._attaches_harmlessly(statement):
+            # Not the statement itself: it can hold passwords.
             raise SQLMeshError(
-                f"a sandbox attaches no database from outside, except READ_ONLY: {sql.strip()}"
+                "a sandbox attaches local DuckDB files alone, and those from outside of it only "
+                f"READ_ONLY; a statement attaches {_named(statement)}"
+            )
+        if words[0] == "EXPORT" or (words[0] == "COPY" and not self._copies_harmlessly(statement)):
+            raise SQLMeshError(
+                f"a sandbox writes no files outside of its folder, as a statement with {words[0]} "
+                "would"
             )
 
-    def _harmless(self, path: str, options: str) -> bool:
-        if path == ":memory:" or re.search(r"\bREAD_ONLY\b(?!\s+(false|0))", options, re.I):
-            return "TYPE" not in options.upper() and not is_remote(path)
-        return not is_remote(path) and self.folder in Path(path).resolve().parents
+    def _attaches_harmlessly(self, statement: list[Token]) -> bool:
+        path = _text(statement[1:])
+        if path in ("", ":memory:"):
+            return True
+        words = _words(statement)
+        options = words[words.index("(") :] if "(" in words else []
+        kinds = [kind for word, kind in pairwise(options) if word == "TYPE"]
+        if path is None or is_remote(path) or kinds not in ([], ["DUCKDB"]):
+            return False
+        after = options[options.index("READ_ONLY") + 1] if "READ_ONLY" in options else None
+        return after in (",", ")", "TRUE") or self._own(path)
+
+    def _copies_harmlessly(self, statement: list[Token]) -> bool:
+        words = _words(statement)
+        if "TO" not in words or words[1:3] == ["FROM", "DATABASE"]:
+            return True
+        last = len(words) - words[::-1].index("TO")
+        return self._own(_text(statement[last : last + 1]))
+
+    def _own(self, path: str | None) -> bool:
+        own = self.folder.resolve()
+        return path is not None and not is_remote(path) and own in Path(path).resolve().parents
 
     def catalogs(self) -> list[Path]:
         """The files of catalogs that SQLMesh created."""
@@ -109,9 +145,49 @@ def quoted(name: str) -> str:
     return exp.to_identifier(name, quoted=True).sql(dialect="duckdb")
 
 
+def _statements(sql: str) -> Iterator[list[Token]]:
+    """The tokens of each statement, without comments: SQLMesh puts some in front."""
+    statement: list[Token] = []
+    try:
+        tokens = DuckDB().tokenize(sql)
+    except TokenError as error:
+        raise SQLMeshError(f"a sandbox can't tell what a statement attaches: {error}") from error
+    for token in tokens:
+        if token.token_type != TokenType.SEMICOLON:
+            statement.append(token)
+        elif statement:
+            yield statement
+            statement = []
+    if statement:
+        yield statement
+
+
+def _text(tokens: list[Token]) -> str | None:
+    """The first of the tokens that is a text in quotes."""
+    return next((token.text for token in tokens if token.token_type == TokenType.STRING), None)
+
+
+def _words(tokens: list[Token]) -> list[str]:
+    """The tokens in capitals; an empty one for what is in quotes."""
+    quoted = (TokenType.STRING, TokenType.IDENTIFIER)
+    return ["" if token.token_type in quoted else token.text.upper() for token in tokens]
+
+
+def _named(statement: list[Token]) -> str:
+    """What a statement attaches, without what may be secret."""
+    words = _words(statement)
+    return statement[words.index("AS") + 1].text if "AS" in words[:-1] else "a database"
+
+
 def is_remote(path: str) -> bool:
     """Whether a DuckDB path is no local file: `md:…`, `s3://…`, `ducklake:…`."""
     return bool(re.match(r"[a-z][a-z0-9+]+:", path, re.I))
+
+
+def path_of(options: Any) -> str:
+    """The path of an attached catalog: what a configuration has for it, or has in it."""
+    path: str = options if isinstance(options, str) else options.path
+    return path
 
 
 class SandboxAdapter(DuckDBEngineAdapter):
@@ -130,6 +206,11 @@ class SandboxAdapter(DuckDBEngineAdapter):
         # SQLMesh would make the file in the current folder.
         file = exp.Literal.string(str(self._connections.catalog_file(catalog_name.output_name)))
         self.execute(exp.Attach(this=exp.alias_(file, catalog_name), exists=True))
+
+    def _drop_catalog(self, catalog_name: exp.Identifier) -> None:
+        # SQLMesh would delete a file of this name in the current folder.
+        self.execute(exp.Detach(this=catalog_name, exists=True))
+        self._connections.catalog_file(catalog_name.output_name).unlink(missing_ok=True)
 
 
 class SandboxConnection(DuckDBConnectionConfig):
@@ -156,6 +237,11 @@ class SandboxConnection(DuckDBConnectionConfig):
 
     @property
     def _connection_factory(self) -> Callable[..., Any]:
+        options = (self.catalogs or {}).get("memory")
+        if options is not None:
+            # DuckDB ignores, without a word, that a file is to be attached under this name, which
+            # a database in memory has.
+            return partial(self._connections.connect, database=path_of(options))
         return self._connections.connect
 
     @property
@@ -171,7 +257,8 @@ class SandboxConnection(DuckDBConnectionConfig):
             if init:
                 init(cursor)
             for file in catalogs:
-                cursor.execute(f"ATTACH IF NOT EXISTS '{file}' AS {quoted(file.stem)}")
+                path = exp.Literal.string(str(file)).sql(dialect="duckdb")
+                cursor.execute(f"ATTACH IF NOT EXISTS {path} AS {quoted(file.stem)}")
 
         return attach
 
@@ -179,8 +266,7 @@ class SandboxConnection(DuckDBConnectionConfig):
         self, register_comments_override: bool = False, concurrent_tasks: int | None = None
     ) -> EngineAdapter:
         """The sandbox's adapter for these files, which no other sandbox shares."""
-        options = (path for path in (self.catalogs or {}).values())
-        files = {option if isinstance(option, str) else option.path for option in options}
+        files = {path_of(options) for options in (self.catalogs or {}).values()}
         files |= {self.database} if self.database else set()
 
         def make() -> EngineAdapter:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 from sqlglot import exp, parse_one
@@ -20,6 +21,30 @@ Setup = Callable[[duckdb.DuckDBPyConnection], Any]
 
 _OWN_SCHEMAS = "sqlmesh__"
 """How SQLMesh begins the names of schemas for its tables (`physical_schema` of a snapshot)."""
+_OWN_TABLE = re.compile(r".+__\d+(__\w+)?|sqlmesh_md5__\w+", re.IGNORECASE)
+"""What SQLMesh calls a version of a model's table, also where its schema has another name."""
+_STATE = re.compile(
+    r"_(snapshots|environments|intervals|versions|auto_restatements|environment_statements"
+    r"|plan_dags|seeds)(_backup)?"
+)
+
+
+class _Relation(NamedTuple):
+    """A table or view of a database; `sql` is that of a view."""
+
+    catalog: str
+    schema: str
+    name: str
+    kind: str
+    sql: str | None
+
+
+class _History(NamedTuple):
+    """What a state tells of where SQLMesh has put tables and views; all in small letters."""
+
+    schemas: set[str]
+    in_place: set[tuple[str, str, str]]
+    environments: set[str]
 
 
 def remove_state(adapter: Any, state_schema: str, physical_schemas: Iterable[str]) -> None:
@@ -28,56 +53,64 @@ def remove_state(adapter: Any, state_schema: str, physical_schemas: Iterable[str
     Args:
         physical_schemas: where the project's tables are, beside SQLMesh's own names for them.
     """
-    own = set(physical_schemas)
-    schemas = _rows(adapter, "SELECT database_name, schema_name FROM duckdb_schemas()")
-    tables = "SELECT database_name, schema_name, table_name FROM duckdb_tables()"
-    state = {
-        (c, s)
-        for c, s, table in _rows(adapter, tables)
-        if (s, table) == (state_schema, "_snapshots")
-    }
-    for catalog, schema in state:
-        own |= _physical_schemas(adapter, catalog, schema)
-    doomed = {(c, s) for c, s in schemas if s.startswith(_OWN_SCHEMAS) or s in own}
-    if state:
-        views = "SELECT database_name, schema_name, view_name, sql FROM duckdb_views()"
-        for catalog, schema, view, sql in _rows(adapter, f"{views} WHERE NOT internal"):
-            if _reads(sql, {schema for _, schema in doomed}):
-                adapter.execute(f"DROP VIEW IF EXISTS {_name(catalog, schema, view)}")
-    for catalog, schema in doomed | state:
-        if schema == "main":
-            _drop_state_tables(adapter, catalog)
-        else:
+    relations = _relations(adapter)
+    states = {(r.catalog, r.schema) for r in relations if r[1:3] == (state_schema, "_snapshots")}
+    history = _History({schema.lower() for schema in physical_schemas}, set(), set())
+    for catalog, schema in states:
+        _read_history(adapter, catalog, schema, history)
+    for relation in relations:
+        of_state = relation[:2] in states and _STATE.fullmatch(relation.name)
+        if of_state or _is_own(relation, history):
+            adapter.execute(f"DROP {relation.kind} IF EXISTS {_name(*relation[:3])}")
+    for catalog, schema in _rows(
+        adapter, "SELECT database_name, schema_name FROM duckdb_schemas()"
+    ):
+        if schema.startswith(_OWN_SCHEMAS):
             adapter.execute(f"DROP SCHEMA IF EXISTS {_name(catalog, schema)} CASCADE")
 
 
-def _physical_schemas(adapter: Any, catalog: str, schema: str) -> set[str]:
-    """The schemas of the tables that the state has, as it has written them down."""
-    found = set()
-    for (snapshot,) in _rows(
-        adapter, f"SELECT snapshot FROM {_name(catalog, schema, '_snapshots')}"
-    ):
-        own = json.loads(snapshot).get("physical_schema")
+def _read_history(adapter: Any, catalog: str, schema: str, history: _History) -> None:
+    for (text,) in _rows(adapter, f"SELECT snapshot FROM {_name(catalog, schema, '_snapshots')}"):
+        snapshot = json.loads(text)
+        if snapshot.get("physical_schema"):
+            history.schemas.add(snapshot["physical_schema"].lower())
         # Without virtual environments, tables are where the models' names say.
-        if own and own.startswith(_OWN_SCHEMAS):
-            found.add(own)
-    return found
+        if snapshot["node"].get("virtual_environment_mode") == "dev_only":
+            table = exp.to_table(snapshot["name"].lower(), dialect="duckdb")
+            history.in_place.add((table.catalog, table.db, table.name))
+    names = _rows(adapter, f"SELECT name FROM {_name(catalog, schema, '_environments')}")
+    history.environments.update(name.lower() for (name,) in names)
 
 
-def _reads(sql: str, schemas: set[str]) -> bool:
+def _is_own(relation: _Relation, history: _History) -> bool:
+    """Whether a table or view is SQLMesh's: a model's, a version's of it, or an environment's."""
+    catalog, schema, name = (part.lower() for part in relation[:3])
+    if _is_version(schema, name, history) or (catalog, schema, name) in history.in_place:
+        return True
+    if relation.sql is None:
+        return False
+    for end in (f"__{environment}" for environment in history.environments):
+        by_schema = (catalog, schema.removesuffix(end), name)
+        if history.in_place & {by_schema, (catalog, schema, name.removesuffix(end))}:
+            return True
+    return _reads_version(relation.sql, history)
+
+
+def _is_version(schema: str, name: str, history: _History) -> bool:
+    schema = schema.lower()
+    return schema.startswith(_OWN_SCHEMAS) or bool(
+        schema in history.schemas and _OWN_TABLE.fullmatch(name)
+    )
+
+
+def _reads_version(sql: str, history: _History) -> bool:
+    if not any(schema in sql.lower() for schema in {_OWN_SCHEMAS, *history.schemas}):
+        return False
     try:
-        return any(
-            table.db in schemas for table in parse_one(sql, dialect="duckdb").find_all(exp.Table)
-        )
+        tables = parse_one(sql, dialect="duckdb").find_all(exp.Table)
+        return any(_is_version(table.db, table.name, history) for table in tables)
     except SqlglotError:
         return False
-
-
-def _drop_state_tables(adapter: Any, catalog: str) -> None:
-    tables = "SELECT database_name, table_name FROM duckdb_tables() WHERE schema_name = 'main'"
-    for database, table in _rows(adapter, tables):
-        if database == catalog and table.startswith("_"):
-            adapter.execute(f"DROP TABLE IF EXISTS {_name(catalog, 'main', table)}")
 
 
 def remove_models(adapters: Mapping[str, Any], models: Iterable[Any], selected: str) -> None:
@@ -99,17 +132,42 @@ def load_setup(connection: duckdb.DuckDBPyConnection, files: Iterable[Path]) -> 
         except OSError:
             raise SqlmeshProjectError(f"setup: no file {file}") from None
         except duckdb.Error as error:
-            raise SqlmeshProjectError(f"setup: {file.name} failed: {error}") from error
+            first, *_ = str(error).splitlines()
+            raise SqlmeshProjectError(f"setup: {file.name} failed: {first}") from error
 
 
 def create_external_tables(
     adapters: Mapping[str, Any], models: Iterable[Any], selected: str
 ) -> None:
-    """Create the tables of external models that declare their columns, empty, where they miss."""
+    """Create the tables of external models that declare their columns, empty, where they miss.
+
+    Raises:
+        SqlmeshProjectError: DuckDB has no such type.
+    """
     for adapter, table, found, model in _places(adapters, models, selected):
         if model.kind.is_external and model.columns_to_types and not found:
+            columns = {
+                name: kind.transform(_stored) for name, kind in model.columns_to_types.items()
+            }
             adapter.create_schema(exp.table_(table.args["db"], catalog=table.args.get("catalog")))
-            adapter.create_table(table, model.columns_to_types)
+            try:
+                adapter.create_table(table, columns)
+            except duckdb.Error as error:
+                first, *_ = str(error).splitlines()
+                raise SqlmeshProjectError(
+                    f"the external model {model.name} can't be created as an empty table: {first}; "
+                    "create one with setup="
+                ) from error
+
+
+def _stored(kind: exp.Expression) -> exp.Expression:
+    """A type, or one that DuckDB stores in place of what may hold anything."""
+    if not isinstance(kind, exp.DataType):
+        return kind
+    types = exp.DataType.Type
+    anything = kind.this in (types.VARIANT, types.OBJECT, types.SUPER)
+    untyped = kind.this == types.ARRAY and not kind.expressions
+    return exp.DataType.build("json") if anything or untyped else kind
 
 
 def _places(
@@ -119,7 +177,7 @@ def _places(
 
     Models in catalogs that are not attached have no place.
     """
-    relations = {name: _relations(adapter) for name, adapter in adapters.items()}
+    relations = {name: _in_small_letters(adapter) for name, adapter in adapters.items()}
     for model in models:
         gateway = model.gateway or selected
         table = model.fully_qualified_table
@@ -130,17 +188,22 @@ def _places(
             yield adapter, table, found, model
 
 
-def _relations(adapter: Any) -> dict[str, dict[tuple[str, str], str]]:
-    """Catalog → (schema, name) → what it is, in small letters: DuckDB ignores case."""
+def _in_small_letters(adapter: Any) -> dict[str, dict[tuple[str, str], str]]:
+    """Catalog → (schema, name) → what it is: DuckDB ignores case."""
     found: dict[str, dict[tuple[str, str], str]] = {
         name.lower(): {}
         for (name,) in _rows(adapter, "SELECT database_name FROM duckdb_databases()")
     }
-    for kind in ("table", "view"):
-        listed = f"SELECT database_name, schema_name, {kind}_name FROM duckdb_{kind}s()"
-        for catalog, schema, name in _rows(adapter, listed):
-            found[catalog.lower()][schema.lower(), name.lower()] = kind.upper()
+    for catalog, schema, name, kind, _ in _relations(adapter):
+        found[catalog.lower()][schema.lower(), name.lower()] = kind
     return found
+
+
+def _relations(adapter: Any) -> list[_Relation]:
+    tables = "SELECT database_name, schema_name, table_name, 'TABLE', NULL FROM duckdb_tables()"
+    views = "SELECT database_name, schema_name, view_name, 'VIEW', sql FROM duckdb_views()"
+    listed = f"{tables} WHERE NOT internal UNION ALL {views} WHERE NOT internal"
+    return [_Relation(*row) for row in _rows(adapter, listed)]
 
 
 def check_kept_state(adapter: Any, state_schema: str, at: datetime) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlmesh.core.config import Config, DuckDBConnectionConfig
 
-from .connections import Connections, SandboxConnection, is_remote
+from .connections import Connections, SandboxConnection, is_remote, path_of
 from .options import SqlmeshProjectError
 
 WAYS_OUT = (
@@ -46,21 +46,16 @@ class Databases:
         first = next(iter(configs.values()))
         self._configs = configs
         self._keep = keep
-        self._files: dict[Any, _File] = {}
-        self.gateway = (gateway or first.default_gateway_name).lower()
+        # By gateway, and path as the configuration has it; the state's own file has none.
+        self._files: dict[tuple[str, str | None], _File] = {}
+        self.gateway = _existing(gateway or first.default_gateway_name, first)
         self.left_out: dict[str, str] = {}
-        self.state_schema = first.get_gateway(self._existing(first)).state_schema or "main"
-        for config in configs.values():
+        self.state_schema = first.get_gateway(self.gateway).state_schema or "main"
+        for folder, config in configs.items():
             for name in config.gateways:
-                self._examine(name, config)
+                self._examine(name, config, folder)
 
-    def _existing(self, config: Config) -> str:
-        if self.gateway not in config.gateways:
-            names = ", ".join(filter(None, config.gateways)) or "one without a name"
-            raise SqlmeshProjectError(f"no gateway {self.gateway!r}: the project has {names}")
-        return self.gateway
-
-    def _examine(self, name: str, config: Config) -> None:
+    def _examine(self, name: str, config: Config, folder: Path) -> None:
         connection = config.get_connection(name)
         why = _why_not(connection)
         if why and name == self.gateway:
@@ -68,39 +63,41 @@ class Databases:
         if why:
             self.left_out[name] = why
             return
-        for file in _files_of(connection):
-            self._file(name, file)
+        for path in _files_of(connection):
+            self._add(name, path, folder)
         state = config.get_gateway(name).state_connection
         if state is not None:
-            self._state_file(name, state)
+            self._add_state(name, state, folder)
 
-    def _file(self, gateway: str, path: str) -> _File:
+    def _add(self, gateway: str, path: str, folder: Path) -> None:
         # In-memory databases of two gateways are two; files are what they are on disk.
-        memory = path.startswith(":memory:")
-        key: Any = (gateway, path) if memory else Path(path).resolve()
-        if key not in self._files:
-            # The catalog is called after the file, so the name stays.
-            name = "memory.db" if memory else Path(path).name
-            source = None if memory else key
-            self._files[key] = _File(f"databases/{len(self._files)}/{name}", source)
-        return self._files[key]
+        source = None if path.startswith(":memory:") else _located(path, folder)
+        same = (file for file in self._files.values() if source and file.source == source)
+        # The catalog is called after the file, so the name stays.
+        new = _File(
+            f"databases/{len(self._files)}/{source.name if source else 'memory.db'}", source
+        )
+        self._files.setdefault((gateway, path), next(same, new))
 
-    def _state_file(self, gateway: str, state: Any) -> _File:
+    def _add_state(self, gateway: str, state: Any, folder: Path) -> None:
         local = isinstance(state, DuckDBConnectionConfig) and not _why_not(state)
         if self._keep and not local:
             raise SqlmeshProjectError(
                 f"state='keep': the state of gateway {gateway!r} is in {state.type_}, and no "
                 "sandbox reads it; only a state in a local DuckDB file can be kept"
             )
-        if local and self._keep:
-            return self._file(gateway, next(iter(_files_of(state))))
-        name = Path(state.database).name if local and state.database else "state.db"
-        key = ("state", gateway)
-        return self._files.setdefault(key, _File(f"databases/state_{gateway}/{name}", None))
+        path = next(_files_of(state)) if local else ":memory:"
+        if self._keep:
+            self._add(gateway, path, folder)
+            self._files[gateway, None] = self._files[gateway, path]
+        else:
+            name = "state.db" if path.startswith(":memory:") else Path(path).name
+            own = _File(f"databases/state{len(self._files)}/{name}", None)
+            self._files.setdefault((gateway, None), own)
 
     def copy_sources(self, folder: Path) -> None:
         """Copy the user's files below the folder; they are not opened."""
-        for file in self._files.values():
+        for file in set(self._files.values()):
             target = folder / file.below
             target.parent.mkdir(parents=True, exist_ok=True)
             if file.source and file.source.is_file():
@@ -116,21 +113,22 @@ class Databases:
             connections: those of the sandbox, in whose folder the files are.
             variables: that override the project's own.
         """
+        # Nobody is told of what a test does.
+        silent: dict[str, Any] = {"gateways": {}, "notification_targets": [], "users": []}
         return {
-            path: config.copy(
+            path: config.copy(update=silent).copy(
                 update={
                     "gateways": dict(self._gateways(config, connections, variables)),
                     "default_gateway": self.gateway,
                     "default_connection": None,
-                    "default_test_connection_": None,
+                    "default_test_connection_": _harmless(config.default_test_connection_),
                     "variables": {**config.variables, **variables},
-                    # Nobody is told of what a test does.
-                    "notification_targets": [],
-                    "users": [],
                     "disable_anonymized_analytics": True,
                     # Caches are below the project's copy.
                     "cache_dir": None,
-                }
+                },
+                # What a test sets in its configuration is set in no other's.
+                deep=True,
             )
             for path, config in self._configs.items()
         }
@@ -144,13 +142,13 @@ class Databases:
             connection = config.get_connection(name)
             changes: dict[str, Any] = {
                 "connection": self._connection(name, connection, connections),
-                "test_connection": None,
+                "test_connection": _harmless(gateway.test_connection),
                 "variables": {**gateway.variables, **variables},
             }
             state = gateway.state_connection
             if state is not None:
                 own = state if isinstance(state, DuckDBConnectionConfig) else connection
-                file = str(connections.folder / self._state_file(name, state).below)
+                file = str(connections.folder / self._files[name, None].below)
                 changes["state_connection"] = SandboxConnection.of(own, connections, database=file)
             yield name, gateway.copy(update=changes)
 
@@ -158,18 +156,33 @@ class Databases:
         self, gateway: str, original: Any, connections: Connections
     ) -> SandboxConnection:
         def place(path: str) -> str:
-            return str(connections.folder / self._file(gateway, path).below)
+            return str(connections.folder / self._files[gateway, path].below)
 
         if not original.catalogs:
             database = place(original.database or ":memory:")
             return SandboxConnection.of(original, connections, database=database)
         catalogs = {}
         for alias, options in original.catalogs.items():
-            if isinstance(options, str):
-                catalogs[alias] = place(_own(alias, options))
-            else:
-                catalogs[alias] = options.copy(update={"path": place(_own(alias, options.path))})
+            file = place(_own(alias, path_of(options)))
+            # Copies can be written to, also where the user's own file must not.
+            changes = {"path": file, "read_only": False}
+            catalogs[alias] = file if isinstance(options, str) else options.copy(update=changes)
         return SandboxConnection.of(original, connections, catalogs=catalogs)
+
+
+def _existing(wanted: str, config: Config) -> str:
+    """The gateway of this name, in any case, as the configuration spells it."""
+    for name in config.gateways:
+        if name.lower() == wanted.lower():
+            return name
+    names = ", ".join(filter(None, config.gateways)) or "one without a name"
+    raise SqlmeshProjectError(f"no gateway {wanted!r}: the project has {names}")
+
+
+def _located(path: str, folder: Path) -> Path:
+    """A database's file: relative to the current folder, as SQLMesh has it, or to the project's."""
+    below = Path(path).expanduser()
+    return (below if below.exists() else folder / below).resolve()
 
 
 def _own(alias: str, path: str) -> str:
@@ -179,23 +192,28 @@ def _own(alias: str, path: str) -> str:
 
 def _files_of(connection: Any) -> Iterator[str]:
     for alias, options in (connection.catalogs or {}).items():
-        yield _own(alias, options if isinstance(options, str) else options.path)
+        yield _own(alias, path_of(options))
     if not connection.catalogs:
         yield connection.database or ":memory:"
 
 
+def _harmless(test_connection: Any) -> Any:
+    """A connection for unit tests, if it is a DuckDB in memory; None stands for SQLMesh's own."""
+    if not isinstance(test_connection, DuckDBConnectionConfig) or _why_not(test_connection):
+        return None
+    in_memory = all(path.startswith(":memory:") for path in _files_of(test_connection))
+    return test_connection if in_memory else None
+
+
 def _why_not(connection: Any) -> str | None:
     """Why a connection is none that a sandbox can have; None if it can."""
-    if type(connection).__name__ == "MotherDuckConnectionConfig":
-        return "is MotherDuck"
     if not isinstance(connection, DuckDBConnectionConfig):
         return f"is {connection.type_}, not DuckDB"
     if connection.database and is_remote(connection.database):
         return f"has a database that is no local file: {_masked(connection.database)}"
     for alias, options in (connection.catalogs or {}).items():
-        path, kind = (
-            (options, "duckdb") if isinstance(options, str) else (options.path, options.type)
-        )
+        path = path_of(options)
+        kind = "duckdb" if isinstance(options, str) else options.type.lower()
         if kind != "duckdb" or is_remote(path):
             return f"attaches {alias}, which is no local DuckDB file but {_masked(path, kind)}"
     return None

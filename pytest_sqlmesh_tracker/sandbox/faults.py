@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlmesh.core.snapshot import SnapshotEvaluator
@@ -104,7 +104,7 @@ class Faults:
         changed = []
         for result in results:
             fails = not result.skipped and self._striking(model, batch, result.audit.name)
-            changed.append(replace(result, count=result.count or 1) if fails else result)
+            changed.append(result.copy(update={"count": result.count or 1}) if fails else result)
         return changed
 
     def _striking(self, model: str, batch: int | None, audit: str | None) -> Iterable[Fault]:

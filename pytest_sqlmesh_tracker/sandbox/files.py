@@ -9,14 +9,20 @@ from pathlib import Path
 
 _NOT_COPIED = shutil.ignore_patterns(
     ".cache", ".git", ".hg", ".venv", ".tox", ".nox", ".*_cache", ".hypothesis", "__pycache__",
-    "venv", "node_modules", "logs", "*.duckdb", "*.duckdb.wal", "*.db", "*.db.wal", "*.ddb",
+    "node_modules", "*.duckdb", "*.duckdb.wal", "*.db", "*.db.wal", "*.ddb", "*.ddb.wal",
 )  # fmt: skip
 """What is of no use to a copy of a project: caches, environments, and databases, which are copied
 where a gateway names them."""
+_NOT_COPIED_AT_THE_TOP = {"logs", "venv"}
+"""Further down, models can be in folders of these names."""
 
 
-def copy_paths(paths: Iterable[Path], folder: Path) -> dict[Path, Path]:
+def copy_paths(paths: Iterable[Path], folder: Path, scratch: Path) -> dict[Path, Path]:
     """Copy the project's files below the folder, where they lie to each other as before.
+
+    Args:
+        scratch: a folder that is not copied: it has sandboxes, also of other processes, and can be
+            below the project itself (`pytest --basetemp`).
 
     Returns:
         Each of the paths → its copy.
@@ -24,11 +30,28 @@ def copy_paths(paths: Iterable[Path], folder: Path) -> dict[Path, Path]:
     paths = list(paths)
     root = Path(os.path.commonpath([path.parent for path in paths]))
     copies = {path: folder / path.relative_to(root) for path in paths}
+    scratch = scratch.resolve()
+
+    def ignored(below: str, names: list[str]) -> set[str]:
+        found = set(_NOT_COPIED(below, names))
+        if Path(below) in copies:
+            found |= _NOT_COPIED_AT_THE_TOP.intersection(names)
+        found |= {name for name in names if _leads_astray(Path(below, name), scratch)}
+        return found
+
     for path, copy in copies.items():
         shutil.copytree(
-            path, copy, ignore=_NOT_COPIED, ignore_dangling_symlinks=True, dirs_exist_ok=True
+            path, copy, ignore=ignored, ignore_dangling_symlinks=True, dirs_exist_ok=True
         )
     return copies
+
+
+def _leads_astray(entry: Path, scratch: Path) -> bool:
+    """Whether it is of the sandboxes, or a link to a folder that it is itself in."""
+    if not entry.is_symlink():
+        return entry == scratch
+    target = entry.resolve()
+    return scratch in (target, *target.parents) or target in entry.parents
 
 
 class Files:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from pydantic import Field
 from sqlmesh import Context
-from sqlmesh.core.config import Config, load_configs
+from sqlmesh.core.config import Config, connection, load_configs
+from sqlmesh.core.config.connection import BaseDuckDBConnectionConfig
 from sqlmesh.core.loader import LoadedProject, Loader
 
 
@@ -20,9 +24,69 @@ def read_configs(paths: Iterable[Path], config: Config | str | None) -> dict[Pat
     Args:
         config: one to use instead, or the name of one in `config.py`.
     """
-    with _no_bytecode():
-        configs: dict[Path, Config] = load_configs(config, Context.CONFIG_TYPE, list(paths))
+    paths = list(paths)
+    _users.update(paths)
+    hidden = _taken_out(_users)
+    try:
+        with _no_bytecode(), _no_drivers():
+            configs: dict[Path, Config] = load_configs(config, Context.CONFIG_TYPE, paths)
+    finally:
+        _taken_out(_users)
+        sys.modules.update(hidden)
     return configs
+
+
+_users: set[Path] = set()
+"""The folders of all projects that have sandboxes."""
+_imported: dict[str, ModuleType] = {}
+"""The modules of the project that was loaded last, which no other one may find."""
+_covered: dict[str, ModuleType] = {}
+"""Those that tests have imported from a user's folder themselves, of which these took the names."""
+
+
+def _taken_out(folders: Iterable[Path]) -> dict[str, ModuleType]:
+    """The modules that were imported from the folders; the next import of them reads the files."""
+    starts = tuple(f"{folder}{os.sep}" for folder in folders)
+    found = {n: m for n, m in list(sys.modules.items()) if _place(m).startswith(starts)}
+    for name in found:
+        del sys.modules[name]
+    return found
+
+
+def _place(module: Any) -> str:
+    """The file of a module, or the folder of one that is several files."""
+    known = getattr(module, "__dict__", {})
+    folders = known.get("__path__")
+    return known.get("__file__") or (str(next(iter(folders), "")) if folders else "")
+
+
+def _use(loader: Loader, modules: Mapping[str, ModuleType]) -> None:
+    """Let a project that a context loads find these modules, and none of other projects."""
+    if loader.config_path == next(iter(loader.context.configs)):
+        for name in _imported:
+            sys.modules.pop(name, None)
+        _imported.clear()
+        sys.modules.update(_covered)
+        _covered.clear()
+    _covered.update({name: sys.modules[name] for name in modules if name in sys.modules})
+    sys.modules.update(modules)
+    _imported.update(modules)
+
+
+@contextmanager
+def _importing(loader: Loader) -> Iterator[None]:
+    """What a project imports while it is loaded is what its files say now."""
+    _use(loader, {})
+    hidden = _taken_out(_users)
+    importlib.invalidate_caches()
+    try:
+        # Of bytecode, Python only knows the second in which its source was written.
+        with _no_bytecode():
+            yield
+    finally:
+        imported = _taken_out([loader.config_path])
+        sys.modules.update(hidden)
+        _use(loader, imported)
 
 
 @contextmanager
@@ -33,6 +97,29 @@ def _no_bytecode() -> Iterator[None]:
         yield
     finally:
         sys.dont_write_bytecode = before
+
+
+class _NotOpened(BaseDuckDBConnectionConfig):
+    """What is known of a connection that no sandbox opens: its type, and no secrets."""
+
+    type_: str = Field(alias="type")
+
+
+@contextmanager
+def _no_drivers() -> Iterator[None]:
+    """Connections to other databases than DuckDB are read where their drivers are not installed."""
+    module: Any = connection
+    parse = module.parse_connection_config
+
+    def parse_duckdb(settings: dict[str, Any]) -> Any:
+        kind = settings.get("type", "duckdb")
+        return parse(settings) if kind == "duckdb" else _NotOpened(type=kind)
+
+    module.parse_connection_config = parse_duckdb
+    try:
+        yield
+    finally:
+        module.parse_connection_config = parse
 
 
 @contextmanager
@@ -58,11 +145,13 @@ def loader_of(loaded: LoadedProject, base: type[Loader]) -> type[Loader]:
         _returned = False
 
         def load(self, *args: Any, **kwargs: Any) -> LoadedProject:
-            if self._returned:
+            if not self._returned:
+                self._returned = True
+                _use(self, loaded.__dict__["imported"])
+                return loaded
+            with _importing(self):
                 project: LoadedProject = super().load(*args, **kwargs)
-                return project
-            self._returned = True
-            return loaded
+            return project
 
     return LoadedOnce
 
@@ -72,7 +161,10 @@ def keeping_loader(kept: dict[Path, LoadedProject], base: type[Loader]) -> type[
 
     class Keeping(base):  # type: ignore[misc, valid-type]
         def load(self, *args: Any, **kwargs: Any) -> LoadedProject:
-            project: LoadedProject = super().load(*args, **kwargs)
+            with _importing(self):
+                project: LoadedProject = super().load(*args, **kwargs)
+            # The folder's copies are loaded without a look at their files.
+            project.__dict__["imported"] = dict(_imported)
             kept[self.config_path] = project
             return project
 

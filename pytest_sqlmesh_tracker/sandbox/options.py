@@ -123,7 +123,7 @@ def absolute(moment: Any) -> datetime:
             found = datetime.fromisoformat(str(moment).strip().replace("Z", "+00:00"))
         except ValueError:
             raise SqlmeshProjectError(
-                f"at={moment!r}: a time is absolute, like '2024-01-09 01:00' (UTC)"
+                f"{moment!r} is no time: one is given like '2024-01-09 01:00' (UTC)"
             ) from None
     return (found.replace(tzinfo=timezone.utc) if found.tzinfo is None else found).astimezone(
         timezone.utc

@@ -14,10 +14,12 @@ from ..report import RunReport
 from ..tracking.names import display_names, kind_of
 from ..tracking.tracker import Tracker
 from .clock import Clock, Moment
+from .contents import create_external_tables
 from .faults import Fault, Faults, InjectedError
 from .options import SqlmeshProjectError
 from .template import Template
 
+_FAILED = "failed by the test"
 _NEVER_EVALUATED = ("external", "embedded", "audit")
 
 
@@ -150,6 +152,8 @@ class SqlmeshProject:
         found = self._models(model)
         if error is not None and audit is not None:
             raise SqlmeshProjectError("fail(): an error or an audit, not both")
+        if not _is_failure(error):
+            raise SqlmeshProjectError(f"fail(): error={error!r}: it is a message or an Exception")
         for name, number, least in (("batch", batch, 0), ("times", times, 1)):
             if number is not None and number < least:
                 raise SqlmeshProjectError(f"fail(): {name}={number}, it is at least {least}")
@@ -160,9 +164,9 @@ class SqlmeshProject:
             self._refuse_unevaluated(found, "use audit= for one of its audits")
         else:
             audit = self._audit_of(found, audit)
-        raised = InjectedError(error or "failed by the test") if _is_text(error) else error
+        raised = error if isinstance(error, Exception | type) else InjectedError(error or _FAILED)
         models = {candidate.fqn: candidate.name for candidate in found}
-        self._faults.add(Fault(models, raised, audit, batch, times))  # type: ignore[arg-type]
+        self._faults.add(Fault(models, raised, audit, batch, times))
 
     def hold(self, model: object) -> None:
         """Hold a model back, as a signal that is never ready would: `held_by_test`.
@@ -221,6 +225,8 @@ class SqlmeshProject:
     def write(self, relative_path: str | os.PathLike[str], text: str) -> None:
         """Write a file of this copy, and load the project again from its files.
 
+        External models that it declares with columns get empty tables, as before the first plan.
+
         Raises:
             SqlmeshProjectError: the path leads out of the project.
             Exception: what SQLMesh raises of a file that it can't load.
@@ -230,7 +236,11 @@ class SqlmeshProject:
             raise SqlmeshProjectError(f"write(): {relative_path} is not below the project's folder")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
-        self.context.load()
+        context = self.context
+        context.load()
+        create_external_tables(
+            context.engine_adapters, context.models.values(), context.selected_gateway
+        )
 
     def close(self) -> None:
         """Close the databases, delete the files, and show the process its own time again.
@@ -255,8 +265,10 @@ class SqlmeshProject:
         self._template.take_back(self._folder)
 
 
-def _is_text(error: Any) -> bool:
-    return error is None or isinstance(error, str)
+def _is_failure(error: Any) -> bool:
+    # A run in several threads can't be interrupted by one of them in all versions of SQLMesh.
+    kind = error if isinstance(error, type) else type(error)
+    return error is None or issubclass(kind, str | Exception)
 
 
 def _listed(names: set[str]) -> str:

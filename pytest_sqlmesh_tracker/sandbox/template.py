@@ -42,6 +42,7 @@ class Template:
         folder: Path,
         *,
         root: Path,
+        scratch: Path,
         config: Config | str | None = None,
         setup: contents.Setup | None = None,
     ) -> None:
@@ -50,6 +51,7 @@ class Template:
         Args:
             folder: an empty one, for this and for nothing else.
             root: what relative paths are relative to.
+            scratch: where all sandboxes are, never a part of a project.
             config: instead of the project's own.
             setup: called with a connection before the plan, after the options' SQL files.
 
@@ -70,7 +72,7 @@ class Template:
             self._databases = Databases(
                 self._configs, options.gateway, keep=options.state == "keep"
             )
-            copies = copy_paths(paths, folder / "project")
+            copies = copy_paths(paths, folder / "project", scratch)
             self._paths = {p: copy.relative_to(folder / "project") for p, copy in copies.items()}
             self._databases.copy_sources(folder)
             self._prepare(root, setup)
@@ -261,14 +263,18 @@ def _told(what: str) -> Iterator[None]:
 class Templates:
     """The templates of a session, each planned when it is first asked for."""
 
-    def __init__(self, root: Path, new_folder: Callable[[], Path]) -> None:
+    def __init__(
+        self, root: Path, new_folder: Callable[[], Path], scratch: Path | None = None
+    ) -> None:
         """None is planned yet.
 
         Args:
             root: what relative paths of options are relative to.
             new_folder: makes an empty folder.
+            scratch: the folder that has those folders, also of other processes.
         """
         self._root = root
+        self._scratch = scratch
         self.new_folder = new_folder
         self._made: dict[Hashable, Template | SqlmeshProjectError] = {}
 
@@ -284,8 +290,14 @@ class Templates:
         made = self._made.get(key)
         if made is None:
             try:
+                folder = self.new_folder()
                 made = Template(
-                    options, self.new_folder(), root=self._root, config=config, setup=setup
+                    options,
+                    folder,
+                    root=self._root,
+                    scratch=self._scratch or folder.parent,
+                    config=config,
+                    setup=setup,
                 )
             except SqlmeshProjectError as error:
                 self._made[key] = error

@@ -34,8 +34,10 @@ def planned_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`shop.daily`, loaded up to January 9th, and `shop.weekly`.
 
     Planned in this process: a session in it forgets what was first imported there, and numpy can
-    not be imported twice.
+    not be imported twice. Nor need the sandbox be imported by each of them.
     """
+    import pytest_sqlmesh_tracker.sandbox.project  # noqa: F401
+
     project = Project(tmp_path_factory.mktemp("shop"))
     project.model("shop.daily", "SELECT 1 AS id", cron="'@daily'")
     project.model("shop.weekly", "SELECT id FROM shop.daily", cron="'@weekly'")

@@ -30,6 +30,7 @@ ASSERTIONS = {
     "assert_execution_order",
 }
 ERRORS = {"UnknownModelError", "NoReportError"}
+SANDBOX = {"SqlmeshProject", "SqlmeshProjectError", "SqlmeshProjectWarning"}
 GATE = {"GatePolicy", "GateResult"}
 
 
@@ -49,8 +50,8 @@ def loaded_by(code: str) -> set[str]:
 
 def test_are_these() -> None:
     names = set(pytest_sqlmesh_tracker.__all__)
-    assert names >= TRACKING | REPORTS | ASSERTIONS | ERRORS
-    assert names <= TRACKING | REPORTS | ASSERTIONS | ERRORS | GATE
+    assert names >= TRACKING | REPORTS | ASSERTIONS | ERRORS | SANDBOX
+    assert names <= TRACKING | REPORTS | ASSERTIONS | ERRORS | SANDBOX | GATE
 
 
 @pytest.mark.parametrize("name", pytest_sqlmesh_tracker.__all__)

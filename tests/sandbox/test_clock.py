@@ -1,0 +1,104 @@
+"""The clock of a sandbox: forward, in UTC, and never standing still."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta, timezone
+
+import pytest
+
+from pytest_sqlmesh_tracker import SqlmeshProjectError
+from pytest_sqlmesh_tracker.sandbox.clock import Clock, Moment
+
+NOON = datetime(2024, 1, 8, 12, tzinfo=timezone.utc)
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    """A clock that only goes on with statements."""
+    clock = Clock(NOON, tick=False)
+    clock.start()
+    yield clock
+    clock.stop()
+
+
+def test_it_shows_its_time_to_the_process(clock: Clock) -> None:
+    assert clock.now == NOON == datetime.now(timezone.utc)
+    assert time.time() == NOON.timestamp()
+
+
+def test_it_is_taken_away_when_it_stops() -> None:
+    before = datetime.now(timezone.utc)
+    clock = Clock(NOON, tick=True)
+    clock.start()
+    clock.stop()
+    clock.stop()
+    assert timedelta(0) <= datetime.now(timezone.utc) - before < timedelta(minutes=1)
+    assert NOON <= clock.now < NOON + timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("to", "shown"),
+    [
+        ("2024-01-09", "2024-01-09 00:00"),
+        ("2024-01-09 01:00", "2024-01-09 01:00"),
+        ("2024-01-09T01:00Z", "2024-01-09 01:00"),
+        ("2024-01-09 01:00+02:00", "2024-01-08 23:00"),
+        (date(2024, 1, 9), "2024-01-09 00:00"),
+        (datetime(2024, 1, 9, 1), "2024-01-09 01:00"),
+        (timedelta(minutes=5), "2024-01-08 12:05"),
+        ("+1h", "2024-01-08 13:00"),
+        ("+ 90 minutes", "2024-01-08 13:30"),
+        ("+1 day", "2024-01-09 12:00"),
+        ("+2 Weeks", "2024-01-22 12:00"),
+        ("+30s", "2024-01-08 12:00"),
+    ],
+)
+def test_it_travels_to(clock: Clock, to: Moment, shown: str) -> None:
+    clock.travel(to)
+    assert f"{clock.now:%Y-%m-%d %H:%M}" == shown
+
+
+def test_it_does_not_go_back(clock: Clock) -> None:
+    with pytest.raises(SqlmeshProjectError, match=r"is in the past of this test.*backwards=True"):
+        clock.travel("2024-01-08 11:59")
+    assert clock.now == NOON
+
+
+def test_it_goes_back_when_asked(clock: Clock) -> None:
+    clock.travel("2024-01-08 11:59", backwards=True)
+    assert clock.now == NOON - timedelta(minutes=1)
+    clock.travel("2024-01-08 12:00")
+    assert clock.now == NOON
+
+
+def test_what_has_gone_by_since_it_was_set_is_not_undone(clock: Clock) -> None:
+    clock.travel("2024-01-08 13:00")
+    clock.executing()
+    clock.travel("2024-01-08 13:00")
+    assert clock.now == NOON + timedelta(hours=1, milliseconds=1)
+
+
+@pytest.mark.parametrize("to", ["tomorrow", "+1 month", "-1h", "+h", "2024-13-01", ""])
+def test_what_is_no_time_is_told_so(clock: Clock, to: str) -> None:
+    with pytest.raises(SqlmeshProjectError, match=r"is no time|a relative time has"):
+        clock.travel(to)
+
+
+def test_statements_take_a_millisecond_each_when_it_does_not_tick(clock: Clock) -> None:
+    for _ in range(3):
+        clock.executing()
+    assert clock.now == NOON + timedelta(milliseconds=3)
+
+
+def test_it_ticks() -> None:
+    clock = Clock(NOON, tick=True)
+    clock.start()
+    try:
+        first = clock.now
+        time.sleep(0.002)
+        clock.executing()
+        assert NOON <= first < clock.now
+    finally:
+        clock.stop()

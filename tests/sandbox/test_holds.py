@@ -1,0 +1,76 @@
+"""Models that are not ready because a test says so."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from pytest_sqlmesh_tracker import SqlmeshProjectError, UnknownModelError
+
+from .conftest import Sandboxes
+
+
+def test_a_held_model_waits_as_for_a_signal(sandbox: Sandboxes, payroll: Path) -> None:
+    with sandbox(payroll) as project:
+        project.hold("pay.slips")
+        report = project.run(at="2024-01-06 00:05")
+
+        report.assert_skipped("pay.slips", reason="signal_not_ready")
+        (interval,) = report["pay.slips"].signals["held_by_test"]
+        assert interval.start == datetime(2024, 1, 5, tzinfo=timezone.utc)
+        assert interval.end == datetime(2024, 1, 6, tzinfo=timezone.utc)
+        report.assert_skipped("pay.total", reason="upstream_not_ready")
+        assert report["pay.total"].blocked_by == ("pay.slips",)
+        report.assert_executed("pay.hours", "pay.clocked")
+        assert report.completion == "success"
+
+
+def test_a_released_model_catches_up(sandbox: Sandboxes, payroll: Path) -> None:
+    with sandbox(payroll) as project:
+        project.hold("pay.*")
+        project.run(at="2024-01-06 00:05").assert_nothing_executed()
+
+        project.release("pay.hours")
+        project.run(at="+1 day").assert_only_executed("pay.hours")
+
+        project.release("pay.*")
+        report = project.run(at="+1 minute")
+        report.assert_executed("pay.slips", intervals=("2024-01-05", "2024-01-07"))
+        report.assert_executed("pay.total")
+
+
+def test_a_model_with_a_signal_of_its_own_is_held_as_well(
+    sandbox: Sandboxes, payroll: Path
+) -> None:
+    with sandbox(payroll) as project:
+        project.write(
+            "signals/never.py",
+            "from sqlmesh import signal\n\n\n@signal()\ndef delivered(batch):\n    return True\n",
+        )
+        project.write(
+            "models/pay.paid.sql",
+            "MODEL (name pay.paid, kind FULL, signals [delivered()]); SELECT 1 AS one",
+        )
+        project.hold("pay.paid")
+        report = project.plan()
+        assert set(report["pay.paid"].signals) == {"held_by_test"}
+        report.assert_skipped("pay.paid", reason="signal_not_ready")
+
+        project.release("pay.paid")
+        project.run(at="+1 day").assert_executed("pay.paid")
+
+
+def test_what_can_not_be_held_is_told(sandbox: Sandboxes, payroll: Path) -> None:
+    with sandbox(payroll) as project:
+        with pytest.raises(
+            SqlmeshProjectError, match=r"raw.clock is external, which SQLMesh never"
+        ):
+            project.hold("raw.clock")
+        with pytest.raises(
+            SqlmeshProjectError, match=r"is a standalone audit, which SQLMesh never"
+        ):
+            project.hold("pay_slips_exist")
+        with pytest.raises(UnknownModelError, match=r"did you mean pay.slips"):
+            project.release("pay.slipz")

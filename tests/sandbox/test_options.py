@@ -1,0 +1,84 @@
+"""The arguments of the marker: what they mean, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_sqlmesh_tracker import SqlmeshProjectError
+from pytest_sqlmesh_tracker.sandbox.finding import nearest_project
+from pytest_sqlmesh_tracker.sandbox.options import ProjectOptions, project_options
+
+
+def test_nothing_given_is_the_default() -> None:
+    nothing = dict.fromkeys(("path", "gateway", "at", "environment", "plan", "tick", "select"))
+    assert project_options({}) == project_options(nothing) == ProjectOptions()
+
+
+def test_what_means_the_same_is_the_same() -> None:
+    one = project_options({"path": "a", "at": "2024-01-01 01:00", "setup": "raw.sql"})
+    other = project_options(
+        {
+            "path": [Path("a")],
+            "at": datetime(2024, 1, 1, 2, tzinfo=timezone(timedelta(hours=1))),
+            "setup": [Path("raw.sql")],
+        }
+    )
+    assert one == other
+    assert project_options({"at": date(2024, 1, 1)}) == project_options({"at": "2024-01-01"})
+
+
+def test_variables_ignore_case_and_order() -> None:
+    one = project_options({"variables": {"Region": "eu", "limit": 3}})
+    other = project_options({"variables": {"limit": 3, "REGION": "eu"}})
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"gatewy": "x"}, "has no argument 'gatewy': did you mean gateway?"),
+        ({"zzz": 1}, "has no argument 'zzz': it has path, gateway, at, environment"),
+        ({"state": "old"}, "state='old': it is 'fresh' or 'keep'"),
+        ({"plan": "no"}, "plan='no': it is True or False"),
+        ({"tick": 1}, "tick=1: it is True or False"),
+        ({"gateway": 3}, "gateway=3: it is a name"),
+        ({"environment": ["dev"]}, "environment=['dev']: it is a name"),
+        ({"variables": "a=1"}, "variables='a=1': it is a mapping of names to values"),
+        ({"path": 7}, "path=7: it is one text or path, or a list of them"),
+        ({"select": [1]}, "select=[1]: it is one text or path, or a list of them"),
+        ({"at": "soon"}, "'soon' is no time: one is given like '2024-01-09 01:00' (UTC)"),
+    ],
+)
+def test_a_wrong_argument_is_told_in_one_line(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(SqlmeshProjectError) as error:
+        project_options(arguments)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_nearest_project_upwards_is_meant(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("model_defaults: {dialect: duckdb}")
+    shop = tmp_path / "warehouses" / "shop"
+    (shop / "tests").mkdir(parents=True)
+    test = shop / "tests" / "test_it.py"
+    assert nearest_project(test, tmp_path) == str(tmp_path)
+    (shop / "config.py").write_text("from sqlmesh.core.config import Config")
+    assert nearest_project(test, tmp_path) == str(shop)
+
+
+def test_a_config_of_another_tool_is_none(tmp_path: Path) -> None:
+    (tmp_path / "config.py").write_text("DEBUG = True")
+    (tmp_path / "config.yaml").mkdir()
+    with pytest.raises(SqlmeshProjectError, match=r"no SQLMesh project found in .*sqlmesh_project"):
+        nearest_project(tmp_path / "test_it.py", tmp_path)
+
+
+def test_a_test_outside_of_the_root_means_the_root(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "config.yml").write_text("gateways: {}")
+    assert nearest_project(tmp_path / "elsewhere" / "test_it.py", root) == str(root)

@@ -1,0 +1,231 @@
+"""An isolated project in a test's hands: plans, runs, time, files, and nothing left behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from pytest_sqlmesh_tracker import SqlmeshProjectError, sqlmesh_run_tracker, track_all
+
+from .conftest import Sandboxes
+
+BEGAN = datetime(2024, 1, 5, 0, 5, tzinfo=timezone.utc)
+
+
+def test_it_begins_planned_and_with_nothing_to_do(sandbox: Sandboxes, payroll: Path) -> None:
+    with sandbox(payroll) as project:
+        assert not project.tracker.reports
+        assert BEGAN < project.now < BEGAN + timedelta(seconds=30)
+        project.run().assert_nothing_executed()
+        assert project.fetch("SELECT sum(amount) FROM pay.slips") == [(32,)]
+
+
+def test_a_week_goes_by(sandbox: Sandboxes, payroll: Path) -> None:
+    executed = []
+    with sandbox(payroll) as project:
+        for _ in range(7):
+            executed.append("pay.noted" in project.run(at="+1 day").executed)
+    assert executed == [False, True, False, False, False, False, False]
+
+
+def test_it_is_an_isolated_copy(sandbox: Sandboxes, payroll: Path) -> None:
+    with sandbox(payroll) as one, sandbox(payroll) as other:
+        assert one.path != other.path
+        one.execute("DROP VIEW pay.slips")
+        assert other.fetch("SELECT count(*) FROM pay.slips") == [(4,)]
+
+
+def test_a_test_leaves_nothing_behind(sandbox: Sandboxes, payroll: Path) -> None:
+    def open_files() -> list[str]:
+        return sorted(os.path.realpath(fd) for fd in Path("/proc/self/fd").iterdir())
+
+    with sandbox(payroll) as project:
+        path = project.path
+    before, environment = open_files(), dict(os.environ)
+    for _ in range(5):
+        with sandbox(payroll) as project:
+            project.run(at="+1 day").assert_executed("pay.slips")
+    assert [file for file in open_files() if "sandbox" in file] == [
+        file for file in before if "sandbox" in file
+    ]
+    assert not path.parents[1].exists()
+    assert dict(os.environ) == environment
+    assert abs(datetime.now(timezone.utc).year - 2024) >= 1
+
+
+def test_closed_sandboxes_are_forgotten(sandbox: Sandboxes, payroll: Path) -> None:
+    from pytest_sqlmesh_tracker.sandbox.context import SandboxContext
+
+    for _ in range(3):
+        with sandbox(payroll) as project:
+            project.run(at="+1 day")
+    del project
+    gc.collect()
+    assert not [thing for thing in gc.get_objects() if type(thing) is SandboxContext]
+
+
+class TestTime:
+    def test_goes_on_to_what_is_asked(self, sandbox: Sandboxes, payroll: Path) -> None:
+        with sandbox(payroll) as project:
+            report = project.run(at="2024-01-06 00:05")
+            assert report.started_at >= BEGAN + timedelta(days=1)
+            assert report.started_at - BEGAN < timedelta(days=1, minutes=1)
+            project.travel(timedelta(hours=1))
+            assert f"{project.now:%d %H}" == "06 01"
+
+    def test_may_be_asked_for_again(self, sandbox: Sandboxes, payroll: Path) -> None:
+        """It is not in the past, though the clock has gone on since."""
+        with sandbox(payroll) as project:
+            project.run(at="2024-01-05 00:05")
+            project.run(at="2024-01-06 00:05")
+            project.run(at="2024-01-06 00:05").assert_nothing_executed()
+
+    def test_does_not_go_back(self, sandbox: Sandboxes, payroll: Path) -> None:
+        with sandbox(payroll) as project:
+            with pytest.raises(SqlmeshProjectError, match="is in the past of this test"):
+                project.run(at="2024-01-04")
+            assert not project.tracker.reports
+            project.travel("2024-01-04", backwards=True)
+            assert f"{project.now:%Y-%m-%d}" == "2024-01-04"
+
+    def test_that_does_not_tick_keeps_the_order_of_what_is_stored(
+        self, sandbox: Sandboxes, payroll: Path
+    ) -> None:
+        """With a clock that stands still, what was restated runs again."""
+        with sandbox(payroll, tick=False) as project:
+            project.run(at="2024-01-06 00:05")
+            project.plan(restate_models=["pay.hours"]).assert_executed("pay.hours", "pay.slips")
+            project.run().assert_nothing_executed()
+            moments = [row for (row,) in project.fetch("SELECT created_ts FROM sqlmesh._intervals")]
+            assert max(moments) > min(moments)
+            assert project.now < datetime(2024, 1, 6, 0, 6, tzinfo=timezone.utc)
+
+
+class TestPlansAndRuns:
+    def test_of_another_environment(self, sandbox: Sandboxes, payroll: Path) -> None:
+        with sandbox(payroll) as project:
+            assert project.plan("dev", include_unmodified=True).environment == "dev"
+            report = project.run("dev", at="+1 day")
+            assert report.environment == "dev"
+            assert project.run().environment == "prod"
+
+    def test_pass_arguments_on(self, sandbox: Sandboxes, payroll: Path) -> None:
+        with sandbox(payroll) as project:
+            report = project.run(select_models=["pay.clocked"], ignore_cron=True, at="+1 day")
+            report.assert_only_executed("pay.clocked")
+            plan = project.plan(restate_models=["pay.total"], auto_apply=False)
+            plan.assert_skipped("pay.total", reason="not_applied")
+
+    @pytest.mark.parametrize(
+        ("command", "arguments", "words"),
+        [
+            ("run", {"environment": "staging"}, "staging"),
+            ("run", {"select_models": ["+"]}, "expected model name"),
+            ("plan", {"environment": "dev"}, "requires a change"),
+            ("plan", {"start": "2024-01-02"}, "start and end dates"),
+        ],
+    )
+    def test_raise_what_is_the_users_mistake(
+        self,
+        sandbox: Sandboxes,
+        payroll: Path,
+        command: str,
+        arguments: dict[str, object],
+        words: str,
+    ) -> None:
+        with sandbox(payroll) as project:
+            with pytest.raises(Exception, match=f"(?i){words}"):
+                getattr(project, command)(**arguments)
+            assert project.tracker.last.completion == "raised"
+
+    def test_raise_lint_errors(self, sandbox: Sandboxes, payroll: Path) -> None:
+        with sandbox(payroll) as project:
+            project.context.config.linter.enabled = True
+            project.context.config.linter.rules = {"ambiguousorinvalidcolumn"}
+            project.write("models/new.sql", "MODEL (name pay.new, kind FULL); SELECT nonsense")
+            with pytest.raises(Exception, match=r"(?i)lint"):
+                project.plan()
+        with sandbox(payroll) as project:
+            assert not project.context.config.linter.enabled
+
+    def test_interrupts_are_not_swallowed(self, sandbox: Sandboxes, payroll: Path) -> None:
+        with sandbox(payroll) as project:
+            project.write(
+                "models/stops.py",
+                "from sqlmesh import model\n\n\n"
+                "@model('pay.stops', columns={'a': 'int'})\n"
+                "def execute(context, **kwargs):\n"
+                "    raise KeyboardInterrupt\n",
+            )
+            with pytest.raises(KeyboardInterrupt):
+                project.plan()
+            assert project.tracker.last.completion == "interrupted"
+
+
+class TestFiles:
+    def test_are_written_in_this_copy_alone(self, sandbox: Sandboxes, payroll: Path) -> None:
+        original = (payroll / "models/pay.total.sql").read_bytes()
+        with sandbox(payroll) as project:
+            project.write("models/pay.total.sql", "MODEL (name pay.total); SELECT 1 AS amount")
+            assert project.plan("dev").executed == {"pay.total", "pay.now"}
+        with sandbox(payroll) as project:
+            assert not project.plan().executed
+            assert (project.path / "models/pay.total.sql").read_bytes() == original
+        assert (payroll / "models/pay.total.sql").read_bytes() == original
+
+    def test_that_are_new_become_models(self, sandbox: Sandboxes, payroll: Path) -> None:
+        with sandbox(payroll) as project:
+            project.write("models/new/one.sql", "MODEL (name pay.one); SELECT 1 AS one")
+            project.plan().assert_only_executed("pay.one")
+
+    def test_may_be_edited_without_write(self, sandbox: Sandboxes, payroll: Path) -> None:
+        with sandbox(payroll) as project:
+            file = project.context.path / "models" / "pay.total.sql"
+            file.write_text(file.read_text().replace("SUM", "MAX"))
+            project.context.load()
+            project.plan("dev").assert_executed("pay.total")
+        with sandbox(payroll) as project:
+            assert not project.plan().executed
+
+    def test_that_declare_external_models_give_them_tables(
+        self, sandbox: Sandboxes, payroll: Path
+    ) -> None:
+        with sandbox(payroll) as project:
+            project.write("external_models/more.yaml", "- {name: raw.more, columns: {id: int}}")
+            assert project.fetch("SELECT count(*) FROM raw.more") == [(0,)]
+
+    @pytest.mark.parametrize("path", ["../other.sql", "/tmp/x.sql", "."])
+    def test_outside_of_the_project_are_not_written(
+        self, sandbox: Sandboxes, payroll: Path, path: str
+    ) -> None:
+        with sandbox(payroll) as project:
+            with pytest.raises(SqlmeshProjectError, match="is not below the project's folder"):
+                project.write(path, "SELECT 1")
+
+    def test_that_are_broken_raise_what_sqlmesh_says(
+        self, sandbox: Sandboxes, payroll: Path
+    ) -> None:
+        with sandbox(payroll) as project:
+            with pytest.raises(Exception, match=r"(?s)broken\.sql"):
+                project.write("models/broken.sql", "MODEL (name pay.broken; SELECT")
+
+
+class TestTracking:
+    def test_hears_the_test_and_not_the_template(self, sandbox: Sandboxes, payroll: Path) -> None:
+        with track_all() as outer:
+            with sandbox(payroll, at="2024-02-05 00:05") as project:
+                assert not outer.reports
+                with sqlmesh_run_tracker(project.context) as inner:
+                    project.run()
+                project.run(at="+1 day")
+                assert project.tracker.reports == outer.reports
+                assert inner.reports == outer.reports[:1]
+
+    def test_hears_the_context_as_well(self, sandbox: Sandboxes, payroll: Path) -> None:
+        with sandbox(payroll) as project:
+            project.context.run()
+            assert project.tracker.last.command == "run"

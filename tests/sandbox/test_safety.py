@@ -1,0 +1,515 @@
+"""What a sandbox never does: reach a database or a file that is not its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_sqlmesh_tracker.sandbox.options import SqlmeshProjectError
+from tests.projects import Project
+from tests.sandbox.building import DEFAULTS, database, planned, project, seen
+from tests.sandbox.conftest import Sandboxes
+
+SECRET = "dont-tell-anybody"
+ELSEWHERE = {
+    "snowflake": f"{{type: snowflake, account: acme, user: me, password: {SECRET}}}",
+    "bigquery": "{type: bigquery, project: acme}",
+    "postgres": (
+        f"{{type: postgres, host: db, user: me, password: {SECRET}, port: 5432, database: wh}}"
+    ),
+    "redshift": f"{{type: redshift, user: me, password: {SECRET}, host: db}}",
+    "databricks": (
+        f"{{type: databricks, server_hostname: db, http_path: /sql, access_token: {SECRET}}}"
+    ),
+    "clickhouse": f"{{type: clickhouse, host: db, username: me, password: {SECRET}}}",
+    "trino": "{type: trino, host: db, user: me, catalog: hive}",
+    "mysql": f"{{type: mysql, host: db, user: me, password: {SECRET}}}",
+    "mssql": f"{{type: mssql, host: db, user: me, password: {SECRET}}}",
+    "spark": "{type: spark}",
+    "motherduck": f"{{type: motherduck, database: wh, token: {SECRET}}}",
+    "catalog of MotherDuck": (
+        f"{{type: duckdb, catalogs: {{wh: 'md:wh?motherduck_token={SECRET}'}}}}"
+    ),
+    "DuckLake": "{type: duckdb, catalogs: {wh: {type: ducklake, path: 'wh.ducklake'}}}",
+    "DuckLake by its path": "{type: duckdb, catalogs: {wh: 'ducklake:wh.ducklake'}}",
+    "attached sqlite": "{type: duckdb, catalogs: {wh: {type: sqlite, path: wh.sqlite}}}",
+    "attached postgres": (
+        f"{{type: duckdb, catalogs: {{wh: {{type: postgres, path: 'password={SECRET}'}}}}}}"
+    ),
+    "S3": "{type: duckdb, database: 's3://bucket/wh.duckdb'}",
+    "attached from the web": "{type: duckdb, catalogs: {wh: 'https://example.com/wh.duckdb'}}",
+}
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens a connection to anywhere fails the test."""
+
+    def refuse(*_: Any) -> None:
+        pytest.fail("a socket was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.mark.usefixtures("offline")
+class TestGatewaysOfOtherDatabases:
+    @pytest.mark.parametrize("connection", ELSEWHERE.values(), ids=ELSEWHERE.keys())
+    def test_are_refused(self, connection: str, tmp_path: Path, sandbox: Sandboxes) -> None:
+        shop = project(tmp_path, f"{{elsewhere: {{connection: {connection}}}}}")
+        loaded = set(sys.modules)
+
+        with pytest.raises(SqlmeshProjectError) as told:
+            with sandbox(shop.path):
+                pass
+
+        message = str(told.value)
+        assert message.startswith("the gateway elsewhere ")
+        assert "gateway=" in message
+        assert "sqlmesh_project_config" in message
+        assert SECRET not in message
+        drivers = ("snowflake", "google.cloud", "psycopg2", "pymysql", "trino", "pyspark")
+        assert not [name for name in set(sys.modules) - loaded if name.startswith(drivers)]
+
+    @pytest.fixture
+    def both(self, tmp_path: Path) -> Project:
+        """A project for Snowflake, which has a gateway of DuckDB for tests."""
+        shop = project(
+            tmp_path,
+            f"""
+  warehouse: {{connection: {ELSEWHERE["snowflake"]}}}
+  tests: {{connection: {{type: duckdb}}}}
+default_gateway: warehouse""",
+        )
+        shop.model("shop.orders", "SELECT 1 AS id, @gateway AS gateway")
+        return shop
+
+    def test_are_left_out_when_one_of_duckdb_is_chosen(
+        self, both: Project, sandbox: Sandboxes
+    ) -> None:
+        with sandbox(both.path, gateway="tests") as copy:
+            assert copy.fetch("SELECT * FROM shop.orders") == [(1, "tests")]
+            assert set(copy.context.engine_adapters) == {"tests"}
+
+    def test_are_refused_when_they_are_the_default(self, both: Project, sandbox: Sandboxes) -> None:
+        with pytest.raises(SqlmeshProjectError, match="the gateway warehouse is snowflake"):
+            with sandbox(both.path):
+                pass
+
+    def test_are_refused_when_a_model_is_on_them(self, both: Project, sandbox: Sandboxes) -> None:
+        both.model("shop.orders", "SELECT 1 AS id", gateway="warehouse")
+
+        with pytest.raises(SqlmeshProjectError, match="the gateway warehouse is snowflake") as told:
+            with sandbox(both.path, gateway="tests"):
+                pass
+
+        assert "sqlmesh_project_config" in str(told.value)
+
+    def test_can_be_replaced_by_a_configuration(self, both: Project, sandbox: Sandboxes) -> None:
+        from sqlmesh.core.config import (
+            Config,
+            DuckDBConnectionConfig,
+            GatewayConfig,
+            ModelDefaultsConfig,
+        )
+
+        config = Config(
+            gateways={"mine": GatewayConfig(connection=DuckDBConnectionConfig())},
+            model_defaults=ModelDefaultsConfig(dialect="duckdb"),
+        )
+
+        with sandbox(both.path, config=config) as copy:
+            assert copy.fetch("SELECT * FROM shop.orders") == [(1, "mine")]
+
+    def test_are_not_asked_by_the_unit_tests_of_a_plan(
+        self, tmp_path: Path, sandbox: Sandboxes
+    ) -> None:
+        elsewhere = ELSEWHERE["postgres"]
+        shop = project(
+            tmp_path, f"{{g: {{connection: {{type: duckdb}}, test_connection: {elsewhere}}}}}"
+        )
+        shop.model("shop.orders", "SELECT 1 AS id")
+        shop.write("tests/test_orders.yaml", UNIT_TEST)
+
+        with sandbox(shop.path) as copy:
+            shop_changed = "MODEL (name shop.orders); SELECT 1 AS id, 2 AS amount"
+            copy.write("models/shop.orders.sql", shop_changed)
+            copy.write("tests/test_orders.yaml", UNIT_TEST.replace("id: 1", "{id: 1, amount: 2}"))
+            copy.plan(skip_tests=False).assert_executed("shop.orders")
+
+
+UNIT_TEST = """
+test_orders:
+  model: shop.orders
+  outputs: {query: {rows: [id: 1]}}
+"""
+
+
+class TestEnvironmentVariables:
+    @pytest.fixture
+    def shop(self, tmp_path: Path) -> Project:
+        shop = project(
+            tmp_path, f"{{local: {{connection: {{type: duckdb, database: {tmp_path}/wh.db}}}}}}"
+        )
+        shop.model("shop.orders", "SELECT amount FROM raw.sales")
+        database(tmp_path / "wh.db", "CREATE SCHEMA raw; CREATE TABLE raw.sales AS SELECT 1 amount")
+        return shop
+
+    @pytest.mark.usefixtures("offline")
+    def test_can_not_lead_to_another_database(
+        self, shop: Project, sandbox: Sandboxes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SQLMESH__GATEWAYS__PROD__CONNECTION__TYPE", "motherduck")
+        monkeypatch.setenv("SQLMESH__GATEWAYS__PROD__CONNECTION__TOKEN", SECRET)
+        monkeypatch.setenv("SQLMESH__DEFAULT_GATEWAY", "prod")
+
+        with pytest.raises(SqlmeshProjectError, match="the gateway prod is motherduck") as told:
+            with sandbox(shop.path, environment="dev"):
+                pass
+        assert SECRET not in str(told.value)
+        with sandbox(shop.path, gateway="local") as copy:
+            assert copy.fetch("SELECT * FROM shop.orders") == [(1,)]
+
+    def test_change_nothing_for_templates_that_are_there(
+        self, shop: Project, sandbox: Sandboxes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with sandbox(shop.path):
+            pass
+        monkeypatch.setenv("SQLMESH__GATEWAYS__LOCAL__CONNECTION__TYPE", "motherduck")
+        monkeypatch.setenv("MOTHERDUCK_TOKEN", SECRET)
+
+        with sandbox(shop.path) as copy:
+            copy.context.load()
+            copy.run(at="+1 day").assert_executed("shop.orders")
+
+    def test_can_name_a_database_that_is_copied_as_any(
+        self, shop: Project, sandbox: Sandboxes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = database(
+            shop.path / "real/wh.db", "CREATE SCHEMA raw; CREATE TABLE raw.sales AS SELECT 9 amount"
+        )
+        monkeypatch.setenv("SQLMESH__GATEWAYS__LOCAL__CONNECTION__DATABASE", str(file))
+        before = seen(shop.path)
+
+        with sandbox(shop.path) as copy:
+            assert copy.fetch("SELECT * FROM shop.orders") == [(9,)]
+            copy.run(at="+1 day")
+
+        assert seen(shop.path) == before
+
+
+LEADING_OUT = {
+    "another database": "ATTACH '{folder}/out.db' AS out",
+    "a name that looks harmless": """ATTACH '{folder}/out.db' AS "READ_ONLY" """,
+    "an option that takes it back": "ATTACH '{folder}/out.db' AS out (READ_ONLY FALSE)",
+    "a comment before": "/* now */ ATTACH OR REPLACE '{folder}/out.db' AS out",
+    "postgres": "ATTACH 'host=db password=dont-tell-anybody' AS out (TYPE postgres, READ_ONLY)",
+    "MotherDuck": "ATTACH 'md:wh?motherduck_token=dont-tell-anybody'",
+    "a file that is written": "COPY (SELECT 'TO' AS x) TO '{folder}/out.parquet'",
+    "an export": "EXPORT DATABASE '{folder}/out'",
+}
+HARMLESS = {
+    "reading": "ATTACH '{folder}/out.db' AS prototype (READ_ONLY)",
+    "reading, with more options": "ATTACH IF NOT EXISTS '{folder}/out.db' (TYPE duckdb, READ_ONLY)",
+    "a database in memory": "ATTACH ':memory:' AS aside",
+    "a word in a text": "SELECT 'ATTACH x; COPY y TO z'",
+    "reading a file": "CREATE OR REPLACE TABLE c (a INT); COPY c FROM '{folder}/in.csv'",
+    "copying a database": "ATTACH ':memory:' AS m; COPY FROM DATABASE m TO wh",
+}
+
+
+@pytest.fixture(scope="class")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    folder = tmp_path_factory.mktemp("one")
+    shop = project(folder, f"{{g: {{connection: {{type: duckdb, database: {folder}/wh.db}}}}}}")
+    shop.model("shop.orders", "SELECT 1 AS id", cron="'@daily'")
+    database(folder / "out.db", "CREATE TABLE t AS SELECT 1 AS id")
+    shop.write("in.csv", "a\n1\n")
+    return shop
+
+
+class TestStatements:
+    @pytest.mark.parametrize("statement", LEADING_OUT.values(), ids=LEADING_OUT.keys())
+    def test_can_not_lead_out_of_a_sandbox(
+        self, statement: str, one: Project, sandbox: Sandboxes
+    ) -> None:
+        before = seen(one.path)
+
+        with sandbox(one.path) as copy:
+            run = statement.replace("{folder}", str(one.path))
+            with pytest.raises(Exception, match=r"a sandbox (attaches|writes)") as told:
+                copy.context.engine_adapter.execute(run, quote_identifiers=False)
+            assert SECRET not in str(told.value)
+
+        assert seen(one.path) == before
+
+    @pytest.mark.parametrize("statement", HARMLESS.values(), ids=HARMLESS.keys())
+    def test_can_do_what_harms_nobody(
+        self, statement: str, one: Project, sandbox: Sandboxes
+    ) -> None:
+        with sandbox(one.path) as copy:
+            copy.context.engine_adapter.execute(statement.replace("{folder}", str(one.path)))
+
+    def test_before_all_are_held_to_it_too(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+        out = database(tmp_path / "out.db", "CREATE TABLE t AS SELECT 1 AS id")
+        before_all = f"before_all: [\"ATTACH IF NOT EXISTS '{out}' AS aside OPTIONS\"]"
+        for options, harmless in (("", False), ("(READ_ONLY)", True)):
+            shop = project(
+                tmp_path / f"shop{harmless}",
+                "{g: {connection: {type: duckdb}}}",
+                DEFAULTS + before_all.replace("OPTIONS", options),
+            )
+            shop.model("shop.orders", "SELECT id FROM aside.main.t", cron="'@daily'")
+            before = seen(tmp_path)
+            if harmless:
+                with sandbox(shop.path) as copy:
+                    copy.run(at="+1 day").assert_executed("shop.orders")
+            else:
+                with pytest.raises(SqlmeshProjectError, match="a sandbox attaches local DuckDB"):
+                    with sandbox(shop.path):
+                        pass
+            assert seen(tmp_path) == before
+
+
+def test_catalogs_of_environments_are_made_in_the_sandbox_and_nowhere_else(
+    tmp_path: Path, sandbox: Sandboxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = project(
+        tmp_path,
+        f"{{g: {{connection: {{type: duckdb, database: {tmp_path}/wh.db}}}}}}",
+        DEFAULTS + "environment_suffix_target: catalog",
+    )
+    shop.model("shop.orders", "SELECT 1 AS id")
+    monkeypatch.chdir(tmp_path)
+    planned(shop.path)
+    planned(shop.path, "dev", include_unmodified=True)
+    before = seen(tmp_path)
+    assert "wh__dev.db" in before
+
+    with sandbox(shop.path, environment="dev") as copy:
+        assert copy.fetch("SELECT * FROM wh__dev.shop.orders") == [(1,)]
+    with sandbox(shop.path, environment="dev") as another:
+        assert another.fetch("SELECT * FROM wh__dev.shop.orders") == [(1,)]
+        another.context.invalidate_environment("dev", sync=True)
+        names = [name for (name,) in another.fetch("SELECT database_name FROM duckdb_databases()")]
+        assert "wh__dev" not in names
+
+    assert seen(tmp_path) == before
+
+
+def test_nobody_is_told_of_what_a_test_does(tmp_path: Path, sandbox: Sandboxes) -> None:
+    shop = Project(tmp_path)
+    (tmp_path / "config.yaml").unlink()
+    shop.write("config.py", NOTIFYING)
+    shop.model("shop.orders", "SELECT 1 AS id", cron="'@daily'")
+
+    with sandbox(shop.path) as copy:
+        copy.run(at="+1 day").assert_executed("shop.orders")
+
+    assert not (tmp_path / "told").exists()
+
+
+NOTIFYING = """
+from pathlib import Path
+
+from sqlmesh.core.config import Config, DuckDBConnectionConfig, GatewayConfig, ModelDefaultsConfig
+from sqlmesh.core.notification_target import ConsoleNotificationTarget, NotificationEvent
+from sqlmesh.core.user import User
+
+
+class Told(ConsoleNotificationTarget):
+    def send(self, *args, **kwargs):
+        (Path(__file__).parent / "told").touch()
+
+
+config = Config(
+    gateways={"g": GatewayConfig(connection=DuckDBConnectionConfig())},
+    model_defaults=ModelDefaultsConfig(dialect="duckdb"),
+    notification_targets=[Told(notify_on=set(NotificationEvent))],
+    users=[User(username="ann", notification_targets=[Told(notify_on=set(NotificationEvent))])],
+    username="ann",
+)
+"""
+
+
+def test_variables_of_the_projects_env_file_are_there_for_a_test_and_gone_after_it(
+    tmp_path: Path, sandbox: Sandboxes
+) -> None:
+    shop = project(tmp_path, "{g: {connection: {type: duckdb}}}")
+    shop.write(".env", "SHOP_TENANT=acme\nPATH_BEFORE=mine\n")
+    shop.write(
+        "macros/tenant.py",
+        """
+        import os
+        from sqlmesh import macro
+
+        @macro()
+        def tenant(evaluator):
+            return f"'{os.environ['SHOP_TENANT']}'"
+        """,
+    )
+    shop.model("shop.orders", "SELECT @tenant() AS tenant", cron="'@daily'")
+    before = dict(os.environ), list(sys.path), sys.dont_write_bytecode, Path.cwd()
+
+    with sandbox(shop.path) as copy:
+        assert os.environ["SHOP_TENANT"] == "acme"
+        assert copy.fetch("SELECT * FROM shop.orders") == [("acme",)]
+        copy.run(at="+1 day").assert_executed("shop.orders")
+
+    assert (dict(os.environ), list(sys.path), sys.dont_write_bytecode, Path.cwd()) == before
+
+
+SUITE = """
+import os
+
+import pytest
+
+pytestmark = pytest.mark.sqlmesh_project("shop", at="2024-01-05 00:05")
+
+
+@pytest.fixture
+def sqlmesh_project_setup():
+    return break_down if "SHOP_BREAKS" in os.environ else None
+
+
+def break_down(connection):
+    connection.execute("CREATE TABLE half AS SELECT 1 AS done")
+    if os.environ["SHOP_BREAKS"] == "exit":
+        os._exit(3)
+    raise ValueError("no data today")
+
+
+def test_a_day(sqlmesh_project):
+    sqlmesh_project.write("models/new.sql", "MODEL (name shop.new, kind FULL); SELECT 1 AS id")
+    sqlmesh_project.plan("dev").assert_executed("shop.new")
+    sqlmesh_project.run(at="2024-01-06 00:05").assert_executed("shop.orders")
+
+
+def test_that_fails(sqlmesh_project):
+    sqlmesh_project.execute("DROP TABLE raw.sales")
+    sqlmesh_project.run(at="2024-01-06 00:05").assert_executed("shop.orders")
+"""
+WAITING = """
+import os
+import time
+from pathlib import Path
+
+import pandas as pd
+from sqlmesh import model
+
+@model("shop.orders", kind="FULL", cron="@daily", columns={"id": "int"})
+def execute(context, start, end, execution_time, **kwargs):
+    if os.environ.get("SHOP_WAITS") == f"{execution_time:%Y-%m-%d}":
+        Path(os.environ["SHOP_MARK"]).touch()
+        time.sleep(60)
+    return context.fetchdf("SELECT 1::INT AS id FROM raw.sales")
+"""
+
+
+class Sessions:
+    """A user's repository, and sessions of pytest in it, each a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "repository"
+        shop = Project(self.root / "shop")
+        (shop.path / "config.yaml").unlink()
+        shop.write(
+            "config.py",
+            f"""
+            from helpers import gateway
+            from sqlmesh.core.config import Config, ModelDefaultsConfig
+
+            config = Config(
+                gateways={{"local": gateway({str(shop.path / "wh.db")!r})}},
+                model_defaults=ModelDefaultsConfig(dialect="duckdb", start="2024-01-01"),
+                environment_suffix_target="catalog",
+            )
+            """,
+        )
+        shop.write(
+            "helpers.py",
+            """
+            from sqlmesh.core.config import DuckDBConnectionConfig, GatewayConfig
+
+            def gateway(file):
+                return GatewayConfig(connection=DuckDBConnectionConfig(database=file))
+            """,
+        )
+        shop.write("models/orders.py", WAITING)
+        database(shop.path / "wh.db", "CREATE SCHEMA raw; CREATE TABLE raw.sales AS SELECT 1 AS id")
+        planned(shop.path)
+        for cache in [*shop.path.rglob("__pycache__"), shop.path / ".cache"]:
+            shutil.rmtree(cache)
+        self.mark = folder / "mark"
+        self._suite = folder / "suite"
+        self._suite.mkdir()
+        (self._suite / "test_shop.py").write_text(SUITE)
+        self._temporary = folder / "temporary"
+        self.before = seen(self.root)
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        self._temporary.mkdir(exist_ok=True)
+        return subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "pytest", str(self._suite), "--rootdir=.",
+             "-p", "no:cacheprovider", *arguments],
+            cwd=self.root, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={**os.environ, "SHOP_MARK": str(self.mark), "TMPDIR": str(self._temporary),
+                 **environment},
+        )  # fmt: skip
+
+    def interrupt(self, session: subprocess.Popen[str]) -> None:
+        """Press Ctrl-C as soon as the model of the session waits."""
+        deadline = time.monotonic() + 60
+        while not self.mark.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        session.send_signal(signal.SIGINT)
+
+
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> Sessions:
+    return Sessions(tmp_path_factory.mktemp("sessions"))
+
+
+class TestWholeSessions:
+    def test_several_at_once_leave_the_repository_as_it_was(self, sessions: Sessions) -> None:
+        first, second = sessions.start(), sessions.start("-n", "2")
+        outputs = [first.communicate()[0], second.communicate()[0]]
+
+        for output in outputs:
+            assert "1 failed, 1 passed" in output, output
+        assert seen(sessions.root) == sessions.before
+
+    @pytest.mark.parametrize("moment", ["2024-01-05", "2024-01-06"], ids=["template", "test"])
+    def test_that_are_interrupted_leave_the_repository_as_it_was(
+        self, moment: str, sessions: Sessions
+    ) -> None:
+        sessions.mark.unlink(missing_ok=True)
+        session = sessions.start(SHOP_WAITS=moment)
+        sessions.interrupt(session)
+
+        output, _ = session.communicate(timeout=60)
+
+        assert session.returncode == 2, output
+        assert "KeyboardInterrupt" in output
+        assert seen(sessions.root) == sessions.before
+
+    @pytest.mark.parametrize("how", ["exit", "raise"])
+    def test_that_break_down_leave_the_repository_as_it_was(
+        self, how: str, sessions: Sessions
+    ) -> None:
+        session = sessions.start(SHOP_BREAKS=how)
+
+        output, _ = session.communicate(timeout=60)
+
+        assert session.returncode == (3 if how == "exit" else 1), output
+        assert ("ValueError: no data today" in output) is (how == "raise")
+        assert seen(sessions.root) == sessions.before

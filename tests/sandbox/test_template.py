@@ -1,0 +1,171 @@
+"""Templates: planned once for all tests that ask for the same, and what is said if that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_sqlmesh_tracker import SqlmeshProjectError
+from pytest_sqlmesh_tracker.sandbox.options import project_options
+from pytest_sqlmesh_tracker.sandbox.template import Templates
+from tests.projects import Project
+
+from .conftest import GATEWAYS, Sandboxes
+
+
+def small(path: Path, query: str = "SELECT 1 AS id", **properties: str) -> Path:
+    """A project with one model, `a.one`."""
+    project = Project(path)
+    project.write("config.yaml", GATEWAYS)
+    project.model("a.one", query, **properties)
+    return path
+
+
+def test_those_who_ask_for_the_same_share_one(templates: Templates, payroll: Path) -> None:
+    def template(**arguments: object) -> object:
+        options = project_options({"path": payroll, "at": "2024-01-05 00:05", **arguments})
+        return templates.get(options, None, None)
+
+    assert template() is template(environment="prod", tick=True) is template(variables={})
+    assert template() is not template(plan=False)
+
+
+def test_functions_made_anew_for_each_test_are_one(templates: Templates, payroll: Path) -> None:
+    options = project_options({"path": payroll, "at": "2024-01-05 00:05", "plan": False})
+
+    def plain() -> Callable[[Any], None]:
+        def setup(connection: Any) -> None:
+            connection.execute("CREATE TABLE main.made (id int)")
+
+        return setup
+
+    def carrying(name: str) -> Callable[[Any], None]:
+        def setup(connection: Any) -> None:
+            connection.execute(f"CREATE TABLE main.{name} (id int)")
+
+        return setup
+
+    one = templates.get(options, None, plain())
+    assert one is templates.get(options, None, plain())
+    assert one is not templates.get(options, None, carrying("one"))
+
+
+def test_it_need_not_be_planned(sandbox: Sandboxes, payroll: Path) -> None:
+    with sandbox(payroll, plan=False) as project:
+        assert not project.context.state_reader.get_environments()
+        project.plan().assert_executed("pay.*")
+
+
+def test_it_is_planned_in_the_environment_that_is_asked_for(
+    sandbox: Sandboxes, payroll: Path
+) -> None:
+    with sandbox(payroll, environment="dev") as project:
+        assert project.run(at="+1 day").environment == "dev"
+        assert project.plan().environment == "dev"
+        names = [each.name for each in project.context.state_reader.get_environments()]
+        assert names == ["dev"]
+
+
+def test_variables_are_those_of_the_marker(sandbox: Sandboxes, tmp_path: Path) -> None:
+    small(tmp_path, "SELECT @rate AS rate, @VAR('Country', 'none') AS country")
+    arguments = {"at": "2024-01-05", "variables": {"RATE": 7, "country": "AT"}}
+    with sandbox(tmp_path, **arguments) as project:
+        assert project.fetch("SELECT rate, country FROM a.one") == [(7, "AT")]
+
+
+class TestSelection:
+    def test_plans_selected_models_and_what_is_upstream(
+        self, sandbox: Sandboxes, payroll: Path
+    ) -> None:
+        with sandbox(payroll, select="pay.slips") as project:
+            report = project.run(at="+1 day")
+            # The audit is there as well: all that it reads is.
+            assert list(report.outcomes) == ["pay.hours", "pay.slips", "pay_slips_exist"]
+            report.assert_executed("pay.*")
+            assert not project.plan().removed
+
+    def test_leaves_audits_out_of_models_that_it_leaves_out(
+        self, sandbox: Sandboxes, payroll: Path
+    ) -> None:
+        with sandbox(payroll, select="pay.clocked") as project:
+            assert set(project.run(at="+1 day").outcomes) == {"raw.clock", "pay.clocked"}
+
+    def test_stays_when_files_are_written(self, sandbox: Sandboxes, payroll: Path) -> None:
+        with sandbox(payroll, select=["pay.total", "pay.clocked"]) as project:
+            project.write("models/new.sql", "MODEL (name pay.new); SELECT ts FROM pay.noted")
+            report = project.plan()
+            assert set(report.outcomes) == {
+                *("raw.clock", "pay.clocked", "pay.hours", "pay.slips", "pay.total"),
+                *("raw.notes", "pay.noted", "pay.new", "pay_slips_exist"),
+            }
+            report.assert_only_executed("pay.new", "pay.noted")
+
+    def test_that_matches_nothing_is_told(self, sandbox: Sandboxes, payroll: Path) -> None:
+        with pytest.raises(SqlmeshProjectError, match=r"select=\('pay.slip',\): no model matches"):
+            with sandbox(payroll, select="pay.slip"):
+                pass
+
+
+class TestWhatCanNotBePlanned:
+    def template(self, templates: Templates, path: Path, **arguments: object) -> str:
+        """What is said of it."""
+        options = project_options({"path": path, "at": "2024-01-05 00:05", **arguments})
+        with pytest.raises(SqlmeshProjectError) as error:
+            templates.get(options, None, None)
+        return str(error.value)
+
+    def test_is_told_once_in_full(self, templates: Templates, tmp_path: Path) -> None:
+        small(tmp_path, "SELECT 1 / 'x' AS id")
+        first = self.template(templates, tmp_path)
+        assert first.splitlines()[0] == "the plan of prod failed"
+        assert "a.one failed: its evaluation raised ConversionException" in first
+
+        started = list(tmp_path.parent.iterdir())
+        again = self.template(templates, tmp_path)
+        assert again == "the plan of prod failed (as before; it was not tried again)"
+        assert list(tmp_path.parent.iterdir()) == started
+
+    def test_no_such_folder(self, templates: Templates, tmp_path: Path) -> None:
+        told = self.template(templates, tmp_path / "none")
+        assert told == f"no SQLMesh project in {tmp_path / 'none'}: there is no such folder"
+
+    def test_no_configuration(self, templates: Templates, tmp_path: Path) -> None:
+        told = self.template(templates, tmp_path)
+        assert told == f"no SQLMesh project in {tmp_path}: it has no config.yaml or .py"
+
+    def test_a_broken_configuration(self, templates: Templates, tmp_path: Path) -> None:
+        (tmp_path / "config.yaml").write_text("gateways: {a: {connection: {type: nonsense}}}")
+        told = self.template(templates, tmp_path)
+        assert told.startswith(f"the project {tmp_path} can't be loaded: ")
+        assert "nonsense" in told
+
+    def test_a_broken_model(self, templates: Templates, tmp_path: Path) -> None:
+        small(tmp_path, "SELECT FROM FROM")
+        told = self.template(templates, tmp_path)
+        assert told.startswith(f"the project {tmp_path} can't be loaded: ")
+        assert "a.one.sql" in told
+
+    def test_no_such_gateway(self, templates: Templates, tmp_path: Path) -> None:
+        told = self.template(templates, small(tmp_path), gateway="three")
+        assert told == "no gateway 'three': the project has one, four"
+
+    def test_a_time_before_the_project_starts(self, templates: Templates, tmp_path: Path) -> None:
+        told = self.template(templates, small(tmp_path), at="2023-12-31")
+        assert told == (
+            "at=2023-12-31 00:00:00 UTC is before the project's start, 2024-01-01 00:00:00 UTC"
+        )
+
+    def test_an_interrupt_is_no_failure_of_the_template(
+        self, templates: Templates, tmp_path: Path
+    ) -> None:
+        options = project_options({"path": small(tmp_path), "at": "2024-01-05"})
+
+        def interrupted(_: object) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            templates.get(options, None, interrupted)
+        templates.get(options, None, None)
