@@ -42,9 +42,10 @@ truth: $(VENV)/installed
 mutants: $(VENV)/installed
 	$(RUN)/python -m tests.properties.mutants --workers 2
 
-# What tracking costs: of runs, of reading reports, of console calls.
+# What tracking costs: of runs, of reading reports, of console calls; and what sandboxes save.
 bench: $(VENV)/installed
 	$(RUN)/python -m benchmarks.overhead
+	$(RUN)/python -m benchmarks.sandboxes
 
 # The JSON Schema of report files, after a change of their models.
 schema: $(VENV)/installed

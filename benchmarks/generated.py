@@ -72,7 +72,7 @@ class Generated:
         self._folder = folder / f"project_{models}_{tables}"
         self._home = self._folder / "home"
         self._copies = 0
-        self._write()
+        write_project(self._home, models)
         with at(PLANNED), ExitStack() as without_tables:
             context = Context(paths=str(self._home))
             for method in () if tables else ("create", "promote"):
@@ -124,15 +124,14 @@ class Generated:
         context.close()
         return kept[0]
 
-    def _write(self) -> None:
-        (self._home / "models").mkdir(parents=True)
-        (self._home / "config.yaml").write_text(
-            _config(self._home),
-        )
-        chosen = random.Random(self.models)
-        for number in range(self.models):
-            text = _model(number, self.models, chosen)
-            (self._home / "models" / f"{number:05}.sql").write_text(text)
+
+def write_project(home: Path, models: int) -> None:
+    """Write a project's files into a new folder."""
+    (home / "models").mkdir(parents=True)
+    (home / "config.yaml").write_text(_config(home))
+    chosen = random.Random(models)
+    for number in range(models):
+        (home / "models" / f"{number:05}.sql").write_text(_model(number, models, chosen))
 
 
 def _book(context: Context) -> None:
