@@ -170,6 +170,20 @@ def _stored(kind: exp.Expression) -> exp.Expression:
     return exp.DataType.build("json") if anything or untyped else kind
 
 
+def call_setup(connection: duckdb.DuckDBPyConnection, setup: Setup) -> None:
+    """Let the user's function load data.
+
+    Raises:
+        SqlmeshProjectError: the function raised.
+    """
+    try:
+        setup(connection)
+    except Exception as error:
+        raise SqlmeshProjectError(
+            f"the function of sqlmesh_project_setup failed: {type(error).__name__}: {error}"
+        ) from error
+
+
 def _places(
     adapters: Mapping[str, Any], models: Iterable[Any], selected: str
 ) -> Iterator[tuple[Any, exp.Table, str | None, Any]]:

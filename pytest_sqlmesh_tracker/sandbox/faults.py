@@ -39,14 +39,13 @@ class Fault:
     batch: int | None = None
     times: int | None = None
     struck: dict[str, int] = field(default_factory=dict)
-    seen: dict[str, int] = field(default_factory=dict)
+    seen: list[int | None] = field(default_factory=list)
 
     def strikes(self, model: str, batch: int | None, audit: str | None) -> bool:
         """Whether it makes this batch, or this audit of it, fail; it counts what it did."""
         if model not in self.models or audit != self.audit:
             return False
-        if batch is not None:
-            self.seen[model] = max(self.seen.get(model, 0), batch + 1)
+        self.seen.append(batch)
         if self.batch not in (None, batch):
             return False
         if self.times is not None and self.struck.get(model, 0) >= self.times:
@@ -61,13 +60,14 @@ class Fault:
             return None
         names = ", ".join(sorted(self.models.values()))
         what = f"audit {self.audit} of {names}" if self.audit else names
-        if self.batch is None or not self.seen:
+        if not self.seen:
             why = "it was not audited" if self.audit else "it was not evaluated"
             return f"the fault on {what} never struck: {why} after fail() was called"
-        return (
-            f"the fault on batch {self.batch} of {what} never struck: batches count from 0, and "
-            f"no invocation had more than {max(self.seen.values())}"
-        )
+        batches = [batch for batch in self.seen if batch is not None]
+        why = "its audits were run by themselves, and are of no batch then"
+        if batches:
+            why = f"batches count from 0, and no invocation had more than {max(batches) + 1}"
+        return f"the fault on batch {self.batch} of {what} never struck: {why}"
 
 
 class Faults:
@@ -89,14 +89,17 @@ class Faults:
         return [line for fault in self._faults if (line := fault.never_struck)]
 
     def evaluating(self, model: str, batch: int) -> None:
-        """A batch is about to be evaluated; audits on this thread are of this batch.
+        """A batch is about to be evaluated.
 
         Raises:
             Exception: that of the fault which strikes it.
         """
-        self._batches.current = batch
         for fault in self._striking(model, batch, None):
             raise fault.error
+
+    def evaluated(self, batch: int) -> None:
+        """A batch was evaluated: the next audits on this thread are of it."""
+        self._batches.current = batch
 
     def audited(self, model: str, results: list[Any]) -> list[Any]:
         """The results of a batch's audits, of which some fail that did not."""
@@ -148,8 +151,11 @@ class FaultyEvaluator(SnapshotEvaluator):
 
     def evaluate(self, snapshot: Any, **kwargs: Any) -> Any:
         """Evaluate a batch, or raise the error of a fault instead."""
-        self.faults.evaluating(snapshot.name, kwargs.get("batch_index", 0))
-        return super().evaluate(snapshot, **kwargs)
+        batch = kwargs.get("batch_index", 0)
+        self.faults.evaluating(snapshot.name, batch)
+        evaluated = super().evaluate(snapshot, **kwargs)
+        self.faults.evaluated(batch)
+        return evaluated
 
     def audit(self, snapshot: Any, **kwargs: Any) -> list[Any]:
         """Audit what was evaluated; audits that a fault strikes find rows."""

@@ -12,17 +12,19 @@ _TELLING = ("model_defaults", "gateways", "gateway:", "sqlmesh", "default_gatewa
 
 
 def nearest_project(test: Path, root: Path) -> str:
-    """The first folder with a SQLMesh configuration, from the test's own upwards to the root.
+    """The first folder with a SQLMesh configuration, from the test's own upwards.
+
+    First up to the root; a root that is below the project, as that of `pytest tests`, is passed.
 
     Raises:
         SqlmeshProjectError: there is none.
     """
-    upwards = [folder for folder in test.parents if folder == root or root in folder.parents]
-    for folder in (*upwards, root):
+    inside = [folder for folder in test.parents if folder == root or root in folder.parents]
+    for folder in (*inside, root, *root.parents):
         if any(_is_sqlmesh(folder / name) for name in CONFIG_FILES):
             return str(folder)
     raise SqlmeshProjectError(
-        f"no SQLMesh project found in {test.parent} or above it, up to {root}; name it in the "
+        f"no SQLMesh project found in {test.parent} or above it; name it in the "
         "marker sqlmesh_project(path), or in the ini option sqlmesh_tracker_project"
     )
 

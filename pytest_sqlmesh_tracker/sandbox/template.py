@@ -84,9 +84,9 @@ class Template:
         try:
             with self._new_context(self._folder, clock) as context:
                 if self.options.state == "keep":
-                    contents.check_kept_state(
-                        context.engine_adapter, self._databases.state_schema, self.began
-                    )
+                    state = context.config.get_state_connection(context.selected_gateway)
+                    adapter = state.create_engine_adapter() if state else context.engine_adapter
+                    contents.check_kept_state(adapter, self._databases.state_schema, self.began)
                 else:
                     self._remove_state(context)
                 self._load(context)
@@ -110,14 +110,15 @@ class Template:
     def _load(self, context: SandboxContext) -> None:
         try:
             context.load()
-        except SQLMeshError as error:
+        except Exception as error:
+            # Models without their gateways have no catalog, of which SQLMesh says other things.
+            for project in self._loaded.values():
+                self._refuse_elsewhere(project.models.values())
             gateway = next((g for g in self._databases.left_out if f"'{g}'" in str(error)), None)
             if gateway is None:
                 raise
             self._refuse_gateway(gateway, str(error))
-        for model in context.models.values():
-            if model.gateway in self._databases.left_out:
-                self._refuse_gateway(model.gateway, f"{model.name} is on it")
+        self._refuse_elsewhere(context.models.values())
         if self._selection and not self._selection.matches:
             raise SqlmeshProjectError(f"select={self.options.select}: no model matches")
         for project in self._loaded.values():
@@ -125,6 +126,11 @@ class Template:
         own = {name for project in self._loaded.values() for name in project.models}
         self._asks_state = bool(context.models.keys() - own)
         self._check_start(context)
+
+    def _refuse_elsewhere(self, models: Iterable[Any]) -> None:
+        for model in models:
+            if model.gateway in self._databases.left_out:
+                self._refuse_gateway(model.gateway, f"{model.name} is on it")
 
     def _refuse_gateway(self, gateway: str, why: str) -> None:
         reason = self._databases.left_out[gateway]
@@ -153,7 +159,7 @@ class Template:
         files = [root / file for file in self.options.setup]
         contents.load_setup(context.engine_adapter.cursor, files)
         if setup is not None:
-            setup(context.engine_adapter.cursor)
+            contents.call_setup(context.engine_adapter.cursor, setup)
         contents.create_external_tables(adapters, models, selected)
 
     def _plan(self, context: SandboxContext) -> None:

@@ -43,7 +43,8 @@ def plan_facts(plan: Any, to_restate: Collection[str]) -> PlanFacts:
         to_audit=frozenset(
             name
             for name, (new, old) in diff.modified_snapshots.items()
-            if _audits_changed(new, old)
+            # An earlier plan has audited those that the state knows.
+            if new.snapshot_id in diff.new_snapshots and _audits_changed(new, old)
         ),
         to_backfill=None if to_backfill is None else frozenset(to_backfill),
         has_work=bool(diff.has_changes or plan.requires_backfill or plan.has_unmodified_unpromoted),

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
+from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 
 
 def display_names(nodes: Mapping[str, Any], default_catalog: str | None) -> dict[str, str]:
@@ -43,7 +44,7 @@ def _shown(fqn: str, default_catalog: str | None, own: str | None, dialect: str 
     # have the same one.
     written = qualified if own is None else exp.to_table(own, dialect=dialect)
     parts = list(written.parts)[-2:]
-    if qualified.catalog and qualified.catalog != default_catalog:
+    if qualified.catalog and not _is_default(qualified.catalog, default_catalog, dialect):
         catalog = written.parts[0] if len(written.parts) == 3 else qualified.parts[0]
         parts = [catalog, *parts]
     plain = ".".join(_plain(part).sql(dialect=dialect) for part in parts)
@@ -51,6 +52,14 @@ def _shown(fqn: str, default_catalog: str | None, own: str | None, dialect: str 
     if plain == own or _reads_back(plain, parts, dialect):
         return plain
     return ".".join(part.sql(dialect=dialect) for part in parts)
+
+
+def _is_default(catalog: str, default_catalog: str | None, dialect: str | None) -> bool:
+    """Whether it is the context's catalog, perhaps as the model's dialect spells it: Snowflake's
+    models on DuckDB are in MEMORY."""
+    if catalog == default_catalog or default_catalog is None:
+        return catalog == default_catalog
+    return catalog == normalize_identifiers(exp.to_identifier(default_catalog), dialect).name
 
 
 def _plain(part: Any) -> Any:

@@ -1,7 +1,7 @@
 -- What others deliver: the CRM its customers, the provider its payments, the bank its statements.
-CREATE SCHEMA raw;
+CREATE SCHEMA IF NOT EXISTS raw;
 
-CREATE TABLE raw.customers (customer_id INT, email TEXT, country TEXT);
+CREATE OR REPLACE TABLE raw.customers (customer_id INT, email TEXT, country TEXT);
 
 INSERT INTO raw.customers VALUES
   (1, 'ada@example.com', 'GB'),
@@ -10,7 +10,7 @@ INSERT INTO raw.customers VALUES
   (4, 'emmy@example.com', 'DE');
 
 -- Every customer pays every day, and the provider sends amounts as text.
-CREATE TABLE raw.payments AS
+CREATE OR REPLACE TABLE raw.payments AS
 SELECT
   days.n * 10 + customer_id AS payment_id,
   customer_id,
@@ -18,7 +18,7 @@ SELECT
   (9.50 + customer_id)::TEXT AS amount
 FROM raw.customers, range(31) AS days(n);
 
-CREATE TABLE raw.bank_statements AS
+CREATE OR REPLACE TABLE raw.bank_statements AS
 SELECT paid_on AS statement_date, SUM(amount::DECIMAL(10, 2)) AS total
 FROM raw.payments
 GROUP BY paid_on;

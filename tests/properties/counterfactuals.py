@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from tests.projects import at
-
 from .facts import alike, merged, millis, shown
 from .playing import in_haste, supported
 from .witnesses import Witness, watching
@@ -52,9 +50,10 @@ def wanted(invocation_checks: tuple[str, ...], command: str) -> bool:
 @contextmanager
 def _asked(world: World, when: datetime, environment: str, **arguments: Any) -> Iterator[Witness]:
     """A run of a copy at another time or with other arguments, with no faults."""
-    with world.copy() as other, at(when.strftime("%Y-%m-%d %H:%M:%S")), in_haste():
+    with world.copy(when) as other, in_haste():
+        other.clock.start()
         other.execute("DELETE FROM raw.switch")
-        with watching() as witness:
+        with watching(type(other.context.snapshot_evaluator)) as witness:
             try:
                 other.context.run(environment, **supported(arguments, other.context.run))
             except Exception as error:

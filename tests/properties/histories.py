@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from .drawing import Dice, draw_edits, draw_model, draw_project
-from .specs import Edit, History, Model, Step, edited
+from .specs import Edit, History, Injected, Model, Step, edited
 
 BEGAN = datetime(2024, 1, 10)
 WAITS = (
@@ -51,7 +51,7 @@ def histories(draw: st.DrawFn) -> History:
     began = BEGAN + timedelta(hours=dice.one_of((9, 0, 23)), minutes=dice.one_of((5, 0, 45)))
     now = began
     steps = [_first_plan(dice, models)]
-    if steps[0].switches:
+    if steps[0].switches or steps[0].injected:
         # What failed is planned again, or there would be no environment to run.
         steps.append(Step(timedelta(minutes=10), "plan"))
         now += steps[-1].wait
@@ -71,7 +71,15 @@ def _first_plan(dice: Dice, models: Sequence[Model]) -> Step:
     if dice.chance(8):
         arguments[dice.one_of(("skip_backfill", "empty_backfill"))] = True
     switches = _faults(dice, models, 25) if dice.chance(25) else ()
-    return Step(timedelta(), "plan", arguments=arguments, switches=switches, checks=_checks(dice))
+    injected = _injected(dice, models) if dice.chance(12) else ()
+    return Step(
+        timedelta(),
+        "plan",
+        arguments=arguments,
+        switches=switches,
+        injected=injected,
+        checks=_checks(dice),
+    )
 
 
 def _checks(dice: Dice) -> tuple[str, ...]:
@@ -92,6 +100,24 @@ def _faults(dice: Dice, models: Sequence[Model], percent: int) -> tuple[tuple[st
     return tuple(faults)
 
 
+def _injected(dice: Dice, models: Sequence[Model]) -> tuple[Injected, ...]:
+    """Faults of the sandbox, in one or two models."""
+    faults = []
+    able = [m for m in models if not m.only_audited or m.audits or m.kind == "audit"]
+    for model in dice.some_of(able, 2, at_least=1):
+        audits = (model.name,) if model.kind == "audit" else model.audits
+        audit = dice.one_of((*audits * 2, *(() if model.only_audited else (None,))))
+        batch = dice.one_of((0, 1)) if dice.chance(35) and not model.only_audited else None
+        times = dice.one_of((1, 2)) if dice.chance(35) else None
+        faults.append(Injected(model.name, audit, batch, times))
+    return tuple(faults)
+
+
+def _held(dice: Dice, models: Sequence[Model]) -> tuple[tuple[str, str], ...]:
+    able = [model.name for model in models if not model.only_audited]
+    return tuple(("held", name) for name in dice.some_of(able, 2, at_least=1))
+
+
 def _draw_scene(
     dice: Dice,
     scene: str,
@@ -102,7 +128,14 @@ def _draw_scene(
     tasks: int,
 ) -> Step:
     faults = _faults(dice, models, 40) if dice.chance(75) else ()
-    common: dict[str, Any] = {"wait": wait, "switches": faults, "checks": _checks(dice)}
+    faults += _held(dice, models) if dice.chance(15) else ()
+    injected = _injected(dice, models) if dice.chance(30) else ()
+    common: dict[str, Any] = {
+        "wait": wait,
+        "switches": faults,
+        "injected": injected,
+        "checks": _checks(dice),
+    }
     names = [model.name for model in models if model.kind not in ("audit", "external")]
     if scene == "run":
         return Step(command="run", **common)

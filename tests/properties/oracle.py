@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .audit_reasons import check_audit
+from .injected import check_injected
 from .plan_reasons import check_plan
 from .provoked import check_provoked
 from .run_reasons import check_run
@@ -19,6 +20,7 @@ def check(invocation: Invocation, ledger: Ledger) -> None:
     check_listing(invocation, ledger)
     check_form(invocation, ledger)
     check_statuses(invocation, ledger)
+    check_injected(invocation, ledger)
     check_state(invocation, ledger)
     check_provoked(invocation, ledger)
     check_run(invocation, ledger)

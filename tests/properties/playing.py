@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 from unittest import mock
-
-from tests.projects import at
 
 from .facts import Snapshots, State, own_definition, read_state, shown
 from .projects import World
@@ -90,16 +90,38 @@ class _Hasty:
         """Do not."""
 
 
+_PACKAGES = "sqlmesh.core.context_diff.metadata.packages_distributions"
+
+
+@cache
+def _installed() -> Any:
+    """The installed packages: SQLMesh asks for them in each plan, and it takes long."""
+    return resolve_name(_PACKAGES)()
+
+
 @contextmanager
 def in_haste() -> Iterator[None]:
-    with mock.patch("sqlmesh.core.context.time", _Hasty()):
+    """Without waiting, and without looking for what can't have changed meanwhile."""
+    packages = _installed()
+    with (
+        mock.patch("sqlmesh.core.context.time", _Hasty()),
+        mock.patch(_PACKAGES, return_value=packages),
+    ):
         yield
 
 
 def begin(history: History, world: World) -> Story:
-    with at(str(history.began)):
-        world.set_up(history.models)
+    world.clock.start()
+    world.set_up(history.models)
     return Story(history, world, history.models, history.began)
+
+
+def edit(story: Story, step: Step) -> None:
+    """Change the project as the step wants it."""
+    if step.edits:
+        story.models = edited(story.models, step.edits)
+        story.world.rewrite(story.models)
+        story.world.context.load()
 
 
 def take(story: Story, number: int) -> Invocation | None:
@@ -107,16 +129,15 @@ def take(story: Story, number: int) -> Invocation | None:
     step = story.history.steps[number]
     world = story.world
     story.now += step.wait
-    with at(str(story.now)), in_haste():
-        if step.edits:
-            story.models = edited(story.models, step.edits)
-            world.rewrite(story.models)
-            world.context.load()
+    world.clock.travel(story.now)
+    with in_haste():
+        edit(story, step)
         world.switch(step.switches, story.models)
         local = dict(world.context.snapshots)
         drawn = {model.name: model for model in story.models}
         for fqn, snapshot in local.items():
             story.definitions.setdefault((fqn, *own_definition(snapshot)), drawn[shown(fqn)])
+        world.inject(step, {shown(fqn): fqn for fqn, *_ in story.definitions})
         before = read_state(world.context, step.environment)
         call = _prepared(world, step)
         if call is None:
@@ -179,7 +200,11 @@ def _invoke(
     raised: BaseException | None = None
     returned = None
     explaining = world.explaining(bool(step.arguments.get("explain")))
-    with explaining, sqlmesh_run_tracker(world.context) as tracker, watching() as witness:
+    with (
+        explaining,
+        sqlmesh_run_tracker(world.context) as tracker,
+        watching(type(world.context.snapshot_evaluator)) as witness,
+    ):
         try:
             returned = call()
         except Exception as error:

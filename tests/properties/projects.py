@@ -1,26 +1,41 @@
 """Writing drawn projects, and the switches that make their models fail or wait.
 
-All switches are rows of a table in the project's own database, so a copy of its folder behaves
-like the original, and a version that SQLMesh keeps in its state does so as well.
+All switches are rows of a table in the project's own database, so a copy of it behaves like the
+original, and a version that SQLMesh keeps in its state does so as well. What the sandbox injects
+is not in the database, and copies are made without it.
 """
 
 from __future__ import annotations
 
 import io
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from copy import copy
+from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
+from pytest_sqlmesh_tracker.sandbox.clock import Clock
+from pytest_sqlmesh_tracker.sandbox.connections import Connections
+from pytest_sqlmesh_tracker.sandbox.context import SandboxContext
+from pytest_sqlmesh_tracker.sandbox.databases import Databases
+from pytest_sqlmesh_tracker.sandbox.faults import Fault, Faults, InjectedError
+from pytest_sqlmesh_tracker.sandbox.loading import (
+    finished,
+    keeping_loader,
+    loader_of,
+    read_configs,
+)
+from pytest_sqlmesh_tracker.sandbox.options import absolute
 from tests.projects import CONFIG
 
-from .specs import Model
+from .specs import Model, Step
 
 if TYPE_CHECKING:
-    from sqlmesh import Context
+    from sqlmesh.core.loader import LoadedProject
 
 BEGIN = "2023-12-01"
 NO_WAITING = """
@@ -86,29 +101,57 @@ FAULT = (
 
 
 class World:
-    """One drawn project on disk, with its database `wh.db` beside it."""
+    """One drawn project with its database and its time, in a sandbox of its own."""
 
-    def __init__(self, path: Path, concurrent_tasks: int, before_all: bool = False) -> None:
-        self.path = path
+    def __init__(
+        self, folder: Path, began: datetime, concurrent_tasks: int = 1, before_all: bool = False
+    ) -> None:
+        self._enter(folder, began)
         self.concurrent_tasks = concurrent_tasks
-        self.before_all = before_all
-        self._context: Context | None = None
-        self._configure()
-
-    def _configure(self) -> None:
         config = CONFIG.format(
-            database=self.path / "wh.db", concurrent_tasks=self.concurrent_tasks, start=BEGIN
+            database=self.path / "wh.db", concurrent_tasks=concurrent_tasks, start=BEGIN
         )
-        before_all = BEFORE_ALL if self.before_all else ""
-        self._write("config.yaml", config + NO_WAITING + before_all)
+        self._write("config.yaml", config + NO_WAITING + (BEFORE_ALL if before_all else ""))
+        self._databases = Databases(read_configs([self.path], None), None, keep=True)
+        self._databases.copy_sources(folder)
+        self._loaded: dict[Path, LoadedProject] = {}
+        self._reads_files = True
+
+    def _enter(self, folder: Path, began: datetime) -> None:
+        self.folder = folder
+        self.path = folder / "project"
+        self.clock = Clock(absolute(began), tick=True)
+        self.faults = Faults()
+        self._context: SandboxContext | None = None
 
     @property
-    def context(self) -> Context:
-        from sqlmesh import Context
-
+    def context(self) -> SandboxContext:
         if self._context is None:
-            self._context = Context(paths=str(self.path))
+            self._context = self._opened()
         return self._context
+
+    def _opened(self) -> SandboxContext:
+        connections = Connections(self.folder, self.clock)
+        (config,) = self._databases.configs(connections, {}).values()
+        base = config.loader
+        if self._reads_files:
+            loader = keeping_loader(self._loaded, base)
+        else:
+            (loaded,) = self._loaded.values()
+            loader = loader_of(loaded, base)
+        context = SandboxContext(
+            connections=connections,
+            faults=self.faults,
+            kept={},
+            selection=None,
+            gateway=self._databases.gateway,
+            config={self.path: config.copy(update={"loader": loader})},
+        )
+        if self._reads_files:
+            context.load()
+        else:
+            context.load_copied(asks_state=False)
+        return context
 
     @contextmanager
     def explaining(self, needed: bool) -> Iterator[None]:
@@ -131,19 +174,32 @@ class World:
         if self._context is not None:
             self._context.close()
             self._context = None
+        self.clock.stop()
 
     @contextmanager
-    def copy(self) -> Iterator[World]:
-        """A copy of the folder and its database, with all switches off, for what-if questions."""
-        self.execute("CHECKPOINT")
-        folder = Path(tempfile.mkdtemp(prefix="truth_copy_"))
-        shutil.copytree(self.path, folder / "p", ignore=shutil.ignore_patterns(".cache", "logs"))
-        other = World(folder / "p", self.concurrent_tasks, self.before_all)
-        try:
-            yield other
-        finally:
-            other.close()
-            shutil.rmtree(folder, ignore_errors=True)
+    def copy(self, when: datetime, *, reads_files: bool = False) -> Iterator[World]:
+        """The project and its databases as they are now, at another time, for what-if questions.
+
+        No faults are injected, and its clock does not run yet.
+
+        Args:
+            reads_files: load the models from the copied files, not those that are loaded already.
+        """
+        if self._context is not None:
+            self.execute("CHECKPOINT")
+            for project in self._loaded.values():
+                finished(project, self._context.models, self._context.standalone_audits)
+        other = copy(self)
+        other._loaded = dict(self._loaded)
+        other._reads_files = reads_files
+        with TemporaryDirectory(prefix="truth_copy_") as folder:
+            other._enter(Path(folder) / "w", when)
+            ignored = shutil.ignore_patterns(".cache", "logs")
+            shutil.copytree(self.folder, other.folder, ignore=ignored)
+            try:
+                yield other
+            finally:
+                other.close()
 
     def set_up(self, models: Iterable[Model]) -> None:
         """Write the project for the first time, and what it reads."""
@@ -175,6 +231,15 @@ class World:
             )
             with suppress(Exception):  # a view may hold on to it
                 self.execute(verb.format(table))
+
+    def inject(self, step: Step, fqns: Mapping[str, str]) -> None:
+        """Let exactly these faults of the sandbox strike; by each model's name, its full one."""
+        self.faults.held.clear()
+        self.faults.held.update(fqns[name] for name in step.switched("held"))
+        self.faults._faults.clear()
+        for each in step.injected:
+            models, error = {fqns[each.model]: each.model}, InjectedError(f"in {each.model}")
+            self.faults.add(Fault(models, error, each.audit, each.batch, each.times))
 
     def rewrite(self, models: Iterable[Model]) -> None:
         """Write all models, and nothing else."""

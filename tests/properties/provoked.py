@@ -111,9 +111,10 @@ def _may_hold(invocation: Invocation, outcome: ModelOutcome, reason: str) -> boo
     if reason == "not_evaluatable":
         return not model.evaluatable
     if reason == "signal_not_ready":
-        return model.gated and model.name in step.switched("none", "first", "rest")
+        held = step.switched("held") | (step.waiting if model.gated else set())
+        return model.name in held
     if reason == "upstream_not_ready":
-        return bool(step.switched("none", "first", "rest"))
+        return bool(step.waiting)
     if reason == "ended":
         return model.end is not None
     if reason == "not_started":
@@ -143,7 +144,7 @@ def _check_roots(invocation: Invocation, outcome: ModelOutcome, ledger: Ledger) 
     by, version = set(outcome.blocked_by), known.get(outcome.fqn)
     parents = {shown(parent.name) for parent in version.parents} if version else set()
     if "upstream_not_ready" in outcome.reasons:
-        causes |= above & invocation.step.switched("none", "first", "rest")
+        causes |= above & invocation.step.waiting
     ledger.demand(
         by and by <= causes and by >= parents & set(invocation.report.failed),
         "root-causes",

@@ -75,6 +75,16 @@ class Edit(Brief):
 
 
 @dataclass(frozen=True, repr=False)
+class Injected(Brief):
+    """A fault of the sandbox: an error of a model's batches, or an audit that finds rows."""
+
+    model: str
+    audit: str | None = None
+    batch: int | None = None
+    times: int | None = None
+
+
+@dataclass(frozen=True, repr=False)
 class Step(Brief):
     """One invocation, and what happens before it."""
 
@@ -85,13 +95,22 @@ class Step(Brief):
     arguments: Mapping[str, Any] = field(default_factory=dict)
     edits: tuple[Edit, ...] = ()
     switches: tuple[tuple[str, str], ...] = ()
-    """Faults as pairs of what and model: broken, gone, hard, soft, none, first, rest, raise, …"""
+    """Faults as pairs of what and model: broken, gone, hard, soft, none, first, rest, raise, …
+
+    All are in the database, except for held, which is up to the sandbox.
+    """
+    injected: tuple[Injected, ...] = ()
     checks: tuple[str, ...] = ()
     """Counterfactuals to be tried after it."""
 
     def switched(self, *kinds: str) -> set[str]:
         """Models for which one of these faults is on."""
         return {model for kind, model in self.switches if kind in kinds}
+
+    @property
+    def waiting(self) -> set[str]:
+        """Models that wait for a signal: for their own, or because the sandbox holds them."""
+        return self.switched("none", "first", "rest", "held")
 
     @property
     def applied(self) -> bool:

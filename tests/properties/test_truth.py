@@ -9,17 +9,30 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, Phase, example, given, settings
 
 from .counterfactuals import check_counterfactuals, wanted
 from .histories import histories
 from .oracle import check
-from .playing import begin, take
+from .playing import begin, edit, take
 from .projects import World
-from .scenes import AUDIT_ON_DEMAND, NO_PREVIEW, NOT_APPLIED, ROOT_BEHIND_A_PARENT
+from .scenes import (
+    AUDIT_ON_DEMAND,
+    ENDED,
+    IN_THE_PAST,
+    INJECTED,
+    NO_PREVIEW,
+    NOT_APPLIED,
+    REUSED_AUDITS,
+    ROOT_BEHIND_A_PARENT,
+)
 from .specs import History
 from .tally import TALLY, Ledger
+
+if TYPE_CHECKING:
+    from sqlmesh.core.snapshot import SnapshotFingerprint
 
 PROFILES = {
     # No shrinking: an example costs seconds, and its description can be played again as it is.
@@ -39,7 +52,7 @@ SETTINGS = settings(
 def violations(history: History) -> list[tuple[str, str]]:
     """Play a history; what of its reports is not true, as pairs of rule and sentence."""
     folder = Path(tempfile.mkdtemp(prefix="truth_"))
-    world = World(folder / "p", history.concurrent_tasks, history.before_all)
+    world = World(folder, history.began, history.concurrent_tasks, history.before_all)
     ledger = Ledger()
     try:
         story = begin(history, world)
@@ -71,14 +84,38 @@ def _copied(world: World, needed: bool) -> Iterator[World | None]:
     if not needed:
         yield None
         return
-    with world.copy() as before:
+    with world.copy(world.clock.now) as before:
         yield before
+
+
+@settings(SETTINGS, max_examples=5)
+@given(histories())
+def test_copies_have_the_models_that_their_files_have(history: History) -> None:
+    with tempfile.TemporaryDirectory(prefix="truth_") as folder:
+        world = World(Path(folder), history.began)
+        try:
+            story = begin(history, world)
+            for step in history.steps:
+                edit(story, step)
+                now = world.clock.now
+                with world.copy(now) as copied, world.copy(now, reads_files=True) as read:
+                    assert _fingerprints(copied) == _fingerprints(read) == _fingerprints(world)
+        finally:
+            world.close()
+
+
+def _fingerprints(world: World) -> dict[str, SnapshotFingerprint]:
+    return {name: snapshot.fingerprint for name, snapshot in world.context.snapshots.items()}
 
 
 @SETTINGS
 @given(histories())
 @example(AUDIT_ON_DEMAND)
 @example(NOT_APPLIED)
+@example(REUSED_AUDITS)
+@example(INJECTED)
+@example(ENDED)
+@example(IN_THE_PAST)
 @example(NO_PREVIEW)
 @example(ROOT_BEHIND_A_PARENT)
 def test_reports_are_true(history: History) -> None:

@@ -7,8 +7,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
+
+if TYPE_CHECKING:
+    from sqlmesh.core.snapshot import SnapshotEvaluator
 
 Span = tuple[int, int]
 
@@ -31,6 +34,8 @@ class BatchSeen:
     version: str | None
     span: Span | None
     order: int
+    index: int | None = None
+    """Which of the model's batches, as far as the scheduler numbers them."""
     evaluated: bool | None = None
     """None: it was only audited."""
     audited: bool | None = None
@@ -73,8 +78,12 @@ class Witness:
 
 
 @contextmanager
-def watching() -> Iterator[Witness]:
-    """Note every evaluation, audit and failed creation of this process."""
+def watching(evaluator: type[SnapshotEvaluator]) -> Iterator[Witness]:
+    """Note every evaluation, audit and failed creation of this process.
+
+    Args:
+        evaluator: the class that SQLMesh's scheduler asks, whatever it is made from.
+    """
     from sqlmesh.core.plan import PlanBuilder
     from sqlmesh.core.scheduler import Scheduler
     from sqlmesh.core.snapshot import SnapshotEvaluator
@@ -88,7 +97,7 @@ def watching() -> Iterator[Witness]:
         signature = inspect.signature(original)
 
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            batch = _begin(signature.bind(*args, **kwargs).arguments, evaluated=False)
+            batch = _begin(_given(signature, args, kwargs), evaluated=False)
             current.batch = batch
             try:
                 return original(*args, **kwargs)
@@ -102,7 +111,7 @@ def watching() -> Iterator[Witness]:
         signature = inspect.signature(original)
 
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            given = signature.bind(*args, **kwargs).arguments
+            given = _given(signature, args, kwargs)
             batch: BatchSeen | None = getattr(current, "batch", None)
             if batch is None or (batch.fqn, batch.span) != (given["snapshot"].name, _span(given)):
                 batch = current.batch = _begin(given, evaluated=False)
@@ -123,7 +132,7 @@ def watching() -> Iterator[Witness]:
         signature = inspect.signature(original)
 
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            given = signature.bind(*args, **kwargs).arguments
+            given = _given(signature, args, kwargs)
             batch: BatchSeen | None = getattr(current, "batch", None)
             current.batch = None
             fqn, span = given["snapshot"].name, _span(given)
@@ -151,7 +160,7 @@ def watching() -> Iterator[Witness]:
                 return original(*args, **kwargs)
             except Exception as error:
                 if not getattr(current, "evaluating", False):
-                    given = signature.bind(*args, **kwargs).arguments
+                    given = _given(signature, args, kwargs)
                     witness.creations_failed.setdefault(given["snapshot"].name, error)
                 raise
 
@@ -171,7 +180,10 @@ def watching() -> Iterator[Witness]:
         snapshot = given["snapshot"]
         with lock:
             order = len(witness.batches)
-            batch = BatchSeen(snapshot.name, snapshot.version, _span(given), order, evaluated)
+            index = given.get("batch_index")
+            batch = BatchSeen(
+                snapshot.name, snapshot.version, _span(given), order, index, evaluated
+            )
             witness.batches.append(batch)
         return batch
 
@@ -180,8 +192,8 @@ def watching() -> Iterator[Witness]:
     )
     wrappers: list[tuple[type, str, Callable[[Callable[..., Any]], Callable[..., Any]]]] = [
         (Scheduler, "evaluate", schedule),
-        (SnapshotEvaluator, "evaluate", evaluate),
-        (SnapshotEvaluator, "audit", audit),
+        (evaluator, "evaluate", evaluate),
+        (evaluator, "audit", audit),
         (SnapshotEvaluator, creator, create),
         (SnapshotEvaluator, "_promote_snapshot", create),
         (SnapshotEvaluator, "_migrate_snapshot", create),
@@ -209,6 +221,12 @@ def _method(
         return wrapped(self, *args, **kwargs)
 
     return method
+
+
+def _given(signature: inspect.Signature, args: Any, kwargs: Any) -> dict[str, Any]:
+    """What a call was given, by name, also what it takes as `**kwargs`."""
+    given = signature.bind(*args, **kwargs).arguments
+    return {**given.pop("kwargs", {}), **given}
 
 
 def _span(given: dict[str, Any]) -> Span | None:

@@ -16,7 +16,6 @@ RAW = "CREATE SCHEMA raw; CREATE TABLE raw.sales AS SELECT 5 AS amount"
 
 GATEWAYS = {
     "a database in memory": "{local: {connection: {type: duckdb}}}",
-    "one that says so": "{local: {connection: {type: duckdb, database: ':memory:'}}}",
     "without a name": "{connection: {type: duckdb}}",
     "a file": "{local: {connection: {type: duckdb, database: '{folder}/wh.db'}}}",
     "a file with an unusual name": (

@@ -82,3 +82,10 @@ def test_a_test_outside_of_the_root_means_the_root(tmp_path: Path) -> None:
     root.mkdir()
     (root / "config.yml").write_text("gateways: {}")
     assert nearest_project(tmp_path / "elsewhere" / "test_it.py", root) == str(root)
+
+
+def test_a_root_below_the_project_is_passed(tmp_path: Path) -> None:
+    (tmp_path / "config.yml").write_text("gateways: {}")
+    tests = tmp_path / "tests"
+    tests.mkdir()
+    assert nearest_project(tests / "test_it.py", tests) == str(tmp_path)

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
+from pytest_sqlmesh_tracker import RunReport, SqlmeshProject, sqlmesh_run_tracker, track_all
+from pytest_sqlmesh_tracker.sandbox.options import project_options
+from pytest_sqlmesh_tracker.sandbox.template import Templates
 from tests.projects import Project, at
 from tests.sandbox.building import plain, project, seen
 from tests.sandbox.conftest import Sandboxes
@@ -338,3 +340,22 @@ def test_code_of_one_copy_is_not_that_of_another_project(
         with sandbox(one.path) as copy:
             assert copy.fetch("SELECT * FROM shop.orders") == [(name,)]
         assert sys.path == path
+
+
+def test_sandboxes_can_be_made_below_the_project_itself(tmp_path: Path) -> None:
+    one = project(tmp_path, "{local: {connection: {type: duckdb}}}")
+    one.model("shop.orders", "SELECT 1 AS id")
+    folders = (tmp_path / f"temporary/{n}" for n in range(9))
+
+    def new_folder() -> Path:
+        folder = next(folders)
+        folder.mkdir(parents=True)
+        return folder
+
+    templates = Templates(tmp_path, new_folder)
+    for environment in ("prod", "dev"):
+        options = project_options({"path": ".", "environment": environment})
+        with track_all() as tracker:
+            copy = SqlmeshProject(templates.get(options, None, None), new_folder(), tracker)
+            assert not (copy.path / "temporary").exists()
+            copy.close()

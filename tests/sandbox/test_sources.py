@@ -33,9 +33,8 @@ ORDER BY 1
 """
 FIELDS = Config.model_fields
 PLACES = (
-    "physical_schema_mapping: {'^shop$': stock}",
+    "physical_schema_mapping: {'^shop$': stock}\nenvironment_suffix_target: table",
     "physical_schema_mapping: {'^shop$': stock}\nphysical_table_naming_convention: hash_md5",
-    "environment_suffix_target: table",
     *(["virtual_environment_mode: dev_only"] if "virtual_environment_mode" in FIELDS else []),
 )
 

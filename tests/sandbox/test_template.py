@@ -137,7 +137,9 @@ class TestWhatCanNotBePlanned:
         assert told == f"no SQLMesh project in {tmp_path}: it has no config.yaml or .py"
 
     def test_a_broken_configuration(self, templates: Templates, tmp_path: Path) -> None:
-        (tmp_path / "config.yaml").write_text("gateways: {a: {connection: {type: nonsense}}}")
+        (tmp_path / "config.yaml").write_text(
+            "gateways: {a: {connection: {type: duckdb}}}\nmodel_defaults: {nonsense: 1}"
+        )
         told = self.template(templates, tmp_path)
         assert told.startswith(f"the project {tmp_path} can't be loaded: ")
         assert "nonsense" in told

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_sqlmesh_tracker.tracking.names import display_names, shown
+from tests.projects import Project, at
 
 
 def model(name: str, dialect: str = "duckdb") -> Any:
@@ -58,3 +59,12 @@ def test_a_removed_model_has_only_its_qualified_name() -> None:
 
 def test_backticks_where_the_dialect_has_them() -> None:
     assert shown('"wh"."s"."odd name"', "wh", model("s.`odd name`", "bigquery")) == "s.`odd name`"
+
+
+def test_the_default_catalog_is_dropped_as_the_models_dialect_spells_it(project: Project) -> None:
+    """Models of Snowflake's dialect have capitals, also in the catalog that DuckDB has."""
+    project.model("shop.daily", "SELECT 1 AS id", dialect="snowflake")
+    with at("2024-01-05"):
+        report = project.plan()
+    assert set(report.outcomes) == {"shop.daily"}
+    assert report["shop.daily"].fqn == '"WH"."SHOP"."DAILY"'

@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-import time_machine
-from sqlmesh import Context
+import pytest
 
-from pytest_sqlmesh_tracker import (
-    Tracker,
-    assert_nothing_executed,
-    assert_only_executed,
-    assert_outcomes,
-)
+from pytest_sqlmesh_tracker import SqlmeshProject
+
+pytestmark = pytest.mark.sqlmesh_project(at="2024-01-08 09:05")
 
 
-def edit(shop: Context, model: str, old: str, new: str) -> None:
-    path = shop.path / "models" / model
-    text = path.read_text()
+def edit(project: SqlmeshProject, model: str, old: str, new: str) -> None:
+    text = (project.path / model).read_text()
     assert old in text
-    path.write_text(text.replace(old, new))
-    shop.load()
+    project.write(model, text.replace(old, new))
 
 
-def test_a_new_rule_for_segments_rebuilds_nothing_else(
-    shop: Context, sqlmesh_tracker: Tracker
-) -> None:
-    edit(shop, "marketing/segments.sql", "orders >= 10", "orders >= 5")
+def test_a_new_rule_for_segments_rebuilds_nothing_else(sqlmesh_project: SqlmeshProject) -> None:
+    edit(sqlmesh_project, "models/marketing/segments.sql", "orders >= 10", "orders >= 5")
 
-    with time_machine.travel("2024-01-08 09:10Z", tick=True):
-        shop.plan("dev", auto_apply=True, no_prompts=True)
+    report = sqlmesh_project.plan("dev", at="2024-01-08 09:10")
 
-    assert_only_executed(sqlmesh_tracker, "marketing.segments")
+    report.assert_only_executed("marketing.segments")
 
 
-def test_what_dev_has_built_is_reused_in_prod(shop: Context, sqlmesh_tracker: Tracker) -> None:
-    edit(shop, "sales/orders_daily.sql", "SUM(amount)", "SUM(amount / 1.19)")
+def test_what_dev_has_built_is_reused_in_prod(sqlmesh_project: SqlmeshProject) -> None:
+    edit(sqlmesh_project, "models/sales/orders_daily.sql", "SUM(amount)", "SUM(amount / 1.19)")
 
-    with time_machine.travel("2024-01-08 09:10Z", tick=True):
-        shop.plan("dev", auto_apply=True, no_prompts=True)
-        rebuilt = sqlmesh_tracker.last.executed
-        shop.plan(auto_apply=True, no_prompts=True)
+    in_dev = sqlmesh_project.plan("dev", at="2024-01-08 09:10")
+    in_prod = sqlmesh_project.plan()
 
-    assert "finance.weekly_revenue" in rebuilt
-    assert_nothing_executed(sqlmesh_tracker)
-    assert_outcomes(sqlmesh_tracker, dict.fromkeys(rebuilt, "reused"))
+    assert "finance.weekly_revenue" in in_dev.executed
+    in_prod.assert_nothing_executed()
+    in_prod.assert_outcomes(dict.fromkeys(in_dev.executed, "reused"))

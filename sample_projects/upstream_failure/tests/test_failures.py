@@ -2,60 +2,35 @@
 
 from __future__ import annotations
 
-import time_machine
-from sqlmesh import Context
+import pytest
 
-from pytest_sqlmesh_tracker import (
-    Reason,
-    Tracker,
-    assert_audit_failed,
-    assert_executed,
-    assert_failed,
-    assert_only_executed,
-    assert_outcomes,
-    assert_skipped,
-)
+from pytest_sqlmesh_tracker import Reason, SqlmeshProject
+
+pytestmark = pytest.mark.sqlmesh_project(at="2024-03-04 06:00")
 
 
-def run_at(time: str, warehouse: Context) -> None:
-    with time_machine.travel(f"{time}Z", tick=True):
-        warehouse.run()
+def test_a_healthy_night(sqlmesh_project: SqlmeshProject) -> None:
+    report = sqlmesh_project.run(at="2024-03-05 06:00")
 
-
-def deliver(sql: str, warehouse: Context) -> None:
-    warehouse.engine_adapter.execute(sql)
-
-
-def test_a_healthy_night(warehouse: Context, sqlmesh_tracker: Tracker) -> None:
-    run_at("2024-03-05 06:00", warehouse)
-
-    assert_only_executed(sqlmesh_tracker, "staging.*", "billing.*", "crm.*", "reports.*")
-    assert_skipped(
-        sqlmesh_tracker,
-        "raw.customers",
-        "raw.payments",
-        "raw.bank_statements",
-        reason="not_evaluatable",
+    report.assert_only_executed("staging.*", "billing.*", "crm.*", "reports.*")
+    report.assert_skipped(
+        "raw.customers", "raw.payments", "raw.bank_statements", reason="not_evaluatable"
     )
 
 
-def test_a_text_that_is_no_amount_stops_revenue_alone(
-    warehouse: Context, sqlmesh_tracker: Tracker
-) -> None:
-    deliver("UPDATE raw.payments SET amount = 'n/a' WHERE paid_on = '2024-03-04'", warehouse)
+def test_a_text_that_is_no_amount_stops_revenue_alone(sqlmesh_project: SqlmeshProject) -> None:
+    sqlmesh_project.execute("UPDATE raw.payments SET amount = 'n/a' WHERE paid_on = '2024-03-04'")
 
-    run_at("2024-03-05 06:00", warehouse)
+    report = sqlmesh_project.run(at="2024-03-05 06:00")
 
-    assert_failed(sqlmesh_tracker, "billing.charges", reason="error", match="Could not convert")
-    assert_skipped(
-        sqlmesh_tracker,
+    report.assert_failed("billing.charges", reason="error", match="Could not convert")
+    report.assert_skipped(
         "reports.daily_revenue",
         "reports.revenue_by_country",
         "reports.reconciliation",
         reason="upstream_failed",
     )
-    assert_only_executed(
-        sqlmesh_tracker,
+    report.assert_only_executed(
         "staging.*",
         "billing.payment_volume",
         "crm.contacts",
@@ -64,65 +39,58 @@ def test_a_text_that_is_no_amount_stops_revenue_alone(
     )
 
 
-def test_the_run_after_the_repair_catches_up(warehouse: Context, sqlmesh_tracker: Tracker) -> None:
-    deliver("UPDATE raw.payments SET amount = 'n/a' WHERE paid_on = '2024-03-04'", warehouse)
-    run_at("2024-03-05 06:00", warehouse)
-    deliver("UPDATE raw.payments SET amount = '9.50' WHERE amount = 'n/a'", warehouse)
+def test_the_run_after_the_repair_catches_up(sqlmesh_project: SqlmeshProject) -> None:
+    sqlmesh_project.execute("UPDATE raw.payments SET amount = 'n/a' WHERE paid_on = '2024-03-04'")
+    sqlmesh_project.run(at="2024-03-05 06:00")
+    sqlmesh_project.execute("UPDATE raw.payments SET amount = '9.50' WHERE amount = 'n/a'")
 
-    run_at("2024-03-05 06:30", warehouse)
+    report = sqlmesh_project.run(at="2024-03-05 06:30")
 
-    assert_only_executed(
-        sqlmesh_tracker,
+    report.assert_only_executed(
         "billing.charges",
         "reports.daily_revenue",
         "reports.revenue_by_country",
         "reports.reconciliation",
     )
-    assert_skipped(sqlmesh_tracker, "staging.*", "crm.*", reason="cron_not_due")
+    report.assert_skipped("staging.*", "crm.*", reason="cron_not_due")
 
 
-def test_a_bad_day_does_not_undo_a_good_one(warehouse: Context, sqlmesh_tracker: Tracker) -> None:
-    deliver("UPDATE raw.payments SET amount = 'n/a' WHERE paid_on = '2024-03-05'", warehouse)
+def test_a_bad_day_does_not_undo_a_good_one(sqlmesh_project: SqlmeshProject) -> None:
+    sqlmesh_project.execute("UPDATE raw.payments SET amount = 'n/a' WHERE paid_on = '2024-03-05'")
 
-    run_at("2024-03-06 06:00", warehouse)
+    report = sqlmesh_project.run(at="2024-03-06 06:00")
 
-    assert_failed(sqlmesh_tracker, "billing.charges")
-    charges = sqlmesh_tracker.last["billing.charges"]
+    report.assert_failed("billing.charges")
+    charges = report["billing.charges"]
     assert charges.partial
     assert [batch.status for batch in charges.batches] == ["executed", "failed"]
 
 
-def test_a_customer_twice_is_stopped_by_the_audit(
-    warehouse: Context, sqlmesh_tracker: Tracker
-) -> None:
-    deliver("INSERT INTO raw.customers VALUES (4, 'emmy@example.org', 'DE')", warehouse)
+def test_a_customer_twice_is_stopped_by_the_audit(sqlmesh_project: SqlmeshProject) -> None:
+    sqlmesh_project.execute("INSERT INTO raw.customers VALUES (4, 'emmy@example.org', 'DE')")
 
-    run_at("2024-03-05 06:00", warehouse)
+    report = sqlmesh_project.run(at="2024-03-05 06:00")
 
-    assert_audit_failed(sqlmesh_tracker, "staging.customers", "unique_values")
-    assert_failed(sqlmesh_tracker, "staging.customers", reason="audit_failed")
-    assert_skipped(
-        sqlmesh_tracker,
+    report.assert_audit_failed("staging.customers", "unique_values")
+    report.assert_failed("staging.customers", reason="audit_failed")
+    report.assert_skipped(
         "crm.contacts",
         "reports.newsletter",
         "reports.revenue_by_country",
         reason="upstream_failed",
     )
-    assert_executed(sqlmesh_tracker, "billing.*", "reports.daily_revenue", "reports.reconciliation")
+    report.assert_executed("billing.*", "reports.daily_revenue", "reports.reconciliation")
 
 
-def test_two_failures_are_both_named_as_root_causes(
-    warehouse: Context, sqlmesh_tracker: Tracker
-) -> None:
-    deliver("UPDATE raw.payments SET amount = 'n/a' WHERE paid_on = '2024-03-04'", warehouse)
-    deliver("INSERT INTO raw.customers VALUES (4, 'emmy@example.org', 'DE')", warehouse)
+def test_two_failures_are_both_named_as_root_causes(sqlmesh_project: SqlmeshProject) -> None:
+    sqlmesh_project.execute("UPDATE raw.payments SET amount = 'n/a' WHERE paid_on = '2024-03-04'")
+    sqlmesh_project.execute("INSERT INTO raw.customers VALUES (4, 'emmy@example.org', 'DE')")
 
-    run_at("2024-03-05 06:00", warehouse)
+    report = sqlmesh_project.run(at="2024-03-05 06:00")
 
-    assert sqlmesh_tracker.last.failed == {"billing.charges", "staging.customers"}
+    assert report.failed == {"billing.charges", "staging.customers"}
     blocked_by = {
-        name: set(sqlmesh_tracker.last[name].blocked_by)
-        for name in sqlmesh_tracker.last.by_reason[Reason.UPSTREAM_FAILED]
+        name: set(report[name].blocked_by) for name in report.by_reason[Reason.UPSTREAM_FAILED]
     }
     assert blocked_by == {
         "crm.contacts": {"staging.customers"},
@@ -133,45 +101,66 @@ def test_two_failures_are_both_named_as_root_causes(
     }
 
 
-def test_a_missing_address_stops_nobody(warehouse: Context, sqlmesh_tracker: Tracker) -> None:
-    deliver("UPDATE raw.customers SET email = NULL WHERE customer_id = 4", warehouse)
+def test_a_missing_address_stops_nobody(sqlmesh_project: SqlmeshProject) -> None:
+    sqlmesh_project.execute("UPDATE raw.customers SET email = NULL WHERE customer_id = 4")
 
-    run_at("2024-03-05 06:00", warehouse)
+    report = sqlmesh_project.run(at="2024-03-05 06:00")
 
-    assert_audit_failed(sqlmesh_tracker, "crm.contacts", "not_null")
-    assert_executed(sqlmesh_tracker, "crm.contacts", "reports.newsletter")
-    assert sqlmesh_tracker.last.completion == "success"
+    report.assert_audit_failed("crm.contacts", "not_null")
+    report.assert_executed("crm.contacts", "reports.newsletter")
+    assert report.completion == "success"
 
 
 def test_a_late_bank_holds_back_its_statement_and_the_reconciliation(
-    warehouse: Context, sqlmesh_tracker: Tracker
+    sqlmesh_project: SqlmeshProject,
 ) -> None:
-    deliver("DELETE FROM raw.bank_statements WHERE statement_date = '2024-03-04'", warehouse)
+    sqlmesh_project.execute("DELETE FROM raw.bank_statements WHERE statement_date = '2024-03-04'")
 
-    run_at("2024-03-05 06:00", warehouse)
+    report = sqlmesh_project.run(at="2024-03-05 06:00")
 
-    assert_outcomes(
-        sqlmesh_tracker,
+    report.assert_outcomes(
         {
             "staging.bank_statements": "signal_not_ready",
             "reports.reconciliation": "upstream_not_ready",
-        },
+        }
     )
-    assert sqlmesh_tracker.last["reports.reconciliation"].blocked_by == ("staging.bank_statements",)
-    assert_executed(
-        sqlmesh_tracker, "billing.*", "crm.*", "reports.daily_revenue", "reports.revenue_by_country"
+    assert report["reports.reconciliation"].blocked_by == ("staging.bank_statements",)
+    report.assert_executed(
+        "billing.*", "crm.*", "reports.daily_revenue", "reports.revenue_by_country"
     )
 
 
-def test_the_days_that_the_bank_has_delivered_are_loaded(
-    warehouse: Context, sqlmesh_tracker: Tracker
-) -> None:
-    deliver("DELETE FROM raw.bank_statements WHERE statement_date = '2024-03-05'", warehouse)
+def test_the_days_that_the_bank_has_delivered_are_loaded(sqlmesh_project: SqlmeshProject) -> None:
+    sqlmesh_project.execute("DELETE FROM raw.bank_statements WHERE statement_date = '2024-03-05'")
 
-    run_at("2024-03-06 06:00", warehouse)
+    report = sqlmesh_project.run(at="2024-03-06 06:00")
 
     late = ("staging.bank_statements", "reports.reconciliation")
-    assert_executed(sqlmesh_tracker, *late, intervals=("2024-03-04", "2024-03-05"))
-    assert_outcomes(
-        sqlmesh_tracker, dict(zip(late, ("signal_not_ready", "upstream_not_ready"), strict=True))
+    report.assert_executed(*late, intervals=("2024-03-04", "2024-03-05"))
+    report.assert_outcomes(dict(zip(late, ("signal_not_ready", "upstream_not_ready"), strict=True)))
+
+
+def test_a_view_that_breaks_stops_all_that_reads_payments(sqlmesh_project: SqlmeshProject) -> None:
+    # No bad row breaks a view: it is read by others alone.
+    sqlmesh_project.fail("staging.payments", error="the provider's export is locked")
+
+    report = sqlmesh_project.run(at="2024-03-05 06:00")
+
+    report.assert_failed("staging.payments", match="export is locked")
+    report.assert_only_executed(
+        "staging.customers", "staging.bank_statements", "crm.contacts", "reports.newsletter"
+    )
+    blocked = report.by_reason[Reason.UPSTREAM_FAILED]
+    assert {report[name].blocked_by for name in blocked} == {("staging.payments",)}
+
+
+def test_a_failed_night_is_retried_until_it_heals(sqlmesh_project: SqlmeshProject) -> None:
+    sqlmesh_project.fail("staging.customers", audit="unique_values", times=2)
+
+    sqlmesh_project.run(at="2024-03-05 06:00").assert_failed("staging.customers")
+    sqlmesh_project.run(at="+30 minutes").assert_failed("staging.customers")
+    report = sqlmesh_project.run(at="+30 minutes")
+
+    report.assert_only_executed(
+        "staging.customers", "crm.contacts", "reports.newsletter", "reports.revenue_by_country"
     )

@@ -1,0 +1,52 @@
+"""The examples of the chapter on sandboxes, run as they stand, beside copies of the projects."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CHAPTER = (ROOT / "docs" / "sandbox.md").read_text()
+EXAMPLES = re.findall(r"^```python\n(.*?)^```$", CHAPTER, re.MULTILINE | re.DOTALL)
+
+ON_SNOWFLAKE = {
+    "config.yaml": """
+        gateways:
+          production: {connection: {type: snowflake, account: shop, database: PROD}}
+        model_defaults: {dialect: snowflake, start: 2024-01-01}
+        """,
+    "external_models.yaml": """
+        - name: raw.orders
+          columns: {id: NUMBER, amount: NUMBER, ordered_at: TIMESTAMP_NTZ}
+        """,
+    "models/daily.sql": """
+        MODEL (
+          name sales.daily,
+          kind INCREMENTAL_BY_TIME_RANGE (time_column day),
+          cron '@daily'
+        );
+
+        SELECT ordered_at::DATE AS day, SUM(amount) AS amount, IFF(COUNT(*) > 1, 'many', 'one') AS n
+        FROM raw.orders
+        WHERE ordered_at::DATE BETWEEN @start_ds AND @end_ds
+        GROUP BY 1
+        """,
+}
+
+
+def test_every_example_passes(pytester: pytest.Pytester, planned_project: Path) -> None:  # noqa: ARG001
+    ignore = shutil.ignore_patterns("tests", "__pycache__", ".cache")
+    shutil.copytree(ROOT / "sample_projects", pytester.path / "sample_projects", ignore=ignore)
+    for name, text in ON_SNOWFLAKE.items():
+        file = pytester.path / "on_snowflake" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    for number, example in enumerate(EXAMPLES):
+        (pytester.path / f"test_example_{number}.py").write_text(example)
+    pytester.makeini("[pytest]\nfilterwarnings = ignore\naddopts = --strict-markers")
+    result = pytester.runpytest_inprocess("-p", "no:xdist")
+    result.assert_outcomes(passed=10)
+    assert len(EXAMPLES) == 8
