@@ -16,6 +16,8 @@ from sqlmesh import Context
 from sqlmesh.core.config import Config, connection, load_configs
 from sqlmesh.core.config.connection import BaseDuckDBConnectionConfig
 from sqlmesh.core.loader import LoadedProject, Loader
+from sqlmesh.core.macros import macro
+from sqlmesh.core.signal import signal
 
 
 def read_configs(paths: Iterable[Path], config: Config | str | None) -> dict[Path, Config]:
@@ -78,12 +80,17 @@ def _importing(loader: Loader) -> Iterator[None]:
     """What a project imports while it is loaded is what its files say now."""
     _use(loader, {})
     hidden = _taken_out(_users)
+    # SQLMesh leaves a project's macros where a file of it is broken, and its first versions left
+    # signals in any case; the next project can have others of these names.
+    registries = [(kind, kind.get_registry()) for kind in (macro, signal)]
     importlib.invalidate_caches()
     try:
         # Of bytecode, Python only knows the second in which its source was written.
         with _no_bytecode():
             yield
     finally:
+        for kind, registry in registries:
+            kind.set_registry(registry)
         imported = _taken_out([loader.config_path])
         sys.modules.update(hidden)
         _use(loader, imported)

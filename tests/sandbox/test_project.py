@@ -205,6 +205,26 @@ class TestFiles:
             with pytest.raises(SqlmeshProjectError, match="is not below the project's folder"):
                 project.write(path, "SELECT 1")
 
+    @pytest.mark.parametrize("days", [1, 2])
+    def test_with_signals_and_macros_are_forgotten_with_their_copy(
+        self, sandbox: Sandboxes, payroll: Path, days: int
+    ) -> None:
+        """The same names mean something else in the next test."""
+        with sandbox(payroll) as project:
+            signal = f"import datetime\n\n\n@signal()\ndef late(batch):\n    return {days} > 1\n"
+            project.write("signals/late.py", f"from sqlmesh import signal\n{signal}")
+            macro = f"@macro()\ndef days(evaluator):\n    return {days} * 1\n"
+            project.write("macros/days.py", f"from sqlmesh import macro\n\n\n{macro}")
+            project.write(
+                "models/new.sql",
+                "MODEL (name pay.new, kind FULL, signals [late()]); SELECT @days() AS days",
+            )
+            report = project.plan()
+            if days == 1:
+                report.assert_skipped("pay.new", reason="signal_not_ready")
+            else:
+                assert project.fetch("SELECT days FROM pay.new") == [(2,)]
+
     def test_that_are_broken_raise_what_sqlmesh_says(
         self, sandbox: Sandboxes, payroll: Path
     ) -> None:
