@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import duckdb
 from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
+from sqlmesh.utils.errors import SQLMeshError
 
 from .clock import shown
 from .connections import quoted
@@ -120,18 +121,25 @@ def remove_models(adapters: Mapping[str, Any], models: Iterable[Any], selected: 
             adapter.execute(f"DROP {found} {table.sql(dialect='duckdb')}")
 
 
-def load_setup(connection: duckdb.DuckDBPyConnection, files: Iterable[Path]) -> None:
+def load_setup(
+    connection: duckdb.DuckDBPyConnection, files: Iterable[Path], check: Callable[[str], None]
+) -> None:
     """Execute SQL files, in this order.
 
+    Args:
+        check: raises `SQLMeshError` of what a sandbox does not execute.
+
     Raises:
-        SqlmeshProjectError: a file is missing, or DuckDB refuses a statement of it.
+        SqlmeshProjectError: a file is missing, or a statement of it is refused.
     """
     for file in files:
         try:
-            connection.execute(file.read_text(encoding="utf-8"))
+            text = file.read_text(encoding="utf-8")
+            check(text)
+            connection.execute(text)
         except OSError:
             raise SqlmeshProjectError(f"setup: no file {file}") from None
-        except duckdb.Error as error:
+        except (duckdb.Error, SQLMeshError) as error:
             first, *_ = str(error).splitlines()
             raise SqlmeshProjectError(f"setup: {file.name} failed: {first}") from error
 

@@ -39,7 +39,7 @@ class SandboxContext(Context):
             selection: of the project's models, if not all.
         """
         self.of_template = of_template
-        self._connections = connections
+        self.connections = connections
         self._faults = faults
         self._kept = kept
         self._selection = selection
@@ -88,7 +88,7 @@ class SandboxContext(Context):
     def close(self) -> None:
         """Close the databases."""
         super().close()
-        self._connections.close()
+        self.connections.close()
 
 
 class Selection:

@@ -13,7 +13,7 @@ from ..matching import UnknownModelError, close_matches, find_models
 from ..report import RunReport
 from ..tracking.names import display_names, kind_of
 from ..tracking.tracker import Tracker
-from .clock import Clock, Moment
+from .clock import Clock, Moment, shown
 from .contents import create_external_tables
 from .faults import Fault, Faults, InjectedError
 from .options import SqlmeshProjectError
@@ -70,6 +70,9 @@ class SqlmeshProject:
     def now(self) -> datetime:
         """The time that the project's clock shows, in UTC."""
         return self._clock.now
+
+    def __repr__(self) -> str:
+        return f"<sandbox of {self.path.name} at {shown(self.now)}>"
 
     def travel(self, to: Moment, *, backwards: bool = False) -> None:
         """Set the clock: to "2024-01-09 01:00" (UTC), "+1h", "+1 day" or a `timedelta` later.
@@ -214,11 +217,17 @@ class SqlmeshProject:
         return audit.lower()
 
     def execute(self, sql: str) -> None:
-        """Execute SQL in the database of the project's gateway, as DuckDB reads it."""
+        """Execute SQL in the database of the project's gateway, as DuckDB reads it.
+
+        Raises:
+            SQLMeshError: it would write to a database or a file outside of the sandbox.
+        """
+        self.context.connections.executing(sql)
         self.context.engine_adapter.cursor.execute(sql)
 
     def fetch(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows of a query in the database of the project's gateway."""
+        """The rows of a query in the database of the project's gateway; as `execute`."""
+        self.context.connections.executing(sql)
         rows: list[tuple[Any, ...]] = self.context.engine_adapter.cursor.execute(sql).fetchall()
         return rows
 

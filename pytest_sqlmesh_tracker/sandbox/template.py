@@ -157,7 +157,7 @@ class Template:
         if self.options.state == "fresh":
             contents.remove_models(adapters, models, selected)
         files = [root / file for file in self.options.setup]
-        contents.load_setup(context.engine_adapter.cursor, files)
+        contents.load_setup(context.engine_adapter.cursor, files, context.connections.executing)
         if setup is not None:
             contents.call_setup(context.engine_adapter.cursor, setup)
         contents.create_external_tables(adapters, models, selected)

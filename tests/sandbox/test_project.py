@@ -248,3 +248,17 @@ class TestTracking:
         with sandbox(payroll) as project:
             project.context.run()
             assert project.tracker.last.command == "run"
+
+
+@pytest.mark.parametrize("call", ["execute", "fetch"])
+@pytest.mark.parametrize(
+    "sql",
+    ["ATTACH '{}/other.db' AS other", "COPY (SELECT 1 AS one) TO '{}/out.csv'"],
+)
+def test_statements_of_a_test_do_not_lead_out(
+    sandbox: Sandboxes, payroll: Path, tmp_path: Path, call: str, sql: str
+) -> None:
+    with sandbox(payroll) as project:
+        with pytest.raises(Exception, match="a sandbox (attaches|writes)"):
+            getattr(project, call)(sql.format(tmp_path))
+    assert not list(tmp_path.iterdir())
