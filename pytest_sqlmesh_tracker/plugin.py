@@ -107,15 +107,23 @@ def _project_options(request: pytest.FixtureRequest) -> ProjectOptions:
     from .sandbox.options import SqlmeshProjectError, project_options
 
     arguments: dict[str, Any] = {}
-    for marker in reversed(list(request.node.iter_markers("sqlmesh_project"))):
+    for marker in _project_markers(request.node):
         if len(marker.args) > 1:
             raise SqlmeshProjectError(
                 "the marker sqlmesh_project has one positional argument: path"
             )
         given = {**dict(zip(("path",), marker.args, strict=False)), **marker.kwargs}
-        arguments.update({name: value for name, value in given.items() if value is not None})
+        for name, value in given.items():
+            if value is not None or name not in arguments:
+                arguments[name] = value
     options = project_options(arguments)
     return options if options.paths else replace(options, paths=(_default_project(request),))
+
+
+def _project_markers(item: pytest.Item) -> Iterator[pytest.Mark]:
+    """Those of a test, the closest last: a class after its bases, parameters after functions."""
+    for node in item.listchain():
+        yield from (marker for marker in node.own_markers if marker.name == "sqlmesh_project")
 
 
 def _default_project(request: pytest.FixtureRequest) -> str:

@@ -27,6 +27,7 @@ _UNITS = {
     "weeks": ("w", "week", "weeks"),
 }
 _UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words}
+_OFF = timedelta(minutes=1)
 STATEMENT = timedelta(milliseconds=1)
 """What a statement takes by a clock that does not tick: SQLMesh stores milliseconds."""
 
@@ -51,8 +52,9 @@ class Clock:
         """Show this time to the process, until `stop`."""
         import time_machine
 
-        self._travel = time_machine.travel(self._start, tick=self._tick)
-        self._traveller = self._travel.start()
+        travel = time_machine.travel(self._start, tick=self._tick)
+        self._traveller = travel.start()
+        self._travel = travel
 
     def stop(self) -> None:
         """Show the process the time that it was shown before."""
@@ -83,6 +85,10 @@ class Clock:
         self._latest = wanted
         if wanted > self.now or backwards:
             self._traveller.move_to(wanted)
+            if abs(self.now - wanted) > _OFF:
+                raise SqlmeshProjectError(
+                    "another clock is in force: time_machine was started after this sandbox"
+                )
 
     def _moment(self, to: Moment) -> datetime:
         if isinstance(to, timedelta):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from sqlmesh import Context
@@ -65,6 +66,13 @@ class SandboxContext(Context):
             self.load(update_schemas=False)
         finally:
             self._projects = projects
+
+    def upsert_model(self, model: Any, **kwargs: Any) -> Any:
+        """Update a model; SQLMesh edits the schemas of those that read it, which copies share."""
+        for fqn, each in self._models.items():
+            own = {"mapping_schema": deepcopy(each.mapping_schema)}
+            self._models.update({fqn: each.copy(update=own)})
+        return super().upsert_model(model, **kwargs)
 
     @property
     def snapshot_evaluator(self) -> SnapshotEvaluator:

@@ -95,7 +95,8 @@ class Faults:
             Exception: that of the fault which strikes it.
         """
         for fault in self._striking(model, batch, None):
-            raise fault.error
+            error = fault.error
+            raise error.with_traceback(None) if isinstance(error, Exception) else error
 
     def evaluated(self, batch: int) -> None:
         """A batch was evaluated: the next audits on this thread are of it."""
@@ -105,8 +106,13 @@ class Faults:
         """The results of a batch's audits, of which some fail that did not."""
         batch = self._batches.__dict__.pop("current", None)
         changed = []
+        # One audit can be there several times, with other arguments: it fails as a whole.
+        struck: dict[str, bool] = {}
         for result in results:
-            fails = not result.skipped and self._striking(model, batch, result.audit.name)
+            name = result.audit.name
+            if not result.skipped and name not in struck:
+                struck[name] = bool(self._striking(model, batch, name))
+            fails = not result.skipped and struck[name]
             changed.append(result.copy(update={"count": result.count or 1}) if fails else result)
         return changed
 

@@ -49,10 +49,19 @@ _covered: dict[str, ModuleType] = {}
 def _taken_out(folders: Iterable[Path]) -> dict[str, ModuleType]:
     """The modules that were imported from the folders; the next import of them reads the files."""
     starts = tuple(f"{folder}{os.sep}" for folder in folders)
-    found = {n: m for n, m in list(sys.modules.items()) if _place(m).startswith(starts)}
+    found = {
+        name: module
+        for name, module in list(sys.modules.items())
+        if (place := _place(module)).startswith(starts) and not _is_installed(place)
+    }
     for name in found:
         del sys.modules[name]
     return found
+
+
+def _is_installed(place: str) -> bool:
+    """Whether it is of a virtual environment, which can be below a project."""
+    return not {"site-packages", "dist-packages"}.isdisjoint(Path(place).parts)
 
 
 def _place(module: Any) -> str:
@@ -65,14 +74,19 @@ def _place(module: Any) -> str:
 def _use(loader: Loader, modules: Mapping[str, ModuleType]) -> None:
     """Let a project that a context loads find these modules, and none of other projects."""
     if loader.config_path == next(iter(loader.context.configs)):
-        for name in _imported:
-            sys.modules.pop(name, None)
-        _imported.clear()
-        sys.modules.update(_covered)
-        _covered.clear()
+        forget()
     _covered.update({name: sys.modules[name] for name in modules if name in sys.modules})
     sys.modules.update(modules)
     _imported.update(modules)
+
+
+def forget() -> None:
+    """Take the modules of the project out that was loaded last; put back what they had covered."""
+    for name in _imported:
+        sys.modules.pop(name, None)
+    _imported.clear()
+    sys.modules.update(_covered)
+    _covered.clear()
 
 
 @contextmanager

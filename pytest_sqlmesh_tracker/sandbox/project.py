@@ -16,6 +16,8 @@ from ..tracking.tracker import Tracker
 from .clock import Clock, Moment, shown
 from .contents import create_external_tables
 from .faults import Fault, Faults, InjectedError
+from .finding import CONFIG_FILES
+from .loading import forget
 from .options import SqlmeshProjectError
 from .template import Template
 
@@ -53,9 +55,9 @@ class SqlmeshProject:
         self._faults = Faults()
         self._clock = Clock(template.ready, tick=template.options.tick, since=template.began)
         self._variables = {name: os.environ.get(name) for name in template.environment}
-        os.environ.update(template.environment)
-        self._clock.start()
         try:
+            os.environ.update(template.environment)
+            self._clock.start()
             self.context = template.copied(folder, self._clock, self._faults)
         except BaseException:
             self._restore()
@@ -158,8 +160,8 @@ class SqlmeshProject:
         if not _is_failure(error):
             raise SqlmeshProjectError(f"fail(): error={error!r}: it is a message or an Exception")
         for name, number, least in (("batch", batch, 0), ("times", times, 1)):
-            if number is not None and number < least:
-                raise SqlmeshProjectError(f"fail(): {name}={number}, it is at least {least}")
+            if number is not None and not (isinstance(number, int) and number >= least):
+                raise SqlmeshProjectError(f"fail(): {name}={number!r}, it is a number from {least}")
         kinds = {candidate.kind for candidate in found}
         if kinds == {"audit"} and audit is None:
             audit = found[0].name
@@ -241,8 +243,14 @@ class SqlmeshProject:
             Exception: what SQLMesh raises of a file that it can't load.
         """
         file = (self.path / relative_path).resolve()
-        if self.path.resolve() not in file.parents:
+        folders = [Path(folder).resolve() for folder in self.context.configs]
+        if not any(folder in file.parents for folder in folders):
             raise SqlmeshProjectError(f"write(): {relative_path} is not below the project's folder")
+        if file.parent in folders and file.name in (*CONFIG_FILES, ".env"):
+            raise SqlmeshProjectError(
+                f"write(): {relative_path} is read once, from the project itself; see variables= "
+                "and the fixture sqlmesh_project_config"
+            )
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
         context = self.context
@@ -265,6 +273,7 @@ class SqlmeshProject:
             warnings.warn(line, SqlmeshProjectWarning, stacklevel=2)
 
     def _restore(self) -> None:
+        forget()
         self._clock.stop()
         for name, value in self._variables.items():
             if value is None:
@@ -276,8 +285,9 @@ class SqlmeshProject:
 
 def _is_failure(error: Any) -> bool:
     # A run in several threads can't be interrupted by one of them in all versions of SQLMesh.
-    kind = error if isinstance(error, type) else type(error)
-    return error is None or issubclass(kind, str | Exception)
+    if isinstance(error, type):
+        return issubclass(error, Exception)
+    return error is None or isinstance(error, str | Exception)
 
 
 def _listed(names: set[str]) -> str:

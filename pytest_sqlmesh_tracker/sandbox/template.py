@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from sqlmesh.core.config import Config
@@ -16,7 +18,7 @@ from sqlmesh.utils.errors import SQLMeshError
 
 from ..tracking.tracker import sqlmesh_run_tracker
 from . import contents
-from .clock import Clock, shown
+from .clock import STATEMENT, Clock, shown
 from .connections import Connections
 from .context import Kept, SandboxContext, Selection
 from .databases import WAYS_OUT, Databases
@@ -62,9 +64,10 @@ class Template:
         self._folder = folder
         self._kept: Kept = {}
         self._loaded: dict[Path, LoadedProject] = {}
+        self._paths: dict[Path, Path] = {}
         self._selection = Selection(options.select) if options.select else None
         paths = [(root / path).resolve() for path in options.paths]
-        with environment_kept(), _told(f"the project {', '.join(map(str, paths))}"):
+        with environment_kept(), self._told(paths):
             outside = dict(os.environ)
             _find_config(paths, config)
             self._configs = read_configs(paths, config)
@@ -76,6 +79,24 @@ class Template:
             self._paths = {p: copy.relative_to(folder / "project") for p, copy in copies.items()}
             self._databases.copy_sources(folder)
             self._prepare(root, setup)
+
+    @contextmanager
+    def _told(self, paths: Iterable[Path]) -> Iterator[None]:
+        """Say of errors of SQLMesh, and of the project's own code, where they come from."""
+        try:
+            yield
+        except SqlmeshProjectError:
+            raise
+        except Exception as error:
+            kind = "" if isinstance(error, SQLMeshError) else f"{type(error).__name__}: "
+            words = _COLOUR.sub("", str(error))
+            for path in self._paths:
+                # It is the user's own file that is to be mended.
+                words = words.replace(str(self._place(path, self._folder)), str(path))
+            names = ", ".join(map(str, paths))
+            raise SqlmeshProjectError(
+                f"the project {names} can't be loaded: {kind}{words}"
+            ) from error
 
     def _prepare(self, root: Path, setup: contents.Setup | None) -> None:
         clock = Clock(self.options.at or datetime.now(timezone.utc), tick=False)
@@ -96,8 +117,8 @@ class Template:
         finally:
             clock.stop()
         self._files = Files(self._folder / "project")
-        # Tests begin with a whole second, after all that was stored.
-        self.ready = clock.now.replace(microsecond=0) + timedelta(seconds=1)
+        # Tests begin after all that was stored.
+        self.ready = clock.now + STATEMENT
 
     def _remove_state(self, context: SandboxContext) -> None:
         for adapter in context.engine_adapters.values():
@@ -171,7 +192,10 @@ class Template:
                 failed = tracker.last.failed if tracker.reports else ()
                 told = [tracker.last.explain(name) for name in sorted(failed)]
                 words = "\n\n".join(told) or f"{type(error).__name__}: {error}"
-                raise SqlmeshProjectError(f"the plan of {environment} failed\n\n{words}") from error
+                first, *_ = words.splitlines()
+                raise SqlmeshProjectError(
+                    f"the plan of {environment} failed: {first}\n\n{words}"
+                ) from error
         stored = context.state_reader.get_environment(environment)
         if stored is not None:
             self._kept.update(dict.fromkeys(s.snapshot_id for s in stored.snapshots))
@@ -252,18 +276,14 @@ def _find_config(paths: Iterable[Path], config: Config | str | None) -> None:
             raise SqlmeshProjectError(f"no SQLMesh project in {path}: it has no config.yaml or .py")
 
 
-@contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Say of errors of SQLMesh, and of the project's own code, where they come from."""
-    try:
-        yield
-    except SqlmeshProjectError:
-        raise
-    except Exception as error:
-        words = (
-            str(error) if isinstance(error, SQLMeshError) else f"{type(error).__name__}: {error}"
-        )
-        raise SqlmeshProjectError(f"{what} can't be loaded: {words}") from error
+def _in_a_line(text: str, length: int = 300) -> str:
+    """The headline of an error, with the first of what is below it if that is all it introduces."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    line = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return line if len(line) <= length else f"{line[:length]}…"
+
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Templates:
@@ -282,7 +302,7 @@ class Templates:
         self._root = root
         self._scratch = scratch
         self.new_folder = new_folder
-        self._made: dict[Hashable, Template | SqlmeshProjectError] = {}
+        self._made: dict[Hashable, Template | str] = {}
 
     def get(
         self, options: ProjectOptions, config: Config | str | None, setup: contents.Setup | None
@@ -295,8 +315,8 @@ class Templates:
         key = (repr(options), _identity_of(config), _identity_of_setup(setup))
         made = self._made.get(key)
         if made is None:
+            folder = self.new_folder()
             try:
-                folder = self.new_folder()
                 made = Template(
                     options,
                     folder,
@@ -306,12 +326,12 @@ class Templates:
                     setup=setup,
                 )
             except SqlmeshProjectError as error:
-                self._made[key] = error
+                shutil.rmtree(folder, ignore_errors=True)
+                self._made[key] = _in_a_line(str(error))
                 raise
             self._made[key] = made
-        if isinstance(made, SqlmeshProjectError):
-            first, *_ = str(made).splitlines()
-            raise SqlmeshProjectError(f"{first} (as before; it was not tried again)")
+        if isinstance(made, str):
+            raise SqlmeshProjectError(f"{made} (as before; it was not tried again)")
         return made
 
     def remove(self) -> None:
@@ -327,6 +347,9 @@ def _identity_of(config: Config | str | None) -> Hashable:
 
 def _identity_of_setup(setup: contents.Setup | None) -> Hashable:
     """Functions made anew for each test are one, unless they carry values of their own."""
-    code = getattr(setup, "__code__", None)
-    plain = code and not setup.__closure__ and not setup.__defaults__  # type: ignore[union-attr]
-    return code if plain else setup
+    if isinstance(setup, FunctionType) and not (
+        setup.__closure__ or setup.__defaults__ or setup.__kwdefaults__
+    ):
+        # Code of two files can be equal, and read other globals.
+        return setup.__code__, setup.__code__.co_filename
+    return setup

@@ -73,6 +73,36 @@ def test_markers_merge_by_keyword_and_the_closest_wins(user: pytest.Pytester) ->
     user.runpytest_inprocess("-p", "no:xdist").assert_outcomes(passed=2)
 
 
+def test_a_class_is_closer_than_its_base_and_a_parameter_than_its_function(
+    user: pytest.Pytester,
+) -> None:
+    user.makepyfile(
+        """
+        import pytest
+
+        day = pytest.mark.sqlmesh_project
+
+        @day(at="2024-01-09", plan=False)
+        class Base:
+            def test_it(self, sqlmesh_project):
+                assert f"{sqlmesh_project.now:%d}" == self.wanted
+
+        class TestBase(Base):
+            wanted = "09"
+
+        @day(at="2024-01-10")
+        class TestDerived(Base):
+            wanted = "10"
+
+        @day(at="2024-01-10", plan=False)
+        @pytest.mark.parametrize("wanted", [pytest.param("11", marks=day(at="2024-01-11")), "10"])
+        def test_parameters(sqlmesh_project, wanted):
+            assert f"{sqlmesh_project.now:%d}" == wanted
+        """
+    )
+    user.runpytest_inprocess("-p", "no:xdist").assert_outcomes(passed=4)
+
+
 NAMES = """
 import pytest
 
@@ -121,6 +151,7 @@ def test_the_markers_path_beats_them_and_is_the_root_folders(user: pytest.Pytest
     ("marker", "told"),
     [
         ('(att="2024")', "the marker sqlmesh_project has no argument 'att': did you mean at*"),
+        ("(environmnt=None)", "the marker sqlmesh_project has no argument 'environmnt': did you*"),
         ('("other", "x")', "the marker sqlmesh_project has one positional argument: path"),
         ('("none")', "no SQLMesh project in *none: there is no such folder"),
         ('(at="soon")', "'soon' is no time: one is given like '2024-01-09 01:00' (UTC)"),

@@ -242,8 +242,18 @@ class TestAFaultThatNeverStruck:
             SqlmeshProjectError,
             "fail(): an error or an audit, not both",
         ),
-        ({"model": "pay.slips", "batch": -1}, SqlmeshProjectError, "batch=-1, it is at least 0"),
-        ({"model": "pay.slips", "times": 0}, SqlmeshProjectError, "times=0, it is at least 1"),
+        (
+            {"model": "pay.slips", "batch": -1},
+            SqlmeshProjectError,
+            "batch=-1, it is a number from 0",
+        ),
+        ({"model": "pay.slips", "times": 0}, SqlmeshProjectError, "times=0, it is a number from 1"),
+        ({"model": "pay.slips", "batch": "1"}, SqlmeshProjectError, "batch='1', it is a number"),
+        (
+            {"model": "pay.slips", "error": str},
+            SqlmeshProjectError,
+            "error=<class 'str'>: it is a message or an Exception",
+        ),
         (
             {"model": "pay.slips", "error": KeyboardInterrupt},
             SqlmeshProjectError,

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+import time_machine
 
 from pytest_sqlmesh_tracker import SqlmeshProjectError, sqlmesh_run_tracker, track_all
 
@@ -100,7 +101,8 @@ class TestTime:
             project.plan(restate_models=["pay.hours"]).assert_executed("pay.hours", "pay.slips")
             project.run().assert_nothing_executed()
             moments = [row for (row,) in project.fetch("SELECT created_ts FROM sqlmesh._intervals")]
-            assert max(moments) > min(moments)
+            today = [moment for moment in moments if moment > BEGAN.timestamp() * 1000 + 60_000]
+            assert max(today) > min(today)
             assert project.now < datetime(2024, 1, 6, 0, 6, tzinfo=timezone.utc)
 
 
@@ -190,6 +192,14 @@ class TestFiles:
         with sandbox(payroll) as project:
             assert not project.plan().executed
 
+    @pytest.mark.parametrize("file", ["config.yaml", ".env"])
+    def test_that_are_read_but_once_are_not_written(
+        self, sandbox: Sandboxes, payroll: Path, file: str
+    ) -> None:
+        with sandbox(payroll) as project:
+            with pytest.raises(SqlmeshProjectError, match=f"{file} is read once, from the project"):
+                project.write(file, "variables: {a: 1}")
+
     def test_that_declare_external_models_give_them_tables(
         self, sandbox: Sandboxes, payroll: Path
     ) -> None:
@@ -259,6 +269,31 @@ def test_statements_of_a_test_do_not_lead_out(
     sandbox: Sandboxes, payroll: Path, tmp_path: Path, call: str, sql: str
 ) -> None:
     with sandbox(payroll) as project:
-        with pytest.raises(Exception, match="a sandbox (attaches|writes)"):
+        with pytest.raises(Exception, match=r"a sandbox (attaches|writes)"):
             getattr(project, call)(sql.format(tmp_path))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_test_just_before_midnight_begins_before_midnight(
+    sandbox: Sandboxes, payroll: Path
+) -> None:
+    with sandbox(payroll, at="2024-01-05 23:59:57", tick=False) as project:
+        assert f"{project.now:%d %H:%M}" == "05 23:59"
+        project.run().assert_nothing_executed()
+
+
+def test_a_clock_that_is_not_the_sandboxes_is_told(sandbox: Sandboxes, payroll: Path) -> None:
+    with sandbox(payroll) as project:
+        with time_machine.travel("2024-03-01", tick=False):
+            with pytest.raises(SqlmeshProjectError, match="another clock is in force"):
+                project.run(at="+1 day")
+
+
+def test_models_that_are_upserted_are_this_copys_alone(sandbox: Sandboxes, payroll: Path) -> None:
+    with sandbox(payroll) as project:
+        context = project.context
+        before = {name: model.mapping_schema.copy() for name, model in context.models.items()}
+        context.upsert_model("pay.slips", columns={"ts": "timestamp", "extra": "int"})
+    with sandbox(payroll) as project:
+        after = {name: model.mapping_schema for name, model in project.context.models.items()}
+        assert after == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,47 @@ def test_functions_made_anew_for_each_test_are_one(templates: Templates, payroll
     one = templates.get(options, None, plain())
     assert one is templates.get(options, None, plain())
     assert one is not templates.get(options, None, carrying("one"))
+
+    class Rows:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def load(self, connection: Any) -> None:
+            connection.execute(f"CREATE TABLE main.{self.name} (id int)")
+
+    five, six = Rows("five"), Rows("six")
+    assert templates.get(options, None, five.load) is not templates.get(options, None, six.load)
+
+
+def test_the_same_lines_in_two_files_are_two_functions(
+    templates: Templates, payroll: Path, tmp_path: Path
+) -> None:
+    """They read other globals."""
+    options = project_options({"path": payroll, "at": "2024-01-05 00:05", "plan": False})
+    made = []
+    for name in ("one", "other"):
+        lines = "def setup(connection):\n    connection.execute(SQL)\n"
+        names = {"SQL": f"CREATE TABLE main.from_{name} (id int)"}
+        exec(compile(lines, str(tmp_path / f"{name}.py"), "exec"), names)
+        made.append(templates.get(options, None, names["setup"]))  # type: ignore[arg-type]
+    assert made[0] is not made[1]
+
+
+def test_what_is_installed_below_the_project_is_loaded_but_once(
+    sandbox: Sandboxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A virtual environment is often in the repository; its modules are nobody's copy."""
+    small(tmp_path)
+    packages = tmp_path / ".venv" / "lib" / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "installed_below.py").write_text("")
+    monkeypatch.syspath_prepend(packages)
+    import installed_below  # type: ignore[import-not-found]
+
+    with sandbox(tmp_path) as project:
+        project.write("models/new.sql", "MODEL (name a.new); SELECT 1 AS one")
+        assert sys.modules["installed_below"] is installed_below
+    assert sys.modules.pop("installed_below") is installed_below
 
 
 def test_it_need_not_be_planned(sandbox: Sandboxes, payroll: Path) -> None:
@@ -120,12 +162,15 @@ class TestWhatCanNotBePlanned:
     def test_is_told_once_in_full(self, templates: Templates, tmp_path: Path) -> None:
         small(tmp_path, "SELECT 1 / 'x' AS id")
         first = self.template(templates, tmp_path)
-        assert first.splitlines()[0] == "the plan of prod failed"
+        failed = "the plan of prod failed: a.one failed: its evaluation raised ConversionException"
+        assert first.startswith(failed)
         assert "a.one failed: its evaluation raised ConversionException" in first
 
         started = list(tmp_path.parent.iterdir())
         again = self.template(templates, tmp_path)
-        assert again == "the plan of prod failed (as before; it was not tried again)"
+        assert again.startswith(failed)
+        assert again.endswith("(as before; it was not tried again)")
+        assert len(again.splitlines()) == 1
         assert list(tmp_path.parent.iterdir()) == started
 
     def test_no_such_folder(self, templates: Templates, tmp_path: Path) -> None:
@@ -148,7 +193,10 @@ class TestWhatCanNotBePlanned:
         small(tmp_path, "SELECT FROM FROM")
         told = self.template(templates, tmp_path)
         assert told.startswith(f"the project {tmp_path} can't be loaded: ")
-        assert "a.one.sql" in told
+        assert str(tmp_path / "models" / "a.one.sql") in told
+        again = self.template(templates, tmp_path)
+        assert "a.one.sql" in again
+        assert len(again.splitlines()) == 1
 
     def test_no_such_gateway(self, templates: Templates, tmp_path: Path) -> None:
         told = self.template(templates, small(tmp_path), gateway="three")
