@@ -211,9 +211,12 @@ def _check_batches(
 
 
 def _check_audits(outcome: ModelOutcome, seen: list[BatchSeen], ledger: Ledger) -> None:
-    """The audits told are those whose results were seen, and so are the rows they found."""
+    """The audits told are those whose results were seen, and so are the rows they found.
+
+    A batch that failed before its audits ran does not undo those of an earlier round.
+    """
     rows: Counter[str] = Counter()
-    for batch in _latest(seen):
+    for batch in _latest([batch for batch in seen if batch.audits]):
         for audit in batch.audits:
             if not audit.skipped:
                 rows[audit.name] += audit.rows

@@ -272,3 +272,26 @@ def test_a_plan_that_fails_before_its_audits(project: Project) -> None:
             context.plan(auto_apply=True, no_prompts=True)
     names = tracker.last["s.names"]
     assert (names.status, names.reason) == ("interrupted", "command_failed")
+
+
+def test_a_model_that_came_back_is_not_edited(project: Project) -> None:
+    """SQLMesh stamps a version that a forward-only plan had replaced: `revert to ...`. That stamp
+    is part of the definition, and the run after it was told to be of an edited model."""
+    project.incremental("m.a", "SELECT 1 AS amount, @start_ts::TIMESTAMP AS ts", cron="'@daily'")
+    with at("2024-01-05 00:05"):
+        project.plan()
+    project.incremental("m.a", "SELECT 2 AS amount, @start_ts::TIMESTAMP AS ts", cron="'@daily'")
+    project.reload()
+    with at("2024-01-05 00:10"):
+        # A version that replaces another takes over its intervals, without a batch.
+        project.unwitnessed_plan(auto_apply=True, forward_only=True)
+    project.incremental("m.a", "SELECT 1 AS amount, @start_ts::TIMESTAMP AS ts", cron="'@daily'")
+    project.reload()
+    with at("2024-01-05 00:15"):
+        project.unwitnessed_plan(auto_apply=True)
+        (stored,) = project.context.snapshots.values()
+        assert (stored.node.stamp or "").startswith("revert to ")
+    with at("2024-01-06 00:05"):
+        report = project.run()
+    report.assert_executed("m.a")
+    assert not report["m.a"].local_edit
