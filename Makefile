@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 # Branch coverage of these is complete; that of the whole package is at least 95 %.
-CORE := pytest_sqlmesh_tracker/outcomes.py,pytest_sqlmesh_tracker/matching.py,pytest_sqlmesh_tracker/expectations.py,pytest_sqlmesh_tracker/report.py,pytest_sqlmesh_tracker/assertions.py,pytest_sqlmesh_tracker/explanation.py
+CORE := pytest_sqlmesh_tracker/outcomes.py,pytest_sqlmesh_tracker/matching.py,pytest_sqlmesh_tracker/expectations.py,pytest_sqlmesh_tracker/report.py,pytest_sqlmesh_tracker/assertions.py,pytest_sqlmesh_tracker/explanation.py,pytest_sqlmesh_tracker/gate.py,pytest_sqlmesh_tracker/policy.py
 
 .PHONY: demo test lint types coverage compat truth mutants bench schema startup clean
 

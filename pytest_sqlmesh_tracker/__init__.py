@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from .assertions import assert_only_executed as assert_only_executed
     from .assertions import assert_outcomes as assert_outcomes
     from .assertions import assert_skipped as assert_skipped
+    from .gate import GatePolicy as GatePolicy
+    from .gate import GateResult as GateResult
     from .matching import UnknownModelError as UnknownModelError
     from .outcomes import AuditOutcome as AuditOutcome
     from .outcomes import Batch as Batch
     from .outcomes import ModelOutcome as ModelOutcome
     from .outcomes import Reason as Reason
     from .outcomes import Status as Status
+    from .policy import GatePolicyError as GatePolicyError
+    from .policy import GateRule as GateRule
     from .report import NoReportError as NoReportError
     from .report import RunReport as RunReport
     from .sandbox.options import SqlmeshProjectError as SqlmeshProjectError
@@ -48,8 +52,10 @@ _HOMES = {
         "assert_outcomes",
         "assert_skipped",
     ),
+    ".gate": ("GatePolicy", "GateResult"),
     ".matching": ("UnknownModelError",),
     ".outcomes": ("AuditOutcome", "Batch", "ModelOutcome", "Reason", "Status"),
+    ".policy": ("GatePolicyError", "GateRule"),
     ".report": ("NoReportError", "RunReport"),
     ".sandbox.options": ("SqlmeshProjectError",),
     ".sandbox.project": ("SqlmeshProject", "SqlmeshProjectWarning"),

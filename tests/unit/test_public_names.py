@@ -14,7 +14,16 @@ import pytest
 import pytest_sqlmesh_tracker
 
 HEAVY = {"sqlmesh", "sqlglot", "dagster", "pandas", "pydantic", "rich", "duckdb", "pytest"}
-PURE = ["outcomes", "matching", "expectations", "assertions", "explanation", "report"]
+PURE = [
+    "outcomes",
+    "matching",
+    "expectations",
+    "assertions",
+    "explanation",
+    "report",
+    "gate",
+    "policy",
+]
 
 TRACKING = {"Tracker", "sqlmesh_run_tracker", "track_all"}
 REPORTS = {"RunReport", "ModelOutcome", "Batch", "AuditOutcome", "Status", "Reason"}
@@ -31,7 +40,7 @@ ASSERTIONS = {
 }
 ERRORS = {"UnknownModelError", "NoReportError"}
 SANDBOX = {"SqlmeshProject", "SqlmeshProjectError", "SqlmeshProjectWarning"}
-GATE = {"GatePolicy", "GateResult"}
+GATE = {"GatePolicy", "GatePolicyError", "GateResult", "GateRule"}
 
 
 def python(code: str, *options: str) -> Any:
@@ -50,7 +59,7 @@ def loaded_by(code: str) -> set[str]:
 
 def test_are_these() -> None:
     names = set(pytest_sqlmesh_tracker.__all__)
-    assert names >= TRACKING | REPORTS | ASSERTIONS | ERRORS | SANDBOX
+    assert names >= TRACKING | REPORTS | ASSERTIONS | ERRORS | SANDBOX | GATE
     assert names <= TRACKING | REPORTS | ASSERTIONS | ERRORS | SANDBOX | GATE
 
 
