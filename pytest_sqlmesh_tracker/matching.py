@@ -57,6 +57,7 @@ def find_model(outcomes: Sequence[Model], model: object, among: str = "the repor
         UnknownModelError: none or several match; the message has close matches.
         TypeError: it is neither a name nor a SQLMesh `Model` or `Snapshot`.
     """
+    __tracebackhide__ = True
     name = _name_of(model)
     candidates = [outcome for outcome in outcomes if name in (outcome.name, outcome.fqn)]
     if not candidates:
@@ -85,6 +86,7 @@ def find_models(outcomes: Sequence[Model], model: object, among: str = "the repo
     Raises:
         UnknownModelError: nothing matches, or a name is ambiguous.
     """
+    __tracebackhide__ = True
     if not (isinstance(model, str) and _GLOB & set(model)):
         return [find_model(outcomes, model, among)]
     literal = [outcome for outcome in outcomes if model in (outcome.name, outcome.fqn)]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .tracking.tracker import Tracker
 
 _TRACKER = pytest.StashKey["Tracker"]()
+_PASSED = pytest.StashKey[bool]()
 _SECTION = "sqlmesh runs"
 _MARKER = (
     'sqlmesh_project(path=None, *, gateway=None, at=None, environment="prod", variables=None, '
@@ -91,7 +92,8 @@ def sqlmesh_project(
         pytest.fail(f"sqlmesh_project: {wrong}", pytrace=False)
     project = SqlmeshProject(template, _sqlmesh_templates.new_folder(), sqlmesh_tracker)
     yield project
-    project.close()
+    # A test that was cut off has not come to all that its faults were for.
+    project.close(warn=request.node.stash.get(_PASSED, False))
 
 
 @pytest.fixture
@@ -149,6 +151,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show a failing test's invocations; hand those of every test to the session's summary."""
     report = yield
+    if report.when == "call":
+        item.stash[_PASSED] = report.passed
     tracker = item.stash.get(_TRACKER, None)
     if tracker is None:
         return report

@@ -91,6 +91,7 @@ class RunReport(AssertionMethods, Frozen):
         Raises:
             UnknownModelError: nothing matches, or a name is ambiguous.
         """
+        __tracebackhide__ = True
         return find_models(tuple(self.outcomes.values()), model)
 
     def _with_status(self, status: Status) -> frozenset[str]:

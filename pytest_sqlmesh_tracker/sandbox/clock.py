@@ -76,6 +76,7 @@ class Clock:
         Raises:
             SqlmeshProjectError: the time is earlier than that, without `backwards`, or is none.
         """
+        __tracebackhide__ = True
         wanted = self._moment(to)
         if wanted < self._latest and not backwards:
             raise SqlmeshProjectError(
@@ -91,6 +92,7 @@ class Clock:
                 )
 
     def _moment(self, to: Moment) -> datetime:
+        __tracebackhide__ = True
         if isinstance(to, timedelta):
             return self.now + to
         relative = _RELATIVE.fullmatch(to.strip()) if isinstance(to, str) else None

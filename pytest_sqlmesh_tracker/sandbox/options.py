@@ -113,6 +113,7 @@ def absolute(moment: Any) -> datetime:
     Raises:
         SqlmeshProjectError: it is none.
     """
+    __tracebackhide__ = True
     if isinstance(moment, datetime):
         found = moment
     elif isinstance(moment, date):

@@ -87,6 +87,7 @@ class SqlmeshProject:
         Raises:
             SqlmeshProjectError: the time is in the past, or is none.
         """
+        __tracebackhide__ = True
         self._clock.travel(to, backwards=backwards)
 
     def plan(
@@ -104,6 +105,7 @@ class SqlmeshProject:
         Raises:
             Exception: what SQLMesh raises of anything but failed models.
         """
+        __tracebackhide__ = True
         arguments = {"auto_apply": True, "no_prompts": True, **self._defaults, **arguments}
         return self._reported(self.context.plan, environment, at, arguments)
 
@@ -111,6 +113,7 @@ class SqlmeshProject:
         self, environment: str | None = None, *, at: Moment | None = None, **arguments: Any
     ) -> RunReport:
         """Run an environment and report on it; as `plan`, with the arguments of `Context.run`."""
+        __tracebackhide__ = True
         return self._reported(self.context.run, environment, at, arguments)
 
     def _reported(
@@ -120,6 +123,7 @@ class SqlmeshProject:
         at: Moment | None,
         arguments: dict[str, Any],
     ) -> RunReport:
+        __tracebackhide__ = True
         if at is not None:
             self.travel(at)
         before = len(self.tracker.reports)
@@ -154,6 +158,7 @@ class SqlmeshProject:
             UnknownModelError: there is no such model, or no such audit of it.
             SqlmeshProjectError: SQLMesh never evaluates it.
         """
+        __tracebackhide__ = True
         found = self._models(model)
         if error is not None and audit is not None:
             raise SqlmeshProjectError("fail(): an error or an audit, not both")
@@ -180,6 +185,7 @@ class SqlmeshProject:
             UnknownModelError: there is no such model.
             SqlmeshProjectError: SQLMesh never evaluates it.
         """
+        __tracebackhide__ = True
         found = self._models(model)
         self._refuse_unevaluated(found, "hold what reads it")
         self._faults.held.update(candidate.fqn for candidate in found)
@@ -190,16 +196,19 @@ class SqlmeshProject:
         Raises:
             UnknownModelError: there is no such model.
         """
+        __tracebackhide__ = True
         self._faults.held.difference_update(candidate.fqn for candidate in self._models(model))
 
     def _models(self, model: object) -> list[_Model]:
         """The models of this project that are meant."""
+        __tracebackhide__ = True
         nodes = {**self.context.models, **self.context.standalone_audits}
         names = display_names(nodes, self.context.default_catalog)
         known = [_Model(names[fqn], fqn, kind_of(node)) for fqn, node in nodes.items()]
         return find_models(known, model, among="the project")
 
     def _refuse_unevaluated(self, models: list[_Model], way_out: str) -> None:
+        __tracebackhide__ = True
         for model in models:
             if model.kind in _NEVER_EVALUATED:
                 kind = "a standalone audit" if model.kind == "audit" else model.kind
@@ -208,6 +217,7 @@ class SqlmeshProject:
                 )
 
     def _audit_of(self, models: list[_Model], audit: str) -> str:
+        __tracebackhide__ = True
         nodes = {**self.context.models, **self.context.standalone_audits}
         for model in models:
             node = nodes[model.fqn]
@@ -242,6 +252,7 @@ class SqlmeshProject:
             SqlmeshProjectError: the path leads out of the project.
             Exception: what SQLMesh raises of a file that it can't load.
         """
+        __tracebackhide__ = True
         file = (self.path / relative_path).resolve()
         folders = [Path(folder).resolve() for folder in self.context.configs]
         if not any(folder in file.parents for folder in folders):
@@ -259,8 +270,11 @@ class SqlmeshProject:
             context.engine_adapters, context.models.values(), context.selected_gateway
         )
 
-    def close(self) -> None:
+    def close(self, *, warn: bool = True) -> None:
         """Close the databases, delete the files, and show the process its own time again.
+
+        Args:
+            warn: whether to tell of faults.
 
         Warns:
             SqlmeshProjectWarning: of each fault that never struck.
@@ -269,7 +283,7 @@ class SqlmeshProject:
             self.context.close()
         finally:
             self._restore()
-        for line in self._faults.never_struck:
+        for line in self._faults.never_struck if warn else ():
             warnings.warn(line, SqlmeshProjectWarning, stacklevel=2)
 
     def _restore(self) -> None:

@@ -257,6 +257,24 @@ def test_a_fault_that_never_struck_is_in_the_warnings_summary(user: pytest.Pytes
     )
 
 
+def test_a_test_that_failed_is_not_warned_of_its_faults(user: pytest.Pytester) -> None:
+    user.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.sqlmesh_project(at="2024-01-09")
+        def test_it(sqlmesh_project):
+            sqlmesh_project.fail("shop.daily")
+            sqlmesh_project.run(at="2024-01-08")
+        """
+    )
+    shown = "default::pytest_sqlmesh_tracker.SqlmeshProjectWarning"
+    result = user.runpytest_inprocess("-p", "no:xdist", "-W", "ignore", "-W", shown)
+    result.assert_outcomes(failed=1, warnings=0)
+    # The mistake is in the test's line: the way through the sandbox is not shown.
+    assert not [line for line in result.outlines if "sandbox/" in line]
+
+
 def test_a_failing_test_shows_its_runs(user: pytest.Pytester) -> None:
     user.makepyfile(
         """
