@@ -341,8 +341,8 @@ def _demand_models(models: Sequence[object], helper: str) -> None:
 def _named(report: RunReport, models: Sequence[object], helper: str) -> list[ModelOutcome]:
     __tracebackhide__ = True
     _demand_models(models, helper)
-    found: list[ModelOutcome] = sum(map(report.matching, models), [])
-    return list({outcome.name: outcome for outcome in found}.values())
+    by_name = {o.name: o for model in models for o in report.matching(model)}
+    return list(by_name.values())
 
 
 def _failure(report: RunReport, outcome: ModelOutcome, complaint: str) -> str:
