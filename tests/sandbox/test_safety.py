@@ -369,8 +369,12 @@ def test_variables_of_the_projects_env_file_are_there_for_a_test_and_gone_after_
 
 SUITE = """
 import os
+import signal
 
 import pytest
+
+# Whoever runs in the background of a shell ignores Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytestmark = pytest.mark.sqlmesh_project("shop", at="2024-01-05 00:05")
 
