@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-TESTS = ("tests/tracking", "tests/sandbox", "tests/properties", "tests/unit", "sample_projects")
+TESTS = ("tests/tracking", "tests/sandbox", "tests/properties", "tests/unit")
 # Older SQLMesh releases set no upper bounds here, and do not run with what came later.
 OLD = ("duckdb<2", "pandas<3")
 
