@@ -141,7 +141,7 @@ class Template:
             self._refuse_gateway(gateway, str(error))
         self._refuse_elsewhere(context.models.values())
         if self._selection and not self._selection.matches:
-            raise SqlmeshProjectError(f"select={self.options.select}: no model matches")
+            raise SqlmeshProjectError(f"select: no model matches {', '.join(self.options.select)}")
         for project in self._loaded.values():
             finished(project, context.models, context.standalone_audits)
         own = {name for project in self._loaded.values() for name in project.models}
@@ -312,6 +312,7 @@ class Templates:
         Raises:
             SqlmeshProjectError: it can't be planned; that is tried but once.
         """
+        _check(config, setup)
         key = (repr(options), _identity_of(config), _identity_of_setup(setup))
         made = self._made.get(key)
         if made is None:
@@ -339,6 +340,19 @@ class Templates:
         for made in self._made.values():
             if isinstance(made, Template):
                 made.remove()
+
+
+def _check(config: Any, setup: Any) -> None:
+    if not isinstance(config, Config | str | None):
+        raise SqlmeshProjectError(
+            f"sqlmesh_project_config returned a {type(config).__name__}; it is a Config of "
+            "SQLMesh, or the name of one in config.py"
+        )
+    if not (setup is None or callable(setup)):
+        raise SqlmeshProjectError(
+            f"sqlmesh_project_setup returned a {type(setup).__name__}; it is a function "
+            "of a DuckDB connection"
+        )
 
 
 def _identity_of(config: Config | str | None) -> Hashable:

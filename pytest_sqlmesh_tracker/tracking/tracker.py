@@ -7,6 +7,7 @@ wrappers, and so is `create_scheduler`; with the last tracker gone they are put 
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -149,7 +150,10 @@ class _Switchboard:
                 self._restore_methods()
 
     def _replace_methods(self) -> None:
-        from sqlmesh.core.context import GenericContext
+        # Where a test is the first to import SQLMesh, what that warns of is not the test's.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from sqlmesh.core.context import GenericContext
 
         for name in (*_COMMANDS, "create_scheduler"):
             original = vars(GenericContext)[name]

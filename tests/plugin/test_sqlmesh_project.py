@@ -292,46 +292,8 @@ def test_a_failing_test_shows_its_runs(user: pytest.Pytester) -> None:
     )
 
 
-def test_workers_have_templates_of_their_own(user: pytest.Pytester) -> None:
-    pytest.importorskip("xdist")
-    user.makepyfile(
-        """
-        import pytest
-
-        @pytest.mark.sqlmesh_project(at="2024-01-09")
-        @pytest.mark.parametrize("number", range(6))
-        def test_it(sqlmesh_project, number):
-            sqlmesh_project.run(at="+1 day").assert_executed("shop.daily")
-        """
-    )
-    result = user.runpytest_subprocess("-n", "2")
-    result.assert_outcomes(passed=6)
-    result.stdout.fnmatch_lines("sqlmesh: 6 invocations in 6 tests: 6 executed")
-
-
 def test_the_markers_are_in_pytests_help(user: pytest.Pytester) -> None:
     result = user.runpytest_inprocess("--markers")
     result.stdout.fnmatch_lines("@pytest.mark.sqlmesh_project(path=None, *, gateway=None, at=None*")
     result = user.runpytest_inprocess("--help")
     result.stdout.fnmatch_lines("*--sqlmesh-tracker-project=PATH*")
-
-
-def test_the_session_writes_nothing_into_the_project(user: pytest.Pytester) -> None:
-    user.makepyfile(
-        """
-        import pytest
-
-        @pytest.mark.sqlmesh_project(at="2024-01-09")
-        def test_it(sqlmesh_project):
-            sqlmesh_project.write("models/new.sql", "MODEL (name shop.new); SELECT 1 AS one")
-            sqlmesh_project.plan()
-        """
-    )
-    before = contents(user.path)
-    user.runpytest_inprocess("-p", "no:xdist", "-p", "no:cacheprovider").assert_outcomes(passed=1)
-    assert contents(user.path) == before
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

@@ -146,7 +146,7 @@ class TestSelection:
             report.assert_only_executed("pay.new", "pay.noted")
 
     def test_that_matches_nothing_is_told(self, sandbox: Sandboxes, payroll: Path) -> None:
-        with pytest.raises(SqlmeshProjectError, match=r"select=\('pay.slip',\): no model matches"):
+        with pytest.raises(SqlmeshProjectError, match=r"select: no model matches pay.slip$"):
             with sandbox(payroll, select="pay.slip"):
                 pass
 
@@ -207,6 +207,19 @@ class TestWhatCanNotBePlanned:
         assert told == (
             "at=2023-12-31 00:00:00 UTC is before the project's start, 2024-01-01 00:00:00 UTC"
         )
+
+    @pytest.mark.parametrize(
+        ("config", "setup", "told"),
+        [
+            ({"a": 1}, None, "sqlmesh_project_config returned a dict; it is a Config of SQLMesh"),
+            (None, "raw.sql", "sqlmesh_project_setup returned a str; it is a function"),
+        ],
+    )
+    def test_fixtures_that_return_something_else(
+        self, templates: Templates, tmp_path: Path, config: Any, setup: Any, told: str
+    ) -> None:
+        with pytest.raises(SqlmeshProjectError, match=told):
+            templates.get(project_options({"path": small(tmp_path)}), config, setup)
 
     def test_an_interrupt_is_no_failure_of_the_template(
         self, templates: Templates, tmp_path: Path
