@@ -324,9 +324,9 @@ class _Reporter:
         if self._recording.command != "run" or local is None or frozen is None:
             return False
         planned = frozen.snapshot
-        if (planned.node.stamp or "").startswith("revert to ") and local.stamp is None:
-            # SQLMesh's own, on a version that comes back after a forward-only plan replaced it
-            # (sqlmesh/core/context.py, `_snapshots`).
+        if (planned.node.stamp or "").startswith("revert to "):
+            # SQLMesh's own, in place of the model's, on a version that comes back after a
+            # forward-only plan replaced it (sqlmesh/core/context.py, `_snapshots`).
             local = local.copy(update={"stamp": planned.node.stamp})
         if local.data_hash != planned.fingerprint.data_hash:
             return True

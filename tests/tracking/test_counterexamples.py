@@ -274,18 +274,25 @@ def test_a_plan_that_fails_before_its_audits(project: Project) -> None:
     assert (names.status, names.reason) == ("interrupted", "command_failed")
 
 
-def test_a_model_that_came_back_is_not_edited(project: Project) -> None:
+@pytest.mark.parametrize("stamp", [{}, {"stamp": "'first'"}], ids=["without a stamp", "with one"])
+def test_a_model_that_came_back_is_not_edited(project: Project, stamp: dict[str, str]) -> None:
     """SQLMesh stamps a version that a forward-only plan had replaced: `revert to ...`. That stamp
     is part of the definition, and the run after it was told to be of an edited model."""
-    project.incremental("m.a", "SELECT 1 AS amount, @start_ts::TIMESTAMP AS ts", cron="'@daily'")
+    project.incremental(
+        "m.a", "SELECT 1 AS amount, @start_ts::TIMESTAMP AS ts", cron="'@daily'", **stamp
+    )
     with at("2024-01-05 00:05"):
         project.plan()
-    project.incremental("m.a", "SELECT 2 AS amount, @start_ts::TIMESTAMP AS ts", cron="'@daily'")
+    project.incremental(
+        "m.a", "SELECT 2 AS amount, @start_ts::TIMESTAMP AS ts", cron="'@daily'", **stamp
+    )
     project.reload()
     with at("2024-01-05 00:10"):
         # A version that replaces another takes over its intervals, without a batch.
         project.unwitnessed_plan(auto_apply=True, forward_only=True)
-    project.incremental("m.a", "SELECT 1 AS amount, @start_ts::TIMESTAMP AS ts", cron="'@daily'")
+    project.incremental(
+        "m.a", "SELECT 1 AS amount, @start_ts::TIMESTAMP AS ts", cron="'@daily'", **stamp
+    )
     project.reload()
     with at("2024-01-05 00:15"):
         project.unwitnessed_plan(auto_apply=True)
