@@ -207,7 +207,7 @@ class TestFiles:
             project.write("external_models/more.yaml", "- {name: raw.more, columns: {id: int}}")
             assert project.fetch("SELECT count(*) FROM raw.more") == [(0,)]
 
-    @pytest.mark.parametrize("path", ["../other.sql", "/tmp/x.sql", "."])
+    @pytest.mark.parametrize("path", ["../other.sql", "/elsewhere/x.sql", "."])
     def test_outside_of_the_project_are_not_written(
         self, sandbox: Sandboxes, payroll: Path, path: str
     ) -> None:

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from time import perf_counter
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+import time_machine
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -327,14 +329,11 @@ class TestExpiry:
         rules = [{"models": "a.x", "require": "executed", "until": date(2020, 1, 1)}]
         assert found(evaluate(rules, run(skipped("a.x")))) == [("expired_rule", None)]
 
-    def test_today_is_that_of_utc(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        class Clock(datetime):
-            @classmethod
-            def now(cls, tz: Any = None) -> Clock:
-                return cls(2026, 12, 31, 23, 30, tzinfo=timezone.utc).astimezone(tz)
-
-        monkeypatch.setattr("pytest_sqlmesh_tracker.gate.datetime", Clock)
-        assert evaluate(self.rules, run(failed("a.x"))).passed
+    def test_today_is_that_of_utc(self) -> None:
+        """It is the new year in Berlin already."""
+        with time_machine.travel(datetime(2027, 1, 1, 0, 30, tzinfo=ZoneInfo("Europe/Berlin"))):
+            assert date.today() == date(2027, 1, 1)
+            assert evaluate(self.rules, run(failed("a.x"))).passed
 
 
 class TestRulesWithoutAMatch:
