@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlmesh.core.snapshot import SnapshotEvaluator
+from sqlmesh.core.snapshot.definition import merge_intervals
 
 SIGNAL = "held_by_test"
 """The name of the signal that holds a model back."""
@@ -130,8 +131,6 @@ class Faults:
             ready = check(snapshot, intervals, context, naming, *args, **kwargs)
             if snapshot.name not in self.held:
                 return ready
-            from sqlmesh.core.snapshot.definition import merge_intervals
-
             console = scheduler.console
             console.start_signal_progress(snapshot, scheduler.default_catalog, naming)
             console.update_signal_progress(

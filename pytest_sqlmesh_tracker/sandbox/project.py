@@ -202,10 +202,14 @@ class SqlmeshProject:
     def _models(self, model: object) -> list[_Model]:
         """The models of this project that are meant."""
         __tracebackhide__ = True
-        nodes = {**self.context.models, **self.context.standalone_audits}
-        names = display_names(nodes, self.context.default_catalog)
-        known = [_Model(names[fqn], fqn, kind_of(node)) for fqn, node in nodes.items()]
+        names = display_names(self._nodes, self.context.default_catalog)
+        known = [_Model(names[fqn], fqn, kind_of(node)) for fqn, node in self._nodes.items()]
         return find_models(known, model, among="the project")
+
+    @property
+    def _nodes(self) -> dict[str, Any]:
+        """Models and standalone audits, by their fully qualified names."""
+        return {**self.context.models, **self.context.standalone_audits}
 
     def _refuse_unevaluated(self, models: list[_Model], way_out: str) -> None:
         __tracebackhide__ = True
@@ -218,10 +222,8 @@ class SqlmeshProject:
 
     def _audit_of(self, models: list[_Model], audit: str) -> str:
         __tracebackhide__ = True
-        nodes = {**self.context.models, **self.context.standalone_audits}
         for model in models:
-            node = nodes[model.fqn]
-            names = {found.name for found, _ in node.audits_with_args}
+            names = {found.name for found, _ in self._nodes[model.fqn].audits_with_args}
             if audit.lower() not in names:
                 close = close_matches(audit, names)
                 has = f"did you mean {' or '.join(close)}?" if close else f"it has {_listed(names)}"

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlmesh.core.config import Config
 from sqlmesh.core.loader import LoadedProject
+from sqlmesh.utils.date import to_datetime
 from sqlmesh.utils.errors import SQLMeshError
 
 from ..tracking.tracker import sqlmesh_run_tracker
@@ -158,8 +159,6 @@ class Template:
         raise SqlmeshProjectError(f"the gateway {gateway} {reason}, and {why}.\n{WAYS_OUT}")
 
     def _check_start(self, context: SandboxContext) -> None:
-        from sqlmesh.utils.date import to_datetime
-
         starts = [
             context.config.model_defaults.start if model.start is None else model.start
             for model in context.models.values()
