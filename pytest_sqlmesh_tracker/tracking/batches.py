@@ -126,15 +126,29 @@ def _heard_of(round_: Round, number: int, name: str, only_audits: bool) -> Itera
         end = round_.ends.get((name, index))
         status = _batch_status(round_, name, index, only_audits or round_.audit_only)
         failure = listed.get(index) or (end.failure if end and not end.interrupted else None)
-        yield _Heard(_batch(index, number, span, status, end), failure)
+        audits = round_.audits.get(name, {}).get(span)
+        yield _Heard(_batch(index, number, span, status, end, audits), failure)
 
 
 def _ran(batch: Batch) -> bool:
     return batch.status in (Status.EXECUTED, Status.AUDITED, Status.FAILED)
 
 
-def _batch(index: int, number: int, span: Span, status: Status, end: BatchEnd | None) -> Batch:
+def _batch(
+    index: int,
+    number: int,
+    span: Span,
+    status: Status,
+    end: BatchEnd | None,
+    audits: Sequence[AuditResult] | None,
+) -> Batch:
     seconds = end.seconds if end else None
+    passed, failed = (end.audits_passed, end.audits_failed) if end else (0, 0)
+    if audits is not None:
+        # SQLMesh says 0 of both where a blocking one failed, and counts skipped ones as passed
+        # (sqlmesh/core/scheduler.py, `run_merged_intervals`).
+        failed = sum(audit.rows_failed > 0 for audit in audits)
+        passed = len(audits) - failed
     return Batch(
         index=index,
         round=number,
@@ -144,8 +158,8 @@ def _batch(index: int, number: int, span: Span, status: Status, end: BatchEnd | 
         duration=None if seconds is None else timedelta(seconds=seconds),
         rows=end.rows if end else None,
         bytes=end.bytes if end else None,
-        audits_passed=end.audits_passed if end else 0,
-        audits_failed=end.audits_failed if end else 0,
+        audits_passed=passed,
+        audits_failed=failed,
     )
 
 

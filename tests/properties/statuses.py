@@ -221,6 +221,21 @@ def _check_audits(outcome: ModelOutcome, seen: list[BatchSeen], ledger: Ledger) 
             if not audit.skipped:
                 rows[audit.name] += audit.rows
                 rows[audit.name] += 0
+    once = Counter(batch.span for batch in seen)
+    counts = {
+        batch.span: Counter(audit.rows > 0 for audit in batch.audits if not audit.skipped)
+        for batch in seen
+        if once[batch.span] == 1
+    }
+    for stated in outcome.batches:
+        found = counts.get((millis(stated.start), millis(stated.end)), Counter())
+        ledger.demand(
+            (stated.audits_passed, stated.audits_failed) == (found[False], found[True])
+            or once[millis(stated.start), millis(stated.end)] != 1,
+            "audits-of-batch",
+            f"{outcome.name}: batch {stated.index} told {stated.audits_passed} passed and "
+            f"{stated.audits_failed} failed audits, seen {dict(found)}",
+        )
     told = Counter({audit.name: audit.rows_failed for audit in outcome.audits})
     ledger.demand(
         dict(told) == dict(rows),

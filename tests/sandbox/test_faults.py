@@ -102,6 +102,8 @@ def test_a_blocking_audit_fails_after_the_data_was_written(
 
         report.assert_failed("pay.slips", reason="audit_failed")
         report.assert_audit_failed("pay.slips", "is_positive")
+        (batch,) = report["pay.slips"].batches
+        assert (batch.audits_passed, batch.audits_failed) == (1, 1)
         report.assert_skipped("pay.total", reason="upstream_failed")
         assert project.fetch("SELECT count(*) FROM pay.slips") == [(5,)]
 
