@@ -341,7 +341,7 @@ def _demand_models(models: Sequence[object], helper: str) -> None:
 def _named(report: RunReport, models: Sequence[object], helper: str) -> list[ModelOutcome]:
     __tracebackhide__ = True
     _demand_models(models, helper)
-    by_name = {o.name: o for model in models for o in report.matching(model)}
+    by_name = {o.name: o for found in tuple(map(report.matching, models)) for o in found}
     return list(by_name.values())
 
 

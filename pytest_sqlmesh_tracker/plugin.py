@@ -6,6 +6,7 @@ reports is imported where it is first needed.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +57,10 @@ def _sqlmesh_templates(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Templates]:
     """The planned projects of the session."""
-    from .sandbox.template import Templates
+    # SQLMesh is imported with it; what that warns of is not the test's.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from .sandbox.template import Templates
 
     scratch = tmp_path_factory.getbasetemp()
     if hasattr(request.config, "workerinput"):
