@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from .expectations import Moment, reason_named, span_of_time, status_or_reason_named
+from .explanation import counted, paragraph, span
 from .matching import close_matches
 from .outcomes import ModelOutcome, Status
 
@@ -57,7 +58,9 @@ class AssertionMethods:
                 wanted = f"did not execute all of {_span(*window)}"
                 failures.append(_failure(report, outcome, wanted))
             elif batches is not None and len(outcome.recorded_batches) != batches:
-                wanted = f"executed in {_count(len(outcome.recorded_batches))}, not {batches}"
+                wanted = (
+                    f"executed in {counted(len(outcome.recorded_batches), 'batch')}, not {batches}"
+                )
                 failures.append(_failure(report, outcome, wanted))
         _raise(failures)
 
@@ -346,8 +349,6 @@ def _named(report: RunReport, models: Sequence[object], helper: str) -> list[Mod
 
 
 def _failure(report: RunReport, outcome: ModelOutcome, complaint: str) -> str:
-    from .explanation import paragraph
-
     return paragraph(report, outcome, complaint)
 
 
@@ -390,10 +391,4 @@ def _covered(outcome: ModelOutcome, start: datetime, end: datetime) -> bool:
 
 
 def _span(start: datetime, end: datetime) -> str:
-    from .explanation import span
-
     return span(start, end)
-
-
-def _count(batches: int) -> str:
-    return f"{batches} batch{'' if batches == 1 else 'es'}"

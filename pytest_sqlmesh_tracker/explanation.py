@@ -64,8 +64,7 @@ def sentence(outcome: ModelOutcome) -> str:
 
 def _sentence(outcome: ModelOutcome) -> str:
     if outcome.status is Status.EXECUTED:
-        count = len(outcome.recorded_batches)
-        line = f"executed in {count} batch{'' if count == 1 else 'es'}"
+        line = f"executed in {counted(len(outcome.recorded_batches), 'batch')}"
         return f"{line}; in part held back: {why(outcome)}" if outcome.reason else line
     line = f"{outcome.status}: {why(outcome)}" if outcome.reason else str(outcome.status)
     if outcome.status is Status.AUDITED and not outcome.reason:
@@ -195,8 +194,9 @@ def _facts(report: RunReport, outcome: ModelOutcome) -> list[tuple[str, str]]:
     for audit in outcome.audits:
         if not audit.passed:
             kind = "blocking" if audit.blocking else "non-blocking"
-            rows = f"{audit.rows_failed} row{'' if audit.rows_failed == 1 else 's'} failed"
-            facts.append(("audit", f"{audit.name} ({kind}), {rows}"))
+            facts.append(
+                ("audit", f"{audit.name} ({kind}), {counted(audit.rows_failed, 'row')} failed")
+            )
     if outcome.error:
         facts.append(("error", _shortened(outcome.error)))
     elif outcome.status is Status.INTERRUPTED and report.error:
@@ -251,6 +251,12 @@ def _remedy(report: RunReport, outcome: ModelOutcome) -> str:
     return ""
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 batch`, `2 batches`."""
+    ending = "es" if noun.endswith(("ch", "s")) else "s"
+    return f"{number:,} {noun}{'' if number == 1 else ending}"
+
+
 def _midnight(at: datetime) -> bool:
     return (at.hour, at.minute, at.second, at.microsecond) == (0, 0, 0, 0)
 
@@ -261,8 +267,7 @@ def _amount(intervals: Sequence[Interval]) -> str:
         return "less than a second"
     units = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
     size, unit = next((size, unit) for size, unit in units if seconds % size == 0)
-    count = seconds // size
-    return f"{count} {unit}{'' if count == 1 else 's'}"
+    return counted(seconds // size, unit)
 
 
 def _listed(names: tuple[str, ...], limit: int = 3) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 
-from .explanation import minute, sentence
+from .explanation import counted, minute, sentence
 from .outcomes import Frozen, ModelOutcome, Reason, Status, UtcDatetime
 from .policy import (
     UNEXPECTED_STATUSES,
@@ -131,12 +131,12 @@ class GateResult(Frozen):
     @property
     def summary(self) -> str:
         """One line: `gate failed: 2 unexpected skips, 1 expired rule (12 outcomes in 1 report)`."""
-        judged = f"{_count(self.outcomes, 'outcome')} in {_count(self.reports, 'report')}"
+        judged = f"{counted(self.outcomes, 'outcome')} in {counted(self.reports, 'report')}"
         if self.allowed:
             judged += f", {self.allowed} allowed by rules"
         kinds = Counter(found.kind for found in self.findings)
         parts = [
-            _count(kinds[kind], _in_words(kind)) for kind in get_args(FindingKind) if kinds[kind]
+            counted(kinds[kind], _in_words(kind)) for kind in get_args(FindingKind) if kinds[kind]
         ]
         return f"gate failed: {', '.join(parts)} ({judged})" if parts else f"gate passed: {judged}"
 
@@ -384,7 +384,3 @@ def _pair(report: object) -> _TestReport:
     if not isinstance(report, RunReport):
         raise TypeError(f"a gate judges RunReports, not {type(report).__name__}")
     return test, report
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"

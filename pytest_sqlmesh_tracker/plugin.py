@@ -190,7 +190,7 @@ class _Summary:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if not self._runs:
             return
-        from .render.terminal import totals_line
+        from .render.words import totals_line
         from .report import RunReport
 
         # xdist's workers report in any order.

@@ -24,6 +24,7 @@ PURE = {
     "pytest_sqlmesh_tracker.report": ("pydantic",),
     "pytest_sqlmesh_tracker.gate": ("pydantic",),
     "pytest_sqlmesh_tracker.policy": ("pydantic",),
+    "pytest_sqlmesh_tracker.render.words": ("pydantic",),
     "pytest_sqlmesh_tracker.render.terminal": ("pydantic", "rich"),
     "pytest_sqlmesh_tracker.tracking.tracker": ("pydantic",),
     "pytest_sqlmesh_tracker.sandbox.options": (),

@@ -1,19 +1,18 @@
-"""Reports on a terminal: a line of totals, and a table of what happened to each model."""
+"""Reports on a terminal: a table of what happened to each model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Iterable
 from io import StringIO
-from unicodedata import category
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..explanation import moment, spans
-from ..outcomes import ModelOutcome, Status
+from ..explanation import spans
+from ..outcomes import Status
 from ..report import RunReport
+from .words import duration, headline, printable, reason_of
 
 _STYLES = {
     Status.EXECUTED: "green",
@@ -23,25 +22,6 @@ _STYLES = {
     Status.INTERRUPTED: "red",
     Status.UNKNOWN: "magenta",
 }
-
-
-def totals_line(reports: Sequence[RunReport], tests: int | None = None) -> str:
-    """How many invocations there were, and how many models had each status in them."""
-    counts = dict.fromkeys(Status, 0)
-    for report in reports:
-        for outcome in report.outcomes.values():
-            counts[outcome.status] += 1
-    statuses = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    where = "" if tests is None else f" in {_count(tests, 'test')}"
-    return f"{_count(len(reports), 'invocation')}{where}: {statuses or 'no models'}"
-
-
-def headline(report: RunReport) -> str:
-    """The invocation in one line: command, environment, time and how it ended."""
-    took = (report.finished_at - report.started_at).total_seconds()
-    ended = report.completion.replace("_", " ")
-    line = f"{report.command} {report.environment}, execution_time {moment(report.execution_time)}"
-    return printable(f"{line}: {ended} in {took:.1f} s")
 
 
 def table(report: RunReport, *, width: int = 100, color: bool = False) -> str:
@@ -57,8 +37,8 @@ def table(report: RunReport, *, width: int = 100, color: bool = False) -> str:
             Text(str(outcome.status), style=_STYLES[outcome.status]),
             printable(outcome.name),
             spans(outcome.executed_intervals, limit=2),
-            _duration(outcome.duration),
-            printable(_why(outcome)),
+            duration(outcome.duration),
+            printable(reason_of(outcome)),
         )
     for name in report.removed:
         grid.add_row("removed", printable(name), "", "", "the plan removes it")
@@ -75,11 +55,6 @@ def tables(reports: Iterable[RunReport], *, width: int = 100, color: bool = Fals
     return "\n\n".join(table(report, width=width, color=color) for report in reports)
 
 
-def printable(text: str) -> str:
-    """The text without control characters: what models are called must not steer a terminal."""
-    return "".join(c if c in "\n\t" or category(c) != "Cc" else "�" for c in text)
-
-
 def _rendered(grid: Table, width: int, color: bool) -> str:
     out = StringIO()
     console = Console(
@@ -94,24 +69,3 @@ def _rendered(grid: Table, width: int, color: bool) -> str:
     )
     console.print(grid)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
-
-
-def _why(outcome: ModelOutcome) -> str:
-    """The message without the status, which has a column of its own."""
-    message = outcome.message.removeprefix(str(outcome.status)).lstrip(": ")
-    return message if len(message) <= 200 else f"{message[:199]}…"
-
-
-def _duration(duration: timedelta | None) -> str:
-    if duration is None:
-        return ""
-    seconds = duration.total_seconds()
-    if seconds < 10:
-        return f"{seconds:.2f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

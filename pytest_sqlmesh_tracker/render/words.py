@@ -1,0 +1,129 @@
+"""What all renderings say in the same words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+
+from ..diff import Change, Comparison, Invocations
+from ..explanation import counted, minute, moment, why
+from ..outcomes import ModelOutcome, Status
+from ..policy import one_line
+from ..report import RunReport
+
+# Control characters, what turns the direction of text around, separators of lines, and halves of
+# characters, which no encoding can write.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def totals_line(reports: Sequence[RunReport], tests: int | None = None) -> str:
+    """How many invocations there were, and how many models had each status in them."""
+    counts = dict.fromkeys(Status, 0)
+    for report in reports:
+        for outcome in report.outcomes.values():
+            counts[outcome.status] += 1
+    statuses = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    where = "" if tests is None else f" in {counted(tests, 'test')}"
+    return f"{counted(len(reports), 'invocation')}{where}: {statuses or 'no models'}"
+
+
+def headline(report: RunReport) -> str:
+    """The invocation in one line: command, environment, time and how it ended."""
+    at = moment(report.execution_time)
+    took = duration(report.finished_at - report.started_at)
+    line = f"{report.command} {report.environment}, execution_time {at}"
+    return name_of(f"{line}: {report.completion.replace('_', ' ')} in {took}")
+
+
+def printable(text: str) -> str:
+    """The text without what steers a terminal or deceives its reader: `�` in its place."""
+    return _UNPRINTABLE.sub("�", text)
+
+
+def name_of(text: str) -> str:
+    """A model's, test's or environment's name: printable, in one line, and not without end."""
+    return printable(one_line(text, 300))
+
+
+def reason_of(outcome: ModelOutcome) -> str:
+    """The message without the status, which has a column of its own."""
+    return one_line(outcome.message.removeprefix(str(outcome.status)).lstrip(": "), 200)
+
+
+def reason_in_short(outcome: ModelOutcome) -> str:
+    """The primary reason, and what the message tells on top: `cron_not_due: next due 2024-01-14`.
+
+    Without a reason, the message.
+    """
+    said = reason_of(outcome)
+    if outcome.reason is None:
+        return said
+    if outcome.status is Status.EXECUTED:
+        return f"{outcome.reason}: in part held back"
+    told = said.removeprefix(why(outcome)).lstrip(" ,:")
+    if told.startswith("(") and told.endswith(")"):
+        told = told[1:-1]
+    return f"{outcome.reason}: {told}" if told else str(outcome.reason)
+
+
+def duration(took: timedelta | None) -> str:
+    """`0.25 s`, `42 s`, `3 min 5 s`, `2 h 0 min`; nothing where it is not known."""
+    if took is None:
+        return ""
+    if took.total_seconds() < 9.995:
+        return f"{took.total_seconds():.2f} s"
+    minutes, seconds = divmod(round(took.total_seconds()), 60)
+    if not minutes:
+        return f"{seconds} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+
+
+def change_of(change: Change) -> str:
+    """How it differs: `now skipped, signal_not_ready: partner_feed`, `1.20 s → 4.50 s`."""
+    old, new = change.old, change.new
+    if old is None or change.kind == "no_longer_executed":
+        return f"now {_state(new)}" if new else ""
+    if new is None or change.kind == "newly_executed":
+        return f"before: {_state(old)}"
+    if change.kind in ("slower", "faster"):
+        return f"{_pace(old)} → {_pace(new)}"
+    if change.kind == "changed_rows":
+        return f"{old.rows:,} → {new.rows:,}"
+    return f"{_state(old)} → {_state(new)}"
+
+
+def _state(outcome: ModelOutcome) -> str:
+    joint = ", " if outcome.reason else " " if outcome.status is Status.EXECUTED else ": "
+    return f"{outcome.status}{joint}{reason_in_short(outcome)}".rstrip(" ,:")
+
+
+def _pace(outcome: ModelOutcome) -> str:
+    return f"{duration(outcome.duration)} in {counted(len(outcome.recorded_batches), 'batch')}"
+
+
+def compared(comparison: Comparison) -> str:
+    """What is compared with what, in one line, with the times and how each ended."""
+    old, new = comparison.old, comparison.new
+    what = _either(invocations(old), invocations(new))
+    at = _either(minute(old.execution_time), minute(new.execution_time))
+    return name_of(f"{what}, {at}: {_ended(old)} → {_ended(new)}")
+
+
+def invocations(one: Invocations) -> str:
+    """`run of prod`, `24 runs of prod`, `run of dev, in test_shop.py::test_night (number 2)`."""
+    many = f"{one.reports:,} {one.command}s" if one.reports > 1 else one.command
+    number = f" (number {one.number})" if one.number and one.number > 1 else ""
+    test = f", in {one_line(one.test, 150)}{number}" if one.test else ""
+    return printable(f"{many} of {one_line(one.environment, 80)}{test}")
+
+
+def _ended(one: Invocations) -> str:
+    return f"{one.completion.replace('_', ' ')} in {duration(one.duration)}"
+
+
+def _either(old: str, new: str) -> str:
+    return old if old == new else f"{old} → {new}"
