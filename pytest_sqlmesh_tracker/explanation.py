@@ -79,7 +79,7 @@ def _sentence(outcome: ModelOutcome) -> str:
         return f"{line} ({_listed(tuple(failed_audits))})"
     if outcome.error:
         joint = " " if outcome.reason is Reason.ERROR else ": "
-        return f"{line}{joint}{_one_line(outcome.error, 200)}"
+        return f"{line}{joint}{one_line(outcome.error, 200)}"
     if outcome.next_due and outcome.reason in _TIMED:
         return f"{line}, next due {minute(outcome.next_due)}"
     return line
@@ -148,7 +148,7 @@ def spans(intervals: Sequence[Interval], limit: int = 3) -> str:
 def _headline(outcome: ModelOutcome, complaint: str | None) -> str:
     if complaint is None:
         said = outcome.message or sentence(outcome)
-        return f"{outcome.name} {_VERBS[outcome.status]}{_one_line(said, 120)}"
+        return f"{outcome.name} {_VERBS[outcome.status]}{one_line(said, 120)}"
     return f"{outcome.name} {complaint}: {_condition(outcome, complaint)}"
 
 
@@ -185,7 +185,7 @@ def _facts(report: RunReport, outcome: ModelOutcome) -> list[tuple[str, str]]:
         facts.append(("signal", f"{name} held back {spans(held)}"))
     for name in outcome.blocked_by:
         root = report.outcomes.get(name)
-        became = f", {_one_line(root.message or sentence(root), 72)}" if root else ""
+        became = f", {one_line(root.message or sentence(root), 72)}" if root else ""
         facts.append(("blocked by", f"{name}{became}"))
     if outcome.status is Status.EXECUTED and outcome.batches:
         facts.append(("executed", spans(outcome.executed_intervals)))
@@ -257,6 +257,13 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else ending}"
 
 
+def one_line(text: str, limit: int = 400) -> str:
+    """Text without line breaks, shortened to so many characters."""
+    line = " ".join(text[: 4 * limit].split())
+    whole = len(line) <= limit and len(text) <= 4 * limit
+    return line if whole else f"{line[: limit - 1]}…"
+
+
 def _midnight(at: datetime) -> bool:
     return (at.hour, at.minute, at.second, at.microsecond) == (0, 0, 0, 0)
 
@@ -273,11 +280,6 @@ def _amount(intervals: Sequence[Interval]) -> str:
 def _listed(names: tuple[str, ...], limit: int = 3) -> str:
     shown = ", ".join(names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
-
-
-def _one_line(text: str, limit: int) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
 def _shortened(text: str, lines: int = 6, width: int = 300) -> str:

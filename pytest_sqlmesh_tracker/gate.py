@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 
-from .explanation import counted, minute, sentence
+from .explanation import counted, minute, one_line, sentence
 from .outcomes import Frozen, ModelOutcome, Reason, Status, UtcDatetime
 from .policy import (
     UNEXPECTED_STATUSES,
@@ -21,7 +21,6 @@ from .policy import (
     contradictions,
     document_in,
     gate_table,
-    one_line,
     parsed,
     rules_from,
     rules_in,

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from .expectations import status_or_reason_named
+from .explanation import one_line
 from .matching import UnknownModelError, close_matches, find_models, unquoted
 from .outcomes import Frozen, ModelOutcome, Reason, Status
 
@@ -216,12 +217,6 @@ def document_in(file: Path) -> dict[str, Any]:
         raise GatePolicyError(f"it can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise GatePolicyError("not TOML: it is not UTF-8") from None
-
-
-def one_line(text: str, limit: int = 400) -> str:
-    """Text without line breaks, shortened to so many characters."""
-    line = " ".join(text[: 4 * limit].split())
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
 class Listing:

@@ -162,11 +162,19 @@ class RunReport(AssertionMethods, Frozen):
         Raises:
             ValueError: it is something else; one line says where and what.
         """
+        try:
+            json.dumps(data)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"not a report: not JSON ({error})") from None
+        return cls._from_parsed(data)
+
+    @classmethod
+    def _from_parsed(cls, data: object) -> RunReport:
+        """The report in values that were parsed from JSON."""
         if not isinstance(data, dict):
             raise ValueError(f"not a report: expected an object, found {_json_type(data)}")
         _check_version(data)
         try:
-            json.dumps(data)
             return cls.model_validate(data)
         except ValidationError as error:
             first = error.errors()[0]
@@ -174,8 +182,6 @@ class RunReport(AssertionMethods, Frozen):
             more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
             line = " ".join(f"not a report: {where}: {first['msg']}{more}".split())
             raise ValueError(line) from None
-        except (TypeError, ValueError, RecursionError) as error:
-            raise ValueError(f"not a report: not JSON ({error})") from None
 
     @classmethod
     def from_json(cls, text: str | bytes) -> RunReport:
@@ -184,7 +190,7 @@ class RunReport(AssertionMethods, Frozen):
         Raises:
             ValueError: it is something else; one line says where and what.
         """
-        return cls.from_dict(_parse(text))
+        return cls._from_parsed(_parse(text))
 
 
 def dump_reports(reports: Iterable[tuple[str | None, RunReport]]) -> str:
@@ -202,7 +208,7 @@ def load_reports(text: str | bytes) -> list[tuple[str | None, RunReport]]:
     """
     data = _parse(text)
     if not isinstance(data, dict) or "reports" not in data:
-        return [(None, RunReport.from_dict(data))]
+        return [(None, RunReport._from_parsed(data))]
     _check_version(data)
     if not isinstance(data["reports"], list):
         raise ValueError("not a report file: 'reports' is not a list")
@@ -216,7 +222,7 @@ def _load_entry(number: int, entry: object) -> tuple[str | None, RunReport]:
     if not (test is None or isinstance(test, str)):
         raise ValueError(f"report {number}: 'test' is neither a node id nor null")
     try:
-        return test, RunReport.from_dict({k: v for k, v in entry.items() if k != "test"})
+        return test, RunReport._from_parsed({k: v for k, v in entry.items() if k != "test"})
     except ValueError as error:
         raise ValueError(f"report {number}: {error}") from None
 

@@ -13,8 +13,9 @@ import pytest
 from pydantic import ValidationError
 
 from pytest_sqlmesh_tracker import Reason, Status
+from pytest_sqlmesh_tracker.explanation import one_line
 from pytest_sqlmesh_tracker.gate import GatePolicy
-from pytest_sqlmesh_tracker.policy import GatePolicyError, GateRule, one_line
+from pytest_sqlmesh_tracker.policy import GatePolicyError, GateRule
 
 TWO_RULES = """
 [[tool.sqlmesh_tracker.gate.rules]]
