@@ -1,19 +1,36 @@
-"""Reports on a terminal: a table of what happened to each model."""
+"""Reports on a terminal: what happened to each model, what the gate found, what differs."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from io import StringIO
+from itertools import groupby
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..explanation import spans
-from ..outcomes import Status
+from ..diff import Comparison, Difference
+from ..explanation import one_line, spans
+from ..gate import GateResult
+from ..outcomes import ModelOutcome, Reason, Status
+from ..policy import unexpected_by_default
 from ..report import RunReport
-from .words import duration, headline, printable, reason_of
+from .words import (
+    change_of,
+    compared,
+    duration,
+    headline,
+    invocations,
+    name_of,
+    printable,
+    reason_in_short,
+)
 
+_NARROWEST = 60
+"""Below this, lines are left to the terminal to fold: columns would lose letters."""
 _STYLES = {
     Status.EXECUTED: "green",
     Status.FAILED: "bold red",
@@ -24,42 +41,168 @@ _STYLES = {
 }
 
 
-def table(report: RunReport, *, width: int = 100, color: bool = False) -> str:
-    """The headline and a row a model: status, model, recorded intervals, duration and why."""
-    grid = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
+def table(
+    report: RunReport, *, width: int = 100, color: bool = False, limit: int | None = None
+) -> str:
+    """The headline and a row a model: status, model, recorded intervals or why not, rows, duration.
+
+    There is a column for rows where they are known of a model.
+
+    Args:
+        limit: of more models than this, those skipped for a reason that is expected by default are
+            left out, and of the others as many as are too much, the unexpected last of all. A last
+            line counts what is left out.
+    """
+    shown = _most_telling(report, limit)
+    with_rows = any(outcome.rows is not None for outcome in shown)
+    grid = _grid(header=True)
     grid.add_column("status", no_wrap=True)
-    grid.add_column("model", no_wrap=True)
-    grid.add_column("intervals", overflow="fold")
+    grid.add_column("model", overflow="fold")
+    # Few models have both: side by side they would leave no room for either.
+    grid.add_column("intervals or reason", overflow="fold")
+    if with_rows:
+        grid.add_column("rows", justify="right", no_wrap=True)
     grid.add_column("time", justify="right", no_wrap=True)
-    grid.add_column("why", overflow="fold")
-    for outcome in report.outcomes.values():
-        grid.add_row(
-            Text(str(outcome.status), style=_STYLES[outcome.status]),
-            printable(outcome.name),
-            spans(outcome.executed_intervals, limit=2),
-            duration(outcome.duration),
-            printable(reason_of(outcome)),
-        )
-    for name in report.removed:
-        grid.add_row("removed", printable(name), "", "", "the plan removes it")
-    lines = [headline(report)]
+    for outcome in shown:
+        rows = [f"{outcome.rows:,}" if outcome.rows is not None else ""] if with_rows else []
+        status = Text(str(outcome.status), style=_STYLES[outcome.status])
+        told = printable(_intervals_or_reason(outcome))
+        grid.add_row(status, name_of(outcome.name), told, *rows, duration(outcome.duration))
+    for name in report.removed[:limit]:
+        grid.add_row("removed", name_of(name), "the plan removes it")
+    parts: list[RenderableType] = [Text(headline(report), style="bold")]
     if report.error:
-        lines.append(printable(f"raised {' '.join(report.error.split())}"))
+        parts.append(Text(printable(f"raised {one_line(report.error)}"), style="red"))
     if grid.rows:
-        lines.append(_rendered(grid, width, color))
-    return "\n".join(lines)
+        parts.append(grid)
+    for outcome in filter(_raised, shown):
+        told = f"{name_of(outcome.name)} raised {printable(one_line(outcome.error or ''))}"
+        parts.append(Text(told, style="red"))
+    left_out = _left_out(report, shown, limit)
+    if left_out:
+        parts.append(Text(f"not shown: {left_out} (all in the report)", style="dim"))
+    return _rendered(parts, width, color)
 
 
-def tables(reports: Iterable[RunReport], *, width: int = 100, color: bool = False) -> str:
+def tables(
+    reports: Iterable[RunReport],
+    *,
+    width: int = 100,
+    color: bool = False,
+    limit: int | None = None,
+) -> str:
     """One table an invocation."""
-    return "\n\n".join(table(report, width=width, color=color) for report in reports)
+    return "\n\n".join(table(report, width=width, color=color, limit=limit) for report in reports)
 
 
-def _rendered(grid: Table, width: int, color: bool) -> str:
+def findings(result: GateResult, *, width: int = 100, color: bool = False, limit: int = 50) -> str:
+    """What the gate found, by invocation, and its summary.
+
+    Args:
+        limit: the most findings that are listed; a line counts the others.
+    """
+    parts: list[RenderableType] = []
+    for where, found in groupby(result.findings[:limit], key=lambda finding: finding.where):
+        parts.append(Text(printable(where) or "the policy", style="bold"))
+        parts += [_listed(printable(finding.message) for finding in found), ""]
+    more = len(result.findings) - limit
+    if more > 0:
+        parts += [Text(f"and {more:,} more (all in the report)", style="dim"), ""]
+    parts.append(Text(printable(result.summary), style="green" if result.passed else "bold red"))
+    return _rendered(parts, width, color)
+
+
+def difference(diff: Difference, *, width: int = 100, color: bool = False, limit: int = 50) -> str:
+    """What differs, by comparison and kind, and a summary; nothing of comparisons without any.
+
+    Args:
+        limit: the most models that are listed of a kind; a line counts the others.
+    """
+    parts: list[RenderableType] = []
+    for comparison in diff.comparisons:
+        if not comparison.empty:
+            parts += [*_comparison(comparison, limit), ""]
+    for side, alone in (("old", diff.only_old), ("new", diff.only_new)):
+        if alone:
+            parts.append(Text(f"only in the {side} reports", style="bold"))
+            parts += [_listed(map(invocations, alone[:limit])), *_more(len(alone) - limit), ""]
+    parts.append(Text(diff.summary, style="bold"))
+    return _rendered(parts, width, color)
+
+
+def _comparison(comparison: Comparison, limit: int) -> list[RenderableType]:
+    parts: list[RenderableType] = [Text(compared(comparison), style="bold")]
+    if comparison.ended_differently and comparison.new.error:
+        parts.append(Text(printable(f"raised {one_line(comparison.new.error)}"), style="red"))
+    for kind, changes in groupby(comparison.changes, key=lambda change: change.kind):
+        of_kind = list(changes)
+        grid = _grid()
+        for change in of_kind[:limit]:
+            grid.add_row(name_of(change.model), printable(change_of(change)))
+        parts += [_indented(kind.replace("_", " ")), _indented(grid, 4)]
+        parts += [_indented(line, 4) for line in _more(len(of_kind) - limit)]
+    return parts
+
+
+def _intervals_or_reason(outcome: ModelOutcome) -> str:
+    """What was recorded, and why no more was."""
+    recorded = spans(outcome.executed_intervals, limit=2)
+    if outcome.status is Status.EXECUTED and outcome.reason is None:
+        return recorded
+    reason = str(outcome.reason) if _raised(outcome) else reason_in_short(outcome)
+    return "; ".join(filter(None, (recorded, reason)))
+
+
+def _raised(outcome: ModelOutcome) -> bool:
+    """Whether there is an error to tell, which would fill a column."""
+    told = outcome.reason in (Reason.ERROR, Reason.CREATION_FAILED)
+    return told and bool(outcome.error)
+
+
+def _more(number: int) -> list[RenderableType]:
+    return [Text(f"and {number:,} more", style="dim")] if number > 0 else []
+
+
+def _most_telling(report: RunReport, limit: int | None) -> list[ModelOutcome]:
+    """The outcomes to show, in the report's order."""
+    outcomes = list(report.outcomes.values())
+    if limit is None or len(outcomes) <= limit:
+        return outcomes
+    unexpected = {o.name: unexpected_by_default(o.status, o.reason) for o in outcomes}
+    telling = [o.name for o in outcomes if unexpected[o.name] or o.status is not Status.SKIPPED]
+    kept = set(sorted(telling, key=lambda name: not unexpected[name])[:limit])
+    return [outcome for outcome in outcomes if outcome.name in kept]
+
+
+def _left_out(report: RunReport, shown: list[ModelOutcome], limit: int | None) -> str:
+    """How many models are not shown, by reason or status."""
+    names = {outcome.name for outcome in shown}
+    left = (outcome for name, outcome in report.outcomes.items() if name not in names)
+    counts = Counter(str(outcome.reason or outcome.status) for outcome in left)
+    counts["removed"] = len(report.removed[limit:]) if limit is not None else 0
+    return ", ".join(f"{count:,} {what}" for what, count in counts.most_common() if count)
+
+
+def _grid(header: bool = False) -> Table:
+    return Table(box=None, pad_edge=False, show_edge=False, show_header=header, header_style="dim")
+
+
+def _listed(lines: Iterable[str]) -> RenderableType:
+    grid = Table.grid(padding=(0, 1))
+    for line in lines:
+        grid.add_row("-", line)
+    return _indented(grid)
+
+
+def _indented(part: RenderableType, by: int = 2) -> Padding:
+    return Padding(part, (0, 0, 0, by))
+
+
+def _rendered(parts: Iterable[RenderableType], width: int, color: bool) -> str:
     out = StringIO()
     console = Console(
         file=out,
-        width=width,
+        width=max(width, _NARROWEST),
         markup=False,
         highlight=False,
         emoji=False,
@@ -67,5 +210,6 @@ def _rendered(grid: Table, width: int, color: bool) -> str:
         color_system="standard" if color else None,
         legacy_windows=False,
     )
-    console.print(grid)
+    for part in parts:
+        console.print(part, overflow="fold")
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from ..diff import Change, Comparison, Invocations
-from ..explanation import counted, minute, moment, why
+from ..explanation import counted, minute, moment, one_line, why
 from ..outcomes import ModelOutcome, Status
-from ..policy import one_line
 from ..report import RunReport
 
 # Control characters, what turns the direction of text around, separators of lines, and halves of
@@ -21,21 +21,28 @@ _UNPRINTABLE = re.compile(
 
 def totals_line(reports: Sequence[RunReport], tests: int | None = None) -> str:
     """How many invocations there were, and how many models had each status in them."""
-    counts = dict.fromkeys(Status, 0)
-    for report in reports:
-        for outcome in report.outcomes.values():
-            counts[outcome.status] += 1
-    statuses = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    told = statuses(outcome for report in reports for outcome in report.outcomes.values())
     where = "" if tests is None else f" in {counted(tests, 'test')}"
-    return f"{counted(len(reports), 'invocation')}{where}: {statuses or 'no models'}"
+    return f"{counted(len(reports), 'invocation')}{where}: {told}"
+
+
+def statuses(outcomes: Iterable[ModelOutcome]) -> str:
+    """How many have each status: `9 executed, 1 failed`."""
+    counts = Counter(outcome.status for outcome in outcomes)
+    told = ", ".join(f"{counts[status]:,} {status}" for status in Status if counts[status])
+    return told or "no models"
 
 
 def headline(report: RunReport) -> str:
     """The invocation in one line: command, environment, time and how it ended."""
     at = moment(report.execution_time)
+    return name_of(f"{report.command} {report.environment}, execution_time {at}: {ended(report)}")
+
+
+def ended(report: RunReport) -> str:
+    """`success in 2.31 s`."""
     took = duration(report.finished_at - report.started_at)
-    line = f"{report.command} {report.environment}, execution_time {at}"
-    return name_of(f"{line}: {report.completion.replace('_', ' ')} in {took}")
+    return f"{report.completion.replace('_', ' ')} in {took}"
 
 
 def printable(text: str) -> str:
@@ -110,7 +117,7 @@ def compared(comparison: Comparison) -> str:
     old, new = comparison.old, comparison.new
     what = _either(invocations(old), invocations(new))
     at = _either(minute(old.execution_time), minute(new.execution_time))
-    return name_of(f"{what}, {at}: {_ended(old)} → {_ended(new)}")
+    return name_of(f"{what}, {at}: {_end(old)} → {_end(new)}")
 
 
 def invocations(one: Invocations) -> str:
@@ -121,7 +128,7 @@ def invocations(one: Invocations) -> str:
     return printable(f"{many} of {one_line(one.environment, 80)}{test}")
 
 
-def _ended(one: Invocations) -> str:
+def _end(one: Invocations) -> str:
     return f"{one.completion.replace('_', ' ')} in {duration(one.duration)}"
 
 

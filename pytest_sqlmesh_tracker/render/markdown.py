@@ -1,0 +1,236 @@
+"""Reports as Markdown, for pages of GitHub and GitLab: what needs attention first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from ..diff import Comparison, Difference
+from ..explanation import counted, minute, one_line, spans
+from ..gate import GateFinding, GateResult
+from ..outcomes import ModelOutcome, Status
+from ..policy import UNEXPECTED_STATUSES, unexpected_by_default
+from ..report import RunReport
+from .markdown_page import Part, code, page, row, text
+from .words import (
+    change_of,
+    compared,
+    duration,
+    ended,
+    invocations,
+    name_of,
+    reason_in_short,
+    statuses,
+    totals_line,
+)
+
+_SYMBOLS = {
+    Status.EXECUTED: "✅",
+    Status.FAILED: "❌",
+    Status.SKIPPED: "⏭️",
+    Status.AUDITED: "🔍",
+    Status.INTERRUPTED: "⛔",
+    Status.UNKNOWN: "❓",
+}
+_WARNING = "⚠️"
+_NO_BREAK = "\u00a0"
+_MOST_EXPECTED = 20
+"""More rows of expected outcomes are folded."""
+_MOST_OPEN = 50
+"""Of more findings or changes, the others are folded."""
+
+
+def summary(
+    reports: Sequence[tuple[str | None, RunReport]],
+    result: GateResult | None = None,
+    *,
+    limit: int | None = None,
+) -> str:
+    """What the gate found, totals, and a table for each invocation: what needs attention first.
+
+    Args:
+        reports: each with the node id of its test, or None, as `load_reports` returns them.
+        result: what a policy said of these very reports; that needs attention. Without it, what is
+            unexpected by default does.
+        limit: the most bytes the page may have, in UTF-8. Expected outcomes are left out first, and
+            lines say where and how many. It is empty where not even that has room.
+    """
+    parts = [Part("## SQLMesh\n\n")] if result is None else _verdict(result)
+    if len(reports) != 1:
+        parts.append(Part(f"{totals_line([report for _, report in reports])}\n\n"))
+    found = None if result is None else _found(result)
+    runs = [
+        _Run(test, report, _unexpected(report) if found is None else found.get(index))
+        for index, (test, report) in enumerate(reports)
+    ]
+    attention = [run for run in runs if run.needs_attention]
+    expected = [run for run in runs if not run.needs_attention]
+    for run in attention:
+        parts += run.parts()
+    fold = None
+    if len(runs) > 1 and sum(len(run.report.outcomes) for run in expected) > _MOST_EXPECTED:
+        other = "other " if attention else ""
+        fold = f"{counted(len(expected), f'{other}invocation')}, as expected"
+    for run in expected:
+        parts += run.parts(fold)
+    return page(parts, limit)
+
+
+def difference(diff: Difference, *, limit: int | None = None) -> str:
+    """What differs between reports: a table for each comparison in which something does.
+
+    Args:
+        limit: the most bytes the page may have, in UTF-8, as of `summary`.
+    """
+    parts = [Part(f"## SQLMesh: what differs\n\n{diff.summary}\n\n")]
+    for comparison in diff.comparisons:
+        if not comparison.empty:
+            parts += _comparison(comparison)
+    for side, alone in (("old", diff.only_old), ("new", diff.only_new)):
+        rows = [f"- {text(invocations(one))}\n" for one in alone]
+        if rows:
+            head = f"### Only in the {side} reports\n\n"
+            parts += _opened(head, "", rows, noun="invocation")
+    return page(parts, limit)
+
+
+def _verdict(result: GateResult) -> list[Part]:
+    """The gate's verdict, then its findings by invocation."""
+    verdict, _, counts = result.summary.partition(": ")
+    symbol = "✅" if result.passed else "❌"
+    parts = [Part(f"## {symbol} SQLMesh {verdict}\n\n{counts}\n\n")]
+    open_, folded = result.findings[:_MOST_OPEN], result.findings[_MOST_OPEN:]
+    for findings, fold in ((open_, None), (folded, f"{counted(len(folded), 'finding')} more")):
+        for where, found in groupby(findings, key=lambda finding: finding.where):
+            rows = [f"- {_finding(one)}\n" for one in found]
+            head = f"**{text(where) or 'The policy'}**\n\n"
+            parts.append(Part(head, rows, "finding", fold, late=bool(fold)))
+    return parts
+
+
+def _finding(finding: GateFinding) -> str:
+    symbol = _WARNING
+    if finding.status in UNEXPECTED_STATUSES:
+        symbol = _SYMBOLS[finding.status]
+    elif finding.kind in ("command_error", "required_not_executed"):
+        symbol = "❌"
+    model = one_line(finding.model or "", 120)
+    if model and finding.message.startswith(f"{model} "):
+        told = finding.message.removeprefix(model).lstrip()
+        return f"{symbol} {code(model)} {text(told)}"
+    return f"{symbol} {text(finding.message)}"
+
+
+def _found(result: GateResult) -> dict[int, set[str]]:
+    """Place of each report that something was found on → the models."""
+    found: dict[int, set[str]] = {}
+    for finding in result.findings:
+        if finding.report_index is not None:
+            found.setdefault(finding.report_index, set()).add(finding.model or "")
+    return found
+
+
+def _unexpected(report: RunReport) -> set[str] | None:
+    """The models that are unexpected by default; None where nothing is."""
+    outcomes = report.outcomes.values()
+    names = {o.name for o in outcomes if unexpected_by_default(o.status, o.reason)}
+    return names if names or report.completion == "raised" else None
+
+
+class _Run:
+    """One invocation, and the models that need attention; None where nothing does."""
+
+    def __init__(self, test: str | None, report: RunReport, models: set[str] | None) -> None:
+        self.report = report
+        self.needs_attention = models is not None
+        self._test = test
+        outcomes = report.outcomes.values()
+        self._alarming = [o for o in outcomes if models and o.name in models]
+        self._expected = [o for o in outcomes if not models or o.name not in models]
+        self._with_rows = any(outcome.rows is not None for outcome in outcomes)
+
+    def parts(self, fold: str | None = None) -> list[Part]:
+        """A heading and a table; if there is much of what is expected, that is folded after it."""
+        alarming = [self._row(outcome, alarming=True) for outcome in self._alarming]
+        expected = [self._row(outcome) for outcome in self._expected]
+        expected += [self._removed(name) for name in self.report.removed]
+        if fold or len(expected) <= _MOST_EXPECTED:
+            rows = [*alarming, *expected]
+            return [self._first(rows, fold)]
+        first = self._first(alarming, None)
+        told = [statuses(self._expected)] if self._expected else []
+        if self.report.removed:
+            told.append(f"{len(self.report.removed):,} removed")
+        as_expected = ", ".join(told) + ", as expected" * self.needs_attention
+        rest = Part(self._columns, expected, "model", as_expected, late=True, after=first)
+        return [first, rest]
+
+    def _first(self, rows: list[str], fold: str | None) -> Part:
+        head = self._heading + (self._columns if rows else "")
+        return Part(
+            head, rows, "model", fold=fold, late=not self.needs_attention, is_invocation=True
+        )
+
+    @property
+    def _heading(self) -> str:
+        report = self.report
+        calm = report.completion in ("success", "nothing_to_do")
+        symbol = "❌" if not calm else _WARNING if self.needs_attention else "✅"
+        where = f"{report.command} of {report.environment} at {minute(report.execution_time)}"
+        where += f", in {self._test}" if self._test else ""
+        raised = f"raised {code(one_line(report.error))}\n\n" if report.error else ""
+        told = statuses(report.outcomes.values())
+        return f"### {symbol} {text(one_line(where))}: {ended(report)}\n\n{raised}{told}\n\n"
+
+    @property
+    def _columns(self) -> str:
+        titles = ["status", "model", "intervals or reason"]
+        figures = ["rows", "time"] if self._with_rows else ["time"]
+        return row([*titles, *figures]) + row(["---"] * len(titles) + ["---:"] * len(figures))
+
+    def _row(self, outcome: ModelOutcome, alarming: bool = False) -> str:
+        symbol = _SYMBOLS[outcome.status]
+        if alarming and outcome.status not in UNEXPECTED_STATUSES:
+            symbol = _WARNING
+        cells = [
+            f"{symbol}{_NO_BREAK}{outcome.status}",
+            code(name_of(outcome.name)),
+            _intervals_or_reason(outcome),
+        ]
+        if self._with_rows:
+            cells.append("" if outcome.rows is None else f"{outcome.rows:,}")
+        return row([*cells, duration(outcome.duration).replace(" ", _NO_BREAK)])
+
+    def _removed(self, name: str) -> str:
+        cells = [f"🗑️{_NO_BREAK}removed", code(name_of(name)), "the plan removes it"]
+        return row([*cells, *[""] * (1 + self._with_rows)])
+
+
+def _intervals_or_reason(outcome: ModelOutcome) -> str:
+    """What was recorded; why no more was, by the reason's name for policies and assertions."""
+    told = reason_in_short(outcome)
+    if outcome.reason:
+        told = code(outcome.reason) + text(told.removeprefix(str(outcome.reason)))
+    else:
+        told = "" if outcome.status is Status.EXECUTED else text(told)
+    return "; ".join(filter(None, (spans(outcome.executed_intervals, limit=2), told)))
+
+
+def _comparison(comparison: Comparison) -> list[Part]:
+    raised = ""
+    if comparison.ended_differently and comparison.new.error:
+        raised = f"raised {code(one_line(comparison.new.error))}\n\n"
+    rows = [
+        row([change.kind.replace("_", " "), code(name_of(change.model)), text(change_of(change))])
+        for change in comparison.changes
+    ]
+    columns = row(["", "model", "old → new"]) + row(["---"] * 3) if rows else ""
+    return _opened(f"### {text(compared(comparison))}\n\n{raised}", columns, rows, "change")
+
+
+def _opened(head: str, columns: str, rows: list[str], noun: str) -> list[Part]:
+    """The first rows, and the others in a fold."""
+    first = Part(head + columns, rows[:_MOST_OPEN], noun)
+    more = len(rows) - _MOST_OPEN
+    fold = f"{more:,} more"
+    return [first, Part(columns, rows[_MOST_OPEN:], noun, fold, after=first)][: 1 + (more > 0)]

@@ -1,0 +1,151 @@
+"""Pages of Markdown: safe whatever they quote, and no larger than allowed.
+
+What comes from a project is plain words or stands in a code span, where it is neither Markdown nor
+HTML, and where GitHub and GitLab look for no mentions, links or references.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from ..explanation import counted
+from .words import printable
+
+# Other characters, and these forms, may mean something on one of the platforms: emphasis, images,
+# emoji, links, references to issues.
+_NOT_PLAIN = re.compile(
+    r"""[^\w.,;:()'"/+=?!…→-]|(?<![^\W_])_|_(?![^\W_])|!(?=\w)|//|:[a-z0-9_+-]+:|(?i:www\.|gh-)"""
+)
+
+
+def text(words: str) -> str:
+    """Words in one line, those in code spans that could be taken for Markdown."""
+    return " ".join(
+        word if not _NOT_PLAIN.search(word) else _quoted(word) for word in words.split()
+    )
+
+
+def _quoted(word: str) -> str:
+    """The word in a code span, without what punctuates the sentence."""
+    inside = word.lstrip("(\"'").rstrip(")\"',.;:")
+    before, _, after = word.partition(inside)
+    return f"{before}{code(inside)}{after}"
+
+
+def code(words: str) -> str:
+    """A code span of words in one line."""
+    words = printable(words)
+    if not words:
+        return ""
+    fence = "`" * (1 + max(map(len, re.findall("`+", words)), default=0))
+    padding = " " if words[0] in "` " or words[-1] in "` " else ""
+    return f"{fence}{padding}{words}{padding}{fence}"
+
+
+def row(cells: Sequence[str]) -> str:
+    """A row of a table; a pipe can stand in code spans only."""
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |\n"
+
+
+@dataclass
+class Part:
+    """A head, and rows of which the last can be left out where there is no room for them."""
+
+    head: str
+    rows: Sequence[str] = ()
+    noun: str = ""
+    """What a row is about."""
+    fold: str | None = None
+    """What the fold is called that it stands in; parts in succession share one."""
+    late: bool = False
+    """The others are given room first."""
+    after: Part | None = None
+    """What it makes no sense without."""
+    is_invocation: bool = False
+    """The head is that of an invocation."""
+
+
+def page(parts: Sequence[Part], limit: int | None = None) -> str:
+    """The parts one after the other, in no more bytes of UTF-8 than the limit.
+
+    What has no room is counted where it is missing, and all together at the end. The page is empty
+    where not even its first part has room.
+    """
+    whole = "".join(_written(parts, [len(part.rows) for part in parts]))
+    if limit is None or _size(whole) <= limit:
+        return whole
+    kept = _kept(parts, limit - _ROOM_FOR_NOTE)
+    return "" if kept[0] is None else "".join(_written(parts, kept)) + _note(parts, kept, limit)
+
+
+_ROOM_FOR_NOTE = 250
+_END_OF_FOLD = "</details>\n\n"
+
+
+def _kept(parts: Sequence[Part], room: int) -> list[int | None]:
+    """How many rows of each part have room; None where the part has none."""
+    kept: dict[int, int | None] = {}
+    notes = {id(part.after): _left_out(part, len(part.rows)) for part in parts if part.after}
+    for part in sorted(parts, key=lambda part: part.late):
+        kept[id(part)] = None
+        if part.after and kept[id(part.after)] is None:
+            continue
+        around = part.head + _left_out(part, len(part.rows)) + notes.get(id(part), "")
+        around += _fold(part.fold) + _END_OF_FOLD if part.fold else ""
+        sizes = [0, *accumulate(map(_size, part.rows))]
+        number = bisect_right(sizes, room - _size(around)) - 1
+        if number > 0 or (number == 0 and not part.rows):
+            kept[id(part)] = number
+            room -= _size(around) + sizes[number]
+    return [kept[id(part)] for part in parts]
+
+
+def _written(parts: Sequence[Part], kept: Sequence[int | None]) -> Iterator[str]:
+    open_fold: str | None = None
+    written: set[int] = set()
+    for part, number in zip(parts, kept, strict=True):
+        if number is None and id(part.after) not in written:
+            continue
+        fold = None if number is None else part.fold
+        if open_fold and open_fold != fold:
+            yield _END_OF_FOLD
+        if fold and open_fold != fold:
+            yield _fold(fold)
+        open_fold = fold
+        if number is not None:
+            written.add(id(part))
+            yield part.head
+            yield from part.rows[:number]
+            yield "\n" if part.rows else ""
+        yield _left_out(part, len(part.rows) - (number or 0))
+    if open_fold:
+        yield _END_OF_FOLD
+
+
+def _fold(title: str) -> str:
+    return f"<details>\n<summary>{title}</summary>\n\n"
+
+
+def _left_out(part: Part, number: int) -> str:
+    return f"_Left out here: {counted(number, part.noun)}_\n\n" if number else ""
+
+
+def _note(parts: Sequence[Part], kept: Sequence[int | None], limit: int) -> str:
+    rows: Counter[str] = Counter()
+    invocations = 0
+    for part, number in zip(parts, kept, strict=True):
+        rows[part.noun] += len(part.rows) - (number or 0)
+        invocations += part.is_invocation and number is None
+    told = [counted(number, noun) for noun, number in rows.items() if number]
+    if invocations:
+        told[-1] += f", among them all of {counted(invocations, 'invocation')}"
+    return f"**Left out of this page, which may have {limit:,} bytes:** {', '.join(told)}\n"
+
+
+def _size(markdown: str) -> int:
+    return len(markdown.encode())
