@@ -1,0 +1,344 @@
+"""The page in a browser: filtering, opening models, the graph, and how it looks and prints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from pytest_sqlmesh_tracker import RunReport
+from tests.browser.conftest import Opener
+from tests.browser.reports import LONG, hostile, session, warehouse
+
+SMALL, LARGE = warehouse(20), warehouse(500)
+both_sizes = pytest.mark.parametrize("report", [SMALL, LARGE], ids=["20", "500"])
+
+
+def listed(page: Page) -> list[str]:
+    """The models that the table shows, in its order."""
+    return rows(page).locator("th a").all_inner_texts()
+
+
+def rows(page: Page) -> Locator:
+    return page.locator("section.chosen tbody tr[data-s]:visible")
+
+
+def row(page: Page, model: str) -> Locator:
+    return rows(page).filter(has=page.locator(f"th a:text-is('{model}')"))
+
+
+def button(page: Page, name: str, within: str = ".models") -> Locator:
+    return page.locator(f"section.chosen {within}").get_by_role("button", name=name, exact=True)
+
+
+def drawer(page: Page) -> Locator:
+    return page.locator("article.open")
+
+
+def node(page: Page, model: str) -> Locator:
+    return page.locator("section.chosen svg a").filter(has_text=re.compile(f"^{re.escape(model)}:"))
+
+
+def names(report: RunReport, chosen: Callable[..., bool]) -> list[str]:
+    return [name for name, outcome in report.outcomes.items() if chosen(outcome)]
+
+
+def loading(page: Page) -> float:
+    """From the start of the navigation to the end of loading, in milliseconds."""
+    return float(page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd"))
+
+
+def root_of(report: RunReport) -> str:
+    (root,) = report.failed
+    return root
+
+
+def blocked_in(report: RunReport) -> str:
+    return next(name for name, outcome in report.outcomes.items() if outcome.blocked_by)
+
+
+@both_sizes
+def test_models_are_listed_in_topological_order_within_a_second(
+    open_page: Opener, report: RunReport
+) -> None:
+    page = open_page(report)
+
+    assert listed(page) == list(report.outcomes)
+    # A machine that does something else as well gets three tries.
+    assert any(loading(open_page(report)) <= 1000 for _ in range(3))
+
+
+@both_sizes
+def test_filtering_by_status_and_reason(open_page: Opener, report: RunReport) -> None:
+    page = open_page(report)
+    due = names(report, lambda outcome: "cron_not_due" in outcome.reasons)
+
+    button(page, f"failed {len(report.failed)}").click()
+    assert listed(page) == [root_of(report)]
+    button(page, f"executed {len(report.executed)}").click()
+    assert set(listed(page)) == report.executed | report.failed
+    expect(page.locator("svg a.out")).to_have_count(len(report.skipped | report.audited))
+    button(page, f"cron_not_due {len(due)}").click()
+    expect(page.locator(".none")).to_have_text("No model matches.")
+    expect(page.locator(".none")).to_be_visible()
+    button(page, "Clear").click()
+    button(page, f"cron_not_due {len(due)}").click()
+    assert listed(page) == due
+    expect(page.locator("output")).to_have_text(f"{len(due)} of {len(report.outcomes)} models")
+
+
+@both_sizes
+def test_searching_by_name(open_page: Opener, report: RunReport) -> None:
+    page = open_page(report)
+
+    page.keyboard.press("/")
+    page.keyboard.type("Marts.S")
+
+    assert listed(page) == names(report, lambda outcome: outcome.name.startswith("marts.s"))
+    expect(page.get_by_label("Search models by name")).to_be_focused()
+
+
+def test_filtering_by_what_the_gate_found(open_page: Opener) -> None:
+    report = SMALL
+    page = open_page(report)
+
+    button(page, "unexpected 2").click()
+
+    assert listed(page) == [root_of(report), blocked_in(report)]
+
+
+def test_sorting_up_down_and_back(open_page: Opener) -> None:
+    report = SMALL
+    page = open_page(report)
+    heading = button(page, "Rows")
+    counted = [outcome.rows or -1 for outcome in report.outcomes.values()]
+
+    heading.click()
+    assert [report[name].rows or -1 for name in listed(page)] == sorted(counted)
+    heading.click()
+    assert [report[name].rows or -1 for name in listed(page)] == sorted(counted, reverse=True)
+    heading.click()
+    assert listed(page) == list(report.outcomes)
+    button(page, "Model").click()
+    assert listed(page) == sorted(report.outcomes)
+
+
+@both_sizes
+def test_opening_a_model_with_a_click(open_page: Opener, report: RunReport) -> None:
+    page = open_page(report)
+    blocked = blocked_in(report)
+
+    row(page, blocked).locator(".why").click()
+
+    expect(drawer(page).locator("h3")).to_have_text(blocked)
+    expect(drawer(page)).to_contain_text(f"{blocked} was skipped: a model upstream failed")
+    button(page, "Close", ".open").click()
+    expect(drawer(page)).to_have_count(0)
+
+
+@both_sizes
+def test_opening_a_model_with_the_keyboard(open_page: Opener, report: RunReport) -> None:
+    page = open_page(report)
+    first, second = list(report.outcomes)[:2]
+
+    row(page, first).get_by_role("link").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(drawer(page).locator("h3")).to_have_text(second)
+    expect(drawer(page)).to_be_focused()
+    page.keyboard.press("Escape")
+
+    expect(drawer(page)).to_have_count(0)
+    expect(row(page, second).get_by_role("link")).to_be_focused()
+
+
+@both_sizes
+def test_from_a_blocked_model_to_its_root_cause(open_page: Opener, report: RunReport) -> None:
+    page = open_page(report, fragment=f"#{blocked_in(report)}")
+    root = root_of(report)
+
+    blockers = drawer(page).locator("h4:text-is('Blocked by') + ul")
+    blockers.get_by_role("link", name=root).click()
+
+    expect(drawer(page).locator("h3")).to_have_text(root)
+    expect(drawer(page).locator("pre.error")).to_have_text(report[root].error or "")
+    page.go_back()
+    expect(drawer(page).locator("h3")).to_have_text(blocked_in(report))
+
+
+@both_sizes
+def test_the_graph_shows_and_opens_the_root_cause(open_page: Opener, report: RunReport) -> None:
+    page = open_page(report)
+    root = node(page, root_of(report))
+
+    expect(root).to_contain_text("root cause")
+    expect(root).to_be_in_viewport()
+    root.click()
+
+    expect(drawer(page).locator("h3")).to_have_text(root_of(report))
+    expect(root).to_have_class(re.compile("self"))
+    blocked = names(report, lambda outcome: outcome.blocked_by == (root_of(report),))
+    for model in blocked:
+        expect(node(page, model)).to_have_class(re.compile(r"\bon\b"))
+
+
+def test_a_selected_model_shows_the_way_to_what_blocks_it(open_page: Opener) -> None:
+    report = SMALL
+    page = open_page(report, fragment=f"#{blocked_in(report)}")
+
+    (parent,) = [list(report.outcomes).index(name) for name in report[blocked_in(report)].upstream]
+    child = list(report.outcomes).index(blocked_in(report))
+    expect(page.locator("path.cause")).to_have_count(1)
+    expect(page.locator("path.cause")).to_have_attribute("data-e", f"{parent} {child}")
+
+
+def test_the_graph_of_many_models_begins_with_root_causes_and_can_show_all(
+    open_page: Opener,
+) -> None:
+    report = LARGE
+    page = open_page(report)
+    shown = page.locator("svg a.n:visible")
+
+    expect(button(page, "Root causes", ".graph")).to_have_attribute("aria-pressed", "true")
+    root = report[root_of(report)]
+    blocked = names(report, lambda outcome: bool(outcome.blocked_by))
+    assert shown.count() == len({root.name, *root.upstream, *blocked})
+    button(page, "All 500", ".graph").click()
+
+    expect(shown).to_have_count(500)
+
+
+def test_the_graph_is_walked_with_arrows(open_page: Opener) -> None:
+    report = SMALL
+    page = open_page(report)
+
+    node(page, root_of(report)).focus()
+    page.keyboard.press("ArrowRight")
+    expect(node(page, blocked_in(report))).to_be_focused()
+    page.keyboard.press("Enter")
+
+    expect(drawer(page).locator("h3")).to_have_text(blocked_in(report))
+
+
+def test_the_graph_is_one_stop_of_the_tabulator_key(open_page: Opener) -> None:
+    page = open_page(SMALL)
+
+    assert page.locator("svg a[tabindex='0']").count() == 1
+
+
+def test_zooming_and_dragging_the_graph(open_page: Opener) -> None:
+    page = open_page(SMALL)
+    box = node(page, "raw.sales_orders").bounding_box()
+
+    for _ in range(3):
+        button(page, "Zoom in", ".graph").click()
+    larger = node(page, "raw.sales_orders").bounding_box()
+    canvas = page.locator(".canvas")
+    page.mouse.move(600, 700)
+    before = canvas.evaluate("canvas => canvas.scrollLeft")
+    canvas.hover()
+    page.mouse.down()
+    page.mouse.move(400, 600, steps=4)
+    page.mouse.up()
+
+    assert box is not None
+    assert larger is not None
+    assert larger["width"] > box["width"] * 1.5
+    assert canvas.evaluate("canvas => canvas.scrollLeft") > before
+    expect(drawer(page)).to_have_count(0)
+
+
+def test_an_address_opens_a_model(open_page: Opener) -> None:
+    report = SMALL
+    page = open_page(warehouse(5), report, fragment="#i1m4")
+
+    expect(drawer(page).locator("h3")).to_have_text(list(report.outcomes)[4])
+
+
+def test_choosing_among_invocations(open_page: Opener) -> None:
+    page = open_page(*session(30))
+    items = page.locator("nav li:visible")
+
+    expect(page.locator("section.chosen")).to_have_attribute("id", "i3")
+    expect(page.locator("nav [aria-current]")).to_contain_text("test_night[3]")
+    page.get_by_role("searchbox", name="Search invocations").fill("night[17]")
+    items.get_by_role("link").click()
+    expect(page.locator("section.invocation:visible")).to_have_attribute("id", "i17")
+    page.get_by_role("searchbox", name="Search invocations").fill("")
+    page.get_by_label("only failed or unexpected").check()
+    assert 4 <= items.count() < 30
+
+
+def test_a_finding_leads_to_its_model_in_its_invocation(open_page: Opener) -> None:
+    page = open_page(*session(5))
+
+    page.locator(".findings").get_by_role("link").first.click()
+
+    expect(page.locator("section.chosen")).to_have_attribute("id", "i3")
+    expect(drawer(page)).to_contain_text("root cause")
+
+
+def test_dark_follows_the_system_and_the_button(open_page: Opener) -> None:
+    page = open_page(warehouse(5), color_scheme="dark")
+    ground = "getComputedStyle(document.body).backgroundColor"
+
+    assert page.evaluate(ground) == "rgb(18, 21, 27)"
+    page.get_by_role("button", name="Switch between light and dark").click()
+    assert page.evaluate(ground) == "rgb(245, 246, 248)"
+
+
+@pytest.mark.parametrize(
+    "reports",
+    [[SMALL], [LARGE], session(9), [hostile()]],
+    ids=["20", "500", "session", "hostile"],
+)
+def test_at_no_width_the_page_itself_scrolls_sideways(
+    open_page: Opener, reports: list[RunReport]
+) -> None:
+    page = open_page(*reports, viewport={"width": 400, "height": 900})
+    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+    assert page.evaluate(overflow) == 0
+    page.locator("section.chosen tbody th a").first.click()
+    expect(drawer(page)).to_be_visible()
+    assert page.evaluate(overflow) == 0
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert page.evaluate(overflow) == 0
+
+
+def test_in_print_everything_is_there_but_controls(open_page: Opener) -> None:
+    report = SMALL
+    page = open_page(report)
+    button(page, f"executed {len(report.executed)}").click()
+    page.emulate_media(media="print")
+
+    expect(page.locator("article:visible")).to_have_count(len(report.executed))
+    # Headings can be sorted by, and stay.
+    expect(page.locator("button:visible:not(th *), input:visible")).to_have_count(0)
+    expect(page.locator("svg a.n:visible")).to_have_count(20)
+
+
+def test_without_scripts_everything_can_be_read(open_page: Opener) -> None:
+    report = SMALL
+    page = open_page(report, report, java_script_enabled=False)
+
+    expect(page.locator("article:visible")).to_have_count(40)
+    expect(page.locator("tbody tr[data-s]:visible")).to_have_count(40)
+    expect(page.locator("button:visible, input:visible")).to_have_count(0)
+    page.locator("#i1 tbody").get_by_role("link", name=root_of(report)).click()
+    expect(page.locator("article:target")).to_be_in_viewport()
+
+
+def test_a_hostile_report_runs_nothing_and_loses_nothing(open_page: Opener) -> None:
+    page = open_page(hostile(), fragment="#i0m0")
+
+    expect(drawer(page)).to_be_visible()
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("img").count() == 0
+    error = drawer(page).locator("pre.error")
+    assert (error.text_content() or "").endswith(LONG)
+    drawn = error.bounding_box()
+    assert drawn is not None
+    assert drawn["height"] < 600
