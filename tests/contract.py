@@ -1,6 +1,7 @@
-"""What the tracker relies on in SQLMesh, and what of the tracker each of it concerns.
+"""To hold the SQLMesh that is installed to what the tracker relies on.
 
-The tests that hold it against the SQLMesh that is installed: `tracking/test_sqlmesh_contract.py`.
+What that is, the package knows (`tracking/contract.py`), except for what is only seen in runs. The
+tests: `tracking/test_sqlmesh_contract.py`.
 """
 
 from __future__ import annotations
@@ -8,14 +9,14 @@ from __future__ import annotations
 import sys
 import threading
 from dataclasses import dataclass, field
-from importlib import import_module
 from importlib.metadata import version
 from inspect import signature
 from typing import Any
 
 import pytest
 
-from pytest_sqlmesh_tracker.tracking import compat
+from pytest_sqlmesh_tracker.tracking import compat, contract
+from pytest_sqlmesh_tracker.tracking.contract import HEARD
 
 
 def demand(holds: object, what: str, concern: str) -> None:
@@ -28,15 +29,11 @@ def demand(holds: object, what: str, concern: str) -> None:
 def found(path: str, concern: str) -> Any:
     """An object of SQLMesh, by `module:name.name` below `sqlmesh`."""
     __tracebackhide__ = True
-    module, _, names = path.partition(":")
     try:
-        thing: Any = import_module(f"sqlmesh.{module}")
-    except ImportError:
-        demand(False, f"{path} (no such module)", concern)
-    for name in filter(None, names.split(".")):
-        demand(hasattr(thing, name), f"{path} (no {name!r})", concern)
-        thing = getattr(thing, name)
-    return thing
+        return contract.found(path)
+    except LookupError as error:
+        demand(False, f"{path} ({error})", concern)
+        raise
 
 
 def has_fields(thing: Any, label: str, fields: str, concern: str) -> None:
@@ -101,80 +98,6 @@ def tap(owner: Any, name: str, heard: list[Heard]) -> None:
 
     setattr(owner, name, tapped)
 
-
-# Console method → the parameters that are read, and what they are for.
-HEARD = {
-    "start_plan_evaluation": ("plan", "whether a plan was applied, and its moments when it was"),
-    "update_signal_progress": (
-        "snapshot signal_name check_intervals ready_intervals",
-        "`signal_not_ready` and `upstream_not_ready` (Round.signals)",
-    ),
-    "start_evaluation_progress": (
-        "batched_intervals audit_only",
-        "what was scheduled (Round.batches), on which every status rests",
-    ),
-    "start_snapshot_evaluation_progress": ("snapshot", "start times and order (Round.started)"),
-    "update_snapshot_evaluation_progress": (
-        "snapshot batch_idx duration_ms num_audits_passed num_audits_failed",
-        "how batches ended (Round.ends): executed or failed",
-    ),
-    "stop_evaluation_progress": ("", "whether a round came to its end (Round.stopped)"),
-    "log_skipped_models": ("snapshot_names", "`upstream_failed` (Round.skipped)"),
-    "log_failed_models": ("errors", "`error`, `audit_failed`, `creation_failed` (Round.failures)"),
-}
-
-# Called or heard method → the parameters that are read or passed by name, and what they are for.
-NAMED = {
-    "core.scheduler:Scheduler.merged_missing_intervals": (
-        "start end execution_time ignore_cron selected_snapshots deployability_index",
-        "what a run decided (RunDecision), on which every reason in runs rests",
-    ),
-    "core.scheduler:Scheduler.run_merged_intervals": (
-        "merged_intervals",
-        "what was due before signals (Round.due): `signal_not_ready`, `upstream_not_ready`",
-    ),
-    "core.scheduler:interval_diff": ("uninterrupted", "`depends_on_past_gap` (reasons.py)"),
-    "core.snapshot:SnapshotEvaluator.audit": (
-        "snapshot snapshots start end",
-        "ModelOutcome.audits, and all that is said of Context.audit",
-    ),
-    "core.state_sync:StateSync.refresh_snapshot_intervals": (
-        "snapshots",
-        "the intervals from which a plan's stages start (PlanFacts)",
-    ),
-    "core.snapshot:Snapshot.missing_intervals": (
-        "start end execution_time deployability_index ignore_cron end_bounded",
-        "every inferred reason, and next_due (intervals.missing)",
-    ),
-    "core.snapshot:DeployabilityIndex.create": ("start", "which intervals count as loaded"),
-    "core.snapshot:start_date": ("relative_to", "where a model starts (intervals.Project.start)"),
-    "core.context:GenericContext.run": (
-        "environment execution_time select_models ignore_cron",
-        "the arguments in reports of runs (Recording.arguments)",
-    ),
-    "core.context:GenericContext.plan": (
-        "environment execution_time restate_models select_models backfill_models",
-        "the arguments in reports of plans (Recording.arguments)",
-    ),
-    "core.context:GenericContext.apply": ("plan", "plans that are applied later (PlanFacts)"),
-    "core.context:GenericContext.audit": ("execution_time", "reports of Context.audit"),
-}  # fmt: skip
-
-# Function that is called with positional arguments → how many, and what it is for.
-POSITIONAL = {
-    "core.scheduler:interval_diff": (2, "what signals leave of a model (reasons.held_up)"),
-    "core.snapshot:start_date": (3, "where a model starts (intervals.Project.start)"),
-    "core.snapshot:merge_intervals": (1, "all intervals in reports"),
-    "core.snapshot.definition:remove_interval": (3, "intervals.without"),
-    "core.snapshot.definition:expand_range": (3, "units of intervals (reasons.held_up)"),
-    "core.snapshot:apply_auto_restatements": (2, "next_due of models that SQLMesh restates"),
-    "core.snapshot:DeployabilityIndex.is_representative": (2, "which intervals count as loaded"),
-    "core.environment:Environment.sanitize_name": (1, "the environment's name in reports"),
-    "utils.date:to_timestamp": (1, "moments (compat.span, intervals.py)"),
-    "utils.date:to_datetime": (1, "moments (compat.resolved, intervals.py)"),
-    "utils.date:is_date": (1, "moments that mean a whole day (compat.resolved)"),
-    "utils.date:make_exclusive": (1, "`ended`, and the intervals of audits"),
-}
 
 # What is read of an object, and what it is for.
 FIELDS = {

@@ -39,6 +39,7 @@ from .recording import (
     RunDecision,
     SignalCheck,
 )
+from .secrets import secrets_of
 
 _Tap = Callable[[Any, dict[str, Any]], "Callable[[Any], None] | None"]
 
@@ -106,14 +107,18 @@ class Invocation:
                 self._close(proxy)
 
     def _close(self, proxy: Any) -> None:
+        # What was there before comes first: what follows can fail.
         self._open = False
-        self._compared()
         for owner, name in self._tapped:
             vars(owner).pop(name, None)
         if self._context.console is proxy:
             self._context.console = unwrapped(proxy)
+        self._compared()
         self.recording.finished_at = now()
         self.recording.default_catalog = self._context.default_catalog
+        with self._lock:
+            if self.recording.has_errors:
+                self.recording.secrets = secrets_of(self._context)
         self._context = None
 
     def hear(self, event: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

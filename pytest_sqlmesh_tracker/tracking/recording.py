@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from ..report import Command
+from .redaction import Secrets
 
 Millis = int
 """Milliseconds since the epoch, SQLMesh's own unit of time."""
@@ -236,6 +237,18 @@ class Recording:
     raised_nodes: tuple[NodeFailure, ...] = ()
     faults: dict[str | None, str] = field(default_factory=dict)
     """Model → what went wrong in the tracker itself; None: it concerns every model."""
+    secrets: Secrets | None = field(default_factory=Secrets)
+    """What no text of the report may hold; None: that could not be told. Only where there are texts
+    of errors it was looked for."""
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether there are texts of errors, from wherever."""
+        failed = any(
+            round_.failures or any(end.failure for end in round_.ends.values())
+            for round_ in self.rounds
+        )
+        return bool(failed or self.creation_failures or self.raised or self.faults)
 
     @property
     def latest_rounds(self) -> list[Round]:

@@ -24,6 +24,7 @@ from .names import display_names, kind_of, shown
 from .plan_reasons import PlanReasons
 from .reasons import Finding, HeldUp
 from .recording import FrozenSnapshot, Recording
+from .redaction import redacted
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 
@@ -118,12 +119,12 @@ class _Reporter:
         return RunReport(
             command=recording.command,
             environment=recording.environment or "unknown",
-            arguments=recording.arguments,
+            arguments=self._readable(recording.arguments),
             execution_time=self._execution_time(),
             started_at=recording.started_at,
             finished_at=recording.finished_at,
             completion=self._completion(outcomes),
-            error=recording.raised,
+            error=self._readable(recording.raised),
             outcomes={outcome.name: outcome for outcome in outcomes},
             removed=tuple(shown(fqn, recording.default_catalog) for fqn in removed),
         )
@@ -174,7 +175,7 @@ class _Reporter:
             return self._unknown(fqn, f"explaining it failed: {type(error).__name__}: {error}")
 
     def _unknown(self, fqn: str, message: str) -> ModelOutcome:
-        line = " ".join(f"unknown: {message}".split())
+        line = " ".join(f"unknown: {self._readable(message)}".split())
         return ModelOutcome(**self._identity(fqn), status=Status.UNKNOWN, message=line)
 
     def _identity(self, fqn: str) -> dict[str, Any]:
@@ -206,7 +207,7 @@ class _Reporter:
             local_edit=self._edited(fqn),
             loaded_through=self._loaded_through(fqn, evaluated.batches),
             blocked_by=self._shown(blocked_by),
-            error=next((failure.error for failure in evaluated.failures), None),
+            error=self._readable(next((failure.error for failure in evaluated.failures), None)),
             audits=tuple(audits(self._recording, fqn, evaluated.failures)),
             **finding.facts,
             **self._figures(fqn, evaluated.batches),
@@ -366,6 +367,14 @@ class _Reporter:
             "finished_at": max((end.finished_at for end in ends), default=None),
             "start_order": self._places.get(fqn),
         }
+
+    def _readable(self, value: Any) -> Any:
+        """What anybody may read: texts without passwords and tokens."""
+        if isinstance(value, dict):
+            return {name: self._readable(part) for name, part in value.items()}
+        if isinstance(value, list):
+            return [self._readable(part) for part in value]
+        return redacted(value, self._recording.secrets) if isinstance(value, str) else value
 
     def _shown(self, fqns: Iterable[str]) -> tuple[str, ...]:
         return tuple(self._names.get(fqn, fqn) for fqn in fqns)

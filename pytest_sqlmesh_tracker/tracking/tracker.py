@@ -155,8 +155,9 @@ class _Switchboard:
             warnings.simplefilter("ignore")
             from sqlmesh.core.context import GenericContext
 
-        for name in (*_COMMANDS, "create_scheduler"):
-            original = vars(GenericContext)[name]
+        # All of them first: a SQLMesh without one of them is left as it is.
+        originals = {name: vars(GenericContext)[name] for name in (*_COMMANDS, "create_scheduler")}
+        for name, original in originals.items():
             make = self._scheduling if name == "create_scheduler" else self._tracking
             self._replaced[name] = original, make(name, original)
             setattr(GenericContext, name, self._replaced[name][1])
