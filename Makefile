@@ -3,7 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 # Branch coverage of these is complete; that of the whole package is at least 95 %.
-CORE := pytest_sqlmesh_tracker/outcomes.py,pytest_sqlmesh_tracker/matching.py,pytest_sqlmesh_tracker/expectations.py,pytest_sqlmesh_tracker/report.py,pytest_sqlmesh_tracker/assertions.py,pytest_sqlmesh_tracker/explanation.py,pytest_sqlmesh_tracker/gate.py,pytest_sqlmesh_tracker/policy.py
+PACKAGE := pytest_sqlmesh_tracker
+empty :=
+comma := ,
+CORE := $(subst $(empty) ,$(comma),$(addprefix $(PACKAGE)/,outcomes.py matching.py expectations.py \
+	report.py assertions.py explanation.py gate.py policy.py diff.py render/*.py))
 
 .PHONY: demo test lint types coverage compat truth mutants bench schema startup clean
 
@@ -24,7 +28,7 @@ coverage: $(VENV)/installed
 	$(RUN)/coverage run -m pytest -n 2 -q
 	$(RUN)/coverage combine -q
 	$(RUN)/coverage report --fail-under=95
-	$(RUN)/coverage report --include=$(CORE) --fail-under=100
+	$(RUN)/coverage report --include="$(CORE)" --fail-under=100
 
 # The tests with each SQLMesh that is tried, from the oldest to the newest, and a table of results.
 compat:

@@ -1,0 +1,124 @@
+"""The options that `run` and `plan` share with SQLMesh, and hand on to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Forwarded(click.Option):
+    """An option of SQLMesh's, handed on as it was given: SQLMesh says what its value may be."""
+
+    def words(self, ctx: click.Context) -> list[str]:
+        """The option as it was typed; nothing where it was not."""
+        name = str(self.name)
+        if ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            return []
+        value, option = ctx.params[name], max(self.opts, key=len)
+        if self.is_flag:
+            return [option]
+        if self.count:
+            return [option] * int(value)
+        return [f"{option}={one}" for one in (value if self.multiple else [value])]
+
+
+class General(Forwarded):
+    """One of `sqlmesh` itself, which has it before the command."""
+
+
+def words_for_sqlmesh(ctx: click.Context) -> list[str]:
+    """All that SQLMesh's command line is given for a command, in the order that it wants."""
+    general: list[str] = []
+    own: list[str] = []
+    for context in (ctx.find_root(), ctx):
+        for option in context.command.params:
+            if isinstance(option, Forwarded):
+                (general if isinstance(option, General) else own).extend(option.words(context))
+    return [*general, str(ctx.command.name), *own, *ctx.params["arguments"]]
+
+
+def _options(
+    *table: tuple[str, str, dict[str, Any]], cls: type[Forwarded] = Forwarded
+) -> Callable[[F], F]:
+    """Options by their spellings, help and what else is not usual of them."""
+
+    def decorate(function: F) -> F:
+        for spellings, text, rest in reversed(table):
+            function = click.option(*spellings.split(), cls=cls, help=text, **rest)(function)
+        return function
+
+    return decorate
+
+
+_FLAG: dict[str, Any] = {"is_flag": True}
+_MANY: dict[str, Any] = {"multiple": True}
+_ONE: dict[str, Any] = {}
+
+general = _options(
+    ("-p --paths", "Folder of a SQLMesh project; repeatable.", _MANY),
+    ("--config", "Name of the configuration in config.py.", _ONE),
+    ("--gateway", "Name of the gateway.", _ONE),
+    ("--dotenv", "File with environment variables.", _ONE),
+    ("--ignore-warnings", "Hide SQLMesh's warnings.", _FLAG),
+    ("--log-to-stdout", "Show SQLMesh's log.", _FLAG),
+    ("--log-file-dir", "Folder for SQLMesh's log files.", _ONE),
+    ("--debug", "SQLMesh's debug mode; show tracebacks.", _FLAG),
+    cls=General,
+)
+"""Of `sqlmesh` itself."""
+
+_window = _options(
+    ("-s --start", "Start of the interval to load.", _ONE),
+    ("-e --end", "End of the interval to load.", _ONE),
+    ("--execution-time", "The moment that the command takes for now.", _ONE),
+)
+_selection = _options(
+    ("--select-model", "Select models; repeatable.", _MANY),
+    ("--ignore-cron", "Load all that is missing, due or not.", _FLAG),
+)
+_run = _options(
+    ("--no-auto-upstream", "Leave out what is upstream of selected models.", _FLAG),
+    ("--skip-janitor", "Do not clean up.", _FLAG),
+    ("--exit-on-env-update", "Exit with this code if the environment is changed.", _ONE),
+)
+_plan = _options(
+    ("--create-from", "Environment to create a new one from.", _ONE),
+    ("--skip-tests", "Skip SQLMesh's unit tests.", _FLAG),
+    ("--test-changed-only", "Run unit tests of the plan's models only.", _FLAG),
+    ("--skip-linter", "Skip SQLMesh's linter.", _FLAG),
+    ("-r --restate-model", "Restate models and what is downstream; repeatable.", _MANY),
+    ("--no-gaps", "Demand that new versions have no gaps in their data.", _FLAG),
+    ("--skip-backfill --dry-run", "Load nothing.", _FLAG),
+    ("--empty-backfill", "Load nothing, but record it as loaded.", _FLAG),
+    ("--forward-only", "Make changes forward-only.", _FLAG),
+    ("--allow-destructive-model", "Allow destructive changes of models; repeatable.", _MANY),
+    ("--allow-additive-model", "Allow additive changes of models; repeatable.", _MANY),
+    ("--effective-from", "Date from which forward-only changes hold.", _ONE),
+    ("--no-prompts", "Do not ask.", _FLAG),
+    ("--auto-apply", "Apply without asking.", _FLAG),
+    ("--no-auto-categorization", "Do not categorize changes.", _FLAG),
+    ("--include-unmodified", "Include models that did not change.", _FLAG),
+    ("--backfill-model", "Load only these models; repeatable.", _MANY),
+    ("--no-diff", "Hide differences in the text of models.", _FLAG),
+    ("--run", "Load what is due since, too (prod only).", _FLAG),
+    ("--enable-preview", "Preview forward-only changes.", _FLAG),
+    ("--diff-rendered", "Show differences of rendered models.", _FLAG),
+    ("--explain", "Explain the plan, do not apply it.", _FLAG),
+    ("--min-intervals", "Load at least this many intervals of each model.", _ONE),
+    ("-v --verbose", "SQLMesh's verbose output; -vv for more.", {"count": True}),
+)
+
+
+def for_run(function: F) -> F:
+    """Of `sqlmesh run`."""
+    return _window(_selection(_run(function)))
+
+
+def for_plan(function: F) -> F:
+    """Of `sqlmesh plan`."""
+    return _window(_selection(_plan(function)))

@@ -1,0 +1,151 @@
+"""What the commands give: tables or JSON on standard output, files, and GitHub's summary."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..diagnosis import Diagnosis
+from ..diff import Difference
+from ..gate import GateResult
+from ..matching import UnknownModelError
+from ..render import doctor, markdown, terminal, words
+from ..render.files import checked_path, write
+from ..report import dump_reports
+from .reports import Entries
+
+_SUMMARY_LIMIT = 1024 * 1024
+"""Bytes that GitHub shows of a step's summary."""
+
+_MODELS_LIMIT = 200
+"""Models that a table shows; of more, those that did as expected are counted."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where a command's results go, by its options."""
+
+    as_json: bool = False
+    quiet: bool = False
+    files: tuple[Path, ...] = ()
+    github_summary: Path | None = None
+
+    @classmethod
+    def checked(cls, options: Mapping[str, Any]) -> Output:
+        """As the options say, before any work is done for what could not be written.
+
+        Raises:
+            UsageError: a report of a form that there is not; no GitHub to show a summary.
+        """
+        try:
+            files = tuple(checked_path(path) for path in options.get("files", ()))
+        except ValueError as wrong:
+            raise click.UsageError(f"--report: {wrong}") from None
+        summary = os.environ.get("GITHUB_STEP_SUMMARY")
+        if options["github_summary"] and not summary:
+            raise click.UsageError("--github-summary: not in GitHub Actions: it has no summary")
+        wanted = Path(summary) if summary and options["github_summary"] else None
+        return cls(options["as_json"], options["quiet"], files, wanted)
+
+    def show(self, entries: Entries, *, below: bool = False) -> None:
+        """Print what happened to each model of each invocation; below of what SQLMesh printed."""
+        if self.as_json:
+            click.echo(dump_reports(entries), nl=False)
+        elif not self.quiet:
+            click.echo("\n" if below else "", nl=False)
+            for test, report in entries:
+                if test:
+                    click.echo(words.printable(test))
+                click.echo(terminal.table(report, limit=_MODELS_LIMIT, **self.style) + "\n")
+            if len(entries) != 1:
+                click.echo(words.totals_line([report for _, report in entries]))
+
+    def explain(self, entries: Entries, models: Sequence[str]) -> None:
+        """Print the paragraphs on some models.
+
+        Raises:
+            ClickException: no report has one of them.
+        """
+        for model in models:
+            paragraphs, unknown = [], None
+            for _, report in entries:
+                try:
+                    paragraphs.append(report.explain(model))
+                except UnknownModelError as error:
+                    unknown = error
+            if not paragraphs:
+                raise click.ClickException(str(unknown or f"{model!r}: there is no report"))
+            click.echo(words.printable("\n\n".join(paragraphs)) + "\n")
+
+    def judge(self, result: GateResult, *, beside_reports: bool = False) -> None:
+        """Print what the gate found; beside reports in JSON it goes to standard error."""
+        if self.as_json and not beside_reports:
+            click.echo(json.dumps(result.to_dict(), indent=2))
+        else:
+            click.echo(terminal.findings(result, **self.style), err=self.as_json)
+
+    def compare(self, difference: Difference) -> None:
+        """Print what differs, and add it to GitHub's summary."""
+        if self.as_json:
+            click.echo(json.dumps(difference.to_dict(), indent=2))
+        else:
+            said = (
+                difference.summary if self.quiet else terminal.difference(difference, **self.style)
+            )
+            click.echo(said)
+        self._told(self._summarize(lambda limit: markdown.difference(difference, limit=limit)))
+
+    def diagnose(self, diagnosis: Diagnosis) -> None:
+        """Print what the doctor found."""
+        if self.as_json:
+            click.echo(json.dumps(diagnosis.to_dict(), indent=2))
+        else:
+            click.echo(doctor.text(diagnosis, width=self.style["width"]))
+
+    def write(self, entries: Entries, result: GateResult | None = None) -> None:
+        """Write the files that were asked for, and GitHub's summary.
+
+        Raises:
+            ClickException: some can't be written, a line each; the others are.
+        """
+        wrong = []
+        for path in self.files:
+            try:
+                write(path, entries, result)
+            except OSError as error:
+                wrong.append(f"--report {path}: {error.strerror or error}")
+        wrong += self._summarize(lambda limit: markdown.summary(entries, result, limit=limit))
+        self._told(wrong)
+
+    def _summarize(self, rendered: Callable[[int], str]) -> list[str]:
+        """Add to what other commands of the same step have written, as much as there is room."""
+        path = self.github_summary
+        try:
+            if path:
+                room = _SUMMARY_LIMIT - (path.stat().st_size if path.exists() else 0)
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(rendered(max(0, room - 1)) + "\n")
+        except OSError as error:
+            return [f"--github-summary: {error.strerror or error}"]
+        return []
+
+    def _told(self, wrong: Sequence[str]) -> None:
+        if wrong:
+            raise click.ClickException("\n".join(wrong))
+
+    @property
+    def style(self) -> dict[str, Any]:
+        """Width and color: a terminal's own, or plain text that logs keep readable."""
+        stream = sys.stderr if self.as_json else sys.stdout
+        if not stream.isatty():
+            return {"width": 120, "color": False}
+        width = max(80, shutil.get_terminal_size().columns)
+        return {"width": width, "color": not os.environ.get("NO_COLOR")}

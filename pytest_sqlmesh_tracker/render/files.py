@@ -1,0 +1,75 @@
+"""Reports in files; their format follows the file's name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..gate import GateResult
+    from ..report import RunReport
+
+FORMATS = (".json", ".md", ".html")
+"""The suffixes that a report file can have, in lower case."""
+
+
+def checked_path(path: str | os.PathLike[str]) -> Path:
+    """The path, if reports can be written to it as far as can be told without trying.
+
+    Raises:
+        ValueError: it has another suffix, or is a folder; in one line.
+    """
+    checked = Path(path)
+    if checked.suffix.lower() not in FORMATS:
+        valid = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        raise ValueError(f"{str(path)!r} does not say in which format: its name ends in {valid}")
+    if checked.is_dir():
+        raise ValueError(f"{str(path)!r} is a folder")
+    return checked
+
+
+def write(
+    path: str | os.PathLike[str],
+    reports: Sequence[tuple[str | None, RunReport]],
+    result: GateResult | None = None,
+) -> None:
+    """Write reports, each with the node id of its test or None, in the format of the path's suffix.
+
+    Folders are made. The file has its old content or all of the new.
+
+    Args:
+        result: what the gate found in them; JSON has no place for it.
+
+    Raises:
+        ValueError: the path has another suffix, or is a folder.
+        OSError: it can't be written.
+    """
+    text = _rendered(checked_path(path).suffix.lower(), reports, result)
+    # Through a link, or the link itself would be replaced.
+    target = Path(path).resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        # What no encoding can write, as a file's odd name in an error, is shown escaped.
+        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _rendered(
+    suffix: str, reports: Sequence[tuple[str | None, RunReport]], result: GateResult | None
+) -> str:
+    if suffix == ".json":
+        from ..report import dump_reports
+
+        return dump_reports(reports)
+    if suffix == ".md":
+        from .markdown import summary
+
+        return summary(reports, result)
+    from .html import page
+
+    return page(reports, result)

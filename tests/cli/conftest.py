@@ -1,0 +1,147 @@
+"""A planned shop in the current folder, and the command line that is typed there."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pytest_sqlmesh_tracker import RunReport
+from pytest_sqlmesh_tracker.cli import main
+from pytest_sqlmesh_tracker.report import load_reports
+from tests.projects import at
+
+CONFIG = """
+gateways:
+  local:
+    connection:
+      type: duckdb
+      database: shop.db
+default_gateway: local
+model_defaults:
+  dialect: duckdb
+  start: 2024-01-01
+disable_anonymized_analytics: true
+"""
+MODELS = {
+    "shop.orders": (
+        "kind INCREMENTAL_BY_TIME_RANGE (time_column ts), cron '@daily'",
+        "SELECT ts, 100 / (SELECT rate FROM raw.rates) AS amount "
+        "FROM (SELECT range AS ts FROM range(@start_dt, @end_dt, INTERVAL '6 hours'))",
+    ),
+    "shop.daily": (
+        "kind INCREMENTAL_BY_TIME_RANGE (time_column ts), cron '@daily'",
+        "SELECT ts::date::timestamp AS ts, SUM(amount) AS amount FROM shop.orders "
+        "WHERE ts BETWEEN @start_dt AND @end_dt GROUP BY ALL",
+    ),
+    "shop.weekly": ("kind FULL, cron '@weekly'", "SELECT COUNT(*) AS n FROM shop.daily"),
+    "marketing.spend": (
+        "kind INCREMENTAL_BY_TIME_RANGE (time_column ts), cron '@daily', signals (feed_is_there())",
+        "SELECT range AS ts FROM range(@start_dt, @end_dt, INTERVAL '1 day')",
+    ),
+}
+SIGNAL = """
+from pathlib import Path
+
+from sqlmesh import signal
+
+
+@signal()
+def feed_is_there(batch):
+    return not Path("feed_is_late").exists()
+"""
+
+
+def write_shop(folder: Path) -> None:
+    for file, text in {"config.yaml": CONFIG, "signals/__init__.py": SIGNAL}.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(text)
+    (folder / "models").mkdir()
+    for name, (properties, query) in MODELS.items():
+        text = f"MODEL (name {name}, {properties});\n\n{query}\n"
+        (folder / "models" / f"{name}.sql").write_text(text)
+
+
+@pytest.fixture(scope="session")
+def _planned_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import duckdb
+
+    folder = tmp_path_factory.mktemp("planned_shop")
+    write_shop(folder)
+    with duckdb.connect(str(folder / "shop.db")) as connection:
+        connection.execute("CREATE SCHEMA raw; CREATE TABLE raw.rates AS SELECT 4 AS rate")
+    with pytest.MonkeyPatch.context() as patch, at("2024-01-09 00:05"):
+        patch.chdir(folder)
+        with undisturbed():
+            planned = CliRunner().invoke(main, ["plan", "--auto-apply", "--no-prompts"])
+    assert planned.exit_code == 0, planned.output
+    return folder
+
+
+@pytest.fixture
+def shop(_planned_shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the shop as it was planned at 2024-01-09 00:05; the current folder."""
+    folder = tmp_path / "shop"
+    shutil.copytree(_planned_shop, folder, ignore=shutil.ignore_patterns("logs", ".cache"))
+    # SQLMesh keeps one connection for all that a process calls by the same path.
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("shop.db", str(folder / "shop.db")))
+    monkeypatch.chdir(folder)
+    for variable in ("GITHUB_STEP_SUMMARY", "NO_COLOR", "SQLMESH_GATEWAY", "SQLMESH_DEBUG"):
+        monkeypatch.delenv(variable, raising=False)
+    return folder
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def report(self) -> RunReport:
+        """The only report that the command printed."""
+        [(_, report)] = load_reports(self.out)
+        return report
+
+
+Typed = Callable[..., Ended]
+
+
+@pytest.fixture
+def typed() -> Typed:
+    """Run `sqlmesh-tracker` with some arguments, in this process, at a given time."""
+
+    def type_(*arguments: str, when: str = "2024-01-10 00:05", given: str | None = None) -> Ended:
+        with undisturbed(), at(when):
+            ended = CliRunner().invoke(main, [*arguments], input=given)
+        if ended.exception and not isinstance(ended.exception, SystemExit):
+            raise ended.exception
+        return Ended(ended.exit_code, ended.stdout, ended.stderr)
+
+    return type_
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """SQLMesh's command line sets up logging and a console for its process, which ends with it."""
+    from sqlmesh.core.console import get_console, set_console
+
+    console, root = get_console(), logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        set_console(console)
+        for handler in [handler for handler in root.handlers if handler not in handlers]:
+            root.removeHandler(handler)
+            handler.close()
+        root.setLevel(level)

@@ -1,0 +1,163 @@
+"""What the command line says of a run or a plan, by its exit code and in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pytest_sqlmesh_tracker import Reason
+
+from .conftest import Ended, Typed
+
+pytestmark = pytest.mark.usefixtures("shop")
+
+TODAY, TOMORROW = "2024-01-09 00:10", "2024-01-10 00:05"
+
+
+def told(ended: Ended) -> str:
+    """All that was printed, for the message of a failed assertion."""
+    return f"\n{ended.out}\n{ended.err}"
+
+
+def lose_the_rates() -> None:
+    with duckdb.connect("shop.db") as connection:
+        connection.execute("DROP TABLE raw.rates")
+
+
+def test_a_run_that_executes_what_is_due(typed: Typed) -> None:
+    ended = typed("run", when=TOMORROW)
+    assert ended.code == 0, told(ended)
+    assert "executed  shop.daily" in ended.out
+    assert "cron_not_due" in ended.out or "its cron was not due" in ended.out
+    assert "gate passed: 4 outcomes in 1 report" in ended.out
+
+
+def test_a_run_with_nothing_due(typed: Typed) -> None:
+    ended = typed("run", when=TODAY)
+    assert ended.code == 0, told(ended)
+
+
+def test_a_first_run_before_any_plan(typed: Typed) -> None:
+    Path("shop.db").unlink()
+    ended = typed("run")
+    assert ended.code == 2, told(ended)
+
+
+def test_an_upstream_failure(typed: Typed) -> None:
+    lose_the_rates()
+    ended = typed("run", when=TOMORROW)
+    assert ended.code == 1, told(ended)
+    assert "shop.orders failed" in ended.out
+    assert "shop.daily was skipped: a model upstream failed (shop.orders)" in ended.out
+
+
+def test_a_signal_that_blocks_a_model(typed: Typed) -> None:
+    Path("feed_is_late").touch()
+    ended = typed("run", when=TOMORROW)
+    assert ended.code == 1, told(ended)
+    assert "marketing.spend was skipped: its signal was not ready (feed_is_there)" in ended.out
+
+
+def test_without_the_gate_a_blocked_model_is_no_failure(typed: Typed) -> None:
+    Path("feed_is_late").touch()
+    assert typed("run", "--no-gate", when=TOMORROW).code == 0
+
+
+def test_without_the_gate_a_failed_model_is_one(typed: Typed) -> None:
+    lose_the_rates()
+    ended = typed("run", "--no-gate", when=TOMORROW)
+    assert ended.code == 1, told(ended)
+    assert "gate" not in ended.out
+
+
+def test_a_plan_without_changes(typed: Typed) -> None:
+    ended = typed("plan", "--auto-apply", "--no-prompts", when=TODAY)
+    assert ended.code == 0, told(ended)
+
+
+def test_a_plan_that_fails(typed: Typed) -> None:
+    model = Path("models/shop.weekly.sql")
+    model.write_text(model.read_text().replace("COUNT(*)", "error('no luck')"))
+    ended = typed("plan", "--auto-apply", "--no-prompts", when=TODAY)
+    assert ended.code == 1, told(ended)
+    assert "shop.weekly failed" in ended.out
+
+
+def test_a_plan_that_nobody_answers(typed: Typed) -> None:
+    model = Path("models/shop.weekly.sql")
+    model.write_text(model.read_text().replace("COUNT(*)", "COUNT(*) + 1"))
+    ended = typed("plan", when=TODAY)
+    assert ended.code == 2, told(ended)
+    assert "--auto-apply" in ended.err
+
+
+def test_a_plan_that_is_declined(typed: Typed) -> None:
+    model = Path("models/shop.weekly.sql")
+    model.write_text(model.read_text().replace("COUNT(*)", "COUNT(*) + 1"))
+    ended = typed("plan", "--no-prompts", when=TODAY, given="n\n")
+    assert ended.code == 1, told(ended)
+    assert "the plan was not applied" in ended.out
+
+
+def test_an_unknown_environment(typed: Typed) -> None:
+    ended = typed("run", "nowhere")
+    assert ended.code == 2, told(ended)
+    assert "nowhere" in ended.out
+
+
+def test_no_project(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    ended = typed("-p", str(tmp_path / "empty"), "run")
+    assert ended.code == 2, told(ended)
+    assert ended.out + ended.err
+
+
+def test_a_folder_that_does_not_exist(typed: Typed) -> None:
+    ended = typed("run", "-p", "nowhere")
+    assert ended.code == 2, told(ended)
+    assert "nowhere" in ended.out + ended.err
+
+
+def test_a_broken_model(typed: Typed) -> None:
+    Path("models/broken.sql").write_text("MODEL (name shop.broken); SELECT FROM WHERE")
+    ended = typed("plan", "--auto-apply")
+    assert ended.code == 2, told(ended)
+    assert "broken.sql" in ended.out
+
+
+def test_an_unreachable_database(typed: Typed) -> None:
+    config = Path("config.yaml")
+    config.write_text(config.read_text().replace("shop.db", "no/such/folder/shop.db"))
+    ended = typed("run")
+    assert ended.code == 2, told(ended)
+    assert "no/such/folder" in ended.out + ended.err
+    assert "Traceback" not in ended.out + ended.err
+
+
+def test_a_run_that_is_stopped_by_a_change_of_its_environment(typed: Typed) -> None:
+    assert typed("run", "--exit-on-env-update", "75", when=TOMORROW).code == 0
+
+
+@pytest.mark.parametrize("word", ["--no-such-option", "--start"])
+def test_wrong_usage(typed: Typed, word: str) -> None:
+    ended = typed("run", word)
+    assert ended.code == 2
+    assert word in ended.err
+
+
+def test_what_sqlmesh_does_not_know_is_its_own_line(typed: Typed) -> None:
+    ended = typed("run", "prod", "--", "--no-such-option")
+    assert ended.code == 2
+    assert "No such option" in ended.err
+    assert "--no-such-option" in ended.err
+
+
+def test_no_table_of_what_never_began(typed: Typed) -> None:
+    ended = typed("run", "--select-model", "shop.weekly", "--end", "no date")
+    assert ended.code == 2, told(ended)
+
+
+def test_reasons_are_all_words_that_rules_can_use() -> None:
+    assert len(set(Reason)) == len(Reason)

@@ -1,0 +1,122 @@
+"""SQLMesh's own options: by the same names, before the command or after it, handed on as typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from pytest_sqlmesh_tracker.cli import main, tracked
+from pytest_sqlmesh_tracker.cli.options import Forwarded
+from pytest_sqlmesh_tracker.tracking.command import Ended
+
+VV = ["--verbose", "--verbose"]
+
+
+def options_of(command: click.Command) -> dict[str, tuple[Any, ...]]:
+    """Spelling → whether it is a flag, can be repeated, is counted."""
+    options = [param for param in command.params if isinstance(param, click.Option)]
+    return {
+        spelling: (option.is_flag, option.multiple, option.count)
+        for option in options
+        for spelling in option.opts
+        if option.name != "version"
+    }
+
+
+@pytest.mark.parametrize("name", [None, "run", "plan"])
+def test_every_option_of_sqlmesh_is_taken(name: str | None) -> None:
+    from sqlmesh.cli.main import cli
+
+    theirs = options_of(cli if name is None else cli.commands[name])
+    ours = options_of(main if name is None else main.commands[name])
+    assert {option: ours.get(option) for option in theirs} == theirs
+
+
+@pytest.mark.parametrize("name", ["run", "plan"])
+def test_a_command_takes_the_general_options_as_well(name: str) -> None:
+    general = options_of(main)
+    assert {option: options_of(main.commands[name]).get(option) for option in general} == general
+
+
+@pytest.fixture
+def words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], list[str]]:
+    """What SQLMesh would be given for what is typed, in a folder with the folders a and b."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        Path(name).mkdir()
+    given: list[str] = []
+
+    def noted(arguments: list[str], **_: object) -> Ended:
+        given.extend(arguments)
+        return Ended(())
+
+    monkeypatch.setattr(tracked, "run_sqlmesh", noted)
+
+    def words_for(line: str) -> list[str]:
+        assert CliRunner().invoke(main, line.split()).exit_code == 0
+        return [word for word in given if word != f"--paths={tmp_path}"]
+
+    return words_for
+
+
+@pytest.mark.parametrize(
+    ("typed", "handed_on"),
+    [
+        ("run", ["run"]),
+        ("run prod", ["run", "prod"]),
+        ("-p a run -p b prod", ["--paths=a", "--paths=b", "run", "prod"]),
+        ("run --gateway g --debug", ["--gateway=g", "--debug", "run"]),
+        ("--gateway g --debug run", ["--gateway=g", "--debug", "run"]),
+        ("run -s 2024-01-01 --end=-3days", ["run", "--start=2024-01-01", "--end=-3days"]),
+        (
+            "plan dev -r a -r b --dry-run -vv",
+            ["plan", *["--restate-model=a", "--restate-model=b", "--skip-backfill"], *VV, "dev"],
+        ),
+        ("plan -- --new-option 3 dev", ["plan", "--new-option", "3", "dev"]),
+        ("run --gate --quiet --json", ["run"]),
+    ],
+)
+def test_what_is_handed_on(
+    words: Callable[[str], list[str]], typed: str, handed_on: list[str]
+) -> None:
+    assert words(typed) == handed_on
+
+
+def test_the_project_is_the_current_folder(
+    words: Callable[[str], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # SQLMesh's own default is the folder that was the current one when it was imported.
+    monkeypatch.chdir(tmp_path / "a")
+    assert words("run") == [f"--paths={tmp_path / 'a'}", "run"]
+
+
+@pytest.mark.parametrize("variable", ["SQLMESH_GATEWAY", "SQLMESH_DOTENV_PATH"])
+def test_variables_are_left_to_sqlmesh(
+    words: Callable[[str], list[str]], monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "x")
+    assert words("run") == ["run"]
+
+
+def test_only_sqlmeshs_options_are_handed_on() -> None:
+    own = {
+        spelling
+        for param in main.commands["run"].params
+        if isinstance(param, click.Option) and not isinstance(param, Forwarded)
+        for spelling in (*param.opts, *param.secondary_opts)
+    }
+    assert own == {
+        "--gate",
+        "--no-gate",
+        "--policy",
+        "--report",
+        "--github-summary",
+        "--json",
+        "-q",
+        "--quiet",
+    }

@@ -1,0 +1,172 @@
+"""`show` and `gate`: what they make of report files, also of those that are none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_sqlmesh_tracker.report import RunReport, dump_reports
+from tests.unit.builders import executed, failed, run, skipped
+
+from .conftest import Typed
+
+NIGHT = run(
+    failed("sales.orders"),
+    skipped("sales.daily", "upstream_failed", blocked_by=("sales.orders",)),
+    skipped("sales.weekly", "cron_not_due"),
+    completion="failure",
+)
+DAY = run(executed("sales.orders"), executed("sales.daily"))
+
+Saved = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def saved() -> Saved:
+    """Write a report file; its name."""
+
+    def save(name: str, *reports: RunReport, test: str | None = None) -> str:
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(dump_reports([(test, report) for report in reports]))
+        return name
+
+    return save
+
+
+class TestShow:
+    def test_prints_the_table_of_each_invocation(self, typed: Typed, saved: Saved) -> None:
+        ended = typed("show", saved("a.json", NIGHT, DAY, test="test_shop.py::test_night"))
+        assert ended.code == 0
+        assert ended.out.count("run prod, execution_time") == 2
+        assert "test_shop.py::test_night" in ended.out
+        assert "2 invocations: 2 executed, 1 failed, 2 skipped" in ended.out
+
+    def test_explains_models(self, typed: Typed, saved: Saved) -> None:
+        ended = typed("show", saved("a.json", NIGHT), "--model", "sales.daily")
+        assert ended.out.startswith("sales.daily was skipped: a model upstream failed")
+        assert "blocked by" in ended.out
+
+    def test_of_an_unknown_model_has_close_matches(self, typed: Typed, saved: Saved) -> None:
+        ended = typed("show", saved("a.json", NIGHT), "--model", "sales.dayly")
+        assert ended.code == 2
+        assert "sales.daily" in ended.err
+
+    def test_converts(self, typed: Typed, saved: Saved) -> None:
+        ended = typed(
+            "show", "-q", saved("a.json", NIGHT), "--report", "a.md", "--report", "b.json"
+        )
+        assert (ended.code, ended.out) == (0, "")
+        assert "sales.daily" in Path("a.md").read_text()
+        assert Path("b.json").read_text() == Path("a.json").read_text()
+
+    def test_reads_a_bare_report_from_standard_input(self, typed: Typed) -> None:
+        ended = typed("show", "-", "--json", given=NIGHT.to_json())
+        assert ended.code == 0
+        assert ended.report == NIGHT
+
+    def test_reads_the_files_of_a_folder(self, typed: Typed, saved: Saved) -> None:
+        saved("night/a.json", NIGHT)
+        saved("night/b.json", DAY)
+        assert "2 invocations" in typed("show", "night").out
+
+    def test_an_empty_file_has_nothing_to_show(self, typed: Typed, saved: Saved) -> None:
+        ended = typed("show", saved("a.json"))
+        assert ended.code == 0
+        assert "0 invocations" in ended.out
+
+
+class TestGate:
+    def test_finds_what_is_unexpected(self, typed: Typed, saved: Saved) -> None:
+        ended = typed("gate", saved("a.json", NIGHT))
+        assert ended.code == 1
+        assert "sales.orders failed" in ended.out
+        assert "sales.daily was skipped" in ended.out
+        assert "sales.weekly" not in ended.out
+        assert "gate failed: 1 failure, 1 unexpected skip (3 outcomes in 1 report)" in ended.out
+
+    def test_passes_what_is_expected(self, typed: Typed, saved: Saved) -> None:
+        ended = typed("gate", saved("a.json", DAY))
+        assert ended.code == 0
+        assert ended.out == "gate passed: 2 outcomes in 1 report\n"
+
+    def test_judges_several_files_together(self, typed: Typed, saved: Saved) -> None:
+        ended = typed("gate", saved("a.json", DAY), saved("b.json", NIGHT))
+        assert ended.code == 1
+        assert "5 outcomes in 2 reports" in ended.out
+
+    def test_in_json(self, typed: Typed, saved: Saved) -> None:
+        ended = typed("gate", saved("a.json", NIGHT), "--json")
+        assert ended.code == 1
+        result = json.loads(ended.out)
+        assert [found["model"] for found in result["findings"]] == ["sales.orders", "sales.daily"]
+
+    def test_takes_the_policy_of_the_current_folder(self, typed: Typed, saved: Saved) -> None:
+        Path("pyproject.toml").write_text(
+            '[[tool.sqlmesh_tracker.gate.rules]]\nmodels = "*"\nallow = ["failed", "skipped"]\n'
+        )
+        assert typed("gate", saved("a.json", NIGHT)).code == 0
+
+    def test_writes_reports_with_its_findings(self, typed: Typed, saved: Saved) -> None:
+        assert typed("gate", saved("a.json", NIGHT), "--report", "a.md").code == 1
+        assert "gate failed" in Path("a.md").read_text().lower()
+
+    @pytest.mark.parametrize("name", ["empty.json", "folder"])
+    def test_judges_no_empty_file(self, typed: Typed, saved: Saved, name: str) -> None:
+        Path("folder").mkdir()
+        saved("empty.json")
+        ended = typed("gate", name)
+        assert ended.code == 2
+        assert "nothing was judged" in ended.err
+
+
+REPORT = NIGHT.to_dict()
+WRONG = {
+    "is no JSON": "not a report",
+    "is cut off": dump_reports([(None, NIGHT)])[:-200],
+    "is empty": "",
+    "is of another version": json.dumps({**REPORT, "schema_version": 2}),
+    "is a file of another version": json.dumps({"schema_version": 99, "reports": []}),
+    "has an unknown status": NIGHT.to_json().replace('"failed"', '"exploded"'),
+    "has an unknown field": json.dumps({**REPORT, "surprise": 1}),
+    "is a list": "[]",
+    "is deep": "[" * 100_000,
+    "has text for reports": '{"schema_version": 1, "reports": "none"}',
+}
+
+
+@pytest.mark.parametrize("command", ["show", "gate", "diff"])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_file_that_is_no_report(typed: Typed, saved: Saved, command: str, wrong: str) -> None:
+    Path("bad.json").write_text(WRONG[wrong])
+    ended = typed(command, saved("good.json", DAY), "bad.json")
+    assert ended.code == 2
+    assert ended.out == ""
+    [line] = ended.err.splitlines()
+    assert line.startswith("Error: bad.json: ")
+    assert len(line) < 400
+
+
+@pytest.mark.parametrize("command", ["show", "gate", "diff"])
+def test_every_file_that_cannot_be_read_is_named(typed: Typed, command: str) -> None:
+    Path("binary.json").write_bytes(b"\xff\xfe\x00\x81")
+    ended = typed(command, "nowhere.json", "binary.json")
+    assert ended.code == 2
+    assert ended.err.splitlines()[0] == "Error: nowhere.json: No such file or directory"
+    assert ended.err.splitlines()[1].startswith("binary.json: ")
+
+
+@pytest.mark.parametrize("text", ["rules = 3", "[[rules]]\nmodel = 'a'", "not toml"])
+def test_a_policy_that_is_none(typed: Typed, saved: Saved, text: str) -> None:
+    Path("gate.toml").write_text(text)
+    ended = typed("gate", saved("a.json", DAY), "--policy", "gate.toml")
+    assert ended.code == 2
+    [line] = ended.err.splitlines()
+    assert line.startswith("Error: gate.toml: ")
