@@ -7,7 +7,8 @@ inherit; the functions call them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,21 @@ from .outcomes import ModelOutcome, Status
 if TYPE_CHECKING:
     from .report import RunReport
 
-_PAST = {Status.SKIPPED: "was skipped", Status.FAILED: "failed"}
+_PAST = {
+    Status.SKIPPED: ("was skipped", "was not skipped"),
+    Status.FAILED: ("failed", "did not fail"),
+}
+_LISTENERS: list[Callable[[RunReport, Iterable[ModelOutcome]], None]] = []
+
+
+@contextmanager
+def listening(listener: Callable[[RunReport, Iterable[ModelOutcome]], None]) -> Iterator[None]:
+    """Tell the listener of each assertion that passes: its report, and the outcomes it named."""
+    _LISTENERS.append(listener)
+    try:
+        yield
+    finally:
+        _LISTENERS.remove(listener)
 
 
 class AssertionMethods:
@@ -51,18 +66,19 @@ class AssertionMethods:
         report = self._asserted()
         window = None if intervals is None else span_of_time(intervals)
         failures = []
-        for outcome in _named(report, models, "assert_executed"):
+        named = _named(report, models, "assert_executed")
+        for outcome in named:
             if outcome.status is not Status.EXECUTED:
-                failures.append(_failure(report, outcome, "was not executed"))
+                failures.append(paragraph(report, outcome, "was not executed"))
             elif window and not _covered(outcome, *window):
-                wanted = f"did not execute all of {_span(*window)}"
-                failures.append(_failure(report, outcome, wanted))
+                wanted = f"did not execute all of {span(*window)}"
+                failures.append(paragraph(report, outcome, wanted))
             elif batches is not None and len(outcome.recorded_batches) != batches:
                 wanted = (
                     f"executed in {counted(len(outcome.recorded_batches), 'batch')}, not {batches}"
                 )
-                failures.append(_failure(report, outcome, wanted))
-        _raise(failures)
+                failures.append(paragraph(report, outcome, wanted))
+        _settle(report, named, failures)
 
     def assert_skipped(self, *models: object, reason: str | None = None) -> None:
         """Demand that of each model nothing was evaluated or audited.
@@ -78,7 +94,7 @@ class AssertionMethods:
             TypeError: no model given.
         """
         __tracebackhide__ = True
-        self._demand(models, "assert_skipped", Status.SKIPPED, "was not skipped", reason)
+        self._demand(Status.SKIPPED, models, reason)
 
     def assert_failed(
         self, *models: object, reason: str | None = None, match: str | None = None
@@ -97,14 +113,7 @@ class AssertionMethods:
             TypeError: no model given.
         """
         __tracebackhide__ = True
-        report = self._asserted()
-        outcomes = self._demand(models, "assert_failed", Status.FAILED, "did not fail", reason)
-        if match is not None:
-            _raise(
-                _failure(report, outcome, f"failed, but its error does not match {match!r}")
-                for outcome in outcomes
-                if outcome.error is None or not re.search(match, outcome.error)
-            )
+        self._demand(Status.FAILED, models, reason, match)
 
     def assert_not_executed(self, *models: object) -> None:
         """Demand that no batch of any of the models was recorded.
@@ -116,11 +125,8 @@ class AssertionMethods:
         """
         __tracebackhide__ = True
         report = self._asserted()
-        _raise(
-            _failure(report, outcome, _executed_after_all(outcome))
-            for outcome in _named(report, models, "assert_not_executed")
-            if _may_have_executed(outcome)
-        )
+        named = _named(report, models, "assert_not_executed")
+        _settle(report, named, _executions(report, named))
 
     def assert_only_executed(self, *models: object) -> None:
         """Demand that exactly these models executed.
@@ -135,16 +141,12 @@ class AssertionMethods:
         named = _named(report, models, "assert_only_executed")
         wanted = {outcome.name for outcome in named}
         failures = [
-            _failure(report, outcome, "was not executed")
+            paragraph(report, outcome, "was not executed")
             for outcome in named
             if outcome.status is not Status.EXECUTED
         ]
-        failures += [
-            _failure(report, outcome, _executed_after_all(outcome))
-            for outcome in report.outcomes.values()
-            if outcome.name not in wanted and _may_have_executed(outcome)
-        ]
-        _raise(failures)
+        others = [o for o in report.outcomes.values() if o.name not in wanted]
+        _settle(report, report.outcomes.values(), failures + _executions(report, others))
 
     def assert_nothing_executed(self) -> None:
         """Demand that no batch of any model was recorded.
@@ -154,11 +156,8 @@ class AssertionMethods:
         """
         __tracebackhide__ = True
         report = self._asserted()
-        _raise(
-            _failure(report, outcome, _executed_after_all(outcome))
-            for outcome in report.outcomes.values()
-            if _may_have_executed(outcome)
-        )
+        outcomes = report.outcomes.values()
+        _settle(report, outcomes, _executions(report, outcomes))
 
     def assert_audit_failed(self, model: object, audit: str | None = None) -> None:
         """Demand that an audit of the model failed, blocking or not.
@@ -174,11 +173,12 @@ class AssertionMethods:
         __tracebackhide__ = True
         report = self._asserted()
         failures = []
-        for outcome in _named(report, (model,), "assert_audit_failed"):
+        named = _named(report, (model,), "assert_audit_failed")
+        for outcome in named:
             failed = [a.name for a in outcome.audits if not a.passed]
             if not failed or (audit is not None and audit not in failed):
-                failures.append(_failure(report, outcome, _no_such_failure(outcome, audit)))
-        _raise(failures)
+                failures.append(paragraph(report, outcome, _no_such_failure(outcome, audit)))
+        _settle(report, named, failures)
 
     def assert_outcomes(self, expected: Mapping[Any, str], *, exact: bool = False) -> None:
         """Demand a status or a reason of each model.
@@ -197,21 +197,21 @@ class AssertionMethods:
         if not expected and not exact:
             raise TypeError("assert_outcomes needs at least one model")
         failures = []
-        named = set()
+        named: dict[str, ModelOutcome] = {}
         for model, expectation in expected.items():
             wanted = status_or_reason_named(expectation)
             for outcome in report.matching(model):
-                named.add(outcome.name)
+                named[outcome.name] = outcome
                 known = outcome.status is not Status.UNKNOWN
                 if wanted is not outcome.status and not (known and wanted in outcome.reasons):
-                    failures.append(_failure(report, outcome, f"is not {wanted}"))
+                    failures.append(paragraph(report, outcome, f"is not {wanted}"))
         if exact:
             failures += [
-                _failure(report, outcome, "is not among the expected outcomes")
+                paragraph(report, outcome, "is not among the expected outcomes")
                 for outcome in report.outcomes.values()
                 if outcome.name not in named
             ]
-        _raise(failures)
+        _settle(report, named.values(), failures)
 
     def assert_execution_order(self, *models: object) -> None:
         """Demand that the first batches of the models started in this order.
@@ -227,38 +227,30 @@ class AssertionMethods:
         report = self._asserted()
         _demand_models(models, "assert_execution_order")
         groups = [report.matching(model) for model in models]
-        _raise(
-            _failure(report, outcome, "did not start")
-            for group in groups
-            for outcome in group
-            if outcome.start_order is None
-        )
-        failures = []
-        for earlier, later in pairwise(groups):
-            last = max(earlier, key=_start_order)
-            first = min(later, key=_start_order)
-            if _start_order(last) >= _start_order(first):
-                failures.append(f"{last.name} did not start before {first.name}")
-        if failures:
-            started = [o for o in report.outcomes.values() if o.start_order is not None]
-            order = ", ".join(o.name for o in sorted(started, key=_start_order))
-            _raise([f"{'; '.join(failures)}\n  started     {order}"])
+        named = [outcome for group in groups for outcome in group]
+        failures = [paragraph(report, o, "did not start") for o in named if o.start_order is None]
+        _settle(report, named, failures or _out_of_order(report, groups))
 
     def _demand(
-        self, models: Sequence[object], helper: str, status: Status, complaint: str, reason: Any
-    ) -> list[ModelOutcome]:
+        self, status: Status, models: Sequence[object], reason: object, match: str | None = None
+    ) -> None:
         __tracebackhide__ = True
         report = self._asserted()
         wanted = None if reason is None else reason_named(reason)
-        outcomes = _named(report, models, helper)
+        named = _named(report, models, f"assert_{status}")
+        was, was_not = _PAST[status]
         failures = []
-        for outcome in outcomes:
+        for outcome in named:
             if outcome.status is not status:
-                failures.append(_failure(report, outcome, complaint))
+                failures.append(paragraph(report, outcome, was_not))
             elif wanted is not None and wanted not in outcome.reasons:
-                failures.append(_failure(report, outcome, f"{_PAST[status]}, but not for {wanted}"))
-        _raise(failures)
-        return outcomes
+                failures.append(paragraph(report, outcome, f"{was}, but not for {wanted}"))
+            elif match is not None and (
+                outcome.error is None or not re.search(match, outcome.error)
+            ):
+                wrong = f"{was}, but its error does not match {match!r}"
+                failures.append(paragraph(report, outcome, wrong))
+        _settle(report, named, failures)
 
 
 def assert_executed(
@@ -348,28 +340,43 @@ def _named(report: RunReport, models: Sequence[object], helper: str) -> list[Mod
     return list(by_name.values())
 
 
-def _failure(report: RunReport, outcome: ModelOutcome, complaint: str) -> str:
-    return paragraph(report, outcome, complaint)
-
-
-def _raise(failures: Iterable[str]) -> None:
+def _settle(report: RunReport, outcomes: Iterable[ModelOutcome], failures: Sequence[str]) -> None:
+    """Raise what failed, or else tell that these outcomes of the report are as demanded."""
     __tracebackhide__ = True
-    failures = list(failures)
     if failures:
         shown = "\n\n".join(failures[:5])
         more = f"\n\n… and {len(failures) - 5} more" if len(failures) > 5 else ""
         raise AssertionError(shown + more)
+    for listener in tuple(_LISTENERS):
+        listener(report, outcomes)
 
 
-def _may_have_executed(outcome: ModelOutcome) -> bool:
-    told = outcome.status in (Status.UNKNOWN, Status.EXECUTED) or outcome.partial
-    return told or bool(outcome.recorded_batches)
+def _executions(report: RunReport, outcomes: Iterable[ModelOutcome]) -> list[str]:
+    """Complaints about those that executed, if only in part, or may have."""
+    return [
+        paragraph(report, outcome, _executed_after_all(outcome))
+        for outcome in outcomes
+        if outcome.status in (Status.UNKNOWN, Status.EXECUTED)
+        or outcome.partial
+        or outcome.recorded_batches
+    ]
 
 
 def _executed_after_all(outcome: ModelOutcome) -> str:
     if outcome.status is Status.UNKNOWN:
         return "may have been executed"
     return "was executed" if outcome.status is Status.EXECUTED else "was executed in part"
+
+
+def _out_of_order(report: RunReport, groups: Sequence[Sequence[ModelOutcome]]) -> list[str]:
+    wrong = []
+    for earlier, later in pairwise(groups):
+        last, first = max(earlier, key=_start_order), min(later, key=_start_order)
+        if _start_order(last) >= _start_order(first):
+            wrong.append(f"{last.name} did not start before {first.name}")
+    started = [o for o in report.outcomes.values() if o.start_order is not None]
+    order = ", ".join(o.name for o in sorted(started, key=_start_order))
+    return [f"{'; '.join(wrong)}\n  started     {order}"] if wrong else []
 
 
 def _start_order(outcome: ModelOutcome) -> int:
@@ -388,7 +395,3 @@ def _no_such_failure(outcome: ModelOutcome, audit: str | None) -> str:
 
 def _covered(outcome: ModelOutcome, start: datetime, end: datetime) -> bool:
     return any(done.start <= start and end <= done.end for done in outcome.executed_intervals)
-
-
-def _span(start: datetime, end: datetime) -> str:
-    return span(start, end)

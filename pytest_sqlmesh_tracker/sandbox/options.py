@@ -9,7 +9,7 @@ from inspect import signature
 from os import PathLike, fspath
 from typing import Any, Literal, get_args
 
-from ..matching import close_matches
+from ..markers import check_keywords
 
 State = Literal["fresh", "keep"]
 
@@ -46,16 +46,10 @@ def project_options(arguments: Mapping[str, Any]) -> ProjectOptions:
     """The options that the keywords of markers mean; None is the same as not given.
 
     Raises:
-        SqlmeshProjectError: an unknown keyword, or a value that it can't have.
+        MarkerError: an unknown keyword.
+        SqlmeshProjectError: a value that it can't have.
     """
-    valid = signature(_options).parameters
-    for name in arguments:
-        if name not in valid:
-            close = close_matches(name, valid)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(valid)}"
-            raise SqlmeshProjectError(
-                f"the marker sqlmesh_project has no argument {name!r}: {hint}"
-            )
+    check_keywords("sqlmesh_project", arguments, signature(_options).parameters)
     return _options(**{name: value for name, value in arguments.items() if value is not None})
 
 

@@ -48,6 +48,8 @@ class SqlmeshProject:
             tracker: hears the context, as that of `track_all` does.
         """
         self.tracker = tracker
+        self.returned: list[RunReport] = []
+        """What `plan` and `run` returned: of failed models, they did not raise."""
         self._template = template
         self._folder = folder
         self._environment = template.options.environment
@@ -133,6 +135,7 @@ class SqlmeshProject:
             reports = self.tracker.reports[before:]
             if not reports or reports[-1].completion != "failure":
                 raise
+        self.returned.append(self.tracker.last)
         return self.tracker.last
 
     def fail(

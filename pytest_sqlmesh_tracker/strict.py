@@ -1,0 +1,177 @@
+"""Strict mode: what a test left unasserted of the unexpected outcomes of its invocations.
+
+Knows neither pytest nor SQLMesh.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from itertools import chain
+from typing import Any, NamedTuple
+
+from .expectations import reason_named
+from .explanation import counted, one_line
+from .gate import GateFinding, GatePolicy
+from .markers import MarkerError, check_keywords
+from .outcomes import ModelOutcome, Reason, Status
+from .policy import GateRule, Listing, unmatched
+from .render.words import printable
+from .report import RunReport
+
+KEYWORDS = ("strict", "allow_skips")
+"""Of the marker `sqlmesh_tracker`, in the order in which they can also be positional."""
+
+_NO_SKIPS = frozenset(
+    {
+        Reason.ERROR,
+        Reason.AUDIT_FAILED,
+        Reason.CREATION_FAILED,
+        Reason.ENVIRONMENT_CHANGED,
+        Reason.COMMAND_FAILED,
+        Reason.ABORTED,
+    }
+)
+_SHOWN = 10
+
+
+class StrictOptions(NamedTuple):
+    """What the markers of a test say; `strict` is None where they leave it to the ini file."""
+
+    strict: bool | None
+    allowed: tuple[GateRule, ...]
+
+
+def strict_options(arguments: Mapping[str, Any]) -> StrictOptions:
+    """What the keywords of markers mean; None is the same as not given.
+
+    Raises:
+        MarkerError: an unknown keyword, or a value that it can't have; in one line.
+    """
+    check_keywords("sqlmesh_tracker", arguments, KEYWORDS)
+    strict, allow_skips = (arguments.get(name) for name in KEYWORDS)
+    if not isinstance(strict, bool | None):
+        raise MarkerError(f"strict={_shown(strict)}: it is True or False")
+    if not isinstance(allow_skips or {}, Mapping):
+        raise MarkerError(f"allow_skips={_shown(allow_skips)}: it is a mapping of globs to reasons")
+    allowed = tuple(_allowing(models, why) for models, why in (allow_skips or {}).items())
+    return StrictOptions(strict, allowed)
+
+
+def _allowing(models: Any, reasons: Any) -> GateRule:
+    words = [reasons] if isinstance(reasons, str) or not isinstance(reasons, Iterable) else reasons
+    try:
+        allow = [reason_named(word) for word in words]
+        if not allow:
+            raise ValueError("it needs a reason, or a list of them")
+        for reason in _NO_SKIPS.intersection(allow):
+            raise ValueError(f"no model is skipped for {reason}; assert_failed asserts a failure")
+        return GateRule(models, allow=allow)
+    except ValueError as error:
+        given = _shown({models: reasons})
+        raise MarkerError(f"allow_skips={given}: {one_line(str(error), 800)}") from None
+
+
+def _shown(value: object) -> str:
+    return one_line(repr(value), 80)
+
+
+class StrictTest:
+    """A test in strict mode: what it has asserted by now, and by what it is judged."""
+
+    def __init__(self, policy: GatePolicy, allowed: Iterable[GateRule], today: date) -> None:
+        self._allowed = dict(enumerate(allowed))
+        # The test's own come last, and so have the last word.
+        self._policy = GatePolicy((*policy.rules, *self._allowed.values()))
+        self._today = today
+        # By identity: two invocations can be equal in all that they report. Kept with their
+        # reports, or a new one could be where a forgotten one was.
+        self._asserted: dict[int, tuple[RunReport, set[str]]] = {}
+
+    def asserted(self, report: RunReport, outcomes: Iterable[ModelOutcome]) -> None:
+        """Take note of an assertion that passed."""
+        _, names = self._asserted.setdefault(id(report), (report, set()))
+        names.update(outcome.name for outcome in outcomes)
+
+    def complaint(self, reports: Sequence[RunReport], *, unraised: Sequence[RunReport] = ()) -> str:
+        """What is unexpected in the invocations of the test and was not asserted; empty if nothing.
+
+        An invocation that raised, though the test passed, was asserted by catching what it raised.
+
+        Args:
+            unraised: those that raised nothing as far as the test could see.
+        """
+        found = [self._unasserted(report, unraised) for report in reports]
+        listings = [Listing(tuple(r.outcomes.values()), self._allowed) for r in reports]
+        typos = [f"allow_skips: {said}" for _, said in unmatched(self._allowed, listings)]
+        if not any(found):
+            return printable("\n".join(f"sqlmesh_tracker strict: {typo}" for typo in typos))
+        unasserted = counted(sum(map(len, found)), "unexpected outcome")
+        headline = f"sqlmesh_tracker strict: {unasserted} that the test did not assert"
+        parts = ["\n".join(_listed(found)), "\n".join(typos), _remedy(list(chain(*found)))]
+        return printable("\n\n".join([headline, *filter(None, parts)]))
+
+    def _unasserted(self, report: RunReport, unraised: Sequence[RunReport]) -> list[GateFinding]:
+        if report.error is not None and report not in unraised:
+            return []
+        result = self._policy.evaluate(report, today=self._today)
+        _, names = self._asserted.get(id(report), (report, set()))
+        return [finding for finding in result.on_reports if finding.model not in names]
+
+
+def _listed(found: Iterable[Sequence[GateFinding]]) -> Iterator[str]:
+    """The first findings of all, those of an invocation below it."""
+    left = _SHOWN
+    for findings in found:
+        shown = findings[: max(left, 0)]
+        if shown:
+            yield shown[0].where
+        yield from (f"  {finding.message}" for finding in shown)
+        left -= len(findings)
+    if left < 0:
+        yield f"… and {-left} more"
+
+
+def _remedy(found: Sequence[GateFinding]) -> str:
+    """How the first outcome of each status is asserted, and the first skip allowed."""
+    first = {finding.status: finding for finding in reversed(found)}
+    calls = [_call(first[status], status) for status in Status if status in first]
+    lines = ["Assert each by its name:", *(f"  {call}" for call in calls)]
+    skip = first.get(Status.SKIPPED)
+    if skip is not None and skip.reason is not None:
+        lines.append("or allow skips, by the marker or by a rule of the gate policy:")
+        lines.append(f"  sqlmesh_tracker(allow_skips={{{_name(skip)}: {_quoted(skip.reason)}}})")
+    return "\n".join([*lines, "A comparison, such as report.skipped == {...}, does not count."])
+
+
+def _call(finding: GateFinding, status: Status) -> str:
+    name = _name(finding)
+    if status is Status.SKIPPED and finding.reason is not None:
+        return f"assert_skipped({name}, reason={_quoted(finding.reason)})"
+    if status in (Status.FAILED, Status.SKIPPED, Status.EXECUTED):
+        return f"assert_{status}({name})"
+    return f"assert_outcomes({{{name}: {_quoted(status)}}})"
+
+
+def _name(finding: GateFinding) -> str:
+    return _quoted(one_line(finding.model or "", 120))
+
+
+def _quoted(word: str) -> str:
+    """The word as Python has it, in double quotes."""
+    return json.dumps(str(word), ensure_ascii=False)
+
+
+def faults_of(
+    policy: GatePolicy, reports: Iterable[RunReport], today: date, *, complete: bool
+) -> list[str]:
+    """What is wrong with the rules of a policy, in a line each.
+
+    Args:
+        reports: those of all tests.
+        complete: whether all tests ran; else it means nothing that a rule is for no model.
+    """
+    found = policy.evaluate(*reports, today=today).on_rules if policy.rules else ()
+    kept = [finding for finding in found if complete or finding.kind != "unmatched_rule"]
+    return [printable(finding.message) for finding in kept]
