@@ -67,8 +67,13 @@ def _is_installed(place: str) -> bool:
 def _place(module: Any) -> str:
     """The file of a module, or the folder of one that is several files."""
     known = getattr(module, "__dict__", {})
-    folders = known.get("__path__")
-    return known.get("__file__") or (str(next(iter(folders), "")) if folders else "")
+    if known.get("__file__"):
+        return str(known["__file__"])
+    try:
+        return str(next(iter(known.get("__path__") or ()), ""))
+    except KeyError:
+        # A namespace package finds its path through its parent, which was taken out.
+        return ""
 
 
 def _use(loader: Loader, modules: Mapping[str, ModuleType]) -> None:

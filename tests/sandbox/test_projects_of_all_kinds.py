@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -359,3 +360,21 @@ def test_sandboxes_can_be_made_below_the_project_itself(tmp_path: Path) -> None:
             copy = SqlmeshProject(templates.get(options, None, None), new_folder(), tracker)
             assert not (copy.path / "temporary").exists()
             copy.close()
+
+
+def test_a_namespace_package_of_which_the_project_has_but_a_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandbox: Sandboxes
+) -> None:
+    # Such a package finds its path anew, through its parent, whenever it is read: a KeyError once
+    # the parent, which has a folder in the project, is taken out for the project's load.
+    shop = Project(tmp_path / "shop")
+    shop.model("shop.daily", "SELECT 1 AS id", cron="'@daily'")
+    (shop.path / "checks").mkdir()
+    (tmp_path / "elsewhere" / "checks" / "deep").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    monkeypatch.syspath_prepend(shop.path)
+    deep = importlib.import_module("checks.deep")
+    with sandbox(shop.path) as in_a_sandbox:
+        in_a_sandbox.run(at="+1 day").assert_executed("shop.daily")
+    assert sys.modules["checks.deep"] is deep
+    assert "checks" in sys.modules
