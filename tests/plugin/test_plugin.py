@@ -118,22 +118,6 @@ def test_quiet_sessions_have_totals_and_verbose_ones_the_table(
     )
 
 
-def test_workers_are_merged_in_the_order_of_the_tests(repository: pytest.Pytester) -> None:
-    tests = "\n".join(
-        f"def test_{n}(context, sqlmesh_tracker):\n    context.run()" for n in range(4)
-    )
-    repository.makepyfile(tests)
-    alone = repository.runpytest_subprocess("-v", "-p", "no:xdist")
-    together = repository.runpytest_subprocess("-v", "-n", "2")
-
-    def summary(result: pytest.RunResult) -> list[str]:
-        start = next(i for i, line in enumerate(result.outlines) if "= sqlmesh runs =" in line)
-        return [line for line in result.outlines[start:] if "::test_" in line or "sqlmesh:" in line]
-
-    assert summary(alone) == summary(together)
-    assert summary(together)[-1] == ("sqlmesh: 4 invocations in 4 tests: 4 executed, 4 skipped")
-
-
 def test_without_the_plugin_the_assertions_still_work(repository: pytest.Pytester) -> None:
     repository.makepyfile(
         """

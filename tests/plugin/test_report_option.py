@@ -238,17 +238,19 @@ def test_workers_hand_everything_to_one_file(
     pytester.makepyfile(test_shop=NIGHTS)
 
     def session(*options: str) -> Any:
-        result = pytester.runpytest_inprocess(*OPTIONS, *options)
+        result = pytester.runpytest_inprocess("-v", *OPTIONS, *options)
         reports = reports_in(pytester.path / "all.json")
+        tables = next(n for n, line in enumerate(result.outlines) if "= sqlmesh runs =" in line)
         return (
             [line for line in result.outlines if line.startswith(("rule ", "sqlmesh"))],
+            [line for line in result.outlines[tables:] if line.startswith("test_shop.py::")],
             [(test, report.execution_time.date(), report.by_reason) for test, report in reports],
             properties_in(pytester.path / "all.xml"),
         )
 
     alone, together = session("-p", "no:xdist"), session("-n", "2")
     assert alone == together
-    told, invocations, properties = together
+    told, tests, invocations, properties = together
     assert told == [
         "sqlmesh_tracker strict: 1 unexpected outcome that the test did not assert",
         "sqlmesh: 8 invocations in 5 tests: 12 executed, 2 failed, 1 skipped",
@@ -256,6 +258,7 @@ def test_workers_hand_everything_to_one_file(
         "shop.revenue",
         "sqlmesh: all.json written",
     ]
+    assert tests == list(dict.fromkeys(test for test, _, _ in invocations))
     assert [test for test, _, _ in invocations] == [
         "test_shop.py::test_half_a_night",
         "test_shop.py::test_number[1]",
