@@ -132,7 +132,7 @@ class GateResult(Frozen):
         """One line: `gate failed: 2 unexpected skips, 1 expired rule (12 outcomes in 1 report)`."""
         judged = f"{counted(self.outcomes, 'outcome')} in {counted(self.reports, 'report')}"
         if self.allowed:
-            judged += f", {self.allowed} allowed by rules"
+            judged += f", {self.allowed:,} allowed by rules"
         kinds = Counter(found.kind for found in self.findings)
         parts = [
             counted(kinds[kind], _in_words(kind)) for kind in get_args(FindingKind) if kinds[kind]

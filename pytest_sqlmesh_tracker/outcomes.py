@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from enum import Enum
 from typing import Annotated, Literal, NamedTuple
 
@@ -86,7 +86,14 @@ Evidence = Literal["observed", "inferred"]
 """`observed`: SQLMesh said so; `inferred`: recomputed with SQLMesh's own functions."""
 
 
-UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(timezone.utc))]
+def _in_utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(timezone.utc)
+    except OverflowError:
+        raise ValueError("it is no time in UTC") from None
+
+
+UtcDatetime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 """A timezone-aware datetime; in UTC, whatever zone it was given in."""
 
 

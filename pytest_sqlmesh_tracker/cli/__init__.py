@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import click
@@ -34,8 +36,22 @@ class _Commands(click.Group):
                 stream.reconfigure(errors="backslashreplace")
         try:
             code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
-        except click.ClickException as wrong:
+        except click.UsageError as wrong:
             wrong.show()
+            code = 2
+        except click.ClickException as wrong:
+            from ..render.words import printable
+
+            # What files are called, and what is in them, must not steer the terminal.
+            click.echo(printable(f"Error: {wrong.format_message()}"), err=True)
+            code = 2
+        except OSError as error:
+            # What is printed can't be written, or what is read is no file.
+            with suppress(OSError):
+                click.echo(f"Error: {error.strerror or error}", err=True)
+            code = 2
+        except SystemExit:
+            # Click's own, of a pipe that nobody reads.
             code = 2
         except click.Abort:
             code = 130
@@ -69,6 +85,18 @@ def main(**_: Any) -> None:
     Exit codes: 0; 1 if the gate found something; 2 for wrong usage, for input that can't be read,
     and for a command that failed itself; 130 after Ctrl-C.
     """
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """A hundred large reports are a million objects, none of which is garbage."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON; all else to stderr.")
@@ -130,8 +158,10 @@ def plan(ctx: click.Context, /, **options: Any) -> int:
     """Plan and apply, as sqlmesh plan; tell and judge."""
     from .tracked import track
 
-    if options["quiet"] and not options["auto_apply"]:
-        raise click.UsageError("plan --quiet would hide what SQLMesh asks: add --auto-apply")
+    asks = options["no_auto_categorization"] and not options["no_prompts"]
+    if options["quiet"] and (asks or not options["auto_apply"]):
+        wanted = "--no-prompts" if options["auto_apply"] else "--auto-apply"
+        raise click.UsageError(f"plan --quiet would hide what SQLMesh asks: add {wanted}")
     return track(ctx, options)
 
 
@@ -139,6 +169,7 @@ def plan(ctx: click.Context, /, **options: Any) -> int:
 @_inputs
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Explain it; also a glob.")
 @_outputs
+@_without_collection()
 def show(inputs: tuple[str, ...], models: tuple[str, ...], **options: Any) -> None:
     """Show reports, or write them in another form.
 
@@ -147,6 +178,8 @@ def show(inputs: tuple[str, ...], models: tuple[str, ...], **options: Any) -> No
     from .output import Output
     from .reports import read
 
+    if models and options["as_json"]:
+        raise click.UsageError("--model explains in words, which --json has none of")
     output = Output.checked(options)
     [entries] = read(inputs)
     if models:
@@ -160,6 +193,7 @@ def show(inputs: tuple[str, ...], models: tuple[str, ...], **options: Any) -> No
 @_inputs
 @_policy
 @_outputs
+@_without_collection()
 def gate(inputs: tuple[str, ...], policy: str | None, **options: Any) -> int:
     """Judge reports: 1 if models failed or did not run.
 
@@ -180,6 +214,13 @@ def gate(inputs: tuple[str, ...], policy: str | None, **options: Any) -> int:
     return 0 if result else 1
 
 
+def _finite(_: click.Context, param: click.Parameter, value: float) -> float:
+    """Neither infinite nor no number, nor more than any duration."""
+    if not value < 1e9:
+        raise click.BadParameter(f"{value} is not below 1e9", param=param)
+    return value
+
+
 @main.command()
 @click.argument("old")
 @click.argument("new")
@@ -189,6 +230,7 @@ def gate(inputs: tuple[str, ...], policy: str | None, **options: Any) -> int:
     default=1.5,
     show_default=True,
     metavar="FACTOR",
+    callback=_finite,
     help="Tell of models that took this many times as long, or the other way round ...",
 )
 @click.option(
@@ -197,9 +239,11 @@ def gate(inputs: tuple[str, ...], policy: str | None, **options: Any) -> int:
     default=1.0,
     show_default=True,
     metavar="SECONDS",
-    help="... if the difference is more than this.",
+    callback=_finite,
+    help="... if the difference is at least this.",
 )
 @_all_of(_github, _as_json, _quiet)
+@_without_collection()
 def diff(old: str, new: str, slower_by: float, slower_than: float, **options: Any) -> None:
     """What ran before and not now, and what else differs.
 

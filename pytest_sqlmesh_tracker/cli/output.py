@@ -15,6 +15,7 @@ import click
 
 from ..diagnosis import Diagnosis
 from ..diff import Difference
+from ..explanation import one_line
 from ..gate import GateResult
 from ..matching import UnknownModelError
 from ..render import doctor, markdown, terminal, words
@@ -46,8 +47,9 @@ class Output:
             UsageError: a report of a form that there is not; no GitHub to show a summary.
         """
         try:
-            files = tuple(checked_path(path) for path in options.get("files", ()))
-        except ValueError as wrong:
+            # A model can change the current folder.
+            files = tuple(checked_path(path).absolute() for path in options.get("files", ()))
+        except (OSError, ValueError) as wrong:
             raise click.UsageError(f"--report: {wrong}") from None
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         if options["github_summary"] and not summary:
@@ -63,7 +65,7 @@ class Output:
             click.echo("\n" if below else "", nl=False)
             for test, report in entries:
                 if test:
-                    click.echo(words.printable(test))
+                    click.echo(one_line(words.printable(test)))
                 click.echo(terminal.table(report, limit=_MODELS_LIMIT, **self.style) + "\n")
             if len(entries) != 1:
                 click.echo(words.totals_line([report for _, report in entries]))
@@ -120,8 +122,10 @@ class Output:
         for path in self.files:
             try:
                 write(path, entries, result)
-            except OSError as error:
-                wrong.append(f"--report {path}: {error.strerror or error}")
+            except (OSError, ValueError, RuntimeError) as error:
+                # A loop of links is a RuntimeError before Python 3.13.
+                said = error.strerror if isinstance(error, OSError) else error
+                wrong.append(f"--report {path}: {said or error}")
         wrong += self._summarize(lambda limit: markdown.summary(entries, result, limit=limit))
         self._told(wrong)
 
@@ -145,7 +149,8 @@ class Output:
     def style(self) -> dict[str, Any]:
         """Width and color: a terminal's own, or plain text that logs keep readable."""
         stream = sys.stderr if self.as_json else sys.stdout
-        if not stream.isatty():
+        if stream is None or not stream.isatty():
             return {"width": 120, "color": False}
         width = max(80, shutil.get_terminal_size().columns)
-        return {"width": width, "color": not os.environ.get("NO_COLOR")}
+        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+        return {"width": width, "color": not plain}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -25,21 +23,29 @@ def read(*sets: Sequence[str]) -> list[Entries]:
         ClickException: files can't be read or hold no reports; a line each.
     """
     wrong: list[str] = []
-    with _without_collection():
-        read = [[*_entries(inputs, wrong)] for inputs in sets]
+    found = [[*_entries(inputs, wrong)] for inputs in sets]
     if wrong:
         raise click.ClickException("\n".join(wrong))
-    return read
+    return found
 
 
 def _entries(inputs: Sequence[str], wrong: list[str]) -> Iterator[tuple[str | None, RunReport]]:
-    for path in (path for name in inputs for path in _files(name)):
+    for name in inputs:
+        path: str | Path = name
         try:
-            text = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-            yield from load_reports(text)
+            for path in _files(name):
+                yield from load_reports(_text(path))
         except (OSError, ValueError) as error:
             said = error.strerror if isinstance(error, OSError) else error
             wrong.append(f"{path}: {said or error}")
+
+
+def _text(path: Path) -> bytes:
+    if str(path) != "-":
+        return path.read_bytes()
+    if sys.stdin is None:
+        raise ValueError("there is no standard input")
+    return sys.stdin.buffer.read()
 
 
 def policy_of(given: str | None, start: str) -> GatePolicy:
@@ -56,16 +62,9 @@ def policy_of(given: str | None, start: str) -> GatePolicy:
 
 def _files(name: str) -> list[Path]:
     path = Path(name)
-    return sorted(path.glob("*.json")) if path.is_dir() else [path]
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """A hundred large reports are a million objects, none of which is garbage."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".json")
+    if not files:
+        raise ValueError("there is no .json file in this folder")
+    return files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -13,8 +14,9 @@ from typing import Any
 import click
 
 from ..gate import GateResult
+from ..outcomes import Reason
 from ..render import words
-from ..tracking.command import Ended, run_sqlmesh
+from ..tracking.command import Ended, Signals, run_sqlmesh
 from .options import words_for_sqlmesh
 from .output import Output
 from .reports import policy_of
@@ -32,22 +34,29 @@ def track(ctx: click.Context, options: dict[str, Any]) -> int:
     everywhere = ctx.find_root().params
     paths = (*everywhere["paths"], *options["paths"])
     output = Output.checked(options)
-    policy = policy_of(options["policy"], _folder(*paths)) if options["gated"] else None
+    # That a plan which was to be explained is not applied is what was asked for.
+    judged = options["gated"] and not options.get("explain")
+    policy = policy_of(options["policy"], _folder(*paths)) if judged else None
     # SQLMesh's own default is the folder in which it was imported.
     project = () if paths else (f"--paths={Path.cwd()}",)
     hidden = StringIO()
-    with _redirected(output, hidden):
-        debug = everywhere["debug"] or options["debug"]
-        ended = run_sqlmesh([*project, *words_for_sqlmesh(ctx)], debug=debug)
-    if not ended.reports:
-        # What SQLMesh said last is then why there is none.
-        click.echo(hidden.getvalue(), nl=False, err=True)
-    result = policy.evaluate(*ended.reports) if policy and ended.reports else None
-    code = _exit_code(ended, result, options.get("exit_on_env_update"))
-    _tell(ended, None if code == FAILED else result, output)
-    output.write([(None, report) for report in ended.reports], result)
-    if ended.error:
-        raise click.ClickException(ended.error)
+    with Signals().handled() as signals:
+        with _redirected(output, hidden):
+            debug = everywhere["debug"] or options["debug"]
+            ended = run_sqlmesh([*project, *words_for_sqlmesh(ctx)], signals, debug=debug)
+        if not ended.reports:
+            # What SQLMesh said last is then why there is none.
+            click.echo(hidden.getvalue(), nl=False, err=True)
+        result = policy.evaluate(*ended.reports) if policy and ended.reports else None
+        code = _exit_code(ended, result, options.get("exit_on_env_update"))
+        error = ended.error or _nothing_selected(ended)
+        try:
+            _tell(ended, None if error or code == FAILED else result, output)
+        finally:
+            # Also where nobody reads what is printed.
+            output.write([(None, report) for report in ended.reports], result)
+    if error:
+        raise click.ClickException(error)
     return code
 
 
@@ -76,8 +85,32 @@ def _redirected(output: Output, hidden: StringIO) -> Iterator[None]:
     if not (output.as_json or output.quiet):
         yield
         return
-    with redirect_stdout(hidden if output.quiet else sys.stderr):
+    with _descriptors(output.as_json), redirect_stdout(hidden if output.quiet else sys.stderr):
         yield
+
+
+@contextmanager
+def _descriptors(redirected: bool) -> Iterator[None]:
+    """What other programs print, that models and signals start, goes to standard error as well."""
+    if not redirected:
+        yield
+        return
+    sys.stdout.flush()
+    saved = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+
+
+def _nothing_selected(ended: Ended) -> str | None:
+    """SQLMesh's run is content with selectors that match no model (`Context.run`)."""
+    outcomes = [outcome for report in ended.reports for outcome in report.outcomes.values()]
+    if outcomes and all(outcome.reason is Reason.NOT_SELECTED for outcome in outcomes):
+        return "--select-model: no model of the environment is selected"
+    return None
 
 
 def _exit_code(ended: Ended, result: GateResult | None, on_env_update: str | None) -> int:
@@ -85,7 +118,8 @@ def _exit_code(ended: Ended, result: GateResult | None, on_env_update: str | Non
     if ended.signalled:
         return ended.code
     if on_env_update and any(report.by_reason["environment_changed"] for report in reports):
-        return ended.code
+        # SQLMesh's own code is 1 where it fails instead of exiting (0.236, `Context.run`).
+        return int(on_env_update)
     if any(report.completion == "raised" for report in reports) or (ended.code and not reports):
         return FAILED
     if result is not None:

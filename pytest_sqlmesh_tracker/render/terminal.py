@@ -80,7 +80,7 @@ def table(
         parts.append(Text(told, style="red"))
     left_out = _left_out(report, shown, limit)
     if left_out:
-        parts.append(Text(f"not shown: {left_out} (all in the report)", style="dim"))
+        parts.append(Text(f"not shown: {left_out}", style="dim"))
     return _rendered(parts, width, color)
 
 
@@ -107,7 +107,7 @@ def findings(result: GateResult, *, width: int = 100, color: bool = False, limit
         parts += [_listed(printable(finding.message) for finding in found), ""]
     more = len(result.findings) - limit
     if more > 0:
-        parts += [Text(f"and {more:,} more (all in the report)", style="dim"), ""]
+        parts += [Text(f"and {more:,} more", style="dim"), ""]
     parts.append(Text(printable(result.summary), style="green" if result.passed else "bold red"))
     return _rendered(parts, width, color)
 
@@ -175,10 +175,13 @@ def _most_telling(report: RunReport, limit: int | None) -> list[ModelOutcome]:
 
 
 def _left_out(report: RunReport, shown: list[ModelOutcome], limit: int | None) -> str:
-    """How many models are not shown, by reason or status."""
+    """How many models are not shown: of those that were skipped by reason, else by status."""
     names = {outcome.name for outcome in shown}
     left = (outcome for name, outcome in report.outcomes.items() if name not in names)
-    counts = Counter(str(outcome.reason or outcome.status) for outcome in left)
+    counts = Counter(
+        str(outcome.reason if outcome.status is Status.SKIPPED else outcome.status)
+        for outcome in left
+    )
     counts["removed"] = len(report.removed[limit:]) if limit is not None else 0
     return ", ".join(f"{count:,} {what}" for what, count in counts.most_common() if count)
 

@@ -129,7 +129,10 @@ def invocations(one: Invocations) -> str:
 
 
 def _end(one: Invocations) -> str:
-    return f"{one.completion.replace('_', ' ')} in {duration(one.duration)}"
+    completion, took = one.completion.replace("_", " "), duration(one.duration)
+    return (
+        f"the last: {completion}; {took} in all" if one.reports > 1 else f"{completion} in {took}"
+    )
 
 
 def _either(old: str, new: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from ..explanation import one_line
 from ..report import RunReport
 from .secrets import redacted
 from .tracker import track_all
@@ -35,39 +36,80 @@ class _Terminated(KeyboardInterrupt):
     """SIGTERM, by which CI cancels: it ends an invocation as Ctrl-C does."""
 
 
-def run_sqlmesh(arguments: Sequence[str], *, debug: bool = False) -> Ended:
+class Signals:
+    """Ctrl-C and SIGTERM: they stop SQLMesh, and then wait until is told what happened."""
+
+    def __init__(self) -> None:
+        self._heard = True
+
+    @contextmanager
+    def handled(self) -> Iterator[Signals]:
+        """Hear them; those that the process was started to ignore stay ignored."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.getsignal(number) for number in numbers}
+        for number in numbers:
+            if before[number] is not signal.SIG_IGN:
+                signal.signal(number, self._stop)
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def ignore(self) -> None:
+        """From now on: CI sends SIGTERM after SIGINT, and people are impatient."""
+        self._heard = False
+
+    def _stop(self, number: int, _: object) -> None:
+        if self._heard:
+            raise _Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+
+def run_sqlmesh(arguments: Sequence[str], signals: Signals, *, debug: bool = False) -> Ended:
     """Run `sqlmesh` with these arguments, tracked; it never raises.
 
     Args:
+        signals: are ignored once they have stopped it.
         debug: print the traceback of an exception that SQLMesh did not handle itself.
     """
-    code, error, stopped = 0, None, None
+    code, error, stopped = 0, "", None
     with track_all() as tracker:
         try:
-            with _terminable():
-                code = _commands().main(list(arguments), "sqlmesh", standalone_mode=False) or 0
+            _commands().main(list(arguments), "sqlmesh", standalone_mode=False)
         except SystemExit as ended:
-            # SQLMesh has printed why: sqlmesh/cli/__init__.py, `_default_exception_handler`.
-            code = ended.code if isinstance(ended.code, int) else 1
+            code, error = _exited(ended)
         except click.UsageError as wrong:
             code, error = 2, f"sqlmesh: {wrong.format_message()}"
         except click.ClickException as wrong:
             code, error = 1, wrong.format_message()
         except (click.Abort, KeyboardInterrupt) as ended:
+            signals.ignore()
             stopped = ended.__cause__ or ended.__context__ or ended
             if isinstance(stopped, EOFError):
                 code, error = 1, "SQLMesh asked, and there is nobody to answer: use --auto-apply"
-        except Exception as raised:
+        except BaseException as raised:
+            # Also what is no Exception: some libraries' panics are not.
             if debug:
                 traceback.print_exc()
             code, error = 1, f"{type(raised).__name__}: {raised}"
+    reports = tuple(tracker.reports)
     if isinstance(stopped, KeyboardInterrupt):
         number = signal.SIGTERM if isinstance(stopped, _Terminated) else signal.SIGINT
-        return Ended(tuple(tracker.reports), code=128 + number, signalled=True)
-    error = redacted(error) if error else None
-    if any(report.completion == "failure" or report.error == error for report in tracker.reports):
-        error = None
-    return Ended(tuple(tracker.reports), error, code)
+        return Ended(reports, code=128 + number, signalled=True)
+    error = one_line(redacted(error))
+    told = {one_line(report.error) for report in reports if report.error}
+    if error in told or any(report.completion == "failure" for report in reports):
+        error = ""
+    return Ended(reports, error or None, code)
+
+
+def _exited(ended: SystemExit) -> tuple[int, str]:
+    """SQLMesh exits with 1 once it has printed why (sqlmesh/cli, `_default_exception_handler`)."""
+    if ended.code == 1:
+        return 1, ""
+    if isinstance(ended.code, str):
+        return 1, ended.code
+    return int(ended.code or 1), f"SQLMesh was ended by sys.exit({ended.code!r}) before it was done"
 
 
 def _commands() -> click.Group:
@@ -83,17 +125,3 @@ def _commands() -> click.Group:
     commands: click.Group = copy(cli)
     commands.commands = {**cli.commands, "run": run}
     return commands
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM raises here, as SIGINT does, so that what happened until then is reported."""
-
-    def terminate(*_: object) -> None:
-        raise _Terminated
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

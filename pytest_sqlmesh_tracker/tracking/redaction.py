@@ -71,8 +71,8 @@ _NAMES = ("password", "passwd", "secret", "secrets", "credential", "credentials"
 _ABOUT_A_SECRET = ("path", "file", "dir", "url", "uri", "name", "type", "provider", "scope", "ttl")
 """`private_key_path`, `token_uri`: where it is, and of what kind, is no secret."""
 _SECRET_NAME = re.compile(
-    r"passw(or)?d|passphrase|secret|token(?!s|iz)|credential|authorization|connection_?string"
-    r"|(?<![a-z])(pwd|pat|jwt|sas|keys?)(?![a-z])|(api|access|account)key"
+    r"passw(or)?d|passphrase|passcode|secret|token(?!s|iz)|credential|authorization|connection_?string"
+    r"|(?<![a-z])(pass|pw|pwd|pat|jwt|sas|keys?)(?![a-z])|(api|access|account)key"
 )
 _KEY_OF_A_TABLE = re.compile(
     r"(primary|foreign|unique|natural|surrogate|business|partition|sort|cluster|dist|join|merge)"
@@ -102,6 +102,11 @@ def _spellings(value: str) -> Iterator[str]:
     yield json.dumps(value)[1:-1]
     yield json.dumps(value, ensure_ascii=False)[1:-1]
     yield repr(value)[1:-1]
+    # Keys of several lines are quoted in one, or a line at a time.
+    lines = value.split()
+    if len(lines) > 1:
+        yield " ".join(lines)
+        yield from (line for line in lines if len(line) >= 16)
 
 
 def _by_value(text: str, secrets: Secrets) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -114,6 +117,13 @@ class Ended:
 
 
 Typed = Callable[..., Ended]
+
+
+def process(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run `sqlmesh-tracker` with some arguments in a process of its own."""
+    command = [sys.executable, "-W", "ignore", "-m", "pytest_sqlmesh_tracker.cli", *arguments]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.run(command, text=True, check=False, **{**streams, **options})
 
 
 @pytest.fixture

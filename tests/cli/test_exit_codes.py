@@ -7,12 +7,20 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pytest_sqlmesh_tracker import Reason
-
-from .conftest import Ended, Typed
+from .conftest import Ended, Typed, process
 
 pytestmark = pytest.mark.usefixtures("shop")
 
+CHANGING = """
+from sqlmesh import model
+
+
+@model("shop.changing", kind="FULL", columns={"n": "int"}, cron="@daily")
+def execute(context, start, end, execution_time, **kwargs):
+    context.engine_adapter.execute("UPDATE sqlmesh._environments SET plan_id = 'another'")
+    yield from ()
+"""
+PANIC = "class Panic(BaseException): ...\n\nraise Panic('at once')\n"
 TODAY, TOMORROW = "2024-01-09 00:10", "2024-01-10 00:05"
 
 
@@ -111,7 +119,7 @@ def test_no_project(typed: Typed, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     ended = typed("-p", str(tmp_path / "empty"), "run")
     assert ended.code == 2, told(ended)
-    assert ended.out + ended.err
+    assert "SQLMesh project config could not be found" in ended.out
 
 
 def test_a_folder_that_does_not_exist(typed: Typed) -> None:
@@ -137,7 +145,60 @@ def test_an_unreachable_database(typed: Typed) -> None:
 
 
 def test_a_run_that_is_stopped_by_a_change_of_its_environment(typed: Typed) -> None:
+    Path("models/changing.py").write_text(CHANGING)
+    Path("models/below.sql").write_text(
+        "MODEL (name shop.below, kind FULL, cron '@daily'); SELECT n FROM shop.changing"
+    )
+    planned = typed("plan", "--auto-apply", "--no-prompts", "--skip-backfill", when=TODAY)
+    assert planned.code == 0, told(planned)
+    ended = typed("run", "--exit-on-env-update", "75", when=TOMORROW)
+    assert ended.code == 75, told(ended)
+    assert "environment_changed" in ended.out
+
+
+def test_a_run_that_no_change_stops(typed: Typed) -> None:
     assert typed("run", "--exit-on-env-update", "75", when=TOMORROW).code == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [("sys.exit(0)", "sys.exit(0)"), ("sys.exit(3)", "sys.exit(3)"), ("sys.exit('why')", "why")],
+)
+def test_a_project_that_ends_the_process(typed: Typed, code: str, said: str) -> None:
+    # It would be a green build in which nothing happened.
+    Path("models/ending.py").write_text(f"import sys\n\n{code}\n")
+    ended = typed("plan", "--auto-apply")
+    assert ended.code == 2, told(ended)
+    assert said in ended.err
+
+
+def test_what_is_raised_is_no_exception(typed: Typed) -> None:
+    Path("models/panic.py").write_text(PANIC)
+    ended = typed("plan", "--auto-apply")
+    assert ended.code == 2, told(ended)
+    assert "at once" in ended.out + ended.err
+    assert "Traceback" not in ended.out + ended.err
+
+
+def test_debug_shows_the_traceback() -> None:
+    Path("models/panic.py").write_text(PANIC)
+    ran = process("plan", "--auto-apply", "--debug")
+    assert ran.returncode == 2
+    assert "Traceback" in ran.stderr
+
+
+def test_a_plan_that_is_only_explained(typed: Typed) -> None:
+    model = Path("models/shop.weekly.sql")
+    model.write_text(model.read_text().replace("COUNT(*)", "COUNT(*) + 1"))
+    ended = typed("plan", "--explain", when=TODAY)
+    assert ended.code == 0, told(ended)
+    assert "gate" not in ended.out
+
+
+def test_a_run_that_selects_nothing(typed: Typed) -> None:
+    ended = typed("run", "--select-model", "nothing.*", when=TOMORROW)
+    assert ended.code == 2, told(ended)
+    assert "--select-model: no model of the environment is selected" in ended.err
 
 
 @pytest.mark.parametrize("word", ["--no-such-option", "--start"])
@@ -157,7 +218,3 @@ def test_what_sqlmesh_does_not_know_is_its_own_line(typed: Typed) -> None:
 def test_no_table_of_what_never_began(typed: Typed) -> None:
     ended = typed("run", "--select-model", "shop.weekly", "--end", "no date")
     assert ended.code == 2, told(ended)
-
-
-def test_reasons_are_all_words_that_rules_can_use() -> None:
-    assert len(set(Reason)) == len(Reason)

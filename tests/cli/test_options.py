@@ -51,7 +51,7 @@ def words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], li
         Path(name).mkdir()
     given: list[str] = []
 
-    def noted(arguments: list[str], **_: object) -> Ended:
+    def noted(arguments: list[str], *_: object, **__: object) -> Ended:
         given.extend(arguments)
         return Ended(())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import duckdb
@@ -10,9 +11,32 @@ import pytest
 
 from pytest_sqlmesh_tracker.report import load_reports
 
-from .conftest import Typed
+from .conftest import Typed, process
 
 pytestmark = pytest.mark.usefixtures("shop")
+
+MOVING = """
+import os
+
+from sqlmesh import model
+
+
+@model("shop.moving", kind="FULL", columns={{"n": "int"}}, cron="@daily")
+def execute(context, start, end, execution_time, **kwargs):
+    os.chdir({folder!r})
+    yield from ()
+"""
+CALLING = """
+import os
+
+from sqlmesh import model
+
+
+@model("shop.calling", kind="FULL", columns={"n": "int"}, cron="@daily")
+def execute(context, start, end, execution_time, **kwargs):
+    os.system("echo from a program")
+    yield from ()
+"""
 
 
 def test_sqlmeshs_own_output_stays_and_the_table_follows(typed: Typed) -> None:
@@ -98,6 +122,42 @@ def test_a_report_that_cannot_be_written_is_told(typed: Typed) -> None:
     assert ended.code == 2
     assert "reports/night.json" in ended.err
     assert "Traceback" not in ended.err
+
+
+def test_a_report_stands_where_it_was_asked_for(typed: Typed, shop: Path, tmp_path: Path) -> None:
+    Path("models/moving.py").write_text(MOVING.format(folder=str(tmp_path)))
+    typed("plan", "--auto-apply", "--no-prompts", "--skip-backfill", when="2024-01-09 00:10")
+    ended = typed("run", "--report", "night.json")
+    os.chdir(shop)
+    assert ended.code == 0, ended.out + ended.err
+    assert load_reports(Path("night.json").read_bytes())
+
+
+def test_what_is_printed_by_programs_is_not_in_the_json() -> None:
+    Path("models/calling.py").write_text(CALLING)
+    process("plan", "--auto-apply", "--no-prompts", "--skip-backfill")
+    ran = process("run", "--json", "--execution-time", "2024-01-10 00:05")
+    [(_, report)] = load_reports(ran.stdout)
+    report.assert_executed("shop.calling")
+    assert "from a program" in ran.stderr
+
+
+def test_a_full_disk_is_told_and_loses_no_report() -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = process("run", "--report", "night.json", stdout=full)
+    assert ran.returncode == 2
+    assert "Traceback" not in ran.stderr
+    assert "No space left on device" in ran.stderr
+
+
+def test_a_reader_that_has_seen_enough_loses_no_report() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    arguments = ("--quiet", "--report", "night.json", "--execution-time", "2024-01-09 00:05")
+    ran = process("run", *arguments, stdout=writing)
+    os.close(writing)
+    assert ran.returncode == 2
+    assert load_reports(Path("night.json").read_bytes())
 
 
 def test_githubs_summary(typed: Typed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -118,13 +118,62 @@ class TestGate:
         assert typed("gate", saved("a.json", NIGHT), "--report", "a.md").code == 1
         assert "gate failed" in Path("a.md").read_text().lower()
 
-    @pytest.mark.parametrize("name", ["empty.json", "folder"])
-    def test_judges_no_empty_file(self, typed: Typed, saved: Saved, name: str) -> None:
-        Path("folder").mkdir()
-        saved("empty.json")
-        ended = typed("gate", name)
+    def test_judges_no_empty_file(self, typed: Typed, saved: Saved) -> None:
+        ended = typed("gate", saved("empty.json"))
         assert ended.code == 2
         assert "nothing was judged" in ended.err
+
+
+class TestDiff:
+    def test_tells_what_ran_before_and_not_now(self, typed: Typed, saved: Saved) -> None:
+        ended = typed("diff", saved("a.json", DAY), saved("b.json", NIGHT))
+        assert ended.code == 0
+        assert "no longer executed" in ended.out
+        assert "now skipped, upstream_failed: sales.orders" in ended.out
+
+    def test_in_json(self, typed: Typed, saved: Saved) -> None:
+        ended = typed("diff", "--json", saved("a.json", DAY), saved("b.json", NIGHT))
+        [comparison] = json.loads(ended.out)["comparisons"]
+        assert {change["model"] for change in comparison["changes"]} == {
+            *("sales.orders", "sales.daily", "sales.weekly")
+        }
+
+    def test_quiet_is_its_summary(self, typed: Typed, saved: Saved) -> None:
+        ended = typed("diff", "-q", saved("a.json", DAY), saved("b.json", DAY))
+        assert ended.out == "no differences (2 models in 1 comparison)\n"
+
+    @pytest.mark.parametrize("slower", [("--slower-by", "nan"), ("--slower-than", "1e300")])
+    def test_a_threshold_is_a_number(
+        self, typed: Typed, saved: Saved, slower: tuple[str, str]
+    ) -> None:
+        ended = typed("diff", *slower, saved("a.json", DAY), saved("b.json", DAY))
+        assert ended.code == 2
+        assert f"{slower[0]}" in ended.err
+
+    def test_on_githubs_summary(
+        self, typed: Typed, saved: Saved, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+        typed("diff", "--github-summary", saved("a.json", DAY), saved("b.json", NIGHT))
+        assert "sales.daily" in (tmp_path / "summary.md").read_text()
+
+    def test_a_summary_that_cannot_be_written_is_told(
+        self, typed: Typed, saved: Saved, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "nowhere" / "summary.md"))
+        ended = typed("diff", "--github-summary", saved("a.json", DAY), saved("b.json", DAY))
+        assert ended.code == 2
+        assert "--github-summary: No such file or directory" in ended.err
+
+
+class TestDoctor:
+    def test_says_whether_sqlmesh_is_understood(self, typed: Typed) -> None:
+        ended = typed("doctor")
+        assert ended.code == 0, ended.out
+        assert ended.out.endswith("Tracking works.\n")
+
+    def test_in_json(self, typed: Typed) -> None:
+        assert json.loads(typed("doctor", "--json").out)["degraded"] is False
 
 
 REPORT = NIGHT.to_dict()
@@ -138,6 +187,10 @@ WRONG = {
     "has an unknown field": json.dumps({**REPORT, "surprise": 1}),
     "is a list": "[]",
     "is deep": "[" * 100_000,
+    "has a time that UTC does not": NIGHT.to_json().replace(
+        '"execution_time": "2024-01-14T06:30:00Z"',
+        '"execution_time": "9999-12-31T23:59:59-23:59"',
+    ),
     "has text for reports": '{"schema_version": 1, "reports": "none"}',
 }
 
@@ -152,6 +205,25 @@ def test_a_file_that_is_no_report(typed: Typed, saved: Saved, command: str, wron
     [line] = ended.err.splitlines()
     assert line.startswith("Error: bad.json: ")
     assert len(line) < 400
+
+
+def test_what_is_in_a_file_does_not_steer_the_terminal(typed: Typed) -> None:
+    Path("bad.json").write_text(json.dumps({**REPORT, "other\x1b[31m": 1}))
+    ended = typed("show", "bad.json")
+    assert ended.code == 2
+    assert "\x1b" not in ended.err
+    assert "�[31m" in ended.err
+
+
+def test_a_folder_without_reports(typed: Typed) -> None:
+    Path("folder").mkdir()
+    ended = typed("show", "folder")
+    assert ended.code == 2
+    assert ended.err == "Error: folder: there is no .json file in this folder\n"
+
+
+def test_no_paragraphs_in_json(typed: Typed, saved: Saved) -> None:
+    assert typed("show", saved("a.json", DAY), "--model", "sales.orders", "--json").code == 2
 
 
 @pytest.mark.parametrize("command", ["show", "gate", "diff"])
