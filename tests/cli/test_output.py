@@ -126,7 +126,14 @@ def test_a_report_that_cannot_be_written_is_told(typed: Typed) -> None:
 
 def test_a_report_stands_where_it_was_asked_for(typed: Typed, shop: Path, tmp_path: Path) -> None:
     Path("models/moving.py").write_text(MOVING.format(folder=str(tmp_path)))
-    typed("plan", "--auto-apply", "--no-prompts", "--skip-backfill", when="2024-01-09 00:10")
+    typed(
+        "plan",
+        "--auto-apply",
+        "--no-prompts",
+        "--skip-backfill",
+        "--no-gaps",
+        when="2024-01-09 00:10",
+    )
     ended = typed("run", "--report", "night.json")
     os.chdir(shop)
     assert ended.code == 0, ended.out + ended.err
@@ -135,7 +142,7 @@ def test_a_report_stands_where_it_was_asked_for(typed: Typed, shop: Path, tmp_pa
 
 def test_what_is_printed_by_programs_is_not_in_the_json() -> None:
     Path("models/calling.py").write_text(CALLING)
-    process("plan", "--auto-apply", "--no-prompts", "--skip-backfill")
+    process("plan", "--auto-apply", "--no-prompts", "--skip-backfill", "--no-gaps")
     ran = process("run", "--json", "--execution-time", "2024-01-10 00:05")
     [(_, report)] = load_reports(ran.stdout)
     report.assert_executed("shop.calling")
