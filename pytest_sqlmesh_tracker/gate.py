@@ -72,6 +72,8 @@ class GateFinding(Frozen):
     """All of it in one line, but for the report: `where` tells that."""
     report_index: int | None = None
     """Which of the reports given, from 0."""
+    number: int | None = None
+    """The same from 1, where several are alike in test, command, environment and time."""
     test: str | None = None
     """Node id of the test that made the invocation, where it is known."""
     command: Command | None = None
@@ -92,8 +94,9 @@ class GateFinding(Frozen):
         if self.command is None or self.execution_time is None:
             return ""
         test = f", in {self.test}" if self.test else ""
+        number = f", report {self.number}" if self.number else ""
         at = minute(self.execution_time)
-        return one_line(f"{self.command} of {self.environment} at {at}{test}")
+        return one_line(f"{self.command} of {self.environment} at {at}{test}{number}")
 
 
 class GateResult(Frozen):
@@ -264,6 +267,8 @@ class _Evaluation:
             if key not in known:
                 known[key] = Listing(outcomes, self._active)
             self._listings.append(known[key])
+        alike = Counter(_told(one) for one in given)
+        self._numbers = {n: n + 1 for n, one in enumerate(given) if alike[_told(one)] > 1}
         self._verdicts: dict[object, tuple[bool, int | None]] = {}
         self._allowed = 0
 
@@ -319,7 +324,8 @@ class _Evaluation:
             facts.update(rule_index=number, rule=self._rules[number])
         if index is not None:
             test, report = self._given[index]
-            facts.update(report_index=index, test=test, command=report.command)
+            facts.update(report_index=index, number=self._numbers.get(index))
+            facts.update(test=test, command=report.command)
             facts.update(environment=report.environment, execution_time=report.execution_time)
         if outcome is not None:
             facts.update(model=outcome.name, status=outcome.status, reason=outcome.reason)
@@ -376,6 +382,12 @@ def _in_words(kind: FindingKind) -> str:
 
 def _became(outcome: ModelOutcome) -> str:
     return f"{_VERBS.get(outcome.status, 'was ')}{outcome.message or sentence(outcome)}"
+
+
+def _told(given: _TestReport) -> object:
+    """What `where` tells of an invocation."""
+    test, report = given
+    return test, report.command, report.environment, minute(report.execution_time)
 
 
 def _pair(report: object) -> _TestReport:

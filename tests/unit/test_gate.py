@@ -535,6 +535,7 @@ class TestResult:
                     "kind": "unexpected_execution",
                     "message": "a.x was executed in 1 batch (denied by rule 1 (a.x, no more))",
                     "report_index": 0,
+                    "number": None,
                     "test": None,
                     "command": "run",
                     "environment": "prod",
@@ -715,3 +716,14 @@ def test_it_is_pure() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert not {"sqlmesh", "sqlglot", "pytest", "click", "rich"} & set(loaded.stdout.split())
+
+
+def test_where_tells_reports_apart_that_are_alike() -> None:
+    one, other = run(failed("a.x")), run(failed("a.x"))
+    elsewhere = run(failed("a.x"), environment="dev")
+    found = GatePolicy().evaluate(one, elsewhere, other).findings
+    assert [finding.where for finding in found] == [
+        "run of prod at 2024-01-14 06:30 UTC, report 1",
+        "run of dev at 2024-01-14 06:30 UTC",
+        "run of prod at 2024-01-14 06:30 UTC, report 3",
+    ]

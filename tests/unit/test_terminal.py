@@ -143,7 +143,7 @@ class TestLimit:
         ]
         assert self.shown(1) == [
             *("a.bad", "a.old"),
-            "not shown: 3 cron_not_due, 2 executed, 2 removed, 1 no_changes, 1 signal_not_ready ",
+            "not shown: 3 cron_not_due, 2 executed, 2 removed, 1 no_changes, 1 signal_not_ready",
         ]
 
 
