@@ -36,7 +36,8 @@ def track(ctx: click.Context, options: dict[str, Any]) -> int:
     output = Output.checked(options)
     # That a plan which was to be explained is not applied is what was asked for.
     judged = options["gated"] and not options.get("explain")
-    policy = policy_of(options["policy"], _folder(*paths)) if judged else None
+    folder = _folder(*paths)
+    policy = policy_of(options["policy"], folder) if judged else None
     # SQLMesh's own default is the folder in which it was imported.
     project = () if paths else (f"--paths={Path.cwd()}",)
     hidden = StringIO()

@@ -122,8 +122,9 @@ def test_no_project(typed: Typed, tmp_path: Path) -> None:
     assert "SQLMesh project config could not be found" in ended.out
 
 
-def test_a_folder_that_does_not_exist(typed: Typed) -> None:
-    ended = typed("run", "-p", "nowhere")
+@pytest.mark.parametrize("gate", ["--gate", "--no-gate"])
+def test_a_folder_that_does_not_exist(typed: Typed, gate: str) -> None:
+    ended = typed("run", "-p", "nowhere", gate)
     assert ended.code == 2, told(ended)
     assert "nowhere" in ended.out + ended.err
 
