@@ -19,9 +19,10 @@ from markupsafe import Markup
 from ..explanation import counted, minute, moment, paragraph, span, spans
 from ..gate import FindingKind, GateFinding, GateResult
 from ..outcomes import Batch, ModelOutcome, Reason, Status
+from ..policy import UNEXPECTED_STATUSES
 from ..report import RunReport
 from .graph import Graph, layout
-from .words import duration, ended, reason_of, statuses
+from .words import UNSEEN, duration, ended, reason_of, statuses
 
 _FILES = Path(__file__).with_name("page")
 _MOST_BATCHES = 100
@@ -35,11 +36,6 @@ _LOOKS = {
 }
 _KINDS = get_args(FindingKind)
 """In the order of urgency."""
-_BROKEN = frozenset({Status.FAILED, Status.INTERRUPTED, Status.UNKNOWN})
-_UNSEEN = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
-    r"\ufff9-\ufffb\ud800-\udfff]"
-)
 
 _Word = TypeVar("_Word", Status, Reason)
 
@@ -113,7 +109,7 @@ class _Invocation:
     def broken(self) -> bool:
         """Whether something of it went wrong, by its own account."""
         statuses = {model.outcome.status for model in self.models.values()}
-        return self.look in ("failed", "interrupted") or bool(statuses & _BROKEN)
+        return self.look in ("failed", "interrupted") or bool(statuses & UNEXPECTED_STATUSES)
 
     @property
     def roots(self) -> list[_Model]:
@@ -235,7 +231,7 @@ def _visible(text: str) -> str:
     Such are control characters, marks of the direction of writing and halves of surrogate pairs.
     """
     line_ends = text.replace("\r\n", "\n")
-    return _UNSEEN.sub(lambda c: c[0].encode("unicode_escape").decode(), line_ends)
+    return UNSEEN.sub(lambda c: c[0].encode("unicode_escape").decode(), line_ends)
 
 
 def _finalized(value: object) -> object:

@@ -12,11 +12,12 @@ from ..explanation import counted, minute, moment, one_line, why
 from ..outcomes import ModelOutcome, Status
 from ..report import RunReport
 
-# Control characters, what turns the direction of text around, separators of lines, and halves of
-# characters, which no encoding can write.
-_UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    r"\ufff9-\ufffb\ud800-\udfff]"
 )
+"""Control characters, what has no width or turns the direction of text around, separators of lines,
+and halves of characters, which no encoding can write."""
 
 
 def totals_line(reports: Sequence[RunReport], tests: int | None = None) -> str:
@@ -47,7 +48,7 @@ def ended(report: RunReport) -> str:
 
 def printable(text: str) -> str:
     """The text without what steers a terminal or deceives its reader: `�` in its place."""
-    return _UNPRINTABLE.sub("�", text)
+    return UNSEEN.sub("�", text)
 
 
 def name_of(text: str) -> str:
