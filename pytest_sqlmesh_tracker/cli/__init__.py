@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from .. import __version__
 from . import options as sqlmesh_options
-from .options import Forwarded
-
-F = TypeVar("F", bound=Callable[..., Any])
+from .options import Forwarded, all_of
 
 
 class _Commands(click.Group):
@@ -126,17 +124,8 @@ _arguments = click.argument("arguments", nargs=-1, metavar="[ENVIRONMENT] [-- ..
 _inputs = click.argument("inputs", nargs=-1, required=True, metavar="REPORT...")
 
 
-def _all_of(*decorators: Callable[[F], F]) -> Callable[[F], F]:
-    def decorate(function: F) -> F:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return decorate
-
-
-_outputs = _all_of(_report, _github, _as_json, _quiet)
-_tracked = _all_of(_arguments, _gate, _policy, _outputs, sqlmesh_options.general)
+_outputs = all_of(_report, _github, _as_json, _quiet)
+_tracked = all_of(_arguments, _gate, _policy, _outputs, sqlmesh_options.general)
 
 
 @main.command(cls=_Tracked)
@@ -242,7 +231,7 @@ def _finite(_: click.Context, param: click.Parameter, value: float) -> float:
     callback=_finite,
     help="... if the difference is at least this.",
 )
-@_all_of(_github, _as_json, _quiet)
+@all_of(_github, _as_json, _quiet)
 @_without_collection()
 def diff(old: str, new: str, slower_by: float, slower_than: float, **options: Any) -> None:
     """What ran before and not now, and what else differs.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -39,7 +40,21 @@ def words_for_sqlmesh(ctx: click.Context) -> list[str]:
         for option in context.command.params:
             if isinstance(option, Forwarded):
                 (general if isinstance(option, General) else own).extend(option.words(context))
+    # SQLMesh's own default is the folder in which it was imported.
+    if not any(context.params["paths"] for context in (ctx.find_root(), ctx)):
+        general.append(f"--paths={Path.cwd()}")
     return [*general, str(ctx.command.name), *own, *ctx.params["arguments"]]
+
+
+def all_of(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Several decorators as one."""
+
+    def decorate(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
 
 
 def _options(
@@ -47,12 +62,12 @@ def _options(
 ) -> Callable[[F], F]:
     """Options by their spellings, help and what else is not usual of them."""
 
-    def decorate(function: F) -> F:
-        for spellings, text, rest in reversed(table):
-            function = click.option(*spellings.split(), cls=cls, help=text, **rest)(function)
-        return function
-
-    return decorate
+    return all_of(
+        *(
+            click.option(*spellings.split(), cls=cls, help=text, **rest)
+            for spellings, text, rest in table
+        )
+    )
 
 
 _FLAG: dict[str, Any] = {"is_flag": True}
@@ -75,7 +90,7 @@ general = _options(
 _window = _options(
     ("-s --start", "Start of the interval to load.", _ONE),
     ("-e --end", "End of the interval to load.", _ONE),
-    ("--execution-time", "The moment that the command takes for now.", _ONE),
+    ("--execution-time", "The moment that counts as the present.", _ONE),
 )
 _selection = _options(
     ("--select-model", "Select models; repeatable.", _MANY),
@@ -114,11 +129,7 @@ _plan = _options(
 )
 
 
-def for_run(function: F) -> F:
-    """Of `sqlmesh run`."""
-    return _window(_selection(_run(function)))
-
-
-def for_plan(function: F) -> F:
-    """Of `sqlmesh plan`."""
-    return _window(_selection(_plan(function)))
+for_run = all_of(_window, _selection, _run)
+"""Of `sqlmesh run`."""
+for_plan = all_of(_window, _selection, _plan)
+"""Of `sqlmesh plan`."""

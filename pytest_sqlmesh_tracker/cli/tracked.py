@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from glob import glob
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import click
@@ -38,13 +37,11 @@ def track(ctx: click.Context, options: dict[str, Any]) -> int:
     judged = options["gated"] and not options.get("explain")
     folder = _folder(*paths)
     policy = policy_of(options["policy"], folder) if judged else None
-    # SQLMesh's own default is the folder in which it was imported.
-    project = () if paths else (f"--paths={Path.cwd()}",)
     hidden = StringIO()
     with Signals().handled() as signals:
         with _redirected(output, hidden):
             debug = everywhere["debug"] or options["debug"]
-            ended = run_sqlmesh([*project, *words_for_sqlmesh(ctx)], signals, debug=debug)
+            ended = run_sqlmesh(words_for_sqlmesh(ctx), signals, debug=debug)
         if not ended.reports:
             # What SQLMesh said last is then why there is none.
             click.echo(hidden.getvalue(), nl=False, err=True)
@@ -121,7 +118,9 @@ def _exit_code(ended: Ended, result: GateResult | None, on_env_update: str | Non
     if on_env_update and any(report.by_reason["environment_changed"] for report in reports):
         # SQLMesh's own code is 1 where it fails instead of exiting (0.236, `Context.run`).
         return int(on_env_update)
-    if any(report.completion == "raised" for report in reports) or (ended.code and not reports):
+    ends = {report.completion for report in reports}
+    # Unless a report tells of models, SQLMesh's own failure is that of the command.
+    if "raised" in ends or (ended.code and not ends & {"failure", "interrupted"}):
         return FAILED
     if result is not None:
         return 0 if result else 1

@@ -7,6 +7,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pytest_sqlmesh_tracker import GatePolicy
+from pytest_sqlmesh_tracker.cli.tracked import _exit_code
+from pytest_sqlmesh_tracker.tracking import command
+from tests.unit.builders import executed, run
+
 from .conftest import Ended, Typed, process
 
 pytestmark = pytest.mark.usefixtures("shop")
@@ -27,6 +32,12 @@ TODAY, TOMORROW = "2024-01-09 00:10", "2024-01-10 00:05"
 def told(ended: Ended) -> str:
     """All that was printed, for the message of a failed assertion."""
     return f"\n{ended.out}\n{ended.err}"
+
+
+def count_weeks_by(expression: str) -> None:
+    """Change shop.weekly."""
+    model = Path("models/shop.weekly.sql")
+    model.write_text(model.read_text().replace("COUNT(*)", expression))
 
 
 def lose_the_rates() -> None:
@@ -86,24 +97,21 @@ def test_a_plan_without_changes(typed: Typed) -> None:
 
 
 def test_a_plan_that_fails(typed: Typed) -> None:
-    model = Path("models/shop.weekly.sql")
-    model.write_text(model.read_text().replace("COUNT(*)", "error('no luck')"))
+    count_weeks_by("error('no luck')")
     ended = typed("plan", "--auto-apply", "--no-prompts", when=TODAY)
     assert ended.code == 1, told(ended)
     assert "shop.weekly failed" in ended.out
 
 
 def test_a_plan_that_nobody_answers(typed: Typed) -> None:
-    model = Path("models/shop.weekly.sql")
-    model.write_text(model.read_text().replace("COUNT(*)", "COUNT(*) + 1"))
+    count_weeks_by("COUNT(*) + 1")
     ended = typed("plan", when=TODAY)
     assert ended.code == 2, told(ended)
     assert "--auto-apply" in ended.err
 
 
 def test_a_plan_that_is_declined(typed: Typed) -> None:
-    model = Path("models/shop.weekly.sql")
-    model.write_text(model.read_text().replace("COUNT(*)", "COUNT(*) + 1"))
+    count_weeks_by("COUNT(*) + 1")
     ended = typed("plan", "--no-prompts", when=TODAY, given="n\n")
     assert ended.code == 1, told(ended)
     assert "the plan was not applied" in ended.out
@@ -191,8 +199,7 @@ def test_debug_shows_the_traceback() -> None:
 
 
 def test_a_plan_that_is_only_explained(typed: Typed) -> None:
-    model = Path("models/shop.weekly.sql")
-    model.write_text(model.read_text().replace("COUNT(*)", "COUNT(*) + 1"))
+    count_weeks_by("COUNT(*) + 1")
     ended = typed("plan", "--explain", when=TODAY)
     assert ended.code == 0, told(ended)
     assert "gate" not in ended.out
@@ -221,3 +228,10 @@ def test_what_sqlmesh_does_not_know_is_its_own_line(typed: Typed) -> None:
 def test_no_table_of_what_never_began(typed: Typed) -> None:
     ended = typed("run", "--select-model", "shop.weekly", "--end", "no date")
     assert ended.code == 2, told(ended)
+
+
+def test_a_failure_of_sqlmesh_that_no_report_tells_of() -> None:
+    done = run(executed("shop.daily"))
+    passed = GatePolicy().evaluate(done)
+    assert _exit_code(command.Ended((done,), code=1), passed, None) == 2
+    assert _exit_code(command.Ended((done,), code=0), passed, None) == 0

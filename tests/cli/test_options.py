@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner
 
-from pytest_sqlmesh_tracker.cli import main, tracked
-from pytest_sqlmesh_tracker.cli.options import Forwarded
-from pytest_sqlmesh_tracker.tracking.command import Ended
+from pytest_sqlmesh_tracker.cli import main
+from pytest_sqlmesh_tracker.cli.options import Forwarded, words_for_sqlmesh
 
 VV = ["--verbose", "--verbose"]
 
@@ -43,25 +41,15 @@ def test_a_command_takes_the_general_options_as_well(name: str) -> None:
     assert {option: options_of(main.commands[name]).get(option) for option in general} == general
 
 
-@pytest.fixture
-def words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], list[str]]:
-    """What SQLMesh would be given for what is typed, in a folder with the folders a and b."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("a", "b"):
-        Path(name).mkdir()
-    given: list[str] = []
+def words(line: str) -> list[str]:
+    """What SQLMesh is given for what is typed."""
+    before, name, after = re.split(r"(?:^| )(run|plan)(?: |$)", line)
+    root = main.make_context("sqlmesh-tracker", [*before.split(), name])
+    return words_for_sqlmesh(main.commands[name].make_context(name, after.split(), parent=root))
 
-    def noted(arguments: list[str], *_: object, **__: object) -> Ended:
-        given.extend(arguments)
-        return Ended(())
 
-    monkeypatch.setattr(tracked, "run_sqlmesh", noted)
-
-    def words_for(line: str) -> list[str]:
-        assert CliRunner().invoke(main, line.split()).exit_code == 0
-        return [word for word in given if word != f"--paths={tmp_path}"]
-
-    return words_for
+def words_but_for_the_folder(line: str) -> list[str]:
+    return [word for word in words(line) if word != f"--paths={Path.cwd()}"]
 
 
 @pytest.mark.parametrize(
@@ -81,26 +69,20 @@ def words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], li
         ("run --gate --quiet --json", ["run"]),
     ],
 )
-def test_what_is_handed_on(
-    words: Callable[[str], list[str]], typed: str, handed_on: list[str]
-) -> None:
-    assert words(typed) == handed_on
+def test_what_is_handed_on(typed: str, handed_on: list[str]) -> None:
+    assert words_but_for_the_folder(typed) == handed_on
 
 
-def test_the_project_is_the_current_folder(
-    words: Callable[[str], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_project_is_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # SQLMesh's own default is the folder that was the current one when it was imported.
-    monkeypatch.chdir(tmp_path / "a")
-    assert words("run") == [f"--paths={tmp_path / 'a'}", "run"]
+    monkeypatch.chdir(tmp_path)
+    assert words("run") == [f"--paths={tmp_path}", "run"]
 
 
 @pytest.mark.parametrize("variable", ["SQLMESH_GATEWAY", "SQLMESH_DOTENV_PATH"])
-def test_variables_are_left_to_sqlmesh(
-    words: Callable[[str], list[str]], monkeypatch: pytest.MonkeyPatch, variable: str
-) -> None:
+def test_variables_are_left_to_sqlmesh(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv(variable, "x")
-    assert words("run") == ["run"]
+    assert words_but_for_the_folder("run") == ["run"]
 
 
 def test_only_sqlmeshs_options_are_handed_on() -> None:
