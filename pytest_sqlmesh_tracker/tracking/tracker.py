@@ -17,6 +17,7 @@ from typing import Any
 from ..assertions import AssertionMethods
 from ..report import Command, NoReportError, RunReport
 from .auditing import AuditInvocation
+from .contract import REPLACED
 from .invocation import Invocation
 
 _COMMANDS: dict[str, Command] = {"run": "run", "plan": "plan", "apply": "plan", "audit": "audit"}
@@ -156,7 +157,7 @@ class _Switchboard:
             from sqlmesh.core.context import GenericContext
 
         # All of them first: a SQLMesh without one of them is left as it is.
-        originals = {name: vars(GenericContext)[name] for name in (*_COMMANDS, "create_scheduler")}
+        originals = {name: vars(GenericContext)[name] for name in REPLACED}
         for name, original in originals.items():
             make = self._scheduling if name == "create_scheduler" else self._tracking
             self._replaced[name] = original, make(name, original)
