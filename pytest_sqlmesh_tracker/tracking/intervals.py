@@ -176,16 +176,39 @@ def next_due(project: Project, name: str, after: Any) -> datetime | None:
     """The first cron tick after `after` at which a run would find something of the model missing.
 
     Ticks are those of its own cron, and of the crons by which SQLMesh restates it or a model
-    upstream. None if there is none: its end has passed.
+    upstream. None if there is none: its end has passed. A moment between two ticks, where SQLMesh
+    finds the first interval only then.
     """
     if project.restates:
         restating = _restating(project, name)
         if restating:
             return _next_restated(project, name, restating, to_timestamp(after))
     for tick in _ticks(project, name, to_timestamp(after)):
-        if missing(Question(end=tick, execution_time=tick), project, name):
-            return utc(tick)
+        if _missing_at(tick, project, name):
+            return utc(_first_found(project, name, to_timestamp(after), tick))
     return None
+
+
+def _missing_at(moment: Millis, project: Project, name: str) -> list[Span]:
+    return missing(Question(end=moment, execution_time=moment), project, name)
+
+
+def _first_found(project: Project, name: str, after: Millis, tick: Millis) -> Millis:
+    """When something is missing for the first time, of which this is the first tick.
+
+    Of a model that starts within an interval, SQLMesh finds that interval when as much time has
+    gone by since the start as it is long, not when it ends (`Snapshot.missing_intervals`).
+    """
+    if project.loaded(name) or not _missing_at(tick - 1, project, name):
+        return tick
+    too_early, found = after, tick - 1
+    while found - too_early > 1:
+        moment = (too_early + found) // 2
+        if _missing_at(moment, project, name):
+            found = moment
+        else:
+            too_early = moment
+    return found
 
 
 def _ticks(project: Project, name: str, after: Millis) -> Iterator[Millis]:
