@@ -29,6 +29,8 @@ class State:
     environment: Snapshots | None
     """By fully qualified name; None if there is no such environment."""
     finalized: bool = True
+    expires_at: int | None = None
+    """When SQLMesh takes the environment for gone, in milliseconds: a plan then begins anew."""
 
 
 def shown(fqn: str) -> str:
@@ -48,7 +50,7 @@ def read_state(context: Context, environment: str) -> State:
         return State(intervals, None)
     snapshots = context.state_reader.get_snapshots(found.snapshots)
     by_name = {snapshot.name: snapshot for snapshot in snapshots.values()}
-    return State(intervals, by_name, finalized=bool(found.finalized_ts))
+    return State(intervals, by_name, bool(found.finalized_ts), found.expiration_ts)
 
 
 def own_definition(snapshot: Snapshot) -> tuple[str, str]:
