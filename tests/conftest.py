@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.projects import Project, read_between
+
+
+@pytest.fixture(autouse=True, scope="module")
+def signals_of_one_module() -> Iterator[None]:
+    """The oldest SQLMesh keeps the signals of all projects, and refuses a second one of a name."""
+    yield
+    if "sqlmesh.core.signal" in sys.modules:
+        registry = sys.modules["sqlmesh.core.signal"].signal.registry()
+        for name, entry in list(registry.items()):
+            if not entry.func.__module__.startswith("sqlmesh."):
+                del registry[name]
 
 
 @pytest.fixture

@@ -15,9 +15,11 @@ from pydantic import Field
 from sqlmesh import Context
 from sqlmesh.core.config import Config, connection, load_configs
 from sqlmesh.core.config.connection import BaseDuckDBConnectionConfig
+from sqlmesh.core.constants import MACROS, SIGNALS
 from sqlmesh.core.loader import LoadedProject, Loader
 from sqlmesh.core.macros import macro
 from sqlmesh.core.signal import signal
+from sqlmesh.utils import UniqueKeyDict
 
 
 def read_configs(paths: Iterable[Path], config: Config | str | None) -> dict[Path, Config]:
@@ -102,6 +104,8 @@ def _importing(loader: Loader) -> Iterator[None]:
     # SQLMesh leaves a project's macros where a file of it is broken, and its first versions left
     # signals in any case; the next project can have others of these names.
     registries = [(kind, kind.get_registry()) for kind in (macro, signal)]
+    for kind, registry in registries:
+        kind.set_registry(_without_projects(registry))
     importlib.invalidate_caches()
     try:
         # Of bytecode, Python only knows the second in which its source was written.
@@ -113,6 +117,16 @@ def _importing(loader: Loader) -> Iterator[None]:
         imported = _taken_out([loader.config_path])
         sys.modules.update(hidden)
         _use(loader, imported)
+
+
+def _without_projects(registry: UniqueKeyDict[str, Any]) -> UniqueKeyDict[str, Any]:
+    """What is in a registry without what contexts left there of projects' folders."""
+    kept = {
+        name: entry
+        for name, entry in registry.items()
+        if entry.func.__module__.partition(".")[0] not in (MACROS, SIGNALS)
+    }
+    return UniqueKeyDict(registry.name, **kept)
 
 
 @contextmanager

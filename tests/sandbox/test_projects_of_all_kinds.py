@@ -378,3 +378,26 @@ def test_a_namespace_package_of_which_the_project_has_but_a_part(
         in_a_sandbox.run(at="+1 day").assert_executed("shop.daily")
     assert sys.modules["checks.deep"] is deep
     assert "checks" in sys.modules
+
+
+def test_signals_that_a_context_of_another_project_left_do_not_matter(
+    tmp_path: Path, sandbox: Sandboxes
+) -> None:
+    """The oldest SQLMesh keeps them for the whole process, and refuses a second one of a name."""
+    for name, ready in (("a", "True"), ("b", "len(batch) < 0")):
+        one = project(tmp_path / name, "{local: {connection: {type: duckdb}}}")
+        one.write("signals/__init__.py", GATE.format(ready=ready))
+        one.model("m.a", "SELECT 1 AS id", cron="'@daily'", signals="(gate())")
+    with plain(tmp_path / "a") as context:
+        assert "m.a" in {model.name for model in context.models.values()}
+    with sandbox(tmp_path / "b") as copy:
+        copy.run(at="+1 day").assert_skipped("m.a", reason="signal_not_ready")
+
+
+GATE = """
+from sqlmesh import signal
+
+@signal()
+def gate(batch):
+    return {ready}
+"""

@@ -306,19 +306,13 @@ def test_a_model_that_came_back_is_not_edited(project: Project, stamp: dict[str,
 
 def test_what_starts_within_its_first_interval_is_due_between_two_ticks(project: Project) -> None:
     """Told to be due at the second tick: of a start within a month, SQLMesh finds that month when
-    28 days have gone by since, which is after its end and before the next tick. So are standalone
-    audits, which have no start of their own, of models that have one.
+    28 days have gone by since, which is after its end and before the next tick.
     """
-    project.model("shop.hourly", "SELECT 1 AS id", cron="'@hourly'", start="'2024-01-05'")
-    project.write(
-        "audits/no_id.sql",
-        "AUDIT (name no_id, standalone true, cron '@monthly');\n\n"
-        "SELECT * FROM shop.hourly WHERE id IS NULL",
-    )
+    project.model("shop.monthly", "SELECT 1 AS id", cron="'@monthly'", start="'2024-01-05'")
     with at("2024-01-10 23:05"):
         planned = project.plan()
-    assert planned["no_id"].next_due == datetime(2024, 2, 2, tzinfo=timezone.utc)
+    assert planned["shop.monthly"].next_due == datetime(2024, 2, 2, tzinfo=timezone.utc)
     with at("2024-02-01 23:59:50"):
-        project.run().assert_skipped("no_id", reason="cron_not_due")
+        project.run().assert_skipped("shop.monthly", reason="cron_not_due")
     with at("2024-02-02"):
-        project.run().assert_outcomes({"no_id": "audited"})
+        project.run().assert_executed("shop.monthly")
