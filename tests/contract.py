@@ -128,6 +128,6 @@ FIELDS = {
         "config.default_target_environment",
         "Invocation: what it taps, and the models of the project",
     ),
-    "scheduler": ("snapshots snapshot_evaluator", "Invocation.attach"),
+    "scheduler": ("snapshots snapshot_evaluator default_catalog", "Invocation.attach"),
     "applied plan": ("start end execution_time", "the moments at which a plan is applied"),
 }

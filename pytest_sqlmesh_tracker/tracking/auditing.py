@@ -53,7 +53,8 @@ class AuditInvocation(Invocation):
         """Hear the context's evaluator as well."""
         with super().listen():
             with self.faultless():
-                self._tap(self._context.snapshot_evaluator, "audit", self._auditing_alone)
+                evaluator = self._context.snapshot_evaluator
+                self._taps.add(evaluator, "audit", self._auditing_alone, self._admit)
             yield
 
     def _auditing_alone(self, _: Any, asked: dict[str, Any]) -> Callable[[Any], None]:
@@ -79,7 +80,7 @@ class AuditInvocation(Invocation):
         has_batch = bool(ran or failure)
         round_.batches = {**(round_.batches or {}), audited.name: (audited.span,) * has_batch}
         if has_batch:
-            round_.started.append((audited.name, audited.started_at))
+            self.recording.started(audited.name, audited.started_at)
             round_.audits[audited.name] = {audited.span: ran}
             round_.ends[audited.name, 0] = audited.end(ran, failure)
 

@@ -58,7 +58,7 @@ def evaluation(
     cut_by_environment = False
     decided_anew = recording.decision.rounds_before if recording.decision else 0
     for number, round_ in enumerate(recording.rounds):
-        scheduled = list(_heard_of(round_, number, name, only_audits))
+        scheduled = list(_heard_of(round_, number, name, only_audits, sees_through))
         if number < decided_anew:
             # The run was restarted: what had not run by then was decided upon again.
             scheduled = [one for one in scheduled if _ran(one.batch)]
@@ -104,15 +104,6 @@ def audits(recording: Recording, name: str, failures: Sequence[NodeFailure]) -> 
     return list(found.values())
 
 
-def starts(recording: Recording) -> dict[str, datetime]:
-    """When the first batch of each model started, in that order."""
-    first: dict[str, datetime] = {}
-    for round_ in recording.rounds:
-        for name, at in round_.started:
-            first.setdefault(name, at)
-    return first
-
-
 class _Heard(NamedTuple):
     """A batch, and what it raised."""
 
@@ -120,11 +111,14 @@ class _Heard(NamedTuple):
     failure: NodeFailure | None
 
 
-def _heard_of(round_: Round, number: int, name: str, only_audits: bool) -> Iterator[_Heard]:
+def _heard_of(
+    round_: Round, number: int, name: str, only_audits: bool, sees_through: bool
+) -> Iterator[_Heard]:
     listed = {f.batch: f for f in round_.failures or () if f.name == name}
     for index, span in enumerate((round_.batches or {}).get(name, ())):
         end = round_.ends.get((name, index))
-        status = _batch_status(round_, name, index, only_audits or round_.audit_only)
+        audits_only = only_audits or round_.audit_only
+        status = _batch_status(round_, name, index, audits_only, sees_through)
         failure = listed.get(index) or (end.failure if end and not end.interrupted else None)
         audits = round_.audits.get(name, {}).get(span)
         yield _Heard(_batch(index, number, span, status, end, audits), failure)
@@ -163,20 +157,35 @@ def _batch(
     )
 
 
-def _batch_status(round_: Round, name: str, index: int, audits_only: bool) -> Status:
+def _batch_status(
+    round_: Round, name: str, index: int, audits_only: bool, sees_through: bool
+) -> Status:
     end = round_.ends.get((name, index))
     # A failure that SQLMesh lists outweighs an update that looked well: the console itself can
     # raise in that callback.
     if any(f.name == name and f.batch == index for f in round_.failures or ()):
         return Status.FAILED
     if end is None:
-        # What had not begun when the invocation or the round ended is in no list; a round that
-        # ends because the environment changed lists what follows as skipped, though nothing failed.
-        skipped = name in (round_.skipped or ()) and not round_.circuit_broken
+        skipped = _skipped(round_, name, index, sees_through)
         return Status.SKIPPED if skipped else Status.INTERRUPTED
     if end.recorded and not end.failure:
         return Status.AUDITED if audits_only else Status.EXECUTED
     return Status.INTERRUPTED if end.interrupted else Status.FAILED
+
+
+def _skipped(round_: Round, name: str, index: int, sees_through: bool) -> bool:
+    """Whether a batch did not begin because something failed.
+
+    What had not begun when the invocation or the round ended is in no list; a round that ends
+    because the environment changed, or that is cancelled, lists also what nothing failed for.
+    """
+    if name not in (round_.skipped or ()) or round_.circuit_broken:
+        return False
+    if not round_.cancelled:
+        return True
+    if (name, index) in round_.cancelled:
+        return False
+    return name in _failed(round_) or bool(_roots(round_, name, sees_through))
 
 
 def _superseded(batch: Batch, later: Sequence[_Heard]) -> bool:
@@ -207,6 +216,11 @@ def _status(batches: Sequence[Batch], failures: Sequence[NodeFailure]) -> Status
     return Status.AUDITED if Status.AUDITED in statuses else Status.SKIPPED
 
 
+def _failed(round_: Round) -> set[str]:
+    failed = {failure.name for failure in round_.failures or ()}
+    return failed | {ended for (ended, _), end in round_.ends.items() if not end.recorded}
+
+
 def _roots(round_: Round, name: str, sees_through: bool) -> list[str]:
     """The failed ancestors for which the model's batches were skipped, nearest first.
 
@@ -215,8 +229,7 @@ def _roots(round_: Round, name: str, sees_through: bool) -> list[str]:
     """
     if name not in (round_.skipped or ()):
         return []
-    failed = {failure.name for failure in round_.failures or ()}
-    failed |= {ended for (ended, _), end in round_.ends.items() if not end.recorded}
+    failed = _failed(round_)
     if name in failed:
         return []
     scheduled = {scheduled for scheduled, spans in (round_.batches or {}).items() if spans}

@@ -13,13 +13,18 @@ from typing import Any, Protocol
 
 
 class Listener(Protocol):
-    """What a proxy tells of the calls it forwards; `hear` must not raise."""
+    """What a proxy tells of the calls it forwards."""
 
     events: frozenset[str]
     """The methods whose calls it wants to hear."""
 
-    def hear(self, event: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Take note of a call."""
+    def hear(
+        self, event: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Callable[[], None] | None:
+        """Take note of a call; returns what to call once it is forwarded.
+
+        What it raises reaches SQLMesh, and not the console.
+        """
 
 
 class ConsoleProxy:
@@ -83,7 +88,10 @@ def unwrapped(console: Any) -> Any:
 def _heard(listener: Listener, event: str, method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method, updated=())
     def call(*args: Any, **kwargs: Any) -> Any:
-        listener.hear(event, args, kwargs)
-        return method(*args, **kwargs)
+        forwarded = listener.hear(event, args, kwargs)
+        result = method(*args, **kwargs)
+        if forwarded:
+            forwarded()
+        return result
 
     return call

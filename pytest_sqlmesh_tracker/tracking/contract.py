@@ -48,7 +48,7 @@ HEARD = {
         "what was scheduled (Round.batches), on which every status rests",
     ),
     "start_snapshot_evaluation_progress": Event(
-        "snapshot", "audit_only", "start times and order (Round.started)"
+        "snapshot", "audit_only", "start times and order (Recording.starts)"
     ),
     "update_snapshot_evaluation_progress": Event(
         "snapshot batch_idx duration_ms num_audits_passed num_audits_failed",

@@ -10,11 +10,11 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
-from inspect import signature
+from functools import partial
 from typing import Any
 
 from ..report import Command
@@ -31,6 +31,7 @@ from .facts import (
     spans,
     spans_by_name,
 )
+from .live import CancelledError, Executions, OnExecuted
 from .recording import (
     BatchEnd,
     Question,
@@ -40,8 +41,7 @@ from .recording import (
     SignalCheck,
 )
 from .secrets import secrets_of
-
-_Tap = Callable[[Any, dict[str, Any]], "Callable[[Any], None] | None"]
+from .taps import Taps
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 
@@ -49,14 +49,22 @@ logger = logging.getLogger("pytest_sqlmesh_tracker")
 class Invocation:
     """Hears one outermost call of a context, from `listen` until it ends."""
 
-    def __init__(self, context: Any, command: Command, arguments: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        context: Any,
+        command: Command,
+        arguments: dict[str, Any],
+        cancelled: Callable[[], bool] = lambda: False,
+        on_executed: Sequence[OnExecuted] = (),
+    ) -> None:
         self._context = context
+        self._cancelled = cancelled
         self._lock = threading.RLock()
         self._open = True
         self._round: Round | None = None
         self._pending = Round()
         self._running: dict[int, tuple[str, float, datetime]] = {}
-        self._tapped: list[tuple[Any, str]] = []
+        self._taps = Taps(lambda: self._listening, self.faultless)
         self._adjusted: list[Any] | None = None
         self.events = frozenset(_HANDLERS)
         began = now()
@@ -68,6 +76,7 @@ class Invocation:
             finished_at=began,
             local_nodes={},
         )
+        self._executions = Executions(self.recording, on_executed)
         with self.faultless():
             self.recording.environment = _environment(context, command, arguments)
             self.recording.local_nodes = {**context.models, **context.standalone_audits}
@@ -109,8 +118,7 @@ class Invocation:
     def _close(self, proxy: Any) -> None:
         # What was there before comes first: what follows can fail.
         self._open = False
-        for owner, name in self._tapped:
-            vars(owner).pop(name, None)
+        self._taps.remove()
         if self._context.console is proxy:
             self._context.console = unwrapped(proxy)
         self._compared()
@@ -121,19 +129,29 @@ class Invocation:
                 self.recording.secrets = secrets_of(self._context)
         self._context = None
 
-    def hear(self, event: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Record a console call; never raises."""
+    def _admit(self) -> None:
+        """Let a batch begin, unless the invocation was cancelled."""
+        if self._open and self._cancelled():
+            raise CancelledError
+
+    def hear(
+        self, event: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Callable[[], None] | None:
+        """Record a console call; raises nothing but `CancelledError`, in place of a batch."""
+        if event == "start_snapshot_evaluation_progress":
+            self._admit()
         if not self._listening:
-            return
+            return None
         model: str | None = None
         try:
             named = compat.by_name(event, args, kwargs)
             model = getattr(named.get("snapshot"), "name", None)
             with self._lock:
-                _HANDLERS[event](self, named)
+                return _HANDLERS[event](self, named)
         except Exception as error:
             logger.exception("pytest-sqlmesh-tracker failed on %s", event)
             self.fault(f"the tracker failed on {event}: {type(error).__name__}: {error}", model)
+            return None
 
     def _on_start_plan_evaluation(self, named: dict[str, Any]) -> None:
         self.recording.applied = True
@@ -146,7 +164,7 @@ class Invocation:
                 execution_time=compat.resolved(applied.execution_time),
             )
             self.recording.plan = replace(plan, question=question, deployability_index=None)
-        self._tap(self._context.state_sync, "refresh_snapshot_intervals", self._refreshing)
+        self._taps.add(self._context.state_sync, "refresh_snapshot_intervals", self._refreshing)
 
     def _on_update_signal_progress(self, named: dict[str, Any]) -> None:
         check = SignalCheck(
@@ -164,9 +182,11 @@ class Invocation:
     def _on_start_snapshot_evaluation_progress(self, named: dict[str, Any]) -> None:
         name, at = named["snapshot"].name, now()
         self._running[threading.get_ident()] = (name, time.perf_counter(), at)
-        self._current().started.append((name, at))
+        self.recording.started(name, at)
 
-    def _on_update_snapshot_evaluation_progress(self, named: dict[str, Any]) -> None:
+    def _on_update_snapshot_evaluation_progress(
+        self, named: dict[str, Any]
+    ) -> Callable[[], None] | None:
         ended, at = time.perf_counter(), now()
         # A batch starts and ends on one worker thread; start callbacks do not name the batch.
         _, started, started_at = self._running.pop(threading.get_ident(), ("", None, None))
@@ -187,6 +207,14 @@ class Invocation:
             failure=None if error is None else failure_of(name, batch, error),
             interrupted=not isinstance(error, Exception | None),
         )
+        return None if recorded is None else partial(self._recorded, name)
+
+    def _recorded(self, name: str) -> None:
+        with self.faultless(name):
+            with self._lock:
+                executed = self._executions.recorded(name)
+            if executed:
+                self._executions.tell(executed)
 
     def _on_stop_evaluation_progress(self, _: dict[str, Any]) -> None:
         self._current().stopped = True
@@ -196,7 +224,11 @@ class Invocation:
             self._round.skipped = frozenset(named["snapshot_names"])
 
     def _on_log_failed_models(self, named: dict[str, Any]) -> None:
-        failures = tuple(map(node_failure, named["errors"]))
+        errors = named["errors"]
+        refused = {error for error in errors if isinstance(error.__cause__, CancelledError)}
+        failures = tuple(node_failure(error) for error in errors if error not in refused)
+        if refused:
+            self._current().cancelled = frozenset(map(compat.node_of, refused))
         if self._round is None or self._round.failures is not None:
             # Outside of an evaluation block, tables could not be created.
             self.recording.creation_failures.extend(failures)
@@ -211,6 +243,7 @@ class Invocation:
     def _begin_round(self) -> None:
         self._round, self._pending = self._pending, Round()
         self.recording.rounds.append(self._round)
+        self._executions.scheduled(self._round)
 
     # -- the scheduler and the evaluator -------------------------------------------------------
 
@@ -218,37 +251,16 @@ class Invocation:
         """Hear what a scheduler of this invocation decides, and what its audits return."""
         with self.faultless():
             self._compared()
+            self.recording.default_catalog = scheduler.default_catalog
             if self.recording.command == "run":
-                self._tap(scheduler.state_sync, "refresh_snapshot_intervals", self._refreshing)
-                self._tap(scheduler, "merged_missing_intervals", self._deciding)
+                self._taps.add(scheduler.state_sync, "refresh_snapshot_intervals", self._refreshing)
+                self._taps.add(scheduler, "merged_missing_intervals", self._deciding)
             else:
                 # Of a plan, only the stage asks that runs changed audits.
-                self._tap(scheduler, "merged_missing_intervals", self._deciding_audits)
-            self._tap(scheduler, "run_merged_intervals", self._scheduling)
+                self._taps.add(scheduler, "merged_missing_intervals", self._deciding_audits)
+            self._taps.add(scheduler, "run_merged_intervals", self._scheduling)
             # The console is only told the number of the audits.
-            self._tap(scheduler.snapshot_evaluator, "audit", self._auditing)
-
-    def _tap(self, owner: Any, name: str, tap: _Tap) -> None:
-        """Shadow a method on this one object; `tap` sees the arguments, then the result."""
-        if name in vars(owner):
-            return
-        method = getattr(owner, name)
-        # To find it takes longer than all that is done with a call.
-        parameters = signature(method)
-
-        def tapped(*args: Any, **kwargs: Any) -> Any:
-            heard: Callable[[Any], None] | None = None
-            if self._listening:
-                with self.faultless():
-                    heard = tap(owner, compat.bound(parameters, args, kwargs))
-            result = method(*args, **kwargs)
-            if heard:
-                with self.faultless():
-                    heard(result)
-            return result
-
-        setattr(owner, name, tapped)
-        self._tapped.append((owner, name))
+            self._taps.add(scheduler.snapshot_evaluator, "audit", self._auditing)
 
     def _deciding(self, scheduler: Any, asked: dict[str, Any]) -> Callable[[Any], None]:
         began = now()
@@ -343,7 +355,7 @@ class Invocation:
     def raised(self, error: BaseException) -> None:
         """The call raised."""
         with self.faultless():
-            ordinary = isinstance(error, Exception)
+            ordinary = isinstance(error, Exception) and not isinstance(error, CancelledError)
             self.recording.raised_kind = "error" if ordinary else "interrupt"
             self.recording.raised = described(error)
             self.recording.raised_nodes = tuple(failures_in(error))
@@ -363,7 +375,7 @@ def now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-_HANDLERS: dict[str, Callable[[Invocation, dict[str, Any]], None]] = {
+_HANDLERS: dict[str, Callable[[Invocation, dict[str, Any]], Callable[[], None] | None]] = {
     name.removeprefix("_on_"): handler
     for name, handler in vars(Invocation).items()
     if name.startswith("_on_")

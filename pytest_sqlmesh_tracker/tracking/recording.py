@@ -98,6 +98,15 @@ class BatchEnd:
     """What it raised was no ordinary exception: a KeyboardInterrupt or the like."""
 
 
+@dataclass(frozen=True)
+class Start:
+    """When the first batch of a model started."""
+
+    order: int
+    """Its place among the models of the invocation, from 0."""
+    at: datetime
+
+
 @dataclass
 class Round:
     """One evaluation block of SQLMesh's scheduler: from batching to the lists of what failed."""
@@ -110,11 +119,13 @@ class Round:
     """The scheduler's snapshots; only what never changes of them may be read."""
     audit_only: bool = False
     signals: dict[str, list[SignalCheck]] = field(default_factory=dict)
-    started: list[tuple[str, datetime]] = field(default_factory=list)
     ends: dict[tuple[str, int], BatchEnd] = field(default_factory=dict)
     stopped: bool = False
     skipped: frozenset[str] | None = None
     failures: tuple[NodeFailure, ...] | None = None
+    cancelled: frozenset[tuple[str, int | None]] = frozenset()
+    """Model and index of the batches that SQLMesh lists as failed because they did not begin: the
+    invocation was cancelled."""
     audits: dict[str, dict[Span, tuple[AuditResult, ...]]] = field(default_factory=dict)
 
     def ends_of(self, name: str) -> list[BatchEnd]:
@@ -218,6 +229,7 @@ class Recording:
     """Fully qualified name → model or standalone audit of the loaded project."""
     default_catalog: str | None = None
     rounds: list[Round] = field(default_factory=list)
+    starts: dict[str, Start] = field(default_factory=dict)
     decision: RunDecision | None = None
     plan: PlanFacts | None = None
     stored: Mapping[str, FrozenSnapshot] = field(default_factory=dict)
@@ -249,6 +261,15 @@ class Recording:
             for round_ in self.rounds
         )
         return bool(failed or self.creation_failures or self.raised or self.faults)
+
+    def started(self, name: str, at: datetime) -> None:
+        """A batch of the model started."""
+        self.starts.setdefault(name, Start(len(self.starts), at))
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether something did not begin because the invocation was cancelled."""
+        return any(round_.cancelled for round_ in self.latest_rounds)
 
     @property
     def latest_rounds(self) -> list[Round]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -18,7 +18,7 @@ from .. import explanation
 from ..outcomes import Batch, ModelOutcome, Reason, Status
 from ..report import Completion, RunReport
 from . import compat, reasons
-from .batches import Evaluation, audits, evaluation, starts, utc
+from .batches import Evaluation, audits, evaluation, utc
 from .intervals import Project, without
 from .names import display_names, kind_of, shown
 from .plan_reasons import PlanReasons
@@ -34,12 +34,18 @@ def report_of(recording: Recording) -> RunReport:
     return _Reporter(recording).report()
 
 
+def outcomes_so_far(recording: Recording) -> Callable[[str], ModelOutcome]:
+    """What the report would say of one model, at any moment of the round that goes on.
+
+    What is known of the project does not change in a round, and is found once.
+    """
+    return _Reporter(recording)._outcome
+
+
 class _Reporter:
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
         self._sees_through = compat.sees_through_idle_parents()
-        self._starts = starts(recording)
-        self._places = {name: place for place, name in enumerate(self._starts)}
         self._held_up = HeldUp(recording)
 
     @cached_property
@@ -143,7 +149,7 @@ class _Reporter:
 
     def _completion(self, outcomes: list[ModelOutcome]) -> Completion:
         recording = self._recording
-        if recording.raised_kind == "interrupt" or self._ended_by_environment():
+        if self._aborted or self._ended_by_environment():
             return "interrupted"
         if any(outcome.status is Status.FAILED for outcome in outcomes):
             return "failure"
@@ -155,6 +161,10 @@ class _Reporter:
         # What SQLMesh returns is of the last round of a run that was restarted.
         evaluated = any(outcome.batches for outcome in outcomes)
         return "success" if returned == "nothing_to_do" and evaluated else returned
+
+    @property
+    def _aborted(self) -> bool:
+        return self._recording.raised_kind == "interrupt" or self._recording.cancelled
 
     def _ended_by_environment(self) -> bool:
         rounds = self._recording.rounds
@@ -259,7 +269,7 @@ class _Reporter:
         finding.status = Status.INTERRUPTED
         if by_environment:
             return finding.add(Reason.ENVIRONMENT_CHANGED, "observed")
-        if recording.raised_kind == "interrupt":
+        if self._aborted:
             return finding.add(Reason.ABORTED, "observed")
         if recording.raised_kind == "error":
             return finding.add(Reason.COMMAND_FAILED, "observed")
@@ -358,14 +368,15 @@ class _Reporter:
     def _figures(self, fqn: str, batches: tuple[Batch, ...]) -> dict[str, Any]:
         durations = [batch.duration for batch in batches if batch.duration is not None]
         ends = [end for round_ in self._recording.rounds for end in round_.ends_of(fqn)]
+        start = self._recording.starts.get(fqn)
         return {
             "batches": batches,
             "rows": _sum(batch.rows for batch in batches),
             "bytes": _sum(batch.bytes for batch in batches),
             "duration": sum(durations, timedelta()) if durations else None,
-            "started_at": self._starts.get(fqn),
+            "started_at": start.at if start else None,
             "finished_at": max((end.finished_at for end in ends), default=None),
-            "start_order": self._places.get(fqn),
+            "start_order": start.order if start else None,
         }
 
     def _readable(self, value: Any) -> Any:

@@ -19,6 +19,7 @@ from ..report import Command, NoReportError, RunReport
 from .auditing import AuditInvocation
 from .contract import REPLACED
 from .invocation import Invocation
+from .live import OnExecuted
 
 _COMMANDS: dict[str, Command] = {"run": "run", "plan": "plan", "apply": "plan", "audit": "audit"}
 
@@ -47,8 +48,10 @@ class Tracked:
 class Tracker(AssertionMethods):
     """Collects the invocations made while it is active; readable then and afterwards."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_executed: OnExecuted | None = None) -> None:
         self._tracked: list[Tracked] = []
+        self._on_executed = on_executed
+        self._cancelled = threading.Event()
 
     def _asserted(self) -> RunReport:
         return self.last
@@ -84,6 +87,17 @@ class Tracker(AssertionMethods):
         skipped = {name for report in self.reports for name in report.skipped}
         return skipped - self.run_models
 
+    def cancel(self) -> None:
+        """From any thread: let no further batch begin, in the invocation that goes on or in a later
+        one of this tracker.
+
+        Batches under way end, and are recorded. To SQLMesh, those that would begin fail, so `run`
+        returns a failure and `plan` raises a `PlanError`; the report says `interrupted` of them,
+        and of what waits for them. `Context.audit` raises what stops it. Nothing is undone, and
+        nothing else is cut short: neither signals nor the creation of tables.
+        """
+        self._cancelled.set()
+
     def get_results(self) -> dict[str, list[str]]:
         """`run_models` and `skipped_models`, each sorted."""
         return {
@@ -93,10 +107,18 @@ class Tracker(AssertionMethods):
 
 
 @contextmanager
-def sqlmesh_run_tracker(context: Any) -> Iterator[Tracker]:
+def sqlmesh_run_tracker(
+    context: Any, *, on_executed: OnExecuted | None = None
+) -> Iterator[Tracker]:
     """Track the invocations of one SQLMesh context.
 
     On every exit all is as it was, whatever order nested trackers end in.
+
+    Args:
+        on_executed: is called with a model's outcome as soon as the last batch scheduled for it is
+            recorded, once in an invocation, on the thread that evaluated it. What comes later can
+            still fail the model: a plan that can't promote its view, a run that is restarted. An
+            exception that it raises is logged.
 
     Raises:
         TypeError: `context` is no SQLMesh context.
@@ -105,7 +127,7 @@ def sqlmesh_run_tracker(context: Any) -> Iterator[Tracker]:
 
     if not isinstance(context, GenericContext):
         raise TypeError(f"a SQLMesh Context is tracked, not {type(context).__name__}")
-    with _listening(lambda candidate: candidate is context) as tracker:
+    with _listening(lambda candidate: candidate is context, on_executed) as tracker:
         yield tracker
 
 
@@ -120,8 +142,10 @@ def track_all() -> Iterator[Tracker]:
 
 
 @contextmanager
-def _listening(concerns: Callable[[Any], bool]) -> Iterator[Tracker]:
-    tracker = Tracker()
+def _listening(
+    concerns: Callable[[Any], bool], on_executed: OnExecuted | None = None
+) -> Iterator[Tracker]:
+    tracker = Tracker(on_executed)
     _SWITCHBOARD.add(tracker, concerns)
     try:
         yield tracker
@@ -210,7 +234,13 @@ class _Switchboard:
         kwargs: Any,
     ) -> Any:
         kind = AuditInvocation if name == "audit" else Invocation
-        invocation = kind(context, _COMMANDS[name], _arguments(original, args, kwargs))
+        invocation = kind(
+            context,
+            _COMMANDS[name],
+            _arguments(original, args, kwargs),
+            cancelled=lambda: any(tracker._cancelled.is_set() for tracker in trackers),
+            on_executed=[t._on_executed for t in trackers if t._on_executed],
+        )
         if name == "apply":
             invocation.planned(_first(args, kwargs, "plan"))
         try:
