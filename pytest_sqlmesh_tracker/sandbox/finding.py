@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..tracking.imports import CONFIG_FILES
 from .options import SqlmeshProjectError
 
-CONFIG_FILES = ("config.yaml", "config.yml", "config.py", "sqlmesh.yaml", "sqlmesh.yml")
-"""Where SQLMesh looks for a project's configuration."""
 _TELLING = ("model_defaults", "gateways", "gateway:", "sqlmesh", "default_gateway")
 
 

@@ -21,6 +21,8 @@ from sqlmesh.core.macros import macro
 from sqlmesh.core.signal import signal
 from sqlmesh.utils import UniqueKeyDict
 
+from ..tracking.imports import modules_in
+
 
 def read_configs(paths: Iterable[Path], config: Config | str | None) -> dict[Path, Config]:
     """The configuration of each of the paths, as `Context` reads it; nothing is written there.
@@ -50,32 +52,10 @@ _covered: dict[str, ModuleType] = {}
 
 def _taken_out(folders: Iterable[Path]) -> dict[str, ModuleType]:
     """The modules that were imported from the folders; the next import of them reads the files."""
-    starts = tuple(f"{folder}{os.sep}" for folder in folders)
-    found = {
-        name: module
-        for name, module in list(sys.modules.items())
-        if (place := _place(module)).startswith(starts) and not _is_installed(place)
-    }
+    found = modules_in(folders)
     for name in found:
         del sys.modules[name]
     return found
-
-
-def _is_installed(place: str) -> bool:
-    """Whether it is of a virtual environment, which can be below a project."""
-    return not {"site-packages", "dist-packages"}.isdisjoint(Path(place).parts)
-
-
-def _place(module: Any) -> str:
-    """The file of a module, or the folder of one that is several files."""
-    known = getattr(module, "__dict__", {})
-    if known.get("__file__"):
-        return str(known["__file__"])
-    try:
-        return str(next(iter(known.get("__path__") or ()), ""))
-    except KeyError:
-        # A namespace package finds its path through its parent, which was taken out.
-        return ""
 
 
 def _use(loader: Loader, modules: Mapping[str, ModuleType]) -> None:

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from ..matching import UnknownModelError, close_matches, find_models
 from ..report import RunReport
+from ..tracking.imports import CONFIG_FILES
 from ..tracking.names import display_names, kind_of
 from ..tracking.tracker import Tracker
 from .clock import Clock, Moment, shown
 from .contents import create_external_tables
 from .faults import Fault, Faults, InjectedError
-from .finding import CONFIG_FILES
 from .loading import forget
 from .options import SqlmeshProjectError
 from .template import Template

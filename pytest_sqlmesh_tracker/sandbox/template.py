@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,8 @@ from sqlmesh.core.loader import LoadedProject
 from sqlmesh.utils.date import to_datetime
 from sqlmesh.utils.errors import SQLMeshError
 
+from ..tracking.imports import CONFIG_FILES
+from ..tracking.opening import COLOR
 from ..tracking.tracker import sqlmesh_run_tracker
 from . import contents
 from .clock import STATEMENT, Clock, shown
@@ -25,7 +26,6 @@ from .context import Kept, SandboxContext, Selection
 from .databases import WAYS_OUT, Databases
 from .faults import Faults
 from .files import Files, copy_paths
-from .finding import CONFIG_FILES
 from .loading import (
     environment_kept,
     finished,
@@ -90,7 +90,7 @@ class Template:
             raise
         except Exception as error:
             kind = "" if isinstance(error, SQLMeshError) else f"{type(error).__name__}: "
-            words = _COLOUR.sub("", str(error))
+            words = COLOR.sub("", str(error))
             for path in self._paths:
                 # It is the user's own file that is to be mended.
                 words = words.replace(str(self._place(path, self._folder)), str(path))
@@ -280,9 +280,6 @@ def _in_a_line(text: str, length: int = 300) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     line = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     return line if len(line) <= length else f"{line[:length]}…"
-
-
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Templates:

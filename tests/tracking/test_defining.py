@@ -22,12 +22,8 @@ from pytest_sqlmesh_tracker.definitions import (
     ModelDefinition,
     ProjectDefinition,
 )
-from pytest_sqlmesh_tracker.tracking.defining import (
-    ProjectError,
-    define,
-    load_definition,
-    open_context,
-)
+from pytest_sqlmesh_tracker.tracking.defining import define, load_definition
+from pytest_sqlmesh_tracker.tracking.opening import ProjectError, open_context
 from tests.projects import Project, at
 
 RICH = {
