@@ -141,6 +141,15 @@ def sqlmesh_context(sqlmesh_project: SqlmeshProject) -> Any:
     return sqlmesh_project.context
 
 
+@pytest.fixture
+def materialize_sqlmesh(sqlmesh_project: SqlmeshProject) -> Iterator[Callable[..., Any]]:
+    """Materializes Dagster assets with SQLMesh on `sqlmesh_project`; a failure does not raise."""
+    from .dagster.testing import materializing
+
+    with materializing(sqlmesh_project) as materialize:
+        yield materialize
+
+
 def _project_options(request: pytest.FixtureRequest) -> ProjectOptions:
     """What the markers of a test ask for, the closest first, then the option, then the ini file."""
     from dataclasses import replace

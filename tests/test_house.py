@@ -31,6 +31,8 @@ PURE = {
     "pytest_sqlmesh_tracker.render.files": (),
     "pytest_sqlmesh_tracker.render.junit": ("pydantic",),
     "pytest_sqlmesh_tracker.cli": (),
+    "pytest_sqlmesh_tracker.dagster": (),
+    "pytest_sqlmesh_tracker.dagster.selection": ("pydantic",),
     "pytest_sqlmesh_tracker.diagnosis": (),
     "pytest_sqlmesh_tracker.diff": ("pydantic",),
     "pytest_sqlmesh_tracker.render.doctor": ("pydantic",),

@@ -15,7 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-TESTS = ("tests/tracking", "tests/sandbox", "tests/cli", "tests/properties")
+TESTS = (
+    "tests/tracking",
+    "tests/sandbox",
+    "tests/cli",
+    "tests/dagster_assets",
+    "tests/properties",
+)
 # Knows no SQLMesh, but other versions of Python: not where a single version is asked for, as in CI.
 UNIT = "tests/unit"
 # Older SQLMesh releases set no upper bounds here, and do not run with what came later.
@@ -31,11 +37,12 @@ class Target:
     python: str | None = None
     """The interpreter to look for; None: the one that runs this."""
     pins: tuple[str, ...] = OLD
+    """What else is installed, and of which version."""
 
 
 # The ends of what is supported, with the oldest and the newest Python.
 TARGETS = (
-    Target("0.206.0", "python3.10"),
+    Target("0.206.0", "python3.10", pins=(*OLD, "dagster==1.10.18")),
     # The first with the parameters that console methods have to this day.
     Target("0.211.2"),
     Target("0.228.5"),
@@ -109,7 +116,7 @@ def install(target: Target, command: str, venv: Path) -> bool:
     """Bring the virtual environment up to date; whether that worked."""
     newest = target.sqlmesh == "newest"
     sqlmesh = "sqlmesh" if newest else f"sqlmesh=={target.sqlmesh}"
-    package = ["--editable", ".[pytest]", "--group", "dev", sqlmesh, *target.pins]
+    package = ["--editable", ".[pytest,dagster]", "--group", "dev", sqlmesh, *target.pins]
     done, wanted = venv / "installed", " ".join(package) + (ROOT / "pyproject.toml").read_text()
     if not newest and done.exists() and done.read_text() == wanted:
         return True

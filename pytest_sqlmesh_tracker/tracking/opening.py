@@ -114,7 +114,8 @@ def told(paths: Sequence[str]) -> Iterator[None]:
         words = COLOR.sub("", redacted(f"{kind}{error}"))
         names = ", ".join(paths)
         line = one_line(f"the SQLMesh project {names} can't be loaded: {words}", 600)
-        raise ProjectError(line) from error
+        # What it says is all that concerns a user; pages of SQLMesh's own frames do not.
+        raise ProjectError(line) from None
 
 
 COLOR = re.compile(r"\x1b\[[0-9;]*m")

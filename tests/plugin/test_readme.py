@@ -38,7 +38,7 @@ def test_the_other_examples_pass(pytester: pytest.Pytester, shop_repository: Pat
     for number, example in enumerate(EXAMPLES[1:]):
         (shop_repository / f"test_example_{number}.py").write_text(example)
     result = pytester.runpytest_inprocess("-p", "no:xdist")
-    result.assert_outcomes(passed=5)
+    result.assert_outcomes(passed=6)
 
 
 def test_every_reason_and_status_is_in_the_tables() -> None:

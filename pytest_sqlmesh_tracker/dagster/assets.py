@@ -1,0 +1,142 @@
+"""`@sqlmesh_assets` and `build_sqlmesh_assets`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from ..definitions import ProjectDefinition
+from .naming import joined, not_reserved
+from .ops import run_by
+from .project import SqlmeshProject
+from .resource import SqlmeshResource
+from .selection import listed
+from .specs import ProjectAssets
+from .translator import SqlmeshTranslator
+
+_RUN_CONFIG = {
+    "ignore_cron": dg.Field(
+        bool, default_value=False, description="Evaluate what is missing, whether or not it is due."
+    ),
+    "start": dg.Field(str, is_required=False, description="Evaluate from this time on."),
+    "end": dg.Field(str, is_required=False, description="Evaluate until this time."),
+    "restate": dg.Field(
+        [str],
+        default_value=[],
+        description="Models to evaluate anew, with all that is downstream of them.",
+    ),
+}
+"""What a run of the assets can be asked for."""
+
+
+def sqlmesh_assets(
+    *,
+    project: SqlmeshProject,
+    environment: str = "prod",
+    select: str | Sequence[str] = "*",
+    exclude: str | Sequence[str] | None = None,
+    name: str | None = None,
+    translator: SqlmeshTranslator | None = None,
+    retry_policy: dg.RetryPolicy | None = None,
+    pool: str | None = None,
+    op_tags: Mapping[str, Any] | None = None,
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Make assets of a SQLMesh project's models; the function below runs them, in one op.
+
+    Args:
+        environment: SQLMesh's environment that the function runs or plans. It is in no asset's
+            key: two of them in one `Definitions` need translators that tell them apart.
+        select: the models that become assets: names, globs, `tag:` with a tag, with `+` before or
+            after for what is upstream or downstream of them; one or a list.
+        exclude: models that do not, in the same words.
+        name: of the op; that of the function, if None.
+        translator: names and metadata of the assets.
+        retry_policy: a retry runs what failed or was blocked, not what executed before.
+        pool: whose limit keeps runs apart; `sqlmesh/<project>/<environment>`, if None.
+
+    Raises:
+        ProjectError: there is no project, or it can't be loaded; one line says why.
+        UnknownModelError: a selector matches nothing.
+        DagsterInvalidDefinitionError: two models have the same name in Dagster.
+    """
+    assets = ProjectAssets(
+        project=_definition(project),
+        environment=environment,
+        translator=translator or SqlmeshTranslator(),
+        select=select,
+        exclude=exclude,
+    )
+
+    def decorated(function: Callable[..., Any]) -> dg.AssetsDefinition:
+        # A function's own `config` decides by itself what a run can be asked for.
+        own_config = "config" in inspect.signature(function).parameters
+        make = dg.multi_asset(
+            name=name or function.__name__,
+            specs=assets.specs,
+            check_specs=assets.check_specs,
+            # Only with it may checks that were not evaluated be left out.
+            can_subset=True,
+            config_schema=None if own_config else _RUN_CONFIG,
+            retry_policy=retry_policy,
+            pool=pool or assets.translator.get_pool(assets.project.name, environment),
+            op_tags=op_tags,
+        )
+        return make(run_by(assets, function, run_config=not own_config))
+
+    return decorated
+
+
+def build_sqlmesh_assets(
+    *,
+    project: SqlmeshProject,
+    environment: str = "prod",
+    select: str | Sequence[str] = "*",
+    exclude: str | Sequence[str] | None = None,
+    name: str | None = None,
+    translator: SqlmeshTranslator | None = None,
+    retry_policy: dg.RetryPolicy | None = None,
+    pool: str | None = None,
+    op_tags: Mapping[str, Any] | None = None,
+) -> dg.AssetsDefinition:
+    """The assets of `sqlmesh_assets` with a function that runs the environment.
+
+    It needs a `SqlmeshResource` under the key `sqlmesh`. The op is called after the project, the
+    environment and the selection; the arguments are those of `sqlmesh_assets`, which raises the
+    same.
+    """
+    decorate = sqlmesh_assets(
+        project=project,
+        environment=environment,
+        select=select,
+        exclude=exclude,
+        name=name or _op_name(_definition(project).name, environment, select, exclude),
+        translator=translator,
+        retry_policy=retry_policy,
+        pool=pool,
+        op_tags=op_tags,
+    )
+
+    def run(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Iterator[Any]:
+        yield from sqlmesh.run(context=context).stream()
+
+    return decorate(run)
+
+
+def _definition(project: SqlmeshProject) -> ProjectDefinition:
+    if not isinstance(project, SqlmeshProject):
+        raise TypeError(f"project is a SqlmeshProject, not {project!r}")
+    return project.definition
+
+
+def _op_name(
+    project: str,
+    environment: str,
+    select: str | Sequence[str],
+    exclude: str | Sequence[str] | None,
+) -> str:
+    selected = [] if select == "*" else listed(select)
+    left_out = ["without", *listed(exclude)] if exclude else []
+    return not_reserved(joined([project, environment, *selected, *left_out]))

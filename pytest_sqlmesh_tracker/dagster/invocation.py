@@ -1,0 +1,167 @@
+"""One invocation of SQLMesh in a Dagster step."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
+from typing import Any
+
+import dagster as dg
+
+from ..outcomes import ModelOutcome, Reason, Status
+from ..policy import unexpected_by_default
+from ..render.words import headline, statuses
+from ..report import NoReportError, RunReport
+from ..tracking.missing import still_missing
+from .asking import Asked
+from .failing import failure_before, failure_of
+from .history import Fault
+from .recording import record
+from .telling import Event, Telling
+from .worker import Worker
+
+logger = logging.getLogger("pytest_sqlmesh_tracker")
+_NOTHING_MISSING = frozenset({Reason.CRON_NOT_DUE, Reason.UP_TO_DATE})
+"""Why SQLMesh skips a model of which it looked for what is missing, and found nothing."""
+
+
+class SqlmeshInvocation:
+    """What `SqlmeshResource.run` and `.plan` prepare; `stream` lets it happen."""
+
+    def __init__(
+        self,
+        context: Any,
+        opened: Callable[[], AbstractContextManager[Any]],
+        asked: Asked,
+        telling: Telling,
+        faults: dict[dg.AssetKey, Fault],
+        *,
+        fail_on_unknown: bool = False,
+    ) -> None:
+        """Prepare it; nothing happens yet.
+
+        Args:
+            context: of the op.
+            opened: gives the SQLMesh context, for as long as it lasts.
+            faults: assets of which the latest status check failed.
+        """
+        self._context, self._telling, self._faults = context, telling, faults
+        self._fail_on_unknown = fail_on_unknown
+        self._worker = Worker(opened, asked.of, self._executed, self._reported)
+        self._taken = 0
+        """How many events Dagster has taken for sure: it has asked for the next one."""
+        self._over = True
+        self._leaving = threading.Thread(target=self._leave, name="sqlmesh-leave", daemon=True)
+
+    @property
+    def report(self) -> RunReport:
+        """What is known of the invocation, once it was streamed.
+
+        Raises:
+            NoReportError: it did not come so far.
+        """
+        if self._worker.report is None:
+            raise NoReportError("SQLMesh was not invoked: stream() was not read to its end")
+        return self._worker.report
+
+    def stream(self) -> Iterator[Event]:
+        """Let SQLMesh run, and yield to Dagster what it does, while it does it.
+
+        Interrupted, it lets the batches under way end, and puts on record what came of them first.
+
+        Raises:
+            Failure: at the end, if a model failed or was interrupted, or all of it failed.
+        """
+        self._over = False
+        try:
+            self._worker.start()
+            while (event := self._worker.event(self._taken)) is not None:
+                yield event
+                self._taken += 1
+            self._over = True
+        except GeneratorExit:
+            # Whether the last event is taken is known when the step has ended.
+            self._worker.end()
+            raise
+        except BaseException:
+            self.leave()
+            raise
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        report, error, fault = self._worker.report, self._worker.error, self._worker.fault
+        if fault is not None:
+            raise fault
+        if report is None:
+            if error is not None:
+                raise failure_before(error) from None
+            return
+        failure = failure_of(report, fail_on_unknown=self._fail_on_unknown)
+        if failure is not None:
+            raise failure from None
+        if error is not None:
+            # After SQLMesh had done all that it was asked for.
+            self._context.log.warning(f"SQLMesh could not be closed: {error}")
+
+    # -- when Dagster takes no more events ---------------------------------------------------------
+
+    def leave(self) -> None:
+        """End it, if it is not over; what Dagster has not taken is put on record directly.
+
+        That is so after an interrupt, which Dagster raises as often as it is asked to: here, or,
+        when it came while Dagster stored an event, where `stream` never sees it. What SQLMesh has
+        committed is not due next time, and so has to be told.
+        """
+        if not self._over and self._leaving.ident is None:
+            self._leaving.start()
+        while not self._over:
+            with suppress(BaseException):
+                time.sleep(0.02)
+
+    def _leave(self) -> None:
+        """On a thread, where nothing is interrupted."""
+        try:
+            self._worker.end()
+            record(self._context, self._worker.events[self._taken :])
+        except Exception:
+            logger.exception("pytest-sqlmesh-tracker failed to tell Dagster what SQLMesh did")
+        finally:
+            self._over = True
+
+    # -- on the worker's thread --------------------------------------------------------------------
+
+    def _executed(self, outcome: ModelOutcome) -> Iterator[Event]:
+        yield self._telling.executed(outcome)
+
+    def _reported(self, context: Any, report: RunReport) -> Iterator[Event]:
+        self._look_for_faults(context, report)
+        self._context.log.info(f"{headline(report)}: {statuses(report.outcomes.values())}")
+        yield from self._telling.ended(report)
+
+    def _look_for_faults(self, context: Any, report: RunReport) -> None:
+        """Of the models that look well now, find those of which an earlier failure still stands."""
+        suspects: dict[str, tuple[ModelOutcome, Fault]] = {}
+        for name, spec in self._telling.specs.items():
+            outcome, fault = report.outcomes.get(name), self._faults.get(spec.key)
+            if outcome and fault and _may_stand(outcome, fault, report):
+                suspects[outcome.fqn] = outcome, fault
+        if not suspects:
+            return
+        due = {fqn: fault.at for fqn, (_, fault) in suspects.items()}
+        try:
+            missing = still_missing(context, report.environment, due)
+        except Exception:
+            logger.exception("pytest-sqlmesh-tracker failed to look for what is still missing")
+            # Not known to be mended: it stands as it was told.
+            missing = frozenset(due)
+        self._telling.faults = {suspects[fqn][0].name: suspects[fqn][1] for fqn in missing}
+
+
+def _may_stand(outcome: ModelOutcome, fault: Fault, report: RunReport) -> bool:
+    if outcome.status is Status.EXECUTED or unexpected_by_default(outcome.status, outcome.reason):
+        return False
+    looked = outcome.reason in _NOTHING_MISSING and report.execution_time >= fault.at
+    return not looked

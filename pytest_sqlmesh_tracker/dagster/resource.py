@@ -1,0 +1,162 @@
+"""The resource with which assets run SQLMesh."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+from pydantic import PrivateAttr
+
+from ..matching import UnknownModelError
+from .asking import Asked, asked_of, run_config
+from .failing import failure_before
+from .history import Told, standing_faults, told_by
+from .invocation import SqlmeshInvocation
+from .metadata import MODEL
+from .ops import assets_of_op
+from .project import SqlmeshProject
+from .specs import ProjectAssets
+from .telling import Telling
+
+
+class SqlmeshResource(dg.ConfigurableResource[Any]):
+    """Runs and plans the environments of a SQLMesh project."""
+
+    project: SqlmeshProject
+
+    _bound_to: Any = PrivateAttr(default=None)
+    """A context to use as long as it lasts, instead of a new one: that of a test's sandbox."""
+
+    @contextmanager
+    def open(self) -> Iterator[Any]:
+        """A SQLMesh `Context` on the project, which is closed afterwards.
+
+        Raises:
+            ProjectError: there is no project, or it can't be loaded; one line says why.
+        """
+        if self._bound_to is not None:
+            yield self._bound_to
+            return
+        context = self.project.open_context()
+        try:
+            yield context
+        finally:
+            context.close()
+
+    def run(
+        self,
+        *,
+        context: Any,
+        environment: str | None = None,
+        fail_on_unknown: bool = False,
+        **arguments: Any,
+    ) -> SqlmeshInvocation:
+        """Run the assets' environment: of the selected models, what is due.
+
+        It happens when its `stream()` is read. Selected models run without those upstream that are
+        not, unless `no_auto_upstream=False` is passed.
+
+        Args:
+            context: of the op.
+            environment: that of the assets, if None.
+            fail_on_unknown: fail the step also of a model of which the tracker can't tell.
+            arguments: of SQLMesh's `Context.run`; they outweigh Dagster's selection and run config.
+
+        Raises:
+            DagsterInvariantViolationError: the op is none of `@sqlmesh_assets`.
+            Failure: the run config can't be meant.
+        """
+        return _Step(context, environment).invocation("run", self, arguments, fail_on_unknown)
+
+    def plan(
+        self,
+        *,
+        context: Any,
+        environment: str | None = None,
+        fail_on_unknown: bool = False,
+        **arguments: Any,
+    ) -> SqlmeshInvocation:
+        """Plan the assets' environment and apply the plan: for a first deployment, or for `dev`.
+
+        It happens when its `stream()` is read. Arguments are those of `run` and of SQLMesh's
+        `Context.plan`.
+
+        Raises:
+            DagsterInvariantViolationError: the op is none of `@sqlmesh_assets`.
+            Failure: the run config can't be meant.
+        """
+        return _Step(context, environment).invocation("plan", self, arguments, fail_on_unknown)
+
+
+class _Step:
+    """A Dagster step: of which assets it is, and what of them is selected."""
+
+    def __init__(self, context: Any, environment: str | None) -> None:
+        assets = assets_of_op(context.op_def)
+        if assets is None:
+            raise dg.DagsterInvariantViolationError(
+                f"{context.op_def.name} is no op of @sqlmesh_assets: pass the context of one"
+            )
+        self._context = context
+        self.assets: ProjectAssets = assets
+        self.environment = environment or assets.environment
+        keys = context.selected_asset_keys
+        # Keys can have been given a prefix since the assets were made.
+        of_op = context.assets_def.specs_by_key
+        self.specs = {
+            spec.metadata[MODEL]: spec
+            for key, spec in of_op.items()
+            if key in keys and MODEL in spec.metadata
+        }
+        self.selected = [model.name for model in assets.models if model.name in self.specs]
+        self.before = Told()
+        if _retry_number(context):
+            self.before = told_by(context.instance, context.run.run_id)
+
+    def invocation(
+        self,
+        command: str,
+        resource: SqlmeshResource,
+        arguments: Mapping[str, Any],
+        fail_on_unknown: bool,
+    ) -> SqlmeshInvocation:
+        telling = Telling(
+            assets=self.assets,
+            specs=self.specs,
+            checks=frozenset(self._context.selected_asset_check_keys),
+            told_before=self.before.materialized,
+        )
+        keys = [spec.key for spec in self.specs.values()]
+        return SqlmeshInvocation(
+            self._context,
+            resource.open,
+            self._asked(command, arguments),
+            telling,
+            standing_faults(self._context.instance, keys),
+            fail_on_unknown=fail_on_unknown,
+        )
+
+    def _asked(self, command: str, arguments: Mapping[str, Any]) -> Asked:
+        unfinished = self.before.unfinished
+        try:
+            return asked_of(
+                command,
+                self.assets,
+                self.selected,
+                self.environment,
+                run_config(self._context),
+                arguments,
+                unfinished=[name for name, spec in self.specs.items() if spec.key in unfinished],
+            )
+        except UnknownModelError as error:
+            raise failure_before(error) from None
+
+
+def _retry_number(context: Any) -> int:
+    try:
+        return int(context.op_execution_context.retry_number)
+    except AttributeError:
+        # An op that is called directly has none.
+        return 0

@@ -1,0 +1,185 @@
+"""What Dagster is told of what SQLMesh did: from outcomes to events."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from ..explanation import counted
+from ..outcomes import AuditOutcome, ModelOutcome, Status
+from ..policy import unexpected_by_default
+from ..report import RunReport
+from .history import Fault
+from .metadata import OF_THE_DEFINITION, outcome_metadata
+from .naming import STATUS_CHECK, named_call
+from .specs import ProjectAssets
+
+Event = Any
+"""What an op may yield: `MaterializeResult`, `AssetCheckResult`, `AssetMaterialization`, …"""
+_ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+
+
+@dataclass
+class Telling:
+    """One invocation as Dagster is told it: each asset once, each check once."""
+
+    assets: ProjectAssets
+    specs: Mapping[str, dg.AssetSpec]
+    """The selected assets, by the names of their models."""
+    checks: frozenset[dg.AssetCheckKey]
+    """The selected checks."""
+    told_before: frozenset[dg.AssetKey] = frozenset()
+    """What an earlier try of this Dagster run has materialized."""
+    faults: Mapping[str, Fault] = field(default_factory=dict)
+    """Models of which something that an earlier Dagster run told as failed is still missing."""
+    _materialized: set[str] = field(default_factory=set)
+    _told: dict[dg.AssetCheckKey, bool] = field(default_factory=dict)
+
+    def executed(self, outcome: ModelOutcome, report: RunReport | None = None) -> Event:
+        """A model is done; while the invocation goes on, there is no report yet."""
+        spec, late = self.specs.get(outcome.name), self._comes_late(outcome.name)
+        self._materialized.add(outcome.name)
+        metadata = outcome_metadata(outcome, report)
+        if spec is None or late:
+            # Dagster takes no result for what is not selected, nor after what depends on it.
+            return dg.AssetMaterialization(self._key_of(outcome), metadata=metadata)
+        repeated = {key: spec.metadata[key] for key in OF_THE_DEFINITION if key in spec.metadata}
+        return dg.MaterializeResult(
+            asset_key=spec.key,
+            metadata={**repeated, **metadata},
+            check_results=list(self._checks(outcome, spec.key, report)),
+            data_version=_data_version(spec, outcome),
+        )
+
+    def alone(self, outcome: ModelOutcome) -> dg.AssetMaterialization:
+        """A model is done, told to the instance and not to the step."""
+        return dg.AssetMaterialization(self._key_of(outcome), metadata=outcome_metadata(outcome))
+
+    def _key_of(self, outcome: ModelOutcome) -> dg.AssetKey:
+        known = self.specs.get(outcome.name)
+        return known.key if known else self.assets.keys.get(outcome.name) or _bare_key(outcome)
+
+    def _comes_late(self, name: str) -> bool:
+        key = self.specs[name].key if name in self.specs else None
+        told = (self.specs[other] for other in self._materialized if other in self.specs)
+        return any(dep.asset_key == key for spec in told for dep in spec.deps)
+
+    def ended(self, report: RunReport) -> Iterator[Event]:
+        """What is left to tell when the invocation has ended."""
+        for outcome in report.outcomes.values():
+            if outcome.name in self.assets.standalone:
+                yield from self._standalone(outcome)
+                continue
+            if outcome.status is Status.EXECUTED and outcome.name not in self._materialized:
+                yield self.executed(outcome, report)
+            spec = self.specs.get(outcome.name)
+            if spec is not None:
+                yield from self._checks(outcome, spec.key, report)
+
+    # -- checks --------------------------------------------------------------------------------
+
+    def _checks(
+        self, outcome: ModelOutcome, key: dg.AssetKey, report: RunReport | None
+    ) -> Iterator[Event]:
+        status = self._status_check(outcome, key, report)
+        yield from self._new(status, key)
+        names = self.assets.checks.get(outcome.name, {})
+        for audit in outcome.audits:
+            name = names.get(named_call(audit))
+            if name is not None:
+                yield from self._new(_audit_check(outcome, audit, key, name), key)
+
+    def _new(self, check: dg.AssetCheckResult | None, key: dg.AssetKey) -> Iterator[Event]:
+        """The check, unless it is not asked for or was told; corrected, if that has changed."""
+        if check is None:
+            return
+        assert check.check_name is not None
+        check_key = dg.AssetCheckKey(key, check.check_name)
+        before = self._told.get(check_key)
+        if check_key not in self.checks or before == check.passed:
+            return
+        self._told[check_key] = check.passed
+        # Of a failed check that blocks, Dagster's first versions let nothing else be told. The step
+        # fails of its model anyhow.
+        status = check.check_name == STATUS_CHECK
+        blocks = not (check.passed or status) and check.severity is _ERROR
+        yield _evaluation(check, key) if blocks or before is not None else check
+
+    def _status_check(
+        self, outcome: ModelOutcome, key: dg.AssetKey, report: RunReport | None
+    ) -> dg.AssetCheckResult | None:
+        passed, severity = _verdict(outcome)
+        said, facts = outcome.message, outcome_metadata(outcome, report)
+        executed = outcome.status is Status.EXECUTED
+        if key in self.told_before and outcome.status not in (Status.EXECUTED, Status.FAILED):
+            # An earlier try of this Dagster run has told that it executed.
+            return None
+        fault = self.faults.get(outcome.name)
+        if passed and not executed and fault is not None:
+            passed, severity = False, fault.severity
+            said = f"{said}; still missing is what was {fault.message}"
+            facts |= fault.metadata
+        return dg.AssetCheckResult(
+            asset_key=key,
+            check_name=STATUS_CHECK,
+            passed=passed,
+            severity=severity,
+            description=said,
+            metadata={**facts, "sqlmesh/message": said},
+        )
+
+    def _standalone(self, outcome: ModelOutcome) -> Iterator[Event]:
+        check = self.assets.standalone[outcome.name]
+        for audit in outcome.audits:
+            result = _audit_check(outcome, audit, check.asset_key, check.name)
+            yield from self._new(result, check.asset_key)
+
+
+def _verdict(outcome: ModelOutcome) -> tuple[bool, dg.AssetCheckSeverity]:
+    unexpected = unexpected_by_default(outcome.status, outcome.reason)
+    return not unexpected, _WARN if outcome.status is Status.SKIPPED else _ERROR
+
+
+def _audit_check(
+    outcome: ModelOutcome, audit: AuditOutcome, key: dg.AssetKey, name: str
+) -> dg.AssetCheckResult:
+    blocked = audit.blocking and outcome.status is Status.FAILED
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=name,
+        passed=audit.passed,
+        severity=_ERROR if blocked or audit.passed else _WARN,
+        description=f"found {counted(audit.rows_failed, 'row')}"
+        if not audit.passed
+        else "found no rows",
+        metadata={"sqlmesh/rows_failed": audit.rows_failed},
+    )
+
+
+def _evaluation(check: dg.AssetCheckResult, key: dg.AssetKey) -> dg.AssetCheckEvaluation:
+    """The check's result, as Dagster stores it without acting on it."""
+    assert check.check_name is not None
+    return dg.AssetCheckEvaluation(
+        asset_key=key,
+        check_name=check.check_name,
+        passed=check.passed,
+        severity=check.severity,
+        description=check.description,
+        metadata=check.metadata,
+    )
+
+
+def _bare_key(outcome: ModelOutcome) -> dg.AssetKey:
+    """Of a model that the environment has and the project's files no longer have."""
+    return dg.AssetKey([part.strip('"') for part in outcome.name.split(".")])
+
+
+def _data_version(spec: dg.AssetSpec, outcome: ModelOutcome) -> dg.DataVersion:
+    """Another one for each execution: also when the same intervals are evaluated anew."""
+    spans = outcome.executed_intervals
+    said = f"{spec.code_version} {spans} {outcome.finished_at}"
+    return dg.DataVersion(hashlib.sha256(said.encode()).hexdigest()[:32])

@@ -1,0 +1,259 @@
+"""Tests of SQLMesh assets: materialize them on a sandbox, and demand what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from inspect import unwrap
+from typing import Any, get_type_hints
+
+import dagster as dg
+
+from ..matching import close_matches
+from ..outcomes import Reason, Status
+from .naming import STATUS_CHECK
+from .ops import assets_of_op
+from .project import SqlmeshProject
+from .resource import SqlmeshResource
+
+Key = str | Sequence[str] | dg.AssetKey
+"""An asset key as `"sales/orders"`, as a list of its parts, or itself."""
+
+
+@contextmanager
+def materializing(project: Any) -> Iterator[Callable[..., dg.ExecuteInProcessResult]]:
+    """What the fixture `materialize_sqlmesh` gives: a function that materializes on a sandbox.
+
+    All that it materializes is on one Dagster instance, so that a run knows what came before.
+
+    Args:
+        project: the test's `sqlmesh_project`.
+    """
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def materialize(
+            *assets: Any,
+            selection: Any = None,
+            resources: Mapping[str, Any] | None = None,
+            run_config: Any = None,
+        ) -> dg.ExecuteInProcessResult:
+            """Materialize assets in this process; what fails does not raise, the result tells.
+
+            Args:
+                assets: of SQLMesh, and any others that read them or that they read.
+                selection: a key, a list of them, or an `AssetSelection`; None for all.
+                resources: others than SQLMesh's; each `SqlmeshResource` is bound to the sandbox.
+                run_config: as `dagster.materialize` takes it.
+            """
+            return dg.materialize(
+                assets,
+                selection=_selection(selection),
+                resources=_bound_resources(project, assets, resources or {}),
+                instance=instance,
+                run_config=run_config,
+                raise_on_error=False,
+            )
+
+        yield materialize
+
+
+def _bound_resources(
+    project: Any, assets: Iterable[Any], resources: Mapping[str, Any]
+) -> dict[str, Any]:
+    given = {**dict.fromkeys(_sqlmesh_resources(assets)), **resources}
+    return {
+        name: _bound(project) if isinstance(resource, SqlmeshResource | None) else resource
+        for name, resource in given.items()
+    }
+
+
+def _bound(project: Any) -> dg.ResourceDefinition:
+    resource = SqlmeshResource(project=SqlmeshProject(project.path))
+    resource._bound_to = project.context
+    # As it is: Dagster would make another one of its fields.
+    return dg.ResourceDefinition.hardcoded_resource(resource)
+
+
+def _sqlmesh_resources(assets: Iterable[Any]) -> set[str]:
+    """The keys under which ops of `@sqlmesh_assets` need a `SqlmeshResource`."""
+    found: set[str] = set()
+    for each in assets:
+        op = getattr(each, "node_def", None)
+        if isinstance(op, dg.OpDefinition) and assets_of_op(op) is not None:
+            hints = get_type_hints(unwrap(op.compute_fn.decorated_fn))  # type: ignore[union-attr]
+            found |= {name for name, hint in hints.items() if hint is SqlmeshResource}
+    return found
+
+
+def _selection(selection: Any) -> Any:
+    if selection is None or isinstance(selection, dg.AssetSelection):
+        return selection
+    if isinstance(selection, str | dg.AssetKey):
+        selection = [selection]
+    return dg.AssetSelection.assets(*map(_asset_key, selection))
+
+
+def assert_materialized(result: dg.ExecuteInProcessResult, *keys: Key) -> None:
+    """Each of these assets was materialized.
+
+    Raises:
+        LookupError: there is no such asset; the message has close matches.
+        TypeError: no key is given.
+    """
+    __tracebackhide__ = True
+    for key in _known(result, keys):
+        if key not in _materialized(result):
+            raise AssertionError(f"{key.to_user_string()} was not materialized{_why(result, key)}")
+
+
+def assert_not_materialized(result: dg.ExecuteInProcessResult, *keys: Key) -> None:
+    """None of these assets was materialized; as `assert_materialized`."""
+    __tracebackhide__ = True
+    for key in _known(result, keys):
+        if key in _materialized(result):
+            raise AssertionError(f"{key.to_user_string()} was materialized{_why(result, key)}")
+
+
+def assert_materialized_exactly(result: dg.ExecuteInProcessResult, keys: Iterable[Key]) -> None:
+    """These assets were materialized, and no others.
+
+    Raises:
+        LookupError: there is no such asset; the message has close matches.
+    """
+    __tracebackhide__ = True
+    wanted, found = set(_known(result, tuple(keys), some=False)), _materialized(result)
+    complaints = [
+        f"{_key_text(key)} was {'' if key in found else 'not '}materialized{_why(result, key)}"
+        for key in sorted(wanted ^ found, key=_key_text)
+    ]
+    if complaints:
+        raise AssertionError("\n".join(complaints))
+
+
+def assert_check_passed(result: dg.ExecuteInProcessResult, key: Key, name: str) -> None:
+    """The check of the asset was evaluated, and passed.
+
+    Raises:
+        LookupError: there is no such asset, or it has no such check.
+    """
+    __tracebackhide__ = True
+    evaluation = _evaluated(result, key, name)
+    if not evaluation.passed:
+        raise AssertionError(f"{_of(evaluation)} failed: {_said(evaluation)}")
+
+
+def assert_check_failed(
+    result: dg.ExecuteInProcessResult,
+    key: Key,
+    name: str,
+    severity: dg.AssetCheckSeverity | str | None = None,
+) -> None:
+    """The check of the asset was evaluated, and failed; as `assert_check_passed`.
+
+    Args:
+        severity: `WARN` or `ERROR`, if that matters.
+    """
+    __tracebackhide__ = True
+    evaluation = _evaluated(result, key, name)
+    if evaluation.passed:
+        raise AssertionError(f"{_of(evaluation)} passed: {_said(evaluation)}")
+    if severity is not None and evaluation.severity is not dg.AssetCheckSeverity(severity):
+        wanted = dg.AssetCheckSeverity(severity).value
+        raise AssertionError(
+            f"{_of(evaluation)} failed with {evaluation.severity.value}, not {wanted}: "
+            f"{_said(evaluation)}"
+        )
+
+
+def assert_sqlmesh_status(
+    result: dg.ExecuteInProcessResult,
+    key: Key,
+    status: Status | str,
+    reason: Reason | str | None = None,
+) -> None:
+    """SQLMesh executed, skipped, … the asset's model, for this reason if it matters.
+
+    Raises:
+        LookupError: there is no such asset.
+        ValueError: there is no such status or reason.
+    """
+    __tracebackhide__ = True
+    status, reason = Status(status), None if reason is None else Reason(reason)
+    evaluation = _evaluated(result, key, STATUS_CHECK)
+    facts = {name: value.value for name, value in evaluation.metadata.items()}
+    reasons = str(facts.get("sqlmesh/reasons") or facts.get("sqlmesh/reason") or "").split(", ")
+    said = f"{_key_text(key)} was {facts['sqlmesh/message']}"
+    if facts["sqlmesh/status"] != status:
+        raise AssertionError(f"{said}; expected {status}")
+    if reason is not None and reason not in reasons:
+        raise AssertionError(
+            f"{said}; expected {reason}, found {', '.join(reasons) or 'no reason'}"
+        )
+
+
+def _materialized(result: dg.ExecuteInProcessResult) -> set[dg.AssetKey]:
+    events = result.get_asset_materialization_events()
+    return {event.asset_key for event in events if event.asset_key}
+
+
+def _evaluations(result: dg.ExecuteInProcessResult) -> dict[dg.AssetCheckKey, Any]:
+    """The latest evaluation of each check: a retry can have told another one."""
+    return {each.asset_check_key: each for each in result.get_asset_check_evaluations()}
+
+
+def _evaluated(result: dg.ExecuteInProcessResult, key: Key, name: str) -> Any:
+    __tracebackhide__ = True
+    (asset,) = _known(result, (key,))
+    graph = result.job_def.asset_layer.asset_graph
+    names = sorted(check.name for check in graph.asset_check_keys if check.asset_key == asset)
+    if name not in names:
+        raise LookupError(f"{_key_text(key)} has no check {name!r}{_hint(name, names)}")
+    evaluation = _evaluations(result).get(dg.AssetCheckKey(asset, name))
+    if evaluation is None:
+        raise AssertionError(f"{name} of {_key_text(key)} was not evaluated{_why(result, asset)}")
+    return evaluation
+
+
+def _why(result: dg.ExecuteInProcessResult, key: dg.AssetKey) -> str:
+    evaluation = _evaluations(result).get(dg.AssetCheckKey(key, STATUS_CHECK))
+    return f": {_said(evaluation)}" if evaluation else ""
+
+
+def _of(evaluation: Any) -> str:
+    return f"{evaluation.check_name} of {evaluation.asset_key.to_user_string()}"
+
+
+def _said(evaluation: Any) -> str:
+    return str(evaluation.description or "it says no more")
+
+
+def _known(
+    result: dg.ExecuteInProcessResult, keys: Sequence[Key], *, some: bool = True
+) -> list[dg.AssetKey]:
+    __tracebackhide__ = True
+    if some and not keys:
+        raise TypeError("name at least one asset")
+    known = {
+        key.to_user_string() for key in result.job_def.asset_layer.asset_graph.get_all_asset_keys()
+    }
+    for key in keys:
+        if _key_text(key) not in known:
+            raise LookupError(f"no asset {_key_text(key)!r}{_hint(_key_text(key), known)}")
+    return [_asset_key(key) for key in keys]
+
+
+def _hint(word: str, valid: Iterable[str]) -> str:
+    close = close_matches(word, valid)
+    if close:
+        return f"; did you mean {' or '.join(close)}?"
+    return f"; there are {', '.join(sorted(valid)[:8]) or 'none'}"
+
+
+def _asset_key(key: Key) -> dg.AssetKey:
+    if isinstance(key, dg.AssetKey):
+        return key
+    return dg.AssetKey.from_user_string(key) if isinstance(key, str) else dg.AssetKey(list(key))
+
+
+def _key_text(key: Key) -> str:
+    return _asset_key(key).to_user_string()

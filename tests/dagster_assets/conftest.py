@@ -1,0 +1,120 @@
+"""A shop in SQLMesh as assets: tests materialize them on a sandbox of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from pytest_sqlmesh_tracker.dagster import SqlmeshProject, build_sqlmesh_assets
+from pytest_sqlmesh_tracker.dagster.naming import STATUS_CHECK
+from tests.projects import Project, read_between
+
+Materialize = Callable[..., dg.ExecuteInProcessResult]
+MORNING = "2024-01-05 00:05"
+"""All is loaded: the next day is due at midnight, the next week on Sunday, the 7th."""
+CONFIG = """
+gateways:
+  one:
+    connection: {type: duckdb, concurrent_tasks: 1}
+  four:
+    connection: {type: duckdb, concurrent_tasks: 4}
+default_gateway: one
+model_defaults:
+  dialect: duckdb
+  start: 2024-01-01
+disable_anonymized_analytics: true
+"""
+AUDITS = """
+AUDIT (name is_positive);
+SELECT * FROM @this_model WHERE amount <= 0;
+
+AUDIT (name is_small, blocking false);
+SELECT * FROM @this_model WHERE amount > 100;
+
+AUDIT (name at_least);
+SELECT * FROM @this_model WHERE amount < @least;
+
+AUDIT (name orders_exist, standalone true);
+SELECT 1 AS missing WHERE NOT EXISTS (SELECT * FROM shop.orders);
+"""
+EXTERNAL = """
+- name: raw.till
+  columns: {ts: timestamp, amount: int}
+  audits: [{name: is_positive}]
+"""
+DAILY = "'@daily'"
+
+
+# What Dagster warns of by itself: of what is new in it, and of its own use of Python.
+@pytest.fixture
+def sqlmesh_project(_project_of_module: None, sqlmesh_project: Any) -> Any:
+    """The plugin's fixture, on the module's project."""
+    return sqlmesh_project
+
+
+@pytest.fixture
+def _project_of_module(request: pytest.FixtureRequest, files: Path) -> None:
+    marker = pytest.mark.sqlmesh_project(files, at=MORNING)
+    # A test's own marker is to have the last word.
+    request.node.add_marker(marker, append=False)
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """orders → revenue → report, and beside them a weekly model and one with audits."""
+    project = Project(tmp_path_factory.mktemp("shop"))
+    project.write("config.yaml", CONFIG)
+    project.write("audits/audits.sql", AUDITS)
+    project.write("external_models.yaml", EXTERNAL)
+    ticks = "SELECT range AS ts, 8 AS amount FROM range(@start_dt, @end_dt, INTERVAL 1 DAY)"
+    project.incremental("shop.orders", ticks, ", batch_size 1", cron=DAILY)
+    audits = "(is_positive, is_small, at_least(least := 1), at_least(least := 2))"
+    revenue = read_between("shop.orders")
+    project.incremental("shop.revenue", revenue, cron=DAILY, audits=audits)
+    project.model("shop.report", "SELECT SUM(amount) AS amount FROM shop.revenue", cron=DAILY)
+    project.model("shop.till", "SELECT amount FROM raw.till", cron=DAILY)
+    weekly = "SELECT COUNT(*) AS n FROM shop.orders"
+    project.model("shop.weekly", weekly, cron="'@weekly'", start="'2023-12-01'")
+    return project.path
+
+
+@pytest.fixture(scope="session")
+def shop(files: Path) -> SqlmeshProject:
+    """The project, loaded once."""
+    return SqlmeshProject(files)
+
+
+@pytest.fixture(scope="session")
+def warehouse(shop: SqlmeshProject) -> dg.AssetsDefinition:
+    """Its assets."""
+    return build_sqlmesh_assets(project=shop, name="warehouse")
+
+
+def checks(result: dg.ExecuteInProcessResult, name: str = STATUS_CHECK) -> dict[str, Any]:
+    """Asset → the latest evaluation of its check of this name."""
+    return {
+        each.asset_key.to_user_string(): each
+        for each in result.get_asset_check_evaluations()
+        if each.check_name == name
+    }
+
+
+def facts(evaluation: Any) -> dict[str, Any]:
+    """The metadata of a check or a materialization, as plain values."""
+    return {name: entry.value for name, entry in evaluation.metadata.items()}
+
+
+def materialized(result: dg.ExecuteInProcessResult) -> list[str]:
+    """The assets that were materialized, in this order."""
+    events = result.get_asset_materialization_events()
+    return [event.asset_key.to_user_string() for event in events if event.asset_key]
+
+
+def step_failure(result: dg.ExecuteInProcessResult) -> Any:
+    """The `Failure` of the one step that failed: its `description`, `metadata`, and so on."""
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    return event.step_failure_data.user_failure_data
