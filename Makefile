@@ -10,7 +10,7 @@ comma := ,
 CORE := $(subst $(empty) ,$(comma),$(addprefix $(PACKAGE)/,outcomes.py matching.py expectations.py \
 	report.py assertions.py explanation.py gate.py policy.py diff.py render/*.py))
 
-.PHONY: demo test lint types coverage compat truth mutants bench schema startup clean
+.PHONY: demo test lint types coverage compat truth truth-dagster mutants mutants-dagster bench schema startup clean
 
 demo: $(VENV)/installed
 	$(RUN)/python sample_projects/demo.py
@@ -48,10 +48,19 @@ truth: $(VENV)/installed
 mutants: $(VENV)/installed
 	$(RUN)/python -m tests.properties.mutants --workers 2
 
+# Two hundred drawn histories through Dagster against the witnesses; stopped, it goes on where it was.
+truth-dagster: $(VENV)/installed
+	$(RUN)/python -m tests.properties.truth --dagster --examples 200 --workers 2
+
+# Assets that tell Dagster lies, each of which the short form of the above has to find out.
+mutants-dagster: $(VENV)/installed
+	$(RUN)/python -m tests.properties.mutants --dagster --workers 2
+
 # What tracking costs: of runs, of reading reports, of console calls; and what sandboxes save.
 bench: $(VENV)/installed
 	$(RUN)/python -m benchmarks.overhead
 	$(RUN)/python -m benchmarks.sandboxes
+	$(RUN)/python -m benchmarks.dagster
 
 # The JSON Schema of report files, after a change of their models.
 schema: $(VENV)/installed

@@ -22,7 +22,7 @@ from sqlmesh.core.snapshot import SnapshotEvaluator
 
 from pytest_sqlmesh_tracker import Tracker, sqlmesh_run_tracker
 from pytest_sqlmesh_tracker.tracking.console import ConsoleProxy
-from pytest_sqlmesh_tracker.tracking.invocation import Invocation
+from pytest_sqlmesh_tracker.tracking.taps import Taps
 
 _ENTRIES = ("run", "plan", "apply", "audit", "create_scheduler")
 _SHADOWED = (
@@ -94,7 +94,7 @@ def metered(context: Any) -> Iterator[tuple[OwnTime, Tracker]]:
             for name in names:
                 patches.enter_context(patch.object(owner, name, own.outside(vars(owner)[name])))
         patches.enter_context(patch.object(ConsoleProxy, "__getattr__", _looked_up(own)))
-        patches.enter_context(patch.object(Invocation, "_tap", _tapping(own)))
+        patches.enter_context(patch.object(Taps, "add", _tapping(own)))
         tracker = patches.enter_context(sqlmesh_run_tracker(context))
         for name in _ENTRIES:
             entry = own.inside(vars(GenericContext)[name])
@@ -123,11 +123,11 @@ def _looked_up(own: OwnTime) -> Callable[..., Any]:
 
 
 def _tapping(own: OwnTime) -> Callable[..., None]:
-    tap = Invocation._tap
+    tap = Taps.add
 
-    def tapping(invocation: Invocation, owner: Any, name: str, *args: Any) -> None:
+    def tapping(taps: Taps, owner: Any, name: str, *args: Any) -> None:
         was = vars(owner).get(name)
-        tap(invocation, owner, name, *args)
+        tap(taps, owner, name, *args)
         shadow = vars(owner).get(name)
         if shadow is not was:
             setattr(owner, name, own.inside(shadow))

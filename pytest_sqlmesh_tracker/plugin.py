@@ -144,8 +144,10 @@ def sqlmesh_context(sqlmesh_project: SqlmeshProject) -> Any:
 @pytest.fixture
 def materialize_sqlmesh(sqlmesh_project: SqlmeshProject) -> Iterator[Callable[..., Any]]:
     """Materializes Dagster assets with SQLMesh on `sqlmesh_project`; a failure does not raise."""
-    from .dagster.testing import materializing
-
+    try:
+        from .dagster.testing import materializing
+    except ModuleNotFoundError as error:
+        pytest.fail(f"materialize_sqlmesh: {error}; it is in the extra `dagster`", pytrace=False)
     with materializing(sqlmesh_project) as materialize:
         yield materialize
 

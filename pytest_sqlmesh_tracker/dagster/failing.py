@@ -78,6 +78,7 @@ def _only_audits(failed: Sequence[ModelOutcome], interrupted: Sequence[ModelOutc
     """Whether a second try would find the same rows again."""
     return (
         bool(failed)
-        and not interrupted
         and all(set(outcome.reasons) == {Reason.AUDIT_FAILED} for outcome in failed)
+        # A later stage of a plan, which ends with the first failure, is not come to again either.
+        and all(outcome.reason is Reason.COMMAND_FAILED for outcome in interrupted)
     )

@@ -10,9 +10,10 @@ from typing import Any
 import dagster as dg
 
 from ..outcomes import Reason, Status
+from .metadata import IGNORED_CRON
 from .naming import STATUS_CHECK
 
-_SINCE = "sqlmesh/missing_since"
+_SINCE, _ANYHOW = "sqlmesh/missing_since", "sqlmesh/missing_whatever_cron_says"
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,17 @@ class Fault:
     message: str
     at: datetime
     """The execution time of the invocation that it tells of."""
+    ignored_cron: bool = False
+    """Whether that invocation did: what it left may not be due yet."""
 
     @property
-    def metadata(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str | bool]:
         """What a check says that repeats it, so that the next one can do so again."""
-        return {"sqlmesh/still_missing": self.message, _SINCE: self.at.isoformat()}
+        return {
+            "sqlmesh/still_missing": self.message,
+            _SINCE: self.at.isoformat(),
+            _ANYHOW: self.ignored_cron,
+        }
 
 
 def standing_faults(
@@ -56,7 +63,8 @@ def _standing_fault(instance: dg.DagsterInstance, key: dg.AssetKey) -> Fault | N
     if not (isinstance(said, str) and isinstance(since, str)):
         # A check of somebody else's.
         return None
-    return Fault(evaluation.severity, said, datetime.fromisoformat(since))
+    anyhow = facts.get(_ANYHOW if _SINCE in facts else IGNORED_CRON)
+    return Fault(evaluation.severity, said, datetime.fromisoformat(since), bool(anyhow))
 
 
 @dataclass(frozen=True)

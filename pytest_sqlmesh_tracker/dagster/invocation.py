@@ -24,8 +24,6 @@ from .telling import Event, Telling
 from .worker import Worker
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")
-_NOTHING_MISSING = frozenset({Reason.CRON_NOT_DUE, Reason.UP_TO_DATE})
-"""Why SQLMesh skips a model of which it looked for what is missing, and found nothing."""
 
 
 class SqlmeshInvocation:
@@ -50,7 +48,7 @@ class SqlmeshInvocation:
         """
         self._context, self._telling, self._faults = context, telling, faults
         self._fail_on_unknown = fail_on_unknown
-        self._worker = Worker(opened, asked.of, self._executed, self._reported)
+        self._worker = Worker(opened, asked.of, telling.executed, self._reported)
         self._taken = 0
         """How many events Dagster has taken for sure: it has asked for the next one."""
         self._over = True
@@ -80,6 +78,7 @@ class SqlmeshInvocation:
             self._worker.start()
             while (event := self._worker.event(self._taken)) is not None:
                 yield event
+                self._worker.took(self._taken)
                 self._taken += 1
             self._over = True
         except GeneratorExit:
@@ -133,9 +132,6 @@ class SqlmeshInvocation:
 
     # -- on the worker's thread --------------------------------------------------------------------
 
-    def _executed(self, outcome: ModelOutcome) -> Iterator[Event]:
-        yield self._telling.executed(outcome)
-
     def _reported(self, context: Any, report: RunReport) -> Iterator[Event]:
         self._look_for_faults(context, report)
         self._context.log.info(f"{headline(report)}: {statuses(report.outcomes.values())}")
@@ -150,7 +146,7 @@ class SqlmeshInvocation:
                 suspects[outcome.fqn] = outcome, fault
         if not suspects:
             return
-        due = {fqn: fault.at for fqn, (_, fault) in suspects.items()}
+        due = {fqn: (fault.at, fault.ignored_cron) for fqn, (_, fault) in suspects.items()}
         try:
             missing = still_missing(context, report.environment, due)
         except Exception:
@@ -163,5 +159,7 @@ class SqlmeshInvocation:
 def _may_stand(outcome: ModelOutcome, fault: Fault, report: RunReport) -> bool:
     if outcome.status is Status.EXECUTED or unexpected_by_default(outcome.status, outcome.reason):
         return False
-    looked = outcome.reason in _NOTHING_MISSING and report.execution_time >= fault.at
-    return not looked
+    # SQLMesh itself has looked for what is missing, and found nothing.
+    nothing_due = outcome.reason is Reason.CRON_NOT_DUE and not fault.ignored_cron
+    found_nothing = nothing_due or outcome.reason is Reason.UP_TO_DATE
+    return not (found_nothing and report.execution_time >= fault.at)

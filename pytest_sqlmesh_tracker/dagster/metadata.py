@@ -16,6 +16,8 @@ from ..report import RunReport
 
 MODEL = "sqlmesh/model"
 """The key under which an asset says which model it is."""
+IGNORED_CRON = "sqlmesh/ignore_cron"
+"""The key under which it is said of an invocation that it did."""
 _REBUILT = frozenset({"full", "seed"})
 """Kinds of which an evaluation writes the whole table."""
 
@@ -103,6 +105,7 @@ def outcome_metadata(outcome: ModelOutcome, report: RunReport | None = None) -> 
     if report is not None:
         facts["sqlmesh/environment"] = report.environment
         facts["sqlmesh/execution_time"] = _iso(report.execution_time)
+        facts[IGNORED_CRON] = report.arguments.get("ignore_cron") or None
     return {key: value for key, value in facts.items() if value not in (None, "")}
 
 

@@ -18,7 +18,7 @@ from .metadata import MODEL
 from .ops import assets_of_op
 from .project import SqlmeshProject
 from .specs import ProjectAssets
-from .telling import Telling
+from .telling import Event, Telling
 
 
 class SqlmeshResource(dg.ConfigurableResource[Any]):
@@ -28,6 +28,7 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
 
     _bound_to: Any = PrivateAttr(default=None)
     """A context to use as long as it lasts, instead of a new one: that of a test's sandbox."""
+    _invocations: list[SqlmeshInvocation] = PrivateAttr(default_factory=list)
 
     @contextmanager
     def open(self) -> Iterator[Any]:
@@ -44,6 +45,11 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
             yield context
         finally:
             context.close()
+
+    def teardown_after_execution(self, context: Any) -> None:  # noqa: ARG002
+        """End what Dagster was interrupted in before it read it to its end."""
+        for invocation in self._invocations:
+            invocation.leave()
 
     def run(
         self,
@@ -112,7 +118,8 @@ class _Step:
         }
         self.selected = [model.name for model in assets.models if model.name in self.specs]
         self.before = Told()
-        if _retry_number(context):
+        self.called_directly = _is_called_directly(context)
+        if not self.called_directly and context.op_execution_context.retry_number:
             self.before = told_by(context.instance, context.run.run_id)
 
     def invocation(
@@ -127,9 +134,11 @@ class _Step:
             specs=self.specs,
             checks=frozenset(self._context.selected_asset_check_keys),
             told_before=self.before.materialized,
+            called_directly=self.called_directly,
         )
         keys = [spec.key for spec in self.specs.values()]
-        return SqlmeshInvocation(
+        invocation = SqlmeshInvocation if self.specs else _Nothing
+        prepared = invocation(
             self._context,
             resource.open,
             self._asked(command, arguments),
@@ -137,6 +146,8 @@ class _Step:
             standing_faults(self._context.instance, keys),
             fail_on_unknown=fail_on_unknown,
         )
+        resource._invocations.append(prepared)
+        return prepared
 
     def _asked(self, command: str, arguments: Mapping[str, Any]) -> Asked:
         unfinished = self.before.unfinished
@@ -154,9 +165,16 @@ class _Step:
             raise failure_before(error) from None
 
 
-def _retry_number(context: Any) -> int:
-    try:
-        return int(context.op_execution_context.retry_number)
-    except AttributeError:
-        # An op that is called directly has none.
-        return 0
+class _Nothing(SqlmeshInvocation):
+    """Where only checks are selected: SQLMesh audits what it evaluates, and nothing else."""
+
+    def stream(self) -> Iterator[Event]:
+        """Say so, and yield nothing."""
+        self._context.log.info("no asset is selected: SQLMesh is not run, and no check evaluated")
+        return iter(())
+
+
+def _is_called_directly(context: Any) -> bool:
+    """Whether a test calls the op's function, with what `build_asset_context` made."""
+    # Only that has it: by it, Dagster tells whether the context is in use.
+    return hasattr(context, "is_bound")

@@ -36,28 +36,28 @@ class Telling:
     """What an earlier try of this Dagster run has materialized."""
     faults: Mapping[str, Fault] = field(default_factory=dict)
     """Models of which something that an earlier Dagster run told as failed is still missing."""
+    called_directly: bool = False
+    """Whether a test calls the op's function: Dagster then takes results of checks alone."""
     _materialized: set[str] = field(default_factory=set)
     _told: dict[dg.AssetCheckKey, bool] = field(default_factory=dict)
 
     def executed(self, outcome: ModelOutcome, report: RunReport | None = None) -> Event:
         """A model is done; while the invocation goes on, there is no report yet."""
         spec, late = self.specs.get(outcome.name), self._comes_late(outcome.name)
-        self._materialized.add(outcome.name)
         metadata = outcome_metadata(outcome, report)
         if spec is None or late:
+            self._materialized.add(outcome.name)
             # Dagster takes no result for what is not selected, nor after what depends on it.
             return dg.AssetMaterialization(self._key_of(outcome), metadata=metadata)
         repeated = {key: spec.metadata[key] for key in OF_THE_DEFINITION if key in spec.metadata}
-        return dg.MaterializeResult(
+        result: Event = dg.MaterializeResult(
             asset_key=spec.key,
             metadata={**repeated, **metadata},
             check_results=list(self._checks(outcome, spec.key, report)),
             data_version=_data_version(spec, outcome),
         )
-
-    def alone(self, outcome: ModelOutcome) -> dg.AssetMaterialization:
-        """A model is done, told to the instance and not to the step."""
-        return dg.AssetMaterialization(self._key_of(outcome), metadata=outcome_metadata(outcome))
+        self._materialized.add(outcome.name)
+        return result
 
     def _key_of(self, outcome: ModelOutcome) -> dg.AssetKey:
         known = self.specs.get(outcome.name)
@@ -77,14 +77,14 @@ class Telling:
             if outcome.status is Status.EXECUTED and outcome.name not in self._materialized:
                 yield self.executed(outcome, report)
             spec = self.specs.get(outcome.name)
-            if spec is not None:
-                yield from self._checks(outcome, spec.key, report)
+            for check in self._checks(outcome, spec.key, report) if spec else ():
+                yield self._untied(check)
 
     # -- checks --------------------------------------------------------------------------------
 
     def _checks(
         self, outcome: ModelOutcome, key: dg.AssetKey, report: RunReport | None
-    ) -> Iterator[Event]:
+    ) -> Iterator[dg.AssetCheckResult]:
         status = self._status_check(outcome, key, report)
         yield from self._new(status, key)
         names = self.assets.checks.get(outcome.name, {})
@@ -93,8 +93,10 @@ class Telling:
             if name is not None:
                 yield from self._new(_audit_check(outcome, audit, key, name), key)
 
-    def _new(self, check: dg.AssetCheckResult | None, key: dg.AssetKey) -> Iterator[Event]:
-        """The check, unless it is not asked for or was told; corrected, if that has changed."""
+    def _new(
+        self, check: dg.AssetCheckResult | None, key: dg.AssetKey
+    ) -> Iterator[dg.AssetCheckResult]:
+        """The check, unless it is not asked for, or was told and has not changed."""
         if check is None:
             return
         assert check.check_name is not None
@@ -103,11 +105,11 @@ class Telling:
         if check_key not in self.checks or before == check.passed:
             return
         self._told[check_key] = check.passed
-        # Of a failed check that blocks, Dagster's first versions let nothing else be told. The step
-        # fails of its model anyhow.
-        status = check.check_name == STATUS_CHECK
-        blocks = not (check.passed or status) and check.severity is _ERROR
-        yield _evaluation(check, key) if blocks or before is not None else check
+        yield check
+
+    def _untied(self, check: dg.AssetCheckResult) -> Event:
+        """The result of a check without a materialization."""
+        return check if self.called_directly else _evaluation(check)
 
     def _status_check(
         self, outcome: ModelOutcome, key: dg.AssetKey, report: RunReport | None
@@ -136,7 +138,7 @@ class Telling:
         check = self.assets.standalone[outcome.name]
         for audit in outcome.audits:
             result = _audit_check(outcome, audit, check.asset_key, check.name)
-            yield from self._new(result, check.asset_key)
+            yield from map(self._untied, self._new(result, check.asset_key))
 
 
 def _verdict(outcome: ModelOutcome) -> tuple[bool, dg.AssetCheckSeverity]:
@@ -160,11 +162,16 @@ def _audit_check(
     )
 
 
-def _evaluation(check: dg.AssetCheckResult, key: dg.AssetKey) -> dg.AssetCheckEvaluation:
-    """The check's result, as Dagster stores it without acting on it."""
+def _evaluation(check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    """The result of a check as Dagster stores it.
+
+    Of an `AssetCheckResult`, Dagster would say that it is of the asset's latest materialization,
+    would take no second one, and where a blocking one failed, its first versions take nothing else.
+    """
+    assert check.asset_key is not None
     assert check.check_name is not None
     return dg.AssetCheckEvaluation(
-        asset_key=key,
+        asset_key=check.asset_key,
         check_name=check.check_name,
         passed=check.passed,
         severity=check.severity,

@@ -18,6 +18,8 @@ from .resource import SqlmeshResource
 
 Key = str | Sequence[str] | dg.AssetKey
 """An asset key as `"sales/orders"`, as a list of its parts, or itself."""
+_GIVEN = "sqlmesh_tracker_given"
+"""The attribute of a result that has the keys of all assets and checks that were given."""
 
 
 @contextmanager
@@ -45,7 +47,7 @@ def materializing(project: Any) -> Iterator[Callable[..., dg.ExecuteInProcessRes
                 resources: others than SQLMesh's; each `SqlmeshResource` is bound to the sandbox.
                 run_config: as `dagster.materialize` takes it.
             """
-            return dg.materialize(
+            result = dg.materialize(
                 assets,
                 selection=_selection(selection),
                 resources=_bound_resources(project, assets, resources or {}),
@@ -53,6 +55,9 @@ def materializing(project: Any) -> Iterator[Callable[..., dg.ExecuteInProcessRes
                 run_config=run_config,
                 raise_on_error=False,
             )
+            # Dagster's result knows of nothing but the ops that were selected.
+            vars(result)[_GIVEN] = _keys_of(assets)
+            return result
 
         yield materialize
 
@@ -68,10 +73,16 @@ def _bound_resources(
 
 
 def _bound(project: Any) -> dg.ResourceDefinition:
-    resource = SqlmeshResource(project=SqlmeshProject(project.path))
-    resource._bound_to = project.context
-    # As it is: Dagster would make another one of its fields.
-    return dg.ResourceDefinition.hardcoded_resource(resource)
+    def bound(_: Any) -> Iterator[SqlmeshResource]:
+        # As it is: Dagster would make another one of its fields.
+        resource = SqlmeshResource(project=SqlmeshProject(project.path))
+        resource._bound_to = project.context
+        try:
+            yield resource
+        finally:
+            resource.teardown_after_execution(None)
+
+    return dg.ResourceDefinition(bound)
 
 
 def _sqlmesh_resources(assets: Iterable[Any]) -> set[str]:
@@ -83,6 +94,11 @@ def _sqlmesh_resources(assets: Iterable[Any]) -> set[str]:
             hints = get_type_hints(unwrap(op.compute_fn.decorated_fn))  # type: ignore[union-attr]
             found |= {name for name, hint in hints.items() if hint is SqlmeshResource}
     return found
+
+
+def _keys_of(assets: Sequence[Any]) -> set[dg.AssetKey | dg.AssetCheckKey]:
+    checks = (getattr(each, "check_keys", ()) for each in assets)
+    return {*dg.AssetSelection.all().resolve(assets), *(key for keys in checks for key in keys)}
 
 
 def _selection(selection: Any) -> Any:
@@ -119,8 +135,11 @@ def assert_materialized_exactly(result: dg.ExecuteInProcessResult, keys: Iterabl
 
     Raises:
         LookupError: there is no such asset; the message has close matches.
+        TypeError: `keys` is a single one.
     """
     __tracebackhide__ = True
+    if isinstance(keys, str | dg.AssetKey):
+        raise TypeError(f"keys is a list of keys, not {keys!r}")
     wanted, found = set(_known(result, tuple(keys), some=False)), _materialized(result)
     complaints = [
         f"{_key_text(key)} was {'' if key in found else 'not '}materialized{_why(result, key)}"
@@ -204,8 +223,8 @@ def _evaluations(result: dg.ExecuteInProcessResult) -> dict[dg.AssetCheckKey, An
 def _evaluated(result: dg.ExecuteInProcessResult, key: Key, name: str) -> Any:
     __tracebackhide__ = True
     (asset,) = _known(result, (key,))
-    graph = result.job_def.asset_layer.asset_graph
-    names = sorted(check.name for check in graph.asset_check_keys if check.asset_key == asset)
+    checks = (key for key in _all_keys(result) if isinstance(key, dg.AssetCheckKey))
+    names = sorted(check.name for check in checks if check.asset_key == asset)
     if name not in names:
         raise LookupError(f"{_key_text(key)} has no check {name!r}{_hint(name, names)}")
     evaluation = _evaluations(result).get(dg.AssetCheckKey(asset, name))
@@ -233,13 +252,17 @@ def _known(
     __tracebackhide__ = True
     if some and not keys:
         raise TypeError("name at least one asset")
-    known = {
-        key.to_user_string() for key in result.job_def.asset_layer.asset_graph.get_all_asset_keys()
-    }
+    known = {_key_text(key) for key in _all_keys(result) if isinstance(key, dg.AssetKey)}
     for key in keys:
         if _key_text(key) not in known:
             raise LookupError(f"no asset {_key_text(key)!r}{_hint(_key_text(key), known)}")
     return [_asset_key(key) for key in keys]
+
+
+def _all_keys(result: dg.ExecuteInProcessResult) -> set[dg.AssetKey | dg.AssetCheckKey]:
+    graph = result.job_def.asset_layer.asset_graph
+    given = vars(result).get(_GIVEN, ())
+    return {*graph.get_all_asset_keys(), *graph.asset_check_keys, *given}
 
 
 def _hint(word: str, valid: Iterable[str]) -> str:

@@ -28,7 +28,7 @@ class Worker:
         self,
         opened: Callable[[], AbstractContextManager[Any]],
         invoke: Callable[[Any], object],
-        executed: Callable[[ModelOutcome], Iterable[Event]],
+        executed: Callable[[ModelOutcome], Event],
         reported: Callable[[Any, RunReport], Iterable[Event]],
     ) -> None:
         """Prepare it; nothing happens yet.
@@ -51,6 +51,10 @@ class Worker:
         self._news: queue.SimpleQueue[None] = queue.SimpleQueue()
         # Several models can be done at the same time.
         self._lock = threading.Lock()
+        self._awaited: dict[int, queue.SimpleQueue[None]] = {}
+        """Number of an event → what wakes the thread that waits until it is taken."""
+        self._alone = False
+        """Whether nobody takes events any more."""
         self._cancelled = threading.Event()
         self._tracker: Tracker | None = None
         # A thread that is no daemon would be waited for before anybody could cancel it at exit.
@@ -70,22 +74,46 @@ class Worker:
             self._news.get()
         return self.events[number]
 
+    def took(self, number: int) -> None:
+        """The event of this number is on record."""
+        awaited = self._awaited.get(number)
+        if awaited is not None:
+            awaited.put(None)
+
     def end(self) -> None:
         """Let no further batch begin, and wait until those under way have ended."""
         self._cancelled.set()
+        self._alone = True
+        for awaited in list(self._awaited.values()):
+            awaited.put(None)
         tracker = self._tracker
         if tracker is not None:
             tracker.cancel()
         self._thread.join()
 
-    def _tell(self, events: Iterable[Event]) -> None:
-        with self._lock:
-            try:
-                for event in events:
-                    self.events.append(event)
-                    self._news.put(None)
-            except Exception as error:
-                self.fault = self.fault or error
+    def _hear(self, outcome: ModelOutcome) -> None:
+        """On SQLMesh's own threads: it goes on when Dagster has the event, so that hardly anything
+        can be lost. (To run at the same time takes two threads of Python longer than in turn.)"""
+        taken: queue.SimpleQueue[None] = queue.SimpleQueue()
+        try:
+            with self._lock:
+                event = self._executed(outcome)
+                self._awaited[len(self.events)] = taken
+                self.events.append(event)
+        except Exception as error:
+            self.fault = self.fault or error
+            return
+        self._news.put(None)
+        if not self._alone:
+            taken.get()
+
+    def _tell_rest(self, context: Any, report: RunReport) -> None:
+        try:
+            for event in self._reported(context, report):
+                self.events.append(event)
+                self._news.put(None)
+        except Exception as error:
+            self.fault = self.fault or error
 
     def _work(self) -> None:
         try:
@@ -98,10 +126,7 @@ class Worker:
             self._news.put(None)
 
     def _invoke_in(self, context: Any) -> None:
-        def hear(outcome: ModelOutcome) -> None:
-            self._tell(self._executed(outcome))
-
-        with sqlmesh_run_tracker(context, on_executed=hear) as tracker:
+        with sqlmesh_run_tracker(context, on_executed=self._hear) as tracker:
             self._tracker = tracker
             if self._cancelled.is_set():
                 tracker.cancel()
@@ -110,4 +135,4 @@ class Worker:
             finally:
                 if tracker.reports:
                     self.report = tracker.last
-                    self._tell(self._reported(context, self.report))
+                    self._tell_rest(context, self.report)

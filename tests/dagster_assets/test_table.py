@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from sqlmesh.core.snapshot import Snapshot, SnapshotEvaluator
 
 from pytest_sqlmesh_tracker.dagster import (
     SqlmeshProject,
@@ -33,7 +34,8 @@ def materialization(result: dg.ExecuteInProcessResult, key: str) -> dg.AssetMate
         for event in result.get_asset_materialization_events()
         if event.asset_key == dg.AssetKey.from_user_string(key)
     ]
-    return event.step_materialization_data.materialization
+    made: dg.AssetMaterialization = event.step_materialization_data.materialization
+    return made
 
 
 def test_what_executed_is_materialized(
@@ -71,7 +73,8 @@ def test_each_execution_is_another_data_version(
     again = {"ops": {"warehouse": {"config": {"restate": ["shop.report"]}}}}
     results = [materialize_sqlmesh(warehouse), materialize_sqlmesh(warehouse, run_config=again)]
     versions = {
-        materialization(result, "shop/report").tags["dagster/data_version"] for result in results
+        (materialization(result, "shop/report").tags or {})["dagster/data_version"]
+        for result in results
     }
     assert len(versions) == 2
     assert_materialized_exactly(results[1], ["shop/report"])
@@ -162,7 +165,7 @@ def test_a_fault_of_the_tracker_turns_nothing_red(
 ) -> None:
     """What SQLMesh did is not known then, and said so."""
     monkeypatch.setattr(Invocation, "_deciding", _broken)
-    strict = {"fail_on_unknown": False}
+    strict: dict[str, Any] = {"fail_on_unknown": False}
 
     @sqlmesh_assets(project=shop)
     def warehouse(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Any:
@@ -315,3 +318,35 @@ def test_a_run_of_everything_tells_of_models_that_are_no_assets(
     result = materialize_sqlmesh(warehouse)
     assert result.success
     assert sorted(materialized(result)) == ["other/new", *DAILY]
+
+
+def test_a_model_is_on_record_before_the_next_one_starts(
+    sqlmesh_project: Any,
+    materialize_sqlmesh: Materialize,
+    warehouse: dg.AssetsDefinition,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    story: list[tuple[str, str]] = []
+    evaluate, handle = SnapshotEvaluator.evaluate, dg.DagsterInstance.handle_new_event
+
+    def evaluating(self: SnapshotEvaluator, snapshot: Snapshot, *args: Any, **rest: Any) -> Any:
+        key = "/".join(snapshot.name.replace('"', "").split(".")[1:])
+        if key in DAILY:
+            story.append(("starts", key))
+        return evaluate(self, snapshot, *args, **rest)
+
+    def handling(self: dg.DagsterInstance, event: Any, *args: Any, **rest: Any) -> Any:
+        handled = handle(self, event, *args, **rest)
+        told = event.dagster_event
+        if told and told.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION:
+            story.append(("is on record", told.asset_key.to_user_string()))
+        return handled
+
+    monkeypatch.setattr(SnapshotEvaluator, "evaluate", evaluating)
+    monkeypatch.setattr(dg.DagsterInstance, "handle_new_event", handling)
+    sqlmesh_project.travel(NEXT_DAY)
+    assert materialize_sqlmesh(warehouse).success
+    assert len(story) == 2 * len(DAILY)
+    for started, recorded in zip(story[::2], story[1::2], strict=True):
+        assert (started[0], recorded[0]) == ("starts", "is on record")
+        assert started[1] == recorded[1]

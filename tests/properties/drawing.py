@@ -68,7 +68,7 @@ def draw_project(dice: Dice) -> tuple[Model, ...]:
         above = dice.some_of([m.name for m in models if m.kind != "embedded"], 1)
         name = f"m.a{len(models)}"
         models.append(Model(name, "python", above, gated=dice.chance(50)))
-    if dice.chance(25):
+    if dice.chance(25) and any(model.kind != "embedded" for model in models):
         read = dice.one_of([m.name for m in models if m.kind != "embedded"])
         models.append(Model("sa0", "audit", (read,), cron=dice.one_of(CRONS)))
     return tuple(models)

@@ -1,7 +1,8 @@
 """Trackers that tell lies, to show that the short profile would catch them.
 
 `python -m tests.properties.mutants` plays the short profile against each mutant, each in a process
-of its own, until a statement is found to be wrong; it returns 1 if a mutant gets through.
+of its own, until a statement is found to be wrong; it returns 1 if a mutant gets through. With
+`--dagster` the mutants lie to Dagster.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -32,7 +33,9 @@ Mutant = Callable[[], AbstractContextManager[Any]]
 MUTANTS: dict[str, Mutant] = {}
 
 
-def mutant(owner: Any, attribute: str) -> Callable[[Callable[..., Any]], None]:
+def mutant(
+    owner: Any, attribute: str, among: dict[str, Mutant] = MUTANTS
+) -> Callable[[Callable[..., Any]], None]:
     """Register a mutant: a function of the original and its arguments, in place of the original.
 
     Its name says, with blanks, what is wrong with the tracker then.
@@ -45,7 +48,7 @@ def mutant(owner: Any, attribute: str) -> Callable[[Callable[..., Any]], None]:
             return mutated(original, *args, **kwargs)
 
         name = mutated.__name__.replace("_", " ")
-        MUTANTS[name] = lambda: patch.object(owner, attribute, instead)
+        among[name] = lambda: patch.object(owner, attribute, instead)
 
     return register
 
@@ -168,26 +171,40 @@ def main() -> int:
     """Play all mutants, or the one that is named."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--mutant", choices=sorted(MUTANTS))
+    parser.add_argument("--mutant")
+    parser.add_argument("--dagster", action="store_true")
     options = parser.parse_args()
+    mutants, test = _tried(dagster=options.dagster)
     if options.mutant:
-        return play(options.mutant)
+        return play(mutants[options.mutant], test)
+    more = ["--dagster"] if options.dagster else []
     with ThreadPoolExecutor(options.workers) as pool:
-        survivors = sum(pool.map(_in_a_process, MUTANTS))
-    _say(f"{len(MUTANTS) - survivors} of {len(MUTANTS)} mutants killed")
+        survivors = sum(pool.map(lambda name: _in_a_process(name, more), mutants))
+    _say(f"{len(mutants) - survivors} of {len(mutants)} mutants killed")
     return 1 if survivors else 0
 
 
-def play(name: str) -> int:
-    """Play the short profile against one mutant; 0 if it was found out."""
+def _tried(*, dagster: bool) -> tuple[dict[str, Mutant], Callable[[], None]]:
+    """The mutants, and the test that has to find them out."""
     os.environ.setdefault("MAX_FORK_WORKERS", "1")
-    from .tally import TALLY
+    if dagster:
+        from .dagster_mutants import MUTANTS as OF_DAGSTER
+        from .test_dagster_truth import test_dagster_is_told_the_truth
+
+        return OF_DAGSTER, test_dagster_is_told_the_truth
     from .test_truth import test_reports_are_true
 
-    logging.disable(logging.ERROR)
+    return MUTANTS, test_reports_are_true
+
+
+def play(mutant: Mutant, test: Callable[[], None]) -> int:
+    """Play the short profile against one mutant; 0 if it was found out."""
+    from .tally import TALLY
+
+    logging.disable(logging.CRITICAL)
     try:
-        with MUTANTS[name]():
-            test_reports_are_true()
+        with mutant():
+            test()
     except Exception as error:
         found = re.search(r"- \[.*", str(error))
         _say(f"after {TALLY.examples:>2} examples  {found[0][:150] if found else error!r}")
@@ -195,9 +212,9 @@ def play(name: str) -> int:
     return 1
 
 
-def _in_a_process(name: str) -> bool:
+def _in_a_process(name: str, more: Sequence[str]) -> bool:
     began = time.perf_counter()
-    command = [sys.executable, "-m", "tests.properties.mutants", "--mutant", name]
+    command = [sys.executable, "-m", "tests.properties.mutants", "--mutant", name, *more]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     took = time.perf_counter() - began
     lines = ran.stdout.splitlines() or ran.stderr.splitlines()

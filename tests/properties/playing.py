@@ -124,20 +124,27 @@ def edit(story: Story, step: Step) -> None:
         story.world.context.load()
 
 
+def prepare(story: Story, step: Step) -> Snapshots:
+    """Let the step's time come, and all be as it wants it; what the project's models are then."""
+    world = story.world
+    story.now += step.wait
+    world.clock.travel(story.now)
+    edit(story, step)
+    world.switch(step.switches, story.models)
+    local = dict(world.context.snapshots)
+    drawn = {model.name: model for model in story.models}
+    for fqn, snapshot in local.items():
+        story.definitions.setdefault((fqn, *own_definition(snapshot)), drawn[shown(fqn)])
+    world.inject(step, {shown(fqn): fqn for fqn, *_ in story.definitions})
+    return local
+
+
 def take(story: Story, number: int) -> Invocation | None:
     """Take one step; None if it never came to an invocation."""
     step = story.history.steps[number]
     world = story.world
-    story.now += step.wait
-    world.clock.travel(story.now)
     with in_haste():
-        edit(story, step)
-        world.switch(step.switches, story.models)
-        local = dict(world.context.snapshots)
-        drawn = {model.name: model for model in story.models}
-        for fqn, snapshot in local.items():
-            story.definitions.setdefault((fqn, *own_definition(snapshot)), drawn[shown(fqn)])
-        world.inject(step, {shown(fqn): fqn for fqn, *_ in story.definitions})
+        local = prepare(story, step)
         before = read_state(world.context, step.environment)
         call = _prepared(world, step)
         if call is None:

@@ -275,8 +275,8 @@ def _external(model: Model) -> str:
         lines.append(f"  owner: {model.owner}")
     if model.audits:
         lines.append("  audits:")
-        for name in model.audits:
-            lines.append(f"    - name: {name}\n      model: \"'{model.name}'\"")
+        for name, value in model.audit_calls:
+            lines.append(f"    - name: {name}\n      model: \"'{value}'\"")
     return "\n".join(lines) + "\n"
 
 
@@ -302,7 +302,7 @@ def _properties(model: Model) -> dict[str, str]:
     if model.gated:
         properties["signals"] = f"(gate(model := '{model.name}'))"
     if model.audits:
-        calls = ", ".join(f"{name}(model := '{model.name}')" for name in model.audits)
+        calls = ", ".join(f"{name}(model := '{value}')" for name, value in model.audit_calls)
         properties["audits"] = f"({calls})"
     return properties
 
@@ -369,7 +369,7 @@ def _python(model: Model) -> str:
     options.append(f"columns={dict.fromkeys(names, 'int')!r}")
     options.append(f"depends_on={list(model.parents)!r}")
     if model.audits:
-        calls = [f"({name!r}, {{'model': {model.name!r}}})" for name in model.audits]
+        calls = [f"({name!r}, {{'model': {value!r}}})" for name, value in model.audit_calls]
         options.append(f"audits=[{', '.join(calls)}]")
     if model.gated:
         options.append(f"signals=[('gate', {{'model': {model.name!r}}})]")

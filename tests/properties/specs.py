@@ -51,6 +51,8 @@ class Model(Brief):
     forward_only: bool = False
     disable_restatement: bool = False
     auto_restatement: str | None = None
+    twice: bool = False
+    """Its audits are called once more, with another argument."""
     # What edits change.
     version: int = 1
     extra: int = 0
@@ -59,6 +61,17 @@ class Model(Brief):
     @property
     def only_audited(self) -> bool:
         return self.kind in ONLY_AUDITED
+
+    @property
+    def audit_calls(self) -> list[tuple[str, str]]:
+        """Each audit, and the value of its argument."""
+        values = (self.name, self.again) if self.twice else (self.name,)
+        return [(audit, value) for value in values for audit in self.audits]
+
+    @property
+    def again(self) -> str:
+        """What its audits are called with the second time; they fail by themselves then."""
+        return f"{self.name}.again"
 
     @property
     def evaluatable(self) -> bool:

@@ -22,6 +22,8 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     completions: Counter[str] = field(default_factory=Counter)
     raised: Counter[str] = field(default_factory=Counter)
+    told: Counter[str] = field(default_factory=Counter)
+    """What was played through Dagster, and what came of it."""
     violations: list[dict[str, Any]] = field(default_factory=list)
 
     def note(self, report: RunReport) -> None:
@@ -41,6 +43,7 @@ class Tally:
             "reasons": dict(sorted(self.reasons.items())),
             "completions": dict(sorted(self.completions.items())),
             "raised": dict(sorted(self.raised.items())),
+            "told": dict(sorted(self.told.items())),
             "violations": self.violations,
         }
 

@@ -3,6 +3,7 @@
 `python -m tests.properties.truth --examples 1000 --workers 2` plays twenty examples per seed, each
 seed in a process of its own, and keeps every seed's result in a file of JSON lines, so that it can
 be stopped and started again; what was found of another version of the code does not count.
+With `--dagster` the histories are played through Dagster, and what it was told is judged.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from hashlib import sha256
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 PER_SEED = 20
-COUNTED = ("statuses", "reasons", "completions", "raised", "demands")
+COUNTED = ("statuses", "reasons", "completions", "raised", "told", "demands")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -32,43 +33,48 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--results", type=Path, default=ROOT / ".truth" / "results.jsonl")
+    parser.add_argument("--results", type=Path)
+    parser.add_argument("--dagster", action="store_true", help="judge what Dagster is told")
     parser.add_argument("--seed", type=int, help="play this one seed, and print its result")
     options = parser.parse_args()
     if options.seed is not None:
-        print(json.dumps(play(options.seed)))  # noqa: T201
+        print(json.dumps(play(options.seed, dagster=options.dagster)))  # noqa: T201
         return 0
+    file_name = "dagster.jsonl" if options.dagster else "results.jsonl"
+    kept = options.results or ROOT / ".truth" / file_name
+    more = ["--dagster"] if options.dagster else []
     count = -(-options.examples // PER_SEED)
     seeds = range(options.first_seed, options.first_seed + count)
-    options.results.parent.mkdir(parents=True, exist_ok=True)
-    done = {result["seed"] for result in _results(options.results)}
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    done = {result["seed"] for result in _results(kept)}
     began = time.perf_counter()
-    with ThreadPoolExecutor(options.workers) as pool, options.results.open("a") as file:
-        for result in pool.map(_in_a_process, (seed for seed in seeds if seed not in done)):
+    with ThreadPoolExecutor(options.workers) as pool, kept.open("a") as file:
+        left = [seed for seed in seeds if seed not in done]
+        for result in pool.map(lambda seed: _in_a_process(seed, more), left):
             file.write(json.dumps(result) + "\n")
             file.flush()
             wrong = len(result["violations"])
             _say(f"seed {result['seed']}: {result['examples']} examples, {wrong} violations")
     _say(f"\n{time.perf_counter() - began:.0f} s with {options.workers} workers")
-    return summarize([result for result in _results(options.results) if result["seed"] in seeds])
+    return summarize([result for result in _results(kept) if result["seed"] in seeds])
 
 
-def play(seed: int) -> dict[str, Any]:
+def play(seed: int, *, dagster: bool = False) -> dict[str, Any]:
     """Play one seed's examples to the end, whatever is found."""
     os.environ.setdefault("MAX_FORK_WORKERS", "1")
     from hypothesis import given, settings
     from hypothesis import seed as seeded
     from sqlmesh import __version__
 
-    from .histories import histories
-    from .specs import History
     from .tally import TALLY
-    from .test_truth import PROFILES, SETTINGS, violations
+    from .test_truth import PROFILES, SETTINGS
+
+    drawn, violations = _judging(dagster=dagster)
 
     @seeded(seed)
     @settings(SETTINGS, max_examples=PER_SEED, phases=PROFILES["thorough"].phases, database=None)
-    @given(histories())
-    def test(history: History) -> None:
+    @given(drawn)
+    def test(history: Any) -> None:
         number = TALLY.examples
         try:
             unmet = violations(history)
@@ -79,7 +85,7 @@ def play(seed: int) -> dict[str, Any]:
             found[0]["history"] = str(history)
         TALLY.violations.extend(found)
 
-    logging.disable(logging.ERROR)
+    logging.disable(logging.CRITICAL)
     began = time.perf_counter()
     test()
     took = round(time.perf_counter() - began, 1)
@@ -87,8 +93,21 @@ def play(seed: int) -> dict[str, Any]:
     return {**known, **TALLY.to_dict()}
 
 
-def _in_a_process(seed: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tests.properties.truth", "--seed", str(seed)]
+def _judging(*, dagster: bool) -> tuple[Any, Callable[[Any], list[tuple[str, str]]]]:
+    """What is drawn, and what finds in it what is not true."""
+    if dagster:
+        from . import test_dagster_truth
+        from .dagster_drawing import told_histories
+
+        return told_histories(), test_dagster_truth.violations
+    from . import test_truth
+    from .histories import histories
+
+    return histories(), test_truth.violations
+
+
+def _in_a_process(seed: int, more: Sequence[str]) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.properties.truth", "--seed", str(seed), *more]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     try:
         result: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])

@@ -21,6 +21,8 @@ class AuditSeen:
     """What one audit query found for one batch."""
 
     name: str
+    arguments: dict[str, str]
+    """What it was called with, as SQL."""
     blocking: bool
     skipped: bool
     rows: int
@@ -59,10 +61,19 @@ class BatchSeen:
 
 
 @dataclass
+class RoundSeen:
+    """What SQLMesh set out to evaluate, and how many batches there were before."""
+
+    scheduled: dict[str, list[Span]]
+    begins: int
+
+
+@dataclass
 class Witness:
     """What was seen while one invocation lasted."""
 
     batches: list[BatchSeen] = field(default_factory=list)
+    rounds: list[RoundSeen] = field(default_factory=list)
     creations_failed: dict[str, BaseException] = field(default_factory=dict)
     """Models whose table, or view at promotion, could not be created outside of an evaluation."""
     plan: Any = None
@@ -72,6 +83,9 @@ class Witness:
 
     def of(self, fqn: str) -> list[BatchSeen]:
         return [batch for batch in self.batches if batch.fqn == fqn]
+
+    def scheduled(self, fqn: str) -> list[Span]:
+        return [span for each in self.rounds for span in each.scheduled.get(fqn, ())]
 
     def first_starts(self) -> list[str]:
         return list(dict.fromkeys(batch.fqn for batch in self.batches))
@@ -176,6 +190,15 @@ def watching(evaluator: type[SnapshotEvaluator]) -> Iterator[Witness]:
 
         return wrapped
 
+    def arrange(original: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            batches = original(*args, **kwargs)
+            scheduled = {snapshot.name: list(spans) for snapshot, spans in batches.items()}
+            witness.rounds.append(RoundSeen(scheduled, len(witness.batches)))
+            return batches
+
+        return wrapped
+
     def _begin(given: dict[str, Any], evaluated: bool | None) -> BatchSeen:
         snapshot = given["snapshot"]
         with lock:
@@ -191,6 +214,7 @@ def watching(evaluator: type[SnapshotEvaluator]) -> Iterator[Witness]:
         "create_snapshot" if hasattr(SnapshotEvaluator, "create_snapshot") else "_create_snapshot"
     )
     wrappers: list[tuple[type, str, Callable[[Callable[..., Any]], Callable[..., Any]]]] = [
+        (Scheduler, "batch_intervals", arrange),
         (Scheduler, "evaluate", schedule),
         (evaluator, "evaluate", evaluate),
         (evaluator, "audit", audit),
@@ -238,6 +262,11 @@ def _span(given: dict[str, Any]) -> Span | None:
 def _audit_seen(result: Any) -> AuditSeen:
     return AuditSeen(
         name=result.audit.name,
+        arguments={
+            name: value.sql("duckdb")
+            for name, value in result.audit_args.items()
+            if name != "blocking"
+        },
         blocking=bool(result.blocking),
         skipped=bool(result.skipped),
         rows=result.count or 0,

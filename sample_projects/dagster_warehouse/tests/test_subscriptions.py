@@ -60,5 +60,5 @@ def test_a_retry_runs_what_failed_and_tells_nothing_twice(
     assert result.success
     assert_materialized(result, "staging/payments", "billing/charges", "reports/daily_revenue")
     assert_sqlmesh_status(result, "staging/payments", "executed")
-    told = [event.asset_key.to_user_string() for event in result.get_asset_materialization_events()]
+    told = [event.asset_key for event in result.get_asset_materialization_events()]
     assert len(told) == len(set(told))

@@ -1,0 +1,212 @@
+"""A Dagster installation with a SQLMesh project, run by real `dagster` processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from pytest_sqlmesh_tracker.dagster.naming import STATUS_CHECK
+from tests.projects import Intervals, Project
+
+SECONDS = 90
+"""How long anything may take before it is said to hang."""
+YEARLY = {"cron": "'@yearly'", "start": "'2020-01-01'"}
+"""Missing all of it after a plan that skips the backfill; nothing of it after a run."""
+SLOW = """
+import os, time
+from pathlib import Path
+import pandas as pd
+from sqlmesh import model
+
+@model("c.slow", kind="FULL", cron="@yearly", start="2020-01-01", columns={"n": "int"},
+       depends_on=["c.first"])
+def execute(context, **kwargs):
+    begun, go = (Path(os.environ["SITE"]) / name for name in ("begun", "go"))
+    begun.write_text(str(os.getpid()))
+    while not go.exists():
+        time.sleep(0.01)
+    return pd.DataFrame({"n": [1]})
+"""
+DEFINITIONS = """
+import os
+import dagster as dg
+from pytest_sqlmesh_tracker.dagster import SqlmeshProject, SqlmeshResource, build_sqlmesh_assets
+
+project = SqlmeshProject(os.environ["SITE"])
+warehouse = build_sqlmesh_assets(project=project, name="warehouse")
+
+@dg.asset(key=["raw", "till"])
+def till():
+    pass
+
+@dg.asset(deps=[["c", "third"]])
+def dashboard():
+    pass
+
+forked = dg.multiprocess_executor.configured({"start_method": {"forkserver": {}}})
+executors = {
+    "in_process": dg.in_process_executor,
+    "multiprocess": dg.multiprocess_executor,
+    "forkserver": forked,
+}
+defs = dg.Definitions(
+    assets=[till, warehouse, dashboard],
+    resources={"sqlmesh": SqlmeshResource(project=project)},
+    jobs=[
+        dg.define_asset_job(name, selection="*", executor_def=executor)
+        for name, executor in executors.items()
+    ],
+)
+"""
+ONE = "SELECT 1 AS n"
+MODELS = {"c/first", "c/slow", "c/third", "c/beside"}
+
+
+class Site:
+    """first → slow → third, and one model beside them: planned, and all of it missing.
+
+    `slow` writes its process into the file `begun`, and waits for the file `go`.
+    """
+
+    def __init__(self, path: Path, concurrent_tasks: int = 1) -> None:
+        self.path = path
+        self.project = Project(path, concurrent_tasks)
+        till = "- name: raw.till\n  columns: {n: int}\n"
+        self.project.write("external_models.yaml", till)
+        self.project.write("models/slow.py", SLOW)
+        self.project.model("c.first", "SELECT n FROM raw.till", **YEARLY)
+        self.project.model("c.third", "SELECT n FROM c.slow", **YEARLY)
+        self.project.model("c.beside", ONE, **YEARLY)
+        self.project.write("defs.py", DEFINITIONS)
+        self.home = path / "dagster_home"
+        self.home.mkdir()
+        (self.home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+        context = self.project.context
+        context.engine_adapter.execute("CREATE SCHEMA raw; CREATE TABLE raw.till AS SELECT 1 AS n")
+        # The oldest SQLMesh leaves production without data only where it leaves no gaps.
+        context.plan(auto_apply=True, no_prompts=True, skip_backfill=True, no_gaps=True)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the database's file."""
+        self.project.context.close()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of a process of this site."""
+        set_here = {"SITE": str(self.path), "DAGSTER_HOME": str(self.home)}
+        return {**os.environ, **set_here, "PYTHONWARNINGS": "ignore"}
+
+    @contextmanager
+    def dagster(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Start a `dagster` command; what is left of it at the end is killed."""
+        command = [sys.executable, "-m", "dagster", *arguments]
+        log = (self.path / "dagster.log").open("ab")
+        with (
+            log,
+            subprocess.Popen(
+                command,
+                cwd=self.path,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            ) as process,
+        ):
+            try:
+                yield process
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+    def execute(self, job: str) -> Any:
+        """Execute a job."""
+        return self.dagster("job", "execute", "-f", "defs.py", "-j", job)
+
+    def run_to_its_end(self, job: str) -> None:
+        """Execute a job, with nothing in its way."""
+        (self.path / "go").touch()
+        with self.execute(job) as process:
+            process.wait(SECONDS)
+
+    def wait_until_slow_begins(self) -> None:
+        """`first` has executed by then."""
+        until(lambda: (self.path / "begun").exists())
+
+    def let_slow_go_on(self) -> None:
+        (self.path / "go").touch()
+
+    @contextmanager
+    def instance(self) -> Iterator[dg.DagsterInstance]:
+        """The site's Dagster instance, opened in this process."""
+        with dg.DagsterInstance.from_config(str(self.home)) as instance:
+            yield instance
+
+    # -- witnesses ---------------------------------------------------------------------------------
+
+    def loaded(self) -> set[str]:
+        """The keys of the models of which SQLMesh's state has intervals."""
+        intervals: Intervals = self.project.intervals()
+        self.close()
+        return {
+            "/".join(part.strip('"') for part in fqn.split(".")[1:])
+            for fqn, tables in intervals.items()
+            if any(tables.values())
+        }
+
+    def materialized(self) -> list[str]:
+        """The keys of SQLMesh's assets that were materialized in any run, in order."""
+        with self.instance() as instance:
+            return [
+                key
+                for run in reversed(list(instance.get_runs()))
+                for key in materialized_in(instance, run.run_id)
+            ]
+
+    def runs(self) -> list[Any]:
+        """The runs, the latest last."""
+        with self.instance() as instance:
+            return list(reversed(list(instance.get_runs())))
+
+    def statuses(self) -> dict[str, str]:
+        """Asset → the status that its latest status check says."""
+        from dagster._core.storage.asset_check_execution_record import (
+            COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES as COMPLETED,
+        )
+
+        found = {}
+        with self.instance() as instance:
+            for key in MODELS:
+                check = dg.AssetCheckKey(dg.AssetKey.from_user_string(key), STATUS_CHECK)
+                storage = instance.event_log_storage
+                for record in storage.get_asset_check_execution_history(
+                    check, limit=1, status=COMPLETED
+                ):
+                    assert record.evaluation
+                    found[key] = str(record.evaluation.metadata["sqlmesh/status"].value)
+        return found
+
+
+def materialized_in(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    """The keys of SQLMesh's assets that a run has materialized so far."""
+    logged = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    keys = [entry.dagster_event.asset_key for entry in logged if entry.dagster_event]
+    names = [key.to_user_string() for key in keys if key]
+    return [name for name in names if name in MODELS]
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Wait for it, but not for ever."""
+    deadline = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "it hangs"
+        time.sleep(0.02)

@@ -1,0 +1,87 @@
+"""Rooms that tell Dagster lies: `python -m tests.properties.mutants --dagster` tries them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import dagster as dg
+
+from pytest_sqlmesh_tracker.dagster import asking, invocation, resource, telling
+from pytest_sqlmesh_tracker.outcomes import AuditOutcome, Status
+from pytest_sqlmesh_tracker.tracking import batches
+
+from . import mutants
+
+MUTANTS: dict[str, mutants.Mutant] = {}
+mutant = partial(mutants.mutant, among=MUTANTS)
+
+
+@mutant(telling.Telling, "ended")
+def what_was_skipped_is_materialized(original: Any, self: Any, report: Any) -> Any:
+    for outcome in report.outcomes.values():
+        if outcome.status is Status.SKIPPED and outcome.name in self.specs:
+            yield dg.MaterializeResult(asset_key=self.specs[outcome.name].key)
+    yield from original(self, report)
+
+
+@mutant(batches, "_heard_of")
+def a_failed_batch_counts_as_executed(original: Any, *args: Any) -> Any:
+    for batch, failure in original(*args):
+        ran = batch.model_copy(update={"status": Status.EXECUTED}) if failure else batch
+        yield batches._Heard(ran, None)
+
+
+@mutant(telling, "outcome_metadata")
+def the_first_batch_is_all(original: Any, outcome: Any, *args: Any) -> Any:
+    return original(outcome.model_copy(update={"batches": outcome.batches[:1]}), *args)
+
+
+@mutant(telling.Telling, "ended")
+def what_did_not_run_has_passed_its_audits(original: Any, self: Any, report: Any) -> Any:
+    yield from original(self, report)
+    for name, spec in self.specs.items():
+        for check in self.assets.checks.get(name, {}).values():
+            key = dg.AssetCheckKey(spec.key, check)
+            if key in self.checks and key not in self._told:
+                yield dg.AssetCheckResult(asset_key=spec.key, check_name=check, passed=True)
+
+
+@mutant(telling, "named_call")
+def one_audit_is_taken_for_another(original: Any, audit: Any) -> Any:
+    name, arguments = original(audit)
+    return name, tuple((key, value.replace(".again", "")) for key, value in arguments)
+
+
+@mutant(telling, "_audit_check")
+def every_audit_passes(original: Any, *args: Any) -> Any:
+    passed = {"passed": True}
+    return original(
+        *(a.model_copy(update=passed) if isinstance(a, AuditOutcome) else a for a in args)
+    )
+
+
+@mutant(resource, "_retry_number")
+def a_retry_tells_all_again(original: Any, *args: Any) -> int:  # noqa: ARG001
+    return 0
+
+
+@mutant(invocation, "failure_of")
+def nothing_fails_the_run(original: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ARG001
+    return None
+
+
+@mutant(resource, "standing_faults")
+def what_failed_before_is_forgotten(original: Any, *args: Any) -> dict[str, Any]:  # noqa: ARG001
+    return {}
+
+
+@mutant(asking, "_is_all")
+def all_models_run_whatever_is_selected(original: Any, *args: Any) -> bool:  # noqa: ARG001
+    return True
+
+
+@mutant(telling, "_verdict")
+def what_is_skipped_is_as_it_should_be(original: Any, outcome: Any) -> Any:
+    passed, severity = original(outcome)
+    return passed or outcome.status is Status.SKIPPED, severity

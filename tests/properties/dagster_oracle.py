@@ -1,0 +1,256 @@
+"""All that is demanded of what Dagster was told of one run, held against what the witnesses saw."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from .dagster_playing import DagsterRun
+from .dagster_seen import STATUS_CHECK, Try, fqn_of, is_table, key_of, plain
+from .dagster_status import ERROR, WARN, Memory, Statuses
+from .facts import ancestors, merged, millis, moment, shown
+from .statuses import _latest
+
+if TYPE_CHECKING:
+    from .tally import Ledger
+    from .witnesses import Span
+
+Call = tuple[dg.AssetKey, str, str]
+"""An asset, an audit of it, and with what arguments."""
+
+
+def check_run(run: DagsterRun, memory: Memory, ledger: Ledger) -> None:
+    where = ledger.where
+    _check_definitions(run, ledger)
+    executed: set[str] = set()
+    for number, attempt in enumerate(run.attempts):
+        ledger.where = f"{where}, try {number}" if number else where
+        if not ledger.demand(
+            len(attempt.called) == 1 and attempt.report is not None,
+            "dagster-called",
+            f"SQLMesh was called {attempt.called}",
+        ):
+            continue
+        tried = Try(run, attempt)
+        ledger.demand(
+            attempt.read_to_its_end, "dagster-drained", "Dagster left before all was told"
+        )
+        _check_asked(tried, ledger)
+        _check_materializations(tried, memory, ledger)
+        _check_order(tried, ledger)
+        _check_audits(tried, ledger)
+        Statuses(tried, memory, ledger, frozenset(executed)).check()
+        for key in tried.evaluations:
+            ledger.demand(key in run.checks, "dagster-check", f"{key} is not selected")
+        _check_end(tried, number, ledger)
+        executed |= tried.executed
+    ledger.where = where
+
+
+def _check_definitions(run: DagsterRun, ledger: Ledger) -> None:
+    """Each model that is evaluated is one asset, with one check of its own, all names unique."""
+    models = {key_of(fqn) for fqn, snapshot in run.local.items() if is_table(snapshot)}
+    keys = [spec.key for spec in run.assets.specs]
+    same = Counter(keys) == Counter(models)
+    ledger.demand(same, "dagster-assets", f"assets {keys}, models {models}")
+    checks = [spec.key for spec in run.assets.check_specs]
+    ledger.demand(len(checks) == len(set(checks)), "dagster-check-names", f"{checks}")
+    without = [key for key in models if dg.AssetCheckKey(key, STATUS_CHECK) not in checks]
+    ledger.demand(not without, "dagster-check-names", f"{without} have no status check")
+
+
+def _check_asked(tried: Try, ledger: Ledger) -> None:
+    """A run of selected assets evaluates no others, unless the function or the config wants it."""
+    (called,), run = tried.attempt.called, tried.run
+    own = {"select_models", "no_auto_upstream", "restate_models"} & run.step.arguments.keys()
+    if called.command != "run" or own or not run.asking.selection:
+        return
+    seen = {batch.fqn for batch in tried.witness.batches if batch.evaluated is not None}
+    others = [shown(fqn) for fqn in filter(tried.is_table, seen) if key_of(fqn) not in run.selected]
+    selected = sorted(key.to_user_string() for key in run.selected)
+    ledger.demand(
+        not others, "dagster-selection", f"selected {selected}, evaluated also {sorted(others)}"
+    )
+
+
+# -- materializations ------------------------------------------------------------------------------
+
+
+def _check_materializations(tried: Try, memory: Memory, ledger: Ledger) -> None:
+    wanted = {key_of(fqn): fqn for fqn in tried.executed}
+    told = Counter(event.asset_key for event in tried.materializations)
+    for key in {*wanted, *told}:
+        ledger.demand(
+            told[key] == (key in wanted),
+            "dagster-materialized",
+            f"{key.to_user_string()} was materialized {told[key]} times; the witnesses saw "
+            f"{tried.describe(wanted.get(key) or fqn_of(key))}",
+        )
+    for event in tried.materializations:
+        if event.asset_key in wanted:
+            _check_intervals(tried, event, wanted[event.asset_key], ledger)
+            _check_version(tried, event, memory, ledger)
+
+
+def _check_intervals(tried: Try, event: Any, fqn: str, ledger: Ledger) -> None:
+    facts = plain(event.step_materialization_data.materialization.metadata)
+    told, recorded = str(facts.get("sqlmesh/intervals")), tried.recorded(fqn)
+    ledger.demand(
+        _spans(told) == _to_the_minute(merged(recorded)),
+        "dagster-intervals",
+        f"{shown(fqn)}: intervals {told}, recorded {recorded}",
+    )
+    batches = facts.get("sqlmesh/batches")
+    ledger.demand(
+        batches == len(recorded),
+        "dagster-batches",
+        f"{shown(fqn)}: {batches} batches, recorded {recorded}",
+    )
+
+
+def _check_version(tried: Try, event: Any, memory: Memory, ledger: Ledger) -> None:
+    """What is told of a selected asset has another data version each time."""
+    version = (event.step_materialization_data.materialization.tags or {}).get(
+        "dagster/data_version"
+    )
+    if event.asset_key not in tried.run.selected or version is None:
+        return
+    known = (event.asset_key.to_user_string(), version)
+    ledger.demand(known not in memory.versions, "dagster-data-version", f"{known} again")
+    memory.versions.add(known)
+
+
+def _check_order(tried: Try, ledger: Ledger) -> None:
+    """What was done before something downstream of it began is told before it."""
+    place = {event.asset_key: number for number, event in enumerate(tried.materializations)}
+    last = {batch.fqn: batch.order for batch in tried.witness.batches}
+    first = {batch.fqn: batch.order for batch in reversed(tried.witness.batches)}
+    for fqn in last:
+        for above in ancestors(fqn, tried.versions):
+            own, upper = place.get(key_of(fqn)), place.get(key_of(above))
+            if own is not None and upper is not None and last[above] < first[fqn]:
+                told = f"{shown(fqn)} is told before {shown(above)}"
+                ledger.demand(upper < own, "dagster-order", told)
+
+
+_MOMENT = r"\d{4}-\d\d-\d\d(?: \d\d:\d\d)?"
+_SPAN = re.compile(rf"({_MOMENT})(?: \.\. ({_MOMENT}|\d\d:\d\d) ?(?:UTC)?)?")
+
+
+def _spans(text: str) -> list[Span]:
+    """Intervals as people read them, whole days or times of a day."""
+    found = []
+    for first, last in _SPAN.findall(text):
+        if not last or len(last) == 10:
+            end = moment(last or first) + timedelta(days=1)
+        else:
+            end = moment(last if len(last) > 5 else f"{first[:10]} {last}")
+        found.append((millis(moment(first)), millis(end)))
+    return found
+
+
+def _to_the_minute(spans: Iterable[Span]) -> list[Span]:
+    return [(start // 60_000 * 60_000, end // 60_000 * 60_000) for start, end in spans]
+
+
+# -- audits ----------------------------------------------------------------------------------------
+
+
+def _check_audits(tried: Try, ledger: Ledger) -> None:
+    wanted = _audits_that_ran(tried)
+    told = {key: found for key, found in tried.evaluations.items() if key.name != STATUS_CHECK}
+    for key in {*wanted, *told}:
+        name = f"check {key.name} of {key.asset_key.to_user_string()}"
+        if not ledger.demand(
+            (key in told) == (key in wanted),
+            "dagster-audit-ran",
+            f"{name} was {'' if key in told else 'not '}evaluated, its audit "
+            f"{'ran' if key in wanted else 'did not run'}",
+        ):
+            continue
+        (rows, blocking), last = wanted[key], told[key][-1]
+        severity = last.severity if last.passed else ERROR if blocking else WARN
+        ledger.demand(
+            last.passed == (rows == 0) and last.severity is severity,
+            "dagster-audit",
+            f"{name}: passed={last.passed}, {last.severity}; {rows} rows, blocking={blocking}",
+        )
+        verdicts = [each.passed for each in told[key]]
+        once = verdicts in ([last.passed], [not last.passed, last.passed])
+        ledger.demand(once, "dagster-audit-once", f"{name} is told {verdicts}")
+
+
+def _audits_that_ran(tried: Try) -> dict[dg.AssetCheckKey, tuple[int, bool]]:
+    """Selected checks of audits that ran: how many rows were found, and whether it blocks."""
+    of_models, standalone = _checks(tried.run)
+    found: dict[dg.AssetCheckKey, tuple[int, bool]] = {}
+    for fqn in {batch.fqn for batch in tried.witness.batches}:
+        audited = [batch for batch in tried.witness.of(fqn) if batch.audits]
+        for audit in (audit for batch in _latest(audited) for audit in batch.audits):
+            said = ", ".join(f"{name} := {audit.arguments[name]}" for name in audit.arguments)
+            key = standalone.get(fqn) or of_models.get((key_of(fqn), audit.name, said))
+            if key in tried.run.checks and not audit.skipped:
+                rows, _ = found.get(key, (0, False))
+                found[key] = rows + audit.rows, audit.blocking
+    return found
+
+
+def _checks(run: DagsterRun) -> tuple[dict[Call, dg.AssetCheckKey], dict[str, dg.AssetCheckKey]]:
+    """The checks by the audits that they say they are of: of models, and standalone ones."""
+    of_models: dict[Call, dg.AssetCheckKey] = {}
+    standalone: dict[str, dg.AssetCheckKey] = {}
+    for spec in run.assets.check_specs:
+        facts = plain(spec.metadata or {})
+        audit, arguments = str(facts.get("sqlmesh/audit")), str(facts.get("sqlmesh/arguments", ""))
+        if audit in run.local:
+            standalone[audit] = spec.key
+        elif spec.name != STATUS_CHECK:
+            of_models[spec.asset_key, audit, arguments] = spec.key
+    return of_models, standalone
+
+
+# -- the end ---------------------------------------------------------------------------------------
+
+
+def _check_end(tried: Try, number: int, ledger: Ledger) -> None:
+    """The run succeeds if nothing failed; else it is tried again, or the failure names what did."""
+    run, attempt = tried.run, tried.attempt
+    failed, interrupted = tried.with_status("failed"), tried.with_status("interrupted")
+    raised, last = attempt.called[0].raised, attempt is run.attempts[-1]
+    wrong = bool(failed or interrupted or raised)
+    only_audits = bool(failed) and not interrupted and tried.only_audits_failed
+    again = wrong and run.asking.retries and number == 0 and not only_audits
+    ledger.demand(last != again, "dagster-retry", f"failed {failed}, and last={last}")
+    if last:
+        ledger.demand(
+            run.success == (not wrong),
+            "dagster-success",
+            f"success={run.success}; failed {failed}, interrupted {interrupted}, raised {raised!r}",
+        )
+    if wrong:
+        _check_failure(tried, failed, last, ledger)
+
+
+def _check_failure(tried: Try, failed: list[str], last: bool, ledger: Ledger) -> None:
+    kinds = dg.DagsterEventType
+    events = tried.attempt.of_type(kinds.STEP_FAILURE if last else kinds.STEP_UP_FOR_RETRY)
+    if not ledger.demand(len(events) == 1, "dagster-failure", f"failed with {events}"):
+        return
+    said = events[0].event_specific_data
+    if not last:
+        absent = [name for name in failed if f"  {name}  " not in str(said.error)]
+        ledger.demand(not absent, "dagster-failure-names", f"{absent} not named: {said.error}")
+        return
+    by_us = said.user_failure_data
+    if ledger.demand(by_us is not None, "dagster-failure", f"failed with {said.error}"):
+        told = str(plain(by_us.metadata).get("sqlmesh/failed", ""))
+        ledger.demand(
+            sorted(filter(None, told.split(", "))) == failed,
+            "dagster-failure-names",
+            f"the failure names {told}, failed are {failed}",
+        )

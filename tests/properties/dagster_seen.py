@@ -1,0 +1,123 @@
+"""One try of a Dagster run: what was told, and what the witnesses saw of the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+
+from tests.projects import without
+
+from .dagster_playing import Attempt, DagsterRun
+from .facts import Snapshots, shown
+from .statuses import expected_statuses
+from .witnesses import BatchSeen, Span
+
+STATUS_CHECK = "sqlmesh_execution_status"
+
+
+class Try:
+    """What Dagster has of one try, and what it should have."""
+
+    def __init__(self, run: DagsterRun, attempt: Attempt) -> None:
+        self.run, self.attempt, self.witness = run, attempt, attempt.witness
+        self.materializations = attempt.of_type(dg.DagsterEventType.ASSET_MATERIALIZATION)
+        self.evaluations: dict[dg.AssetCheckKey, list[Any]] = {}
+        for event in attempt.of_type(dg.DagsterEventType.ASSET_CHECK_EVALUATION):
+            evaluation = event.asset_check_evaluation_data
+            self.evaluations.setdefault(evaluation.asset_check_key, []).append(evaluation)
+
+    @cached_property
+    def versions(self) -> Snapshots:
+        """The models that were at stake."""
+        plan = self.witness.plan
+        planned = plan.context_diff.snapshots.values() if plan else ()
+        return {
+            **self.run.local,
+            **(self.attempt.before.environment or {}),
+            **{snapshot.name: snapshot for snapshot in planned},
+        }
+
+    @cached_property
+    def executed(self) -> frozenset[str]:
+        """Tables of which every batch that some round scheduled was evaluated and recorded."""
+        rounds, batches = self.witness.rounds, self.witness.batches
+        ends = [*(each.begins for each in rounds[1:]), len(batches)]
+        found: set[str] = set()
+        for each, end in zip(rounds, ends, strict=False):
+            seen = batches[each.begins : end]
+            done = Counter(batch.fqn for batch in seen if batch.evaluated and batch.recorded)
+            found |= {
+                name for name, spans in each.scheduled.items() if 0 < len(spans) == done[name]
+            }
+        return frozenset(filter(self.is_table, found))
+
+    def is_table(self, fqn: str) -> bool:
+        """SQLMesh executes it, and not its audits alone."""
+        return fqn in self.versions and is_table(self.versions[fqn])
+
+    def recorded(self, fqn: str) -> list[Span]:
+        """What of a model was evaluated and recorded."""
+        seen = self.witness.of(fqn)
+        return [batch.span for batch in seen if batch.recorded and batch.evaluated and batch.span]
+
+    def statuses(self, fqn: str) -> set[str]:
+        """Those that what was seen of a model leaves room for."""
+        table = self.is_table(fqn)
+        outcome: Any = _Outcome(fqn, "full" if table else "embedded")
+        invocation = self.run.invocation(self.attempt)
+        found = expected_statuses(invocation, outcome, self.witness.of(fqn))
+        if table and found >= {"executed", "interrupted"}:
+            undone = without(self.witness.scheduled(fqn), self.recorded(fqn))
+            found -= {"executed" if undone else "interrupted"}
+        return found
+
+    def with_status(self, status: str) -> list[str]:
+        """Names of the models that something happened to, of which only this status is true."""
+        seen = {*self.witness.creations_failed, *(batch.fqn for batch in self.witness.batches)}
+        return sorted(shown(fqn) for fqn in seen if self.statuses(fqn) == {status})
+
+    @property
+    def only_audits_failed(self) -> bool:
+        """Another try would find the same rows."""
+        broken = [batch for batch in self.witness.batches if batch.broke]
+        return not self.witness.creations_failed and all(map(_failed_its_audits, broken))
+
+    def describe(self, fqn: str) -> str:
+        """What was seen of a model."""
+        scheduled = [each.scheduled.get(fqn) for each in self.witness.rounds]
+        batches = [(b.span, b.evaluated, b.audited) for b in self.witness.of(fqn)]
+        return f"scheduled {scheduled}, done (span, evaluated, audited) {batches}"
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """As much of an outcome as tells which model it is of."""
+
+    fqn: str
+    kind: str
+
+
+def _failed_its_audits(batch: BatchSeen) -> bool:
+    blocked = any(each.rows and each.blocking and not each.skipped for each in batch.audits)
+    return batch.evaluated is not False and blocked
+
+
+def is_table(snapshot: Any) -> bool:
+    return bool(snapshot.is_model and not snapshot.model.kind.is_symbolic)
+
+
+def key_of(fqn: str) -> dg.AssetKey:
+    return dg.AssetKey(shown(fqn).split("."))
+
+
+def fqn_of(key: dg.AssetKey) -> str:
+    return ".".join(f'"{part}"' for part in ("wh", *key.path))
+
+
+def plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: getattr(value, "value", value) for key, value in metadata.items()}

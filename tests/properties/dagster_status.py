@@ -1,0 +1,144 @@
+"""The check of what SQLMesh did with a model: told once, truly, and not forgetting what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from tests.projects import without
+
+from .dagster_seen import STATUS_CHECK, Try, fqn_of, plain
+from .facts import merged, missing, moment, shown
+
+if TYPE_CHECKING:
+    from .tally import Ledger
+    from .witnesses import Span
+
+UNEXPECTED = {
+    *("upstream_failed", "signal_not_ready", "upstream_not_ready", "depends_on_past_gap"),
+    *("not_in_environment", "not_applied", "backfill_emptied", "restatement_refused"),
+}
+"""Why a model may not be skipped without that being told as failed."""
+ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+
+
+@dataclass
+class Failing:
+    """A check that failed: of what was to be loaded then, something may be missing still."""
+
+    severity: dg.AssetCheckSeverity
+    at: datetime
+    lost: list[Span]
+    """What SQLMesh set out to load, and did not."""
+
+
+@dataclass
+class Memory:
+    """What earlier Dagster runs of one environment have told."""
+
+    failing: dict[str, Failing] = field(default_factory=dict)
+    """By fully qualified name."""
+    versions: set[tuple[str, str]] = field(default_factory=set)
+    """Keys and the data versions that they have had."""
+
+
+@dataclass
+class Statuses:
+    """The status checks of one try."""
+
+    tried: Try
+    memory: Memory
+    ledger: Ledger
+    executed_before: frozenset[str]
+    """In an earlier try of the same Dagster run."""
+
+    def check(self) -> None:
+        for key in sorted(self.tried.run.selected):
+            if dg.AssetCheckKey(key, STATUS_CHECK) in self.tried.run.checks:
+                self._check(key)
+
+    def _check(self, key: dg.AssetKey) -> None:
+        fqn, name = fqn_of(key), key.to_user_string()
+        told = self.tried.evaluations.get(dg.AssetCheckKey(key, STATUS_CHECK), [])
+        materialized = any(event.asset_key == key for event in self.tried.materializations)
+        expected = self.tried.statuses(fqn)
+        if fqn in self.executed_before and not materialized and "failed" not in expected:
+            said = [plain(each.metadata).get("sqlmesh/status") for each in told]
+            self.ledger.demand(
+                not any(each.passed for each in told),
+                "dagster-status-again",
+                f"{name} executed in an earlier try, and is told as {said} in a later one",
+            )
+            if not told:
+                return
+        # What was executed can fail later on: its view can't be promoted.
+        corrected = materialized and len(told) == 2 and not told[-1].passed
+        descriptions = [each.description for each in told]
+        if self.ledger.demand(
+            len(told) == 1 or corrected, "dagster-status-once", f"{name} is told {descriptions}"
+        ):
+            self._check_verdict(fqn, told[-1], expected)
+
+    def _check_verdict(self, fqn: str, evaluation: Any, expected: set[str]) -> None:
+        facts = plain(evaluation.metadata)
+        status, reason = facts.get("sqlmesh/status"), facts.get("sqlmesh/reason")
+        told = f"{shown(fqn)} is told {status} ({evaluation.description})"
+        self.ledger.demand(
+            status in expected,
+            f"dagster-status-{status}",
+            f"{told}; the witnesses leave {sorted(expected)}",
+        )
+        skipped = status == "skipped"
+        passed = status in ("executed", "audited") or (skipped and reason not in UNEXPECTED)
+        severity = WARN if skipped else ERROR
+        lost = self._still_lost(fqn) if passed and status != "executed" else []
+        if lost:
+            passed, severity = False, self.memory.failing[fqn].severity
+        self.ledger.demand(
+            evaluation.passed == passed and (passed or evaluation.severity is severity),
+            "dagster-status-verdict",
+            f"{told}: passed={evaluation.passed}, {evaluation.severity}; expected "
+            f"passed={passed}, {severity}; of before is missing {lost}",
+        )
+        if passed:
+            self.memory.failing.pop(fqn, None)
+        else:
+            self._remember(fqn, severity)
+
+    def _remember(self, fqn: str, severity: dg.AssetCheckSeverity) -> None:
+        lost = without(self.tried.witness.scheduled(fqn), self.tried.recorded(fqn))
+        at, before = self._at, self.memory.failing.get(fqn)
+        if before:
+            at, lost = max(at, before.at), [*lost, *before.lost]
+        self.memory.failing[fqn] = Failing(severity, at, merged(lost))
+
+    def _still_lost(self, fqn: str) -> list[Span]:
+        """What an earlier failure left undone, and SQLMesh finds missing now."""
+        failing = self.memory.failing.get(fqn)
+        if failing is None:
+            return []
+        due = self._missing(failing.at, cron=True).get(fqn, [])
+        if not failing.lost:
+            return due
+        until = datetime.fromtimestamp(failing.lost[-1][1] / 1000, timezone.utc)
+        still = merged(self._missing(max(until, self._at), cron=False).get(fqn, []))
+        return merged([*due, *without(failing.lost, without(failing.lost, still))])
+
+    def _missing(self, at: datetime, *, cron: bool) -> Mapping[str, list[Span]]:
+        after = self.tried.attempt.after
+        if after is None or after.environment is None:
+            return {}
+        environment = self.tried.run.step.environment
+        return missing(
+            after.environment, environment, execution_time=at, end=at, ignore_cron=not cron
+        )
+
+    @property
+    def _at(self) -> datetime:
+        """The execution time."""
+        said = self.tried.run.step.arguments.get("execution_time")
+        return moment(said) if said else self.tried.run.story.now.replace(tzinfo=timezone.utc)
