@@ -93,7 +93,8 @@ class SqlmeshInvocation:
     def _raise_failure(self) -> None:
         report, error, fault = self._worker.report, self._worker.error, self._worker.fault
         if fault is not None:
-            raise fault
+            said = f"{type(fault).__name__}: {fault}"
+            self._context.log.error(f"pytest-sqlmesh-tracker failed to tell all of it: {said}")
         if report is None:
             if error is not None:
                 raise failure_before(error) from None

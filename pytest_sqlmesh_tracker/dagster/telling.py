@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from .metadata import OF_THE_DEFINITION, outcome_metadata
 from .naming import STATUS_CHECK, named_call
 from .specs import ProjectAssets
 
+logger = logging.getLogger("pytest_sqlmesh_tracker")
 Event = Any
 """What an op may yield: `MaterializeResult`, `AssetCheckResult`, `AssetMaterialization`, …"""
 _ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
@@ -71,14 +73,35 @@ class Telling:
     def ended(self, report: RunReport) -> Iterator[Event]:
         """What is left to tell when the invocation has ended."""
         for outcome in report.outcomes.values():
-            if outcome.name in self.assets.standalone:
-                yield from self._standalone(outcome)
-                continue
-            if outcome.status is Status.EXECUTED and outcome.name not in self._materialized:
-                yield self.executed(outcome, report)
-            spec = self.specs.get(outcome.name)
-            for check in self._checks(outcome, spec.key, report) if spec else ():
-                yield self._untied(check)
+            try:
+                yield from list(self._rest(outcome, report))
+            except Exception as error:
+                logger.exception("pytest-sqlmesh-tracker failed to tell of %s", outcome.name)
+                yield from self._untold(outcome, error)
+
+    def _rest(self, outcome: ModelOutcome, report: RunReport) -> Iterator[Event]:
+        if outcome.name in self.assets.standalone:
+            yield from self._standalone(outcome)
+            return
+        if outcome.status is Status.EXECUTED and outcome.name not in self._materialized:
+            yield self.executed(outcome, report)
+        spec = self.specs.get(outcome.name)
+        for check in self._checks(outcome, spec.key, report) if spec else ():
+            yield self._untied(check)
+
+    def _untold(self, outcome: ModelOutcome, error: Exception) -> Iterator[Event]:
+        """A fault of ours turns no run red, and no check green."""
+        spec = self.specs.get(outcome.name)
+        if spec and dg.AssetCheckKey(spec.key, STATUS_CHECK) in self.checks:
+            said = f"unknown: telling it failed: {type(error).__name__}: {error}"
+            yield dg.AssetCheckEvaluation(
+                asset_key=spec.key,
+                check_name=STATUS_CHECK,
+                passed=False,
+                severity=_ERROR,
+                description=said,
+                metadata={"sqlmesh/status": str(Status.UNKNOWN), "sqlmesh/message": said},
+            )
 
     # -- checks --------------------------------------------------------------------------------
 

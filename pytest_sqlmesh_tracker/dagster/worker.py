@@ -8,6 +8,7 @@ raised on the main thread only, between any two steps of it.
 from __future__ import annotations
 
 import contextvars
+import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable
@@ -18,6 +19,8 @@ from ..outcomes import ModelOutcome
 from ..report import RunReport
 from ..tracking.tracker import Tracker, sqlmesh_run_tracker
 from .telling import Event
+
+logger = logging.getLogger("pytest_sqlmesh_tracker")
 
 
 class Worker:
@@ -43,7 +46,7 @@ class Worker:
         self.report: RunReport | None = None
         self.error: BaseException | None = None
         self.fault: Exception | None = None
-        """What went wrong in `executed` or `reported`, which is not SQLMesh's."""
+        """What went wrong in `reported`, which is not SQLMesh's."""
         self._opened, self._invoke = opened, invoke
         self._executed, self._reported = executed, reported
         self._ended = False
@@ -100,8 +103,9 @@ class Worker:
                 event = self._executed(outcome)
                 self._awaited[len(self.events)] = taken
                 self.events.append(event)
-        except Exception as error:
-            self.fault = self.fault or error
+        except Exception:
+            # It is tried again when the invocation has ended.
+            logger.exception("pytest-sqlmesh-tracker failed to tell of %s", outcome.name)
             return
         self._news.put(None)
         if not self._alone:
@@ -113,7 +117,7 @@ class Worker:
                 self.events.append(event)
                 self._news.put(None)
         except Exception as error:
-            self.fault = self.fault or error
+            self.fault = error
 
     def _work(self) -> None:
         try:

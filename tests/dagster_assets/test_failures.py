@@ -98,6 +98,21 @@ def test_whatever_it_was_that_left_it_missing(
     assert_check_passed(result, "shop/orders", STATUS)
 
 
+def test_what_failed_before_it_was_due(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    """It is missing, though a run that heeds cron finds nothing to do."""
+    early = {"ops": {"warehouse": {"config": {"ignore_cron": True}}}}
+    sqlmesh_project.fail("shop.weekly", times=1)
+    assert_sqlmesh_status(materialize_sqlmesh(warehouse, run_config=early), "shop/weekly", "failed")
+    for _ in range(2):
+        result = materialize_sqlmesh(warehouse)
+        assert_sqlmesh_status(result, "shop/weekly", "skipped", "cron_not_due")
+        assert_check_failed(result, "shop/weekly", STATUS, "ERROR")
+    assert_materialized(materialize_sqlmesh(warehouse, run_config=early), "shop/weekly")
+    assert_check_passed(materialize_sqlmesh(warehouse), "shop/weekly", STATUS)
+
+
 def test_a_later_failure_takes_its_place(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:

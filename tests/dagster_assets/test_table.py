@@ -8,12 +8,15 @@ import dagster as dg
 import pytest
 from sqlmesh.core.snapshot import Snapshot, SnapshotEvaluator
 
+from pytest_sqlmesh_tracker import ModelOutcome
 from pytest_sqlmesh_tracker.dagster import (
     SqlmeshProject,
     SqlmeshResource,
     build_sqlmesh_assets,
     sqlmesh_assets,
+    telling,
 )
+from pytest_sqlmesh_tracker.dagster.metadata import outcome_metadata
 from pytest_sqlmesh_tracker.dagster.testing import (
     assert_check_failed,
     assert_check_passed,
@@ -183,6 +186,24 @@ def test_a_fault_of_the_tracker_turns_nothing_red(
     result = materialize_sqlmesh(warehouse)
     assert not result.success
     assert "unknown" in step_failure(result).description
+
+
+def test_a_fault_in_telling_of_one_model_concerns_no_other(
+    sqlmesh_project: Any,
+    materialize_sqlmesh: Materialize,
+    warehouse: dg.AssetsDefinition,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def breaking(outcome: ModelOutcome, *args: Any) -> Any:
+        return _broken() if outcome.name == "shop.till" else outcome_metadata(outcome, *args)
+
+    monkeypatch.setattr(telling, "outcome_metadata", breaking)
+    sqlmesh_project.travel(NEXT_DAY)
+    result = materialize_sqlmesh(warehouse)
+    assert result.success
+    assert_materialized_exactly(result, [key for key in DAILY if key != "shop/till"])
+    assert_sqlmesh_status(result, "shop/till", "unknown")
+    assert_check_failed(result, "shop/till", STATUS, "ERROR")
 
 
 def _broken(*_: Any, **__: Any) -> None:
