@@ -26,7 +26,7 @@ def shop_models(context: dg.AssetExecutionContext, shop: SqlmeshResource) -> Ite
     deps=[["finance", "weekly_revenue"]],
     automation_condition=dg.AutomationCondition.eager(),
 )
-def revenue_mail(shop: SqlmeshResource) -> dg.MaterializeResult[Any]:
+def revenue_mail(shop: SqlmeshResource) -> Any:
     """What finance reads about the revenue of all weeks."""
     with shop.open() as context:
         found = context.fetchdf("SELECT SUM(revenue) AS revenue FROM finance.weekly_revenue")
@@ -39,7 +39,7 @@ def revenue_mail(shop: SqlmeshResource) -> dg.MaterializeResult[Any]:
         for table in ("customers", "payments", "bank_statements")
     ]
 )
-def deliveries(subscriptions: SqlmeshResource) -> Iterator[dg.MaterializeResult[Any]]:
+def deliveries(subscriptions: SqlmeshResource) -> Iterator[Any]:
     """What the CRM, the payment provider and the bank deliver."""
     with subscriptions.open() as context:
         context.engine_adapter.cursor.execute((SAMPLES / "upstream_failure/raw.sql").read_text())

@@ -49,7 +49,6 @@ EXTERNAL = """
 DAILY = "'@daily'"
 
 
-# What Dagster warns of by itself: of what is new in it, and of its own use of Python.
 @pytest.fixture
 def sqlmesh_project(_project_of_module: None, sqlmesh_project: Any) -> Any:
     """The plugin's fixture, on the module's project."""
