@@ -4,13 +4,14 @@ VENV := .venv
 RUN := $(VENV)/bin
 # Branch coverage of these is complete; that of the whole package is at least 95 %. The tests that are
 # not measured take longer when they are, and what they run through others have.
+UNMEASURED := tests/properties tests/browser tests/dagster_processes
 PACKAGE := pytest_sqlmesh_tracker
 empty :=
 comma := ,
 CORE := $(subst $(empty) ,$(comma),$(addprefix $(PACKAGE)/,outcomes.py matching.py expectations.py \
 	report.py assertions.py explanation.py gate.py policy.py diff.py render/*.py))
 
-.PHONY: demo test lint types coverage compat truth truth-dagster mutants mutants-dagster bench schema startup clean
+.PHONY: demo test lint types coverage processes compat truth truth-dagster mutants mutants-dagster bench schema startup clean
 
 demo: $(VENV)/installed
 	$(RUN)/python sample_projects/demo.py
@@ -26,11 +27,16 @@ types: $(VENV)/installed
 
 coverage: $(VENV)/installed
 	rm -f .coverage .coverage.*
-	$(RUN)/coverage run -m pytest -n 2 -q --ignore=tests/properties --ignore=tests/browser tests
-	$(RUN)/python -m pytest -n 2 -q tests/properties tests/browser sample_projects
+	$(RUN)/coverage run -m pytest -n 2 -q $(addprefix --ignore=,$(UNMEASURED)) tests
+	$(RUN)/python -m pytest -n 2 -q tests/properties sample_projects
+	$(RUN)/python -m pytest -n 2 -q tests/browser
 	$(RUN)/coverage combine -q
 	$(RUN)/coverage report --fail-under=95
 	$(RUN)/coverage report --include="$(CORE)" --fail-under=100
+
+# Dagster in processes of its own: ended by signals, killed, several of them for one run.
+processes: $(VENV)/installed
+	$(RUN)/python -m pytest -n 2 -q tests/dagster_processes
 
 # The tests with each SQLMesh that is tried, from the oldest to the newest, and a table of results.
 compat:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,9 +21,8 @@ from pytest_sqlmesh_tracker.dagster import (
     build_sqlmesh_assets,
     sqlmesh_assets,
 )
-from tests.dagster_assets.sites import MODELS, SECONDS, Site, materialized_in, until
+from tests.dagster_assets.sites import MODELS, Site, materialized_in
 
-LOCKED = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('CREATE TABLE mine (id INT)')"
 EVALUATIONS = {dg.DagsterEventType.ASSET_CHECK_EVALUATION}
 
 
@@ -231,37 +228,3 @@ def test_what_was_never_streamed_is_over(here: Here) -> None:
     here.materialize(idle)
     prepared[0].leave()
     assert here.site.loaded() == set()
-
-
-@pytest.mark.parametrize("site", [4], indirect=True)
-class TestRealProcesses:
-    @pytest.mark.parametrize("job", ["in_process", "multiprocess"])
-    def test_terminated(self, site: Site, job: str) -> None:
-        with site.execute(job) as process:
-            site.wait_until_slow_begins()
-            process.send_signal(signal.SIGTERM)
-            # Usually enough for it to arrive; if it is not, all the same holds.
-            time.sleep(1)
-            site.let_slow_go_on()
-            assert process.wait(SECONDS) == 1
-            until(lambda: gone(process.pid))
-        first = site.materialized()
-        assert set(first) == site.loaded() >= {"c/first", "c/slow"}
-        assert len(first) == len(set(first))
-        executed = {key for key, status in site.statuses().items() if status == "executed"}
-        assert executed == set(first)
-        subprocess.run(
-            [sys.executable, "-c", LOCKED, str(site.path / "wh.db")], check=True, timeout=SECONDS
-        )
-        site.run_to_its_end(job)
-        assert sorted(site.materialized()) == sorted(MODELS)
-        assert [run.status.value for run in site.runs()] == ["FAILURE", "SUCCESS"]
-
-
-def gone(group: int) -> bool:
-    """Whether no process of the group is left."""
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return True
-    return False
