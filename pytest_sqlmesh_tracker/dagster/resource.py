@@ -111,11 +111,9 @@ class _Step:
         keys = context.selected_asset_keys
         # Keys can have been given a prefix since the assets were made.
         of_op = context.assets_def.specs_by_key
-        self.specs = {
-            spec.metadata[MODEL]: spec
-            for key, spec in of_op.items()
-            if key in keys and MODEL in spec.metadata
-        }
+        of_models = {s.metadata[MODEL]: s for s in of_op.values() if MODEL in s.metadata}
+        self.keys = {**assets.keys, **{name: spec.key for name, spec in of_models.items()}}
+        self.specs = {name: spec for name, spec in of_models.items() if spec.key in keys}
         self.selected = [model.name for model in assets.models if model.name in self.specs]
         self.before = Told()
         self.called_directly = _is_called_directly(context)
@@ -132,6 +130,7 @@ class _Step:
         telling = Telling(
             assets=self.assets,
             specs=self.specs,
+            keys=self.keys,
             checks=frozenset(self._context.selected_asset_check_keys),
             told_before=self.before.materialized,
             called_directly=self.called_directly,

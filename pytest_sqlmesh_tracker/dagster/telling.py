@@ -32,6 +32,8 @@ class Telling:
     assets: ProjectAssets
     specs: Mapping[str, dg.AssetSpec]
     """The selected assets, by the names of their models."""
+    keys: Mapping[str, dg.AssetKey]
+    """Of every model, as they are in Dagster by now."""
     checks: frozenset[dg.AssetCheckKey]
     """The selected checks."""
     told_before: frozenset[dg.AssetKey] = frozenset()
@@ -62,8 +64,7 @@ class Telling:
         return result
 
     def _key_of(self, outcome: ModelOutcome) -> dg.AssetKey:
-        known = self.specs.get(outcome.name)
-        return known.key if known else self.assets.keys.get(outcome.name) or _bare_key(outcome)
+        return self.keys.get(outcome.name) or _bare_key(outcome)
 
     def _comes_late(self, name: str) -> bool:
         key = self.specs[name].key if name in self.specs else None
@@ -159,9 +160,10 @@ class Telling:
 
     def _standalone(self, outcome: ModelOutcome) -> Iterator[Event]:
         check = self.assets.standalone[outcome.name]
+        model = next(name for name, key in self.assets.keys.items() if key == check.asset_key)
         for audit in outcome.audits:
-            result = _audit_check(outcome, audit, check.asset_key, check.name)
-            yield from map(self._untied, self._new(result, check.asset_key))
+            result = _audit_check(outcome, audit, self.keys[model], check.name)
+            yield from map(self._untied, self._new(result, self.keys[model]))
 
 
 def _verdict(outcome: ModelOutcome) -> tuple[bool, dg.AssetCheckSeverity]:
