@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ MODELS = {
     ),
 }
 SIGNAL = """
+from inspect import signature
 from pathlib import Path
 
 from sqlmesh import signal
@@ -71,6 +73,12 @@ def write_shop(folder: Path) -> None:
         (folder / "models" / f"{name}.sql").write_text(text)
 
 
+def runner() -> CliRunner:
+    """One that keeps the two streams apart, as click's does since 8.2 without being asked to."""
+    options: dict[str, Any] = {"mix_stderr": False}
+    return CliRunner(**options if "mix_stderr" in signature(CliRunner).parameters else {})
+
+
 @pytest.fixture(scope="session")
 def _planned_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import duckdb
@@ -82,7 +90,7 @@ def _planned_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch, at("2024-01-09 00:05"):
         patch.chdir(folder)
         with undisturbed():
-            planned = CliRunner().invoke(main, ["plan", "--auto-apply", "--no-prompts"])
+            planned = runner().invoke(main, ["plan", "--auto-apply", "--no-prompts"])
     assert planned.exit_code == 0, planned.output
     return folder
 
@@ -132,7 +140,7 @@ def typed() -> Typed:
 
     def type_(*arguments: str, when: str = "2024-01-10 00:05", given: str | None = None) -> Ended:
         with undisturbed(), at(when):
-            ended = CliRunner().invoke(main, [*arguments], input=given)
+            ended = runner().invoke(main, [*arguments], input=given)
         if ended.exception and not isinstance(ended.exception, SystemExit):
             raise ended.exception
         return Ended(ended.exit_code, ended.stdout, ended.stderr)
