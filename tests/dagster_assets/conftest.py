@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import pytest
 from pytest_sqlmesh_tracker.dagster import SqlmeshProject, build_sqlmesh_assets
 from pytest_sqlmesh_tracker.dagster.naming import STATUS_CHECK
 from tests.projects import Project, read_between
+
+# Sessions of pytester forget what was first imported in them, and numpy can be loaded but once.
+import_module("pandas")
 
 Materialize = Callable[..., dg.ExecuteInProcessResult]
 MORNING = "2024-01-05 00:05"
