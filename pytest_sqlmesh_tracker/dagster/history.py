@@ -13,7 +13,8 @@ from ..outcomes import Reason, Status
 from .metadata import IGNORED_CRON
 from .naming import STATUS_CHECK
 
-_SINCE, _ANYHOW = "sqlmesh/missing_since", "sqlmesh/missing_whatever_cron_says"
+_SINCE, _WHERE = "sqlmesh/missing_since", "sqlmesh/missing_in"
+_ANYHOW = "sqlmesh/missing_whatever_cron_says"
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Fault:
     message: str
     at: datetime
     """The execution time of the invocation that it tells of."""
+    environment: str
+    """The one that was run; another's intervals mend nothing in it."""
     ignored_cron: bool = False
     """Whether that invocation did: what it left may not be due yet."""
 
@@ -33,6 +36,7 @@ class Fault:
         return {
             "sqlmesh/still_missing": self.message,
             _SINCE: self.at.isoformat(),
+            _WHERE: self.environment,
             _ANYHOW: self.ignored_cron,
         }
 
@@ -60,11 +64,12 @@ def _standing_fault(instance: dg.DagsterInstance, key: dg.AssetKey) -> Fault | N
     facts = {name: value.value for name, value in evaluation.metadata.items()}
     said = facts.get("sqlmesh/still_missing") or facts.get("sqlmesh/message")
     since = facts.get(_SINCE) or facts.get("sqlmesh/execution_time")
-    if not (isinstance(said, str) and isinstance(since, str)):
+    where = facts.get(_WHERE) or facts.get("sqlmesh/environment")
+    if not (isinstance(said, str) and isinstance(since, str) and isinstance(where, str)):
         # A check of somebody else's.
         return None
     anyhow = facts.get(_ANYHOW if _SINCE in facts else IGNORED_CRON)
-    return Fault(evaluation.severity, said, datetime.fromisoformat(since), bool(anyhow))
+    return Fault(evaluation.severity, said, datetime.fromisoformat(since), where, bool(anyhow))
 
 
 @dataclass(frozen=True)

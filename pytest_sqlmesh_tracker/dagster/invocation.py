@@ -147,9 +147,12 @@ class SqlmeshInvocation:
                 suspects[outcome.fqn] = outcome, fault
         if not suspects:
             return
-        due = {fqn: (fault.at, fault.ignored_cron) for fqn, (_, fault) in suspects.items()}
+        due = {
+            fqn: (fault.environment, fault.at, fault.ignored_cron)
+            for fqn, (_, fault) in suspects.items()
+        }
         try:
-            missing = still_missing(context, report.environment, due)
+            missing = still_missing(context, due)
         except Exception:
             logger.exception("pytest-sqlmesh-tracker failed to look for what is still missing")
             # Not known to be mended: it stands as it was told.
@@ -163,4 +166,5 @@ def _may_stand(outcome: ModelOutcome, fault: Fault, report: RunReport) -> bool:
     # SQLMesh itself has looked for what is missing, and found nothing.
     nothing_due = outcome.reason is Reason.CRON_NOT_DUE and not fault.ignored_cron
     found_nothing = nothing_due or outcome.reason is Reason.UP_TO_DATE
-    return not (found_nothing and report.execution_time >= fault.at)
+    same = report.environment == fault.environment and report.execution_time >= fault.at
+    return not (found_nothing and same)

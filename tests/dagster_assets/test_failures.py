@@ -7,7 +7,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pytest_sqlmesh_tracker.dagster import SqlmeshProject, build_sqlmesh_assets
+from pytest_sqlmesh_tracker.dagster import (
+    SqlmeshProject,
+    SqlmeshResource,
+    build_sqlmesh_assets,
+    sqlmesh_assets,
+)
 from pytest_sqlmesh_tracker.dagster.history import standing_faults
 from pytest_sqlmesh_tracker.dagster.testing import (
     assert_check_failed,
@@ -199,3 +204,32 @@ def test_a_check_of_the_same_name_that_somebody_else_told() -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         instance.report_runless_asset_event(told)
         assert standing_faults(instance, [orders, dg.AssetKey("never_told")]) == {}
+
+
+def test_a_run_of_another_environment_mends_nothing_in_this_one(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
+) -> None:
+    """The assets are the same ones, whichever environment their function runs."""
+    wanted: dict[str, Any] = {"environment": "prod"}
+
+    @sqlmesh_assets(project=shop)
+    def warehouse(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Any:
+        yield from sqlmesh.run(context=context, **wanted).stream()
+
+    sqlmesh_project.travel(NEXT_DAY)
+    sqlmesh_project.write(
+        "models/shop.orders.sql",
+        (sqlmesh_project.path / "models/shop.orders.sql")
+        .read_text()
+        .replace("SELECT ", "SELECT 1 AS one, ", 1),
+    )
+    sqlmesh_project.plan("dev", include_unmodified=True)
+    sqlmesh_project.run("dev").assert_executed("shop.orders")
+    sqlmesh_project.fail("shop.orders", times=1)
+    assert_sqlmesh_status(materialize_sqlmesh(warehouse), "shop/orders", "failed")
+    wanted["environment"] = "dev"
+    result = materialize_sqlmesh(warehouse)
+    assert_sqlmesh_status(result, "shop/orders", "skipped", "cron_not_due")
+    assert_check_failed(result, "shop/orders", STATUS, "ERROR")
+    wanted["environment"] = "prod"
+    assert_sqlmesh_status(materialize_sqlmesh(warehouse), "shop/orders", "executed")
