@@ -130,6 +130,7 @@ class _Step:
         telling = Telling(
             assets=self.assets,
             specs=self.specs,
+            environment=self.environment,
             keys=self.keys,
             checks=frozenset(self._context.selected_asset_check_keys),
             told_before=self.before.materialized,

@@ -32,6 +32,8 @@ class Telling:
     assets: ProjectAssets
     specs: Mapping[str, dg.AssetSpec]
     """The selected assets, by the names of their models."""
+    environment: str
+    """The one that is run or planned, which assets do not have in their names."""
     keys: Mapping[str, dg.AssetKey]
     """Of every model, as they are in Dagster by now."""
     checks: frozenset[dg.AssetCheckKey]
@@ -48,7 +50,10 @@ class Telling:
     def executed(self, outcome: ModelOutcome, report: RunReport | None = None) -> Event:
         """A model is done; while the invocation goes on, there is no report yet."""
         spec, late = self.specs.get(outcome.name), self._comes_late(outcome.name)
-        metadata = outcome_metadata(outcome, report)
+        metadata = {
+            "sqlmesh/environment": self.environment,
+            **outcome_metadata(outcome, report),
+        }
         if spec is None or late:
             self._materialized.add(outcome.name)
             # Dagster takes no result for what is not selected, nor after what depends on it.

@@ -55,6 +55,7 @@ def test_what_executed_is_materialized(
     orders = materialization(result, "shop/orders")
     told = facts(orders)
     assert told["sqlmesh/status"] == "executed"
+    assert told["sqlmesh/environment"] == "prod"
     assert told["sqlmesh/intervals"] == "2024-01-05 .. 2024-01-06"
     assert told["sqlmesh/batches"] == 2
     assert told["sqlmesh/duration"] > 0
