@@ -16,6 +16,8 @@ from .ops import assets_of_op
 from .project import SqlmeshProject
 from .resource import SqlmeshResource
 
+Materialize = Callable[..., dg.ExecuteInProcessResult]
+"""The type of the fixture `materialize_sqlmesh`."""
 Key = str | Sequence[str] | dg.AssetKey
 """An asset key as `"sales/orders"`, as a list of its parts, or itself."""
 _GIVEN = "sqlmesh_tracker_given"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,12 @@ import pytest
 
 from pytest_sqlmesh_tracker.dagster import SqlmeshProject, build_sqlmesh_assets
 from pytest_sqlmesh_tracker.dagster.naming import STATUS_CHECK
+from pytest_sqlmesh_tracker.dagster.testing import Materialize as Materialize
 from tests.projects import Project, read_between
 
 # Sessions of pytester forget what was first imported in them, and numpy can be loaded but once.
 import_module("pandas")
 
-Materialize = Callable[..., dg.ExecuteInProcessResult]
 MORNING = "2024-01-05 00:05"
 """All is loaded: the next day is due at midnight, the next week on Sunday, the 7th."""
 CONFIG = """

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
-from dagster import ExecuteInProcessResult
 
 from pytest_sqlmesh_tracker import SqlmeshProject
 from pytest_sqlmesh_tracker.dagster.testing import (
+    Materialize,
     assert_check_failed,
     assert_check_passed,
     assert_materialized,
@@ -19,8 +17,6 @@ from pytest_sqlmesh_tracker.dagster.testing import (
 from sample_projects.dagster_warehouse.definitions import revenue_mail, shop_models
 
 pytestmark = pytest.mark.sqlmesh_project("sample_projects/cron_cascade", at="2024-01-08 09:05")
-
-Materialize = Callable[..., ExecuteInProcessResult]
 
 
 def test_half_an_hour_later_two_assets_are_materialized(

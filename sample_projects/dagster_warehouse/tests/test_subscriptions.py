@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
-from dagster import ExecuteInProcessResult
 
 from pytest_sqlmesh_tracker import SqlmeshProject
 from pytest_sqlmesh_tracker.dagster.testing import (
+    Materialize,
     assert_check_failed,
     assert_materialized,
     assert_not_materialized,
@@ -17,8 +15,6 @@ from pytest_sqlmesh_tracker.dagster.testing import (
 from sample_projects.dagster_warehouse.definitions import deliveries, subscription_models
 
 pytestmark = pytest.mark.sqlmesh_project("sample_projects/upstream_failure", at="2024-03-04 06:00")
-
-Materialize = Callable[..., ExecuteInProcessResult]
 
 
 def test_models_run_after_the_deliveries(
