@@ -33,6 +33,20 @@ model_defaults:
 disable_anonymized_analytics: true
 """
 
+ONE_AND_FOUR = """
+gateways:
+  one:
+    connection: {type: duckdb, concurrent_tasks: 1}
+  four:
+    connection: {type: duckdb, concurrent_tasks: 4}
+default_gateway: one
+model_defaults:
+  dialect: duckdb
+  start: 2024-01-01
+disable_anonymized_analytics: true
+"""
+"""A configuration with two gateways: one worker, and four."""
+
 
 @contextmanager
 def at(moment: str | datetime) -> Iterator[None]:

@@ -12,25 +12,13 @@ import pytest
 from pytest_sqlmesh_tracker.dagster import SqlmeshProject, build_sqlmesh_assets
 from pytest_sqlmesh_tracker.dagster.naming import STATUS_CHECK
 from pytest_sqlmesh_tracker.dagster.testing import Materialize as Materialize
-from tests.projects import Project, read_between
+from tests.projects import ONE_AND_FOUR, Project, read_between
 
 # Sessions of pytester forget what was first imported in them, and numpy can be loaded but once.
 import_module("pandas")
 
 MORNING = "2024-01-05 00:05"
 """All is loaded: the next day is due at midnight, the next week on Sunday, the 7th."""
-CONFIG = """
-gateways:
-  one:
-    connection: {type: duckdb, concurrent_tasks: 1}
-  four:
-    connection: {type: duckdb, concurrent_tasks: 4}
-default_gateway: one
-model_defaults:
-  dialect: duckdb
-  start: 2024-01-01
-disable_anonymized_analytics: true
-"""
 AUDITS = """
 AUDIT (name is_positive);
 SELECT * FROM @this_model WHERE amount <= 0;
@@ -69,7 +57,7 @@ def _project_of_module(request: pytest.FixtureRequest, files: Path) -> None:
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """orders → revenue → report, and beside them a weekly model and one with audits."""
     project = Project(tmp_path_factory.mktemp("shop"))
-    project.write("config.yaml", CONFIG)
+    project.write("config.yaml", ONE_AND_FOUR)
     project.write("audits/audits.sql", AUDITS)
     project.write("external_models.yaml", EXTERNAL)
     ticks = "SELECT range AS ts, 8 AS amount FROM range(@start_dt, @end_dt, INTERVAL 1 DAY)"

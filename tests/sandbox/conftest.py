@@ -12,22 +12,10 @@ import pytest
 from pytest_sqlmesh_tracker import SqlmeshProject, track_all
 from pytest_sqlmesh_tracker.sandbox.options import project_options
 from pytest_sqlmesh_tracker.sandbox.template import Templates
-from tests.projects import Project, read_between
+from tests.projects import ONE_AND_FOUR, Project, read_between
 
 Sandboxes = Callable[..., AbstractContextManager[SqlmeshProject]]
 
-GATEWAYS = """
-gateways:
-  one:
-    connection: {type: duckdb, concurrent_tasks: 1}
-  four:
-    connection: {type: duckdb, concurrent_tasks: 4}
-default_gateway: one
-model_defaults:
-  dialect: duckdb
-  start: 2024-01-01
-disable_anonymized_analytics: true
-"""
 AUDITS = """
 AUDIT (name is_positive);
 SELECT * FROM @this_model WHERE amount <= 0;
@@ -44,7 +32,7 @@ SELECT 1 AS missing WHERE NOT EXISTS (SELECT * FROM pay.slips);
 def payroll(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Hours that are booked a day a batch, slips that are written from them, and more."""
     project = Project(tmp_path_factory.mktemp("payroll"))
-    project.write("config.yaml", GATEWAYS)
+    project.write("config.yaml", ONE_AND_FOUR)
     project.write("audits/audits.sql", AUDITS)
     project.write(
         "external_models.yaml",

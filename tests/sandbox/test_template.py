@@ -12,15 +12,15 @@ import pytest
 from pytest_sqlmesh_tracker import SqlmeshProjectError
 from pytest_sqlmesh_tracker.sandbox.options import project_options
 from pytest_sqlmesh_tracker.sandbox.template import Templates
-from tests.projects import Project
+from tests.projects import ONE_AND_FOUR, Project
 
-from .conftest import GATEWAYS, Sandboxes
+from .conftest import Sandboxes
 
 
 def small(path: Path, query: str = "SELECT 1 AS id", **properties: str) -> Path:
     """A project with one model, `a.one`."""
     project = Project(path)
-    project.write("config.yaml", GATEWAYS)
+    project.write("config.yaml", ONE_AND_FOUR)
     project.model("a.one", query, **properties)
     return path
 
