@@ -47,7 +47,7 @@ class Telling:
     _materialized: set[str] = field(default_factory=set)
     _told: dict[dg.AssetCheckKey, bool] = field(default_factory=dict)
 
-    def executed(self, outcome: ModelOutcome, report: RunReport | None = None) -> Event:
+    def executed(self, outcome: ModelOutcome, report: RunReport | None = None) -> list[Event]:
         """A model is done; while the invocation goes on, there is no report yet."""
         spec, late = self.specs.get(outcome.name), self._comes_late(outcome.name)
         metadata = {
@@ -57,16 +57,17 @@ class Telling:
         if spec is None or late:
             self._materialized.add(outcome.name)
             # Dagster takes no result for what is not selected, nor after what depends on it.
-            return dg.AssetMaterialization(self._key_of(outcome), metadata=metadata)
+            return [dg.AssetMaterialization(self._key_of(outcome), metadata=metadata)]
         repeated = {key: spec.metadata[key] for key in OF_THE_DEFINITION if key in spec.metadata}
         result: Event = dg.MaterializeResult(
             asset_key=spec.key,
             metadata={**repeated, **metadata},
-            check_results=list(self._checks(outcome, spec.key, report)),
+            # In the same run, Dagster waits for these with what is downstream.
+            check_results=list(self._audits(outcome, spec.key)),
             data_version=_data_version(spec, outcome),
         )
         self._materialized.add(outcome.name)
-        return result
+        return [result, *map(self._untied, self._status(outcome, spec.key, report))]
 
     def _key_of(self, outcome: ModelOutcome) -> dg.AssetKey:
         return self.keys.get(outcome.name) or _bare_key(outcome)
@@ -90,10 +91,11 @@ class Telling:
             yield from self._standalone(outcome)
             return
         if outcome.status is Status.EXECUTED and outcome.name not in self._materialized:
-            yield self.executed(outcome, report)
+            yield from self.executed(outcome, report)
         spec = self.specs.get(outcome.name)
-        for check in self._checks(outcome, spec.key, report) if spec else ():
-            yield self._untied(check)
+        if spec is not None:
+            yield from map(self._untied, self._status(outcome, spec.key, report))
+            yield from map(self._untied, self._audits(outcome, spec.key))
 
     def _untold(self, outcome: ModelOutcome, error: Exception) -> Iterator[Event]:
         """A fault of ours turns no run red, and no check green."""
@@ -111,11 +113,12 @@ class Telling:
 
     # -- checks --------------------------------------------------------------------------------
 
-    def _checks(
+    def _status(
         self, outcome: ModelOutcome, key: dg.AssetKey, report: RunReport | None
     ) -> Iterator[dg.AssetCheckResult]:
-        status = self._status_check(outcome, key, report)
-        yield from self._new(status, key)
+        return self._new(self._status_check(outcome, key, report), key)
+
+    def _audits(self, outcome: ModelOutcome, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
         names = self.assets.checks.get(outcome.name, {})
         for audit in outcome.audits:
             name = names.get(named_call(audit))
@@ -137,7 +140,7 @@ class Telling:
         yield check
 
     def _untied(self, check: dg.AssetCheckResult) -> Event:
-        """The result of a check without a materialization."""
+        """The result of a check that nothing waits for, and that is cheaper to store so."""
         return check if self.called_directly else _evaluation(check)
 
     def _status_check(

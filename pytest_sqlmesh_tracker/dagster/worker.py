@@ -31,7 +31,7 @@ class Worker:
         self,
         opened: Callable[[], AbstractContextManager[Any]],
         invoke: Callable[[Any], object],
-        executed: Callable[[ModelOutcome], Event],
+        executed: Callable[[ModelOutcome], Iterable[Event]],
         reported: Callable[[Any, RunReport], Iterable[Event]],
     ) -> None:
         """Prepare it; nothing happens yet.
@@ -95,14 +95,13 @@ class Worker:
         self._thread.join()
 
     def _hear(self, outcome: ModelOutcome) -> None:
-        """On SQLMesh's own threads: it goes on when Dagster has the event, so that hardly anything
+        """On SQLMesh's own threads: it goes on when Dagster has the events, so that hardly anything
         can be lost. (To run at the same time takes two threads of Python longer than in turn.)"""
         taken: queue.SimpleQueue[None] = queue.SimpleQueue()
         try:
             with self._lock:
-                event = self._executed(outcome)
-                self._awaited[len(self.events)] = taken
-                self.events.append(event)
+                self.events += self._executed(outcome)
+                self._awaited[len(self.events) - 1] = taken
         except Exception:
             # It is tried again when the invocation has ended.
             logger.exception("pytest-sqlmesh-tracker failed to tell of %s", outcome.name)

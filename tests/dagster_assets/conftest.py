@@ -14,8 +14,9 @@ from pytest_sqlmesh_tracker.dagster.naming import STATUS_CHECK
 from pytest_sqlmesh_tracker.dagster.testing import Materialize as Materialize
 from tests.projects import ONE_AND_FOUR, Project, read_between
 
-# Sessions of pytester forget what was first imported in them, and numpy can be loaded but once.
-import_module("pandas")
+# Sessions of pytester forget what was first imported in them, and these can be loaded but once.
+for once in ("pandas", "duckdb", "sqlmesh"):
+    import_module(once)
 
 MORNING = "2024-01-05 00:05"
 """All is loaded: the next day is due at midnight, the next week on Sunday, the 7th."""
