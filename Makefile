@@ -4,14 +4,14 @@ VENV := .venv
 RUN := $(VENV)/bin
 # Branch coverage of these is complete; that of the whole package is at least 95 %. The tests that are
 # not measured take longer when they are, and what they run through others have.
-UNMEASURED := tests/properties tests/browser tests/dagster_processes
+UNMEASURED := tests/properties tests/browser tests/dagster_processes tests/dagster_ui
 PACKAGE := pytest_sqlmesh_tracker
 empty :=
 comma := ,
 CORE := $(subst $(empty) ,$(comma),$(addprefix $(PACKAGE)/,outcomes.py matching.py expectations.py \
 	report.py assertions.py explanation.py gate.py policy.py diff.py render/*.py))
 
-.PHONY: demo test lint types coverage processes compat truth truth-dagster mutants mutants-dagster bench schema startup clean
+.PHONY: demo test lint types coverage processes ui compat truth truth-dagster mutants mutants-dagster week bench schema startup clean
 
 demo: $(VENV)/installed
 	$(RUN)/python sample_projects/demo.py
@@ -38,6 +38,11 @@ coverage: $(VENV)/installed
 processes: $(VENV)/installed
 	$(RUN)/python -m pytest -n 2 -q tests/dagster_processes
 
+# Dagster's web UI in a browser; with SQLMESH_TRACKER_SCREENSHOTS=folder, screenshots of it.
+ui: $(VENV)/installed
+	$(RUN)/python -m pip install --quiet --group ui
+	SQLMESH_TRACKER_BROWSER=required $(RUN)/python -m pytest -q tests/dagster_ui
+
 # The tests with each SQLMesh that is tried, from the oldest to the newest, and a table of results.
 compat:
 	$(PYTHON) tests/versions.py
@@ -61,6 +66,10 @@ truth-dagster: $(VENV)/installed
 # Assets that tell Dagster lies, each of which the short form of the above has to find out.
 mutants-dagster: $(VENV)/installed
 	$(RUN)/python -m tests.properties.mutants --dagster --workers 2
+
+# A week of the due-only schedule, hour by hour, against plain runs of SQLMesh at the same times.
+week: $(VENV)/installed
+	$(RUN)/python -m tests.properties.week
 
 # What tracking costs: of runs, of reading reports, of console calls; and what sandboxes save.
 bench: $(VENV)/installed

@@ -10,11 +10,14 @@ as many events is measured beside it.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -29,11 +32,41 @@ from sqlmesh.utils import CompletionStatus
 
 from benchmarks.generated import ALL_DUE, NOTHING_DUE, Generated
 from benchmarks.measures import Cost, added, cost, rounds_of, say, shown, verdict
-from pytest_sqlmesh_tracker.dagster import SqlmeshProject, SqlmeshResource, build_sqlmesh_assets
+from pytest_sqlmesh_tracker.dagster import (
+    SqlmeshProject,
+    SqlmeshResource,
+    build_sqlmesh_assets,
+    build_sqlmesh_schedule,
+)
 from tests.projects import at
 
 RATIO = 1.15
 """How many times as long as the bare run one as assets may take."""
+TICK = 5.0
+"""How many seconds a tick of the due-only schedule may take."""
+PARTS = """
+import json, sys, time
+began = time.perf_counter()
+said = json.loads(sys.argv[1])
+times = {}
+
+def done(part):
+    global began
+    now = time.perf_counter()
+    times[part], began = now - began, now
+
+from pytest_sqlmesh_tracker.tracking import due, opening
+done("imports")
+context = opening.open_context([said["path"]], load=False)
+done("the project, without its models")
+due._planned(context, "prod")
+done("the state's database, and the environment")
+asked = {"environment": "prod", "moment": said["moment"], "models": said["models"]}
+due.due(context, **asked)
+done("the question itself")
+print(json.dumps(times))
+"""
+"""What a process does that answers what is due, in parts."""
 INSTANCES: dict[str, Callable[[], AbstractContextManager[dg.DagsterInstance]]] = {
     "in memory": dg.DagsterInstance.ephemeral,
     "in SQLite": dg.instance_for_test,
@@ -62,7 +95,7 @@ class Site:
         self._moment, self._status = moment, status
         self.models = settings.models
         self._home, self._database = _planned(settings, due=status is CompletionStatus.SUCCESS)
-        project = SqlmeshProject(self._home)
+        self._project = project = SqlmeshProject(self._home)
         self.defining = cost(lambda: project.definition)
         self.assets = build_sqlmesh_assets(project=project, name="warehouse")
         self.resource = SqlmeshResource(project=project)
@@ -90,6 +123,36 @@ class Site:
         """Materialize all assets."""
         with self._fresh():
             return cost(lambda: materialize(self.assets, instance, self.resource))
+
+    def ticked(self, instance: dg.DagsterInstance) -> float:
+        """The seconds that a tick takes."""
+        schedule = build_sqlmesh_schedule(self.assets, "* * * * *")
+        repository = dg.Definitions(
+            assets=[self.assets], schedules=[schedule], resources={"sqlmesh": self.resource}
+        ).get_repository_def()
+        began = time.perf_counter()
+        with dg.build_schedule_context(
+            instance=instance, resources={"sqlmesh": self.resource}, repository_def=repository
+        ) as context:
+            said = schedule.evaluate_tick(context)
+        due = len(said.run_requests[0].asset_selection or ()) if said.run_requests else 0
+        assert due == (self.models if self._status is CompletionStatus.SUCCESS else 0)
+        return time.perf_counter() - began
+
+    def parts(self, rounds: int) -> dict[str, list[float]]:
+        """Part of a tick → the seconds that it takes."""
+        names = [model.fqn for model in self._project.definition.models]
+        asked = {"path": str(self._home), "moment": self._moment.isoformat(), "models": names}
+        found: dict[str, list[float]] = {}
+        for _ in range(rounds):
+            began = time.perf_counter()
+            command = [sys.executable, "-c", PARTS, json.dumps(asked)]
+            ran = subprocess.run(command, capture_output=True, text=True, check=True)
+            parts = json.loads(ran.stdout)
+            rest = time.perf_counter() - began - sum(parts.values())
+            for part, took in {**parts, "starting and ending a process": rest}.items():
+                found.setdefault(part, []).append(took)
+        return found
 
     def told(self, instance: dg.DagsterInstance) -> dg.AssetsDefinition:
         """Assets of which Dagster is told the same as of this project's, by nobody."""
@@ -192,7 +255,25 @@ def _alone(what: str, assets: dg.AssetsDefinition, instance: dg.DagsterInstance)
     say(f"    {what}: {shown([each.wall * 1000 for each in costs], 'ms')}")
 
 
-SECTIONS: dict[str, Callable[[Settings], bool]] = {"due": due, "idle": idle}
+def tick(settings: Settings) -> bool:
+    """A tick of the due-only schedule: everything is due, or nothing."""
+    met = True
+    for what, moment, status in (
+        ("everything due", ALL_DUE, CompletionStatus.SUCCESS),
+        ("nothing due", NOTHING_DUE, CompletionStatus.NOTHING_TO_DO),
+    ):
+        site = Site(settings, moment, status)
+        say(f"\n== {site.models} models, a tick of the due-only schedule: {what}")
+        with dg.instance_for_test() as instance, site._fresh():
+            seconds = [site.ticked(instance) for _ in range(settings.rounds)]
+        say(f"  the tick  {shown([each * 1000 for each in seconds], 'ms')}")
+        for part, took in site.parts(settings.rounds).items():
+            say(f"    {part}: {shown([each * 1000 for each in took], 'ms')}")
+        met &= verdict(f"a tick, {what}", statistics.median(seconds), TICK, "s")
+    return met
+
+
+SECTIONS: dict[str, Callable[[Settings], bool]] = {"due": due, "idle": idle, "tick": tick}
 
 
 def main() -> int:

@@ -43,6 +43,8 @@ PURE = {
     "pytest_sqlmesh_tracker.render.terminal": ("pydantic", "rich"),
     "pytest_sqlmesh_tracker.tracking.contract": (),
     "pytest_sqlmesh_tracker.tracking.doctor": ("pydantic",),
+    "pytest_sqlmesh_tracker.tracking.errors": (),
+    "pytest_sqlmesh_tracker.tracking.process": ("pydantic",),
     "pytest_sqlmesh_tracker.tracking.redaction": (),
     "pytest_sqlmesh_tracker.tracking.secrets": ("pydantic",),
     "pytest_sqlmesh_tracker.tracking.live": ("pydantic",),

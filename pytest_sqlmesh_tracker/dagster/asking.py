@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..tracking.selecting import selectors_of
 from .ops import takes_run_config
 from .selection import asset_models
 from .specs import ProjectAssets
 
+DUE_ONLY = "sqlmesh/due_only"
+"""The tag of a Dagster run in which the selection says only what was due: what is due is asked for
+of all models, or a model would not wait for one upstream that waits for a signal."""
 _NAMES = "select_models", "restate_models"
 """Arguments that hold names of models."""
 
@@ -32,6 +34,8 @@ class Asked:
         Raises:
             SelectorError: SQLMesh has no selector for one of the models.
         """
+        from ..tracking.selecting import selectors_of
+
         derived = {name: value for name, value in self.derived.items() if name not in self.given}
         for name in _NAMES:
             if name in derived:

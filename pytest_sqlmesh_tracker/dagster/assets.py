@@ -112,7 +112,7 @@ def build_sqlmesh_assets(
         environment=environment,
         select=select,
         exclude=exclude,
-        name=name or _op_name(_definition(project).name, environment, select, exclude),
+        name=name or op_name(_definition(project).name, environment, select, exclude),
         translator=translator,
         retry_policy=retry_policy,
         pool=pool,
@@ -131,12 +131,13 @@ def _definition(project: SqlmeshProject) -> ProjectDefinition:
     return project.definition
 
 
-def _op_name(
+def op_name(
     project: str,
     environment: str,
     select: str | Sequence[str],
     exclude: str | Sequence[str] | None,
 ) -> str:
+    """What an op is called whose function has no name of its own."""
     selected = [] if select == "*" else listed(select)
     left_out = ["without", *listed(exclude)] if exclude else []
     return not_reserved(joined([project, environment, *selected, *left_out]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, get_type_hints
 
 import dagster as dg
 
@@ -39,6 +39,12 @@ def assets_of_op(op: dg.OpDefinition) -> ProjectAssets | None:
 def takes_run_config(op: dg.OpDefinition) -> bool:
     """Whether the op's config is ours."""
     return bool(getattr(_function(op), "sqlmesh_run_config", False))
+
+
+def annotated(op: dg.OpDefinition, kind: type) -> set[str]:
+    """The parameters of the op's function that are annotated with this very class."""
+    hints = get_type_hints(inspect.unwrap(_function(op)))
+    return {name for name, hint in hints.items() if hint is kind}
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:

@@ -71,6 +71,12 @@ class SqlmeshProject(dg.Config):
         assert self._definition is not None
         return self._definition
 
+    def with_definition(self, definition: ProjectDefinition | None) -> SqlmeshProject:
+        """The same project, of which this is known; with None, its models are loaded anew."""
+        known = self.model_copy()
+        object.__setattr__(known, "_definition", definition)
+        return known
+
     @property
     def _settings(self) -> dict[str, Any]:
         return {"gateway": self.gateway, "config": self.config, "dotenv": self.dotenv}
@@ -84,6 +90,20 @@ class SqlmeshProject(dg.Config):
         from ..tracking.opening import open_context
 
         return open_context(self.paths, **self._settings)
+
+    def ask(self, question: str, *, timeout: float, **arguments: Any) -> Any:
+        """What SQLMesh answers in a process of its own: nothing of it is loaded in this one.
+
+        Args:
+            timeout: seconds after which there is no answer.
+
+        Raises:
+            BusyError: another process has the database.
+            ProjectError: there is no project, or no answer; one line says why.
+        """
+        from ..tracking.process import answer_of_process
+
+        return answer_of_process(self.paths, self._settings, question, arguments, timeout=timeout)
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:

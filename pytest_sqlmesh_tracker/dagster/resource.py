@@ -10,7 +10,7 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from ..matching import UnknownModelError
-from .asking import Asked, asked_of, run_config
+from .asking import DUE_ONLY, Asked, asked_of, run_config
 from .failing import failure_before
 from .history import Told, standing_faults, told_by
 from .invocation import SqlmeshInvocation
@@ -45,6 +45,24 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
             yield context
         finally:
             context.close()
+
+    def ask(self, question: str, *, timeout: float = 50, **arguments: Any) -> Any:
+        """What SQLMesh answers of an environment, in a process of its own.
+
+        Args:
+            timeout: seconds after which there is no answer. Dagster gives a tick 60.
+
+        Raises:
+            BusyError: another process has the database.
+            ProjectError: there is no project, or no answer; one line says why.
+        """
+        if self._bound_to is not None:
+            from ..tracking.opening import told
+            from ..tracking.process import answer
+
+            with told(self.project.paths, "does not answer"):
+                return answer(self._bound_to, question, arguments)
+        return self.project.ask(question, timeout=timeout, **arguments)
 
     def teardown_after_execution(self, context: Any) -> None:  # noqa: ARG002
         """End what Dagster was interrupted in before it read it to its end."""
@@ -137,11 +155,12 @@ class _Step:
             called_directly=self.called_directly,
         )
         keys = [spec.key for spec in self.specs.values()]
-        invocation = SqlmeshInvocation if self.specs else _Nothing
+        models = self._asked_for(command)
+        invocation = SqlmeshInvocation if models else _Nothing
         prepared = invocation(
             self._context,
             resource.open,
-            self._asked(command, arguments),
+            self._asked(command, models, arguments),
             telling,
             standing_faults(self._context.instance, keys),
             fail_on_unknown=fail_on_unknown,
@@ -149,13 +168,19 @@ class _Step:
         resource._invocations.append(prepared)
         return prepared
 
-    def _asked(self, command: str, arguments: Mapping[str, Any]) -> Asked:
+    def _asked_for(self, command: str) -> list[str]:
+        due_only = not self.called_directly and DUE_ONLY in self._context.run.tags
+        if due_only and command == "run":
+            return [model.name for model in self.assets.models]
+        return self.selected
+
+    def _asked(self, command: str, models: list[str], arguments: Mapping[str, Any]) -> Asked:
         unfinished = self.before.unfinished
         try:
             return asked_of(
                 command,
                 self.assets,
-                self.selected,
+                models,
                 self.environment,
                 run_config(self._context),
                 arguments,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from inspect import unwrap
-from typing import Any, get_type_hints
+from typing import Any
 
 import dagster as dg
 
 from ..matching import close_matches
 from ..outcomes import Reason, Status
 from .naming import STATUS_CHECK
-from .ops import assets_of_op
+from .ops import annotated, assets_of_op
 from .project import SqlmeshProject
 from .resource import SqlmeshResource
 
@@ -93,8 +92,7 @@ def _sqlmesh_resources(assets: Iterable[Any]) -> set[str]:
     for each in assets:
         op = getattr(each, "node_def", None)
         if isinstance(op, dg.OpDefinition) and assets_of_op(op) is not None:
-            hints = get_type_hints(unwrap(op.compute_fn.decorated_fn))  # type: ignore[union-attr]
-            found |= {name for name, hint in hints.items() if hint is SqlmeshResource}
+            found |= annotated(op, SqlmeshResource)
     return found
 
 

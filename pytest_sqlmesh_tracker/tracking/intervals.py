@@ -98,9 +98,10 @@ class Project:
             queue += new
         return list(found)
 
-    def restated_at(self, moment: Millis, name: str) -> Project:
-        """The model's lineage, as a run at that moment would leave it before it decides."""
-        thawed = [self.frozen[upstream].thawed() for upstream in self.lineage(name)]
+    def restated_at(self, moment: Millis, names: Iterable[str]) -> Project:
+        """Models, with all that is upstream, as a run at that moment would leave them before it
+        decides."""
+        thawed = [self.frozen[name].thawed() for name in names]
         apply_auto_restatements({snapshot.snapshot_id: snapshot for snapshot in thawed}, moment)
         restated = {snapshot.name: FrozenSnapshot.of(snapshot) for snapshot in thawed}
         return Project(restated, ticks=self.ticks)
@@ -234,7 +235,8 @@ def _next_restated(
     due = [project.frozen[upstream].next_restatement for upstream in restating]
     ticks = merge(_ticks(project, name, after), sorted(filter(None, due)))
     for tick in islice(ticks, _MAX_TICKS):
-        if missing(Question(end=tick, execution_time=tick), project.restated_at(tick, name), name):
+        restated = project.restated_at(tick, project.lineage(name))
+        if _missing_at(tick, restated, name):
             return utc(tick)
     return None
 

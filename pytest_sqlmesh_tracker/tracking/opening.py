@@ -19,12 +19,9 @@ from sqlmesh.core.signal import signal
 from sqlmesh.utils.errors import SQLMeshError
 
 from ..explanation import one_line
+from .errors import ProjectError
 from .imports import CONFIG_FILES, modules_in
 from .secrets import redacted
-
-
-class ProjectError(Exception):
-    """A SQLMesh project can't be loaded; one line says which and why."""
 
 
 def open_context(
@@ -103,8 +100,12 @@ def check_models(context: Any, paths: Sequence[str]) -> None:
 
 
 @contextmanager
-def told(paths: Sequence[str]) -> Iterator[None]:
-    """Say in one line of what SQLMesh, or the project's own code, raises where it comes from."""
+def told(paths: Sequence[str], what: str = "can't be loaded") -> Iterator[None]:
+    """Say in one line of what SQLMesh, or the project's own code, raises where it comes from.
+
+    Args:
+        what: of the project, in words.
+    """
     try:
         yield
     except ProjectError:
@@ -113,7 +114,7 @@ def told(paths: Sequence[str]) -> Iterator[None]:
         kind = "" if isinstance(error, SQLMeshError) else f"{type(error).__name__}: "
         words = COLOR.sub("", redacted(f"{kind}{error}"))
         names = ", ".join(paths)
-        line = one_line(f"the SQLMesh project {names} can't be loaded: {words}", 600)
+        line = one_line(f"the SQLMesh project {names} {what}: {words}", 600)
         # What it says is all that concerns a user; pages of SQLMesh's own frames do not.
         raise ProjectError(line) from None
 

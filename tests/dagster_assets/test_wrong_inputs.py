@@ -15,7 +15,7 @@ import pytest
 
 from pytest_sqlmesh_tracker import UnknownModelError
 from pytest_sqlmesh_tracker.dagster import SqlmeshProject, build_sqlmesh_assets, sqlmesh_assets
-from pytest_sqlmesh_tracker.tracking.opening import ProjectError
+from pytest_sqlmesh_tracker.tracking.errors import ProjectError
 from tests.dagster_assets.models import model, project
 from tests.projects import Project
 

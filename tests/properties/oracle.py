@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .asked import check_due
 from .audit_reasons import check_audit
 from .injected import check_injected
 from .plan_reasons import check_plan
@@ -24,5 +25,6 @@ def check(invocation: Invocation, ledger: Ledger) -> None:
     check_state(invocation, ledger)
     check_provoked(invocation, ledger)
     check_run(invocation, ledger)
+    check_due(invocation, ledger)
     check_plan(invocation, ledger)
     check_audit(invocation, ledger)

@@ -13,6 +13,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+from .asked import ask
 from .facts import Snapshots, State, own_definition, read_state, shown
 from .projects import World
 from .specs import History, Model, Step, edited
@@ -44,6 +45,8 @@ class Invocation:
     after: State
     local: Snapshots
     definitions: Definitions
+    said_due: dict[str, Any] | None = None
+    """What was said to be due before, where that was asked."""
 
     def definition(self, snapshot: Snapshot | None) -> Model | None:
         """The drawn model that a version was made from."""
@@ -146,6 +149,7 @@ def take(story: Story, number: int) -> Invocation | None:
     with in_haste():
         local = prepare(story, step)
         before = read_state(world.context, step.environment)
+        said_due = ask(world, step)
         call = _prepared(world, step)
         if call is None:
             return None
@@ -165,6 +169,7 @@ def take(story: Story, number: int) -> Invocation | None:
         after=after,
         local=local,
         definitions=story.definitions,
+        said_due=said_due,
     )
 
 

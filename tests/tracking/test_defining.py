@@ -23,7 +23,8 @@ from pytest_sqlmesh_tracker.definitions import (
     ProjectDefinition,
 )
 from pytest_sqlmesh_tracker.tracking.defining import define, load_definition
-from pytest_sqlmesh_tracker.tracking.opening import ProjectError, open_context
+from pytest_sqlmesh_tracker.tracking.errors import ProjectError
+from pytest_sqlmesh_tracker.tracking.opening import open_context
 from tests.projects import Project, at
 
 RICH = {

@@ -1,0 +1,186 @@
+"""A schedule that asks Dagster only for the assets of which something is due."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import dagster as dg
+from packaging.version import Version
+
+from ..explanation import minute
+from ..tracking.errors import BusyError
+from .asking import DUE_ONLY
+from .metadata import MODEL
+from .ops import annotated, assets_of_op
+from .resource import SqlmeshResource
+from .specs import ProjectAssets
+
+_CHECKS_ALONE = Version("1.11.4")
+"""The first Dagster whose daemon launches what a schedule requests of checks; those before launch a
+request of checks alone as one of everything."""
+_AT_REST = {"NOT_STARTED", "MANAGED", "SUCCESS", "FAILURE", "CANCELED"}
+"""Statuses of runs that neither run nor will by themselves."""
+_PLANNED = {
+    dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
+    dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
+}
+_SHOWN = 5
+
+
+def build_sqlmesh_schedule(
+    assets: dg.AssetsDefinition,
+    cron_schedule: str | Sequence[str],
+    *,
+    name: str | None = None,
+    execution_timezone: str | None = None,
+    default_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
+) -> dg.ScheduleDefinition:
+    """A schedule that requests the assets of which SQLMesh would evaluate something then.
+
+    Where there is none, or a run of the assets is not finished, a tick is skipped and says why. The
+    run evaluates what is due when it begins, of all models of the assets: SQLMesh holds back what
+    waits for a signal upstream, and audits what it does. SQLMesh is asked in a process of its own.
+
+    Args:
+        assets: of `sqlmesh_assets`, with the keys that they have in the `Definitions`.
+        cron_schedule: how often to ask; when a model is due is said by its own `cron`.
+        name: that of the op with `_due`, if None.
+        execution_timezone: of `cron_schedule`, an IANA name; UTC, if None.
+
+    Raises:
+        DagsterInvalidDefinitionError: the assets are none of `sqlmesh_assets`, or their function
+            has not exactly one parameter that is annotated with `SqlmeshResource`.
+    """
+    due = _Due.of(assets)
+    return dg.ScheduleDefinition(
+        name=name or f"{assets.op.name}_due",
+        cron_schedule=cron_schedule,
+        execution_timezone=execution_timezone,
+        default_status=default_status,
+        # By their keys: the assets themselves are the `Definitions`' own.
+        target=dg.AssetSelection.assets(*due.keys.values()),
+        execution_fn=due.tick,
+        required_resource_keys={due.resource},
+        description=f"Runs what is due of SQLMesh's environment {due.assets.environment}.",
+    )
+
+
+@dataclass(frozen=True)
+class _Due:
+    """What a schedule asks for, and of which assets."""
+
+    assets: ProjectAssets
+    resource: str
+    """The key of the op's `SqlmeshResource`."""
+    keys: dict[str, dg.AssetKey]
+    """Fully qualified name → the asset, by the key that it has in Dagster by now."""
+    audits: dict[str, dg.AssetCheckKey]
+    """Standalone audit → its check."""
+
+    @classmethod
+    def of(cls, definition: dg.AssetsDefinition) -> _Due:
+        node = definition.node_def if definition.is_executable else None
+        assets = assets_of_op(node) if isinstance(node, dg.OpDefinition) else None
+        if assets is None:
+            raise dg.DagsterInvalidDefinitionError(
+                "build_sqlmesh_schedule takes what @sqlmesh_assets or build_sqlmesh_assets made"
+            )
+        resources = annotated(definition.op, SqlmeshResource)
+        if len(resources) != 1:
+            raise dg.DagsterInvalidDefinitionError(
+                f"{definition.op.name} has {len(resources)} parameters that are annotated with "
+                "SqlmeshResource: a schedule asks the one that it has"
+            )
+        of_models = {s.metadata[MODEL]: s.key for s in definition.specs if MODEL in s.metadata}
+        by_now = {assets.keys[name]: key for name, key in of_models.items()}
+        return cls(
+            assets,
+            resources.pop(),
+            {model.fqn: of_models[model.name] for model in assets.models},
+            {
+                name: dg.AssetCheckKey(by_now[check.asset_key], check.name)
+                for name, check in assets.standalone.items()
+                # With models selected, SQLMesh runs no standalone audit.
+                if assets.complete
+            },
+        )
+
+    def tick(self, context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        """Ask SQLMesh what is due now.
+
+        Raises:
+            ProjectError: the project can't be opened, or the environment is not planned.
+        """
+        of = self.assets.environment
+        under_way = _run_under_way(context.instance, set(self.keys.values()))
+        if under_way:
+            return dg.SkipReason(f"run {under_way[:8]} of {of} is not finished")
+        try:
+            answer = getattr(context.resources, self.resource).ask(
+                "due",
+                environment=of,
+                moment=datetime.now(timezone.utc).isoformat(),
+                models=[*self.keys, *self.audits],
+                only=not self.assets.complete,
+            )
+        except BusyError:
+            return dg.SkipReason(
+                f"what is due of {of} is not known: another process has the database"
+            )
+        if "unfinished_plan" in answer:
+            return dg.SkipReason(f"plan {answer['unfinished_plan'][:8]} of {of} is not finished")
+        return self._request(context, answer["due"]) or dg.SkipReason(self._why_not(answer))
+
+    def _request(
+        self, context: dg.ScheduleEvaluationContext, due: Sequence[str]
+    ) -> dg.RunRequest | None:
+        assets = [self.keys[name] for name in due if name in self.keys]
+        audits = {self.audits[name] for name in due if name in self.audits}
+        if not assets and not (audits and Version(dg.__version__) >= _CHECKS_ALONE):
+            return None
+        checks = None
+        if self.audits:
+            # A check that is requested and not evaluated would be shown as failed with the run.
+            graph = context.repository_def.asset_graph
+            of_assets = graph.get_check_keys_for_assets(set(assets))
+            checks = sorted(of_assets - set(self.audits.values()) | audits)
+        return dg.RunRequest(
+            asset_selection=assets,
+            asset_check_keys=checks,
+            tags={DUE_ONLY: "true", "sqlmesh/environment": self.assets.environment},
+        )
+
+    def _why_not(self, answer: Any) -> str:
+        said = [f"nothing of {self.assets.environment} is due"]
+        if answer["due"]:
+            names = self._shown(answer["due"])
+            said = [f"due is only {names}, of which Dagster can request nothing alone"]
+        if answer["waiting"]:
+            said.append(f"waiting for a signal: {self._shown(answer['waiting'])}")
+        if answer["next_due"]:
+            said.append(f"next: {minute(datetime.fromisoformat(answer['next_due']))}")
+        return "; ".join(said)
+
+    def _shown(self, fqns: Sequence[str]) -> str:
+        names = {model.fqn: model.name for model in self.assets.project.models}
+        shown = [names.get(fqn, fqn) for fqn in fqns[:_SHOWN]]
+        more = len(fqns) - len(shown)
+        return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _run_under_way(instance: dg.DagsterInstance, keys: set[dg.AssetKey]) -> str | None:
+    """The id of a run that is not finished, and planned one of the assets or of their checks."""
+    statuses = [status for status in dg.DagsterRunStatus if status.value not in _AT_REST]
+    for run in instance.get_runs(filters=dg.RunsFilter(statuses=statuses)):
+        planned = instance.all_logs(run.run_id, of_type=_PLANNED)
+        events = [entry.dagster_event for entry in planned if entry.dagster_event]
+        if any(event.asset_key in keys or _checked(event) in keys for event in events):
+            return run.run_id
+    return None
+
+
+def _checked(event: dg.DagsterEvent) -> dg.AssetKey | None:
+    return getattr(event.event_specific_data, "asset_key", None)

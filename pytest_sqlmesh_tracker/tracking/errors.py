@@ -1,0 +1,11 @@
+"""What is wrong with a project, for those who ask about it without loading SQLMesh."""
+
+from __future__ import annotations
+
+
+class ProjectError(Exception):
+    """A SQLMesh project can't be loaded, or does not answer; one line says which and why."""
+
+
+class BusyError(ProjectError):
+    """Another process has the project's database, which then lets nobody else read it."""

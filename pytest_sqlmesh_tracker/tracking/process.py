@@ -1,0 +1,98 @@
+"""Questions about an environment that SQLMesh answers in a process of its own.
+
+Who asks neither loads SQLMesh nor keeps the lock of a DuckDB file: whoever runs the environment is
+kept waiting for as long as the answer takes, and not longer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from importlib import import_module
+from typing import Any
+
+from ..explanation import one_line
+from .errors import BusyError, ProjectError
+
+_QUESTIONS = {"due": ".due", "loaded": ".loaded"}
+"""A question is a function that takes a context and keywords, and returns what JSON can say; the
+module that has it."""
+_BUSY = "Could not set lock on file"
+"""What DuckDB says of a file that another process has."""
+
+
+def answer(context: Any, question: str, arguments: Mapping[str, Any]) -> Any:
+    """What SQLMesh answers in this process."""
+    function = getattr(import_module(_QUESTIONS[question], __package__), question)
+    return function(context, **arguments)
+
+
+def answer_of_process(
+    paths: Sequence[str],
+    settings: Mapping[str, Any],
+    question: str,
+    arguments: Mapping[str, Any],
+    *,
+    timeout: float,
+) -> Any:
+    """What SQLMesh answers in a process that opens the project, and ends.
+
+    Args:
+        paths: the project's folders.
+        settings: `gateway`, `config` and `dotenv`, as `open_context` has them.
+        timeout: seconds after which the process is ended.
+
+    Raises:
+        BusyError: another process has the database.
+        ProjectError: the project can't be opened, or does not answer; one line says why.
+    """
+    asked = {"paths": paths, "settings": settings, "question": question, "arguments": arguments}
+    names = ", ".join(paths)
+    try:
+        ran = subprocess.run(
+            [sys.executable, "-m", __name__],
+            input=json.dumps(asked),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        said = f"the SQLMesh project {names} did not answer within {timeout:g} s"
+        raise ProjectError(said) from None
+    try:
+        reply = json.loads(ran.stdout)
+    except ValueError:
+        said = one_line(ran.stderr[-600:], 600) or f"its process ended with {ran.returncode}"
+        raise ProjectError(f"the SQLMesh project {names} did not answer: {said}") from None
+    if "answer" in reply:
+        return reply["answer"]
+    raise (BusyError if reply["busy"] else ProjectError)(reply["error"])
+
+
+def _reply(asked: Mapping[str, Any]) -> dict[str, Any]:
+    from .opening import open_context, told
+
+    try:
+        # What was planned is in the state, with the code of its models and signals.
+        context = open_context(asked["paths"], **asked["settings"], load=False)
+        with closing(context), told(asked["paths"], "does not answer"):
+            return {"answer": answer(context, asked["question"], asked["arguments"])}
+    except ProjectError as error:
+        return {"error": str(error), "busy": _BUSY in str(error)}
+
+
+def _main() -> None:
+    replies = os.fdopen(os.dup(1), "w")
+    # SQLMesh, and the code of signals, print what they like.
+    os.dup2(2, 1)
+    with replies:
+        json.dump(_reply(json.load(sys.stdin)), replies)
+
+
+if __name__ == "__main__":
+    _main()
