@@ -5,32 +5,38 @@ Public names resolve on first use (PEP 562).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..definitions import AuditDefinition as AuditDefinition
     from ..definitions import ModelDefinition as ModelDefinition
-    from ..tracking.opening import ProjectError as ProjectError
+    from ..tracking.errors import ProjectError as ProjectError
     from .assets import build_sqlmesh_assets as build_sqlmesh_assets
     from .assets import sqlmesh_assets as sqlmesh_assets
+    from .component import SqlmeshProjectComponent as SqlmeshProjectComponent
     from .invocation import SqlmeshInvocation as SqlmeshInvocation
     from .project import SqlmeshProject as SqlmeshProject
     from .resource import SqlmeshResource as SqlmeshResource
+    from .schedule import build_sqlmesh_schedule as build_sqlmesh_schedule
     from .translator import SqlmeshTranslator as SqlmeshTranslator
 
 _HOMES = {
     "..definitions": ("AuditDefinition", "ModelDefinition"),
-    "..tracking.opening": ("ProjectError",),
+    "..tracking.errors": ("ProjectError",),
     ".assets": ("build_sqlmesh_assets", "sqlmesh_assets"),
+    ".component": ("SqlmeshProjectComponent",),
     ".invocation": ("SqlmeshInvocation",),
     ".project": ("SqlmeshProject",),
     ".resource": ("SqlmeshResource",),
+    ".schedule": ("build_sqlmesh_schedule",),
     ".translator": ("SqlmeshTranslator",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = sorted(_HOME_OF)
+# Not all of Dagster's versions have components of this kind.
+__all__ = sorted(_HOME_OF.keys() - {"SqlmeshProjectComponent"})
 
 
 def __getattr__(name: str) -> Any:
@@ -42,4 +48,9 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    names = {*globals(), *__all__}
+    # Of all names that are listed here, `dg` takes the values.
+    with suppress(ImportError):
+        import_module(".component", __name__)
+        names.add("SqlmeshProjectComponent")
+    return sorted(names)
