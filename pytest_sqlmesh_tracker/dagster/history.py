@@ -48,17 +48,23 @@ def standing_faults(
     return {key: fault for key in keys if (fault := _standing_fault(instance, key))}
 
 
-def _standing_fault(instance: dg.DagsterInstance, key: dg.AssetKey) -> Fault | None:
+def latest_evaluation(
+    instance: dg.DagsterInstance, check: dg.AssetCheckKey
+) -> dg.AssetCheckEvaluation | None:
+    """What was told of a check last."""
     from dagster._core.storage.asset_check_execution_record import (
         COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES as COMPLETED,
     )
 
-    check = dg.AssetCheckKey(key, STATUS_CHECK)
     # The run that is under way has planned it already.
     records = instance.event_log_storage.get_asset_check_execution_history(
         check, limit=1, status=COMPLETED
     )
-    evaluation = records[0].evaluation if records else None
+    return records[0].evaluation if records else None
+
+
+def _standing_fault(instance: dg.DagsterInstance, key: dg.AssetKey) -> Fault | None:
+    evaluation = latest_evaluation(instance, dg.AssetCheckKey(key, STATUS_CHECK))
     if evaluation is None or evaluation.passed:
         return None
     facts = {name: value.value for name, value in evaluation.metadata.items()}

@@ -12,9 +12,10 @@ from pydantic import PrivateAttr
 from ..matching import UnknownModelError
 from .asking import DUE_ONLY, Asked, asked_of, run_config
 from .failing import failure_before
-from .history import Told, standing_faults, told_by
+from .history import Told, latest_evaluation, standing_faults, told_by
 from .invocation import SqlmeshInvocation
 from .metadata import MODEL
+from .naming import STATUS_CHECK
 from .ops import assets_of_op
 from .project import SqlmeshProject
 from .specs import ProjectAssets
@@ -129,9 +130,9 @@ class _Step:
         keys = context.selected_asset_keys
         # Keys can have been given a prefix since the assets were made.
         of_op = context.assets_def.specs_by_key
-        of_models = {s.metadata[MODEL]: s for s in of_op.values() if MODEL in s.metadata}
-        self.keys = {**assets.keys, **{name: spec.key for name, spec in of_models.items()}}
-        self.specs = {name: spec for name, spec in of_models.items() if spec.key in keys}
+        self.of_models = {s.metadata[MODEL]: s for s in of_op.values() if MODEL in s.metadata}
+        self.keys = {**assets.keys, **{name: spec.key for name, spec in self.of_models.items()}}
+        self.specs = {name: spec for name, spec in self.of_models.items() if spec.key in keys}
         self.selected = [model.name for model in assets.models if model.name in self.specs]
         self.before = Told()
         self.called_directly = _is_called_directly(context)
@@ -145,9 +146,11 @@ class _Step:
         arguments: Mapping[str, Any],
         fail_on_unknown: bool,
     ) -> SqlmeshInvocation:
+        models = self._asked_for(command)
         telling = Telling(
             assets=self.assets,
             specs=self.specs,
+            unannounced={name: self.of_models[name] for name in models if name not in self.specs},
             environment=self.environment,
             keys=self.keys,
             checks=frozenset(self._context.selected_asset_check_keys),
@@ -155,7 +158,6 @@ class _Step:
             called_directly=self.called_directly,
         )
         keys = [spec.key for spec in self.specs.values()]
-        models = self._asked_for(command)
         invocation = SqlmeshInvocation if models else _Nothing
         prepared = invocation(
             self._context,
@@ -194,9 +196,13 @@ class _Nothing(SqlmeshInvocation):
     """Where only checks are selected: SQLMesh audits what it evaluates, and nothing else."""
 
     def stream(self) -> Iterator[Event]:
-        """Say so, and yield nothing."""
-        self._context.log.info("no asset is selected: SQLMesh is not run, and no check evaluated")
-        return iter(())
+        """Say so, and repeat what SQLMesh did last: of a check that is not evaluated, Dagster would
+        no longer show that it failed."""
+        self._context.log.info("no asset is selected: SQLMesh is not run, and audits nothing")
+        for check in sorted(self._telling.checks):
+            told = latest_evaluation(self._context.instance, check)
+            if check.name == STATUS_CHECK and told is not None:
+                yield told
 
 
 def _is_called_directly(context: Any) -> bool:

@@ -32,6 +32,8 @@ class Telling:
     assets: ProjectAssets
     specs: Mapping[str, dg.AssetSpec]
     """The selected assets, by the names of their models."""
+    unannounced: Mapping[str, dg.AssetSpec]
+    """Others that SQLMesh is asked for as well: their checks are told where they fail."""
     environment: str
     """The one that is run or planned, which assets do not have in their names."""
     keys: Mapping[str, dg.AssetKey]
@@ -96,6 +98,10 @@ class Telling:
         if spec is not None:
             yield from map(self._untied, self._status(outcome, spec.key, report))
             yield from map(self._untied, self._audits(outcome, spec.key))
+        elif outcome.name in self.unannounced:
+            check = self._status_check(outcome, self.unannounced[outcome.name].key, report)
+            if check is not None and not check.passed:
+                yield self._untied(check)
 
     def _untold(self, outcome: ModelOutcome, error: Exception) -> Iterator[Event]:
         """A fault of ours turns no run red, and no check green."""

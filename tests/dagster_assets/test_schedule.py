@@ -28,7 +28,7 @@ from pytest_sqlmesh_tracker.dagster.testing import (
     assert_materialized_exactly,
     assert_sqlmesh_status,
 )
-from tests.dagster_assets.conftest import materialized, step_failure
+from tests.dagster_assets.conftest import checks, facts, materialized, step_failure
 from tests.dagster_assets.models import model, project
 from tests.dagster_assets.ticks import evaluated, execute, shown_failed
 from tests.projects import Project, at
@@ -140,7 +140,16 @@ def test_what_waits_for_a_signal_is_not_requested(site: Site) -> None:
     site.shop.travel(NEXT_DAY)
     request = site.requested()
     assert names(request.asset_selection) == ["shop/till"]
-    assert_materialized_exactly(site.execute(request), ["shop/till"])
+    result = site.execute(request)
+    assert_materialized_exactly(result, ["shop/till"])
+    # Why the others were not is told all the same; of the weekly model, which is not due, nothing.
+    told = {key: facts(check).get("sqlmesh/reason") for key, check in checks(result).items()}
+    assert told == {
+        "shop/orders": "signal_not_ready",
+        "shop/report": "upstream_not_ready",
+        "shop/revenue": "upstream_not_ready",
+        "shop/till": None,
+    }
     assert site.tick() == (
         "nothing of prod is due; waiting for a signal: shop.orders, shop.revenue, "
         "orders_exist, shop.report; next: 2024-01-07 00:00 UTC"
@@ -191,6 +200,7 @@ def test_a_failure_of_what_was_not_requested(site: Site) -> None:
     result = site.execute(request)
     assert_materialized_exactly(result, DAILY)
     assert "shop.weekly" in step_failure(result).description
+    assert facts(checks(result)["shop/weekly"])["sqlmesh/reason"] == "error"
     assert site.shown_failed() == []
 
 

@@ -108,8 +108,25 @@ def test_checks_alone_let_nothing_run(
     assert result.get_asset_check_evaluations() == []
     assert materialized(result) == []
     assert len(sqlmesh_project.tracker.reports) == before
-    said = "no asset is selected: SQLMesh is not run, and no check evaluated"
+    said = "no asset is selected: SQLMesh is not run, and audits nothing"
     assert said in capfd.readouterr().err
+
+
+def test_checks_alone_do_not_hide_what_failed(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    """Dagster shows a check as skipped that a run planned and did not evaluate."""
+    sqlmesh_project.travel(NEXT_DAY)
+    sqlmesh_project.fail("shop.revenue")
+    failed = checks(materialize_sqlmesh(warehouse))["shop/revenue"]
+
+    result = materialize_sqlmesh(
+        warehouse, selection=dg.AssetSelection.checks_for_assets("shop/revenue")
+    )
+
+    (repeated,) = result.get_asset_check_evaluations()
+    assert not repeated.passed
+    assert (repeated.description, repeated.metadata) == (failed.description, failed.metadata)
 
 
 def test_arguments_of_the_user_outweigh_the_selection(
