@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -529,3 +530,22 @@ def test_a_project_that_is_not_there_is_one_line(sandbox: DefsFolderSandbox, sta
             component.write_state_to_path(state)
     assert str(raised.value).startswith(f"{FILE}: no SQLMesh project in ")
     assert str(raised.value).endswith("warehouse/nowhere: there is no such folder")
+
+
+def test_the_example_of_the_chapter(sandbox: DefsFolderSandbox, state: Path) -> None:
+    chapter = (Path(__file__).parents[2] / "docs/dagster.md").read_text()
+    orders, manual = model("sales.orders"), model("sales.corrections", tags=("manual",))
+    revenue = model("finance.revenue", "sales.orders")
+    state.write_text(project(orders, manual, revenue).definition.to_json())
+    (example,) = re.findall(r"^```yaml\n(type: .*?)^```$", chapter, re.MULTILINE | re.DOTALL)
+    written(sandbox, example)
+    with sandbox.build_component_tree() as tree:
+        (component,) = tree.get_all_components(of_type=SqlmeshProjectComponent)
+        definitions = component.build_defs_from_state(tree.load_context, state)
+    assets = assets_of(definitions)
+    assert upstream(assets, "shop/finance/revenue") == {"shop/sales/orders"}
+    assert {spec.group_name for spec in assets.specs} == {"sales_full", "finance_full"}
+    assert (assets.op.name, assets.op.pool) == ("shop_models", "shop")
+    (schedule,) = definitions.schedules or ()
+    assert isinstance(schedule, dg.ScheduleDefinition)
+    assert schedule.execution_timezone == "Europe/Berlin"
