@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
@@ -13,20 +14,11 @@ from packaging.version import Version
 from ..explanation import minute
 from ..tracking.errors import BusyError
 from .asking import DUE_ONLY
-from .metadata import MODEL
-from .ops import annotated, assets_of_op
-from .resource import SqlmeshResource
-from .specs import ProjectAssets
+from .runs import Watched
 
 _CHECKS_ALONE = Version("1.11.4")
 """The first Dagster whose daemon launches what a schedule requests of checks; those before launch a
 request of checks alone as one of everything."""
-_AT_REST = {"NOT_STARTED", "MANAGED", "SUCCESS", "FAILURE", "CANCELED"}
-"""Statuses of runs that neither run nor will by themselves."""
-_PLANNED = {
-    dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
-    dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
-}
 _SHOWN = 5
 
 
@@ -54,59 +46,41 @@ def build_sqlmesh_schedule(
         DagsterInvalidDefinitionError: the assets are none of `sqlmesh_assets`, or their function
             has not exactly one parameter that is annotated with `SqlmeshResource`.
     """
-    due = _Due.of(assets)
+    due = _Due(Watched.by("build_sqlmesh_schedule", assets))
     return dg.ScheduleDefinition(
         name=name or f"{assets.op.name}_due",
         cron_schedule=cron_schedule,
         execution_timezone=execution_timezone,
         default_status=default_status,
         # By their keys: the assets themselves are the `Definitions`' own.
-        target=dg.AssetSelection.assets(*due.keys.values()),
+        target=dg.AssetSelection.assets(*due.watched.keys.values()),
         execution_fn=due.tick,
-        required_resource_keys={due.resource},
-        description=f"Runs what is due of SQLMesh's environment {due.assets.environment}.",
+        required_resource_keys={due.watched.resource},
+        description=f"Runs what is due of SQLMesh's environment {due.environment}.",
     )
 
 
 @dataclass(frozen=True)
 class _Due:
-    """What a schedule asks for, and of which assets."""
+    """What a schedule asks for."""
 
-    assets: ProjectAssets
-    resource: str
-    """The key of the op's `SqlmeshResource`."""
-    keys: dict[str, dg.AssetKey]
-    """Fully qualified name → the asset, by the key that it has in Dagster by now."""
-    audits: dict[str, dg.AssetCheckKey]
-    """Standalone audit → its check."""
+    watched: Watched
 
-    @classmethod
-    def of(cls, definition: dg.AssetsDefinition) -> _Due:
-        node = definition.node_def if definition.is_executable else None
-        assets = assets_of_op(node) if isinstance(node, dg.OpDefinition) else None
-        if assets is None:
-            raise dg.DagsterInvalidDefinitionError(
-                "build_sqlmesh_schedule takes what @sqlmesh_assets or build_sqlmesh_assets made"
-            )
-        resources = annotated(definition.op, SqlmeshResource)
-        if len(resources) != 1:
-            raise dg.DagsterInvalidDefinitionError(
-                f"{definition.op.name} has {len(resources)} parameters that are annotated with "
-                "SqlmeshResource: a schedule asks the one that it has"
-            )
-        of_models = {s.metadata[MODEL]: s.key for s in definition.specs if MODEL in s.metadata}
-        by_now = {assets.keys[name]: key for name, key in of_models.items()}
-        return cls(
-            assets,
-            resources.pop(),
-            {model.fqn: of_models[model.name] for model in assets.models},
-            {
-                name: dg.AssetCheckKey(by_now[check.asset_key], check.name)
-                for name, check in assets.standalone.items()
-                # With models selected, SQLMesh runs no standalone audit.
-                if assets.complete
-            },
-        )
+    @property
+    def environment(self) -> str:
+        return self.watched.assets.environment
+
+    @cached_property
+    def audits(self) -> dict[str, dg.AssetCheckKey]:
+        """Standalone audit → its check."""
+        assets, keys = self.watched.assets, self.watched.keys
+        by_now = {assets.keys[model.name]: keys[model.fqn] for model in assets.models}
+        # With models selected, SQLMesh runs no standalone audit.
+        standalone = assets.standalone if assets.complete else {}
+        return {
+            name: dg.AssetCheckKey(by_now[check.asset_key], check.name)
+            for name, check in standalone.items()
+        }
 
     def tick(self, context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         """Ask SQLMesh what is due now.
@@ -114,17 +88,17 @@ class _Due:
         Raises:
             ProjectError: the project can't be opened, or the environment is not planned.
         """
-        of = self.assets.environment
-        under_way = _run_under_way(context.instance, set(self.keys.values()))
+        of, watched = self.environment, self.watched
+        under_way = watched.run_under_way(context.instance)
         if under_way:
             return dg.SkipReason(f"run {under_way[:8]} of {of} is not finished")
         try:
-            answer = getattr(context.resources, self.resource).ask(
+            answer = watched.ask(
+                context,
                 "due",
-                environment=of,
                 moment=datetime.now(timezone.utc).isoformat(),
-                models=[*self.keys, *self.audits],
-                only=not self.assets.complete,
+                models=[*watched.keys, *self.audits],
+                only=not watched.assets.complete,
             )
         except BusyError:
             return dg.SkipReason(
@@ -137,7 +111,7 @@ class _Due:
     def _request(
         self, context: dg.ScheduleEvaluationContext, due: Sequence[str]
     ) -> dg.RunRequest | None:
-        assets = [self.keys[name] for name in due if name in self.keys]
+        assets = [self.watched.keys[name] for name in due if name in self.watched.keys]
         audits = {self.audits[name] for name in due if name in self.audits}
         if not assets and not (audits and Version(dg.__version__) >= _CHECKS_ALONE):
             return None
@@ -150,11 +124,11 @@ class _Due:
         return dg.RunRequest(
             asset_selection=assets,
             asset_check_keys=checks,
-            tags={DUE_ONLY: "true", "sqlmesh/environment": self.assets.environment},
+            tags={DUE_ONLY: "true", "sqlmesh/environment": self.environment},
         )
 
     def _why_not(self, answer: Any) -> str:
-        said = [f"nothing of {self.assets.environment} is due"]
+        said = [f"nothing of {self.environment} is due"]
         if answer["due"]:
             names = self._shown(answer["due"])
             said = [f"due is only {names}, of which Dagster can request nothing alone"]
@@ -165,22 +139,7 @@ class _Due:
         return "; ".join(said)
 
     def _shown(self, fqns: Sequence[str]) -> str:
-        names = {model.fqn: model.name for model in self.assets.project.models}
+        names = {model.fqn: model.name for model in self.watched.assets.project.models}
         shown = [names.get(fqn, fqn) for fqn in fqns[:_SHOWN]]
         more = len(fqns) - len(shown)
         return ", ".join(shown) + (f" and {more} more" if more else "")
-
-
-def _run_under_way(instance: dg.DagsterInstance, keys: set[dg.AssetKey]) -> str | None:
-    """The id of a run that is not finished, and planned one of the assets or of their checks."""
-    statuses = [status for status in dg.DagsterRunStatus if status.value not in _AT_REST]
-    for run in instance.get_runs(filters=dg.RunsFilter(statuses=statuses)):
-        planned = instance.all_logs(run.run_id, of_type=_PLANNED)
-        events = [entry.dagster_event for entry in planned if entry.dagster_event]
-        if any(event.asset_key in keys or _checked(event) in keys for event in events):
-            return run.run_id
-    return None
-
-
-def _checked(event: dg.DagsterEvent) -> dg.AssetKey | None:
-    return getattr(event.event_specific_data, "asset_key", None)

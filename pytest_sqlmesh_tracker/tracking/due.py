@@ -8,12 +8,11 @@ from typing import Any
 
 from sqlmesh.core import constants as c
 from sqlmesh.core.console import NoopConsole
-from sqlmesh.core.environment import Environment
 from sqlmesh.core.snapshot import DeployabilityIndex, earliest_start_date
 from sqlmesh.utils.date import to_timestamp
 
-from .errors import ProjectError
 from .intervals import Project, next_due
+from .planned import planned
 from .recording import FrozenSnapshot, Millis
 
 
@@ -42,12 +41,12 @@ def due(
     Raises:
         ProjectError: there is no such environment.
     """
-    name, now = Environment.sanitize_name(environment), to_timestamp(datetime.fromisoformat(moment))
-    planned = _planned(context, name)
-    if not planned.finalized_ts:
-        return {"unfinished_plan": planned.plan_id}
-    project = _project(context, name, now)
-    batches = _batches(context, project, now, planned.naming_info, models if only else None)
+    now = to_timestamp(datetime.fromisoformat(moment))
+    target = planned(context, environment)
+    if not target.finalized_ts:
+        return {"unfinished_plan": target.plan_id}
+    project = _project(context, target.name, now)
+    batches = _batches(context, project, now, target.naming_info, models if only else None)
     missing = {snapshot.name for snapshot in batches}
     idle = [each for each in models if each in project.frozen.keys() - missing]
     moments = [tick for each in idle if (tick := next_due(project, each, now))]
@@ -58,30 +57,9 @@ def due(
     }
 
 
-def _planned(context: Any, environment: str) -> Any:
-    """The environment, as it was planned last.
-
-    Raises:
-        ProjectError: it never was.
-    """
-    # `Context.state_sync` would begin a state where there is none. To SQLMesh, there is none either
-    # where its database can't be opened.
-    state = context._new_state_sync()
-    state.engine_adapter.ping()
-    begun = state.get_versions(validate=False).schema_version
-    planned = context.state_sync.get_environment(environment) if begun else None
-    if planned is None:
-        raise ProjectError(
-            f"environment {environment} of the SQLMesh project {context.path} is not planned yet"
-        )
-    return planned
-
-
 def _project(context: Any, environment: str, now: Millis) -> Project:
     """The models of the environment, as a run would have them before it looks for what is missing
     (sqlmesh/core/scheduler.py, `_run_or_audit`): copies, of which nothing comes to the state."""
-    # As a run does first: without them, models with custom materializations can't be read.
-    context._load_materializations()
     scheduler = context.scheduler(environment=environment)
     scheduler.state_sync.refresh_snapshot_intervals(scheduler.snapshots.values())
     frozen = {each.name: FrozenSnapshot.of(each) for each in scheduler.snapshots.values()}

@@ -1,0 +1,31 @@
+"""An environment as it was planned last, for questions that write nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlmesh.core.environment import Environment
+
+from .errors import ProjectError
+
+
+def planned(context: Any, environment: str) -> Any:
+    """The environment as the state has it; the context can then ask for its models.
+
+    Raises:
+        ProjectError: it is not planned.
+    """
+    name = Environment.sanitize_name(environment)
+    # `Context.state_sync` would begin a state where there is none; and where the database can't be
+    # opened, SQLMesh finds that there is none.
+    state = context._new_state_sync()
+    state.engine_adapter.ping()
+    begun = state.get_versions(validate=False).schema_version
+    found = context.state_sync.get_environment(name) if begun else None
+    if found is None:
+        raise ProjectError(
+            f"environment {name} of the SQLMesh project {context.path} is not planned yet"
+        )
+    # As a run does first: without them, models with custom materializations can't be read.
+    context._load_materializations()
+    return found
