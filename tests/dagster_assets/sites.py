@@ -38,8 +38,19 @@ def execute(context, **kwargs):
 """
 DEFINITIONS = """
 import os
+from pathlib import Path
 import dagster as dg
+from pytest_sqlmesh_tracker import Tracker
 from pytest_sqlmesh_tracker.dagster import SqlmeshProject, SqlmeshResource, build_sqlmesh_assets
+
+# Tests wait for it: a signal or a request that was sent has not arrived yet.
+cancel = Tracker.cancel
+
+def told_to_end(tracker):
+    cancel(tracker)
+    (Path(os.environ["SITE"]) / "told_to_end").touch()
+
+Tracker.cancel = told_to_end
 
 project = SqlmeshProject(os.environ["SITE"])
 warehouse = build_sqlmesh_assets(project=project, name="warehouse")
@@ -67,6 +78,14 @@ defs = dg.Definitions(
     ],
 )
 """
+INSTANCE = """
+telemetry:
+  enabled: false
+# Runs that are launched begin at once: no daemon has to take them out of a queue.
+run_coordinator:
+  module: dagster.core.run_coordinator
+  class: DefaultRunCoordinator
+"""
 ONE = "SELECT 1 AS n"
 MODELS = {"c/first", "c/slow", "c/third", "c/beside"}
 
@@ -74,7 +93,8 @@ MODELS = {"c/first", "c/slow", "c/third", "c/beside"}
 class Site:
     """first → slow → third, and one model beside them: planned, and all of it missing.
 
-    `slow` writes its process into the file `begun`, and waits for the file `go`.
+    `slow` writes its process into the file `begun`, and waits for the file `go`. There is a file
+    `told_to_end` when SQLMesh is.
     """
 
     def __init__(self, path: Path, concurrent_tasks: int = 1) -> None:
@@ -89,7 +109,7 @@ class Site:
         self.project.write("defs.py", DEFINITIONS)
         self.home = path / "dagster_home"
         self.home.mkdir()
-        (self.home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+        (self.home / "dagster.yaml").write_text(INSTANCE)
         with self.instance() as instance:
             # Two processes that create its databases at the same time are in each other's way.
             instance.get_runs(limit=1)
@@ -105,15 +125,28 @@ class Site:
         self.project.context.close()
 
     @property
+    def log(self) -> str:
+        """What the processes of this site have written so far."""
+        return (self.path / "dagster.log").read_text()
+
+    @property
     def environment(self) -> dict[str, str]:
         """The variables of a process of this site."""
         set_here = {"SITE": str(self.path), "DAGSTER_HOME": str(self.home)}
         return {**os.environ, **set_here, "PYTHONWARNINGS": "ignore"}
 
+    def dagster(self, *arguments: str) -> Any:
+        """Start a `dagster` command."""
+        return self._start("dagster", *arguments)
+
+    def daemon(self) -> Any:
+        """Start the daemon, which takes runs out of the queue."""
+        return self._start("dagster._daemon", "run", "-f", "defs.py")
+
     @contextmanager
-    def dagster(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Start a `dagster` command; what is left of it at the end is killed."""
-        command = [sys.executable, "-m", "dagster", *arguments]
+    def _start(self, module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Start a module; what is left of its processes at the end is killed."""
+        command = [sys.executable, "-m", module, *arguments]
         log = (self.path / "dagster.log").open("ab")
         with (
             log,
@@ -136,6 +169,16 @@ class Site:
         """Execute a job."""
         return self.dagster("job", "execute", "-f", "defs.py", "-j", job)
 
+    def launch(self, job: str) -> Any:
+        """Launch a job by the instance: the code server that runs it outlives the command."""
+        return self.dagster("job", "launch", "-f", "defs.py", "-j", job)
+
+    def cancel(self) -> None:
+        """Cancel the latest run through the instance, as the web UI does."""
+        run_id = self.runs()[-1].run_id
+        with self.instance() as instance:
+            assert instance.run_coordinator.cancel_run(run_id)
+
     def run_to_its_end(self, job: str) -> None:
         """Execute a job, with nothing in its way."""
         (self.path / "go").touch()
@@ -145,6 +188,9 @@ class Site:
     def wait_until_slow_begins(self) -> None:
         """`first` has executed by then."""
         until(lambda: (self.path / "begun").exists())
+
+    def wait_until_it_is_told_to_end(self) -> None:
+        until(lambda: (self.path / "told_to_end").exists())
 
     def let_slow_go_on(self) -> None:
         (self.path / "go").touch()
@@ -179,6 +225,12 @@ class Site:
                 ).records
             ]
         return [key for _, key in sorted(records)]
+
+    def is_materialized(self, asset: str) -> bool:
+        """Whether any run has materialized an asset of another op."""
+        with self.instance() as instance:
+            key = dg.AssetKey.from_user_string(asset)
+            return instance.get_latest_materialization_event(key) is not None
 
     def runs(self) -> list[Any]:
         """The runs, the latest last."""
