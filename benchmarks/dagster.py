@@ -174,7 +174,7 @@ class Site:
             for key, materialization in made.items():
                 yield dg.MaterializeResult(asset_key=key, metadata=materialization.metadata)
             for each in evaluations:
-                yield dg.AssetCheckResult(
+                yield dg.AssetCheckEvaluation(
                     asset_key=each.asset_key,
                     check_name=each.check_name,
                     passed=each.passed,

@@ -1,4 +1,4 @@
-"""The tests under every SQLMesh version that is tried: `make compat`, `make compat-oldest`.
+"""The tests under every SQLMesh and Dagster that is tried: `make compat`, `make compat-oldest`.
 
 Each version has a virtual environment of its own in `.venv-compat`. Arguments are the versions to
 run, or `oldest` and `newest`; without any it runs all. Standard library only, so that it starts on
@@ -22,11 +22,13 @@ TESTS = (
     "tests/dagster_assets",
     "tests/properties",
 )
+ASSETS = ("tests/dagster_assets",)
 # Not where a single version is asked for, as in CI: the first knows no SQLMesh, but other versions
 # of Python; the second takes its time.
 MORE = ("tests/unit", "tests/dagster_processes")
 # Older SQLMesh releases set no upper bounds here, and do not run with what came later.
 OLD = ("duckdb<2", "pandas<3")
+OLDEST, OLDEST_DAGSTER = "0.206.0", "1.10.18"
 
 
 @dataclass(frozen=True)
@@ -39,15 +41,26 @@ class Target:
     """The interpreter to look for; None: the one that runs this."""
     pins: tuple[str, ...] = OLD
     """What else is installed, and of which version."""
+    dagster: str = "newest"
+    """The number of a Dagster version, or `newest`."""
+    crossed: bool = False
+    """Whether it is there for Dagster's version alone, and runs the tests of assets only."""
+
+    @property
+    def name(self) -> str:
+        """What the command line calls it."""
+        return f"{self.sqlmesh}-dagster-{self.dagster}" if self.crossed else self.sqlmesh
 
 
 # The ends of what is supported, with the oldest and the newest Python.
 TARGETS = (
-    Target("0.206.0", "python3.10", pins=(*OLD, "dagster==1.10.18")),
+    Target(OLDEST, "python3.10", dagster=OLDEST_DAGSTER),
     # The first with the parameters that console methods have to this day.
     Target("0.211.2"),
     Target("0.228.5"),
     Target("newest", "python3.13", pins=()),
+    Target(OLDEST, "python3.10", crossed=True),
+    Target("newest", "python3.12", pins=(), dagster=OLDEST_DAGSTER, crossed=True),
 )
 ALIASES = {"oldest": TARGETS[0].sqlmesh}
 
@@ -57,6 +70,7 @@ class Result:
     """A line of the summary."""
 
     sqlmesh: str
+    dagster: str
     python: str
     outcome: str
     seconds: float
@@ -66,14 +80,15 @@ class Result:
 def main(wanted: list[str]) -> int:
     """Run the versions that are wanted, or all; the exit code is 1 if one of them fails."""
     names = {ALIASES.get(name, name) for name in wanted}
-    unknown = names - {target.sqlmesh for target in TARGETS}
+    unknown = names - {target.name for target in TARGETS}
     if unknown:
         sys.exit(f"no such version: {', '.join(sorted(unknown))}")
     tests = TESTS if names else (*TESTS, *MORE)
-    results = [run(target, tests) for target in TARGETS if not names or target.sqlmesh in names]
-    say(f"\n{'SQLMesh':<10}{'Python':<34}{'seconds':>8}  result")
-    for result in results:
-        say(f"{result.sqlmesh:<10}{result.python:<34}{result.seconds:>8.0f}  {result.outcome}")
+    results = [run(target, tests) for target in TARGETS if not names or target.name in names]
+    say(f"\n{'SQLMesh':<10}{'Dagster':<10}{'Python':<34}{'seconds':>8}  result")
+    for each in results:
+        versions = f"{each.sqlmesh:<10}{each.dagster:<10}{each.python:<34}"
+        say(f"{versions}{each.seconds:>8.0f}  {each.outcome}")
     return 0 if all(result.passed for result in results) else 1
 
 
@@ -81,14 +96,15 @@ def run(target: Target, tests: tuple[str, ...]) -> Result:
     """Install one version and run the tests with it."""
     began = time.monotonic()
     command, python, note = interpreter(target.python)
-    venv = ROOT / ".venv-compat" / f"{target.sqlmesh}-py{python.rpartition('.')[0]}"
-    say(f"\n== SQLMesh {target.sqlmesh}, Python {python}{note}: {venv.relative_to(ROOT)}")
-    passed, sqlmesh, outcome = False, target.sqlmesh, "not installed"
+    venv = ROOT / ".venv-compat" / f"{target.name}-py{python.rpartition('.')[0]}"
+    say(f"\n== SQLMesh {target.name}, Python {python}{note}: {venv.relative_to(ROOT)}")
+    passed, versions, outcome = False, [target.sqlmesh, target.dagster], "not installed"
     if install(target, command, venv):
-        code = "from importlib.metadata import version; print(version('sqlmesh'))"
-        sqlmesh = printed(str(venv / "bin/python"), code)
-        passed, outcome = tested(venv, tests)
-    return Result(sqlmesh, python + note, outcome, time.monotonic() - began, passed)
+        code = "from importlib.metadata import version as v; print(v('sqlmesh'), v('dagster'))"
+        versions = printed(str(venv / "bin/python"), code).split()
+        passed, outcome = tested(venv, ASSETS if target.crossed else tests)
+    sqlmesh, dagster = versions
+    return Result(sqlmesh, dagster, python + note, outcome, time.monotonic() - began, passed)
 
 
 def interpreter(wanted: str | None) -> tuple[str, str, str]:
@@ -115,9 +131,10 @@ def printed(python: str, code: str) -> str:
 
 def install(target: Target, command: str, venv: Path) -> bool:
     """Bring the virtual environment up to date; whether that worked."""
-    newest = target.sqlmesh == "newest"
-    sqlmesh = "sqlmesh" if newest else f"sqlmesh=={target.sqlmesh}"
-    package = ["--editable", ".[pytest,dagster]", "--group", "dev", sqlmesh, *target.pins]
+    newest = "newest" in (target.sqlmesh, target.dagster)
+    wanted_of = {"sqlmesh": target.sqlmesh, "dagster": target.dagster}
+    pins = [name if of == "newest" else f"{name}=={of}" for name, of in wanted_of.items()]
+    package = ["--editable", ".[pytest,dagster]", "--group", "dev", *pins, *target.pins]
     done, wanted = venv / "installed", " ".join(package) + (ROOT / "pyproject.toml").read_text()
     if not newest and done.exists() and done.read_text() == wanted:
         return True
