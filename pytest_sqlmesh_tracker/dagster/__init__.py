@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .project import SqlmeshProject as SqlmeshProject
     from .resource import SqlmeshResource as SqlmeshResource
     from .schedule import build_sqlmesh_schedule as build_sqlmesh_schedule
+    from .sensor import build_sqlmesh_sensor as build_sqlmesh_sensor
     from .translator import SqlmeshTranslator as SqlmeshTranslator
 
 _HOMES = {
@@ -31,6 +32,7 @@ _HOMES = {
     ".project": ("SqlmeshProject",),
     ".resource": ("SqlmeshResource",),
     ".schedule": ("build_sqlmesh_schedule",),
+    ".sensor": ("build_sqlmesh_sensor",),
     ".translator": ("SqlmeshTranslator",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
