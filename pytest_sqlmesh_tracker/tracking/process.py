@@ -77,6 +77,8 @@ def answer_of_process(
 def _reply(asked: Mapping[str, Any]) -> dict[str, Any]:
     from .opening import open_context, told
 
+    # In SQLMesh's first versions, the state has of signals only from where they are imported.
+    sys.path[:0] = asked["paths"]
     try:
         # What was planned is in the state, with the code of its models and signals.
         context = open_context(asked["paths"], **asked["settings"], load=False)
