@@ -55,11 +55,11 @@ def done(part):
     now = time.perf_counter()
     times[part], began = now - began, now
 
-from pytest_sqlmesh_tracker.tracking import due, opening
+from pytest_sqlmesh_tracker.tracking import due, opening, planned
 done("imports")
 context = opening.open_context([said["path"]], load=False)
 done("the project, without its models")
-due._planned(context, "prod")
+planned.planned(context, "prod")
 done("the state's database, and the environment")
 asked = {"environment": "prod", "moment": said["moment"], "models": said["models"]}
 due.due(context, **asked)
