@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from pytest_sqlmesh_tracker.dagster import asking, invocation, resource, telling
+from pytest_sqlmesh_tracker.dagster.history import Told
 from pytest_sqlmesh_tracker.outcomes import AuditOutcome, Status
 from pytest_sqlmesh_tracker.tracking import batches
 
@@ -61,9 +62,9 @@ def every_audit_passes(original: Any, *args: Any) -> Any:
     )
 
 
-@mutant(resource, "_retry_number")
-def a_retry_tells_all_again(original: Any, *args: Any) -> int:  # noqa: ARG001
-    return 0
+@mutant(resource, "told_by")
+def a_retry_tells_all_again(original: Any, *args: Any) -> Told:  # noqa: ARG001
+    return Told()
 
 
 @mutant(invocation, "failure_of")
