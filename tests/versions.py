@@ -15,15 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-TESTS = (
-    "tests/tracking",
-    "tests/dagster_assets",
-    "tests/properties",
-)
+TESTS = ("tests/tracking", "tests/properties")
 ASSETS = ("tests/dagster_assets",)
 # Not where a single version is asked for, as in CI: they take their time, and the first knows no
 # SQLMesh, but other versions of Python.
-MORE = ("tests/unit", "tests/sandbox", "tests/cli", "tests/dagster_processes")
+MORE = ("tests/unit", "tests/sandbox", "tests/cli", *ASSETS, "tests/dagster_processes")
 # Older SQLMesh releases set no upper bounds here, and do not run with what came later.
 OLD = ("duckdb<2", "pandas<3")
 OLDEST, OLDEST_DAGSTER = "0.206.0", "1.10.18"

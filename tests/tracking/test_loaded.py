@@ -111,6 +111,15 @@ def test_a_preview_in_dev_is_a_table_of_its_own(shop: Project) -> None:
     assert days(shop, "DEV") == days(shop, "dev")
 
 
+def test_what_another_context_has_loaded_meanwhile(shop: Project) -> None:
+    with at("2024-01-06 00:05"):
+        assert days(shop)["s.orders"] == [(0, 4)]
+        other = open_context([str(shop.path)])
+        other.run()
+        assert days(shop)["s.orders"] == [(0, 5)]
+    other.close()
+
+
 def test_what_is_only_booked_looks_the_same(shop: Project) -> None:
     shop.model("s.booked", "SELECT 1 AS n", **DAY)
     shop.reload()
