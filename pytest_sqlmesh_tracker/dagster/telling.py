@@ -33,7 +33,7 @@ class Telling:
     specs: Mapping[str, dg.AssetSpec]
     """The selected assets, by the names of their models."""
     unannounced: Mapping[str, dg.AssetSpec]
-    """Others that SQLMesh is asked for as well: their checks are told where they fail."""
+    """Others that SQLMesh is asked for as well."""
     environment: str
     """The one that is run or planned, which assets do not have in their names."""
     keys: Mapping[str, dg.AssetKey]
@@ -99,9 +99,17 @@ class Telling:
             yield from map(self._untied, self._status(outcome, spec.key, report))
             yield from map(self._untied, self._audits(outcome, spec.key))
         elif outcome.name in self.unannounced:
-            check = self._status_check(outcome, self.unannounced[outcome.name].key, report)
-            if check is not None and not check.passed:
-                yield self._untied(check)
+            yield from map(self._untied, self._not_selected(outcome, report))
+
+    def _not_selected(
+        self, outcome: ModelOutcome, report: RunReport
+    ) -> Iterator[dg.AssetCheckResult]:
+        """What came of a model is told; that it had nothing to do, which was expected, is not."""
+        key = self.unannounced[outcome.name].key
+        status = self._status_check(outcome, key, report)
+        if status and (outcome.status is Status.EXECUTED or not status.passed):
+            yield status
+        yield from self._audit_checks(outcome, key)
 
     def _untold(self, outcome: ModelOutcome, error: Exception) -> Iterator[Event]:
         """A fault of ours turns no run red, and no check green."""
@@ -125,11 +133,17 @@ class Telling:
         return self._new(self._status_check(outcome, key, report), key)
 
     def _audits(self, outcome: ModelOutcome, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
+        for check in self._audit_checks(outcome, key):
+            yield from self._new(check, key)
+
+    def _audit_checks(
+        self, outcome: ModelOutcome, key: dg.AssetKey
+    ) -> Iterator[dg.AssetCheckResult]:
         names = self.assets.checks.get(outcome.name, {})
         for audit in outcome.audits:
             name = names.get(named_call(audit))
             if name is not None:
-                yield from self._new(_audit_check(outcome, audit, key, name), key)
+                yield _audit_check(outcome, audit, key, name)
 
     def _new(
         self, check: dg.AssetCheckResult | None, key: dg.AssetKey

@@ -156,6 +156,24 @@ def test_what_waits_for_a_signal_is_not_requested(site: Site) -> None:
     )
 
 
+def test_what_waited_and_is_executed_after_all_is_told_as_mended(site: Site) -> None:
+    """The signal is ready when the run begins; when the schedule asked, it was not."""
+    site.shop.hold("shop.orders")
+    site.shop.travel(NEXT_DAY)
+    waiting = checks(site.execute(site.requested()))["shop/orders"]
+    site.shop.travel(SUNDAY)
+    request = site.requested()
+    assert "shop/orders" not in names(request.asset_selection)
+    site.shop.release("shop.orders")
+    result = site.execute(request)
+    assert "shop/orders" in materialized(result)
+    mended = checks(result)["shop/orders"]
+    assert (waiting.passed, mended.passed) == (False, True)
+    assert facts(mended)["sqlmesh/status"] == "executed"
+    # Its audits ran as well.
+    assert checks(result, "is_small")["shop/revenue"].passed
+
+
 def test_many_models_that_wait(site: Site) -> None:
     site.shop.hold("shop.*")
     site.shop.travel(SUNDAY)
