@@ -71,12 +71,12 @@ def _sentence(outcome: ModelOutcome) -> str:
         failed = sum(not audit.passed for audit in outcome.audits)
         return f"audited: {len(outcome.audits) - failed} passed, {failed} failed"
     if outcome.blocked_by:
-        return f"{line} ({_listed(outcome.blocked_by)})"
+        return f"{line} ({listed(outcome.blocked_by)})"
     if outcome.signals:
-        return f"{line} ({_listed(tuple(outcome.signals))})"
+        return f"{line} ({listed(tuple(outcome.signals))})"
     failed_audits = [audit.name for audit in outcome.audits if audit.blocking and not audit.passed]
     if outcome.reason is Reason.AUDIT_FAILED and failed_audits:
-        return f"{line} ({_listed(tuple(failed_audits))})"
+        return f"{line} ({listed(tuple(failed_audits))})"
     if outcome.error:
         joint = " " if outcome.reason is Reason.ERROR else ": "
         return f"{line}{joint}{one_line(outcome.error, 200)}"
@@ -277,7 +277,8 @@ def _amount(intervals: Sequence[Interval]) -> str:
     return counted(seconds // size, unit)
 
 
-def _listed(names: tuple[str, ...], limit: int = 3) -> str:
+def listed(names: Sequence[str], limit: int = 3) -> str:
+    """The first names, and how many more there are."""
     shown = ", ".join(names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
 

@@ -9,7 +9,8 @@ import dagster as dg
 
 from .telling import Event
 
-_VERSION = "dagster/data_version"
+DATA_VERSION = "dagster/data_version"
+"""The tag of a materialization that tells its data from others."""
 _TOLD = {dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_CHECK_EVALUATION}
 Part = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
@@ -35,7 +36,7 @@ def _parts(event: Event, step: Any) -> Iterator[Part]:
         yield dg.AssetMaterialization(
             event.asset_key,
             metadata=event.metadata,
-            tags={_VERSION: version.value} if version else None,
+            tags={DATA_VERSION: version.value} if version else None,
         )
         # The checks are of this materialization, which the step does not know yet.
         step.wipe_input_asset_version_info(event.asset_key)
@@ -51,7 +52,7 @@ def _mark(part: Part) -> tuple[object, ...]:
     """What tells it from others of the run: a check can be told twice, if it has changed."""
     if isinstance(part, dg.AssetCheckEvaluation):
         return part.asset_check_key, part.passed
-    return part.asset_key, (part.tags or {}).get(_VERSION)
+    return part.asset_key, (part.tags or {}).get(DATA_VERSION)
 
 
 def _write(part: Part, step: Any) -> None:

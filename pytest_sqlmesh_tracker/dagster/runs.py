@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from ..tracking.errors import BusyError
 from .metadata import MODEL
 from .ops import annotated, assets_of_op
 from .resource import SqlmeshResource
@@ -57,25 +58,42 @@ class Watched:
         keys = {model.fqn: of_models[model.name] for model in assets.models}
         return cls(assets, resources.pop(), keys)
 
-    def ask(self, context: Any, question: str, **arguments: Any) -> Any:
-        """What SQLMesh answers of the assets' environment.
+    @property
+    def environment(self) -> str:
+        """The environment of the assets."""
+        return self.assets.environment
+
+    def answer(self, context: Any, question: str, what: str, **arguments: Any) -> Any:
+        """What SQLMesh answers of the environment, or a `SkipReason` why it can't be asked now.
+
+        Args:
+            context: of a tick.
+            what: is not known then, in words.
 
         Raises:
-            BusyError: another process has the database.
             ProjectError: there is no project or environment, or no answer; one line says why.
         """
-        resource: SqlmeshResource = getattr(context.resources, self.resource)
-        return resource.ask(question, environment=self.assets.environment, **arguments)
+        of, resource = self.environment, getattr(context.resources, self.resource)
+        waiting = self.run_under_way(context.instance)
+        if waiting:
+            return waiting
+        try:
+            answer = resource.ask(question, environment=of, **arguments)
+        except BusyError:
+            return dg.SkipReason(f"{what} {of} is not known: another process has the database")
+        if "unfinished_plan" in answer:
+            return dg.SkipReason(f"plan {answer['unfinished_plan'][:8]} of {of} is not finished")
+        return answer
 
-    def run_under_way(self, instance: dg.DagsterInstance) -> str | None:
-        """The id of a run that is not finished, and planned one of the assets or their checks."""
+    def run_under_way(self, instance: dg.DagsterInstance) -> dg.SkipReason | None:
+        """That a run is not finished which planned one of the assets or their checks."""
         keys = set(self.keys.values())
         statuses = [status for status in dg.DagsterRunStatus if status.value not in _AT_REST]
         for run in instance.get_runs(filters=dg.RunsFilter(statuses=statuses)):
             planned = instance.all_logs(run.run_id, of_type=_PLANNED)
             events = [entry.dagster_event for entry in planned if entry.dagster_event]
             if any(event.asset_key in keys or _checked(event) in keys for event in events):
-                return run.run_id
+                return dg.SkipReason(f"run {run.run_id[:8]} of {self.environment} is not finished")
         return None
 
 

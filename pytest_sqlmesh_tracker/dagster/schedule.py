@@ -11,8 +11,7 @@ from typing import Any
 import dagster as dg
 from packaging.version import Version
 
-from ..explanation import minute
-from ..tracking.errors import BusyError
+from ..explanation import listed, minute
 from .asking import DUE_ONLY
 from .runs import Watched
 
@@ -56,7 +55,7 @@ def build_sqlmesh_schedule(
         target=dg.AssetSelection.assets(*due.watched.keys.values()),
         execution_fn=due.tick,
         required_resource_keys={due.watched.resource},
-        description=f"Runs what is due of SQLMesh's environment {due.environment}.",
+        description=f"Runs what is due of SQLMesh's environment {due.watched.environment}.",
     )
 
 
@@ -65,10 +64,6 @@ class _Due:
     """What a schedule asks for."""
 
     watched: Watched
-
-    @property
-    def environment(self) -> str:
-        return self.watched.assets.environment
 
     @cached_property
     def audits(self) -> dict[str, dg.AssetCheckKey]:
@@ -88,24 +83,16 @@ class _Due:
         Raises:
             ProjectError: the project can't be opened, or the environment is not planned.
         """
-        of, watched = self.environment, self.watched
-        under_way = watched.run_under_way(context.instance)
-        if under_way:
-            return dg.SkipReason(f"run {under_way[:8]} of {of} is not finished")
-        try:
-            answer = watched.ask(
-                context,
-                "due",
-                moment=datetime.now(timezone.utc).isoformat(),
-                models=[*watched.keys, *self.audits],
-                only=not watched.assets.complete,
-            )
-        except BusyError:
-            return dg.SkipReason(
-                f"what is due of {of} is not known: another process has the database"
-            )
-        if "unfinished_plan" in answer:
-            return dg.SkipReason(f"plan {answer['unfinished_plan'][:8]} of {of} is not finished")
+        answer = self.watched.answer(
+            context,
+            "due",
+            "what is due of",
+            moment=datetime.now(timezone.utc).isoformat(),
+            models=[*self.watched.keys, *self.audits],
+            only=not self.watched.assets.complete,
+        )
+        if isinstance(answer, dg.SkipReason):
+            return answer
         return self._request(context, answer["due"]) or dg.SkipReason(self._why_not(answer))
 
     def _request(
@@ -124,11 +111,11 @@ class _Due:
         return dg.RunRequest(
             asset_selection=assets,
             asset_check_keys=checks,
-            tags={DUE_ONLY: "true", "sqlmesh/environment": self.environment},
+            tags={DUE_ONLY: "true", "sqlmesh/environment": self.watched.environment},
         )
 
     def _why_not(self, answer: Any) -> str:
-        said = [f"nothing of {self.environment} is due"]
+        said = [f"nothing of {self.watched.environment} is due"]
         if answer["due"]:
             names = self._shown(answer["due"])
             said = [f"due is only {names}, of which Dagster can request nothing alone"]
@@ -140,6 +127,4 @@ class _Due:
 
     def _shown(self, fqns: Sequence[str]) -> str:
         names = {model.fqn: model.name for model in self.watched.assets.project.models}
-        shown = [names.get(fqn, fqn) for fqn in fqns[:_SHOWN]]
-        more = len(fqns) - len(shown)
-        return ", ".join(shown) + (f" and {more} more" if more else "")
+        return listed([names.get(fqn, fqn) for fqn in fqns], _SHOWN)

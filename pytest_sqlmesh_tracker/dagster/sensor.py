@@ -11,13 +11,12 @@ from typing import Literal
 
 import dagster as dg
 
-from ..explanation import counted, spans
+from ..explanation import counted, listed, spans
 from ..outcomes import Frozen
-from ..tracking.errors import BusyError
+from .recording import DATA_VERSION
 from .records import Spans, by_the_minute, interval, on_record, without
 from .runs import Watched
 
-_VERSION = "dagster/data_version"
 _SHOWN = 5
 
 
@@ -53,7 +52,7 @@ def build_sqlmesh_sensor(
         default_status=default_status,
         required_resource_keys={outside.watched.resource},
         description="Tells what SQLMesh's state has as loaded in "
-        f"{outside.environment}, and no run of Dagster told.",
+        f"{outside.watched.environment}, and no run of Dagster told.",
     )
 
 
@@ -96,41 +95,26 @@ class _Outside:
 
     watched: Watched
 
-    @property
-    def environment(self) -> str:
-        return self.watched.assets.environment
-
     def tick(self, context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         """Look what is loaded by now, and tell what is new.
 
         Raises:
             ProjectError: the project can't be opened, or the environment is not planned.
         """
-        return self._waiting(context.instance) or self._told(context)
-
-    def _waiting(self, instance: dg.DagsterInstance) -> dg.SkipReason | None:
-        run = self.watched.run_under_way(instance)
-        return (
-            dg.SkipReason(f"run {run[:8]} of {self.environment} is not finished") if run else None
-        )
-
-    def _told(self, context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        instance = context.instance
+        instance, environment = context.instance, self.watched.environment
         record = instance.event_log_storage.get_maximum_record_id() or 0
-        try:
-            models = self.watched.ask(context, "loaded")
-        except BusyError:
-            said = f"what is loaded in {self.environment} is not known"
-            return dg.SkipReason(f"{said}: another process has the database")
+        models = self.watched.answer(context, "loaded", "what is loaded in")
+        if isinstance(models, dg.SkipReason):
+            return models
         # One that began meanwhile tells by itself what it has loaded.
-        waiting = self._waiting(instance)
+        waiting = self.watched.run_under_way(instance)
         if waiting:
             return waiting
-        now = Look(environment=self.environment, record=record, models=models)
+        now = Look(environment=environment, record=record, models=models)
         before = Look.of(context.cursor)
         # Of another environment, or another log, it says nothing here.
         if not before or before.environment != now.environment or before.record > record:
-            said = f"noted what is loaded in {self.environment}: {counted(len(models), 'model')}"
+            said = f"noted what is loaded in {environment}: {counted(len(models), 'model')}"
             return dg.SensorResult(
                 skip_reason=f"{said}; what is new is told from now on", cursor=now.cursor
             )
@@ -150,7 +134,8 @@ class _Outside:
             same = known.intervals if known and known.version == model.version else ()
             new = by_the_minute(without(model.intervals, same))
             if new:
-                new = without(new, on_record(instance, key, self.environment, after=before.record))
+                told = on_record(instance, key, now.environment, after=before.record)
+                new = without(new, told)
             if new:
                 yield self._materialization(key, known, model, new, now.record)
 
@@ -158,28 +143,27 @@ class _Outside:
         self, key: dg.AssetKey, known: Loaded | None, model: Loaded, new: Spans, record: int
     ) -> dg.AssetMaterialization:
         intervals = [interval(span) for span in new]
-        change = _change(known, model).format(of=self.environment, spans=spans(intervals))
+        change = _change(known, model).format(of=self.watched.environment, spans=spans(intervals))
         said = f"{change}; Dagster has no materialization of it since then"
         version = hashlib.sha256(f"{model.version} {new} {record}".encode()).hexdigest()[:32]
         return dg.AssetMaterialization(
             key,
             description=said,
             metadata={
-                "sqlmesh/environment": self.environment,
+                "sqlmesh/environment": self.watched.environment,
                 "sqlmesh/intervals": spans(intervals, limit=100),
                 "sqlmesh/loaded_through": interval(model.intervals[-1]).end.isoformat(),
                 "sqlmesh/message": said,
             },
             # Without one, Dagster would take it for the same data as that of the last one without.
-            tags={_VERSION: version},
+            tags={DATA_VERSION: version},
         )
 
     def _said(self, events: list[dg.AssetMaterialization]) -> str:
         if not events:
-            return f"nothing is loaded in {self.environment} of which Dagster is not told"
+            return f"nothing is loaded in {self.watched.environment} of which Dagster is not told"
         names = [event.asset_key.to_user_string() for event in events]
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        return f"told of {counted(len(names), 'asset')}: {', '.join(names[:_SHOWN])}{more}"
+        return f"told of {counted(len(names), 'asset')}: {listed(names, _SHOWN)}"
 
 
 def _change(known: Loaded | None, model: Loaded) -> str:

@@ -10,7 +10,7 @@ from sqlmesh.core.snapshot import DeployabilityIndex
 from .planned import planned
 
 
-def loaded(context: Any, *, environment: str) -> dict[str, dict[str, Any]]:
+def loaded(context: Any, *, environment: str) -> dict[str, Any]:
     """Of each model of an environment, which table it has there, and what of it is loaded.
 
     As a run of the environment takes it (sqlmesh/core/scheduler.py, `_run_or_audit`): where an
@@ -21,12 +21,15 @@ def loaded(context: Any, *, environment: str) -> dict[str, dict[str, Any]]:
 
     Returns:
         Fully qualified name → `version`, another one for another table, and `intervals`: disjoint,
-        in order, half-open, in milliseconds since the epoch.
+        in order, half-open, in milliseconds since the epoch. While a plan is applied, and so long
+        nobody can say which tables the environment has, its id alone: `unfinished_plan`.
 
     Raises:
         ProjectError: there is no such environment.
     """
     found = planned(context, environment)
+    if not found.finalized_ts:
+        return {"unfinished_plan": found.plan_id}
     snapshots = context.scheduler(environment=found.name).snapshots.values()
     everything = DeployabilityIndex.all_deployable()
     index = everything if found.name == c.PROD else DeployabilityIndex.create(snapshots)

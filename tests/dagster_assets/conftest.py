@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,13 @@ def shop(files: Path) -> SqlmeshProject:
 def warehouse(shop: SqlmeshProject) -> dg.AssetsDefinition:
     """Its assets."""
     return build_sqlmesh_assets(project=shop, name="warehouse")
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """One that stores as in production."""
+    with dg.instance_for_test() as made:
+        yield made
 
 
 def checks(result: dg.ExecuteInProcessResult, name: str = STATUS_CHECK) -> dict[str, Any]:

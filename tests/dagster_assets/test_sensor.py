@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
@@ -92,12 +92,6 @@ class Sensor:
         assert event
         assert event.asset_materialization
         return event.asset_materialization
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as made:
-        yield made
 
 
 @pytest.fixture
@@ -302,6 +296,20 @@ def test_intervals_that_a_tick_saw_removed(sqlmesh_project: Any, sensor: Sensor)
         assert sensor.told() == {"shop/orders": "2024-01-05"}
         versions |= set((sensor.latest("shop/orders").tags or {}).items())
     assert len(versions) == 2
+
+
+def test_a_plan_that_is_being_applied(sqlmesh_project: Any, sensor: Sensor) -> None:
+    """Which tables the environment has is not settled before its end."""
+    sqlmesh_project.run(at=NEXT_DAY)
+    sqlmesh_project.execute(
+        "CREATE TABLE kept AS SELECT finalized_ts FROM sqlmesh._environments;"
+        "UPDATE sqlmesh._environments SET finalized_ts = NULL, plan_id = '1a2b3c4d5e'"
+    )
+    assert sensor.tick() == "plan 1a2b3c4d of prod is not finished"
+    sqlmesh_project.execute(
+        "UPDATE sqlmesh._environments SET finalized_ts = (SELECT ANY_VALUE(finalized_ts) FROM kept)"
+    )
+    assert "shop/orders" in sensor.told()
 
 
 def test_what_another_sensor_told(sqlmesh_project: Any, sensor: Sensor) -> None:

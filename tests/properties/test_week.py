@@ -11,8 +11,8 @@ def test_a_night_that_fails_and_a_signal_that_comes_late() -> None:
     with weeks() as week:
         # The weekly models are due, a table is missing; both still; it is back, and the signal has
         # come; it is midnight in Tokyo.
-        for now in ("00:05", "01:05", "09:05", "15:05"):
-            week.tick(datetime.fromisoformat(f"2024-01-07 {now}"))
+        for time in ("00:05", "01:05", "09:05", "15:05"):
+            week.tick(datetime.fromisoformat(f"2024-01-07 {time}"))
         week.tick(datetime.fromisoformat("2024-01-07 15:35"))
     tally = week.tally
     assert tally.wrong == []
