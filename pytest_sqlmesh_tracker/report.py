@@ -6,15 +6,20 @@ import json
 import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
+from uuid import UUID, uuid4, uuid5
 
-from pydantic import BeforeValidator, JsonValue, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, ValidationError, model_validator
 from pydantic_core import to_jsonable_python
 
+from . import __version__
 from .assertions import AssertionMethods
 from .matching import UnknownModelError, find_model, find_models
 from .outcomes import Frozen, ModelOutcome, Reason, Status, UtcDatetime
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
+_READABLE = (1, SCHEMA_VERSION)
+_IDS_OF_VERSION_1 = UUID("7c1c8e5b-6f0a-4d0e-9d5f-0f4b2a7f7f11")
+"""The namespace of the ids that are derived from the content of reports without one."""
 
 Command = Literal["run", "plan", "audit"]
 Completion = Literal["success", "nothing_to_do", "failure", "interrupted", "raised"]
@@ -46,7 +51,9 @@ class RunReport(AssertionMethods, Frozen):
     changes it. Datetimes are timezone-aware and in UTC.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
+    id: UUID = Field(default_factory=uuid4)
+    """Made when the invocation begins; derived from the content of a report of version 1."""
     command: Command
     environment: str
     arguments: Annotated[Mapping[str, JsonValue], BeforeValidator(_as_json)] = {}
@@ -62,6 +69,14 @@ class RunReport(AssertionMethods, Frozen):
     """Name → outcome, in topological order."""
     removed: tuple[str, ...] = ()
     """Models that the plan removes from the environment."""
+    project_files: Literal["read", "not_read"] | None = None
+    """Whether the project's files were read: `not_in_environment` and `local_edit` need them. None
+    in a report of version 1."""
+    project_files_note: str | None = None
+    """Why they were not read."""
+    superseded: bool = False
+    """The invocation belongs to a try of a test that was repeated: totals, the gate and strict
+    tests leave it out."""
 
     @model_validator(mode="after")
     def _outcomes_are_under_their_names(self) -> RunReport:
@@ -173,7 +188,8 @@ class RunReport(AssertionMethods, Frozen):
         """The report in values that were parsed from JSON."""
         if not isinstance(data, dict):
             raise ValueError(f"not a report: expected an object, found {_json_type(data)}")
-        _check_version(data)
+        if _version_of(data) == 1:
+            data = _upgraded(data)
         try:
             return cls.model_validate(data)
         except ValidationError as error:
@@ -209,7 +225,7 @@ def load_reports(text: str | bytes) -> list[tuple[str | None, RunReport]]:
     data = _parse(text)
     if not isinstance(data, dict) or "reports" not in data:
         return [(None, RunReport._from_parsed(data))]
-    _check_version(data)
+    _version_of(data)
     if not isinstance(data["reports"], list):
         raise ValueError("not a report file: 'reports' is not a list")
     return [_load_entry(number, entry) for number, entry in enumerate(data["reports"], start=1)]
@@ -258,15 +274,27 @@ def _parse(text: str | bytes) -> Any:
         raise ValueError(f"not a report: not JSON ({error})") from None
 
 
-def _check_version(data: Mapping[str, Any]) -> None:
+def _version_of(data: Mapping[str, Any]) -> int:
     if "schema_version" not in data:
         raise ValueError("not a report: it has no schema_version")
     version = data["schema_version"]
-    if type(version) is not int or version != SCHEMA_VERSION:
+    if type(version) is not int or version not in _READABLE:
+        newer = type(version) is int and version > SCHEMA_VERSION
+        remedy = "; a newer pytest-sqlmesh-tracker reads it" if newer else ""
         raise ValueError(
             f"schema_version {reprlib.repr(version)} is not supported; "
-            f"this version reads {SCHEMA_VERSION}"
+            f"version {__version__} reads {' and '.join(map(str, _READABLE))}{remedy}"
         )
+    return version
+
+
+def _upgraded(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A report of version 1 as one of the current version: the same content has the same id."""
+    try:
+        content = json.dumps(data, sort_keys=True)
+    except RecursionError as error:
+        raise ValueError(f"not a report: not JSON ({error})") from None
+    return {**data, "schema_version": SCHEMA_VERSION, "id": uuid5(_IDS_OF_VERSION_1, content)}
 
 
 def _dumped(data: object, indent: int | None) -> str:

@@ -74,12 +74,13 @@ class Invocation:
             environment="",
             started_at=began,
             finished_at=began,
-            local_nodes={},
         )
         self._executions = Executions(self.recording, on_executed)
         with self.faultless():
             self.recording.environment = _environment(context, command, arguments)
             self.recording.local_nodes = {**context.models, **context.standalone_audits}
+            if not getattr(context, "_loaded", True):
+                self.recording.files_unread = "the context has not loaded the project"
 
     @contextmanager
     def faultless(self, model: str | None = None) -> Iterator[None]:

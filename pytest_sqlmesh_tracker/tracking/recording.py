@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID, uuid4
 
 from ..report import Command
 from .redaction import Secrets
@@ -225,8 +226,11 @@ class Recording:
     environment: str
     started_at: datetime
     finished_at: datetime
-    local_nodes: dict[str, Any]
+    local_nodes: Mapping[str, Any] = field(default_factory=dict)
     """Fully qualified name → model or standalone audit of the loaded project."""
+    files_unread: str | None = None
+    """Why the project's files were not read; None if they were."""
+    id: UUID = field(default_factory=uuid4)
     default_catalog: str | None = None
     rounds: list[Round] = field(default_factory=list)
     starts: dict[str, Start] = field(default_factory=dict)

@@ -123,6 +123,7 @@ class _Reporter:
         outcomes = [self._outcome(fqn) for fqn in self._sorted()]
         removed = recording.plan.removed if recording.plan else ()
         return RunReport(
+            id=recording.id,
             command=recording.command,
             environment=recording.environment or "unknown",
             arguments=self._readable(recording.arguments),
@@ -133,6 +134,8 @@ class _Reporter:
             error=self._readable(recording.raised),
             outcomes={outcome.name: outcome for outcome in outcomes},
             removed=tuple(shown(fqn, recording.default_catalog) for fqn in removed),
+            project_files="not_read" if recording.files_unread else "read",
+            project_files_note=recording.files_unread,
         )
 
     def _execution_time(self) -> datetime:

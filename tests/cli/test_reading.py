@@ -181,7 +181,7 @@ WRONG = {
     "is no JSON": "not a report",
     "is cut off": dump_reports([(None, NIGHT)])[:-200],
     "is empty": "",
-    "is of another version": json.dumps({**REPORT, "schema_version": 2}),
+    "is of another version": json.dumps({**REPORT, "schema_version": 3}),
     "is a file of another version": json.dumps({"schema_version": 99, "reports": []}),
     "has an unknown status": NIGHT.to_json().replace('"failed"', '"exploded"'),
     "has an unknown field": json.dumps({**REPORT, "surprise": 1}),
@@ -191,7 +191,7 @@ WRONG = {
         '"execution_time": "2024-01-14T06:30:00Z"',
         '"execution_time": "9999-12-31T23:59:59-23:59"',
     ),
-    "has text for reports": '{"schema_version": 1, "reports": "none"}',
+    "has text for reports": '{"schema_version": 2, "reports": "none"}',
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from uuid import UUID
 
 from pytest_sqlmesh_tracker import AuditOutcome, Batch, ModelOutcome, RunReport, Status
 from pytest_sqlmesh_tracker.assertions import AssertionMethods
@@ -21,6 +22,7 @@ def utc(text: str) -> datetime:
 
 
 NOW = utc("2024-01-14 06:30")
+ID = UUID(int=1)
 YESTERDAY = ("2024-01-13", "2024-01-14")
 
 
@@ -111,6 +113,7 @@ def run(*outcomes: ModelOutcome, **facts: Any) -> RunReport:
     """The report of a run of prod; `command="plan"` and the like say otherwise."""
     return RunReport(
         **{
+            "id": ID,
             "command": "run",
             "environment": "prod",
             "execution_time": NOW,

@@ -116,4 +116,8 @@ def reports(draw: st.DrawFn) -> RunReport:
         error=draw(st.none() | texts),
         outcomes={name: draw(outcomes(name)) for name in names},
         removed=draw(several(model_names)),
+        id=draw(st.uuids()),
+        project_files=draw(st.sampled_from([None, "read", "not_read"])),
+        project_files_note=draw(st.none() | texts),
+        superseded=draw(st.booleans()),
     )

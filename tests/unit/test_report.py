@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
 from functools import partial
 from importlib.resources import files
-from typing import Any
+from typing import Any, ClassVar
 
 import pydantic
 import pytest
@@ -21,6 +21,7 @@ from pytest_sqlmesh_tracker import (
     RunReport,
     Status,
     UnknownModelError,
+    __version__,
 )
 from pytest_sqlmesh_tracker.report import (
     SCHEMA_VERSION,
@@ -58,6 +59,7 @@ SHOP = run(
     arguments={"ignore_cron": True, "select_models": ["sales.*"]},
 )
 JSON = SHOP.to_dict()
+NEW_IN_VERSION_2 = ("id", "project_files", "project_files_note", "superseded")
 
 
 class TestSets:
@@ -237,8 +239,8 @@ class TestFiles:
     def test_look_like_this(self) -> None:
         file = json.loads(dump_reports([("test_a.py::test_x", run())]))
         assert list(file) == ["schema_version", "reports"]
-        assert file["schema_version"] == SCHEMA_VERSION == 1
-        assert list(file["reports"][0])[:4] == ["test", "schema_version", "command", "environment"]
+        assert file["schema_version"] == SCHEMA_VERSION == 2
+        assert list(file["reports"][0])[:4] == ["test", "schema_version", "id", "command"]
         assert file["reports"][0]["test"] == "test_a.py::test_x"
 
     def test_are_readable_and_end_in_a_newline(self) -> None:
@@ -252,7 +254,7 @@ class TestFiles:
         assert load_reports(SHOP.to_json().encode()) == [(None, SHOP)]
 
     def test_the_test_may_be_missing(self) -> None:
-        text = json.dumps({"schema_version": 1, "reports": [JSON]})
+        text = json.dumps({"schema_version": 2, "reports": [JSON]})
         assert load_reports(text) == [(None, SHOP)]
 
     @unhurried
@@ -297,7 +299,7 @@ class TestSchema:
         [
             pytest.param(lambda file: file.pop("reports"), id="no reports"),
             pytest.param(lambda file: file.pop("schema_version"), id="no version"),
-            pytest.param(lambda file: file.update(schema_version=2), id="version"),
+            pytest.param(lambda file: file.update(schema_version=3), id="version"),
             pytest.param(lambda file: file.update(reports={}), id="reports"),
             pytest.param(lambda file: file["reports"].append(None), id="a null report"),
             pytest.param(lambda file: file["reports"][0].update(test=1), id="test"),
@@ -343,7 +345,7 @@ def refused(data: object) -> str:
     """The line with which a report is refused, whether bare or in a file."""
     bare = refusal(lambda: RunReport.from_json(json.dumps(data)))
     assert refusal(lambda: load_reports(json.dumps(data))) == bare
-    file = {"schema_version": 1, "reports": [JSON, data]}
+    file = {"schema_version": 2, "reports": [JSON, data]}
     assert refusal(lambda: load_reports(json.dumps(file))).startswith("report 2: ")
     return bare
 
@@ -354,6 +356,40 @@ def spoiled(**changes: object) -> dict[str, Any]:
 
 def outcome_spoiled(**changes: object) -> dict[str, Any]:
     return spoiled(outcomes={"raw.users": {**JSON["outcomes"]["raw.users"], **changes}})
+
+
+class TestVersion1:
+    """Reports that earlier versions wrote: without an id, and without what is new since."""
+
+    OLD: ClassVar = {
+        **{key: value for key, value in JSON.items() if key not in NEW_IN_VERSION_2},
+        "schema_version": 1,
+    }
+
+    def test_is_read_with_what_is_new_left_empty(self) -> None:
+        report = RunReport.from_dict(self.OLD)
+        assert report == SHOP.model_copy(update={"id": report.id})
+        assert (report.project_files, report.superseded) == (None, False)
+        assert load_reports(json.dumps({"schema_version": 1, "reports": [self.OLD]})) == [
+            (None, report)
+        ]
+
+    def test_has_an_id_that_its_content_decides(self) -> None:
+        first, second = RunReport.from_dict(self.OLD), RunReport.from_json(json.dumps(self.OLD))
+        other = RunReport.from_dict({**self.OLD, "environment": "dev"})
+        assert first.id == second.id != other.id
+
+    def test_is_written_as_the_current_version(self) -> None:
+        report = RunReport.from_dict(self.OLD)
+        assert report.to_dict()["schema_version"] == SCHEMA_VERSION
+        assert RunReport.from_json(report.to_json()) == report
+
+    def test_that_is_nested_too_deep_is_refused(self) -> None:
+        deep: object = {}
+        for _ in range(100_000):
+            deep = [deep]
+        with pytest.raises(ValueError, match="not JSON"):
+            RunReport._from_parsed({**self.OLD, "arguments": deep})
 
 
 class TestRefusals:
@@ -412,14 +448,17 @@ class TestRefusals:
         without = {key: value for key, value in JSON.items() if key != "schema_version"}
         assert refused(without) == "not a report: it has no schema_version"
 
-    @pytest.mark.parametrize("version", [0, 2, 1.5, "1", None, [], {}, [1, "\n"], "1\n2"], ids=repr)
-    def test_another_version_names_the_one_that_is_read(self, version: object) -> None:
-        assert refused(spoiled(schema_version=version)).endswith(
-            "is not supported; this version reads 1"
-        )
+    @pytest.mark.parametrize("version", [0, 1.5, "1", None, [], {}, [1, "\n"], "1\n2"], ids=repr)
+    def test_another_version_names_those_that_are_read(self, version: object) -> None:
+        reads = f"is not supported; version {__version__} reads 1 and 2"
+        assert refused(spoiled(schema_version=version)).endswith(reads)
         file = {"schema_version": version, "reports": []}
         message = refusal(lambda: load_reports(json.dumps(file)))
-        assert message == f"schema_version {version!r} is not supported; this version reads 1"
+        assert message == f"schema_version {version!r} {reads}"
+
+    def test_a_newer_version_names_who_reads_it(self) -> None:
+        message = refused(spoiled(schema_version=3))
+        assert message.endswith("reads 1 and 2; a newer pytest-sqlmesh-tracker reads it")
 
     def test_true_is_no_version(self) -> None:
         assert "schema_version" in refused(spoiled(schema_version=True))
@@ -502,9 +541,9 @@ class TestRefusals:
         text = json.dumps(spoiled(**{place: "DEEP"})).replace('"DEEP"', deep)
         assert refusal(lambda: RunReport.from_json(text))
         assert refusal(lambda: load_reports(text))
-        assert refusal(lambda: load_reports(f'{{"schema_version": 1, "reports": [{text}]}}'))
+        assert refusal(lambda: load_reports(f'{{"schema_version": 2, "reports": [{text}]}}'))
         lists = "[" * depth + "]" * depth
-        assert refusal(lambda: load_reports(f'{{"schema_version": 1, "reports": {lists}}}'))
+        assert refusal(lambda: load_reports(f'{{"schema_version": 2, "reports": {lists}}}'))
 
     def test_deep_nesting_as_values(self) -> None:
         deep: list[Any] = []
@@ -558,7 +597,7 @@ class TestRefusedFiles:
 
     def test_with_a_report_of_another_version(self) -> None:
         message = self.read([{"test": None, **spoiled(schema_version=7)}])
-        assert message == "report 1: schema_version 7 is not supported; this version reads 1"
+        assert message.startswith("report 1: schema_version 7 is not supported; ")
 
     def test_without_a_version(self) -> None:
         text = json.dumps({"reports": [JSON]})
