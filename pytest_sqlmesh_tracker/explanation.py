@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .outcomes import Interval, ModelOutcome, Reason, Status
 
 if TYPE_CHECKING:
-    from .report import RunReport
+    from .report import EnvironmentState, RunReport
 
 _WHY = {
     Reason.NOT_IN_ENVIRONMENT: "it is not in the environment",
@@ -36,6 +36,8 @@ _WHY = {
     Reason.AUDIT_FAILED: "a blocking audit failed",
     Reason.CREATION_FAILED: "its table or view could not be created",
     Reason.ENVIRONMENT_CHANGED: "the environment was changed meanwhile",
+    Reason.ENVIRONMENT_MISSING: "its environment does not exist",
+    Reason.ENVIRONMENT_BUSY: "a plan of its environment was not finished",
     Reason.COMMAND_FAILED: "the command failed before it was evaluated",
     Reason.ABORTED: "the invocation was aborted",
 }
@@ -44,6 +46,7 @@ _OF_SEEDS = {
     Reason.RESTATEMENT_REFUSED: "seeds are not restated",
 }
 _VERBS = dict.fromkeys(Status, "was ") | {Status.FAILED: "", Status.UNKNOWN: "is "}
+_OF_ENVIRONMENTS = {Reason.ENVIRONMENT_MISSING, Reason.ENVIRONMENT_BUSY}
 _TIMED = {Reason.CRON_NOT_DUE, Reason.NOT_STARTED, Reason.UP_TO_DATE, Reason.NO_CHANGES}
 
 
@@ -85,6 +88,31 @@ def _sentence(outcome: ModelOutcome) -> str:
     return line
 
 
+def environment_words(environment: str, state: EnvironmentState) -> str:
+    """Why the environment can't be run, what helps, and which environments exist: in one line."""
+    return (
+        f"{environment_problem(environment, state)}; {_environment_remedy(environment, state)} "
+        f"(environments: {_environments(state)})"
+    )
+
+
+def environment_problem(environment: str, state: EnvironmentState) -> str:
+    """Why the environment can't be run."""
+    if state.unfinished_plan is None:
+        return f"environment {environment} does not exist"
+    return f"plan {state.unfinished_plan[:8]} of {environment} is not finished"
+
+
+def _environment_remedy(environment: str, state: EnvironmentState) -> str:
+    if state.unfinished_plan is None:
+        return f"create it by a plan of {environment}"
+    return f"if it failed or was stopped, apply a plan of {environment}: until then, runs wait"
+
+
+def _environments(state: EnvironmentState) -> str:
+    return listed(state.environments, 10) or "none"
+
+
 def paragraph(report: RunReport, outcome: ModelOutcome, complaint: str | None = None) -> str:
     """Headline with the reason, aligned facts, and a remedy where one is known to be true.
 
@@ -97,7 +125,7 @@ def paragraph(report: RunReport, outcome: ModelOutcome, complaint: str | None = 
         (f"this {report.command}", totals(report)),
     ]
     width = max(12, *(len(label) + 2 for label, _ in facts))
-    lines = [_headline(outcome, complaint)]
+    lines = [_headline(outcome, complaint, report)]
     for label, fact in facts:
         first, *rest = fact.splitlines() or [""]
         lines.append(f"  {label:<{width}}{first}")
@@ -145,9 +173,12 @@ def spans(intervals: Sequence[Interval], limit: int = 3) -> str:
     return f"{shown} and {len(intervals) - limit} more" if len(intervals) > limit else shown
 
 
-def _headline(outcome: ModelOutcome, complaint: str | None) -> str:
+def _headline(outcome: ModelOutcome, complaint: str | None, report: RunReport) -> str:
     if complaint is None:
         said = outcome.message or sentence(outcome)
+        if report.environment_state and outcome.reason in _OF_ENVIRONMENTS:
+            problem = environment_problem(report.environment, report.environment_state)
+            said = f"{outcome.status}: {problem}"
         return f"{outcome.name} {_VERBS[outcome.status]}{one_line(said, 120)}"
     return f"{outcome.name} {complaint}: {_condition(outcome, complaint)}"
 
@@ -201,6 +232,12 @@ def _facts(report: RunReport, outcome: ModelOutcome) -> list[tuple[str, str]]:
         facts.append(("error", _shortened(outcome.error)))
     elif outcome.status is Status.INTERRUPTED and report.error:
         facts.append(("raised", _shortened(report.error)))
+    state = report.environment_state
+    if state and outcome.reason in _OF_ENVIRONMENTS:
+        facts.append(("environments", _environments(state)))
+    elif state and outcome.status in (Status.FAILED, Status.INTERRUPTED):
+        problem = environment_problem(report.environment, state)
+        facts.append(("environment", f"{problem}: runs wait for it"))
     others = [str(reason) for reason in outcome.reasons if reason is not outcome.reason]
     if others:
         facts.append(("also", ", ".join(others)))
@@ -231,6 +268,9 @@ def _batch_facts(outcome: ModelOutcome) -> str:
 
 def _remedy(report: RunReport, outcome: ModelOutcome) -> str:
     command, arguments = report.command, report.arguments
+    if report.environment_state and outcome.reason in _OF_ENVIRONMENTS:
+        remedy = _environment_remedy(report.environment, report.environment_state)
+        return f"{remedy[:1].upper()}{remedy[1:]}."
     due = f"run at {moment(outcome.next_due)} or later" if outcome.next_due else ""
     if outcome.reason is Reason.CRON_NOT_DUE:
         if outcome.held_back:

@@ -65,6 +65,8 @@ class Reason(str, Enum):
     AUDIT_FAILED = "audit_failed"
     CREATION_FAILED = "creation_failed"
     ENVIRONMENT_CHANGED = "environment_changed"
+    ENVIRONMENT_MISSING = "environment_missing"
+    ENVIRONMENT_BUSY = "environment_busy"
     COMMAND_FAILED = "command_failed"
     ABORTED = "aborted"
 

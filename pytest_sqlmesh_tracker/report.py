@@ -33,6 +33,16 @@ class NoReportError(LookupError):
     """A tracker was asked for a report before any invocation was tracked."""
 
 
+class EnvironmentState(Frozen):
+    """What SQLMesh's state had of an environment that could not be run, or that a plan left so."""
+
+    unfinished_plan: str | None
+    """Id of the plan that updates it, or that failed or was stopped before it was done; None where
+    the environment does not exist."""
+    environments: tuple[str, ...] = ()
+    """Names of the environments that exist."""
+
+
 class ByReason(dict[str, frozenset[str]]):
     """Reason → names of the models whose primary reason it is; a valid reason is never missing."""
 
@@ -69,6 +79,8 @@ class RunReport(AssertionMethods, Frozen):
     """Name → outcome, in topological order."""
     removed: tuple[str, ...] = ()
     """Models that the plan removes from the environment."""
+    environment_state: EnvironmentState | None = None
+    """Only where the environment is missing, or its latest plan was not finished at the end."""
     project_files: Literal["read", "not_read"] | None = None
     """Whether the project's files were read: `not_in_environment` and `local_edit` need them. None
     in a report of version 1."""

