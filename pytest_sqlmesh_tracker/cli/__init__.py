@@ -124,12 +124,38 @@ _arguments = click.argument("arguments", nargs=-1, metavar="[ENVIRONMENT] [-- ..
 _inputs = click.argument("inputs", nargs=-1, required=True, metavar="REPORT...")
 
 
+_wait = click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Longest wait for a plan of the environment that is not finished; 0 fails at once. "
+    "[default: SQLMesh's run.environment_check_max_wait]",
+)
+_load = all_of(
+    click.option(
+        "--load-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        default=30.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Longest time to read the project's files, after the run.",
+    ),
+    click.option(
+        "--no-load",
+        is_flag=True,
+        help="Do not read them: models that were never planned are not listed then.",
+    ),
+)
+
+
 _outputs = all_of(_report, _github, _as_json, _quiet)
 _tracked = all_of(_arguments, _gate, _policy, _outputs, sqlmesh_options.general)
 
 
 @main.command(cls=_Tracked)
 @_tracked
+@_wait
+@_load
 @sqlmesh_options.for_run
 @click.pass_context
 def run(ctx: click.Context, /, **options: Any) -> int:

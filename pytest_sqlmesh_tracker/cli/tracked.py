@@ -6,16 +6,20 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from glob import glob
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import click
 
+from ..explanation import environment_words
 from ..gate import GateResult
-from ..outcomes import Reason
 from ..render import words
+from ..report import EnvironmentState
 from ..tracking.command import Ended, Signals, run_sqlmesh
+from ..tracking.project_files import ProjectFiles, ProjectLocation, read_project_files
 from .options import words_for_sqlmesh
 from .output import Output
 from .reports import policy_of
@@ -36,18 +40,30 @@ def track(ctx: click.Context, options: dict[str, Any]) -> int:
     # That a plan which was to be explained is not applied is what was asked for.
     judged = options["gated"] and not options.get("explain")
     folder = _folder(*paths)
+    # A model can change the current folder.
+    project = ProjectLocation(
+        paths=[str(Path(path).absolute()) for path in paths or (".",)],
+        **{name: options[name] or everywhere[name] for name in ("gateway", "config", "dotenv")},
+    )
     policy = policy_of(options["policy"], folder) if judged else None
     hidden = StringIO()
     with Signals().handled() as signals:
         with _redirected(output, hidden):
             debug = everywhere["debug"] or options["debug"]
-            ended = run_sqlmesh(words_for_sqlmesh(ctx), signals, debug=debug)
+            ended = run_sqlmesh(
+                words_for_sqlmesh(ctx),
+                signals,
+                debug=debug,
+                longest_wait=options.get("wait"),
+                on_waiting=_tell_of_waiting,
+                read_files=partial(_read_files, project, options),
+            )
         if not ended.reports:
             # What SQLMesh said last is then why there is none.
             click.echo(hidden.getvalue(), nl=False, err=True)
         result = policy.evaluate(*ended.reports) if policy and ended.reports else None
         code = _exit_code(ended, result, options.get("exit_on_env_update"))
-        error = ended.error or _nothing_selected(ended)
+        error = ended.error
         try:
             _tell(ended, None if error or code == FAILED else result, output)
         finally:
@@ -67,6 +83,21 @@ def _tell(ended: Ended, result: GateResult | None, output: Output) -> None:
     elif output.quiet:
         for error in filter(None, (report.error for report in ended.reports)):
             click.echo(words.printable(f"Error: {error}"), err=True)
+
+
+def _tell_of_waiting(environment: str, state: EnvironmentState) -> None:
+    line = f"Waiting (--wait SECONDS bounds it): {environment_words(environment, state)}"
+    click.echo(words.printable(line), err=True)
+
+
+def _read_files(project: ProjectLocation, options: dict[str, Any]) -> ProjectFiles | None:
+    if options.get("no_load"):
+        return None
+    return read_project_files(
+        project,
+        timeout=options["load_timeout"],
+        print_output=lambda text: click.echo(text, nl=False, err=True),
+    )
 
 
 def _folder(*paths: str) -> str:
@@ -101,14 +132,6 @@ def _descriptors(redirected: bool) -> Iterator[None]:
     finally:
         os.dup2(saved, 1)
         os.close(saved)
-
-
-def _nothing_selected(ended: Ended) -> str | None:
-    """SQLMesh's run is content with selectors that match no model (`Context.run`)."""
-    outcomes = [outcome for report in ended.reports for outcome in report.outcomes.values()]
-    if outcomes and all(outcome.reason is Reason.NOT_SELECTED for outcome in outcomes):
-        return "--select-model: no model of the environment is selected"
-    return None
 
 
 def _exit_code(ended: Ended, result: GateResult | None, on_env_update: str | None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
@@ -15,6 +15,8 @@ import click
 
 from ..explanation import one_line
 from ..report import RunReport
+from .live import OnWaiting
+from .project_files import ProjectFiles
 from .secrets import redacted
 from .tracker import track_all
 
@@ -34,6 +36,10 @@ class Ended:
 
 class _Terminated(KeyboardInterrupt):
     """SIGTERM, by which CI cancels: it ends an invocation as Ctrl-C does."""
+
+
+class SelectionError(click.UsageError):
+    """A selector matches no model of the environment."""
 
 
 class Signals:
@@ -65,19 +71,31 @@ class Signals:
             raise _Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
-def run_sqlmesh(arguments: Sequence[str], signals: Signals, *, debug: bool = False) -> Ended:
+def run_sqlmesh(
+    arguments: Sequence[str],
+    signals: Signals,
+    *,
+    debug: bool = False,
+    longest_wait: float | None = None,
+    on_waiting: OnWaiting | None = None,
+    read_files: Callable[[], ProjectFiles | None] = lambda: None,
+) -> Ended:
     """Run `sqlmesh` with these arguments, tracked; it never raises.
 
     Args:
         signals: are ignored once they have stopped it.
         debug: print the traceback of an exception that SQLMesh did not handle itself.
+        longest_wait: as of `track_all`, and so is `on_waiting`.
+        read_files: reads the project's files after a run, which SQLMesh makes without them.
     """
     code, error, stopped = 0, "", None
-    with track_all() as tracker:
+    with track_all(on_waiting=on_waiting, longest_wait=longest_wait) as tracker:
         try:
             _commands().main(list(arguments), "sqlmesh", standalone_mode=False)
         except SystemExit as ended:
             code, error = _exited(ended)
+        except SelectionError as wrong:
+            code, error = 2, wrong.format_message()
         except click.UsageError as wrong:
             code, error = 2, f"sqlmesh: {wrong.format_message()}"
         except click.ClickException as wrong:
@@ -92,8 +110,10 @@ def run_sqlmesh(arguments: Sequence[str], signals: Signals, *, debug: bool = Fal
             if debug:
                 traceback.print_exc()
             code, error = 1, f"{type(raised).__name__}: {raised}"
+    interrupted = isinstance(stopped, KeyboardInterrupt)
+    tracker.complete(read_files if not interrupted else lambda: ProjectFiles({}, "it was stopped"))
     reports = tuple(tracker.reports)
-    if isinstance(stopped, KeyboardInterrupt):
+    if interrupted:
         number = signal.SIGTERM if isinstance(stopped, _Terminated) else signal.SIGINT
         return Ended(reports, code=128 + number, signalled=True)
     error = one_line(redacted(error))
@@ -122,6 +142,22 @@ def _commands() -> click.Group:
     run: Any = copy(cli.commands["run"])
     if "execution_time" not in {parameter.name for parameter in run.params}:
         run.params = [*run.params, click.Option(["--execution-time"])]
+    run.callback = _checking(run.callback)
     commands: click.Group = copy(cli)
     commands.commands = {**cli.commands, "run": run}
     return commands
+
+
+def _checking(run: Callable[..., Any]) -> Callable[..., Any]:
+    """SQLMesh's `run`, which is content with selectors that match no model (`Context.run`)."""
+
+    def checked(*args: Any, **options: Any) -> Any:
+        from .selecting import unmatched_selector
+
+        context = click.get_current_context().obj
+        complaint = unmatched_selector(context, options["environment"], options["select_model"])
+        if complaint:
+            raise SelectionError(complaint)
+        return run(*args, **options)
+
+    return checked

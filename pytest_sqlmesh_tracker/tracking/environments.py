@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlmesh.utils.errors import SQLMeshError
@@ -15,6 +16,19 @@ class EnvironmentBusyError(SQLMeshError):
 
     def __init__(self, environment: str, state: EnvironmentState) -> None:
         super().__init__(environment_words(environment, state))
+
+
+def planned_snapshots(context: Any, name: str) -> Iterable[Any]:
+    """The snapshots of an environment as its latest plan has them, finished or not.
+
+    Raises:
+        Exception: what SQLMesh raises where its state can't be read.
+    """
+    environment = context.state_sync.get_environment(name)
+    if environment is None:
+        return ()
+    snapshots: dict[Any, Any] = context.state_sync.get_snapshots(environment.snapshots)
+    return snapshots.values()
 
 
 def environment_state(context: Any, name: str) -> EnvironmentState | None:

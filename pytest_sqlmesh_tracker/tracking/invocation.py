@@ -81,7 +81,8 @@ class Invocation:
             self.recording.environment = _environment(context, command, arguments)
             self.recording.local_nodes = {**context.models, **context.standalone_audits}
             if not getattr(context, "_loaded", True):
-                self.recording.files_unread = "the context has not loaded the project"
+                self.recording.project_files = "not_read"
+                self.recording.project_files_note = "the context has not loaded the project"
 
     @contextmanager
     def faultless(self, model: str | None = None) -> Iterator[None]:

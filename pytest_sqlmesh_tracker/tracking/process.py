@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from importlib import import_module
 from typing import Any
 
 from ..explanation import one_line
 from .errors import BusyError, ProjectError
 
-_QUESTIONS = {"due": ".due", "loaded": ".loaded"}
+_QUESTIONS = {"due": ".due", "loaded": ".loaded", "nodes": ".project_files"}
 """A question is a function that takes a context and keywords, and returns what JSON can say; the
 module that has it."""
 _BUSY = "Could not set lock on file"
@@ -38,13 +39,15 @@ def answer_of_process(
     arguments: Mapping[str, Any],
     *,
     timeout: float,
+    print_output: Callable[[str], object] = lambda _: None,
 ) -> Any:
     """What SQLMesh answers in a process that opens the project, and ends.
 
     Args:
         paths: the project's folders.
         settings: `gateway`, `config` and `dotenv`, as `open_context` has them.
-        timeout: seconds after which the process is ended.
+        timeout: seconds after which the process is ended, with those that it has started.
+        print_output: is called with what SQLMesh and the project's code printed.
 
     Raises:
         BusyError: another process has the database.
@@ -52,26 +55,43 @@ def answer_of_process(
     """
     asked = {"paths": paths, "settings": settings, "question": question, "arguments": arguments}
     names = ", ".join(paths)
+    process = subprocess.Popen(
+        [sys.executable, "-m", __name__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # SQLMesh loads models in processes of its own, which end with this one.
+        start_new_session=True,
+    )
     try:
-        ran = subprocess.run(
-            [sys.executable, "-m", __name__],
-            input=json.dumps(asked),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+        output, errors = process.communicate(json.dumps(asked), timeout)
+    except BaseException as error:
+        _kill(process)
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
         said = f"the SQLMesh project {names} did not answer within {timeout:g} s"
         raise ProjectError(said) from None
+    if errors:
+        print_output(errors)
     try:
-        reply = json.loads(ran.stdout)
+        reply = json.loads(output)
     except ValueError:
-        said = one_line(ran.stderr[-600:], 600) or f"its process ended with {ran.returncode}"
+        said = one_line(errors[-600:], 600) or f"its process ended with {process.returncode}"
         raise ProjectError(f"the SQLMesh project {names} did not answer: {said}") from None
     if "answer" in reply:
         return reply["answer"]
     raise (BusyError if reply["busy"] else ProjectError)(reply["error"])
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    # Nothing more is read of its pipes.
+    with process:
+        pass
 
 
 def _reply(asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -228,8 +228,10 @@ class Recording:
     finished_at: datetime
     local_nodes: Mapping[str, Any] = field(default_factory=dict)
     """Fully qualified name → model or standalone audit of the loaded project."""
-    files_unread: str | None = None
-    """Why the project's files were not read; None if they were."""
+    project_files: Literal["read", "not_read"] | None = "read"
+    """None: nobody was to read them."""
+    project_files_note: str | None = None
+    """Why they were not read."""
     id: UUID = field(default_factory=uuid4)
     default_catalog: str | None = None
     rounds: list[Round] = field(default_factory=list)
@@ -243,6 +245,8 @@ class Recording:
     """The snapshots of `Context.audit`; None if it did not come to its first model."""
     environment_state: EnvironmentState | None = None
     """Why a run could not begin, or in which state a plan left the environment."""
+    planned: Mapping[str, FrozenSnapshot] = field(default_factory=dict)
+    """The models of an environment that a run could not begin with, since it is busy."""
     applied: bool = False
     audits_decided: bool = False
     """A plan came so far as to know what of its changed audits there is to run."""

@@ -57,7 +57,7 @@ class _Reporter:
         if recording.command == "audit":
             return recording.audited or {}
         known = recording.decision or recording.plan
-        return known.snapshots if known else {}
+        return known.snapshots if known else recording.planned
 
     @cached_property
     def _project(self) -> Project:
@@ -136,8 +136,8 @@ class _Reporter:
             outcomes={outcome.name: outcome for outcome in outcomes},
             removed=tuple(shown(fqn, recording.default_catalog) for fqn in removed),
             environment_state=recording.environment_state,
-            project_files="not_read" if recording.files_unread else "read",
-            project_files_note=recording.files_unread,
+            project_files=recording.project_files,
+            project_files_note=self._readable(recording.project_files_note),
         )
 
     def _execution_time(self) -> datetime:

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlglot import exp
 
-from .names import display_names
+from ..matching import close_matches
+from .names import display_names, shown
 
 
 class SelectorError(ValueError):
@@ -54,3 +55,33 @@ def _meant(context: Any, selectors: Iterable[str]) -> set[str]:
     except Exception:
         # It does not parse.
         return set()
+
+
+def unmatched_selector(
+    context: Any, environment: str | None, selectors: Sequence[str]
+) -> str | None:
+    """What is wrong with the first selector that matches no model of an environment, in one line.
+
+    As `Context.run` selects (sqlmesh/core/context.py, `_select_models_for_run`). None as well where
+    the environment can't be run, or a selector does not parse: SQLMesh says so itself.
+    """
+    if not selectors:
+        return None
+    from sqlmesh.core.environment import Environment
+
+    name = Environment.sanitize_name(environment or context.config.default_target_environment)
+    planned = context.state_sync.get_environment(name)
+    if planned is None:
+        return None
+    snapshots = context.state_sync.get_snapshots(planned.snapshots).values()
+    names = [shown(s.name, context.default_catalog) for s in snapshots if s.is_model]
+    for selector in selectors:
+        try:
+            if context._select_models_for_run([selector], True, snapshots):
+                continue
+        except Exception:
+            return None
+        close = close_matches(selector, names)
+        hint = f"did you mean {' or '.join(close)}?" if close else "it may never have been planned"
+        return f"--select-model {selector}: no model of environment {name} is selected; {hint}"
+    return None

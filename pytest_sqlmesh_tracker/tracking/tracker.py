@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from inspect import signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..assertions import AssertionMethods
 from ..report import Command, NoReportError, RunReport
@@ -22,6 +22,9 @@ from .invocation import Invocation
 from .live import CancelledError, Hooks, OnExecuted, OnWaiting
 from .recording import Recording
 from .sleeping import Sleeps, sleep
+
+if TYPE_CHECKING:
+    from .project_files import ProjectFiles
 
 _COMMANDS: dict[str, Command] = {"run": "run", "plan": "plan", "apply": "plan", "audit": "audit"}
 
@@ -45,6 +48,27 @@ class Tracked:
                 self._report = report_of(self._recording)
                 self._recording = None
             return self._report
+
+    @property
+    def lacks_files(self) -> bool:
+        """Whether the context had not loaded the project's files."""
+        return self._recording is not None and self._recording.project_files == "not_read"
+
+    def complete(self, files: ProjectFiles | None) -> None:
+        """Add what was read of the project's files since, before the report is made.
+
+        Args:
+            files: None, if they are not to be read.
+        """
+        with self._lock:
+            recording = self._recording
+            assert recording is not None
+            if files is None:
+                recording.project_files, recording.project_files_note = None, None
+                return
+            recording.local_nodes = files.nodes
+            recording.project_files = "not_read" if files.unread else "read"
+            recording.project_files_note = files.unread
 
 
 class Tracker(AssertionMethods):
@@ -95,6 +119,17 @@ class Tracker(AssertionMethods):
         """Names of the models that were skipped in some invocation and executed in none."""
         skipped = {name for report in self.reports for name in report.skipped}
         return skipped - self.run_models
+
+    def complete(self, read: Callable[[], ProjectFiles | None]) -> None:
+        """Add the project's files to the invocations whose context had not loaded them.
+
+        Args:
+            read: reads them, if there is such an invocation.
+        """
+        unread = [tracked for tracked in self._tracked if tracked.lacks_files]
+        files = read() if unread else None
+        for tracked in unread:
+            tracked.complete(files)
 
     def cancel(self) -> None:
         """From any thread: let no further batch begin, in the invocation that goes on or in a later

@@ -10,6 +10,7 @@ import logging
 from typing import Any
 
 from ..report import EnvironmentState
+from .facts import frozen_by_name
 from .live import CancelledError, Hooks
 from .recording import Recording
 from .sleeping import sleep
@@ -66,14 +67,18 @@ class EnvironmentWait:
 
     def look(self) -> None:
         """Take note of why the environment can't be run, if that is so, and can be read."""
+        recording = self._recording
         try:
-            from .environments import environment_state
+            from .environments import environment_state, planned_snapshots
 
-            state = environment_state(self._context, self._recording.environment)
+            state = environment_state(self._context, recording.environment)
+            if state is not None and not recording.planned and recording.command == "run":
+                snapshots = planned_snapshots(self._context, recording.environment)
+                recording.planned = frozen_by_name(snapshots)
         except Exception:
             logger.debug("the state of environments can't be read", exc_info=True)
         else:
-            self._recording.environment_state = state
+            recording.environment_state = state
 
     def _announce(self) -> None:
         """Call back, once for each plan that is waited for; what that raises is not the run's."""

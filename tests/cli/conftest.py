@@ -136,11 +136,22 @@ def process(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture
 def typed() -> Typed:
-    """Run `sqlmesh-tracker` with some arguments, in this process, at a given time."""
+    """Run `sqlmesh-tracker` with some arguments, in this process, at a given time.
 
-    def type_(*arguments: str, when: str = "2024-01-10 00:05", given: str | None = None) -> Ended:
+    A run does not read the project's files, which takes a process of its own, unless `load` is set.
+    """
+
+    def type_(
+        *arguments: str,
+        when: str = "2024-01-10 00:05",
+        given: str | None = None,
+        load: bool = False,
+    ) -> Ended:
+        words = [*arguments]
+        if "run" in words and not load:
+            words.insert(words.index("run") + 1, "--no-load")
         with undisturbed(), at(when):
-            ended = runner().invoke(main, [*arguments], input=given)
+            ended = runner().invoke(main, words, input=given)
         if ended.exception and not isinstance(ended.exception, SystemExit):
             raise ended.exception
         return Ended(ended.exit_code, ended.stdout, ended.stderr)

@@ -208,7 +208,7 @@ def test_a_plan_that_is_only_explained(typed: Typed) -> None:
 def test_a_run_that_selects_nothing(typed: Typed) -> None:
     ended = typed("run", "--select-model", "nothing.*", when=TOMORROW)
     assert ended.code == 2, told(ended)
-    assert "--select-model: no model of the environment is selected" in ended.err
+    assert "--select-model nothing.*: no model of environment prod is selected" in ended.err
 
 
 @pytest.mark.parametrize("word", ["--no-such-option", "--start"])

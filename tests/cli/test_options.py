@@ -94,6 +94,8 @@ def test_only_sqlmeshs_options_are_handed_on() -> None:
     }
     assert own == {
         "--gate",
+        "--load-timeout",
+        "--no-load",
         "--no-gate",
         "--policy",
         "--report",
@@ -101,4 +103,5 @@ def test_only_sqlmeshs_options_are_handed_on() -> None:
         "--json",
         "-q",
         "--quiet",
+        "--wait",
     }

@@ -143,7 +143,7 @@ def test_a_report_stands_where_it_was_asked_for(typed: Typed, shop: Path, tmp_pa
 def test_what_is_printed_by_programs_is_not_in_the_json() -> None:
     Path("models/calling.py").write_text(CALLING)
     process("plan", "--auto-apply", "--no-prompts", "--skip-backfill", "--no-gaps")
-    ran = process("run", "--json", "--execution-time", "2024-01-10 00:05")
+    ran = process("run", "--no-load", "--json", "--execution-time", "2024-01-10 00:05")
     [(_, report)] = load_reports(ran.stdout)
     report.assert_executed("shop.calling")
     assert "from a program" in ran.stderr
@@ -151,7 +151,7 @@ def test_what_is_printed_by_programs_is_not_in_the_json() -> None:
 
 def test_a_full_disk_is_told_and_loses_no_report() -> None:
     with Path("/dev/full").open("w") as full:
-        ran = process("run", "--report", "night.json", stdout=full)
+        ran = process("run", "--no-load", "--report", "night.json", stdout=full)
     assert ran.returncode == 2
     assert "Traceback" not in ran.stderr
     assert "No space left on device" in ran.stderr
@@ -161,7 +161,7 @@ def test_a_reader_that_has_seen_enough_loses_no_report() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     arguments = ("--quiet", "--report", "night.json", "--execution-time", "2024-01-09 00:05")
-    ran = process("run", *arguments, stdout=writing)
+    ran = process("run", "--no-load", *arguments, stdout=writing)
     os.close(writing)
     assert ran.returncode == 2
     assert load_reports(Path("night.json").read_bytes())

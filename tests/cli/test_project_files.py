@@ -1,0 +1,162 @@
+"""`sqlmesh-tracker run` reads the project's files afterwards, in a process of its own.
+
+SQLMesh's own `run` reads none of them, and so can't know what was never planned, or was edited.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
+from pytest_sqlmesh_tracker.report import load_reports
+from pytest_sqlmesh_tracker.tracking.project_files import ProjectLocation, read_project_files
+from tests.cli.conftest import Typed
+from tests.projects import at
+
+TOMORROW = "2024-01-10 00:05"
+
+
+@pytest.fixture
+def edited(shop: Path) -> Path:
+    """The shop with one model that was edited since its plan, and one that was never planned."""
+    weekly = shop / "models" / "shop.weekly.sql"
+    weekly.write_text(weekly.read_text().replace("COUNT(*)", "COUNT(1)"))
+    text = "MODEL (name shop.later, kind FULL, cron '@hourly'); SELECT n FROM shop.weekly"
+    (shop / "models" / "shop.later.sql").write_text(text)
+    return shop
+
+
+def comparable(report: RunReport) -> dict[str, object]:
+    """All that a report says, but for what differs between any two runs."""
+    facts = report.to_dict()
+    for name in ("id", "arguments", "started_at", "finished_at"):
+        del facts[name]
+    for outcome in facts["outcomes"].values():
+        for name in ("duration", "started_at", "finished_at", "start_order"):
+            del outcome[name]
+        for batch in outcome["batches"]:
+            del batch["duration"]
+    return facts
+
+
+def test_a_run_says_what_context_run_says(edited: Path, typed: Typed) -> None:
+    from sqlmesh import Context
+
+    twin = edited.with_name("twin")
+    subprocess.run(["cp", "-r", str(edited), str(twin)], check=True)
+    config = twin / "config.yaml"
+    config.write_text(config.read_text().replace(str(edited), str(twin)))
+
+    ended = typed("run", "--json", "--execution-time", TOMORROW, when=TOMORROW, load=True)
+    context = Context(paths=str(twin))
+    with at(TOMORROW), sqlmesh_run_tracker(context) as tracker:
+        context.run(execution_time=TOMORROW)
+    context.close()
+
+    assert comparable(ended.report) == comparable(tracker.last)
+    assert ended.report.project_files == "read"
+    assert ended.report.by_reason["not_in_environment"] == {"shop.later"}
+    assert [o.name for o in ended.report.outcomes.values() if o.local_edit] == ["shop.weekly"]
+    assert ended.code == 1
+
+
+def test_a_project_without_changes(shop: Path, typed: Typed) -> None:  # noqa: ARG001
+    ended = typed("run", "--json", when=TOMORROW, load=True)
+    assert (ended.code, ended.report.project_files) == (0, "read")
+
+
+def test_an_environment_that_does_not_exist_lists_the_projects_models(
+    edited: Path,  # noqa: ARG001
+    typed: Typed,
+) -> None:
+    ended = typed("run", "nowhere", "--json", load=True)
+
+    assert ended.code == 2
+    assert ended.report["shop.later"].reason == "environment_missing"
+    assert len(ended.report.interrupted) == 5
+    assert "(environments: prod)" in ended.report["shop.later"].message
+
+
+class TestNotRead:
+    def test_a_project_that_can_not_be_loaded(self, shop: Path, typed: Typed) -> None:
+        (shop / "models" / "broken.sql").write_text("MODEL (nonsense")
+        ended = typed("run", "--json", when=TOMORROW, load=True)
+
+        assert ended.code == 0
+        assert ended.report.project_files == "not_read"
+        assert ended.report.project_files_note is not None
+        assert "broken.sql" in ended.report.project_files_note
+        assert ended.report.executed
+
+    def test_a_project_that_takes_too_long(self, shop: Path, typed: Typed) -> None:
+        config = "import time\nfrom pathlib import Path\nPath('begun').touch()\ntime.sleep(600)\n"
+        (shop / "macros").mkdir()
+        (shop / "macros" / "slow.py").write_text(config)
+        began = time.monotonic()
+        ended = typed("run", "--load-timeout", "6", "--json", when=TOMORROW, load=True)
+
+        assert time.monotonic() - began < 30
+        assert (shop / "begun").exists()
+        assert ended.code == 0
+        assert ended.report.project_files == "not_read"
+        assert "did not answer within 6 s" in str(ended.report.project_files_note)
+
+    def test_without_being_asked_to(self, edited: Path, typed: Typed) -> None:  # noqa: ARG002
+        ended = typed("run", "--no-load", "--json", when=TOMORROW, load=True)
+
+        assert ended.code == 0
+        assert ended.report.project_files is None
+        assert "shop.later" not in ended.report.outcomes
+
+    @pytest.mark.parametrize("seconds", ["0", "-1", "soon"])
+    def test_a_timeout_must_be_positive(self, typed: Typed, seconds: str) -> None:
+        ended = typed("run", "--load-timeout", seconds)
+        assert ended.code == 2
+        assert "--load-timeout" in ended.err
+
+
+def test_what_the_project_prints_goes_to_standard_error(shop: Path, typed: Typed) -> None:
+    (shop / "macros").mkdir()
+    (shop / "macros" / "loud.py").write_text("print('loaded out loud')\n")
+    ended = typed("run", "--json", when=TOMORROW, load=True)
+
+    assert json.loads(ended.out)
+    assert "loaded out loud" in ended.err
+
+
+def test_ctrl_c_while_files_are_read_loses_nothing(shop: Path) -> None:
+    (shop / "macros").mkdir()
+    (shop / "macros" / "slow.py").write_text(
+        "import os, time\nfrom pathlib import Path\n"
+        "Path('begun').write_text(str(os.getpid()))\ntime.sleep(600)\n"
+    )
+    command = [sys.executable, "-m", "pytest_sqlmesh_tracker.cli", "run", "--report", "night.json"]
+    arguments = [*command, "--execution-time", TOMORROW, "--load-timeout", "60"]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    begun = shop / "begun"
+    deadline = time.monotonic() + 60
+    while not (begun.exists() and begun.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+
+    report = load_reports(Path("night.json").read_bytes())[0][1]
+    assert process.returncode == 0
+    assert report.executed
+    assert report.project_files_note == "it was stopped while it read them"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(begun.read_text()), 0)
+
+
+def test_what_is_no_project(tmp_path: Path) -> None:
+    files = read_project_files(ProjectLocation([str(tmp_path)]), timeout=60, print_output=print)
+    assert not files.nodes
+    assert "no SQLMesh project" in str(files.unread)

@@ -1,0 +1,159 @@
+"""Runs that must wait for a plan of their environment, or that select none of its models."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pytest_sqlmesh_tracker.report import load_reports
+from tests.cli.conftest import Typed
+
+TOMORROW = "2024-01-10 00:05"
+
+
+@pytest.fixture
+def busy(shop: Path) -> Path:
+    """The shop after a plan of prod that was killed in its last steps."""
+    with duckdb.connect(str(shop / "shop.db")) as connection:
+        connection.execute("UPDATE sqlmesh._environments SET finalized_ts = NULL")
+    return shop
+
+
+class TestABusyEnvironment:
+    @pytest.mark.parametrize("seconds", ["0", "0.5"])
+    def test_is_waited_for_no_longer_than_asked(
+        self,
+        busy: Path,  # noqa: ARG002
+        typed: Typed,
+        seconds: str,
+    ) -> None:
+        began = time.monotonic()
+        ended = typed("run", "--wait", seconds, "--report", "night.json", when=TOMORROW)
+
+        assert time.monotonic() - began < 20
+        assert ended.code == 2
+        [(_, report)] = load_reports(Path("night.json").read_bytes())
+        assert report.completion == "raised"
+        assert report.by_reason["environment_busy"] == set(report.outcomes)
+        assert len(report.outcomes) == 4
+
+    @pytest.mark.parametrize("quietly", [(), ("--quiet",), ("--json",)], ids=str)
+    def test_says_so_at_once(
+        self,
+        busy: Path,  # noqa: ARG002
+        typed: Typed,
+        quietly: tuple[str, ...],
+    ) -> None:
+        ended = typed("run", "--wait", "0", *quietly, when=TOMORROW)
+
+        [line] = [line for line in ended.err.splitlines() if line.startswith("Waiting")]
+        assert line.startswith("Waiting (--wait SECONDS bounds it): plan ")
+        assert "of prod is not finished; if it failed or was stopped, apply a plan of prod" in line
+        assert line.endswith("(environments: prod)")
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_ends_when_it_is_stopped(self, busy: Path, number: signal.Signals) -> None:  # noqa: ARG002
+        command = [sys.executable, "-m", "pytest_sqlmesh_tracker.cli", "run"]
+        process = subprocess.Popen(
+            [*command, "--report", "night.json"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        wait_for(process.stderr.readline, "Waiting")
+        process.send_signal(number)
+        began = time.monotonic()
+        process.communicate(timeout=30)
+
+        assert time.monotonic() - began < 10
+        assert process.returncode == 128 + number
+        [(_, report)] = load_reports(Path("night.json").read_bytes())
+        assert report.completion == "interrupted"
+        assert len(report.interrupted) == 4
+        assert {tuple(outcome.reasons) for outcome in report.outcomes.values()} == {
+            ("environment_busy", "aborted")
+        }
+
+    def test_a_wait_must_not_be_negative(self, typed: Typed) -> None:
+        ended = typed("run", "--wait", "-1")
+        assert ended.code == 2
+        assert "--wait" in ended.err
+
+
+def wait_for(read: Callable[[], str], start: str) -> None:
+    while not (line := read()).startswith(start):
+        assert line, "it ended"
+
+
+class TestSelectors:
+    """A run that selects nothing would be green, and have done nothing."""
+
+    def test_that_match_no_model(self, shop: Path, typed: Typed) -> None:  # noqa: ARG002
+        ended = typed("run", "--select-model", "shop.orderz", when=TOMORROW)
+
+        assert ended.code == 2
+        assert ended.err.splitlines()[-1] == (
+            "Error: --select-model shop.orderz: no model of environment prod is selected; "
+            "did you mean shop.orders?"
+        )
+
+    def test_of_which_one_matches_no_model(self, shop: Path, typed: Typed) -> None:  # noqa: ARG002
+        selected = ("--select-model", "shop.orders", "--select-model", "nothing.*")
+        ended = typed("run", *selected, "--report", "night.json", when=TOMORROW)
+
+        assert ended.code == 2
+        assert "--select-model nothing.*: no model of environment prod is selected" in ended.err
+        # The run has not begun.
+        assert load_reports(Path("night.json").read_bytes()) == []
+
+    def test_of_a_model_that_was_never_planned(self, shop: Path, typed: Typed) -> None:
+        (shop / "models" / "later.sql").write_text("MODEL (name shop.later); SELECT 1 AS n")
+        ended = typed("run", "--select-model", "shop.later", when=TOMORROW, load=True)
+
+        assert ended.code == 2
+        assert "shop.later" in ended.err
+
+    @pytest.mark.parametrize(
+        "extra",
+        [
+            ("external_models.yaml", "- name: src.t\n  columns: {x: int}\n"),
+            ("models/emb.sql", "MODEL (name a.emb, kind EMBEDDED); SELECT 1 AS x"),
+            ("audits/a.sql", "AUDIT (name an_audit, standalone true); SELECT 1 FROM shop.orders"),
+        ],
+        ids=["external", "embedded", "audit"],
+    )
+    def test_whatever_else_the_environment_has(
+        self, shop: Path, typed: Typed, extra: tuple[str, str]
+    ) -> None:
+        file = shop / extra[0]
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(extra[1])
+        planned = typed("plan", "--auto-apply", "--no-prompts", when="2024-01-09 00:06")
+        assert planned.code == 0, planned.err
+        ended = typed("run", "--select-model", "shop.ordres", when=TOMORROW)
+        assert (ended.code, "did you mean shop.orders?" in ended.err) == (2, True)
+
+    @pytest.mark.parametrize("selector", ["shop.*", "+shop.daily", "tag:nightly", "shop.weekly+"])
+    def test_that_match_are_run(
+        self,
+        shop: Path,
+        typed: Typed,
+        selector: str,
+    ) -> None:
+        model = shop / "models" / "shop.daily.sql"
+        model.write_text(model.read_text().replace("cron", "tags (nightly), cron", 1))
+        typed("plan", "--auto-apply", "--no-prompts", when="2024-01-09 00:06")
+        assert typed("run", "--select-model", selector, when=TOMORROW).code == 0
+
+    def test_of_an_environment_that_does_not_exist(self, shop: Path, typed: Typed) -> None:  # noqa: ARG002
+        ended = typed("run", "nowhere", "--select-model", "shop.order", when=TOMORROW)
+        assert ended.code == 2
+        assert "nowhere" in ended.out
