@@ -211,6 +211,8 @@ def _rendered(parts: Iterable[RenderableType], width: int, color: bool) -> str:
         emoji=False,
         force_terminal=color,
         color_system="standard" if color else None,
+        # Who calls has looked at NO_COLOR.
+        no_color=not color,
         legacy_windows=False,
     )
     for part in parts:

@@ -14,10 +14,10 @@ from ..report import RunReport
 
 UNSEEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
-    r"\ufff9-\ufffb\ud800-\udfff]"
+    r"\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
 )
 """Control characters, what has no width or turns the direction of text around, separators of lines,
-and halves of characters, which no encoding can write."""
+halves of characters, which no encoding can write, and what is no character, which XML rejects."""
 
 
 def totals_line(reports: Sequence[RunReport], tests: int | None = None) -> str:
