@@ -5,18 +5,26 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from .. import __version__
 from . import options as sqlmesh_options
+from .arguments import Command, reject_empty
 from .options import Forwarded, all_of
+from .streams import dependable
 
 
 class _Commands(click.Group):
     """Gives errors the exit codes of the contract: click would say 1 of Ctrl-C and of bad input."""
+
+    command_class = Command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        reject_empty(self, ctx, args)
+        return super().parse_args(ctx, args)
 
     def main(
         self,
@@ -28,35 +36,42 @@ class _Commands(click.Group):
     ) -> Any:
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
-        for stream in (sys.stdout, sys.stderr):
-            if hasattr(stream, "reconfigure"):
-                # Names can hold what the terminal's encoding does not.
-                stream.reconfigure(errors="backslashreplace")
+        with dependable() as failure:
+            code = self._exit_code(args, prog_name, complete_var, **extra)
+            error = failure()
+            if error:
+                click.echo(f"Error: the output is not complete: {error.strerror}", err=True)
+                code = 2
+        sys.exit(code)
+
+    def _exit_code(
+        self,
+        args: Sequence[str] | None,
+        prog_name: str | None,
+        complete_var: str | None,
+        **extra: Any,
+    ) -> int:
         try:
             code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except click.UsageError as wrong:
             wrong.show()
-            code = 2
+            return 2
         except click.ClickException as wrong:
             from ..render.words import printable
 
             # What files are called, and what is in them, must not steer the terminal.
             click.echo(printable(f"Error: {wrong.format_message()}"), err=True)
-            code = 2
+            return 2
         except OSError as error:
-            # What is printed can't be written, or what is read is no file.
-            with suppress(OSError):
-                click.echo(f"Error: {error.strerror or error}", err=True)
-            code = 2
-        except SystemExit:
-            # Click's own, of a pipe that nobody reads.
-            code = 2
+            # What is read is no file.
+            click.echo(f"Error: {error.strerror or error}", err=True)
+            return 2
         except click.Abort:
-            code = 130
-        sys.exit(code if isinstance(code, int) else 0)
+            return 130
+        return code if isinstance(code, int) else 0
 
 
-class _Tracked(click.Command):
+class _Tracked(Command):
     """A command whose help tells SQLMesh's options from those of its own."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -64,7 +79,7 @@ class _Tracked(click.Command):
         of_sqlmesh: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
             told = param.get_help_record(ctx)
-            if told:
+            if told and isinstance(param, click.Option):
                 (of_sqlmesh if isinstance(param, Forwarded) else own).append(told)
         for heading, rows in (("Options", own), ("Options of SQLMesh", of_sqlmesh)):
             with formatter.section(heading):
@@ -104,7 +119,7 @@ _report = click.option(
     "files",
     multiple=True,
     metavar="PATH",
-    help="Write a report: .json, .md or .html; repeatable.",
+    help="Write a report: .json, .md, .html or .xml (JUnit); repeatable.",
 )
 _github = click.option(
     "--github-summary", is_flag=True, help="Add the report to the page of a GitHub Actions job."
@@ -231,12 +246,16 @@ def _finite(_: click.Context, param: click.Parameter, value: float) -> float:
     callback=_finite,
     help="... if the difference is at least this.",
 )
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
 @all_of(_github, _as_json, _quiet)
 @_without_collection()
-def diff(old: str, new: str, slower_by: float, slower_than: float, **options: Any) -> None:
+def diff(
+    old: str, new: str, slower_by: float, slower_than: float, exit_code: bool, **options: Any
+) -> int:
     """What ran before and not now, and what else differs.
 
-    OLD and NEW are files, folders of .json files, or "-". Exit code 0, whatever differs.
+    OLD and NEW are files, folders of .json files, or "-". The exit code is 0, whatever differs,
+    unless --exit-code is given.
     """
     from datetime import timedelta
 
@@ -250,6 +269,7 @@ def diff(old: str, new: str, slower_by: float, slower_than: float, **options: An
         before, now, slower_by=slower_by, slower_than=timedelta(seconds=slower_than)
     )
     output.compare(difference)
+    return 1 if exit_code and difference else 0
 
 
 @main.command()
