@@ -200,7 +200,8 @@ def _facts(report: RunReport, outcome: ModelOutcome) -> list[tuple[str, str]]:
     if outcome.error:
         facts.append(("error", _shortened(outcome.error)))
     elif outcome.status is Status.INTERRUPTED and report.error:
-        facts.append(("raised", _shortened(report.error)))
+        label = "interrupted" if report.completion == "interrupted" else "raised"
+        facts.append((label, _shortened(report.error)))
     others = [str(reason) for reason in outcome.reasons if reason is not outcome.reason]
     if others:
         facts.append(("also", ", ".join(others)))

@@ -15,6 +15,7 @@ import click
 
 from ..explanation import one_line
 from ..report import RunReport
+from .errors import Stopped
 from .secrets import redacted
 from .tracker import track_all
 
@@ -32,8 +33,11 @@ class Ended:
     """Whether it was stopped, by Ctrl-C or by SIGTERM."""
 
 
-class _Terminated(KeyboardInterrupt):
+class _Terminated(Stopped, KeyboardInterrupt):
     """SIGTERM, by which CI cancels: it ends an invocation as Ctrl-C does."""
+
+    def __init__(self) -> None:
+        super().__init__("terminated by SIGTERM")
 
 
 class Signals:

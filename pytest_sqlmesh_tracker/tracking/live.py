@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..outcomes import ModelOutcome, Status
+from .errors import Stopped
 from .recording import Recording, Round
 
 OnExecuted = Callable[[ModelOutcome], None]
@@ -19,7 +20,7 @@ OnExecuted = Callable[[ModelOutcome], None]
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 
 
-class CancelledError(Exception):
+class CancelledError(Stopped, Exception):
     """What a batch raises, in place of beginning, once its invocation was cancelled."""
 
     def __init__(self) -> None:
