@@ -96,7 +96,7 @@ def main(**_: Any) -> None:
     handed to SQLMesh as it is.
 
     Exit codes: 0; 1 if the gate found something; 2 for wrong usage, for input that can't be read,
-    and for a command that failed itself; 130 after Ctrl-C.
+    and for a command that failed itself; 130 after Ctrl-C, 143 after SIGTERM.
     """
 
 
@@ -112,7 +112,9 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON; all else to stderr.")
+_as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON; everything else goes to stderr."
+)
 _quiet = click.option("-q", "--quiet", is_flag=True, help="Print findings and errors only.")
 _report = click.option(
     "--report",
@@ -133,7 +135,8 @@ _gate = click.option(
     "--gate/--no-gate",
     "gated",
     default=True,
-    help="Whether the gate decides on exit code 1, or each model that failed or was interrupted.",
+    help="Exit with 1 if the gate found something, or (--no-gate) if a model failed or was "
+    "interrupted.",
 )
 _arguments = click.argument("arguments", nargs=-1, metavar="[ENVIRONMENT] [-- ...]")
 _inputs = click.argument("inputs", nargs=-1, required=True, metavar="REPORT...")
@@ -148,7 +151,7 @@ _tracked = all_of(_arguments, _gate, _policy, _outputs, sqlmesh_options.general)
 @sqlmesh_options.for_run
 @click.pass_context
 def run(ctx: click.Context, /, **options: Any) -> int:
-    """Run what is due, as sqlmesh run; tell and judge."""
+    """Run what is due, as sqlmesh run does; report and judge it."""
     from .tracked import track
 
     return track(ctx, options)
@@ -159,7 +162,7 @@ def run(ctx: click.Context, /, **options: Any) -> int:
 @sqlmesh_options.for_plan
 @click.pass_context
 def plan(ctx: click.Context, /, **options: Any) -> int:
-    """Plan and apply, as sqlmesh plan; tell and judge."""
+    """Plan and apply, as sqlmesh plan does; report and judge it."""
     from .tracked import track
 
     asks = options["no_auto_categorization"] and not options["no_prompts"]
@@ -171,7 +174,13 @@ def plan(ctx: click.Context, /, **options: Any) -> int:
 
 @main.command()
 @_inputs
-@click.option("--model", "models", multiple=True, metavar="NAME", help="Explain it; also a glob.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="Explain a model, or all that a glob matches; repeatable.",
+)
 @_outputs
 @_without_collection()
 def show(inputs: tuple[str, ...], models: tuple[str, ...], **options: Any) -> None:
@@ -199,10 +208,11 @@ def show(inputs: tuple[str, ...], models: tuple[str, ...], **options: Any) -> No
 @_outputs
 @_without_collection()
 def gate(inputs: tuple[str, ...], policy: str | None, **options: Any) -> int:
-    """Judge reports: 1 if models failed or did not run.
+    """Judge reports: exit with 1 if models failed or did not run.
 
-    Not run counts if it is unexpected: by default for a failure upstream, a signal and the like,
-    not for a cron that was not due. REPORT is a file, a folder of .json files, or "-".
+    A model that did not run counts if that is unexpected: by default for a failure upstream, a
+    signal and the like, not for a cron that was not due. REPORT is a file, a folder of .json
+    files, or "-" for the standard input.
     """
     from .output import Output
     from .reports import policy_of, read
@@ -235,7 +245,7 @@ def _finite(_: click.Context, param: click.Parameter, value: float) -> float:
     show_default=True,
     metavar="FACTOR",
     callback=_finite,
-    help="Tell of models that took this many times as long, or the other way round ...",
+    help="List models that became slower or faster by this factor ...",
 )
 @click.option(
     "--slower-than",
@@ -244,7 +254,7 @@ def _finite(_: click.Context, param: click.Parameter, value: float) -> float:
     show_default=True,
     metavar="SECONDS",
     callback=_finite,
-    help="... if the difference is at least this.",
+    help="... and by at least so many seconds.",
 )
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
 @all_of(_github, _as_json, _quiet)
@@ -252,10 +262,10 @@ def _finite(_: click.Context, param: click.Parameter, value: float) -> float:
 def diff(
     old: str, new: str, slower_by: float, slower_than: float, exit_code: bool, **options: Any
 ) -> int:
-    """What ran before and not now, and what else differs.
+    """Show what ran before and not now, and what else differs.
 
-    OLD and NEW are files, folders of .json files, or "-". The exit code is 0, whatever differs,
-    unless --exit-code is given.
+    OLD and NEW are files, folders of .json files, or "-" for the standard input. The exit code is
+    0, whatever differs, unless --exit-code is given.
     """
     from datetime import timedelta
 
@@ -275,7 +285,10 @@ def diff(
 @main.command()
 @_as_json
 def doctor(as_json: bool) -> int:
-    """Whether the tracker understands the SQLMesh that is installed; 1 if not."""
+    """Check that the tracker understands the installed SQLMesh.
+
+    The exit code is 1 if it does not.
+    """
     from ..tracking.doctor import diagnosis
     from .output import Output
 

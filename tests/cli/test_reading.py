@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -117,6 +118,16 @@ class TestGate:
     def test_writes_reports_with_its_findings(self, typed: Typed, saved: Saved) -> None:
         assert typed("gate", saved("a.json", NIGHT), "--report", "a.md").code == 1
         assert "gate failed" in Path("a.md").read_text().lower()
+
+    def test_writes_junit_that_is_red_where_it_is(self, typed: Typed, saved: Saved) -> None:
+        typed("gate", saved("a.json", NIGHT), "--report", "a.xml")
+        root = ElementTree.parse("a.xml").getroot()
+        red = [
+            str(case.get("name"))
+            for case in root.iter("testcase")
+            if case.find("failure") is not None
+        ]
+        assert red == ["sales.orders", "sales.daily"]
 
     def test_judges_no_empty_file(self, typed: Typed, saved: Saved) -> None:
         ended = typed("gate", saved("empty.json"))
