@@ -174,8 +174,12 @@ def _of_command(report: RunReport, found: Sequence[GateFinding]) -> _Case:
 
 def _of_policy(finding: GateFinding) -> _Case:
     """What no report is to blame for."""
-    name = name_of(finding.model or finding.message)
-    return _Case(name, None, "failure", finding.kind, finding.message, finding.message)
+    what = finding.model or finding.kind.replace("_", " ")
+    number = (finding.rule_index or 0) + 1
+    rule = f", rule {number} ({finding.rule.label})" if finding.rule else ""
+    return _Case(
+        name_of(f"{what}{rule}"), None, "failure", finding.kind, finding.message, finding.message
+    )
 
 
 def _of_model(report: RunReport, outcome: ModelOutcome, found: Sequence[GateFinding]) -> _Case:

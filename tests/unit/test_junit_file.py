@@ -171,7 +171,12 @@ class TestOfTheGate:
         policy = root[-1]
         assert policy.get("name") == "gate policy"
         assert policy.get("failures") == str(len(policy))
-        assert "nothing.*" in str(verdict(policy, str(policy[0].get("name"))).get("message"))
+        assert list(verdicts(policy)) == [
+            "unmatched rule, rule 1 (nothing.*)",
+            "unmatched rule, rule 2 (web.clicks)",
+        ]
+        message = str(verdict(policy, "unmatched rule, rule 1 (nothing.*)").get("message"))
+        assert message.startswith("rule 1 (nothing.*): no model matches")
 
     def test_it_is_red_where_the_gate_is(self) -> None:
         raised = run(executed("web.views"), completion="raised", error="SQLMeshError: no")
