@@ -231,7 +231,8 @@ def _facts(report: RunReport, outcome: ModelOutcome) -> list[tuple[str, str]]:
     if outcome.error:
         facts.append(("error", _shortened(outcome.error)))
     elif outcome.status is Status.INTERRUPTED and report.error:
-        facts.append(("raised", _shortened(report.error)))
+        label = "interrupted" if report.completion == "interrupted" else "raised"
+        facts.append((label, _shortened(report.error)))
     state = report.environment_state
     if state and outcome.reason in _OF_ENVIRONMENTS:
         facts.append(("environments", _environments(state)))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .session import SessionReports
+from .settings import add_options, setting
 
 if TYPE_CHECKING:
     from .gate import GatePolicy
@@ -174,13 +175,8 @@ def _marker_arguments(item: pytest.Item, name: str, *positional: str) -> dict[st
 def _default_project(request: pytest.FixtureRequest) -> str:
     from .sandbox.finding import nearest_project
 
-    given = _setting(request.config, "project")
+    given = setting(request.config, "project")
     return str(given) if given else nearest_project(Path(request.path), request.config.rootpath)
-
-
-def _setting(config: pytest.Config, name: str) -> Any:
-    """What an option of ours says, or else the key of the ini file that mirrors it."""
-    return config.getoption(f"sqlmesh_tracker_{name}") or config.getini(f"sqlmesh_tracker_{name}")
 
 
 def _strict_test(item: pytest.Item) -> StrictTest | None:
@@ -216,16 +212,7 @@ def _policy(config: pytest.Config) -> GatePolicy:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options, and the keys of ini files that mirror them."""
-    group = parser.getgroup("sqlmesh")
-    what = "the SQLMesh project that sqlmesh_project copies, relative to the root folder"
-    group.addoption("--sqlmesh-tracker-project", metavar="PATH", help=what)
-    parser.addini("sqlmesh_tracker_project", what, default="")
-    what = "unexpected outcomes that a test does not assert are errors, by the gate policy"
-    group.addoption("--sqlmesh-tracker-strict", action="store_true", help=what)
-    parser.addini("sqlmesh_tracker_strict", what, type="bool", default=False)
-    what = "write the reports of all tests to a file: .json, .md or .html"
-    group.addoption("--sqlmesh-tracker-report", action="append", metavar="PATH", help=what)
-    parser.addini("sqlmesh_tracker_report", f"{what}; a path a line", type="linelist", default=[])
+    add_options(parser)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -290,7 +277,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     try:
-        config.stash[_STRICT] = _setting(config, "strict")
+        config.stash[_STRICT] = setting(config, "strict")
     except (ValueError, pytest.UsageError) as error:
         raise pytest.UsageError(f"sqlmesh_tracker_strict: {error}") from None
     # The real day: a test may be shown another one.
@@ -305,7 +292,7 @@ def _is_worker(config: pytest.Config) -> bool:
 
 def _report_paths(config: pytest.Config) -> list[Path]:
     """The files that reports are to be written to."""
-    paths = _setting(config, "report")
+    paths = setting(config, "report")
     if not paths:
         return []
     from .render.files import checked_path
@@ -384,15 +371,17 @@ class _Session:
             terminalreporter.section(_SECTION)
             for test, reports in by_test.items():
                 terminalreporter.line(test, bold=True)
-                terminalreporter.line(_tables(reports, terminalreporter.config))
+                # The summary is the only text that no file is made of: pytest's colors are right.
+                colored = terminalreporter.hasmarkup
+                terminalreporter.line(_tables(reports, terminalreporter.config, color=colored))
                 terminalreporter.line("")
         totals = totals_line([report for _, report in self._reports.all], len(by_test))
         terminalreporter.line(f"sqlmesh: {totals}")
 
 
-def _tables(reports: list[RunReport], config: pytest.Config) -> str:
+def _tables(reports: list[RunReport], config: pytest.Config, *, color: bool = False) -> str:
     from .render.terminal import tables
 
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     width = terminal._tw.fullwidth if terminal else 100
-    return tables(reports, width=max(80, width))
+    return tables(reports, width=max(80, width), color=color)

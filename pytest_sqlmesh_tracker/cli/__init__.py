@@ -5,18 +5,26 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from .. import __version__
 from . import options as sqlmesh_options
+from .arguments import Command, reject_empty
 from .options import Forwarded, all_of
+from .streams import dependable
 
 
 class _Commands(click.Group):
     """Gives errors the exit codes of the contract: click would say 1 of Ctrl-C and of bad input."""
+
+    command_class = Command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        reject_empty(self, ctx, args)
+        return super().parse_args(ctx, args)
 
     def main(
         self,
@@ -28,35 +36,42 @@ class _Commands(click.Group):
     ) -> Any:
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
-        for stream in (sys.stdout, sys.stderr):
-            if hasattr(stream, "reconfigure"):
-                # Names can hold what the terminal's encoding does not.
-                stream.reconfigure(errors="backslashreplace")
+        with dependable() as failure:
+            code = self._exit_code(args, prog_name, complete_var, **extra)
+            error = failure()
+            if error:
+                click.echo(f"Error: the output is not complete: {error.strerror}", err=True)
+                code = 2
+        sys.exit(code)
+
+    def _exit_code(
+        self,
+        args: Sequence[str] | None,
+        prog_name: str | None,
+        complete_var: str | None,
+        **extra: Any,
+    ) -> int:
         try:
             code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except click.UsageError as wrong:
             wrong.show()
-            code = 2
+            return 2
         except click.ClickException as wrong:
             from ..render.words import printable
 
             # What files are called, and what is in them, must not steer the terminal.
             click.echo(printable(f"Error: {wrong.format_message()}"), err=True)
-            code = 2
+            return 2
         except OSError as error:
-            # What is printed can't be written, or what is read is no file.
-            with suppress(OSError):
-                click.echo(f"Error: {error.strerror or error}", err=True)
-            code = 2
-        except SystemExit:
-            # Click's own, of a pipe that nobody reads.
-            code = 2
+            # What is read is no file.
+            click.echo(f"Error: {error.strerror or error}", err=True)
+            return 2
         except click.Abort:
-            code = 130
-        sys.exit(code if isinstance(code, int) else 0)
+            return 130
+        return code if isinstance(code, int) else 0
 
 
-class _Tracked(click.Command):
+class _Tracked(Command):
     """A command whose help tells SQLMesh's options from those of its own."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -64,7 +79,7 @@ class _Tracked(click.Command):
         of_sqlmesh: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
             told = param.get_help_record(ctx)
-            if told:
+            if told and isinstance(param, click.Option):
                 (of_sqlmesh if isinstance(param, Forwarded) else own).append(told)
         for heading, rows in (("Options", own), ("Options of SQLMesh", of_sqlmesh)):
             with formatter.section(heading):
@@ -81,7 +96,7 @@ def main(**_: Any) -> None:
     handed to SQLMesh as it is.
 
     Exit codes: 0; 1 if the gate found something; 2 for wrong usage, for input that can't be read,
-    and for a command that failed itself; 130 after Ctrl-C.
+    and for a command that failed itself; 130 after Ctrl-C, 143 after SIGTERM.
     """
 
 
@@ -97,14 +112,16 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON; all else to stderr.")
+_as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON; everything else goes to stderr."
+)
 _quiet = click.option("-q", "--quiet", is_flag=True, help="Print findings and errors only.")
 _report = click.option(
     "--report",
     "files",
     multiple=True,
     metavar="PATH",
-    help="Write a report: .json, .md or .html; repeatable.",
+    help="Write a report: .json, .md, .html or .xml (JUnit); repeatable.",
 )
 _github = click.option(
     "--github-summary", is_flag=True, help="Add the report to the page of a GitHub Actions job."
@@ -118,7 +135,8 @@ _gate = click.option(
     "--gate/--no-gate",
     "gated",
     default=True,
-    help="Whether the gate decides on exit code 1, or each model that failed or was interrupted.",
+    help="Exit with 1 if the gate found something, or (--no-gate) if a model failed or was "
+    "interrupted.",
 )
 _arguments = click.argument("arguments", nargs=-1, metavar="[ENVIRONMENT] [-- ...]")
 _inputs = click.argument("inputs", nargs=-1, required=True, metavar="REPORT...")
@@ -159,7 +177,7 @@ _tracked = all_of(_arguments, _gate, _policy, _outputs, sqlmesh_options.general)
 @sqlmesh_options.for_run
 @click.pass_context
 def run(ctx: click.Context, /, **options: Any) -> int:
-    """Run what is due, as sqlmesh run; tell and judge."""
+    """Run what is due, as sqlmesh run does; report and judge it."""
     from .tracked import track
 
     return track(ctx, options)
@@ -170,7 +188,7 @@ def run(ctx: click.Context, /, **options: Any) -> int:
 @sqlmesh_options.for_plan
 @click.pass_context
 def plan(ctx: click.Context, /, **options: Any) -> int:
-    """Plan and apply, as sqlmesh plan; tell and judge."""
+    """Plan and apply, as sqlmesh plan does; report and judge it."""
     from .tracked import track
 
     asks = options["no_auto_categorization"] and not options["no_prompts"]
@@ -182,7 +200,13 @@ def plan(ctx: click.Context, /, **options: Any) -> int:
 
 @main.command()
 @_inputs
-@click.option("--model", "models", multiple=True, metavar="NAME", help="Explain it; also a glob.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="Explain a model, or all that a glob matches; repeatable.",
+)
 @_outputs
 @_without_collection()
 def show(inputs: tuple[str, ...], models: tuple[str, ...], **options: Any) -> None:
@@ -210,10 +234,11 @@ def show(inputs: tuple[str, ...], models: tuple[str, ...], **options: Any) -> No
 @_outputs
 @_without_collection()
 def gate(inputs: tuple[str, ...], policy: str | None, **options: Any) -> int:
-    """Judge reports: 1 if models failed or did not run.
+    """Judge reports: exit with 1 if models failed or did not run.
 
-    Not run counts if it is unexpected: by default for a failure upstream, a signal and the like,
-    not for a cron that was not due. REPORT is a file, a folder of .json files, or "-".
+    A model that did not run counts if that is unexpected: by default for a failure upstream, a
+    signal and the like, not for a cron that was not due. REPORT is a file, a folder of .json
+    files, or "-" for the standard input.
     """
     from .output import Output
     from .reports import policy_of, read
@@ -246,7 +271,7 @@ def _finite(_: click.Context, param: click.Parameter, value: float) -> float:
     show_default=True,
     metavar="FACTOR",
     callback=_finite,
-    help="Tell of models that took this many times as long, or the other way round ...",
+    help="List models that became slower or faster by this factor ...",
 )
 @click.option(
     "--slower-than",
@@ -255,14 +280,18 @@ def _finite(_: click.Context, param: click.Parameter, value: float) -> float:
     show_default=True,
     metavar="SECONDS",
     callback=_finite,
-    help="... if the difference is at least this.",
+    help="... and by at least so many seconds.",
 )
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
 @all_of(_github, _as_json, _quiet)
 @_without_collection()
-def diff(old: str, new: str, slower_by: float, slower_than: float, **options: Any) -> None:
-    """What ran before and not now, and what else differs.
+def diff(
+    old: str, new: str, slower_by: float, slower_than: float, exit_code: bool, **options: Any
+) -> int:
+    """Show what ran before and not now, and what else differs.
 
-    OLD and NEW are files, folders of .json files, or "-". Exit code 0, whatever differs.
+    OLD and NEW are files, folders of .json files, or "-" for the standard input. The exit code is
+    0, whatever differs, unless --exit-code is given.
     """
     from datetime import timedelta
 
@@ -276,12 +305,16 @@ def diff(old: str, new: str, slower_by: float, slower_than: float, **options: An
         before, now, slower_by=slower_by, slower_than=timedelta(seconds=slower_than)
     )
     output.compare(difference)
+    return 1 if exit_code and difference else 0
 
 
 @main.command()
 @_as_json
 def doctor(as_json: bool) -> int:
-    """Whether the tracker understands the SQLMesh that is installed; 1 if not."""
+    """Check that the tracker understands the installed SQLMesh.
+
+    The exit code is 1 if it does not.
+    """
     from ..tracking.doctor import diagnosis
     from .output import Output
 

@@ -120,7 +120,7 @@ _plan = _options(
     ("--include-unmodified", "Include models that did not change.", _FLAG),
     ("--backfill-model", "Load only these models; repeatable.", _MANY),
     ("--no-diff", "Hide differences in the text of models.", _FLAG),
-    ("--run", "Load what is due since, too (prod only).", _FLAG),
+    ("--run", "Also load what has become due since (prod only).", _FLAG),
     ("--enable-preview", "Preview forward-only changes.", _FLAG),
     ("--diff-rendered", "Show differences of rendered models.", _FLAG),
     ("--explain", "Explain the plan, do not apply it.", _FLAG),

@@ -22,6 +22,7 @@ from ..render import doctor, markdown, terminal, words
 from ..render.files import checked_path, write
 from ..report import dump_reports
 from .reports import Entries
+from .streams import colored
 
 _SUMMARY_LIMIT = 1024 * 1024
 """Bytes that GitHub shows of a step's summary."""
@@ -66,7 +67,7 @@ class Output:
             for test, report in entries:
                 if test:
                     click.echo(one_line(words.printable(test)))
-                click.echo(terminal.table(report, limit=_MODELS_LIMIT, **self.style) + "\n")
+                self._print(terminal.table(report, limit=_MODELS_LIMIT, **self.style) + "\n")
             if len(entries) != 1:
                 click.echo(words.totals_line([report for _, report in entries]))
 
@@ -92,7 +93,7 @@ class Output:
         if self.as_json and not beside_reports:
             click.echo(json.dumps(result.to_dict(), indent=2))
         else:
-            click.echo(terminal.findings(result, **self.style), err=self.as_json)
+            self._print(terminal.findings(result, **self.style))
 
     def compare(self, difference: Difference) -> None:
         """Print what differs, and add it to GitHub's summary."""
@@ -102,7 +103,7 @@ class Output:
             said = (
                 difference.summary if self.quiet else terminal.difference(difference, **self.style)
             )
-            click.echo(said)
+            self._print(said)
         self._told(self._summarize(lambda limit: markdown.difference(difference, limit=limit)))
 
     def diagnose(self, diagnosis: Diagnosis) -> None:
@@ -145,12 +146,14 @@ class Output:
         if wrong:
             raise click.ClickException("\n".join(wrong))
 
+    def _print(self, text: str) -> None:
+        """Print text of this style; beside JSON, to standard error."""
+        # Click would take the colors out where the stream is no terminal.
+        click.echo(text, err=self.as_json, color=self.style["color"])
+
     @property
     def style(self) -> dict[str, Any]:
-        """Width and color: a terminal's own, or plain text that logs keep readable."""
+        """Width and color: a terminal's own, or text that logs keep readable."""
         stream = sys.stderr if self.as_json else sys.stdout
-        if stream is None or not stream.isatty():
-            return {"width": 120, "color": False}
-        width = max(80, shutil.get_terminal_size().columns)
-        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-        return {"width": width, "color": not plain}
+        width = max(80, shutil.get_terminal_size().columns) if stream.isatty() else 120
+        return {"width": width, "color": colored(stream)}

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..gate import GateResult
     from ..report import RunReport
 
-FORMATS = (".json", ".md", ".html")
+FORMATS = (".json", ".md", ".html", ".xml")
 """The suffixes that a report file can have, in lower case."""
 
 
@@ -70,6 +70,10 @@ def _rendered(
         from .markdown import summary
 
         return summary(reports, result)
+    if suffix == ".xml":
+        from .junit_file import suites
+
+        return suites(reports, result)
     from .html import page
 
     return page(reports, result)

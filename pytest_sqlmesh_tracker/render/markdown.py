@@ -13,6 +13,7 @@ from ..policy import UNEXPECTED_STATUSES, unexpected_by_default
 from ..report import RunReport
 from .markdown_page import Part, code, page, row, text
 from .words import (
+    before_error,
     change_of,
     compared,
     duration,
@@ -178,7 +179,9 @@ class _Run:
         symbol = "❌" if not calm else _WARNING if self.needs_attention else "✅"
         where = f"{report.command} of {report.environment} at {minute(report.execution_time)}"
         where += f", in {self._test}" if self._test else ""
-        raised = f"raised {code(one_line(report.error))}\n\n" if report.error else ""
+        raised = ""
+        if report.error:
+            raised = f"{before_error(report.completion)} {code(one_line(report.error))}\n\n"
         told = statuses(report.outcomes.values())
         return f"### {symbol} {text(one_line(where))}: {ended(report)}\n\n{raised}{told}\n\n"
 
@@ -219,7 +222,8 @@ def _intervals_or_reason(outcome: ModelOutcome) -> str:
 def _comparison(comparison: Comparison) -> list[Part]:
     raised = ""
     if comparison.ended_differently and comparison.new.error:
-        raised = f"raised {code(one_line(comparison.new.error))}\n\n"
+        new = comparison.new
+        raised = f"{before_error(new.completion)} {code(one_line(comparison.new.error))}\n\n"
     rows = [
         row([change.kind.replace("_", " "), code(name_of(change.model)), text(change_of(change))])
         for change in comparison.changes

@@ -19,6 +19,7 @@ from ..outcomes import ModelOutcome, Reason, Status
 from ..policy import unexpected_by_default
 from ..report import RunReport
 from .words import (
+    before_error,
     change_of,
     compared,
     duration,
@@ -72,7 +73,12 @@ def table(
         grid.add_row("removed", name_of(name), "the plan removes it")
     parts: list[RenderableType] = [Text(headline(report), style="bold")]
     if report.error:
-        parts.append(Text(printable(f"raised {one_line(report.error)}"), style="red"))
+        parts.append(
+            Text(
+                printable(f"{before_error(report.completion)} {one_line(report.error)}"),
+                style="red",
+            )
+        )
     if grid.rows:
         parts.append(grid)
     for outcome in filter(_raised, shown):
@@ -133,7 +139,9 @@ def difference(diff: Difference, *, width: int = 100, color: bool = False, limit
 def _comparison(comparison: Comparison, limit: int) -> list[RenderableType]:
     parts: list[RenderableType] = [Text(compared(comparison), style="bold")]
     if comparison.ended_differently and comparison.new.error:
-        parts.append(Text(printable(f"raised {one_line(comparison.new.error)}"), style="red"))
+        new = comparison.new
+        told = f"{before_error(new.completion)} {one_line(comparison.new.error)}"
+        parts.append(Text(printable(told), style="red"))
     for kind, changes in groupby(comparison.changes, key=lambda change: change.kind):
         of_kind = list(changes)
         grid = _grid()
@@ -211,6 +219,8 @@ def _rendered(parts: Iterable[RenderableType], width: int, color: bool) -> str:
         emoji=False,
         force_terminal=color,
         color_system="standard" if color else None,
+        # Who calls has looked at NO_COLOR.
+        no_color=not color,
         legacy_windows=False,
     )
     for part in parts:

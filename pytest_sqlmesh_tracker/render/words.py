@@ -10,14 +10,14 @@ from datetime import timedelta
 from ..diff import Change, Comparison, Invocations
 from ..explanation import counted, minute, moment, one_line, why
 from ..outcomes import ModelOutcome, Status
-from ..report import RunReport
+from ..report import Completion, RunReport
 
 UNSEEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
-    r"\ufff9-\ufffb\ud800-\udfff]"
+    r"\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
 )
 """Control characters, what has no width or turns the direction of text around, separators of lines,
-and halves of characters, which no encoding can write."""
+halves of characters, which no encoding can write, and what is no character, which XML rejects."""
 
 
 def totals_line(reports: Sequence[RunReport], tests: int | None = None) -> str:
@@ -44,6 +44,11 @@ def ended(report: RunReport) -> str:
     """`success in 2.31 s`."""
     took = duration(report.finished_at - report.started_at)
     return f"{report.completion.replace('_', ' ')} in {took}"
+
+
+def before_error(completion: Completion) -> str:
+    """What stands before the error: `raised SQLMeshError: …`, `interrupted: terminated by …`."""
+    return "interrupted:" if completion == "interrupted" else "raised"
 
 
 def printable(text: str) -> str:

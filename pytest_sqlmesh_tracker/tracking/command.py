@@ -15,6 +15,7 @@ import click
 
 from ..explanation import one_line
 from ..report import RunReport
+from .errors import Stopped
 from .live import OnWaiting
 from .project_files import ProjectFiles
 from .secrets import redacted
@@ -34,8 +35,11 @@ class Ended:
     """Whether it was stopped, by Ctrl-C or by SIGTERM."""
 
 
-class _Terminated(KeyboardInterrupt):
+class _Terminated(Stopped, KeyboardInterrupt):
     """SIGTERM, by which CI cancels: it ends an invocation as Ctrl-C does."""
+
+    def __init__(self) -> None:
+        super().__init__("terminated by SIGTERM")
 
 
 class SelectionError(click.UsageError):

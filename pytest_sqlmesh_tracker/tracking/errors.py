@@ -1,10 +1,14 @@
-"""What is wrong with a project, for those who ask about it without loading SQLMesh."""
+"""What is wrong with a project, for those who ask about it without loading SQLMesh; and its end."""
 
 from __future__ import annotations
 
 
 class ProjectError(Exception):
     """A SQLMesh project can't be loaded, or does not answer; one line says which and why."""
+
+
+class Stopped:
+    """Of exceptions by which the tracker ends an invocation: the message says it all to users."""
 
 
 class BusyError(ProjectError):

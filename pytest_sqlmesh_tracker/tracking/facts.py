@@ -6,11 +6,14 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from . import compat
+from .errors import Stopped
 from .recording import AuditResult, FrozenSnapshot, NodeFailure, PlanFacts, Question, Span
 
 
 def described(error: BaseException) -> str:
-    """Type and message."""
+    """Type and message; of exceptions that are the tracker's own the message alone."""
+    if isinstance(error, Stopped):
+        return str(error)
     return f"{type(error).__name__}: {error}".strip().removesuffix(":")
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from ..outcomes import ModelOutcome, Status
 from ..report import EnvironmentState
+from .errors import Stopped
 from .recording import Recording, Round
 
 OnExecuted = Callable[[ModelOutcome], None]
@@ -23,7 +24,7 @@ OnWaiting = Callable[[str, EnvironmentState], None]
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 
 
-class CancelledError(Exception):
+class CancelledError(Stopped, Exception):
     """What a batch raises in place of beginning, and a wait, once its invocation was cancelled."""
 
     def __init__(self, message: str = "cancelled before it began") -> None:

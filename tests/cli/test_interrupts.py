@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_sqlmesh_tracker.render.files import FORMATS
 from pytest_sqlmesh_tracker.report import load_reports
 
 from .conftest import Typed
@@ -29,17 +30,24 @@ def execute(context, start, end, execution_time, **kwargs):
         time.sleep(0.05)
     yield from ()
 """
+REPORTS = [f"--report=night{suffix}" for suffix in FORMATS]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code", "error"),
+    [
+        (signal.SIGINT, 130, "KeyboardInterrupt"),
+        (signal.SIGTERM, 143, "terminated by SIGTERM"),
+    ],
+)
 def test_a_stopped_run_reports_what_happened_until_then(
-    shop: Path, typed: Typed, number: signal.Signals, code: int
+    shop: Path, typed: Typed, number: signal.Signals, code: int, error: str
 ) -> None:
     (shop / "models" / "slow.py").write_text(SLOW)
     planned = typed("plan", "--auto-apply", "--skip-backfill", "--no-gaps", when="2024-01-09 00:10")
     assert planned.code == 0, planned.out + planned.err
 
-    arguments = ["run", "--report", "night.json", "--execution-time", "2024-01-10 00:05"]
+    arguments = ["run", *REPORTS, "--execution-time", "2024-01-10 00:05"]
     running = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "pytest_sqlmesh_tracker.cli", *arguments],
         cwd=shop,
@@ -59,6 +67,11 @@ def test_a_stopped_run_reports_what_happened_until_then(
     report.assert_executed("shop.orders")
     assert report.by_reason["aborted"] >= {"shop.slow"}
     assert report.completion == "interrupted"
+    assert report.error == error
+    assert f"interrupted: {error}" in out
+    # No name of a class of ours, which nobody can look up.
+    texts = (out, err, *(file.read_text() for file in shop.glob("night.*")))
+    assert [text for text in texts if "_Terminated" in text] == []
     assert "shop.slow was interrupted" in out
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -118,6 +119,16 @@ class TestGate:
         assert typed("gate", saved("a.json", NIGHT), "--report", "a.md").code == 1
         assert "gate failed" in Path("a.md").read_text().lower()
 
+    def test_writes_junit_that_is_red_where_it_is(self, typed: Typed, saved: Saved) -> None:
+        typed("gate", saved("a.json", NIGHT), "--report", "a.xml")
+        root = ElementTree.parse("a.xml").getroot()
+        red = [
+            str(case.get("name"))
+            for case in root.iter("testcase")
+            if case.find("failure") is not None
+        ]
+        assert red == ["sales.orders", "sales.daily"]
+
     def test_judges_no_empty_file(self, typed: Typed, saved: Saved) -> None:
         ended = typed("gate", saved("empty.json"))
         assert ended.code == 2
@@ -141,6 +152,24 @@ class TestDiff:
     def test_quiet_is_its_summary(self, typed: Typed, saved: Saved) -> None:
         ended = typed("diff", "-q", saved("a.json", DAY), saved("b.json", DAY))
         assert ended.out == "no differences (2 models in 1 comparison)\n"
+
+    @pytest.mark.parametrize("form", [[], ["--json"], ["--quiet"]])
+    def test_exits_with_1_if_anything_differs_and_that_matters(
+        self, typed: Typed, saved: Saved, form: list[str]
+    ) -> None:
+        day, night = saved("a.json", DAY), saved("b.json", NIGHT)
+        alone = saved("c.json", DAY, DAY.model_copy(update={"command": "plan"}))
+        ended = saved("d.json", DAY.model_copy(update={"completion": "interrupted"}))
+        for new, code in ((day, 0), (night, 1), (alone, 1), (ended, 1)):
+            without, with_it = (
+                typed("diff", *form, day, new),
+                typed("diff", *form, "--exit-code", day, new),
+            )
+            assert (without.code, with_it.code) == (0, code)
+            assert without.out == with_it.out
+
+    def test_what_is_wrong_is_no_difference(self, typed: Typed, saved: Saved) -> None:
+        assert typed("diff", "--exit-code", saved("a.json", DAY), "nowhere.json").code == 2
 
     @pytest.mark.parametrize("slower", [("--slower-by", "nan"), ("--slower-than", "1e300")])
     def test_a_threshold_is_a_number(

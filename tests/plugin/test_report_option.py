@@ -46,6 +46,7 @@ def test_every_format_has_the_reports_of_all_tests(told_shop: pytest.Pytester) -
         "--sqlmesh-tracker-report",
         "all.html",
         "--sqlmesh-tracker-report=./all.md",
+        "--sqlmesh-tracker-report=all.xml",
     )
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
@@ -54,12 +55,13 @@ def test_every_format_has_the_reports_of_all_tests(told_shop: pytest.Pytester) -
         sqlmesh: build/all.json written
         sqlmesh: all.md written
         sqlmesh: all.html written
+        sqlmesh: all.xml written
         """,
         consecutive=True,
     )
     named = ["test_shop.py::test_one", "test_shop.py::test_two"]
     assert ids_in(told_shop.path / "build" / "all.json") == named
-    for suffix in ("md", "html"):
+    for suffix in ("md", "html", "xml"):
         text = (told_shop.path / f"all.{suffix}").read_text(encoding="utf-8")
         assert [name for name in named if name not in text] == []
 
@@ -100,7 +102,7 @@ def test_collecting_tests_is_no_session_of_theirs(told_shop: pytest.Pytester) ->
     [
         (
             "all.txt",
-            "'*all.txt' does not say in which format: its name ends in .json, .md or .html",
+            "'*all.txt' does not say in which format: its name ends in .json, .md, .html or .xml",
         ),
         ("folder.md", "'*folder.md' is a folder"),
     ],
@@ -275,3 +277,25 @@ def properties_in(file: Path) -> dict[str | None, dict[str | None, str | None]]:
         case.get("name"): {each.get("name"): each.get("value") for each in case.iter("property")}
         for case in ElementTree.parse(file).iter("testcase")
     }
+
+
+@pytest.mark.parametrize("option", ["report", "project"])
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_empty_value_is_a_variable_that_is_not_set(
+    pytester: pytest.Pytester, option: str, value: str
+) -> None:
+    # It would count as an option that is not given: no report, and nobody told.
+    result = pytester.runpytest_inprocess(f"--sqlmesh-tracker-{option}={value}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        f"*argument --sqlmesh-tracker-{option}: it has an empty value: is a variable unset?"
+    )
+
+
+@pytest.mark.parametrize("color", ["yes", "no"])
+def test_tables_have_the_colors_of_pytest(told_shop: pytest.Pytester, color: str) -> None:
+    told_shop.makepyfile(test_shop=TESTS)
+    result = told_shop.runpytest_inprocess("-p", "no:xdist", "-v", f"--color={color}")
+    rows = [line for line in result.outlines if "upstream_failed" in line]
+    assert rows
+    assert any("\x1b[" in row for row in rows) is (color == "yes")

@@ -544,6 +544,11 @@ class TestFacts:
         assert told.count(" failed: 2024-") == 3
         assert "batch 1 failed: 2024-01-02" in told
 
+    def test_what_interrupted_the_invocation(self) -> None:
+        made = interrupted("a.x")
+        report = run(made, completion="interrupted", error="terminated by SIGTERM")
+        assert "\n  interrupted  terminated by SIGTERM\n" in report.explain("a.x")
+
     def test_batches_of_an_interrupted_model(self) -> None:
         made = interrupted("a.x", batches=batches("executed", "interrupted"))
         assert self.facts("batches", made) == ["1 of 2 recorded"]

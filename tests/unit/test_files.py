@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_sqlmesh_tracker import GatePolicy
-from pytest_sqlmesh_tracker.render import files, html, markdown
+from pytest_sqlmesh_tracker.render import files, html, junit_file, markdown
 from pytest_sqlmesh_tracker.report import dump_reports, load_reports
 from tests.unit.builders import executed, failed, run
 
@@ -18,12 +18,14 @@ RESULT = GatePolicy().evaluate(NIGHT)
 
 
 def test_the_suffix_says_the_format(tmp_path: Path) -> None:
-    for name in ("all.json", "all.md", "all.HTML"):
+    for name in ("all.json", "all.md", "all.HTML", "all.xml"):
         files.write(tmp_path / name, REPORTS, RESULT)
     assert (tmp_path / "all.json").read_text() == dump_reports(REPORTS)
     assert (tmp_path / "all.md").read_text() == markdown.summary(REPORTS, RESULT)
     assert (tmp_path / "all.HTML").read_text() == html.page(REPORTS, RESULT)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["all.HTML", "all.json", "all.md"]
+    assert (tmp_path / "all.xml").read_text() == junit_file.suites(REPORTS, RESULT)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["all.HTML", "all.json", "all.md", "all.xml"]
 
 
 def test_no_report_is_a_file_too(tmp_path: Path) -> None:
@@ -32,11 +34,14 @@ def test_no_report_is_a_file_too(tmp_path: Path) -> None:
     assert load_reports((tmp_path / "none.json").read_text()) == []
     assert (tmp_path / "none.md").read_text().strip()
     assert (tmp_path / "none.html").read_text().strip()
+    assert (tmp_path / "none.xml").read_text().strip()
 
 
 @pytest.mark.parametrize("name", ["report.txt", "report", "json", ".json", "report.json.gz", ""])
 def test_another_suffix_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=r"its name ends in \.json, \.md or \.html$") as caught:
+    with pytest.raises(
+        ValueError, match=r"its name ends in \.json, \.md, \.html or \.xml$"
+    ) as caught:
         files.checked_path(name)
     assert "\n" not in str(caught.value)
 

@@ -106,6 +106,15 @@ def test_the_gate_s_findings_lead_to_their_models_the_most_urgent_first() -> Non
     assert found.links[1:4] == ["#i0m1", "#i0m0", "#i1"]
 
 
+@pytest.mark.parametrize(
+    ("completion", "heading"),
+    [("raised", "The run raised"), ("interrupted", "The run was interrupted")],
+)
+def test_the_error_of_an_invocation_is_shown_whole(completion: str, heading: str) -> None:
+    words = parsed(run(completion=completion, error="KeyboardInterrupt: by hand")).words
+    assert f"{heading} KeyboardInterrupt: by hand" in " ".join(words.split())
+
+
 def test_findings_on_rules_have_no_link_and_many_findings_are_folded() -> None:
     policy = GatePolicy(rules=[{"models": "nowhere.*", "allow": ["signal_not_ready"]}])
     pairs = [(None, run(*[failed(f"m{number}") for number in range(9)]))]

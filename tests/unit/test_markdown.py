@@ -156,6 +156,8 @@ class TestWhatIsFirst:
         shown = page(raised, QUIET)
         assert "❌" in shown.headings[1]
         assert "raised `SQLMeshError: no such environment`" in summary([(None, raised)])
+        stopped = run(completion="interrupted", error="terminated by SIGTERM")
+        assert "interrupted: `terminated by SIGTERM`" in summary([(None, stopped)])
         assert "\n2 invocations: 1 executed, 1 skipped\n" in summary(
             [(None, raised), (None, QUIET)]
         )

@@ -109,6 +109,8 @@ def test_the_other_reasons_are_those_of_failures_interruptions_and_missing_audit
         "audit_failed",
         "creation_failed",
         "environment_changed",
+        "environment_missing",
+        "environment_busy",
         "command_failed",
         "aborted",
         "no_audits",

@@ -44,7 +44,8 @@ def test_a_file_that_can_not_be_written_is_told_and_the_others_are_written(
 
     monkeypatch.setattr("pytest_sqlmesh_tracker.render.html.page", broken)
     (tmp_path / "file").touch()
-    paths = [tmp_path / "file" / "all.json", tmp_path / "all.html", tmp_path / "all.md"]
+    names = ["file/all.json", "all.html", "all.md", "all.xml"]
+    paths = [tmp_path / name for name in names]
     told = dict(collected(("a", FIRST)).write(paths))
     assert told[paths[0]] in ("Not a directory", "File exists")
     assert told[paths[1]] == "RuntimeError: a fault of ours"

@@ -78,6 +78,10 @@ class TestTable:
             """
         )
 
+    def test_says_what_interrupted_the_command(self) -> None:
+        stopped = run(completion="interrupted", error="terminated by SIGTERM")
+        assert table(stopped).splitlines()[1] == "interrupted: terminated by SIGTERM"
+
     def test_of_several_invocations_are_apart(self) -> None:
         assert tables([NIGHT, NIGHT], width=80) == "\n\n".join([table(NIGHT, width=80)] * 2)
 

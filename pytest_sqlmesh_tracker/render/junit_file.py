@@ -1,0 +1,201 @@
+"""Reports as a JUnit XML file: a suite for each invocation, a case for each model.
+
+Elements and attributes are those that the schemas of Jenkins and Surefire share, and GitLab reads.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+from xml.etree import ElementTree
+
+from ..explanation import minute, paragraph, sentence
+from ..gate import GateFinding, GateResult
+from ..outcomes import ModelOutcome, Reason, Status
+from ..policy import UNEXPECTED_STATUSES
+from ..report import Completion, RunReport
+from .junit import properties
+from .words import name_of, printable, reason_of
+
+Entry = tuple[str | None, RunReport]
+_Verdict = Literal["failure", "error", "skipped"]
+_VERDICTS: Mapping[Status, _Verdict] = {
+    Status.FAILED: "failure",
+    Status.INTERRUPTED: "error",
+    Status.UNKNOWN: "error",
+    Status.SKIPPED: "skipped",
+}
+_ENDS: Mapping[Completion, str] = {
+    "failure": "failed",
+    "interrupted": "was interrupted",
+    "raised": "raised an exception",
+    "success": "ended well",
+    "nothing_to_do": "had nothing to do",
+}
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One `testcase`; it passed where it has no verdict."""
+
+    name: str
+    took: timedelta | None = None
+    verdict: _Verdict | None = None
+    kind: str = ""
+    message: str = ""
+    details: str = ""
+
+    def element(self, place: str) -> ElementTree.Element:
+        """The case as XML, in the class that stands for its suite."""
+        case = ElementTree.Element("testcase", name=self.name, classname=place)
+        case.set("time", _seconds(self.took or timedelta()))
+        if self.verdict:
+            told = ElementTree.SubElement(case, self.verdict, message=printable(self.message))
+            if self.verdict != "skipped":
+                # GitLab shows the text alone, Jenkins the message as well.
+                told.set("type", self.kind)
+                told.text = printable(self.details)
+        return case
+
+
+def suites(reports: Sequence[Entry], result: GateResult | None = None) -> str:
+    """A JUnit XML file.
+
+    A model that failed is a failure; one that was interrupted or is unknown is an error; one that
+    was skipped is skipped, unless the gate found that unexpected. All other findings of the gate
+    are failures, too: the file is red wherever the gate is.
+
+    Args:
+        reports: each with the node id of its test, or None, as `load_reports` returns them.
+        result: what a policy said of these very reports.
+    """
+    found: dict[int | None, list[GateFinding]] = defaultdict(list)
+    for finding in () if result is None else result.findings:
+        found[finding.report_index].append(finding)
+    root = ElementTree.Element("testsuites", name="sqlmesh")
+    times: Counter[tuple[str, ...]] = Counter()
+    for index, (test, report) in enumerate(reports):
+        place = (*filter(None, [test]), report.command, report.environment)
+        times[place] += 1
+        root.append(_suite(test, report, found[index], place, times[place]))
+    if found[None]:
+        policy = ElementTree.Element("testsuite", name="gate policy")
+        root.append(_counted(policy, map(_of_policy, found[None]), "gate.policy"))
+    for total in ("tests", "failures", "errors"):
+        root.set(total, str(sum(int(suite.get(total, "0")) for suite in root)))
+    ElementTree.indent(root)
+    text = ElementTree.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
+
+
+def _suite(
+    test: str | None,
+    report: RunReport,
+    found: Sequence[GateFinding],
+    place: Sequence[str],
+    number: int,
+) -> ElementTree.Element:
+    """The suite of one invocation.
+
+    Args:
+        place: what it has in common with others that are alike.
+        number: which of them it is, from 1: CI takes cases of equal names for one.
+    """
+    again = f" ({number})" if number > 1 else ""
+    where = f", in {test}" if test else ""
+    name = name_of(f"{report.command} of {report.environment}{where}") + again
+    suite = ElementTree.Element("testsuite", name=name)
+    suite.set("timestamp", f"{report.started_at:%Y-%m-%dT%H:%M:%S}")
+    suite.set("time", _seconds(report.finished_at - report.started_at))
+    told = ElementTree.SubElement(suite, "properties")
+    for key, value in _facts(test, report):
+        ElementTree.SubElement(told, "property", name=key, value=printable(value))
+    return _counted(suite, _cases(report, found), name_of(".".join(place)) + again)
+
+
+def _counted(suite: ElementTree.Element, cases: Iterator[_Case], place: str) -> ElementTree.Element:
+    """The suite with its cases, and how many of them have which verdict."""
+    verdicts: Counter[str | None] = Counter()
+    for case in cases:
+        verdicts[case.verdict] += 1
+        suite.append(case.element(place))
+    suite.set("tests", str(verdicts.total()))
+    for attribute, verdict in (
+        ("failures", "failure"),
+        ("errors", "error"),
+        ("skipped", "skipped"),
+    ):
+        suite.set(attribute, str(verdicts[verdict]))
+    return suite
+
+
+def _facts(test: str | None, report: RunReport) -> Iterator[tuple[str, str]]:
+    """What matters of an invocation as a whole."""
+    yield "sqlmesh_command", report.command
+    yield "sqlmesh_environment", report.environment
+    yield "sqlmesh_execution_time", minute(report.execution_time)
+    yield "sqlmesh_completion", report.completion
+    if report.error:
+        yield "sqlmesh_error", report.error
+    if test:
+        yield "test", test
+    # The first is the number of invocations.
+    yield from properties([report])[1:]
+    if report.removed:
+        yield "sqlmesh_removed", ", ".join(map(name_of, report.removed))
+
+
+def _cases(report: RunReport, found: Sequence[GateFinding]) -> Iterator[_Case]:
+    by_model: dict[str | None, list[GateFinding]] = defaultdict(list)
+    for finding in found:
+        by_model[finding.model].append(finding)
+    outcomes = report.outcomes.values()
+    blamed = any(outcome.status in UNEXPECTED_STATUSES for outcome in outcomes)
+    ended_well = report.completion in ("success", "nothing_to_do")
+    if by_model[None] or not (ended_well or blamed):
+        yield _of_command(report, by_model[None])
+    for outcome in outcomes:
+        if outcome.reason is not Reason.NOT_EVALUATABLE or by_model[outcome.name]:
+            yield _of_model(report, outcome, by_model[outcome.name])
+
+
+def _of_command(report: RunReport, found: Sequence[GateFinding]) -> _Case:
+    """An end that no model of the report is to blame for."""
+    said = report.error or f"the {report.command} {_ENDS[report.completion]}"
+    lines = [finding.message for finding in found] or [said]
+    took = report.finished_at - report.started_at
+    return _Case(
+        f"the {report.command} itself", took, "error", report.completion, lines[0], "\n".join(lines)
+    )
+
+
+def _of_policy(finding: GateFinding) -> _Case:
+    """What no report is to blame for."""
+    what = finding.model or finding.kind.replace("_", " ")
+    number = (finding.rule_index or 0) + 1
+    rule = f", rule {number} ({finding.rule.label})" if finding.rule else ""
+    return _Case(
+        name_of(f"{what}{rule}"), None, "failure", finding.kind, finding.message, finding.message
+    )
+
+
+def _of_model(report: RunReport, outcome: ModelOutcome, found: Sequence[GateFinding]) -> _Case:
+    name, verdict = name_of(outcome.name), _VERDICTS.get(outcome.status)
+    if found and verdict != "error":
+        verdict = "failure"
+    if verdict is None:
+        return _Case(name, outcome.duration)
+    if verdict == "skipped":
+        return _Case(name, outcome.duration, verdict, message=reason_of(outcome))
+    kind = str(outcome.reason or outcome.status)
+    by_rules = [finding.message for finding in found if finding.rule is not None]
+    message = next(iter(by_rules), outcome.message or sentence(outcome))
+    details = "\n\n".join([*by_rules, paragraph(report, outcome)])
+    return _Case(name, outcome.duration, verdict, kind, message, details)
+
+
+def _seconds(took: timedelta) -> str:
+    return f"{max(0.0, took.total_seconds()):.3f}"

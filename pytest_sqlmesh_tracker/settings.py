@@ -1,0 +1,37 @@
+"""The options of the pytest plugin, and the keys of ini files that mirror them."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Make pytest know the options and the keys."""
+    group = parser.getgroup("sqlmesh")
+    what = "the SQLMesh project that sqlmesh_project copies, relative to the root folder"
+    group.addoption("--sqlmesh-tracker-project", type=_typed, metavar="PATH", help=what)
+    parser.addini("sqlmesh_tracker_project", what, default="")
+    what = "unexpected outcomes that a test does not assert are errors, by the gate policy"
+    group.addoption("--sqlmesh-tracker-strict", action="store_true", help=what)
+    parser.addini("sqlmesh_tracker_strict", what, type="bool", default=False)
+    what = "write the reports of all tests to a file: .json, .md, .html or .xml (JUnit)"
+    group.addoption(
+        "--sqlmesh-tracker-report", action="append", type=_typed, metavar="PATH", help=what
+    )
+    parser.addini("sqlmesh_tracker_report", f"{what}; a path a line", type="linelist", default=[])
+
+
+def setting(config: pytest.Config, name: str) -> Any:
+    """What an option says, or else the key of the ini file that mirrors it."""
+    return config.getoption(f"sqlmesh_tracker_{name}") or config.getini(f"sqlmesh_tracker_{name}")
+
+
+def _typed(value: str) -> str:
+    """The value of an option, unless it is empty: it would count as not given."""
+    if not value.strip():
+        raise ArgumentTypeError("it has an empty value: is a variable unset?")
+    return value
