@@ -29,6 +29,8 @@ _NO_SKIPS = frozenset(
         Reason.AUDIT_FAILED,
         Reason.CREATION_FAILED,
         Reason.ENVIRONMENT_CHANGED,
+        Reason.ENVIRONMENT_MISSING,
+        Reason.ENVIRONMENT_BUSY,
         Reason.COMMAND_FAILED,
         Reason.ABORTED,
     }
