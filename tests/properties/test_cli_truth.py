@@ -1,0 +1,139 @@
+"""`sqlmesh-tracker run`, which reads the project's files afterwards, says what `Context.run` says.
+
+Drawn projects with edits that are not planned and models that never were. Each run is made twice,
+on two copies of the same moment: by SQLMesh's command line, and by a context that has loaded the
+project. `SQLMESH_TRACKER_CLI_EXAMPLES` says how many histories are drawn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+
+from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
+from pytest_sqlmesh_tracker.tracking.command import Signals, run_sqlmesh
+from pytest_sqlmesh_tracker.tracking.project_files import ProjectLocation, read_project_files
+from tests.cli.conftest import undisturbed
+from tests.projects import CONFIG
+
+from .histories import histories
+from .playing import Story, _prepared, begin, in_haste, prepare, take
+from .projects import BEFORE_ALL, BEGIN, NO_WAITING, World
+from .specs import History, Step
+from .test_truth import SETTINGS
+
+EXAMPLES = int(os.environ.get("SQLMESH_TRACKER_CLI_EXAMPLES", "2"))
+COUNTS = {"runs": 0, "outcomes": 0, "never planned": 0, "edited": 0}
+
+
+@settings(SETTINGS, max_examples=EXAMPLES)
+@given(histories().filter(lambda history: any(map(comparable, history.steps))))
+def test_both_ways_to_run_say_the_same(history: History) -> None:
+    logging.disable(logging.ERROR)
+    try:
+        for where, command_line, context in twins(history):
+            assert facts(command_line) == facts(context), f"{where} of this history:\n{history}"
+            assert command_line.project_files == "read"
+            count(command_line)
+    finally:
+        logging.disable(logging.NOTSET)
+    print(COUNTS)  # noqa: T201
+
+
+def comparable(step: Step) -> bool:
+    """A run in which nothing happens that only a sandbox can do."""
+    return step.command == "run" and not (step.injected or step.switched("held", "interrupt"))
+
+
+def twins(history: History) -> Iterator[tuple[str, RunReport, RunReport]]:
+    """The reports of each run, by the command line and by a context."""
+    folder = Path(tempfile.mkdtemp(prefix="truth_"))
+    world = World(folder, history.began, history.concurrent_tasks, history.before_all)
+    try:
+        story = begin(history, world)
+        for number, step in enumerate(history.steps):
+            if not comparable(step):
+                take(story, number)
+                continue
+            with in_haste():
+                prepare(story, step)
+                with world.copy(story.now) as one, world.copy(story.now) as other:
+                    world.clock.stop()
+                    yield (
+                        f"step {number}",
+                        by_command_line(one, story, step),
+                        by_context(other, step),
+                    )
+                    world.clock.start()
+                call = _prepared(world, step)
+                assert call is not None
+                with contextlib.suppress(Exception):
+                    call()
+    finally:
+        world.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def by_context(world: World, step: Step) -> RunReport:
+    with sqlmesh_run_tracker(world.context) as tracker, contextlib.suppress(Exception):
+        world.context.run(step.environment, **step.arguments)
+    return tracker.last
+
+
+def by_command_line(world: World, story: Story, step: Step) -> RunReport:
+    history = story.history
+    (database,) = world.folder.rglob("wh.db")
+    config = CONFIG.format(
+        database=database, concurrent_tasks=history.concurrent_tasks, start=BEGIN
+    )
+    more = BEFORE_ALL if history.before_all else ""
+    (world.path / "config.yaml").write_text(config + NO_WAITING + more)
+    location = ProjectLocation([str(world.path)])
+    read = partial(read_project_files, location, timeout=120, print_output=lambda _: None)
+    words = [f"--paths={world.path}", "run", step.environment, *options(step.arguments)]
+    with undisturbed(), contextlib.redirect_stdout(io.StringIO()) as printed:
+        ended = run_sqlmesh(words, Signals(), read_files=read)
+    assert len(ended.reports) == 1, (ended, printed.getvalue())
+    (report,) = ended.reports
+    return report
+
+
+def options(arguments: Any) -> Iterator[str]:
+    """The arguments of `Context.run` as options of the command line."""
+    for name, value in arguments.items():
+        option = "--select-model" if name == "select_models" else "--" + name.replace("_", "-")
+        if isinstance(value, bool):
+            yield from [option] * value
+        else:
+            for one in value if isinstance(value, (list, tuple)) else [value]:
+                yield f"{option}={one}"
+
+
+def facts(report: RunReport) -> dict[str, Any]:
+    """All that a report says, but for what differs between any two runs."""
+    found = report.to_dict()
+    for name in ("id", "arguments", "started_at", "finished_at", "execution_time"):
+        del found[name]
+    for outcome in found["outcomes"].values():
+        for name in ("duration", "started_at", "finished_at", "start_order"):
+            del outcome[name]
+        for batch in outcome["batches"]:
+            del batch["duration"]
+    return found
+
+
+def count(report: RunReport) -> None:
+    COUNTS["runs"] += 1
+    COUNTS["outcomes"] += len(report.outcomes)
+    COUNTS["never planned"] += len(report.by_reason["not_in_environment"])
+    COUNTS["edited"] += sum(outcome.local_edit for outcome in report.outcomes.values())
