@@ -74,8 +74,8 @@ def check_imported(*modules: str) -> None:
     if missing:
         raise FrozenClockError(
             f"{missing[0]} can't be imported for the first time while freezegun has frozen the "
-            "clock, because pydantic would keep freezegun's dates until the process ends; import "
-            "it before the clock is frozen, such as at the top of conftest.py",
+            "clock, because freezegun's dates would stay in it until the process ends; import it "
+            "before the clock is frozen, such as at the top of conftest.py",
             name=missing[0],
         )
 
