@@ -21,6 +21,16 @@ def test_frozen():
     assert datetime.date.today().isoformat() == "2024-01-20"
 """
 
+WITH_PYDANTIC = """
+import datetime
+
+import pydantic
+
+
+class Customer(pydantic.BaseModel):
+    since: datetime.date
+"""
+
 SANDBOX = """
 import datetime
 
