@@ -11,7 +11,7 @@ comma := ,
 CORE := $(subst $(empty) ,$(comma),$(addprefix $(PACKAGE)/,outcomes.py matching.py expectations.py \
 	report.py assertions.py explanation.py gate.py policy.py diff.py render/*.py))
 
-.PHONY: demo test lint types coverage processes ui compat truth truth-dagster mutants mutants-dagster week bench schema startup clean
+.PHONY: demo test lint types coverage processes ui compat neighbours truth truth-dagster mutants mutants-dagster week bench schema startup clean
 
 demo: $(VENV)/installed
 	$(RUN)/python sample_projects/demo.py
@@ -50,6 +50,13 @@ compat:
 # One of them: compat-oldest, compat-newest, compat-0.211.2.
 compat-%:
 	$(PYTHON) tests/versions.py $*
+
+# Sessions that use nothing of this package, beside other plugins: the same as without it.
+neighbours:
+	$(PYTHON) -m venv .venv-neighbours
+	.venv-neighbours/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv-neighbours/bin/python -m pip install --quiet --editable ".[pytest]" --group neighbours
+	.venv-neighbours/bin/python -m tests.neighbours
 
 # A thousand drawn histories against the witnesses; stopped, it goes on where it was.
 truth: $(VENV)/installed
@@ -92,4 +99,4 @@ $(VENV)/installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-compat .truth .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-compat .venv-neighbours .truth .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

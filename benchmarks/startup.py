@@ -23,6 +23,8 @@ def seconds(folder: str, options: tuple[str, ...]) -> float:
     """One session's whole run time."""
     command = [sys.executable, "-m", "pytest", "--co", "-q", "-p", "no:cacheprovider", *options]
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    # Where it is set, each session would compile the plugin anew, which users' sessions do not.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     began = time.perf_counter()
     subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=False)
     return time.perf_counter() - began

@@ -1,12 +1,12 @@
 """What SQLMesh decided: every model of every invocation executed, failed, skipped - and why.
 
 Public names resolve on first use (PEP 562): importing this package imports neither sqlmesh nor
-pydantic nor pytest.
+pydantic nor pytest. `dir()` lists a name once it is resolved, and not before: freezegun and others
+take the value of every name that any module lists.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -69,10 +69,8 @@ __all__ = sorted(_HOME_OF)
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME_OF[name], __name__), name)
+    from .frozen import import_lazily
+
+    value = getattr(import_lazily(_HOME_OF[name], __name__), name)
     globals()[name] = value
     return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -65,13 +65,16 @@ _DESELECTED = pytest.StashKey[bool]()
 @pytest.fixture
 def sqlmesh_tracker(request: pytest.FixtureRequest) -> Iterator[Tracker]:
     """Tracks every SQLMesh context used in the test: what ran, failed or was skipped, and why."""
+    from .frozen import FrozenClockError, check_tracked_tests
+
+    try:
+        check_tracked_tests()
+        strict = _strict_test(request.node)
+    except (ValueError, FrozenClockError, pytest.UsageError) as error:
+        raise pytest.fail.Exception(f"sqlmesh_tracker: {error}", pytrace=False) from None
     from .assertions import listening
     from .tracking.tracker import track_all
 
-    try:
-        strict = _strict_test(request.node)
-    except (ValueError, pytest.UsageError) as error:
-        raise pytest.fail.Exception(f"sqlmesh_tracker: {error}", pytrace=False) from None
     with track_all() as tracker, listening(strict.asserted) if strict else nullcontext():
         request.node.stash[_TEST] = _Test(tracker, strict)
         yield tracker
@@ -116,19 +119,23 @@ def sqlmesh_project(
     sqlmesh_tracker: Tracker,
     sqlmesh_project_config: Any,
     sqlmesh_project_setup: Callable[[Any], Any] | None,
-    _sqlmesh_templates: Templates,
 ) -> Iterator[SqlmeshProject]:
     """An isolated copy of the planned SQLMesh project, with a clock and faults; tracked."""
     from .markers import MarkerError
+    from .sandbox.clock import check_not_frozen
     from .sandbox.options import SqlmeshProjectError
-    from .sandbox.project import SqlmeshProject
 
     try:
+        check_not_frozen()
         options = _project_options(request)
-        template = _sqlmesh_templates.get(options, sqlmesh_project_config, sqlmesh_project_setup)
+        # Not among the arguments: it would come first, and import SQLMesh under a frozen clock.
+        templates: Templates = request.getfixturevalue("_sqlmesh_templates")
+        template = templates.get(options, sqlmesh_project_config, sqlmesh_project_setup)
     except (SqlmeshProjectError, MarkerError) as error:
         raise pytest.fail.Exception(f"sqlmesh_project: {error}", pytrace=False) from None
-    project = SqlmeshProject(template, _sqlmesh_templates.new_folder(), sqlmesh_tracker)
+    from .sandbox.project import SqlmeshProject
+
+    project = SqlmeshProject(template, templates.new_folder(), sqlmesh_tracker)
     test = request.node.stash[_TEST]
     test.returned = project.returned
     yield project
@@ -216,13 +223,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """A policy that can't be read is told before the first test that is judged by it."""
-    # Workers of xdist have no way to do so: there, it is the error of each of these tests.
-    for item in [] if _is_worker(session.config) else session.items:
-        if "sqlmesh_tracker" in getattr(item, "fixturenames", ()):
-            # A wrong marker is its own test's error.
-            with suppress(ValueError):
-                _strict_test(item)
+    """Before the first tracked test: import what it needs, and reject an unreadable policy."""
+    tracked = [i for i in session.items if "sqlmesh_tracker" in getattr(i, "fixturenames", ())]
+    if tracked and not session.config.option.collectonly:
+        from .frozen import import_for_tracked_tests
+
+        import_for_tracked_tests()
+    # Workers of xdist can't reject a policy: there, it is the error of each of these tests.
+    for item in [] if _is_worker(session.config) else tracked:
+        # A wrong marker is its own test's error.
+        with suppress(ValueError):
+            _strict_test(item)
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:

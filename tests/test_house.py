@@ -17,6 +17,7 @@ PURE = {
     "pytest_sqlmesh_tracker": (),
     "pytest_sqlmesh_tracker.plugin": ("pytest",),
     "pytest_sqlmesh_tracker.outcomes": ("pydantic",),
+    "pytest_sqlmesh_tracker.frozen": (),
     "pytest_sqlmesh_tracker.definitions": ("pydantic",),
     "pytest_sqlmesh_tracker.matching": (),
     "pytest_sqlmesh_tracker.markers": (),

@@ -1,12 +1,12 @@
 """Dagster assets that are materialized when, and only when, SQLMesh executed the model.
 
-Public names resolve on first use (PEP 562).
+Public names resolve on first use (PEP 562), and `dir()` lists them once they are resolved.
 """
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ _HOMES = {
     ".sensor": ("build_sqlmesh_sensor",),
     ".translator": ("SqlmeshTranslator",),
 }
+_DG = "dagster.components.core.package_entry"
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 # Not all of Dagster's versions have components of this kind.
@@ -44,15 +45,17 @@ __all__ = sorted(_HOME_OF.keys() - {"SqlmeshProjectComponent"})
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME_OF[name], __name__), name)
+    from ..frozen import import_lazily
+
+    value = getattr(import_lazily(_HOME_OF[name], __name__), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    names = {*globals(), *__all__}
-    # Of all names that are listed here, `dg` takes the values.
-    with suppress(ImportError):
-        import_module(".component", __name__)
-        names.add("SqlmeshProjectComponent")
-    return sorted(names)
+    # `dg` finds the components of a module among the names that it lists. Nobody else is shown a
+    # name that is not resolved: freezegun and others take the value of each.
+    if sys._getframe(1).f_globals.get("__name__") == _DG:
+        with suppress(ImportError):
+            __getattr__("SqlmeshProjectComponent")
+    return sorted(globals())

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import threading
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from ..frozen import is_frozen, utc_now
 from .options import SqlmeshProjectError, absolute
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Clock:
 
     def start(self) -> None:
         """Show this time to the process, until `stop`."""
+        __tracebackhide__ = True
+        check_not_frozen()
         import time_machine
 
         travel = time_machine.travel(self._start, tick=self._tick)
@@ -66,7 +69,8 @@ class Clock:
     @property
     def now(self) -> datetime:
         """What the clock shows, in UTC."""
-        return datetime.now(timezone.utc) if self._travel else self._start
+        # A test may freeze the clock for other code meanwhile.
+        return utc_now() if self._travel else self._start
 
     def travel(self, to: Moment, *, backwards: bool = False) -> None:
         """Show a later time: absolute, or relative to what it shows.
@@ -74,9 +78,11 @@ class Clock:
         A time that has gone by since the clock was last set changes nothing.
 
         Raises:
-            SqlmeshProjectError: the time is earlier than that, without `backwards`, or is none.
+            SqlmeshProjectError: the time is earlier than that, without `backwards`, or is none;
+                or freezegun has frozen the clock.
         """
         __tracebackhide__ = True
+        check_not_frozen()
         wanted = self._moment(to)
         if wanted < self._latest and not backwards:
             raise SqlmeshProjectError(
@@ -111,6 +117,21 @@ class Clock:
         if not self._tick and self._traveller is not None:
             with self._lock:
                 self._traveller.shift(STATEMENT)
+
+
+def check_not_frozen() -> None:
+    """Reject what depends on the sandbox's clock while SQLMesh would see another one.
+
+    Raises:
+        SqlmeshProjectError: freezegun has frozen the clock.
+    """
+    __tracebackhide__ = True
+    if is_frozen():
+        raise SqlmeshProjectError(
+            "freezegun has frozen the clock, and a sandbox needs its own clock, which all Python "
+            "code of the test sees; set that one instead, by at= of the marker sqlmesh_project, "
+            "by run(at='2024-01-09 01:00'), plan(at=...) or travel(...)"
+        )
 
 
 def shown(moment: datetime) -> str:

@@ -11,6 +11,7 @@ from sqlmesh.core.snapshot.cache import SnapshotCache
 from sqlmesh.utils import UniqueKeyDict
 from sqlmesh.utils.dag import DAG
 
+from .clock import check_not_frozen
 from .connections import Connections
 from .faults import Faults, FaultyEvaluator
 
@@ -49,8 +50,29 @@ class SandboxContext(Context):
         self._selection = selection
         super().__init__(load=False, **arguments)
 
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Run an environment, by the sandbox's clock."""
+        check_not_frozen()
+        return super().run(*args, **kwargs)
+
+    def plan(self, *args: Any, **kwargs: Any) -> Any:
+        """Plan an environment, by the sandbox's clock."""
+        check_not_frozen()
+        return super().plan(*args, **kwargs)
+
+    def apply(self, *args: Any, **kwargs: Any) -> Any:
+        """Apply a plan, by the sandbox's clock."""
+        check_not_frozen()
+        return super().apply(*args, **kwargs)
+
+    def audit(self, *args: Any, **kwargs: Any) -> Any:
+        """Audit models, by the sandbox's clock."""
+        check_not_frozen()
+        return super().audit(*args, **kwargs)
+
     def load(self, *args: Any, **kwargs: Any) -> SandboxContext:
         """Load the project, or the selected part of it."""
+        check_not_frozen()
         super().load(*args, **kwargs)
         if self._selection is not None:
             self._selection.apply(self)

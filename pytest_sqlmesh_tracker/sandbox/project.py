@@ -14,7 +14,7 @@ from ..report import RunReport
 from ..tracking.imports import CONFIG_FILES
 from ..tracking.names import display_names, kind_of
 from ..tracking.tracker import Tracker
-from .clock import Clock, Moment, shown
+from .clock import Clock, Moment, check_not_frozen, shown
 from .contents import create_external_tables
 from .faults import Fault, Faults, InjectedError
 from .loading import forget
@@ -258,6 +258,7 @@ class SqlmeshProject:
             Exception: what SQLMesh raises of a file that it can't load.
         """
         __tracebackhide__ = True
+        check_not_frozen()
         file = (self.path / relative_path).resolve()
         folders = [Path(folder).resolve() for folder in self.context.configs]
         if not any(folder in file.parents for folder in folders):

@@ -20,7 +20,7 @@ from ..tracking.imports import CONFIG_FILES
 from ..tracking.opening import COLOR
 from ..tracking.tracker import sqlmesh_run_tracker
 from . import contents
-from .clock import STATEMENT, Clock, shown
+from .clock import STATEMENT, Clock, check_not_frozen, shown
 from .connections import Connections
 from .context import Kept, SandboxContext, Selection
 from .databases import WAYS_OUT, Databases
@@ -306,8 +306,10 @@ class Templates:
         """The template of these options.
 
         Raises:
-            SqlmeshProjectError: it can't be planned; that is tried but once.
+            SqlmeshProjectError: it can't be planned, which is tried but once; or freezegun has
+                frozen the clock.
         """
+        check_not_frozen()
         _check(config, setup)
         key = (repr(options), _identity_of(config), _identity_of_setup(setup))
         made = self._made.get(key)

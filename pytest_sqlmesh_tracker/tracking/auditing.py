@@ -6,13 +6,13 @@ What is known of it is what `SnapshotEvaluator.audit` was called with and return
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ..frozen import perf_counter
 from . import compat
 from .facts import audit_result, failure_of, frozen_by_name
 from .invocation import Invocation, now
@@ -26,7 +26,7 @@ class _UnderWay:
     name: str
     span: Span
     started_at: datetime = field(default_factory=now)
-    began: float = field(default_factory=time.perf_counter)
+    began: float = field(default_factory=perf_counter)
 
     def end(self, audits: tuple[AuditResult, ...], failure: NodeFailure | None) -> BatchEnd:
         failed = sum(audit.rows_failed > 0 for audit in audits)
@@ -34,7 +34,7 @@ class _UnderWay:
             recorded=failure is None,
             started_at=self.started_at,
             finished_at=now(),
-            seconds=time.perf_counter() - self.began,
+            seconds=perf_counter() - self.began,
             rows=None,
             bytes=None,
             audits_passed=len(audits) - failed,

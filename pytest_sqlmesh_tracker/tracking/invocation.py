@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 
+from ..frozen import is_frozen, perf_counter
 from ..report import Command
 from . import compat
 from .console import ConsoleProxy, unwrapped
@@ -67,7 +67,7 @@ class Invocation:
         self._taps = Taps(lambda: self._listening, self.faultless)
         self._adjusted: list[Any] | None = None
         self.events = frozenset(_HANDLERS)
-        began = now()
+        began, self._began = now(), perf_counter()
         self.recording = Recording(
             command=command,
             arguments=arguments,
@@ -125,7 +125,9 @@ class Invocation:
         if self._context.console is proxy:
             self._context.console = unwrapped(proxy)
         self._compared()
-        self.recording.finished_at = now()
+        # A frozen clock would show that the invocation took no time.
+        elapsed = timedelta(seconds=perf_counter() - self._began)
+        self.recording.finished_at = self.recording.started_at + elapsed if is_frozen() else now()
         self.recording.default_catalog = self._context.default_catalog
         with self._lock:
             if self.recording.has_errors:
@@ -189,13 +191,13 @@ class Invocation:
 
     def _on_start_snapshot_evaluation_progress(self, named: dict[str, Any]) -> None:
         name, at = named["snapshot"].name, now()
-        self._running[threading.get_ident()] = (name, time.perf_counter(), at)
+        self._running[threading.get_ident()] = (name, perf_counter(), at)
         self.recording.started(name, at)
 
     def _on_update_snapshot_evaluation_progress(
         self, named: dict[str, Any]
     ) -> Callable[[], None] | None:
-        ended, at = time.perf_counter(), now()
+        ended, at = perf_counter(), now()
         # A batch starts and ends on one worker thread; start callbacks do not name the batch.
         _, started, started_at = self._running.pop(threading.get_ident(), ("", None, None))
         stats = named.get("execution_stats")

@@ -15,6 +15,7 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from ..assertions import AssertionMethods
+from ..frozen import check_imported
 from ..report import Command, NoReportError, RunReport
 from .auditing import AuditInvocation
 from .contract import REPLACED
@@ -232,6 +233,7 @@ class _Switchboard:
 
     def _replace_methods(self) -> None:
         # Where a test is the first to import SQLMesh, what that warns of is not the test's.
+        check_imported("sqlmesh.core.context")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from sqlmesh.core.context import GenericContext

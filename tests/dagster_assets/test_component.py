@@ -185,8 +185,10 @@ from pathlib import Path
 import dagster as dg
 import pytest_sqlmesh_tracker.dagster as room
 
-# As `dg` looks for components.
-listed = {name: getattr(room, name) for name in dir(room)}
+from dagster.components.core.package_entry import get_package_objects_in_module
+
+assert "SqlmeshProjectComponent" not in dir(room)
+listed = dict(get_package_objects_in_module(room))  # As `dg` looks for components.
 project = room.SqlmeshProject("nowhere")
 component = listed["SqlmeshProjectComponent"](project=project)
 context = dg.ComponentTree.for_test().load_context

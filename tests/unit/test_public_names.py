@@ -14,6 +14,7 @@ import pytest
 import pytest_sqlmesh_tracker
 
 HEAVY = {"sqlmesh", "sqlglot", "dagster", "pandas", "pydantic", "rich", "duckdb", "pytest"}
+PACKAGES = ["pytest_sqlmesh_tracker", "pytest_sqlmesh_tracker.dagster"]
 PURE = [
     "outcomes",
     "matching",
@@ -101,15 +102,26 @@ def test_type_checkers_are_told_the_same_names() -> None:
         assert getattr(pytest_sqlmesh_tracker, name) is getattr(sys.modules[home], name)
 
 
-def test_dir_has_them_before_they_are_loaded() -> None:
-    code = "import json, pytest_sqlmesh_tracker as p; print(json.dumps(dir(p)))"
-    names = python(code)
-    assert set(names) >= {*pytest_sqlmesh_tracker.__all__, "__version__", "__doc__"}
-    assert names == sorted(set(names))
+def test_dir_lists_a_name_once_it_is_resolved() -> None:
+    code = """
+import json, pytest_sqlmesh_tracker as p
+before = dir(p)
+p.Status
+print(json.dumps([before, dir(p)]))
+"""
+    before, after = python(code)
+    assert {"__all__", "__doc__", "__version__"} <= set(before)
+    assert not set(before) & set(pytest_sqlmesh_tracker.__all__)
+    assert set(after) & set(pytest_sqlmesh_tracker.__all__) == {"Status"}
 
 
-def test_dir_has_them_here() -> None:
-    assert set(dir(pytest_sqlmesh_tracker)) >= set(pytest_sqlmesh_tracker.__all__)
+def test_all_names_can_be_imported_at_once() -> None:
+    code = """
+import json
+from pytest_sqlmesh_tracker import *
+print(json.dumps(sorted(name for name in globals() if not name.startswith("_"))))
+"""
+    assert set(python(code)) == {"json", *pytest_sqlmesh_tracker.__all__}
 
 
 def test_another_name_is_an_attribute_error() -> None:
@@ -132,6 +144,23 @@ class TestFreshProcess:
     def test_nor_does_looking_at_it(self) -> None:
         code = "import pytest_sqlmesh_tracker as p; dir(p); p.__all__; hasattr(p, 'nonsense')"
         assert not loaded_by(code) & HEAVY
+
+    @pytest.mark.parametrize(
+        "package", ["pytest_sqlmesh_tracker", "pytest_sqlmesh_tracker.dagster"]
+    )
+    @pytest.mark.parametrize(
+        "walk",
+        [
+            "[getattr(module, name) for name in dir(module)]",
+            "import inspect; inspect.getmembers(module)",
+            "import unittest.mock; unittest.mock.create_autospec(module)",
+            "import doctest; doctest.DocTestFinder().find(module)",
+            "import pydoc; pydoc.render_doc(module)",
+            "import freezegun; freezegun.freeze_time('2024-01-20').start()",
+        ],
+    )
+    def test_nor_does_who_walks_modules(self, walk: str, package: str) -> None:
+        assert not loaded_by(f"import {package} as module\n{walk}") & HEAVY
 
     @pytest.mark.parametrize("module", PURE)
     def test_what_is_pure_loads_no_sqlmesh(self, module: str) -> None:

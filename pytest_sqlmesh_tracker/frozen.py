@@ -1,0 +1,102 @@
+"""What must not happen while freezegun has frozen the clock, and the timer that goes on meanwhile.
+
+freezegun replaces `date` and `datetime` in all modules, and puts them back in all modules. It does
+not reach the schemas that pydantic has built meanwhile: what is first imported under a frozen clock
+rejects real dates until the process ends. Knows neither freezegun nor pytest, and imports neither.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timezone
+from importlib import import_module
+from importlib.util import resolve_name
+from types import ModuleType
+from typing import Any
+
+_FREEZEGUN = "freezegun.api"
+# SQLMesh imports pandas when it loads a project; under a frozen clock that never ends.
+_OF_TRACKED_TESTS = (
+    "pandas",
+    f"{__package__}.strict",
+    f"{__package__}.tracking.reporting",
+    f"{__package__}.tracking.tracker",
+)
+
+
+class FrozenClockError(ImportError):
+    """Something was to be imported for the first time while freezegun had frozen the clock."""
+
+
+def is_frozen() -> bool:
+    """Whether freezegun shows the process another time than its own."""
+    return bool(getattr(sys.modules.get(_FREEZEGUN), "freeze_factories", ()))
+
+
+def perf_counter() -> float:
+    """`time.perf_counter`, which freezegun replaces as well."""
+    counter: Callable[[], float] = _real("real_perf_counter", time.perf_counter)
+    return counter()
+
+
+def utc_now() -> datetime:
+    """The time that freezegun covers up; `time_machine` shows it to everybody, freezegun too."""
+    real: type[datetime] = _real("real_datetime", datetime)
+    return real.now(timezone.utc)
+
+
+def _real(name: str, otherwise: Any) -> Any:
+    """What freezegun replaces, as it has kept it; not there where nobody has imported freezegun."""
+    return getattr(sys.modules.get(_FREEZEGUN), name, otherwise)
+
+
+def import_lazily(name: str, package: str) -> ModuleType:
+    """Import a module on first use, as `import_module` does.
+
+    Raises:
+        FrozenClockError: the first use is under a frozen clock.
+    """
+    check_imported(resolve_name(name, package))
+    return import_module(name, package)
+
+
+def check_imported(*modules: str) -> None:
+    """Reject the first import of a module under a frozen clock.
+
+    Raises:
+        FrozenClockError: the clock is frozen, and one of them has not been imported.
+    """
+    missing = [module for module in modules if module not in sys.modules] if is_frozen() else []
+    if missing:
+        raise FrozenClockError(
+            f"{missing[0]} can't be imported for the first time while freezegun has frozen the "
+            "clock, because freezegun's dates would stay in it until the process ends; import it "
+            "before the clock is frozen, such as at the top of conftest.py",
+            name=missing[0],
+        )
+
+
+def check_tracked_tests() -> None:
+    """Reject to track SQLMesh for the first time under a frozen clock.
+
+    Raises:
+        FrozenClockError: the clock is frozen, and what this needs has not been imported.
+    """
+    check_imported(*_OF_TRACKED_TESTS)
+
+
+def import_for_tracked_tests() -> None:
+    """Import what tests that track SQLMesh need, before one of them freezes the clock.
+
+    Only where freezegun is in use. What can't be imported is the error of the test that needs it.
+    """
+    if _FREEZEGUN not in sys.modules or is_frozen():
+        return
+    with warnings.catch_warnings(), suppress(Exception):
+        warnings.simplefilter("ignore")
+        for module in _OF_TRACKED_TESTS:
+            import_module(module)

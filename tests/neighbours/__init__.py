@@ -1,0 +1,1 @@
+"""Sessions beside other pytest plugins and tools, which use nothing of this package."""

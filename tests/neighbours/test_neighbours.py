@@ -1,0 +1,22 @@
+"""Beside a neighbour, a session that uses nothing of this package is as it is without the plugin.
+
+These are the cheap ones; `make neighbours` plays them all.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .sessions import differences
+from .suites import CHEAP, FREEZEGUN, Neighbour
+
+
+@pytest.mark.parametrize("neighbour", CHEAP, ids=lambda neighbour: neighbour.name)
+def test_the_plugin_changes_nothing(neighbour: Neighbour, tmp_path: Path) -> None:
+    assert differences(neighbour, tmp_path) == []
+
+
+def test_nor_does_it_under_xdist(tmp_path: Path) -> None:
+    assert differences(FREEZEGUN, tmp_path, workers=2) == []
