@@ -136,9 +136,9 @@ def test_junit_properties_are_those_of_the_last_try(
         """
     )
     session(told_shop, *workers)
-    # pytest-rerunfailures makes an entry of each try.
-    first, last = properties_in(told_shop.path / "all.xml")
-    assert first == {"sqlmesh_version": "1"}
+    # Newer versions of pytest-rerunfailures make an entry for each try.
+    *earlier, last = properties_in(told_shop.path / "all.xml")
+    assert earlier in ([], [{"sqlmesh_version": "1"}])
     assert last == {
         "sqlmesh_version": "2",
         "sqlmesh_invocations": "1",
