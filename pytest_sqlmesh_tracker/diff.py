@@ -143,6 +143,8 @@ def compare(
     expected reason: a daily model that executed once and was not due in 23 hourly runs has executed
     that day. If all were such skips, it is the latest.
 
+    **Repeated tries.** Reports that are `superseded` are left out: the last tries are compared.
+
     **Which model is which**: by fully qualified names, and those that are left by the names shown,
     as the default catalog of two machines may differ.
 
@@ -230,6 +232,8 @@ def _grouped(given: Iterable[Given]) -> _Groups:
         test, report = one if isinstance(one, tuple) else (None, one)
         if not isinstance(report, RunReport):
             raise TypeError(f"what is compared are RunReports, not {type(report).__name__}")
+        if report.superseded:
+            continue
         number = None
         if test is not None:
             numbers[test, report.command, report.environment] += 1

@@ -105,7 +105,7 @@ class GateResult(Frozen):
     findings: tuple[GateFinding, ...] = ()
     """On reports in the order given, and their models as listed; then requirements; then rules."""
     reports: int = 0
-    """How many were judged."""
+    """How many were judged: all but those that are `superseded`."""
     outcomes: int = 0
     """How many outcomes they have: a model of two reports has two."""
     allowed: int = 0
@@ -235,7 +235,7 @@ class GatePolicy(Frozen):
         return cls()
 
     def evaluate(self, *reports: Given, today: date | None = None) -> GateResult:
-        """Judge reports together.
+        """Judge reports together. Those that are `superseded` are passed over.
 
         Args:
             reports: each a `RunReport`, or a pair of its test's node id and the report, as
@@ -257,28 +257,29 @@ class _Evaluation:
     ) -> None:
         today = today or datetime.now(timezone.utc).date()
         self._rules = rules
-        self._given = given
+        # A try that was repeated is judged by the last one; the places of the others stay.
+        self._given = {n: one for n, one in enumerate(given) if not one[1].superseded}
         self._active = {n: r for n, r in enumerate(rules) if r.until is None or r.until >= today}
-        self._listings: list[Listing] = []
+        self._listings: dict[int, Listing] = {}
         known: dict[object, Listing] = {}
-        for _, report in given:
+        for index, (_, report) in self._given.items():
             outcomes = tuple(report.outcomes.values())
             key = tuple((outcome.name, outcome.fqn, outcome.kind) for outcome in outcomes)
             if key not in known:
                 known[key] = Listing(outcomes, self._active)
-            self._listings.append(known[key])
-        alike = Counter(_told(one) for one in given)
-        self._numbers = {n: n + 1 for n, one in enumerate(given) if alike[_told(one)] > 1}
+            self._listings[index] = known[key]
+        alike = Counter(_told(one) for one in self._given.values())
+        self._numbers = {n: n + 1 for n, one in self._given.items() if alike[_told(one)] > 1}
         self._verdicts: dict[object, tuple[bool, int | None]] = {}
         self._allowed = 0
 
     def result(self) -> GateResult:
         """All findings, in their order."""
-        findings = [found for index in range(len(self._given)) for found in self._on_report(index)]
+        findings = [found for index in self._given for found in self._on_report(index)]
         return GateResult(
             findings=(*findings, *self._on_requirements(), *self._on_rules()),
             reports=len(self._given),
-            outcomes=sum(len(report.outcomes) for _, report in self._given),
+            outcomes=sum(len(report.outcomes) for _, report in self._given.values()),
             allowed=self._allowed,
         )
 
@@ -332,10 +333,10 @@ class _Evaluation:
         return GateFinding(kind=kind, message=message, **facts)
 
     def _on_requirements(self) -> Iterator[GateFinding]:
-        runs = [n for n, (_, report) in enumerate(self._given) if report.command == "run"]
+        runs = [n for n, (_, report) in self._given.items() if report.command == "run"]
         runs.sort(key=lambda index: self._given[index][1].started_at)
         for number in [n for n, rule in self._active.items() if rule.require and runs]:
-            names = [name for listing in self._listings for name in listing.models[number]]
+            names = [name for one in self._listings.values() for name in one.models[number]]
             required = dict.fromkeys(names)
             latest: dict[str, int] = {}
             for index in runs:
@@ -360,9 +361,10 @@ class _Evaluation:
     def _on_rules(self) -> list[GateFinding]:
         """What is wrong with the policy, rule by rule."""
         expired = [(n, rule.until) for n, rule in enumerate(self._rules) if n not in self._active]
+        listings = [*self._listings.values()]
         faults: list[tuple[int, FindingKind, str]] = [
             *((number, "expired_rule", f"it expired after {day}") for number, day in expired),
-            *((n, "unmatched_rule", said) for n, said in unmatched(self._active, self._listings)),
+            *((n, "unmatched_rule", said) for n, said in unmatched(self._active, listings)),
             *((number, "contradiction", said) for number, said in contradictions(self._active)),
         ]
         return [

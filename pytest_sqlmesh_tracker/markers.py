@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .matching import close_matches
+
+if TYPE_CHECKING:
+    import pytest
 
 
 class Mark(Protocol):
@@ -22,6 +25,13 @@ class Mark(Protocol):
 
 class MarkerError(ValueError):
     """A marker's arguments can't be meant; one line says why."""
+
+
+def marker_arguments(item: pytest.Item, name: str, *positional: str) -> dict[str, Any]:
+    """The merged keywords of a test's markers of this name."""
+    # The closest comes last: a class after its bases, parameters after functions.
+    marks = [mark for node in item.listchain() for mark in node.own_markers if mark.name == name]
+    return merged(name, marks, positional)
 
 
 def merged(name: str, marks: Iterable[Mark], positional: Sequence[str]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ import pytest
 
 from .session import SessionReports
 from .settings import add_options, setting
+from .tries import Repeated, Tries, place_of
 
 if TYPE_CHECKING:
     from .gate import GatePolicy
@@ -36,26 +36,7 @@ _MARKERS = (
     "sqlmesh_tracker(strict=None, allow_skips=None): whether unexpected outcomes that the test "
     "does not assert are an error, and which skips are expected: a mapping of globs to reasons",
 )
-
-
-@dataclass
-class _Test:
-    """A tracked test, from its set-up to its teardown."""
-
-    tracker: Tracker
-    strict: StrictTest | None
-    passed: bool = False
-    returned: Sequence[RunReport] = ()
-    reported: int = 0
-
-    def new_runs(self) -> list[str]:
-        """The invocations since the last phase, as JSON."""
-        new = self.tracker.reports[self.reported :]
-        self.reported += len(new)
-        return [run.to_json() for run in new]
-
-
-_TEST = pytest.StashKey[_Test]()
+_TRIES = pytest.StashKey[Tries]()
 _STRICT = pytest.StashKey[bool]()
 _TODAY = pytest.StashKey[date]()
 _POLICY = pytest.StashKey["GatePolicy"]()
@@ -76,7 +57,8 @@ def sqlmesh_tracker(request: pytest.FixtureRequest) -> Iterator[Tracker]:
     from .tracking.tracker import track_all
 
     with track_all() as tracker, listening(strict.asserted) if strict else nullcontext():
-        request.node.stash[_TEST] = _Test(tracker, strict)
+        tried = request.node.stash.setdefault(_TRIES, Tries()).current
+        tried.tracker, tried.strict = tracker, strict
         yield tracker
 
 
@@ -136,11 +118,11 @@ def sqlmesh_project(
     from .sandbox.project import SqlmeshProject
 
     project = SqlmeshProject(template, templates.new_folder(), sqlmesh_tracker)
-    test = request.node.stash[_TEST]
-    test.returned = project.returned
+    tried = request.node.stash[_TRIES].current
+    tried.returned = project.returned
     yield project
     # A test that was cut off has not come to all that its faults were for.
-    project.close(warn=test.passed)
+    project.close(warn=tried.passed)
 
 
 @pytest.fixture
@@ -164,19 +146,11 @@ def _project_options(request: pytest.FixtureRequest) -> ProjectOptions:
     """What the markers of a test ask for, the closest first, then the option, then the ini file."""
     from dataclasses import replace
 
+    from .markers import marker_arguments
     from .sandbox.options import project_options
 
-    options = project_options(_marker_arguments(request.node, "sqlmesh_project", "path"))
+    options = project_options(marker_arguments(request.node, "sqlmesh_project", "path"))
     return options if options.paths else replace(options, paths=(_default_project(request),))
-
-
-def _marker_arguments(item: pytest.Item, name: str, *positional: str) -> dict[str, Any]:
-    """The merged keywords of a test's markers of this name."""
-    from .markers import merged
-
-    # The closest comes last: a class after its bases, parameters after functions.
-    marks = [mark for node in item.listchain() for mark in node.own_markers if mark.name == name]
-    return merged(name, marks, positional)
 
 
 def _default_project(request: pytest.FixtureRequest) -> str:
@@ -193,8 +167,10 @@ def _strict_test(item: pytest.Item) -> StrictTest | None:
         MarkerError: its markers can't be meant.
         UsageError: the gate policy can't.
     """
+    from .markers import marker_arguments
+
     by_default = item.config.stash[_STRICT]
-    arguments = _marker_arguments(item, "sqlmesh_tracker", "strict", "allow_skips")
+    arguments = marker_arguments(item, "sqlmesh_tracker", "strict", "allow_skips")
     if not (arguments or by_default):
         return None
     from .strict import StrictTest, strict_options
@@ -242,44 +218,60 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
         item.config.stash[_DESELECTED] = True
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A tracked test that is set up again is repeated, whichever plugin does so."""
+    if _TRIES in item.stash:
+        item.stash[_TRIES].begin()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Note that a test passed: of the tries that pytest-retry adds, it makes no report."""
+    result = yield
+    if _TRIES in item.stash:
+        item.stash[_TRIES].current.passed = True
+    return result
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
     """In strict mode, what a passed test left unasserted is an error after its teardown."""
     result = yield
-    test = item.stash.get(_TEST, None)
-    if test and test.strict and test.passed:
-        reports = test.tracker.reports
-        complaint = test.strict.complaint(reports, unraised=test.returned)
+    tried = item.stash[_TRIES].current if _TRIES in item.stash else None
+    if tried and tried.strict and tried.passed:
+        complaint = tried.strict.complaint(tried.reports, unraised=tried.returned)
         if complaint:
             pytest.fail(complaint, pytrace=False)
     return result
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show a failing test's invocations; hand those of every test to the session."""
     report = yield
-    test = item.stash.get(_TEST, None)
-    if test is None:
+    if _TRIES not in item.stash:
         return report
-    if report.when == "call":
-        test.passed = report.passed
-    if report.failed and test.tracker.reports:
-        report.sections.append((_SECTION, _tables(test.tracker.reports, item.config)))
-    # Attributes of a report travel from xdist's workers to the controller. In each phase: a test
-    # that is retried may not report its teardown.
-    report.sqlmesh_runs = test.new_runs()  # type: ignore[attr-defined]
+    tries = item.stash[_TRIES]
+    tried = tries.current
+    if report.when == "call" and not report.passed:
+        tried.passed = False
+    if report.failed and tried.reports:
+        report.sections.append((_SECTION, _tables(tried.reports, item.config)))
+    # Attributes of a report travel from xdist's workers to the controller.
+    report.sqlmesh_tries = tries.hand_over()  # type: ignore[attr-defined]
+    report.sqlmesh_item = place_of(item)  # type: ignore[attr-defined]
     if report.when == "teardown":
-        if test.strict:
+        if tried.strict:
             deselected = item.config.stash.get(_DESELECTED, False)
             report.sqlmesh_strict = {"deselected": deselected}  # type: ignore[attr-defined]
         if item.config.getoption("xmlpath", None):
             from .render.junit import properties
 
-            report.user_properties += properties(test.tracker.reports)
-        del item.stash[_TEST]
+            report.user_properties += properties(tried.reports, tried.number - 1)
+        tries.end()
     return report
 
 
@@ -294,7 +286,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # The real day: a test may be shown another one.
     config.stash[_TODAY] = datetime.now(timezone.utc).date()
     if not _is_worker(config):
-        config.pluginmanager.register(_Session(_report_paths(config)), "sqlmesh_tracker_session")
+        config.pluginmanager.register(_Session(config), "sqlmesh_tracker_session")
 
 
 def _is_worker(config: pytest.Config) -> bool:
@@ -319,15 +311,22 @@ def _report_paths(config: pytest.Config) -> list[Path]:
 class _Session:
     """Collects the invocations of all tests; at the end, writes them and tells their totals."""
 
-    def __init__(self, paths: list[Path]) -> None:
-        self._paths = paths
-        self._reports = SessionReports()
+    def __init__(self, config: pytest.Config) -> None:
+        self._paths = _report_paths(config)
+        self._reports = SessionReports(each=config.getoption("dist", "no") == "each")
+        self._repeated = Repeated()
         self._strict = self._deselected = False
         self._faults: list[str] = []
         self._files: list[tuple[str, dict[str, bool]]] = []
 
+    # Before the JUnit file is told.
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._reports.add(report.nodeid, getattr(report, "sqlmesh_runs", ()))
+        self._reports.receive(report)
+        if self._repeated.ends_with(report):
+            from .render.junit import other_properties
+
+            report.user_properties = other_properties(report.user_properties)
         strict = getattr(report, "sqlmesh_strict", None)
         if strict:
             self._strict, self._deselected = True, strict["deselected"]
@@ -337,8 +336,9 @@ class _Session:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         for item in getattr(session, "items", ()):
             # One that is still going was cut off, by Ctrl-C.
-            if _TEST in item.stash:
-                self._reports.add(item.nodeid, item.stash[_TEST].new_runs())
+            if _TRIES in item.stash:
+                tries = item.stash[_TRIES].hand_over()
+                self._reports.add(item.nodeid, tries, item=place_of(item))
         if not session.config.option.collectonly:
             self._write(session)
         if self._strict:
@@ -365,7 +365,7 @@ class _Session:
         return faults_of(_policy(config), reports, config.stash[_TODAY], complete=complete)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self._reports.by_test:
+        if self._reports.all:
             self._tell_totals(terminalreporter)
         if self._faults:
             terminalreporter.section("sqlmesh gate policy", yellow=True)

@@ -5,42 +5,85 @@ Knows neither pytest nor SQLMesh, and imports nothing heavy before there is some
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import pytest
+
     from .report import RunReport
 
 
 class SessionReports:
-    """The reports of all tests, as they come in: from any process, in any order."""
+    """The reports of all tests, as they come in: from any process, in any order of the tests.
 
-    def __init__(self) -> None:
-        self._runs: dict[str, list[str]] = {}
+    The tries of one test come in one after the other. All but the last are superseded.
+    """
 
-    def add(self, test: str, runs: Sequence[str]) -> None:
-        """Add invocations of a test, as JSON; of one that is retried, those of each time."""
-        if runs:
-            self._runs.setdefault(test, []).extend(runs)
+    def __init__(self, *, each: bool = False) -> None:
+        """Collect nothing yet.
+
+        Args:
+            each: whether each worker of xdist runs all tests (`--dist each`). If not, a worker that
+                runs another one's test repeats it: the other one crashed.
+        """
+        self._each = each
+        self._tries: dict[tuple[str, str], dict[tuple[str, int], Sequence[str]]] = {}
+        """Test and item → process and number of the try → invocations."""
+
+    def receive(self, report: pytest.TestReport) -> None:
+        """Add what a phase's report hands over, if anything."""
+        worker = getattr(report, "worker_id", "")
+        item = getattr(report, "sqlmesh_item", "")
+        tries = getattr(report, "sqlmesh_tries", ())
+        item = f"{worker} {item}" if self._each else item
+        self.add(report.nodeid, tries, item=item, process=worker)
+
+    def add(
+        self,
+        test: str,
+        tries: Iterable[tuple[int, Sequence[str]]],
+        *,
+        item: str = "",
+        process: str = "",
+    ) -> None:
+        """Add tries of a test: the number of each, and its invocations so far, as JSON.
+
+        Args:
+            item: which item with this node id: the same test, collected twice, is not repeated.
+            process: where the tries were numbered.
+        """
+        for number, runs in tries:
+            known = self._tries.setdefault((test, item), {})
+            known[process, number] = max(known.get((process, number), ()), runs, key=len)
+
+    @cached_property
+    def all(self) -> list[tuple[str, RunReport]]:
+        """Each report with the node id of its test; in the order of the ids, then as they came.
+
+        Read when all have come in.
+        """
+        return [*self._read()]
+
+    def _read(self) -> Iterator[tuple[str, RunReport]]:
+        for (test, _), tries in sorted(self._tries.items()):
+            *superseded, last = tries.values()
+            for runs in superseded:
+                for report in _reports(runs):
+                    yield test, report.model_copy(update={"superseded": True})
+            for report in _reports(last):
+                yield test, report
 
     @cached_property
     def by_test(self) -> dict[str, list[RunReport]]:
-        """Node id → the test's reports; in the order of the ids. Read when all have come in."""
-        if not self._runs:
-            return {}
-        from .report import RunReport
-
-        return {
-            test: [RunReport.from_json(run) for run in runs]
-            for test, runs in sorted(self._runs.items())
-        }
-
-    @property
-    def all(self) -> list[tuple[str | None, RunReport]]:
-        """Each report with the node id of its test, in that order."""
-        return [(test, report) for test, reports in self.by_test.items() for report in reports]
+        """Node id → the reports of the test's last try, where it has any."""
+        reports: dict[str, list[RunReport]] = {}
+        for test, report in self.all:
+            if not report.superseded:
+                reports.setdefault(test, []).append(report)
+        return reports
 
     def write(self, paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
         """Write the reports to each file; yields its path, and why it could not be written, or "".
@@ -56,3 +99,10 @@ class SessionReports:
             except Exception as error:
                 why = error.strerror if isinstance(error, OSError) else None
                 yield path, why or f"{type(error).__name__}: {error}"
+
+
+def _reports(runs: Sequence[str]) -> Iterator[RunReport]:
+    if runs:
+        from .report import RunReport
+
+        yield from map(RunReport.from_json, runs)

@@ -23,6 +23,7 @@ PURE = {
     "pytest_sqlmesh_tracker.markers": (),
     "pytest_sqlmesh_tracker.session": (),
     "pytest_sqlmesh_tracker.settings": (),
+    "pytest_sqlmesh_tracker.tries": (),
     "pytest_sqlmesh_tracker.expectations": ("pydantic",),
     "pytest_sqlmesh_tracker.explanation": ("pydantic",),
     "pytest_sqlmesh_tracker.assertions": ("pydantic",),

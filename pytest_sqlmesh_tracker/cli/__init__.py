@@ -207,12 +207,16 @@ def plan(ctx: click.Context, /, **options: Any) -> int:
     metavar="NAME",
     help="Explain a model, or all that a glob matches; repeatable.",
 )
+@click.option(
+    "--all", "repeated", is_flag=True, help="Show also the tries of tests that were repeated."
+)
 @_outputs
 @_without_collection()
-def show(inputs: tuple[str, ...], models: tuple[str, ...], **options: Any) -> None:
+def show(inputs: tuple[str, ...], models: tuple[str, ...], repeated: bool, **options: Any) -> None:
     """Show reports, or write them in another form.
 
-    REPORT is a file, a folder of .json files, or "-" for the standard input.
+    REPORT is a file, a folder of .json files, or "-" for the standard input. Tries of tests that
+    were repeated are left out, except in JSON, which marks them.
     """
     from .output import Output
     from .reports import read
@@ -222,9 +226,9 @@ def show(inputs: tuple[str, ...], models: tuple[str, ...], **options: Any) -> No
     output = Output.checked(options)
     [entries] = read(inputs)
     if models:
-        output.explain(entries, models)
+        output.explain(entries, models, repeated=repeated)
     else:
-        output.show(entries)
+        output.show(entries, repeated=repeated)
     output.write(entries)
 
 
@@ -246,9 +250,13 @@ def gate(inputs: tuple[str, ...], policy: str | None, **options: Any) -> int:
     output = Output.checked(options)
     judge = policy_of(policy, ".")
     [entries] = read(inputs)
-    if not entries:
-        raise click.ClickException("no invocation is in what was given: nothing was judged")
     result = judge.evaluate(*entries)
+    if not result.reports:
+        raise click.ClickException(
+            "nothing was judged: what was given has no invocation but those of repeated tries"
+            if entries
+            else "nothing was judged: what was given has no invocation"
+        )
     output.judge(result)
     output.write(entries, result)
     return 0 if result else 1

@@ -58,28 +58,36 @@ class Output:
         wanted = Path(summary) if summary and options["github_summary"] else None
         return cls(options["as_json"], options["quiet"], files, wanted)
 
-    def show(self, entries: Entries, *, below: bool = False) -> None:
-        """Print what happened to each model of each invocation; below of what SQLMesh printed."""
+    def show(self, entries: Entries, *, below: bool = False, repeated: bool = False) -> None:
+        """Print what happened to each model of each invocation.
+
+        Args:
+            entries: reports; JSON has all of them.
+            below: whether it is below of what SQLMesh printed.
+            repeated: whether invocations of repeated tries are shown as well.
+        """
         if self.as_json:
             click.echo(dump_reports(entries), nl=False)
         elif not self.quiet:
             click.echo("\n" if below else "", nl=False)
-            for test, report in entries:
+            shown = [entry for entry in entries if repeated or not entry[1].superseded]
+            for test, report in shown:
                 if test:
                     click.echo(one_line(words.printable(test)))
                 self._print(terminal.table(report, limit=_MODELS_LIMIT, **self.style) + "\n")
-            if len(entries) != 1:
-                click.echo(words.totals_line([report for _, report in entries]))
+            if len(entries) != 1 or not shown:
+                hint = " (--all shows them)" if len(shown) < len(entries) else ""
+                click.echo(words.totals_line([report for _, report in entries]) + hint)
 
-    def explain(self, entries: Entries, models: Sequence[str]) -> None:
-        """Print the paragraphs on some models.
+    def explain(self, entries: Entries, models: Sequence[str], *, repeated: bool = False) -> None:
+        """Print the paragraphs on some models; those of repeated tries only if they are wanted.
 
         Raises:
             ClickException: no report has one of them.
         """
         for model in models:
             paragraphs, unknown = [], None
-            for _, report in entries:
+            for report in [one for _, one in entries if repeated or not one.superseded]:
                 try:
                     paragraphs.append(report.explain(model))
                 except UnknownModelError as error:

@@ -22,7 +22,7 @@ from ..outcomes import Batch, ModelOutcome, Reason, Status
 from ..policy import UNEXPECTED_STATUSES
 from ..report import RunReport
 from .graph import Graph, layout
-from .words import UNSEEN, duration, ended, reason_of, statuses
+from .words import UNSEEN, duration, ended, reason_of, statuses, superseded
 
 _FILES = Path(__file__).with_name("page")
 _MOST_BATCHES = 100
@@ -53,12 +53,14 @@ def page(
 
     Args:
         reports: pairs of the node id of the test, or None, and its report, as of `load_reports`.
+            Those of repeated tries are counted only.
         result: what a gate found in the same reports, in the same order.
     """
     findings = () if result is None else result.findings
     invocations = [
         _Invocation(number, test, report, [f for f in findings if f.report_index == number])
         for number, (test, report) in enumerate(reports)
+        if not report.superseded
     ]
     style = _source("page.css")
     script = Markup("\n").join([_source("graph.js"), _source("page.js")])
@@ -68,7 +70,9 @@ def page(
         result=result,
         findings=sorted(findings, key=lambda found: _KINDS.index(found.kind)),
         invocations=invocations,
+        invocation_at={invocation.number: invocation for invocation in invocations},
         chosen=_most_urgent(invocations),
+        left_out=superseded(report for _, report in reports),
         statuses=_counts(
             Status, (m.outcome.status for i in invocations for m in i.models.values())
         ),
@@ -85,6 +89,8 @@ class _Invocation:
     def __init__(
         self, number: int, test: str | None, report: RunReport, findings: Sequence[GateFinding]
     ) -> None:
+        self.number = number
+        """Its place among the reports given."""
         self.id = f"i{number}"
         self.test = test
         self.report = report

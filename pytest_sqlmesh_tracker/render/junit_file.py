@@ -66,7 +66,7 @@ def suites(reports: Sequence[Entry], result: GateResult | None = None) -> str:
 
     A model that failed is a failure; one that was interrupted or is unknown is an error; one that
     was skipped is skipped, unless the gate found that unexpected. All other findings of the gate
-    are failures, too: the file is red wherever the gate is.
+    are failures, too: the file is red wherever the gate is. Repeated tries are left out.
 
     Args:
         reports: each with the node id of its test, or None, as `load_reports` returns them.
@@ -78,6 +78,8 @@ def suites(reports: Sequence[Entry], result: GateResult | None = None) -> str:
     root = ElementTree.Element("testsuites", name="sqlmesh")
     times: Counter[tuple[str, ...]] = Counter()
     for index, (test, report) in enumerate(reports):
+        if report.superseded:
+            continue
         place = (*filter(None, [test]), report.command, report.environment)
         times[place] += 1
         root.append(_suite(test, report, found[index], place, times[place]))

@@ -22,6 +22,7 @@ from .words import (
     name_of,
     reason_in_short,
     statuses,
+    superseded,
     totals_line,
 )
 
@@ -50,19 +51,22 @@ def summary(
     """What the gate found, totals, and a table for each invocation: what needs attention first.
 
     Args:
-        reports: each with the node id of its test, or None, as `load_reports` returns them.
+        reports: each with the node id of its test, or None, as `load_reports` returns them. Those
+            of repeated tries are counted only.
         result: what a policy said of these very reports; that needs attention. Without it, what is
             unexpected by default does.
         limit: the most bytes the page may have, in UTF-8. Expected outcomes are left out first, and
             lines say where and how many. It is empty where not even that has room.
     """
     parts = [Part("## SQLMesh\n\n")] if result is None else _verdict(result)
-    if len(reports) != 1:
-        parts.append(Part(f"{totals_line([report for _, report in reports])}\n\n"))
+    every = [report for _, report in reports]
+    if len(reports) != 1 or superseded(every):
+        parts.append(Part(f"{totals_line(every)}\n\n"))
     found = None if result is None else _found(result)
     runs = [
         _Run(test, report, _unexpected(report) if found is None else found.get(index))
         for index, (test, report) in enumerate(reports)
+        if not report.superseded
     ]
     attention = [run for run in runs if run.needs_attention]
     expected = [run for run in runs if not run.needs_attention]

@@ -21,10 +21,22 @@ halves of characters, which no encoding can write, and what is no character, whi
 
 
 def totals_line(reports: Sequence[RunReport], tests: int | None = None) -> str:
-    """How many invocations there were, and how many models had each status in them."""
-    told = statuses(outcome for report in reports for outcome in report.outcomes.values())
+    """How many invocations there were, and how many models had each status in them.
+
+    Those of repeated tries are left out, and counted at the end.
+    """
+    last = [report for report in reports if not report.superseded]
+    told = statuses(outcome for report in last for outcome in report.outcomes.values())
     where = "" if tests is None else f" in {counted(tests, 'test')}"
-    return f"{counted(len(reports), 'invocation')}{where}: {told}"
+    left_out = superseded(reports)
+    more = f"; left out: {left_out}" if left_out else ""
+    return f"{counted(len(last), 'invocation')}{where}: {told}{more}"
+
+
+def superseded(reports: Iterable[RunReport]) -> str:
+    """`2 invocations of repeated tries`; nothing where there are none."""
+    number = sum(report.superseded for report in reports)
+    return f"{counted(number, 'invocation')} of repeated tries" if number else ""
 
 
 def statuses(outcomes: Iterable[ModelOutcome]) -> str:
@@ -37,7 +49,10 @@ def statuses(outcomes: Iterable[ModelOutcome]) -> str:
 def headline(report: RunReport) -> str:
     """The invocation in one line: command, environment, time and how it ended."""
     at = moment(report.execution_time)
-    return name_of(f"{report.command} {report.environment}, execution_time {at}: {ended(report)}")
+    repeated = ", of a repeated try" if report.superseded else ""
+    return name_of(
+        f"{report.command} {report.environment}, execution_time {at}: {ended(report)}{repeated}"
+    )
 
 
 def ended(report: RunReport) -> str:

@@ -50,6 +50,31 @@ class TestShow:
         assert "test_shop.py::test_night" in ended.out
         assert "2 invocations: 2 executed, 1 failed, 2 skipped" in ended.out
 
+    def test_leaves_out_repeated_tries(self, typed: Typed, saved: Saved) -> None:
+        file = saved("a.json", NIGHT.model_copy(update={"superseded": True}), DAY)
+        ended = typed("show", file)
+        assert "sales.weekly" not in ended.out
+        assert ended.out.endswith("; left out: 1 invocation of repeated tries (--all shows them)\n")
+        ended = typed("show", "--all", file)
+        assert "failure in 2.00 s, of a repeated try\n" in ended.out
+        assert ended.out.endswith(
+            "1 invocation: 2 executed; left out: 1 invocation of repeated tries\n"
+        )
+        assert typed("show", "--json", file).out == Path(file).read_text()
+
+    def test_explains_models_of_last_tries(self, typed: Typed, saved: Saved) -> None:
+        file = saved("a.json", NIGHT.model_copy(update={"superseded": True}), DAY)
+        assert typed("show", file, "--model", "sales.weekly").code == 2
+        ended = typed("show", "--all", file, "--model", "sales.weekly")
+        assert ended.out.startswith("sales.weekly was skipped")
+
+    def test_says_that_there_are_only_repeated_tries(self, typed: Typed, saved: Saved) -> None:
+        ended = typed("show", saved("a.json", NIGHT.model_copy(update={"superseded": True})))
+        assert ended.out == (
+            "0 invocations: no models; left out: 1 invocation of repeated tries "
+            "(--all shows them)\n"
+        )
+
     def test_explains_models(self, typed: Typed, saved: Saved) -> None:
         ended = typed("show", saved("a.json", NIGHT), "--model", "sales.daily")
         assert ended.out.startswith("sales.daily was skipped: a model upstream failed")
@@ -128,6 +153,14 @@ class TestGate:
             if case.find("failure") is not None
         ]
         assert red == ["sales.orders", "sales.daily"]
+
+    def test_judges_last_tries(self, typed: Typed, saved: Saved) -> None:
+        repeated = NIGHT.model_copy(update={"superseded": True})
+        ended = typed("gate", saved("a.json", repeated, DAY))
+        assert (ended.code, ended.out) == (0, "gate passed: 2 outcomes in 1 report\n")
+        ended = typed("gate", saved("a.json", repeated))
+        assert ended.code == 2
+        assert "no invocation but those of repeated tries" in ended.err
 
     def test_judges_no_empty_file(self, typed: Typed, saved: Saved) -> None:
         ended = typed("gate", saved("empty.json"))

@@ -176,32 +176,6 @@ def test_a_session_that_is_cut_off_has_what_happened_until_then(
     assert assertions._LISTENERS == []
 
 
-RETRIES = """
-from _pytest.runner import runtestprotocol
-
-def pytest_runtest_protocol(item, nextitem):
-    '''As pytest-rerunfailures: what is retried does not report its teardown.'''
-    for last in (False, True):
-        for report in runtestprotocol(item, nextitem=nextitem, log=False):
-            if last or report.when != "teardown":
-                report.outcome = report.outcome if last else "rerun"
-                item.ihook.pytest_runtest_logreport(report=report)
-    return True
-"""
-
-
-def test_a_test_that_is_retried_has_the_invocations_of_each_time(
-    told_shop: pytest.Pytester,
-) -> None:
-    (told_shop.path / "retries.py").write_text(RETRIES)
-    told_shop.syspathinsert()
-    told_shop.makepyfile(test_shop="def test_it(night):\n    pass")
-    told_shop.runpytest_inprocess(
-        "-p", "no:xdist", "-p", "retries", "--sqlmesh-tracker-report=all.json"
-    )
-    assert ids_in(told_shop.path / "all.json") == ["test_shop.py::test_it"] * 2
-
-
 NIGHTS = r"""
 import pytest
 from types import SimpleNamespace

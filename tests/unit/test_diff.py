@@ -171,6 +171,14 @@ class TestWhatIsCompared:
         assert [(c.new.number, len(c.changes)) for c in diff.comparisons] == [(1, 0), (2, 1)]
         assert changes(diff) == [("newly_executed", "a.x")]
 
+    def test_the_last_try_of_a_test_that_was_repeated(self) -> None:
+        repeated = run(failed("a.x"), superseded=True)
+        old = [("test_it", run(executed("a.x")))]
+        assert not compare(old, [("test_it", repeated), ("test_it", run(executed("a.x")))])
+        assert compare(old, [("test_it", repeated)]).summary == (
+            "1 invocation only in the old reports (0 models in 0 comparisons)"
+        )
+
     def test_each_test_for_itself(self) -> None:
         one, other = run(executed("a.x")), run(skipped("a.x"))
         assert compare([("t.1", one), ("t.2", other)], [("t.2", other), ("t.1", one)]).empty

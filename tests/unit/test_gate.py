@@ -727,3 +727,28 @@ def test_where_tells_reports_apart_that_are_alike() -> None:
         "run of dev at 2024-01-14 06:30 UTC",
         "run of prod at 2024-01-14 06:30 UTC, report 3",
     ]
+
+
+class TestRepeatedTries:
+    """The last try of a test is judged."""
+
+    REPEATED = run(failed("a.x"), executed("a.y"), completion="failure", superseded=True)
+
+    def test_are_passed_over(self) -> None:
+        assert GatePolicy().evaluate(self.REPEATED) == GateResult()
+        result = GatePolicy().evaluate(self.REPEATED, run(executed("a.x")))
+        assert (result.passed, result.reports, result.outcomes) == (True, 1, 1)
+
+    def test_leave_the_others_in_their_places(self) -> None:
+        last = run(failed("a.x"))
+        [finding] = GatePolicy().evaluate(self.REPEATED, last).findings
+        assert (finding.report_index, finding.number) == (1, None)
+        one, other = GatePolicy().evaluate(last, self.REPEATED, last).findings
+        assert (one.report_index, other.report_index, other.number) == (0, 2, 3)
+
+    def test_meet_no_requirement_and_match_no_rule(self) -> None:
+        rule = {"models": "a.y", "require": "executed"}
+        result = evaluate([rule], self.REPEATED, run(skipped("a.y")))
+        assert found(result) == [("required_not_executed", "a.y")]
+        result = evaluate([{"models": "a.y", "allow": "failed"}], self.REPEATED, run(failed("a.x")))
+        assert found(result) == [("failure", "a.x"), ("unmatched_rule", None)]

@@ -90,6 +90,16 @@ def test_the_totals_are_of_all_invocations() -> None:
     assert "3 executed 1 failed 2 invocations. Times are in UTC." in text
 
 
+def test_repeated_tries_are_left_out_and_counted() -> None:
+    repeated = run(failed("sales.orders"), superseded=True)
+    last = run(skipped("sales.orders", "signal_not_ready"))
+    found = parsed(repeated, last, gate=True)
+
+    assert "1 skipped 1 invocation; left out: 1 invocation of repeated tries. T" in found.words
+    assert "failed" not in found.words.replace("gate failed", "").replace("only failed", "")
+    assert "#i1m0" in found.values("href")
+
+
 def test_without_a_gate_no_verdict_is_given() -> None:
     assert "gate" not in text_of(run(failed("sales.orders")))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_sqlmesh_tracker.render.junit import properties
+from pytest_sqlmesh_tracker.render.junit import other_properties, properties
 from tests.unit.builders import executed, failed, run, skipped
 
 
@@ -19,6 +19,19 @@ def test_each_status_has_its_models_with_their_reasons() -> None:
 
 def test_a_test_without_invocations_says_so() -> None:
     assert properties([]) == [("sqlmesh_invocations", "0")]
+
+
+def test_the_tries_that_the_last_one_repeats_are_counted() -> None:
+    assert properties([run(executed("a.x"))], repeated=2) == [
+        ("sqlmesh_invocations", "1"),
+        ("sqlmesh_repeated_tries", "2"),
+        ("sqlmesh_executed", "a.x"),
+    ]
+
+
+def test_the_properties_of_others_are_left() -> None:
+    of_others = [("sqlmesh_version", 1), ("ticket", "A-1")]
+    assert other_properties([*of_others, *properties([run(failed("a.x"))], 1)]) == of_others
 
 
 def test_of_very_many_models_the_first_are_named() -> None:

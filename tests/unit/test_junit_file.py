@@ -214,6 +214,13 @@ def test_a_model_is_to_blame_before_the_invocation() -> None:
     assert verdicts(parsed(report)) == {"web.views": ["failure"]}
 
 
+def test_repeated_tries_are_left_out() -> None:
+    repeated = run(failed("web.views"), completion="failure", superseded=True)
+    last = run(executed("web.views"))
+    text = suites([("t.py::test", repeated), ("t.py::test", last)])
+    assert verdicts(ElementTree.fromstring(text)) == {"web.views": []}
+
+
 def test_no_report_is_no_suite() -> None:
     assert parsed().attrib == {"name": "sqlmesh", "tests": "0", "failures": "0", "errors": "0"}
 

@@ -173,6 +173,16 @@ class TestWhatIsFirst:
         ]
         assert shown.folds == []
 
+    def test_repeated_tries_are_left_out_and_counted(self) -> None:
+        repeated = NIGHT.model_copy(update={"superseded": True})
+        given = [("test_shop.py::test_it", report) for report in (repeated, QUIET)]
+        markdown = summary(given)
+        assert len(Page.of(markdown).headings) == 2
+        assert "1 invocation: 1 executed, 1 skipped; left out: 1 invocation of rep" in markdown
+        assert "failed" not in markdown
+        denied = GatePolicy([{"models": "raw.orders", "deny": "executed"}]).evaluate(*given)
+        assert "⚠️ run of prod" in Page.of(summary(given, denied)).headings[1]
+
     def test_the_test_of_an_invocation_is_named(self) -> None:
         markdown = summary([("tests/test_shop.py::TestShop::test_night[a|b]", QUIET)])
         assert Page.of(markdown).headings[1] == (
@@ -304,7 +314,9 @@ class TestSafety:
 
 
 def names(entries: Iterable[Entry]) -> list[str]:
-    return [name_of(n) for _, report in entries for n in (*report.outcomes, *report.removed)]
+    """The models that are shown."""
+    shown = [report for _, report in entries if not report.superseded]
+    return [name_of(n) for report in shown for n in (*report.outcomes, *report.removed)]
 
 
 class TestLimit:

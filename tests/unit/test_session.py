@@ -17,17 +17,54 @@ FIRST, SECOND, THIRD = (run(executed(f"sales.{name}")) for name in ("one", "two"
 
 def collected(*arrivals: tuple[str, RunReport]) -> SessionReports:
     session = SessionReports()
+    tries: dict[str, list[str]] = {}
     for test, report in arrivals:
-        session.add(test, [report.to_json()])
+        tries.setdefault(test, []).append(report.to_json())
+        session.add(test, [(1, tries[test])])
     return session
 
 
 def test_tests_are_in_the_order_of_their_ids_and_invocations_in_that_of_a_test() -> None:
     session = collected(("b", SECOND), ("a", FIRST), ("b", THIRD))
-    session.add("c", [])
+    session.add("c", [(1, [])])
     assert session.by_test == {"a": [FIRST], "b": [SECOND, THIRD]}
     assert session.all == [("a", FIRST), ("b", SECOND), ("b", THIRD)]
     assert list(session.by_test) == ["a", "b"]
+
+
+def flags(session: SessionReports) -> list[tuple[str, str, bool]]:
+    return [(test, *r.executed, r.superseded) for test, r in session.all]  # type: ignore[misc]
+
+
+def test_all_tries_but_the_last_are_superseded() -> None:
+    session = SessionReports()
+    first, second, third = ([report.to_json()] for report in (FIRST, SECOND, THIRD))
+    session.add("a", [(1, first)])
+    session.add("a", [(1, []), (2, second), (3, third)])
+    assert flags(session) == [
+        ("a", "sales.one", True),
+        ("a", "sales.two", True),
+        ("a", "sales.three", False),
+    ]
+    assert session.by_test == {"a": [THIRD]}
+
+
+def test_a_last_try_without_invocations_supersedes_others() -> None:
+    session = collected(("a", FIRST))
+    session.add("a", [(2, [])])
+    assert flags(session) == [("a", "sales.one", True)]
+    assert session.by_test == {}
+
+
+@pytest.mark.parametrize(
+    ("of_second", "superseded"),
+    [({"process": "gw1"}, True), ({"item": "1"}, False)],
+    ids=["another worker repeats it", "it is collected twice"],
+)
+def test_another_first_try(of_second: dict[str, str], superseded: bool) -> None:
+    session = collected(("a", FIRST))
+    session.add("a", [(1, [SECOND.to_json()])], **of_second)
+    assert flags(session) == [("a", "sales.one", superseded), ("a", "sales.two", False)]
 
 
 def test_a_session_without_invocations_has_files_without_reports(tmp_path: Path) -> None:
