@@ -64,7 +64,7 @@ _DESELECTED = pytest.StashKey[bool]()
 @pytest.fixture
 def sqlmesh_tracker(request: pytest.FixtureRequest) -> Iterator[Tracker]:
     """Tracks every SQLMesh context used in the test: what ran, failed or was skipped, and why."""
-    from .assertions import listening
+    from .listening import listening
     from .tracking.tracker import track_all
 
     try:

@@ -24,7 +24,7 @@ from pytest_sqlmesh_tracker import (
     assert_outcomes,
     assert_skipped,
 )
-from pytest_sqlmesh_tracker.assertions import listening
+from pytest_sqlmesh_tracker.listening import listening
 from pytest_sqlmesh_tracker.markers import MarkerError
 from pytest_sqlmesh_tracker.strict import StrictTest, faults_of, strict_options
 from tests.unit.builders import TrackerOf, audit, executed, failed, run, skipped, unknown
