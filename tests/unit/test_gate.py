@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pytest_sqlmesh_tracker import ModelOutcome, Reason, RunReport, Status, UnknownModelError
@@ -602,8 +602,13 @@ def drawn_reports(draw: st.DrawFn) -> RunReport:
     )
 
 
-words = st.lists(st.sampled_from(WORDS), min_size=1, max_size=5)
-patterns = st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=2)
+# Statuses and facts decide most, and would be rare among all words.
+words = st.lists(
+    st.sampled_from([*map(str, Status), *map(str, Fact)]) | st.sampled_from(WORDS),
+    min_size=1,
+    max_size=5,
+)
+patterns = st.lists(st.just("*") | st.sampled_from(PATTERNS), min_size=1, max_size=2)
 rules = st.builds(
     lambda models, allow, deny, require, severity, until: GateRule(
         models,
@@ -649,8 +654,15 @@ def meant(rule: GateRule, report: RunReport) -> set[str]:
     return names
 
 
-@unhurried
+@settings(unhurried, max_examples=200)
 @given(policies, several)
+# What few draws come upon: rules that accept all that failed, and warnings in place of findings.
+@example([GateRule("*", allow="failed")], [run(failed("a.x"), completion="failure")])
+@example(
+    [GateRule("*", deny=["failed", FACT], severity="warning")],
+    [run(failed("a.x", audits=AUDITS), completion=end) for end in ("failure", "interrupted")],
+)
+@example([GateRule("*", deny=FACT)], [run(executed("a.x", audits=AUDITS))])
 def test_rules_are_for_the_models_that_assertions_would_find(
     policy: list[GateRule], reports: list[RunReport]
 ) -> None:
