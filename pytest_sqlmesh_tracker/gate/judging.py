@@ -94,13 +94,15 @@ class Evaluation:
         """What ended the command, where none of its models tells: no rule accepts that."""
         report = self._given[index][1]
         kind: FindingKind = "command_error"
-        error = f": {report.error}" if report.error else ""
         if report.completion == "raised":
             ended = f"raised {report.error or 'an exception'}"
         elif report.completion == "interrupted":
-            kind, ended = "command_interruption", f"was interrupted{error}"
+            kind = "command_interruption"
+            ended = f"was interrupted by {report.error}" if report.error else "was interrupted"
+        elif report.error:
+            ended = f"failed: {report.error}"
         else:
-            ended = f"failed{error or ', though no model of it is reported as failed'}"
+            ended = "failed, though no model of it is reported as failed"
         return self._finding(kind, one_line(f"the {report.command} {ended}"), None, index)
 
     def _on_facts(
