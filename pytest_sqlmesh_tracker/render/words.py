@@ -64,8 +64,9 @@ def reason_of(outcome: ModelOutcome) -> str:
 
 def _why(outcome: ModelOutcome) -> str:
     """The message without the status and without the non-blocking audits."""
-    without_audits = outcome.message.removesuffix(f"; {nonblocking_failures(outcome)}")
-    return one_line(without_audits.removeprefix(str(outcome.status)).lstrip(": "), 200)
+    audits = nonblocking_failures(outcome)
+    message = outcome.message.removesuffix(f"; {audits}") if audits else outcome.message
+    return one_line(message.removeprefix(str(outcome.status)).lstrip(": "), 200)
 
 
 def _with_audits(outcome: ModelOutcome, text: str) -> str:

@@ -127,12 +127,21 @@ class TestWarnings:
         entries, result = self.judged(run(executed("a.fine")), NIGHT)
         page = Parsed(html.page(entries, result))
         assert "gate passed: 4 outcomes in 2 reports, 1 warning" in page.words
-        assert "What the gate warns of nonblocking audit failed a.odd has a failed" in page.words
+        assert "What the gate warns of: 1 warning nonblocking audit failed a.odd has" in page.words
         assert "What the gate found" not in page.words
         assert page.links[1] == "#i1m2"
         assert "a.odd warning" in page.words
         assert "executed · the gate warns of it" in page.words
         assert page.chosen() == "i1"
+
+    def test_a_page_folds_them_below_findings(self) -> None:
+        def folded(*reports: RunReport) -> bool:
+            page = Parsed(html.page(*self.judged(*reports)))
+            [attributes] = [a for t, a in page.elements if t == "details" and "class" in a]
+            return "open" not in attributes
+
+        assert folded(NIGHT, run(failed("a.bad")))
+        assert not folded(NIGHT)
 
     def test_a_page_folds_many_of_them(self) -> None:
         entries, result = self.judged(*[NIGHT] * 8)
