@@ -98,7 +98,7 @@ def _without_collection() -> Iterator[None]:
 
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON; all else to stderr.")
-_quiet = click.option("-q", "--quiet", is_flag=True, help="Print errors, and what the gate found.")
+_quiet = click.option("-q", "--quiet", is_flag=True, help="Print findings and errors only.")
 _report = click.option(
     "--report",
     "files",

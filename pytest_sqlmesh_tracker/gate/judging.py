@@ -98,7 +98,7 @@ class Evaluation:
             ended = f"raised {report.error or 'an exception'}"
         elif report.completion == "interrupted":
             kind = "command_interruption"
-            ended = f"was interrupted by {report.error}" if report.error else "was interrupted"
+            ended = f"was interrupted: {report.error}" if report.error else "was interrupted"
         elif report.error:
             ended = f"failed: {report.error}"
         else:

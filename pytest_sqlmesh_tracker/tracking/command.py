@@ -32,7 +32,7 @@ class Ended:
     """Whether it was stopped, by Ctrl-C or by SIGTERM."""
 
 
-class Terminated(KeyboardInterrupt):
+class _Terminated(KeyboardInterrupt):
     """SIGTERM, by which CI cancels: it ends an invocation as Ctrl-C does."""
 
 
@@ -62,7 +62,7 @@ class Signals:
 
     def _stop(self, number: int, _: object) -> None:
         if self._heard:
-            raise Terminated("SIGTERM") if number == signal.SIGTERM else KeyboardInterrupt
+            raise _Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
 def run_sqlmesh(arguments: Sequence[str], signals: Signals, *, debug: bool = False) -> Ended:
@@ -94,7 +94,7 @@ def run_sqlmesh(arguments: Sequence[str], signals: Signals, *, debug: bool = Fal
             code, error = 1, f"{type(raised).__name__}: {raised}"
     reports = tuple(tracker.reports)
     if isinstance(stopped, KeyboardInterrupt):
-        number = signal.SIGTERM if isinstance(stopped, Terminated) else signal.SIGINT
+        number = signal.SIGTERM if isinstance(stopped, _Terminated) else signal.SIGINT
         return Ended(reports, code=128 + number, signalled=True)
     error = one_line(redacted(error))
     told = {one_line(report.error) for report in reports if report.error}

@@ -149,7 +149,7 @@ class TestWarnings:
 
     def test_a_command_that_was_cut_off_is_in_every_form(self) -> None:
         entries, result = self.judged(run(completion="interrupted", error="KeyboardInterrupt"))
-        message = "the run was interrupted by KeyboardInterrupt"
+        message = "the run was interrupted: KeyboardInterrupt"
         assert message in terminal.findings(result)
         assert Page.of(markdown.summary(entries, result)).items == [f"❌ {message}"]
         page = Parsed(html.page(entries, result))

@@ -19,7 +19,7 @@ CUT_OFF = [failed("a.x"), interrupted("a.x"), unknown("a.x")]
         (
             {"completion": "interrupted", "error": "KeyboardInterrupt"},
             "command_interruption",
-            "the run was interrupted by KeyboardInterrupt",
+            "the run was interrupted: KeyboardInterrupt",
         ),
         ({"completion": "interrupted"}, "command_interruption", "the run was interrupted"),
         (
