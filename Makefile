@@ -9,7 +9,7 @@ PACKAGE := pytest_sqlmesh_tracker
 empty :=
 comma := ,
 CORE := $(subst $(empty) ,$(comma),$(addprefix $(PACKAGE)/,outcomes.py matching.py expectations.py \
-	report.py assertions.py explanation.py gate.py policy.py diff.py render/*.py))
+	report.py assertions.py listening.py explanation.py gate/*.py diff.py render/*.py))
 
 .PHONY: demo test lint types coverage processes ui compat neighbours truth truth-dagster mutants mutants-dagster week bench schema startup clean
 

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from .assertions import assert_outcomes as assert_outcomes
     from .assertions import assert_skipped as assert_skipped
     from .gate import GatePolicy as GatePolicy
+    from .gate import GatePolicyError as GatePolicyError
     from .gate import GateResult as GateResult
+    from .gate import GateRule as GateRule
     from .matching import UnknownModelError as UnknownModelError
     from .outcomes import AuditOutcome as AuditOutcome
     from .outcomes import Batch as Batch
     from .outcomes import ModelOutcome as ModelOutcome
     from .outcomes import Reason as Reason
     from .outcomes import Status as Status
-    from .policy import GatePolicyError as GatePolicyError
-    from .policy import GateRule as GateRule
     from .report import NoReportError as NoReportError
     from .report import RunReport as RunReport
     from .sandbox.options import SqlmeshProjectError as SqlmeshProjectError
@@ -52,10 +52,9 @@ _HOMES = {
         "assert_outcomes",
         "assert_skipped",
     ),
-    ".gate": ("GatePolicy", "GateResult"),
+    ".gate": ("GatePolicy", "GatePolicyError", "GateResult", "GateRule"),
     ".matching": ("UnknownModelError",),
     ".outcomes": ("AuditOutcome", "Batch", "ModelOutcome", "Reason", "Status"),
-    ".policy": ("GatePolicyError", "GateRule"),
     ".report": ("NoReportError", "RunReport"),
     ".sandbox.options": ("SqlmeshProjectError",),
     ".sandbox.project": ("SqlmeshProject", "SqlmeshProjectWarning"),

@@ -7,14 +7,14 @@ inherit; the functions call them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from .expectations import Moment, reason_named, span_of_time, status_or_reason_named
 from .explanation import counted, paragraph, span
+from .listening import notify
 from .matching import close_matches
 from .outcomes import ModelOutcome, Status
 
@@ -25,17 +25,6 @@ _PAST = {
     Status.SKIPPED: ("was skipped", "was not skipped"),
     Status.FAILED: ("failed", "did not fail"),
 }
-_LISTENERS: list[Callable[[RunReport, Iterable[ModelOutcome]], None]] = []
-
-
-@contextmanager
-def listening(listener: Callable[[RunReport, Iterable[ModelOutcome]], None]) -> Iterator[None]:
-    """Tell the listener of each assertion that passes: its report, and the outcomes it named."""
-    _LISTENERS.append(listener)
-    try:
-        yield
-    finally:
-        _LISTENERS.remove(listener)
 
 
 class AssertionMethods:
@@ -146,7 +135,8 @@ class AssertionMethods:
             if outcome.status is not Status.EXECUTED
         ]
         others = [o for o in report.outcomes.values() if o.name not in wanted]
-        _settle(report, report.outcomes.values(), failures + _executions(report, others))
+        failures += _executions(report, others)
+        _settle(report, report.outcomes.values(), failures, whole=True)
 
     def assert_nothing_executed(self) -> None:
         """Demand that no batch of any model was recorded.
@@ -157,7 +147,7 @@ class AssertionMethods:
         __tracebackhide__ = True
         report = self._asserted()
         outcomes = report.outcomes.values()
-        _settle(report, outcomes, _executions(report, outcomes))
+        _settle(report, outcomes, _executions(report, outcomes), whole=True)
 
     def assert_audit_failed(self, model: object, audit: str | None = None) -> None:
         """Demand that an audit of the model failed, blocking or not.
@@ -211,7 +201,7 @@ class AssertionMethods:
                 for outcome in report.outcomes.values()
                 if outcome.name not in named
             ]
-        _settle(report, named.values(), failures)
+        _settle(report, named.values(), failures, whole=exact)
 
     def assert_execution_order(self, *models: object) -> None:
         """Demand that the first batches of the models started in this order.
@@ -340,15 +330,20 @@ def _named(report: RunReport, models: Sequence[object], helper: str) -> list[Mod
     return list(by_name.values())
 
 
-def _settle(report: RunReport, outcomes: Iterable[ModelOutcome], failures: Sequence[str]) -> None:
+def _settle(
+    report: RunReport,
+    outcomes: Iterable[ModelOutcome],
+    failures: Sequence[str],
+    *,
+    whole: bool = False,
+) -> None:
     """Raise what failed, or else tell that these outcomes of the report are as demanded."""
     __tracebackhide__ = True
     if failures:
         shown = "\n\n".join(failures[:5])
         more = f"\n\n… and {len(failures) - 5} more" if len(failures) > 5 else ""
         raise AssertionError(shown + more)
-    for listener in tuple(_LISTENERS):
-        listener(report, outcomes)
+    notify(report, outcomes, whole=whole)
 
 
 def _executions(report: RunReport, outcomes: Iterable[ModelOutcome]) -> list[str]:

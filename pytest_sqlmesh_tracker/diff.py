@@ -8,9 +8,8 @@ from datetime import timedelta
 from typing import Any, Literal, NamedTuple, get_args
 
 from .explanation import counted
-from .gate import Given
+from .gate import Given, unexpected_by_default
 from .outcomes import Frozen, ModelOutcome, Seconds, Status, UtcDatetime
-from .policy import unexpected_by_default
 from .report import Command, Completion, RunReport
 
 ChangeKind = Literal[

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timezone
+from typing import TypeVar
 
 from .matching import close_matches
 from .outcomes import Reason, Status
 
 Moment = str | date | datetime
 """A point in time: ISO text, date or datetime; UTC where it names no zone."""
+
+_Member = TypeVar("_Member")
 
 
 def reason_named(word: object) -> Reason:
@@ -21,7 +24,9 @@ def reason_named(word: object) -> Reason:
     try:
         return Reason(word)
     except ValueError:
-        raise ValueError(_not_among(word, "reason", [str(reason) for reason in Reason])) from None
+        raise ValueError(
+            _not_among(word, "no reason", [str(reason) for reason in Reason])
+        ) from None
 
 
 def status_or_reason_named(word: object) -> Status | Reason:
@@ -30,11 +35,20 @@ def status_or_reason_named(word: object) -> Status | Reason:
     Raises:
         ValueError: there is none; the message has close matches.
     """
-    words: dict[str, Status | Reason] = {str(status): status for status in Status}
-    words.update({str(reason): reason for reason in Reason})
-    if isinstance(word, str) and str(word) in words:
-        return words[str(word)]
-    raise ValueError(_not_among(word, "status or reason", list(words)))
+    members: tuple[Status | Reason, ...] = (*Status, *Reason)
+    return member_named(word, members, "no status or reason")
+
+
+def member_named(word: object, members: Iterable[_Member], what_it_is_not: str) -> _Member:
+    """The member with this value, of one or several enums.
+
+    Raises:
+        ValueError: there is none; the message has close matches, or else all values.
+    """
+    by_value = {str(member): member for member in members}
+    if isinstance(word, str) and str(word) in by_value:
+        return by_value[str(word)]
+    raise ValueError(_not_among(word, what_it_is_not, list(by_value)))
 
 
 def span_of_time(intervals: tuple[Moment, Moment]) -> tuple[datetime, datetime]:
@@ -66,8 +80,8 @@ def _moment(value: object) -> datetime:
     return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value
 
 
-def _not_among(word: object, what: str, valid: Sequence[str]) -> str:
+def _not_among(word: object, what_it_is_not: str, valid: Sequence[str]) -> str:
     close = close_matches(str(word), valid)
     if close:
-        return f"{word!r} is no {what}; did you mean {' or '.join(close)}?"
-    return f"{word!r} is no {what}; valid are {', '.join(valid)}"
+        return f"{word!r} is {what_it_is_not}; did you mean {' or '.join(close)}?"
+    return f"{word!r} is {what_it_is_not}; valid are {', '.join(valid)}"

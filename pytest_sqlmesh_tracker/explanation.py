@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from .outcomes import Interval, ModelOutcome, Reason, Status
+from .outcomes import AuditOutcome, Interval, ModelOutcome, Reason, Status
 
 if TYPE_CHECKING:
     from .report import EnvironmentState, RunReport
@@ -61,11 +61,40 @@ def why(outcome: ModelOutcome) -> str:
 
 
 def sentence(outcome: ModelOutcome) -> str:
-    """The outcome in one line: status, reason and the fact that matters most."""
+    """The outcome in one line: status, reason, the fact that matters most, non-blocking audits."""
     return " ".join(_sentence(outcome).split())
 
 
 def _sentence(outcome: ModelOutcome) -> str:
+    return "; ".join(filter(None, (_what_and_why(outcome), nonblocking_failures(outcome))))
+
+
+def nonblocking_failures(outcome: ModelOutcome) -> str:
+    """`a non-blocking audit failed: positive (3 rows)`; empty where none did."""
+    failed = failed_audits(outcome, blocking=False)
+    if not failed:
+        return ""
+    what = "a non-blocking audit" if len(failed) == 1 else f"{len(failed)} non-blocking audits"
+    names = [audit_in_words(outcome, audit) for audit in failed]
+    return f"{what} failed: {listed(names)}"
+
+
+def failed_audits(outcome: ModelOutcome, *, blocking: bool) -> list[AuditOutcome]:
+    """Its audits that failed, of those that block or of those that do not."""
+    return [a for a in outcome.audits if a.blocking is blocking and not a.passed]
+
+
+def audit_in_words(outcome: ModelOutcome, audit: AuditOutcome) -> str:
+    """`positive (3 rows)`; with its arguments where another audit of the model has its name."""
+    label = audit.name
+    if sum(other.name == audit.name for other in outcome.audits) > 1:
+        label += f"({', '.join(f'{name} := {sql}' for name, sql in audit.arguments.items())})"
+    rows = f" ({counted(audit.rows_failed, 'row')})" if audit.rows_failed else ""
+    return one_line(label, 120) + rows
+
+
+def _what_and_why(outcome: ModelOutcome) -> str:
+    """Status, reason and the fact that matters most."""
     if outcome.status is Status.EXECUTED:
         line = f"executed in {counted(len(outcome.recorded_batches), 'batch')}"
         return f"{line}; in part held back: {why(outcome)}" if outcome.reason else line
@@ -77,9 +106,9 @@ def _sentence(outcome: ModelOutcome) -> str:
         return f"{line} ({listed(outcome.blocked_by)})"
     if outcome.signals:
         return f"{line} ({listed(tuple(outcome.signals))})"
-    failed_audits = [audit.name for audit in outcome.audits if audit.blocking and not audit.passed]
-    if outcome.reason is Reason.AUDIT_FAILED and failed_audits:
-        return f"{line} ({listed(tuple(failed_audits))})"
+    blocking = [audit.name for audit in failed_audits(outcome, blocking=True)]
+    if outcome.reason is Reason.AUDIT_FAILED and blocking:
+        return f"{line} ({listed(blocking)})"
     if outcome.error:
         joint = " " if outcome.reason is Reason.ERROR else ": "
         return f"{line}{joint}{one_line(outcome.error, 200)}"

@@ -53,7 +53,7 @@ def sqlmesh_tracker(request: pytest.FixtureRequest) -> Iterator[Tracker]:
         strict = _strict_test(request.node)
     except (ValueError, FrozenClockError, pytest.UsageError) as error:
         raise pytest.fail.Exception(f"sqlmesh_tracker: {error}", pytrace=False) from None
-    from .assertions import listening
+    from .listening import listening
     from .tracking.tracker import track_all
 
     with track_all() as tracker, listening(strict.asserted) if strict else nullcontext():

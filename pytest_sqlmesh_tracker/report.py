@@ -23,6 +23,7 @@ _IDS_OF_VERSION_1 = UUID("7c1c8e5b-6f0a-4d0e-9d5f-0f4b2a7f7f11")
 
 Command = Literal["run", "plan", "audit"]
 Completion = Literal["success", "nothing_to_do", "failure", "interrupted", "raised"]
+SUCCESSFUL: frozenset[Completion] = frozenset({"success", "nothing_to_do"})
 
 
 def _as_json(value: object) -> object:

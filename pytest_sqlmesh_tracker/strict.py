@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 from .expectations import reason_named
 from .explanation import counted, one_line
-from .gate import GateFinding, GatePolicy
+from .gate import GateFinding, GatePolicy, GateRule
+from .gate.facts import Fact
+from .gate.listing import Listing, unmatched
 from .markers import MarkerError, check_keywords
 from .outcomes import ModelOutcome, Reason, Status
-from .policy import GateRule, Listing, unmatched
 from .render.words import printable
 from .report import RunReport
 
@@ -36,6 +37,8 @@ _NO_SKIPS = frozenset(
     }
 )
 _SHOWN = 10
+_THE_COMMAND = None
+"""The model of a finding on a command: how it ended is asserted together with all its models."""
 
 
 class StrictOptions(NamedTuple):
@@ -89,12 +92,16 @@ class StrictTest:
         self._today = today
         # By identity: two invocations can be equal in all that they report. Kept with their
         # reports, or a new one could be where a forgotten one was.
-        self._asserted: dict[int, tuple[RunReport, set[str]]] = {}
+        self._asserted: dict[int, tuple[RunReport, set[str | None]]] = {}
 
-    def asserted(self, report: RunReport, outcomes: Iterable[ModelOutcome]) -> None:
-        """Take note of an assertion that passed."""
+    def asserted(
+        self, report: RunReport, outcomes: Iterable[ModelOutcome], /, *, whole: bool
+    ) -> None:
+        """Take note of an assertion that passed, as a `Listener`."""
         _, names = self._asserted.setdefault(id(report), (report, set()))
         names.update(outcome.name for outcome in outcomes)
+        if whole:
+            names.add(_THE_COMMAND)
 
     def complaint(self, reports: Sequence[RunReport], *, unraised: Sequence[RunReport] = ()) -> str:
         """What is unexpected in the invocations of the test and was not asserted; empty if nothing.
@@ -109,16 +116,16 @@ class StrictTest:
         typos = [f"allow_skips: {said}" for _, said in unmatched(self._allowed, listings)]
         if not any(found):
             return printable("\n".join(f"sqlmesh_tracker strict: {typo}" for typo in typos))
-        unasserted = counted(sum(map(len, found)), "unexpected outcome")
-        headline = f"sqlmesh_tracker strict: {unasserted} that the test did not assert"
-        parts = ["\n".join(_listed(found)), "\n".join(typos), _remedy(list(chain(*found)))]
+        findings = list(chain(*found))
+        headline = f"sqlmesh_tracker strict: {_amount(findings)} that the test did not assert"
+        parts = ["\n".join(_listed(found)), "\n".join(typos), _remedy(findings)]
         return printable("\n\n".join([headline, *filter(None, parts)]))
 
     def _unasserted(self, report: RunReport, unraised: Sequence[RunReport]) -> list[GateFinding]:
         if report.error is not None and report not in unraised:
             return []
         result = self._policy.evaluate(report, today=self._today)
-        _, names = self._asserted.get(id(report), (report, set()))
+        _, names = self._asserted.get(id(report), (report, set[str | None]()))
         return [finding for finding in result.on_reports if finding.model not in names]
 
 
@@ -135,25 +142,50 @@ def _listed(found: Iterable[Sequence[GateFinding]]) -> Iterator[str]:
         yield f"… and {-left} more"
 
 
-def _remedy(found: Sequence[GateFinding]) -> str:
-    """How the first outcome of each status is asserted, and the first skip allowed."""
-    first = {finding.status: finding for finding in reversed(found)}
-    calls = [_call(first[status], status) for status in Status if status in first]
-    lines = ["Assert each by its name:", *(f"  {call}" for call in calls)]
-    skip = first.get(Status.SKIPPED)
+def _amount(findings: Sequence[GateFinding]) -> str:
+    """`2 unexpected outcomes and 1 unsuccessful invocation`."""
+    commands = sum(finding.model is None for finding in findings)
+    amounts = {
+        "unexpected outcome": len(findings) - commands,
+        "unsuccessful invocation": commands,
+    }
+    return " and ".join(counted(number, noun) for noun, number in amounts.items() if number)
+
+
+def _remedy(findings: Sequence[GateFinding]) -> str:
+    """How the first finding of each sort is asserted, and the first skip allowed."""
+    lines = []
+    calls = [*_calls(findings)]
+    if calls:
+        lines += ["Assert each by its name:", *(f"  {call}" for call in calls)]
+    skip = next((f for f in findings if f.kind == "unexpected_skip" and f.reason), None)
     if skip is not None and skip.reason is not None:
         lines.append("or allow skips, by the marker or by a rule of the gate policy:")
         lines.append(f"  sqlmesh_tracker(allow_skips={{{_name(skip)}: {_quoted(skip.reason)}}})")
+    if any(finding.model is None for finding in findings):
+        lines.append("Assert how an invocation ended together with all of its models:")
+        lines.append("  assert_nothing_executed()")
+        lines.append("or assert_only_executed(...), or assert_outcomes({...}, exact=True).")
     return "\n".join([*lines, "A comparison, such as report.skipped == {...}, does not count."])
 
 
-def _call(finding: GateFinding, status: Status) -> str:
-    name = _name(finding)
+def _calls(findings: Sequence[GateFinding]) -> Iterator[str]:
+    """What asserts the first finding on outcomes of each status, and the first of each fact."""
+    first = {(f.kind if isinstance(f.kind, Fact) else f.status): f for f in reversed(findings)}
+    for sort in (*Status, *Fact):
+        if sort in first:
+            yield _call(first[sort])
+
+
+def _call(finding: GateFinding) -> str:
+    name, status = _name(finding), finding.status
+    if finding.audit is not None:
+        return f"assert_audit_failed({name}, {_quoted(finding.audit)})"
     if status is Status.SKIPPED and finding.reason is not None:
         return f"assert_skipped({name}, reason={_quoted(finding.reason)})"
     if status in (Status.FAILED, Status.SKIPPED, Status.EXECUTED):
         return f"assert_{status}({name})"
-    return f"assert_outcomes({{{name}: {_quoted(status)}}})"
+    return f"assert_outcomes({{{name}: {_quoted(str(status))}}})"
 
 
 def _name(finding: GateFinding) -> str:

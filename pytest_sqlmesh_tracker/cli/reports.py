@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from ..gate import GatePolicy
-from ..policy import GatePolicyError
+from ..gate import GatePolicy, GatePolicyError
 from ..report import RunReport, load_reports
 
 Entries = list[tuple[str | None, RunReport]]

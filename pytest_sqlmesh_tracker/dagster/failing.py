@@ -10,7 +10,7 @@ import dagster as dg
 from ..explanation import counted, one_line
 from ..matching import UnknownModelError
 from ..outcomes import ModelOutcome, Reason, Status
-from ..report import RunReport
+from ..report import SUCCESSFUL, RunReport
 from ..tracking.secrets import redacted
 
 _SHOWN = 20
@@ -30,7 +30,7 @@ def failure_of(report: RunReport, *, fail_on_unknown: bool) -> dg.Failure | None
     }
     failed, interrupted, unknown = by_status.values()
     wrong = [*failed, *interrupted, *(unknown if fail_on_unknown else ())]
-    if not wrong and report.completion in ("success", "nothing_to_do"):
+    if not wrong and report.completion in SUCCESSFUL:
         return None
     if report.completion == "raised" and not failed:
         # Nothing came of any model: they all say the same.

@@ -11,8 +11,8 @@ from typing import Any
 
 import dagster as dg
 
+from ..gate import unexpected_by_default
 from ..outcomes import ModelOutcome, Reason, Status
-from ..policy import unexpected_by_default
 from ..render.words import headline, statuses
 from ..report import NoReportError, RunReport
 from ..tracking.missing import still_missing

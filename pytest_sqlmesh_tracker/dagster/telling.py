@@ -11,8 +11,8 @@ from typing import Any
 import dagster as dg
 
 from ..explanation import counted
+from ..gate import unexpected_by_default
 from ..outcomes import AuditOutcome, ModelOutcome, Status
-from ..policy import unexpected_by_default
 from ..report import RunReport
 from .history import Fault
 from .metadata import OF_THE_DEFINITION, outcome_metadata

@@ -11,15 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import TypeVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..explanation import counted, minute, moment, paragraph, span, spans
-from ..gate import FindingKind, GateFinding, GateResult
+from ..gate import KINDS, UNEXPECTED_STATUSES, GateFinding, GateResult
 from ..outcomes import Batch, ModelOutcome, Reason, Status
-from ..policy import UNEXPECTED_STATUSES
 from ..report import RunReport
 from .graph import Graph, layout
 from .words import UNSEEN, duration, ended, reason_of, statuses, superseded
@@ -34,8 +33,6 @@ _LOOKS = {
     "raised": "failed",
     "interrupted": "interrupted",
 }
-_KINDS = get_args(FindingKind)
-"""In the order of urgency."""
 
 _Word = TypeVar("_Word", Status, Reason)
 
@@ -57,8 +54,15 @@ def page(
         result: what a gate found in the same reports, in the same order.
     """
     findings = () if result is None else result.findings
+    warnings = () if result is None else result.warnings
     invocations = [
-        _Invocation(number, test, report, [f for f in findings if f.report_index == number])
+        _Invocation(
+            number,
+            test,
+            report,
+            [f for f in findings if f.report_index == number],
+            [w for w in warnings if w.report_index == number],
+        )
         for number, (test, report) in enumerate(reports)
         if not report.superseded
     ]
@@ -68,7 +72,8 @@ def page(
     return template.render(
         title=title,
         result=result,
-        findings=sorted(findings, key=lambda found: _KINDS.index(found.kind)),
+        findings=_by_urgency(findings),
+        warnings=_by_urgency(warnings),
         invocations=invocations,
         invocation_at={invocation.number: invocation for invocation in invocations},
         chosen=_most_urgent(invocations),
@@ -87,7 +92,12 @@ class _Invocation:
     """What the templates show of one report."""
 
     def __init__(
-        self, number: int, test: str | None, report: RunReport, findings: Sequence[GateFinding]
+        self,
+        number: int,
+        test: str | None,
+        report: RunReport,
+        findings: Sequence[GateFinding],
+        warnings: Sequence[GateFinding],
     ) -> None:
         self.number = number
         """Its place among the reports given."""
@@ -95,11 +105,20 @@ class _Invocation:
         self.test = test
         self.report = report
         self.findings = findings
+        self.warnings = warnings
         self.look = _LOOKS[report.completion]
         flagged = {finding.model for finding in findings}
+        warned = {warning.model for warning in warnings}
         self.models = {
-            name: _Model(f"{self.id}m{n}", n, made, _paragraph(report, made), name in flagged)
-            for n, (name, made) in enumerate(report.outcomes.items())
+            name: _Model(
+                id=f"{self.id}m{place}",
+                place=place,
+                outcome=outcome,
+                paragraph=_paragraph(report, outcome),
+                flagged=name in flagged,
+                warned=name in warned,
+            )
+            for place, (name, outcome) in enumerate(report.outcomes.items())
         }
         for model in self.models.values():
             for name in dict.fromkeys(model.outcome.upstream):
@@ -151,6 +170,8 @@ class _Model:
     paragraph: str
     flagged: bool
     """Whether the gate found something in it."""
+    warned: bool
+    """Whether the gate warns of it."""
     blocks: int = 0
     """How many others name it as what they are blocked by."""
     up: list[_Model] = field(default_factory=list)
@@ -177,6 +198,7 @@ class _Model:
             "local edit: the project has another definition": self.outcome.local_edit,
             f"root cause of {others}" if self.blocks else "root cause": self.is_root,
             "unexpected, by the gate": self.flagged,
+            "the gate warns of it": self.warned,
         }
         return [mark for mark, holds in marks.items() if holds]
 
@@ -199,9 +221,17 @@ class _Model:
 
 
 def _most_urgent(invocations: Sequence[_Invocation]) -> _Invocation | None:
-    """The first that the gate found something in, else the first that broke, else the first."""
-    urgent = [i for i in invocations if i.findings] or [i for i in invocations if i.broken]
+    """The first with findings, else that broke, else with warnings, else the first of all."""
+    urgent = (
+        [i for i in invocations if i.findings]
+        or [i for i in invocations if i.broken]
+        or [i for i in invocations if i.warnings]
+    )
     return next(iter(urgent or invocations), None)
+
+
+def _by_urgency(findings: Sequence[GateFinding]) -> list[GateFinding]:
+    return sorted(findings, key=lambda finding: KINDS.index(finding.kind))
 
 
 def _counts(words: type[_Word], values: Iterable[_Word]) -> list[tuple[_Word, int]]:

@@ -4,33 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ..gate.facts import Fact
 from ..outcomes import ModelOutcome, Status
 from ..report import RunReport
 from .words import name_of
 
 _INVOCATIONS, _REPEATED = "sqlmesh_invocations", "sqlmesh_repeated_tries"
-_PROPERTIES = {status: f"sqlmesh_{status}" for status in Status}
+_PROPERTIES: dict[str, str] = {word: f"sqlmesh_{word}" for word in (*Status, *Fact)}
 _LIMIT = 1000
 
 
 def properties(reports: Sequence[RunReport], repeated: int = 0) -> list[tuple[str, str]]:
-    """How many invocations there were, and for each status the models that had it in any of them.
+    """How many invocations there were, and for each status the models that had it in any of them;
+    for each fact that gates warn of likewise.
 
-    Models are named once, in the order of the reports, with the reason where there is one; of very
-    many, as many as fit into a thousand characters, and the number of the others.
+    Models are named once, in the order of the reports, with the reason or the audit where there is
+    one; of very many, as many as fit into a thousand characters, and the number of the others.
 
     Args:
         reports: those of the test's last try.
         repeated: how many earlier tries there were.
     """
-    listed: dict[Status, dict[str, None]] = {status: {} for status in Status}
+    labels: dict[str, dict[str, None]] = {word: {} for word in (*Status, *Fact)}
     for report in reports:
         for outcome in report.outcomes.values():
-            listed[outcome.status][_label(outcome)] = None
+            labels[outcome.status][_label(outcome, outcome.reason)] = None
+            for fact in Fact:
+                for occurrence in fact.occurrences(outcome):
+                    labels[fact][_label(outcome, occurrence.audit)] = None
     values = {
         _INVOCATIONS: str(len(reports)),
         _REPEATED: str(repeated or ""),
-        **{_PROPERTIES[status]: _joined(list(labels)) for status, labels in listed.items()},
+        **{_PROPERTIES[word]: _joined(list(models)) for word, models in labels.items()},
     }
     return [(name, value) for name, value in values.items() if value]
 
@@ -41,9 +46,9 @@ def other_properties(properties: Iterable[tuple[str, object]]) -> list[tuple[str
     return [(name, value) for name, value in properties if name not in ours]
 
 
-def _label(outcome: ModelOutcome) -> str:
+def _label(outcome: ModelOutcome, detail: str | None) -> str:
     name = name_of(outcome.name)
-    return f"{name} ({outcome.reason})" if outcome.reason else name
+    return f"{name} ({name_of(detail)})" if detail else name
 
 
 def _joined(labels: list[str]) -> str:

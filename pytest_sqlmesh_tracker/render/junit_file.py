@@ -13,9 +13,8 @@ from typing import Literal
 from xml.etree import ElementTree
 
 from ..explanation import minute, paragraph, sentence
-from ..gate import GateFinding, GateResult
+from ..gate import UNEXPECTED_STATUSES, GateFinding, GateResult
 from ..outcomes import ModelOutcome, Reason, Status
-from ..policy import UNEXPECTED_STATUSES
 from ..report import Completion, RunReport
 from .junit import properties
 from .words import name_of, printable, reason_of

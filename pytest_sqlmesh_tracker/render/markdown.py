@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from ..diff import Comparison, Difference
-from ..explanation import counted, minute, one_line, spans
-from ..gate import GateFinding, GateResult
+from ..explanation import counted, minute, nonblocking_failures, one_line, spans
+from ..gate import UNEXPECTED_STATUSES, GateFinding, GateResult
 from ..outcomes import ModelOutcome, Status
-from ..policy import UNEXPECTED_STATUSES, unexpected_by_default
-from ..report import RunReport
+from ..report import SUCCESSFUL, RunReport
 from .markdown_page import Part, code, page, row, text
 from .words import (
     before_error,
@@ -20,6 +19,7 @@ from .words import (
     ended,
     invocations,
     name_of,
+    needs_attention,
     reason_in_short,
     statuses,
     superseded,
@@ -54,7 +54,7 @@ def summary(
         reports: each with the node id of its test, or None, as `load_reports` returns them. Those
             of repeated tries are counted only.
         result: what a policy said of these very reports; that needs attention. Without it, what is
-            unexpected by default does.
+            unexpected by default does, and what a gate warns of by default.
         limit: the most bytes the page may have, in UTF-8. Expected outcomes are left out first, and
             lines say where and how many. It is empty where not even that has room.
     """
@@ -100,24 +100,34 @@ def difference(diff: Difference, *, limit: int | None = None) -> str:
 
 
 def _verdict(result: GateResult) -> list[Part]:
-    """The gate's verdict, then its findings by invocation."""
+    """The gate's verdict, then its findings by invocation, and its warnings."""
     verdict, _, counts = result.summary.partition(": ")
     symbol = "✅" if result.passed else "❌"
     parts = [Part(f"## {symbol} SQLMesh {verdict}\n\n{counts}\n\n")]
-    open_, folded = result.findings[:_MOST_OPEN], result.findings[_MOST_OPEN:]
-    for findings, fold in ((open_, None), (folded, f"{counted(len(folded), 'finding')} more")):
-        for where, found in groupby(findings, key=lambda finding: finding.where):
-            rows = [f"- {_finding(one)}\n" for one in found]
-            head = f"**{text(where) or 'The policy'}**\n\n"
-            parts.append(Part(head, rows, "finding", fold, late=bool(fold)))
+    parts += _by_invocation(result.findings, "finding")
+    return parts + _by_invocation(result.warnings, "warning")
+
+
+def _by_invocation(findings: Sequence[GateFinding], noun: str) -> list[Part]:
+    """Findings or warnings: the first ones, and the others in a fold."""
+    parts = []
+    what = "Warnings: " if noun == "warning" else ""
+    open_, folded = findings[:_MOST_OPEN], findings[_MOST_OPEN:]
+    for shown, fold in ((open_, None), (folded, f"{counted(len(folded), noun)} more")):
+        for where, group in groupby(shown, key=lambda finding: finding.where):
+            rows = [f"- {_finding(finding)}\n" for finding in group]
+            head = f"**{what}{text(where) or 'The policy'}**\n\n"
+            parts.append(Part(head, rows, noun, fold, late=bool(fold)))
     return parts
 
 
 def _finding(finding: GateFinding) -> str:
     symbol = _WARNING
-    if finding.status in UNEXPECTED_STATUSES:
+    if finding.severity == "warning":
+        pass
+    elif finding.status in UNEXPECTED_STATUSES:
         symbol = _SYMBOLS[finding.status]
-    elif finding.kind in ("command_error", "required_not_executed"):
+    elif finding.kind in ("command_error", "command_interruption", "required_not_executed"):
         symbol = "❌"
     model = one_line(finding.model or "", 120)
     if model and finding.message.startswith(f"{model} "):
@@ -127,19 +137,18 @@ def _finding(finding: GateFinding) -> str:
 
 
 def _found(result: GateResult) -> dict[int, set[str]]:
-    """Place of each report that something was found on → the models."""
+    """Place of each report that has findings or warnings → their models."""
     found: dict[int, set[str]] = {}
-    for finding in result.findings:
+    for finding in (*result.findings, *result.warnings):
         if finding.report_index is not None:
             found.setdefault(finding.report_index, set()).add(finding.model or "")
     return found
 
 
 def _unexpected(report: RunReport) -> set[str] | None:
-    """The models that are unexpected by default; None where nothing is."""
-    outcomes = report.outcomes.values()
-    names = {o.name for o in outcomes if unexpected_by_default(o.status, o.reason)}
-    return names if names or report.completion == "raised" else None
+    """The models that need attention by default; None where nothing does."""
+    names = {outcome.name for outcome in report.outcomes.values() if needs_attention(outcome)}
+    return names if names or report.completion not in SUCCESSFUL else None
 
 
 class _Run:
@@ -179,8 +188,8 @@ class _Run:
     @property
     def _heading(self) -> str:
         report = self.report
-        calm = report.completion in ("success", "nothing_to_do")
-        symbol = "❌" if not calm else _WARNING if self.needs_attention else "✅"
+        successful = report.completion in SUCCESSFUL
+        symbol = "❌" if not successful else _WARNING if self.needs_attention else "✅"
         where = f"{report.command} of {report.environment} at {minute(report.execution_time)}"
         where += f", in {self._test}" if self._test else ""
         raised = ""
@@ -219,7 +228,7 @@ def _intervals_or_reason(outcome: ModelOutcome) -> str:
     if outcome.reason:
         told = code(outcome.reason) + text(told.removeprefix(str(outcome.reason)))
     else:
-        told = "" if outcome.status is Status.EXECUTED else text(told)
+        told = text(nonblocking_failures(outcome) if outcome.status is Status.EXECUTED else told)
     return "; ".join(filter(None, (spans(outcome.executed_intervals, limit=2), told)))
 
 

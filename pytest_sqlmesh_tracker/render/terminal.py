@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
 from itertools import groupby
 
@@ -13,10 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ..diff import Comparison, Difference
-from ..explanation import one_line, spans
-from ..gate import GateResult
+from ..explanation import nonblocking_failures, one_line, spans
+from ..gate import GateFinding, GateResult
 from ..outcomes import ModelOutcome, Reason, Status
-from ..policy import unexpected_by_default
 from ..report import RunReport
 from .words import (
     before_error,
@@ -26,6 +25,7 @@ from .words import (
     headline,
     invocations,
     name_of,
+    needs_attention,
     printable,
     reason_in_short,
 )
@@ -51,8 +51,8 @@ def table(
 
     Args:
         limit: of more models than this, those skipped for a reason that is expected by default are
-            left out, and of the others as many as are too much, the unexpected last of all. A last
-            line counts what is left out.
+            left out, and of the others as many as are too much, last of all what needs attention. A
+            last line counts what is left out.
     """
     shown = _most_telling(report, limit)
     with_rows = any(outcome.rows is not None for outcome in shown)
@@ -102,20 +102,32 @@ def tables(
 
 
 def findings(result: GateResult, *, width: int = 100, color: bool = False, limit: int = 50) -> str:
-    """What the gate found, by invocation, and its summary.
+    """What the gate found, by invocation, below it what it warns of, and its summary.
 
     Args:
-        limit: the most findings that are listed; a line counts the others.
+        limit: the most findings that are listed, and the most warnings; a line counts the others.
     """
-    parts: list[RenderableType] = []
-    for where, found in groupby(result.findings[:limit], key=lambda finding: finding.where):
-        parts.append(Text(printable(where) or "the policy", style="bold"))
-        parts += [_listed(printable(finding.message) for finding in found), ""]
-    more = len(result.findings) - limit
-    if more > 0:
-        parts += [Text(f"and {more:,} more", style="dim"), ""]
+    parts = [*_by_invocation(result.findings, limit), *_by_invocation(result.warnings, limit)]
     parts.append(Text(printable(result.summary), style="green" if result.passed else "bold red"))
     return _rendered(parts, width, color)
+
+
+def _by_invocation(findings: Sequence[GateFinding], limit: int) -> Iterator[RenderableType]:
+    """Findings, or warnings, each of which is called one."""
+    for where, group in groupby(findings[:limit], key=lambda finding: finding.where):
+        yield Text(printable(where) or "the policy", style="bold")
+        yield _listed(map(_finding, group))
+        yield ""
+    for line in _more(len(findings) - limit):
+        yield line
+        yield ""
+
+
+def _finding(finding: GateFinding) -> Text:
+    message = Text(printable(finding.message))
+    if finding.severity == "error":
+        return message
+    return Text.assemble(("warning", "yellow"), ": ", message)
 
 
 def difference(diff: Difference, *, width: int = 100, color: bool = False, limit: int = 50) -> str:
@@ -156,9 +168,12 @@ def _intervals_or_reason(outcome: ModelOutcome) -> str:
     """What was recorded, and why no more was."""
     recorded = spans(outcome.executed_intervals, limit=2)
     if outcome.status is Status.EXECUTED and outcome.reason is None:
-        return recorded
-    reason = str(outcome.reason) if _raised(outcome) else reason_in_short(outcome)
-    return "; ".join(filter(None, (recorded, reason)))
+        reasons = [nonblocking_failures(outcome)]
+    elif _raised(outcome):
+        reasons = [str(outcome.reason), nonblocking_failures(outcome)]
+    else:
+        reasons = [reason_in_short(outcome)]
+    return "; ".join(filter(None, (recorded, *reasons)))
 
 
 def _raised(outcome: ModelOutcome) -> bool:
@@ -176,7 +191,7 @@ def _most_telling(report: RunReport, limit: int | None) -> list[ModelOutcome]:
     outcomes = list(report.outcomes.values())
     if limit is None or len(outcomes) <= limit:
         return outcomes
-    unexpected = {o.name: unexpected_by_default(o.status, o.reason) for o in outcomes}
+    unexpected = {o.name: needs_attention(o) for o in outcomes}
     telling = [o.name for o in outcomes if unexpected[o.name] or o.status is not Status.SKIPPED]
     kept = set(sorted(telling, key=lambda name: not unexpected[name])[:limit])
     return [outcome for outcome in outcomes if outcome.name in kept]
@@ -198,7 +213,7 @@ def _grid(header: bool = False) -> Table:
     return Table(box=None, pad_edge=False, show_edge=False, show_header=header, header_style="dim")
 
 
-def _listed(lines: Iterable[str]) -> RenderableType:
+def _listed(lines: Iterable[str | Text]) -> RenderableType:
     grid = Table.grid(padding=(0, 1))
     for line in lines:
         grid.add_row("-", line)

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from ..diff import Change, Comparison, Invocations
-from ..explanation import counted, minute, moment, one_line, why
+from ..explanation import counted, minute, moment, nonblocking_failures, one_line, why
+from ..gate import has_facts, unexpected_by_default
 from ..outcomes import ModelOutcome, Status
 from ..report import Completion, RunReport
 
@@ -78,15 +79,30 @@ def name_of(text: str) -> str:
 
 def reason_of(outcome: ModelOutcome) -> str:
     """The message without the status, which has a column of its own."""
-    return one_line(outcome.message.removeprefix(str(outcome.status)).lstrip(": "), 200)
+    return _with_audits(outcome, _why(outcome))
+
+
+def _why(outcome: ModelOutcome) -> str:
+    """The message without the status and without the non-blocking audits."""
+    audits = nonblocking_failures(outcome)
+    message = outcome.message.removesuffix(f"; {audits}") if audits else outcome.message
+    return one_line(message.removeprefix(str(outcome.status)).lstrip(": "), 200)
+
+
+def _with_audits(outcome: ModelOutcome, text: str) -> str:
+    return "; ".join(filter(None, (text, nonblocking_failures(outcome))))
 
 
 def reason_in_short(outcome: ModelOutcome) -> str:
     """The primary reason, and what the message tells on top: `cron_not_due: next due 2024-01-14`.
 
-    Without a reason, the message.
+    Without a reason, the message. Non-blocking audits that failed follow.
     """
-    said = reason_of(outcome)
+    return _with_audits(outcome, _reason_in_short(outcome))
+
+
+def _reason_in_short(outcome: ModelOutcome) -> str:
+    said = _why(outcome)
     if outcome.reason is None:
         return said
     if outcome.status is Status.EXECUTED:
@@ -95,6 +111,11 @@ def reason_in_short(outcome: ModelOutcome) -> str:
     if told.startswith("(") and told.endswith(")"):
         told = told[1:-1]
     return f"{outcome.reason}: {told}" if told else str(outcome.reason)
+
+
+def needs_attention(outcome: ModelOutcome) -> bool:
+    """Whether a gate without rules finds something in it, or warns of it."""
+    return unexpected_by_default(outcome.status, outcome.reason) or has_facts(outcome)
 
 
 def duration(took: timedelta | None) -> str:

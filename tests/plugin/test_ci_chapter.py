@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from pytest_sqlmesh_tracker import GatePolicy, SqlmeshProject
 from pytest_sqlmesh_tracker.cli import main
-from pytest_sqlmesh_tracker.policy import UNEXPECTED_SKIPS, UNEXPECTED_STATUSES
+from pytest_sqlmesh_tracker.gate import UNEXPECTED_SKIPS, UNEXPECTED_STATUSES
 from pytest_sqlmesh_tracker.render import terminal
 from tests.unit.builders import executed, run
 
@@ -69,6 +69,8 @@ def test_the_policy_can_be_meant() -> None:
         "marketing.*",
         "finance.ledger, finance.daily_close",
         "sales.orders",
+        "billing.*, finance.*",
+        "experiments.*",
     ]
 
 

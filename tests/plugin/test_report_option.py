@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pytest_sqlmesh_tracker import RunReport, assertions
+from pytest_sqlmesh_tracker import RunReport, listening
 from pytest_sqlmesh_tracker.report import load_reports
 from tests.plugin.shops import tell_of_shop, write_ini, write_shop
 
@@ -173,7 +173,7 @@ def test_a_session_that_is_cut_off_has_what_happened_until_then(
     named = ["test_shop.py::test_before", "test_shop.py::test_cut_off"]
     assert ids_in(told_shop.path / "all.json") == named
     result.stdout.fnmatch_lines("sqlmesh: 2 invocations in 2 tests: *")
-    assert assertions._LISTENERS == []
+    assert listening._LISTENERS == []
 
 
 NIGHTS = r"""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sqlmesh_tracker import assertions
+from pytest_sqlmesh_tracker import listening
 from tests.plugin.shops import tell_of_shop, write_ini, write_shop
 
 STRICT = "sqlmesh_tracker_strict = true"
@@ -119,7 +119,7 @@ def test_what_a_passed_test_left_unasserted_is_an_error_at_teardown(shop: pytest
         "test_bad_assertion_that_failed",
         "test_bad_assertion_on_another_report",
     ]
-    assert assertions._LISTENERS == []
+    assert listening._LISTENERS == []
     first = next(n for n, line in enumerate(result.outlines) if "of test_bad_comparison" in line)
     assert result.outlines[first + 1 : first + 13] == [
         "sqlmesh_tracker strict: 2 unexpected outcomes that the test did not assert",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sqlmesh_tracker import sqlmesh_run_tracker
+from pytest_sqlmesh_tracker import GatePolicy, sqlmesh_run_tracker
 from tests.projects import Project, at
 
 SWITCHES = "CREATE SCHEMA raw; CREATE TABLE raw.broken AS SELECT 'nothing' AS model"
@@ -155,6 +155,32 @@ class TestAudits:
         assert [b.audits_passed for b in report["a.audited"].batches] == [2]
         with pytest.raises(AssertionError, match=r"a\.audited had no failed audit 'positive'"):
             report.assert_audit_failed("a.audited", "positive")
+
+    def test_a_non_blocking_audit_is_told_beside_what_happened(self, audited: Project) -> None:
+        audited.execute("INSERT INTO raw.ids VALUES (7), (8)")
+        with at("2024-01-10 12:00"):
+            executed = audited.run()["a.audited"]
+        words = "a non-blocking audit failed: small (2 rows)"
+        assert executed.message == f"executed in 1 batch; {words}"
+        audited.execute("INSERT INTO raw.ids VALUES (-1)")
+        with at("2024-01-11 12:00"):
+            report = audited.run()
+        assert report["a.audited"].message == f"failed: a blocking audit failed (positive); {words}"
+        assert "audit       small (non-blocking), 2 rows failed" in report.explain("a.audited")
+
+    def test_a_gate_warns_of_it_and_a_rule_can_deny_it(self, audited: Project) -> None:
+        audited.execute("INSERT INTO raw.ids VALUES (7)")
+        with at("2024-01-10 12:00"):
+            report = audited.run()
+        result = GatePolicy().evaluate(report)
+        assert result.passed
+        assert [(warning.model, warning.audit) for warning in result.warnings] == [
+            ("a.audited", "small")
+        ]
+        denying = GatePolicy([{"models": "a.*", "deny": "nonblocking_audit_failed"}])
+        assert [f.message for f in denying.evaluate(report).findings] == [
+            "a.audited has a failed non-blocking audit: small (1 row) (denied by rule 1 (a.*))"
+        ]
 
 
 class TestSignals:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_sqlmesh_tracker import ModelOutcome, Reason, RunReport, Status
+from pytest_sqlmesh_tracker import AuditOutcome, ModelOutcome, Reason, RunReport, Status
 from pytest_sqlmesh_tracker.explanation import (
     minute,
     moment,
@@ -207,7 +207,38 @@ class TestSentence:
             (audited("a.x", audit("not_null")), "audited: 1 passed, 0 failed"),
             (
                 audited("a.x", audit("not_null"), audit("unique", rows_failed=1, blocking=False)),
-                "audited: 1 passed, 1 failed",
+                "audited: 1 passed, 1 failed; a non-blocking audit failed: unique (1 row)",
+            ),
+            (
+                executed("a.x", audits=(audit("positive", rows_failed=3, blocking=False),)),
+                "executed in 1 batch; a non-blocking audit failed: positive (3 rows)",
+            ),
+            (
+                executed(
+                    "a.x",
+                    reasons=("signal_not_ready",),
+                    audits=[audit(name, rows_failed=1, blocking=False) for name in "abcd"],
+                ),
+                "executed in 1 batch; in part held back: its signal was not ready; "
+                "4 non-blocking audits failed: a (1 row), b (1 row), c (1 row) and 1 more",
+            ),
+            (
+                executed(
+                    "a.x",
+                    audits=[
+                        audit("unique", rows_failed=1, blocking=False).model_copy(
+                            update={"arguments": {"columns": column, "limit_": "1"}}
+                        )
+                        for column in ("id", "day")
+                    ],
+                ),
+                "executed in 1 batch; 2 non-blocking audits failed: "
+                "unique(columns := id, limit_ := 1) (1 row), "
+                "unique(columns := day, limit_ := 1) (1 row)",
+            ),
+            (
+                executed("a.x", audits=(AuditOutcome(name="odd", blocking=False, passed=False),)),
+                "executed in 1 batch; a non-blocking audit failed: odd",
             ),
             (
                 outcome("a.x", "audited", "outside_window"),
@@ -337,7 +368,7 @@ run at 2024-01-21 00:00:00 UTC or later.
 
     def test_audit_failed(self) -> None:
         made = failed(
-            "raw.events",
+            "a",
             "audit_failed",
             error=None,
             audits=[
@@ -348,13 +379,13 @@ run at 2024-01-21 00:00:00 UTC or later.
         )
         assert explained(made) == text(
             """
-            raw.events failed: a blocking audit failed (unique)
+            a failed: a blocking audit failed (unique); a non-blocking audit failed: fresh (2 rows)
               run         prod, execution_time 2024-01-14 06:30:00 UTC
               batches     0 of 1 recorded
                           batch 0 failed: 2024-01-01
               audit       unique (blocking), 3 rows failed
               audit       fresh (non-blocking), 2 rows failed
-              this run    1 failed (raw.events)
+              this run    1 failed (a)
             """
         )
 

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from pytest_sqlmesh_tracker import Reason, Status
 from pytest_sqlmesh_tracker.explanation import one_line
-from pytest_sqlmesh_tracker.gate import GatePolicy
-from pytest_sqlmesh_tracker.policy import GatePolicyError, GateRule
+from pytest_sqlmesh_tracker.gate import GatePolicy, GatePolicyError, GateRule
+from pytest_sqlmesh_tracker.gate.facts import Fact
 
 TWO_RULES = """
 [[tool.sqlmesh_tracker.gate.rules]]
@@ -65,6 +65,17 @@ class TestRules:
         assert rule.allow == (Status.FAILED, Reason.UPSTREAM_FAILED)
         assert rule.deny == (Status.UNKNOWN,)
 
+    def test_words_are_facts_as_well(self) -> None:
+        fact = Fact.NONBLOCKING_AUDIT_FAILED
+        rule = GateRule("a.*", allow="nonblocking_audit_failed", deny=[fact])
+        assert rule.allow == rule.deny == (fact,)
+        assert f"{fact}" == str(fact) == fact == "nonblocking_audit_failed"
+
+    @pytest.mark.parametrize("rule", [{"deny": "failed"}, {"require": "executed"}])
+    def test_a_rule_finds_errors_unless_it_says_warning(self, rule: dict[str, Any]) -> None:
+        assert GateRule("a.*", **rule).severity == "error"
+        assert GateRule("a.*", severity="warning", **rule).severity == "warning"
+
     def test_one_word_and_one_model_need_no_list(self) -> None:
         rule = GateRule("a.*", allow="failed")
         assert (rule.models, rule.allow) == (("a.*",), (Status.FAILED,))
@@ -88,7 +99,7 @@ class TestRules:
             ({"model": "a"}, "unknown key 'model'; did you mean models?"),
             (
                 {"zz": 1},
-                "unknown key 'zz'; valid: models, allow, deny, require, until, why",
+                "unknown key 'zz'; valid: models, allow, deny, require, severity, until, why",
             ),
             ({"allow": ["failed"]}, "it has no models: a name, a glob, or a list of them"),
             ({"models": "a"}, "it says nothing of its models: it needs allow, deny or require"),
@@ -99,9 +110,10 @@ class TestRules:
             ({"models": None}, "models is a name, a glob, or a list of them, not None"),
             (
                 {"models": "a", "allow": ["signal_not_redy"]},
-                "allow: 'signal_not_redy' is no status or reason; did you mean signal_not_ready",
+                "allow: 'signal_not_redy' is neither a status, a reason nor a fact; did you mean "
+                "signal_not_ready",
             ),
-            ({"models": "a", "deny": 1}, "deny is a list of statuses and reasons, not 1"),
+            ({"models": "a", "deny": 1}, "deny is a list of statuses, reasons and facts, not 1"),
             ({"models": "a", "require": "skipped"}, "require is \"executed\", not 'skipped'"),
             (
                 {"models": "a", "until": "2026-12-31"},
@@ -109,6 +121,19 @@ class TestRules:
             ),
             ({"models": "a", "until": datetime(2026, 12, 31)}, "until is a date, as 2026-12-31"),
             ({"models": "a", "why": 7}, "why is a text, not 7"),
+            (
+                {"models": "a", "deny": ["nonblocking_audit_faild"]},
+                "deny: 'nonblocking_audit_faild' is neither a status, a reason nor a fact; did you "
+                "mean nonblocking_audit_failed",
+            ),
+            (
+                {"models": "a", "deny": "failed", "severity": "warn"},
+                'severity is "error" or "warning", not \'warn\'',
+            ),
+            (
+                {"models": "a", "allow": "failed", "severity": "warning"},
+                "severity is about what a rule denies or requires: it needs deny or require",
+            ),
         ],
         ids=str,
     )
@@ -117,8 +142,8 @@ class TestRules:
 
     def test_a_word_like_no_other_is_told_the_valid_ones(self) -> None:
         said = complaint({"models": "a", "deny": ["xyzzy"]})
-        assert said.startswith("rule 1: deny: 'xyzzy' is no status or reason; valid are executed,")
-        assert all(str(word) in said for word in (*Status, *Reason))
+        assert said.startswith("rule 1: deny: 'xyzzy' is neither a status, a reason nor a fact; ")
+        assert all(str(word) in said for word in (*Status, *Reason, *Fact))
 
     def test_what_is_no_rule(self) -> None:
         assert complaint("sales.*") == "rule 1: it is a table, not 'sales.*'"
@@ -168,7 +193,10 @@ class TestToml:
                 "unknown table [tool.sqlmesh-tracker]; did you mean tool.sqlmesh_tracker?",
             ),
             ("[[rules]]\n[other]", "unknown key 'other'; valid: rules"),
-            ("[[rules]]\nmodels = 'a'\nallow = [1]", "rule 1: allow: 1 is no status or reason;"),
+            (
+                "[[rules]]\nmodels = 'a'\nallow = [1]",
+                "rule 1: allow: 1 is neither a status",
+            ),
         ],
     )
     def test_what_can_not_be_meant(self, text: str, said: str) -> None:

@@ -23,7 +23,6 @@ PURE = [
     "explanation",
     "report",
     "gate",
-    "policy",
 ]
 
 TRACKING = {"Tracker", "sqlmesh_run_tracker", "track_all"}

@@ -24,7 +24,7 @@ from pytest_sqlmesh_tracker import (
     assert_outcomes,
     assert_skipped,
 )
-from pytest_sqlmesh_tracker.assertions import listening
+from pytest_sqlmesh_tracker.listening import listening
 from pytest_sqlmesh_tracker.markers import MarkerError
 from pytest_sqlmesh_tracker.strict import StrictTest, faults_of, strict_options
 from tests.unit.builders import TrackerOf, audit, executed, failed, run, skipped, unknown
@@ -153,6 +153,101 @@ class TestWhatCounts:
     def test_but_not_where_the_test_never_saw_it(self) -> None:
         plan = run(failed("a.b"), command="plan", completion="failure", error="PlanError: failed")
         assert "a.b failed" in strict_test().complaint([plan], unraised=[plan])
+
+
+class TestHowCommandsEnd:
+    """What no model explains, and the test never saw raised, is asserted with the whole report."""
+
+    @staticmethod
+    def returned(report: RunReport, *helpers: Callable[[RunReport], None]) -> str:
+        """The complaint on a report that the sandbox returned, after these assertions."""
+        strict = strict_test()
+        with listening(strict.asserted):
+            for helper in helpers:
+                helper(report)
+        return strict.complaint([report], unraised=[report])
+
+    raised = run(executed("a.x"), completion="raised", error="ValueError: in after_all")
+    empty = run(completion="interrupted", error="KeyboardInterrupt")
+
+    def test_one_that_raised_inside_the_test_was_asserted_by_catching_it(self) -> None:
+        assert strict_test().complaint([self.raised, self.empty]) == ""
+
+    @pytest.mark.parametrize("report", [raised, empty], ids=["raised", "interrupted"])
+    def test_one_that_the_sandbox_returned_was_not(self, report: RunReport) -> None:
+        assert "1 unsuccessful invocation" in self.returned(report)
+
+    def test_one_that_ended_early_without_raising_was_not(self) -> None:
+        complaint = strict_test().complaint([run(completion="interrupted")])
+        assert "  the run was interrupted\n" in complaint
+
+    def test_naming_its_models_is_not_enough(self) -> None:
+        complaint = self.returned(self.raised, lambda report: assert_executed(report, "a.x"))
+        assert "the run raised ValueError: in after_all" in complaint
+
+    def test_assertions_on_the_whole_report_are(self) -> None:
+        assert self.returned(self.raised, lambda report: assert_only_executed(report, "a.x")) == ""
+        exact = {"a.x": "executed"}
+        assert (
+            self.returned(self.raised, lambda report: assert_outcomes(report, exact, exact=True))
+            == ""
+        )
+        assert self.returned(self.empty, assert_nothing_executed) == ""
+
+    def test_the_message(self) -> None:
+        assert self.returned(self.raised) == dedent(
+            """\
+            sqlmesh_tracker strict: 1 unsuccessful invocation that the test did not assert
+
+            run of prod at 2024-01-14 06:30 UTC
+              the run raised ValueError: in after_all
+
+            Assert how an invocation ended together with all of its models:
+              assert_nothing_executed()
+            or assert_only_executed(...), or assert_outcomes({...}, exact=True).
+            A comparison, such as report.skipped == {...}, does not count."""
+        )
+
+    def test_the_message_on_models_as_well(self) -> None:
+        late = skipped("a.y", "signal_not_ready")
+        report = run(late, completion="raised", error="ValueError: in after_all")
+        assert self.returned(report).splitlines() == [
+            "sqlmesh_tracker strict: 1 unexpected outcome and 1 unsuccessful invocation that the "
+            "test did not assert",
+            "",
+            "run of prod at 2024-01-14 06:30 UTC",
+            "  a.y was skipped: its signal was not ready",
+            "  the run raised ValueError: in after_all",
+            "",
+            "Assert each by its name:",
+            '  assert_skipped("a.y", reason="signal_not_ready")',
+            "or allow skips, by the marker or by a rule of the gate policy:",
+            '  sqlmesh_tracker(allow_skips={"a.y": "signal_not_ready"})',
+            "Assert how an invocation ended together with all of its models:",
+            "  assert_nothing_executed()",
+            "or assert_only_executed(...), or assert_outcomes({...}, exact=True).",
+            "A comparison, such as report.skipped == {...}, does not count.",
+        ]
+
+
+class TestNonBlockingAudits:
+    """They are warnings of the gate, which judge no test; a rule can deny them."""
+
+    report = run(executed("a.x", audits=(audit("small", rows_failed=1, blocking=False),)))
+
+    def test_by_default_they_are_not_asserted(self) -> None:
+        assert strict_test().complaint([self.report]) == ""
+        rule = GateRule("a.x", deny="nonblocking_audit_failed", severity="warning")
+        assert strict_test(rule).complaint([self.report]) == ""
+
+    def test_one_that_is_denied_is(self) -> None:
+        strict = strict_test(GateRule("a.x", deny="nonblocking_audit_failed"))
+        complaint = strict.complaint([self.report])
+        assert "a.x has a failed non-blocking audit: small (1 row) (denied by rule 1" in complaint
+        assert '\n  assert_audit_failed("a.x", "small")\n' in complaint
+        with listening(strict.asserted):
+            assert_audit_failed(self.report, "a.x", "small")
+        assert strict.complaint([self.report]) == ""
 
 
 class TestJudgement:

@@ -1,0 +1,135 @@
+"""What a gate finds in reports: errors, which decide, and warnings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Literal, get_args
+
+from ..explanation import counted, minute, one_line
+from ..outcomes import Frozen, Reason, Status, UtcDatetime
+from ..report import Command
+from .facts import Fact
+from .rules import GateRule, Severity
+
+FindingKind = Literal[
+    "failure",
+    "interruption",
+    "unknown_outcome",
+    "unexpected_skip",
+    "unexpected_audit",
+    "unexpected_execution",
+    "command_error",
+    "command_interruption",
+    "required_not_executed",
+    "expired_rule",
+    "unmatched_rule",
+    "contradiction",
+]
+"""What a finding is about: an outcome, a command, a requirement, or a rule of the policy. Beside
+these, the facts have a kind each."""
+KINDS: tuple[str, ...] = (*get_args(FindingKind), *Fact)
+"""All of them, in the order of urgency."""
+
+_ABOUT_RULES = ("expired_rule", "unmatched_rule", "contradiction")
+
+
+class GateFinding(Frozen):
+    """One thing that CI does not accept, or warns of.
+
+    Findings on the rules of a policy have no report and no model; those on a command no model.
+    """
+
+    kind: FindingKind | Fact
+    severity: Severity = "error"
+    """A warning fails no gate."""
+    message: str
+    """All of it in one line, but for the report: `where` tells that."""
+    report_index: int | None = None
+    """Which of the reports given, from 0."""
+    number: int | None = None
+    """The same from 1, where several are alike in test, command, environment and time."""
+    test: str | None = None
+    """Node id of the test that made the invocation, where it is known."""
+    command: Command | None = None
+    environment: str | None = None
+    execution_time: UtcDatetime | None = None
+    model: str | None = None
+    """As it is shown in its report."""
+    status: Status | None = None
+    reason: Reason | None = None
+    """The primary one."""
+    audit: str | None = None
+    """Name of the model's audit that it is about."""
+    rule_index: int | None = None
+    """Which rule of the policy judged, or is the finding, from 0; None for the default."""
+    rule: GateRule | None = None
+
+    @property
+    def where(self) -> str:
+        """`run of prod at 2024-01-09 00:05 UTC, in test_shop.py::test_night`; or nothing."""
+        if self.command is None or self.execution_time is None:
+            return ""
+        test = f", in {self.test}" if self.test else ""
+        number = f", report {self.number}" if self.number else ""
+        at = minute(self.execution_time)
+        return one_line(f"{self.command} of {self.environment} at {at}{test}{number}")
+
+
+class GateResult(Frozen):
+    """What a policy found in reports. True where it passed: `assert policy.evaluate(report)`."""
+
+    findings: tuple[GateFinding, ...] = ()
+    """The errors, which alone decide whether it passed: on reports in the order given, and their
+    models as listed; then requirements; then rules."""
+    warnings: tuple[GateFinding, ...] = ()
+    """What is worth a look, in the same order."""
+    reports: int = 0
+    """How many were judged: all but those that are `superseded`."""
+    outcomes: int = 0
+    """How many outcomes they have: a model of two reports has two."""
+    allowed: int = 0
+    """How many of them were expected only because a rule allows them."""
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    @property
+    def passed(self) -> bool:
+        """Whether there are no findings; warnings do not count."""
+        return not self.findings
+
+    @property
+    def on_reports(self) -> tuple[GateFinding, ...]:
+        """The findings on outcomes and commands: all that a single test can answer for."""
+        others = (*_ABOUT_RULES, "required_not_executed")
+        return tuple(finding for finding in self.findings if finding.kind not in others)
+
+    @property
+    def on_rules(self) -> tuple[GateFinding, ...]:
+        """The findings on the policy itself."""
+        return tuple(finding for finding in self.findings if finding.kind in _ABOUT_RULES)
+
+    @property
+    def summary(self) -> str:
+        """One line: `gate failed: 2 unexpected skips, 1 expired rule (12 outcomes in 1 report)`.
+
+        Warnings are only counted: `gate passed: 12 outcomes in 1 report, 1 warning`.
+        """
+        judged = f"{counted(self.outcomes, 'outcome')} in {counted(self.reports, 'report')}"
+        if self.allowed:
+            judged += f", {self.allowed:,} allowed by rules"
+        if self.warnings:
+            judged += f", {counted(len(self.warnings), 'warning')}"
+        kinds = Counter(str(finding.kind) for finding in self.findings)
+        parts = [counted(kinds[kind], _noun(kind)) for kind in KINDS if kinds[kind]]
+        return f"gate failed: {', '.join(parts)} ({judged})" if parts else f"gate passed: {judged}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON-ready values, with `passed` and `summary`."""
+        return {"passed": self.passed, "summary": self.summary, **self.model_dump(mode="json")}
+
+
+def _noun(kind: str) -> str:
+    if isinstance(kind, Fact):
+        return kind.noun
+    return "unmet requirement" if kind == "required_not_executed" else kind.replace("_", " ")

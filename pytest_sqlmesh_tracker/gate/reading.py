@@ -1,0 +1,125 @@
+"""From TOML to the rules of a policy: in a file of its own, or in a `pyproject.toml`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ..explanation import one_line
+from ..matching import close_matches
+from .rules import GatePolicyError, GateRule, shown
+
+TABLE = "tool.sqlmesh_tracker.gate"
+"""Where a TOML document holds its policy."""
+_MISSPELT = ("sqlmesh-tracker", "pytest-sqlmesh-tracker", "pytest_sqlmesh_tracker")
+_KEYS = ("models", "allow", "deny", "require", "severity", "until", "why")
+
+
+def rules_from(tables: object) -> tuple[GateRule, ...]:
+    """The rules that these are, each a `GateRule` or a table with its fields.
+
+    Raises:
+        GatePolicyError: one of them is neither; the line begins with its number, from 1.
+    """
+    if isinstance(tables, str | Mapping) or not isinstance(tables, Iterable):
+        raise GatePolicyError(f"rules is a list of tables, in TOML each below [[{TABLE}.rules]]")
+    return tuple(_rule(number, table) for number, table in enumerate(tables, start=1))
+
+
+def _rule(number: int, table: object) -> GateRule:
+    if isinstance(table, GateRule):
+        return table
+    if not isinstance(table, Mapping):
+        raise GatePolicyError(f"rule {number}: it is a table, not {shown(table)}")
+    try:
+        check_keys(table, _KEYS)
+        if "models" not in table:
+            raise GatePolicyError("it has no models: a name, a glob, or a list of them")
+        return GateRule(**table)
+    except GatePolicyError as error:
+        raise GatePolicyError(f"rule {number}: {error}") from None
+
+
+def check_keys(table: Mapping[Any, object], valid: Iterable[str]) -> None:
+    """Demand that a table has no other keys than these.
+
+    Raises:
+        GatePolicyError: it has; the line has close matches, or else the valid ones.
+    """
+    keys = list(valid)
+    for key in table:
+        if key not in keys:
+            close = close_matches(str(key), keys)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"valid: {', '.join(keys)}"
+            raise GatePolicyError(f"unknown key {shown(key)}; {hint}")
+
+
+def rules_in(document: Mapping[str, Any]) -> tuple[GateRule, ...]:
+    """The rules of a TOML document that has to have some: below `TABLE`, or `rules` by itself.
+
+    Raises:
+        GatePolicyError: there are none, or they can't be meant.
+    """
+    gate = gate_table(document)
+    if gate is None:
+        if document and ("tool" in document or "rules" not in document):
+            raise GatePolicyError(f"there is no [[{TABLE}.rules]] in it")
+        gate = document
+    check_keys(gate, ["rules"])
+    return rules_from(gate.get("rules", ()))
+
+
+def gate_table(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The policy's table in a document such as `pyproject.toml`; None if it has none.
+
+    Raises:
+        GatePolicyError: it is no table, or its name is misspelt.
+    """
+    tools = _table(document, "tool", "tool")
+    for name in _MISSPELT:
+        if name in tools:
+            raise GatePolicyError(
+                f"unknown table [tool.{name}]; did you mean tool.sqlmesh_tracker?"
+            )
+    ours = _table(tools, "sqlmesh_tracker", "tool.sqlmesh_tracker")
+    check_keys(ours, ["gate"])
+    return _table(ours, "gate", TABLE) if "gate" in ours else None
+
+
+def _table(parent: Mapping[str, Any], key: str, path: str) -> Mapping[str, Any]:
+    table = parent.get(key, {})
+    if not isinstance(table, Mapping):
+        raise GatePolicyError(f"{path} is a table, not {shown(table)}")
+    return table
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """TOML.
+
+    Raises:
+        GatePolicyError: it is not; the line says where, and what.
+    """
+    # Python 3.10 has it under its old name.
+    toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    try:
+        document: dict[str, Any] = toml.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise GatePolicyError(f"not TOML: {one_line(str(error))}") from None
+    return document
+
+
+def document_in(file: Path) -> dict[str, Any]:
+    """The TOML document in a file.
+
+    Raises:
+        GatePolicyError: it can't be read, or is no TOML.
+    """
+    try:
+        return parsed(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise GatePolicyError(f"it can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise GatePolicyError("not TOML: it is not UTF-8") from None

@@ -1,0 +1,218 @@
+"""The rules of a gate policy: what each says of its models, and which of them judges an outcome.
+
+Knows no SQLMesh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from datetime import date, datetime
+from itertools import combinations
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel
+
+from ..expectations import member_named
+from ..explanation import one_line
+from ..outcomes import Frozen, Reason, Status
+from .facts import Fact
+
+UNEXPECTED_STATUSES = frozenset({Status.FAILED, Status.INTERRUPTED, Status.UNKNOWN})
+"""Unexpected by default, whatever the reason."""
+UNEXPECTED_SKIPS = frozenset(
+    {
+        Reason.UPSTREAM_FAILED,
+        Reason.SIGNAL_NOT_READY,
+        Reason.UPSTREAM_NOT_READY,
+        Reason.DEPENDS_ON_PAST_GAP,
+        Reason.NOT_IN_ENVIRONMENT,
+        Reason.NOT_APPLIED,
+        Reason.BACKFILL_EMPTIED,
+        Reason.RESTATEMENT_REFUSED,
+    }
+)
+"""Primary reasons for which a skipped model is unexpected by default."""
+
+
+Word = Status | Reason | Fact
+"""What a rule can allow or deny."""
+_WORDS: tuple[Word, ...] = (*Status, *Reason, *Fact)
+
+Severity = Literal["error", "warning"]
+"""An error fails the gate; a warning is only reported."""
+_SEVERITIES = get_args(Severity)
+
+
+class GatePolicyError(ValueError):
+    """A policy can't be read, or can't be meant; one line, with the valid words or close ones."""
+
+
+class GateRule(Frozen):
+    """One rule of a policy: what is accepted of some models, or demanded of them.
+
+    Raises:
+        GatePolicyError: a field holds what it can't; one line says which, and what is valid.
+    """
+
+    models: tuple[str, ...]
+    """Names and globs, as everywhere: globs leave out external and embedded models and standalone
+    audits, an exact name does not. Capitals count only where names differ in nothing else."""
+    allow: tuple[Word, ...] = ()
+    """Statuses, reasons and facts that are expected of these models."""
+    deny: tuple[Word, ...] = ()
+    """Statuses, reasons and facts that are unexpected of them; of a word in both lists, too."""
+    require: Literal["executed"] | None = None
+    """Each of these models must execute in at least one of the run reports."""
+    severity: Severity = "error"
+    """What becomes of that which it denies or requires: a finding, or a warning."""
+    until: date | None = None
+    """The last day on which the rule holds, in UTC; later it has no effect and is a finding."""
+    why: str | None = None
+
+    def __init__(
+        self,
+        models: str | Iterable[str],
+        *,
+        allow: str | Iterable[str] = (),
+        deny: str | Iterable[str] = (),
+        require: str | None = None,
+        severity: str = "error",
+        until: date | None = None,
+        why: str | None = None,
+    ) -> None:
+        is_day = isinstance(until, date) and not isinstance(until, datetime)
+        BaseModel.__init__(
+            self,
+            models=_models(models),
+            allow=_words("allow", allow),
+            deny=_words("deny", deny),
+            require=_fitting("require", require, require == "executed", '"executed"'),
+            severity=_severity(severity),
+            until=_fitting("until", until, is_day, "a date, as 2026-12-31 without quotes"),
+            why=_fitting("why", why, isinstance(why, str), "a text"),
+        )
+        if not (self.allow or self.deny or self.require):
+            raise GatePolicyError("it says nothing of its models: it needs allow, deny or require")
+        if self.severity == "warning" and not (self.deny or self.require):
+            raise GatePolicyError(
+                "severity is about what a rule denies or requires: it needs deny or require"
+            )
+
+    @property
+    def accepted(self) -> dict[Word, str]:
+        """Words of which a `deny` contradicts it, and whether it allows or requires them."""
+        accepted: dict[Word, str] = dict.fromkeys(self.allow, "allows")
+        return {**accepted, Status.EXECUTED: "requires"} if self.require else accepted
+
+    def lists(self, word: Word) -> bool:
+        """Whether it allows or denies this very word."""
+        return word in self.deny or word in self.allow
+
+    @property
+    def label(self) -> str:
+        """Its models, the first three of them."""
+        more = f" and {len(self.models) - 3} more" if len(self.models) > 3 else ""
+        return ", ".join(self.models[:3]) + more
+
+
+def unexpected_by_default(status: Status, reason: Reason | None) -> bool:
+    """Whether an outcome with this status and primary reason is unexpected where no rule tells."""
+    if status is Status.SKIPPED:
+        return reason in UNEXPECTED_SKIPS
+    return status in UNEXPECTED_STATUSES
+
+
+def verdict(
+    rules: Sequence[GateRule], status: Status, reason: Reason | None, reasons: Sequence[Reason]
+) -> tuple[bool, int | None]:
+    """Whether an outcome is expected, and the place of the rule that says so; None: the default.
+
+    Args:
+        rules: those that are for the model, the last one first.
+        reason: the primary one of `reasons`.
+    """
+    if status is Status.EXECUTED:
+        return _verdict_on_executed(rules, reasons)
+    words = (status,) if status is Status.UNKNOWN or reason is None else (reason, status)
+    for place, rule in enumerate(rules):
+        for word in words:
+            if word in rule.deny:
+                return False, place
+            if word in rule.allow:
+                return True, place
+    return not unexpected_by_default(status, reason), None
+
+
+def _verdict_on_executed(
+    rules: Sequence[GateRule], reasons: Sequence[Reason]
+) -> tuple[bool, int | None]:
+    """Unexpected if a rule denies the execution or a reason that no later rule allows."""
+    allowed: set[Word] = set()
+    for place, rule in enumerate(rules):
+        if any(word in rule.deny and word not in allowed for word in (Status.EXECUTED, *reasons)):
+            return False, place
+        if Status.EXECUTED in rule.allow:
+            break
+        allowed.update(rule.allow)
+    return True, None
+
+
+def contradictions(rules: Mapping[int, GateRule]) -> Iterator[tuple[int, str]]:
+    """What no report is needed for: the number of the rule, from 0, and what is wrong."""
+    for number, rule in rules.items():
+        for word in rule.deny:
+            if word in rule.accepted:
+                yield number, f"it both {rule.accepted[word]} and denies {word}"
+    for (first, earlier), (second, later) in combinations(rules.items(), 2):
+        if set(earlier.models) == set(later.models) and later.until is None:
+            same = f"which rule {first + 1} {{}} for the same models"
+            for word in later.deny:
+                if word in earlier.accepted:
+                    yield second, f"it denies {word}, {same.format(earlier.accepted[word])}"
+            for word, accepts in later.accepted.items():
+                if word in earlier.deny:
+                    yield second, f"it {accepts} {word}, {same.format('denies')}"
+
+
+def _models(value: object) -> tuple[str, ...]:
+    names = _listed("models", value, "a name, a glob, or a list of them")
+    for name in names:
+        if not (isinstance(name, str) and name.strip()):
+            raise GatePolicyError(f"models: {shown(name)} is neither a name nor a glob")
+    if not names:
+        raise GatePolicyError("models is empty: it needs a name, a glob, or a list of them")
+    return tuple(dict.fromkeys(names))
+
+
+def _words(key: str, value: object) -> tuple[Word, ...]:
+    words = _listed(key, value, "a list of statuses, reasons and facts")
+    not_valid = "neither a status, a reason nor a fact"
+    try:
+        return tuple(dict.fromkeys(member_named(word, _WORDS, not_valid) for word in words))
+    except ValueError as error:
+        raise GatePolicyError(f"{key}: {one_line(str(error), 800)}") from None
+
+
+def _severity(value: object) -> object:
+    if value in _SEVERITIES:
+        return value
+    raise GatePolicyError(f'severity is "error" or "warning", not {shown(value)}')
+
+
+def _listed(key: str, value: object, what: str) -> list[Any]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping) or not isinstance(value, Iterable):
+        raise GatePolicyError(f"{key} is {what}, not {shown(value)}")
+    return sorted(value, key=str) if isinstance(value, Set) else list(value)
+
+
+def _fitting(key: str, value: object, fits: bool, what: str) -> object:
+    if value is None or fits:
+        return value
+    raise GatePolicyError(f"{key} is {what}, not {shown(value)}")
+
+
+def shown(value: object) -> str:
+    """A value that is not what it must be, as Python has it, in one line."""
+    return one_line(repr(value), 80)

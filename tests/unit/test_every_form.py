@@ -1,0 +1,158 @@
+"""What every form of a report shows: non-blocking audits that failed, and what a gate warns of."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_sqlmesh_tracker import GatePolicy, RunReport
+from pytest_sqlmesh_tracker.gate import GateResult
+from pytest_sqlmesh_tracker.render import html, junit, markdown, terminal
+from tests.unit.builders import audit, audited, executed, failed, run, skipped
+from tests.unit.test_html import Parsed
+from tests.unit.test_markdown import Page
+
+POSITIVE = audit("positive", rows_failed=3, blocking=False)
+AUDITS = (audit("not_null"), POSITIVE)
+WORDS = "a non-blocking audit failed: positive (3 rows)"
+NIGHT = run(
+    skipped("a.late"),
+    executed("a.fine", audits=(audit("not_null"),)),
+    executed("a.odd", audits=AUDITS),
+)
+
+
+class TestNonBlockingAudits:
+    @pytest.mark.parametrize(
+        ("report", "reason"),
+        [
+            (run(executed("a.x", audits=AUDITS)), f"2024-01-13; {WORDS}"),
+            (
+                run(executed("a.x", audits=AUDITS, reasons=("signal_not_ready",))),
+                f"2024-01-13; signal_not_ready: in part held back; {WORDS}",
+            ),
+            (run(audited("a.x", *AUDITS)), f"1 passed, 1 failed; {WORDS}"),
+            (run(failed("a.x", audits=AUDITS)), f"error; {WORDS}"),
+            (
+                run(failed("a.x", "audit_failed", audits=(audit("key", rows_failed=1), POSITIVE))),
+                f"audit_failed: key; {WORDS}",
+            ),
+            (run(executed("a.x", audits=AUDITS, message="")), f"2024-01-13; {WORDS}"),
+            (run(audited("a.x", *AUDITS, message="audited: as told before")), f"; {WORDS}"),
+        ],
+    )
+    def test_tables_name_them_once(self, report: RunReport, reason: str) -> None:
+        row = terminal.table(report, width=200).splitlines()[2]
+        assert reason in row
+        assert row.count("positive") == 1
+        [cells] = Page.of(markdown.summary([(None, report)])).rows
+        assert cells[2].count("positive") == 1
+        assert cells[2].endswith(WORDS)
+
+    def test_a_page_has_them_in_the_table_and_with_the_model(self) -> None:
+        words = Parsed(html.page([(None, NIGHT)])).words
+        table, _, details = words.partition("a.odd executed")
+        assert f"in 1 batch; {WORDS}" in table
+        assert "positive 3 rows failed, non-blocking" in details
+
+    def test_properties_of_a_test_name_them(self) -> None:
+        other = run(audited("a.odd", *AUDITS), audited("a.two", POSITIVE, *AUDITS[:1]))
+        assert junit.properties([NIGHT, other])[-1] == (
+            "sqlmesh_nonblocking_audit_failed",
+            "a.odd (positive), a.two (positive)",
+        )
+
+    def test_totals_are_the_same_without_them(self) -> None:
+        assert "2 executed, 1 skipped" in markdown.summary([(None, NIGHT)])
+
+    def test_a_model_that_has_one_is_left_out_last(self) -> None:
+        shown = terminal.table(NIGHT, limit=1)
+        assert "a.odd" in shown
+        assert "not shown: 1 cron_not_due, 1 executed" in shown
+
+    def test_a_model_that_has_one_needs_attention(self) -> None:
+        page = Page.of(markdown.summary([(None, run(executed("a.x"))), (None, NIGHT)]))
+        assert page.headings[1].startswith("⚠️ run of prod")
+        assert page.rows[0][:2] == ["⚠️ executed", "a.odd"]
+        assert page.headings[2].startswith("✅ run of prod")
+
+
+class TestWarnings:
+    @staticmethod
+    def judged(*reports: RunReport) -> tuple[list[tuple[str | None, RunReport]], GateResult]:
+        return [(None, report) for report in reports], GatePolicy().evaluate(*reports)
+
+    def test_a_terminal_has_them_below_the_findings(self) -> None:
+        _, result = self.judged(run(failed("a.bad"), executed("a.odd", audits=AUDITS)))
+        shown = terminal.findings(result)
+        assert shown.splitlines() == [
+            "run of prod at 2024-01-14 06:30 UTC",
+            "  - a.bad failed: its evaluation raised ValueError: no luck",
+            "",
+            "run of prod at 2024-01-14 06:30 UTC",
+            "  - warning: a.odd has a failed non-blocking audit: positive (3 rows)",
+            "",
+            "gate failed: 1 failure (2 outcomes in 1 report, 1 warning)",
+        ]
+        assert "\x1b[33mwarning\x1b[0m: a.odd" in terminal.findings(result, color=True)
+
+    def test_a_terminal_lists_no_more_of_them_than_of_findings(self) -> None:
+        _, result = self.judged(*[NIGHT] * 60)
+        lines = terminal.findings(result).splitlines()
+        assert sum("warning: " in line for line in lines) == 50
+        assert lines[-3:] == ["and 10 more", "", result.summary]
+
+    def test_markdown_has_them_below_the_findings(self) -> None:
+        entries, result = self.judged(run(failed("a.bad")), NIGHT)
+        page = Page.of(markdown.summary(entries, result))
+        assert page.headings[0] == "❌ SQLMesh gate failed"
+        assert page.items == [
+            "❌ a.bad failed: its evaluation raised ValueError: no luck",
+            "⚠️ a.odd has a failed non-blocking audit: positive (3 rows)",
+        ]
+        assert any(words.startswith("Warnings: run of prod") for words in page.words)
+
+    def test_markdown_folds_many_of_them(self) -> None:
+        entries, result = self.judged(*[NIGHT] * 60)
+        page = Page.of(markdown.summary(entries, result))
+        assert page.headings[0] == "✅ SQLMesh gate passed"
+        assert "10 warnings more" in page.folds
+
+    def test_a_failure_of_which_a_rule_warns_has_the_sign_of_a_warning(self) -> None:
+        policy = GatePolicy([{"models": "a.bad", "deny": "failed", "severity": "warning"}])
+        report = run(failed("a.bad"), completion="failure")
+        page = Page.of(markdown.summary([(None, report)], policy.evaluate(report)))
+        assert page.items[0].startswith("⚠️ a.bad failed")
+
+    def test_a_page_has_them_with_links_to_their_models(self) -> None:
+        entries, result = self.judged(run(executed("a.fine")), NIGHT)
+        page = Parsed(html.page(entries, result))
+        assert "gate passed: 4 outcomes in 2 reports, 1 warning" in page.words
+        assert "What the gate warns of: 1 warning nonblocking audit failed a.odd has" in page.words
+        assert "What the gate found" not in page.words
+        assert page.links[1] == "#i1m2"
+        assert "a.odd warning" in page.words
+        assert "executed · the gate warns of it" in page.words
+        assert page.chosen() == "i1"
+
+    def test_a_page_folds_them_below_findings(self) -> None:
+        def folded(*reports: RunReport) -> bool:
+            page = Parsed(html.page(*self.judged(*reports)))
+            [attributes] = [a for t, a in page.elements if t == "details" and "class" in a]
+            return "open" not in attributes
+
+        assert folded(NIGHT, run(failed("a.bad")))
+        assert not folded(NIGHT)
+
+    def test_a_page_folds_many_of_them(self) -> None:
+        entries, result = self.judged(*[NIGHT] * 8)
+        assert "2 more warnings" in Parsed(html.page(entries, result)).words
+
+    def test_a_command_that_was_cut_off_is_in_every_form(self) -> None:
+        entries, result = self.judged(run(completion="interrupted", error="KeyboardInterrupt"))
+        message = "the run was interrupted: KeyboardInterrupt"
+        assert message in terminal.findings(result)
+        assert Page.of(markdown.summary(entries, result)).items == [f"❌ {message}"]
+        page = Parsed(html.page(entries, result))
+        assert f"command interruption {message}" in page.words
+        assert page.links[1] == "#i0"
+        assert Page.of(markdown.summary(entries)).headings[1].startswith("❌ run of prod")
