@@ -46,7 +46,8 @@ _OF_SEEDS = {
     Reason.RESTATEMENT_REFUSED: "seeds are not restated",
 }
 _VERBS = dict.fromkeys(Status, "was ") | {Status.FAILED: "", Status.UNKNOWN: "is "}
-_OF_ENVIRONMENTS = {Reason.ENVIRONMENT_MISSING, Reason.ENVIRONMENT_BUSY}
+OF_ENVIRONMENTS = {Reason.ENVIRONMENT_MISSING, Reason.ENVIRONMENT_BUSY}
+"""Reasons that all models of an invocation share, and that `notes` explains once."""
 _TIMED = {Reason.CRON_NOT_DUE, Reason.NOT_STARTED, Reason.UP_TO_DATE, Reason.NO_CHANGES}
 
 
@@ -115,6 +116,17 @@ def _what_and_why(outcome: ModelOutcome) -> str:
     if outcome.next_due and outcome.reason in _TIMED:
         return f"{line}, next due {minute(outcome.next_due)}"
     return line
+
+
+def notes(report: RunReport) -> list[str]:
+    """What concerns the invocation as a whole, beside the error that it raised; a line each."""
+    lines = []
+    if report.environment_state:
+        lines.append(environment_words(report.environment, report.environment_state))
+    if report.project_files == "not_read":
+        why_not = one_line(report.project_files_note or "unknown")
+        lines.append(f"the project's files were not read: {why_not}")
+    return lines
 
 
 def environment_words(environment: str, state: EnvironmentState) -> str:
@@ -205,7 +217,7 @@ def spans(intervals: Sequence[Interval], limit: int = 3) -> str:
 def _headline(outcome: ModelOutcome, complaint: str | None, report: RunReport) -> str:
     if complaint is None:
         said = outcome.message or sentence(outcome)
-        if report.environment_state and outcome.reason in _OF_ENVIRONMENTS:
+        if report.environment_state and outcome.reason in OF_ENVIRONMENTS:
             problem = environment_problem(report.environment, report.environment_state)
             said = f"{outcome.status}: {problem}"
         return f"{outcome.name} {_VERBS[outcome.status]}{one_line(said, 120)}"
@@ -263,7 +275,7 @@ def _facts(report: RunReport, outcome: ModelOutcome) -> list[tuple[str, str]]:
         label = "interrupted" if report.completion == "interrupted" else "raised"
         facts.append((label, _shortened(report.error)))
     state = report.environment_state
-    if state and outcome.reason in _OF_ENVIRONMENTS:
+    if state and outcome.reason in OF_ENVIRONMENTS:
         facts.append(("environments", _environments(state)))
     elif state and outcome.status in (Status.FAILED, Status.INTERRUPTED):
         problem = environment_problem(report.environment, state)
@@ -298,7 +310,7 @@ def _batch_facts(outcome: ModelOutcome) -> str:
 
 def _remedy(report: RunReport, outcome: ModelOutcome) -> str:
     command, arguments = report.command, report.arguments
-    if report.environment_state and outcome.reason in _OF_ENVIRONMENTS:
+    if report.environment_state and outcome.reason in OF_ENVIRONMENTS:
         remedy = _environment_remedy(report.environment, report.environment_state)
         return f"{remedy[:1].upper()}{remedy[1:]}."
     due = f"run at {moment(outcome.next_due)} or later" if outcome.next_due else ""

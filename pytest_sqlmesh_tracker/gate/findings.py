@@ -24,6 +24,7 @@ FindingKind = Literal[
     "expired_rule",
     "unmatched_rule",
     "contradiction",
+    "project_files_not_read",
 ]
 """What a finding is about: an outcome, a command, a requirement, or a rule of the policy. Beside
 these, the facts have a kind each."""

@@ -87,6 +87,8 @@ class Evaluation:
             elif number is not None and unexpected_by_default(outcome.status, outcome.reason):
                 self._allowed += 1
             yield from self._on_facts(index, outcome, numbers)
+        if report.project_files == "not_read":
+            yield self._on_project_files(index)
         # Where models failed and no finding says so, rules accept each of these failures.
         if not explained and not (report.completion == "failure" and report.failed):
             yield self._on_completion(index)
@@ -105,6 +107,12 @@ class Evaluation:
         else:
             ended = "failed, though no model of it is reported as failed"
         return self._finding(kind, one_line(f"the {report.command} {ended}"), None, index)
+
+    def _on_project_files(self, index: int) -> GateFinding:
+        """Models that were never planned can't be found: no rule says that this is expected."""
+        why = self._given[index][1].project_files_note or "unknown"
+        message = one_line(f"the project's files were not read: {why}")
+        return self._finding("project_files_not_read", message, None, index, severity="warning")
 
     def _on_facts(
         self, index: int, outcome: ModelOutcome, numbers: tuple[int, ...]

@@ -16,7 +16,7 @@ from typing import TypeVar
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..explanation import counted, minute, moment, paragraph, span, spans
+from ..explanation import counted, minute, moment, notes, paragraph, span, spans
 from ..gate import KINDS, UNEXPECTED_STATUSES, GateFinding, GateResult
 from ..outcomes import Batch, ModelOutcome, Reason, Status
 from ..report import RunReport
@@ -300,6 +300,7 @@ def _environment() -> Environment:
         ended=ended,
         minute=minute,
         moment=moment,
+        notes=notes,
         number=_number,
         reason_of=reason_of,
         json=partial(json.dumps, ensure_ascii=False),

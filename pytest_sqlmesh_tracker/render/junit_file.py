@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Literal
 from xml.etree import ElementTree
 
-from ..explanation import minute, paragraph, sentence
+from ..explanation import minute, notes, paragraph, sentence
 from ..gate import UNEXPECTED_STATUSES, GateFinding, GateResult
 from ..outcomes import ModelOutcome, Reason, Status
 from ..report import Completion, RunReport
@@ -141,6 +141,8 @@ def _facts(test: str | None, report: RunReport) -> Iterator[tuple[str, str]]:
     yield "sqlmesh_completion", report.completion
     if report.error:
         yield "sqlmesh_error", report.error
+    for note in notes(report):
+        yield "sqlmesh_note", note
     if test:
         yield "test", test
     # The first is the number of invocations.

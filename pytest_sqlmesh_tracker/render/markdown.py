@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from ..diff import Comparison, Difference
-from ..explanation import counted, minute, nonblocking_failures, one_line, spans
+from ..explanation import counted, minute, nonblocking_failures, notes, one_line, spans
 from ..gate import UNEXPECTED_STATUSES, GateFinding, GateResult
 from ..outcomes import ModelOutcome, Status
 from ..report import SUCCESSFUL, RunReport
@@ -195,6 +195,7 @@ class _Run:
         raised = ""
         if report.error:
             raised = f"{before_error(report.completion)} {code(one_line(report.error))}\n\n"
+        raised += "".join(f"{text(note)}\n\n" for note in notes(report))
         told = statuses(report.outcomes.values())
         return f"### {symbol} {text(one_line(where))}: {ended(report)}\n\n{raised}{told}\n\n"
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..diff import Comparison, Difference
-from ..explanation import nonblocking_failures, one_line, spans
+from ..explanation import nonblocking_failures, notes, one_line, spans
 from ..gate import GateFinding, GateResult
 from ..outcomes import ModelOutcome, Reason, Status
 from ..report import RunReport
@@ -79,6 +79,7 @@ def table(
                 style="red",
             )
         )
+    parts += [Text(printable(note), style="yellow") for note in notes(report)]
     if grid.rows:
         parts.append(grid)
     for outcome in filter(_raised, shown):

@@ -8,7 +8,15 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from ..diff import Change, Comparison, Invocations
-from ..explanation import counted, minute, moment, nonblocking_failures, one_line, why
+from ..explanation import (
+    OF_ENVIRONMENTS,
+    counted,
+    minute,
+    moment,
+    nonblocking_failures,
+    one_line,
+    why,
+)
 from ..gate import has_facts, unexpected_by_default
 from ..outcomes import ModelOutcome, Status
 from ..report import Completion, RunReport
@@ -105,6 +113,8 @@ def _reason_in_short(outcome: ModelOutcome) -> str:
     said = _why(outcome)
     if outcome.reason is None:
         return said
+    if outcome.reason in OF_ENVIRONMENTS:
+        return str(outcome.reason)
     if outcome.status is Status.EXECUTED:
         return f"{outcome.reason}: in part held back"
     told = said.removeprefix(why(outcome)).lstrip(" ,:")

@@ -232,7 +232,7 @@ class _Reporter:
     def _message(self, outcome: ModelOutcome) -> str:
         recording = self._recording
         state = recording.environment_state
-        if state and outcome.reason in (Reason.ENVIRONMENT_MISSING, Reason.ENVIRONMENT_BUSY):
+        if state and outcome.reason in explanation.OF_ENVIRONMENTS:
             # Of the environment an outcome says nothing, and so it can't say it itself.
             words = explanation.environment_words(recording.environment, state)
             return f"{outcome.status}: {words}"
