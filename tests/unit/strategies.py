@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pytest_sqlmesh_tracker import AuditOutcome, Batch, ModelOutcome, Reason, RunReport, Status
 from pytest_sqlmesh_tracker.outcomes import Evidence, Interval
-from pytest_sqlmesh_tracker.report import Command, Completion
+from pytest_sqlmesh_tracker.report import Command, Completion, EnvironmentState
 
 unhurried = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """For tests that draw whole reports."""
@@ -117,6 +117,14 @@ def reports(draw: st.DrawFn) -> RunReport:
         outcomes={name: draw(outcomes(name)) for name in names},
         removed=draw(several(model_names)),
         id=draw(st.uuids()),
+        environment_state=draw(
+            st.none()
+            | st.builds(
+                EnvironmentState,
+                unfinished_plan=st.none() | texts,
+                environments=several(texts),
+            )
+        ),
         project_files=draw(st.sampled_from([None, "read", "not_read"])),
         project_files_note=draw(st.none() | texts),
         superseded=draw(st.booleans()),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 import pytest
 
 from pytest_sqlmesh_tracker import GatePolicy, RunReport
 from pytest_sqlmesh_tracker.gate import GateResult
-from pytest_sqlmesh_tracker.render import html, junit, markdown, terminal
-from tests.unit.builders import audit, audited, executed, failed, run, skipped
+from pytest_sqlmesh_tracker.render import html, junit, junit_file, markdown, terminal
+from pytest_sqlmesh_tracker.report import EnvironmentState
+from tests.unit.builders import audit, audited, executed, failed, interrupted, run, skipped
 from tests.unit.test_html import Parsed
 from tests.unit.test_markdown import Page
 
@@ -156,3 +159,70 @@ class TestWarnings:
         assert f"command interruption {message}" in page.words
         assert page.links[1] == "#i0"
         assert Page.of(markdown.summary(entries)).headings[1].startswith("❌ run of prod")
+
+
+BUSY = EnvironmentState(unfinished_plan="1a2b3c4d5e6f", environments=("dev", "prod"))
+WAITS = (
+    "plan 1a2b3c4d of prod is not finished; if it failed or was stopped, apply a plan of prod: "
+    "until then, runs wait (environments: dev, prod)"
+)
+CUT_OFF = run(
+    interrupted("a.x", "environment_busy", message=f"interrupted: {WAITS}"),
+    interrupted("a.y", "environment_busy", message=f"interrupted: {WAITS}"),
+    completion="interrupted",
+    environment_state=BUSY,
+)
+UNREAD = run(executed("a.x"), project_files="not_read", project_files_note="it took too long")
+
+
+class TestNotesOnAnInvocation:
+    """What concerns all models is said once, above them."""
+
+    def test_on_a_table(self) -> None:
+        lines = terminal.table(CUT_OFF, width=200).splitlines()
+        assert lines[1] == WAITS
+        assert [line.split()[-1] for line in lines[3:]] == ["environment_busy"] * 2
+
+    def test_on_other_forms(self) -> None:
+        assert WAITS in markdown.summary([(None, CUT_OFF)]).replace("\\", "")
+        assert WAITS in Parsed(html.page([(None, CUT_OFF)])).words
+        properties = dict(junit_properties(CUT_OFF))
+        assert properties["sqlmesh_note"] == WAITS
+
+    def test_on_files_that_were_not_read(self) -> None:
+        note = "the project's files were not read: it took too long"
+        assert terminal.table(UNREAD, width=200).splitlines()[1] == note
+        assert note in Parsed(html.page([(None, UNREAD)])).words
+
+    def test_why_is_not_always_known(self) -> None:
+        unread = UNREAD.model_copy(update={"project_files_note": None})
+        assert "were not read: unknown" in terminal.table(unread)
+
+    def test_none_where_all_is_well(self) -> None:
+        well = run(executed("a.x"), project_files="read")
+        assert len(terminal.table(well).splitlines()) == 3
+
+
+class TestTheGateOnFilesThatWereNotRead:
+    def test_is_a_warning(self) -> None:
+        result = GatePolicy().evaluate(UNREAD)
+        assert result.passed
+        [warning] = result.warnings
+        assert (warning.kind, warning.model) == ("project_files_not_read", None)
+        assert warning.message == "the project's files were not read: it took too long"
+        assert result.summary == "gate passed: 1 outcome in 1 report, 1 warning"
+
+    def test_of_which_nobody_knows_why(self) -> None:
+        unread = UNREAD.model_copy(update={"project_files_note": None})
+        [warning] = GatePolicy().evaluate(unread).warnings
+        assert warning.message == "the project's files were not read: unknown"
+
+    @pytest.mark.parametrize("read", ["read", None])
+    def test_says_nothing_where_they_were_or_were_not_to_be(self, read: str | None) -> None:
+        assert not GatePolicy().evaluate(run(executed("a.x"), project_files=read)).warnings
+
+
+def junit_properties(report: RunReport) -> list[tuple[str, str]]:
+    """The properties of a JUnit file with one suite."""
+    root = ElementTree.fromstring(junit_file.suites([(None, report)]))
+    return [(str(each.get("name")), str(each.get("value"))) for each in root.iter("property")]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_sqlmesh_tracker import AuditOutcome, ModelOutcome, Reason, RunReport, Status
 from pytest_sqlmesh_tracker.explanation import (
+    environment_words,
     minute,
     moment,
     paragraph,
@@ -21,6 +22,7 @@ from pytest_sqlmesh_tracker.explanation import (
     totals,
     why,
 )
+from pytest_sqlmesh_tracker.report import EnvironmentState
 from tests.unit.builders import (
     audit,
     audited,
@@ -747,3 +749,57 @@ class TestAnything:
             "a.x", batches=[batch("2024-01-14 05:00", "2024-01-14 06:00", "failed", index=7)]
         )
         assert "batch 7 failed: 2024-01-14 05:00 .. 06:00 UTC" in explained(made)
+
+
+class TestEnvironments:
+    """Why no model could be run, or why none can be run next."""
+
+    MISSING = EnvironmentState(unfinished_plan=None, environments=("dev", "prod"))
+    BUSY = EnvironmentState(unfinished_plan="1a2b3c4d5e6f", environments=("prod",))
+
+    def test_that_are_missing(self) -> None:
+        cut_off = interrupted("a.x", "environment_missing", "command_failed")
+        assert explained(
+            cut_off, environment="pord", environment_state=self.MISSING, completion="raised"
+        ) == text(
+            """
+            a.x was interrupted: environment pord does not exist
+              run           pord, execution_time 2024-01-14 06:30:00 UTC
+              environments  dev, prod
+              also          command_failed
+              this run      1 interrupted
+
+            Create it by a plan of pord.
+            """
+        )
+
+    def test_that_are_missing_with_all_others(self) -> None:
+        nothing = EnvironmentState(unfinished_plan=None)
+        assert environment_words("prod", nothing) == (
+            "environment prod does not exist; create it by a plan of prod (environments: none)"
+        )
+
+    def test_that_are_busy(self) -> None:
+        cut_off = interrupted("a.x", "environment_busy", "aborted")
+        lines = explained(cut_off, environment_state=self.BUSY).splitlines()
+        assert lines[0] == "a.x was interrupted: plan 1a2b3c4d of prod is not finished"
+        assert (
+            lines[-1] == "If it failed or was stopped, apply a plan of prod: until then, runs wait."
+        )
+
+    def test_against_what_a_test_demanded(self) -> None:
+        cut_off = interrupted("a.x", "environment_busy")
+        lines = explained(
+            cut_off, environment_state=self.BUSY, complaint="was not executed"
+        ).splitlines()
+        assert lines[0].startswith("a.x was not executed: it was interrupted")
+
+    def test_that_a_plan_has_left_unfinished(self) -> None:
+        report: dict[str, Any] = {
+            "command": "plan",
+            "completion": "failure",
+            "environment_state": self.BUSY,
+        }
+        fact = "plan 1a2b3c4d of prod is not finished: runs wait for it"
+        assert lines_of("environment", explained(failed("a.x"), **report)) == [fact]
+        assert lines_of("environment", explained(executed("a.x"), **report)) == []
