@@ -11,7 +11,7 @@ comma := ,
 CORE := $(subst $(empty) ,$(comma),$(addprefix $(PACKAGE)/,outcomes.py matching.py expectations.py \
 	report.py assertions.py listening.py explanation.py gate/*.py diff.py render/*.py))
 
-.PHONY: demo test lint types coverage processes ui compat neighbours truth truth-dagster mutants mutants-dagster week bench schema startup clean
+.PHONY: demo test lint types coverage processes ui compat neighbours truth truth-cli truth-dagster mutants mutants-dagster week bench schema startup clean
 
 demo: $(VENV)/installed
 	$(RUN)/python sample_projects/demo.py
@@ -61,6 +61,10 @@ neighbours:
 # A thousand drawn histories against the witnesses; stopped, it goes on where it was.
 truth: $(VENV)/installed
 	$(RUN)/python -m tests.properties.truth --workers 2
+
+# Sixty drawn histories: the command line's run against Context.run.
+truth-cli: $(VENV)/installed
+	SQLMESH_TRACKER_CLI_EXAMPLES=60 $(RUN)/python -m pytest -q tests/properties/test_cli_truth.py -rP
 
 # Trackers that tell lies, each of which the short form of the above has to find out.
 mutants: $(VENV)/installed

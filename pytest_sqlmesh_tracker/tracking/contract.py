@@ -116,6 +116,14 @@ POSITIONAL = {
     "core.snapshot:apply_auto_restatements": (2, "next_due of models that SQLMesh restates"),
     "core.snapshot:DeployabilityIndex.is_representative": (2, "which intervals count as loaded"),
     "core.environment:Environment.sanitize_name": (1, "the environment's name in reports"),
+    "core.state_sync:StateSync.get_environment": (
+        2,
+        "`environment_missing` and `environment_busy` (environments.py)",
+    ),
+    "core.state_sync:StateSync.get_environments_summary": (
+        1,
+        "which environments exist (environments.py)",
+    ),
     "utils.date:to_timestamp": (1, "moments (compat.span, intervals.py)"),
     "utils.date:to_datetime": (1, "moments (compat.resolved, intervals.py)"),
     "utils.date:is_date": (1, "moments that mean a whole day (compat.resolved)"),
@@ -126,6 +134,7 @@ REPLACED = ("run", "plan", "apply", "audit", "create_scheduler")
 
 # What is there under a name that the tracker only compares.
 PRESENT = {
+    "core.context:time": "the end of a wait for an environment (sleeping.py)",
     "core.plan.stages:RestatementStage.__dataclass_fields__": "`restatement_refused`",
     "utils.concurrency:NodeExecutionFailedError": "which models failed (facts.failures_in)",
     "utils.errors:NodeAuditsErrors": "`audit_failed` (facts.failure_of)",

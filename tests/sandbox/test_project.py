@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 import weakref
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 import time_machine
+from sqlmesh.utils.errors import SQLMeshError
 
-from pytest_sqlmesh_tracker import SqlmeshProjectError, sqlmesh_run_tracker, track_all
+from pytest_sqlmesh_tracker import (
+    SqlmeshProject,
+    SqlmeshProjectError,
+    sqlmesh_run_tracker,
+    track_all,
+)
 
 from .conftest import Sandboxes
 
@@ -297,3 +305,29 @@ def test_models_that_are_upserted_are_this_copys_alone(sandbox: Sandboxes, payro
     with sandbox(payroll) as project:
         after = {name: model.mapping_schema for name, model in project.context.models.items()}
         assert after == before
+
+
+class TestAPlanThatLeavesItsEnvironmentUnfinished:
+    """SQLMesh's next run waits for hours. In a sandbox, nobody is there to finish the plan."""
+
+    @pytest.fixture
+    def stuck(self, sandbox: Sandboxes, payroll: Path) -> Iterator[SqlmeshProject]:
+        kind = "SCD_TYPE_2_BY_COLUMN (unique_key id, columns [name])"
+        with sandbox(payroll) as project:
+            query = "SELECT id::INT AS id, name::TEXT AS name FROM raw.not_there"
+            project.write("models/hist.sql", f"MODEL (name s.hist, kind {kind}); {query}")
+            report = project.plan()
+            assert report.environment_state is not None
+            yield project
+
+    def test_a_run_raises_at_once(self, stuck: SqlmeshProject) -> None:
+        began = time.monotonic()
+        with pytest.raises(SQLMeshError, match=r"of prod is not finished; .* apply a plan of prod"):
+            stuck.run(at="+1 day")
+        assert time.monotonic() - began < 15
+        assert stuck.tracker.last["s.hist"].reason == "environment_busy"
+
+    def test_and_works_after_the_next_plan(self, stuck: SqlmeshProject) -> None:
+        stuck.execute("CREATE TABLE raw.not_there (id INT, name TEXT)")
+        stuck.plan().assert_executed("s.hist")
+        stuck.run(at="+1 day").assert_executed("s.hist")
