@@ -119,10 +119,12 @@ def _what_and_why(outcome: ModelOutcome) -> str:
 
 
 def notes(report: RunReport) -> list[str]:
-    """What concerns the invocation as a whole, beside the error that it raised; a line each."""
+    """What concerns the invocation as a whole and its error does not say; a line each."""
     lines = []
     if report.environment_state:
-        lines.append(environment_words(report.environment, report.environment_state))
+        words = environment_words(report.environment, report.environment_state)
+        if words not in (report.error or ""):
+            lines.append(words)
     if report.project_files == "not_read":
         why_not = one_line(report.project_files_note or "unknown")
         lines.append(f"the project's files were not read: {why_not}")

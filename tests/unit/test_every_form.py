@@ -189,6 +189,10 @@ class TestNotesOnAnInvocation:
         properties = dict(junit_properties(CUT_OFF))
         assert properties["sqlmesh_note"] == WAITS
 
+    def test_that_the_error_makes_already(self) -> None:
+        report = CUT_OFF.model_copy(update={"error": f"EnvironmentBusyError: {WAITS}"})
+        assert terminal.table(report, width=300).count("is not finished") == 1
+
     def test_on_files_that_were_not_read(self) -> None:
         note = "the project's files were not read: it took too long"
         assert terminal.table(UNREAD, width=200).splitlines()[1] == note
