@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from functools import wraps
 from typing import Any
 
 from sqlmesh import Context
@@ -16,6 +17,18 @@ from .connections import Connections
 from .faults import Faults, FaultyEvaluator
 
 Kept = dict[SnapshotId, Snapshot | None]
+
+
+def _by_own_clock(name: str) -> Any:
+    """A method of SQLMesh's context, with its signature, by no other clock than the sandbox's."""
+
+    @wraps(getattr(Context, name))
+    def call(context: SandboxContext, *args: Any, **kwargs: Any) -> Any:
+        check_not_frozen()
+        # Looked up as it is called: what tracks replaces it meanwhile.
+        return getattr(super(SandboxContext, context), name)(*args, **kwargs)
+
+    return call
 
 
 class SandboxContext(Context):
@@ -50,25 +63,10 @@ class SandboxContext(Context):
         self._selection = selection
         super().__init__(load=False, **arguments)
 
-    def run(self, *args: Any, **kwargs: Any) -> Any:
-        """Run an environment, by the sandbox's clock."""
-        check_not_frozen()
-        return super().run(*args, **kwargs)
-
-    def plan(self, *args: Any, **kwargs: Any) -> Any:
-        """Plan an environment, by the sandbox's clock."""
-        check_not_frozen()
-        return super().plan(*args, **kwargs)
-
-    def apply(self, *args: Any, **kwargs: Any) -> Any:
-        """Apply a plan, by the sandbox's clock."""
-        check_not_frozen()
-        return super().apply(*args, **kwargs)
-
-    def audit(self, *args: Any, **kwargs: Any) -> Any:
-        """Audit models, by the sandbox's clock."""
-        check_not_frozen()
-        return super().audit(*args, **kwargs)
+    run = _by_own_clock("run")
+    plan = _by_own_clock("plan")
+    apply = _by_own_clock("apply")
+    audit = _by_own_clock("audit")
 
     def load(self, *args: Any, **kwargs: Any) -> SandboxContext:
         """Load the project, or the selected part of it."""

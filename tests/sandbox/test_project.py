@@ -8,10 +8,12 @@ import time
 import weakref
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from inspect import signature
 from pathlib import Path
 
 import pytest
 import time_machine
+from sqlmesh import Context
 from sqlmesh.utils.errors import SQLMeshError
 
 from pytest_sqlmesh_tracker import (
@@ -331,3 +333,10 @@ class TestAPlanThatLeavesItsEnvironmentUnfinished:
         stuck.execute("CREATE TABLE raw.not_there (id INT, name TEXT)")
         stuck.plan().assert_executed("s.hist")
         stuck.run(at="+1 day").assert_executed("s.hist")
+
+
+@pytest.mark.parametrize("name", ["run", "plan", "apply", "audit"])
+def test_its_context_has_sqlmeshs_signatures(sandbox: Sandboxes, payroll: Path, name: str) -> None:
+    with sandbox(payroll) as project:
+        method = getattr(project.context, name)
+        assert signature(method) == signature(getattr(Context, name).__get__(project.context))
