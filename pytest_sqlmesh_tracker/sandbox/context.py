@@ -37,7 +37,7 @@ class SandboxContext(Context):
     `of_template` contexts belong to no test: they are not tracked with the others.
     """
 
-    longest_wait = 0
+    longest_wait: float | None = 0
     """A run raises at once, where it would wait for a plan: nobody can finish it."""
 
     def __init__(

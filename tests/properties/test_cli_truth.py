@@ -100,6 +100,8 @@ def twins(history: History) -> Iterator[tuple[str, RunReport, RunReport]]:
 
 
 def by_context(world: World, step: Step) -> RunReport:
+    # A sandbox does not wait for a plan, and the command line does.
+    world.context.longest_wait = None
     with sqlmesh_run_tracker(world.context) as tracker, contextlib.suppress(Exception):
         world.context.run(step.environment, **step.arguments)
     return tracker.last
