@@ -34,9 +34,9 @@ class Limits:
     """Seconds for which SQLMesh is waited for; None: for as long as it takes."""
 
     longest_wait: float | None = None
-    """When the environment can't be run."""
-    drain_timeout: float | None = None
-    """When the step is to end."""
+    """While the environment can't be run."""
+    drain_timeout: float | None = 20
+    """Once the step is to end: less than the 30 seconds that Kubernetes gives a container."""
 
 
 class SqlmeshInvocation:

@@ -33,7 +33,7 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
         "finished; then the step fails. As SQLMesh is configured, if not given.",
     )
     drain_timeout: Optional[float] = Field(  # noqa: UP045
-        default=20,
+        default=Limits.drain_timeout,
         ge=0,
         description="Seconds for which a step that is to end waits for the batches under way; then "
         "it leaves SQLMesh behind. With null, for as long as they take.",
