@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from .outcomes import AuditOutcome, Interval, ModelOutcome, Reason, Status
+from .outcomes import UNREADY_ENVIRONMENT, AuditOutcome, Interval, ModelOutcome, Reason, Status
 
 if TYPE_CHECKING:
     from .report import EnvironmentState, RunReport
@@ -46,8 +46,6 @@ _OF_SEEDS = {
     Reason.RESTATEMENT_REFUSED: "seeds are not restated",
 }
 _VERBS = dict.fromkeys(Status, "was ") | {Status.FAILED: "", Status.UNKNOWN: "is "}
-OF_ENVIRONMENTS = {Reason.ENVIRONMENT_MISSING, Reason.ENVIRONMENT_BUSY}
-"""Reasons that all models of an invocation share, and that `notes` explains once."""
 _TIMED = {Reason.CRON_NOT_DUE, Reason.NOT_STARTED, Reason.UP_TO_DATE, Reason.NO_CHANGES}
 
 
@@ -134,8 +132,8 @@ def notes(report: RunReport) -> list[str]:
 def environment_words(environment: str, state: EnvironmentState) -> str:
     """Why the environment can't be run, what helps, and which environments exist: in one line."""
     return (
-        f"{environment_problem(environment, state)}; {_environment_remedy(environment, state)} "
-        f"(environments: {_environments(state)})"
+        f"{environment_problem(environment, state)}; {environment_remedy(environment, state)} "
+        f"(environments: {existing_environments(state)})"
     )
 
 
@@ -146,13 +144,15 @@ def environment_problem(environment: str, state: EnvironmentState) -> str:
     return f"plan {state.unfinished_plan[:8]} of {environment} is not finished"
 
 
-def _environment_remedy(environment: str, state: EnvironmentState) -> str:
+def environment_remedy(environment: str, state: EnvironmentState) -> str:
+    """What helps."""
     if state.unfinished_plan is None:
         return f"create it by a plan of {environment}"
     return f"if it failed or was stopped, apply a plan of {environment}: until then, runs wait"
 
 
-def _environments(state: EnvironmentState) -> str:
+def existing_environments(state: EnvironmentState) -> str:
+    """The names of the environments that exist."""
     return listed(state.environments, 10) or "none"
 
 
@@ -219,7 +219,7 @@ def spans(intervals: Sequence[Interval], limit: int = 3) -> str:
 def _headline(outcome: ModelOutcome, complaint: str | None, report: RunReport) -> str:
     if complaint is None:
         said = outcome.message or sentence(outcome)
-        if report.environment_state and outcome.reason in OF_ENVIRONMENTS:
+        if report.environment_state and outcome.reason in UNREADY_ENVIRONMENT:
             problem = environment_problem(report.environment, report.environment_state)
             said = f"{outcome.status}: {problem}"
         return f"{outcome.name} {_VERBS[outcome.status]}{one_line(said, 120)}"
@@ -277,8 +277,8 @@ def _facts(report: RunReport, outcome: ModelOutcome) -> list[tuple[str, str]]:
         label = "interrupted" if report.completion == "interrupted" else "raised"
         facts.append((label, _shortened(report.error)))
     state = report.environment_state
-    if state and outcome.reason in OF_ENVIRONMENTS:
-        facts.append(("environments", _environments(state)))
+    if state and outcome.reason in UNREADY_ENVIRONMENT:
+        facts.append(("environments", existing_environments(state)))
     elif state and outcome.status in (Status.FAILED, Status.INTERRUPTED):
         problem = environment_problem(report.environment, state)
         facts.append(("environment", f"{problem}: runs wait for it"))
@@ -312,8 +312,8 @@ def _batch_facts(outcome: ModelOutcome) -> str:
 
 def _remedy(report: RunReport, outcome: ModelOutcome) -> str:
     command, arguments = report.command, report.arguments
-    if report.environment_state and outcome.reason in OF_ENVIRONMENTS:
-        remedy = _environment_remedy(report.environment, report.environment_state)
+    if report.environment_state and outcome.reason in UNREADY_ENVIRONMENT:
+        remedy = environment_remedy(report.environment, report.environment_state)
         return f"{remedy[:1].upper()}{remedy[1:]}."
     due = f"run at {moment(outcome.next_due)} or later" if outcome.next_due else ""
     if outcome.reason is Reason.CRON_NOT_DUE:

@@ -82,6 +82,8 @@ class Reason(str, Enum):
         return _RANKS[self]
 
 
+UNREADY_ENVIRONMENT = frozenset({Reason.ENVIRONMENT_MISSING, Reason.ENVIRONMENT_BUSY})
+"""The reasons for which a run can't begin, whatever its models."""
 _RANKS = {reason: rank for rank, reason in enumerate(Reason)}
 
 Evidence = Literal["observed", "inferred"]

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import dagster as dg
 
+from .invocation import Limits
 from .project import SqlmeshProject
 
 
@@ -97,6 +98,19 @@ class OpSettings(dg.Resolvable):
             examples=[{"max_retries": 2, "delay": 60}],
         ),
     ] = None
+    longest_wait: Annotated[
+        float | None,
+        dg.Resolver.default(
+            description="Seconds for which a run waits while a plan of its environment is not "
+            "finished. As SQLMesh is configured, if not given."
+        ),
+    ] = None
+    drain_timeout: Annotated[
+        float | None,
+        dg.Resolver.default(
+            description="Seconds for which a step that is to end waits for the batches under way."
+        ),
+    ] = Limits.drain_timeout
 
 
 @dataclass

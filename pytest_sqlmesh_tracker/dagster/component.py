@@ -179,7 +179,13 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         return dg.Definitions(
             assets=[assets],
             schedules=[self._schedule(assets)] if self.schedule else [],
-            resources={resource: SqlmeshResource(project=project)},
+            resources={
+                resource: SqlmeshResource(
+                    project=project,
+                    longest_wait=op.longest_wait,
+                    drain_timeout=op.drain_timeout,
+                )
+            },
         )
 
     @property

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from ..explanation import counted, one_line
+from ..explanation import counted, environment_words, one_line
 from ..matching import UnknownModelError
-from ..outcomes import ModelOutcome, Reason, Status
+from ..outcomes import UNREADY_ENVIRONMENT, ModelOutcome, Reason, Status
 from ..report import SUCCESSFUL, RunReport
 from ..tracking.secrets import redacted
+from .metadata import environment_metadata
 
 _SHOWN = 20
 _KNOWN = "ProjectError", "SelectorError"
@@ -32,16 +33,23 @@ def failure_of(report: RunReport, *, fail_on_unknown: bool) -> dg.Failure | None
     wrong = [*failed, *interrupted, *(unknown if fail_on_unknown else ())]
     if not wrong and report.completion in SUCCESSFUL:
         return None
-    if report.completion == "raised" and not failed:
+    state = report.environment_state
+    problem = environment_words(report.environment, state) if state else ""
+    if problem and interrupted and all(one.reason in UNREADY_ENVIRONMENT for one in interrupted):
+        wrong, said, problem = [], problem, ""
+    elif report.completion == "raised" and not failed:
         # Nothing came of any model: they all say the same.
         wrong, said = [], one_line(report.error or "it failed", 600)
     else:
         said = _counts(report, wrong) or report.completion
     lines = [f"SQLMesh {report.command} of {report.environment}: {said}", *_listed(wrong)]
+    if problem:
+        lines.append(problem)
     facts = {
         **{f"sqlmesh/{status}": _names(found) for status, found in by_status.items() if found},
         "sqlmesh/completion": report.completion,
         **({"sqlmesh/error": report.error} if report.error else {}),
+        **environment_metadata(report),
     }
     return dg.Failure(
         "\n".join(lines), metadata=facts, allow_retries=not _only_audits(failed, interrupted)

@@ -7,23 +7,36 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 
+from ..explanation import environment_words, listed
 from ..gate import unexpected_by_default
 from ..outcomes import ModelOutcome, Reason, Status
 from ..render.words import headline, statuses
-from ..report import NoReportError, RunReport
+from ..report import EnvironmentState, NoReportError, RunReport
 from ..tracking.missing import still_missing
 from .asking import Asked
 from .failing import failure_before, failure_of
 from .history import Fault
 from .recording import record
 from .telling import Event, Telling
-from .worker import Worker
+from .waits import note_wait
+from .worker import Work, Worker
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds for which SQLMesh is waited for; None: for as long as it takes."""
+
+    longest_wait: float | None = None
+    """While the environment can't be run."""
+    drain_timeout: float | None = 20
+    """Once the step is to end: less than the 30 seconds that Kubernetes gives a container."""
 
 
 class SqlmeshInvocation:
@@ -36,6 +49,7 @@ class SqlmeshInvocation:
         asked: Asked,
         telling: Telling,
         faults: dict[dg.AssetKey, Fault],
+        limits: Limits,
         *,
         fail_on_unknown: bool = False,
     ) -> None:
@@ -48,7 +62,19 @@ class SqlmeshInvocation:
         """
         self._context, self._telling, self._faults = context, telling, faults
         self._fail_on_unknown = fail_on_unknown
-        self._worker = Worker(opened, asked.of, telling.executed, self._reported)
+        self._drain_timeout = limits.drain_timeout
+        self._worker = Worker(
+            Work(
+                project=telling.assets.project.name,
+                opened=opened,
+                invoke=asked.of,
+                executed=telling.executed,
+                waits=self._waits,
+                reported=self._reported,
+                rest=telling.ended,
+                longest_wait=limits.longest_wait,
+            )
+        )
         self._taken = 0
         """How many events Dagster has taken for sure: it has asked for the next one."""
         self._over = True
@@ -68,11 +94,15 @@ class SqlmeshInvocation:
     def stream(self) -> Iterator[Event]:
         """Let SQLMesh run, and yield to Dagster what it does, while it does it.
 
-        Interrupted, it lets the batches under way end, and puts on record what came of them first.
+        Interrupted, it lets the batches under way end, for as long as `drain_timeout` says, and
+        puts on record what came of them first.
 
         Raises:
-            Failure: at the end, if a model failed or was interrupted, or all of it failed.
+            Failure: at the end, if a model failed or was interrupted, or all of it failed; or at
+                once, if SQLMesh still works in this process for a step that has ended.
         """
+        if self._worker.is_blocked:
+            raise dg.Failure(_BLOCKED, allow_retries=False)
         self._over = False
         try:
             self._worker.start()
@@ -83,7 +113,7 @@ class SqlmeshInvocation:
             self._over = True
         except GeneratorExit:
             # Whether the last event is taken is known when the step has ended.
-            self._worker.end()
+            self._worker.end(self._drain_timeout)
             raise
         except BaseException:
             self.leave()
@@ -124,19 +154,39 @@ class SqlmeshInvocation:
     def _leave(self) -> None:
         """On a thread, where nothing is interrupted."""
         try:
-            self._worker.end()
+            self._worker.end(self._drain_timeout)
             record(self._context, self._worker.events[self._taken :])
+            if self._worker.is_left_behind:
+                self._context.log.warning(self._left_behind())
         except Exception:
             logger.exception("pytest-sqlmesh-tracker failed to tell Dagster what SQLMesh did")
         finally:
             self._over = True
 
+    def _left_behind(self) -> str:
+        report, under_way = self._worker.report, self._worker.under_way
+        if report is None:
+            what = "it had not begun yet"
+        elif under_way:
+            what = f"it was still evaluating {listed(under_way, _SHOWN)}"
+        else:
+            what = f"it was in the middle of the {report.command}, and was evaluating no model"
+        return (
+            f"SQLMesh did not end within {self._drain_timeout:g} s, the resource's drain_timeout, "
+            f"and was left behind: {what}. What it commits from then on is not on record here"
+        )
+
     # -- on the worker's thread --------------------------------------------------------------------
 
-    def _reported(self, context: Any, report: RunReport) -> Iterator[Event]:
+    def _waits(self, environment: str, state: EnvironmentState) -> None:
+        words = environment_words(environment, state)
+        self._context.log.warning(f"SQLMesh waits before it can run {environment}: {words}")
+        if not self._telling.called_directly:
+            note_wait(self._context, state)
+
+    def _reported(self, context: Any, report: RunReport) -> None:
         self._look_for_faults(context, report)
         self._context.log.info(f"{headline(report)}: {statuses(report.outcomes.values())}")
-        yield from self._telling.ended(report)
 
     def _look_for_faults(self, context: Any, report: RunReport) -> None:
         """Of the models that look well now, find those of which an earlier failure still stands."""
@@ -152,12 +202,20 @@ class SqlmeshInvocation:
             for fqn, (_, fault) in suspects.items()
         }
         try:
-            missing = still_missing(context, due)
+            # Without a context, nobody can look; what stands is told as it was.
+            missing = still_missing(context, due) if context else frozenset(due)
         except Exception:
             logger.exception("pytest-sqlmesh-tracker failed to look for what is still missing")
             # Not known to be mended: it stands as it was told.
             missing = frozenset(due)
         self._telling.faults = {suspects[fqn][0].name: suspects[fqn][1] for fqn in missing}
+
+
+_SHOWN = 10
+_BLOCKED = (
+    "SQLMesh still works on this project in this process, for a step that was ended before it: "
+    "let the process end first"
+)
 
 
 def _may_stand(outcome: ModelOutcome, fault: Fault, report: RunReport) -> bool:

@@ -10,8 +10,8 @@ from typing import Any
 import dagster as dg
 
 from ..definitions import ModelDefinition
-from ..explanation import spans
-from ..outcomes import Interval, ModelOutcome
+from ..explanation import environment_remedy, existing_environments, spans
+from ..outcomes import UNREADY_ENVIRONMENT, Interval, ModelOutcome
 from ..report import RunReport
 
 MODEL = "sqlmesh/model"
@@ -106,7 +106,22 @@ def outcome_metadata(outcome: ModelOutcome, report: RunReport | None = None) -> 
         facts["sqlmesh/environment"] = report.environment
         facts["sqlmesh/execution_time"] = _iso(report.execution_time)
         facts[IGNORED_CRON] = report.arguments.get("ignore_cron") or None
+        if outcome.reason in UNREADY_ENVIRONMENT:
+            facts |= environment_metadata(report)
     return {key: value for key, value in facts.items() if value not in (None, "")}
+
+
+def environment_metadata(report: RunReport) -> dict[str, Any]:
+    """What is known of an environment that could not be run, or that a plan left unfinished."""
+    state = report.environment_state
+    if state is None:
+        return {}
+    facts = {
+        "sqlmesh/unfinished_plan": state.unfinished_plan,
+        "sqlmesh/remedy": environment_remedy(report.environment, state),
+        "sqlmesh/environments": existing_environments(state),
+    }
+    return {key: value for key, value in facts.items() if value is not None}
 
 
 def _iso(at: datetime | None) -> str | None:

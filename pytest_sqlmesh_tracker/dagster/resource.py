@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Optional
 
 import dagster as dg
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from ..matching import UnknownModelError
 from .asking import DUE_ONLY, Asked, asked_of, run_config
 from .failing import failure_before
 from .history import Told, latest_evaluation, standing_faults, told_by
-from .invocation import SqlmeshInvocation
+from .invocation import Limits, SqlmeshInvocation
 from .metadata import MODEL
 from .naming import STATUS_CHECK
 from .ops import assets_of_op
@@ -26,6 +26,18 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
     """Runs and plans the environments of a SQLMesh project."""
 
     project: SqlmeshProject
+    longest_wait: Optional[float] = Field(  # noqa: UP045 - Dagster reads the annotation
+        default=None,
+        ge=0,
+        description="Seconds for which a run waits while a plan of its environment is not "
+        "finished; then the step fails. As SQLMesh is configured, if not given.",
+    )
+    drain_timeout: Optional[float] = Field(  # noqa: UP045
+        default=Limits.drain_timeout,
+        ge=0,
+        description="Seconds for which a step that is to end waits for the batches under way; then "
+        "it leaves SQLMesh behind. With null, for as long as they take.",
+    )
 
     _bound_to: Any = PrivateAttr(default=None)
     """A context to use as long as it lasts, instead of a new one: that of a test's sandbox."""
@@ -165,6 +177,7 @@ class _Step:
             self._asked(command, models, arguments),
             telling,
             standing_faults(self._context.instance, keys),
+            Limits(resource.longest_wait, resource.drain_timeout),
             fail_on_unknown=fail_on_unknown,
         )
         resource._invocations.append(prepared)

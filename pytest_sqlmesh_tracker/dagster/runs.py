@@ -7,11 +7,14 @@ from typing import Any
 
 import dagster as dg
 
+from ..explanation import environment_problem, environment_remedy
+from ..report import EnvironmentState
 from ..tracking.errors import BusyError
 from .metadata import MODEL
 from .ops import annotated, assets_of_op
 from .resource import SqlmeshResource
 from .specs import ProjectAssets
+from .waits import awaited_plan
 
 _AT_REST = {"NOT_STARTED", "MANAGED", "SUCCESS", "FAILURE", "CANCELED"}
 """Statuses of runs that neither run nor will by themselves."""
@@ -82,7 +85,7 @@ class Watched:
         except BusyError:
             return dg.SkipReason(f"{what} {of} is not known: another process has the database")
         if "unfinished_plan" in answer:
-            return dg.SkipReason(f"plan {answer['unfinished_plan'][:8]} of {of} is not finished")
+            return dg.SkipReason(_unfinished(of, answer["unfinished_plan"]))
         return answer
 
     def run_under_way(self, instance: dg.DagsterInstance) -> dg.SkipReason | None:
@@ -93,9 +96,18 @@ class Watched:
             planned = instance.all_logs(run.run_id, of_type=_PLANNED)
             events = [entry.dagster_event for entry in planned if entry.dagster_event]
             if any(event.asset_key in keys or _checked(event) in keys for event in events):
-                return dg.SkipReason(f"run {run.run_id[:8]} of {self.environment} is not finished")
+                words = f"run {run.run_id[:8]} of {self.environment} is not finished"
+                plan = awaited_plan(run)
+                if plan is not None:
+                    words = f"{words}; it had to wait: {_unfinished(self.environment, plan)}"
+                return dg.SkipReason(words)
         return None
 
 
 def _checked(event: dg.DagsterEvent) -> dg.AssetKey | None:
     return getattr(event.event_specific_data, "asset_key", None)
+
+
+def _unfinished(environment: str, plan: str) -> str:
+    state = EnvironmentState(unfinished_plan=plan)
+    return f"{environment_problem(environment, state)}; {environment_remedy(environment, state)}"

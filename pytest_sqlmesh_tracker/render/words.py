@@ -9,7 +9,6 @@ from datetime import timedelta
 
 from ..diff import Change, Comparison, Invocations
 from ..explanation import (
-    OF_ENVIRONMENTS,
     counted,
     minute,
     moment,
@@ -18,7 +17,7 @@ from ..explanation import (
     why,
 )
 from ..gate import has_facts, unexpected_by_default
-from ..outcomes import ModelOutcome, Status
+from ..outcomes import UNREADY_ENVIRONMENT, ModelOutcome, Status
 from ..report import Completion, RunReport
 
 UNSEEN = re.compile(
@@ -113,7 +112,7 @@ def _reason_in_short(outcome: ModelOutcome) -> str:
     said = _why(outcome)
     if outcome.reason is None:
         return said
-    if outcome.reason in OF_ENVIRONMENTS:
+    if outcome.reason in UNREADY_ENVIRONMENT:
         return str(outcome.reason)
     if outcome.status is Status.EXECUTED:
         return f"{outcome.reason}: in part held back"

@@ -34,6 +34,7 @@ from .facts import (
 from .live import CancelledError, Executions, Hooks
 from .recording import (
     BatchEnd,
+    PlanFacts,
     Question,
     Recording,
     Round,
@@ -322,17 +323,20 @@ class Invocation:
         return refreshed
 
     def _compared(self) -> None:
-        """Take the intervals that the stages of a plan compare.
+        """Take the intervals that the stages of a plan have compared."""
+        self.recording.plan, self._adjusted = self._compared_plan(), self._adjusted and []
+
+    def _compared_plan(self) -> PlanFacts | None:
+        """The plan, with the intervals that its stages compare.
 
         SQLMesh adjusts them after it read the state: it forgets what is restated or rebuilt, and
         lets forward-only versions inherit (sqlmesh/core/plan/stages.py, `_adjust_intervals`). That
         is over when it makes a scheduler, or when the plan ends without one.
         """
         plan = self.recording.plan
-        if plan and self._adjusted:
-            frozen = {**plan.snapshots, **frozen_by_name(self._adjusted)}
-            self.recording.plan = replace(plan, snapshots=frozen)
-            self._adjusted = []
+        if plan is None or not self._adjusted:
+            return plan
+        return replace(plan, snapshots={**plan.snapshots, **frozen_by_name(self._adjusted)})
 
     def _auditing(self, _: Any, asked: dict[str, Any]) -> Callable[[Any], None]:
         name, span = asked["snapshot"].name, compat.span(asked.get("start"), asked.get("end"))
@@ -345,6 +349,23 @@ class Invocation:
         return audited
 
     # -- how it ended --------------------------------------------------------------------------
+
+    def recording_so_far(self) -> Recording:
+        """What was heard until now, as of an invocation that was interrupted; it goes on."""
+        with self._lock:
+            recording = self.recording.copied()
+            if not self._open:
+                return recording
+            recording.under_way = frozenset(name for name, _, _ in self._running.values())
+            recording.plan = self._compared_plan()
+            recording.secrets = secrets_of(self._context)
+            if recording.default_catalog is None:
+                recording.default_catalog = self._context.default_catalog
+        recording.finished_at = now()
+        if recording.raised is None:
+            recording.raised_kind = "interrupt"
+            recording.raised = described(CancelledError("left while it was under way"))
+        return recording
 
     def planned(self, plan: Any) -> None:
         """Take the plan as it is before it is applied, or as `Context.plan` returned it."""

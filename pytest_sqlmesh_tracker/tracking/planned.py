@@ -6,6 +6,8 @@ from typing import Any
 
 from sqlmesh.core.environment import Environment
 
+from ..explanation import environment_remedy, existing_environments
+from ..report import EnvironmentState
 from .errors import ProjectError
 
 
@@ -23,8 +25,12 @@ def planned(context: Any, environment: str) -> Any:
     begun = state.get_versions(validate=False).schema_version
     found = context.state_sync.get_environment(name) if begun else None
     if found is None:
+        summaries = context.state_sync.get_environments_summary() if begun else []
+        names = sorted(summary.name for summary in summaries)
+        state = EnvironmentState(unfinished_plan=None, environments=tuple(names))
         raise ProjectError(
-            f"environment {name} of the SQLMesh project {context.path} is not planned yet"
+            f"environment {name} of the SQLMesh project {context.path} is not planned yet; "
+            f"{environment_remedy(name, state)} (environments: {existing_environments(state)})"
         )
     # As a run does first: without them, models with custom materializations can't be read.
     context._load_materializations()

@@ -129,6 +129,15 @@ class Round:
     invocation was cancelled."""
     audits: dict[str, dict[Span, tuple[AuditResult, ...]]] = field(default_factory=dict)
 
+    def copied(self) -> Round:
+        """What was heard until now."""
+        return replace(
+            self,
+            signals={name: list(checks) for name, checks in self.signals.items()},
+            ends=dict(self.ends),
+            audits={name: dict(audits) for name, audits in self.audits.items()},
+        )
+
     def ends_of(self, name: str) -> list[BatchEnd]:
         """How those batches of a model ended that did."""
         count = len((self.batches or {}).get(name, ()))
@@ -259,6 +268,9 @@ class Recording:
     raised_nodes: tuple[NodeFailure, ...] = ()
     faults: dict[str | None, str] = field(default_factory=dict)
     """Model → what went wrong in the tracker itself; None: it concerns every model."""
+    under_way: frozenset[str] = frozenset()
+    """Models of which a batch was under way when a tracker was detached from the invocation, which
+    went on."""
     secrets: Secrets | None = field(default_factory=Secrets)
     """What no text of the report may hold; None: that could not be told. Only where there are texts
     of errors it was looked for."""
@@ -271,6 +283,16 @@ class Recording:
             for round_ in self.rounds
         )
         return bool(failed or self.creation_failures or self.raised or self.faults)
+
+    def copied(self) -> Recording:
+        """What was heard until now; what is heard from now on changes nothing of it."""
+        return replace(
+            self,
+            rounds=[round_.copied() for round_ in self.rounds],
+            starts=dict(self.starts),
+            creation_failures=list(self.creation_failures),
+            faults=dict(self.faults),
+        )
 
     def started(self, name: str, at: datetime) -> None:
         """A batch of the model started."""

@@ -15,7 +15,7 @@ from sqlmesh.core.snapshot import DeployabilityIndex
 from sqlmesh.utils.date import to_datetime
 
 from .. import explanation
-from ..outcomes import Batch, ModelOutcome, Reason, Status
+from ..outcomes import UNREADY_ENVIRONMENT, Batch, ModelOutcome, Reason, Status
 from ..report import Completion, RunReport
 from . import compat, reasons
 from .batches import Evaluation, audits, evaluation, utc
@@ -232,10 +232,15 @@ class _Reporter:
     def _message(self, outcome: ModelOutcome) -> str:
         recording = self._recording
         state = recording.environment_state
-        if state and outcome.reason in explanation.OF_ENVIRONMENTS:
+        if state and outcome.reason in UNREADY_ENVIRONMENT:
             # Of the environment an outcome says nothing, and so it can't say it itself.
             words = explanation.environment_words(recording.environment, state)
             return f"{outcome.status}: {words}"
+        if outcome.status is Status.INTERRUPTED and outcome.fqn in recording.under_way:
+            return (
+                f"{outcome.status}: it was still being evaluated when the invocation was left; "
+                "whether that is recorded is not known"
+            )
         return explanation.sentence(outcome)
 
     def _finding(self, fqn: str, evaluated: Evaluation) -> Finding:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import wraps
 from inspect import signature
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from ..assertions import AssertionMethods
 from ..frozen import check_imported
@@ -34,6 +35,7 @@ class Tracked:
     """One invocation that has ended; its report is made when it is first read."""
 
     def __init__(self, recording: Recording) -> None:
+        self.id = recording.id
         self._recording: Recording | None = recording
         self._report: RunReport | None = None
         self._lock = threading.Lock()
@@ -86,6 +88,9 @@ class Tracker(AssertionMethods):
         self._on_waiting = on_waiting
         self._longest_wait = longest_wait
         self._cancelled = threading.Event()
+        self._lock = threading.Lock()
+        self._under_way: list[Invocation] = []
+        self._ids: set[UUID] = set()
 
     def _asserted(self) -> RunReport:
         return self.last
@@ -143,6 +148,29 @@ class Tracker(AssertionMethods):
         nor the creation of tables.
         """
         self._cancelled.set()
+
+    def detach(self) -> frozenset[str]:
+        """From any thread: hear no more of the invocation that goes on, and have its report as of
+        now.
+
+        It is that of an invocation that was interrupted. SQLMesh itself is not stopped: of a batch
+        under way the report says `interrupted`, and that it is not known whether it was recorded.
+        What comes of it later changes nothing of the report.
+
+        Returns:
+            Fully qualified names of the models of which a batch is under way.
+        """
+        recordings = [invocation.recording_so_far() for invocation in list(self._under_way)]
+        for recording in recordings:
+            self._add(Tracked(recording))
+        return frozenset(name for recording in recordings for name in recording.under_way)
+
+    def _add(self, tracked: Tracked) -> None:
+        """Take an invocation, unless it was taken when the tracker was detached from it."""
+        with self._lock:
+            if tracked.id not in self._ids:
+                self._ids.add(tracked.id)
+                self._tracked.append(tracked)
 
     def get_results(self) -> dict[str, list[str]]:
         """`run_models` and `skipped_models`, each sorted."""
@@ -327,6 +355,8 @@ class _Switchboard:
         )
         if name == "apply":
             invocation.planned(_first(args, kwargs, "plan"))
+        for tracker in trackers:
+            tracker._under_way.append(invocation)
         try:
             with self._while_under_way(invocation, context), invocation.listen():
                 try:
@@ -339,7 +369,8 @@ class _Switchboard:
         finally:
             tracked = Tracked(invocation.recording)
             for tracker in trackers:
-                tracker._tracked.append(tracked)
+                tracker._add(tracked)
+                tracker._under_way.remove(invocation)
 
     @contextmanager
     def _while_under_way(self, invocation: Invocation, context: Any) -> Iterator[None]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 
 from pytest_sqlmesh_tracker.dagster.naming import STATUS_CHECK
 from tests.projects import Intervals, Project
@@ -53,6 +54,8 @@ def told_to_end(tracker):
 Tracker.cancel = told_to_end
 
 project = SqlmeshProject(os.environ["SITE"])
+drain_timeout = float(os.environ.get("DRAIN_TIMEOUT", "60"))
+resource = SqlmeshResource(project=project, drain_timeout=drain_timeout)
 warehouse = build_sqlmesh_assets(project=project, name="warehouse")
 
 @dg.asset(key=["raw", "till"])
@@ -71,7 +74,7 @@ executors = {
 }
 defs = dg.Definitions(
     assets=[till, warehouse, dashboard],
-    resources={"sqlmesh": SqlmeshResource(project=project)},
+    resources={"sqlmesh": resource},
     jobs=[
         dg.define_asset_job(name, selection="*", executor_def=executor)
         for name, executor in executors.items()
@@ -194,6 +197,13 @@ class Site:
 
     def let_slow_go_on(self) -> None:
         (self.path / "go").touch()
+
+    def leave_prod_unfinished(self) -> None:
+        """As a plan does that fails in its last steps: runs wait for its end."""
+        with duckdb.connect(str(self.path / "wh.db")) as connection:
+            connection.execute(
+                "UPDATE sqlmesh._environments SET finalized_ts = NULL, plan_id = '1a2b3c4d5e'"
+            )
 
     @contextmanager
     def instance(self) -> Iterator[dg.DagsterInstance]:

@@ -323,6 +323,12 @@ def test_a_schedule_asks_what_is_due(sandbox: DefsFolderSandbox, state: Path) ->
     assert schedule.execution_timezone == "Europe/Berlin"
 
 
+def test_how_long_sqlmesh_is_waited_for(sandbox: DefsFolderSandbox, state: Path) -> None:
+    op = {"longest_wait": 60, "drain_timeout": 5}
+    (resource,) = (definitions_of(sandbox, state, op=op).resources or {}).values()
+    assert (resource.longest_wait, resource.drain_timeout) == (60, 5)
+
+
 def test_two_components_of_one_project(sandbox: DefsFolderSandbox, state: Path) -> None:
     """Each op has its own resource, and they do not meet."""
     orders = definitions_of(sandbox, state, select="shop.orders")

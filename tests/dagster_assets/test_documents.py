@@ -81,11 +81,12 @@ class TestProduction:
         # Its first versions allow no slashes.
         assert known["warehouse"].op.pool in (said[1], said[1].replace("/", "_"))
 
-    def test_the_other_example_runs(self, known: dict[str, Any]) -> None:
-        (example,) = (
-            text for language, text in PRODUCTION if language == "python" and not FILE.match(text)
-        )
-        exec(example, known)
+    def test_the_other_examples_run(self, known: dict[str, Any]) -> None:
+        for language, text in PRODUCTION:
+            if language == "python" and not FILE.match(text):
+                exec(text, known)
+        assert known["patient"].drain_timeout == 600
+        assert known["impatient"].longest_wait == 900
 
     def test_deployed_by_dagster_what_is_below_is_asked_for(self, known: dict[str, Any]) -> None:
         with dg.DagsterInstance.ephemeral() as instance:

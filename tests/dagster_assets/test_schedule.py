@@ -30,7 +30,7 @@ from pytest_sqlmesh_tracker.dagster.testing import (
 )
 from tests.dagster_assets.conftest import checks, facts, materialized, step_failure
 from tests.dagster_assets.models import model, project
-from tests.dagster_assets.ticks import evaluated, execute, shown_failed
+from tests.dagster_assets.ticks import UNFINISHED, evaluated, execute, shown_failed
 from tests.projects import Project, at
 from tests.tracking.test_process import held
 
@@ -279,6 +279,14 @@ def test_a_run_that_is_not_finished(site: Site, status: str, selection: Any) -> 
     assert isinstance(site.tick(), dg.RunRequest)
 
 
+def test_a_run_that_had_to_wait(site: Site) -> None:
+    site.shop.travel(NEXT_DAY)
+    run = create_run(site, dg.DagsterRunStatus.STARTED, "all_assets")
+    site.instance.add_run_tags(run.run_id, {"sqlmesh/waits_for_plan": "1a2b3c4d5e"})
+    words = f"run {run.run_id[:8]} of prod is not finished; it had to wait: {UNFINISHED}"
+    assert site.tick() == words
+
+
 @pytest.mark.parametrize("status", ["NOT_STARTED", "SUCCESS", "FAILURE", "CANCELED"])
 def test_a_run_that_is_over_or_was_never_begun(site: Site, status: str) -> None:
     site.shop.travel(NEXT_DAY)
@@ -313,7 +321,7 @@ def test_a_plan_that_is_being_applied(site: Site) -> None:
     site.shop.execute(
         "UPDATE sqlmesh._environments SET finalized_ts = NULL, plan_id = '1a2b3c4d5e'"
     )
-    assert site.tick() == "plan 1a2b3c4d of prod is not finished"
+    assert site.tick() == UNFINISHED
 
 
 # -- in a process of its own -----------------------------------------------------------------------

@@ -26,6 +26,7 @@ from pytest_sqlmesh_tracker.explanation import spans
 from pytest_sqlmesh_tracker.outcomes import Interval
 from pytest_sqlmesh_tracker.tracking.errors import BusyError
 from tests.dagster_assets.conftest import facts
+from tests.dagster_assets.ticks import UNFINISHED
 
 NEXT_DAY, SUNDAY = "2024-01-06 00:05", "2024-01-07 00:05"
 DAILY = ["shop/orders", "shop/report", "shop/revenue", "shop/till"]
@@ -305,7 +306,7 @@ def test_a_plan_that_is_being_applied(sqlmesh_project: Any, sensor: Sensor) -> N
         "CREATE TABLE kept AS SELECT finalized_ts FROM sqlmesh._environments;"
         "UPDATE sqlmesh._environments SET finalized_ts = NULL, plan_id = '1a2b3c4d5e'"
     )
-    assert sensor.tick() == "plan 1a2b3c4d of prod is not finished"
+    assert sensor.tick() == UNFINISHED
     sqlmesh_project.execute(
         "UPDATE sqlmesh._environments SET finalized_ts = (SELECT ANY_VALUE(finalized_ts) FROM kept)"
     )
@@ -386,7 +387,8 @@ def test_an_environment_that_is_not_planned(
 ) -> None:
     dev = build_sqlmesh_assets(project=SqlmeshProject(files), environment="dev")
     sensor = Sensor(instance, _bound(sqlmesh_project), dev)
-    with pytest.raises(ProjectError, match=r"environment dev of .* is not planned yet"):
+    words = r"environment dev of .* is not planned yet; create .* \(environments: prod\)"
+    with pytest.raises(ProjectError, match=words):
         sensor.tick()
     sqlmesh_project.plan("dev", include_unmodified=True)
     assert sensor.tick() == NOTED.replace("prod", "dev")

@@ -7,6 +7,12 @@ from typing import Any
 
 import dagster as dg
 
+UNFINISHED = (
+    "plan 1a2b3c4d of prod is not finished; if it failed or was stopped, apply a plan of prod: "
+    "until then, runs wait"
+)
+"""Why a tick is skipped while the plan 1a2b3c4d5e is not finished."""
+
 
 def evaluated(
     repository: Any, schedule: dg.ScheduleDefinition, instance: dg.DagsterInstance

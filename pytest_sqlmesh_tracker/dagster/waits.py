@@ -1,0 +1,23 @@
+"""Dagster runs that wait for their environment: noted on the run, for whoever waits for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from ..report import EnvironmentState
+
+_TAG = "sqlmesh/waits_for_plan"
+"""The tag of a run that had to wait, with the id of the unfinished plan; it stays afterwards."""
+
+
+def note_wait(context: Any, state: EnvironmentState) -> None:
+    """Note it on the run of the op."""
+    if state.unfinished_plan is not None:
+        context.instance.add_run_tags(context.run.run_id, {_TAG: state.unfinished_plan})
+
+
+def awaited_plan(run: dg.DagsterRun) -> str | None:
+    """The id of the plan for which the run had to wait last; None, if for none."""
+    return run.tags.get(_TAG)
