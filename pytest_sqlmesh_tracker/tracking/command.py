@@ -47,10 +47,14 @@ class SelectionError(click.UsageError):
 
 
 class Signals:
-    """Ctrl-C and SIGTERM: they stop SQLMesh, and then wait until is told what happened."""
+    """Ctrl-C and SIGTERM: they stop SQLMesh, and are ignored while the report is made."""
 
     def __init__(self) -> None:
         self._heard = True
+        self.received: int | None = None
+        """The signal that came last, if one did."""
+        self.stop: Callable[[], None] = lambda: None
+        """Is called when one comes. What is raised then can be lost: in a database's driver."""
 
     @contextmanager
     def handled(self) -> Iterator[Signals]:
@@ -72,6 +76,8 @@ class Signals:
 
     def _stop(self, number: int, _: object) -> None:
         if self._heard:
+            self.received = number
+            self.stop()
             raise _Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
@@ -92,8 +98,9 @@ def run_sqlmesh(
         longest_wait: as of `track_all`, and so is `on_waiting`.
         read_files: reads the project's files after a run, which SQLMesh makes without them.
     """
-    code, error, stopped = 0, "", None
+    code, error = 0, ""
     with track_all(on_waiting=on_waiting, longest_wait=longest_wait) as tracker:
+        signals.stop = tracker.cancel
         try:
             _commands().main(list(arguments), "sqlmesh", standalone_mode=False)
         except SystemExit as ended:
@@ -105,20 +112,22 @@ def run_sqlmesh(
         except click.ClickException as wrong:
             code, error = 1, wrong.format_message()
         except (click.Abort, KeyboardInterrupt) as ended:
-            signals.ignore()
-            stopped = ended.__cause__ or ended.__context__ or ended
-            if isinstance(stopped, EOFError):
+            if isinstance(ended.__cause__ or ended.__context__, EOFError):
                 code, error = 1, "SQLMesh asked, and there is nobody to answer: use --auto-apply"
+            elif signals.received is None:
+                # Project code, or SQLMesh's own prompt, raised it.
+                signals.received = signal.SIGINT
         except BaseException as raised:
             # Also what is no Exception: some libraries' panics are not.
             if debug:
                 traceback.print_exc()
             code, error = 1, f"{type(raised).__name__}: {raised}"
-    interrupted = isinstance(stopped, KeyboardInterrupt)
-    tracker.complete(read_files if not interrupted else lambda: ProjectFiles({}, "it was stopped"))
+    number = signals.received
+    if number is not None:
+        signals.ignore()
+    tracker.complete(read_files if number is None else lambda: ProjectFiles({}, "it was stopped"))
     reports = tuple(tracker.reports)
-    if interrupted:
-        number = signal.SIGTERM if isinstance(stopped, _Terminated) else signal.SIGINT
+    if number is not None:
         return Ended(reports, code=128 + number, signalled=True)
     error = one_line(redacted(error))
     told = {one_line(report.error) for report in reports if report.error}

@@ -82,6 +82,17 @@ def node_failure(error: Any) -> NodeFailure:
     return failure_of(name, batch, error.__cause__ or error)
 
 
+def interrupt_behind(error: BaseException | None) -> BaseException | None:
+    """The Ctrl-C, or the like, that an exception stands for.
+
+    DuckDB makes a RuntimeError of one that comes while it executes a query, and says so by its
+    cause; to SQLMesh, it is a failure as any other.
+    """
+    while isinstance(error, Exception):
+        error = error.__cause__
+    return error
+
+
 def failure_of(name: str, batch: int | None, cause: BaseException) -> NodeFailure:
     """What made a batch, or (None) a table's creation, fail."""
     audits = getattr(cause, "errors", None) if type(cause).__name__ == "NodeAuditsErrors" else None

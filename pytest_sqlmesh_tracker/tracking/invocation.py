@@ -26,6 +26,7 @@ from .facts import (
     failure_of,
     failures_in,
     frozen_by_name,
+    interrupt_behind,
     node_failure,
     plan_facts,
     spans,
@@ -216,7 +217,7 @@ class Invocation:
             audits_passed=named["num_audits_passed"],
             audits_failed=named["num_audits_failed"],
             failure=None if error is None else failure_of(name, batch, error),
-            interrupted=not isinstance(error, Exception | None),
+            interrupted=interrupt_behind(error) is not None,
         )
         return None if recorded is None else partial(self._recorded, name)
 
@@ -236,7 +237,7 @@ class Invocation:
 
     def _on_log_failed_models(self, named: dict[str, Any]) -> None:
         errors = named["errors"]
-        refused = {error for error in errors if isinstance(error.__cause__, CancelledError)}
+        refused = {error for error in errors if _is_stopped(error)}
         failures = tuple(node_failure(error) for error in errors if error not in refused)
         if refused:
             self._current().cancelled = frozenset(map(compat.node_of, refused))
@@ -389,10 +390,16 @@ class Invocation:
         if isinstance(error, Exception):
             self.waiting.look_after_failure()
         with self.faultless():
-            ordinary = isinstance(error, Exception) and not isinstance(error, CancelledError)
+            interrupt = interrupt_behind(error)
+            ordinary = interrupt is None and not isinstance(error, CancelledError)
             self.recording.raised_kind = "error" if ordinary else "interrupt"
-            self.recording.raised = described(error)
+            self.recording.raised = described(interrupt or error)
             self.recording.raised_nodes = tuple(failures_in(error))
+
+
+def _is_stopped(error: Any) -> bool:
+    """Whether a node did not begin, since the invocation was cancelled, or was interrupted."""
+    return isinstance(error.__cause__, CancelledError) or interrupt_behind(error) is not None
 
 
 def _environment(context: Any, command: str, arguments: dict[str, Any]) -> str:

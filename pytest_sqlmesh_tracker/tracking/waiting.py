@@ -10,7 +10,7 @@ import logging
 from typing import Any
 
 from ..report import EnvironmentState
-from .facts import frozen_by_name
+from .facts import frozen_by_name, interrupt_behind
 from .live import CancelledError, Hooks
 from .recording import Recording
 from .sleeping import sleep
@@ -75,7 +75,10 @@ class EnvironmentWait:
             if state is not None and not recording.planned and recording.command == "run":
                 snapshots = planned_snapshots(self._context, recording.environment)
                 recording.planned = frozen_by_name(snapshots)
-        except Exception:
+        except Exception as error:
+            interrupt = interrupt_behind(error)
+            if interrupt is not None:
+                raise interrupt from None
             logger.debug("the state of environments can't be read", exc_info=True)
         else:
             recording.environment_state = state

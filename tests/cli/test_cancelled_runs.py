@@ -1,4 +1,4 @@
-"""A run that CI cancels before it has read its environment has no models, and passes no gate."""
+"""A run that CI cancels before it could begin passes no gate."""
 
 from __future__ import annotations
 
@@ -26,13 +26,12 @@ def test_a_run_that_is_cancelled_while_it_waits_passes_no_gate(shop: Path, typed
     wait_for("is being updated by plan", out, running)
     os.kill(running.pid, signal.SIGTERM)
     assert running.wait(timeout=30) == 143, out.read_text()
-    assert "gate failed: 1 command interruption" in out.read_text()
+    assert "gate failed: 4 interruptions" in out.read_text()
 
     ended = typed("gate", "night.json")
 
     assert ended.code == 1, ended.out + ended.err
-    assert "\n  - the run was interrupted: " in ended.out
-    assert "gate failed: 1 command interruption (0 outcomes in 1 report)" in ended.out
+    assert "gate failed: 4 interruptions (4 outcomes in 1 report" in ended.out
 
 
 def leave_a_plan_unfinished(shop: Path) -> None:

@@ -47,16 +47,7 @@ def test_a_stopped_run_reports_what_happened_until_then(
     planned = typed("plan", "--auto-apply", "--skip-backfill", "--no-gaps", when="2024-01-09 00:10")
     assert planned.code == 0, planned.out + planned.err
 
-    arguments = ["run", *REPORTS, "--execution-time", "2024-01-10 00:05"]
-    running = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "pytest_sqlmesh_tracker.cli", *arguments],
-        cwd=shop,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A process that was started in the background ignores SIGINT, and so do its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    running = started("run", *REPORTS, "--execution-time", "2024-01-10 00:05")
     until_it_sleeps(shop / "it_sleeps", running)
     os.kill(running.pid, number)
     out, err = running.communicate(timeout=30)
@@ -73,6 +64,53 @@ def test_a_stopped_run_reports_what_happened_until_then(
     texts = (out, err, *(file.read_text() for file in shop.glob("night.*")))
     assert [text for text in texts if "_Terminated" in text] == []
     assert "shop.slow was interrupted" in out
+
+
+QUERY = """
+MODEL (name shop.slow, kind FULL, cron '@daily');
+
+COPY (SELECT 1 AS n) TO 'it_sleeps' (FORMAT csv);
+
+SELECT COUNT(*) AS n FROM shop.orders, range(1000000000000) AS numbers (n)
+WHERE numbers.n * numbers.n % 7 = 3
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_query_is_stopped_as_well(
+    shop: Path, typed: Typed, number: signal.Signals, code: int
+) -> None:
+    """DuckDB makes an ordinary error of it, of which SQLMesh fails the model and goes on."""
+    (shop / "models" / "slow.sql").write_text(QUERY)
+    (shop / "models" / "last.sql").write_text(
+        "MODEL (name shop.last, kind FULL, cron '@daily'); SELECT n FROM shop.slow"
+    )
+    planned = typed("plan", "--auto-apply", "--skip-backfill", "--no-gaps", when="2024-01-09 00:10")
+    assert planned.code == 0, planned.out + planned.err
+
+    running = started("run", "--report", "night.json", "--execution-time", "2024-01-10 00:05")
+    until_it_sleeps(shop / "it_sleeps", running)
+    time.sleep(0.5)
+    os.kill(running.pid, number)
+    out, err = running.communicate(timeout=30)
+
+    assert running.returncode == code, out + err
+    [(_, report)] = load_reports((shop / "night.json").read_text())
+    assert report.completion == "interrupted"
+    assert not report.failed
+    assert report.interrupted >= {"shop.slow", "shop.last"}
+    assert report["shop.slow"].reason == "aborted"
+
+
+def started(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "pytest_sqlmesh_tracker.cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A process that was started in the background ignores SIGINT, and so do its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def until_it_sleeps(sign: Path, running: subprocess.Popen[str]) -> None:

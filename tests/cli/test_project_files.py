@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
 from pytest_sqlmesh_tracker.report import load_reports
 from pytest_sqlmesh_tracker.tracking.project_files import ProjectLocation, read_project_files
 from tests.cli.conftest import Typed
+from tests.cli.test_interrupts import started
 from tests.projects import at
 
 TOMORROW = "2024-01-10 00:05"
@@ -138,9 +138,8 @@ def test_ctrl_c_while_files_are_read_loses_nothing(shop: Path) -> None:
         "import os, time\nfrom pathlib import Path\n"
         "Path('begun').write_text(str(os.getpid()))\ntime.sleep(600)\n"
     )
-    command = [sys.executable, "-m", "pytest_sqlmesh_tracker.cli", "run", "--report", "night.json"]
-    arguments = [*command, "--execution-time", TOMORROW, "--load-timeout", "60"]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    arguments = ["--execution-time", TOMORROW, "--load-timeout", "60"]
+    process = started("run", "--report", "night.json", *arguments)
     begun = shop / "begun"
     deadline = time.monotonic() + 60
     while not (begun.exists() and begun.read_text()) and time.monotonic() < deadline:

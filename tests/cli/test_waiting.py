@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 
 from pytest_sqlmesh_tracker.report import load_reports
 from tests.cli.conftest import Typed
+from tests.cli.test_interrupts import started
 
 TOMORROW = "2024-01-10 00:05"
 
@@ -60,13 +59,7 @@ class TestABusyEnvironment:
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_ends_when_it_is_stopped(self, busy: Path, number: signal.Signals) -> None:  # noqa: ARG002
-        command = [sys.executable, "-m", "pytest_sqlmesh_tracker.cli", "run"]
-        process = subprocess.Popen(
-            [*command, "--report", "night.json"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = started("run", "--report", "night.json")
         assert process.stderr is not None
         wait_for(process.stderr.readline, "Waiting")
         process.send_signal(number)

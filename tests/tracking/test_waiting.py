@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import logging
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -176,8 +177,13 @@ class TestEnvironmentBusy:
         demand_interrupted(tracker.last, "environment_busy", "aborted")
 
     def test_ctrl_c_stops_waiting(self, shop: Project) -> None:
-        threading.Timer(1.5, _thread.interrupt_main).start()
-        tracker, raised = run_that_ends(shop, within=15)
+        # What was started in the background ignores SIGINT.
+        usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            threading.Timer(1.5, _thread.interrupt_main).start()
+            tracker, raised = run_that_ends(shop, within=15)
+        finally:
+            signal.signal(signal.SIGINT, usual)
 
         assert isinstance(raised, KeyboardInterrupt)
         assert tracker.last.completion == "interrupted"
