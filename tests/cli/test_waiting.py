@@ -157,3 +157,22 @@ class TestSelectors:
         ended = typed("run", "nowhere", "--select-model", "shop.order", when=TOMORROW)
         assert ended.code == 2
         assert "nowhere" in ended.out
+    def test_of_what_git_says_was_changed_may_match_nothing(
+        self,
+        shop: Path,
+        typed: Typed,
+    ) -> None:
+        for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"]):
+            who = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+            subprocess.run(["git", *who, *words], check=True, cwd=shop)
+        ended = typed("run", "--select-model", "git:HEAD", "--json", when=TOMORROW)
+        assert ended.code == 0, ended.err
+        assert ended.report.by_reason["not_selected"]
+
+    def test_with_a_state_that_can_not_be_read(self, shop: Path, typed: Typed) -> None:
+        with duckdb.connect(str(shop / "shop.db")) as connection:
+            connection.execute("ALTER TABLE sqlmesh._environments RENAME TO hidden")
+        ended = typed("run", "--select-model", "shop.orders", "--json", when=TOMORROW)
+        assert ended.code == 2
+        assert ended.report.completion == "raised"
+
