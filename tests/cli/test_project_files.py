@@ -116,7 +116,7 @@ class TestNotRead:
         assert ended.report.project_files is None
         assert "shop.later" not in ended.report.outcomes
 
-    @pytest.mark.parametrize("seconds", ["0", "-1", "soon"])
+    @pytest.mark.parametrize("seconds", ["0", "-1", "soon", "nan", "inf", "1e12"])
     def test_a_timeout_must_be_positive(self, typed: Typed, seconds: str) -> None:
         ended = typed("run", "--load-timeout", seconds)
         assert ended.code == 2

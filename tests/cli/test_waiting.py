@@ -82,8 +82,9 @@ class TestABusyEnvironment:
             ("environment_busy", "aborted")
         }
 
-    def test_a_wait_must_not_be_negative(self, typed: Typed) -> None:
-        ended = typed("run", "--wait", "-1")
+    @pytest.mark.parametrize("seconds", ["-1", "nan", "inf"])
+    def test_a_wait_is_neither_negative_nor_endless(self, typed: Typed, seconds: str) -> None:
+        ended = typed("run", "--wait", seconds)
         assert ended.code == 2
         assert "--wait" in ended.err
 
