@@ -147,4 +147,6 @@ def _exit_code(ended: Ended, result: GateResult | None, on_env_update: str | Non
         return FAILED
     if result is not None:
         return 0 if result else 1
-    return 1 if any(report.failed or report.interrupted for report in reports) else 0
+    # A model that failed can be unknown to the tracker; that the run failed, SQLMesh itself says.
+    failed = any(report.failed or report.interrupted for report in reports)
+    return 1 if failed or ended.code else 0
