@@ -348,6 +348,20 @@ class TestTriesOfMigrations:
     def pause(self, seconds: float = 30) -> None:
         TRIES.sleep(seconds)
 
+    def test_what_somebody_else_put_there_before_stays_in_use(
+        self, shop: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        slept: list[float] = []
+        theirs = ModuleType("time")
+        vars(theirs).update(sleep=slept.append)
+        monkeypatch.setattr(sqlmesh_context, "time", theirs)
+        shop.execute(UNFINISHED)
+        retrying(shop, every=30, at_most=60)
+        run_that_ends(shop, within=15)
+
+        assert slept == [30, 30]
+        assert clock_of_sqlmesh() is theirs
+
     def test_sleep_as_ever_while_nothing_is_cancelled(self) -> None:
         with track_all():
             began = time.monotonic()
