@@ -51,12 +51,21 @@ class TestABusyEnvironment:
         typed: Typed,
         quietly: tuple[str, ...],
     ) -> None:
-        ended = typed("run", "--wait", "0", *quietly, when=TOMORROW)
+        ended = typed("run", "--wait", "0.1", *quietly, when=TOMORROW)
 
         [line] = [line for line in ended.err.splitlines() if line.startswith("Waiting")]
         assert line.startswith("Waiting (--wait SECONDS bounds it): plan ")
         assert "of prod is not finished; if it failed or was stopped, apply a plan of prod" in line
         assert line.endswith("(environments: prod)")
+
+    def test_says_nothing_of_waiting_where_it_is_not_to_wait(
+        self,
+        busy: Path,  # noqa: ARG002
+        typed: Typed,
+    ) -> None:
+        ended = typed("run", "--wait", "0", when=TOMORROW)
+        assert "Waiting" not in ended.err
+        assert "of prod is not finished" in ended.out
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_ends_when_it_is_stopped(self, busy: Path, number: signal.Signals) -> None:  # noqa: ARG002
@@ -154,10 +163,6 @@ class TestSelectors:
         typed("plan", "--auto-apply", "--no-prompts", when="2024-01-09 00:06")
         assert typed("run", "--select-model", selector, when=TOMORROW).code == 0
 
-    def test_of_an_environment_that_does_not_exist(self, shop: Path, typed: Typed) -> None:  # noqa: ARG002
-        ended = typed("run", "nowhere", "--select-model", "shop.order", when=TOMORROW)
-        assert ended.code == 2
-        assert "nowhere" in ended.out
     def test_of_what_git_says_was_changed_may_match_nothing(
         self,
         shop: Path,
@@ -177,3 +182,7 @@ class TestSelectors:
         assert ended.code == 2
         assert ended.report.completion == "raised"
 
+    def test_of_an_environment_that_does_not_exist(self, shop: Path, typed: Typed) -> None:  # noqa: ARG002
+        ended = typed("run", "nowhere", "--select-model", "shop.order", when=TOMORROW)
+        assert ended.code == 2
+        assert "nowhere" in ended.out
