@@ -39,6 +39,7 @@ def answer_of_process(
     arguments: Mapping[str, Any],
     *,
     timeout: float,
+    folder: str | None = None,
     print_output: Callable[[str], object] = lambda _: None,
 ) -> Any:
     """What SQLMesh answers in a process that opens the project, and ends.
@@ -47,6 +48,7 @@ def answer_of_process(
         paths: the project's folders.
         settings: `gateway`, `config` and `dotenv`, as `open_context` has them.
         timeout: seconds after which the process is ended, with those that it has started.
+        folder: its current folder, if not that of this process.
         print_output: is called with what SQLMesh and the project's code printed.
 
     Raises:
@@ -60,7 +62,10 @@ def answer_of_process(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        cwd=folder,
         text=True,
+        # What the project's code prints can be anything; the answer itself is ASCII.
+        errors="backslashreplace",
         # SQLMesh loads models in processes of its own, which end with this one.
         start_new_session=True,
     )
