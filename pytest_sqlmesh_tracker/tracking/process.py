@@ -24,6 +24,14 @@ _QUESTIONS = {"due": ".due", "loaded": ".loaded", "nodes": ".project_files"}
 module that has it."""
 _BUSY = "Could not set lock on file"
 """What DuckDB says of a file that another process has."""
+_MAIN = f"""
+import sys
+if sys.path[0] == "":
+    sys.path.append(sys.path.pop(0))
+from {__name__} import main
+main()
+"""
+"""Python looks first into the current folder, where a `sqlmesh` or a `json.py` can be."""
 
 
 def answer(context: Any, question: str, arguments: Mapping[str, Any]) -> Any:
@@ -58,7 +66,7 @@ def answer_of_process(
     asked = {"paths": paths, "settings": settings, "question": question, "arguments": arguments}
     names = ", ".join(paths)
     process = subprocess.Popen(
-        [sys.executable, "-m", __name__],
+        [sys.executable, "-c", _MAIN],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -113,13 +121,10 @@ def _reply(asked: Mapping[str, Any]) -> dict[str, Any]:
         return {"error": str(error), "busy": _BUSY in str(error)}
 
 
-def _main() -> None:
+def main() -> None:
+    """Answer the question on standard input."""
     replies = os.fdopen(os.dup(1), "w")
     # SQLMesh, and the code of signals, print what they like.
     os.dup2(2, 1)
     with replies:
         json.dump(_reply(json.load(sys.stdin)), replies)
-
-
-if __name__ == "__main__":
-    _main()
