@@ -81,7 +81,7 @@ class RunReport(AssertionMethods, Frozen):
     removed: tuple[str, ...] = ()
     """Models that the plan removes from the environment."""
     environment_state: EnvironmentState | None = None
-    """Only where the environment is missing, or its latest plan was not finished at the end."""
+    """Only where a run's environment is missing, or the latest plan was not finished at the end."""
     project_files: Literal["read", "not_read"] | None = None
     """Whether the project's files were read: `not_in_environment` and `local_edit` need them. None
     in a report of version 1."""

@@ -142,9 +142,17 @@ _arguments = click.argument("arguments", nargs=-1, metavar="[ENVIRONMENT] [-- ..
 _inputs = click.argument("inputs", nargs=-1, required=True, metavar="REPORT...")
 
 
+def _finite(_: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """Neither infinite nor no number, nor more than any duration."""
+    if value is not None and not value < 1e9:
+        raise click.BadParameter(f"{value} is not below 1e9", param=param)
+    return value
+
+
 _wait = click.option(
     "--wait",
     type=click.FloatRange(min=0),
+    callback=_finite,
     metavar="SECONDS",
     help="Longest wait for a plan of the environment that is not finished; 0 fails at once. "
     "[default: SQLMesh's run.environment_check_max_wait]",
@@ -153,6 +161,7 @@ _load = all_of(
     click.option(
         "--load-timeout",
         type=click.FloatRange(min=0, min_open=True),
+        callback=_finite,
         default=30.0,
         show_default=True,
         metavar="SECONDS",
@@ -260,13 +269,6 @@ def gate(inputs: tuple[str, ...], policy: str | None, **options: Any) -> int:
     output.judge(result)
     output.write(entries, result)
     return 0 if result else 1
-
-
-def _finite(_: click.Context, param: click.Parameter, value: float) -> float:
-    """Neither infinite nor no number, nor more than any duration."""
-    if not value < 1e9:
-        raise click.BadParameter(f"{value} is not below 1e9", param=param)
-    return value
 
 
 @main.command()

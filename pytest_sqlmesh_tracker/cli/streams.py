@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import BufferedWriter, FileIO, TextIOWrapper
+from select import select
 from typing import Any, TextIO
 
 
@@ -50,7 +51,10 @@ class _Dropping(FileIO):
 
     def write(self, data: Any) -> int:
         try:
-            return super().write(data)
+            # Who shares the stream can have set it not to block: None then is no error.
+            while (written := super().write(data)) is None:
+                select([], [self], [])
+            return written
         except OSError as error:
             if not isinstance(error, BrokenPipeError):
                 self.failure = error

@@ -44,6 +44,7 @@ def track(ctx: click.Context, options: dict[str, Any]) -> int:
     project = ProjectLocation(
         paths=[str(Path(path).absolute()) for path in paths or (".",)],
         **{name: options[name] or everywhere[name] for name in ("gateway", "config", "dotenv")},
+        folder=str(Path.cwd()),
     )
     policy = policy_of(options["policy"], folder) if judged else None
     hidden = StringIO()
@@ -96,7 +97,7 @@ def _read_files(project: ProjectLocation, options: dict[str, Any]) -> ProjectFil
     return read_project_files(
         project,
         timeout=options["load_timeout"],
-        print_output=lambda text: click.echo(text, nl=False, err=True),
+        print_output=lambda text: click.echo("" if options["quiet"] else text, nl=False, err=True),
     )
 
 
@@ -147,4 +148,6 @@ def _exit_code(ended: Ended, result: GateResult | None, on_env_update: str | Non
         return FAILED
     if result is not None:
         return 0 if result else 1
-    return 1 if any(report.failed or report.interrupted for report in reports) else 0
+    # A model that failed can be unknown to the tracker; that the run failed, SQLMesh itself says.
+    failed = any(report.failed or report.interrupted for report in reports)
+    return 1 if failed or ended.code else 0

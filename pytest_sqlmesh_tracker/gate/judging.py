@@ -89,8 +89,10 @@ class Evaluation:
             yield from self._on_facts(index, outcome, numbers)
         if report.project_files == "not_read":
             yield self._on_project_files(index)
-        # Where models failed and no finding says so, rules accept each of these failures.
-        if not explained and not (report.completion == "failure" and report.failed):
+        # Where models failed and no finding says so, rules accept each of these failures. For them
+        # a plan raises, and a run does not: what it raises, such as an `after_all`, is another one.
+        by_models = report.completion == "failure" and report.failed
+        if not explained and not (by_models and (report.command != "run" or not report.error)):
             yield self._on_completion(index)
 
     def _on_completion(self, index: int) -> GateFinding:

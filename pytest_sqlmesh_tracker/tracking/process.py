@@ -24,6 +24,14 @@ _QUESTIONS = {"due": ".due", "loaded": ".loaded", "nodes": ".project_files"}
 module that has it."""
 _BUSY = "Could not set lock on file"
 """What DuckDB says of a file that another process has."""
+_MAIN = f"""
+import sys
+if sys.path[0] == "":
+    sys.path.append(sys.path.pop(0))
+from {__name__} import main
+main()
+"""
+"""Python looks first into the current folder, where a `sqlmesh` or a `json.py` can be."""
 
 
 def answer(context: Any, question: str, arguments: Mapping[str, Any]) -> Any:
@@ -39,6 +47,7 @@ def answer_of_process(
     arguments: Mapping[str, Any],
     *,
     timeout: float,
+    folder: str | None = None,
     print_output: Callable[[str], object] = lambda _: None,
 ) -> Any:
     """What SQLMesh answers in a process that opens the project, and ends.
@@ -47,6 +56,7 @@ def answer_of_process(
         paths: the project's folders.
         settings: `gateway`, `config` and `dotenv`, as `open_context` has them.
         timeout: seconds after which the process is ended, with those that it has started.
+        folder: its current folder, if not that of this process.
         print_output: is called with what SQLMesh and the project's code printed.
 
     Raises:
@@ -56,11 +66,14 @@ def answer_of_process(
     asked = {"paths": paths, "settings": settings, "question": question, "arguments": arguments}
     names = ", ".join(paths)
     process = subprocess.Popen(
-        [sys.executable, "-m", __name__],
+        [sys.executable, "-c", _MAIN],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        cwd=folder,
         text=True,
+        # What the project's code prints can be anything; the answer itself is ASCII.
+        errors="backslashreplace",
         # SQLMesh loads models in processes of its own, which end with this one.
         start_new_session=True,
     )
@@ -108,13 +121,10 @@ def _reply(asked: Mapping[str, Any]) -> dict[str, Any]:
         return {"error": str(error), "busy": _BUSY in str(error)}
 
 
-def _main() -> None:
+def main() -> None:
+    """Answer the question on standard input."""
     replies = os.fdopen(os.dup(1), "w")
     # SQLMesh, and the code of signals, print what they like.
     os.dup2(2, 1)
     with replies:
         json.dump(_reply(json.load(sys.stdin)), replies)
-
-
-if __name__ == "__main__":
-    _main()

@@ -36,6 +36,8 @@ class ProjectLocation:
     gateway: str | None = None
     config: str | None = None
     dotenv: str | None = None
+    folder: str | None = None
+    """The folder to which all that is relative refers, if not the current one."""
 
 
 def read_project_files(
@@ -50,7 +52,13 @@ def read_project_files(
     settings = {"gateway": project.gateway, "config": project.config, "dotenv": project.dotenv}
     try:
         answer = answer_of_process(
-            project.paths, settings, "nodes", {}, timeout=timeout, print_output=print_output
+            project.paths,
+            settings,
+            "nodes",
+            {},
+            timeout=timeout,
+            folder=project.folder,
+            print_output=print_output,
         )
         # What SQLMesh keeps in its `.cache` it pickles as well; this comes from our own process.
         nodes = pickle.loads(base64.b64decode(answer))

@@ -9,6 +9,7 @@ from typing import Any
 from sqlglot import exp
 
 from ..matching import close_matches
+from .environments import planned_snapshots
 from .names import display_names, shown
 
 
@@ -63,19 +64,24 @@ def unmatched_selector(
     """What is wrong with the first selector that matches no model of an environment, in one line.
 
     As `Context.run` selects (sqlmesh/core/context.py, `_select_models_for_run`). None as well where
-    the environment can't be run, or a selector does not parse: SQLMesh says so itself.
+    the environment can't be run, or a selector does not parse: SQLMesh says so itself. What was
+    changed since a Git branch may be nothing.
     """
     if not selectors:
         return None
     from sqlmesh.core.environment import Environment
 
     name = Environment.sanitize_name(environment or context.config.default_target_environment)
-    planned = context.state_sync.get_environment(name)
-    if planned is None:
+    try:
+        snapshots = list(planned_snapshots(context, name))
+        names = [shown(s.name, context.default_catalog) for s in snapshots if s.is_model]
+    except Exception:
         return None
-    snapshots = context.state_sync.get_snapshots(planned.snapshots).values()
-    names = [shown(s.name, context.default_catalog) for s in snapshots if s.is_model]
+    if not snapshots:
+        return None
     for selector in selectors:
+        if "git:" in selector:
+            continue
         try:
             if context._select_models_for_run([selector], True, snapshots):
                 continue

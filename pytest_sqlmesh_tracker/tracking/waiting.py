@@ -36,8 +36,9 @@ class EnvironmentWait:
             EnvironmentBusyError: it has waited for as long as it may.
         """
         self.look()
-        self._announce()
         limit, waited = self._hooks.longest_wait, self._waited
+        if limit is None or waited < limit:
+            self._announce()
         self._waited += seconds
 
         def over(slept: float) -> bool:
@@ -64,6 +65,12 @@ class EnvironmentWait:
         # Without a state, SQLMesh could not open it, or did not come so far.
         if getattr(self._context, "_state_sync", None) and (unstarted_run or recording.applied):
             self.look()
+            state = recording.environment_state
+            missing = state is not None and state.unfinished_plan is None
+            # That a plan which failed created no environment is no news. A run that did not wait
+            # failed for another reason, also while somebody else's plan is not finished.
+            if not (not missing if recording.applied else missing or self._waited):
+                recording.environment_state = None
 
     def look(self) -> None:
         """Take note of why the environment can't be run, if that is so, and can be read."""

@@ -10,7 +10,7 @@ import pytest
 from pytest_sqlmesh_tracker import GatePolicy
 from pytest_sqlmesh_tracker.cli.tracked import _exit_code
 from pytest_sqlmesh_tracker.tracking import command
-from tests.unit.builders import executed, run
+from tests.unit.builders import executed, run, unknown
 
 from .conftest import Ended, Typed, process
 
@@ -89,6 +89,11 @@ def test_without_the_gate_a_failed_model_is_one(typed: Typed) -> None:
     ended = typed("run", "--no-gate", when=TOMORROW)
     assert ended.code == 1, told(ended)
     assert "gate" not in ended.out
+
+
+def test_without_the_gate_a_failure_of_unknown_models_is_one() -> None:
+    failed = run(unknown("shop.orders"), completion="failure")
+    assert _exit_code(command.Ended((failed,), code=1), None, None) == 1
 
 
 def test_a_plan_without_changes(typed: Typed) -> None:

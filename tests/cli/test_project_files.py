@@ -116,7 +116,7 @@ class TestNotRead:
         assert ended.report.project_files is None
         assert "shop.later" not in ended.report.outcomes
 
-    @pytest.mark.parametrize("seconds", ["0", "-1", "soon"])
+    @pytest.mark.parametrize("seconds", ["0", "-1", "soon", "nan", "inf", "1e12"])
     def test_a_timeout_must_be_positive(self, typed: Typed, seconds: str) -> None:
         ended = typed("run", "--load-timeout", seconds)
         assert ended.code == 2
@@ -130,6 +130,43 @@ def test_what_the_project_prints_goes_to_standard_error(shop: Path, typed: Typed
 
     assert json.loads(ended.out)
     assert "loaded out loud" in ended.err
+
+
+def test_what_the_project_prints_can_be_no_text(shop: Path, typed: Typed) -> None:
+    (shop / "macros").mkdir()
+    (shop / "macros" / "loud.py").write_text(r"import os; os.write(2, b'caf\xe9\n')")
+    ended = typed("run", "--json", when=TOMORROW, load=True)
+
+    assert ended.report.project_files == "read"
+    assert r"caf\xe9" in ended.err
+
+
+def test_what_the_project_prints_is_hidden_by_quiet(shop: Path, typed: Typed) -> None:
+    (shop / "macros").mkdir()
+    (shop / "macros" / "loud.py").write_text("print('loaded out loud')\n")
+    ended = typed("run", "--quiet", when=TOMORROW, load=True)
+
+    assert "loaded out loud" not in ended.out + ended.err
+
+
+def test_a_model_that_changes_the_current_folder(shop: Path, typed: Typed) -> None:
+    (shop / "models" / "wanders.py").write_text(
+        "import os, tempfile\n"
+        "import pandas as pd\n"
+        "from sqlmesh import model\n\n\n"
+        "@model('shop.wanders', kind='FULL', cron='@daily', columns={'id': 'int'})\n"
+        "def execute(context, **_):\n"
+        "    os.chdir(tempfile.gettempdir())\n"
+        "    return pd.DataFrame({'id': [1]})\n"
+    )
+    Path("night.env").write_text("NIGHT=1\n")
+    typed("plan", "--auto-apply", "--no-prompts", when="2024-01-09 00:06")
+    os.chdir(shop)
+    ended = typed("--dotenv", "night.env", "run", "--json", when=TOMORROW, load=True)
+
+    assert Path.cwd() != shop
+    assert "shop.wanders" in ended.report.executed
+    assert ended.report.project_files_note is None
 
 
 def test_ctrl_c_while_files_are_read_loses_nothing(shop: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,22 @@ def test_a_reader_that_leaves_early() -> None:
         ran = in_shell("tracker show big.json | head -1")
         assert (ran.returncode, ran.stderr) == (0, "")
         assert ran.stdout.startswith("run prod, execution_time")
+
+
+@pytest.mark.usefixtures("saved")
+def test_a_reader_that_is_slow_on_a_stream_that_does_not_block() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    command = [sys.executable, "-m", "pytest_sqlmesh_tracker.cli", "show", "big.json", "--json"]
+    with subprocess.Popen(command, stdout=writing, stderr=subprocess.PIPE, text=True) as shown:
+        os.close(writing)
+        # The pipe is full by now.
+        time.sleep(2)
+        with os.fdopen(reading) as output:
+            assert len(load_reports(output.read())) == len(BIG)
+        assert shown.stderr is not None
+        assert shown.stderr.read() == ""
+    assert shown.returncode == 0
 
 
 @pytest.mark.usefixtures("saved")

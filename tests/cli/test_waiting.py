@@ -50,12 +50,21 @@ class TestABusyEnvironment:
         typed: Typed,
         quietly: tuple[str, ...],
     ) -> None:
-        ended = typed("run", "--wait", "0", *quietly, when=TOMORROW)
+        ended = typed("run", "--wait", "0.1", *quietly, when=TOMORROW)
 
         [line] = [line for line in ended.err.splitlines() if line.startswith("Waiting")]
         assert line.startswith("Waiting (--wait SECONDS bounds it): plan ")
         assert "of prod is not finished; if it failed or was stopped, apply a plan of prod" in line
         assert line.endswith("(environments: prod)")
+
+    def test_says_nothing_of_waiting_where_it_is_not_to_wait(
+        self,
+        busy: Path,  # noqa: ARG002
+        typed: Typed,
+    ) -> None:
+        ended = typed("run", "--wait", "0", when=TOMORROW)
+        assert "Waiting" not in ended.err
+        assert "of prod is not finished" in ended.out
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_ends_when_it_is_stopped(self, busy: Path, number: signal.Signals) -> None:  # noqa: ARG002
@@ -75,8 +84,9 @@ class TestABusyEnvironment:
             ("environment_busy", "aborted")
         }
 
-    def test_a_wait_must_not_be_negative(self, typed: Typed) -> None:
-        ended = typed("run", "--wait", "-1")
+    @pytest.mark.parametrize("seconds", ["-1", "nan", "inf"])
+    def test_a_wait_is_neither_negative_nor_endless(self, typed: Typed, seconds: str) -> None:
+        ended = typed("run", "--wait", seconds)
         assert ended.code == 2
         assert "--wait" in ended.err
 
@@ -145,6 +155,25 @@ class TestSelectors:
         model.write_text(model.read_text().replace("cron", "tags (nightly), cron", 1))
         typed("plan", "--auto-apply", "--no-prompts", when="2024-01-09 00:06")
         assert typed("run", "--select-model", selector, when=TOMORROW).code == 0
+
+    def test_of_what_git_says_was_changed_may_match_nothing(
+        self,
+        shop: Path,
+        typed: Typed,
+    ) -> None:
+        for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"]):
+            who = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+            subprocess.run(["git", *who, *words], check=True, cwd=shop)
+        ended = typed("run", "--select-model", "git:HEAD", "--json", when=TOMORROW)
+        assert ended.code == 0, ended.err
+        assert ended.report.by_reason["not_selected"]
+
+    def test_with_a_state_that_can_not_be_read(self, shop: Path, typed: Typed) -> None:
+        with duckdb.connect(str(shop / "shop.db")) as connection:
+            connection.execute("ALTER TABLE sqlmesh._environments RENAME TO hidden")
+        ended = typed("run", "--select-model", "shop.orders", "--json", when=TOMORROW)
+        assert ended.code == 2
+        assert ended.report.completion == "raised"
 
     def test_of_an_environment_that_does_not_exist(self, shop: Path, typed: Typed) -> None:  # noqa: ARG002
         ended = typed("run", "nowhere", "--select-model", "shop.order", when=TOMORROW)

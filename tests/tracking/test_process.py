@@ -104,6 +104,16 @@ def test_a_configuration_that_is_broken(project: Project) -> None:
     assert "\n" not in str(raised.value)
 
 
+def test_what_the_current_folder_has_is_not_taken_for_a_library(
+    planned: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sqlmesh").mkdir()
+    for name in ("json.py", "sqlmesh/__init__.py"):
+        (tmp_path / name).write_text("raise ImportError('of the current folder')")
+    monkeypatch.chdir(tmp_path)
+    assert ask(planned.path)["due"] == [ORDERS]
+
+
 def test_no_answer_in_time(planned: Project) -> None:
     with pytest.raises(ProjectError, match=r"did not answer within 0\.01 s"):
         ask(planned.path, timeout=0.01)

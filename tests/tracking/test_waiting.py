@@ -176,6 +176,18 @@ class TestEnvironmentBusy:
         assert tracker.last.completion == "interrupted"
         demand_interrupted(tracker.last, "environment_busy", "aborted")
 
+    def test_is_not_why_a_run_failed_that_did_not_wait(
+        self, shop: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*_: Any, **__: Any) -> None:
+            raise SQLMeshError("the janitor failed")
+
+        monkeypatch.setattr(shop.context, "_run_janitor", broken)
+        tracker, _ = run_that_ends(shop, within=15)
+
+        assert tracker.last.environment_state is None
+        demand_interrupted(tracker.last, "command_failed")
+
     def test_ctrl_c_stops_waiting(self, shop: Project) -> None:
         # What was started in the background ignores SIGINT.
         usual = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -215,7 +227,7 @@ class TestEnvironmentBusy:
             raise ValueError("the callback's own")
 
         with caplog.at_level(logging.ERROR):
-            tracker, _ = run_that_ends(shop, within=15, on_waiting=broken, longest_wait=0)
+            tracker, _ = run_that_ends(shop, within=15, on_waiting=broken, longest_wait=0.1)
 
         assert "the callback's own" in caplog.text
         demand_interrupted(tracker.last, "environment_busy", "command_failed")
@@ -307,6 +319,16 @@ class TestFailedPlan:
         waits = raised is not None and "is not finished" in str(raised)
         assert (report.environment_state is not None) == waits
 
+    def test_that_creates_no_environment_says_nothing_of_it(self, project: Project) -> None:
+        project.model("shop.a", "SELECT error('broken')::INT AS id", cron="'@daily'")
+        with at("2024-01-08 10:00"):
+            report = project.plan()
+
+        assert report.failed == {"shop.a"}
+        assert not project.context.state_sync.get_environment("prod")
+        assert report.environment_state is None
+        assert "runs wait" not in report.explain("shop.a")
+
     def test_that_is_refused_says_nothing_of_it(self, shop: Project) -> None:
         with sqlmesh_run_tracker(shop.context) as tracker, pytest.raises(PlanError):
             shop.context.plan(start="2030-01-01", end="2020-01-01", no_prompts=True)
@@ -330,6 +352,20 @@ class TestNothingIsLeft:
         theirs = ModuleType("time")
         with track_all():
             monkeypatch.setattr(sqlmesh_context, "time", theirs)
+        assert clock_of_sqlmesh() is theirs
+
+    def test_what_somebody_else_put_there_before_stays_in_use(
+        self, shop: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        slept: list[float] = []
+        theirs = ModuleType("time")
+        vars(theirs).update(sleep=slept.append)
+        monkeypatch.setattr(sqlmesh_context, "time", theirs)
+        shop.execute(UNFINISHED)
+        retrying(shop, every=30, at_most=60)
+        run_that_ends(shop, within=15)
+
+        assert slept == [30, 30]
         assert clock_of_sqlmesh() is theirs
 
     def test_who_is_not_tracked_sleeps_as_ever(

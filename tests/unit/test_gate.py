@@ -658,6 +658,7 @@ def meant(rule: GateRule, report: RunReport) -> set[str]:
 @given(policies, several)
 # What few draws come upon: rules that accept all that failed, and warnings in place of findings.
 @example([GateRule("*", allow="failed")], [run(failed("a.x"), completion="failure")])
+@example([GateRule("*", allow="failed")], [run(failed("a.x"), completion="failure", error="E: e")])
 @example(
     [GateRule("*", deny=["failed", FACT], severity="warning")],
     [run(failed("a.x", audits=AUDITS), completion=end) for end in ("failure", "interrupted")],
@@ -685,7 +686,8 @@ def test_rules_are_for_the_models_that_assertions_would_find(
                 denied = bool(listing) and listing[0].severity == "error"
                 (findings if denied else warnings)[index, name, one.name] += 1
         fine = report.completion in ("success", "nothing_to_do")
-        accepted = report.completion == "failure" and report.failed
+        by_models = report.command != "run" or not report.error
+        accepted = report.completion == "failure" and report.failed and by_models
         if not (fine or to_blame or accepted):
             findings[index, None, None] += 1
     result = GatePolicy(policy).evaluate(*reports, today=TODAY)
@@ -718,10 +720,10 @@ def test_a_rule_that_allows_adds_nothing_unexpected_and_one_that_denies_takes_no
 ) -> None:
     before = unexpected(policy, reports)
     allowing = [*policy[:place], GateRule(models, allow=listed), *policy[place:]]
-    # A command whose models are allowed is left to be blamed itself.
+    # A command whose models are allowed is left to be blamed itself, and no longer is with a model.
     assert {(n, model) for n, model in unexpected(allowing, reports) if model} <= before
     denying = [*policy[:place], GateRule(models, deny=listed), *policy[place:]]
-    assert unexpected(denying, reports) >= before
+    assert unexpected(denying, reports) >= {(n, model) for n, model in before if model}
 
 
 @unhurried

@@ -79,9 +79,18 @@ def test_a_skip_explains_no_error() -> None:
 def test_a_failure_is_allowed_with_all_of_its_failed_models() -> None:
     rules = [{"models": "a.*", "allow": ["failed", "upstream_failed"]}]
     night = (failed("a.x"), skipped("a.y", "upstream_failed"), executed("b.x"))
-    assert evaluate(rules, run(*night, completion="failure", error="PlanError: failed"))
+    assert evaluate(rules, run(*night, completion="failure"))
+    plan = run(*night, command="plan", completion="failure", error="PlanError: failed")
+    assert evaluate(rules, plan)
     mixed = run(*night, failed("b.y"), completion="failure")
     assert found(evaluate(rules, mixed)) == [("failure", "b.y")]
+
+
+def test_what_a_run_raised_beside_its_failed_models_is_not_allowed_with_them() -> None:
+    night = run(failed("a.x"), completion="failure", error="SQLMeshError: after_all failed")
+    result = evaluate([{"models": "*", "allow": ["failed"]}], night)
+    assert found(result) == [("command_error", None)]
+    assert result.findings[0].message == "the run failed: SQLMeshError: after_all failed"
 
 
 @pytest.mark.parametrize("completion", ["interrupted", "raised"])
