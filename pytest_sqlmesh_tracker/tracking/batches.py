@@ -218,7 +218,12 @@ def _status(batches: Sequence[Batch], failures: Sequence[NodeFailure]) -> Status
 
 def _failed(round_: Round) -> set[str]:
     failed = {failure.name for failure in round_.failures or ()}
-    return failed | {ended for (ended, _), end in round_.ends.items() if not end.recorded}
+    raised = {name for (name, _), end in round_.ends.items() if _raised(end)}
+    return failed | raised
+
+
+def _raised(end: BatchEnd) -> bool:
+    return not (end.recorded or end.interrupted)
 
 
 def _roots(round_: Round, name: str, sees_through: bool) -> list[str]:

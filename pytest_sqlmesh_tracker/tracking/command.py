@@ -92,17 +92,24 @@ def run_sqlmesh(
 ) -> Ended:
     """Run `sqlmesh` with these arguments, tracked; it never raises.
 
+    What stops it before SQLMesh is there, which takes seconds to import, leaves no report.
+
     Args:
         signals: are ignored once they have stopped it.
         debug: print the traceback of an exception that SQLMesh did not handle itself.
         longest_wait: as of `track_all`, and so is `on_waiting`.
         read_files: reads the project's files after a run, which SQLMesh makes without them.
     """
+    try:
+        commands = _commands()
+    except KeyboardInterrupt:
+        signals.ignore()
+        return Ended((), code=128 + (signals.received or signal.SIGINT), signalled=True)
     code, error = 0, ""
     with track_all(on_waiting=on_waiting, longest_wait=longest_wait) as tracker:
         signals.stop = tracker.cancel
         try:
-            _commands().main(list(arguments), "sqlmesh", standalone_mode=False)
+            commands.main(list(arguments), "sqlmesh", standalone_mode=False)
         except SystemExit as ended:
             code, error = _exited(ended)
         except SelectionError as wrong:

@@ -387,7 +387,7 @@ class Invocation:
 
     def raised(self, error: BaseException) -> None:
         """The call raised."""
-        if isinstance(error, Exception):
+        if isinstance(error, Exception | KeyboardInterrupt):
             self.waiting.look_after_failure()
         with self.faultless():
             interrupt = interrupt_behind(error)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +67,21 @@ def test_a_stopped_run_reports_what_happened_until_then(
     assert "shop.slow was interrupted" in out
 
 
+IMPORTING = """
+import sys, time
+from pathlib import Path
+
+
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "sqlmesh.cli.main":
+            Path("it_sleeps").touch()
+            time.sleep(20)
+
+
+sys.meta_path.insert(0, Slow())
+"""
+ROOT = Path(__file__).parents[2]
 QUERY = """
 MODEL (name shop.slow, kind FULL, cron '@daily');
 
@@ -88,6 +104,8 @@ def test_a_query_is_stopped_as_well(
     planned = typed("plan", "--auto-apply", "--skip-backfill", "--no-gaps", when="2024-01-09 00:10")
     assert planned.code == 0, planned.out + planned.err
 
+    # The statement before the query creates the file; the plan has executed it as well.
+    (shop / "it_sleeps").unlink(missing_ok=True)
     running = started("run", "--report", "night.json", "--execution-time", "2024-01-10 00:05")
     until_it_sleeps(shop / "it_sleeps", running)
     time.sleep(0.5)
@@ -98,11 +116,11 @@ def test_a_query_is_stopped_as_well(
     [(_, report)] = load_reports((shop / "night.json").read_text())
     assert report.completion == "interrupted"
     assert not report.failed
-    assert report.interrupted >= {"shop.slow", "shop.last"}
+    assert report.interrupted >= {"shop.slow", "shop.last"}, report["shop.last"]
     assert report["shop.slow"].reason == "aborted"
 
 
-def started(*arguments: str) -> subprocess.Popen[str]:
+def started(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "pytest_sqlmesh_tracker.cli", *arguments],
         stdout=subprocess.PIPE,
@@ -110,6 +128,7 @@ def started(*arguments: str) -> subprocess.Popen[str]:
         text=True,
         # A process that was started in the background ignores SIGINT, and so do its children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **options,
     )
 
 
@@ -122,3 +141,21 @@ def until_it_sleeps(sign: Path, running: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
     running.kill()
     pytest.fail("it never came to the model")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_stopped_before_it_began(
+    shop: Path, number: signal.Signals, code: int
+) -> None:
+    """While SQLMesh is imported, for seconds, there is nothing to report yet."""
+    (shop / "sitecustomize.py").write_text(IMPORTING)
+    running = started(
+        "run", "--report", "night.json", env={**os.environ, "PYTHONPATH": f"{shop}:{ROOT}"}
+    )
+    until_it_sleeps(shop / "it_sleeps", running)
+    os.kill(running.pid, number)
+    out, err = running.communicate(timeout=30)
+
+    assert running.returncode == code, out + err
+    assert "Traceback" not in out + err
+    assert load_reports((shop / "night.json").read_text()) == []
