@@ -68,11 +68,6 @@ def test_a_run_says_what_context_run_says(edited: Path, typed: Typed) -> None:
     assert ended.code == 1
 
 
-def test_a_project_without_changes(shop: Path, typed: Typed) -> None:  # noqa: ARG001
-    ended = typed("run", "--json", when=TOMORROW, load=True)
-    assert (ended.code, ended.report.project_files) == (0, "read")
-
-
 def test_an_environment_that_does_not_exist_lists_the_projects_models(
     edited: Path,  # noqa: ARG001
     typed: Typed,
@@ -96,18 +91,14 @@ class TestNotRead:
         assert "broken.sql" in ended.report.project_files_note
         assert ended.report.executed
 
-    def test_a_project_that_takes_too_long(self, shop: Path, typed: Typed) -> None:
-        config = "import time\nfrom pathlib import Path\nPath('begun').touch()\ntime.sleep(600)\n"
-        (shop / "macros").mkdir()
-        (shop / "macros" / "slow.py").write_text(config)
-        began = time.monotonic()
-        ended = typed("run", "--load-timeout", "6", "--json", when=TOMORROW, load=True)
+    @pytest.mark.usefixtures("shop")
+    def test_a_project_that_takes_too_long(self, typed: Typed) -> None:
+        # Shorter than SQLMesh takes to be imported.
+        ended = typed("run", "--load-timeout", "0.2", "--json", when=TOMORROW, load=True)
 
-        assert time.monotonic() - began < 30
-        assert (shop / "begun").exists()
         assert ended.code == 0
         assert ended.report.project_files == "not_read"
-        assert "did not answer within 6 s" in str(ended.report.project_files_note)
+        assert "did not answer within 0.2 s" in str(ended.report.project_files_note)
 
     def test_without_being_asked_to(self, edited: Path, typed: Typed) -> None:  # noqa: ARG002
         ended = typed("run", "--no-load", "--json", when=TOMORROW, load=True)
@@ -130,6 +121,7 @@ def test_what_the_project_prints_goes_to_standard_error(shop: Path, typed: Typed
 
     assert json.loads(ended.out)
     assert "loaded out loud" in ended.err
+    assert (ended.code, ended.report.project_files) == (0, "read")
 
 
 def test_what_the_project_prints_can_be_no_text(shop: Path, typed: Typed) -> None:

@@ -67,17 +67,16 @@ class TestABusyEnvironment:
         assert "Waiting" not in ended.err
         assert "of prod is not finished" in ended.out
 
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_ends_when_it_is_stopped(self, busy: Path, number: signal.Signals) -> None:  # noqa: ARG002
+    def test_ends_when_it_is_stopped(self, busy: Path) -> None:  # noqa: ARG002
         process = started("run", "--report", "night.json")
         assert process.stderr is not None
         wait_for(process.stderr.readline, "Waiting")
-        process.send_signal(number)
+        process.send_signal(signal.SIGINT)
         began = time.monotonic()
         process.communicate(timeout=30)
 
         assert time.monotonic() - began < 10
-        assert process.returncode == 128 + number
+        assert process.returncode == 130
         [(_, report)] = load_reports(Path("night.json").read_bytes())
         assert report.completion == "interrupted"
         assert len(report.interrupted) == 4
@@ -145,7 +144,7 @@ class TestSelectors:
         ended = typed("run", "--select-model", "shop.ordres", when=TOMORROW)
         assert (ended.code, "did you mean shop.orders?" in ended.err) == (2, True)
 
-    @pytest.mark.parametrize("selector", ["shop.*", "+shop.daily", "tag:nightly", "shop.weekly+"])
+    @pytest.mark.parametrize("selector", ["+shop.daily", "tag:nightly"])
     def test_that_match_are_run(
         self,
         shop: Path,
