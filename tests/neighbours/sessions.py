@@ -73,7 +73,7 @@ def play(neighbour: Neighbour, folder: Path, *, plugin: bool, workers: int = 0) 
         + [part for name in plugins for part in ("-p", name)]
         + list(neighbour.options),
         cwd=folder,
-        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": _path(folder)},
+        env={**_outer(), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": _path(folder)},
         capture_output=True,
         text=True,
         timeout=120,
@@ -92,6 +92,12 @@ def play(neighbour: Neighbour, folder: Path, *, plugin: bool, workers: int = 0) 
         summary=sorted(_TIMES.sub("", line).strip() for line in lines),
         modules=frozenset(name for each in written for name in each["modules"]),
     )
+
+
+def _outer() -> dict[str, str]:
+    """The environment, without what the session in which this one is played says of itself."""
+    ours = ("PYTEST_", "COVERAGE_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
 def _path(folder: Path) -> str:

@@ -205,7 +205,7 @@ class TestEnvironment:
         assert (report.environment, report.completion) == ("nowhere", "raised")
         assert "'nowhere' was not found" in str(report.error)
         assert report.interrupted == set(report.outcomes)
-        assert set(report.by_reason) == {"command_failed"}
+        assert set(report.by_reason) == {"environment_missing"}
 
     def test_an_execution_time_that_is_none(self, planned: Project) -> None:
         from pytest_sqlmesh_tracker import sqlmesh_run_tracker
