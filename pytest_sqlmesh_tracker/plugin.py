@@ -323,7 +323,9 @@ class _Session:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._reports.receive(report)
-        if self._repeated.ends_with(report):
+        repeated = self._repeated.ends_with(report)
+        # Nothing is imported for tests that are not tracked.
+        if repeated and any(name.startswith("sqlmesh_") for name, _ in report.user_properties):
             from .render.junit import other_properties
 
             report.user_properties = other_properties(report.user_properties)

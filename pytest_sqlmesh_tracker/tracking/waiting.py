@@ -25,6 +25,7 @@ class EnvironmentWait:
         self._context = context
         self._recording = recording
         self._hooks = hooks
+        self._has_waited = False
         self._waited = 0.0
         self._announced: EnvironmentState | None = None
 
@@ -35,6 +36,7 @@ class EnvironmentWait:
             CancelledError: the invocation is to end.
             EnvironmentBusyError: it has waited for as long as it may.
         """
+        self._has_waited = True
         self.look()
         limit, waited = self._hooks.longest_wait, self._waited
         if limit is None or waited < limit:
@@ -69,7 +71,7 @@ class EnvironmentWait:
             missing = state is not None and state.unfinished_plan is None
             # That a plan which failed created no environment is no news. A run that did not wait
             # failed for another reason, also while somebody else's plan is not finished.
-            if not (not missing if recording.applied else missing or self._waited):
+            if not (not missing if recording.applied else missing or self._has_waited):
                 recording.environment_state = None
 
     def look(self) -> None:

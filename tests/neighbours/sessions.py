@@ -13,7 +13,7 @@ from pathlib import Path
 from .suites import _FAILING, Neighbour
 
 OURS = "pytest_sqlmesh_tracker"
-IDLE = {OURS, f"{OURS}.plugin", f"{OURS}.session"}
+IDLE = {OURS, *(f"{OURS}.{name}" for name in ("plugin", "session", "settings", "tries"))}
 """What the plugin loads in a session that uses nothing of it."""
 HEAVY = {"sqlmesh", "sqlglot", "dagster", "pandas", "pydantic", "duckdb", "rich"}
 
