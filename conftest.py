@@ -10,6 +10,10 @@ from importlib import metadata
 # reads the variable when it is imported, which no plugin and no conftest.py does before.
 os.environ.setdefault("MAX_FORK_WORKERS", "1")
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The processes that tests start are not measured: that takes longer, and tells little more.
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
 # Each plan looks up which package every installed module is of, a fifth of a second's work; that
 # does not change while tests run.
 metadata.packages_distributions = cache(metadata.packages_distributions)
