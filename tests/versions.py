@@ -15,11 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-TESTS = ("tests/tracking", "tests/properties")
+TESTS = ("tests/tracking",)
 ASSETS = ("tests/dagster_assets",)
-# Not where a single version is asked for, as in CI: they take their time, and the first knows no
+# Not where a single version is asked for, as in CI: they take their time. The unit tests know no
 # SQLMesh, but other versions of Python.
-MORE = ("tests/unit", "tests/sandbox", "tests/cli", *ASSETS, "tests/dagster_processes")
+MORE = (
+    "tests/properties",
+    "tests/unit",
+    "tests/sandbox",
+    "tests/cli",
+    *ASSETS,
+    "tests/dagster_processes",
+)
 # Older SQLMesh releases set no upper bounds here, and do not run with what came later.
 OLD = ("duckdb<2", "pandas<3")
 OLDEST, OLDEST_DAGSTER = "0.206.0", "1.10.18"

@@ -37,9 +37,7 @@ if TYPE_CHECKING:
 PROFILES = {
     # No shrinking: an example costs seconds, and its description can be played again as it is.
     # The same examples every time: what is new is looked for in thorough runs.
-    "ci": settings(max_examples=40, phases=(Phase.explicit, Phase.generate), derandomize=True),
-    # For a second version of SQLMesh.
-    "brief": settings(max_examples=16, phases=(Phase.explicit, Phase.generate), derandomize=True),
+    "ci": settings(max_examples=30, phases=(Phase.explicit, Phase.generate), derandomize=True),
     "thorough": settings(max_examples=20, phases=(Phase.generate,), database=None),
     "shrink": settings(max_examples=100),
 }
