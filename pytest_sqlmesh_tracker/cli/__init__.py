@@ -63,7 +63,7 @@ class _Commands(click.Group):
             click.echo(printable(f"Error: {wrong.format_message()}"), err=True)
             return 2
         except OSError as error:
-            # What is read is no file.
+            # An input can't be read.
             click.echo(f"Error: {error.strerror or error}", err=True)
             return 2
         except click.Abort:

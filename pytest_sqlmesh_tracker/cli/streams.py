@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 @contextmanager
 def dependable() -> Iterator[Callable[[], OSError | None]]:
-    """Standard output and error take everything that is printed, whoever reads them.
+    """Standard output and error accept everything that is printed, even if nobody reads it.
 
     A reader that has seen enough (`| head`) and a stream that is closed (`>&-`) stop no run and
     change no exit code: what is printed is dropped. Names can hold what the encoding does not.
@@ -51,7 +51,7 @@ class _Dropping(FileIO):
 
     def write(self, data: Any) -> int:
         try:
-            # Who shares the stream can have set it not to block: None then is no error.
+            # Another process that shares the stream can have made it non-blocking.
             while (written := super().write(data)) is None:
                 select([], [self], [])
             return written

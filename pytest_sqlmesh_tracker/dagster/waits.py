@@ -1,4 +1,4 @@
-"""Dagster runs that wait for their environment: noted on the run, for whoever waits for it."""
+"""The note on a Dagster run that it had to wait for its environment, for schedules and sensors."""
 
 from __future__ import annotations
 

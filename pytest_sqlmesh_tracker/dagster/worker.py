@@ -42,7 +42,7 @@ class Work:
     invoke: Callable[[Any], object]
     """Calls `run` or `plan` of the context."""
     executed: Callable[[ModelOutcome], Iterable[Event]]
-    """What to tell of a model, as soon as it is done."""
+    """Gives the events of a model, as soon as it is done."""
     waits: Callable[[str, EnvironmentState], None]
     """Is called when a run waits for its environment."""
     reported: Callable[[Any, RunReport], None]

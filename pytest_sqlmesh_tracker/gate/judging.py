@@ -224,6 +224,6 @@ def _became(outcome: ModelOutcome) -> str:
 
 
 def _told(given: TestReport) -> object:
-    """What `where` tells of an invocation."""
+    """The facts of an invocation that `where` shows."""
     test, report = given
     return test, report.command, report.environment, minute(report.execution_time)

@@ -76,7 +76,7 @@ def gate_table(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The policy's table in a document such as `pyproject.toml`; None if it has none.
 
     Raises:
-        GatePolicyError: it is no table, or its name is misspelt.
+        GatePolicyError: it is not a table, or its name is misspelt.
     """
     tools = _table(document, "tool", "tool")
     for name in _MISSPELT:

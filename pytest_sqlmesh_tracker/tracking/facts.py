@@ -83,14 +83,21 @@ def node_failure(error: Any) -> NodeFailure:
 
 
 def interrupt_behind(error: BaseException | None) -> BaseException | None:
-    """The Ctrl-C, or the like, that an exception stands for.
+    """The Ctrl-C, or the like, that an exception is or stands for; None for any other exception.
 
-    DuckDB makes a RuntimeError of one that comes while it executes a query, and says so by its
-    cause; to SQLMesh, it is a failure as any other.
+    DuckDB turns a Ctrl-C that arrives during a query into a RuntimeError with the interrupt as its
+    cause, and SQLMesh fails the model. Other causes do not count: a model that catches the
+    SystemExit of a program and raises an error from it has failed.
     """
-    while isinstance(error, Exception):
+    if error is None or not isinstance(error, Exception):
+        return error
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, KeyboardInterrupt):
+            return error
+        seen.add(id(error))
         error = error.__cause__
-    return error
+    return None
 
 
 def failure_of(name: str, batch: int | None, cause: BaseException) -> NodeFailure:

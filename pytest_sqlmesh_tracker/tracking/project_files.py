@@ -66,7 +66,8 @@ def read_project_files(
         return ProjectFiles({}, one_line(str(error), 600))
     except KeyboardInterrupt:
         return ProjectFiles({}, "it was stopped while it read them")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        # A class of the project's is imported to unpickle what it made.
         return ProjectFiles({}, one_line(f"{type(error).__name__}: {error}", 600))
     return ProjectFiles(nodes)
 

@@ -105,6 +105,35 @@ def test_a_root_behind_a_model_that_is_not_due(project: Project) -> None:
         report.assert_executed("f.child")
 
 
+def test_a_model_that_fails_for_a_program_that_ended_is_not_interrupted(project: Project) -> None:
+    """Its materialization catches the SystemExit of what it called: the model has failed."""
+    project.write(
+        "materializations/loading.py",
+        """
+        import sys
+
+        from sqlmesh import CustomMaterialization
+
+        class Loading(CustomMaterialization):
+            NAME = "loading"
+
+            def insert(self, *args, **kwargs):
+                try:
+                    sys.exit(3)
+                except SystemExit as ended:
+                    raise RuntimeError("the loader ended with 3") from ended
+        """,
+    )
+    project.model("f.loaded", "SELECT 1 AS id", kind="CUSTOM (materialization 'loading')")
+    project.model("f.below", "SELECT id FROM f.loaded")
+    with at("2024-01-09 12:00"):
+        report = project.plan()
+
+    assert report.completion == "failure"
+    report.assert_failed("f.loaded", reason="error", match="the loader ended with 3")
+    report.assert_skipped("f.below", reason="upstream_failed")
+
+
 class TestAudits:
     @pytest.fixture
     def audited(self, project: Project) -> Project:
