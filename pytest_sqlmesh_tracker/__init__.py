@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .matching import UnknownModelError as UnknownModelError
     from .outcomes import AuditOutcome as AuditOutcome
     from .outcomes import Batch as Batch
+    from .outcomes import Cause as Cause
     from .outcomes import ModelOutcome as ModelOutcome
     from .outcomes import Reason as Reason
     from .outcomes import Status as Status
@@ -54,7 +55,7 @@ _HOMES = {
     ),
     ".gate": ("GatePolicy", "GatePolicyError", "GateResult", "GateRule"),
     ".matching": ("UnknownModelError",),
-    ".outcomes": ("AuditOutcome", "Batch", "ModelOutcome", "Reason", "Status"),
+    ".outcomes": ("AuditOutcome", "Batch", "Cause", "ModelOutcome", "Reason", "Status"),
     ".report": ("NoReportError", "RunReport"),
     ".sandbox.options": ("SqlmeshProjectError",),
     ".sandbox.project": ("SqlmeshProject", "SqlmeshProjectWarning"),

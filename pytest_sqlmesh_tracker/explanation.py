@@ -21,6 +21,7 @@ _WHY = {
     Reason.BACKFILL_SKIPPED: "the plan was told to skip the backfill",
     Reason.BACKFILL_EMPTIED: "its intervals were marked as loaded without evaluation",
     Reason.OUTSIDE_WINDOW: "start and end of the invocation left it out",
+    Reason.PLAN_LIMIT: "the plan loads no further than its environment has got",
     Reason.SIGNAL_NOT_READY: "its signal was not ready",
     Reason.UPSTREAM_NOT_READY: "an upstream signal was not ready",
     Reason.DEPENDS_ON_PAST_GAP: "there is a gap in its own past",

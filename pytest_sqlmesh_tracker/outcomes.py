@@ -50,6 +50,7 @@ class Reason(str, Enum):
     BACKFILL_SKIPPED = "backfill_skipped"
     BACKFILL_EMPTIED = "backfill_emptied"
     OUTSIDE_WINDOW = "outside_window"
+    PLAN_LIMIT = "plan_limit"
     SIGNAL_NOT_READY = "signal_not_ready"
     UPSTREAM_NOT_READY = "upstream_not_ready"
     DEPENDS_ON_PAST_GAP = "depends_on_past_gap"
@@ -82,9 +83,39 @@ class Reason(str, Enum):
         return _RANKS[self]
 
 
+class Cause(str, Enum):
+    """Why an interval of a model was evaluated; equal to, and formatted as, its value.
+
+    Members stand in order of precedence: an interval has the first that holds.
+    """
+
+    RESTATED = "restated"
+    AUTO_RESTATED = "auto_restated"
+    FIRST_LOAD = "first_load"
+    REMOVED_BEFORE = "removed_before"
+    FILLED_GAP = "filled_gap"
+    NEW_INTERVAL = "new_interval"
+    AHEAD_OF_CRON = "ahead_of_cron"
+    RELOADED = "reloaded"
+    AUDITS_CHANGED = "audits_changed"
+    REQUESTED = "requested"
+
+    def __str__(self) -> str:
+        return self.value
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec)
+
+    @property
+    def rank(self) -> int:
+        """The place in the order of precedence, from 0."""
+        return _CAUSE_RANKS[self]
+
+
 UNREADY_ENVIRONMENT = frozenset({Reason.ENVIRONMENT_MISSING, Reason.ENVIRONMENT_BUSY})
 """The reasons for which a run can't begin, whatever its models."""
 _RANKS = {reason: rank for rank, reason in enumerate(Reason)}
+_CAUSE_RANKS = {cause: rank for rank, cause in enumerate(Cause)}
 
 Evidence = Literal["observed", "inferred"]
 """`observed`: SQLMesh said so; `inferred`: recomputed with SQLMesh's own functions."""
@@ -177,12 +208,32 @@ class ModelOutcome(Frozen):
     """Failed or interrupted, but some of its batches were recorded."""
     local_edit: bool = False
     """Its definition in the project differs from the one in the environment that was run."""
+    cause: Cause | None = None
+    """The first of `causes`; None for a model of which no batch began."""
+    causes: tuple[Cause, ...] = ()
+    """Why its intervals were evaluated, or audited alone, in order of precedence."""
+    cause_evidence: Mapping[Cause, Evidence] = {}
+    """For each of `causes`: did SQLMesh say so, or was it recomputed."""
+    intervals_by_cause: Mapping[Cause, tuple[Interval, ...]] = {}
+    """For each of `causes` the intervals that have it; each evaluated interval has exactly one."""
+    restated_by: tuple[str, ...] = ()
+    """Names of the models whose restatement is the cause, of the user's or by a cron."""
+    changed_by: tuple[str, ...] = ()
+    """Names of the models whose change made the version that is loaded for the first time."""
     loaded_through: UtcDatetime | None = None
-    """Exclusive end of the newest interval that was loaded when the invocation ended."""
+    """Exclusive end of what was loaded without a gap when the invocation ended."""
+    waiting_since: UtcDatetime | None = None
+    """End of the earliest complete interval that was missing at the execution time afterwards,
+    whatever held it back; None where nothing was."""
     next_due: UtcDatetime | None = None
     """First cron tick at which something of it will be missing, if nothing else happens before."""
     held_back: tuple[Interval, ...] = ()
-    """What `ignore_cron=True` would have evaluated, or what a plan left to time."""
+    """Still missing at the execution time after the invocation, for its `reasons`: what
+    `ignore_cron=True` would have evaluated, what signals or a window left out, or what a plan left
+    to time."""
+    upstream_behind: Mapping[str, tuple[Interval, ...]] = {}
+    """Model upstream → intervals that were evaluated here and were not loaded there at that moment:
+    their rows may be missing for good."""
     blocked_by: tuple[str, ...] = ()
     """Names of the models at the root of `upstream_failed` or `upstream_not_ready`."""
     signals: Mapping[str, tuple[Interval, ...]] = {}
@@ -203,14 +254,22 @@ class ModelOutcome(Frozen):
     upstream: tuple[str, ...] = ()
     """Names of its parents in the report, as SQLMesh has them: also what an embedded one reads."""
 
-    @field_serializer("evidence", when_used="json")
-    def _evidence_by_value(self, evidence: Mapping[Reason, Evidence]) -> dict[str, str]:
-        return {str(reason): kind for reason, kind in evidence.items()}
+    @field_serializer("evidence", "cause_evidence", when_used="json")
+    def _evidence_by_value(self, evidence: Mapping[Reason | Cause, Evidence]) -> dict[str, str]:
+        return {str(key): kind for key, kind in evidence.items()}
+
+    @field_serializer("intervals_by_cause", when_used="json")
+    def _intervals_by_value(
+        self, by_cause: Mapping[Cause, tuple[Interval, ...]]
+    ) -> dict[str, tuple[Interval, ...]]:
+        return {str(cause): intervals for cause, intervals in by_cause.items()}
 
     @model_validator(mode="after")
-    def _reason_is_the_first(self) -> ModelOutcome:
+    def _reason_and_cause_are_the_first(self) -> ModelOutcome:
         if self.reason is not (self.reasons[0] if self.reasons else None):
             raise ValueError("reason is not the first of reasons")
+        if self.cause is not (self.causes[0] if self.causes else None):
+            raise ValueError("cause is not the first of causes")
         return self
 
     @property

@@ -86,6 +86,7 @@ PRECEDENCE = [
     "backfill_skipped",
     "backfill_emptied",
     "outside_window",
+    "plan_limit",
     "signal_not_ready",
     "upstream_not_ready",
     "depends_on_past_gap",

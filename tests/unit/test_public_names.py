@@ -26,7 +26,7 @@ PURE = [
 ]
 
 TRACKING = {"Tracker", "sqlmesh_run_tracker", "track_all"}
-REPORTS = {"RunReport", "ModelOutcome", "Batch", "AuditOutcome", "Status", "Reason"}
+REPORTS = {"RunReport", "ModelOutcome", "Batch", "AuditOutcome", "Status", "Reason", "Cause"}
 ASSERTIONS = {
     "assert_executed",
     "assert_skipped",
