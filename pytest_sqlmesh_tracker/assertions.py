@@ -150,14 +150,16 @@ class AssertionMethods:
         _settle(report, outcomes, _executions(report, outcomes), whole=True)
 
     def assert_audit_failed(self, model: object, audit: str | None = None) -> None:
-        """Demand that an audit of the model failed, blocking or not.
+        """Demand that an audit of the model found rows, blocking or not.
+
+        One whose own query raises has not failed, but could not be run: it would not find them.
 
         Args:
             model: a name, glob, `Model` or `Snapshot`.
             audit: the audit's name; any audit when None.
 
         Raises:
-            AssertionError: it passed or did not run.
+            AssertionError: it passed, did not run, or could not be run.
             UnknownModelError: a name that is not in the report.
         """
         __tracebackhide__ = True
@@ -165,7 +167,7 @@ class AssertionMethods:
         failures = []
         named = _named(report, (model,), "assert_audit_failed")
         for outcome in named:
-            failed = [a.name for a in outcome.audits if not a.passed]
+            failed = [a.name for a in outcome.audits if not a.passed and a.error is None]
             if not failed or (audit is not None and audit not in failed):
                 failures.append(paragraph(report, outcome, _no_such_failure(outcome, audit)))
         _settle(report, named, failures)
@@ -379,6 +381,9 @@ def _start_order(outcome: ModelOutcome) -> int:
 
 
 def _no_such_failure(outcome: ModelOutcome, audit: str | None) -> str:
+    broken = sorted({a.name for a in outcome.audits if a.error is not None})
+    if broken and audit in (None, *broken):
+        return f"had no failed audit: {', '.join(broken)} could not be run"
     ran = sorted({a.name for a in outcome.audits})
     if audit is None or audit in ran:
         which = "audit" if audit is None else f"audit {audit!r}"

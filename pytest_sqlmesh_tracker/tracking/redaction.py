@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote, quote_plus
 
+from ..escapes import without_escape_codes
+
 MASK = "***"
 
 
@@ -45,7 +47,9 @@ class Secrets:
 
 
 def redacted(text: str, secrets: Secrets | None) -> str:
-    """The text with `***` in place of each secret; without it, where that fails.
+    """The text without escape codes, and with `***` in place of each secret.
+
+    Without the text, where that fails.
 
     Args:
         secrets: what is known to be secret; None where that could not be told.
@@ -53,7 +57,8 @@ def redacted(text: str, secrets: Secrets | None) -> str:
     if secrets is None:
         return "(not shown: it could not be told which secrets it holds)"
     try:
-        return _by_pattern(_by_value(text, secrets))
+        # An escape code within a secret would hide it.
+        return _by_pattern(_by_value(without_escape_codes(text), secrets))
     except Exception as error:
         return f"(not shown: hiding its secrets failed with {type(error).__name__})"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -15,7 +15,7 @@ from sqlmesh.core.snapshot import DeployabilityIndex
 from sqlmesh.utils.date import to_datetime
 
 from .. import explanation
-from ..outcomes import UNREADY_ENVIRONMENT, Batch, ModelOutcome, Reason, Status
+from ..outcomes import UNREADY_ENVIRONMENT, AuditOutcome, Batch, ModelOutcome, Reason, Status
 from ..report import Completion, RunReport
 from . import compat, reasons
 from .batches import Evaluation, audits, evaluation, utc
@@ -223,11 +223,16 @@ class _Reporter:
             loaded_through=self._loaded_through(fqn, evaluated.batches),
             blocked_by=self._shown(blocked_by),
             error=self._readable(next((failure.error for failure in evaluated.failures), None)),
-            audits=tuple(audits(self._recording, fqn, evaluated.failures)),
+            audits=tuple(self._audits(fqn, evaluated)),
             **finding.facts,
             **self._figures(fqn, evaluated.batches),
         )
         return outcome.model_copy(update={"message": self._message(outcome)})
+
+    def _audits(self, fqn: str, evaluated: Evaluation) -> Iterator[AuditOutcome]:
+        for audit in audits(self._recording, fqn, evaluated.failures):
+            error = self._readable(audit.error)
+            yield audit.model_copy(update={"error": error}) if error else audit
 
     def _message(self, outcome: ModelOutcome) -> str:
         recording = self._recording
@@ -277,7 +282,7 @@ class _Reporter:
     def _failed(self, evaluated: Evaluation, finding: Finding) -> Finding:
         for failure in evaluated.failures:
             if failure.batch is None:
-                finding.add(Reason.CREATION_FAILED, "observed")
+                finding.add(Reason.CREATION_FAILED, "observed", failed_step=failure.step)
             else:
                 by_audit = failure.audits is not None
                 finding.add(Reason.AUDIT_FAILED if by_audit else Reason.ERROR, "observed")
@@ -296,7 +301,8 @@ class _Reporter:
         if self._aborted:
             return finding.add(Reason.ABORTED, "observed")
         if recording.raised_kind == "error":
-            return finding.add(Reason.COMMAND_FAILED, "observed")
+            step = recording.raised_step
+            return finding.add(Reason.COMMAND_FAILED, "observed", failed_step=step)
         return reasons.cannot_tell("SQLMesh scheduled it, but never said how it ended")
 
     def _idle(self, fqn: str) -> Finding:
