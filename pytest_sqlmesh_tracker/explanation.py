@@ -96,18 +96,23 @@ def _written(outcome: ModelOutcome) -> str:
 def which_batches(outcome: ModelOutcome) -> str:
     """`in batch 3 of 5; 2 recorded` of what failed, `2 of 5 batches recorded` of what was
     interrupted after some; empty where there was one batch."""
+    recorded, failed = len(outcome.recorded_batches), failed_batches(outcome)
+    if failed:
+        return f"{failed}; {f'{recorded:,}' if recorded else 'none'} recorded"
+    several = outcome.status is Status.INTERRUPTED and recorded and len(outcome.batches) > 1
+    return f"{recorded:,} of {counted(len(outcome.batches), 'batch')} recorded" if several else ""
+
+
+def failed_batches(outcome: ModelOutcome) -> str:
+    """`in batch 3 of 5`, counted from 1; empty where there was one batch."""
     batches = outcome.batches
-    if len(batches) < 2 or outcome.status not in (Status.FAILED, Status.INTERRUPTED):
+    failed = [batch for batch in batches if batch.status is Status.FAILED]
+    if len(batches) < 2 or not failed:
         return ""
-    recorded = len(outcome.recorded_batches)
-    if outcome.status is Status.INTERRUPTED:
-        return f"{recorded:,} of {counted(len(batches), 'batch')} recorded" if recorded else ""
-    failed = [place for place, batch in enumerate(batches, 1) if batch.status is Status.FAILED]
     if len(failed) == 1:
-        where = f"in batch {failed[0]:,} of {len(batches):,}"
-    else:
-        where = f"in {len(failed):,} of {counted(len(batches), 'batch')}"
-    return f"{where}; {f'{recorded:,}' if recorded else 'none'} recorded" if failed else ""
+        count = max(batch.index for batch in batches if batch.round == failed[0].round) + 1
+        return f"in batch {failed[0].index + 1:,} of {count:,}"
+    return f"in {len(failed):,} of {counted(len(batches), 'batch')}"
 
 
 def in_short(error: str, limit: int = 200) -> str:

@@ -14,12 +14,12 @@ from rich.text import Text
 
 from ..diff import Comparison, Difference
 from ..explanation import (
+    failed_batches,
     failure,
     nonblocking_failures,
     notes,
     one_line,
     spans,
-    which_batches,
 )
 from ..gate import GateFinding, GateResult
 from ..outcomes import ModelOutcome, Reason, Status
@@ -178,7 +178,7 @@ def _intervals_or_reason(outcome: ModelOutcome) -> str:
     if outcome.status is Status.EXECUTED and outcome.reason is None:
         reasons = [nonblocking_failures(outcome)]
     elif _raised(outcome):
-        reason = " ".join(filter(None, (str(outcome.reason), which_batches(outcome))))
+        reason = " ".join(filter(None, (str(outcome.reason), failed_batches(outcome))))
         reasons = [reason, nonblocking_failures(outcome)]
     else:
         reasons = [reason_in_short(outcome)]

@@ -170,7 +170,7 @@ class TestSentence:
             (failed("a.x"), "failed: its evaluation raised ValueError: no luck"),
             (
                 failed("a.x", error="BinderException:\n  no column\n\n  c"),
-                "failed: its evaluation raised BinderException: no column c",
+                "failed: its evaluation raised BinderException: no column",
             ),
             (
                 failed("a.x", "creation_failed", error=None),
@@ -358,10 +358,10 @@ run at 2024-01-21 00:00:00 UTC or later.
         made = partly_failed("raw.events", error="BinderException: no column\n\n  LINE 1: SELECT c")
         assert explained(made, executed("raw.users")) == text(
             """
-            raw.events failed: its evaluation raised BinderException: no column LINE 1: SELECT c
+            raw.events failed in batch 2 of 2; 1 recorded: its evaluation raised BinderException: no column
               run         prod, execution_time 2024-01-14 06:30:00 UTC
               batches     1 of 2 recorded
-                          batch 1 failed: 2024-01-02
+                          batch 2 failed: 2024-01-02
               error       BinderException: no column
                             LINE 1: SELECT c
               this run    1 executed (raw.users), 1 failed (raw.events)
@@ -384,7 +384,7 @@ run at 2024-01-21 00:00:00 UTC or later.
             a failed: a blocking audit failed (unique); a non-blocking audit failed: fresh (2 rows)
               run         prod, execution_time 2024-01-14 06:30:00 UTC
               batches     0 of 1 recorded
-                          batch 0 failed: 2024-01-01
+                          batch 1 failed: 2024-01-01
               audit       unique (blocking), 3 rows failed
               audit       fresh (non-blocking), 2 rows failed
               this run    1 failed (a)
@@ -575,7 +575,7 @@ class TestFacts:
         told = explained(made)
         assert self.facts("batches", made) == ["1 of 6 recorded"]
         assert told.count(" failed: 2024-") == 3
-        assert "batch 1 failed: 2024-01-02" in told
+        assert "batch 2 failed: 2024-01-02" in told
 
     def test_what_interrupted_the_invocation(self) -> None:
         made = interrupted("a.x")
@@ -748,7 +748,7 @@ class TestAnything:
         made = failed(
             "a.x", batches=[batch("2024-01-14 05:00", "2024-01-14 06:00", "failed", index=7)]
         )
-        assert "batch 7 failed: 2024-01-14 05:00 .. 06:00 UTC" in explained(made)
+        assert "batch 8 failed: 2024-01-14 05:00 .. 06:00 UTC" in explained(made)
 
 
 class TestEnvironments:

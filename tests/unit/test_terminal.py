@@ -55,7 +55,7 @@ class TestTable:
             status    model           intervals or reason                   rows        time
             executed  raw.orders      2024-01-13                           1,204      1.50 s
             executed  raw.clicks      2024-01-10, 2024-01-13
-            failed    staging.orders  2024-01-01; error                           1 min 15 s
+            failed    staging.orders  2024-01-01; error in batch 2 of 2           1 min 15 s
             skipped   sales.orders    upstream_failed: staging.orders
             skipped   raw.weekly      cron_not_due: next due 2024-01-21
                                       00:00 UTC
@@ -207,7 +207,8 @@ class TestFindings:
         assert findings(result, width=80) == text(
             """
             run of prod at 2024-01-14 06:30 UTC, in t.py::night
-              - staging.orders failed: its evaluation raised ValueError: no luck
+              - staging.orders failed in batch 2 of 2; 1 recorded: its evaluation raised
+                ValueError: no luck
               - sales.orders was skipped: a model upstream failed (staging.orders)
               - raw.weekly must execute, by rule 1 (raw.weekly), and did not in the run; it
                 was skipped: its cron was not due, next due 2024-01-21 00:00 UTC

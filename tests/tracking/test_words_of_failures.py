@@ -1,0 +1,354 @@
+"""What reports say of failures: what failed, in the words of whoever raised it, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
+from tests.projects import Project, at, read_between
+
+NOT_THERE = "SELECT * FROM @this_model WHERE id NOT IN (SELECT id FROM raw.not_there)"
+RATES = """
+import typing as t
+from datetime import datetime
+
+import pandas as pd
+from sqlmesh import ExecutionContext, model
+
+
+def ask_the_central_bank():
+    raise RuntimeError("central bank answered 503, try again after 06:00")
+
+
+@model("w.rates", columns={"id": "int"}, kind="FULL")
+def execute(
+    context: ExecutionContext, start: datetime, end: datetime, execution_time: datetime, **_: t.Any
+) -> pd.DataFrame:
+    ask_the_central_bank()
+"""
+
+
+def planned(project: Project) -> RunReport:
+    with at("2024-01-03 12:00"):
+        return project.plan()
+
+
+class TestAuditsThatCouldNotBeRun:
+    """Their own query raises: no rows were found, and none were looked for."""
+
+    @pytest.fixture
+    def audited(self, project: Project) -> Project:
+        project.write("audits/known.sql", f"AUDIT (name known, dialect duckdb);\n{NOT_THERE}")
+        project.write(
+            "audits/small.sql",
+            "AUDIT (name small, dialect duckdb, defaults (most = 10));\n"
+            "SELECT * FROM @this_model WHERE id > @most AND missing_column",
+        )
+        return project
+
+    def test_the_message_names_the_audit(self, audited: Project) -> None:
+        audited.model("w.a", "SELECT 1 AS id", audits="(not_null(columns := (id)), known)")
+        report = planned(audited)
+        a = report["w.a"]
+        a_report = report.explain("w.a")
+        report.assert_failed("w.a", reason="error", match="CatalogException: .*not_there")
+        assert a.message.startswith("failed: its audit known could not be run: CatalogException: ")
+        assert a_report.startswith("w.a failed: its audit known could not be run: CatalogExc")
+        assert "\n  audit       known (blocking), could not be run\n" in a_report
+        (known,) = [audit for audit in a.audits if audit.name == "known"]
+        assert (known.passed, known.rows_failed, known.error) == (False, 0, a.error)
+        assert "w.a: its audit known could not be run: CatalogException" in str(report.table())
+
+    def test_it_did_not_find_what_a_test_demands_that_it_finds(self, audited: Project) -> None:
+        audited.model("w.a", "SELECT 1 AS id", audits="(known)")
+        report = planned(audited)
+        complaint = "w.a had no failed audit: known could not be run"
+        for arguments in ((), ("known",)):
+            with pytest.raises(AssertionError, match=complaint):
+                report.assert_audit_failed("w.a", *arguments)
+
+    @pytest.mark.parametrize("blocking", ["true", "false"])
+    def test_it_fails_its_model_whether_or_not_it_blocks(
+        self, audited: Project, blocking: str
+    ) -> None:
+        audits = f"(known(blocking := {blocking}))"
+        audited.model("w.a", "SELECT 1 AS id", audits=audits)
+        audited.model("w.b", "SELECT id FROM w.a")
+        report = planned(audited)
+        report.assert_failed("w.a", reason="error")
+        report.assert_skipped("w.b", reason="upstream_failed")
+        (known,) = report["w.a"].audits
+        assert known.blocking is (blocking == "true")
+        assert report["w.a"].message.count("known") == 1
+
+    def test_of_several_with_one_name_it_is_named_with_its_arguments(
+        self, audited: Project
+    ) -> None:
+        audited.incremental(
+            "w.a",
+            "SELECT @start_dt AS ts, 5 AS id",
+            ", batch_size 1",
+            audits="(small(most := 3), small(most := 7))",
+        )
+        report = planned(audited)
+        assert [audit.arguments for audit in report["w.a"].audits] == [{"most": "3"}]
+        assert "its audit small could not be run: BinderException: " in report["w.a"].message
+
+    def test_a_standalone_audit(self, audited: Project) -> None:
+        audited.write(
+            "audits/alone.sql",
+            "AUDIT (name alone, dialect duckdb, standalone true);\n"
+            "SELECT id FROM w.a WHERE id NOT IN (SELECT id FROM raw.not_there)",
+        )
+        audited.model("w.a", "SELECT 1 AS id")
+        report = planned(audited)
+        report.assert_executed("w.a")
+        report.assert_failed("alone", reason="error")
+        assert report["alone"].message.startswith("failed: its audit alone could not be run: Cat")
+
+    def test_audits_that_are_run_by_themselves(self, audited: Project) -> None:
+        audited.model("w.a", "SELECT 1 AS id", audits="(known)")
+        with at("2024-01-03 12:00"):
+            audited.execute("CREATE SCHEMA raw; CREATE TABLE raw.not_there AS SELECT 1 AS id")
+            audited.plan().assert_executed("w.a")
+            audited.execute("DROP TABLE raw.not_there")
+            with (
+                sqlmesh_run_tracker(audited.context) as tracker,
+                pytest.raises(Exception, match="not_there"),
+            ):
+                audited.context.audit(start="2024-01-01", end="2024-01-02")
+        tracker.last.assert_failed("w.a", reason="error")
+        assert "its audit known could not be run: Cat" in tracker.last["w.a"].message
+
+
+class TestIntervalsThatCouldNotBeRecorded:
+    def test_the_rows_are_written_all_the_same(self, project: Project) -> None:
+        """SQLMesh's table of intervals takes one row a model, and no second one."""
+        project.execute("CREATE SCHEMA raw; CREATE TABLE raw.events (ts TIMESTAMP, amount INT)")
+        project.incremental("w.a", read_between("raw.events"), ", batch_size 1", cron="'@daily'")
+        project.model("w.b", "SELECT ts FROM w.a", cron="'@daily'")
+        planned(project)
+        project.execute(
+            "INSERT INTO raw.events VALUES ('2024-01-03 12:00', 1), ('2024-01-04 12:00', 2);"
+            "CREATE UNIQUE INDEX once ON sqlmesh._intervals (name)"
+        )
+        with at("2024-01-05 12:00"):
+            report = project.run()
+        a = report["w.a"]
+        assert project.context.engine_adapter.fetchone("SELECT count(*) FROM w.a") == (1,)
+        report.assert_failed("w.a", reason="error", match="ConstraintException")
+        report.assert_skipped("w.b", reason="upstream_failed")
+        assert a.message.startswith(
+            "failed in batch 1 of 2; none recorded: its rows are written, but its interval could "
+            "not be recorded: ConstraintException: "
+        )
+        assert [batch.unrecorded for batch in a.batches] == [True, False]
+        assert "batch 1 could not be recorded: 2024-01-03" in report.explain("w.a")
+        report.assert_not_executed("w.a")
+
+
+class TestTheUsersOwnExceptionFirst:
+    FIRST = "RuntimeError: central bank answered 503, try again after 06:00"
+
+    def test_of_a_python_model(self, project: Project) -> None:
+        project.write("models/rates.py", RATES)
+        report = planned(project)
+        rates = report["w.rates"]
+        assert rates.message == f"failed: its evaluation raised {self.FIRST}"
+        assert rates.error is not None
+        first, rest = rates.error.split("\n\n", 1)
+        assert first == self.FIRST
+        assert rest.startswith("raised as PythonModelEvalError:\n  File 'models/rates.py'")
+        assert f"w.rates raised {self.FIRST}\n" in report.table() + "\n"
+
+    def test_of_a_macro(self, project: Project) -> None:
+        project.write("macros/__init__.py", "")
+        project.write(
+            "macros/rates.py",
+            """
+            from sqlmesh import macro
+
+            @macro()
+            def rate(evaluator):
+                if evaluator.runtime_stage == "evaluating":
+                    raise ValueError("the table of rates is empty")
+                return "1"
+            """,
+        )
+        project.model("w.a", "SELECT @rate() AS id", columns="(id INT)")
+        message = planned(project)["w.a"].message
+        assert message == "failed: its evaluation raised ValueError: the table of rates is empty"
+
+    def test_of_a_signal(self, project: Project) -> None:
+        project.write(
+            "signals/__init__.py",
+            """
+            from sqlmesh import signal
+
+            @signal()
+            def partner_feed(batch):
+                raise RuntimeError("the partner's feed is down")
+            """,
+        )
+        project.model("w.a", "SELECT 1 AS id", signals="(partner_feed())")
+        with (
+            at("2024-01-03 12:00"),
+            sqlmesh_run_tracker(project.context) as tracker,
+            pytest.raises(Exception, match="the partner's feed is down"),
+        ):
+            project.context.plan(auto_apply=True, no_prompts=True)
+        report = tracker.last
+        assert (report.error or "").startswith("RuntimeError: the partner's feed is down\n")
+        assert report["w.a"].message == "interrupted: the signal partner_feed raised"
+
+    def test_of_a_statement_of_before_all(self, project: Project) -> None:
+        config = project.path / "config.yaml"
+        config.write_text(config.read_text() + 'before_all: ["SELECT * FROM raw.nowhere"]\n')
+        project.model("w.a", "SELECT 1 AS id")
+        with (
+            at("2024-01-03 12:00"),
+            sqlmesh_run_tracker(project.context) as tracker,
+            pytest.raises(Exception, match="nowhere"),
+        ):
+            project.context.plan(auto_apply=True, no_prompts=True)
+        error = tracker.last.error or ""
+        assert error.startswith("CatalogException: Catalog Error: ")
+        assert "raised as SQLMeshError: An error occurred during execution of the" in error
+        message = tracker.last["w.a"].message
+        assert message == "interrupted: the before_all statements of the plan failed"
+
+    def test_an_error_of_sqlmesh_that_says_more_than_its_parser(self, project: Project) -> None:
+        project.write(
+            "models/a.sql",
+            "MODEL (name w.a, kind FULL, columns (id INT));\nJINJA_QUERY_BEGIN;\n"
+            "SELECT 1 AS id {% if runtime_stage == 'evaluating' %} WHERE 1=1 WHERE 2=2 {% endif %}\n"
+            "JINJA_END;\n",
+        )
+        error = planned(project)["w.a"].error or ""
+        assert error.startswith("ConfigError: Could not parse the rendered jinja at ")
+        assert "WHERE 1=1 WHERE 2=2" in error
+
+    def test_what_the_user_made_of_another_exception(self, project: Project) -> None:
+        text = RATES.replace(
+            '    raise RuntimeError("central bank answered 503, try again after 06:00")',
+            "    try:\n        {}['EUR']\n    except KeyError:\n"
+            "        raise LookupError('there is no rate for EUR')",
+        )
+        project.write("models/rates.py", text)
+        message = planned(project)["w.rates"].message
+        assert message == "failed: its evaluation raised LookupError: there is no rate for EUR"
+
+
+class TestTheRootOfAChain:
+    """A database breaks off, and so does the rollback: a custom materialization that does so."""
+
+    DRIVER = """
+    from contextlib import contextmanager
+
+    from sqlmesh import CustomMaterialization
+
+    class OperationalError(Exception):
+        pass
+
+    class InterfaceError(Exception):
+        pass
+
+    def rollback():
+        raise {rollback}("connection already closed")
+
+    @contextmanager
+    def transaction():
+        try:
+            yield
+        except Exception:
+            rollback()
+            raise
+
+    class Broken(CustomMaterialization):
+        NAME = "broken"
+        lost = False
+
+        def insert(self, table_name, *args, **kwargs):
+            if Broken.lost:
+                raise InterfaceError("cursor already closed")
+            Broken.lost = True
+            with transaction():
+                raise OperationalError("server closed the connection unexpectedly")
+    """
+
+    @pytest.mark.parametrize("rollback", ["InterfaceError", "RuntimeError"])
+    def test_the_first_error_comes_first(self, project: Project, rollback: str) -> None:
+        project.write("materializations/broken.py", self.DRIVER.format(rollback=rollback))
+        project.model("w.a", "SELECT 1 AS id", kind="CUSTOM (materialization 'broken')")
+        a = planned(project)["w.a"]
+        assert a.message == (
+            "failed: its evaluation raised OperationalError: server closed the connection "
+            "unexpectedly"
+        )
+        assert (a.error or "").endswith(f"\n\nfollowed by {rollback}: connection already closed")
+
+    def test_other_models_say_which_one_lost_the_connection(self, project: Project) -> None:
+        project.write("materializations/broken.py", self.DRIVER.format(rollback="InterfaceError"))
+        for name in ("w.a", "w.b"):
+            project.model(name, "SELECT 1 AS id", kind="CUSTOM (materialization 'broken')")
+        report = planned(project)
+        assert report["w.b"].message == (
+            "failed: its evaluation raised InterfaceError: cursor already closed, after w.a had "
+            "failed with OperationalError: server closed the connection unexpectedly"
+        )
+
+
+class TestLaterStages:
+    """A plan evaluates in stages; what a failed one leaves undone says why."""
+
+    @pytest.fixture
+    def staged(self, project: Project) -> Project:
+        scd = "SCD_TYPE_2_BY_COLUMN (unique_key id, columns [id])"
+        project.model("w.source", "SELECT id::INT AS id FROM READ_CSV('nowhere.csv')")
+        project.model("w.middle", "SELECT id FROM w.source")
+        project.model("w.history", "SELECT id::INT AS id FROM w.middle", kind=scd)
+        project.model("w.other", "SELECT 1 AS id")
+        project.model("w.other_history", "SELECT id::INT AS id FROM w.other", kind=scd)
+        return project
+
+    def test_a_failed_model_upstream_is_the_root_cause(self, staged: Project) -> None:
+        report = planned(staged)
+        report.assert_failed("w.source")
+        report.assert_skipped("w.middle", "w.history", reason="upstream_failed")
+        assert report["w.history"].blocked_by == ("w.source",)
+        assert report["w.history"].message == "skipped: a model upstream failed (w.source)"
+
+    def test_without_one_the_earlier_stage_is_named(self, staged: Project) -> None:
+        other = planned(staged)["w.other_history"]
+        assert (other.status, other.reason) == ("interrupted", "command_failed")
+        assert other.message == "interrupted: an earlier backfill of the plan failed"
+
+
+class TestCreation:
+    def test_a_view_that_could_not_be_created(self, project: Project) -> None:
+        """The promotion fails: a schema of its name is in the way of a table of the same name."""
+        project.model("w.a", "SELECT 1 AS id")
+        planned(project)
+        project.execute("CREATE TYPE w.b AS ENUM ('x')")
+        project.model("w.b", "SELECT 1 AS id")
+        project.reload()
+        with (
+            at("2024-01-03 13:00"),
+            sqlmesh_run_tracker(project.context) as tracker,
+            pytest.raises(Exception, match=r"Execution failed"),
+        ):
+            project.context.plan(auto_apply=True, no_prompts=True)
+        tracker.last.assert_failed("w.b", reason="creation_failed")
+        message = tracker.last["w.b"].message
+        assert message.startswith("failed: its view wh.w.b could not be created: CatalogException")
+
+
+class TestEscapeCodes:
+    def test_none_is_in_any_form_of_a_report(self, project: Project, tmp_path: Path) -> None:
+        project.write("models/rates.py", RATES.replace("central", "\\x1b[4mcentral\\x1b[0m"))
+        report = planned(project)
+        assert "central bank" in (report["w.rates"].error or "")
+        assert "\x1b" not in report.to_json() + report.table() + report.explain("w.rates")
+        assert "u001b" not in report.to_json()
