@@ -243,6 +243,13 @@ def failed_upstream(
     return tuple(roots)
 
 
+def connections_lost(recording: Recording) -> list[NodeFailure]:
+    """The failures in which a connection was lost, the first of them first."""
+    ends = [end for round_ in recording.rounds for end in round_.ends.values()]
+    failures = [e.failure for e in sorted(ends, key=lambda e: e.finished_at) if e.failure]
+    return [failure for failure in failures if failure.connection == "lost"]
+
+
 def _failed(round_: Round) -> set[str]:
     failed = {failure.name for failure in round_.failures or ()}
     raised = {name for (name, _), end in round_.ends.items() if _raised(end)}

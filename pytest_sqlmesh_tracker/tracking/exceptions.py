@@ -13,6 +13,7 @@ from types import FrameType
 
 from ..escapes import without_escape_codes
 from .errors import Stopped
+from .recording import Connection
 
 _CLEANS_UP = re.compile(r"rollback|close|__a?exit__|clean_?up|dispose|release|reset|abort|teardown")
 _CONNECTION_GONE = "InterfaceError"
@@ -57,6 +58,14 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 def module_of(frame: FrameType) -> str:
     """The name of the module that a frame's code is in."""
     return str(frame.f_globals.get("__name__", ""))
+
+
+def connection_after(error: BaseException) -> Connection:
+    """What the exception says of the connection to the database."""
+    first, covering = _uncovered(_of_the_user(error))
+    if _connection_gone(first):
+        return "gone"
+    return "lost" if any(map(_connection_gone, covering)) else None
 
 
 def _typed(error: BaseException) -> str:
@@ -119,13 +128,17 @@ def _uncovered(error: BaseException) -> tuple[BaseException, list[BaseException]
     return error, covering
 
 
+def _connection_gone(error: BaseException) -> bool:
+    return type(error).__name__ == _CONNECTION_GONE
+
+
 def _raised_in_cleaning_up(error: BaseException, handled: BaseException) -> bool:
     """Whether the exception came out of a rollback, or the like, for the one that was handled.
 
     Any other says what is wrong: it is raised in the words of whoever handled the first, or where
     another way was tried.
     """
-    if type(error).__name__ == _CONNECTION_GONE:
+    if _connection_gone(error):
         return True
     handler, called = next(frames(handled), None), list(frames(error))
     if handler not in called:

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from . import compat
-from .exceptions import chain, described
+from .exceptions import chain, connection_after, described
 from .recording import AuditResult, FrozenSnapshot, NodeFailure, PlanFacts, Question, Span
-from .steps import audit_that_raised, creation_step, raised_in_recording
+from .steps import AuditCall, audit_that_raised, creation_step, raised_in_recording
 
 
 def plan_facts(plan: Any, to_restate: Collection[str]) -> PlanFacts:
@@ -103,15 +103,9 @@ def failure_of(name: str, batch: int | None, cause: BaseException) -> NodeFailur
         batch=batch,
         error=error,
         audits=None if audits is None else tuple(map(_failed_audit, audits)),
-        audit=call
-        and AuditResult(
-            name=call.audit.name,
-            arguments=_arguments(call.arguments),
-            blocking=call.blocking,
-            rows_failed=0,
-            error=error,
-        ),
+        audit=None if call is None else _broken_audit(call, error),
         unrecorded=batch is not None and raised_in_recording(cause),
+        connection=connection_after(cause),
         step=None if batch is not None else creation_step(cause),
     )
 
@@ -129,6 +123,16 @@ def _failed_audit(error: Any) -> AuditResult:
         arguments=_arguments(error.audit_args),
         blocking=True,
         rows_failed=error.count,
+    )
+
+
+def _broken_audit(call: AuditCall, error: str) -> AuditResult:
+    return AuditResult(
+        name=call.audit.name,
+        arguments=_arguments(call.arguments),
+        blocking=call.blocking,
+        rows_failed=0,
+        error=error,
     )
 
 

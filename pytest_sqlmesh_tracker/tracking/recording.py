@@ -70,6 +70,10 @@ class SignalCheck:
     ready: tuple[Span, ...]
 
 
+Connection = Literal["lost", "gone"] | None
+"""What a failure says of the connection to the database: it was lost in it, or gone before."""
+
+
 @dataclass(frozen=True)
 class NodeFailure:
     """A node of SQLMesh's schedule that raised: a batch, or (`batch` None) a table's creation."""
@@ -84,6 +88,7 @@ class NodeFailure:
     """The audit that could not be run, where its own query is what raised."""
     unrecorded: bool = False
     """It was evaluated and audited; then its interval could not be recorded in the state."""
+    connection: Connection = None
     step: str | None = None
     """What of a table's or a view's creation failed, in words."""
 

@@ -18,7 +18,7 @@ from .. import explanation
 from ..outcomes import UNREADY_ENVIRONMENT, AuditOutcome, Batch, ModelOutcome, Reason, Status
 from ..report import Completion, RunReport
 from . import compat, reasons
-from .batches import Evaluation, audits, evaluation, utc
+from .batches import Evaluation, audits, connections_lost, evaluation, utc
 from .edits import differs
 from .intervals import Project, without
 from .names import display_names, kind_of, shown
@@ -222,12 +222,22 @@ class _Reporter:
             local_edit=self._edited(fqn),
             loaded_through=self._loaded_through(fqn, evaluated.batches),
             blocked_by=self._shown(blocked_by),
-            error=self._readable(next((failure.error for failure in evaluated.failures), None)),
+            error=self._readable(self._error(evaluated)),
             audits=tuple(self._audits(fqn, evaluated)),
             **finding.facts,
             **self._figures(fqn, evaluated.batches),
         )
         return outcome.model_copy(update={"message": self._message(outcome)})
+
+    def _error(self, evaluated: Evaluation) -> str | None:
+        """What the first of its failures raised, with what had broken the connection before."""
+        failure = next(iter(evaluated.failures), None)
+        if failure is None or failure.error is None or failure.connection != "gone":
+            return failure.error if failure else None
+        for lost in connections_lost(self._recording):
+            before = f"{self._names.get(lost.name, lost.name)} had failed with {lost.error}"
+            return f"{failure.error}, after {before}"
+        return failure.error
 
     def _audits(self, fqn: str, evaluated: Evaluation) -> Iterator[AuditOutcome]:
         for audit in audits(self._recording, fqn, evaluated.failures):

@@ -90,8 +90,8 @@ def failed_step(error: BaseException) -> str | None:
         if stage in _STAGES:
             return _STAGES[stage]
     for frame in _of_function(error, "sqlmesh.core.environment", "execute_environment_statements"):
-        stage = getattr(frame.f_locals.get("runtime_stage"), "value", None)
-        return f"the {stage} statements failed" if stage else None
+        when = getattr(frame.f_locals.get("runtime_stage"), "value", None)
+        return f"the {when} statements failed" if when else None
     return None
 
 

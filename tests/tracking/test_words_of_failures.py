@@ -1,12 +1,11 @@
-"""What reports say of failures: what failed, in the words of whoever raised it, and nothing else."""
+"""What reports say of failures: what failed, in the words of whoever raised it."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
 from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
+from pytest_sqlmesh_tracker.render.terminal import table
 from tests.projects import Project, at, read_between
 
 NOT_THERE = "SELECT * FROM @this_model WHERE id NOT IN (SELECT id FROM raw.not_there)"
@@ -59,7 +58,7 @@ class TestAuditsThatCouldNotBeRun:
         assert "\n  audit       known (blocking), could not be run\n" in a_report
         (known,) = [audit for audit in a.audits if audit.name == "known"]
         assert (known.passed, known.rows_failed, known.error) == (False, 0, a.error)
-        assert "w.a: its audit known could not be run: CatalogException" in str(report.table())
+        assert "w.a: its audit known could not be run: CatalogException" in table(report)
 
     def test_it_did_not_find_what_a_test_demands_that_it_finds(self, audited: Project) -> None:
         audited.model("w.a", "SELECT 1 AS id", audits="(known)")
@@ -126,15 +125,16 @@ class TestAuditsThatCouldNotBeRun:
 class TestIntervalsThatCouldNotBeRecorded:
     def test_the_rows_are_written_all_the_same(self, project: Project) -> None:
         """SQLMesh's table of intervals takes one row a model, and no second one."""
-        project.execute("CREATE SCHEMA raw; CREATE TABLE raw.events (ts TIMESTAMP, amount INT)")
         project.incremental("w.a", read_between("raw.events"), ", batch_size 1", cron="'@daily'")
         project.model("w.b", "SELECT ts FROM w.a", cron="'@daily'")
-        planned(project)
+        project.execute("CREATE SCHEMA raw; CREATE TABLE raw.events (ts TIMESTAMP, amount INT)")
+        with at("2024-01-02 12:00"):
+            project.plan()
         project.execute(
-            "INSERT INTO raw.events VALUES ('2024-01-03 12:00', 1), ('2024-01-04 12:00', 2);"
+            "INSERT INTO raw.events VALUES ('2024-01-02 12:00', 1), ('2024-01-03 12:00', 2);"
             "CREATE UNIQUE INDEX once ON sqlmesh._intervals (name)"
         )
-        with at("2024-01-05 12:00"):
+        with at("2024-01-04 12:00"):
             report = project.run()
         a = report["w.a"]
         assert project.context.engine_adapter.fetchone("SELECT count(*) FROM w.a") == (1,)
@@ -145,7 +145,7 @@ class TestIntervalsThatCouldNotBeRecorded:
             "not be recorded: ConstraintException: "
         )
         assert [batch.unrecorded for batch in a.batches] == [True, False]
-        assert "batch 1 could not be recorded: 2024-01-03" in report.explain("w.a")
+        assert "batch 1 could not be recorded: 2024-01-02" in report.explain("w.a")
         report.assert_not_executed("w.a")
 
 
@@ -161,7 +161,7 @@ class TestTheUsersOwnExceptionFirst:
         first, rest = rates.error.split("\n\n", 1)
         assert first == self.FIRST
         assert rest.startswith("raised as PythonModelEvalError:\n  File 'models/rates.py'")
-        assert f"w.rates raised {self.FIRST}\n" in report.table() + "\n"
+        assert f"w.rates raised {self.FIRST}\n" in table(report) + "\n"
 
     def test_of_a_macro(self, project: Project) -> None:
         project.write("macros/__init__.py", "")
@@ -220,12 +220,9 @@ class TestTheUsersOwnExceptionFirst:
         assert message == "interrupted: the before_all statements of the plan failed"
 
     def test_an_error_of_sqlmesh_that_says_more_than_its_parser(self, project: Project) -> None:
-        project.write(
-            "models/a.sql",
-            "MODEL (name w.a, kind FULL, columns (id INT));\nJINJA_QUERY_BEGIN;\n"
-            "SELECT 1 AS id {% if runtime_stage == 'evaluating' %} WHERE 1=1 WHERE 2=2 {% endif %}\n"
-            "JINJA_END;\n",
-        )
+        broken = "{% if runtime_stage == 'evaluating' %} WHERE 1=1 WHERE 2=2 {% endif %}"
+        query = f"JINJA_QUERY_BEGIN;\nSELECT 1 AS id {broken}\nJINJA_END;"
+        project.model("w.a", query, columns="(id INT)")
         error = planned(project)["w.a"].error or ""
         assert error.startswith("ConfigError: Could not parse the rendered jinja at ")
         assert "WHERE 1=1 WHERE 2=2" in error
@@ -267,13 +264,12 @@ class TestTheRootOfAChain:
             raise
 
     class Broken(CustomMaterialization):
-        NAME = "broken"
-        lost = False
+        NAME = "{rollback}_in_rollback"
 
         def insert(self, table_name, *args, **kwargs):
-            if Broken.lost:
+            if getattr(self.adapter, "lost", False):
                 raise InterfaceError("cursor already closed")
-            Broken.lost = True
+            self.adapter.lost = True
             with transaction():
                 raise OperationalError("server closed the connection unexpectedly")
     """
@@ -281,7 +277,8 @@ class TestTheRootOfAChain:
     @pytest.mark.parametrize("rollback", ["InterfaceError", "RuntimeError"])
     def test_the_first_error_comes_first(self, project: Project, rollback: str) -> None:
         project.write("materializations/broken.py", self.DRIVER.format(rollback=rollback))
-        project.model("w.a", "SELECT 1 AS id", kind="CUSTOM (materialization 'broken')")
+        kind = f"CUSTOM (materialization '{rollback}_in_rollback')"
+        project.model("w.a", "SELECT 1 AS id", kind=kind)
         a = planned(project)["w.a"]
         assert a.message == (
             "failed: its evaluation raised OperationalError: server closed the connection "
@@ -291,8 +288,9 @@ class TestTheRootOfAChain:
 
     def test_other_models_say_which_one_lost_the_connection(self, project: Project) -> None:
         project.write("materializations/broken.py", self.DRIVER.format(rollback="InterfaceError"))
+        kind = "CUSTOM (materialization 'InterfaceError_in_rollback')"
         for name in ("w.a", "w.b"):
-            project.model(name, "SELECT 1 AS id", kind="CUSTOM (materialization 'broken')")
+            project.model(name, "SELECT 1 AS id", kind=kind)
         report = planned(project)
         assert report["w.b"].message == (
             "failed: its evaluation raised InterfaceError: cursor already closed, after w.a had "
@@ -328,27 +326,50 @@ class TestLaterStages:
 
 class TestCreation:
     def test_a_view_that_could_not_be_created(self, project: Project) -> None:
-        """The promotion fails: a schema of its name is in the way of a table of the same name."""
+        """SQLMesh: a new model that is not due yet gets no table, and its view can't be made."""
         project.model("w.a", "SELECT 1 AS id")
-        planned(project)
-        project.execute("CREATE TYPE w.b AS ENUM ('x')")
-        project.model("w.b", "SELECT 1 AS id")
-        project.reload()
-        with (
-            at("2024-01-03 13:00"),
-            sqlmesh_run_tracker(project.context) as tracker,
-            pytest.raises(Exception, match=r"Execution failed"),
-        ):
-            project.context.plan(auto_apply=True, no_prompts=True)
-        tracker.last.assert_failed("w.b", reason="creation_failed")
-        message = tracker.last["w.b"].message
-        assert message.startswith("failed: its view wh.w.b could not be created: CatalogException")
+        project.model("w.later", "SELECT 1 AS id", start="'2024-02-01'")
+        with at("2024-01-03 12:00"), sqlmesh_run_tracker(project.context) as tracker:
+            try:
+                project.context.plan(auto_apply=True, no_prompts=True)
+            except Exception:
+                later = tracker.last["w.later"]
+            else:
+                pytest.skip("before 0.210 the plan creates all tables first, and nothing fails")
+        assert later.reason == "creation_failed"
+        assert later.failed_step == "its view wh.w.later could not be created"
+        assert later.message.startswith(
+            "failed: its view wh.w.later could not be created: CatalogException: Catalog Error: "
+            "Table with name w__later__"
+        )
+
+    def test_the_statements_of_a_view(self, project: Project) -> None:
+        broken = "ON_VIRTUAL_UPDATE_BEGIN;\nDROP TABLE no_such_table;\nON_VIRTUAL_UPDATE_END;"
+        project.model("w.a", f"SELECT 1 AS id;\n\n{broken}")
+        with at("2024-01-03 12:00"), sqlmesh_run_tracker(project.context) as tracker:
+            with pytest.raises(Exception, match="Execution failed"):
+                project.context.plan(auto_apply=True, no_prompts=True)
+        assert tracker.last["w.a"].message.startswith(
+            "failed: the ON_VIRTUAL_UPDATE statements of its view wh.w.a failed: CatalogException"
+        )
+
+    def test_a_table_that_could_not_be_created(self, project: Project) -> None:
+        project.incremental(
+            "w.a", "SELECT @start_dt AS ts", columns="(ts TIMESTAMP, odd NO_SUCH_TYPE)"
+        )
+        report = planned(project)
+        report.assert_failed("w.a", reason="creation_failed")
+        message = report["w.a"].message
+        assert message.startswith("failed: its table wh.sqlmesh__w.w__a__")
+        assert " could not be created: CatalogException: " in message
 
 
 class TestEscapeCodes:
-    def test_none_is_in_any_form_of_a_report(self, project: Project, tmp_path: Path) -> None:
-        project.write("models/rates.py", RATES.replace("central", "\\x1b[4mcentral\\x1b[0m"))
+    def test_none_is_in_any_form_of_a_report(self, project: Project) -> None:
+        project.write(
+            "models/rates.py", RATES.replace("central bank", "\\x1b[4mcentral bank\\x1b[0m")
+        )
         report = planned(project)
         assert "central bank" in (report["w.rates"].error or "")
-        assert "\x1b" not in report.to_json() + report.table() + report.explain("w.rates")
+        assert "\x1b" not in report.to_json() + table(report) + report.explain("w.rates")
         assert "u001b" not in report.to_json()

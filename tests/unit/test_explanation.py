@@ -355,14 +355,14 @@ run at 2024-01-21 00:00:00 UTC or later.
         )
 
     def test_a_failed_batch(self) -> None:
-        made = partly_failed("raw.events", error="BinderException: no column\n\n  LINE 1: SELECT c")
+        made = partly_failed("raw.events", error="BinderException: x\n\n  LINE 1: SELECT c")
         assert explained(made, executed("raw.users")) == text(
             """
-            raw.events failed in batch 2 of 2; 1 recorded: its evaluation raised BinderException: no column
+            raw.events failed in batch 2 of 2; 1 recorded: its evaluation raised BinderException: x
               run         prod, execution_time 2024-01-14 06:30:00 UTC
               batches     1 of 2 recorded
                           batch 2 failed: 2024-01-02
-              error       BinderException: no column
+              error       BinderException: x
                             LINE 1: SELECT c
               this run    1 executed (raw.users), 1 failed (raw.events)
             """
