@@ -135,16 +135,16 @@ class TestIntervalsThatCouldNotBeRecorded:
             "CREATE UNIQUE INDEX once ON sqlmesh._intervals (name)"
         )
         with at("2024-01-04 12:00"):
-            report = project.run()
+            report = project.run(skip_janitor=True)
         a = report["w.a"]
-        assert project.context.engine_adapter.fetchone("SELECT count(*) FROM w.a") == (1,)
+        assert project.context.engine_adapter.fetchone("SELECT count(*) FROM w.a") == (2,)
         report.assert_failed("w.a", reason="error", match="ConstraintException")
         report.assert_skipped("w.b", reason="upstream_failed")
         assert a.message.startswith(
-            "failed in batch 1 of 2; none recorded: its rows are written, but its interval could "
+            "failed in 2 of 2 batches; none recorded: its rows are written, but its interval could "
             "not be recorded: ConstraintException: "
         )
-        assert [batch.unrecorded for batch in a.batches] == [True, False]
+        assert [batch.unrecorded for batch in a.batches] == [True, True]
         assert "batch 1 could not be recorded: 2024-01-02" in report.explain("w.a")
         report.assert_not_executed("w.a")
 
@@ -220,12 +220,12 @@ class TestTheUsersOwnExceptionFirst:
         assert message == "interrupted: the before_all statements of the plan failed"
 
     def test_an_error_of_sqlmesh_that_says_more_than_its_parser(self, project: Project) -> None:
-        broken = "{% if runtime_stage == 'evaluating' %} WHERE 1=1 WHERE 2=2 {% endif %}"
+        broken = "{% if runtime_stage == 'evaluating' %} FROM ( {% endif %}"
         query = f"JINJA_QUERY_BEGIN;\nSELECT 1 AS id {broken}\nJINJA_END;"
         project.model("w.a", query, columns="(id INT)")
         error = planned(project)["w.a"].error or ""
         assert error.startswith("ConfigError: Could not parse the rendered jinja at ")
-        assert "WHERE 1=1 WHERE 2=2" in error
+        assert "Expecting )" in error
 
     def test_what_the_user_made_of_another_exception(self, project: Project) -> None:
         text = RATES.replace(
@@ -304,7 +304,7 @@ class TestLaterStages:
     @pytest.fixture
     def staged(self, project: Project) -> Project:
         scd = "SCD_TYPE_2_BY_COLUMN (unique_key id, columns [id])"
-        project.model("w.source", "SELECT id::INT AS id FROM READ_CSV('nowhere.csv')")
+        project.model("w.source", "SELECT id FROM READ_CSV('nowhere.csv')", columns="(id INT)")
         project.model("w.middle", "SELECT id FROM w.source")
         project.model("w.history", "SELECT id::INT AS id FROM w.middle", kind=scd)
         project.model("w.other", "SELECT 1 AS id")
@@ -321,7 +321,10 @@ class TestLaterStages:
     def test_without_one_the_earlier_stage_is_named(self, staged: Project) -> None:
         other = planned(staged)["w.other_history"]
         assert (other.status, other.reason) == ("interrupted", "command_failed")
-        assert other.message == "interrupted: an earlier backfill of the plan failed"
+        # Before 0.210 a plan creates all tables first, and that is what fails.
+        step = "an earlier backfill of the plan failed"
+        assert other.failed_step in (step, "the plan failed when it created tables")
+        assert other.message == f"interrupted: {other.failed_step}"
 
 
 class TestCreation:
