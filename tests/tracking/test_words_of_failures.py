@@ -220,12 +220,12 @@ class TestTheUsersOwnExceptionFirst:
         assert message == "interrupted: the before_all statements of the plan failed"
 
     def test_an_error_of_sqlmesh_that_says_more_than_its_parser(self, project: Project) -> None:
-        broken = "{% if runtime_stage == 'evaluating' %} FROM ( {% endif %}"
+        broken = "{% if runtime_stage == 'evaluating' %} FROM 1 + {% endif %}"
         query = f"JINJA_QUERY_BEGIN;\nSELECT 1 AS id {broken}\nJINJA_END;"
         project.model("w.a", query, columns="(id INT)")
         error = planned(project)["w.a"].error or ""
         assert error.startswith("ConfigError: Could not parse the rendered jinja at ")
-        assert "Expecting )" in error
+        assert "SELECT 1 AS id  FROM 1 +" in error
 
     def test_what_the_user_made_of_another_exception(self, project: Project) -> None:
         text = RATES.replace(
