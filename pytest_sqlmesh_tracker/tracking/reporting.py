@@ -235,8 +235,8 @@ class _Reporter:
         if failure is None or failure.error is None or failure.connection != "gone":
             return failure.error if failure else None
         for lost in connections_lost(self._recording):
-            before = f"{self._names.get(lost.name, lost.name)} had failed with {explanation.in_short(lost.error or '')}"
-            return f"{failure.error}, after {before}"
+            name, error = self._names.get(lost.name, lost.name), lost.error or ""
+            return f"{failure.error}, after {name} had failed with {explanation.in_short(error)}"
         return failure.error
 
     def _audits(self, fqn: str, evaluated: Evaluation) -> Iterator[AuditOutcome]:
