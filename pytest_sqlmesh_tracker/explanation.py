@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from .outcomes import (
@@ -54,6 +55,8 @@ _OF_SEEDS = {
     Reason.NO_CHANGES: "its seed is loaded",
     Reason.RESTATEMENT_REFUSED: "seeds are not restated",
 }
+RAISED_AS, FOLLOWED_BY = "raised as ", "followed by "
+"""How the paragraphs begin that follow what failed first, in the text of an error."""
 _ONLY_AUDITED = frozenset({"external", "embedded", "audit"})
 _VERBS = dict.fromkeys(Status, "was ") | {Status.FAILED: "", Status.UNKNOWN: "is "}
 _TIMED = {Reason.CRON_NOT_DUE, Reason.NOT_STARTED, Reason.UP_TO_DATE, Reason.NO_CHANGES}
@@ -116,16 +119,10 @@ def failed_batches(outcome: ModelOutcome) -> str:
 
 
 def in_short(error: str, limit: int = 200) -> str:
-    """What an error says, in one line: its first paragraph, and the next where that one opens it.
-
-    Further paragraphs are statements, and what it was raised as.
-    """
-    kept: list[str] = []
-    for paragraph in error.strip().split("\n\n"):
-        kept.append(paragraph)
-        if not paragraph.rstrip().endswith(":"):
-            break
-    return one_line(" ".join(kept), limit)
+    """What an error says, in one line, without the paragraphs on what it was raised as."""
+    first, *rest = error.strip().split("\n\n")
+    own = takewhile(lambda paragraph: not paragraph.startswith((RAISED_AS, FOLLOWED_BY)), rest)
+    return one_line(" ".join([first, *own]), limit)
 
 
 def sentence(outcome: ModelOutcome) -> str:

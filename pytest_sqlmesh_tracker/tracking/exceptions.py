@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 from ..escapes import without_escape_codes
+from ..explanation import FOLLOWED_BY, RAISED_AS
 from .errors import Stopped
 from .recording import Connection
 
@@ -32,9 +33,9 @@ def described(error: BaseException) -> str:
         return str(error)
     first, covering = _uncovered(_of_the_user(error))
     paragraphs = [_typed(first)]
-    paragraphs += [f"followed by {_typed(later)}" for later in covering]
+    paragraphs += [f"{FOLLOWED_BY}{_typed(later)}" for later in covering]
     if error is not first and error not in covering and not _is_silent(error):
-        paragraphs.append(f"raised as {_typed(error)}")
+        paragraphs.append(f"{RAISED_AS}{_typed(error)}")
     return "\n\n".join(paragraphs)
 
 

@@ -170,7 +170,7 @@ class TestSentence:
             (failed("a.x"), "failed: its evaluation raised ValueError: no luck"),
             (
                 failed("a.x", error="BinderException:\n  no column\n\n  c"),
-                "failed: its evaluation raised BinderException: no column",
+                "failed: its evaluation raised BinderException: no column c",
             ),
             (
                 failed("a.x", "creation_failed", error=None),
@@ -355,15 +355,15 @@ run at 2024-01-21 00:00:00 UTC or later.
         )
 
     def test_a_failed_batch(self) -> None:
-        made = partly_failed("raw.events", error="BinderException: x\n\n  LINE 1: SELECT c")
+        made = partly_failed("raw.events", error="BinderException: x\n\n  LINE 1")
         assert explained(made, executed("raw.users")) == text(
             """
-            raw.events failed in batch 2 of 2; 1 recorded: its evaluation raised BinderException: x
+            raw.events failed in batch 2 of 2; 1 recorded: its evaluation raised BinderException: x LINE 1
               run         prod, execution_time 2024-01-14 06:30:00 UTC
               batches     1 of 2 recorded
                           batch 2 failed: 2024-01-02
               error       BinderException: x
-                            LINE 1: SELECT c
+                            LINE 1
               this run    1 executed (raw.users), 1 failed (raw.events)
             """
         )
