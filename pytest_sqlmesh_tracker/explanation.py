@@ -106,6 +106,13 @@ def which_batches(outcome: ModelOutcome) -> str:
     return f"{recorded:,} of {counted(len(outcome.batches), 'batch')} recorded" if several else ""
 
 
+def with_batches(word: str, outcome: ModelOutcome) -> str:
+    """The word for what became of it, with its batches: `failed in batch 3 of 5; 2 recorded`."""
+    batches = which_batches(outcome)
+    joint = " " if batches.startswith("in ") else "; "
+    return f"{word}{joint}{batches}" if batches else word
+
+
 def failed_batches(outcome: ModelOutcome) -> str:
     """`in batch 3 of 5`, counted from 1; empty where there was one batch."""
     batches = outcome.batches
@@ -165,7 +172,7 @@ def _what_and_why(outcome: ModelOutcome) -> str:
     if outcome.status is Status.EXECUTED:
         line = f"executed in {counted(len(outcome.recorded_batches), 'batch')}"
         return f"{line}; in part held back: {why(outcome)}" if outcome.reason else line
-    status = " ".join(filter(None, (str(outcome.status), which_batches(outcome))))
+    status = with_batches(str(outcome.status), outcome)
     line = f"{status}: {why(outcome)}" if outcome.reason else status
     if outcome.status is Status.AUDITED and not outcome.reason:
         failed = sum(not audit.passed for audit in outcome.audits)

@@ -17,6 +17,7 @@ from ..explanation import (
     what_failed,
     which_batches,
     why,
+    with_batches,
 )
 from ..gate import has_facts, unexpected_by_default
 from ..outcomes import UNREADY_ENVIRONMENT, ModelOutcome, Status
@@ -111,7 +112,7 @@ def reason_in_short(outcome: ModelOutcome) -> str:
 
 
 def _reason_in_short(outcome: ModelOutcome) -> str:
-    said = _why(outcome).removeprefix(which_batches(outcome)).lstrip(": ")
+    said = _why(outcome).lstrip("; ").removeprefix(which_batches(outcome)).lstrip(": ")
     if outcome.reason is None:
         return said
     if outcome.reason in UNREADY_ENVIRONMENT:
@@ -121,7 +122,7 @@ def _reason_in_short(outcome: ModelOutcome) -> str:
     told = said if what_failed(outcome) else said.removeprefix(why(outcome)).lstrip(" ,:")
     if told.startswith("(") and told.endswith(")"):
         told = told[1:-1]
-    reason = " ".join(filter(None, (str(outcome.reason), which_batches(outcome))))
+    reason = with_batches(str(outcome.reason), outcome)
     return f"{reason}: {told}" if told else reason
 
 
