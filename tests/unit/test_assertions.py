@@ -17,6 +17,7 @@ import pytest
 
 import pytest_sqlmesh_tracker.assertions
 from pytest_sqlmesh_tracker import (
+    AuditOutcome,
     Reason,
     RunReport,
     Status,
@@ -471,6 +472,13 @@ class TestAuditFailed:
         assert_audit_failed(self.report, "a.x")
         assert_audit_failed(self.report, "a.x", "unique")
         assert_audit_failed(self.report, "a.y", audit="not_null")
+
+    @pytest.mark.parametrize("name", [None, "known"])
+    def test_fails_for_one_that_could_not_be_run(self, name: str | None) -> None:
+        broken = AuditOutcome(name="known", passed=False, error="BinderException: no table")
+        report = run(failed("a.x", audits=(audit("not_null"), broken)))
+        shown = message(assert_audit_failed, report, "a.x", name)
+        assert shown.startswith("a.x had no failed audit: known could not be run: it failed, ")
 
     def test_passes_for_a_standalone_audit(self) -> None:
         assert_audit_failed(self.report, "no_orphans", "no_orphans")
