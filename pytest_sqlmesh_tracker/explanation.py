@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import takewhile
@@ -57,6 +58,7 @@ _OF_SEEDS = {
 }
 RAISED_AS, FOLLOWED_BY = "raised as ", "followed by "
 """How the paragraphs begin that follow what failed first, in the text of an error."""
+_STATEMENT = re.compile(r"\n\s{0,20}LINE \d{1,9}: .*(?:\n\s*\^)?")
 _ONLY_AUDITED = frozenset({"external", "embedded", "audit"})
 _VERBS = dict.fromkeys(Status, "was ") | {Status.FAILED: "", Status.UNKNOWN: "is "}
 _TIMED = {Reason.CRON_NOT_DUE, Reason.NOT_STARTED, Reason.UP_TO_DATE, Reason.NO_CHANGES}
@@ -126,8 +128,12 @@ def failed_batches(outcome: ModelOutcome) -> str:
 
 
 def in_short(error: str, limit: int = 200) -> str:
-    """What an error says, in one line, without the paragraphs on what it was raised as."""
-    first, *rest = error.strip().split("\n\n")
+    """What an error says, in one line.
+
+    Without the paragraphs on what it was raised as, and without the statement in which a database
+    shows the place.
+    """
+    first, *rest = _STATEMENT.sub("", error).strip().split("\n\n")
     own = takewhile(lambda paragraph: not paragraph.startswith((RAISED_AS, FOLLOWED_BY)), rest)
     return one_line(" ".join([first, *own]), limit)
 

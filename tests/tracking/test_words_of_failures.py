@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
+from pytest_sqlmesh_tracker.render.files import write
 from pytest_sqlmesh_tracker.render.terminal import table
 from tests.projects import Project, at, read_between
 
@@ -368,11 +371,18 @@ class TestCreation:
 
 
 class TestEscapeCodes:
-    def test_none_is_in_any_form_of_a_report(self, project: Project) -> None:
-        project.write(
-            "models/rates.py", RATES.replace("central bank", "\\x1b[4mcentral bank\\x1b[0m")
-        )
+    @pytest.mark.parametrize("suffix", ["json", "md", "html", "xml"])
+    def test_none_is_in_any_form_of_a_report(
+        self, project: Project, suffix: str, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        colored = "\\x1b[4mcentral bank\\x1b[0m"
+        project.write("models/rates.py", RATES.replace("central bank", colored))
         report = planned(project)
-        assert "central bank" in (report["w.rates"].error or "")
-        assert "\x1b" not in report.to_json() + table(report) + report.explain("w.rates")
-        assert "u001b" not in report.to_json()
+        error = "RuntimeError: central bank answered 503, try again after 06:00"
+        assert (report["w.rates"].error or "").startswith(f"{error}\n")
+        assert error in table(report, width=200)
+        file = tmp_path_factory.mktemp("reports") / f"report.{suffix}"
+        write(file, [(None, report)])
+        text = file.read_text() + table(report) + report.explain("w.rates")
+        assert "central bank" in text
+        assert not re.search("\x1b|u001b|\ufffd", text)

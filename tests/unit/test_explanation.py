@@ -819,6 +819,14 @@ class TestWhatFailed:
         unrecorded = interrupted("a.x", batches=batches("interrupted", "interrupted"))
         assert sentence(unrecorded) == "interrupted: the invocation was aborted"
 
+    def test_in_short_without_the_place_in_a_statement(self) -> None:
+        duckdb = (
+            'CatalogException: no table "t"!\nDid you mean "u"?\n\nLINE 1: FROM t\n   ^'
+        )
+        assert in_short(duckdb) == 'CatalogException: no table "t"! Did you mean "u"?'
+        postgres = 'UndefinedColumn: no column "x"\nLINE 1: SELECT x\n               ^\nHINT:  y'
+        assert in_short(postgres) == 'UndefinedColumn: no column "x" HINT: y'
+
     def test_in_short_without_what_it_was_raised_as(self) -> None:
         error = "OperationalError: gone\n\nfor good\n\nfollowed by InterfaceError: x\n\nraised as Y"
         assert in_short(error) == "OperationalError: gone for good"
