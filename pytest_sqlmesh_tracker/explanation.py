@@ -85,7 +85,7 @@ def what_failed(outcome: ModelOutcome) -> str:
         return ""
     for audit in outcome.audits:
         if audit.error is not None and audit.error == outcome.error:
-            return f"its audit {audit_in_words(outcome, audit)} could not be run"
+            return f"its audit {_label(outcome, audit)} could not be run"
     failed = [batch for batch in outcome.batches if batch.status is Status.FAILED]
     if failed and failed[0].unrecorded:
         return f"{_written(outcome)}, but its interval could not be recorded"
@@ -166,11 +166,15 @@ def failed_audits(outcome: ModelOutcome, *, blocking: bool) -> list[AuditOutcome
 
 def audit_in_words(outcome: ModelOutcome, audit: AuditOutcome) -> str:
     """`positive (3 rows)`; with its arguments where another audit of the model has its name."""
+    rows = f" ({counted(audit.rows_failed, 'row')})" if audit.rows_failed else ""
+    return _label(outcome, audit) + rows
+
+
+def _label(outcome: ModelOutcome, audit: AuditOutcome) -> str:
     label = audit.name
     if sum(other.name == audit.name for other in outcome.audits) > 1:
         label += f"({', '.join(f'{name} := {sql}' for name, sql in audit.arguments.items())})"
-    rows = f" ({counted(audit.rows_failed, 'row')})" if audit.rows_failed else ""
-    return one_line(label, 120) + rows
+    return one_line(label, 120)
 
 
 def _what_and_why(outcome: ModelOutcome) -> str:
@@ -187,7 +191,7 @@ def _what_and_why(outcome: ModelOutcome) -> str:
         return f"{line} ({listed(outcome.blocked_by)})"
     if outcome.signals:
         return f"{line} ({listed(tuple(outcome.signals))})"
-    blocking = [audit.name for audit in failed_audits(outcome, blocking=True)]
+    blocking = [_label(outcome, audit) for audit in failed_audits(outcome, blocking=True)]
     if outcome.reason is Reason.AUDIT_FAILED and blocking:
         return f"{line} ({listed(blocking)})"
     if outcome.error:

@@ -125,6 +125,13 @@ class TestAuditsThatCouldNotBeRun:
         assert "its audit known could not be run: Cat" in tracker.last["w.a"].message
 
 
+def test_of_two_audits_of_one_name_the_one_that_failed_is_named(project: Project) -> None:
+    audits = "(not_null(columns := (a)), not_null(columns := (b)))"
+    project.model("w.a", "SELECT 1 AS a, NULL::INT AS b", audits=audits)
+    message = planned(project)["w.a"].message
+    assert message == "failed: a blocking audit failed (not_null(columns := (b)))"
+
+
 class TestIntervalsThatCouldNotBeRecorded:
     def test_the_rows_are_written_all_the_same(self, project: Project) -> None:
         """SQLMesh's table of intervals takes one row a model, and no second one."""

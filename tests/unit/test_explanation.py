@@ -820,9 +820,7 @@ class TestWhatFailed:
         assert sentence(unrecorded) == "interrupted: the invocation was aborted"
 
     def test_in_short_without_the_place_in_a_statement(self) -> None:
-        duckdb = (
-            'CatalogException: no table "t"!\nDid you mean "u"?\n\nLINE 1: FROM t\n   ^'
-        )
+        duckdb = 'CatalogException: no table "t"!\nDid you mean "u"?\n\nLINE 1: FROM t\n   ^'
         assert in_short(duckdb) == 'CatalogException: no table "t"! Did you mean "u"?'
         postgres = 'UndefinedColumn: no column "x"\nLINE 1: SELECT x\n               ^\nHINT:  y'
         assert in_short(postgres) == 'UndefinedColumn: no column "x" HINT: y'
