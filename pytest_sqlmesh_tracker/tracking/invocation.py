@@ -20,9 +20,9 @@ from ..frozen import is_frozen, perf_counter
 from ..report import Command
 from . import compat
 from .console import ConsoleProxy, unwrapped
+from .exceptions import described
 from .facts import (
     audit_result,
-    described,
     failure_of,
     failures_in,
     frozen_by_name,
@@ -44,6 +44,7 @@ from .recording import (
 )
 from .secrets import secrets_of
 from .state import StateLog
+from .steps import failed_step
 from .taps import Taps
 from .waiting import EnvironmentWait
 
@@ -403,6 +404,7 @@ class Invocation:
             self.recording.raised_kind = "error" if ordinary else "interrupt"
             self.recording.raised = described(interrupt or error)
             self.recording.raised_nodes = tuple(failures_in(error))
+            self.recording.raised_step = failed_step(error)
 
 
 def _triggers(named: dict[str, Any]) -> tuple[str, ...] | None:
