@@ -22,6 +22,7 @@ from .batches import Evaluation, audits, evaluation, utc
 from .edits import differs
 from .intervals import Project, without
 from .names import display_names, kind_of, shown
+from .nodes import audit_names
 from .plan_reasons import PlanReasons
 from .reasons import Finding, HeldUp
 from .recording import FrozenSnapshot, Recording
@@ -223,7 +224,7 @@ class _Reporter:
             loaded_through=self._loaded_through(fqn, evaluated.batches),
             blocked_by=self._shown(blocked_by),
             error=self._readable(next((failure.error for failure in evaluated.failures), None)),
-            audits=tuple(audits(self._recording, fqn, evaluated.failures)),
+            audits=tuple(audits(self._recording, fqn, evaluated.failures, audit_names(node))),
             **finding.facts,
             **self._figures(fqn, evaluated.batches),
         )
