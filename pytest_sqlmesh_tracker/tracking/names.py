@@ -31,7 +31,7 @@ def shown(fqn: str, default_catalog: str | None, node: Any = None) -> str:
     if node is None:
         return _shown(fqn, default_catalog, None, None)
     if not node.is_model:
-        return own_name(node)
+        return own_name(node, fqn)
     return _shown(fqn, default_catalog, node.name, node.dialect)
 
 

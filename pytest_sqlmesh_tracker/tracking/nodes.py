@@ -15,9 +15,9 @@ _DBT_TEST = re.compile(r"test\.[^.]+\.(?P<name>.+?)(\.[0-9a-f]{10})?")
 
 
 def project_nodes(context: Any) -> dict[str, Any]:
-    """The models and standalone audits of a SQLMesh context, by the names that their snapshots have.
+    """The models and standalone audits of a SQLMesh context, by their snapshots' names.
 
-    Of two dbt packages' standalone audits of one name, SQLMesh makes one snapshot: of the latter.
+    Of two dbt packages' standalone audits of one name, SQLMesh makes one snapshot: of the last.
     """
     audits = context.standalone_audits.values()
     return {**context.models, **{audit.fqn: audit for audit in audits}}
@@ -30,15 +30,14 @@ def audit_names(node: Any) -> dict[str, str]:
     the model has it: SQLMesh appends the model, the column and the arguments to names that users
     gave, and to those that dbt has cut.
     """
-    names = {audit.name: own_name(audit) for audit, _ in node.audits_with_args}
+    names = {audit.name: own_name(audit, audit.name) for audit, _ in node.audits_with_args}
     counts = Counter(names.values())
     return {name: own if counts[own] == 1 else name for name, own in names.items()}
 
 
-def own_name(audit: Any) -> str:
-    """dbt's own name of a test, in small letters; of any other audit, its name."""
+def own_name(audit: Any, name: str) -> str:
+    """dbt's own name of a test, in small letters; of any other audit, SQLMesh's `name`."""
     # SQLMesh's first versions have no such attribute, and leave dbt's names as they are.
     info = getattr(audit, "dbt_node_info", None)
     match = _DBT_TEST.fullmatch(info.unique_id.lower()) if info else None
-    name: str = match["name"] if match else audit.name
-    return name
+    return match["name"] if match else name
