@@ -38,9 +38,9 @@ def load_definition(
     """The definition of the project in these folders; the arguments are those of `open_context`.
 
     Environment variables, imported modules and SQLMesh's registries are as before afterwards.
-    What stays is SQLMesh's `.cache` in the folders, dbt's `target` in those of dbt projects, and in this process what a configuration sets
-    for good: whether there are analytics, and how a dialect spells names. Models that only the
-    state knows, of other projects, are not in it.
+    What stays is SQLMesh's `.cache` in the folders, dbt's `target` in those of dbt projects, and in
+    this process what a configuration sets for good: whether there are analytics, and how a dialect
+    spells names. Models that only the state knows, of other projects, are not in it.
 
     Raises:
         ProjectError: it can't be loaded.

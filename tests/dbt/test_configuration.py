@@ -16,7 +16,15 @@ FILES = {
     "sqlmesh.yaml": "disable_anonymized_analytics: true\nmodel_defaults: {start: 2024-01-01}\n",
     "dbt_project.yml": "name: shop\nversion: '1.0'\nprofile: shop\n",
     "profiles.yml": "shop: {target: dev, outputs: {dev: {type: duckdb, path: shop.duckdb}}}\n",
-    "models/numbers.sql": "select 1 as n\n",
+    "models/numbers.sql": "select 1 as n, 2 as m\n",
+    "models/schema.yml": """
+version: 2
+models:
+  - name: numbers
+    columns:
+      - {name: n, data_tests: [not_null, {unique: {name: one}}, {not_null: {name: two}}]}
+      - {name: m, data_tests: [{not_null: {name: two}}]}
+""",
     "tests/number.sql": "select * from {{ ref('numbers') }} where n > 1\n",
 }
 
@@ -45,6 +53,9 @@ def test_a_sandbox(sqlmesh_project: SqlmeshProject) -> None:
 
     report.assert_only_executed("main.numbers")
     assert report.audited == {"number"}
+    # dbt has two tests of one name here, which SQLMesh tells apart.
+    names = {audit.name for audit in report["main.numbers"].audits}
+    assert names == {"not_null_numbers_n", "one", "two_numbers_n", "two_numbers_m"}
 
 
 def test_a_definition(with_yaml: Path) -> None:
