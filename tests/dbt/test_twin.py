@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 from sqlmesh import Context
+from sqlmesh import __version__ as sqlmesh_version
 
-from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
+from pytest_sqlmesh_tracker import ModelOutcome, RunReport, sqlmesh_run_tracker
 from tests.dbt.conftest import CONFIG, write_files
 from tests.projects import at
 
@@ -132,6 +134,15 @@ def to_the_minute(moment: datetime) -> datetime:
     return moment.replace(second=0, microsecond=0)
 
 
+def times(outcome: ModelOutcome) -> list[object]:
+    """Not of seeds: SQLMesh's first versions ignore a start that dbt gives them."""
+    if outcome.kind == "seed":
+        return []
+    loaded = outcome.loaded_through and to_the_minute(outcome.loaded_through)
+    batches = [(each.start, to_the_minute(each.end), each.status) for each in outcome.batches]
+    return [loaded, *batches]
+
+
 def facts(report: RunReport) -> dict[str, object]:
     """What is the same of both, by the models' names."""
     return {
@@ -143,8 +154,7 @@ def facts(report: RunReport) -> dict[str, object]:
             outcome.cron,
             outcome.next_due,
             [(to_the_minute(start), to_the_minute(end)) for start, end in outcome.held_back],
-            outcome.loaded_through and to_the_minute(outcome.loaded_through),
-            [(batch.start, to_the_minute(batch.end), batch.status) for batch in outcome.batches],
+            times(outcome),
             sorted((each.name, each.blocking, each.rows_failed) for each in outcome.audits),
         )
         for name, outcome in report.outcomes.items()
@@ -161,6 +171,9 @@ def twins(tmp_path: Path) -> tuple[Path, Path]:
     return made[0], made[1]
 
 
+@pytest.mark.skipif(
+    Version(sqlmesh_version) < Version("0.236"), reason="dbt's models have other properties there"
+)
 def test_the_same_week(twins: tuple[Path, Path]) -> None:
     of_dbt, of_sqlmesh = map(history, twins)
     commands = []
