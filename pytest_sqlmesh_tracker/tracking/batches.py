@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
@@ -82,8 +82,17 @@ def evaluation(
     )
 
 
-def audits(recording: Recording, name: str, failures: Sequence[NodeFailure]) -> list[AuditOutcome]:
-    """What each audit of the model found: rows summed over intervals, the latest round deciding."""
+def audits(
+    recording: Recording,
+    name: str,
+    failures: Sequence[NodeFailure],
+    names: Mapping[str, str],
+) -> list[AuditOutcome]:
+    """What each audit of the model found: rows summed over intervals, the latest round deciding.
+
+    Args:
+        names: what SQLMesh calls an audit → what it is shown as.
+    """
     results: dict[Span, tuple[AuditResult, ...]] = {}
     for round_ in recording.rounds:
         results.update(round_.audits.get(name, {}))
@@ -98,7 +107,7 @@ def audits(recording: Recording, name: str, failures: Sequence[NodeFailure]) -> 
         rows_failed = (before.rows_failed if before else 0) + result.rows_failed
         error = (before.error if before else None) or result.error
         found[key] = AuditOutcome(
-            name=result.name,
+            name=names.get(result.name, result.name),
             arguments=dict(result.arguments),
             blocking=result.blocking,
             passed=not rows_failed and error is None,

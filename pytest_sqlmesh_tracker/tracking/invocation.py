@@ -33,6 +33,7 @@ from .facts import (
     spans_by_name,
 )
 from .live import CancelledError, Executions, Hooks
+from .nodes import project_nodes
 from .recording import (
     BatchEnd,
     PlanFacts,
@@ -84,7 +85,7 @@ class Invocation:
         self.waiting = EnvironmentWait(context, self.recording, hooks)
         with self.faultless():
             self.recording.environment = _environment(context, command, arguments)
-            self.recording.local_nodes = {**context.models, **context.standalone_audits}
+            self.recording.local_nodes = project_nodes(context)
             if not getattr(context, "_loaded", True):
                 self.recording.project_files = "not_read"
                 self.recording.project_files_note = "the context has not loaded the project"

@@ -26,6 +26,7 @@ from .edits import differs
 from .intervals import Project
 from .left_out import LeftOut, loaded_through, next_run, project_afterwards, waiting_since
 from .names import display_names, kind_of, shown
+from .nodes import audit_names
 from .plan_reasons import PlanReasons
 from .reasons import Finding, HeldUp
 from .recording import FrozenSnapshot, Recording
@@ -280,7 +281,8 @@ class _Reporter:
         return failure.error
 
     def _audits(self, fqn: str, evaluated: Evaluation) -> Iterator[AuditOutcome]:
-        for audit in audits(self._recording, fqn, evaluated.failures):
+        names = audit_names(self._nodes[fqn])
+        for audit in audits(self._recording, fqn, evaluated.failures, names):
             error = self._readable(audit.error)
             yield audit.model_copy(update={"error": error}) if error else audit
 
