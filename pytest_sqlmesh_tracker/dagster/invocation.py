@@ -12,7 +12,8 @@ from typing import Any
 
 import dagster as dg
 
-from ..explanation import environment_words, listed
+from ..explanation import environment_words
+from ..formats import listed
 from ..gate import unexpected_by_default
 from ..outcomes import ModelOutcome, Reason, Status
 from ..render.words import headline, statuses

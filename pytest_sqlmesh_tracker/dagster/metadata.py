@@ -10,7 +10,8 @@ from typing import Any
 import dagster as dg
 
 from ..definitions import ModelDefinition
-from ..explanation import environment_remedy, existing_environments, spans
+from ..explanation import environment_remedy, existing_environments
+from ..formats import spans
 from ..outcomes import UNREADY_ENVIRONMENT, Interval, ModelOutcome
 from ..report import RunReport
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from ..explanation import counted
+from ..formats import counted
 from ..gate import unexpected_by_default
 from ..outcomes import AuditOutcome, ModelOutcome, Status
 from ..report import RunReport

@@ -16,10 +16,12 @@ from typing import TypeVar
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..explanation import counted, minute, moment, notes, paragraph, span, spans
+from ..explanation import notes, paragraph
+from ..formats import counted, minute, moment, span, spans
 from ..gate import KINDS, UNEXPECTED_STATUSES, GateFinding, GateResult
 from ..outcomes import Batch, ModelOutcome, Reason, Status
 from ..report import RunReport
+from ..report_files import Entry
 from .graph import Graph, layout
 from .words import UNSEEN, duration, ended, reason_of, statuses, superseded
 
@@ -38,7 +40,7 @@ _Word = TypeVar("_Word", Status, Reason)
 
 
 def page(
-    reports: Sequence[tuple[str | None, RunReport]],
+    reports: Sequence[Entry],
     result: GateResult | None = None,
     *,
     title: str = "SQLMesh runs",
@@ -49,8 +51,8 @@ def page(
     its models are called. All times on it are in UTC.
 
     Args:
-        reports: pairs of the node id of the test, or None, and its report, as of `load_reports`.
-            Those of repeated tries are counted only.
+        reports: pairs of the node id of the test, or None, and its report. Those of
+             repeated tries are counted only.
         result: what a gate found in the same reports, in the same order.
     """
     findings = () if result is None else result.findings

@@ -16,7 +16,7 @@ from contextlib import closing, suppress
 from importlib import import_module
 from typing import Any
 
-from ..explanation import one_line
+from ..formats import one_line
 from .errors import BusyError, ProjectError
 
 _QUESTIONS = {"due": ".due", "loaded": ".loaded", "nodes": ".project_files"}

@@ -11,17 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_sqlmesh_tracker import AuditOutcome, ModelOutcome, Reason, RunReport, Status
-from pytest_sqlmesh_tracker.explanation import (
-    environment_words,
-    minute,
-    moment,
-    paragraph,
-    sentence,
-    span,
-    spans,
-    totals,
-    why,
-)
+from pytest_sqlmesh_tracker.explanation import environment_words, paragraph, sentence, totals, why
+from pytest_sqlmesh_tracker.formats import minute, moment, span, spans
 from pytest_sqlmesh_tracker.report import EnvironmentState
 from tests.unit.builders import (
     audit,
