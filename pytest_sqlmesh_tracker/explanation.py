@@ -248,11 +248,12 @@ def _headline(
     report: RunReport | None, outcome: ModelOutcome, complaint: str | None, condition: str | None
 ) -> str:
     if complaint is None:
-        said = outcome.message or sentence(outcome)
+        # The facts below have the remarks.
+        said = (outcome.message or sentence(outcome)).removesuffix(f"; {remarks(outcome)}")
         if report and report.environment_state and outcome.reason in UNREADY_ENVIRONMENT:
             problem = environment_problem(report.environment, report.environment_state)
             said = f"{outcome.status}: {problem}"
-        return f"{outcome.name} {_VERBS[outcome.status]}{one_line(said, 120)}"
+        return f"{outcome.name} {_VERBS[outcome.status]}{one_line(said, 160)}"
     return f"{outcome.name} {complaint}: {condition or _condition(outcome, complaint)}"
 
 

@@ -282,7 +282,7 @@ class ModelOutcome(Frozen):
     def is_counted(self) -> bool:
         """Whether sets, totals and tables count it: all but external and embedded models without
         audits, in which there is nothing to evaluate."""
-        return self.reason is not Reason.NOT_EVALUATABLE
+        return self.status is not Status.SKIPPED or self.reason is not Reason.NOT_EVALUATABLE
 
     @property
     def recorded_batches(self) -> tuple[Batch, ...]:

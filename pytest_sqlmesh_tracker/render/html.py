@@ -19,7 +19,7 @@ from markupsafe import Markup
 from ..explanation import notes, paragraph
 from ..formats import counted, minute, moment, span, spans
 from ..gate import KINDS, UNEXPECTED_STATUSES, GateFinding, GateResult
-from ..outcomes import Batch, ModelOutcome, Reason, Status
+from ..outcomes import Batch, Cause, ModelOutcome, Reason, Status
 from ..report import RunReport
 from ..report_files import Entry
 from .graph import Graph, layout
@@ -36,7 +36,7 @@ _LOOKS = {
     "interrupted": "interrupted",
 }
 
-_Word = TypeVar("_Word", Status, Reason)
+_Word = TypeVar("_Word", Status, Reason, Cause)
 
 
 def page(
@@ -81,7 +81,7 @@ def page(
         chosen=_most_urgent(invocations),
         left_out=superseded(report for _, report in reports),
         statuses=_counts(
-            Status, (m.outcome.status for i in invocations for m in i.models.values())
+            Status, (o.status for i in invocations for o in i.report.counted)
         ),
         style=style,
         script=script,
@@ -152,13 +152,18 @@ class _Invocation:
 
     @property
     def statuses(self) -> list[tuple[Status, int]]:
-        """How many models have each status."""
-        return _counts(Status, (model.outcome.status for model in self.models.values()))
+        """How many models have each status, of those that are counted."""
+        return _counts(Status, (outcome.status for outcome in self.report.counted))
 
     @property
     def reasons(self) -> list[tuple[Reason, int]]:
         """How many models have each reason among theirs."""
         return _counts(Reason, (r for m in self.models.values() for r in set(m.outcome.reasons)))
+
+    @property
+    def causes(self) -> list[tuple[Cause, int]]:
+        """How many models have each cause among theirs."""
+        return _counts(Cause, (c for m in self.models.values() for c in set(m.outcome.causes)))
 
 
 @dataclass(eq=False)

@@ -547,6 +547,7 @@ class TestResult:
                     "status": "executed",
                     "reason": None,
                     "audit": None,
+                    "upstream": None,
                     "rule_index": 0,
                     "rule": {
                         "models": ["a.x"],

@@ -385,7 +385,7 @@ class TestVersion1:
         for _ in range(100_000):
             deep = [deep]
         with pytest.raises(ValueError, match="not JSON"):
-            RunReport._from_parsed({**self.OLD, "arguments": deep})
+            RunReport.from_parsed({**self.OLD, "arguments": deep})
 
 
 class TestRefusals:
