@@ -122,9 +122,7 @@ def write_whole(path: str | os.PathLike[str], text: str) -> None:
         unfinished.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
         unfinished.replace(target)
     except OSError as error:
-        # Nobody knows the unfinished file.
-        error.filename, error.filename2 = os.fspath(path), None
-        raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
     finally:
         with suppress(OSError):
             unfinished.unlink()

@@ -80,9 +80,7 @@ def page(
         invocation_at={invocation.number: invocation for invocation in invocations},
         chosen=_most_urgent(invocations),
         left_out=superseded(report for _, report in reports),
-        statuses=_counts(
-            Status, (o.status for i in invocations for o in i.report.counted)
-        ),
+        statuses=_counts(Status, (o.status for i in invocations for o in i.report.counted)),
         style=style,
         script=script,
         policy="default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "

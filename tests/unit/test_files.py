@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def test_the_old_file_stays_until_the_new_one_is_complete(
 
 
 def _disk_full(*_: object) -> None:
-    raise OSError("disk full")
+    raise OSError(ENOSPC, "disk full")
 
 
 def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path: Path) -> None:

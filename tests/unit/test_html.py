@@ -246,8 +246,7 @@ def test_everything_that_is_known_of_a_model_is_there() -> None:
     *_, details = text.split("sales.orders failed · partial: some of its batches were recorded")
     assert details.startswith(" · local edit: the project has another definition · root cause")
     for said in (
-        "sales.orders failed: its signal was not ready (feed); a non-blocking audit failed: "
-        "in_range (3 rows) run prod, execution_time",
+        "sales.orders failed: its signal was not ready (feed) run prod, execution_time",
         "Reasons signal_not_ready inferred error",
         "Error ValueError: first line second line",
         "Signals that were not ready feed held back 2024-01-12",
@@ -265,6 +264,29 @@ def test_everything_that_is_known_of_a_model_is_there() -> None:
         "Upstream raw.events not.listed not in this report",
     ):
         assert said in details
+
+
+def test_causes_are_there_with_their_intervals_and_who_brought_them_about() -> None:
+    days = {
+        "restated": (interval("2024-01-08", "2024-01-09"),),
+        "reloaded": (interval("2024-01-09", "2024-01-14"),),
+    }
+    made = executed(
+        "a.x",
+        causes=("restated", "reloaded", "requested"),
+        intervals_by_cause=days,
+        cause_evidence={"restated": "observed"},
+        restated_by=("s.orders",),
+        changed_by=("s.items",),
+        waiting_since=utc("2024-01-13"),
+    )
+    text = text_of(run(executed("s.orders"), made))
+    assert "restated 1 reloaded 1 requested 1 Status" in text
+    assert (
+        "Causes restated 2024-01-08 observed reloaded 2024-01-09 .. 2024-01-13 requested "
+        "Restated by s.orders Changed by s.items not in this report" in text
+    )
+    assert "waiting since 2024-01-13 00:00 UTC" in text
 
 
 def test_of_many_batches_the_first_and_those_that_were_not_executed_are_shown() -> None:

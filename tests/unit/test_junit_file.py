@@ -225,6 +225,18 @@ def test_repeated_tries_are_left_out() -> None:
     assert verdicts(ElementTree.fromstring(text)) == {"web.views": []}
 
 
+def test_the_output_of_a_case_that_passed_is_its_outcome_with_the_cause() -> None:
+    root = parsed(
+        run(executed("a.x", causes=("new_interval",)), executed("a.y", message=""), failed("a.z"))
+    )
+    outputs = {case.get("name"): case.findtext("system-out") for case in root.iter("testcase")}
+    assert outputs == {
+        "a.x": "executed in 1 batch: new interval",
+        "a.y": "executed in 1 batch",
+        "a.z": None,
+    }
+
+
 def test_no_report_is_no_suite() -> None:
     assert parsed().attrib == {"name": "sqlmesh", "tests": "0", "failures": "0", "errors": "0"}
 

@@ -108,8 +108,12 @@ class TestByReason:
     def test_a_typo_is_a_key_error(self, typo: Any) -> None:
         with pytest.raises(KeyError) as caught:
             SHOP.by_reason[typo]
-        assert caught.value.args == (typo,)
+        assert str(caught.value.args[0]).startswith(f"{typo!r} is ")
         assert caught.value.__cause__ is None
+
+    def test_a_typo_has_close_matches(self) -> None:
+        with pytest.raises(KeyError, match=r"did you mean cron_not_due"):
+            SHOP.by_reason["cron_not_duo"]
 
     def test_stands_in_order_of_precedence(self) -> None:
         assert list(SHOP.by_reason) == sorted(

@@ -63,6 +63,12 @@ class TestTable:
             """
         )
 
+    def test_has_the_causes_of_what_was_recorded(self) -> None:
+        made = executed("a.x", causes=("restated", "reloaded"), restated_by=("s.orders",))
+        shown = table(run(made, failed("a.y", causes=("new_interval",))))
+        assert "2024-01-13: restated (s.orders), reloaded" in shown
+        assert "new_interval" not in shown
+
     def test_has_no_column_for_rows_that_nobody_knows(self) -> None:
         lines = table(run(executed("a.x"), command="plan", removed=("a.old",))).splitlines()
         assert lines[1].split() == ["status", "model", "intervals", "or", "reason", "time"]
