@@ -9,7 +9,7 @@ PACKAGE := pytest_sqlmesh_tracker
 empty :=
 comma := ,
 CORE := $(subst $(empty) ,$(comma),$(addprefix $(PACKAGE)/,outcomes.py matching.py expectations.py \
-	report.py report_files.py assertions.py listening.py explanation.py causes.py \
+	report.py report_files.py assertions.py listening.py explanation.py cause_words.py \
 	formats.py gate/*.py diff.py render/*.py))
 
 .PHONY: demo test lint types coverage processes ui compat neighbours truth truth-cli truth-dagster mutants mutants-dagster week bench schema startup clean

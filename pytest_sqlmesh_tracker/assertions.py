@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from .causes import causes_in_words
+from .cause_words import causes_in_words
 from .expectations import (
     Moment,
     cause_named,

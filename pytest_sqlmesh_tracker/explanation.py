@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta, timezone
 from typing import TYPE_CHECKING
 
-from .causes import cause_facts, causes_in_words
+from .cause_words import cause_facts, causes_in_words
 from .formats import (
     amount,
     counted,

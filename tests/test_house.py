@@ -29,7 +29,7 @@ PURE = {
     "pytest_sqlmesh_tracker.assertions": ("pydantic",),
     "pytest_sqlmesh_tracker.listening": ("pydantic",),
     "pytest_sqlmesh_tracker.formats": ("pydantic",),
-    "pytest_sqlmesh_tracker.causes": ("pydantic",),
+    "pytest_sqlmesh_tracker.cause_words": ("pydantic",),
     "pytest_sqlmesh_tracker.report": ("pydantic",),
     "pytest_sqlmesh_tracker.report_files": ("pydantic",),
     "pytest_sqlmesh_tracker.render.brief": ("pydantic",),

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
-from ..causes import causes_in_short
+from ..cause_words import causes_in_short
 from ..diff import Change, Comparison, Invocations
 from ..explanation import is_waiting, remarks, why
 from ..formats import amount, counted, minute, moment, one_line, spans

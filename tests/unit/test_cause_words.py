@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_sqlmesh_tracker import Cause, ModelOutcome, UnknownModelError, assert_executed
-from pytest_sqlmesh_tracker.causes import causes_in_short, causes_in_words
+from pytest_sqlmesh_tracker.cause_words import causes_in_short, causes_in_words
 from pytest_sqlmesh_tracker.explanation import paragraph, sentence
 from tests.unit.builders import (
     TrackerOf,
