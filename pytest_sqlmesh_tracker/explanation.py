@@ -248,8 +248,7 @@ def _headline(
     report: RunReport | None, outcome: ModelOutcome, complaint: str | None, condition: str | None
 ) -> str:
     if complaint is None:
-        # The facts below have the remarks.
-        said = (outcome.message or sentence(outcome)).removesuffix(f"; {remarks(outcome)}")
+        said = outcome.message or sentence(outcome)
         if report and report.environment_state and outcome.reason in UNREADY_ENVIRONMENT:
             problem = environment_problem(report.environment, report.environment_state)
             said = f"{outcome.status}: {problem}"

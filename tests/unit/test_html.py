@@ -246,7 +246,8 @@ def test_everything_that_is_known_of_a_model_is_there() -> None:
     *_, details = text.split("sales.orders failed · partial: some of its batches were recorded")
     assert details.startswith(" · local edit: the project has another definition · root cause")
     for said in (
-        "sales.orders failed: its signal was not ready (feed) run prod, execution_time",
+        "sales.orders failed: its signal was not ready (feed); a non-blocking audit failed: "
+        "in_range (3 rows) run prod, execution_time",
         "Reasons signal_not_ready inferred error",
         "Error ValueError: first line second line",
         "Signals that were not ready feed held back 2024-01-12",

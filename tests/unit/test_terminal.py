@@ -362,3 +362,11 @@ class TestSafety:
         lines = table(report, width=400, everything=True).splitlines()
         for name in map(name_of, (*report.outcomes, *report.removed)):
             assert any(name in line for line in lines)
+
+
+def test_a_cause_that_changed_is_told_with_both() -> None:
+    old = run(executed("a.x", causes=("new_interval",)))
+    new = run(executed("a.x", causes=("restated", "new_interval"), restated_by=("s.orders",)))
+    [change] = compare([old], [new]).changes
+    assert change_of(change) == "new_interval → restated (s.orders), new_interval"
+    assert "changed cause" in difference(compare([old], [new]))
