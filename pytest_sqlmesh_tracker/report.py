@@ -151,6 +151,7 @@ class RunReport(AssertionMethods, Frozen):
         Raises:
             UnknownModelError: no model, or several, of the report are meant.
         """
+        __tracebackhide__ = True
         return find_model(tuple(self.outcomes.values()), model)
 
     def matching(self, model: object) -> list[ModelOutcome]:
@@ -223,6 +224,7 @@ class RunReport(AssertionMethods, Frozen):
         Raises:
             UnknownModelError: nothing matches, or a name is ambiguous.
         """
+        __tracebackhide__ = True
         from .explanation import paragraph
 
         return "\n\n".join(paragraph(self, outcome) for outcome in self.matching(model))

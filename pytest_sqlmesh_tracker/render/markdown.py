@@ -231,7 +231,8 @@ def _intervals_or_reason(outcome: ModelOutcome) -> str:
     """What was recorded and for which cause; why no more was. Both by their names for policies."""
     told, reason = reason_in_short(outcome), shown_reason(outcome)
     if reason:
-        told = code(reason) + text(told.removeprefix(str(reason)))
+        rest = told.removeprefix(str(reason))
+        told = code(reason) + " " * rest.startswith(" ") + text(rest)
     else:
         told = text(remarks(outcome) if outcome.status is Status.EXECUTED else told)
     return "; ".join(filter(None, (text(executed_and_why(outcome)), told)))

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..diff import Comparison, Difference
-from ..explanation import notes
+from ..explanation import failure, notes
 from ..formats import one_line
 from ..gate import GateFinding, GateResult
 from ..outcomes import ModelOutcome, Status
@@ -92,7 +92,7 @@ def table(
     if grid.rows:
         parts.append(grid)
     for outcome in filter(has_own_error, shown):
-        told = f"{name_of(outcome.name)} raised {printable(one_line(outcome.error or ''))}"
+        told = f"{name_of(outcome.name)}{printable(failure(outcome))}"
         parts.append(Text(told, style="red"))
     left_out = _left_out(report, listed, shown, limit)
     if left_out:

@@ -9,7 +9,15 @@ from datetime import timedelta
 
 from ..cause_words import causes_in_short
 from ..diff import Change, Comparison, Invocations
-from ..explanation import is_waiting, remarks, why
+from ..explanation import (
+    failed_batches,
+    is_waiting,
+    remarks,
+    what_failed,
+    which_batches,
+    why,
+    with_batches,
+)
 from ..formats import amount, counted, minute, moment, one_line, spans
 from ..gate import has_facts, unexpected_by_default
 from ..outcomes import UNREADY_ENVIRONMENT, ModelOutcome, Reason, Status
@@ -121,17 +129,19 @@ def reason_in_short(outcome: ModelOutcome) -> str:
 
 
 def _reason_in_short(outcome: ModelOutcome) -> str:
-    said, reason = _why(outcome), shown_reason(outcome)
+    said = _why(outcome).lstrip("; ").removeprefix(which_batches(outcome)).lstrip(": ")
+    reason = shown_reason(outcome)
     if reason is None:
         return said
     if reason in UNREADY_ENVIRONMENT:
         return str(reason)
     if outcome.status is Status.EXECUTED:
         return f"{reason}: {_left_out(outcome, reason)}"
-    told = said.removeprefix(why(outcome)).lstrip(" ,:")
+    told = said if what_failed(outcome) else said.removeprefix(why(outcome)).lstrip(" ,:")
     if told.startswith("(") and told.endswith(")"):
         told = told[1:-1]
-    return f"{reason}: {told}" if told else str(reason)
+    word = with_batches(str(reason), outcome)
+    return f"{word}: {told}" if told else word
 
 
 def _left_out(outcome: ModelOutcome, reason: Reason) -> str:
@@ -151,7 +161,8 @@ def result(outcome: ModelOutcome) -> str:
     if outcome.status is Status.EXECUTED and outcome.reason is None:
         rest = remarks(outcome)
     elif has_own_error(outcome):
-        rest = _with_remarks(outcome, str(outcome.reason))
+        reason = " ".join(filter(None, (str(outcome.reason), failed_batches(outcome))))
+        rest = _with_remarks(outcome, reason)
     else:
         rest = reason_in_short(outcome)
     return "; ".join(filter(None, (executed_and_why(outcome), rest)))
