@@ -64,7 +64,7 @@ class Causes:
         repeated = [batch for batch in began if self._repeats_audits(batch)]
         self._give(caused, Cause.AUDITS_CHANGED, "observed", _spans(repeated))
         left = _spans(batch for batch in began if batch not in repeated)
-        if name in self._before.frozen:
+        if left and name in self._before.frozen:
             self._classify(caused, name, left)
         return caused
 
@@ -173,8 +173,6 @@ class Causes:
 
     def _first_load(self, caused: Caused, name: str, left: list[Span]) -> None:
         plan, frozen = self._recording.plan, self._before.frozen[name]
-        if not left:
-            return
         created = plan is not None and name in plan.created
         self._give(caused, Cause.FIRST_LOAD, "observed" if created else "inferred", left)
         caused.change_category = frozen.change_category
