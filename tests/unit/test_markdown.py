@@ -17,7 +17,7 @@ from pytest_sqlmesh_tracker import RunReport
 from pytest_sqlmesh_tracker.diff import compare
 from pytest_sqlmesh_tracker.gate import GatePolicy
 from pytest_sqlmesh_tracker.render.markdown import difference, summary
-from pytest_sqlmesh_tracker.render.words import name_of, printable
+from pytest_sqlmesh_tracker.render.words import name_of, needs_attention, printable
 from tests.unit.builders import (
     audit,
     audited,
@@ -324,7 +324,10 @@ class TestSafety:
 def names(entries: Iterable[Entry]) -> list[str]:
     """The models that are shown."""
     shown = [report for _, report in entries if not report.superseded]
-    models = [(*(o.name for o in report.counted), *report.removed) for report in shown]
+    models = [
+        (*(o.name for o in r.outcomes.values() if o.is_counted or needs_attention(o)), *r.removed)
+        for r in shown
+    ]
     return [name_of(name) for one in models for name in one]
 
 
