@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from tests.projects import Intervals, Span, without
@@ -124,8 +124,12 @@ def millis(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
-def moment(text: str) -> datetime:
-    """A drawn date or time, in UTC."""
+def moment(text: str, now: datetime | None = None) -> datetime:
+    """A drawn date or time, in UTC; a relative one is counted from now."""
+    words = text.split()
+    if now is not None and words[-1] == "ago":
+        ago = timedelta(**{words[1].rstrip("s") + "s": int(words[0])})
+        return now.replace(tzinfo=timezone.utc) - ago
     return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
 
 

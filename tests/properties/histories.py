@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,6 +23,7 @@ WAITS = (
     timedelta(minutes=31),
     timedelta(minutes=10),
 )
+AFTERWARDS = ("variables", "edited", "closed", "crons")
 CHECKS = ("future", "held_back", "what_if")
 SCENES = (
     *("run",) * 5,
@@ -61,9 +63,20 @@ def histories(draw: st.DrawFn) -> History:
         wait = dice.one_of(WAITS)
         now += wait
         step = _draw_scene(dice, scene, current, now, wait, before_all, tasks)
-        steps.append(step)
+        steps.append(_read(dice, step))
         current = edited(current, step.edits)
-    return History(models, began, tuple(steps), tasks, before_all)
+    steps[0] = _read(dice, steps[0])
+    afterwards = tuple(what for what in AFTERWARDS if dice.chance(60))
+    return History(models, began, tuple(steps), tasks, before_all, afterwards)
+
+
+def _read(dice: Dice, step: Step) -> Step:
+    """The step, with when its report is read."""
+    when = dice.one_of(("at once", "at once", "late", "twice"))
+    if when == "at once":
+        return step
+    clock = dice.one_of(("as it is", "weeks later", "weeks later", "weeks before"))
+    return replace(step, read=when, clock=clock)
 
 
 def _first_plan(dice: Dice, models: Sequence[Model]) -> Step:

@@ -16,6 +16,7 @@ from unittest import mock
 from .asked import ask
 from .facts import Snapshots, State, own_definition, read_state, shown
 from .projects import World
+from .reading import Reading, reading
 from .specs import History, Model, Step, edited
 from .witnesses import Witness, watching
 
@@ -37,7 +38,7 @@ class Invocation:
     now: datetime
     models: tuple[Model, ...]
     world: World
-    report: RunReport
+    reading: Reading
     raised: BaseException | None
     returned: Any
     witness: Witness
@@ -47,6 +48,11 @@ class Invocation:
     definitions: Definitions
     said_due: dict[str, Any] | None = None
     """What was said to be due before, where that was asked."""
+
+    @property
+    def report(self) -> RunReport:
+        """The report; it is made when it is read for the first time."""
+        return self.reading.tracked.report
 
     def definition(self, snapshot: Snapshot | None) -> Model | None:
         """The drawn model that a version was made from."""
@@ -153,7 +159,7 @@ def take(story: Story, number: int) -> Invocation | None:
         call = _prepared(world, step)
         if call is None:
             return None
-        witness, report, raised, returned = _invoke(world, step, call)
+        witness, read, raised, returned = _invoke(world, step, call)
         after = read_state(world.context, step.environment)
     return Invocation(
         number=number,
@@ -161,7 +167,7 @@ def take(story: Story, number: int) -> Invocation | None:
         now=story.now,
         models=story.models,
         world=world,
-        report=report,
+        reading=read,
         raised=raised,
         returned=returned,
         witness=witness,
@@ -206,7 +212,7 @@ def supported(arguments: dict[str, Any], call: Callable[..., Any]) -> dict[str, 
 
 def _invoke(
     world: World, step: Step, call: Callable[[], Any]
-) -> tuple[Witness, RunReport, BaseException | None, Any]:
+) -> tuple[Witness, Reading, BaseException | None, Any]:
     from pytest_sqlmesh_tracker import sqlmesh_run_tracker
 
     raised: BaseException | None = None
@@ -225,5 +231,4 @@ def _invoke(
             if not step.switched("interrupt", "environment"):
                 raise
             raised = error
-    (report,) = tracker.reports
-    return witness, report, raised, returned
+    return witness, reading(tracker, step.read), raised, returned

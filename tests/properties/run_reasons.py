@@ -319,7 +319,7 @@ def _check_not_due(
     demand(over or "ended" not in reasons, "ended", f"{told}, but it will be due again")
     demand(not over or "ended" in reasons, "ended", f"{told}, but it never will be due again")
     if model is not None and (model.start or not invocation.starts(model)):
-        early = model.start is not None and moment(model.start) > at
+        early = model.start is not None and moment(model.start, invocation.now) > at
         demand(early or "not_started" not in reasons, "not-started", f"{told}; drawn was {model}")
         demand(not early or "not_started" in reasons, "not-started", f"{told}; drawn was {model}")
     if reasons & {"ended", "not_started", "outside_window"}:

@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from .counterfactuals import check_counterfactuals, wanted
 from .histories import histories
 from .oracle import check
-from .playing import begin, edit, take
+from .playing import Invocation, Story, begin, edit, take
 from .projects import World
+from .reading import afterwards, read_late
 from .scenes import (
     AUDIT_ON_DEMAND,
     ENDED,
@@ -28,7 +29,7 @@ from .scenes import (
     REUSED_AUDITS,
     ROOT_BEHIND_A_PARENT,
 )
-from .specs import History
+from .specs import History, Step
 from .tally import TALLY, Ledger
 
 if TYPE_CHECKING:
@@ -54,21 +55,26 @@ def violations(history: History) -> list[tuple[str, str]]:
     folder = Path(tempfile.mkdtemp(prefix="truth_"))
     world = World(folder, history.began, history.concurrent_tasks, history.before_all)
     ledger = Ledger()
+    late: list[Invocation] = []
     try:
         story = begin(history, world)
         for number, step in enumerate(history.steps):
-            ledger.where = f"step {number} ({step.command} {step.environment})"
-            with _copied(world, wanted(step.checks, step.command)) as before:
+            ledger.where = _where(number, step)
+            at_once = step.read == "at once"
+            with _copied(world, at_once and wanted(step.checks, step.command)) as before:
                 invocation = take(story, number)
                 if invocation is None:
                     continue
-                check_counterfactuals(invocation, before, ledger)
-            TALLY.note(invocation.report)
-            if invocation.raised is not None:
-                text = str(invocation.raised).strip().split("\n")[0][:60]
-                TALLY.raised[f"{type(invocation.raised).__name__}: {text}"] += 1
-            story.told.append((number, invocation.report, invocation.report.to_json()))
-            check(invocation, ledger)
+                if at_once:
+                    check_counterfactuals(invocation, before, ledger)
+                    judge(story, invocation, ledger)
+                else:
+                    late.append(invocation)
+        with afterwards(story):
+            for invocation in late:
+                ledger.where = _where(invocation.number, invocation.step)
+                read_late(story, invocation, ledger)
+                judge(story, invocation, ledger)
         for number, report, text in story.told:
             same = report.to_json() == text
             ledger.demand(same, "unchanged", f"the report of step {number} has changed since")
@@ -77,6 +83,20 @@ def violations(history: History) -> list[tuple[str, str]]:
         shutil.rmtree(folder, ignore_errors=True)
     TALLY.examples += 1
     return ledger.unmet
+
+
+def judge(story: Story, invocation: Invocation, ledger: Ledger) -> None:
+    """Count what the report of an invocation says, and demand that it is true."""
+    TALLY.note(invocation.report)
+    if invocation.raised is not None:
+        text = str(invocation.raised).strip().split("\n")[0][:60]
+        TALLY.raised[f"{type(invocation.raised).__name__}: {text}"] += 1
+    story.told.append((invocation.number, invocation.report, invocation.report.to_json()))
+    check(invocation, ledger)
+
+
+def _where(number: int, step: Step) -> str:
+    return f"step {number} ({step.command} {step.environment})"
 
 
 @contextmanager
