@@ -31,6 +31,8 @@ class State:
     finalized: bool = True
     expires_at: int | None = None
     """When SQLMesh takes the environment for gone, in milliseconds: a plan then begins anew."""
+    removed: frozenset[str] = frozenset()
+    """Models of which the state still shows that something of them was removed."""
 
 
 def shown(fqn: str) -> str:
@@ -42,15 +44,34 @@ def read_state(context: Context, environment: str) -> State:
     if not context.state_sync.get_versions(validate=False).schema_version:
         return State({}, None)
     intervals: Intervals = {}
+    removed: set[str] = set()
     for name, table, start, end, is_removed in context.engine_adapter.fetchall(LOADED):
+        removed |= {name} if is_removed else set()
         spans = intervals.setdefault(name, {}).setdefault(table, [])
         spans[:] = without(spans, [(start, end)]) + ([] if is_removed else [(start, end)])
     found = context.state_reader.get_environment(environment)
     if found is None:
-        return State(intervals, None)
+        return State(intervals, None, removed=frozenset(removed))
     snapshots = context.state_reader.get_snapshots(found.snapshots)
     by_name = {snapshot.name: snapshot for snapshot in snapshots.values()}
-    return State(intervals, by_name, bool(found.finalized_ts), found.expiration_ts)
+    finalized, expires = bool(found.finalized_ts), found.expiration_ts
+    return State(intervals, by_name, finalized, expires, frozenset(removed))
+
+
+def as_stored(context: Context, snapshots: Iterable[Snapshot]) -> Snapshots:
+    """Copies of some versions, with what the state has of them."""
+    copies = [copied(snapshot) for snapshot in snapshots]
+    context.state_sync.refresh_snapshot_intervals(copies)
+    return {snapshot.name: snapshot for snapshot in copies}
+
+
+def copied(snapshot: Snapshot) -> Snapshot:
+    """The same version, of which the intervals can be changed."""
+    copy = snapshot.copy()
+    copy.intervals = list(snapshot.intervals)
+    copy.dev_intervals = list(snapshot.dev_intervals)
+    copy.pending_restatement_intervals = list(snapshot.pending_restatement_intervals)
+    return copy
 
 
 def own_definition(snapshot: Snapshot) -> tuple[str, str]:
@@ -75,6 +96,7 @@ def missing(
     start: Any = None,
     end: Any = None,
     ignore_cron: bool = False,
+    index: Any = None,
 ) -> dict[str, list[Span]]:
     """What a run of these versions would find missing, interval by interval."""
     from sqlmesh.core.snapshot import missing_intervals
@@ -86,7 +108,7 @@ def missing(
             start=start,
             end=end or execution_time,
             execution_time=execution_time,
-            deployability_index=deployability(snapshots, environment, start),
+            deployability_index=index or deployability(snapshots, environment, start),
             ignore_cron=ignore_cron,
         ).items()
     }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .asked import check_due
 from .audit_reasons import check_audit
 from .injected import check_injected
+from .left_out import check_left_out
 from .plan_reasons import check_plan
 from .provoked import check_provoked
 from .run_reasons import check_run
@@ -25,6 +26,7 @@ def check(invocation: Invocation, ledger: Ledger) -> None:
     check_state(invocation, ledger)
     check_provoked(invocation, ledger)
     check_run(invocation, ledger)
+    check_left_out(invocation, ledger)
     check_due(invocation, ledger)
     check_plan(invocation, ledger)
     check_audit(invocation, ledger)

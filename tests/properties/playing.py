@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from .asked import ask
-from .facts import Snapshots, State, own_definition, read_state, shown
+from .facts import Snapshots, State, as_stored, own_definition, read_state, shown
+from .log import Log
 from .projects import World
 from .reading import Reading, reading
 from .specs import History, Model, Step, edited
@@ -48,6 +49,11 @@ class Invocation:
     definitions: Definitions
     said_due: dict[str, Any] | None = None
     """What was said to be due before, where that was asked."""
+
+    log: Log | None = None
+    """What was known before it."""
+    stored: Snapshots = field(default_factory=dict)
+    """The versions that it was about, with what the state had of them afterwards."""
 
     @property
     def report(self) -> RunReport:
@@ -87,6 +93,7 @@ class Story:
     definitions: Definitions = field(default_factory=dict)
     told: list[tuple[int, RunReport, str]] = field(default_factory=list)
     """Reports as they were when they were made."""
+    log: Log = field(default_factory=Log)
 
 
 class _Hasty:
@@ -161,6 +168,11 @@ def take(story: Story, number: int) -> Invocation | None:
             return None
         witness, read, raised, returned = _invoke(world, step, call)
         after = read_state(world.context, step.environment)
+        planned = witness.plan.context_diff.snapshots if witness.plan else {}
+        of_plan = step.command in ("plan", "apply")
+        about = planned if of_plan else after.environment or {}
+        stored = as_stored(world.context, about.values())
+    log, story.log = story.log, story.log.after(witness, (before, after))
     return Invocation(
         number=number,
         step=step,
@@ -176,6 +188,8 @@ def take(story: Story, number: int) -> Invocation | None:
         local=local,
         definitions=story.definitions,
         said_due=said_due,
+        log=log,
+        stored=stored,
     )
 
 

@@ -12,6 +12,7 @@ from .facts import (
     Snapshots,
     alike,
     ancestors,
+    copied,
     expanded,
     merged,
     millis,
@@ -95,6 +96,7 @@ def what_was_due(invocation: Invocation, versions: Snapshots) -> Due:
     arguments = invocation.arguments
     environment = invocation.step.environment
     at = invocation.report.execution_time
+    versions = {fqn: copied(version) for fqn, version in versions.items()}
     was_restated = restated(versions, environment, at)
     eager = bool(arguments.get("ignore_cron"))
     clock = invocation.now.replace(tzinfo=timezone.utc) + SECOND / 10
