@@ -54,6 +54,7 @@ class Left:
     def waiting_since(self, fqn: str) -> int | None:
         """The end of the earliest complete cell that is not loaded."""
         unit = self.versions[fqn].node.interval_unit
+        assert unit is not None
         ends = [end for _, end in self.unloaded(fqn) if end <= self.at]
         return min((end for end in ends if to_timestamp(unit.cron_floor(end)) == end), default=None)
 
@@ -178,7 +179,7 @@ def _check_which(invocation: Invocation, holders: set[str], ledger: Ledger, told
             "plan-limit",
             f"{told}, but only the plan's own limits can have left that out",
         )
-    if not given and not invocation.report.command == "plan":
+    if not given and invocation.report.command != "plan":
         ledger.demand(
             "outside_window" not in holders, "outside-window", f"{told}, but there was no window"
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .facts import Snapshots, State, merged
+from .facts import State, merged
 from .witnesses import Span, Witness, table_of
 
 if TYPE_CHECKING:

@@ -20,6 +20,10 @@ class Tally:
     """Rule → how often it was checked."""
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    causes: Counter[str] = field(default_factory=Counter)
+    """Cause → how many models had it."""
+    draws: Counter[str] = field(default_factory=Counter)
+    """What is special of a history, and drawn only in a share of them."""
     completions: Counter[str] = field(default_factory=Counter)
     raised: Counter[str] = field(default_factory=Counter)
     told: Counter[str] = field(default_factory=Counter)
@@ -32,6 +36,9 @@ class Tally:
         for outcome in report.outcomes.values():
             self.statuses[str(outcome.status)] += 1
             self.reasons.update(str(reason) for reason in outcome.reasons)
+            self.causes.update(str(cause) for cause in outcome.causes)
+            self.draws["models with upstream_behind"] += bool(outcome.upstream_behind)
+            self.draws["models with waiting_since"] += bool(outcome.waiting_since)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -41,6 +48,8 @@ class Tally:
             "demands": dict(sorted(self.demands.items())),
             "statuses": dict(sorted(self.statuses.items())),
             "reasons": dict(sorted(self.reasons.items())),
+            "causes": dict(sorted(self.causes.items())),
+            "draws": dict(sorted(self.draws.items())),
             "completions": dict(sorted(self.completions.items())),
             "raised": dict(sorted(self.raised.items())),
             "told": dict(sorted(self.told.items())),
