@@ -15,6 +15,7 @@ from tests.projects import Span, without
 
 from .facts import Snapshots, ancestors, copied, expanded, merged, millis, shown
 from .log import Log
+from .tally import TALLY
 
 if TYPE_CHECKING:
     from sqlmesh.core.snapshot import Snapshot
@@ -120,6 +121,8 @@ def _check_model(
             if cause not in possible:
                 break
     _check_facts(invocation, outcome, facts, ledger, told)
+    surely = {next(iter(p)) for c in _cells(begun, version) if len(p := facts.causes(c, seen)) == 1}
+    TALLY.draws.update(f"models with intervals that can only be {cause}" for cause in surely)
 
 
 def _check_facts(
@@ -236,7 +239,8 @@ class Facts:
     @property
     def _forgotten(self) -> bool:
         """SQLMesh's janitor can have compacted the state, which shows no removal then."""
-        cleans = self.invocation.report.command == "run"
+        step = self.invocation.step
+        cleans = step.command == "run" and step.environment == "prod"
         return cleans or self.version.name not in self.invocation.before.removed
 
     @cached_property

@@ -13,24 +13,16 @@ from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, Phase, example, given, settings
 
+from . import scenes
 from .counterfactuals import check_counterfactuals, wanted
 from .histories import histories
 from .oracle import check
 from .playing import Invocation, Story, begin, edit, take
 from .projects import World
 from .reading import afterwards, read_late
-from .scenes import (
-    AUDIT_ON_DEMAND,
-    ENDED,
-    IN_THE_PAST,
-    INJECTED,
-    NO_PREVIEW,
-    NOT_APPLIED,
-    REUSED_AUDITS,
-    ROOT_BEHIND_A_PARENT,
-)
 from .specs import History, Step
 from .tally import TALLY, Ledger
+from .twins import check_twins, wants_twin
 
 if TYPE_CHECKING:
     from sqlmesh.core.snapshot import SnapshotFingerprint
@@ -61,12 +53,15 @@ def violations(history: History) -> list[tuple[str, str]]:
         for number, step in enumerate(history.steps):
             ledger.where = _where(number, step)
             at_once = step.read == "at once"
-            with _copied(world, at_once and wanted(step.checks, step.command)) as before:
+            twin = wants_twin(step.checks, step.command)
+            asks = at_once and (twin or wanted(step.checks, step.command))
+            with _copied(world, asks) as before:
                 invocation = take(story, number)
                 if invocation is None:
                     continue
                 if at_once:
                     check_counterfactuals(invocation, before, ledger)
+                    check_twins(invocation, before, ledger)
                     judge(story, invocation, ledger)
                 else:
                     late.append(invocation)
@@ -82,6 +77,7 @@ def violations(history: History) -> list[tuple[str, str]]:
         world.close()
         shutil.rmtree(folder, ignore_errors=True)
     TALLY.examples += 1
+    TALLY.note_history(history)
     return ledger.unmet
 
 
@@ -130,14 +126,21 @@ def _fingerprints(world: World) -> dict[str, SnapshotFingerprint]:
 
 @SETTINGS
 @given(histories())
-@example(AUDIT_ON_DEMAND)
-@example(NOT_APPLIED)
-@example(REUSED_AUDITS)
-@example(INJECTED)
-@example(ENDED)
-@example(IN_THE_PAST)
-@example(NO_PREVIEW)
-@example(ROOT_BEHIND_A_PARENT)
+@example(scenes.AUDIT_ON_DEMAND)
+@example(scenes.NOT_APPLIED)
+@example(scenes.REUSED_AUDITS)
+@example(scenes.INJECTED)
+@example(scenes.ENDED)
+@example(scenes.IN_THE_PAST)
+@example(scenes.NO_PREVIEW)
+@example(scenes.ROOT_BEHIND_A_PARENT)
+@example(scenes.RESTATED)
+@example(scenes.RESTATED_WITH_GAPS)
+@example(scenes.GAPS)
+@example(scenes.RESTATED_BY_ITSELF)
+@example(scenes.RELATIVE)
+@example(scenes.STALE)
+@example(scenes.IRREGULAR)
 def test_reports_are_true(history: History) -> None:
     logging.disable(logging.ERROR)
     try:
