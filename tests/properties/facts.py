@@ -53,7 +53,8 @@ def read_state(context: Context, environment: str) -> State:
     if found is None:
         return State(intervals, None, removed=frozenset(removed))
     snapshots = context.state_reader.get_snapshots(found.snapshots)
-    by_name = {snapshot.name: snapshot for snapshot in snapshots.values()}
+    # SQLMesh may go on to change those that it has cached.
+    by_name = {snapshot.name: copied(snapshot) for snapshot in snapshots.values()}
     finalized, expires = bool(found.finalized_ts), found.expiration_ts
     return State(intervals, by_name, finalized, expires, frozenset(removed))
 

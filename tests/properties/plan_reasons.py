@@ -10,6 +10,7 @@ from .facts import (
     expanded,
     shown,
 )
+from .moments import check_loaded_through
 
 if TYPE_CHECKING:
     from pytest_sqlmesh_tracker import ModelOutcome
@@ -42,6 +43,8 @@ def check_plan(invocation: Invocation, ledger: Ledger) -> None:
     if not invocation.step.applied and invocation.raised is None:
         _check_not_applied(invocation, planned, ledger)
     for outcome in report.outcomes.values():
+        if invocation.raised is None and invocation.step.applied:
+            check_loaded_through(invocation, outcome, ledger)
         if outcome.status == "skipped" and outcome.fqn in planned:
             _check_skipped(invocation, outcome, planned, changed, ledger)
     _check_drawn_edits(invocation, planned, ledger)
@@ -84,6 +87,11 @@ def _check_not_applied(invocation: Invocation, planned: Snapshots, ledger: Ledge
             ("not_applied" in reasons) == waits,
             "not-applied",
             f"{outcome.name} is skipped for {reasons}; the plan would have loaded it: {waits}",
+        )
+        ledger.demand(
+            not {"not_applied", "not_selected"} <= set(reasons),
+            "not-applied-not-selected",
+            f"{outcome.name} is skipped for {reasons}: what the plan would load was not left out",
         )
 
 

@@ -141,17 +141,11 @@ RESTATED_WITH_GAPS = History(
     (*_PAIR, Model("m.a2", "incremental", cron="@hourly")),
     _NINE,
     (
-        _FIRST,
-        Step(
-            _DAY,
-            "plan",
-            arguments={"skip_backfill": True},
-            edits=(Edit("breaking", Model("m.a2", "incremental", cron="@hourly", version=2)),),
-        ),
+        Step(timedelta(), "plan", arguments={"skip_backfill": True}),
         Step(
             _HOUR,
             "plan",
-            arguments={"restate_models": ["m.a0"], "auto_apply": False},
+            arguments={"restate_models": ["m.a1"], "auto_apply": False},
             checks=("what_if",),
         ),
     ),
