@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from functools import cache
 from inspect import Parameter, Signature, signature
 from typing import Any
+
+from .recording import Lifetime
 
 
 @cache
@@ -85,6 +89,31 @@ def resolved(moment: Any) -> Any:
     from sqlmesh.utils.date import is_date, to_datetime
 
     return moment if not moment or is_date(moment) else to_datetime(moment)
+
+
+def lifetime_of(node: Any, resolve: Callable[[Any], Any]) -> Lifetime | None:
+    """When the node starts and ends, resolved now; None where that means the same at any time.
+
+    `start_date` and `Snapshot.missing_intervals` resolve "1 week ago" whenever they are asked, by
+    the wall clock (sqlmesh/core/snapshot/definition.py).
+
+    Args:
+        resolve: `resolved`, which takes long for a relative expression, and which a project's
+            models ask for few of them.
+    """
+    if _is_absolute(node.start) and _is_absolute(node.end):
+        return None
+    return Lifetime(resolve(node.start), resolve(node.end))
+
+
+def _is_absolute(moment: Any) -> bool:
+    if not moment or not isinstance(moment, str):
+        return True
+    try:
+        datetime.fromisoformat(moment)
+    except ValueError:
+        return moment.isdigit()
+    return True
 
 
 def asked_to_restate(context: Any, plan: Any) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from functools import cache
 from typing import Any
 
 from . import compat
@@ -50,6 +51,9 @@ def plan_facts(plan: Any, to_restate: Collection[str]) -> PlanFacts:
             if new.snapshot_id in diff.new_snapshots and _audits_changed(new, old)
         ),
         to_backfill=None if to_backfill is None else frozenset(to_backfill),
+        to_restate=frozenset(to_restate),
+        created=frozenset(s_id.name for s_id in diff.new_snapshots),
+        changed_by=_changes(plan),
         has_work=bool(diff.has_changes or plan.requires_backfill or plan.has_unmodified_unpromoted),
     )
 
@@ -63,6 +67,19 @@ def _refused(plan: Any, to_restate: Collection[str]) -> Iterator[str]:
             yield snapshot.name
 
 
+def _changes(plan: Any) -> dict[str, tuple[str, ...]]:
+    """Changed model → what changed it (sqlmesh/core/plan/builder.py,
+    `_build_directly_and_indirectly_modified`)."""
+    modified = plan.context_diff.modified_snapshots
+    changes: dict[str, tuple[str, ...]] = {
+        s_id.name: (s_id.name,) for s_id in plan.directly_modified if s_id.name in modified
+    }
+    for s_id, children in sorted(plan.indirectly_modified.items(), key=lambda item: item[0].name):
+        for child in children:
+            changes[child.name] = (*changes.get(child.name, ()), s_id.name)
+    return changes
+
+
 def _audits_changed(new: Any, old: Any) -> bool:
     """As `PlanStagesBuilder._get_audit_only_snapshots` has it."""
     if not (new.is_model and old.is_model and new.is_metadata and new.evaluatable):
@@ -73,7 +90,11 @@ def _audits_changed(new: Any, old: Any) -> bool:
 
 def frozen_by_name(snapshots: Iterable[Any]) -> dict[str, FrozenSnapshot]:
     """The snapshots as they are now."""
-    return {snapshot.name: FrozenSnapshot.of(snapshot) for snapshot in snapshots}
+    resolve = cache(compat.resolved)
+    return {
+        snapshot.name: FrozenSnapshot.of(snapshot, compat.lifetime_of(snapshot.node, resolve))
+        for snapshot in snapshots
+    }
 
 
 def node_failure(error: Any) -> NodeFailure:

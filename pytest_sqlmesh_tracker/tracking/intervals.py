@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from heapq import merge
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 from sqlmesh.core.snapshot import apply_auto_restatements, merge_intervals, start_date
-from sqlmesh.core.snapshot.definition import remove_interval
+from sqlmesh.core.snapshot.definition import expand_range, remove_interval
 from sqlmesh.utils.date import to_datetime, to_timestamp
 
 from .batches import utc
@@ -64,7 +64,10 @@ class Project:
     _starts: dict[str, datetime] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._by_id = {f.snapshot.snapshot_id: f.snapshot for f in self.frozen.values()}
+        for name, frozen in self.frozen.items():
+            # A model without a start of its own takes that of what is upstream.
+            known = self.snapshot(name) if frozen.lifetime else frozen.snapshot
+            self._by_id[frozen.snapshot.snapshot_id] = known
 
     def snapshot(self, name: str) -> Any:
         """A copy of the snapshot, with its intervals as they were."""
@@ -171,6 +174,17 @@ def without(spans: Iterable[Span], removed: Iterable[Span]) -> list[Span]:
     for start, end in merge_intervals(list(removed)):
         left = remove_interval(left, start, end)
     return left
+
+
+def within(spans: Iterable[Span], limits: Iterable[Span]) -> list[Span]:
+    """What of the spans lies in the limits, adjacent ones merged."""
+    spans = list(spans)
+    return without(spans, without(spans, limits))
+
+
+def units(spans: Iterable[Span], unit: Any) -> list[Span]:
+    """The spans in pieces of a model's interval unit, as SQLMesh's scheduler cuts them."""
+    return [piece for start, end in spans for piece in pairwise(expand_range(start, end, unit))]
 
 
 def next_due(project: Project, name: str, after: Any) -> datetime | None:

@@ -43,6 +43,7 @@ from .recording import (
     SignalCheck,
 )
 from .secrets import secrets_of
+from .state import StateLog
 from .taps import Taps
 from .waiting import EnvironmentWait
 
@@ -78,6 +79,7 @@ class Invocation:
             finished_at=began,
         )
         self._executions = Executions(self.recording, hooks.on_executed)
+        self._state = StateLog(self.recording, self._taps, self._lock)
         self.waiting = EnvironmentWait(context, self.recording, hooks)
         with self.faultless():
             self.recording.environment = _environment(context, command, arguments)
@@ -176,7 +178,9 @@ class Invocation:
                 execution_time=compat.resolved(applied.execution_time),
             )
             self.recording.plan = replace(plan, question=question, deployability_index=None)
-        self._taps.add(self._context.state_sync, "refresh_snapshot_intervals", self._refreshing)
+        state_sync = self._context.state_sync
+        self._taps.add(state_sync, "refresh_snapshot_intervals", self._refreshing)
+        self._state.hear(state_sync)
 
     def _on_update_signal_progress(self, named: dict[str, Any]) -> None:
         check = SignalCheck(
@@ -218,6 +222,7 @@ class Invocation:
             audits_failed=named["num_audits_failed"],
             failure=None if error is None else failure_of(name, batch, error),
             interrupted=interrupt_behind(error) is not None,
+            triggers=_triggers(named),
         )
         return None if recorded is None else partial(self._recorded, name)
 
@@ -266,6 +271,7 @@ class Invocation:
             self.recording.default_catalog = scheduler.default_catalog
             if self.recording.command == "run":
                 self._taps.add(scheduler.state_sync, "refresh_snapshot_intervals", self._refreshing)
+                self._state.hear(scheduler.state_sync)
                 self._taps.add(scheduler, "merged_missing_intervals", self._deciding)
             else:
                 # Of a plan, only the stage asks that runs changed audits.
@@ -304,9 +310,11 @@ class Invocation:
         return decided
 
     def _scheduling(self, scheduler: Any, asked: dict[str, Any]) -> None:
+        due = spans_by_name(asked["merged_intervals"])
         with self._lock:
-            self._pending.due = spans_by_name(asked["merged_intervals"])
+            self._pending.due = due
             self._pending.snapshots = {s.name: s for s in scheduler.snapshots.values()}
+        self._state.look_for_removed(scheduler.state_sync, due)
 
     def _refreshing(self, _: Any, asked: dict[str, Any]) -> Callable[[Any], None]:
         """Runs and the stages of a plan start from the state, which can be newer than the plan."""
@@ -395,6 +403,11 @@ class Invocation:
             self.recording.raised_kind = "error" if ordinary else "interrupt"
             self.recording.raised = described(interrupt or error)
             self.recording.raised_nodes = tuple(failures_in(error))
+
+
+def _triggers(named: dict[str, Any]) -> tuple[str, ...] | None:
+    triggers = named.get("auto_restatement_triggers")
+    return None if triggers is None else tuple(trigger.name for trigger in triggers)
 
 
 def _is_stopped(error: Any) -> bool:

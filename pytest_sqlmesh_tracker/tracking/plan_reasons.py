@@ -54,15 +54,16 @@ class PlanReasons:
         plan, finding = self.plan, Finding()
         if not self.project.snapshot(name).evaluatable:
             return finding.add(Reason.NOT_EVALUATABLE, "observed")
-        if self._left_out(name):
+        wanted = missing(plan.question, self.project, name)
+        to_backfill = bool(wanted) and self._in_backfill(name)
+        if self._left_out(name, to_backfill):
             finding.add(Reason.NOT_SELECTED, "observed")
         if name in plan.refused:
             finding.add(Reason.RESTATEMENT_REFUSED, "observed")
-        wanted = missing(plan.question, self.project, name)
         if name in plan.to_audit and self._ended_before_audits():
             return Finding(status=Status.INTERRUPTED)
-        if wanted and self._in_backfill(name):
-            return self._left_undone(finding)
+        if to_backfill:
+            return self._left_undone(name, finding)
         if wanted and finding.reasons:
             return finding
         lifetime = outside_lifetime(self.project, name, plan.question.execution_time)
@@ -91,11 +92,13 @@ class PlanReasons:
     def _in_backfill(self, name: str) -> bool:
         return self.plan.to_backfill is None or name in self.plan.to_backfill
 
-    def _left_out(self, name: str) -> bool:
+    def _left_out(self, name: str, to_backfill: bool) -> bool:
         """Whether a selection that the user passed is why the model was not evaluated."""
         plan = self.plan
         if "restate_models" in plan.asked:
-            return name not in plan.question.restatements and name not in plan.refused
+            # A restatement evaluates also what is missing of the models that it does not restate.
+            restated = name in plan.question.restatements or name in plan.refused
+            return not restated and not to_backfill
         chosen = plan.asked & {"select_models", "backfill_models"}
         return bool(chosen) and not self._in_backfill(name)
 
@@ -104,17 +107,18 @@ class PlanReasons:
         ended = recording.applied and recording.raised is not None
         return ended and not recording.audits_decided
 
-    def _left_undone(self, finding: Finding) -> Finding:
+    def _left_undone(self, name: str, finding: Finding) -> Finding:
         """Why the plan did not get to what it found missing."""
         plan, recording = self.plan, self.recording
         if plan.skip_backfill:
             return finding.add(Reason.BACKFILL_SKIPPED, "observed")
-        if plan.empty_backfill:
+        if plan.empty_backfill and any(booking.name == name for booking in recording.bookings):
             return finding.add(Reason.BACKFILL_EMPTIED, "observed")
         if not plan.has_work and recording.raised is None:
-            # Standalone audits alone are no work to SQLMesh (sqlmesh/core/plan/definition.py,
-            # `requires_backfill`).
-            return finding.add(Reason.NO_CHANGES, "observed")
+            # Standalone audits alone, or what is to be emptied, are no work to SQLMesh: it does
+            # not apply such a plan (sqlmesh/core/plan/definition.py, `requires_backfill`).
+            held_back = as_intervals(missing(self._by_now(), self.project, name))
+            return finding.add(Reason.NO_CHANGES, "observed", held_back=held_back)
         if not recording.applied and recording.raised is None:
             return finding.add(Reason.NOT_APPLIED, "observed")
         if recording.raised is not None:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 from sqlmesh.core.scheduler import interval_diff
-from sqlmesh.core.snapshot.definition import expand_range, merge_intervals
+from sqlmesh.core.snapshot.definition import merge_intervals
 from sqlmesh.utils.date import make_exclusive, to_datetime, to_timestamp
 
 from ..outcomes import Evidence, Reason, Status
 from .batches import as_intervals
-from .intervals import Project, missing, next_due, without
+from .intervals import Project, missing, next_due, units, without
 from .recording import Question, Recording, Round, RunDecision, Span
 
 
@@ -57,8 +56,19 @@ class HeldUp:
 
     def of(self, name: str) -> Finding:
         """The reasons that hold for one model; none, if it was not due or nothing was left out."""
-        due_in = [round_ for round_ in self._rounds if name in (round_.due or ())]
-        return self._left_out(due_in[-1], name) if due_in else Finding()
+        round_ = self._latest(name)
+        return self._left_out(round_, name) if round_ else Finding()
+
+    def spans(self, name: str) -> list[Span]:
+        """What was due of one model and was not scheduled."""
+        round_ = self._latest(name)
+        if round_ is None:
+            return []
+        return without((round_.due or {})[name], (round_.batches or {})[name])
+
+    def _latest(self, name: str) -> Round | None:
+        """The latest round in which it was due."""
+        return next((r for r in reversed(self._rounds) if name in (r.due or ())), None)
 
     def _unready(self, round_: Round) -> _Unready:
         return self._known.setdefault(id(round_), _Unready(round_))
@@ -68,7 +78,7 @@ class HeldUp:
         wanted, scheduled = (round_.due or {})[name], (round_.batches or {})[name]
         if not without(wanted, scheduled) and not without(scheduled, wanted):
             return Finding()
-        due = _units(wanted, snapshot.node.interval_unit)
+        due = units(wanted, snapshot.node.interval_unit)
         own, upstream = unready.own(name), unready.upstream(name)
         asked = [unit for unit in due if not _overlaps(unit, own)]
         barred = merge_intervals([*own, *upstream])
@@ -122,13 +132,13 @@ def idle_in_run(project: Project, decision: RunDecision, name: str) -> Finding:
     return finding.add(Reason.CRON_NOT_DUE, "inferred", **waiting.facts)
 
 
-def cut_by_window(project: Project, decision: RunDecision, name: str) -> bool:
-    """Whether a run that evaluated something of a model left more of it to its window."""
+def cut_by_window(project: Project, decision: RunDecision, name: str) -> list[Span]:
+    """What a run did not look for, since it lies outside of its window."""
     asked = decision.question
     unbounded = _unbounded(decision)
     if unbounded == asked:
-        return False
-    return bool(without(missing(unbounded, project, name), missing(asked, project, name)))
+        return []
+    return without(missing(unbounded, project, name), missing(asked, project, name))
 
 
 def idle_in_audit(selected: bool, audits: Sequence[Any], raised: bool) -> Finding:
@@ -218,11 +228,6 @@ class _Unready:
 
     def _parents(self, name: str) -> list[str]:
         return [parent for parent in self._round.parents(name) if parent in (self._round.due or ())]
-
-
-def _units(spans: Sequence[Span], unit: Any) -> list[Span]:
-    """The spans in pieces of the model's interval unit, as the scheduler cuts them."""
-    return [piece for start, end in spans for piece in pairwise(expand_range(start, end, unit))]
 
 
 def _overlaps(unit: Span, spans: Sequence[Span]) -> bool:

@@ -18,33 +18,53 @@ Span = tuple[Millis, Millis]
 
 
 @dataclass(frozen=True)
+class Lifetime:
+    """When a model starts and ends, if it says so by the clock ("1 week ago"), as of a moment."""
+
+    start: Any
+    end: Any
+
+
+@dataclass(frozen=True)
 class FrozenSnapshot:
-    """A SQLMesh snapshot with its intervals as they were, which SQLMesh goes on changing."""
+    """A SQLMesh snapshot as it was, which SQLMesh goes on changing."""
 
     snapshot: Any
+    """A copy: the versions of a plan that is not applied are categorized anew by the next one."""
     intervals: tuple[Span, ...]
     dev_intervals: tuple[Span, ...]
+    pending: tuple[Span, ...]
+    """What automatic restatements removed and no run has loaded again."""
     change_category: str | None
     next_restatement: Millis | None
     """When SQLMesh will restate the model by its `auto_restatement_cron`."""
+    lifetime: Lifetime | None = None
+    """None: its node's start and end mean the same at any time."""
 
     @classmethod
-    def of(cls, snapshot: Any) -> FrozenSnapshot:
+    def of(cls, snapshot: Any, lifetime: Lifetime | None = None) -> FrozenSnapshot:
         """The snapshot as it is now."""
         category = getattr(snapshot, "change_category", None)
         return cls(
-            snapshot=snapshot,
+            snapshot=snapshot.copy(),
             intervals=tuple(snapshot.intervals),
             dev_intervals=tuple(snapshot.dev_intervals),
+            pending=tuple(snapshot.pending_restatement_intervals),
             change_category=None if category is None else category.name.lower(),
             next_restatement=snapshot.next_auto_restatement_ts,
+            lifetime=lifetime,
         )
 
     def thawed(self) -> Any:
-        """A snapshot to compute with: a copy that has the frozen intervals."""
+        """A snapshot to compute with: a copy that has the frozen intervals and lifetime."""
         copy = self.snapshot.copy()
+        if self.lifetime:
+            # Only now: what SQLMesh knows of the node's cron it found out after it was frozen.
+            lifetime = {"start": self.lifetime.start, "end": self.lifetime.end}
+            copy.node = copy.node.copy(update=lifetime)
         copy.intervals = list(self.intervals)
         copy.dev_intervals = list(self.dev_intervals)
+        copy.pending_restatement_intervals = list(self.pending)
         copy.next_auto_restatement_ts = self.next_restatement
         return copy
 
@@ -97,6 +117,9 @@ class BatchEnd:
     """What it raised, when it was not recorded."""
     interrupted: bool = False
     """What it raised was no ordinary exception: a KeyboardInterrupt or the like."""
+    triggers: tuple[str, ...] | None = None
+    """The models whose automatic restatement SQLMesh names as what triggered it; None before it
+    said so (0.210)."""
 
 
 @dataclass(frozen=True)
@@ -221,8 +244,25 @@ class PlanFacts:
     """Of what only the audits changed: they run before anything is evaluated."""
     to_backfill: frozenset[str] | None
     """None: every model."""
+    to_restate: frozenset[str]
+    """What the user asked to restate."""
+    created: frozenset[str]
+    """The models of which the plan makes a version that the state does not know."""
+    changed_by: Mapping[str, tuple[str, ...]]
+    """Changed model → the models whose own change, or appearance, made its version; of models that
+    are new to the environment nothing did."""
     has_work: bool
     """`Context.apply` returns at once without it (sqlmesh/core/context.py)."""
+
+
+@dataclass(frozen=True)
+class Booking:
+    """Intervals that SQLMesh recorded in its state, whether or not they were evaluated."""
+
+    name: str
+    version: str
+    intervals: tuple[Span, ...]
+    dev_intervals: tuple[Span, ...]
 
 
 @dataclass
@@ -250,6 +290,9 @@ class Recording:
     stored: Mapping[str, FrozenSnapshot] = field(default_factory=dict)
     """The snapshots with the intervals that the state had, before SQLMesh forgot what it restates
     by itself or by a plan."""
+    removed: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
+    """Of models with something missing that was loaded once, as far as the state still had it."""
+    bookings: list[Booking] = field(default_factory=list)
     audited: Mapping[str, FrozenSnapshot] | None = None
     """The snapshots of `Context.audit`; None if it did not come to its first model."""
     environment_state: EnvironmentState | None = None
@@ -290,6 +333,7 @@ class Recording:
             self,
             rounds=[round_.copied() for round_ in self.rounds],
             starts=dict(self.starts),
+            bookings=list(self.bookings),
             creation_failures=list(self.creation_failures),
             faults=dict(self.faults),
         )

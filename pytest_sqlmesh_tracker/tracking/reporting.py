@@ -18,9 +18,12 @@ from .. import explanation
 from ..outcomes import UNREADY_ENVIRONMENT, Batch, ModelOutcome, Reason, Status
 from ..report import Completion, RunReport
 from . import compat, reasons
-from .batches import Evaluation, audits, evaluation, utc
+from .batches import Evaluation, audits, evaluation
+from .behind import UpstreamBehind
+from .causes import Causes
 from .edits import differs
-from .intervals import Project, without
+from .intervals import Project
+from .left_out import LeftOut, loaded_through, project_afterwards, waiting_since
 from .names import display_names, kind_of, shown
 from .plan_reasons import PlanReasons
 from .reasons import Finding, HeldUp
@@ -76,6 +79,23 @@ class _Reporter:
         return replace(self._project, frozen={**self._frozen, **self._recording.stored})
 
     @cached_property
+    def _afterwards(self) -> Project:
+        """With what the state has when the invocation has ended."""
+        return project_afterwards(self._recording, self._project, self._stored)
+
+    @cached_property
+    def _left_out(self) -> LeftOut:
+        return LeftOut(self._recording, self._project, self._afterwards, self._held_up)
+
+    @cached_property
+    def _causes(self) -> Causes:
+        return Causes(self._recording, self._project, self._stored)
+
+    @cached_property
+    def _behind(self) -> UpstreamBehind:
+        return UpstreamBehind(self._recording, self._stored, self._execution_time)
+
+    @cached_property
     def _plan_reasons(self) -> PlanReasons | None:
         plan = self._recording.plan
         return PlanReasons(self._project, self._recording, plan) if plan else None
@@ -128,7 +148,7 @@ class _Reporter:
             command=recording.command,
             environment=recording.environment or "unknown",
             arguments=self._readable(recording.arguments),
-            execution_time=self._execution_time(),
+            execution_time=self._execution_time,
             started_at=recording.started_at,
             finished_at=recording.finished_at,
             completion=self._completion(outcomes),
@@ -140,6 +160,7 @@ class _Reporter:
             project_files_note=self._readable(recording.project_files_note),
         )
 
+    @cached_property
     def _execution_time(self) -> datetime:
         recording = self._recording
         known = recording.decision or recording.plan
@@ -212,6 +233,10 @@ class _Reporter:
             return self._unknown(fqn, finding.message)
         ordered = tuple(sorted(finding.reasons, key=lambda reason: reason.rank))
         blocked_by = finding.facts.pop("blocked_by", ())
+        caused = self._causes.of(fqn, evaluated.batches)
+        if caused.change_category:
+            finding.facts["change_category"] = caused.change_category
+        behind = self._behind.of(fqn, evaluated.batches)
         outcome = ModelOutcome(
             **self._identity(fqn),
             status=finding.status,
@@ -220,7 +245,15 @@ class _Reporter:
             evidence={reason: finding.reasons[reason] for reason in ordered},
             partial=evaluated.partial,
             local_edit=self._edited(fqn),
-            loaded_through=self._loaded_through(fqn, evaluated.batches),
+            cause=caused.ordered[0] if caused.intervals else None,
+            causes=caused.ordered,
+            cause_evidence=caused.evidence,
+            intervals_by_cause={cause: caused.intervals[cause] for cause in caused.ordered},
+            restated_by=self._shown(caused.restated_by),
+            changed_by=self._shown(caused.changed_by),
+            loaded_through=loaded_through(self._afterwards, fqn, self._execution_time),
+            waiting_since=self._waiting_since(fqn),
+            upstream_behind={self._names.get(name, name): spans for name, spans in behind.items()},
             blocked_by=self._shown(blocked_by),
             error=self._readable(next((failure.error for failure in evaluated.failures), None)),
             audits=tuple(audits(self._recording, fqn, evaluated.failures)),
@@ -248,7 +281,9 @@ class _Reporter:
             return self._idle(fqn)
         finding = Finding(status=evaluated.status)
         if evaluated.status is Status.EXECUTED:
-            return self._held_back(fqn, finding)
+            left_out = self._left_out.of(fqn)
+            finding.reasons, finding.facts = left_out.reasons, left_out.facts
+            return finding
         if evaluated.status is Status.FAILED:
             return self._failed(evaluated, finding)
         if any(batch.status is Status.SKIPPED for batch in evaluated.batches):
@@ -256,16 +291,6 @@ class _Reporter:
         if evaluated.status is Status.INTERRUPTED:
             return self._interrupted(finding, evaluated.cut_by_environment)
         return finding
-
-    def _held_back(self, fqn: str, finding: Finding) -> Finding:
-        held_up = self._held_up.of(fqn)
-        finding.reasons, finding.facts = held_up.reasons, held_up.facts
-        decision, cut = self._recording.decision, False
-        if decision:
-            cut = fqn in decision.due and reasons.cut_by_window(self._project, decision, fqn)
-        elif self._plan_reasons:
-            cut = self._plan_reasons.cut_by_window(fqn)
-        return finding.add(Reason.OUTSIDE_WINDOW, "inferred") if cut else finding
 
     def _cut_by_failure(self, fqn: str, evaluated: Evaluation, finding: Finding) -> Finding:
         # Signals can have held back another part of it.
@@ -360,22 +385,10 @@ class _Reporter:
             return False
         return differs(local, frozen.snapshot)
 
-    def _loaded_through(self, fqn: str, batches: Iterable[Batch]) -> datetime | None:
-        plan, recorded = self._recording.plan, []
-        if fqn in self._stored.frozen:
-            recorded = self._stored.loaded(fqn)
-        if plan and self._recording.rounds and compat.restates_state_first():
-            restated = plan.question.restatements.get(fqn)
-            recorded = without(recorded, [restated] if restated else [])
-        ends = [batch.end for batch in batches if self._books(batch)]
-        return max([*ends, *(utc(end) for _, end in recorded)], default=None)
-
-    def _books(self, batch: Batch) -> bool:
-        """Whether SQLMesh recorded the batch's interval: also that of an audit that it schedules,
-        but not of one that it repeats."""
-        if batch.status is Status.AUDITED:
-            return not self._recording.rounds[batch.round].audit_only
-        return batch.status is Status.EXECUTED
+    def _waiting_since(self, fqn: str) -> datetime | None:
+        if self._recording.command == "audit":
+            return None
+        return waiting_since(self._afterwards, fqn, self._execution_time)
 
     def _figures(self, fqn: str, batches: tuple[Batch, ...]) -> dict[str, Any]:
         durations = [batch.duration for batch in batches if batch.duration is not None]

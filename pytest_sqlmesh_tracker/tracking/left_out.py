@@ -1,0 +1,150 @@
+"""What of a model is still missing after an invocation, and what left it out.
+
+Missing is what SQLMesh would find missing then, at the invocation's execution time, with what its
+state holds once the invocation has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlmesh.core.snapshot import DeployabilityIndex, merge_intervals
+from sqlmesh.utils.date import make_exclusive, to_timestamp
+
+from ..outcomes import Reason
+from . import compat
+from .batches import as_intervals, utc
+from .intervals import Project, missing, units, within, without
+from .reasons import Finding, HeldUp, cut_by_window
+from .recording import FrozenSnapshot, PlanFacts, Question, Recording, Span
+
+
+def project_afterwards(recording: Recording, before: Project, stored: Project) -> Project:
+    """The project with the intervals that SQLMesh's state has when the invocation has ended.
+
+    What is recorded counts as loaded, whether or not it was evaluated: SQLMesh also books what a
+    plan with `empty_backfill` passes over, and what a forward-only version inherits in dev, and no
+    run will evaluate it.
+
+    Args:
+        before: with what the invocation took for loaded.
+        stored: with what the state had as loaded, if SQLMesh read it.
+    """
+    plan = recording.plan
+    began = before if recording.decision else stored
+    frozen = dict(began.frozen)
+    if plan and recording.rounds and compat.restates_state_first():
+        for name, span in plan.question.restatements.items():
+            frozen[name] = _removing(frozen[name], span)
+    for booking in recording.bookings:
+        known = frozen.get(booking.name)
+        if known and known.snapshot.version == booking.version:
+            frozen[booking.name] = _adding(known, booking.intervals, booking.dev_intervals)
+    index = before.deployability_index
+    if index is not None:
+        # As the next run of the environment finds it (sqlmesh/core/scheduler.py, `_run_or_audit`).
+        index = DeployabilityIndex.create([snapshot.thawed() for snapshot in frozen.values()])
+    return Project(frozen, index, restates=before.restates, ticks=before.ticks)
+
+
+def _adding(
+    frozen: FrozenSnapshot, intervals: Iterable[Span], dev_intervals: Iterable[Span]
+) -> FrozenSnapshot:
+    return replace(
+        frozen,
+        intervals=tuple(merge_intervals([*frozen.intervals, *intervals])),
+        dev_intervals=tuple(merge_intervals([*frozen.dev_intervals, *dev_intervals])),
+    )
+
+
+def _removing(frozen: FrozenSnapshot, span: Span) -> FrozenSnapshot:
+    return replace(frozen, intervals=tuple(without(frozen.intervals, [span])))
+
+
+def loaded_through(after: Project, name: str, at: Any) -> datetime | None:
+    """The end of what is loaded without a gap, of what is not older than the model's start at that
+    time; None where nothing is loaded, or the model is not known."""
+    loaded = merge_intervals(after.loaded(name)) if name in after.frozen else []
+    if not loaded:
+        return None
+    start = to_timestamp(after.start(name, at))
+    return utc(next((end for _, end in loaded if end > start), loaded[-1][1]))
+
+
+def waiting_since(after: Project, name: str, at: Any) -> datetime | None:
+    """The end of the earliest complete interval that is missing at a time; None where none is."""
+    if name not in after.frozen:
+        return None
+    left = still_missing(after, name, Question(end=at, execution_time=at, ignore_cron=True))
+    if not left:
+        return None
+    end = after.ticks.next(after.snapshot(name).node.interval_unit, left[0][0])
+    return utc(end) if end <= to_timestamp(at) else None
+
+
+def still_missing(after: Project, name: str, question: Question) -> list[Span]:
+    """What the question finds missing, without what a lookback would load again."""
+    return without(missing(question, after, name), after.loaded(name))
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What an invocation left out of the models that it evaluated, and why."""
+
+    recording: Recording
+    before: Project
+    after: Project
+    held_up: HeldUp
+
+    def of(self, name: str) -> Finding:
+        """The reasons that hold for a model that executed; none, if nothing that is due now is
+        still missing."""
+        decision, plan = self.recording.decision, self.recording.plan
+        known = decision or plan
+        if known is None:
+            return Finding()
+        at = known.question.execution_time
+        due = Question(end=at, execution_time=at, ignore_cron=known.question.ignore_cron)
+        left = still_missing(self.after, name, due)
+        if not left:
+            return Finding()
+        finding, held_back = self._by_signals(name, left)
+        if decision and name in decision.due:
+            cut = within(cut_by_window(self.before, decision, name), left)
+            if cut:
+                finding.add(Reason.OUTSIDE_WINDOW, "inferred")
+            held_back += cut
+        elif plan:
+            held_back += self._by_plan(plan, name, left, finding)
+        if finding.reasons:
+            finding.facts["held_back"] = as_intervals(held_back)
+        return finding
+
+    def _by_signals(self, name: str, left: Sequence[Span]) -> tuple[Finding, list[Span]]:
+        held_back = within(self.held_up.spans(name), left)
+        return (self.held_up.of(name), held_back) if held_back else (Finding(), [])
+
+    def _by_plan(
+        self, plan: PlanFacts, name: str, left: Sequence[Span], finding: Finding
+    ) -> list[Span]:
+        """What the plan did not look for: for the user's window, or for limits of its own."""
+        asked = missing(plan.question, self.before, name)
+        cells = units(without(left, asked), self.after.snapshot(name).node.interval_unit)
+        window = _window(plan)
+        outside = [cell for cell in cells if not (window[0] <= cell[0] and cell[1] <= window[1])]
+        if outside:
+            finding.add(Reason.OUTSIDE_WINDOW, "inferred")
+        if len(outside) < len(cells):
+            finding.add(Reason.PLAN_LIMIT, "inferred")
+        return cells
+
+
+def _window(plan: PlanFacts) -> tuple[float, float]:
+    """The start and the end that the user gave."""
+    asked, question = plan.asked, plan.question
+    start = to_timestamp(question.start) if "start" in asked and question.start else -float("inf")
+    end = to_timestamp(make_exclusive(question.end)) if "end" in asked else float("inf")
+    return start, end
