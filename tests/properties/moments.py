@@ -9,7 +9,7 @@ from sqlmesh.utils.cron import CroniterCache
 
 from tests.projects import Span
 
-from .facts import deployability, merged, millis, missing
+from .facts import deployability, merged, millis, missing, moment
 
 if TYPE_CHECKING:
     from sqlmesh.core.snapshot import Snapshot
@@ -73,6 +73,11 @@ def check_loaded_through(invocation: Invocation, outcome: ModelOutcome, ledger: 
     index = deployability(after, invocation.step.environment, invocation.arguments.get("start"))
     intervals = version.intervals if index.is_representative(version) else version.dev_intervals
     told = millis(outcome.loaded_through) if outcome.loaded_through else None
+    model = invocation.definition(version)
+    if model is not None and model.relative and model.start:
+        # Its start has moved on: what lies before it is a part of nothing that it has to load.
+        start = millis(moment(model.start, invocation.now))
+        intervals = [part for part in merged(intervals) if part[1] > start] or intervals[-1:]
     possible = {_first_part(intervals)}
     if invocation.step.environment != "prod":
         # Which of its tables an environment reads can change as the run goes on.
