@@ -55,8 +55,12 @@ def check_upstream_behind(invocation: Invocation, ledger: Ledger) -> None:
             for name, spans in outcome.upstream_behind.items()
         }
         seen = [b for b in invocation.witness.of(outcome.fqn) if b.evaluated and b.span]
+        model = invocation.definition(versions[outcome.fqn])
+        if model is None or model.undetermined:
+            continue  # which of two is due more often is a question of words
         above = _above(invocation, outcome.fqn, versions)
-        strange = sorted(told.keys() - {shown(fqn) for fqn in above})
+        open_ = {shown(f) for f, v in versions.items() if _undetermined(invocation, v)}
+        strange = sorted(told.keys() - {shown(fqn) for fqn in above} - open_)
         ledger.demand(
             not strange,
             "behind-who",
@@ -128,9 +132,16 @@ def _above(invocation: Invocation, fqn: str, versions: Snapshots) -> set[str]:
             done.add(parent.name)
             if model.kind in LOOKED_THROUGH:
                 todo.append(parent.name)
+            elif model.undetermined:
+                continue
             elif model.kind not in NEVER_LOADED and TICKS_A_YEAR[model.cron] >= often:
                 found.add(parent.name)
     return found
+
+
+def _undetermined(invocation: Invocation, version: Snapshot) -> bool:
+    model = invocation.definition(version)
+    return model is None or model.undetermined
 
 
 def _loaded(invocation: Invocation, upstream: Snapshot, batch: BatchSeen) -> list[list[Span]]:

@@ -157,8 +157,10 @@ def _check_facts(
         f"{told}, changed by {outcome.changed_by}; drawn as changed were {changed}",
     )
     modified = invocation.plan and invocation.plan.context_diff.modified_snapshots
-    # What the state lost on the way is not known to be changed.
-    if modified and outcome.fqn in modified and facts.drawn_as_changed:
+    was = (invocation.before.environment or {}).get(outcome.fqn)
+    # A change of metadata makes no version of the data.
+    new = was is not None and was.version != facts.version.version
+    if modified and outcome.fqn in modified and new and facts.drawn_as_changed:
         demand(outcome.changed_by, "changed-by", f"{told}, changed by nothing; {changed} did")
 
 
