@@ -133,9 +133,13 @@ def _check_model(
     )
     if outcome.status == "executed":
         _check_executed(invocation, outcome, reasons, possible, ledger, told)
-    elif "plan_limit" in reasons:
+        return
+    if "plan_limit" in reasons:
         something = any(each.unloaded(fqn) for each in possible)
         demand(something, "plan-limit", f"{told}, but nothing of it is missing afterwards")
+    if "outside_window" in reasons and invocation.report.command == "plan":
+        window = {"start", "end", "execution_time"} & invocation.arguments.keys()
+        demand(window, "outside-window", f"{told}, but the plan was given no window")
 
 
 def _check_executed(
