@@ -113,9 +113,9 @@ def draw_model(dice: Dice, name: str, others: Sequence[Model]) -> Model:
         model = replace(
             model,
             batch_size=size if kind == "self" or dice.chance(35) else None,
-            lookback=dice.one_of((1, 2)) if dice.chance(12) else None,
+            lookback=dice.one_of((1, 2)) if dice.chance(18) else None,
             allow_partials=dice.chance(12),
-            auto_restatement="@daily" if kind == "incremental" and dice.chance(6) else None,
+            auto_restatement="@daily" if kind == "incremental" and dice.chance(10) else None,
         )
         if kind == "incremental" and model.batch_size and dice.chance(40):
             model = replace(model, batch_concurrency=dice.one_of((1, 2)))

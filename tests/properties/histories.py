@@ -62,8 +62,7 @@ def histories(draw: st.DrawFn) -> History:
         steps.append(Step(timedelta(minutes=10), "plan"))
         now += steps[-1].wait
     current = models
-    for _ in range(dice.one_of((3, 2, 4))):
-        scene = dice.one_of(SCENES)
+    for scene in _scenes(dice):
         wait = dice.one_of(WAITS if scene != "stale plan" else STALE)
         now += wait
         step = _draw_scene(dice, scene, current, now, wait, before_all, tasks)
@@ -81,6 +80,14 @@ def _read(dice: Dice, step: Step) -> Step:
         return step
     clock = dice.one_of(("as it is", "weeks later", "weeks later", "weeks before"))
     return replace(step, read=when, clock=clock)
+
+
+def _scenes(dice: Dice) -> Sequence[str]:
+    """What happens, in order."""
+    if dice.chance(12):
+        # What prod restates is removed from what dev alone has.
+        return (dice.one_of(("dev plan", "stale plan")), "restatement", "dev run")
+    return [dice.one_of(SCENES) for _ in range(dice.one_of((3, 2, 4)))]
 
 
 def _first_plan(dice: Dice, models: Sequence[Model]) -> Step:

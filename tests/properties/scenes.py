@@ -124,19 +124,38 @@ RESTATED = History(
             arguments={"restate_models": ["m.a0"], "start": "2024-01-05", "end": "2024-01-07"},
             checks=("what_if", "left"),
         ),
-        # It removes what it does not load again; what is below it is not even tried.
         Step(
             _HOUR,
             "plan",
             arguments={"restate_models": ["m.a0"], "start": "2024-01-05"},
             switches=(("broken", "m.a0"),),
         ),
-        Step(_HOUR, "plan", "dev", arguments={"include_unmodified": True}),
-        Step(_HOUR, "run", "dev", read="twice", clock="weeks later"),
         Step(_DAY, "run", arguments={"ignore_cron": True}),
     ),
 )
-"""A restatement with a window, one that does not finish, and what loads the rest of it."""
+"""A restatement with a window, and one that does not finish."""
+REMOVED_ELSEWHERE = History(
+    _PAIR,
+    _NINE,
+    (
+        _FIRST,
+        Step(_HOUR, "plan", "dev", edits=(Edit("breaking", replace(_PAIR[0], version=2)),)),
+        # It removes the same days from what only dev has.
+        Step(
+            _HOUR,
+            "plan",
+            arguments={"restate_models": ["m.a0"], "start": "2024-01-05", "end": "2024-01-07"},
+        ),
+        Step(_HOUR, "run", "dev", read="twice", clock="weeks later"),
+        Step(_DAY, "run"),
+    ),
+)
+AFTER_A_FAILED_PLAN = History(
+    (Model("m.a0", "self", batch_size=30, start="2024-02-10"), Model("m.a1", "seed")),
+    _NINE,
+    (_FIRST, Step(_DAY, "run", read="late")),
+)
+"""A run of an environment that a plan left unfinished, though some of it is loaded."""
 RESTATED_WITH_GAPS = History(
     (*_PAIR, Model("m.a2", "incremental", cron="@hourly")),
     _NINE,

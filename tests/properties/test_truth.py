@@ -135,6 +135,8 @@ def _fingerprints(world: World) -> dict[str, SnapshotFingerprint]:
 @example(scenes.NO_PREVIEW)
 @example(scenes.ROOT_BEHIND_A_PARENT)
 @example(scenes.RESTATED)
+@example(scenes.REMOVED_ELSEWHERE)
+@example(scenes.AFTER_A_FAILED_PLAN)
 @example(scenes.RESTATED_WITH_GAPS)
 @example(scenes.GAPS)
 @example(scenes.RESTATED_BY_ITSELF)
