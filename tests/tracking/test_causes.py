@@ -1,0 +1,266 @@
+"""Why a model was evaluated: each interval has one cause, and names what is behind it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from itertools import pairwise
+
+import pytest
+
+from pytest_sqlmesh_tracker import Cause, ModelOutcome, RunReport
+from tests.projects import Project, at
+
+DAILY = {"cron": "'@daily'"}
+TICKS = "SELECT @start_dt AS ts, 1 AS id"
+
+
+@pytest.fixture
+def shop(project: Project) -> Project:
+    """raw → orders → totals, which looks back two days; planned to prod on January 9th."""
+    project.incremental("s.raw", TICKS, **DAILY)
+    project.incremental("s.orders", "SELECT ts, id FROM s.raw", **DAILY)
+    project.incremental("s.totals", "SELECT ts, id FROM s.orders", ", lookback 2", **DAILY)
+    with at("2024-01-09 12:00"):
+        project.plan()
+    return project
+
+
+def test_a_new_model_is_loaded_for_the_first_time(project: Project) -> None:
+    project.incremental("s.raw", TICKS, **DAILY)
+    with at("2024-01-09 12:00"):
+        report = project.plan()
+    outcome = report["s.raw"]
+    assert causes(outcome) == {"first_load": [("2024-01-01", "2024-01-09")]}
+    assert (outcome.cause, outcome.cause_evidence) == ("first_load", {"first_load": "observed"})
+    assert outcome.changed_by == ()
+
+
+def test_what_is_due_is_new_and_a_lookback_loads_again(shop: Project) -> None:
+    with at("2024-01-10 12:00"):
+        report = shop.run()
+    assert causes(report["s.orders"]) == {"new_interval": [("2024-01-09", "2024-01-10")]}
+    assert causes(report["s.totals"]) == {
+        "new_interval": [("2024-01-09", "2024-01-10")],
+        "reloaded": [("2024-01-07", "2024-01-09")],
+    }
+
+
+def test_what_a_window_passed_over_is_a_gap_later(shop: Project) -> None:
+    with at("2024-01-11 12:00"):
+        newest = shop.run(start="2024-01-10")
+        rest = shop.run()
+    assert causes(newest["s.orders"]) == {"new_interval": [("2024-01-10", "2024-01-11")]}
+    assert causes(rest["s.orders"]) == {"filled_gap": [("2024-01-09", "2024-01-10")]}
+
+
+def test_what_cron_does_not_ask_for_is_ahead_of_it(project: Project) -> None:
+    project.incremental("s.hours", TICKS, cron="'@daily'", interval_unit="hour")
+    with at("2024-01-09 12:00"):
+        project.plan()
+    with at("2024-01-10 03:00"):
+        report = project.run(ignore_cron=True)
+    assert causes(report["s.hours"]) == {
+        "new_interval": [("2024-01-09", "2024-01-10")],
+        "ahead_of_cron": [("2024-01-10", "2024-01-10 03:00")],
+    }
+
+
+def test_a_restatement_names_what_the_user_restated(shop: Project) -> None:
+    with at("2024-01-09 13:00"):
+        report = shop.plan(
+            restate_models=["s.raw", "s.orders"], start="2024-01-03", end="2024-01-04"
+        )
+    assert causes(report["s.raw"]) == {"restated": [("2024-01-03", "2024-01-05")]}
+    assert report["s.raw"].restated_by == ("s.raw",)
+    assert report["s.raw"].cause_evidence == {"restated": "observed"}
+    assert set(report["s.totals"].restated_by) == {"s.raw", "s.orders"}
+
+
+def test_a_refused_restatement_restates_nothing_below(shop: Project) -> None:
+    """ledger is not restated, so below it only what raw passes on by the other way is."""
+    shop.incremental("s.ledger", "SELECT ts, id FROM s.raw", ", disable_restatement TRUE", **DAILY)
+    shop.incremental(
+        "s.sums", "SELECT o.ts, o.id FROM s.orders AS o JOIN s.ledger USING (id)", **DAILY
+    )
+    shop.reload()
+    with at("2024-01-09 13:00"):
+        shop.plan()
+        report = shop.plan(restate_models=["s.ledger", "s.orders"])
+    report.assert_skipped("s.ledger", reason="restatement_refused")
+    assert report["s.sums"].restated_by == ("s.orders",)
+
+
+def test_a_restatement_beside_a_gap(shop: Project) -> None:
+    """What a restatement evaluates of models that it does not restate has its own cause."""
+    shop.incremental("s.names", TICKS, **DAILY)
+    shop.reload()
+    with at("2024-01-09 13:00"):
+        shop.unwitnessed_plan(auto_apply=True, skip_backfill=True)
+        report = shop.plan(restate_models=["s.names"], start="2024-01-03", end="2024-01-03")
+        rest = shop.run()
+    assert causes(report["s.names"]) == {"restated": [("2024-01-03", "2024-01-04")]}
+    assert causes(rest["s.names"]) == {
+        "filled_gap": [("2024-01-01", "2024-01-03")],
+        "new_interval": [("2024-01-04", "2024-01-09")],
+    }
+
+
+@pytest.mark.parametrize(
+    "forward_only", [False, True], ids=["a breaking change", "a forward-only change"]
+)
+def test_a_changed_version_names_what_changed(shop: Project, forward_only: bool) -> None:
+    shop.incremental("s.raw", "SELECT @start_dt AS ts, 2 AS id", **DAILY)
+    shop.reload()
+    with at("2024-01-09 13:00"):
+        # A forward-only version inherits its intervals in dev, and previews some of them.
+        report = shop.unwitnessed_plan(
+            "dev", auto_apply=True, forward_only=forward_only, enable_preview=True
+        )
+    assert report["s.raw"].cause == "first_load"
+    assert report["s.raw"].changed_by == ("s.raw",)
+    below = report["s.orders"]
+    assert (below.cause, below.changed_by) == ("first_load", ("s.raw",))
+    assert below.change_category == "indirect_breaking"
+
+
+def test_a_new_parent_changes_what_reads_it(shop: Project) -> None:
+    shop.incremental("s.rates", TICKS, **DAILY)
+    shop.incremental("s.orders", "SELECT r.ts, r.id FROM s.raw AS r, s.rates", **DAILY)
+    shop.reload()
+    with at("2024-01-09 13:00"):
+        report = shop.plan("dev")
+    assert report["s.rates"].changed_by == ()
+    assert report["s.orders"].changed_by == ("s.orders",)
+    assert set(report["s.totals"].changed_by) == {"s.rates", "s.orders"}
+
+
+def test_a_version_that_a_plan_left_unloaded_is_loaded_by_a_run(shop: Project) -> None:
+    shop.incremental("s.names", TICKS, **DAILY)
+    shop.reload()
+    with at("2024-01-09 13:00"):
+        shop.unwitnessed_plan(auto_apply=True, skip_backfill=True)
+        report = shop.run()
+    outcome = report["s.names"]
+    assert (outcome.cause, outcome.cause_evidence) == ("first_load", {"first_load": "inferred"})
+    assert outcome.changed_by == ()
+
+
+def test_what_a_restatement_in_prod_removes_from_dev(shop: Project) -> None:
+    """It takes the restated days from the other versions, and dev loads them again."""
+    shop.incremental("s.orders", "SELECT ts, 2 AS id FROM s.raw", **DAILY)
+    shop.reload()
+    with at("2024-01-09 13:00"):
+        shop.plan("dev")
+        shop.incremental("s.orders", "SELECT ts, id FROM s.raw", **DAILY)
+        shop.reload()
+        shop.plan(restate_models=["s.raw"], start="2024-01-03", end="2024-01-03")
+    with at("2024-01-10 13:00"):
+        report = shop.run("dev")
+    assert causes(report["s.orders"]) == {
+        "removed_before": [("2024-01-03", "2024-01-04")],
+        "new_interval": [("2024-01-09", "2024-01-10")],
+    }
+    assert report["s.orders"].cause_evidence[Cause.REMOVED_BEFORE] == "inferred"
+
+
+def test_automatic_restatements_name_their_triggers(project: Project) -> None:
+    project.incremental(
+        "s.raw", TICKS, ", auto_restatement_cron '0 6 * * *', auto_restatement_intervals 3", **DAILY
+    )
+    project.incremental("s.orders", "SELECT ts, id FROM s.raw", **DAILY)
+    project.model("s.names", "SELECT 'a' AS name", **DAILY)
+    with at("2024-01-09 12:00"):
+        project.plan()
+    with at("2024-01-10 12:00"):
+        report = project.run()
+    for name in ("s.raw", "s.orders"):
+        assert causes(report[name]) == {
+            "auto_restated": [("2024-01-07", "2024-01-09")],
+            "new_interval": [("2024-01-09", "2024-01-10")],
+        }
+        assert report[name].restated_by == ("s.raw",)
+    assert (report["s.names"].cause, report["s.names"].restated_by) == ("new_interval", ())
+
+
+def test_an_automatic_restatement_that_failed_is_made_up_for(project: Project) -> None:
+    """The next run loads what was removed, though nothing is to be restated then."""
+    project.execute("CREATE TABLE wh.main.switch AS SELECT 1 AS value")
+    project.incremental(
+        "s.raw",
+        "SELECT @start_dt AS ts, CASE WHEN value = 0 THEN error('down') ELSE 1 END AS id "
+        "FROM wh.main.switch",
+        ", auto_restatement_cron '0 6 * * *', auto_restatement_intervals 3",
+        **DAILY,
+    )
+    project.reload()
+    with at("2024-01-09 12:00"):
+        project.plan()
+    with at("2024-01-10 12:00"):
+        project.execute("UPDATE wh.main.switch SET value = 0")
+        failed = project.run()
+        project.execute("UPDATE wh.main.switch SET value = 1")
+        report = project.run()
+    failed.assert_failed("s.raw")
+    assert failed["s.raw"].causes == ("auto_restated", "new_interval")
+    assert causes(report["s.raw"]) == {
+        "removed_before": [("2024-01-07", "2024-01-09")],
+        "new_interval": [("2024-01-09", "2024-01-10")],
+    }
+
+
+def test_audits_have_causes_as_well(shop: Project) -> None:
+    audited = "SELECT ts, id FROM s.raw"
+    shop.incremental("s.orders", audited, audits="(not_null(columns := (id)))", **DAILY)
+    shop.reload()
+    with at("2024-01-09 13:00"):
+        changed = shop.unwitnessed_plan(auto_apply=True)
+        requested = audit(shop)
+    assert changed["s.orders"].status == "audited"
+    assert changed["s.orders"].causes == ("audits_changed",)
+    assert causes(requested["s.orders"]) == {"requested": [("2024-01-03", "2024-01-05")]}
+    assert requested["s.raw"].causes == ()
+
+
+def test_models_that_are_not_evaluated_have_none(shop: Project) -> None:
+    with at("2024-01-09 13:00"):
+        report = shop.run()
+    assert {outcome.cause for outcome in report.outcomes.values()} == {None}
+
+
+def test_a_failed_model_has_the_cause_of_what_it_tried(project: Project) -> None:
+    project.incremental(
+        "s.raw", "SELECT @start_dt AS ts, error('down') AS id", ", batch_size 3", **DAILY
+    )
+    project.incremental("s.orders", "SELECT ts, id FROM s.raw", **DAILY)
+    with at("2024-01-09 12:00"):
+        report = project.plan()
+    report.assert_failed("s.raw")
+    assert report["s.raw"].causes == (Cause.FIRST_LOAD,)
+    assert report["s.orders"].causes == ()
+
+
+def causes(outcome: ModelOutcome) -> dict[str, list[tuple[str, str]]]:
+    """Cause → intervals, and no interval twice."""
+    by_cause = {str(c): spans(i) for c, i in outcome.intervals_by_cause.items()}
+    assert tuple(by_cause) == outcome.causes
+    assert outcome.cause_evidence.keys() == outcome.intervals_by_cause.keys()
+    evaluated = sorted(i for intervals in outcome.intervals_by_cause.values() for i in intervals)
+    assert all(one.end <= other.start for one, other in pairwise(evaluated))
+    return by_cause
+
+
+def spans(intervals: tuple[tuple[datetime, datetime], ...]) -> list[tuple[str, str]]:
+    return [(_text(start), _text(end)) for start, end in intervals]
+
+
+def _text(moment: datetime) -> str:
+    assert moment.tzinfo is timezone.utc
+    return f"{moment:%Y-%m-%d %H:%M}".removesuffix(" 00:00")
+
+
+def audit(project: Project) -> RunReport:
+    from pytest_sqlmesh_tracker import sqlmesh_run_tracker
+
+    with sqlmesh_run_tracker(project.context) as tracker:
+        project.context.audit(start="2024-01-03", end="2024-01-04")
+    return tracker.last
