@@ -85,7 +85,9 @@ def _check_model(
     # A span that ends before it starts is SQLMesh's for a model that did not come to its first
     # tick yet.
     odd = any(batch.span and batch.span[0] >= batch.span[1] for batch in seen)
-    done = merged(batch.span for batch in seen if batch.span and batch.recorded)
+    # Of a model that failed, audits that passed before are not told.
+    counted = [b for b in seen if b.evaluated is not None or outcome.status != "failed"]
+    done = merged(batch.span for batch in counted if batch.span and batch.recorded)
     told_spans = {
         str(cause): [(millis(i.start), millis(i.end)) for i in spans]
         for cause, spans in outcome.intervals_by_cause.items()
