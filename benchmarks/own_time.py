@@ -88,8 +88,10 @@ def metered(context: Any) -> Iterator[tuple[OwnTime, Tracker]]:
     """Track a context as `sqlmesh_run_tracker` does, and meter what the tracker spends."""
     own = OwnTime()
     with ExitStack() as patches:
-        read = _defining(type(context.state_sync), "refresh_snapshot_intervals")
-        elsewhere = (*_SHADOWED, read, _methods(context.console))
+        state_sync = type(context.state_sync)
+        read = _defining(state_sync, "refresh_snapshot_intervals")
+        recorded = _defining(state_sync, "add_snapshots_intervals")
+        elsewhere = (*_SHADOWED, read, recorded, _methods(context.console))
         for owner, names in ((GenericContext, _ENTRIES), *elsewhere):
             for name in names:
                 patches.enter_context(patch.object(owner, name, own.outside(vars(owner)[name])))

@@ -106,13 +106,16 @@ FIELDS = {
         "start_override_per_model end_override_per_model deployability_index is_dev "
         "skip_backfill empty_backfill restatements requires_backfill has_unmodified_unpromoted "
         "environment_naming_info.name user_provided_flags context_diff.modified_snapshots "
-        "context_diff.added context_diff.removed_snapshots context_diff.has_changes",
+        "context_diff.added context_diff.removed_snapshots context_diff.has_changes "
+        "context_diff.new_snapshots directly_modified indirectly_modified",
         "PlanFacts (facts.plan_facts), on which every reason in plans rests",
     ),
     "snapshot": (
-        "name snapshot_id intervals dev_intervals change_category parents node is_seed evaluatable "
-        "depends_on_past is_forward_only fingerprint.data_hash fingerprint.metadata_hash "
-        "model_or_none next_auto_restatement_ts remove_interval",
+        "name snapshot_id version intervals dev_intervals change_category parents node is_seed "
+        "evaluatable depends_on_past is_forward_only fingerprint.data_hash "
+        "fingerprint.metadata_hash model_or_none next_auto_restatement_ts remove_interval "
+        "pending_restatement_intervals "
+        "allow_partials model.kind.is_view model.kind.is_embedded",
         "FrozenSnapshot, and every inferred reason",
     ),
     "model": (
@@ -123,6 +126,10 @@ FIELDS = {
         "ModelOutcome's description, next_due, local_edit",
     ),
     "audit result": ("audit.name audit_args blocking count skipped", "ModelOutcome.audits"),
+    "state sync": (
+        "state_sync.interval_state.intervals_table state_sync.interval_state.engine_adapter",
+        "`removed_before` (state.py)",
+    ),
     "context": (
         "console state_sync snapshot_evaluator models standalone_audits default_catalog "
         "config.default_target_environment",

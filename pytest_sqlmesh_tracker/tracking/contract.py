@@ -88,6 +88,10 @@ NAMED = {
         "snapshots",
         "the intervals from which a plan's stages start (PlanFacts)",
     ),
+    "core.state_sync:StateSync.add_snapshots_intervals": (
+        "snapshots_intervals",
+        "what is loaded afterwards (state.py): loaded_through, waiting_since, what was left out",
+    ),
     "core.snapshot:Snapshot.missing_intervals": (
         "start end execution_time deployability_index ignore_cron end_bounded",
         "every inferred reason, and next_due (intervals.missing)",
@@ -113,7 +117,12 @@ POSITIONAL = {
     "core.snapshot:merge_intervals": (1, "all intervals in reports"),
     "core.snapshot.definition:remove_interval": (3, "intervals.without"),
     "core.snapshot.definition:expand_range": (3, "units of intervals (reasons.held_up)"),
-    "core.snapshot:apply_auto_restatements": (2, "next_due of models that SQLMesh restates"),
+    "core.snapshot:apply_auto_restatements": (
+        2,
+        "`auto_restated`, and next_due of models that SQLMesh restates",
+    ),
+    "core.snapshot:Snapshot.get_next_auto_restatement_interval": (2, "`auto_restated`"),
+    "core.state_sync.db.utils:fetchall": (2, "`removed_before` (state.py)"),
     "core.snapshot:DeployabilityIndex.is_representative": (2, "which intervals count as loaded"),
     "core.environment:Environment.sanitize_name": (1, "the environment's name in reports"),
     "core.state_sync:StateSync.get_environment": (

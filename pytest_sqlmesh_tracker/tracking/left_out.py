@@ -43,11 +43,19 @@ def project_afterwards(recording: Recording, before: Project, stored: Project) -
         known = frozen.get(booking.name)
         if known and known.snapshot.version == booking.version:
             frozen[booking.name] = _adding(known, booking.intervals, booking.dev_intervals)
-    index = before.deployability_index
-    if index is not None:
-        # As the next run of the environment finds it (sqlmesh/core/scheduler.py, `_run_or_audit`).
-        index = DeployabilityIndex.create([snapshot.thawed() for snapshot in frozen.values()])
-    return Project(frozen, index, restates=before.restates, ticks=before.ticks)
+    return replace(began, frozen=frozen)
+
+
+def next_run(after: Project) -> Project:
+    """The project as the next run of its environment finds it.
+
+    In dev, which of a version's two tables counts depends on the start that a plan was given, and a
+    run is given none (sqlmesh/core/scheduler.py, `_run_or_audit`).
+    """
+    if after.deployability_index is None:
+        return after
+    thawed = [snapshot.thawed() for snapshot in after.frozen.values()]
+    return replace(after, deployability_index=DeployabilityIndex.create(thawed))
 
 
 def _adding(
@@ -74,20 +82,24 @@ def loaded_through(after: Project, name: str, at: Any) -> datetime | None:
     return utc(next((end for _, end in loaded if end > start), loaded[-1][1]))
 
 
-def waiting_since(after: Project, name: str, at: Any) -> datetime | None:
-    """The end of the earliest complete interval that is missing at a time; None where none is."""
-    if name not in after.frozen:
+def waiting_since(coming: Project, name: str, at: Any) -> datetime | None:
+    """The end of the earliest complete interval that is missing at a time; None where none is.
+
+    Args:
+        coming: the project as the next run finds it.
+    """
+    if name not in coming.frozen:
         return None
-    left = still_missing(after, name, Question(end=at, execution_time=at, ignore_cron=True))
+    left = still_missing(coming, name, Question(end=at, execution_time=at, ignore_cron=True))
     if not left:
         return None
-    end = after.ticks.next(after.snapshot(name).node.interval_unit, left[0][0])
+    end = coming.ticks.next(coming.snapshot(name).node.interval_unit, left[0][0])
     return utc(end) if end <= to_timestamp(at) else None
 
 
-def still_missing(after: Project, name: str, question: Question) -> list[Span]:
+def still_missing(coming: Project, name: str, question: Question) -> list[Span]:
     """What the question finds missing, without what a lookback would load again."""
-    return without(missing(question, after, name), after.loaded(name))
+    return without(missing(question, coming, name), coming.loaded(name))
 
 
 @dataclass(frozen=True)
@@ -96,7 +108,8 @@ class LeftOut:
 
     recording: Recording
     before: Project
-    after: Project
+    coming: Project
+    """As the next run finds it."""
     held_up: HeldUp
 
     def of(self, name: str) -> Finding:
@@ -108,7 +121,7 @@ class LeftOut:
             return Finding()
         at = known.question.execution_time
         due = Question(end=at, execution_time=at, ignore_cron=known.question.ignore_cron)
-        left = still_missing(self.after, name, due)
+        left = still_missing(self.coming, name, due)
         if not left:
             return Finding()
         finding, held_back = self._by_signals(name, left)
@@ -132,7 +145,7 @@ class LeftOut:
     ) -> list[Span]:
         """What the plan did not look for: for the user's window, or for limits of its own."""
         asked = missing(plan.question, self.before, name)
-        cells = units(without(left, asked), self.after.snapshot(name).node.interval_unit)
+        cells = units(without(left, asked), self.coming.snapshot(name).node.interval_unit)
         window = _window(plan)
         outside = [cell for cell in cells if not (window[0] <= cell[0] and cell[1] <= window[1])]
         if outside:

@@ -23,7 +23,7 @@ from .behind import UpstreamBehind
 from .causes import Causes
 from .edits import differs
 from .intervals import Project
-from .left_out import LeftOut, loaded_through, project_afterwards, waiting_since
+from .left_out import LeftOut, loaded_through, next_run, project_afterwards, waiting_since
 from .names import display_names, kind_of, shown
 from .plan_reasons import PlanReasons
 from .reasons import Finding, HeldUp
@@ -84,8 +84,13 @@ class _Reporter:
         return project_afterwards(self._recording, self._project, self._stored)
 
     @cached_property
+    def _coming(self) -> Project:
+        """As the next run of the environment finds it."""
+        return next_run(self._afterwards)
+
+    @cached_property
     def _left_out(self) -> LeftOut:
-        return LeftOut(self._recording, self._project, self._afterwards, self._held_up)
+        return LeftOut(self._recording, self._project, self._coming, self._held_up)
 
     @cached_property
     def _causes(self) -> Causes:
@@ -388,7 +393,7 @@ class _Reporter:
     def _waiting_since(self, fqn: str) -> datetime | None:
         if self._recording.command == "audit":
             return None
-        return waiting_since(self._afterwards, fqn, self._execution_time)
+        return waiting_since(self._coming, fqn, self._execution_time)
 
     def _figures(self, fqn: str, batches: tuple[Batch, ...]) -> dict[str, Any]:
         durations = [batch.duration for batch in batches if batch.duration is not None]

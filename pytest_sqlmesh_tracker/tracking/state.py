@@ -23,13 +23,11 @@ class StateLog:
         self._lock = lock
 
     def hear(self, state_sync: Any) -> None:
-        """Hear what is recorded, until the taps are removed."""
-        # Of these, the caching state sync delegates one without calling the other.
+        """Hear what is recorded, until the taps are removed: of batches, and what SQLMesh records
+        without one, as it is emptied, or inherited in dev."""
         self._taps.add(state_sync, "add_snapshots_intervals", self._booking)
-        self._taps.add(state_sync, "add_interval", self._booking_batch)
 
     def _booking(self, _: Any, call: dict[str, Any]) -> Callable[[Any], None] | None:
-        """Intervals that SQLMesh records without a batch: emptied, or inherited in dev."""
         snapshots = call["snapshots_intervals"]
         if not isinstance(snapshots, Sequence):
             return None
@@ -37,21 +35,12 @@ class StateLog:
             Booking(each.name, each.version, spans(each.intervals), spans(each.dev_intervals))
             for each in snapshots
         ]
-        return lambda _: self._booked(bookings)
 
-    def _booking_batch(self, _: Any, call: dict[str, Any]) -> Callable[[Any], None]:
-        # The caching state sync delegates with `*args`.
-        places = ("snapshot", "start", "end", "is_dev")
-        given = {**dict(zip(places, call.get("args", ()), strict=False)), **call}
-        snapshot, start, end = given["snapshot"], given["start"], given["end"]
-        # As `StateSync.add_interval` has it (sqlmesh/core/state_sync/base.py).
-        span = snapshot.inclusive_exclusive(start, end, strict=False, expand=False)
-        both = ((), (span,)) if given.get("is_dev") else ((span,), ())
-        return lambda _: self._booked([Booking(snapshot.name, snapshot.version, *both)])
+        def booked(_: Any) -> None:
+            with self._lock:
+                self._recording.bookings += bookings
 
-    def _booked(self, bookings: Sequence[Booking]) -> None:
-        with self._lock:
-            self._recording.bookings += bookings
+        return booked
 
     def look_for_removed(self, state_sync: Any, due: Mapping[str, Sequence[Span]]) -> None:
         """Ask what was loaded once of the models that have something missing that is not new."""

@@ -349,6 +349,7 @@ def test_the_fields_that_are_read(stories: Stories, label: str) -> None:
         "audit result": results[0] if results else None,
         "context": stories.context,
         "scheduler": stories.scheduler,
+        "state sync": stories.context.state_sync,
         "applied plan": applied.named["plan"],
     }
     has_fields(things[label], f"a {label}", *FIELDS[label])
