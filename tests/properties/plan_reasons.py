@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tests.projects import without
+
 from .facts import (
     Snapshots,
     ancestors,
@@ -11,8 +13,11 @@ from .facts import (
     shown,
 )
 from .moments import check_loaded_through
+from .witnesses import Span, table_of
 
 if TYPE_CHECKING:
+    from sqlmesh.core.snapshot import Snapshot
+
     from pytest_sqlmesh_tracker import ModelOutcome
 
     from .playing import Invocation
@@ -139,6 +144,13 @@ def _check_skipped(
             # The stages of a plan can find less than it lists, where its interval unit is coarser.
             empty = waits and not (version.intervals or version.dev_intervals)
             demand(reason in reasons or not empty, key, f"{told}, but nothing of it is loaded")
+    if arguments.get("empty_backfill") and invocation.raised is None and version.is_model:
+        booked = _booked(invocation, version)
+        demand(
+            "backfill_emptied" in reasons or not booked,
+            "emptied",
+            f"{told}, but {booked} of it counts as loaded now",
+        )
     if "restatement_refused" in reasons:
         _check_refused(invocation, outcome, planned, ledger, told)
     if "not_selected" in reasons:
@@ -161,6 +173,17 @@ def _check_skipped(
             for table, spans in invocation.before.intervals.get(fqn, {}).items()
         )
         demand(blocked or not waits or there, "plan-blocked", f"{told}, but it was to be loaded")
+
+
+def _booked(invocation: Invocation, version: Snapshot) -> list[Span]:
+    """What counts as loaded afterwards in the table that environments share, and did not before."""
+    if version.is_seed:
+        return []  # nothing of it was missing
+    before, after = (
+        state.intervals.get(version.name, {}).get(table_of(version, dev=False), [])
+        for state in (invocation.before, invocation.after)
+    )
+    return without(after, before)
 
 
 def _check_refused(
