@@ -172,10 +172,13 @@ def what_is_relative_is_counted_from_the_reading(original: Any, value: Any) -> A
     return value
 
 
-@mutant(Reporter, "_execution_time")
-def a_report_is_of_the_moment_in_which_it_is_read(original: Any, self: Any) -> Any:
-    given = self._recording.arguments.get("execution_time")
-    return original(self) if given else datetime.now(timezone.utc)
+@mutant(reporting, "report_of")
+def a_report_is_of_the_moment_in_which_it_is_read(original: Any, recording: Any) -> Any:
+    decision = recording.decision
+    if decision and "execution_time" not in recording.arguments:
+        question = decision.question.but(execution_time=datetime.now(timezone.utc))
+        recording.decision = replace(decision, question=question)
+    return original(recording)
 
 
 @mutant(reporting, "loaded_through")

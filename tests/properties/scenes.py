@@ -274,3 +274,12 @@ IRREGULAR = History(
     (_FIRST, Step(_HOUR, "run"), Step(timedelta(hours=9), "run", read="late")),
     afterwards=("crons",),
 )
+EAGER = History(
+    (
+        Model("m.a0", "incremental", cron="@weekly"),
+        Model("m.a1", "incremental", parents=("m.a0",)),
+    ),
+    _NINE,
+    (_FIRST, Step(_DAY, "run"), Step(_DAY, "run", arguments={"ignore_cron": True})),
+)
+"""A model that is due less often than what reads it, and is loaded before its time."""
