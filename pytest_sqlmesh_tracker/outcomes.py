@@ -195,6 +195,9 @@ class ModelOutcome(Frozen):
     kind: str
     """SQLMesh's kind, in lower case; `audit` for a standalone audit."""
     cron: str | None = None
+    undetermined_cron: bool = False
+    """Whether it depends on the process when SQLMesh takes this cron for due; `next_due` is None
+    then."""
     status: Status
     reason: Reason | None = None
     """The primary one of `reasons`; None for a model that executed and had nothing held back."""

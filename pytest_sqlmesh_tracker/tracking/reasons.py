@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlmesh.core.scheduler import interval_diff
@@ -16,6 +17,7 @@ from sqlmesh.utils.date import make_exclusive, to_datetime, to_timestamp
 
 from ..outcomes import Evidence, Reason, Status
 from .batches import as_intervals
+from .crons import is_undetermined
 from .intervals import Project, missing, next_due, units, without
 from .recording import Question, Recording, Round, RunDecision, Span
 
@@ -159,8 +161,15 @@ def waits_for_cron(project: Project, name: str, asked: Question) -> Finding:
         Reason.CRON_NOT_DUE,
         "inferred",
         held_back=as_intervals(missing(asked.but(ignore_cron=True), project, name)),
-        next_due=next_due(project, name, asked.execution_time),
+        next_due=_next_due(project, name, asked.execution_time),
     )
+
+
+def _next_due(project: Project, name: str, at: Any) -> datetime | None:
+    """When the model is next due, unless that depends on the process that finds it."""
+    if is_undetermined(project.snapshot(name).node.cron):
+        return None
+    return next_due(project, name, at)
 
 
 def _unbounded(decision: RunDecision) -> Question:

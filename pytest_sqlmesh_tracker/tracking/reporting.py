@@ -21,6 +21,7 @@ from . import compat, reasons
 from .batches import Evaluation, audits, evaluation
 from .behind import UpstreamBehind
 from .causes import Causes
+from .crons import is_undetermined
 from .edits import differs
 from .intervals import Project
 from .left_out import LeftOut, loaded_through, next_run, project_afterwards, waiting_since
@@ -226,6 +227,7 @@ class _Reporter:
             "fqn": fqn,
             "kind": kind_of(node),
             "cron": node.cron,
+            "undetermined_cron": is_undetermined(node.cron),
             "upstream": self._shown(self._parents(fqn)),
         }
 

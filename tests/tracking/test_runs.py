@@ -434,3 +434,16 @@ def test_lookback_and_reads(project: Project) -> None:
     report.assert_executed("s.raw", intervals=("2024-01-06", "2024-01-07"))
     with at("2024-01-07 13:00"):
         project.run().assert_skipped("s.late", reason="cron_not_due")
+
+
+def test_a_cron_that_sqlmesh_does_not_determine_is_not_guessed(project: Project) -> None:
+    """Of the hours of a day, another process can find other ones due than this one."""
+    project.model("s.office", "SELECT 1 AS id", cron="'0 8-18 * * *'")
+    project.model("s.weekdays", "SELECT 1 AS id", cron="'0 9 * * 1-5'")
+    with at("2024-01-09 12:30"):
+        project.plan()
+        report = project.run()
+    assert report["s.office"].undetermined_cron
+    assert report["s.office"].next_due is None
+    assert not report["s.weekdays"].undetermined_cron
+    assert report["s.weekdays"].next_due == datetime(2024, 1, 10, 9, tzinfo=timezone.utc)

@@ -1,0 +1,56 @@
+"""Crons of which SQLMesh itself does not determine when they are due."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import lru_cache
+from itertools import groupby, islice, pairwise
+
+from croniter import croniter  # type: ignore[import-untyped,unused-ignore]
+
+_BEGIN = datetime(2024, 1, 1)
+_DAYS = 400
+_COMPARED = 5
+"""How many gaps SQLMesh compares (sqlmesh/utils/cron.py, `interval_seconds`)."""
+_DAY = 24 * 60
+
+
+@lru_cache(maxsize=1024)
+def is_undetermined(cron: str) -> bool:
+    """Whether it depends on the process when SQLMesh takes this cron for due.
+
+    SQLMesh looks at five gaps between ticks, after the moment at which a process uses a cron for
+    the first time. If they are equal, it takes all gaps for equal, and steps back from a later tick
+    by that length (`Node.cron_floor`). Where gaps are equal at some times and not at others, one
+    process finds intervals due that another one does not, also at hours that are not over.
+    """
+    gaps, longest = set(), 0
+    for _, run in groupby(following - tick for tick, following in pairwise(_ticks(cron))):
+        equal = list(islice(run, _COMPARED))
+        gaps.add(equal[0])
+        longest = max(longest, len(equal))
+        if len(gaps) > 1 and longest == _COMPARED:
+            return True
+    return False
+
+
+def _ticks(cron: str) -> Iterator[int]:
+    """Ticks, in minutes: of two days, where all days are alike, else of a year and more."""
+    expanded = croniter.expand(cron)[0]
+    minutes, hours = (
+        list(range(size)) if field == ["*"] else field
+        for field, size in zip(expanded, (60, 24), strict=False)
+    )
+    times = sorted(60 * hour + minute for hour in hours for minute in minutes)
+    for day in range(2) if expanded[2:5] == [["*"]] * 3 else _days(cron):
+        yield from (_DAY * day + time for time in times)
+
+
+def _days(cron: str) -> Iterator[int]:
+    """The days, counted from some day on, on which a cron ticks."""
+    ticks, day = croniter(cron, _BEGIN), -1
+    while day < _DAYS:
+        ticks.set_current(_BEGIN + timedelta(days=day + 1, seconds=-1), force=True)
+        day = (ticks.get_next(datetime) - _BEGIN).days
+        yield day
