@@ -6,13 +6,18 @@ inherit; the functions call them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from .expectations import Moment, reason_named, span_of_time, status_or_reason_named
+from .expectations import (
+    Moment,
+    expression,
+    reason_named,
+    span_of_time,
+    status_or_reason_named,
+)
 from .explanation import counted, paragraph, span
 from .listening import notify
 from .matching import close_matches
@@ -79,7 +84,7 @@ class AssertionMethods:
         Raises:
             AssertionError: one of them was not skipped, or not for that reason.
             UnknownModelError: a name that is not in the report.
-            ValueError: `reason` is no reason.
+            ValueError: `reason` is not a reason.
             TypeError: no model given.
         """
         __tracebackhide__ = True
@@ -98,7 +103,7 @@ class AssertionMethods:
         Raises:
             AssertionError: one of them did not fail, or not so.
             UnknownModelError: a name that is not in the report.
-            ValueError: `reason` is no reason.
+            ValueError: `reason` is not a reason, or `match` not a regular expression.
             TypeError: no model given.
         """
         __tracebackhide__ = True
@@ -150,14 +155,16 @@ class AssertionMethods:
         _settle(report, outcomes, _executions(report, outcomes), whole=True)
 
     def assert_audit_failed(self, model: object, audit: str | None = None) -> None:
-        """Demand that an audit of the model failed, blocking or not.
+        """Demand that an audit of the model found rows, blocking or not.
+
+        One whose own query raises has not failed, but could not be run: it would not find them.
 
         Args:
             model: a name, glob, `Model` or `Snapshot`.
             audit: the audit's name; any audit when None.
 
         Raises:
-            AssertionError: it passed or did not run.
+            AssertionError: it passed, did not run, or could not be run.
             UnknownModelError: a name that is not in the report.
         """
         __tracebackhide__ = True
@@ -165,7 +172,7 @@ class AssertionMethods:
         failures = []
         named = _named(report, (model,), "assert_audit_failed")
         for outcome in named:
-            failed = [a.name for a in outcome.audits if not a.passed]
+            failed = [a.name for a in outcome.audits if not a.passed and a.error is None]
             if not failed or (audit is not None and audit not in failed):
                 failures.append(paragraph(report, outcome, _no_such_failure(outcome, audit)))
         _settle(report, named, failures)
@@ -227,6 +234,7 @@ class AssertionMethods:
         __tracebackhide__ = True
         report = self._asserted()
         wanted = None if reason is None else reason_named(reason)
+        pattern = None if match is None else expression(match)
         named = _named(report, models, f"assert_{status}")
         was, was_not = _PAST[status]
         failures = []
@@ -235,9 +243,7 @@ class AssertionMethods:
                 failures.append(paragraph(report, outcome, was_not))
             elif wanted is not None and wanted not in outcome.reasons:
                 failures.append(paragraph(report, outcome, f"{was}, but not for {wanted}"))
-            elif match is not None and (
-                outcome.error is None or not re.search(match, outcome.error)
-            ):
+            elif pattern and (outcome.error is None or not pattern.search(outcome.error)):
                 wrong = f"{was}, but its error does not match {match!r}"
                 failures.append(paragraph(report, outcome, wrong))
         _settle(report, named, failures)
@@ -310,6 +316,7 @@ def assert_execution_order(report: AssertionMethods, *models: object) -> None:
 
 
 def _checked(report: AssertionMethods) -> AssertionMethods:
+    __tracebackhide__ = True
     if not isinstance(report, AssertionMethods):
         raise TypeError(
             f"the first argument is a Tracker or a RunReport, not {type(report).__name__}"
@@ -318,6 +325,7 @@ def _checked(report: AssertionMethods) -> AssertionMethods:
 
 
 def _demand_models(models: Sequence[object], helper: str) -> None:
+    __tracebackhide__ = True
     if not models:
         hint = "; for 'nothing ran' there is assert_nothing_executed"
         raise TypeError(f"{helper} needs at least one model{hint if 'executed' in helper else ''}")
@@ -379,6 +387,9 @@ def _start_order(outcome: ModelOutcome) -> int:
 
 
 def _no_such_failure(outcome: ModelOutcome, audit: str | None) -> str:
+    broken = sorted({a.name for a in outcome.audits if a.error is not None})
+    if broken and audit in (None, *broken):
+        return f"had no failed audit: {', '.join(broken)} could not be run"
     ran = sorted({a.name for a in outcome.audits})
     if audit is None or audit in ran:
         which = "audit" if audit is None else f"audit {audit!r}"

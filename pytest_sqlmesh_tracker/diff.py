@@ -305,7 +305,9 @@ def _same_models(old: _Models, new: _Models) -> list[_Pair]:
     fqns = {outcome.name: fqn for fqn, outcome in left.items()}
     pairs: list[_Pair] = []
     for fqn, outcome in new.items():
-        before = old[fqn] if fqn in old else left.pop(fqns.get(outcome.name, fqn), None)
+        before = old.get(fqn)
+        if before is None:
+            before = left.pop(fqns.get(outcome.name, fqn), None)
         pairs.append((outcome.name, before, outcome))
     return pairs + [(outcome.name, outcome, None) for outcome in left.values()]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timezone
 from typing import TypeVar
@@ -19,13 +20,14 @@ def reason_named(word: object) -> Reason:
     """The reason with this value.
 
     Raises:
-        ValueError: there is none; the message has close matches.
+        ValueError: no such word; the message has close matches.
     """
+    __tracebackhide__ = True
     try:
         return Reason(word)
     except ValueError:
         raise ValueError(
-            _not_among(word, "no reason", [str(reason) for reason in Reason])
+            _not_among(word, "not a reason", [str(reason) for reason in Reason])
         ) from None
 
 
@@ -33,18 +35,20 @@ def status_or_reason_named(word: object) -> Status | Reason:
     """The status or the reason with this value; no word is both.
 
     Raises:
-        ValueError: there is none; the message has close matches.
+        ValueError: no such word; the message has close matches.
     """
+    __tracebackhide__ = True
     members: tuple[Status | Reason, ...] = (*Status, *Reason)
-    return member_named(word, members, "no status or reason")
+    return member_named(word, members, "neither a status nor a reason")
 
 
 def member_named(word: object, members: Iterable[_Member], what_it_is_not: str) -> _Member:
     """The member with this value, of one or several enums.
 
     Raises:
-        ValueError: there is none; the message has close matches, or else all values.
+        ValueError: no such word; the message has close matches, or else all values.
     """
+    __tracebackhide__ = True
     by_value = {str(member): member for member in members}
     if isinstance(word, str) and str(word) in by_value:
         return by_value[str(word)]
@@ -57,6 +61,7 @@ def span_of_time(intervals: tuple[Moment, Moment]) -> tuple[datetime, datetime]:
     Raises:
         ValueError: it is no pair of moments, or the start is not before the end.
     """
+    __tracebackhide__ = True
     try:
         start, end = intervals
     except (TypeError, ValueError):
@@ -67,7 +72,21 @@ def span_of_time(intervals: tuple[Moment, Moment]) -> tuple[datetime, datetime]:
     return span
 
 
+def expression(pattern: str) -> re.Pattern[str]:
+    """The compiled regular expression.
+
+    Raises:
+        ValueError: it is none; the message says where it goes wrong.
+    """
+    __tracebackhide__ = True
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"match={pattern!r} is not a regular expression: {error}") from None
+
+
 def _moment(value: object) -> datetime:
+    __tracebackhide__ = True
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value.replace("Z", "+00:00"))

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from .outcomes import UNREADY_ENVIRONMENT, AuditOutcome, Interval, ModelOutcome, Reason, Status
+from .outcomes import (
+    UNREADY_ENVIRONMENT,
+    AuditOutcome,
+    Batch,
+    Interval,
+    ModelOutcome,
+    Reason,
+    Status,
+)
 
 if TYPE_CHECKING:
     from .report import EnvironmentState, RunReport
@@ -46,6 +56,10 @@ _OF_SEEDS = {
     Reason.NO_CHANGES: "its seed is loaded",
     Reason.RESTATEMENT_REFUSED: "seeds are not restated",
 }
+RAISED_AS, FOLLOWED_BY = "raised as ", "followed by "
+"""How the paragraphs begin that follow what failed first, in the text of an error."""
+_STATEMENT = re.compile(r"\n\s{0,20}LINE \d{1,9}: .*(?:\n\s*\^)?")
+_ONLY_AUDITED = frozenset({"external", "embedded", "audit"})
 _VERBS = dict.fromkeys(Status, "was ") | {Status.FAILED: "", Status.UNKNOWN: "is "}
 _TIMED = {Reason.CRON_NOT_DUE, Reason.NOT_STARTED, Reason.UP_TO_DATE, Reason.NO_CHANGES}
 
@@ -54,10 +68,74 @@ def why(outcome: ModelOutcome) -> str:
     """The primary reason in words, without a full stop; empty when there is none."""
     if outcome.reason is None:
         return ""
+    specific = what_failed(outcome)
+    if specific:
+        return specific
     if outcome.kind == "seed" and outcome.reason in _OF_SEEDS:
         return _OF_SEEDS[outcome.reason]
     article = "an" if outcome.kind[:1] in "aeiou" else "a"
     return _WHY[outcome.reason].format(a_kind=f"{article} {outcome.kind}")
+
+
+def what_failed(outcome: ModelOutcome) -> str:
+    """What failed, where that is known better than the reason says it; else empty."""
+    if outcome.reason in (Reason.CREATION_FAILED, Reason.COMMAND_FAILED):
+        return outcome.failed_step or ""
+    if outcome.reason is not Reason.ERROR:
+        return ""
+    for audit in outcome.audits:
+        if audit.error is not None and audit.error == outcome.error:
+            return f"its audit {_label(outcome, audit)} could not be run"
+    failed = [batch for batch in outcome.batches if batch.status is Status.FAILED]
+    if failed and failed[0].unrecorded:
+        return f"{_written(outcome)}, but its interval could not be recorded"
+    return ""
+
+
+def _written(outcome: ModelOutcome) -> str:
+    if outcome.kind in _ONLY_AUDITED:
+        return "its audits were run"
+    return "its view is created" if outcome.kind == "view" else "its rows are written"
+
+
+def which_batches(outcome: ModelOutcome) -> str:
+    """`in batch 3 of 5; 2 recorded` of what failed, `2 of 5 batches recorded` of what was
+    interrupted after some; empty where there was one batch."""
+    recorded, failed = len(outcome.recorded_batches), failed_batches(outcome)
+    if failed:
+        return f"{failed}; {f'{recorded:,}' if recorded else 'none'} recorded"
+    several = outcome.status is Status.INTERRUPTED and recorded and len(outcome.batches) > 1
+    return f"{recorded:,} of {counted(len(outcome.batches), 'batch')} recorded" if several else ""
+
+
+def with_batches(word: str, outcome: ModelOutcome) -> str:
+    """The word for what became of it, with its batches: `failed in batch 3 of 5; 2 recorded`."""
+    batches = which_batches(outcome)
+    joint = " " if batches.startswith("in ") else "; "
+    return f"{word}{joint}{batches}" if batches else word
+
+
+def failed_batches(outcome: ModelOutcome) -> str:
+    """`in batch 3 of 5`, counted from 1; empty where there was one batch."""
+    batches = outcome.batches
+    failed = [batch for batch in batches if batch.status is Status.FAILED]
+    if len(batches) < 2 or not failed:
+        return ""
+    if len(failed) == 1:
+        count = max(batch.index for batch in batches if batch.round == failed[0].round) + 1
+        return f"in batch {failed[0].index + 1:,} of {count:,}"
+    return f"in {len(failed):,} of {counted(len(batches), 'batch')}"
+
+
+def in_short(error: str, limit: int = 200) -> str:
+    """What an error says, in one line.
+
+    Without the paragraphs on what it was raised as, and without the statement in which a database
+    shows the place.
+    """
+    first, *rest = _STATEMENT.sub("", error).strip().split("\n\n")
+    own = takewhile(lambda paragraph: not paragraph.startswith((RAISED_AS, FOLLOWED_BY)), rest)
+    return one_line(" ".join([first, *own]), limit)
 
 
 def sentence(outcome: ModelOutcome) -> str:
@@ -80,17 +158,23 @@ def nonblocking_failures(outcome: ModelOutcome) -> str:
 
 
 def failed_audits(outcome: ModelOutcome, *, blocking: bool) -> list[AuditOutcome]:
-    """Its audits that failed, of those that block or of those that do not."""
-    return [a for a in outcome.audits if a.blocking is blocking and not a.passed]
+    """Its audits that found rows, of those that block or of those that do not."""
+    return [
+        a for a in outcome.audits if a.blocking is blocking and not a.passed and a.error is None
+    ]
 
 
 def audit_in_words(outcome: ModelOutcome, audit: AuditOutcome) -> str:
     """`positive (3 rows)`; with its arguments where another audit of the model has its name."""
+    rows = f" ({counted(audit.rows_failed, 'row')})" if audit.rows_failed else ""
+    return _label(outcome, audit) + rows
+
+
+def _label(outcome: ModelOutcome, audit: AuditOutcome) -> str:
     label = audit.name
     if sum(other.name == audit.name for other in outcome.audits) > 1:
         label += f"({', '.join(f'{name} := {sql}' for name, sql in audit.arguments.items())})"
-    rows = f" ({counted(audit.rows_failed, 'row')})" if audit.rows_failed else ""
-    return one_line(label, 120) + rows
+    return one_line(label, 120)
 
 
 def _what_and_why(outcome: ModelOutcome) -> str:
@@ -98,7 +182,8 @@ def _what_and_why(outcome: ModelOutcome) -> str:
     if outcome.status is Status.EXECUTED:
         line = f"executed in {counted(len(outcome.recorded_batches), 'batch')}"
         return f"{line}; in part held back: {why(outcome)}" if outcome.reason else line
-    line = f"{outcome.status}: {why(outcome)}" if outcome.reason else str(outcome.status)
+    status = with_batches(str(outcome.status), outcome)
+    line = f"{status}: {why(outcome)}" if outcome.reason else status
     if outcome.status is Status.AUDITED and not outcome.reason:
         failed = sum(not audit.passed for audit in outcome.audits)
         return f"audited: {len(outcome.audits) - failed} passed, {failed} failed"
@@ -106,15 +191,28 @@ def _what_and_why(outcome: ModelOutcome) -> str:
         return f"{line} ({listed(outcome.blocked_by)})"
     if outcome.signals:
         return f"{line} ({listed(tuple(outcome.signals))})"
-    blocking = [audit.name for audit in failed_audits(outcome, blocking=True)]
+    blocking = [_label(outcome, audit) for audit in failed_audits(outcome, blocking=True)]
     if outcome.reason is Reason.AUDIT_FAILED and blocking:
         return f"{line} ({listed(blocking)})"
     if outcome.error:
-        joint = " " if outcome.reason is Reason.ERROR else ": "
-        return f"{line}{joint}{one_line(outcome.error, 200)}"
+        return f"{line}{_joint(outcome)}{in_short(outcome.error)}"
     if outcome.next_due and outcome.reason in _TIMED:
         return f"{line}, next due {minute(outcome.next_due)}"
     return line
+
+
+def failure(outcome: ModelOutcome) -> str:
+    """What follows the model's name where its error has a line of its own: ` raised ValueError: …`,
+    `: its audit positive could not be run: …`."""
+    error = in_short(outcome.error or "", 400)
+    specific = what_failed(outcome)
+    return f": {specific}: {error}" if specific else f" raised {error}"
+
+
+def _joint(outcome: ModelOutcome) -> str:
+    """Between the reason and the error."""
+    raised = outcome.reason is Reason.ERROR and not what_failed(outcome)
+    return " " if raised else ": "
 
 
 def notes(report: RunReport) -> list[str]:
@@ -269,9 +367,9 @@ def _facts(report: RunReport, outcome: ModelOutcome) -> list[tuple[str, str]]:
     for audit in outcome.audits:
         if not audit.passed:
             kind = "blocking" if audit.blocking else "non-blocking"
-            facts.append(
-                ("audit", f"{audit.name} ({kind}), {counted(audit.rows_failed, 'row')} failed")
-            )
+            rows = f"{counted(audit.rows_failed, 'row')} failed"
+            wrong = rows if audit.error is None else "could not be run"
+            facts.append(("audit", f"{audit.name} ({kind}), {wrong}"))
     if outcome.error:
         facts.append(("error", _shortened(outcome.error)))
     elif outcome.status is Status.INTERRUPTED and report.error:
@@ -307,8 +405,13 @@ def _interval_facts(outcome: ModelOutcome) -> str:
 def _batch_facts(outcome: ModelOutcome) -> str:
     lines = [f"{len(outcome.recorded_batches)} of {len(outcome.batches)} recorded"]
     failed = [batch for batch in outcome.batches if batch.status is Status.FAILED]
-    lines += [f"batch {batch.index} failed: {span(batch.start, batch.end)}" for batch in failed[:3]]
+    lines += [_batch_fact(batch) for batch in failed[:3]]
     return "\n".join(lines)
+
+
+def _batch_fact(batch: Batch) -> str:
+    failed = "could not be recorded" if batch.unrecorded else "failed"
+    return f"batch {batch.index + 1} {failed}: {span(batch.start, batch.end)}"
 
 
 def _remedy(report: RunReport, outcome: ModelOutcome) -> str:

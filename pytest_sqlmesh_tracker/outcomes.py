@@ -168,6 +168,9 @@ class Batch(Frozen):
     bytes: int | None = None
     audits_passed: int = 0
     audits_failed: int = 0
+    unrecorded: bool = False
+    """It failed after it was evaluated and audited: SQLMesh could not record its interval, so its
+    rows are written and the next run evaluates it again."""
 
 
 class AuditOutcome(Frozen):
@@ -179,6 +182,9 @@ class AuditOutcome(Frozen):
     blocking: bool = True
     passed: bool
     rows_failed: int = 0
+    error: str | None = None
+    """Type and message of the exception that its own query raised: it could not be run, so that it
+    has neither passed nor found rows; `passed` is False."""
 
 
 class ModelOutcome(Frozen):
@@ -243,7 +249,11 @@ class ModelOutcome(Frozen):
     """Of its own signals that were not ready: the intervals that each held back."""
     change_category: str | None = None
     error: str | None = None
-    """Type and message of the exception that made it fail."""
+    """Type and message of the exception that made it fail; of several, of the one that came first.
+    What it was raised as, or was followed by, follows in paragraphs of its own."""
+    failed_step: str | None = None
+    """For `creation_failed` and `command_failed`: what failed, in words, where SQLMesh's exception
+    tells (`its view sales.orders could not be created`)."""
     batches: tuple[Batch, ...] = ()
     audits: tuple[AuditOutcome, ...] = ()
     rows: int | None = None

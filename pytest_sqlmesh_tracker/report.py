@@ -13,6 +13,7 @@ from pydantic_core import to_jsonable_python
 
 from . import __version__
 from .assertions import AssertionMethods
+from .expectations import reason_named
 from .matching import UnknownModelError, find_model, find_models
 from .outcomes import Frozen, ModelOutcome, Reason, Status, UtcDatetime
 
@@ -48,10 +49,11 @@ class ByReason(dict[str, frozenset[str]]):
     """Reason → names of the models whose primary reason it is; a valid reason is never missing."""
 
     def __missing__(self, key: object) -> frozenset[str]:
+        __tracebackhide__ = True
         try:
-            Reason(key)
-        except ValueError:
-            raise KeyError(key) from None
+            reason_named(key)
+        except ValueError as error:
+            raise KeyError(str(error)) from None
         return frozenset()
 
 
@@ -111,6 +113,7 @@ class RunReport(AssertionMethods, Frozen):
         Raises:
             UnknownModelError: no model, or several, of the report are meant.
         """
+        __tracebackhide__ = True
         return find_model(tuple(self.outcomes.values()), model)
 
     def matching(self, model: object) -> list[ModelOutcome]:
@@ -171,6 +174,7 @@ class RunReport(AssertionMethods, Frozen):
         Raises:
             UnknownModelError: nothing matches, or a name is ambiguous.
         """
+        __tracebackhide__ = True
         from .explanation import paragraph
 
         return "\n\n".join(paragraph(self, outcome) for outcome in self.matching(model))

@@ -24,6 +24,7 @@ MORE = (
     "tests/unit",
     "tests/sandbox",
     "tests/cli",
+    "tests/dbt",
     *ASSETS,
     "tests/dagster_processes",
 )

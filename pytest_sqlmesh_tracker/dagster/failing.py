@@ -11,6 +11,7 @@ from ..explanation import counted, environment_words, one_line
 from ..matching import UnknownModelError
 from ..outcomes import UNREADY_ENVIRONMENT, ModelOutcome, Reason, Status
 from ..report import SUCCESSFUL, RunReport
+from ..tracking.exceptions import described
 from ..tracking.secrets import redacted
 from .metadata import environment_metadata
 
@@ -72,10 +73,10 @@ def _listed(wrong: Sequence[ModelOutcome]) -> list[str]:
 
 def failure_before(error: BaseException) -> dg.Failure:
     """Of a project that could not be opened, or a call that SQLMesh did not take: one line."""
-    said = redacted(one_line(str(error), 600)) or type(error).__name__
     # Nobody mends these between two tries.
     known = isinstance(error, UnknownModelError) or type(error).__name__ in _KNOWN
-    return dg.Failure(said if known else f"{type(error).__name__}: {said}", allow_retries=not known)
+    said = str(error) or type(error).__name__ if known else described(error)
+    return dg.Failure(redacted(one_line(said, 600)), allow_retries=not known)
 
 
 def _names(outcomes: Sequence[ModelOutcome]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from ..explanation import counted
+from ..explanation import counted, in_short
 from ..gate import unexpected_by_default
 from ..outcomes import AuditOutcome, ModelOutcome, Status
 from ..report import RunReport
@@ -202,17 +202,22 @@ def _verdict(outcome: ModelOutcome) -> tuple[bool, dg.AssetCheckSeverity]:
 def _audit_check(
     outcome: ModelOutcome, audit: AuditOutcome, key: dg.AssetKey, name: str
 ) -> dg.AssetCheckResult:
-    blocked = audit.blocking and outcome.status is Status.FAILED
+    # An audit that could not be run fails its model, also where its rows would not.
+    blocked = (audit.blocking or audit.error is not None) and outcome.status is Status.FAILED
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=name,
         passed=audit.passed,
         severity=_ERROR if blocked or audit.passed else _WARN,
-        description=f"found {counted(audit.rows_failed, 'row')}"
-        if not audit.passed
-        else "found no rows",
+        description=_result(audit),
         metadata={"sqlmesh/rows_failed": audit.rows_failed},
     )
+
+
+def _result(audit: AuditOutcome) -> str:
+    if audit.error is not None:
+        return f"could not be run: {in_short(audit.error)}"
+    return f"found {counted(audit.rows_failed, 'row')}" if audit.rows_failed else "found no rows"
 
 
 def _evaluation(check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:

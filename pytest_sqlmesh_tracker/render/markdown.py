@@ -227,7 +227,8 @@ def _intervals_or_reason(outcome: ModelOutcome) -> str:
     """What was recorded; why no more was, by the reason's name for policies and assertions."""
     told = reason_in_short(outcome)
     if outcome.reason:
-        told = code(outcome.reason) + text(told.removeprefix(str(outcome.reason)))
+        rest = told.removeprefix(str(outcome.reason))
+        told = code(outcome.reason) + " " * rest.startswith(" ") + text(rest)
     else:
         told = text(nonblocking_failures(outcome) if outcome.status is Status.EXECUTED else told)
     return "; ".join(filter(None, (spans(outcome.executed_intervals, limit=2), told)))

@@ -13,7 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from ..diff import Comparison, Difference
-from ..explanation import nonblocking_failures, notes, one_line, spans
+from ..explanation import (
+    failed_batches,
+    failure,
+    nonblocking_failures,
+    notes,
+    one_line,
+    spans,
+)
 from ..gate import GateFinding, GateResult
 from ..outcomes import ModelOutcome, Reason, Status
 from ..report import RunReport
@@ -83,7 +90,7 @@ def table(
     if grid.rows:
         parts.append(grid)
     for outcome in filter(_raised, shown):
-        told = f"{name_of(outcome.name)} raised {printable(one_line(outcome.error or ''))}"
+        told = f"{name_of(outcome.name)}{printable(failure(outcome))}"
         parts.append(Text(told, style="red"))
     left_out = _left_out(report, shown, limit)
     if left_out:
@@ -171,7 +178,8 @@ def _intervals_or_reason(outcome: ModelOutcome) -> str:
     if outcome.status is Status.EXECUTED and outcome.reason is None:
         reasons = [nonblocking_failures(outcome)]
     elif _raised(outcome):
-        reasons = [str(outcome.reason), nonblocking_failures(outcome)]
+        reason = " ".join(filter(None, (str(outcome.reason), failed_batches(outcome))))
+        reasons = [reason, nonblocking_failures(outcome)]
     else:
         reasons = [reason_in_short(outcome)]
     return "; ".join(filter(None, (recorded, *reasons)))

@@ -14,7 +14,10 @@ from ..explanation import (
     moment,
     nonblocking_failures,
     one_line,
+    what_failed,
+    which_batches,
     why,
+    with_batches,
 )
 from ..gate import has_facts, unexpected_by_default
 from ..outcomes import UNREADY_ENVIRONMENT, ModelOutcome, Status
@@ -109,17 +112,18 @@ def reason_in_short(outcome: ModelOutcome) -> str:
 
 
 def _reason_in_short(outcome: ModelOutcome) -> str:
-    said = _why(outcome)
+    said = _why(outcome).lstrip("; ").removeprefix(which_batches(outcome)).lstrip(": ")
     if outcome.reason is None:
         return said
     if outcome.reason in UNREADY_ENVIRONMENT:
         return str(outcome.reason)
     if outcome.status is Status.EXECUTED:
         return f"{outcome.reason}: in part held back"
-    told = said.removeprefix(why(outcome)).lstrip(" ,:")
+    told = said if what_failed(outcome) else said.removeprefix(why(outcome)).lstrip(" ,:")
     if told.startswith("(") and told.endswith(")"):
         told = told[1:-1]
-    return f"{outcome.reason}: {told}" if told else str(outcome.reason)
+    reason = with_batches(str(outcome.reason), outcome)
+    return f"{reason}: {told}" if told else reason
 
 
 def needs_attention(outcome: ModelOutcome) -> bool:

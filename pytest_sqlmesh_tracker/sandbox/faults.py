@@ -15,6 +15,8 @@ from typing import Any
 from sqlmesh.core.snapshot import SnapshotEvaluator
 from sqlmesh.core.snapshot.definition import merge_intervals
 
+from ..tracking.nodes import audit_names
+
 SIGNAL = "held_by_test"
 """The name of the signal that holds a model back."""
 
@@ -29,7 +31,7 @@ class Fault:
 
     Attributes:
         models: fully qualified name → name to show.
-        audit: the audit that fails; None where evaluation does.
+        audit: the audit that fails, as it is shown; None where evaluation does.
         batch: the batch that fails, from 0; None for each.
         times: how many batches of a model fail; None for all.
     """
@@ -103,16 +105,16 @@ class Faults:
         """A batch was evaluated: the next audits on this thread are of it."""
         self._batches.current = batch
 
-    def audited(self, model: str, results: list[Any]) -> list[Any]:
+    def audited(self, snapshot: Any, results: list[Any]) -> list[Any]:
         """The results of a batch's audits, of which some fail that did not."""
         batch = self._batches.__dict__.pop("current", None)
-        changed = []
+        changed, names = [], audit_names(snapshot.node)
         # One audit can be there several times, with other arguments: it fails as a whole.
         struck: dict[str, bool] = {}
         for result in results:
-            name = result.audit.name
+            name = names[result.audit.name]
             if not result.skipped and name not in struck:
-                struck[name] = bool(self._striking(model, batch, name))
+                struck[name] = bool(self._striking(snapshot.name, batch, name))
             fails = not result.skipped and struck[name]
             changed.append(result.copy(update={"count": result.count or 1}) if fails else result)
         return changed
@@ -164,7 +166,7 @@ class FaultyEvaluator(SnapshotEvaluator):
 
     def audit(self, snapshot: Any, **kwargs: Any) -> list[Any]:
         """Audit what was evaluated; audits that a fault strikes find rows."""
-        return self.faults.audited(snapshot.name, super().audit(snapshot, **kwargs))
+        return self.faults.audited(snapshot, super().audit(snapshot, **kwargs))
 
     def set_correlation_id(self, correlation_id: Any) -> SnapshotEvaluator:
         """The evaluator of a plan, with the same faults."""

@@ -13,6 +13,7 @@ from ..matching import UnknownModelError, close_matches, find_models
 from ..report import RunReport
 from ..tracking.imports import CONFIG_FILES
 from ..tracking.names import display_names, kind_of
+from ..tracking.nodes import audit_names, project_nodes
 from ..tracking.tracker import Tracker
 from .clock import Clock, Moment, check_not_frozen, shown
 from .contents import create_external_tables
@@ -172,7 +173,7 @@ class SqlmeshProject:
                 raise SqlmeshProjectError(f"fail(): {name}={number!r}, it is a number from {least}")
         kinds = {candidate.kind for candidate in found}
         if kinds == {"audit"} and audit is None:
-            audit = found[0].name
+            (audit,) = audit_names(self._nodes[found[0].fqn]).values()
         elif audit is None:
             self._refuse_unevaluated(found, "use audit= for one of its audits")
         else:
@@ -212,7 +213,7 @@ class SqlmeshProject:
     @property
     def _nodes(self) -> dict[str, Any]:
         """Models and standalone audits, by their fully qualified names."""
-        return {**self.context.models, **self.context.standalone_audits}
+        return project_nodes(self.context)
 
     def _refuse_unevaluated(self, models: list[_Model], way_out: str) -> None:
         __tracebackhide__ = True
@@ -225,13 +226,17 @@ class SqlmeshProject:
 
     def _audit_of(self, models: list[_Model], audit: str) -> str:
         __tracebackhide__ = True
+        wanted = audit.lower()
         for model in models:
-            names = {found.name for found, _ in self._nodes[model.fqn].audits_with_args}
-            if audit.lower() not in names:
-                close = close_matches(audit, names)
-                has = f"did you mean {' or '.join(close)}?" if close else f"it has {_listed(names)}"
+            names = audit_names(self._nodes[model.fqn])
+            shown_names = set(names.values())
+            if wanted not in names and wanted not in shown_names:
+                close = close_matches(audit, shown_names)
+                listed = ", ".join(sorted(shown_names)) or "none"
+                has = f"did you mean {' or '.join(close)}?" if close else f"it has {listed}"
                 raise UnknownModelError(f"{model.name} has no audit {audit!r}: {has}")
-        return audit.lower()
+            wanted = names.get(wanted, wanted)
+        return wanted
 
     def execute(self, sql: str) -> None:
         """Execute SQL in the database of the project's gateway, as DuckDB reads it.
@@ -308,7 +313,3 @@ def _is_failure(error: Any) -> bool:
     if isinstance(error, type):
         return issubclass(error, Exception)
     return error is None or isinstance(error, str | Exception)
-
-
-def _listed(names: set[str]) -> str:
-    return ", ".join(sorted(names)) or "none"

@@ -16,8 +16,8 @@ from sqlmesh.core.loader import LoadedProject
 from sqlmesh.utils.date import to_datetime
 from sqlmesh.utils.errors import SQLMeshError
 
+from ..escapes import without_escape_codes
 from ..tracking.imports import CONFIG_FILES
-from ..tracking.opening import COLOR
 from ..tracking.tracker import sqlmesh_run_tracker
 from . import contents
 from .clock import STATEMENT, Clock, check_not_frozen, shown
@@ -90,7 +90,7 @@ class Template:
             raise
         except Exception as error:
             kind = "" if isinstance(error, SQLMeshError) else f"{type(error).__name__}: "
-            words = COLOR.sub("", str(error))
+            words = without_escape_codes(str(error))
             for path in self._paths:
                 # It is the user's own file that is to be mended.
                 words = words.replace(str(self._place(path, self._folder)), str(path))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
@@ -82,24 +82,37 @@ def evaluation(
     )
 
 
-def audits(recording: Recording, name: str, failures: Sequence[NodeFailure]) -> list[AuditOutcome]:
-    """What each audit of the model found: rows summed over intervals, the latest round deciding."""
+def audits(
+    recording: Recording,
+    name: str,
+    failures: Sequence[NodeFailure],
+    names: Mapping[str, str],
+) -> list[AuditOutcome]:
+    """What each audit of the model found: rows summed over intervals, the latest round deciding.
+
+    Args:
+        names: what SQLMesh calls an audit → what it is shown as.
+    """
     results: dict[Span, tuple[AuditResult, ...]] = {}
     for round_ in recording.rounds:
         results.update(round_.audits.get(name, {}))
     ran_audits = [result for ran in results.values() for result in ran]
     if not ran_audits:
         ran_audits = [audit for failure in failures for audit in failure.audits or ()]
+    ran_audits += [failure.audit for failure in failures if failure.audit]
     found: dict[tuple[str, tuple[tuple[str, str], ...]], AuditOutcome] = {}
     for result in ran_audits:
         key = result.name, tuple(sorted(result.arguments.items()))
-        before = found[key].rows_failed if key in found else 0
+        before = found.get(key)
+        rows_failed = (before.rows_failed if before else 0) + result.rows_failed
+        error = (before.error if before else None) or result.error
         found[key] = AuditOutcome(
-            name=result.name,
+            name=names.get(result.name, result.name),
             arguments=dict(result.arguments),
             blocking=result.blocking,
-            passed=before + result.rows_failed == 0,
-            rows_failed=before + result.rows_failed,
+            passed=not rows_failed and error is None,
+            rows_failed=rows_failed,
+            error=error,
         )
     return list(found.values())
 
@@ -121,7 +134,10 @@ def _heard_of(
         status = _batch_status(round_, name, index, audits_only, sees_through)
         failure = listed.get(index) or (end.failure if end and not end.interrupted else None)
         audits = round_.audits.get(name, {}).get(span)
-        yield _Heard(_batch(index, number, span, status, end, audits), failure)
+        batch = _batch(index, number, span, status, end, audits)
+        if failure and failure.unrecorded:
+            batch = batch.model_copy(update={"unrecorded": True})
+        yield _Heard(batch, failure)
 
 
 def _ran(batch: Batch) -> bool:
@@ -214,6 +230,33 @@ def _status(batches: Sequence[Batch], failures: Sequence[NodeFailure]) -> Status
         # Recorded before the run was restarted, and what was left then was not reached.
         return Status.INTERRUPTED
     return Status.AUDITED if Status.AUDITED in statuses else Status.SKIPPED
+
+
+def failed_upstream(
+    recording: Recording, parents: Callable[[str], Iterable[str]], name: str
+) -> tuple[str, ...]:
+    """The failed models, nearest first, that what is evaluated later would have waited for."""
+    outside = (*recording.creation_failures, *recording.raised_nodes)
+    failed = {failure.name for failure in outside}.union(*map(_failed, recording.rounds))
+    roots: dict[str, None] = {}
+    queue, seen = list(parents(name)), {name}
+    while queue:
+        ancestor = queue.pop(0)
+        if ancestor in seen:
+            continue
+        seen.add(ancestor)
+        if ancestor in failed:
+            roots[ancestor] = None
+        else:
+            queue += parents(ancestor)
+    return tuple(roots)
+
+
+def connections_lost(recording: Recording) -> list[NodeFailure]:
+    """The failures in which a connection was lost, the first of them first."""
+    ends = [end for round_ in recording.rounds for end in round_.ends.values()]
+    failures = [e.failure for e in sorted(ends, key=lambda e: e.finished_at) if e.failure]
+    return [failure for failure in failures if failure.connection == "lost"]
 
 
 def _failed(round_: Round) -> set[str]:

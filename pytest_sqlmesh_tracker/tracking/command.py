@@ -16,6 +16,7 @@ import click
 from ..explanation import one_line
 from ..report import RunReport
 from .errors import Stopped
+from .exceptions import described
 from .live import OnWaiting
 from .project_files import ProjectFiles
 from .secrets import redacted
@@ -128,7 +129,7 @@ def run_sqlmesh(
             # Also what is no Exception: some libraries' panics are not.
             if debug:
                 traceback.print_exc()
-            code, error = 1, f"{type(raised).__name__}: {raised}"
+            code, error = 1, described(raised)
     number = signals.received
     if number is not None:
         signals.ignore()

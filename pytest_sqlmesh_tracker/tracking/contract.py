@@ -84,6 +84,14 @@ NAMED = {
         "snapshot snapshots start end",
         "ModelOutcome.audits, and all that is said of Context.audit",
     ),
+    "core.snapshot:SnapshotEvaluator._audit": (
+        "audit audit_args",
+        "which audit could not be run (steps.audit_that_raised)",
+    ),
+    "core.snapshot:SnapshotEvaluator._execute_create": (
+        "table_name snapshot",
+        "which table could not be created (steps.creation_step)",
+    ),
     "core.state_sync:StateSync.refresh_snapshot_intervals": (
         "snapshots",
         "the intervals from which a plan's stages start (PlanFacts)",
@@ -145,6 +153,15 @@ REPLACED = ("run", "plan", "apply", "audit", "create_scheduler")
 PRESENT = {
     "core.context:time": "the end of a wait for an environment (sleeping.py)",
     "core.plan.stages:RestatementStage.__dataclass_fields__": "`restatement_refused`",
+    "core.environment:execute_environment_statements": "which statements failed (steps.py)",
+    "core.plan.evaluator:BuiltInPlanEvaluator.visit_backfill_stage": (
+        "which stage of a plan failed (steps.failed_step)"
+    ),
+    "core.scheduler:Scheduler._check_ready_intervals": "which signal raised (steps.failed_step)",
+    "core.snapshot:SnapshotEvaluator._promote_snapshot": (
+        "which view could not be created (steps.creation_step)"
+    ),
+    "core.state_sync:StateSync.add_interval": "Batch.unrecorded (steps.raised_in_recording)",
     "utils.concurrency:NodeExecutionFailedError": "which models failed (facts.failures_in)",
     "utils.errors:NodeAuditsErrors": "`audit_failed` (facts.failure_of)",
 }

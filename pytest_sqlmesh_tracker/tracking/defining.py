@@ -24,6 +24,7 @@ from ..definitions import (
 from .facts import audit_result
 from .lineage import column_sources
 from .names import display_names, kind_of, shown
+from .nodes import audit_names, project_nodes
 from .opening import check_models, load_files, nothing_left, open_context, told
 
 
@@ -37,9 +38,9 @@ def load_definition(
     """The definition of the project in these folders; the arguments are those of `open_context`.
 
     Environment variables, imported modules and SQLMesh's registries are as before afterwards.
-    What stays is SQLMesh's `.cache` in the folders, and in this process what a configuration sets
-    for good: whether there are analytics, and how a dialect spells names. Models that only the
-    state knows, of other projects, are not in it.
+    What stays is SQLMesh's `.cache` in the folders, dbt's `target` in those of dbt projects, and in
+    this process what a configuration sets for good: whether there are analytics, and how a dialect
+    spells names. Models that only the state knows, of other projects, are not in it.
 
     Raises:
         ProjectError: it can't be loaded.
@@ -65,7 +66,7 @@ class _Project:
 
     def __init__(self, context: Any) -> None:
         self._context = context
-        self._nodes: dict[str, Any] = {**context.models, **context.standalone_audits}
+        self._nodes = project_nodes(context)
         self._names = display_names(self._nodes, context.default_catalog)
         self._parts = self._identifiers()
         self._outside = {
@@ -160,6 +161,7 @@ def _columns(model: Any) -> Iterator[ColumnDefinition]:
 def _audits(node: Any) -> tuple[AuditDefinition, ...]:
     """As SQLMesh's evaluator goes about them (sqlmesh/core/snapshot/evaluator.py, `_audit`), and a
     report: calls that are alike are one, of which the last says whether it blocks."""
+    names = audit_names(node)
     found: dict[tuple[str, frozenset[tuple[str, str]]], AuditDefinition] = {}
     for audit, arguments in node.audits_with_args:
         if audit.skip:
@@ -168,7 +170,7 @@ def _audits(node: Any) -> tuple[AuditDefinition, ...]:
         blocking = audit.blocking if said is None else said == exp.true()
         told = audit_result(AuditResult(audit=audit, audit_args=arguments, blocking=blocking))
         found[told.name, frozenset(told.arguments.items())] = AuditDefinition(
-            name=told.name,
+            name=names[told.name],
             arguments=told.arguments,
             blocking=told.blocking,
             description=getattr(audit, "description", None),

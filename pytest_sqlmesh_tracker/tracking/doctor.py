@@ -16,7 +16,7 @@ from packaging.version import Version
 from .. import __version__
 from ..diagnosis import Check, Diagnosis, Level
 from . import contract, trial
-from .facts import described
+from .exceptions import described
 from .secrets import redacted
 
 OLDEST, NEWEST = "0.206.0", "0.236.4"

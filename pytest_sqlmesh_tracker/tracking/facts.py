@@ -7,15 +7,9 @@ from functools import cache
 from typing import Any
 
 from . import compat
-from .errors import Stopped
+from .exceptions import chain, connection_after, described
 from .recording import AuditResult, FrozenSnapshot, NodeFailure, PlanFacts, Question, Span
-
-
-def described(error: BaseException) -> str:
-    """Type and message; of exceptions that are the tracker's own the message alone."""
-    if isinstance(error, Stopped):
-        return str(error)
-    return f"{type(error).__name__}: {error}".strip().removesuffix(":")
+from .steps import AuditCall, audit_that_raised, creation_step, raised_in_recording
 
 
 def plan_facts(plan: Any, to_restate: Collection[str]) -> PlanFacts:
@@ -124,22 +118,24 @@ def interrupt_behind(error: BaseException | None) -> BaseException | None:
 def failure_of(name: str, batch: int | None, cause: BaseException) -> NodeFailure:
     """What made a batch, or (None) a table's creation, fail."""
     audits = getattr(cause, "errors", None) if type(cause).__name__ == "NodeAuditsErrors" else None
+    error, call = described(cause), audit_that_raised(cause)
     return NodeFailure(
         name=name,
         batch=batch,
-        error=described(cause),
+        error=error,
         audits=None if audits is None else tuple(map(_failed_audit, audits)),
+        audit=None if call is None else _broken_audit(call, error),
+        unrecorded=batch is not None and raised_in_recording(cause),
+        connection=connection_after(cause),
+        step=None if batch is not None else creation_step(cause),
     )
 
 
 def failures_in(error: BaseException | None) -> Iterator[NodeFailure]:
     """Nodes named in a chain of causes: promotion fails so, without `log_failed_models`."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        if type(error).__name__ == "NodeExecutionFailedError":
-            yield node_failure(error)
-        error = error.__cause__ or error.__context__
+    for one in chain(error):
+        if type(one).__name__ == "NodeExecutionFailedError":
+            yield node_failure(one)
 
 
 def _failed_audit(error: Any) -> AuditResult:
@@ -148,6 +144,16 @@ def _failed_audit(error: Any) -> AuditResult:
         arguments=_arguments(error.audit_args),
         blocking=True,
         rows_failed=error.count,
+    )
+
+
+def _broken_audit(call: AuditCall, error: str) -> AuditResult:
+    return AuditResult(
+        name=call.audit.name,
+        arguments=_arguments(call.arguments),
+        blocking=call.blocking,
+        rows_failed=0,
+        error=error,
     )
 
 

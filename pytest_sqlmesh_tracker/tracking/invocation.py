@@ -20,9 +20,9 @@ from ..frozen import is_frozen, perf_counter
 from ..report import Command
 from . import compat
 from .console import ConsoleProxy, unwrapped
+from .exceptions import described
 from .facts import (
     audit_result,
-    described,
     failure_of,
     failures_in,
     frozen_by_name,
@@ -33,6 +33,7 @@ from .facts import (
     spans_by_name,
 )
 from .live import CancelledError, Executions, Hooks
+from .nodes import project_nodes
 from .recording import (
     BatchEnd,
     PlanFacts,
@@ -44,6 +45,7 @@ from .recording import (
 )
 from .secrets import secrets_of
 from .state import StateLog
+from .steps import failed_step
 from .taps import Taps
 from .waiting import EnvironmentWait
 
@@ -83,7 +85,7 @@ class Invocation:
         self.waiting = EnvironmentWait(context, self.recording, hooks)
         with self.faultless():
             self.recording.environment = _environment(context, command, arguments)
-            self.recording.local_nodes = {**context.models, **context.standalone_audits}
+            self.recording.local_nodes = project_nodes(context)
             if not getattr(context, "_loaded", True):
                 self.recording.project_files = "not_read"
                 self.recording.project_files_note = "the context has not loaded the project"
@@ -403,6 +405,7 @@ class Invocation:
             self.recording.raised_kind = "error" if ordinary else "interrupt"
             self.recording.raised = described(interrupt or error)
             self.recording.raised_nodes = tuple(failures_in(error))
+            self.recording.raised_step = failed_step(error)
 
 
 def _triggers(named: dict[str, Any]) -> tuple[str, ...] | None:

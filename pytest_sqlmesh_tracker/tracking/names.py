@@ -11,6 +11,8 @@ from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 
+from .nodes import own_name
+
 
 def display_names(nodes: Mapping[str, Any], default_catalog: str | None) -> dict[str, str]:
     """Fully qualified name → name to show, unique: where two would be alike, each stays as it is.
@@ -28,7 +30,9 @@ def shown(fqn: str, default_catalog: str | None, node: Any = None) -> str:
     """One name to show, in the spelling of the model (`node`) where that is at hand."""
     if node is None:
         return _shown(fqn, default_catalog, None, None)
-    return _shown(fqn, default_catalog, node.name, node.dialect) if node.is_model else fqn
+    if not node.is_model:
+        return own_name(node, fqn)
+    return _shown(fqn, default_catalog, node.name, node.dialect)
 
 
 def kind_of(node: Any) -> str:

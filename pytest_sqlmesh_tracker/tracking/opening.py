@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -112,14 +111,11 @@ def told(paths: Sequence[str], what: str = "can't be loaded") -> Iterator[None]:
         raise
     except Exception as error:
         kind = "" if isinstance(error, SQLMeshError) else f"{type(error).__name__}: "
-        words = COLOR.sub("", redacted(f"{kind}{error}"))
+        words = redacted(f"{kind}{error}")
         names = ", ".join(paths)
         line = one_line(f"the SQLMesh project {names} {what}: {words}", 600)
         # What it says is all that concerns a user; pages of SQLMesh's own frames do not.
         raise ProjectError(line) from None
-
-
-COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from functools import cached_property
 from sqlmesh.utils.date import validate_date_range
 
 from ..outcomes import Reason, Status
-from .batches import as_intervals
+from .batches import as_intervals, failed_upstream
 from .intervals import Project, missing, missing_or_refused, without
 from .reasons import Finding, cannot_tell, outside_lifetime, waits_for_cron
 from .recording import PlanFacts, Question, Recording
@@ -122,8 +122,21 @@ class PlanReasons:
         if not recording.applied and recording.raised is None:
             return finding.add(Reason.NOT_APPLIED, "observed")
         if recording.raised is not None:
+            # A later stage would have waited for it, as its own stage does for what is in that.
+            roots = self._failed_upstream(name) if recording.raised_kind == "error" else ()
+            if roots:
+                return Finding().add(Reason.UPSTREAM_FAILED, "inferred", blocked_by=roots)
             return Finding(status=Status.INTERRUPTED)
         return cannot_tell("the plan found it missing, but did not schedule it")
+
+    def _failed_upstream(self, name: str) -> tuple[str, ...]:
+        snapshots = self.plan.snapshots
+
+        def parents(model: str) -> list[str]:
+            frozen = snapshots.get(model)
+            return [parent.name for parent in frozen.snapshot.parents] if frozen else []
+
+        return failed_upstream(self.recording, parents, name)
 
     def _changed(self, name: str, finding: Finding) -> Finding:
         """Of a model that is new or changed, and of which nothing is missing."""

@@ -16,6 +16,7 @@ from contextlib import closing, suppress
 from importlib import import_module
 from typing import Any
 
+from ..escapes import without_escape_codes
 from ..explanation import one_line
 from .errors import BusyError, ProjectError
 
@@ -90,7 +91,8 @@ def answer_of_process(
     try:
         reply = json.loads(output)
     except ValueError:
-        said = one_line(errors[-600:], 600) or f"its process ended with {process.returncode}"
+        printed = one_line(without_escape_codes(errors[-600:]), 600)
+        said = printed or f"its process ended with {process.returncode}"
         raise ProjectError(f"the SQLMesh project {names} did not answer: {said}") from None
     if "answer" in reply:
         return reply["answer"]

@@ -77,7 +77,8 @@ def nodes(context: Any) -> str:
 
     Neither the state nor the warehouse is read.
     """
+    from .nodes import project_nodes
     from .opening import load_files
 
     load_files(context)
-    return base64.b64encode(pickle.dumps({**context.models, **context.standalone_audits})).decode()
+    return base64.b64encode(pickle.dumps(project_nodes(context))).decode()

@@ -77,6 +77,8 @@ class AuditResult:
     arguments: Mapping[str, str]
     blocking: bool
     rows_failed: int
+    error: str | None = None
+    """Type and message of what its own query raised: it could not be run."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,10 @@ class SignalCheck:
     signal: str
     asked: tuple[Span, ...]
     ready: tuple[Span, ...]
+
+
+Connection = Literal["lost", "gone"] | None
+"""What a failure says of the connection to the database: it was lost in it, or gone before."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,13 @@ class NodeFailure:
     """Type and message; None where SQLMesh only reports failed audits, as `Context.audit` does."""
     audits: tuple[AuditResult, ...] | None
     """The blocking audits that failed; None when something else raised."""
+    audit: AuditResult | None = None
+    """The audit that could not be run, where its own query is what raised."""
+    unrecorded: bool = False
+    """It was evaluated and audited; then its interval could not be recorded in the state."""
+    connection: Connection = None
+    step: str | None = None
+    """What of a table's or a view's creation failed, in words."""
 
 
 @dataclass(frozen=True)
@@ -309,6 +322,8 @@ class Recording:
     raised_kind: str | None = None
     """`interrupt`, or `error` for an ordinary exception."""
     raised_nodes: tuple[NodeFailure, ...] = ()
+    raised_step: str | None = None
+    """What of a run or a plan failed, outside of its models' batches, in words."""
     faults: dict[str | None, str] = field(default_factory=dict)
     """Model → what went wrong in the tracker itself; None: it concerns every model."""
     under_way: frozenset[str] = frozenset()

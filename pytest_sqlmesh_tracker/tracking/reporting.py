@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -15,10 +15,10 @@ from sqlmesh.core.snapshot import DeployabilityIndex
 from sqlmesh.utils.date import to_datetime
 
 from .. import explanation
-from ..outcomes import UNREADY_ENVIRONMENT, Batch, ModelOutcome, Reason, Status
+from ..outcomes import UNREADY_ENVIRONMENT, AuditOutcome, Batch, ModelOutcome, Reason, Status
 from ..report import Completion, RunReport
 from . import compat, reasons
-from .batches import Evaluation, audits, evaluation
+from .batches import Evaluation, audits, connections_lost, evaluation
 from .behind import UpstreamBehind
 from .causes import Causes
 from .crons import is_undetermined
@@ -26,6 +26,7 @@ from .edits import differs
 from .intervals import Project
 from .left_out import LeftOut, loaded_through, next_run, project_afterwards, waiting_since
 from .names import display_names, kind_of, shown
+from .nodes import audit_names
 from .plan_reasons import PlanReasons
 from .reasons import Finding, HeldUp
 from .recording import FrozenSnapshot, Recording
@@ -262,12 +263,28 @@ class _Reporter:
             waiting_since=self._waiting_since(fqn),
             upstream_behind={self._names.get(name, name): spans for name, spans in behind.items()},
             blocked_by=self._shown(blocked_by),
-            error=self._readable(next((failure.error for failure in evaluated.failures), None)),
-            audits=tuple(audits(self._recording, fqn, evaluated.failures)),
+            error=self._readable(self._error(evaluated)),
+            audits=tuple(self._audits(fqn, evaluated)),
             **finding.facts,
             **self._figures(fqn, evaluated.batches),
         )
         return outcome.model_copy(update={"message": self._message(outcome)})
+
+    def _error(self, evaluated: Evaluation) -> str | None:
+        """What the first of its failures raised, with what had broken the connection before."""
+        failure = next(iter(evaluated.failures), None)
+        if failure is None or failure.error is None or failure.connection != "gone":
+            return failure.error if failure else None
+        for lost in connections_lost(self._recording):
+            name, error = self._names.get(lost.name, lost.name), lost.error or ""
+            return f"{failure.error}, after {name} had failed with {explanation.in_short(error)}"
+        return failure.error
+
+    def _audits(self, fqn: str, evaluated: Evaluation) -> Iterator[AuditOutcome]:
+        names = audit_names(self._nodes[fqn])
+        for audit in audits(self._recording, fqn, evaluated.failures, names):
+            error = self._readable(audit.error)
+            yield audit.model_copy(update={"error": error}) if error else audit
 
     def _message(self, outcome: ModelOutcome) -> str:
         recording = self._recording
@@ -309,7 +326,7 @@ class _Reporter:
     def _failed(self, evaluated: Evaluation, finding: Finding) -> Finding:
         for failure in evaluated.failures:
             if failure.batch is None:
-                finding.add(Reason.CREATION_FAILED, "observed")
+                finding.add(Reason.CREATION_FAILED, "observed", failed_step=failure.step)
             else:
                 by_audit = failure.audits is not None
                 finding.add(Reason.AUDIT_FAILED if by_audit else Reason.ERROR, "observed")
@@ -328,7 +345,8 @@ class _Reporter:
         if self._aborted:
             return finding.add(Reason.ABORTED, "observed")
         if recording.raised_kind == "error":
-            return finding.add(Reason.COMMAND_FAILED, "observed")
+            step = recording.raised_step
+            return finding.add(Reason.COMMAND_FAILED, "observed", failed_step=step)
         return reasons.cannot_tell("SQLMesh scheduled it, but never said how it ended")
 
     def _idle(self, fqn: str) -> Finding:

@@ -11,6 +11,7 @@ from sqlglot import exp
 from ..matching import close_matches
 from .environments import planned_snapshots
 from .names import display_names, shown
+from .nodes import project_nodes
 
 
 class SelectorError(ValueError):
@@ -27,7 +28,7 @@ def selectors_of(context: Any, names: Sequence[str]) -> list[str]:
     Raises:
         SelectorError: there is no selector for one of them.
     """
-    nodes = {**context.models, **context.standalone_audits}
+    nodes = project_nodes(context)
     fqns = {name: fqn for fqn, name in display_names(nodes, context.default_catalog).items()}
     known = [name for name in names if name in fqns]
     if _meant(context, known) == {fqns[name] for name in known}:

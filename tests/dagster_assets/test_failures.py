@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from pytest_sqlmesh_tracker import AuditOutcome
 from pytest_sqlmesh_tracker.dagster import (
     SqlmeshProject,
     SqlmeshResource,
@@ -14,6 +15,7 @@ from pytest_sqlmesh_tracker.dagster import (
     sqlmesh_assets,
 )
 from pytest_sqlmesh_tracker.dagster.history import standing_faults
+from pytest_sqlmesh_tracker.dagster.telling import _audit_check
 from pytest_sqlmesh_tracker.dagster.testing import (
     assert_check_failed,
     assert_check_passed,
@@ -22,6 +24,7 @@ from pytest_sqlmesh_tracker.dagster.testing import (
     materializing,
 )
 from tests.dagster_assets.conftest import Materialize, checks, facts
+from tests.unit.builders import failed
 
 STATUS = "sqlmesh_execution_status"
 NEXT_DAY = "2024-01-06 00:05"
@@ -195,6 +198,15 @@ def test_an_instance_that_is_stored(
             result = materialize(warehouse, run_config=BEFORE_IT)
     assert_check_failed(result, "shop/orders", STATUS, "ERROR")
     assert checks(result)["shop/orders"].description == STILL
+
+
+def test_the_check_of_an_audit_that_could_not_be_run() -> None:
+    broken = AuditOutcome(name="known", blocking=False, passed=False, error="IOException: x")
+    made = failed("shop.revenue", error=broken.error, audits=(broken,))
+    check = _audit_check(made, broken, dg.AssetKey(["shop", "revenue"]), "known")
+    assert not check.passed
+    assert check.severity is dg.AssetCheckSeverity.ERROR
+    assert check.description == "could not be run: IOException: x"
 
 
 def test_a_check_of_the_same_name_that_somebody_else_told() -> None:

@@ -221,7 +221,7 @@ def test_the_closest_marker_wins_then_the_ini_file(
             "(True, {}, 1)",
             "the marker sqlmesh_tracker has two positional arguments: strict, allow*",
         ),
-        ("(allow_skips={'a': 'ende'})", "allow_skips={'a': 'ende'}: 'ende' is no reason; did*"),
+        ("(allow_skips={'a': 'ende'})", "allow_skips={'a': 'ende'}: 'ende' is not a reason; did*"),
     ],
 )
 def test_a_wrong_marker_is_an_error_of_one_line(

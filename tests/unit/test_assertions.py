@@ -17,6 +17,7 @@ import pytest
 
 import pytest_sqlmesh_tracker.assertions
 from pytest_sqlmesh_tracker import (
+    AuditOutcome,
     Reason,
     RunReport,
     Status,
@@ -346,7 +347,7 @@ class TestFailed:
         assert message(assert_failed, report, "a.x", match=match)
 
     def test_match_that_is_no_regular_expression(self) -> None:
-        with pytest.raises(re.error):
+        with pytest.raises(ValueError, match=r"match='\(' is not a regular expression: missing \)"):
             assert_failed(run(failed("a.x")), "a.x", match="(")
 
 
@@ -472,6 +473,13 @@ class TestAuditFailed:
         assert_audit_failed(self.report, "a.x", "unique")
         assert_audit_failed(self.report, "a.y", audit="not_null")
 
+    @pytest.mark.parametrize("name", [None, "known"])
+    def test_fails_for_one_that_could_not_be_run(self, name: str | None) -> None:
+        broken = AuditOutcome(name="known", passed=False, error="BinderException: no table")
+        report = run(failed("a.x", audits=(audit("not_null"), broken)))
+        shown = message(assert_audit_failed, report, "a.x", name)
+        assert shown.startswith("a.x had no failed audit: known could not be run: it failed, ")
+
     def test_passes_for_a_standalone_audit(self) -> None:
         assert_audit_failed(self.report, "no_orphans", "no_orphans")
 
@@ -585,18 +593,20 @@ class TestOutcomes:
 
     def test_a_wrong_word_is_told_with_the_close_one_or_with_all(self) -> None:
         with pytest.raises(
-            ValueError, match=r"^'skiped' is no status or reason; did you mean .*skipped"
+            ValueError, match=r"^'skiped' is neither a status nor a reason; did you mean .*skipped"
         ):
             assert_outcomes(SHOP, {"marts.weekly": "skiped"})
         with pytest.raises(
-            ValueError, match="'zzz' is no status or reason; valid are executed, "
+            ValueError, match="'zzz' is neither a status nor a reason; valid are executed, "
         ) as caught:
             assert_outcomes(SHOP, {"marts.weekly": "zzz"})
         assert all(word in str(caught.value) for word in [*Status, *Reason])
 
     @pytest.mark.parametrize("word", [None, "", 1, ["executed"], "EXECUTED", "Executed"], ids=repr)
     def test_what_is_no_word_is_a_value_error(self, word: Any) -> None:
-        with pytest.raises(ValueError, match=re.escape(f"{word!r} is no status or reason")):
+        with pytest.raises(
+            ValueError, match=re.escape(f"{word!r} is neither a status nor a reason")
+        ):
             assert_outcomes(SHOP, {"staging.users": word})
 
     def test_a_wrong_word_comes_before_a_wrong_outcome(self) -> None:
@@ -863,12 +873,12 @@ def test_a_typo_is_an_error_for_audits_and_outcomes_too(typo: str) -> None:
 class TestReasons:
     def test_a_typo_is_told_with_the_close_one(self, helper: Call) -> None:
         with pytest.raises(
-            ValueError, match=r"^'cron_not_duo' is no reason; did you mean cron_not_due"
+            ValueError, match=r"^'cron_not_duo' is not a reason; did you mean cron_not_due"
         ):
             helper(SHOP, "marts.weekly", reason="cron_not_duo")
 
     def test_without_a_close_one_all_are_told(self, helper: Call) -> None:
-        with pytest.raises(ValueError, match=r"^'zzz' is no reason; valid are ") as caught:
+        with pytest.raises(ValueError, match=r"^'zzz' is not a reason; valid are ") as caught:
             helper(SHOP, "marts.weekly", reason="zzz")
         assert all(reason in str(caught.value) for reason in Reason)
 
@@ -876,12 +886,12 @@ class TestReasons:
         "word", ["", "skipped", "failed", Status.FAILED, 1, [], "CRON_NOT_DUE"], ids=repr
     )
     def test_a_status_or_another_thing_is_none(self, helper: Call, word: Any) -> None:
-        with pytest.raises(ValueError, match="is no reason"):
+        with pytest.raises(ValueError, match="is not a reason"):
             helper(SHOP, "marts.weekly", reason=word)
 
     def test_a_typo_is_told_whatever_the_outcome(self, helper: Call) -> None:
         for model in SHOP.outcomes:
-            with pytest.raises(ValueError, match="is no reason"):
+            with pytest.raises(ValueError, match="is not a reason"):
                 helper(SHOP, model, reason="zzz")
 
 

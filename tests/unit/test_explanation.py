@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from pytest_sqlmesh_tracker import AuditOutcome, ModelOutcome, Reason, RunReport, Status
 from pytest_sqlmesh_tracker.explanation import (
     environment_words,
+    failure,
+    in_short,
     minute,
     moment,
     paragraph,
@@ -20,6 +22,7 @@ from pytest_sqlmesh_tracker.explanation import (
     span,
     spans,
     totals,
+    what_failed,
     why,
 )
 from pytest_sqlmesh_tracker.report import EnvironmentState
@@ -355,15 +358,15 @@ run at 2024-01-21 00:00:00 UTC or later.
         )
 
     def test_a_failed_batch(self) -> None:
-        made = partly_failed("raw.events", error="BinderException: no column\n\n  LINE 1: SELECT c")
+        made = partly_failed("raw.events", error="ValueError: x\n\n  y")
         assert explained(made, executed("raw.users")) == text(
             """
-            raw.events failed: its evaluation raised BinderException: no column LINE 1: SELECT c
+            raw.events failed in batch 2 of 2; 1 recorded: its evaluation raised ValueError: x y
               run         prod, execution_time 2024-01-14 06:30:00 UTC
               batches     1 of 2 recorded
-                          batch 1 failed: 2024-01-02
-              error       BinderException: no column
-                            LINE 1: SELECT c
+                          batch 2 failed: 2024-01-02
+              error       ValueError: x
+                            y
               this run    1 executed (raw.users), 1 failed (raw.events)
             """
         )
@@ -384,7 +387,7 @@ run at 2024-01-21 00:00:00 UTC or later.
             a failed: a blocking audit failed (unique); a non-blocking audit failed: fresh (2 rows)
               run         prod, execution_time 2024-01-14 06:30:00 UTC
               batches     0 of 1 recorded
-                          batch 0 failed: 2024-01-01
+                          batch 1 failed: 2024-01-01
               audit       unique (blocking), 3 rows failed
               audit       fresh (non-blocking), 2 rows failed
               this run    1 failed (a)
@@ -575,7 +578,7 @@ class TestFacts:
         told = explained(made)
         assert self.facts("batches", made) == ["1 of 6 recorded"]
         assert told.count(" failed: 2024-") == 3
-        assert "batch 1 failed: 2024-01-02" in told
+        assert "batch 2 failed: 2024-01-02" in told
 
     def test_what_interrupted_the_invocation(self) -> None:
         made = interrupted("a.x")
@@ -748,7 +751,83 @@ class TestAnything:
         made = failed(
             "a.x", batches=[batch("2024-01-14 05:00", "2024-01-14 06:00", "failed", index=7)]
         )
-        assert "batch 7 failed: 2024-01-14 05:00 .. 06:00 UTC" in explained(made)
+        assert "batch 8 failed: 2024-01-14 05:00 .. 06:00 UTC" in explained(made)
+
+
+class TestWhatFailed:
+    BROKEN = AuditOutcome(name="known", passed=False, error="BinderException: no table")
+
+    def test_an_audit_that_could_not_be_run(self) -> None:
+        made = failed("a.x", error=self.BROKEN.error, audits=[audit("fine"), self.BROKEN])
+        words = "its audit known could not be run"
+        assert what_failed(made) == why(made) == words
+        assert sentence(made) == f"failed: {words}: BinderException: no table"
+        assert failure(made) == f": {words}: BinderException: no table"
+        assert "audit       known (blocking), could not be run" in explained(made)
+
+    def test_an_audit_of_another_batch_than_the_one_that_failed_first(self) -> None:
+        made = failed("a.x", audits=[self.BROKEN])
+        assert sentence(made) == "failed: its evaluation raised ValueError: no luck"
+        assert failure(made) == " raised ValueError: no luck"
+
+    @pytest.mark.parametrize(
+        ("kind", "words"),
+        [
+            ("full", "its rows are written, but its interval could not be recorded"),
+            ("view", "its view is created, but its interval could not be recorded"),
+            ("audit", "its audits were run, but its interval could not be recorded"),
+        ],
+    )
+    def test_an_interval_that_could_not_be_recorded(self, kind: str, words: str) -> None:
+        unrecorded = batch("2024-01-13", "2024-01-14", "failed", unrecorded=True)
+        made = failed("a.x", kind=kind, batches=[unrecorded], error="OperationalError: locked")
+        assert sentence(made) == f"failed: {words}: OperationalError: locked"
+        assert "batch 1 could not be recorded: 2024-01-13" in explained(made)
+
+    @pytest.mark.parametrize("reason", ["creation_failed", "command_failed"])
+    def test_a_step_that_is_known(self, reason: str) -> None:
+        step = "its view a.x could not be created"
+        made = failed("a.x", reason, failed_step=step, error="IOException: x", batches=())
+        assert sentence(made) == f"failed: {step}: IOException: x"
+
+    @pytest.mark.parametrize(
+        ("statuses", "words"),
+        [
+            (("failed",), "failed: its evaluation raised ValueError: no luck"),
+            (("executed", "failed", "skipped"), "failed in batch 2 of 3; 1 recorded: its"),
+            (("failed", "skipped"), "failed in batch 1 of 2; none recorded: its"),
+            (("executed", "failed", "failed"), "failed in 2 of 3 batches; 1 recorded: its"),
+        ],
+    )
+    def test_in_which_batches(self, statuses: tuple[str, ...], words: str) -> None:
+        assert sentence(failed("a.x", batches=batches(*statuses))).startswith(words)
+
+    def test_of_two_rounds_the_batches_are_counted_in_theirs(self) -> None:
+        made = failed(
+            "a.x",
+            batches=[
+                batch("2024-01-01", "2024-01-02", index=0),
+                batch("2024-01-02", "2024-01-03", "failed", index=0, round=1),
+            ],
+        )
+        assert sentence(made).startswith("failed in batch 1 of 1; 1 recorded: ")
+
+    def test_what_was_recorded_before_an_interruption(self) -> None:
+        made = interrupted("a.x", batches=batches("executed", "interrupted"))
+        words = "interrupted; 1 of 2 batches recorded: the invocation was aborted"
+        assert sentence(made) == words
+        unrecorded = interrupted("a.x", batches=batches("interrupted", "interrupted"))
+        assert sentence(unrecorded) == "interrupted: the invocation was aborted"
+
+    def test_in_short_without_the_place_in_a_statement(self) -> None:
+        duckdb = 'CatalogException: no table "t"!\nDid you mean "u"?\n\nLINE 1: FROM t\n   ^'
+        assert in_short(duckdb) == 'CatalogException: no table "t"! Did you mean "u"?'
+        postgres = 'UndefinedColumn: no column "x"\nLINE 1: SELECT x\n               ^\nHINT:  y'
+        assert in_short(postgres) == 'UndefinedColumn: no column "x" HINT: y'
+
+    def test_in_short_without_what_it_was_raised_as(self) -> None:
+        error = "OperationalError: gone\n\nfor good\n\nfollowed by InterfaceError: x\n\nraised as Y"
+        assert in_short(error) == "OperationalError: gone for good"
 
 
 class TestEnvironments:

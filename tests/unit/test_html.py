@@ -246,15 +246,15 @@ def test_everything_that_is_known_of_a_model_is_there() -> None:
     *_, details = text.split("sales.orders failed · partial: some of its batches were recorded")
     assert details.startswith(" · local edit: the project has another definition · root cause")
     for said in (
-        "sales.orders failed: its signal was not ready (feed); a non-blocking audit failed: "
-        "in_range (3 rows) run prod, execution_time",
+        "sales.orders failed in batch 2 of 2; 2 recorded: its signal was not ready (feed); "
+        "a non-blocking audit failed: in_range (3 rows) run prod, execution_time",
         "Reasons signal_not_ready inferred error",
         "Error ValueError: first line second line",
         "Signals that were not ready feed held back 2024-01-12",
         "round # interval status time rows bytes audits",
-        "0 0 2024-01-10 executed 1,234 9,876 2 passed",
-        "1 1 2024-01-11 failed 0 passed, 1 failed",
-        "0 2 2024-01-12 executed 4.00 s 0 passed",
+        "1 1 2024-01-10 executed 1,234 9,876 2 passed",
+        "2 2 2024-01-11 failed 0 passed, 1 failed",
+        "1 3 2024-01-12 executed 4.00 s 0 passed",
         "not_null columns := (id, day) passed",
         "in_range 3 rows failed, non-blocking",
         "kind full cron @daily",
@@ -270,13 +270,13 @@ def test_everything_that_is_known_of_a_model_is_there() -> None:
 def test_of_many_batches_the_first_and_those_that_were_not_executed_are_shown() -> None:
     text = text_of(run(failed("a", batches=batches(*["executed"] * 150, "failed", "executed"))))
 
-    assert "99 2024-04-09 executed 150 2024-05-30 failed … and 51 more that were executed" in text
+    assert "100 2024-04-09 executed 151 2024-05-30 failed … and 51 more that were executed" in text
 
 
 def test_no_rows_are_a_number_too() -> None:
     text = text_of(run(executed("a", batches=(batch("2024-01-13", "2024-01-14", rows=0),))))
 
-    assert "# interval status rows 0 2024-01-13 executed 0" in text
+    assert "# interval status rows 1 2024-01-13 executed 0" in text
 
 
 def test_a_report_cannot_become_markup() -> None:

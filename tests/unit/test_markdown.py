@@ -126,7 +126,13 @@ class TestWhatIsFirst:
         assert shown.tables == [
             [
                 ["status", "model", "intervals or reason", "rows", "time"],
-                ["❌ failed", "staging.orders", "2024-01-01; error: ValueError: no luck", "", ""],
+                [
+                    "❌ failed",
+                    "staging.orders",
+                    "2024-01-01; error in batch 2 of 2; 1 recorded: ValueError: no luck",
+                    "",
+                    "",
+                ],
                 ["⚠️ skipped", "sales.orders", "upstream_failed: staging.orders", "", ""],
                 ["✅ executed", "raw.orders", "2024-01-13", "1,204", "1.50 s"],
                 ["⏭️ skipped", "raw.weekly", "cron_not_due: next due 2024-01-21 00:00 UTC", "", ""],
@@ -228,7 +234,8 @@ class TestGate:
         shown = page(QUIET, NIGHT, result=policy.evaluate(QUIET, NIGHT))
         assert shown.headings[0] == "❌ SQLMesh gate failed"
         assert shown.items[:2] == [
-            "❌ staging.orders failed: its evaluation raised ValueError: no luck",
+            "❌ staging.orders failed in batch 2 of 2; 1 recorded: its evaluation raised "
+            "ValueError: no luck",
             "⚠️ sales.orders was skipped: a model upstream failed (staging.orders)",
         ]
         assert shown.items[2].startswith("⚠️ rule 1 (no.such): no model 'no.such' in the reports")

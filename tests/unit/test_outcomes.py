@@ -155,19 +155,28 @@ class TestFields:
         assert set(ModelOutcome.model_fields) >= {
             *("name", "fqn", "kind", "cron", "status", "reason", "reasons", "evidence"),
             *("message", "partial", "local_edit", "loaded_through", "next_due", "held_back"),
-            *("blocked_by", "signals", "change_category", "error", "batches", "audits", "rows"),
+            *(
+                "blocked_by",
+                "signals",
+                "change_category",
+                "error",
+                "failed_step",
+                "batches",
+                "audits",
+                "rows",
+            ),
             *("bytes", "duration", "started_at", "finished_at", "upstream"),
         }
 
     def test_of_a_batch(self) -> None:
         assert set(Batch.model_fields) == {
             *("index", "round", "start", "end", "status", "duration", "rows", "bytes"),
-            *("audits_passed", "audits_failed"),
+            *("audits_passed", "audits_failed", "unrecorded"),
         }
 
     def test_of_an_audit(self) -> None:
         assert set(AuditOutcome.model_fields) == {
-            *("name", "arguments", "blocking", "passed", "rows_failed"),
+            *("name", "arguments", "blocking", "passed", "rows_failed", "error"),
         }
 
     def test_statuses_and_reasons_may_be_given_as_text_and_are_members_then(self) -> None:

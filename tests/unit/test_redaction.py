@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
+import shlex
 import time
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -15,6 +21,7 @@ NONE = Secrets()
 GITHUB = "ghp_" + "a1B2" * 9
 DATABRICKS = "dapi" + "0123456789abcdef" * 2
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVm-NHl0w5N_XgL0"
+SCRAM = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3Ot+cPnkdi4=:wfPLwzE6lNW/CsP8SkA="
 KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIE+abc/def==\n"
 KEY_END = "-----END RSA PRIVATE KEY-----"
 
@@ -55,6 +62,27 @@ KEY_END = "-----END RSA PRIVATE KEY-----"
         ("CREATE USER etl IDENTIFIED BY 'hunter2'", "CREATE USER etl IDENTIFIED BY '***'"),
         ("AWS_SECRET_KEY = 'abc' AWS_ROLE = 'x'", "AWS_SECRET_KEY = '***' AWS_ROLE = 'x'"),
         ("password => 'hunter2'", "password => '***'"),
+        ("ALTER ROLE a PASSWORD 'it''s' IN ROLE 'x'", "ALTER ROLE a PASSWORD '***' IN ROLE 'x'"),
+        (r"'ALTER ROLE a PASSWORD \'it\'\'s\' LOGIN'", r"'ALTER ROLE a PASSWORD \'***\' LOGIN'"),
+        (r"PASSWORD E'it\'s'", "PASSWORD E'***'"),
+        ("PASSWORD U&'hunter2'", "PASSWORD U&'***'"),
+        ("PASSWORD $$it's$$ LOGIN", "PASSWORD $$***$$ LOGIN"),
+        ("PASSWORD $pw$it's$$2$pw$ LOGIN", "PASSWORD $pw$***$pw$ LOGIN"),
+        ('IDENTIFIED BY "hunter""2" ACCOUNT UNLOCK', 'IDENTIFIED BY "***" ACCOUNT UNLOCK'),
+        # Options.
+        ("tool --password hunter2 --user etl", "tool --password *** --user etl"),
+        ("tool --password=hunter2 --user etl", "tool --password=*** --user etl"),
+        ("tool --db-password 'hunt er2' -v", "tool --db-password '***' -v"),
+        ("tool --api-key abc --region eu", "tool --api-key *** --region eu"),
+        ("['tool', '--token', 'hunter2', '-v']", "['tool', '--token', '***', '-v']"),
+        (r'"[\"tool\", \"--secret\", \"hunter2\"]"', r'"[\"tool\", \"--secret\", \"***\"]"'),
+        # Verifiers.
+        (f"rolpassword: {SCRAM}, 1", "rolpassword: ***, 1"),
+        (f"rolpassword: md5{'0a' * 16}, 1", "rolpassword: ***, 1"),
+        (f"hash $2b$12${'a.B/' * 13}c", "hash ***"),
+        ("hash $argon2id$v=19$m=65536,t=3,p=4$c29tZQ$aGFzaA", "hash ***"),
+        # An escape code within it.
+        ("PASSWORD \x1b[4m'hunter2'\x1b[0m", "PASSWORD '***'"),
         # What it is can be seen.
         ("denied for AKIAIOSFODNN7EXAMPLE", "denied for ***"),
         (f"as {GITHUB} of {DATABRICKS}", "as *** of ***"),
@@ -85,12 +113,48 @@ def test_what_looks_secret_is_hidden(text: str, shown: str) -> None:
         "f() got an unexpected keyword argument 'token'",
         "KeyError: 'password'",
         "Secret 's3' not found",
+        "the option --password is required; --token must be given",
+        "usage: tool [--password PASSWORD] [--password-file FILE] [--token-ttl 5]",
+        "the column md5 and SCRAM-SHA-256 are fine",
         "(1, 'token'), (2, 'secret')",
         "",
     ],
 )
 def test_other_messages_are_left_alone(text: str) -> None:
     assert redacted(text, NONE) == text
+
+
+def in_double_quotes_of_a_shell(text: str) -> str:
+    return re.sub(r'([$`"\\])', r"\\\1", text)
+
+
+ESCAPES: list[Callable[[str], str]] = [
+    str,
+    json.dumps,
+    lambda text: json.dumps(json.dumps(text)),
+    lambda text: json.dumps(text, ensure_ascii=False),
+    lambda text: re.sub(r"u[0-9a-f]{4}", lambda code: f"u{code[0][1:].upper()}", json.dumps(text)),
+    repr,
+    lambda text: repr(repr(text)),
+    lambda text: repr(f"'\"{text}"),
+    ascii,
+    lambda text: repr(text.encode()),
+    lambda text: text.replace("'", "''"),
+    lambda text: text.replace('"', '""'),
+    lambda text: repr(text.replace("'", "''")),
+    lambda text: json.dumps(text.replace("'", "''")),
+    lambda text: text.replace("\\", "\\\\").replace("'", "\\'"),
+    quote,
+    quote_plus,
+    lambda text: quote(text, safe="").lower(),
+    shlex.quote,
+    lambda text: text.replace("'", "'\\''"),
+    in_double_quotes_of_a_shell,
+    lambda text: re.sub(r"(\W)", r"\\\1", text),
+    html.escape,
+    lambda text: "".join(c if c.isalnum() else f"&#{ord(c)};" for c in text),
+]
+"""What programs make of a text before they quote it, some of it twice over."""
 
 
 class TestKnown:
@@ -118,6 +182,16 @@ class TestKnown:
     @pytest.mark.parametrize("quoted", [r"a\"b\\c\u00e91", r"a\"b\\cé1", r'a"b\\cé1'])
     def test_as_programs_quote_it(self, quoted: str) -> None:
         assert redacted(f"at {quoted}.", self.known(password='a"b\\cé1')) == "at ***."
+
+    @pytest.mark.parametrize(
+        "password", ['it\'s "q" \\ ä1x', "pä$$w0rd`x y", "a&b<c>'1", "tab\there1", "😀smile's"]
+    )
+    @pytest.mark.parametrize("escaped", ESCAPES)
+    def test_in_every_escape(self, password: str, escaped: Callable[[str], str]) -> None:
+        text = f"at {escaped(password)}."
+        shown = redacted(text, self.known(password=password))
+        assert MASK in shown
+        assert not any(part in shown for part in re.findall(r"[a-z0-9]{3,}", password))
 
     def test_a_longer_one_first(self) -> None:
         known = self.known(password="hunter2-S3cret", token="hunter2-S3cret-too")
@@ -202,6 +276,16 @@ def test_no_known_secret_is_left_in_any_text(text: str, passwords: list[str]) ->
         *("password=", "password='", "password: ", "password '", "password=a,", "pwd={", "token:"),
         *("token: ", "token:,,,,", "secret\\", 'secret\\\\\\"', "access_key_id", "(token '", "(,a"),
         *("authorization:", "authorization: x ", "bearer a", "identified by ", "://a:", "://a"),
+        *("--password ", "--password '", "--a-", "password $", "password $$", "SCRAM-SHA-256$1:"),
+        *(
+            "hunter2",
+            "hunter2 & ",
+            "more hunter2 1 2 3 4 5 6 7 8 9 0 ",
+            "\\'",
+            "&#3",
+            "\x1b[",
+            "\x1b]",
+        ),
         *("eyJ", "eyJ-", "eyJaaaaaaaa.", "-----BEGIN PRIVATE KEY-----", "-----BEGIN A ", "ghp_"),
         *("a", "1", " ", "\n", "'", '"', "\\", "(", ")", ",", "...", "%41", "x.y-z+", "é"),
     ],

@@ -367,11 +367,11 @@ class TestMarker:
             ({"allow_skips": "a.*"}, "allow_skips='a.*': it is a mapping of globs to reasons"),
             (
                 {"allow_skips": {"a.*": "cron_not_du"}},
-                "allow_skips={'a.*': 'cron_not_du'}: 'cron_not_du' is no reason; did you mean "
+                "allow_skips={'a.*': 'cron_not_du'}: 'cron_not_du' is not a reason; did you mean "
                 "cron_not_due?",
             ),
             ({"allow_skips": {"a.*": []}}, "allow_skips={'a.*': []}: it needs a reason, or a list"),
-            ({"allow_skips": {"a.*": 7}}, "allow_skips={'a.*': 7}: 7 is no reason; valid are"),
+            ({"allow_skips": {"a.*": 7}}, "allow_skips={'a.*': 7}: 7 is not a reason; valid are"),
             (
                 {"allow_skips": {"a.*": "audit_failed"}},
                 "allow_skips={'a.*': 'audit_failed'}: no model is skipped for audit_failed; "

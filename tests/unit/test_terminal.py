@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from rich.cells import cell_len
 
-from pytest_sqlmesh_tracker import RunReport
+from pytest_sqlmesh_tracker import AuditOutcome, RunReport
 from pytest_sqlmesh_tracker.diff import compare
 from pytest_sqlmesh_tracker.gate import GatePolicy
 from pytest_sqlmesh_tracker.render.terminal import difference, findings, table, tables
@@ -19,8 +19,10 @@ from pytest_sqlmesh_tracker.render.words import change_of, duration, name_of, re
 from tests.unit.builders import (
     audit,
     audited,
+    batches,
     executed,
     failed,
+    interrupted,
     outcome,
     partly_failed,
     run,
@@ -55,7 +57,7 @@ class TestTable:
             status    model           intervals or reason                   rows        time
             executed  raw.orders      2024-01-13                           1,204      1.50 s
             executed  raw.clicks      2024-01-10, 2024-01-13
-            failed    staging.orders  2024-01-01; error                           1 min 15 s
+            failed    staging.orders  2024-01-01; error in batch 2 of 2           1 min 15 s
             skipped   sales.orders    upstream_failed: staging.orders
             skipped   raw.weekly      cron_not_due: next due 2024-01-21
                                       00:00 UTC
@@ -151,6 +153,9 @@ class TestLimit:
         ]
 
 
+BROKEN_AUDIT = AuditOutcome(name="known", passed=False, error="IOException: x")
+
+
 class TestReasonInShort:
     @pytest.mark.parametrize(
         ("made", "words"),
@@ -165,6 +170,22 @@ class TestReasonInShort:
             (
                 failed("a.x", "audit_failed", audits=(audit("unique", rows_failed=2),)),
                 "audit_failed: unique",
+            ),
+            (
+                failed("a.x", batches=batches("executed", "failed")),
+                "error in batch 2 of 2; 1 recorded: ValueError: no luck",
+            ),
+            (
+                interrupted("a.x", batches=batches("executed", "interrupted")),
+                "aborted; 1 of 2 batches recorded",
+            ),
+            (
+                failed("a.x", error="IOException: x", audits=(BROKEN_AUDIT,)),
+                "error: its audit known could not be run: IOException: x",
+            ),
+            (
+                failed("a.x", "creation_failed", failed_step="its view a.x could not be created"),
+                "creation_failed: its view a.x could not be created: ValueError: no luck",
             ),
             (skipped("a.x", message="skipped: a story"), "cron_not_due: a story"),
             (executed("a.x"), "in 1 batch"),
@@ -207,7 +228,8 @@ class TestFindings:
         assert findings(result, width=80) == text(
             """
             run of prod at 2024-01-14 06:30 UTC, in t.py::night
-              - staging.orders failed: its evaluation raised ValueError: no luck
+              - staging.orders failed in batch 2 of 2; 1 recorded: its evaluation raised
+                ValueError: no luck
               - sales.orders was skipped: a model upstream failed (staging.orders)
               - raw.weekly must execute, by rule 1 (raw.weekly), and did not in the run; it
                 was skipped: its cron was not due, next due 2024-01-21 00:00 UTC

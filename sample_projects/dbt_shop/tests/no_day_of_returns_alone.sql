@@ -1,0 +1,1 @@
+select * from {{ ref('returns') }} where returned > 3
