@@ -214,6 +214,11 @@ def a_restatement_that_was_not_applied_selected_nothing(original: Any, *args: An
     return finding
 
 
+@mutant(PlanReasons, "_failed_upstream")
+def later_stages_wait_for_nothing(original: Any, *args: Any) -> tuple[()]:  # noqa: ARG001
+    return ()
+
+
 def _instead(mutated: Cause, by: Cause) -> Callable[..., None]:
     """A tracker that gives intervals another cause."""
 

@@ -53,6 +53,27 @@ def check_plan(invocation: Invocation, ledger: Ledger) -> None:
         if outcome.status == "skipped" and outcome.fqn in planned:
             _check_skipped(invocation, outcome, planned, changed, ledger)
     _check_drawn_edits(invocation, planned, ledger)
+    if isinstance(invocation.raised, Exception):
+        _check_later_stages(invocation, planned, ledger)
+
+
+def _check_later_stages(invocation: Invocation, planned: Snapshots, ledger: Ledger) -> None:
+    """What a plan did not come to waited for what failed upstream, if anything did."""
+    outcomes = {outcome.fqn: outcome for outcome in invocation.report.outcomes.values()}
+    for fqn, outcome in outcomes.items():
+        if outcome.status != "interrupted" or fqn not in planned:
+            continue
+        above = [outcomes[p.name] for p in planned[fqn].parents if p.name in outcomes]
+        stopped = [
+            each.name
+            for each in above
+            if each.status == "failed" or (each.status == "skipped" and each.blocked_by)
+        ]
+        ledger.demand(
+            not stopped,
+            "later-stage",
+            f"{outcome.name} is interrupted ({outcome.message}), but {stopped} kept it waiting",
+        )
 
 
 def _check_never_begun(invocation: Invocation, ledger: Ledger) -> None:

@@ -283,3 +283,13 @@ EAGER = History(
     (_FIRST, Step(_DAY, "run"), Step(_DAY, "run", arguments={"ignore_cron": True})),
 )
 """A model that is due less often than what reads it, and is loaded before its time."""
+LATER_STAGE = History(
+    (
+        Model("m.a0", "full"),
+        Model("m.a1", "incremental", parents=("m.a0",), auto_restatement="@daily"),
+        Model("m.a2", "full", parents=("m.a1",)),
+    ),
+    _NINE,
+    (Step(timedelta(), "plan", switches=(("broken", "m.a0"),)), Step(_HOUR, "plan")),
+)
+"""A failure in a plan's first stage, and models of its second one that wait for it."""

@@ -143,6 +143,7 @@ def _fingerprints(world: World) -> dict[str, SnapshotFingerprint]:
 @example(scenes.RELATIVE)
 @example(scenes.STALE)
 @example(scenes.IRREGULAR)
+@example(scenes.LATER_STAGE)
 @example(scenes.EAGER)
 def test_reports_are_true(history: History) -> None:
     logging.disable(logging.ERROR)
