@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sqlmesh.utils.date import to_timestamp
+
 from tests.projects import without
 
 from .facts import (
     Snapshots,
     ancestors,
     expanded,
+    millis,
+    moment,
     shown,
 )
 from .moments import check_loaded_through
@@ -197,14 +201,18 @@ def _check_skipped(
 
 
 def _booked(invocation: Invocation, version: Snapshot) -> list[Span]:
-    """What counts as loaded afterwards in the table that environments share, and did not before."""
-    if version.is_seed:
-        return []  # nothing of it was missing
+    """What counts as loaded afterwards in the table that environments share, was due by cron, and
+    did not count before."""
+    model = invocation.definition(version)
+    if version.is_seed or model is None or model.undetermined:
+        return []  # nothing of a seed was missing
     before, after = (
         state.intervals.get(version.name, {}).get(table_of(version, dev=False), [])
         for state in (invocation.before, invocation.after)
     )
-    return without(after, before)
+    start = millis(moment(model.start, invocation.now)) if model.start else 0
+    due = to_timestamp(version.node.cron_floor(invocation.report.execution_time))
+    return without(without(after, before), [(0, start), (due, due * 2)])
 
 
 def _check_refused(
