@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .outcomes import Status as Status
     from .report import NoReportError as NoReportError
     from .report import RunReport as RunReport
+    from .report_files import dump_reports as dump_reports
+    from .report_files import load_reports as load_reports
     from .sandbox.options import SqlmeshProjectError as SqlmeshProjectError
     from .sandbox.project import SqlmeshProject as SqlmeshProject
     from .sandbox.project import SqlmeshProjectWarning as SqlmeshProjectWarning
@@ -57,6 +59,7 @@ _HOMES = {
     ".matching": ("UnknownModelError",),
     ".outcomes": ("AuditOutcome", "Batch", "Cause", "ModelOutcome", "Reason", "Status"),
     ".report": ("NoReportError", "RunReport"),
+    ".report_files": ("dump_reports", "load_reports"),
     ".sandbox.options": ("SqlmeshProjectError",),
     ".sandbox.project": ("SqlmeshProject", "SqlmeshProjectWarning"),
     ".tracking.tracker": ("Tracker", "sqlmesh_run_tracker", "track_all"),

@@ -11,14 +11,17 @@ from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from .cause_words import causes_in_words
 from .expectations import (
     Moment,
+    cause_named,
     expression,
     reason_named,
     span_of_time,
     status_or_reason_named,
 )
-from .explanation import counted, paragraph, span
+from .explanation import paragraph
+from .formats import counted, span
 from .listening import notify
 from .matching import close_matches
 from .outcomes import ModelOutcome, Status
@@ -43,6 +46,7 @@ class AssertionMethods:
         *models: object,
         intervals: tuple[Moment, Moment] | None = None,
         batches: int | None = None,
+        cause: str | None = None,
     ) -> None:
         """Demand that every scheduled batch of each model was evaluated and recorded.
 
@@ -50,15 +54,18 @@ class AssertionMethods:
             models: names, globs, `Model`s or `Snapshot`s.
             intervals: `(start, end)`, half-open, in UTC: these batches must cover it.
             batches: how many batches it must have been.
+            cause: must be one of the outcome's `causes`.
 
         Raises:
             AssertionError: one of them was not.
             UnknownModelError: a name that is not in the report.
+            ValueError: `cause` is not a cause.
             TypeError: no model given.
         """
         __tracebackhide__ = True
         report = self._asserted()
         window = None if intervals is None else span_of_time(intervals)
+        because = None if cause is None else cause_named(cause)
         failures = []
         named = _named(report, models, "assert_executed")
         for outcome in named:
@@ -72,6 +79,9 @@ class AssertionMethods:
                     f"executed in {counted(len(outcome.recorded_batches), 'batch')}, not {batches}"
                 )
                 failures.append(paragraph(report, outcome, wanted))
+            elif because is not None and because not in outcome.causes:
+                wanted = f"was executed, but its cause is not {because}"
+                failures.append(paragraph(report, outcome, wanted, _causes_instead(outcome)))
         _settle(report, named, failures)
 
     def assert_skipped(self, *models: object, reason: str | None = None) -> None:
@@ -182,7 +192,8 @@ class AssertionMethods:
 
         Args:
             expected: model (a name, glob, `Model` or `Snapshot`) → status or reason.
-            exact: every model of the report must be among them.
+            exact: every model of the report must be among them, but for those that are
+                `not_evaluatable`.
 
         Raises:
             AssertionError: one has another, or, with `exact`, is not named.
@@ -205,7 +216,7 @@ class AssertionMethods:
         if exact:
             failures += [
                 paragraph(report, outcome, "is not among the expected outcomes")
-                for outcome in report.outcomes.values()
+                for outcome in report.counted
                 if outcome.name not in named
             ]
         _settle(report, named.values(), failures, whole=exact)
@@ -254,10 +265,11 @@ def assert_executed(
     *models: object,
     intervals: tuple[Moment, Moment] | None = None,
     batches: int | None = None,
+    cause: str | None = None,
 ) -> None:
     """`AssertionMethods.assert_executed` of a report, or of a tracker's last one."""
     __tracebackhide__ = True
-    _checked(report).assert_executed(*models, intervals=intervals, batches=batches)
+    _checked(report).assert_executed(*models, intervals=intervals, batches=batches, cause=cause)
 
 
 def assert_skipped(report: AssertionMethods, *models: object, reason: str | None = None) -> None:
@@ -363,6 +375,13 @@ def _executions(report: RunReport, outcomes: Iterable[ModelOutcome]) -> list[str
         or outcome.partial
         or outcome.recorded_batches
     ]
+
+
+def _causes_instead(outcome: ModelOutcome) -> str:
+    words = causes_in_words(outcome)
+    if len(outcome.causes) > 1:
+        return f"they are {', '.join(outcome.causes)} ({words})"
+    return f"it is {outcome.cause} ({words})" if outcome.cause else "the report has none"
 
 
 def _executed_after_all(outcome: ModelOutcome) -> str:

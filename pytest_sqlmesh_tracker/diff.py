@@ -7,24 +7,26 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple, get_args
 
-from .explanation import counted
-from .gate import Given, unexpected_by_default
+from .formats import counted
+from .gate import unexpected_by_default
 from .outcomes import Frozen, ModelOutcome, Seconds, Status, UtcDatetime
 from .report import Command, Completion, RunReport
+from .report_files import Given, entry
 
 ChangeKind = Literal[
     "no_longer_executed",
     "newly_executed",
     "changed_status",
     "changed_reason",
+    "changed_cause",
     "no_longer_listed",
     "newly_listed",
     "slower",
     "faster",
     "changed_rows",
 ]
-"""What may differ of a model. The first four exclude each other; the last three are of models that
-executed on both sides, and may hold together."""
+"""What may differ of a model. The first four exclude each other; `changed_cause` (of the primary
+one) and the last three are of models that executed on both sides, and may hold together."""
 
 
 class Change(Frozen):
@@ -63,7 +65,7 @@ class Comparison(Frozen):
     old: Invocations
     new: Invocations
     models: int
-    """How many models either side lists."""
+    """How many models either side lists, without those that are `not_evaluatable` on both."""
     changes: tuple[Change, ...] = ()
     """By kind, in the order of `ChangeKind`; within one as the new reports list them."""
 
@@ -228,9 +230,7 @@ def _grouped(given: Iterable[Given]) -> _Groups:
     reports: dict[_Key, list[RunReport]] = {}
     numbers: Counter[tuple[str, str, str]] = Counter()
     for one in given:
-        test, report = one if isinstance(one, tuple) else (None, one)
-        if not isinstance(report, RunReport):
-            raise TypeError(f"what is compared are RunReports, not {type(report).__name__}")
+        test, report = entry(one, "what is compared are")
         if report.superseded:
             continue
         number = None
@@ -300,7 +300,8 @@ _Pair = tuple[str, ModelOutcome | None, ModelOutcome | None]
 
 
 def _same_models(old: _Models, new: _Models) -> list[_Pair]:
-    """Name, old and new outcome of every model, in the new order, then what is only in the old."""
+    """Name, old and new outcome of every model that counts on a side; in the new order, then what
+    is only in the old."""
     left = {fqn: outcome for fqn, outcome in old.items() if fqn not in new}
     fqns = {outcome.name: fqn for fqn, outcome in left.items()}
     pairs: list[_Pair] = []
@@ -309,7 +310,8 @@ def _same_models(old: _Models, new: _Models) -> list[_Pair]:
         if before is None:
             before = left.pop(fqns.get(outcome.name, fqn), None)
         pairs.append((outcome.name, before, outcome))
-    return pairs + [(outcome.name, outcome, None) for outcome in left.values()]
+    pairs += [(outcome.name, outcome, None) for outcome in left.values()]
+    return [pair for pair in pairs if any(outcome and outcome.is_counted for outcome in pair[1:])]
 
 
 def _kinds(
@@ -326,6 +328,8 @@ def _kinds(
     elif old.reason is not new.reason:
         yield "changed_reason"
     if before and now:
+        if old.cause and new.cause and old.cause is not new.cause:
+            yield "changed_cause"
         if thresholds.slower(old.duration, new.duration):
             yield "slower"
         if thresholds.slower(new.duration, old.duration):

@@ -8,7 +8,7 @@ from datetime import date, datetime, timezone
 from typing import TypeVar
 
 from .matching import close_matches
-from .outcomes import Reason, Status
+from .outcomes import Cause, Reason, Status
 
 Moment = str | date | datetime
 """A point in time: ISO text, date or datetime; UTC where it names no zone."""
@@ -29,6 +29,15 @@ def reason_named(word: object) -> Reason:
         raise ValueError(
             _not_among(word, "not a reason", [str(reason) for reason in Reason])
         ) from None
+
+
+def cause_named(word: object) -> Cause:
+    """The cause with this value.
+
+    Raises:
+        ValueError: there is none; the message has close matches.
+    """
+    return member_named(word, Cause, "not a cause")
 
 
 def status_or_reason_named(word: object) -> Status | Reason:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta, timezone
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from .cause_words import cause_facts, causes_in_words
+from .formats import (
+    amount,
+    counted,
+    listed,
+    midnight,
+    minute,
+    moment,
+    one_line,
+    shortened,
+    span,
+    spans,
+)
 from .outcomes import (
     UNREADY_ENVIRONMENT,
     AuditOutcome,
     Batch,
-    Interval,
+    Cause,
     ModelOutcome,
     Reason,
     Status,
@@ -61,6 +73,8 @@ RAISED_AS, FOLLOWED_BY = "raised as ", "followed by "
 _STATEMENT = re.compile(r"\n\s{0,20}LINE \d{1,9}: .*(?:\n\s*\^)?")
 _ONLY_AUDITED = frozenset({"external", "embedded", "audit"})
 _VERBS = dict.fromkeys(Status, "was ") | {Status.FAILED: "", Status.UNKNOWN: "is "}
+_BY_TIME = {Reason.NO_CHANGES, Reason.REUSED}
+"""Reasons of a plan beside which time alone has made something missing."""
 _TIMED = {Reason.CRON_NOT_DUE, Reason.NOT_STARTED, Reason.UP_TO_DATE, Reason.NO_CHANGES}
 
 
@@ -68,13 +82,14 @@ def why(outcome: ModelOutcome) -> str:
     """The primary reason in words, without a full stop; empty when there is none."""
     if outcome.reason is None:
         return ""
-    specific = what_failed(outcome)
-    if specific:
-        return specific
-    if outcome.kind == "seed" and outcome.reason in _OF_SEEDS:
-        return _OF_SEEDS[outcome.reason]
+    return what_failed(outcome) or _in_words(outcome, outcome.reason)
+
+
+def _in_words(outcome: ModelOutcome, reason: Reason) -> str:
+    if outcome.kind == "seed" and reason in _OF_SEEDS:
+        return _OF_SEEDS[reason]
     article = "an" if outcome.kind[:1] in "aeiou" else "a"
-    return _WHY[outcome.reason].format(a_kind=f"{article} {outcome.kind}")
+    return _WHY[reason].format(a_kind=f"{article} {outcome.kind}")
 
 
 def what_failed(outcome: ModelOutcome) -> str:
@@ -139,12 +154,40 @@ def in_short(error: str, limit: int = 200) -> str:
 
 
 def sentence(outcome: ModelOutcome) -> str:
-    """The outcome in one line: status, reason, the fact that matters most, non-blocking audits."""
-    return " ".join(_sentence(outcome).split())
+    """The outcome in one line: status, reason or cause, the fact that matters most, remarks."""
+    parts = (_what_and_why(outcome), remarks(outcome))
+    return " ".join("; ".join(filter(None, parts)).split())
 
 
-def _sentence(outcome: ModelOutcome) -> str:
-    return "; ".join(filter(None, (_what_and_why(outcome), nonblocking_failures(outcome))))
+def remarks(outcome: ModelOutcome) -> str:
+    """What a gate warns of, whatever the status: failed non-blocking audits, upstream behind."""
+    return "; ".join(filter(None, (nonblocking_failures(outcome), ahead_of_upstream(outcome))))
+
+
+def ahead_of_upstream(outcome: ModelOutcome) -> str:
+    """`evaluated ahead of s.orders, which had not loaded 2024-01-07`; empty where nothing is."""
+    behind = outcome.upstream_behind
+    if len(behind) > 1:
+        names = [f"{name} ({spans(lacking, limit=1)})" for name, lacking in behind.items()]
+        return f"evaluated ahead of {len(behind)} models that were not loaded: {listed(names)}"
+    return "".join(
+        f"evaluated ahead of {name}, which had not loaded {spans(lacking)}"
+        for name, lacking in behind.items()
+    )
+
+
+def left_out(outcome: ModelOutcome) -> str:
+    """Of an executed model, what became of the rest: `in part held back: …`; empty without one."""
+    for reason in outcome.reasons:
+        if reason is not Reason.PLAN_LIMIT:
+            return f"in part held back: {_in_words(outcome, reason)}"
+    return _rest(outcome) if outcome.reasons else ""
+
+
+def _rest(outcome: ModelOutcome) -> str:
+    """What a plan leaves is not held back: the next run loads it at once."""
+    rest = "the rest is left to the next run"
+    return f"{rest}: {amount(outcome.held_back)}" if outcome.held_back else rest
 
 
 def nonblocking_failures(outcome: ModelOutcome) -> str:
@@ -181,12 +224,15 @@ def _what_and_why(outcome: ModelOutcome) -> str:
     """Status, reason and the fact that matters most."""
     if outcome.status is Status.EXECUTED:
         line = f"executed in {counted(len(outcome.recorded_batches), 'batch')}"
-        return f"{line}; in part held back: {why(outcome)}" if outcome.reason else line
+        evaluated = ": ".join(filter(None, (line, causes_in_words(outcome))))
+        return "; ".join(filter(None, (evaluated, left_out(outcome))))
     status = with_batches(str(outcome.status), outcome)
     line = f"{status}: {why(outcome)}" if outcome.reason else status
     if outcome.status is Status.AUDITED and not outcome.reason:
         failed = sum(not audit.passed for audit in outcome.audits)
-        return f"audited: {len(outcome.audits) - failed} passed, {failed} failed"
+        changed = causes_in_words(outcome) if Cause.AUDITS_CHANGED in outcome.causes else ""
+        counts = f"audited: {len(outcome.audits) - failed} passed, {failed} failed"
+        return "; ".join(filter(None, (counts, changed)))
     if outcome.blocked_by:
         return f"{line} ({listed(outcome.blocked_by)})"
     if outcome.signals:
@@ -255,24 +301,30 @@ def existing_environments(state: EnvironmentState) -> str:
     return listed(state.environments, 10) or "none"
 
 
-def paragraph(report: RunReport, outcome: ModelOutcome, complaint: str | None = None) -> str:
+def paragraph(
+    report: RunReport | None,
+    outcome: ModelOutcome,
+    complaint: str | None = None,
+    condition: str | None = None,
+) -> str:
     """Headline with the reason, aligned facts, and a remedy where one is known to be true.
 
     Args:
-        complaint: what a test found missing, such as "was not executed".
+        report: the one that has the outcome; without it, what the outcome has by itself.
+        complaint: what a test demanded in vain, such as "was not executed".
+        condition: what is true of the model instead, where its status and reason do not say it.
     """
-    facts = [
-        (report.command, f"{report.environment}, execution_time {moment(report.execution_time)}"),
-        *_facts(report, outcome),
-        (f"this {report.command}", totals(report)),
-    ]
-    width = max(12, *(len(label) + 2 for label, _ in facts))
-    lines = [_headline(outcome, complaint, report)]
+    facts = _facts(report, outcome)
+    if report:
+        at = f"{report.environment}, execution_time {moment(report.execution_time)}"
+        facts = [(report.command, at), *facts, (f"this {report.command}", totals(report))]
+    width = max(12, *(len(label) + 2 for label, _ in facts)) if facts else 12
+    lines = [_headline(report, outcome, complaint, condition)]
     for label, fact in facts:
         first, *rest = fact.splitlines() or [""]
         lines.append(f"  {label:<{width}}{first}")
         lines += [f"  {'':<{width}}{line}" for line in rest]
-    remedy = _remedy(report, outcome)
+    remedy = _remedy(report, outcome) if report else ""
     if remedy:
         lines += ["", remedy]
     return "\n".join(lines)
@@ -282,47 +334,23 @@ def totals(report: RunReport) -> str:
     """How many models have each status; few executed ones by name."""
     parts = []
     for status in Status:
-        names = [name for name, o in report.outcomes.items() if o.status is status]
+        names = [outcome.name for outcome in report.counted if outcome.status is status]
         if names:
             named = status in (Status.EXECUTED, Status.FAILED) and len(names) <= 3
             parts.append(f"{len(names)} {status}" + (f" ({', '.join(names)})" if named else ""))
     return ", ".join(parts) or "no models"
 
 
-def moment(at: datetime) -> str:
-    """`2024-01-14 00:00:00 UTC`."""
-    return f"{at.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def minute(at: datetime) -> str:
-    """`2024-01-14 00:00 UTC`; with seconds where it has any."""
-    return moment(at).replace(":00 UTC", " UTC")
-
-
-def span(start: datetime, end: datetime) -> str:
-    """A half-open interval: whole days by their first and last date, else by its two times."""
-    start, end = start.astimezone(timezone.utc), end.astimezone(timezone.utc)
-    if _midnight(start) and _midnight(end) and start < end:
-        first, last = f"{start:%Y-%m-%d}", f"{end - timedelta(days=1):%Y-%m-%d}"
-        return first if first == last else f"{first} .. {last}"
-    until = f"{end:%H:%M}" if start.date() == end.date() else f"{end:%Y-%m-%d %H:%M}"
-    return f"{start:%Y-%m-%d %H:%M} .. {until} UTC"
-
-
-def spans(intervals: Sequence[Interval], limit: int = 3) -> str:
-    """The first intervals, and how many more there are."""
-    shown = ", ".join(span(*interval) for interval in intervals[:limit])
-    return f"{shown} and {len(intervals) - limit} more" if len(intervals) > limit else shown
-
-
-def _headline(outcome: ModelOutcome, complaint: str | None, report: RunReport) -> str:
+def _headline(
+    report: RunReport | None, outcome: ModelOutcome, complaint: str | None, condition: str | None
+) -> str:
     if complaint is None:
         said = outcome.message or sentence(outcome)
-        if report.environment_state and outcome.reason in UNREADY_ENVIRONMENT:
+        if report and report.environment_state and outcome.reason in UNREADY_ENVIRONMENT:
             problem = environment_problem(report.environment, report.environment_state)
             said = f"{outcome.status}: {problem}"
-        return f"{outcome.name} {_VERBS[outcome.status]}{one_line(said, 120)}"
-    return f"{outcome.name} {complaint}: {_condition(outcome, complaint)}"
+        return f"{outcome.name} {_VERBS[outcome.status]}{one_line(said, 160)}"
+    return f"{outcome.name} {complaint}: {condition or _condition(outcome, complaint)}"
 
 
 def _condition(outcome: ModelOutcome, complaint: str) -> str:
@@ -346,7 +374,7 @@ def _condition(outcome: ModelOutcome, complaint: str) -> str:
     return reason
 
 
-def _facts(report: RunReport, outcome: ModelOutcome) -> list[tuple[str, str]]:
+def _facts(report: RunReport | None, outcome: ModelOutcome) -> list[tuple[str, str]]:
     facts: list[tuple[str, str]] = []
     if outcome.cron and (outcome.reason in _TIMED or outcome.next_due):
         due = f", next due {moment(outcome.next_due)}" if outcome.next_due else ""
@@ -354,16 +382,21 @@ def _facts(report: RunReport, outcome: ModelOutcome) -> list[tuple[str, str]]:
     intervals = _interval_facts(outcome)
     if intervals:
         facts.append(("intervals", intervals))
+    if outcome.waiting_since and is_waiting(outcome):
+        facts.append(("waiting", f"since {moment(outcome.waiting_since)}"))
     for name, held in outcome.signals.items():
         facts.append(("signal", f"{name} held back {spans(held)}"))
     for name in outcome.blocked_by:
-        root = report.outcomes.get(name)
+        root = report.outcomes.get(name) if report else None
         became = f", {one_line(root.message or sentence(root), 72)}" if root else ""
         facts.append(("blocked by", f"{name}{became}"))
     if outcome.status is Status.EXECUTED and outcome.batches:
         facts.append(("executed", spans(outcome.executed_intervals)))
     elif any(batch.status is not Status.AUDITED for batch in outcome.batches):
         facts.append(("batches", _batch_facts(outcome)))
+    facts += cause_facts(outcome)
+    for name, lacking in outcome.upstream_behind.items():
+        facts.append(("upstream", f"{name} had not loaded {spans(lacking)}"))
     for audit in outcome.audits:
         if not audit.passed:
             kind = "blocking" if audit.blocking else "non-blocking"
@@ -371,14 +404,14 @@ def _facts(report: RunReport, outcome: ModelOutcome) -> list[tuple[str, str]]:
             wrong = rows if audit.error is None else "could not be run"
             facts.append(("audit", f"{audit.name} ({kind}), {wrong}"))
     if outcome.error:
-        facts.append(("error", _shortened(outcome.error)))
-    elif outcome.status is Status.INTERRUPTED and report.error:
+        facts.append(("error", shortened(outcome.error)))
+    elif report and outcome.status is Status.INTERRUPTED and report.error:
         label = "interrupted" if report.completion == "interrupted" else "raised"
-        facts.append((label, _shortened(report.error)))
-    state = report.environment_state
+        facts.append((label, shortened(report.error)))
+    state = report.environment_state if report else None
     if state and outcome.reason in UNREADY_ENVIRONMENT:
         facts.append(("environments", existing_environments(state)))
-    elif state and outcome.status in (Status.FAILED, Status.INTERRUPTED):
+    elif report and state and outcome.status in (Status.FAILED, Status.INTERRUPTED):
         problem = environment_problem(report.environment, state)
         facts.append(("environment", f"{problem}: runs wait for it"))
     others = [str(reason) for reason in outcome.reasons if reason is not outcome.reason]
@@ -394,12 +427,24 @@ def _interval_facts(outcome: ModelOutcome) -> str:
     if outcome.loaded_through:
         end = outcome.loaded_through.astimezone(timezone.utc)
         day = f"{end - timedelta(days=1):%Y-%m-%d}"
-        lines.append(f"loaded through {day}" if _midnight(end) else f"loaded up to {moment(end)}")
+        lines.append(f"loaded through {day}" if midnight(end) else f"loaded up to {moment(end)}")
     if outcome.held_back:
-        what = "cron" if outcome.reason is Reason.CRON_NOT_DUE else "time"
-        amount = _amount(outcome.held_back)
-        lines.append(f"{amount} held back by {what}: {spans(outcome.held_back)}")
+        lines.append(f"{amount(outcome.held_back)} {_held(outcome)}: {spans(outcome.held_back)}")
     return "\n".join(lines)
+
+
+def _held(outcome: ModelOutcome) -> str:
+    """By what intervals are held back, where that is known from the primary reason alone."""
+    if outcome.reasons == (Reason.PLAN_LIMIT,):
+        return "left to the next run"
+    if outcome.reason is Reason.CRON_NOT_DUE:
+        return "held back by cron"
+    return "held back by time" if outcome.reason in _BY_TIME else "held back"
+
+
+def is_waiting(outcome: ModelOutcome) -> bool:
+    """Whether something of it waits, and for something else than its cron."""
+    return outcome.waiting_since is not None and outcome.reasons != (Reason.CRON_NOT_DUE,)
 
 
 def _batch_facts(outcome: ModelOutcome) -> str:
@@ -437,40 +482,3 @@ def _remedy(report: RunReport, outcome: ModelOutcome) -> str:
         what = "A restatement" if command == "plan" else "A run"
         return f"{what} evaluates what was planned: apply a plan that adds it."
     return ""
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 batch`, `2 batches`."""
-    ending = "es" if noun.endswith(("ch", "s")) else "s"
-    return f"{number:,} {noun}{'' if number == 1 else ending}"
-
-
-def one_line(text: str, limit: int = 400) -> str:
-    """Text without line breaks, shortened to so many characters."""
-    line = " ".join(text[: 4 * limit].split())
-    whole = len(line) <= limit and len(text) <= 4 * limit
-    return line if whole else f"{line[: limit - 1]}…"
-
-
-def _midnight(at: datetime) -> bool:
-    return (at.hour, at.minute, at.second, at.microsecond) == (0, 0, 0, 0)
-
-
-def _amount(intervals: Sequence[Interval]) -> str:
-    seconds = int(sum((end - start for start, end in intervals), timedelta()).total_seconds())
-    if not seconds:
-        return "less than a second"
-    units = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
-    size, unit = next((size, unit) for size, unit in units if seconds % size == 0)
-    return counted(seconds // size, unit)
-
-
-def listed(names: Sequence[str], limit: int = 3) -> str:
-    """The first names, and how many more there are."""
-    shown = ", ".join(names[:limit])
-    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
-
-
-def _shortened(text: str, lines: int = 6, width: int = 300) -> str:
-    kept = [line[:width] for line in text.strip().splitlines() if line.strip()]
-    return "\n".join(kept[:lines] + (["…"] if len(kept) > lines else []))

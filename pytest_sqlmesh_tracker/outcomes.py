@@ -285,6 +285,18 @@ class ModelOutcome(Frozen):
             raise ValueError("cause is not the first of causes")
         return self
 
+    def __str__(self) -> str:
+        """Its explanation: the headline and the facts that it has without its report."""
+        from .explanation import paragraph
+
+        return paragraph(None, self)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether sets, totals and tables count it: all but external and embedded models without
+        audits, in which there is nothing to evaluate."""
+        return self.status is not Status.SKIPPED or self.reason is not Reason.NOT_EVALUATABLE
+
     @property
     def recorded_batches(self) -> tuple[Batch, ...]:
         """The batches that were evaluated and recorded."""

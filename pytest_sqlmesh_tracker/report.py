@@ -1,11 +1,11 @@
-"""What is said of one invocation, and the files that hold it. Pure data: knows no SQLMesh."""
+"""What is said of one invocation. Pure data: knows no SQLMesh."""
 
 from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID, uuid4, uuid5
 
 from pydantic import BeforeValidator, Field, JsonValue, ValidationError, model_validator
@@ -13,17 +13,18 @@ from pydantic_core import to_jsonable_python
 
 from . import __version__
 from .assertions import AssertionMethods
-from .expectations import reason_named
+from .expectations import cause_named, reason_named
 from .matching import UnknownModelError, find_model, find_models
-from .outcomes import Frozen, ModelOutcome, Reason, Status, UtcDatetime
+from .outcomes import Cause, Frozen, ModelOutcome, Reason, Status, UtcDatetime
 
 SCHEMA_VERSION: Literal[2] = 2
 _READABLE = (1, SCHEMA_VERSION)
-_IDS_OF_VERSION_1 = UUID("7c1c8e5b-6f0a-4d0e-9d5f-0f4b2a7f7f11")
+_DERIVED_IDS = UUID("7c1c8e5b-6f0a-4d0e-9d5f-0f4b2a7f7f11")
 """The namespace of the ids that are derived from the content of reports without one."""
 
 Command = Literal["run", "plan", "audit"]
 Completion = Literal["success", "nothing_to_do", "failure", "interrupted", "raised"]
+_Word = TypeVar("_Word", Reason, Cause)
 SUCCESSFUL: frozenset[Completion] = frozenset({"success", "nothing_to_do"})
 
 
@@ -50,11 +51,29 @@ class ByReason(dict[str, frozenset[str]]):
 
     def __missing__(self, key: object) -> frozenset[str]:
         __tracebackhide__ = True
-        try:
-            reason_named(key)
-        except ValueError as error:
-            raise KeyError(str(error)) from None
-        return frozenset()
+        return _nothing(reason_named, key)
+
+
+class ByCause(dict[str, frozenset[str]]):
+    """Cause → names of the models whose primary cause it is; a valid cause is never missing."""
+
+    def __missing__(self, key: object) -> frozenset[str]:
+        __tracebackhide__ = True
+        return _nothing(cause_named, key)
+
+
+def _nothing(named: Callable[[object], object], key: object) -> frozenset[str]:
+    """No models, of a word that is valid.
+
+    Raises:
+        KeyError: it is not; the message has close matches.
+    """
+    __tracebackhide__ = True
+    try:
+        named(key)
+    except ValueError as error:
+        raise KeyError(str(error)) from None
+    return frozenset()
 
 
 class RunReport(AssertionMethods, Frozen):
@@ -66,7 +85,8 @@ class RunReport(AssertionMethods, Frozen):
 
     schema_version: Literal[2] = SCHEMA_VERSION
     id: UUID = Field(default_factory=uuid4)
-    """Made when the invocation begins; derived from the content of a report of version 1."""
+    """Made when the invocation begins; of a report that was written without one, derived from its
+    content."""
     command: Command
     environment: str
     arguments: Annotated[Mapping[str, JsonValue], BeforeValidator(_as_json)] = {}
@@ -100,6 +120,24 @@ class RunReport(AssertionMethods, Frozen):
                 raise ValueError(f"outcomes.{name} is named {outcome.name!r}")
         return self
 
+    def __str__(self) -> str:
+        """The invocation, the models that were evaluated or need attention, and totals."""
+        from .render.brief import text
+
+        return text(self)
+
+    def __repr__(self) -> str:
+        """The invocation and its totals, in one line."""
+        from .render.brief import line
+
+        return f"<RunReport {line(self)}>"
+
+    def table(self) -> str:
+        """A row for every model, as plain text; also for those that are not evaluatable."""
+        from .render.terminal import table
+
+        return table(self, everything=True)
+
     def __contains__(self, model: object) -> bool:
         """Whether exactly one model of the report is meant."""
         try:
@@ -126,7 +164,17 @@ class RunReport(AssertionMethods, Frozen):
         return find_models(tuple(self.outcomes.values()), model)
 
     def _with_status(self, status: Status) -> frozenset[str]:
-        return frozenset(name for name, o in self.outcomes.items() if o.status is status)
+        return frozenset(outcome.name for outcome in self.counted if outcome.status is status)
+
+    @property
+    def counted(self) -> tuple[ModelOutcome, ...]:
+        """The outcomes that sets, totals and tables count: all but the `not_evaluatable`."""
+        return tuple(outcome for outcome in self.outcomes.values() if outcome.is_counted)
+
+    @property
+    def not_evaluatable(self) -> frozenset[str]:
+        """Names of the external and embedded models without audits, which are listed only."""
+        return frozenset(name for name, o in self.outcomes.items() if not o.is_counted)
 
     @property
     def executed(self) -> frozenset[str]:
@@ -140,7 +188,7 @@ class RunReport(AssertionMethods, Frozen):
 
     @property
     def skipped(self) -> frozenset[str]:
-        """Names of the models of which nothing was evaluated or audited."""
+        """Names of the models of which nothing was evaluated or audited, though it could be."""
         return self._with_status(Status.SKIPPED)
 
     @property
@@ -160,13 +208,15 @@ class RunReport(AssertionMethods, Frozen):
 
     @property
     def by_reason(self) -> ByReason:
-        """Primary reason → names of the models that have it."""
-        names: dict[Reason, set[str]] = {}
-        for name, outcome in self.outcomes.items():
-            if outcome.reason is not None:
-                names.setdefault(outcome.reason, set()).add(name)
-        ordered = sorted(names, key=lambda reason: reason.rank)
-        return ByReason({reason: frozenset(names[reason]) for reason in ordered})
+        """Primary reason → names of the models that have it, in order of precedence."""
+        pairs = ((o.reason, name) for name, o in self.outcomes.items() if o.reason)
+        return ByReason(_grouped(Reason, pairs))
+
+    @property
+    def by_cause(self) -> ByCause:
+        """Primary cause → names of the models that have it, in order of precedence."""
+        pairs = ((o.cause, name) for name, o in self.outcomes.items() if o.cause)
+        return ByCause(_grouped(Cause, pairs))
 
     def explain(self, model: object) -> str:
         """The paragraph on a model, or on each that a glob matches, that failed assertions show.
@@ -185,7 +235,7 @@ class RunReport(AssertionMethods, Frozen):
 
     def to_json(self, *, indent: int | None = None) -> str:
         """The report as one JSON object."""
-        return _dumped(self.to_dict(), indent)
+        return dumped(self.to_dict(), indent)
 
     @classmethod
     def from_dict(cls, data: object) -> RunReport:
@@ -198,15 +248,17 @@ class RunReport(AssertionMethods, Frozen):
             json.dumps(data)
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"not a report: not JSON ({error})") from None
-        return cls._from_parsed(data)
+        return cls.from_parsed(data)
 
     @classmethod
-    def _from_parsed(cls, data: object) -> RunReport:
-        """The report in values that were parsed from JSON."""
+    def from_parsed(cls, data: object) -> RunReport:
+        """As `from_dict`, of values that were parsed from JSON."""
         if not isinstance(data, dict):
-            raise ValueError(f"not a report: expected an object, found {_json_type(data)}")
-        if _version_of(data) == 1:
-            data = _upgraded(data)
+            raise ValueError(f"not a report: expected an object, found {json_type(data)}")
+        if version_of(data) == 1:
+            data = {**data, "schema_version": SCHEMA_VERSION, "id": _id_of(data)}
+        elif "id" not in data:
+            data = {**data, "id": _id_of(data)}
         try:
             return cls.model_validate(data)
         except ValidationError as error:
@@ -223,75 +275,27 @@ class RunReport(AssertionMethods, Frozen):
         Raises:
             ValueError: it is something else; one line says where and what.
         """
-        return cls._from_parsed(_parse(text))
+        return cls.from_parsed(parsed(text))
 
 
-def dump_reports(reports: Iterable[tuple[str | None, RunReport]]) -> str:
-    """A report file: each report with the node id of its test, or None."""
-    entries = [{"test": test, **report.to_dict()} for test, report in reports]
-    file = {"schema_version": SCHEMA_VERSION, "reports": entries}
-    return _dumped(file, indent=2) + "\n"
-
-
-def load_reports(text: str | bytes) -> list[tuple[str | None, RunReport]]:
-    """What `dump_reports` wrote, or a bare report as `to_json` makes it.
+def parsed(text: str | bytes) -> Any:
+    """The values in JSON.
 
     Raises:
-        ValueError: it is something else; one line says where and what.
+        ValueError: it is not JSON.
     """
-    data = _parse(text)
-    if not isinstance(data, dict) or "reports" not in data:
-        return [(None, RunReport._from_parsed(data))]
-    _version_of(data)
-    if not isinstance(data["reports"], list):
-        raise ValueError("not a report file: 'reports' is not a list")
-    return [_load_entry(number, entry) for number, entry in enumerate(data["reports"], start=1)]
-
-
-def _load_entry(number: int, entry: object) -> tuple[str | None, RunReport]:
-    if not isinstance(entry, dict):
-        raise ValueError(f"report {number}: expected an object, found {_json_type(entry)}")
-    test = entry.get("test")
-    if not (test is None or isinstance(test, str)):
-        raise ValueError(f"report {number}: 'test' is neither a node id nor null")
-    try:
-        return test, RunReport._from_parsed({k: v for k, v in entry.items() if k != "test"})
-    except ValueError as error:
-        raise ValueError(f"report {number}: {error}") from None
-
-
-def file_schema() -> dict[str, Any]:
-    """The JSON Schema of a report file; `report.schema.json` in the package holds it."""
-    entry = RunReport.model_json_schema(mode="serialization")
-    definitions = entry.pop("$defs")
-    entry["properties"] = {
-        "test": {
-            "anyOf": [{"type": "string"}, {"type": "null"}],
-            "description": "Node id of the test that made the invocation.",
-        },
-        **entry["properties"],
-    }
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Report file of pytest-sqlmesh-tracker",
-        "type": "object",
-        "required": ["schema_version", "reports"],
-        "properties": {
-            "schema_version": {"const": SCHEMA_VERSION},
-            "reports": {"type": "array", "items": entry},
-        },
-        "$defs": definitions,
-    }
-
-
-def _parse(text: str | bytes) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not a report: not JSON ({error})") from None
 
 
-def _version_of(data: Mapping[str, Any]) -> int:
+def version_of(data: Mapping[str, Any]) -> int:
+    """The version of a report or a report file.
+
+    Raises:
+        ValueError: it has none, or one that can't be read.
+    """
     if "schema_version" not in data:
         raise ValueError("not a report: it has no schema_version")
     version = data["schema_version"]
@@ -305,16 +309,24 @@ def _version_of(data: Mapping[str, Any]) -> int:
     return version
 
 
-def _upgraded(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A report of version 1 as one of the current version: the same content has the same id."""
+def _id_of(data: Mapping[str, Any]) -> UUID:
+    """The id of a report that was written without one: the same content has the same id."""
     try:
         content = json.dumps(data, sort_keys=True)
     except RecursionError as error:
         raise ValueError(f"not a report: not JSON ({error})") from None
-    return {**data, "schema_version": SCHEMA_VERSION, "id": uuid5(_IDS_OF_VERSION_1, content)}
+    return uuid5(_DERIVED_IDS, content)
 
 
-def _dumped(data: object, indent: int | None) -> str:
+def _grouped(words: type[_Word], pairs: Iterable[tuple[_Word, str]]) -> dict[str, frozenset[str]]:
+    """The names that each word has, in the order of the words."""
+    names: dict[_Word, set[str]] = {}
+    for word, name in pairs:
+        names.setdefault(word, set()).add(name)
+    return {word: frozenset(names[word]) for word in words if word in names}
+
+
+def dumped(data: object, indent: int | None) -> str:
     """JSON in which names stay readable, unless they hold what no encoding can write."""
     text = json.dumps(data, indent=indent, ensure_ascii=False)
     try:
@@ -324,6 +336,7 @@ def _dumped(data: object, indent: int | None) -> str:
     return text
 
 
-def _json_type(value: object) -> str:
+def json_type(value: object) -> str:
+    """What JSON calls a value."""
     names = {list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from .expectations import reason_named
-from .explanation import counted, one_line
+from .formats import counted, one_line
 from .gate import GateFinding, GatePolicy, GateRule
 from .gate.facts import Fact
 from .gate.listing import Listing, unmatched

@@ -175,8 +175,7 @@ def explain(report: RunReport, model: str) -> None:
 def show(report: RunReport) -> None:
     """A row a model: those that were worked on, then the others by the time they are due."""
     table = Table("model", "cron", "status", "why", box=None, pad_edge=False)
-    outcomes = report.outcomes.values()
-    for outcome in sorted(outcomes, key=lambda o: (o.status == "skipped", str(o.next_due))):
+    for outcome in sorted(report.counted, key=lambda o: (o.status == "skipped", str(o.next_due))):
         status = Text(outcome.status, style=STYLES.get(outcome.status, "magenta"))
         table.add_row(outcome.name, outcome.cron, status, why(outcome))
     console.print(table)
@@ -189,7 +188,7 @@ def why(outcome: ModelOutcome) -> str:
         return f"{outcome.reason}: {outcome.error.split(':')[0]}"
     if outcome.next_due:
         return f"{outcome.reason} until {outcome.next_due:%A %H:%M}"
-    return outcome.reason or f"loaded to {outcome.loaded_through:%A %H:%M}"
+    return outcome.reason or f"{outcome.cause}, loaded to {outcome.loaded_through:%A %H:%M}"
 
 
 if __name__ == "__main__":

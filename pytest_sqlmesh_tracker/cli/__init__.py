@@ -217,11 +217,15 @@ def plan(ctx: click.Context, /, **options: Any) -> int:
     help="Explain a model, or all that a glob matches; repeatable.",
 )
 @click.option(
-    "--all", "repeated", is_flag=True, help="Show also the tries of tests that were repeated."
+    "--all",
+    "whole",
+    is_flag=True,
+    help="Show also the tries of tests that were repeated, and external and embedded models "
+    "without audits.",
 )
 @_outputs
 @_without_collection()
-def show(inputs: tuple[str, ...], models: tuple[str, ...], repeated: bool, **options: Any) -> None:
+def show(inputs: tuple[str, ...], models: tuple[str, ...], whole: bool, **options: Any) -> None:
     """Show reports, or write them in another form.
 
     REPORT is a file, a folder of .json files, or "-" for the standard input. Tries of tests that
@@ -235,9 +239,9 @@ def show(inputs: tuple[str, ...], models: tuple[str, ...], repeated: bool, **opt
     output = Output.checked(options)
     [entries] = read(inputs)
     if models:
-        output.explain(entries, models, repeated=repeated)
+        output.explain(entries, models, repeated=whole)
     else:
-        output.show(entries, repeated=repeated)
+        output.show(entries, everything=whole)
     output.write(entries)
 
 

@@ -15,12 +15,12 @@ import click
 
 from ..diagnosis import Diagnosis
 from ..diff import Difference
-from ..explanation import one_line
+from ..formats import one_line
 from ..gate import GateResult
 from ..matching import UnknownModelError
 from ..render import doctor, markdown, terminal, words
 from ..render.files import checked_path, write
-from ..report import dump_reports
+from ..report_files import entries_to_json
 from .reports import Entries
 from .streams import colored
 
@@ -58,23 +58,27 @@ class Output:
         wanted = Path(summary) if summary and options["github_summary"] else None
         return cls(options["as_json"], options["quiet"], files, wanted)
 
-    def show(self, entries: Entries, *, below: bool = False, repeated: bool = False) -> None:
+    def show(self, entries: Entries, *, below: bool = False, everything: bool = False) -> None:
         """Print what happened to each model of each invocation.
 
         Args:
             entries: reports; JSON has all of them.
             below: whether it is below of what SQLMesh printed.
-            repeated: whether invocations of repeated tries are shown as well.
+            everything: whether invocations of repeated tries are shown as well, and models that
+                are not evaluatable.
         """
         if self.as_json:
-            click.echo(dump_reports(entries), nl=False)
+            click.echo(entries_to_json(entries), nl=False)
         elif not self.quiet:
             click.echo("\n" if below else "", nl=False)
-            shown = [entry for entry in entries if repeated or not entry[1].superseded]
+            shown = [entry for entry in entries if everything or not entry[1].superseded]
             for test, report in shown:
                 if test:
                     click.echo(one_line(words.printable(test)))
-                self._print(terminal.table(report, limit=_MODELS_LIMIT, **self.style) + "\n")
+                table = terminal.table(
+                    report, limit=_MODELS_LIMIT, everything=everything, **self.style
+                )
+                self._print(table + "\n")
             if len(entries) != 1 or not shown:
                 hint = " (--all shows them)" if len(shown) < len(entries) else ""
                 click.echo(words.totals_line([report for _, report in entries]) + hint)

@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from ..gate import GatePolicy, GatePolicyError
-from ..report import RunReport, load_reports
+from ..report_files import Entry, entries_from_json
 
-Entries = list[tuple[str | None, RunReport]]
+Entries = list[Entry]
 """Reports, each with the node id of its test or None: what a report file holds."""
 
 
@@ -28,12 +28,12 @@ def read(*sets: Sequence[str]) -> list[Entries]:
     return found
 
 
-def _entries(inputs: Sequence[str], wrong: list[str]) -> Iterator[tuple[str | None, RunReport]]:
+def _entries(inputs: Sequence[str], wrong: list[str]) -> Iterator[Entry]:
     for name in inputs:
         path: str | Path = name
         try:
             for path in _files(name):
-                yield from load_reports(_text(path))
+                yield from entries_from_json(_text(path))
         except (OSError, ValueError) as error:
             said = error.strerror if isinstance(error, OSError) else error
             wrong.append(f"{path}: {said or error}")

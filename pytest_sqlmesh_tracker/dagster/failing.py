@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from ..explanation import counted, environment_words, one_line
+from ..explanation import environment_words
+from ..formats import counted, one_line
 from ..matching import UnknownModelError
 from ..outcomes import UNREADY_ENVIRONMENT, ModelOutcome, Reason, Status
 from ..report import SUCCESSFUL, RunReport

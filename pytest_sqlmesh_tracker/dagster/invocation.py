@@ -12,7 +12,8 @@ from typing import Any
 
 import dagster as dg
 
-from ..explanation import environment_words, listed
+from ..explanation import ahead_of_upstream, environment_words
+from ..formats import listed
 from ..gate import unexpected_by_default
 from ..outcomes import ModelOutcome, Reason, Status
 from ..render.words import headline, statuses
@@ -187,6 +188,9 @@ class SqlmeshInvocation:
     def _reported(self, context: Any, report: RunReport) -> None:
         self._look_for_faults(context, report)
         self._context.log.info(f"{headline(report)}: {statuses(report.outcomes.values())}")
+        for outcome in report.outcomes.values():
+            if outcome.upstream_behind:
+                self._context.log.warning(f"{outcome.name} was {ahead_of_upstream(outcome)}")
 
     def _look_for_faults(self, context: Any, report: RunReport) -> None:
         """Of the models that look well now, find those of which an earlier failure still stands."""

@@ -10,7 +10,8 @@ from typing import Any
 import dagster as dg
 
 from ..definitions import ModelDefinition
-from ..explanation import environment_remedy, existing_environments, spans
+from ..explanation import environment_remedy, existing_environments
+from ..formats import spans
 from ..outcomes import UNREADY_ENVIRONMENT, Interval, ModelOutcome
 from ..report import RunReport
 
@@ -85,12 +86,21 @@ def outcome_metadata(outcome: ModelOutcome, report: RunReport | None = None) -> 
         "sqlmesh/reason": outcome.reason and str(outcome.reason),
         "sqlmesh/reasons": ", ".join(map(str, outcome.reasons[1:]))
         and ", ".join(map(str, outcome.reasons)),
+        "sqlmesh/cause": outcome.cause and str(outcome.cause),
+        "sqlmesh/causes": ", ".join(map(str, outcome.causes[1:]))
+        and ", ".join(map(str, outcome.causes)),
+        "sqlmesh/restated_by": ", ".join(outcome.restated_by),
+        "sqlmesh/changed_by": ", ".join(outcome.changed_by),
         "sqlmesh/message": outcome.message,
         "sqlmesh/next_due": _iso(outcome.next_due),
         "sqlmesh/loaded_through": _iso(outcome.loaded_through),
+        "sqlmesh/waiting_since": _iso(outcome.waiting_since),
         "sqlmesh/blocked_by": ", ".join(outcome.blocked_by),
         "sqlmesh/signals": ", ".join(outcome.signals),
         "sqlmesh/held_back": _spans(outcome.held_back),
+        "sqlmesh/upstream_behind": ", ".join(
+            f"{name} ({_spans(lacking)})" for name, lacking in outcome.upstream_behind.items()
+        ),
         "sqlmesh/error": outcome.error,
         "sqlmesh/intervals": _spans(outcome.executed_intervals),
         "sqlmesh/batches": len(outcome.recorded_batches) or None,

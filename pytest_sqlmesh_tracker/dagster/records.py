@@ -24,7 +24,7 @@ _SPAN = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)(?: (?P<time>\d\d:\d\d))?"
     r"(?: \.\.(?: (?P<last>\d{4}-\d\d-\d\d))?(?: (?P<until>\d\d:\d\d) UTC)?)?"
 )
-"""What `explanation.span` says of an interval."""
+"""What `formats.span` says of an interval."""
 
 
 def without(spans: Iterable[Span], taken: Iterable[Span]) -> Spans:

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 from packaging.version import Version
 
-from ..explanation import listed, minute
+from ..formats import listed, minute
 from .asking import DUE_ONLY
 from .runs import Watched
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 import dagster as dg
 
-from ..explanation import counted, listed, spans
+from ..formats import counted, listed, spans
 from ..outcomes import Frozen
 from .recording import DATA_VERSION
 from .records import Spans, by_the_minute, interval, on_record, without

@@ -10,7 +10,8 @@ from typing import Any
 
 import dagster as dg
 
-from ..explanation import counted, in_short
+from ..explanation import in_short
+from ..formats import counted
 from ..gate import unexpected_by_default
 from ..outcomes import AuditOutcome, ModelOutcome, Status
 from ..report import RunReport

@@ -2,7 +2,7 @@
 
 from .facts import has_facts
 from .findings import KINDS, GateFinding, GateResult
-from .policy import GatePolicy, Given
+from .policy import GatePolicy
 from .rules import (
     UNEXPECTED_SKIPS,
     UNEXPECTED_STATUSES,
@@ -20,7 +20,6 @@ __all__ = [
     "GatePolicyError",
     "GateResult",
     "GateRule",
-    "Given",
     "has_facts",
     "unexpected_by_default",
 ]

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from ..explanation import audit_in_words, failed_audits
+from ..formats import spans
 from ..outcomes import ModelOutcome
 
 
@@ -17,12 +18,25 @@ class Occurrence(NamedTuple):
     """What is true of the model, to follow its name."""
     audit: str | None = None
     """The audit's name, where it is about one."""
+    upstream: str | None = None
+    """The name of the model upstream, where it is about one."""
+
+    @property
+    def subject(self) -> str | None:
+        """What it is about beside the model."""
+        return self.audit or self.upstream
 
 
 def _nonblocking_audits(outcome: ModelOutcome) -> Iterator[Occurrence]:
     for audit in failed_audits(outcome, blocking=False):
         words = audit_in_words(outcome, audit)
         yield Occurrence(f"has a failed non-blocking audit: {words}", audit.name)
+
+
+def _upstream_behind(outcome: ModelOutcome) -> Iterator[Occurrence]:
+    for name, lacking in outcome.upstream_behind.items():
+        words = f"was evaluated ahead of {name}, which had not loaded {spans(lacking)}"
+        yield Occurrence(words, upstream=name)
 
 
 class Fact(str, Enum):
@@ -37,6 +51,7 @@ class Fact(str, Enum):
         "failed non-blocking audit",
         _nonblocking_audits,
     )
+    UPSTREAM_BEHIND = ("upstream_behind", "lagging upstream model", _upstream_behind)
 
     noun: str
     occurrences: Callable[[ModelOutcome], Iterator[Occurrence]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Literal, get_args
 
-from ..explanation import counted, minute, one_line
+from ..formats import counted, minute, one_line
 from ..outcomes import Frozen, Reason, Status, UtcDatetime
 from ..report import Command
 from .facts import Fact
@@ -61,6 +61,8 @@ class GateFinding(Frozen):
     """The primary one."""
     audit: str | None = None
     """Name of the model's audit that it is about."""
+    upstream: str | None = None
+    """Name of the model upstream that it is about."""
     rule_index: int | None = None
     """Which rule of the policy judged, or is the finding, from 0; None for the default."""
     rule: GateRule | None = None
@@ -87,7 +89,8 @@ class GateResult(Frozen):
     reports: int = 0
     """How many were judged: all but those that are `superseded`."""
     outcomes: int = 0
-    """How many outcomes they have: a model of two reports has two."""
+    """How many outcomes they have: a model of two reports has two, one that is `not_evaluatable`
+    has none."""
     allowed: int = 0
     """How many of them were expected only because a rule allows them."""
 

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timezone
 from typing import Any
 
-from ..explanation import minute, one_line, sentence
+from ..explanation import sentence
+from ..formats import minute, one_line
 from ..outcomes import ModelOutcome, Status
-from ..report import SUCCESSFUL, RunReport
+from ..report import SUCCESSFUL
+from ..report_files import Entry
 from .facts import Fact
 from .findings import FindingKind, GateFinding, GateResult
 from .listing import Listing, unmatched
@@ -21,9 +23,6 @@ from .rules import (
     unexpected_by_default,
     verdict,
 )
-
-TestReport = tuple[str | None, RunReport]
-"""A report with the node id of its test, or None."""
 
 _KIND_OF: dict[Status, FindingKind] = {
     Status.FAILED: "failure",
@@ -40,7 +39,7 @@ class Evaluation:
     """A policy's rules and the reports that they judge."""
 
     def __init__(
-        self, rules: tuple[GateRule, ...], given: Sequence[TestReport], today: date | None
+        self, rules: tuple[GateRule, ...], given: Sequence[Entry], today: date | None
     ) -> None:
         today = today or datetime.now(timezone.utc).date()
         self._rules = rules
@@ -68,7 +67,7 @@ class Evaluation:
             findings=tuple(finding for finding in every if finding.severity == "error"),
             warnings=tuple(finding for finding in every if finding.severity == "warning"),
             reports=len(self._given),
-            outcomes=sum(len(report.outcomes) for _, report in self._given.values()),
+            outcomes=sum(len(report.counted) for _, report in self._given.values()),
             allowed=self._allowed,
         )
 
@@ -125,9 +124,8 @@ class Evaluation:
                 if number is None or fact in self._rules[number].deny:
                     message = self._message(outcome, occurrence.predicate, number)
                     severity: Severity = "warning" if number is None else self._severity(number)
-                    yield self._finding(
-                        fact, message, number, index, outcome, severity, audit=occurrence.audit
-                    )
+                    about = {"audit": occurrence.audit, "upstream": occurrence.upstream}
+                    yield self._finding(fact, message, number, index, outcome, severity, **about)
 
     def _verdict(self, numbers: tuple[int, ...], outcome: ModelOutcome) -> tuple[bool, int | None]:
         """Whether an outcome is expected, and the number of the rule that says so."""
@@ -223,7 +221,7 @@ def _became(outcome: ModelOutcome) -> str:
     return f"{_VERBS.get(outcome.status, 'was ')}{outcome.message or sentence(outcome)}"
 
 
-def _told(given: TestReport) -> object:
+def _told(given: Entry) -> object:
     """The facts of an invocation that `where` shows."""
     test, report = given
     return test, report.command, report.environment, minute(report.execution_time)

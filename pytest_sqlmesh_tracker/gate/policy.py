@@ -11,14 +11,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..outcomes import Frozen
-from ..report import RunReport
+from ..report_files import Given, entry
 from .findings import GateResult
-from .judging import Evaluation, TestReport
+from .judging import Evaluation
 from .reading import document_in, gate_table, parsed, rules_from, rules_in
 from .rules import GatePolicyError, GateRule
-
-Given = RunReport | TestReport
-"""A report; or one with the node id of its test, as `load_reports` returns them."""
 
 
 class GatePolicy(Frozen):
@@ -38,8 +35,9 @@ class GatePolicy(Frozen):
     `reasons`, and no later rule allows the same.
 
     **Warnings.** What a rule with `severity="warning"` denies or requires is a warning, and so is,
-    by default, a failed non-blocking audit: the last rule for its model that lists
-    `nonblocking_audit_failed` decides. `GateResult.passed` looks at the findings alone.
+    by default, a failed non-blocking audit (`nonblocking_audit_failed`) and a model that was
+    evaluated ahead of one upstream (`upstream_behind`): the last rule for the model that lists the
+    word decides. `GateResult.passed` looks at the findings alone.
 
     **Which models.** Reports of runs, plans and audits are judged alike, and each by its own names.
     A rule need not be for a model in every report. Standalone audits and external models are judged
@@ -127,11 +125,6 @@ class GatePolicy(Frozen):
         Raises:
             TypeError: something else than reports.
         """
-        return Evaluation(self.rules, [_pair(report) for report in reports], today).result()
-
-
-def _pair(report: object) -> TestReport:
-    test, report = report if isinstance(report, tuple) else (None, report)
-    if not isinstance(report, RunReport):
-        raise TypeError(f"a gate judges RunReports, not {type(report).__name__}")
-    return test, report
+        return Evaluation(
+            self.rules, [entry(report, "a gate judges") for report in reports], today
+        ).result()

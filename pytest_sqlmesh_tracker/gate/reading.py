@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..explanation import one_line
+from ..formats import one_line
 from ..matching import close_matches
 from .rules import GatePolicyError, GateRule, shown
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel
 
 from ..expectations import member_named
-from ..explanation import one_line
+from ..formats import one_line
 from ..outcomes import Frozen, Reason, Status
 from .facts import Fact
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..gate import GateResult
-    from ..report import RunReport
+    from ..report_files import Entry
 
 FORMATS = (".json", ".md", ".html", ".xml")
 """The suffixes that a report file can have, in lower case."""
@@ -32,7 +32,7 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
 
 def write(
     path: str | os.PathLike[str],
-    reports: Sequence[tuple[str | None, RunReport]],
+    reports: Sequence[Entry],
     result: GateResult | None = None,
 ) -> None:
     """Write reports, each with the node id of its test or None, in the format of the path's suffix.
@@ -46,26 +46,17 @@ def write(
         ValueError: the path has another suffix, or is a folder.
         OSError: it can't be written.
     """
+    from ..report_files import write_whole
+
     text = _rendered(checked_path(path).suffix.lower(), reports, result)
-    # Through a link, or the link itself would be replaced.
-    target = Path(path).resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        # What no encoding can write, as a file's odd name in an error, is shown escaped.
-        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(path, text)
 
 
-def _rendered(
-    suffix: str, reports: Sequence[tuple[str | None, RunReport]], result: GateResult | None
-) -> str:
+def _rendered(suffix: str, reports: Sequence[Entry], result: GateResult | None) -> str:
     if suffix == ".json":
-        from ..report import dump_reports
+        from ..report_files import entries_to_json
 
-        return dump_reports(reports)
+        return entries_to_json(reports)
     if suffix == ".md":
         from .markdown import summary
 

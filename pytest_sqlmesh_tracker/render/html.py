@@ -16,10 +16,12 @@ from typing import TypeVar
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..explanation import counted, minute, moment, notes, paragraph, span, spans
+from ..explanation import notes, paragraph
+from ..formats import counted, minute, moment, span, spans
 from ..gate import KINDS, UNEXPECTED_STATUSES, GateFinding, GateResult
-from ..outcomes import Batch, ModelOutcome, Reason, Status
+from ..outcomes import Batch, Cause, ModelOutcome, Reason, Status
 from ..report import RunReport
+from ..report_files import Entry
 from .graph import Graph, layout
 from .words import UNSEEN, duration, ended, reason_of, statuses, superseded
 
@@ -34,11 +36,11 @@ _LOOKS = {
     "interrupted": "interrupted",
 }
 
-_Word = TypeVar("_Word", Status, Reason)
+_Word = TypeVar("_Word", Status, Reason, Cause)
 
 
 def page(
-    reports: Sequence[tuple[str | None, RunReport]],
+    reports: Sequence[Entry],
     result: GateResult | None = None,
     *,
     title: str = "SQLMesh runs",
@@ -49,8 +51,8 @@ def page(
     its models are called. All times on it are in UTC.
 
     Args:
-        reports: pairs of the node id of the test, or None, and its report, as of `load_reports`.
-            Those of repeated tries are counted only.
+        reports: pairs of the node id of the test, or None, and its report. Those of
+             repeated tries are counted only.
         result: what a gate found in the same reports, in the same order.
     """
     findings = () if result is None else result.findings
@@ -78,9 +80,7 @@ def page(
         invocation_at={invocation.number: invocation for invocation in invocations},
         chosen=_most_urgent(invocations),
         left_out=superseded(report for _, report in reports),
-        statuses=_counts(
-            Status, (m.outcome.status for i in invocations for m in i.models.values())
-        ),
+        statuses=_counts(Status, (o.status for i in invocations for o in i.report.counted)),
         style=style,
         script=script,
         policy="default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
@@ -150,13 +150,18 @@ class _Invocation:
 
     @property
     def statuses(self) -> list[tuple[Status, int]]:
-        """How many models have each status."""
-        return _counts(Status, (model.outcome.status for model in self.models.values()))
+        """How many models have each status, of those that are counted."""
+        return _counts(Status, (outcome.status for outcome in self.report.counted))
 
     @property
     def reasons(self) -> list[tuple[Reason, int]]:
         """How many models have each reason among theirs."""
         return _counts(Reason, (r for m in self.models.values() for r in set(m.outcome.reasons)))
+
+    @property
+    def causes(self) -> list[tuple[Cause, int]]:
+        """How many models have each cause among theirs."""
+        return _counts(Cause, (c for m in self.models.values() for c in set(m.outcome.causes)))
 
 
 @dataclass(eq=False)

@@ -18,8 +18,9 @@ def properties(reports: Sequence[RunReport], repeated: int = 0) -> list[tuple[st
     """How many invocations there were, and for each status the models that had it in any of them;
     for each fact that gates warn of likewise.
 
-    Models are named once, in the order of the reports, with the reason or the audit where there is
-    one; of very many, as many as fit into a thousand characters, and the number of the others.
+    Models are named once, in the order of the reports, with the reason, the audit or the model
+    upstream where there is one; of very many, as many as fit into a thousand characters, and the
+    number of the others.
 
     Args:
         reports: those of the test's last try.
@@ -27,11 +28,11 @@ def properties(reports: Sequence[RunReport], repeated: int = 0) -> list[tuple[st
     """
     labels: dict[str, dict[str, None]] = {word: {} for word in (*Status, *Fact)}
     for report in reports:
-        for outcome in report.outcomes.values():
+        for outcome in report.counted:
             labels[outcome.status][_label(outcome, outcome.reason)] = None
             for fact in Fact:
                 for occurrence in fact.occurrences(outcome):
-                    labels[fact][_label(outcome, occurrence.audit)] = None
+                    labels[fact][_label(outcome, occurrence.subject)] = None
     values = {
         _INVOCATIONS: str(len(reports)),
         _REPEATED: str(repeated or ""),

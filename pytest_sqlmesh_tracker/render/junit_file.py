@@ -12,14 +12,15 @@ from datetime import timedelta
 from typing import Literal
 from xml.etree import ElementTree
 
-from ..explanation import minute, notes, paragraph, sentence
+from ..explanation import notes, paragraph, sentence
+from ..formats import minute
 from ..gate import UNEXPECTED_STATUSES, GateFinding, GateResult
-from ..outcomes import ModelOutcome, Reason, Status
+from ..outcomes import ModelOutcome, Status
 from ..report import Completion, RunReport
+from ..report_files import Entry
 from .junit import properties
 from .words import name_of, printable, reason_of
 
-Entry = tuple[str | None, RunReport]
 _Verdict = Literal["failure", "error", "skipped"]
 _VERDICTS: Mapping[Status, _Verdict] = {
     Status.FAILED: "failure",
@@ -46,6 +47,8 @@ class _Case:
     kind: str = ""
     message: str = ""
     details: str = ""
+    output: str = ""
+    """What it wrote to the standard output, as it were."""
 
     def element(self, place: str) -> ElementTree.Element:
         """The case as XML, in the class that stands for its suite."""
@@ -57,6 +60,8 @@ class _Case:
                 # GitLab shows the text alone, Jenkins the message as well.
                 told.set("type", self.kind)
                 told.text = printable(self.details)
+        if self.output:
+            ElementTree.SubElement(case, "system-out").text = printable(self.output)
         return case
 
 
@@ -65,10 +70,12 @@ def suites(reports: Sequence[Entry], result: GateResult | None = None) -> str:
 
     A model that failed is a failure; one that was interrupted or is unknown is an error; one that
     was skipped is skipped, unless the gate found that unexpected. All other findings of the gate
-    are failures, too: the file is red wherever the gate is. Repeated tries are left out.
+    are failures, too: the file is red wherever the gate is. The output of one that passed is its
+    outcome in words, with the cause. Repeated tries are left out, and so are models that are not
+    evaluatable.
 
     Args:
-        reports: each with the node id of its test, or None, as `load_reports` returns them.
+        reports: each with the node id of its test, or None.
         result: what a policy said of these very reports.
     """
     found: dict[int | None, list[GateFinding]] = defaultdict(list)
@@ -161,7 +168,7 @@ def _cases(report: RunReport, found: Sequence[GateFinding]) -> Iterator[_Case]:
     if by_model[None] or not (ended_well or blamed):
         yield _of_command(report, by_model[None])
     for outcome in outcomes:
-        if outcome.reason is not Reason.NOT_EVALUATABLE or by_model[outcome.name]:
+        if outcome.is_counted or by_model[outcome.name]:
             yield _of_model(report, outcome, by_model[outcome.name])
 
 
@@ -190,7 +197,7 @@ def _of_model(report: RunReport, outcome: ModelOutcome, found: Sequence[GateFind
     if found and verdict != "error":
         verdict = "failure"
     if verdict is None:
-        return _Case(name, outcome.duration)
+        return _Case(name, outcome.duration, output=outcome.message or sentence(outcome))
     if verdict == "skipped":
         return _Case(name, outcome.duration, verdict, message=reason_of(outcome))
     kind = str(outcome.reason or outcome.status)

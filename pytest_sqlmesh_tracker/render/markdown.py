@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from ..diff import Comparison, Difference
-from ..explanation import counted, minute, nonblocking_failures, notes, one_line, spans
+from ..explanation import notes, remarks
+from ..formats import counted, minute, one_line
 from ..gate import UNEXPECTED_STATUSES, GateFinding, GateResult
 from ..outcomes import ModelOutcome, Status
 from ..report import SUCCESSFUL, RunReport
+from ..report_files import Entry
 from .markdown_page import Part, code, page, row, text
 from .words import (
     before_error,
@@ -17,10 +19,12 @@ from .words import (
     compared,
     duration,
     ended,
+    executed_and_why,
     invocations,
     name_of,
     needs_attention,
     reason_in_short,
+    shown_reason,
     statuses,
     superseded,
     totals_line,
@@ -43,7 +47,7 @@ _MOST_OPEN = 50
 
 
 def summary(
-    reports: Sequence[tuple[str | None, RunReport]],
+    reports: Sequence[Entry],
     result: GateResult | None = None,
     *,
     limit: int | None = None,
@@ -51,8 +55,8 @@ def summary(
     """What the gate found, totals, and a table for each invocation: what needs attention first.
 
     Args:
-        reports: each with the node id of its test, or None, as `load_reports` returns them. Those
-            of repeated tries are counted only.
+        reports: each with the node id of its test, or None. Those of
+             repeated tries are counted only.
         result: what a policy said of these very reports; that needs attention. Without it, what is
             unexpected by default does, and what a gate warns of by default.
         limit: the most bytes the page may have, in UTF-8. Expected outcomes are left out first, and
@@ -73,7 +77,7 @@ def summary(
     for run in attention:
         parts += run.parts()
     fold = None
-    if len(runs) > 1 and sum(len(run.report.outcomes) for run in expected) > _MOST_EXPECTED:
+    if len(runs) > 1 and sum(len(run.report.counted) for run in expected) > _MOST_EXPECTED:
         other = "other " if attention else ""
         fold = f"{counted(len(expected), f'{other}invocation')}, as expected"
     for run in expected:
@@ -160,7 +164,7 @@ class _Run:
         self._test = test
         outcomes = report.outcomes.values()
         self._alarming = [o for o in outcomes if models and o.name in models]
-        self._expected = [o for o in outcomes if not models or o.name not in models]
+        self._expected = [o for o in report.counted if not models or o.name not in models]
         self._with_rows = any(outcome.rows is not None for outcome in outcomes)
 
     def parts(self, fold: str | None = None) -> list[Part]:
@@ -224,14 +228,14 @@ class _Run:
 
 
 def _intervals_or_reason(outcome: ModelOutcome) -> str:
-    """What was recorded; why no more was, by the reason's name for policies and assertions."""
-    told = reason_in_short(outcome)
-    if outcome.reason:
-        rest = told.removeprefix(str(outcome.reason))
-        told = code(outcome.reason) + " " * rest.startswith(" ") + text(rest)
+    """What was recorded and for which cause; why no more was. Both by their names for policies."""
+    told, reason = reason_in_short(outcome), shown_reason(outcome)
+    if reason:
+        rest = told.removeprefix(str(reason))
+        told = code(reason) + " " * rest.startswith(" ") + text(rest)
     else:
-        told = text(nonblocking_failures(outcome) if outcome.status is Status.EXECUTED else told)
-    return "; ".join(filter(None, (spans(outcome.executed_intervals, limit=2), told)))
+        told = text(remarks(outcome) if outcome.status is Status.EXECUTED else told)
+    return "; ".join(filter(None, (text(executed_and_why(outcome)), told)))
 
 
 def _comparison(comparison: Comparison) -> list[Part]:

@@ -13,28 +13,23 @@ from rich.table import Table
 from rich.text import Text
 
 from ..diff import Comparison, Difference
-from ..explanation import (
-    failed_batches,
-    failure,
-    nonblocking_failures,
-    notes,
-    one_line,
-    spans,
-)
+from ..explanation import failure, notes
+from ..formats import one_line
 from ..gate import GateFinding, GateResult
-from ..outcomes import ModelOutcome, Reason, Status
+from ..outcomes import ModelOutcome, Status
 from ..report import RunReport
 from .words import (
     before_error,
     change_of,
     compared,
     duration,
+    has_own_error,
     headline,
     invocations,
     name_of,
     needs_attention,
     printable,
-    reason_in_short,
+    result,
 )
 
 _NARROWEST = 60
@@ -50,18 +45,25 @@ _STYLES = {
 
 
 def table(
-    report: RunReport, *, width: int = 100, color: bool = False, limit: int | None = None
+    report: RunReport,
+    *,
+    width: int = 100,
+    color: bool = False,
+    limit: int | None = None,
+    everything: bool = False,
 ) -> str:
     """The headline and a row a model: status, model, recorded intervals or why not, rows, duration.
 
     There is a column for rows where they are known of a model.
 
     Args:
+        everything: whether the models that are not evaluatable have rows as well.
         limit: of more models than this, those skipped for a reason that is expected by default are
             left out, and of the others as many as are too much, last of all what needs attention. A
             last line counts what is left out.
     """
-    shown = _most_telling(report, limit)
+    listed = [o for o in report.outcomes.values() if everything or o.is_counted]
+    shown = _most_telling(listed, limit)
     with_rows = any(outcome.rows is not None for outcome in shown)
     grid = _grid(header=True)
     grid.add_column("status", no_wrap=True)
@@ -74,7 +76,7 @@ def table(
     for outcome in shown:
         rows = [f"{outcome.rows:,}" if outcome.rows is not None else ""] if with_rows else []
         status = Text(str(outcome.status), style=_STYLES[outcome.status])
-        told = printable(_intervals_or_reason(outcome))
+        told = printable(result(outcome))
         grid.add_row(status, name_of(outcome.name), told, *rows, duration(outcome.duration))
     for name in report.removed[:limit]:
         grid.add_row("removed", name_of(name), "the plan removes it")
@@ -89,10 +91,10 @@ def table(
     parts += [Text(printable(note), style="yellow") for note in notes(report)]
     if grid.rows:
         parts.append(grid)
-    for outcome in filter(_raised, shown):
+    for outcome in filter(has_own_error, shown):
         told = f"{name_of(outcome.name)}{printable(failure(outcome))}"
         parts.append(Text(told, style="red"))
-    left_out = _left_out(report, shown, limit)
+    left_out = _left_out(report, listed, shown, limit)
     if left_out:
         parts.append(Text(f"not shown: {left_out}", style="dim"))
     return _rendered(parts, width, color)
@@ -172,32 +174,12 @@ def _comparison(comparison: Comparison, limit: int) -> list[RenderableType]:
     return parts
 
 
-def _intervals_or_reason(outcome: ModelOutcome) -> str:
-    """What was recorded, and why no more was."""
-    recorded = spans(outcome.executed_intervals, limit=2)
-    if outcome.status is Status.EXECUTED and outcome.reason is None:
-        reasons = [nonblocking_failures(outcome)]
-    elif _raised(outcome):
-        reason = " ".join(filter(None, (str(outcome.reason), failed_batches(outcome))))
-        reasons = [reason, nonblocking_failures(outcome)]
-    else:
-        reasons = [reason_in_short(outcome)]
-    return "; ".join(filter(None, (recorded, *reasons)))
-
-
-def _raised(outcome: ModelOutcome) -> bool:
-    """Whether there is an error to tell, which would fill a column."""
-    told = outcome.reason in (Reason.ERROR, Reason.CREATION_FAILED)
-    return told and bool(outcome.error)
-
-
 def _more(number: int) -> list[RenderableType]:
     return [Text(f"and {number:,} more", style="dim")] if number > 0 else []
 
 
-def _most_telling(report: RunReport, limit: int | None) -> list[ModelOutcome]:
+def _most_telling(outcomes: list[ModelOutcome], limit: int | None) -> list[ModelOutcome]:
     """The outcomes to show, in the report's order."""
-    outcomes = list(report.outcomes.values())
     if limit is None or len(outcomes) <= limit:
         return outcomes
     unexpected = {o.name: needs_attention(o) for o in outcomes}
@@ -206,10 +188,15 @@ def _most_telling(report: RunReport, limit: int | None) -> list[ModelOutcome]:
     return [outcome for outcome in outcomes if outcome.name in kept]
 
 
-def _left_out(report: RunReport, shown: list[ModelOutcome], limit: int | None) -> str:
+def _left_out(
+    report: RunReport,
+    listed: Iterable[ModelOutcome],
+    shown: Iterable[ModelOutcome],
+    limit: int | None,
+) -> str:
     """How many models are not shown: of those that were skipped by reason, else by status."""
     names = {outcome.name for outcome in shown}
-    left = (outcome for name, outcome in report.outcomes.items() if name not in names)
+    left = (outcome for outcome in listed if outcome.name not in names)
     counts = Counter(
         str(outcome.reason if outcome.status is Status.SKIPPED else outcome.status)
         for outcome in left

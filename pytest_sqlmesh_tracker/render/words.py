@@ -7,20 +7,20 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
+from ..cause_words import causes_in_short
 from ..diff import Change, Comparison, Invocations
 from ..explanation import (
-    counted,
-    minute,
-    moment,
-    nonblocking_failures,
-    one_line,
+    failed_batches,
+    is_waiting,
+    remarks,
     what_failed,
     which_batches,
     why,
     with_batches,
 )
+from ..formats import amount, counted, minute, moment, one_line, spans
 from ..gate import has_facts, unexpected_by_default
-from ..outcomes import UNREADY_ENVIRONMENT, ModelOutcome, Status
+from ..outcomes import UNREADY_ENVIRONMENT, ModelOutcome, Reason, Status
 from ..report import Completion, RunReport
 
 UNSEEN = re.compile(
@@ -29,6 +29,9 @@ UNSEEN = re.compile(
 )
 """Control characters, what has no width or turns the direction of text around, separators of lines,
 halves of characters, which no encoding can write, and what is no character, which XML rejects."""
+
+_OPEN_ENDED = {Reason.SIGNAL_NOT_READY, Reason.UPSTREAM_NOT_READY, Reason.DEPENDS_ON_PAST_GAP}
+"""Reasons with which a model waits for nobody knows how long."""
 
 
 def totals_line(reports: Sequence[RunReport], tests: int | None = None) -> str:
@@ -51,8 +54,8 @@ def superseded(reports: Iterable[RunReport]) -> str:
 
 
 def statuses(outcomes: Iterable[ModelOutcome]) -> str:
-    """How many have each status: `9 executed, 1 failed`."""
-    counts = Counter(outcome.status for outcome in outcomes)
+    """How many have each status, of those that are counted: `9 executed, 1 failed`."""
+    counts = Counter(outcome.status for outcome in outcomes if outcome.is_counted)
     told = ", ".join(f"{counts[status]:,} {status}" for status in Status if counts[status])
     return told or "no models"
 
@@ -89,41 +92,86 @@ def name_of(text: str) -> str:
 
 def reason_of(outcome: ModelOutcome) -> str:
     """The message without the status, which has a column of its own."""
-    return _with_audits(outcome, _why(outcome))
+    return _with_remarks(outcome, _why(outcome))
 
 
 def _why(outcome: ModelOutcome) -> str:
-    """The message without the status and without the non-blocking audits."""
-    audits = nonblocking_failures(outcome)
-    message = outcome.message.removesuffix(f"; {audits}") if audits else outcome.message
+    """The message without the status and without the remarks."""
+    more = remarks(outcome)
+    message = outcome.message.removesuffix(f"; {more}") if more else outcome.message
     return one_line(message.removeprefix(str(outcome.status)).lstrip(": "), 200)
 
 
-def _with_audits(outcome: ModelOutcome, text: str) -> str:
-    return "; ".join(filter(None, (text, nonblocking_failures(outcome))))
+def _with_remarks(outcome: ModelOutcome, text: str) -> str:
+    return "; ".join(filter(None, (text, remarks(outcome))))
+
+
+def executed_and_why(outcome: ModelOutcome) -> str:
+    """The recorded intervals and the causes: `2024-01-13: restated (staging.orders)`."""
+    recorded = spans(outcome.executed_intervals, limit=2)
+    causes = causes_in_short(outcome)
+    return ": ".join(filter(None, (recorded, causes))) if recorded else ""
+
+
+def shown_reason(outcome: ModelOutcome) -> Reason | None:
+    """The reason that tables name: the primary one, unless a plan's limit is but a part of it."""
+    if outcome.status is Status.EXECUTED and outcome.reason is Reason.PLAN_LIMIT:
+        return outcome.reasons[min(1, len(outcome.reasons) - 1)]
+    return outcome.reason
 
 
 def reason_in_short(outcome: ModelOutcome) -> str:
-    """The primary reason, and what the message tells on top: `cron_not_due: next due 2024-01-14`.
+    """The shown reason, and what the message tells on top: `cron_not_due: next due 2024-01-14`.
 
-    Without a reason, the message. Non-blocking audits that failed follow.
+    Without a reason, the message. What a gate warns of follows.
     """
-    return _with_audits(outcome, _reason_in_short(outcome))
+    return _with_remarks(outcome, _reason_in_short(outcome) + _waiting(outcome))
 
 
 def _reason_in_short(outcome: ModelOutcome) -> str:
     said = _why(outcome).lstrip("; ").removeprefix(which_batches(outcome)).lstrip(": ")
-    if outcome.reason is None:
+    reason = shown_reason(outcome)
+    if reason is None:
         return said
-    if outcome.reason in UNREADY_ENVIRONMENT:
-        return str(outcome.reason)
+    if reason in UNREADY_ENVIRONMENT:
+        return str(reason)
     if outcome.status is Status.EXECUTED:
-        return f"{outcome.reason}: in part held back"
+        return f"{reason}: {_left_out(outcome, reason)}"
     told = said if what_failed(outcome) else said.removeprefix(why(outcome)).lstrip(" ,:")
     if told.startswith("(") and told.endswith(")"):
         told = told[1:-1]
-    reason = with_batches(str(outcome.reason), outcome)
-    return f"{reason}: {told}" if told else reason
+    word = with_batches(str(reason), outcome)
+    return f"{word}: {told}" if told else word
+
+
+def _left_out(outcome: ModelOutcome, reason: Reason) -> str:
+    if reason is not Reason.PLAN_LIMIT:
+        return "in part held back"
+    return f"{amount(outcome.held_back) if outcome.held_back else 'the rest'} left to the next run"
+
+
+def _waiting(outcome: ModelOutcome) -> str:
+    if outcome.waiting_since and is_waiting(outcome) and _OPEN_ENDED & {*outcome.reasons}:
+        return f", waiting since {minute(outcome.waiting_since)}"
+    return ""
+
+
+def result(outcome: ModelOutcome) -> str:
+    """What was recorded and for which cause, why no more was, and what a gate warns of."""
+    if outcome.status is Status.EXECUTED and outcome.reason is None:
+        rest = remarks(outcome)
+    elif has_own_error(outcome):
+        reason = " ".join(filter(None, (str(outcome.reason), failed_batches(outcome))))
+        rest = _with_remarks(outcome, reason)
+    else:
+        rest = reason_in_short(outcome)
+    return "; ".join(filter(None, (executed_and_why(outcome), rest)))
+
+
+def has_own_error(outcome: ModelOutcome) -> bool:
+    """Whether it has an error that would fill a column of a table."""
+    told = outcome.reason in (Reason.ERROR, Reason.CREATION_FAILED)
+    return told and bool(outcome.error)
 
 
 def needs_attention(outcome: ModelOutcome) -> bool:
@@ -153,6 +201,8 @@ def change_of(change: Change) -> str:
         return f"before: {_state(old)}"
     if change.kind in ("slower", "faster"):
         return f"{_pace(old)} → {_pace(new)}"
+    if change.kind == "changed_cause":
+        return f"{causes_in_short(old)} → {causes_in_short(new)}"
     if change.kind == "changed_rows":
         return f"{old.rows:,} → {new.rows:,}"
     return f"{_state(old)} → {_state(new)}"

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from ..explanation import one_line
+from ..formats import one_line
 from ..report import RunReport
 from .errors import Stopped
 from .exceptions import described

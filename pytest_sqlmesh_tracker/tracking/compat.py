@@ -112,7 +112,7 @@ def _is_absolute(moment: Any) -> bool:
     try:
         datetime.fromisoformat(moment)
     except ValueError:
-        return moment.isdigit()
+        return bool(moment.isdigit())
     return True
 
 

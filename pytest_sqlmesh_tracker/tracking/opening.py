@@ -17,7 +17,7 @@ from sqlmesh.core.model import model as python_model
 from sqlmesh.core.signal import signal
 from sqlmesh.utils.errors import SQLMeshError
 
-from ..explanation import one_line
+from ..formats import one_line
 from .errors import ProjectError
 from .imports import CONFIG_FILES, modules_in
 from .secrets import redacted

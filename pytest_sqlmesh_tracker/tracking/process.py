@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import Any
 
 from ..escapes import without_escape_codes
-from ..explanation import one_line
+from ..formats import one_line
 from .errors import BusyError, ProjectError
 
 _QUESTIONS = {"due": ".due", "loaded": ".loaded", "nodes": ".project_files"}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..explanation import one_line
+from ..formats import one_line
 from .errors import ProjectError
 from .process import answer_of_process
 

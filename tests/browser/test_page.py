@@ -11,6 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 from pytest_sqlmesh_tracker import RunReport
 from tests.browser.conftest import Opener
 from tests.browser.reports import LONG, hostile, session, warehouse
+from tests.unit.builders import executed, run, skipped
 
 SMALL, LARGE = warehouse(20), warehouse(500)
 both_sizes = pytest.mark.parametrize("report", [SMALL, LARGE], ids=["20", "500"])
@@ -42,7 +43,12 @@ def node(page: Page, model: str) -> Locator:
 
 
 def names(report: RunReport, chosen: Callable[..., bool]) -> list[str]:
-    return [name for name, outcome in report.outcomes.items() if chosen(outcome)]
+    return [outcome.name for outcome in report.counted if chosen(outcome)]
+
+
+def every(report: RunReport) -> list[str]:
+    """All models but those that are not evaluatable."""
+    return [outcome.name for outcome in report.counted]
 
 
 def loading(page: Page) -> float:
@@ -65,7 +71,7 @@ def test_models_are_listed_in_topological_order_within_a_second(
 ) -> None:
     page = open_page(report)
 
-    assert listed(page) == list(report.outcomes)
+    assert listed(page) == every(report)
     # A machine that does something else as well gets three tries.
     assert any(loading(open_page(report)) <= 1000 for _ in range(3))
 
@@ -79,14 +85,58 @@ def test_filtering_by_status_and_reason(open_page: Opener, report: RunReport) ->
     assert listed(page) == [root_of(report)]
     button(page, f"executed {len(report.executed)}").click()
     assert set(listed(page)) == report.executed | report.failed
-    expect(page.locator("svg a.out")).to_have_count(len(report.skipped | report.audited))
+    others = len(report.skipped | report.audited | report.not_evaluatable)
+    expect(page.locator("svg a.out")).to_have_count(others)
     button(page, f"cron_not_due {len(due)}").click()
     expect(page.locator(".none")).to_have_text("No model matches.")
     expect(page.locator(".none")).to_be_visible()
     button(page, "Clear").click()
     button(page, f"cron_not_due {len(due)}").click()
     assert listed(page) == due
-    expect(page.locator("output")).to_have_text(f"{len(due)} of {len(report.outcomes)} models")
+    expect(page.locator("output")).to_have_text(f"{len(due)} of {len(every(report))} models")
+
+
+def test_filtering_by_cause(open_page: Opener) -> None:
+    report = run(
+        executed("a.new", causes=("first_load",)),
+        executed("a.old", causes=("restated", "reloaded"), restated_by=("a.old",)),
+        executed("a.day", causes=("new_interval", "reloaded")),
+        skipped("a.late"),
+    )
+    page = open_page(report)
+
+    button(page, "reloaded 2").click()
+    assert listed(page) == ["a.old", "a.day"]
+    button(page, "first_load 1").click()
+    assert listed(page) == ["a.new", "a.old", "a.day"]
+    expect(page.locator("output")).to_have_text("3 of 4 models")
+    button(page, "executed 3").click()
+    button(page, "Clear").click()
+    assert listed(page) == list(report.outcomes)
+
+
+def test_what_is_not_evaluatable_is_listed_where_it_is_asked_for(open_page: Opener) -> None:
+    report = run(
+        skipped("raw.rates", "not_evaluatable", kind="external"),
+        executed("a.x", upstream=("raw.rates",)),
+        skipped("a.y"),
+    )
+    page = open_page(report)
+
+    assert listed(page) == ["a.x", "a.y"]
+    expect(page.locator("output")).to_have_text("2 models")
+    expect(page.locator("svg a")).to_have_count(3)
+    expect(page.locator("svg a.out")).to_have_count(0)
+    button(page, "not_evaluatable 1").click()
+    assert listed(page) == ["raw.rates"]
+    expect(page.locator("output")).to_have_text("1 of 3 models")
+    button(page, "Clear").click()
+    assert listed(page) == ["a.x", "a.y"]
+    page.get_by_label("Search models by name").fill("raw")
+    assert listed(page) == ["raw.rates"]
+    page.get_by_label("Search models by name").fill("")
+    button(page, "skipped 1").click()
+    assert listed(page) == ["a.y"]
 
 
 @both_sizes
@@ -113,16 +163,16 @@ def test_sorting_up_down_and_back(open_page: Opener) -> None:
     report = SMALL
     page = open_page(report)
     heading = button(page, "Rows")
-    counted = [outcome.rows or -1 for outcome in report.outcomes.values()]
+    counted = [outcome.rows or -1 for outcome in report.counted]
 
     heading.click()
     assert [report[name].rows or -1 for name in listed(page)] == sorted(counted)
     heading.click()
     assert [report[name].rows or -1 for name in listed(page)] == sorted(counted, reverse=True)
     heading.click()
-    assert listed(page) == list(report.outcomes)
+    assert listed(page) == every(report)
     button(page, "Model").click()
-    assert listed(page) == sorted(report.outcomes)
+    assert listed(page) == sorted(every(report))
 
 
 @both_sizes
@@ -141,7 +191,7 @@ def test_opening_a_model_with_a_click(open_page: Opener, report: RunReport) -> N
 @both_sizes
 def test_opening_a_model_with_the_keyboard(open_page: Opener, report: RunReport) -> None:
     page = open_page(report)
-    first, second = list(report.outcomes)[:2]
+    first, second = every(report)[:2]
 
     row(page, first).get_by_role("link").focus()
     page.keyboard.press("ArrowDown")
@@ -205,7 +255,7 @@ def test_the_graph_of_many_models_begins_with_root_causes_and_can_show_all(
     root = report[root_of(report)]
     blocked = names(report, lambda outcome: bool(outcome.blocked_by))
     assert shown.count() == len({root.name, *root.upstream, *blocked})
-    button(page, "All 500", ".graph").click()
+    button(page, "All", ".graph").click()
 
     expect(shown).to_have_count(500)
 
@@ -301,7 +351,7 @@ def test_at_no_width_the_page_itself_scrolls_sideways(
     overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
     assert page.evaluate(overflow) == 0
-    page.locator("section.chosen tbody th a").first.click()
+    page.locator("section.chosen tbody tr:not([hidden]) th a").first.click()
     expect(drawer(page)).to_be_visible()
     assert page.evaluate(overflow) == 0
     page.set_viewport_size({"width": 1280, "height": 900})

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from pytest_sqlmesh_tracker import RunReport
 from pytest_sqlmesh_tracker.cli import main
-from pytest_sqlmesh_tracker.report import load_reports
+from pytest_sqlmesh_tracker.report_files import entries_from_json
 from tests.projects import at
 
 CONFIG = """
@@ -120,7 +120,7 @@ class Ended:
     @property
     def report(self) -> RunReport:
         """The only report that the command printed."""
-        [(_, report)] = load_reports(self.out)
+        [(_, report)] = entries_from_json(self.out)
         return report
 
 

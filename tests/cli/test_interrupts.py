@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_sqlmesh_tracker.render.files import FORMATS
-from pytest_sqlmesh_tracker.report import load_reports
+from pytest_sqlmesh_tracker.report_files import entries_from_json
 
 from .conftest import Typed
 
@@ -55,7 +55,7 @@ def test_a_stopped_run_reports_what_happened_until_then(
 
     assert running.returncode == code, out + err
     assert "Traceback" not in out + err
-    [(_, report)] = load_reports((shop / "night.json").read_text())
+    [(_, report)] = entries_from_json((shop / "night.json").read_text())
     report.assert_executed("shop.orders")
     assert report.by_reason["aborted"] >= {"shop.slow"}
     assert report.completion == "interrupted"
@@ -113,7 +113,7 @@ def test_a_query_is_stopped_as_well(
     out, err = running.communicate(timeout=30)
 
     assert running.returncode == code, out + err
-    [(_, report)] = load_reports((shop / "night.json").read_text())
+    [(_, report)] = entries_from_json((shop / "night.json").read_text())
     assert report.completion == "interrupted"
     assert not report.failed
     assert report.interrupted >= {"shop.slow", "shop.last"}, report["shop.last"]
@@ -158,4 +158,4 @@ def test_a_run_that_is_stopped_before_it_began(
 
     assert running.returncode == code, out + err
     assert "Traceback" not in out + err
-    assert load_reports((shop / "night.json").read_text()) == []
+    assert entries_from_json((shop / "night.json").read_text()) == []

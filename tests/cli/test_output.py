@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pytest_sqlmesh_tracker.report import load_reports
+from pytest_sqlmesh_tracker.report_files import entries_from_json
 
 from .conftest import Typed, process
 
@@ -92,7 +92,7 @@ def test_report_files(typed: Typed) -> None:
     files = ["night.json", "reports/night.md", "reports/night.html"]
     ended = typed("run", *(word for file in files for word in ("--report", file)))
     assert ended.code == 1
-    [(test, report)] = load_reports(Path("night.json").read_bytes())
+    [(test, report)] = entries_from_json(Path("night.json").read_bytes())
     assert test is None
     report.assert_skipped("marketing.spend", reason="signal_not_ready")
     for file in files[1:]:
@@ -102,10 +102,10 @@ def test_report_files(typed: Typed) -> None:
 
 def test_a_report_of_nothing_replaces_an_older_one(typed: Typed) -> None:
     typed("run", "--report", "night.json")
-    assert load_reports(Path("night.json").read_bytes())
+    assert entries_from_json(Path("night.json").read_bytes())
     Path("models/broken.sql").write_text("MODEL (name shop.broken); SELECT FROM WHERE")
     assert typed("plan", "--auto-apply", "--report", "night.json").code == 2
-    assert load_reports(Path("night.json").read_bytes()) == []
+    assert entries_from_json(Path("night.json").read_bytes()) == []
 
 
 def test_a_report_of_another_form_is_refused_before_anything_runs(typed: Typed) -> None:
@@ -137,14 +137,14 @@ def test_a_report_stands_where_it_was_asked_for(typed: Typed, shop: Path, tmp_pa
     ended = typed("run", "--report", "night.json")
     os.chdir(shop)
     assert ended.code == 0, ended.out + ended.err
-    assert load_reports(Path("night.json").read_bytes())
+    assert entries_from_json(Path("night.json").read_bytes())
 
 
 def test_what_is_printed_by_programs_is_not_in_the_json() -> None:
     Path("models/calling.py").write_text(CALLING)
     process("plan", "--auto-apply", "--no-prompts", "--skip-backfill", "--no-gaps")
     ran = process("run", "--no-load", "--json", "--execution-time", "2024-01-10 00:05")
-    [(_, report)] = load_reports(ran.stdout)
+    [(_, report)] = entries_from_json(ran.stdout)
     report.assert_executed("shop.calling")
     assert "from a program" in ran.stderr
 
@@ -164,7 +164,7 @@ def test_a_reader_that_has_seen_enough_loses_no_report() -> None:
     ran = process("run", "--no-load", *arguments, stdout=writing)
     os.close(writing)
     assert ran.returncode == 0
-    assert load_reports(Path("night.json").read_bytes())
+    assert entries_from_json(Path("night.json").read_bytes())
 
 
 def test_githubs_summary(typed: Typed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

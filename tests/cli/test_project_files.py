@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
-from pytest_sqlmesh_tracker.report import load_reports
+from pytest_sqlmesh_tracker.report_files import entries_from_json
 from pytest_sqlmesh_tracker.tracking.project_files import ProjectLocation, read_project_files
 from tests.cli.conftest import Typed
 from tests.cli.test_interrupts import started
@@ -176,7 +176,7 @@ def test_ctrl_c_while_files_are_read_loses_nothing(shop: Path) -> None:
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=10)
 
-    report = load_reports(Path("night.json").read_bytes())[0][1]
+    report = entries_from_json(Path("night.json").read_bytes())[0][1]
     assert process.returncode == 0
     assert report.executed
     assert report.project_files_note == "it was stopped while it read them"

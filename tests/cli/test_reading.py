@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pytest_sqlmesh_tracker.report import RunReport, dump_reports
+from pytest_sqlmesh_tracker.report import RunReport
+from pytest_sqlmesh_tracker.report_files import entries_to_json
 from tests.unit.builders import executed, failed, run, skipped
 
 from .conftest import Typed
@@ -36,7 +37,7 @@ def saved() -> Saved:
 
     def save(name: str, *reports: RunReport, test: str | None = None) -> str:
         Path(name).parent.mkdir(exist_ok=True)
-        Path(name).write_text(dump_reports([(test, report) for report in reports]))
+        Path(name).write_text(entries_to_json([(test, report) for report in reports]))
         return name
 
     return save
@@ -241,7 +242,7 @@ class TestDoctor:
 REPORT = NIGHT.to_dict()
 WRONG = {
     "is no JSON": "not a report",
-    "is cut off": dump_reports([(None, NIGHT)])[:-200],
+    "is cut off": entries_to_json([(None, NIGHT)])[:-200],
     "is empty": "",
     "is of another version": json.dumps({**REPORT, "schema_version": 3}),
     "is a file of another version": json.dumps({"schema_version": 99, "reports": []}),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_sqlmesh_tracker.cli.streams import colored
-from pytest_sqlmesh_tracker.report import dump_reports, load_reports
+from pytest_sqlmesh_tracker.report_files import entries_from_json, entries_to_json
 from tests.unit.builders import executed, failed, run, skipped
 
 from .conftest import process
@@ -28,8 +28,8 @@ def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for variable in ("NO_COLOR", "FORCE_COLOR", "TERM"):
         monkeypatch.delenv(variable, raising=False)
-    Path("big.json").write_text(dump_reports(BIG))
-    Path("night.json").write_text(dump_reports([(None, NIGHT)]))
+    Path("big.json").write_text(entries_to_json(BIG))
+    Path("night.json").write_text(entries_to_json([(None, NIGHT)]))
 
 
 def unread(*arguments: str, stream: str = "stdout") -> tuple[int, str]:
@@ -87,7 +87,7 @@ def test_a_reader_that_is_slow_on_a_stream_that_does_not_block() -> None:
         # The pipe is full by now.
         time.sleep(2)
         with os.fdopen(reading) as output:
-            assert len(load_reports(output.read())) == len(BIG)
+            assert len(entries_from_json(output.read())) == len(BIG)
         assert shown.stderr is not None
         assert shown.stderr.read() == ""
     assert shown.returncode == 0
@@ -112,7 +112,7 @@ class TestARunThatNobodyReads:
     def test_is_complete(self) -> None:
         code, _ = unread("run", "--json", "--report", "night.json", *AT_ONCE)
         assert code == 0
-        [(_, report)] = load_reports(Path("night.json").read_bytes())
+        [(_, report)] = entries_from_json(Path("night.json").read_bytes())
         report.assert_executed("shop.orders", "shop.daily", "marketing.spend")
 
     @pytest.mark.parametrize("option", ["--gate", "--json"])
@@ -121,7 +121,7 @@ class TestARunThatNobodyReads:
         when = shlex.join(AT_ONCE)
         ran = in_shell(f"tracker run {option} --report night.json {when} <&- >&- 2>&-")
         assert ran.returncode == 0
-        [(_, report)] = load_reports(Path("night.json").read_bytes())
+        [(_, report)] = entries_from_json(Path("night.json").read_bytes())
         report.assert_executed("shop.orders", "shop.daily", "marketing.spend")
 
     def test_is_judged(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pytest_sqlmesh_tracker.report import load_reports
+from pytest_sqlmesh_tracker.report_files import entries_from_json
 from tests.cli.conftest import Typed
 from tests.cli.test_interrupts import started
 
@@ -39,7 +39,7 @@ class TestABusyEnvironment:
 
         assert time.monotonic() - began < 20
         assert ended.code == 2
-        [(_, report)] = load_reports(Path("night.json").read_bytes())
+        [(_, report)] = entries_from_json(Path("night.json").read_bytes())
         assert report.completion == "raised"
         assert report.by_reason["environment_busy"] == set(report.outcomes)
         assert len(report.outcomes) == 4
@@ -77,7 +77,7 @@ class TestABusyEnvironment:
 
         assert time.monotonic() - began < 10
         assert process.returncode == 130
-        [(_, report)] = load_reports(Path("night.json").read_bytes())
+        [(_, report)] = entries_from_json(Path("night.json").read_bytes())
         assert report.completion == "interrupted"
         assert len(report.interrupted) == 4
         assert {tuple(outcome.reasons) for outcome in report.outcomes.values()} == {
@@ -115,7 +115,7 @@ class TestSelectors:
         assert ended.code == 2
         assert "--select-model nothing.*: no model of environment prod is selected" in ended.err
         # The run has not begun.
-        assert load_reports(Path("night.json").read_bytes()) == []
+        assert entries_from_json(Path("night.json").read_bytes()) == []
 
     def test_of_a_model_that_was_never_planned(self, shop: Path, typed: Typed) -> None:
         (shop / "models" / "later.sql").write_text("MODEL (name shop.later); SELECT 1 AS n")

@@ -64,7 +64,10 @@ def test_it_is_in_every_report(typed: Typed, monkeypatch: pytest.MonkeyPatch) ->
     shown = typed("show", "night.json")
     assert WORDS in " ".join(shown.out.split())
     explained = typed("show", "night.json", "--model", "shop.weekly")
-    assert f"shop.weekly was executed in 1 batch; {WORDS}\n" in explained.out
+    assert (
+        f"shop.weekly was executed in 1 batch: first load after a breaking change; {WORDS}\n"
+        in (explained.out)
+    )
     assert "  audit       is_large (non-blocking), 1 row failed\n" in explained.out
 
 

@@ -22,7 +22,7 @@ from pytest_sqlmesh_tracker.dagster.history import latest_evaluation
 from pytest_sqlmesh_tracker.dagster.naming import STATUS_CHECK
 from pytest_sqlmesh_tracker.dagster.sensor import Look
 from pytest_sqlmesh_tracker.dagster.testing import _bound
-from pytest_sqlmesh_tracker.explanation import spans
+from pytest_sqlmesh_tracker.formats import spans
 from pytest_sqlmesh_tracker.outcomes import Interval
 from pytest_sqlmesh_tracker.tracking.errors import BusyError
 from tests.dagster_assets.conftest import facts

@@ -66,7 +66,7 @@ def test_what_executed_is_materialized(
     (source,) = lineage.deps_by_column["amount"]
     assert (source.asset_key, source.column_name) == (dg.AssetKey(["shop", "orders"]), "amount")
     assert_check_passed(result, "shop/orders", STATUS)
-    assert checks(result)["shop/orders"].description == "executed in 2 batches"
+    assert checks(result)["shop/orders"].description == "executed in 2 batches: new interval"
 
 
 def test_each_execution_is_another_data_version(

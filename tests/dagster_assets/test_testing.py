@@ -53,10 +53,10 @@ def test_materializations(result: dg.ExecuteInProcessResult) -> None:
         f"shop/weekly was not materialized: {NOT_DUE}"
     )
     assert complaint(assert_not_materialized, result, "shop/orders") == (
-        "shop/orders was materialized: executed in 1 batch"
+        "shop/orders was materialized: executed in 1 batch: new interval"
     )
     assert complaint(assert_materialized_exactly, result, ["shop/revenue", "shop/till"]) == (
-        f"shop/orders was materialized: executed in 1 batch\n"
+        f"shop/orders was materialized: executed in 1 batch: new interval\n"
         f"shop/revenue was not materialized: {FAILED}"
     )
 
@@ -111,7 +111,7 @@ def test_checks(result: dg.ExecuteInProcessResult) -> None:
         f"{STATUS} of shop/revenue failed: {FAILED}"
     )
     assert complaint(assert_check_failed, result, "shop/orders", STATUS) == (
-        f"{STATUS} of shop/orders passed: executed in 1 batch"
+        f"{STATUS} of shop/orders passed: executed in 1 batch: new interval"
     )
     assert complaint(assert_check_failed, result, "shop/revenue", STATUS, "WARN") == (
         f"{STATUS} of shop/revenue failed with ERROR, not WARN: {FAILED}"
@@ -131,7 +131,7 @@ def test_statuses(result: dg.ExecuteInProcessResult) -> None:
         f"shop/weekly was {NOT_DUE}; expected up_to_date, found cron_not_due"
     )
     assert complaint(assert_sqlmesh_status, result, "shop/orders", "executed", "cron_not_due") == (
-        "shop/orders was executed in 1 batch; expected cron_not_due, found no reason"
+        "shop/orders was executed in 1 batch: new interval; expected cron_not_due, found no reason"
     )
 
 

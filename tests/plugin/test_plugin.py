@@ -61,7 +61,7 @@ def test_a_failing_test_explains_and_shows_its_runs(repository: pytest.Pytester)
         *- sqlmesh runs -*
         run prod, execution_time 2024-01-10 12:00:0* UTC: success in * s
         status    model * intervals or reason * time
-        executed  shop.daily * 2024-01-09 * s
+        executed  shop.daily * 2024-01-09: new_interval * s
         skipped   shop.weekly  cron_not_due: next due 2024-01-14 00:00 UTC
         sqlmesh: 1 invocation in 1 test: 1 executed, 1 skipped
         """

@@ -38,10 +38,10 @@ def test_the_other_examples_pass(pytester: pytest.Pytester, shop_repository: Pat
     for number, example in enumerate(EXAMPLES[1:]):
         (shop_repository / f"test_example_{number}.py").write_text(example)
     result = pytester.runpytest_inprocess("-p", "no:xdist")
-    result.assert_outcomes(passed=6)
+    result.assert_outcomes(passed=7)
 
 
-def test_every_reason_and_status_is_in_the_tables() -> None:
-    from pytest_sqlmesh_tracker import Reason, Status
+def test_every_reason_cause_and_status_is_in_the_tables() -> None:
+    from pytest_sqlmesh_tracker import Cause, Reason, Status
 
-    assert [str(word) for word in (*Reason, *Status) if f"`{word}`" not in README] == []
+    assert [str(word) for word in (*Reason, *Cause, *Status) if f"`{word}`" not in README] == []

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from pytest_sqlmesh_tracker import RunReport
-from pytest_sqlmesh_tracker.report import load_reports
+from pytest_sqlmesh_tracker.report_files import entries_from_json
 from tests.plugin.shops import tell_of_shop, write_shop
 
 ALONE = ("-p", "no:xdist")
@@ -45,7 +45,7 @@ def session(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
 
 
 def reports_in(pytester: pytest.Pytester) -> list[tuple[str | None, RunReport]]:
-    return load_reports((pytester.path / "all.json").read_text(encoding="utf-8"))
+    return entries_from_json((pytester.path / "all.json").read_text(encoding="utf-8"))
 
 
 def told(pytester: pytest.Pytester) -> list[tuple[str, bool]]:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from pytest_sqlmesh_tracker import RunReport, listening
-from pytest_sqlmesh_tracker.report import load_reports
+from pytest_sqlmesh_tracker.report_files import entries_from_json
 from tests.plugin.shops import tell_of_shop, write_ini, write_shop
 
 TESTS = """
@@ -29,7 +29,7 @@ def told_shop(pytester: pytest.Pytester, planned_project: Path) -> pytest.Pytest
 
 
 def reports_in(file: Path) -> list[tuple[str | None, RunReport]]:
-    return load_reports(file.read_text(encoding="utf-8"))
+    return entries_from_json(file.read_text(encoding="utf-8"))
 
 
 def ids_in(file: Path) -> list[str | None]:

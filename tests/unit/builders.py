@@ -51,7 +51,8 @@ def audit(name: str, *, rows_failed: int = 0, blocking: bool = True) -> AuditOut
 
 
 def outcome(name: str, status: str, *reasons: str, **facts: Any) -> ModelOutcome:
-    """Any outcome; the first reason is the primary one."""
+    """Any outcome; the first reason is the primary one, and so is the first of `causes`."""
+    causes = facts.get("causes", ())
     made = ModelOutcome(
         **{
             "name": name,
@@ -62,6 +63,8 @@ def outcome(name: str, status: str, *reasons: str, **facts: Any) -> ModelOutcome
             "reason": reasons[0] if reasons else None,
             "reasons": reasons,
             "evidence": dict.fromkeys(reasons, "observed"),
+            "cause": causes[0] if causes else None,
+            "cause_evidence": dict.fromkeys(causes, "observed"),
             **facts,
         }
     )

@@ -8,7 +8,15 @@ from typing import Any, get_args
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from pytest_sqlmesh_tracker import AuditOutcome, Batch, ModelOutcome, Reason, RunReport, Status
+from pytest_sqlmesh_tracker import (
+    AuditOutcome,
+    Batch,
+    Cause,
+    ModelOutcome,
+    Reason,
+    RunReport,
+    Status,
+)
 from pytest_sqlmesh_tracker.outcomes import Evidence, Interval
 from pytest_sqlmesh_tracker.report import Command, Completion, EnvironmentState
 
@@ -70,6 +78,9 @@ def outcomes(draw: st.DrawFn, name: str = "sales.orders") -> ModelOutcome:
     reasons = tuple(
         sorted(draw(several(st.sampled_from(Reason), unique=True)), key=list(Reason).index)
     )
+    causes = tuple(
+        sorted(draw(several(st.sampled_from(Cause), unique=True)), key=list(Cause).index)
+    )
     return ModelOutcome(
         name=name,
         fqn=f'"wh".{name}',
@@ -82,7 +93,15 @@ def outcomes(draw: st.DrawFn, name: str = "sales.orders") -> ModelOutcome:
         message=draw(st.just("") | texts),
         partial=draw(st.booleans()),
         local_edit=draw(st.booleans()),
+        cause=causes[0] if causes else None,
+        causes=causes,
+        cause_evidence={cause: draw(st.sampled_from(get_args(Evidence))) for cause in causes},
+        intervals_by_cause={cause: draw(several(intervals())) for cause in causes},
+        restated_by=draw(several(model_names)),
+        changed_by=draw(several(model_names)),
+        upstream_behind=draw(st.dictionaries(model_names, several(intervals()), max_size=2)),
         loaded_through=draw(st.none() | moments),
+        waiting_since=draw(st.none() | moments),
         next_due=draw(st.none() | moments),
         held_back=draw(several(intervals())),
         blocked_by=draw(several(model_names)),

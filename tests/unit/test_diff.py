@@ -48,6 +48,10 @@ def took(seconds: float, **facts: Any) -> ModelOutcome:
     return executed("a.x", duration=timedelta(seconds=seconds), **facts)
 
 
+def caused(*causes: str, **facts: Any) -> ModelOutcome:
+    return executed("a.x", causes=causes, **facts)
+
+
 class TestModels:
     @pytest.mark.parametrize(
         ("old", "new", "kinds"),
@@ -64,6 +68,16 @@ class TestModels:
             (skipped("a.x"), skipped("a.x", "signal_not_ready"), ["changed_reason"]),
             (failed("a.x"), failed("a.x", "audit_failed"), ["changed_reason"]),
             (executed("a.x"), executed("a.x", reasons=["signal_not_ready"]), ["changed_reason"]),
+            (caused("new_interval"), caused("new_interval", "reloaded"), []),
+            (caused("new_interval"), caused("restated", "new_interval"), ["changed_cause"]),
+            (executed("a.x"), caused("restated"), []),
+            (caused("restated"), executed("a.x"), []),
+            (failed("a.x"), caused("restated"), ["newly_executed"]),
+            (
+                caused("restated"),
+                caused("new_interval", reasons=["signal_not_ready"]),
+                ["changed_reason", "changed_cause"],
+            ),
             (skipped("a.x"), skipped("a.x", "cron_not_due", "not_selected"), []),
             (skipped("a.x"), skipped("a.x", next_due=utc("2024-01-21")), []),
             (executed("a.x"), None, ["no_longer_listed"]),

@@ -7,10 +7,22 @@ from xml.etree import ElementTree
 import pytest
 
 from pytest_sqlmesh_tracker import GatePolicy, RunReport
+from pytest_sqlmesh_tracker.diff import compare
 from pytest_sqlmesh_tracker.gate import GateResult
 from pytest_sqlmesh_tracker.render import html, junit, junit_file, markdown, terminal
+from pytest_sqlmesh_tracker.render.words import statuses, totals_line
 from pytest_sqlmesh_tracker.report import EnvironmentState
-from tests.unit.builders import audit, audited, executed, failed, interrupted, run, skipped
+from tests.unit.builders import (
+    audit,
+    audited,
+    executed,
+    failed,
+    interrupted,
+    interval,
+    run,
+    skipped,
+    utc,
+)
 from tests.unit.test_html import Parsed
 from tests.unit.test_markdown import Page
 
@@ -77,6 +89,204 @@ class TestNonBlockingAudits:
         assert page.headings[1].startswith("⚠️ run of prod")
         assert page.rows[0][:2] == ["⚠️ executed", "a.odd"]
         assert page.headings[2].startswith("✅ run of prod")
+
+
+BEHIND = executed(
+    "a.child",
+    causes=("new_interval",),
+    upstream_behind={"s.orders": (interval("2024-01-07", "2024-01-08"),)},
+)
+AHEAD = "evaluated ahead of s.orders, which had not loaded 2024-01-07"
+MORNING = run(executed("a.fine"), BEHIND)
+
+
+class TestUpstreamBehind:
+    """A model that was evaluated over intervals that one upstream had not loaded."""
+
+    def test_a_sentence_has_it_last(self) -> None:
+        assert BEHIND.message == f"executed in 1 batch: new interval; {AHEAD}"
+
+    def test_of_several_models_upstream_is_counted(self) -> None:
+        days = (interval("2024-01-07", "2024-01-08"), interval("2024-01-10", "2024-01-11"))
+        made = executed("a.x", upstream_behind=dict.fromkeys("bcde", days))
+        assert made.message == (
+            "executed in 1 batch; evaluated ahead of 4 models that were not loaded: "
+            "b (2024-01-07 and 1 more), c (2024-01-07 and 1 more), d (2024-01-07 and 1 more) "
+            "and 1 more"
+        )
+
+    def test_a_paragraph_has_it_as_a_fact(self) -> None:
+        lines = MORNING.explain("a.child").splitlines()
+        assert lines[0] == f"a.child was executed in 1 batch: new interval; {AHEAD}"
+        assert "  upstream    s.orders had not loaded 2024-01-07" in lines
+
+    def test_tables_have_it_with_the_intervals(self) -> None:
+        row = terminal.table(MORNING, width=200).splitlines()[3]
+        assert f"2024-01-13: new_interval; {AHEAD}" in row
+        page = Page.of(markdown.summary([(None, MORNING)]))
+        assert page.headings[1].startswith("⚠️ run of prod")
+        assert page.rows[0][:3] == [
+            "⚠️ executed",
+            "a.child",
+            f"2024-01-13: new_interval; {AHEAD}",
+        ]
+
+    def test_a_page_has_it_with_a_link(self) -> None:
+        words = Parsed(html.page([(None, MORNING)])).words
+        table, _, details = words.partition("a.child executed")
+        assert AHEAD in table
+        assert "Evaluated ahead of s.orders not in this report had not loaded 2024-01-07" in details
+
+    def test_a_junit_file_has_it_as_output_and_property(self) -> None:
+        root = ElementTree.fromstring(junit_file.suites([(None, MORNING)]))
+        assert [out.text for out in root.iter("system-out")][1] == BEHIND.message
+        assert dict(junit_properties(MORNING))["sqlmesh_upstream_behind"] == "a.child (s.orders)"
+
+    def test_printing_the_report_has_it(self) -> None:
+        assert AHEAD in str(MORNING)
+
+
+class TestNotEvaluatable:
+    """External and embedded models without audits are listed, but only where all is shown."""
+
+    REPORT = run(
+        skipped("raw.rates", "not_evaluatable", kind="external"),
+        executed("a.x", upstream=("raw.rates",)),
+        skipped("a.shared", "not_evaluatable", kind="embedded"),
+        skipped("a.y"),
+    )
+
+    def test_no_set_has_them_but_their_own(self) -> None:
+        assert self.REPORT.skipped == {"a.y"}
+        assert self.REPORT.not_evaluatable == {"raw.rates", "a.shared"}
+        assert self.REPORT.by_reason["not_evaluatable"] == self.REPORT.not_evaluatable
+        assert [outcome.name for outcome in self.REPORT.counted] == ["a.x", "a.y"]
+
+    def test_one_that_was_never_planned_is_counted(self) -> None:
+        """The gate reports it: nobody knows yet whether it has audits."""
+        report = run(skipped("raw.new", "not_in_environment", kind="external"))
+        assert report.skipped == {"raw.new"}
+
+    def test_no_total_counts_them(self) -> None:
+        assert "1 executed (a.x), 1 skipped" in self.REPORT.explain("a.y")
+        assert "1 executed, 1 skipped" in repr(self.REPORT)
+        assert totals_line([self.REPORT]) == "1 invocation: 1 executed, 1 skipped"
+        assert statuses(self.REPORT.outcomes.values()) == "1 executed, 1 skipped"
+        assert GatePolicy().evaluate(self.REPORT).outcomes == 2
+        assert dict(junit.properties([self.REPORT]))["sqlmesh_skipped"] == "a.y (cron_not_due)"
+
+    def test_no_table_has_them(self) -> None:
+        assert len(terminal.table(self.REPORT).splitlines()) == 4
+        assert "not shown: 1 cron_not_due" in terminal.table(self.REPORT, limit=1)
+        assert [row[1] for row in Page.of(markdown.summary([(None, self.REPORT)])).rows] == [
+            "a.x",
+            "a.y",
+        ]
+        cases = ElementTree.fromstring(junit_file.suites([(None, self.REPORT)])).iter("testcase")
+        assert [case.get("name") for case in cases] == ["a.x", "a.y"]
+
+    def test_where_all_is_shown_they_are(self) -> None:
+        for shown in (self.REPORT.table(), terminal.table(self.REPORT, everything=True)):
+            rows = [line.split()[1] for line in shown.splitlines()[2:]]
+            assert rows == list(self.REPORT.outcomes)
+
+    def test_a_page_has_them_in_the_graph_and_counts_the_others(self) -> None:
+        page = Parsed(html.page([(None, self.REPORT)]))
+        assert "1 executed 1 skipped 1 invocation" in page.words
+        assert "2 models" in page.words
+        extra = [a for t, a in page.elements if t == "tr" and "data-extra" in a]
+        assert len(extra) == 2
+        assert "raw.rates skipped" in page.words
+
+    def test_one_that_a_rule_denies_is_shown_all_the_same(self) -> None:
+        policy = GatePolicy([{"models": "raw.rates", "deny": "not_evaluatable"}])
+        result = policy.evaluate(self.REPORT)
+        page = Page.of(markdown.summary([(None, self.REPORT)], result))
+        assert page.rows[0][:2] == ["⚠️ skipped", "raw.rates"]
+        root = ElementTree.fromstring(junit_file.suites([(None, self.REPORT)], result))
+        assert next(root.iter("testcase")).get("name") == "raw.rates"
+
+    def test_comparisons_leave_them_out(self) -> None:
+        diff = compare([self.REPORT], [run(executed("a.x"), skipped("a.y"))])
+        assert diff.empty
+        assert diff.comparisons[0].models == 2
+
+    def test_comparisons_see_one_that_gets_audits(self) -> None:
+        before = run(skipped("raw.rates", "not_evaluatable", kind="external"))
+        [change] = compare([before], [run(audited("raw.rates", audit("unique")))]).changes
+        assert change.kind == "changed_status"
+
+    def test_all_outcomes_need_not_name_them(self) -> None:
+        self.REPORT.assert_outcomes({"a.x": "executed", "a.y": "skipped"}, exact=True)
+        self.REPORT.assert_outcomes(
+            {"a.x": "executed", "a.y": "skipped", "raw.rates": "not_evaluatable"}, exact=True
+        )
+
+
+class TestWaiting:
+    """Since when something waits that nobody knows the end of."""
+
+    HELD = skipped(
+        "a.held",
+        "signal_not_ready",
+        signals={"feed": (interval("2024-01-12", "2024-01-14"),)},
+        held_back=(interval("2024-01-12", "2024-01-14"),),
+        waiting_since=utc("2024-01-13"),
+    )
+
+    def test_tables_say_it(self) -> None:
+        words = "signal_not_ready: feed, waiting since 2024-01-13 00:00 UTC"
+        assert words in terminal.table(run(self.HELD), width=200)
+        assert words in str(run(self.HELD))
+        assert Page.of(markdown.summary([(None, run(self.HELD))])).rows[0][2] == words
+
+    def test_of_what_is_held_back_in_part_as_well(self) -> None:
+        made = executed("a.x", reasons=("signal_not_ready",), waiting_since=utc("2024-01-13"))
+        words = "signal_not_ready: in part held back, waiting since 2024-01-13 00:00 UTC"
+        assert words in terminal.table(run(made), width=200)
+
+    def test_a_paragraph_says_it_with_what_is_held_back(self) -> None:
+        lines = run(self.HELD).explain("a.held").splitlines()
+        assert lines[2:4] == [
+            "  intervals   2 days held back: 2024-01-12 .. 2024-01-13",
+            "  waiting     since 2024-01-13 00:00:00 UTC",
+        ]
+        details = Parsed(html.page([(None, run(self.HELD))])).words
+        assert "waiting since 2024-01-13 00:00 UTC" in details
+
+    def test_what_waits_for_its_cron_alone_does_not_say_it(self) -> None:
+        made = skipped("a.x", waiting_since=utc("2024-01-13"))
+        assert "waiting" not in run(made).explain("a.x")
+        assert "waiting" not in terminal.table(run(made))
+
+    def test_what_waits_for_the_next_run_says_it_in_the_paragraph_only(self) -> None:
+        made = executed(
+            "a.x",
+            reasons=("plan_limit",),
+            held_back=(interval("2024-01-12", "2024-01-14"),),
+            waiting_since=utc("2024-01-13"),
+        )
+        assert "  waiting     since 2024-01-13 00:00:00 UTC" in run(made).explain("a.x")
+        row = terminal.table(run(made), width=200).splitlines()[2]
+        assert row.split(maxsplit=2)[2] == "2024-01-13; plan_limit: 2 days left to the next run"
+
+
+class TestPlanLimit:
+    @pytest.mark.parametrize(
+        ("reasons", "words"),
+        [
+            (("plan_limit",), "plan_limit: the rest left to the next run"),
+            (("plan_limit", "signal_not_ready"), "signal_not_ready: in part held back"),
+        ],
+    )
+    def test_is_named_where_it_is_all(self, reasons: tuple[str, ...], words: str) -> None:
+        report = run(executed("a.x", reasons=reasons), command="plan")
+        assert words in terminal.table(report, width=200)
+        assert Page.of(markdown.summary([(None, report)])).rows[0][2] == f"2024-01-13; {words}"
+
+    def test_of_a_skipped_model_is_its_reason(self) -> None:
+        report = run(skipped("a.x", "plan_limit"), command="plan")
+        assert "a.x    plan_limit\n" in terminal.table(report) + "\n"
 
 
 class TestWarnings:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
 
 from pytest_sqlmesh_tracker import GatePolicy
 from pytest_sqlmesh_tracker.render import files, html, junit_file, markdown
-from pytest_sqlmesh_tracker.report import dump_reports, load_reports
+from pytest_sqlmesh_tracker.report_files import entries_from_json, entries_to_json
 from tests.unit.builders import executed, failed, run
 
 NIGHT = run(executed("web.views"), failed("sales.orders"), completion="failure")
@@ -20,7 +21,7 @@ RESULT = GatePolicy().evaluate(NIGHT)
 def test_the_suffix_says_the_format(tmp_path: Path) -> None:
     for name in ("all.json", "all.md", "all.HTML", "all.xml"):
         files.write(tmp_path / name, REPORTS, RESULT)
-    assert (tmp_path / "all.json").read_text() == dump_reports(REPORTS)
+    assert (tmp_path / "all.json").read_text() == entries_to_json(REPORTS)
     assert (tmp_path / "all.md").read_text() == markdown.summary(REPORTS, RESULT)
     assert (tmp_path / "all.HTML").read_text() == html.page(REPORTS, RESULT)
     assert (tmp_path / "all.xml").read_text() == junit_file.suites(REPORTS, RESULT)
@@ -31,7 +32,7 @@ def test_the_suffix_says_the_format(tmp_path: Path) -> None:
 def test_no_report_is_a_file_too(tmp_path: Path) -> None:
     for suffix in files.FORMATS:
         files.write(tmp_path / f"none{suffix}", [])
-    assert load_reports((tmp_path / "none.json").read_text()) == []
+    assert entries_from_json((tmp_path / "none.json").read_text()) == []
     assert (tmp_path / "none.md").read_text().strip()
     assert (tmp_path / "none.html").read_text().strip()
     assert (tmp_path / "none.xml").read_text().strip()
@@ -55,7 +56,7 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 
 def test_folders_are_made(tmp_path: Path) -> None:
     files.write(tmp_path / "build" / "reports" / "all.json", REPORTS)
-    assert load_reports((tmp_path / "build" / "reports" / "all.json").read_text()) == REPORTS
+    assert entries_from_json((tmp_path / "build" / "reports" / "all.json").read_text()) == REPORTS
 
 
 def test_the_old_file_stays_until_the_new_one_is_complete(
@@ -71,7 +72,7 @@ def test_the_old_file_stays_until_the_new_one_is_complete(
 
 
 def _disk_full(*_: object) -> None:
-    raise OSError("disk full")
+    raise OSError(ENOSPC, "disk full")
 
 
 def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path: Path) -> N
     link.symlink_to(target.name)
     files.write(link, REPORTS)
     assert link.is_symlink()
-    assert load_reports(target.read_text()) == REPORTS
+    assert entries_from_json(target.read_text()) == REPORTS
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")

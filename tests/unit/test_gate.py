@@ -27,7 +27,8 @@ from pytest_sqlmesh_tracker.gate import (
 )
 from pytest_sqlmesh_tracker.gate.facts import Fact
 from pytest_sqlmesh_tracker.gate.rules import verdict
-from pytest_sqlmesh_tracker.report import Completion, dump_reports, load_reports
+from pytest_sqlmesh_tracker.report import Completion
+from pytest_sqlmesh_tracker.report_files import entries_from_json, entries_to_json
 from tests.unit.builders import (
     audit,
     audited,
@@ -489,8 +490,8 @@ class TestFindings:
         assert messages(GatePolicy().evaluate(report)) == ["a.x failed: its evaluation raised"]
 
     def test_report_files_can_be_given_as_they_are_read(self) -> None:
-        text = dump_reports([("t.py::a", self.report), (None, run(executed("a.x")))])
-        result = GatePolicy().evaluate(*load_reports(text))
+        text = entries_to_json([("t.py::a", self.report), (None, run(executed("a.x")))])
+        result = GatePolicy().evaluate(*entries_from_json(text))
         assert [one.test for one in result.findings] == ["t.py::a", "t.py::a"]
 
     @pytest.mark.parametrize("other", [None, "report.json", (None, None), []])
@@ -546,6 +547,7 @@ class TestResult:
                     "status": "executed",
                     "reason": None,
                     "audit": None,
+                    "upstream": None,
                     "rule_index": 0,
                     "rule": {
                         "models": ["a.x"],

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from pytest_sqlmesh_tracker import GatePolicy, Status
 from pytest_sqlmesh_tracker.gate import GateFinding
 from pytest_sqlmesh_tracker.gate.facts import Fact
-from tests.unit.builders import audit, audited, executed, failed, run, skipped
+from pytest_sqlmesh_tracker.strict import StrictTest
+from tests.unit.builders import audit, audited, executed, failed, interval, run, skipped
 from tests.unit.test_gate import evaluate, found
 
 FACT = "nonblocking_audit_failed"
@@ -118,6 +120,52 @@ class TestSeverity:
     def test_what_is_wrong_with_such_a_rule_is_a_finding(self) -> None:
         rules = [{"models": "zz", "deny": "failed", "severity": "warning"}]
         assert found(evaluate(rules, run(ODD))) == [("unmatched_rule", None)]
+
+
+class TestUpstreamBehind:
+    DAY = (interval("2024-01-07", "2024-01-08"),)
+    CHILD = executed("a.x", upstream_behind={"s.orders": DAY, "s.items": DAY})
+
+    def test_is_a_warning_once_for_each_pair_and_invocation(self) -> None:
+        result = GatePolicy().evaluate(run(self.CHILD), run(self.CHILD))
+        assert result.passed
+        assert [(w.report_index, w.model, w.upstream) for w in result.warnings] == [
+            (0, "a.x", "s.orders"),
+            (0, "a.x", "s.items"),
+            (1, "a.x", "s.orders"),
+            (1, "a.x", "s.items"),
+        ]
+        assert result.warnings[0].kind is Fact.UPSTREAM_BEHIND
+        assert result.warnings[0].message == (
+            "a.x was evaluated ahead of s.orders, which had not loaded 2024-01-07"
+        )
+        assert result.summary == "gate passed: 2 outcomes in 2 reports, 4 warnings"
+
+    def test_a_rule_that_allows_it_silences_it(self) -> None:
+        result = evaluate([{"models": "a.*", "allow": "upstream_behind"}], run(self.CHILD))
+        assert result.passed
+        assert not result.warnings
+
+    def test_a_rule_that_denies_it_makes_findings(self) -> None:
+        result = evaluate([{"models": "a.*", "deny": "upstream_behind"}], run(self.CHILD))
+        assert found(result) == [("upstream_behind", "a.x")] * 2
+        assert result.summary == "gate failed: 2 lagging upstream models (1 outcome in 1 report)"
+        assert [finding.status for finding in result.findings] == [Status.EXECUTED] * 2
+
+    def test_rules_for_one_fact_leave_the_other(self) -> None:
+        both = self.CHILD.model_copy(update={"audits": (SMALL,)})
+        result = evaluate([{"models": "a.*", "allow": "upstream_behind"}], run(both))
+        assert [str(warning.kind) for warning in result.warnings] == [FACT]
+
+    def test_strict_tests_pass_over_it(self) -> None:
+        test = StrictTest(GatePolicy(), (), date(2024, 1, 14))
+        assert test.complaint([run(self.CHILD)]) == ""
+
+    def test_strict_tests_report_it_where_a_rule_denies_it(self) -> None:
+        policy = GatePolicy([{"models": "a.*", "deny": "upstream_behind"}])
+        complaint = StrictTest(policy, (), date(2024, 1, 14)).complaint([run(self.CHILD)])
+        assert "2 unexpected outcomes that the test did not assert" in complaint
+        assert '  assert_executed("a.x")' in complaint
 
 
 def test_the_summary_counts_them() -> None:

@@ -267,6 +267,29 @@ def test_everything_that_is_known_of_a_model_is_there() -> None:
         assert said in details
 
 
+def test_causes_are_there_with_their_intervals_and_who_brought_them_about() -> None:
+    days = {
+        "restated": (interval("2024-01-08", "2024-01-09"),),
+        "reloaded": (interval("2024-01-09", "2024-01-14"),),
+    }
+    made = executed(
+        "a.x",
+        causes=("restated", "reloaded", "requested"),
+        intervals_by_cause=days,
+        cause_evidence={"restated": "observed"},
+        restated_by=("s.orders",),
+        changed_by=("s.items",),
+        waiting_since=utc("2024-01-13"),
+    )
+    text = text_of(run(executed("s.orders"), made))
+    assert "restated 1 reloaded 1 requested 1 Status" in text
+    assert (
+        "Causes restated 2024-01-08 observed reloaded 2024-01-09 .. 2024-01-13 requested "
+        "Restated by s.orders Changed by s.items not in this report" in text
+    )
+    assert "waiting since 2024-01-13 00:00 UTC" in text
+
+
 def test_of_many_batches_the_first_and_those_that_were_not_executed_are_shown() -> None:
     text = text_of(run(failed("a", batches=batches(*["executed"] * 150, "failed", "executed"))))
 

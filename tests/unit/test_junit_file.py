@@ -33,13 +33,14 @@ ATTRIBUTES = {
     "failure": {"message", "type"},
     "error": {"message", "type"},
     "skipped": {"message"},
+    "system-out": set(),
 }
 """What every reader of JUnit files takes: the common part of Jenkins' and Surefire's schemas."""
 CHILDREN = {
     "testsuites": {"testsuite"},
     "testsuite": {"properties", "testcase"},
     "properties": {"property"},
-    "testcase": {"failure", "error", "skipped"},
+    "testcase": {"failure", "error", "skipped", "system-out"},
 }
 
 
@@ -50,7 +51,10 @@ def parsed(*given: RunReport, policy: GatePolicy | None = None) -> ElementTree.E
 
 def verdicts(root: ElementTree.Element) -> dict[str, list[str]]:
     """Case → what it is: nothing where it passed."""
-    return {str(case.get("name")): [child.tag for child in case] for case in root.iter("testcase")}
+    return {
+        str(case.get("name")): [child.tag for child in case if child.tag != "system-out"]
+        for case in root.iter("testcase")
+    }
 
 
 def verdict(root: ElementTree.Element, name: str) -> ElementTree.Element:
@@ -219,6 +223,18 @@ def test_repeated_tries_are_left_out() -> None:
     last = run(executed("web.views"))
     text = suites([("t.py::test", repeated), ("t.py::test", last)])
     assert verdicts(ElementTree.fromstring(text)) == {"web.views": []}
+
+
+def test_the_output_of_a_case_that_passed_is_its_outcome_with_the_cause() -> None:
+    root = parsed(
+        run(executed("a.x", causes=("new_interval",)), executed("a.y", message=""), failed("a.z"))
+    )
+    outputs = {case.get("name"): case.findtext("system-out") for case in root.iter("testcase")}
+    assert outputs == {
+        "a.x": "executed in 1 batch: new interval",
+        "a.y": "executed in 1 batch",
+        "a.z": None,
+    }
 
 
 def test_no_report_is_no_suite() -> None:

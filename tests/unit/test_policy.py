@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from pytest_sqlmesh_tracker import Reason, Status
-from pytest_sqlmesh_tracker.explanation import one_line
+from pytest_sqlmesh_tracker.formats import one_line
 from pytest_sqlmesh_tracker.gate import GatePolicy, GatePolicyError, GateRule
 from pytest_sqlmesh_tracker.gate.facts import Fact
 

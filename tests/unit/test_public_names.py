@@ -22,6 +22,7 @@ PURE = [
     "assertions",
     "explanation",
     "report",
+    "report_files",
     "gate",
 ]
 
@@ -38,6 +39,7 @@ ASSERTIONS = {
     "assert_outcomes",
     "assert_execution_order",
 }
+FILES = {"load_reports", "dump_reports"}
 ERRORS = {"UnknownModelError", "NoReportError"}
 SANDBOX = {"SqlmeshProject", "SqlmeshProjectError", "SqlmeshProjectWarning"}
 GATE = {"GatePolicy", "GatePolicyError", "GateResult", "GateRule"}
@@ -59,8 +61,8 @@ def loaded_by(code: str) -> set[str]:
 
 def test_are_these() -> None:
     names = set(pytest_sqlmesh_tracker.__all__)
-    assert names >= TRACKING | REPORTS | ASSERTIONS | ERRORS | SANDBOX | GATE
-    assert names <= TRACKING | REPORTS | ASSERTIONS | ERRORS | SANDBOX | GATE
+    assert names >= TRACKING | REPORTS | FILES | ASSERTIONS | ERRORS | SANDBOX | GATE
+    assert names <= TRACKING | REPORTS | FILES | ASSERTIONS | ERRORS | SANDBOX | GATE
 
 
 @pytest.mark.parametrize("name", pytest_sqlmesh_tracker.__all__)

@@ -23,12 +23,8 @@ from pytest_sqlmesh_tracker import (
     UnknownModelError,
     __version__,
 )
-from pytest_sqlmesh_tracker.report import (
-    SCHEMA_VERSION,
-    dump_reports,
-    file_schema,
-    load_reports,
-)
+from pytest_sqlmesh_tracker.report import SCHEMA_VERSION
+from pytest_sqlmesh_tracker.report_files import entries_from_json, entries_to_json, file_schema
 from tests.unit.builders import (
     NOW,
     audit,
@@ -112,8 +108,12 @@ class TestByReason:
     def test_a_typo_is_a_key_error(self, typo: Any) -> None:
         with pytest.raises(KeyError) as caught:
             SHOP.by_reason[typo]
-        assert caught.value.args == (typo,)
+        assert str(caught.value.args[0]).startswith(f"{typo!r} is ")
         assert caught.value.__cause__ is None
+
+    def test_a_typo_has_close_matches(self) -> None:
+        with pytest.raises(KeyError, match=r"did you mean cron_not_due"):
+            SHOP.by_reason["cron_not_duo"]
 
     def test_stands_in_order_of_precedence(self) -> None:
         assert list(SHOP.by_reason) == sorted(
@@ -229,38 +229,38 @@ class TestRoundTrip:
 
 class TestFiles:
     def test_hold_reports_with_the_test_that_made_them(self) -> None:
-        text = dump_reports([("tests/test_a.py::test_x[é]", SHOP), (None, run())])
-        assert load_reports(text) == [("tests/test_a.py::test_x[é]", SHOP), (None, run())]
-        assert load_reports(text.encode()) == load_reports(text)
+        text = entries_to_json([("tests/test_a.py::test_x[é]", SHOP), (None, run())])
+        assert entries_from_json(text) == [("tests/test_a.py::test_x[é]", SHOP), (None, run())]
+        assert entries_from_json(text.encode()) == entries_from_json(text)
 
     def test_may_hold_none(self) -> None:
-        assert load_reports(dump_reports([])) == []
+        assert entries_from_json(entries_to_json([])) == []
 
     def test_look_like_this(self) -> None:
-        file = json.loads(dump_reports([("test_a.py::test_x", run())]))
+        file = json.loads(entries_to_json([("test_a.py::test_x", run())]))
         assert list(file) == ["schema_version", "reports"]
         assert file["schema_version"] == SCHEMA_VERSION == 2
         assert list(file["reports"][0])[:4] == ["test", "schema_version", "id", "command"]
         assert file["reports"][0]["test"] == "test_a.py::test_x"
 
     def test_are_readable_and_end_in_a_newline(self) -> None:
-        text = dump_reports([(None, run(executed("sales.überfällig")))])
+        text = entries_to_json([(None, run(executed("sales.überfällig")))])
         assert text.endswith("}\n")
         assert '\n  "reports": [\n' in text
         assert "sales.überfällig" in text
 
     def test_may_be_a_bare_report(self) -> None:
-        assert load_reports(SHOP.to_json()) == [(None, SHOP)]
-        assert load_reports(SHOP.to_json().encode()) == [(None, SHOP)]
+        assert entries_from_json(SHOP.to_json()) == [(None, SHOP)]
+        assert entries_from_json(SHOP.to_json().encode()) == [(None, SHOP)]
 
     def test_the_test_may_be_missing(self) -> None:
         text = json.dumps({"schema_version": 2, "reports": [JSON]})
-        assert load_reports(text) == [(None, SHOP)]
+        assert entries_from_json(text) == [(None, SHOP)]
 
     @unhurried
     @given(st.lists(st.tuples(st.none() | st.text(max_size=9), reports()), max_size=3))
     def test_come_back_as_they_were(self, entries: list[tuple[str | None, RunReport]]) -> None:
-        assert load_reports(dump_reports(entries)) == entries
+        assert entries_from_json(entries_to_json(entries)) == entries
 
 
 class TestSchema:
@@ -281,7 +281,7 @@ class TestSchema:
     @unhurried
     @given(st.lists(st.tuples(st.none() | st.text(max_size=9), reports()), max_size=2))
     def test_accepts_every_report_file(self, entries: list[tuple[str | None, RunReport]]) -> None:
-        self.validator().validate(json.loads(dump_reports(entries)))
+        self.validator().validate(json.loads(entries_to_json(entries)))
 
     def test_accepts_a_report_with_everything(self) -> None:
         full = run(
@@ -292,7 +292,7 @@ class TestSchema:
                 duration=timedelta(seconds=1),
             )
         )
-        self.validator().validate(json.loads(dump_reports([("t", full), (None, SHOP)])))
+        self.validator().validate(json.loads(entries_to_json([("t", full), (None, SHOP)])))
 
     @pytest.mark.parametrize(
         "spoil",
@@ -313,11 +313,11 @@ class TestSchema:
         ],
     )
     def test_refuses_what_the_reader_refuses(self, spoil: Callable[[Any], object]) -> None:
-        file = json.loads(dump_reports([(None, SHOP)]))
+        file = json.loads(entries_to_json([(None, SHOP)]))
         spoil(file)
         assert not self.validator().is_valid(file)
         with pytest.raises(ValueError, match=r"."):
-            load_reports(json.dumps(file))
+            entries_from_json(json.dumps(file))
 
     def test_names_the_valid_words(self) -> None:
         words = file_schema()["$defs"]
@@ -344,9 +344,9 @@ def refusal(read: Callable[[], object]) -> str:
 def refused(data: object) -> str:
     """The line with which a report is refused, whether bare or in a file."""
     bare = refusal(lambda: RunReport.from_json(json.dumps(data)))
-    assert refusal(lambda: load_reports(json.dumps(data))) == bare
+    assert refusal(lambda: entries_from_json(json.dumps(data))) == bare
     file = {"schema_version": 2, "reports": [JSON, data]}
-    assert refusal(lambda: load_reports(json.dumps(file))).startswith("report 2: ")
+    assert refusal(lambda: entries_from_json(json.dumps(file))).startswith("report 2: ")
     return bare
 
 
@@ -370,7 +370,7 @@ class TestVersion1:
         report = RunReport.from_dict(self.OLD)
         assert report == SHOP.model_copy(update={"id": report.id})
         assert (report.project_files, report.superseded) == (None, False)
-        assert load_reports(json.dumps({"schema_version": 1, "reports": [self.OLD]})) == [
+        assert entries_from_json(json.dumps({"schema_version": 1, "reports": [self.OLD]})) == [
             (None, report)
         ]
 
@@ -389,7 +389,7 @@ class TestVersion1:
         for _ in range(100_000):
             deep = [deep]
         with pytest.raises(ValueError, match="not JSON"):
-            RunReport._from_parsed({**self.OLD, "arguments": deep})
+            RunReport.from_parsed({**self.OLD, "arguments": deep})
 
 
 class TestRefusals:
@@ -418,13 +418,13 @@ class TestRefusals:
     )
     def test_what_is_not_json(self, text: str | bytes) -> None:
         assert refusal(lambda: RunReport.from_json(text)).startswith("not a report: not JSON (")
-        assert refusal(lambda: load_reports(text)).startswith("not a report: not JSON (")
+        assert refusal(lambda: entries_from_json(text)).startswith("not a report: not JSON (")
 
     def test_a_truncated_file(self) -> None:
-        text = dump_reports([(None, SHOP)])
+        text = entries_to_json([(None, SHOP)])
         for length in range(0, len(text) - 2, 97):
-            assert "not JSON" in refusal(partial(load_reports, text[:length]))
-            assert "not JSON" in refusal(partial(load_reports, text.encode()[:length]))
+            assert "not JSON" in refusal(partial(entries_from_json, text[:length]))
+            assert "not JSON" in refusal(partial(entries_from_json, text.encode()[:length]))
 
     @pytest.mark.parametrize(
         ("text", "found"),
@@ -441,7 +441,7 @@ class TestRefusals:
     def test_what_is_no_object(self, text: str, found: str) -> None:
         message = f"not a report: expected an object, found {found}"
         assert refusal(lambda: RunReport.from_json(text)) == message
-        assert refusal(lambda: load_reports(text)) == message
+        assert refusal(lambda: entries_from_json(text)) == message
 
     def test_a_missing_version(self) -> None:
         assert refused({}) == "not a report: it has no schema_version"
@@ -453,7 +453,7 @@ class TestRefusals:
         reads = f"is not supported; version {__version__} reads 1 and 2"
         assert refused(spoiled(schema_version=version)).endswith(reads)
         file = {"schema_version": version, "reports": []}
-        message = refusal(lambda: load_reports(json.dumps(file)))
+        message = refusal(lambda: entries_from_json(json.dumps(file)))
         assert message == f"schema_version {version!r} {reads}"
 
     def test_a_newer_version_names_who_reads_it(self) -> None:
@@ -540,10 +540,10 @@ class TestRefusals:
         deep = '{"a": ' * depth + "1" + "}" * depth
         text = json.dumps(spoiled(**{place: "DEEP"})).replace('"DEEP"', deep)
         assert refusal(lambda: RunReport.from_json(text))
-        assert refusal(lambda: load_reports(text))
-        assert refusal(lambda: load_reports(f'{{"schema_version": 2, "reports": [{text}]}}'))
+        assert refusal(lambda: entries_from_json(text))
+        assert refusal(lambda: entries_from_json(f'{{"schema_version": 2, "reports": [{text}]}}'))
         lists = "[" * depth + "]" * depth
-        assert refusal(lambda: load_reports(f'{{"schema_version": 2, "reports": {lists}}}'))
+        assert refusal(lambda: entries_from_json(f'{{"schema_version": 2, "reports": {lists}}}'))
 
     def test_deep_nesting_as_values(self) -> None:
         deep: list[Any] = []
@@ -571,7 +571,7 @@ class TestRefusals:
 class TestRefusedFiles:
     def read(self, reports: object) -> str:
         file = {"schema_version": 1, "reports": reports}
-        return refusal(lambda: load_reports(json.dumps(file)))
+        return refusal(lambda: entries_from_json(json.dumps(file)))
 
     @pytest.mark.parametrize(
         "reports", [None, {}, 1, "x", JSON], ids=lambda value: type(value).__name__
@@ -601,4 +601,4 @@ class TestRefusedFiles:
 
     def test_without_a_version(self) -> None:
         text = json.dumps({"reports": [JSON]})
-        assert refusal(lambda: load_reports(text)) == "not a report: it has no schema_version"
+        assert refusal(lambda: entries_from_json(text)) == "not a report: it has no schema_version"

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_sqlmesh_tracker import RunReport
 from pytest_sqlmesh_tracker.render import files
-from pytest_sqlmesh_tracker.report import load_reports
+from pytest_sqlmesh_tracker.report_files import entries_from_json
 from pytest_sqlmesh_tracker.session import SessionReports
 from tests.unit.builders import executed, run
 
@@ -70,7 +70,7 @@ def test_another_first_try(of_second: dict[str, str], superseded: bool) -> None:
 def test_a_session_without_invocations_has_files_without_reports(tmp_path: Path) -> None:
     (tmp_path / "all.json").write_text("of an earlier session")
     assert list(SessionReports().write([tmp_path / "all.json"])) == [(tmp_path / "all.json", "")]
-    assert load_reports((tmp_path / "all.json").read_text()) == []
+    assert entries_from_json((tmp_path / "all.json").read_text()) == []
 
 
 def test_a_file_that_can_not_be_written_is_told_and_the_others_are_written(

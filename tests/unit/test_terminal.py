@@ -61,10 +61,15 @@ class TestTable:
             skipped   sales.orders    upstream_failed: staging.orders
             skipped   raw.weekly      cron_not_due: next due 2024-01-21
                                       00:00 UTC
-            skipped   raw.rates       not_evaluatable
             staging.orders raised ValueError: no luck
             """
         )
+
+    def test_has_the_causes_of_what_was_recorded(self) -> None:
+        made = executed("a.x", causes=("restated", "reloaded"), restated_by=("s.orders",))
+        shown = table(run(made, failed("a.y", causes=("new_interval",))))
+        assert "2024-01-13: restated (s.orders), reloaded" in shown
+        assert "new_interval" not in shown
 
     def test_has_no_column_for_rows_that_nobody_knows(self) -> None:
         lines = table(run(executed("a.x"), command="plan", removed=("a.old",))).splitlines()
@@ -234,7 +239,7 @@ class TestFindings:
               - raw.weekly must execute, by rule 1 (raw.weekly), and did not in the run; it
                 was skipped: its cron was not due, next due 2024-01-21 00:00 UTC
 
-            gate failed: 1 failure, 1 unexpected skip, 1 unmet requirement (6 outcomes in 1
+            gate failed: 1 failure, 1 unexpected skip, 1 unmet requirement (5 outcomes in 1
             report)
             """
         )
@@ -376,6 +381,14 @@ class TestSafety:
     @unhurried
     @given(reports())
     def test_any_report_has_all_its_models(self, report: RunReport) -> None:
-        lines = table(report, width=400).splitlines()
+        lines = table(report, width=400, everything=True).splitlines()
         for name in map(name_of, (*report.outcomes, *report.removed)):
             assert any(name in line for line in lines)
+
+
+def test_a_cause_that_changed_is_told_with_both() -> None:
+    old = run(executed("a.x", causes=("new_interval",)))
+    new = run(executed("a.x", causes=("restated", "new_interval"), restated_by=("s.orders",)))
+    [change] = compare([old], [new]).changes
+    assert change_of(change) == "new_interval → restated (s.orders), new_interval"
+    assert "changed cause" in difference(compare([old], [new]))

@@ -92,33 +92,42 @@ class Invocation {
       this.filter();
       this.search.focus();
     });
+    this.filter();
   }
 
-  // Any of the statuses pressed and any of the reasons pressed, and the text in the name.
+  // Any of the statuses pressed, of the reasons and of the causes, and the text in the name. External
+  // and embedded models without audits are not counted: they are listed only where they are asked for.
   filter() {
     const pressed = this.chips.filter((chip) => chip.ariaPressed === "true");
     const statuses = pressed.map((chip) => chip.dataset.status).filter(Boolean);
     const reasons = pressed.map((chip) => chip.dataset.reason).filter(Boolean);
+    const causes = pressed.map((chip) => chip.dataset.cause).filter(Boolean);
     const flagged = pressed.some((chip) => "flagged" in chip.dataset);
     const text = this.search.value.trim().toLowerCase();
+    const any = (words, its = "") => !words.length || words.some((word) => its.split(" ").includes(word));
+    const narrowed = pressed.length > 0 || text !== "";
     const listed = new Set();
+    let every = 0;
     this.rows.forEach((row, number) => {
-      const its = (row.dataset.r ?? "").split(" ");
+      const extra = "extra" in row.dataset;
       const fits =
-        (!statuses.length || statuses.includes(row.dataset.s)) &&
-        (!reasons.length || reasons.some((reason) => its.includes(reason))) &&
+        (!extra || reasons.length > 0 || flagged || text !== "") &&
+        (!extra || !statuses.length) &&
+        any(statuses, row.dataset.s) &&
+        any(reasons, row.dataset.r) &&
+        any(causes, row.dataset.c) &&
         (!flagged || "flagged" in row.dataset) &&
         this.names[number].includes(text);
       if (fits) listed.add(number);
+      if (fits || !extra) every += 1;
       row.hidden = !fits;
       this.details[number].classList.toggle("out", !fits);
     });
-    const every = this.rows.length;
     const counted = `${every} ${every === 1 ? "model" : "models"}`;
     this.output.textContent = listed.size < every ? `${listed.size} of ${counted}` : counted;
-    this.clear.hidden = !pressed.length && !text;
+    this.clear.hidden = !narrowed;
     this.none.hidden = listed.size > 0;
-    this.graph.filter(listed);
+    this.graph.filter(narrowed ? listed : new Set(this.rows.keys()));
   }
 
   // A click on a heading sorts up, then down, then as listed: in topological order.

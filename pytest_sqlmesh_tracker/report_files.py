@@ -1,0 +1,152 @@
+"""Files of reports: written as a whole, read back as they were. JSON; knows no SQLMesh."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from .report import SCHEMA_VERSION, RunReport, dumped, json_type, parsed, version_of
+
+Entry = tuple[str | None, RunReport]
+"""A report with the node id of the test that made the invocation, or None."""
+Given = RunReport | Entry
+"""A report, alone or as an entry."""
+_OTHER_FORMS = (".md", ".html", ".xml")
+
+
+def load_reports(path: str | os.PathLike[str]) -> list[RunReport | tuple[str, RunReport]]:
+    """Read a report file: what `dump_reports`, a command or a session of pytest wrote.
+
+    Each is as it was dumped: a report; where a test made it, the pair of the test's node id and the
+    report. `GatePolicy.evaluate` takes both. A file of one bare report is read as well, and so are
+    files of schema version 1.
+
+    Raises:
+        OSError: the file can't be read.
+        ValueError: it does not hold reports, or was written by a newer version; one line says which
+            file, where and what.
+    """
+    try:
+        entries = entries_from_json(Path(path).read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from None
+    return [report if test is None else (test, report) for test, report in entries]
+
+
+def dump_reports(path: str | os.PathLike[str], reports: Iterable[Given]) -> None:
+    """Write a report file, from which `load_reports` reads the same reports in the same order.
+
+    Folders are made. The file has its old content or all of the new.
+
+    Args:
+        path: of a JSON file, whatever its name ends in.
+        reports: each a `RunReport`, or a pair of its test's node id, or None, and the report.
+
+    Raises:
+        OSError: the file can't be written.
+        TypeError: something else than reports.
+        ValueError: the name ends in `.md`, `.html` or `.xml`: these forms can't be read back.
+    """
+    text = entries_to_json(entry(given, "dump_reports takes") for given in reports)
+    if Path(path).suffix.lower() in _OTHER_FORMS:
+        raise ValueError(
+            f"{os.fspath(path)}: dump_reports writes JSON; for other forms, use "
+            "sqlmesh-tracker show FILE --report PATH"
+        )
+    write_whole(path, text)
+
+
+def entry(given: object, who: str) -> Entry:
+    """A report, or a pair with it, as a pair.
+
+    Args:
+        who: takes reports, for the message: `a gate judges`.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    test, report = given if isinstance(given, tuple) and len(given) == 2 else (None, given)
+    if not isinstance(report, RunReport):
+        raise TypeError(f"{who} RunReports, not {type(report).__name__}")
+    return test, report
+
+
+def entries_to_json(entries: Iterable[Entry]) -> str:
+    """The text of a report file."""
+    listed = [{"test": test, **report.to_dict()} for test, report in entries]
+    return dumped({"schema_version": SCHEMA_VERSION, "reports": listed}, indent=2) + "\n"
+
+
+def entries_from_json(text: str | bytes) -> list[Entry]:
+    """The reports in the text of a report file, or a bare report as `to_json` makes it.
+
+    Raises:
+        ValueError: it is something else; one line says where and what.
+    """
+    data = parsed(text)
+    if not isinstance(data, dict) or "reports" not in data:
+        return [(None, RunReport.from_parsed(data))]
+    version_of(data)
+    if not isinstance(data["reports"], list):
+        raise ValueError("not a report file: 'reports' is not a list")
+    return [_read(number, one) for number, one in enumerate(data["reports"], start=1)]
+
+
+def _read(number: int, data: object) -> Entry:
+    if not isinstance(data, dict):
+        raise ValueError(f"report {number}: expected an object, found {json_type(data)}")
+    test = data.get("test")
+    if not (test is None or isinstance(test, str)):
+        raise ValueError(f"report {number}: 'test' is neither a node id nor null")
+    try:
+        return test, RunReport.from_parsed({k: v for k, v in data.items() if k != "test"})
+    except ValueError as error:
+        raise ValueError(f"report {number}: {error}") from None
+
+
+def write_whole(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file, which has its old content or all of the new; folders are made.
+
+    Raises:
+        OSError: it can't be written; its file name is the path.
+    """
+    # Through a link, or the link itself would be replaced.
+    target = Path(path).resolve()
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # What no encoding can write, as a file's odd name in an error, is shown escaped.
+        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        unfinished.replace(target)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+    finally:
+        with suppress(OSError):
+            unfinished.unlink()
+
+
+def file_schema() -> dict[str, Any]:
+    """The JSON Schema of a report file; `report.schema.json` in the package holds it."""
+    entry = RunReport.model_json_schema(mode="serialization")
+    definitions = entry.pop("$defs")
+    entry["properties"] = {
+        "test": {
+            "anyOf": [{"type": "string"}, {"type": "null"}],
+            "description": "Node id of the test that made the invocation.",
+        },
+        **entry["properties"],
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Report file of pytest-sqlmesh-tracker",
+        "type": "object",
+        "required": ["schema_version", "reports"],
+        "properties": {
+            "schema_version": {"const": SCHEMA_VERSION},
+            "reports": {"type": "array", "items": entry},
+        },
+        "$defs": definitions,
+    }
