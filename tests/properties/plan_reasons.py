@@ -211,7 +211,9 @@ def _booked(invocation: Invocation, version: Snapshot) -> list[Span]:
         for state in (invocation.before, invocation.after)
     )
     start = millis(moment(model.start, invocation.now)) if model.start else 0
-    due = to_timestamp(version.node.cron_floor(invocation.report.execution_time))
+    unit, floor = version.node.interval_unit, version.node.cron_floor
+    assert unit is not None
+    due = to_timestamp(unit.cron_floor(floor(invocation.report.execution_time)))
     return without(without(after, before), [(0, start), (due, due * 2)])
 
 
