@@ -71,6 +71,7 @@ def _check_future(invocation: Invocation, ledger: Ledger) -> None:
         and outcome.next_due is not None
         and {"cron_not_due", "not_started"} & {str(reason) for reason in outcome.reasons}
         and outcome.fqn in (invocation.before.environment or {})
+        and not _undetermined(invocation, outcome)
     ]
     if not waiting:
         return
@@ -98,6 +99,11 @@ def _check_future(invocation: Invocation, ledger: Ledger) -> None:
                     "future",
                     f"{outcome.name} is told to be due at {when}, but is not evaluated then",
                 )
+
+
+def _undetermined(invocation: Invocation, outcome: ModelOutcome) -> bool:
+    model = invocation.definition((invocation.before.environment or {}).get(outcome.fqn))
+    return model is not None and (model.undetermined or "ago" in (model.end or ""))
 
 
 def _upstream_broke(outcome: ModelOutcome, witness: Witness) -> bool:

@@ -18,6 +18,7 @@ from pytest_sqlmesh_tracker.tracking.defining import define
 from .dagster_drawing import CONFIGURED, Asking
 from .facts import State, read_state
 from .playing import Invocation, Story, in_haste, prepare, supported
+from .reading import Made, Reading
 from .specs import Step, edited
 from .witnesses import Witness, watching
 
@@ -85,7 +86,7 @@ class DagsterRun:
             now=self.story.now,
             models=self.story.models,
             world=self.story.world,
-            report=attempt.report,
+            reading=Reading(Made(attempt.report)),
             raised=attempt.called[-1].raised,
             returned=None,
             witness=attempt.witness,

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
-from .specs import Edit, Model
+from .specs import UNDETERMINED, Edit, Model
 
 Item = TypeVar("Item")
 
@@ -28,8 +28,10 @@ KINDS = (
     *("seed", "embedded", "incremental", "python", "seed"),
 )
 STARTS = ("2024-01-02", "2024-01-05", "2024-01-14", "2024-02-10")
+RELATIVE_STARTS = ("1 week ago", "3 days ago", "36 hours ago")
+RELATIVE_ENDS = ("2 days ago", "30 hours ago")
 ENDS = ("2024-01-06", "2024-01-09", "2024-01-16")
-SUBDAILY = {"@hourly", "*/30 * * * *", "17 * * * *", "0 */6 * * *"}
+SUBDAILY = {"@hourly", "*/30 * * * *", "17 * * * *", "0 */6 * * *", "0 8-18 * * *", "*/5 9 * * *"}
 
 
 class Dice:
@@ -99,6 +101,7 @@ def draw_model(dice: Dice, name: str, others: Sequence[Model]) -> Model:
         audits=dice.some_of(("hard", "soft"), 2, at_least=1) if dice.chance(40) else (),
         sourced=kind not in ("python", "view") and dice.chance(30),
     )
+    model = _unusual(dice, model)
     if kind in ("incremental", "unique", "self"):
         model = replace(
             model,
@@ -110,12 +113,26 @@ def draw_model(dice: Dice, name: str, others: Sequence[Model]) -> Model:
         model = replace(
             model,
             batch_size=size if kind == "self" or dice.chance(35) else None,
-            lookback=dice.one_of((1, 2)) if dice.chance(12) else None,
+            lookback=dice.one_of((1, 2)) if dice.chance(18) else None,
             allow_partials=dice.chance(12),
-            auto_restatement="@daily" if kind == "incremental" and dice.chance(6) else None,
+            auto_restatement="@daily" if kind == "incremental" and dice.chance(10) else None,
         )
         if kind == "incremental" and model.batch_size and dice.chance(40):
             model = replace(model, batch_concurrency=dice.one_of((1, 2)))
+    return model
+
+
+def _unusual(dice: Dice, model: Model) -> Model:
+    """In a share of them, a start that moves with the clock, or a cron with irregular ticks."""
+    if model.cron not in ("@weekly", "@monthly") and dice.chance(12):
+        # What is not over yet has no tick to begin with: not sooner than a day and a half.
+        model = replace(model, start=dice.one_of(RELATIVE_STARTS), end=None)
+        if dice.chance(12) and model.start == "1 week ago":
+            model = replace(model, end=dice.one_of(RELATIVE_ENDS))
+    if dice.chance(5):
+        model = replace(model, cron=dice.one_of(UNDETERMINED))
+        if model.cron == "*/5 9 * * *" and model.start is None:
+            model = replace(model, start="2024-01-08")  # there are many five minutes in a month
     return model
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from tests.projects import Intervals, Span, without
@@ -31,6 +31,8 @@ class State:
     finalized: bool = True
     expires_at: int | None = None
     """When SQLMesh takes the environment for gone, in milliseconds: a plan then begins anew."""
+    removed: frozenset[str] = frozenset()
+    """Models of which the state still shows that something of them was removed."""
 
 
 def shown(fqn: str) -> str:
@@ -42,15 +44,35 @@ def read_state(context: Context, environment: str) -> State:
     if not context.state_sync.get_versions(validate=False).schema_version:
         return State({}, None)
     intervals: Intervals = {}
+    removed: set[str] = set()
     for name, table, start, end, is_removed in context.engine_adapter.fetchall(LOADED):
+        removed |= {name} if is_removed else set()
         spans = intervals.setdefault(name, {}).setdefault(table, [])
         spans[:] = without(spans, [(start, end)]) + ([] if is_removed else [(start, end)])
     found = context.state_reader.get_environment(environment)
     if found is None:
-        return State(intervals, None)
+        return State(intervals, None, removed=frozenset(removed))
     snapshots = context.state_reader.get_snapshots(found.snapshots)
-    by_name = {snapshot.name: snapshot for snapshot in snapshots.values()}
-    return State(intervals, by_name, bool(found.finalized_ts), found.expiration_ts)
+    # SQLMesh may go on to change those that it has cached.
+    by_name = {snapshot.name: copied(snapshot) for snapshot in snapshots.values()}
+    finalized, expires = bool(found.finalized_ts), found.expiration_ts
+    return State(intervals, by_name, finalized, expires, frozenset(removed))
+
+
+def as_stored(context: Context, snapshots: Iterable[Snapshot]) -> Snapshots:
+    """Copies of some versions, with what the state has of them."""
+    copies = [copied(snapshot) for snapshot in snapshots]
+    context.state_sync.refresh_snapshot_intervals(copies)
+    return {snapshot.name: snapshot for snapshot in copies}
+
+
+def copied(snapshot: Snapshot) -> Snapshot:
+    """The same version, of which the intervals can be changed."""
+    copy = snapshot.copy()
+    copy.intervals = list(snapshot.intervals)
+    copy.dev_intervals = list(snapshot.dev_intervals)
+    copy.pending_restatement_intervals = list(snapshot.pending_restatement_intervals)
+    return copy
 
 
 def own_definition(snapshot: Snapshot) -> tuple[str, str]:
@@ -75,6 +97,7 @@ def missing(
     start: Any = None,
     end: Any = None,
     ignore_cron: bool = False,
+    index: Any = None,
 ) -> dict[str, list[Span]]:
     """What a run of these versions would find missing, interval by interval."""
     from sqlmesh.core.snapshot import missing_intervals
@@ -86,7 +109,7 @@ def missing(
             start=start,
             end=end or execution_time,
             execution_time=execution_time,
-            deployability_index=deployability(snapshots, environment, start),
+            deployability_index=index or deployability(snapshots, environment, start),
             ignore_cron=ignore_cron,
         ).items()
     }
@@ -124,8 +147,12 @@ def millis(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
-def moment(text: str) -> datetime:
-    """A drawn date or time, in UTC."""
+def moment(text: str, now: datetime | None = None) -> datetime:
+    """A drawn date or time, in UTC; a relative one is counted from now."""
+    words = text.split()
+    if now is not None and words[-1] == "ago":
+        ago = timedelta(**{words[1].rstrip("s") + "s": int(words[0])})
+        return now.replace(tzinfo=timezone.utc) - ago
     return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,7 +23,10 @@ WAITS = (
     timedelta(minutes=31),
     timedelta(minutes=10),
 )
-CHECKS = ("future", "held_back", "what_if")
+STALE = (timedelta(days=5), timedelta(days=24), timedelta(days=2, hours=7))
+AGO = ("2 days ago", "1 week ago", "36 hours ago")
+AFTERWARDS = ("variables", "edited", "closed", "crons")
+CHECKS = ("future", "held_back", "what_if", "left")
 SCENES = (
     *("run",) * 5,
     *("windowed run",) * 3,
@@ -35,7 +39,9 @@ SCENES = (
     *("plan not applied",) * 3,
     *("plan without backfill",) * 3,
     *("selected plan",) * 3,
-    *("restatement",) * 4,
+    *("restatement",) * 5,
+    *("stale plan",) * 3,
+    *("preview",) * 3,
     *("audit",) * 2,
     *("provocation",) * 5,
 )
@@ -56,14 +62,32 @@ def histories(draw: st.DrawFn) -> History:
         steps.append(Step(timedelta(minutes=10), "plan"))
         now += steps[-1].wait
     current = models
-    for _ in range(dice.one_of((3, 2, 4))):
-        scene = dice.one_of(SCENES)
-        wait = dice.one_of(WAITS)
+    for scene in _scenes(dice):
+        wait = dice.one_of(WAITS if scene != "stale plan" else STALE)
         now += wait
         step = _draw_scene(dice, scene, current, now, wait, before_all, tasks)
-        steps.append(step)
+        steps.append(_read(dice, step))
         current = edited(current, step.edits)
-    return History(models, began, tuple(steps), tasks, before_all)
+    steps[0] = _read(dice, steps[0])
+    afterwards = tuple(what for what in AFTERWARDS if dice.chance(60))
+    return History(models, began, tuple(steps), tasks, before_all, afterwards)
+
+
+def _read(dice: Dice, step: Step) -> Step:
+    """The step, with when its report is read."""
+    when = dice.one_of(("at once", "at once", "late", "twice"))
+    if when == "at once":
+        return step
+    clock = dice.one_of(("as it is", "weeks later", "weeks later", "weeks before"))
+    return replace(step, read=when, clock=clock)
+
+
+def _scenes(dice: Dice) -> Sequence[str]:
+    """What happens, in order."""
+    if dice.chance(12):
+        # What prod restates is removed from what dev alone has.
+        return (dice.one_of(("dev plan", "stale plan")), "restatement", "dev run")
+    return [dice.one_of(SCENES) for _ in range(dice.one_of((3, 2, 4)))]
 
 
 def _first_plan(dice: Dice, models: Sequence[Model]) -> Step:
@@ -159,6 +183,17 @@ def _draw_scene(
         return _provocation(dice, models, common, before_all, tasks)
     if scene == "restatement":
         return _restatement(dice, models, names, now, common)
+    if scene == "stale plan":
+        edits = (*draw_edits(dice, models, 1), *_edits(dice, models, added=60))
+        return Step(
+            command="plan",
+            environment=dice.one_of(("prod", "dev")),
+            arguments={"run": True} if dice.chance(25) else {},
+            edits=_one_each(edits),
+            **common,
+        )
+    if scene == "preview":
+        return _preview(dice, models, now, common)
     edits = _edits(dice, models)
     if scene == "selected plan":
         key = dice.one_of(("select_models", "backfill_models"))
@@ -185,9 +220,41 @@ def _edits(dice: Dice, models: tuple[Model, ...], added: int = 0) -> tuple[Edit,
     return draw_edits(dice, models) if dice.chance(80) else ()
 
 
+def _one_each(edits: Sequence[Edit]) -> tuple[Edit, ...]:
+    """The last edit of each model."""
+    return tuple({edit.model.name: edit for edit in edits}.values())
+
+
+def _preview(dice: Dice, models: tuple[Model, ...], now: datetime, common: dict[str, Any]) -> Step:
+    """A forward-only change in dev, often with a new model beside it."""
+    able = [m for m in models if m.kind in ("incremental", "self", "unique", "full", "python")]
+    model = dice.one_of([m for m in able if m.forward_only] or able or list(models))
+    edits = [Edit("breaking", replace(model, version=model.version + 1))]
+    if model not in able:
+        edits = list(draw_edits(dice, models, 1))
+    if dice.chance(70):
+        edits += _edits(dice, models, added=100)
+    arguments: dict[str, Any] = {"enable_preview": dice.chance(80)}
+    if not model.forward_only:
+        arguments["forward_only"] = True
+    if dice.chance(30):
+        arguments["start"] = dice.one_of((*AGO, str((now - timedelta(days=2)).date())))
+    if dice.chance(25):
+        arguments["include_unmodified"] = True
+    return Step(
+        command="plan",
+        environment="dev",
+        arguments=arguments,
+        edits=_one_each(edits),
+        **common,
+    )
+
+
 def _window(dice: Dice, now: datetime) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
-    shape = dice.one_of(("end", "start", "both", "past", "future", "narrow"))
+    shape = dice.one_of(("end", "start", "both", "past", "future", "narrow", "ago"))
+    if shape == "ago":
+        arguments["start"] = dice.one_of(AGO)
     if shape in ("start", "both"):
         arguments["start"] = str((now - dice.one_of((timedelta(days=1), timedelta()))).date())
     if shape in ("end", "both"):
@@ -227,7 +294,7 @@ def _plan(
         if dice.chance(60):
             arguments["enable_preview"] = dice.chance(50)
         if dice.chance(20):
-            arguments["start"] = str((now - timedelta(days=2)).date())
+            arguments["start"] = dice.one_of((str((now - timedelta(days=2)).date()), *AGO))
         if dice.chance(15):
             arguments["end"] = str((now - timedelta(days=1)).date())
     elif dice.chance(3):
@@ -257,11 +324,13 @@ def _restatement(
     if refusing and dice.chance(60):
         chosen = tuple(dict.fromkeys((*chosen[:1], dice.one_of(refusing))))
     arguments: dict[str, Any] = {"restate_models": list(chosen)}
-    if dice.chance(60):
-        arguments["start"] = str((now - timedelta(days=3)).date())
-    if dice.chance(40):
-        arguments["end"] = str((now - timedelta(days=1)).date())
-    if dice.chance(15):
+    if dice.chance(65):
+        days = timedelta(days=dice.one_of((3, 1, 8)))
+        arguments["start"] = dice.one_of((str((now - days).date()), str(now - days), *AGO[:1]))
+    if dice.chance(45):
+        back = dice.one_of((timedelta(days=1), timedelta(hours=20)))
+        arguments["end"] = dice.one_of((str((now - back).date()), str(now - back)))
+    if dice.chance(25):
         arguments["auto_apply"] = False
     environment = dice.one_of(("prod", "prod", "dev"))
     return Step(command="plan", environment=environment, arguments=arguments, **common)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from sqlmesh.utils.cron import CroniterCache
+
 from tests.projects import Span
 
-from .facts import deployability, millis, missing
+from .facts import deployability, merged, millis, missing, moment
 
 if TYPE_CHECKING:
     from sqlmesh.core.snapshot import Snapshot
@@ -55,25 +57,41 @@ def restates_itself(invocation: Invocation, due: Due) -> bool:
     return any(model is None or model.auto_restatement is not None for model in models)
 
 
+def check_tick(outcome: ModelOutcome, cron: str, ledger: Ledger, told: str) -> None:
+    """Where SQLMesh itself is undetermined: a tick of the cron, or nothing."""
+    when = outcome.next_due
+    ticks = when is None or CroniterCache(cron, when - SECOND).get_next() == when
+    ledger.demand(ticks, "next-due-is-a-tick", f"{told}; next_due is {when}, no tick of {cron}")
+
+
 def check_loaded_through(invocation: Invocation, outcome: ModelOutcome, ledger: Ledger) -> None:
-    """The newest interval that state has for the version that was run."""
-    after = invocation.after.environment
-    if after is None or outcome.fqn not in after:
+    """The end of what state has without a gap, from the first interval on."""
+    after = invocation.stored
+    if outcome.fqn not in after or outcome.status == "unknown":
         return
     version = after[outcome.fqn]
     index = deployability(after, invocation.step.environment, invocation.arguments.get("start"))
     intervals = version.intervals if index.is_representative(version) else version.dev_intervals
-    newest = max((end for _, end in intervals), default=None)
     told = millis(outcome.loaded_through) if outcome.loaded_through else None
-    possible = {newest}
+    model = invocation.definition(version)
+    if model is not None and model.relative and model.start:
+        # Its start has moved on: what lies before it is a part of nothing that it has to load.
+        start = millis(moment(model.start, invocation.now))
+        intervals = [part for part in merged(intervals) if part[1] > start] or intervals[-1:]
+    possible = {_first_part(intervals)}
     if invocation.step.environment != "prod":
         # Which of its tables an environment reads can change as the run goes on.
-        possible |= {max((end for _, end in i), default=None) for i in _tables(version)}
+        possible |= {_first_part(part) for part in _tables(version)}
     ledger.demand(
         told in possible,
         "loaded-through",
-        f"{outcome.name} ({outcome.status}): loaded through {told}, in state is {newest}",
+        f"{outcome.name} ({outcome.status}): loaded through {told}, in state is {intervals}",
     )
+
+
+def _first_part(intervals: list[Span]) -> int | None:
+    parts = merged(intervals)
+    return parts[0][1] if parts else None
 
 
 def _tables(version: Snapshot) -> tuple[list[Span], list[Span]]:

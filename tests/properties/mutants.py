@@ -18,15 +18,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Any
 from unittest.mock import patch
 
-from pytest_sqlmesh_tracker.outcomes import Reason, Status
-from pytest_sqlmesh_tracker.tracking import batches, facts, reasons, reporting
+from pytest_sqlmesh_tracker.outcomes import Cause, Reason, Status
+from pytest_sqlmesh_tracker.tracking import batches, behind, compat, facts, reasons, reporting
 from pytest_sqlmesh_tracker.tracking.auditing import AuditInvocation
+from pytest_sqlmesh_tracker.tracking.behind import UpstreamBehind
+from pytest_sqlmesh_tracker.tracking.causes import Causes
 from pytest_sqlmesh_tracker.tracking.invocation import Invocation
+from pytest_sqlmesh_tracker.tracking.left_out import LeftOut
 from pytest_sqlmesh_tracker.tracking.plan_reasons import PlanReasons
 from pytest_sqlmesh_tracker.tracking.reasons import Finding, HeldUp
+from pytest_sqlmesh_tracker.tracking.state import StateLog
 
 Reporter = reporting._Reporter
 Mutant = Callable[[], AbstractContextManager[Any]]
@@ -162,9 +167,109 @@ def nothing_was_edited(original: Any, *args: Any) -> bool:  # noqa: ARG001
     return False
 
 
-@mutant(Reporter, "_loaded_through")
-def what_was_loaded_before_is_all(original: Any, self: Any, fqn: str, _: Any) -> Any:
-    return original(self, fqn, ())
+@mutant(compat, "resolved")
+def what_is_relative_is_counted_from_the_reading(original: Any, value: Any) -> Any:  # noqa: ARG001
+    return value
+
+
+@mutant(reporting, "report_of")
+def a_report_is_of_the_moment_in_which_it_is_read(original: Any, recording: Any) -> Any:
+    decision = recording.decision
+    if decision and "execution_time" not in recording.arguments:
+        question = decision.question.but(execution_time=datetime.now(timezone.utc))
+        recording.decision = replace(decision, question=question)
+    return original(recording)
+
+
+@mutant(reporting, "loaded_through")
+def gaps_do_not_end_what_is_loaded(original: Any, after: Any, name: str, at: Any) -> Any:
+    loaded = after.loaded(name) if name in after.frozen else ()
+    return batches.utc(max(end for _, end in loaded)) if loaded else original(after, name, at)
+
+
+@mutant(reporting, "waiting_since")
+def nothing_waits(original: Any, *args: Any) -> None:  # noqa: ARG001
+    return None
+
+
+@mutant(LeftOut, "of")
+def a_window_holds_back_what_was_evaluated(original: Any, self: Any, name: str) -> Finding:
+    finding: Finding = original(self, name)
+    plan = self.recording.plan
+    window = plan and plan.asked & {"start", "end"}
+    return finding.add(Reason.OUTSIDE_WINDOW, "inferred") if window else finding
+
+
+@mutant(LeftOut, "_by_plan")
+def a_plan_is_silent_about_the_rest(original: Any, *args: Any) -> list[Any]:  # noqa: ARG001
+    return []
+
+
+@mutant(PlanReasons, "_left_undone")
+def a_restatement_that_was_not_applied_selected_nothing(original: Any, *args: Any) -> Finding:
+    finding: Finding = original(*args)
+    restates = "restate_models" in args[0].plan.asked
+    if restates and Reason.NOT_APPLIED in finding.reasons:
+        finding.reasons = {Reason.NOT_SELECTED: "observed"}
+    return finding
+
+
+@mutant(PlanReasons, "_failed_upstream")
+def later_stages_wait_for_nothing(original: Any, *args: Any) -> tuple[()]:  # noqa: ARG001
+    return ()
+
+
+def _instead(mutated: Cause, by: Cause) -> Callable[..., None]:
+    """A tracker that gives intervals another cause."""
+
+    def give(original: Any, self: Any, caused: Any, cause: Cause, *args: Any) -> None:
+        original(self, caused, by if cause is mutated else cause, *args)
+
+    give.__name__ = f"{mutated}_is_{by}"
+    return give
+
+
+for _mutated, _by in (
+    (Cause.FIRST_LOAD, Cause.NEW_INTERVAL),
+    (Cause.RESTATED, Cause.RELOADED),
+    (Cause.AUTO_RESTATED, Cause.RELOADED),
+    (Cause.FILLED_GAP, Cause.NEW_INTERVAL),
+    (Cause.AHEAD_OF_CRON, Cause.NEW_INTERVAL),
+    (Cause.RELOADED, Cause.NEW_INTERVAL),
+    (Cause.AUDITS_CHANGED, Cause.REQUESTED),
+):
+    mutant(Causes, "_give")(_instead(_mutated, _by))
+
+
+@mutant(StateLog, "look_for_removed")
+def what_was_removed_was_never_loaded(original: Any, *args: Any) -> None:
+    pass
+
+
+@mutant(Causes, "_restating")
+def a_restatement_is_by_the_parents(original: Any, self: Any, plan: Any, name: str) -> Any:  # noqa: ARG001
+    return tuple(parent.name for parent in self._before.frozen[name].snapshot.parents)
+
+
+@mutant(Causes, "_first_load")
+def new_versions_are_changed_by_nothing(original: Any, self: Any, caused: Any, *args: Any) -> None:
+    original(self, caused, *args)
+    caused.changed_by = ()
+
+
+@mutant(UpstreamBehind, "of")
+def nothing_upstream_is_ever_behind(original: Any, *args: Any) -> dict[str, Any]:  # noqa: ARG001
+    return {}
+
+
+@mutant(behind, "_is_looked_through")
+def views_upstream_are_behind(original: Any, snapshot: Any) -> bool:
+    return bool(original(snapshot)) and not snapshot.model.kind.is_view
+
+
+@mutant(UpstreamBehind, "_is_due_as_often")
+def what_is_due_less_often_is_behind(original: Any, *args: Any) -> bool:  # noqa: ARG001
+    return True
 
 
 def main() -> int:

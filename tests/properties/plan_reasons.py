@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sqlmesh.utils.date import to_timestamp
+
+from tests.projects import without
+
 from .facts import (
     Snapshots,
     ancestors,
     expanded,
+    millis,
+    moment,
     shown,
 )
+from .moments import check_loaded_through
+from .witnesses import Span, table_of
 
 if TYPE_CHECKING:
+    from sqlmesh.core.snapshot import Snapshot
+
     from pytest_sqlmesh_tracker import ModelOutcome
 
     from .playing import Invocation
@@ -42,9 +52,32 @@ def check_plan(invocation: Invocation, ledger: Ledger) -> None:
     if not invocation.step.applied and invocation.raised is None:
         _check_not_applied(invocation, planned, ledger)
     for outcome in report.outcomes.values():
+        if invocation.raised is None and invocation.step.applied:
+            check_loaded_through(invocation, outcome, ledger)
         if outcome.status == "skipped" and outcome.fqn in planned:
             _check_skipped(invocation, outcome, planned, changed, ledger)
     _check_drawn_edits(invocation, planned, ledger)
+    if isinstance(invocation.raised, Exception):
+        _check_later_stages(invocation, planned, ledger)
+
+
+def _check_later_stages(invocation: Invocation, planned: Snapshots, ledger: Ledger) -> None:
+    """What a plan did not come to waited for what failed upstream, if anything did."""
+    outcomes = {outcome.fqn: outcome for outcome in invocation.report.outcomes.values()}
+    for fqn, outcome in outcomes.items():
+        if outcome.status != "interrupted" or fqn not in planned:
+            continue
+        above = [outcomes[p.name] for p in planned[fqn].parents if p.name in outcomes]
+        stopped = [
+            each.name
+            for each in above
+            if each.status == "failed" or (each.status == "skipped" and each.blocked_by)
+        ]
+        ledger.demand(
+            not stopped,
+            "later-stage",
+            f"{outcome.name} is interrupted ({outcome.message}), but {stopped} kept it waiting",
+        )
 
 
 def _check_never_begun(invocation: Invocation, ledger: Ledger) -> None:
@@ -84,6 +117,11 @@ def _check_not_applied(invocation: Invocation, planned: Snapshots, ledger: Ledge
             ("not_applied" in reasons) == waits,
             "not-applied",
             f"{outcome.name} is skipped for {reasons}; the plan would have loaded it: {waits}",
+        )
+        ledger.demand(
+            not {"not_applied", "not_selected"} <= set(reasons),
+            "not-applied-not-selected",
+            f"{outcome.name} is skipped for {reasons}: what the plan would load was not left out",
         )
 
 
@@ -131,6 +169,13 @@ def _check_skipped(
             # The stages of a plan can find less than it lists, where its interval unit is coarser.
             empty = waits and not (version.intervals or version.dev_intervals)
             demand(reason in reasons or not empty, key, f"{told}, but nothing of it is loaded")
+    if arguments.get("empty_backfill") and invocation.raised is None and version.is_model:
+        booked = _booked(invocation, version)
+        demand(
+            "backfill_emptied" in reasons or not booked,
+            "emptied",
+            f"{told}, but {booked} of it counts as loaded now",
+        )
     if "restatement_refused" in reasons:
         _check_refused(invocation, outcome, planned, ledger, told)
     if "not_selected" in reasons:
@@ -153,6 +198,23 @@ def _check_skipped(
             for table, spans in invocation.before.intervals.get(fqn, {}).items()
         )
         demand(blocked or not waits or there, "plan-blocked", f"{told}, but it was to be loaded")
+
+
+def _booked(invocation: Invocation, version: Snapshot) -> list[Span]:
+    """What counts as loaded afterwards in the table that environments share, was due by cron, and
+    did not count before."""
+    model = invocation.definition(version)
+    if version.is_seed or model is None or model.undetermined:
+        return []  # nothing of a seed was missing
+    before, after = (
+        state.intervals.get(version.name, {}).get(table_of(version, dev=False), [])
+        for state in (invocation.before, invocation.after)
+    )
+    start = millis(moment(model.start, invocation.now)) if model.start else 0
+    unit, floor = version.node.interval_unit, version.node.cron_floor
+    assert unit is not None
+    due = to_timestamp(unit.cron_floor(floor(invocation.report.execution_time)))
+    return without(without(after, before), [(0, start), (due, due * 2)])
 
 
 def _check_refused(

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from .asked import ask
-from .facts import Snapshots, State, own_definition, read_state, shown
+from .facts import Snapshots, State, as_stored, own_definition, read_state, shown
+from .log import Log
 from .projects import World
+from .reading import Reading, reading
 from .specs import History, Model, Step, edited
 from .witnesses import Witness, watching
 
@@ -37,7 +39,7 @@ class Invocation:
     now: datetime
     models: tuple[Model, ...]
     world: World
-    report: RunReport
+    reading: Reading
     raised: BaseException | None
     returned: Any
     witness: Witness
@@ -47,6 +49,16 @@ class Invocation:
     definitions: Definitions
     said_due: dict[str, Any] | None = None
     """What was said to be due before, where that was asked."""
+
+    log: Log | None = None
+    """What was known before it."""
+    stored: Snapshots = field(default_factory=dict)
+    """The versions that it was about, with what the state had of them afterwards."""
+
+    @property
+    def report(self) -> RunReport:
+        """The report; it is made when it is read for the first time."""
+        return self.reading.tracked.report
 
     def definition(self, snapshot: Snapshot | None) -> Model | None:
         """The drawn model that a version was made from."""
@@ -81,6 +93,7 @@ class Story:
     definitions: Definitions = field(default_factory=dict)
     told: list[tuple[int, RunReport, str]] = field(default_factory=list)
     """Reports as they were when they were made."""
+    log: Log = field(default_factory=Log)
 
 
 class _Hasty:
@@ -153,15 +166,20 @@ def take(story: Story, number: int) -> Invocation | None:
         call = _prepared(world, step)
         if call is None:
             return None
-        witness, report, raised, returned = _invoke(world, step, call)
+        witness, read, raised, returned = _invoke(world, step, call)
         after = read_state(world.context, step.environment)
+        planned = witness.plan.context_diff.snapshots if witness.plan else {}
+        of_plan = step.command in ("plan", "apply")
+        about = planned if of_plan else after.environment or {}
+        stored = as_stored(world.context, about.values())
+    log, story.log = story.log, story.log.after(witness, (before, after))
     return Invocation(
         number=number,
         step=step,
         now=story.now,
         models=story.models,
         world=world,
-        report=report,
+        reading=read,
         raised=raised,
         returned=returned,
         witness=witness,
@@ -170,6 +188,8 @@ def take(story: Story, number: int) -> Invocation | None:
         local=local,
         definitions=story.definitions,
         said_due=said_due,
+        log=log,
+        stored=stored,
     )
 
 
@@ -206,7 +226,7 @@ def supported(arguments: dict[str, Any], call: Callable[..., Any]) -> dict[str, 
 
 def _invoke(
     world: World, step: Step, call: Callable[[], Any]
-) -> tuple[Witness, RunReport, BaseException | None, Any]:
+) -> tuple[Witness, Reading, BaseException | None, Any]:
     from pytest_sqlmesh_tracker import sqlmesh_run_tracker
 
     raised: BaseException | None = None
@@ -225,5 +245,4 @@ def _invoke(
             if not step.switched("interrupt", "environment"):
                 raise
             raised = error
-    (report,) = tracker.reports
-    return witness, report, raised, returned
+    return witness, reading(tracker, step.read), raised, returned

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.projects import Span, without
 
@@ -12,6 +12,8 @@ from .facts import (
     Snapshots,
     alike,
     ancestors,
+    copied,
+    deployability,
     expanded,
     merged,
     millis,
@@ -20,7 +22,13 @@ from .facts import (
     restated,
     shown,
 )
-from .moments import SECOND, check_loaded_through, check_next_due, restates_itself
+from .moments import (
+    SECOND,
+    check_loaded_through,
+    check_next_due,
+    check_tick,
+    restates_itself,
+)
 
 if TYPE_CHECKING:
     from pytest_sqlmesh_tracker import ModelOutcome
@@ -55,6 +63,13 @@ class Due:
     """What signals upstream kept from it, of what its own left."""
     batches: Missing = field(default_factory=dict)
     """What remained to be evaluated."""
+    tables: Any = None
+    """Which table of each version the environment uses."""
+
+    def loaded(self, fqn: str) -> list[Span]:
+        version = self.versions[fqn]
+        shared = self.tables.is_representative(version)
+        return version.intervals if shared else version.dev_intervals
 
 
 def check_run(invocation: Invocation, ledger: Ledger) -> None:
@@ -95,6 +110,7 @@ def what_was_due(invocation: Invocation, versions: Snapshots) -> Due:
     arguments = invocation.arguments
     environment = invocation.step.environment
     at = invocation.report.execution_time
+    versions = {fqn: copied(version) for fqn, version in versions.items()}
     was_restated = restated(versions, environment, at)
     eager = bool(arguments.get("ignore_cron"))
     clock = invocation.now.replace(tzinfo=timezone.utc) + SECOND / 10
@@ -108,6 +124,7 @@ def what_was_due(invocation: Invocation, versions: Snapshots) -> Due:
         ever=missing(versions, environment, execution_time=FAR, end=FAR, ignore_cron=True),
         selected=_selected(invocation, versions),
         restated=was_restated,
+        tables=deployability(versions, environment, arguments.get("start")),
     )
     _hold_back(invocation, due)
     return due
@@ -237,12 +254,16 @@ def _check_model(invocation: Invocation, outcome: ModelOutcome, due: Due, ledger
     )
     if reasons & {"not_evaluatable", "not_selected"}:
         return
+    if model is not None and model.undetermined:
+        check_tick(outcome, model.cron, ledger, told)
+        return
     if fqn in due.given:
         _check_due(invocation, outcome, due, ledger, told)
     elif outcome.status == "skipped":
         _check_not_due(invocation, outcome, due, ledger, told)
     if not due.restated and outcome.status in ("skipped", "executed"):
         cut = without(merged(due.unbounded.get(fqn, [])), merged(due.given.get(fqn, [])))
+        cut = without(cut, due.loaded(fqn))  # what only lookback brings back is not missing
         # A model that had work within the window was not skipped for the window's sake.
         blocked = outcome.status == "skipped" and fqn in due.given
         demand(
@@ -263,21 +284,27 @@ def _check_due(
     if outcome.status == "failed":
         return
     held, blocked, batches = due.held[fqn], due.blocked[fqn], due.batches[fqn]
-    demand(("signal_not_ready" in reasons) == bool(held), "signal", f"{told}; held was {held}")
+    # Of a model that was evaluated, what is loaded was not left out.
+    left = held if outcome.status == "skipped" else without(held, due.loaded(fqn))
+    demand(("signal_not_ready" in reasons) == bool(left), "signal", f"{told}; held was {held}")
     signals = {
         name: merged((millis(i.start), millis(i.end)) for i in spans)
         for name, spans in outcome.signals.items()
     }
     demand(
-        signals.keys() == due.signals[fqn].keys()
-        and all(alike(spans, due.signals[fqn][name]) for name, spans in signals.items()),
+        (outcome.status == "executed" and held and not left and not signals)
+        or (
+            signals.keys() == due.signals[fqn].keys()
+            and all(alike(spans, due.signals[fqn][name]) for name, spans in signals.items())
+        ),
         "signals",
         f"{told}; signals told {signals}, held was {due.signals[fqn]}",
     )
     above = {shown(name) for name in ancestors(fqn, due.versions) if due.held.get(name)}
     if outcome.status in ("skipped", "executed"):
+        left = blocked if outcome.status == "skipped" else without(blocked, due.loaded(fqn))
         demand(
-            ("upstream_not_ready" in reasons) == bool(blocked),
+            ("upstream_not_ready" in reasons) == bool(left),
             f"upstream-signal-{outcome.status}",
             f"{told}; signals upstream held {blocked}",
         )
@@ -316,10 +343,12 @@ def _check_not_due(
         f"{told}, but nothing of it was due",
     )
     over = fqn not in due.ever and not version.is_seed
+    if model is not None and model.end and "ago" in model.end:
+        return  # its end moves on: whether it has ended is a question of words
     demand(over or "ended" not in reasons, "ended", f"{told}, but it will be due again")
     demand(not over or "ended" in reasons, "ended", f"{told}, but it never will be due again")
     if model is not None and (model.start or not invocation.starts(model)):
-        early = model.start is not None and moment(model.start) > at
+        early = model.start is not None and moment(model.start, invocation.now) > at
         demand(early or "not_started" not in reasons, "not-started", f"{told}; drawn was {model}")
         demand(not early or "not_started" in reasons, "not-started", f"{told}; drawn was {model}")
     if reasons & {"ended", "not_started", "outside_window"}:

@@ -108,3 +108,188 @@ AUDIT_ON_DEMAND = History(
         ),
     ),
 )
+
+_PAIR = (
+    Model("m.a0", "incremental"),
+    Model("m.a1", "full", parents=("m.a0",)),
+)
+RESTATED = History(
+    (*_PAIR, Model("m.a2", "self", parents=("m.a1",), batch_size=30, disable_restatement=True)),
+    _NINE,
+    (
+        _FIRST,
+        Step(
+            _HOUR,
+            "plan",
+            arguments={"restate_models": ["m.a0"], "start": "2024-01-05", "end": "2024-01-07"},
+            checks=("what_if", "left"),
+        ),
+        Step(
+            _HOUR,
+            "plan",
+            arguments={"restate_models": ["m.a0"], "start": "2024-01-05"},
+            switches=(("broken", "m.a0"),),
+        ),
+        Step(_DAY, "run", arguments={"ignore_cron": True}),
+    ),
+)
+"""A restatement with a window, and one that does not finish."""
+REMOVED_ELSEWHERE = History(
+    _PAIR,
+    _NINE,
+    (
+        _FIRST,
+        Step(_HOUR, "plan", "dev", edits=(Edit("breaking", replace(_PAIR[0], version=2)),)),
+        # It removes the same days from what only dev has.
+        Step(
+            _HOUR,
+            "plan",
+            arguments={"restate_models": ["m.a0"], "start": "2024-01-05", "end": "2024-01-07"},
+        ),
+        Step(_HOUR, "run", "dev", read="twice", clock="weeks later"),
+        Step(_DAY, "run"),
+    ),
+)
+AFTER_A_FAILED_PLAN = History(
+    (Model("m.a0", "self", batch_size=30, start="2024-02-10"), Model("m.a1", "seed")),
+    _NINE,
+    (_FIRST, Step(_DAY, "run", read="late")),
+)
+"""A run of an environment that a plan left unfinished, though some of it is loaded."""
+RESTATED_WITH_GAPS = History(
+    (*_PAIR, Model("m.a2", "incremental", cron="@hourly")),
+    _NINE,
+    (
+        Step(timedelta(), "plan", arguments={"skip_backfill": True}),
+        Step(
+            _HOUR,
+            "plan",
+            arguments={"restate_models": ["m.a1"], "auto_apply": False},
+            checks=("what_if",),
+        ),
+    ),
+)
+"""A restatement that is not applied, and would have loaded another model too."""
+GAPS = History(
+    (
+        Model("m.a0", "incremental", cron="@hourly"),
+        Model("m.a1", "incremental", parents=("m.a0",), cron="@hourly", lookback=2),
+        Model("m.a2", "view", parents=("m.a0",)),
+        Model("m.a3", "incremental", parents=("m.a2",)),
+    ),
+    _NINE,
+    (
+        _FIRST,
+        # Only what is below runs, ahead of what it reads.
+        Step(
+            timedelta(hours=3),
+            "run",
+            arguments={"select_models": ["m.a1"], "no_auto_upstream": True},
+        ),
+        Step(_DAY, "run", arguments={"start": "2024-01-11 06:00:00"}, checks=("left",)),
+        Step(_HOUR, "run", read="late", clock="weeks later"),
+        Step(
+            timedelta(minutes=25),
+            "run",
+            arguments={
+                "select_models": ["m.a3"],
+                "no_auto_upstream": True,
+                "ignore_cron": True,
+                "execution_time": "2024-01-13 00:30:00",
+                "end": "2024-01-13 00:30:00",
+            },
+        ),
+        Step(timedelta(days=2), "run", arguments={"ignore_cron": True}),
+    ),
+)
+"""Gaps that are filled, models ahead of what they read, also through a view."""
+RESTATED_BY_ITSELF = History(
+    (Model("m.a0", "incremental", auto_restatement="@daily"), *_CHAIN[1:]),
+    _NINE,
+    (_FIRST, Step(_DAY, "run"), Step(_DAY, "run", read="twice", clock="weeks before")),
+)
+RELATIVE = History(
+    (
+        Model("m.a0", "incremental", start="1 week ago"),
+        Model("m.a1", "incremental", parents=("m.a0",), start="36 hours ago", cron="@hourly"),
+        Model("m.a2", "full", parents=("m.a1",), start="3 days ago"),
+    ),
+    _NINE,
+    (
+        Step(timedelta(), "plan", read="twice", clock="weeks later"),
+        Step(_HOUR, "run", read="twice", clock="weeks later"),
+        Step(
+            timedelta(days=5),
+            "run",
+            arguments={"end": "2024-01-14"},
+            read="twice",
+            clock="weeks before",
+        ),
+        Step(_DAY, "run", arguments={"start": "2 days ago"}, read="late", clock="weeks later"),
+    ),
+    afterwards=("variables", "edited", "closed"),
+)
+"""Starts that are counted from now, in reports that are read late."""
+_GROWN = (
+    Model("m.a0", "incremental", forward_only=True),
+    Model("m.a1", "incremental", cron="@hourly"),
+)
+STALE = History(
+    _GROWN,
+    _NINE,
+    (
+        _FIRST,
+        Step(
+            timedelta(days=5),
+            "plan",
+            edits=(
+                Edit("added", Model("m.a2", "incremental")),
+                Edit("breaking", replace(_GROWN[1], version=2)),
+            ),
+            checks=("left",),
+        ),
+        Step(
+            _DAY,
+            "plan",
+            "dev",
+            {"enable_preview": True},
+            (
+                Edit("breaking", replace(_GROWN[0], version=2)),
+                Edit("added", Model("m.a3", "incremental")),
+            ),
+            checks=("left",),
+        ),
+        Step(_DAY, "run", "dev"),
+        Step(_DAY, "run"),
+    ),
+)
+"""Plans that load no further than their environment has got, and beside a preview."""
+IRREGULAR = History(
+    (
+        Model("m.a0", "incremental", cron="0 8-18 * * *"),
+        Model("m.a1", "full", cron="0 0 1-10 * *"),
+        Model("m.a2", "full", parents=("m.a0",)),
+    ),
+    _NINE,
+    (_FIRST, Step(_HOUR, "run"), Step(timedelta(hours=9), "run", read="late")),
+    afterwards=("crons",),
+)
+EAGER = History(
+    (
+        Model("m.a0", "incremental", cron="@weekly"),
+        Model("m.a1", "incremental", parents=("m.a0",)),
+    ),
+    _NINE,
+    (_FIRST, Step(_DAY, "run"), Step(_DAY, "run", arguments={"ignore_cron": True})),
+)
+"""A model that is due less often than what reads it, and is loaded before its time."""
+LATER_STAGE = History(
+    (
+        Model("m.a0", "full"),
+        Model("m.a1", "incremental", parents=("m.a0",), auto_restatement="@daily"),
+        Model("m.a2", "full", parents=("m.a1",)),
+    ),
+    _NINE,
+    (Step(timedelta(), "plan", switches=(("broken", "m.a0"),)), Step(_HOUR, "plan")),
+)
+"""A failure in a plan's first stage, and models of its second one that wait for it."""

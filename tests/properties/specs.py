@@ -10,6 +10,10 @@ from typing import Any
 ONLY_AUDITED = frozenset({"external", "embedded", "audit"})
 """Kinds of which SQLMesh has audits to run, but nothing to evaluate."""
 
+UNDETERMINED = ("0 8-18 * * *", "*/5 9 * * *", "0 0 1-10 * *")
+"""Crons of which SQLMesh measures the next five gaps by the wall clock, when a process first uses
+them: if those are equal, it takes them for all (sqlmesh/utils/cron.py, `interval_seconds`)."""
+
 
 class Brief:
     """A repr that leaves out what has its default."""
@@ -61,6 +65,16 @@ class Model(Brief):
     @property
     def only_audited(self) -> bool:
         return self.kind in ONLY_AUDITED
+
+    @property
+    def undetermined(self) -> bool:
+        """When its cron lets it run depends on when a process first used that cron."""
+        return self.cron in UNDETERMINED
+
+    @property
+    def relative(self) -> bool:
+        """Its start or its end is counted from now."""
+        return any(text is not None and "ago" in text for text in (self.start, self.end))
 
     @property
     def audit_calls(self) -> list[tuple[str, str]]:
@@ -115,6 +129,11 @@ class Step(Brief):
     injected: tuple[Injected, ...] = ()
     checks: tuple[str, ...] = ()
     """Counterfactuals to be tried after it."""
+    read: str = "at once"
+    """When its report is read: `at once`, `late` (after the whole history) or `twice` (one report
+    at once and one late, of the same recording)."""
+    clock: str = "as it is"
+    """Where the clock stands when it is read late: `as it is`, `weeks later` or `weeks before`."""
 
     def switched(self, *kinds: str) -> set[str]:
         """Models for which one of these faults is on."""
@@ -141,6 +160,10 @@ class History(Brief):
     concurrent_tasks: int = 1
     before_all: bool = False
     """The project has a `before_all` statement, which a switch makes fail."""
+    afterwards: tuple[str, ...] = ()
+    """What happens after its last step, before reports are read late: `edited` (the project's files
+    are other ones), `closed` (the context is closed, the project deleted), `variables` (environment
+    variables are other ones), `crons` (SQLMesh forgets what it once found of their ticks)."""
 
     def __str__(self) -> str:
         lines = [f"began {self.began:%Y-%m-%d %H:%M}, {self.concurrent_tasks} concurrent task(s)"]

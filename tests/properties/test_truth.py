@@ -13,23 +13,16 @@ from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, Phase, example, given, settings
 
+from . import scenes
 from .counterfactuals import check_counterfactuals, wanted
 from .histories import histories
 from .oracle import check
-from .playing import begin, edit, take
+from .playing import Invocation, Story, begin, edit, take
 from .projects import World
-from .scenes import (
-    AUDIT_ON_DEMAND,
-    ENDED,
-    IN_THE_PAST,
-    INJECTED,
-    NO_PREVIEW,
-    NOT_APPLIED,
-    REUSED_AUDITS,
-    ROOT_BEHIND_A_PARENT,
-)
-from .specs import History
+from .reading import afterwards, read_late
+from .specs import History, Step
 from .tally import TALLY, Ledger
+from .twins import check_twins, wants_twin
 
 if TYPE_CHECKING:
     from sqlmesh.core.snapshot import SnapshotFingerprint
@@ -54,21 +47,29 @@ def violations(history: History) -> list[tuple[str, str]]:
     folder = Path(tempfile.mkdtemp(prefix="truth_"))
     world = World(folder, history.began, history.concurrent_tasks, history.before_all)
     ledger = Ledger()
+    late: list[Invocation] = []
     try:
         story = begin(history, world)
         for number, step in enumerate(history.steps):
-            ledger.where = f"step {number} ({step.command} {step.environment})"
-            with _copied(world, wanted(step.checks, step.command)) as before:
+            ledger.where = _where(number, step)
+            at_once = step.read == "at once"
+            twin = wants_twin(step.checks, step.command)
+            asks = at_once and (twin or wanted(step.checks, step.command))
+            with _copied(world, asks) as before:
                 invocation = take(story, number)
                 if invocation is None:
                     continue
-                check_counterfactuals(invocation, before, ledger)
-            TALLY.note(invocation.report)
-            if invocation.raised is not None:
-                text = str(invocation.raised).strip().split("\n")[0][:60]
-                TALLY.raised[f"{type(invocation.raised).__name__}: {text}"] += 1
-            story.told.append((number, invocation.report, invocation.report.to_json()))
-            check(invocation, ledger)
+                if at_once:
+                    check_counterfactuals(invocation, before, ledger)
+                    check_twins(invocation, before, ledger)
+                    judge(story, invocation, ledger)
+                else:
+                    late.append(invocation)
+        with afterwards(story):
+            for invocation in late:
+                ledger.where = _where(invocation.number, invocation.step)
+                read_late(story, invocation, ledger)
+                judge(story, invocation, ledger)
         for number, report, text in story.told:
             same = report.to_json() == text
             ledger.demand(same, "unchanged", f"the report of step {number} has changed since")
@@ -76,7 +77,22 @@ def violations(history: History) -> list[tuple[str, str]]:
         world.close()
         shutil.rmtree(folder, ignore_errors=True)
     TALLY.examples += 1
+    TALLY.note_history(history)
     return ledger.unmet
+
+
+def judge(story: Story, invocation: Invocation, ledger: Ledger) -> None:
+    """Count what the report of an invocation says, and demand that it is true."""
+    TALLY.note(invocation.report)
+    if invocation.raised is not None:
+        text = str(invocation.raised).strip().split("\n")[0][:60]
+        TALLY.raised[f"{type(invocation.raised).__name__}: {text}"] += 1
+    story.told.append((invocation.number, invocation.report, invocation.report.to_json()))
+    check(invocation, ledger)
+
+
+def _where(number: int, step: Step) -> str:
+    return f"step {number} ({step.command} {step.environment})"
 
 
 @contextmanager
@@ -110,14 +126,25 @@ def _fingerprints(world: World) -> dict[str, SnapshotFingerprint]:
 
 @SETTINGS
 @given(histories())
-@example(AUDIT_ON_DEMAND)
-@example(NOT_APPLIED)
-@example(REUSED_AUDITS)
-@example(INJECTED)
-@example(ENDED)
-@example(IN_THE_PAST)
-@example(NO_PREVIEW)
-@example(ROOT_BEHIND_A_PARENT)
+@example(scenes.AUDIT_ON_DEMAND)
+@example(scenes.NOT_APPLIED)
+@example(scenes.REUSED_AUDITS)
+@example(scenes.INJECTED)
+@example(scenes.ENDED)
+@example(scenes.IN_THE_PAST)
+@example(scenes.NO_PREVIEW)
+@example(scenes.ROOT_BEHIND_A_PARENT)
+@example(scenes.RESTATED)
+@example(scenes.REMOVED_ELSEWHERE)
+@example(scenes.AFTER_A_FAILED_PLAN)
+@example(scenes.RESTATED_WITH_GAPS)
+@example(scenes.GAPS)
+@example(scenes.RESTATED_BY_ITSELF)
+@example(scenes.RELATIVE)
+@example(scenes.STALE)
+@example(scenes.IRREGULAR)
+@example(scenes.LATER_STAGE)
+@example(scenes.EAGER)
 def test_reports_are_true(history: History) -> None:
     logging.disable(logging.ERROR)
     try:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 PER_SEED = 20
-COUNTED = ("statuses", "reasons", "completions", "raised", "told", "demands")
+COUNTED = ("statuses", "reasons", "causes", "draws", "completions", "raised", "told", "demands")
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,6 +45,11 @@ class BatchSeen:
     """None: its audits were not reached; False: they raised, or a blocking one failed."""
     audits: list[AuditSeen] = field(default_factory=list)
     error: BaseException | None = None
+    tables: tuple[str, str] | None = None
+    """The table that SQLMesh looked at for what is missing, and the one that it wrote to."""
+    began_at: int = 0
+    """When it began, counted in beginnings and ends of batches."""
+    ended_at: int = 0
 
     @property
     def recorded(self) -> bool:
@@ -78,6 +84,8 @@ class Witness:
     """Models whose table, or view at promotion, could not be created outside of an evaluation."""
     plan: Any = None
     """The last plan that was built."""
+    plan_restates: dict[str, Span] = field(default_factory=dict)
+    """What that plan restates, or previews, of each model."""
     plan_missing: set[str] = field(default_factory=set)
     """Models of which that plan found something missing that it would load."""
 
@@ -103,6 +111,7 @@ def watching(evaluator: type[SnapshotEvaluator]) -> Iterator[Witness]:
     from sqlmesh.core.snapshot import SnapshotEvaluator
 
     witness = Witness()
+    moments = itertools.count(1)
     lock = threading.Lock()
     current = threading.local()
 
@@ -162,6 +171,7 @@ def watching(evaluator: type[SnapshotEvaluator]) -> Iterator[Witness]:
             batch.audited = not any(
                 seen.rows and seen.blocking and not seen.skipped for seen in batch.audits
             )
+            batch.ended_at = next(moments)
             return results
 
         return wrapped
@@ -185,6 +195,7 @@ def watching(evaluator: type[SnapshotEvaluator]) -> Iterator[Witness]:
             plan = original(*args, **kwargs)
             if plan is not witness.plan:
                 witness.plan = plan
+                witness.plan_restates = {id_.name: s for id_, s in plan.restatements.items()}
                 witness.plan_missing = {each.snapshot_id.name for each in plan.missing_intervals}
             return plan
 
@@ -207,6 +218,11 @@ def watching(evaluator: type[SnapshotEvaluator]) -> Iterator[Witness]:
             batch = BatchSeen(
                 snapshot.name, snapshot.version, _span(given), order, index, evaluated
             )
+            batch.began_at = next(moments)
+            if index_of_tables := given.get("deployability_index"):
+                looked_at = not index_of_tables.is_representative(snapshot)
+                wrote_to = not index_of_tables.is_deployable(snapshot)
+                batch.tables = (table_of(snapshot, looked_at), table_of(snapshot, wrote_to))
             witness.batches.append(batch)
         return batch
 
@@ -234,6 +250,11 @@ def watching(evaluator: type[SnapshotEvaluator]) -> Iterator[Witness]:
     finally:
         for patch in patches:
             patch.stop()
+
+
+def table_of(snapshot: Any, dev: bool) -> str:
+    """A table of a version: the one that environments share, or that of development alone."""
+    return f"{snapshot.version}{snapshot.dev_version}true" if dev else f"{snapshot.version}false"
 
 
 def _method(
