@@ -163,6 +163,23 @@ def test_what_a_restatement_in_prod_removes_from_dev(shop: Project) -> None:
     assert report["s.orders"].cause_evidence[Cause.REMOVED_BEFORE] == "inferred"
 
 
+def test_an_hour_that_is_removed_of_a_day_is_the_whole_day(shop: Project) -> None:
+    """A restatement in prod takes an hour from a daily model that only dev has: SQLMesh evaluates
+    the day, and no hour of it is a gap that had never been loaded."""
+    shop.incremental("s.hours", TICKS, cron="'@hourly'")
+    shop.reload()
+    with at("2024-01-09 13:00"):
+        shop.plan()
+    shop.incremental("s.days", "SELECT ts, id FROM s.hours", **DAILY)
+    shop.reload()
+    with at("2024-01-09 13:10"):
+        shop.plan("dev")
+        hour = {"start": "2024-01-03 01:00", "end": "2024-01-03 02:00"}
+        shop.plan(restate_models=["s.hours"], **hour)
+        report = shop.run("dev")
+    assert causes(report["s.days"]) == {"removed_before": [("2024-01-03", "2024-01-04")]}
+
+
 def test_automatic_restatements_name_their_triggers(project: Project) -> None:
     project.incremental(
         "s.raw", TICKS, ", auto_restatement_cron '0 6 * * *', auto_restatement_intervals 3", **DAILY
@@ -237,6 +254,17 @@ def test_a_failed_model_has_the_cause_of_what_it_tried(project: Project) -> None
     report.assert_failed("s.raw")
     assert report["s.raw"].causes == (Cause.FIRST_LOAD,)
     assert report["s.orders"].causes == ()
+
+
+def test_a_batch_that_ends_before_it_starts_has_no_cause(project: Project) -> None:
+    """SQLMesh schedules a new weekly model from its start back to its last tick, and refuses that
+    batch before it evaluates anything."""
+    project.model("s.weekly", "SELECT 1 AS id", cron="'@weekly'")
+    project.model("s.daily", "SELECT 1 AS id", **DAILY)
+    with at("2024-01-03 12:00"):
+        report = project.plan()
+    report.assert_failed("s.weekly", match="can't be greater than end date")
+    assert causes(report["s.weekly"]) == {}
 
 
 def causes(outcome: ModelOutcome) -> dict[str, list[tuple[str, str]]]:
