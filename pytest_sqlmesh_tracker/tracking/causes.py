@@ -169,8 +169,10 @@ class Causes:
 
     def _loaded(self, name: str) -> list[Span]:
         """What was loaded before; what automatic restatements removed does not count."""
-        by_run = self._recording.decision is not None
-        return merge_intervals((self._before if by_run else self._stored).loaded(name))
+        by_run, plan = self._recording.decision is not None, self._recording.plan
+        loaded = (self._before if by_run else self._stored).loaded(name)
+        overwritten = plan.overwritten.get(name, ()) if plan else ()
+        return merge_intervals([*loaded, *overwritten])
 
     def _whole_units(self, name: str, spans: Iterable[Span]) -> list[Span]:
         """The spans, widened to the model's interval unit.

@@ -123,6 +123,23 @@ def test_a_changed_version_names_what_changed(shop: Project, forward_only: bool)
     assert below.change_category == "indirect_breaking"
 
 
+def test_what_a_change_is_effective_from_is_loaded_again(shop: Project) -> None:
+    """The same table had these days already, from the version before; they are not due by cron."""
+    shop.incremental("s.orders", "SELECT ts, 2 AS id FROM s.raw", **DAILY)
+    shop.reload()
+    effective = {"forward_only": True, "effective_from": "2024-01-05"}
+    with at("2024-01-09 13:00"):
+        dev = shop.unwitnessed_plan("dev", auto_apply=True, **effective)
+        report = shop.plan(**effective)
+        rest = shop.run()
+    assert dev["s.orders"].causes == ("first_load",)
+    assert causes(report["s.orders"]) == {"reloaded": [("2024-01-05", "2024-01-09")]}
+    # A lookback goes further back.
+    assert causes(report["s.totals"])["reloaded"][-1][1] == "2024-01-09"
+    assert report["s.totals"].causes == ("reloaded",)
+    assert rest.executed == set()
+
+
 def test_a_new_parent_changes_what_reads_it(shop: Project) -> None:
     shop.incremental("s.rates", TICKS, **DAILY)
     shop.incremental("s.orders", "SELECT r.ts, r.id FROM s.raw AS r, s.rates", **DAILY)
