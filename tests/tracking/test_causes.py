@@ -180,6 +180,25 @@ def test_what_a_restatement_in_prod_removes_from_dev(shop: Project) -> None:
     assert report["s.orders"].cause_evidence[Cause.REMOVED_BEFORE] == "inferred"
 
 
+def test_a_restatement_in_prod_up_to_now_removes_the_end_of_what_dev_has(shop: Project) -> None:
+    """Of what it takes from dev, only what dev had loaded is loaded there again."""
+    shop.incremental("s.orders", "SELECT ts, 2 AS id FROM s.raw", **DAILY)
+    shop.reload()
+    with at("2024-01-09 13:00"):
+        shop.plan("dev")
+        shop.incremental("s.orders", "SELECT ts, id FROM s.raw", **DAILY)
+        shop.reload()
+    with at("2024-01-11 13:00"):
+        shop.run()
+        shop.plan(restate_models=["s.raw"], start="2024-01-06")
+    with at("2024-01-12 13:00"):
+        report = shop.run("dev")
+    assert causes(report["s.orders"]) == {
+        "removed_before": [("2024-01-06", "2024-01-09")],
+        "new_interval": [("2024-01-09", "2024-01-12")],
+    }
+
+
 def test_an_hour_that_is_removed_of_a_day_is_the_whole_day(shop: Project) -> None:
     """A restatement in prod takes an hour from a daily model that only dev has: SQLMesh evaluates
     the day, and no hour of it is a gap that had never been loaded."""
