@@ -104,8 +104,21 @@ def _longest_pause(ticks: Ticks, node: Any, since: Millis) -> Millis:
     longest, tick = 0, ticks.next(node, since)
     for _ in range(_TICKS):
         following = ticks.next(node, tick)
-        longest, tick = max(longest, following - tick), following
+        longest, tick = max(longest, _pause(node, tick, following)), following
     return longest
+
+
+def _pause(node: Any, tick: Millis, following: Millis) -> Millis:
+    """The time between two ticks; a day that daylight saving makes longer is a day."""
+    passed = following - tick
+    if node.cron_tz is None:
+        return passed
+    on_the_clock = _clock_time(node, following) - _clock_time(node, tick)
+    return min(passed, round(on_the_clock.total_seconds() * 1000))
+
+
+def _clock_time(node: Any, moment: Millis) -> datetime:
+    return datetime.fromtimestamp(moment / 1000, node.cron_tz).replace(tzinfo=None)
 
 
 def _is_looked_through(snapshot: Any) -> bool:

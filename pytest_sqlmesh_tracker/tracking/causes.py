@@ -75,7 +75,8 @@ class Causes:
         left = self._restated(caused, name, left)
         loaded, gone = self._loaded(name), self._removed_by_run(name)
         left, removed = self._auto_restated(caused, name, left, gone)
-        removed = without([*removed, *self._recording.removed.get(name, ())], loaded)
+        recorded = self._whole_units(name, self._recording.removed.get(name, ()))
+        removed = without([*removed, *recorded], loaded)
         if not (loaded or gone or removed):
             self._first_load(caused, name, left)
             return
@@ -168,8 +169,22 @@ class Causes:
 
     def _loaded(self, name: str) -> list[Span]:
         """What was loaded before; what automatic restatements removed does not count."""
-        by_run = self._recording.decision is not None
-        return merge_intervals((self._before if by_run else self._stored).loaded(name))
+        by_run, plan = self._recording.decision is not None, self._recording.plan
+        loaded = (self._before if by_run else self._stored).loaded(name)
+        overwritten = plan.overwritten.get(name, ()) if plan else ()
+        return merge_intervals([*loaded, *overwritten])
+
+    def _whole_units(self, name: str, spans: Iterable[Span]) -> list[Span]:
+        """The spans, widened to the model's interval unit.
+
+        A restatement in prod removes of a daily model in dev the hour that is restated upstream,
+        and SQLMesh takes the whole day for missing.
+        """
+        ticks, unit = self._before.ticks, self._before.snapshot(name).node.interval_unit
+        return [
+            (ticks.floor(unit, start), ticks.next(unit, ticks.floor(unit, end - 1)))
+            for start, end in spans
+        ]
 
     def _first_load(self, caused: Caused, name: str, left: list[Span]) -> None:
         plan, frozen = self._recording.plan, self._before.frozen[name]
@@ -209,6 +224,10 @@ class Causes:
 
 
 def _began(batch: Batch) -> bool:
+    if batch.start >= batch.end:
+        # SQLMesh schedules a new model from its start back to its last tick if that comes first,
+        # and refuses the batch before it evaluates anything.
+        return False
     ran = batch.status in (Status.EXECUTED, Status.AUDITED, Status.FAILED)
     return ran or batch.duration is not None
 

@@ -48,6 +48,7 @@ def plan_facts(plan: Any, to_restate: Collection[str]) -> PlanFacts:
         to_restate=frozenset(to_restate),
         created=frozenset(s_id.name for s_id in diff.new_snapshots),
         changed_by=_changes(plan),
+        overwritten={} if plan.is_dev else _overwritten(diff),
         has_work=bool(diff.has_changes or plan.requires_backfill or plan.has_unmodified_unpromoted),
     )
 
@@ -72,6 +73,16 @@ def _changes(plan: Any) -> dict[str, tuple[str, ...]]:
         for child in children:
             changes[child.name] = (*changes.get(child.name, ()), s_id.name)
     return changes
+
+
+def _overwritten(diff: Any) -> dict[str, tuple[Span, ...]]:
+    """Of changes with `effective_from`, what is loaded of the table that they go on with
+    (sqlmesh/core/snapshot/definition.py, `merge_intervals`)."""
+    return {
+        name: spans(old.intervals)
+        for name, (new, old) in diff.modified_snapshots.items()
+        if new.effective_from and new.version == old.version
+    }
 
 
 def _audits_changed(new: Any, old: Any) -> bool:

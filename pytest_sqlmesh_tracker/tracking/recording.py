@@ -264,6 +264,9 @@ class PlanFacts:
     changed_by: Mapping[str, tuple[str, ...]]
     """Changed model → the models whose own change, or appearance, made its version; of models that
     are new to the environment nothing did."""
+    overwritten: Mapping[str, tuple[Span, ...]]
+    """Of models that are changed in prod from a date on: what the version before had loaded into
+    the same table, which SQLMesh takes for missing from that date on."""
     has_work: bool
     """`Context.apply` returns at once without it (sqlmesh/core/context.py)."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from .facts import spans
-from .recording import Booking, FrozenSnapshot, Recording, Span
+from .recording import Booking, Recording, Span
 from .taps import Taps
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")
@@ -42,19 +42,19 @@ class StateLog:
 
         return booked
 
-    def look_for_removed(self, state_sync: Any, due: Mapping[str, Sequence[Span]]) -> None:
-        """Ask what was loaded once of the models that have something missing that is not new."""
+    def look_for_removed(self, state_sync: Any, due: Collection[str]) -> None:
+        """Ask what was loaded once of the models that have something missing."""
         plan, stored = self._recording.plan, self._recording.stored
         created = plan.created if plan else frozenset()
-        snapshots = [
-            stored[name].snapshot
-            for name, missing in due.items()
-            if name in stored and name not in created and _not_new(stored[name], missing)
-        ]
-        if not snapshots:
+        versions = {
+            name: stored[name].snapshot.version
+            for name in due
+            if name in stored and name not in created
+        }
+        if not versions:
             return
         try:
-            removed = _removed(state_sync, snapshots)
+            removed = _removed(state_sync, versions)
         except Exception:
             # All that it costs is a cause: what was removed reads as if it had never been loaded.
             logger.warning("pytest-sqlmesh-tracker could not read what was removed", exc_info=True)
@@ -62,31 +62,39 @@ class StateLog:
             self._recording.removed = {**self._recording.removed, **removed}
 
 
-def _not_new(stored: FrozenSnapshot, missing: Sequence[Span]) -> bool:
-    """Whether some of what is missing is older than what is loaded, or nothing is loaded."""
-    loaded = [*stored.intervals, *stored.dev_intervals]
-    newest = max((end for _, end in loaded), default=None)
-    return newest is None or any(start < newest for start, _ in missing)
+def _removed(state_sync: Any, versions: Mapping[str, str]) -> dict[str, tuple[Span, ...]]:
+    """Model → what the state has as removed of its version, and as loaded at another time.
 
-
-def _removed(state_sync: Any, snapshots: Sequence[Any]) -> dict[str, tuple[Span, ...]]:
-    """Model → what the state has as removed of its version.
-
+    A restatement removes its whole window, also what another environment had not come to yet.
     SQLMesh itself reads these rows whenever it reads intervals, and drops them when it compacts
     the table (sqlmesh/core/state_sync/db/interval.py): what is removed before that is forgotten.
     """
+    from .intervals import within
+
+    rows = _rows(state_sync, versions, is_removed=True)
+    if not rows:
+        return {}
+    loaded = _rows(state_sync, {name: versions[name] for name in rows}, is_removed=False)
+    return {name: tuple(within(removed, loaded.get(name, ()))) for name, removed in rows.items()}
+
+
+def _rows(
+    state_sync: Any, versions: Mapping[str, str], is_removed: bool
+) -> dict[str, tuple[Span, ...]]:
     from sqlglot import exp
     from sqlmesh.core.state_sync.db.utils import fetchall
 
     state = getattr(state_sync, "state_sync", state_sync).interval_state
-    versions = {snapshot.name: snapshot.version for snapshot in snapshots}
+    removed = exp.column("is_removed")
     query = (
         exp.select("name", "version", "start_ts", "end_ts")
         .from_(state.intervals_table)
-        .where(exp.column("name").isin(*versions), exp.column("is_removed"))
+        .where(exp.column("name").isin(*versions))
+        .where(removed if is_removed else exp.not_(removed))
+        .where(exp.not_(exp.column("is_dev")), exp.not_(exp.column("is_pending_restatement")))
     )
-    removed: dict[str, tuple[Span, ...]] = {}
+    rows: dict[str, tuple[Span, ...]] = {}
     for name, version, start, end in fetchall(state.engine_adapter, query):
         if versions[name] == version:
-            removed[name] = (*removed.get(name, ()), (int(start), int(end)))
-    return removed
+            rows[name] = (*rows.get(name, ()), (int(start), int(end)))
+    return rows

@@ -123,6 +123,23 @@ def test_a_changed_version_names_what_changed(shop: Project, forward_only: bool)
     assert below.change_category == "indirect_breaking"
 
 
+def test_what_a_change_is_effective_from_is_loaded_again(shop: Project) -> None:
+    """The same table had these days already, from the version before; they are not due by cron."""
+    shop.incremental("s.orders", "SELECT ts, 2 AS id FROM s.raw", **DAILY)
+    shop.reload()
+    effective = {"forward_only": True, "effective_from": "2024-01-05"}
+    with at("2024-01-09 13:00"):
+        dev = shop.unwitnessed_plan("dev", auto_apply=True, **effective)
+        report = shop.plan(**effective)
+        rest = shop.run()
+    assert dev["s.orders"].causes == ("first_load",)
+    assert causes(report["s.orders"]) == {"reloaded": [("2024-01-05", "2024-01-09")]}
+    # A lookback goes further back.
+    assert causes(report["s.totals"])["reloaded"][-1][1] == "2024-01-09"
+    assert report["s.totals"].causes == ("reloaded",)
+    assert rest.executed == set()
+
+
 def test_a_new_parent_changes_what_reads_it(shop: Project) -> None:
     shop.incremental("s.rates", TICKS, **DAILY)
     shop.incremental("s.orders", "SELECT r.ts, r.id FROM s.raw AS r, s.rates", **DAILY)
@@ -161,6 +178,42 @@ def test_what_a_restatement_in_prod_removes_from_dev(shop: Project) -> None:
         "new_interval": [("2024-01-09", "2024-01-10")],
     }
     assert report["s.orders"].cause_evidence[Cause.REMOVED_BEFORE] == "inferred"
+
+
+def test_a_restatement_in_prod_up_to_now_removes_the_end_of_what_dev_has(shop: Project) -> None:
+    """Of what it takes from dev, only what dev had loaded is loaded there again."""
+    shop.incremental("s.orders", "SELECT ts, 2 AS id FROM s.raw", **DAILY)
+    shop.reload()
+    with at("2024-01-09 13:00"):
+        shop.plan("dev")
+        shop.incremental("s.orders", "SELECT ts, id FROM s.raw", **DAILY)
+        shop.reload()
+    with at("2024-01-11 13:00"):
+        shop.run()
+        shop.plan(restate_models=["s.raw"], start="2024-01-06")
+    with at("2024-01-12 13:00"):
+        report = shop.run("dev")
+    assert causes(report["s.orders"]) == {
+        "removed_before": [("2024-01-06", "2024-01-09")],
+        "new_interval": [("2024-01-09", "2024-01-12")],
+    }
+
+
+def test_an_hour_that_is_removed_of_a_day_is_the_whole_day(shop: Project) -> None:
+    """A restatement in prod takes an hour from a daily model that only dev has: SQLMesh evaluates
+    the day, and no hour of it is a gap that had never been loaded."""
+    shop.incremental("s.hours", TICKS, cron="'@hourly'")
+    shop.reload()
+    with at("2024-01-09 13:00"):
+        shop.plan()
+    shop.incremental("s.days", "SELECT ts, id FROM s.hours", **DAILY)
+    shop.reload()
+    with at("2024-01-09 13:10"):
+        shop.plan("dev")
+        hour = {"start": "2024-01-03 01:00", "end": "2024-01-03 02:00"}
+        shop.plan(restate_models=["s.hours"], **hour)
+        report = shop.run("dev")
+    assert causes(report["s.days"]) == {"removed_before": [("2024-01-03", "2024-01-04")]}
 
 
 def test_automatic_restatements_name_their_triggers(project: Project) -> None:
@@ -237,6 +290,17 @@ def test_a_failed_model_has_the_cause_of_what_it_tried(project: Project) -> None
     report.assert_failed("s.raw")
     assert report["s.raw"].causes == (Cause.FIRST_LOAD,)
     assert report["s.orders"].causes == ()
+
+
+def test_a_batch_that_ends_before_it_starts_has_no_cause(project: Project) -> None:
+    """SQLMesh schedules a new weekly model from its start back to its last tick, and refuses that
+    batch before it evaluates anything."""
+    project.model("s.weekly", "SELECT 1 AS id", cron="'@weekly'")
+    project.model("s.daily", "SELECT 1 AS id", **DAILY)
+    with at("2024-01-03 12:00"):
+        report = project.plan()
+    report.assert_failed("s.weekly", match="can't be greater than end date")
+    assert causes(report["s.weekly"]) == {}
 
 
 def causes(outcome: ModelOutcome) -> dict[str, list[tuple[str, str]]]:

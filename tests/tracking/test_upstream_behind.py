@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -41,6 +41,27 @@ def test_a_child_whose_tick_comes_before_its_parents(project: Project) -> None:
     ahead.assert_only_executed("s.orders")
     assert ahead["s.orders"].upstream_behind == {"s.raw": (day(9, 10),)}
     later.assert_only_executed("s.raw")
+
+
+@pytest.mark.parametrize("moment", ["2024-03-10", "2024-06-10", "2024-10-30", "2024-11-04"])
+def test_a_day_that_is_longer_or_shorter_by_the_clock_is_a_day(
+    project: Project, moment: str
+) -> None:
+    """A daily model in a time zone with daylight saving is due as often as one in UTC."""
+    project.incremental("s.raw", TICKS, cron_tz="'America/Los_Angeles'", **DAILY)
+    project.incremental("s.orders", "SELECT ts, id FROM s.raw", **DAILY)
+    project.incremental("s.hours", TICKS, cron="'@hourly'", cron_tz="'America/Los_Angeles'")
+    project.incremental("s.quarters", "SELECT ts, id FROM s.hours", cron="'*/15 * * * *'")
+    with at(f"{moment} 12:00"):
+        project.plan()
+    night = datetime.fromisoformat(moment) + timedelta(days=1)
+    with at(night + timedelta(minutes=30)):
+        report = project.run(select_models=["s.orders", "s.quarters"], no_auto_upstream=True)
+    before = night - timedelta(days=1)
+    since, until = (each.replace(tzinfo=timezone.utc) for each in (before, night))
+    assert report["s.orders"].upstream_behind == {"s.raw": ((since, until),)}
+    # It is due four times before its parent is.
+    assert report["s.quarters"].upstream_behind == {}
 
 
 def test_views_and_embedded_models_are_looked_through(project: Project) -> None:
