@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .facts import spans
-from .recording import Booking, Recording, Span
+from .recording import Booking, FrozenSnapshot, Recording, Span
 from .taps import Taps
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")
@@ -42,15 +42,9 @@ class StateLog:
 
         return booked
 
-    def look_for_removed(self, state_sync: Any, due: Collection[str]) -> None:
+    def look_for_removed(self, state_sync: Any, due: Mapping[str, Sequence[Span]]) -> None:
         """Ask what was loaded once of the models that have something missing."""
-        plan, stored = self._recording.plan, self._recording.stored
-        created = plan.created if plan else frozenset()
-        versions = {
-            name: stored[name].snapshot.version
-            for name in due
-            if name in stored and name not in created
-        }
+        versions = dict(self._versions(due))
         if not versions:
             return
         try:
@@ -60,6 +54,29 @@ class StateLog:
             logger.warning("pytest-sqlmesh-tracker could not read what was removed", exc_info=True)
         else:
             self._recording.removed = {**self._recording.removed, **removed}
+
+    def _versions(self, due: Mapping[str, Sequence[Span]]) -> Iterator[tuple[str, str]]:
+        """The models that can have had something removed, and their versions.
+
+        A restatement removes nothing from the versions of prod, so an ordinary run of prod, which
+        finds only newer intervals, asks for none (sqlmesh/core/plan/common.py).
+        """
+        from sqlmesh.core import constants as c
+
+        plan, stored = self._recording.plan, self._recording.stored
+        created = plan.created if plan else frozenset()
+        in_prod = plan is None and self._recording.environment == c.PROD
+        for name, missing in due.items():
+            if name not in stored or name in created:
+                continue
+            if not (in_prod and _is_new(stored[name], missing)):
+                yield name, stored[name].snapshot.version
+
+
+def _is_new(stored: FrozenSnapshot, missing: Sequence[Span]) -> bool:
+    """Whether all that is missing is newer than what is loaded."""
+    newest = max((end for _, end in stored.intervals), default=None)
+    return newest is not None and all(start >= newest for start, _ in missing)
 
 
 def _removed(state_sync: Any, versions: Mapping[str, str]) -> dict[str, tuple[Span, ...]]:
