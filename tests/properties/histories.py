@@ -86,7 +86,7 @@ def _scenes(dice: Dice) -> Sequence[str]:
     """What happens, in order."""
     if dice.chance(12):
         # What prod restates is removed from what dev alone has.
-        return (dice.one_of(("dev plan", "stale plan")), "restatement", "dev run")
+        return ("dev change", "prod restatement", "dev run")
     return [dice.one_of(SCENES) for _ in range(dice.one_of((3, 2, 4)))]
 
 
@@ -192,6 +192,14 @@ def _draw_scene(
             edits=_one_each(edits),
             **common,
         )
+    if scene == "dev change":
+        changed = _changed_in_dev(models)
+        edits = (Edit("breaking", replace(changed, version=changed.version + 1)),)
+        return Step(command="plan", environment="dev", edits=edits, **common)
+    if scene == "prod restatement":
+        name = _changed_in_dev(models).name
+        arguments = {"restate_models": [name], "start": str((now - timedelta(days=4)).date())}
+        return Step(command="plan", arguments=arguments, **common)
     if scene == "preview":
         return _preview(dice, models, now, common)
     edits = _edits(dice, models)
@@ -223,6 +231,13 @@ def _edits(dice: Dice, models: tuple[Model, ...], added: int = 0) -> tuple[Edit,
 def _one_each(edits: Sequence[Edit]) -> tuple[Edit, ...]:
     """The last edit of each model."""
     return tuple({edit.model.name: edit for edit in edits}.values())
+
+
+def _changed_in_dev(models: Sequence[Model]) -> Model:
+    """The first model that can be restated, or else be edited."""
+    able = [m for m in models if m.kind in ("incremental", "self", "full", "python", "unique")]
+    free = [m for m in able if not (m.disable_restatement or m.forward_only)]
+    return (free or able or list(models))[0]
 
 
 def _preview(dice: Dice, models: tuple[Model, ...], now: datetime, common: dict[str, Any]) -> Step:
@@ -333,6 +348,8 @@ def _restatement(
     if dice.chance(25):
         arguments["auto_apply"] = False
     environment = dice.one_of(("prod", "prod", "dev"))
+    if dice.chance(35):
+        common = {**common, "checks": ("what_if", "left")}
     return Step(command="plan", environment=environment, arguments=arguments, **common)
 
 

@@ -14,7 +14,7 @@ from .witnesses import BatchSeen, Span
 if TYPE_CHECKING:
     from sqlmesh.core.snapshot import Snapshot
 
-    from pytest_sqlmesh_tracker import ModelOutcome
+    from pytest_sqlmesh_tracker import ModelOutcome, RunReport
 
     from .playing import Invocation
     from .tally import Ledger
@@ -26,9 +26,10 @@ def check_listing(invocation: Invocation, ledger: Ledger) -> None:
     demand = ledger.demand
     expected = set(invocation.local)
     never_read = report.completion == "raised" and len(report.interrupted) == len(report.outcomes)
-    if report.command == "run" and not never_read:
-        # A run that ended before SQLMesh read the environment knows the project's models alone.
-        expected |= set(invocation.before.environment or {})
+    planned = set(invocation.before.environment or {})
+    # A run that ended before SQLMesh read the environment knows the project's models alone.
+    if report.command == "run" and not (never_read and _listed(report) == expected):
+        expected |= planned
     elif invocation.plan is not None and report.command == "plan":
         expected |= {snapshot.name for snapshot in invocation.plan.context_diff.snapshots.values()}
     listed = [outcome.fqn for outcome in report.outcomes.values()]
@@ -53,6 +54,10 @@ def check_listing(invocation: Invocation, ledger: Ledger) -> None:
                     "topological",
                     f"{shown(fqn)} is listed before its parent {shown(parent.name)}",
                 )
+
+
+def _listed(report: RunReport) -> set[str]:
+    return {outcome.fqn for outcome in report.outcomes.values()}
 
 
 def check_form(invocation: Invocation, ledger: Ledger) -> None:
