@@ -80,9 +80,13 @@ _TIMED = {Reason.CRON_NOT_DUE, Reason.NOT_STARTED, Reason.UP_TO_DATE, Reason.NO_
 
 def why(outcome: ModelOutcome) -> str:
     """The primary reason in words, without a full stop; empty when there is none."""
-    if outcome.reason is None:
+    reason = outcome.reason
+    if reason is None:
         return ""
-    return what_failed(outcome) or _in_words(outcome, outcome.reason)
+    if outcome.status is Status.SKIPPED and Reason.PLAN_LIMIT in outcome.reasons:
+        # Whether or not a start and an end were given as well.
+        reason = Reason.PLAN_LIMIT
+    return what_failed(outcome) or _in_words(outcome, reason)
 
 
 def _in_words(outcome: ModelOutcome, reason: Reason) -> str:
@@ -244,6 +248,8 @@ def _what_and_why(outcome: ModelOutcome) -> str:
         return f"{line}{_joint(outcome)}{in_short(outcome.error)}"
     if outcome.next_due and outcome.reason in _TIMED:
         return f"{line}, next due {minute(outcome.next_due)}"
+    if outcome.undetermined_cron and outcome.reason in _TIMED:
+        return f"{line}, next due when SQLMesh next takes {outcome.cron} for due"
     return line
 
 
@@ -379,6 +385,8 @@ def _facts(report: RunReport | None, outcome: ModelOutcome) -> list[tuple[str, s
     if outcome.cron and (outcome.reason in _TIMED or outcome.next_due):
         due = f", next due {moment(outcome.next_due)}" if outcome.next_due else ""
         facts.append(("cron", f"{outcome.cron}{due}"))
+        if outcome.undetermined_cron:
+            facts.append(("", "its gaps differ: when it is due depends on the SQLMesh process"))
     intervals = _interval_facts(outcome)
     if intervals:
         facts.append(("intervals", intervals))
@@ -460,7 +468,7 @@ def _batch_fact(batch: Batch) -> str:
 
 
 def _remedy(report: RunReport, outcome: ModelOutcome) -> str:
-    command, arguments = report.command, report.arguments
+    command = report.command
     if report.environment_state and outcome.reason in UNREADY_ENVIRONMENT:
         remedy = environment_remedy(report.environment, report.environment_state)
         return f"{remedy[:1].upper()}{remedy[1:]}."
@@ -474,9 +482,9 @@ def _remedy(report: RunReport, outcome: ModelOutcome) -> str:
         if command == "audit":
             return "It has audits: name it among the models to run them."
         return "It had work to do: select it to evaluate it."
-    if outcome.reasons == (Reason.OUTSIDE_WINDOW,) and outcome.status is Status.SKIPPED:
-        if command == "plan" and not (arguments.get("start") or arguments.get("end")):
-            return "It had work to do beyond what its environment has: plan with run=True."
+    if outcome.status is Status.SKIPPED and Reason.PLAN_LIMIT in outcome.reasons:
+        return "It had work to do beyond what its environment has: plan with run=True."
+    if outcome.status is Status.SKIPPED and outcome.reasons == (Reason.OUTSIDE_WINDOW,):
         return "It had work to do at this execution_time: widen start and end to evaluate it."
     if outcome.reason is Reason.NOT_IN_ENVIRONMENT:
         what = "A restatement" if command == "plan" else "A run"

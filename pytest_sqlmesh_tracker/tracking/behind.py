@@ -14,8 +14,10 @@ from .batches import as_intervals
 from .intervals import Project, Ticks, within, without
 from .recording import Millis, Recording, Span
 
-_TICKS = 12
-"""How many ticks of two crons are compared."""
+_TICKS, _AT_MOST = 12, 3_000
+"""How many ticks of two crons are compared, at least and at most."""
+_WEEK = 8 * 24 * 60 * 60 * 1000
+"""What the ticks cover, so that a cron that rests at night or on Sundays is seen to rest."""
 
 
 class UpstreamBehind:
@@ -102,7 +104,9 @@ class UpstreamBehind:
 
 def _longest_pause(ticks: Ticks, node: Any, since: Millis) -> Millis:
     longest, tick = 0, ticks.next(node, since)
-    for _ in range(_TICKS):
+    for number in range(_AT_MOST):
+        if number >= _TICKS and tick >= since + _WEEK:
+            break
         following = ticks.next(node, tick)
         longest, tick = max(longest, _pause(node, tick, following)), following
     return longest

@@ -22,7 +22,7 @@ from .reasons import Finding, HeldUp, cut_by_window
 from .recording import FrozenSnapshot, PlanFacts, Question, Recording, Span
 
 
-def project_afterwards(recording: Recording, before: Project, stored: Project) -> Project:
+def project_afterwards(recording: Recording, before: Project) -> Project:
     """The project with the intervals that SQLMesh's state has when the invocation has ended.
 
     What is recorded counts as loaded, whether or not it was evaluated: SQLMesh also books what a
@@ -30,12 +30,10 @@ def project_afterwards(recording: Recording, before: Project, stored: Project) -
     run will evaluate it.
 
     Args:
-        before: with what the invocation took for loaded.
-        stored: with what the state had as loaded, if SQLMesh read it.
+        before: with what counted as loaded before.
     """
     plan = recording.plan
-    began = before if recording.decision else stored
-    frozen = dict(began.frozen)
+    frozen = dict(before.frozen)
     if plan and recording.rounds and compat.restates_state_first():
         for name, span in plan.question.restatements.items():
             frozen[name] = _removing(frozen[name], span)
@@ -43,19 +41,18 @@ def project_afterwards(recording: Recording, before: Project, stored: Project) -
         known = frozen.get(booking.name)
         if known and known.snapshot.version == booking.version:
             frozen[booking.name] = _adding(known, booking.intervals, booking.dev_intervals)
-    return replace(began, frozen=frozen)
+    return replace(before, frozen=frozen)
 
 
-def next_run(after: Project) -> Project:
-    """The project as the next run of its environment finds it.
+def next_index(after: Project) -> DeployabilityIndex | None:
+    """Which tables of the project count for the next run of its environment; None: of all the same.
 
     In dev, which of a version's two tables counts depends on the start that a plan was given, and a
     run is given none (sqlmesh/core/scheduler.py, `_run_or_audit`).
     """
     if after.deployability_index is None:
-        return after
-    thawed = [snapshot.thawed() for snapshot in after.frozen.values()]
-    return replace(after, deployability_index=DeployabilityIndex.create(thawed))
+        return None
+    return DeployabilityIndex.create([snapshot.thawed() for snapshot in after.frozen.values()])
 
 
 def _adding(

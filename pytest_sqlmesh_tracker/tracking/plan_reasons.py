@@ -14,7 +14,7 @@ from sqlmesh.utils.date import validate_date_range
 
 from ..outcomes import Reason, Status
 from .batches import as_intervals, failed_upstream
-from .intervals import Project, missing, missing_or_refused, without
+from .intervals import Project, missing, missing_or_refused, within, without
 from .reasons import Finding, cannot_tell, outside_lifetime, waits_for_cron
 from .recording import PlanFacts, Question, Recording
 
@@ -62,6 +62,8 @@ class PlanReasons:
             finding.add(Reason.RESTATEMENT_REFUSED, "observed")
         if name in plan.to_audit and self._ended_before_audits():
             return Finding(status=Status.INTERRUPTED)
+        if self._emptied(name):
+            return finding.add(Reason.BACKFILL_EMPTIED, "observed")
         if to_backfill:
             return self._left_undone(name, finding)
         if wanted and finding.reasons:
@@ -107,13 +109,23 @@ class PlanReasons:
         ended = recording.applied and recording.raised is not None
         return ended and not recording.audits_decided
 
+    def _emptied(self, name: str) -> bool:
+        """Whether SQLMesh has recorded something that was due as loaded without evaluation.
+
+        It does so for the plan's whole window, whatever was missing
+        (sqlmesh/core/plan/evaluator.py, `visit_backfill_stage`).
+        """
+        if not self.plan.empty_backfill:
+            return False
+        bookings = [each for each in self.recording.bookings if each.name == name]
+        booked = [span for b in bookings for span in (*b.intervals, *b.dev_intervals)]
+        return bool(within(booked, missing(self._by_now(), self.project, name)))
+
     def _left_undone(self, name: str, finding: Finding) -> Finding:
         """Why the plan did not get to what it found missing."""
         plan, recording = self.plan, self.recording
         if plan.skip_backfill:
             return finding.add(Reason.BACKFILL_SKIPPED, "observed")
-        if plan.empty_backfill and any(booking.name == name for booking in recording.bookings):
-            return finding.add(Reason.BACKFILL_EMPTIED, "observed")
         if not plan.has_work and recording.raised is None:
             # Standalone audits alone, or what is to be emptied, are no work to SQLMesh: it does
             # not apply such a plan (sqlmesh/core/plan/definition.py, `requires_backfill`).
@@ -150,7 +162,8 @@ class PlanReasons:
             return finding.add(Reason.REUSED, "inferred", change_category=category)
         if missing(self._by_now(), self.project, name):
             # Without `run`, a plan loads no further than its environment has got.
-            return finding.add(Reason.OUTSIDE_WINDOW, "inferred")
+            finding.add(Reason.OUTSIDE_WINDOW, "inferred")
+            return finding.add(Reason.PLAN_LIMIT, "inferred")
         waiting = waits_for_cron(self.project, name, plan.question)
         return finding.add(Reason.CRON_NOT_DUE, "inferred", **waiting.facts)
 

@@ -24,7 +24,7 @@ from .causes import Causes
 from .crons import is_undetermined
 from .edits import differs
 from .intervals import Project
-from .left_out import LeftOut, loaded_through, next_run, project_afterwards, waiting_since
+from .left_out import LeftOut, loaded_through, next_index, project_afterwards, waiting_since
 from .names import display_names, kind_of, shown
 from .nodes import audit_names
 from .plan_reasons import PlanReasons
@@ -43,9 +43,15 @@ def report_of(recording: Recording) -> RunReport:
 def outcomes_so_far(recording: Recording) -> Callable[[str], ModelOutcome]:
     """What the report would say of one model, at any moment of the round that goes on.
 
-    What is known of the project does not change in a round, and is found once.
+    What is known of the project does not change in a round, and is found once; what is loaded does.
     """
-    return _Reporter(recording)._outcome
+    reporter = _Reporter(recording)
+
+    def outcome(name: str) -> ModelOutcome:
+        reporter.forget_what_is_loaded()
+        return reporter._outcome(name)
+
+    return outcome
 
 
 class _Reporter:
@@ -83,12 +89,23 @@ class _Reporter:
     @cached_property
     def _afterwards(self) -> Project:
         """With what the state has when the invocation has ended."""
-        return project_afterwards(self._recording, self._project, self._stored)
+        return project_afterwards(self._recording, self._stored)
 
     @cached_property
     def _coming(self) -> Project:
-        """As the next run of the environment finds it."""
-        return next_run(self._afterwards)
+        """As the next run finds it: what a run is to restate by itself is missing until it has."""
+        before = self._project if self._recording.decision else self._stored
+        coming = project_afterwards(self._recording, before)
+        return replace(coming, deployability_index=self._next_index)
+
+    @cached_property
+    def _next_index(self) -> DeployabilityIndex | None:
+        return next_index(self._afterwards)
+
+    def forget_what_is_loaded(self) -> None:
+        """Find anew what the state has now."""
+        for found in ("_afterwards", "_coming", "_left_out"):
+            self.__dict__.pop(found, None)
 
     @cached_property
     def _left_out(self) -> LeftOut:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -127,7 +128,7 @@ def test_what_a_change_is_effective_from_is_loaded_again(shop: Project) -> None:
     """The same table had these days already, from the version before; they are not due by cron."""
     shop.incremental("s.orders", "SELECT ts, 2 AS id FROM s.raw", **DAILY)
     shop.reload()
-    effective = {"forward_only": True, "effective_from": "2024-01-05"}
+    effective: dict[str, Any] = {"forward_only": True, "effective_from": "2024-01-05"}
     with at("2024-01-09 13:00"):
         dev = shop.unwitnessed_plan("dev", auto_apply=True, **effective)
         report = shop.plan(**effective)
