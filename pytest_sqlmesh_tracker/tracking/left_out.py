@@ -22,7 +22,7 @@ from .reasons import Finding, HeldUp, cut_by_window
 from .recording import FrozenSnapshot, PlanFacts, Question, Recording, Span
 
 
-def project_afterwards(recording: Recording, before: Project, stored: Project) -> Project:
+def project_afterwards(recording: Recording, began: Project) -> Project:
     """The project with the intervals that SQLMesh's state has when the invocation has ended.
 
     What is recorded counts as loaded, whether or not it was evaluated: SQLMesh also books what a
@@ -30,11 +30,10 @@ def project_afterwards(recording: Recording, before: Project, stored: Project) -
     run will evaluate it.
 
     Args:
-        before: with what the invocation took for loaded.
-        stored: with what the state had as loaded, if SQLMesh read it.
+        began: with what was loaded when the invocation began: by the state, or without what the
+            run then restated by itself, which the state keeps until it is loaded again.
     """
     plan = recording.plan
-    began = before if recording.decision else stored
     frozen = dict(began.frozen)
     if plan and recording.rounds and compat.restates_state_first():
         for name, span in plan.question.restatements.items():

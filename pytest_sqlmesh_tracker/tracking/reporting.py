@@ -81,12 +81,15 @@ class _Reporter:
     @cached_property
     def _afterwards(self) -> Project:
         """With what the state has when the invocation has ended."""
-        return project_afterwards(self._recording, self._project, self._stored)
+        return project_afterwards(self._recording, self._stored)
 
     @cached_property
     def _coming(self) -> Project:
         """As the next run of the environment finds it."""
-        return next_run(self._afterwards)
+        recording = self._recording
+        # What a run restated by itself and did not come to, the next one takes for missing.
+        before = self._project if recording.decision else self._stored
+        return next_run(project_afterwards(recording, before))
 
     @cached_property
     def _left_out(self) -> LeftOut:
