@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
@@ -128,10 +127,10 @@ def test_what_a_change_is_effective_from_is_loaded_again(shop: Project) -> None:
     """The same table had these days already, from the version before; they are not due by cron."""
     shop.incremental("s.orders", "SELECT ts, 2 AS id FROM s.raw", **DAILY)
     shop.reload()
-    effective: dict[str, Any] = {"forward_only": True, "effective_from": "2024-01-05"}
+    since = "2024-01-05"
     with at("2024-01-09 13:00"):
-        dev = shop.unwitnessed_plan("dev", auto_apply=True, **effective)
-        report = shop.plan(**effective)
+        dev = shop.unwitnessed_plan("dev", auto_apply=True, forward_only=True, effective_from=since)
+        report = shop.plan(forward_only=True, effective_from=since)
         rest = shop.run()
     assert dev["s.orders"].causes == ("first_load",)
     assert causes(report["s.orders"]) == {"reloaded": [("2024-01-05", "2024-01-09")]}
@@ -211,8 +210,7 @@ def test_an_hour_that_is_removed_of_a_day_is_the_whole_day(shop: Project) -> Non
     shop.reload()
     with at("2024-01-09 13:10"):
         shop.plan("dev")
-        hour = {"start": "2024-01-03 01:00", "end": "2024-01-03 02:00"}
-        shop.plan(restate_models=["s.hours"], **hour)
+        shop.plan(restate_models=["s.hours"], start="2024-01-03 01:00", end="2024-01-03 02:00")
         report = shop.run("dev")
     assert causes(report["s.days"]) == {"removed_before": [("2024-01-03", "2024-01-04")]}
 
