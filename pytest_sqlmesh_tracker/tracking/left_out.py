@@ -114,7 +114,8 @@ class LeftOut:
         still missing."""
         decision, plan = self.recording.decision, self.recording.plan
         known = decision or plan
-        if known is None:
+        if known is None or name not in self.coming.frozen:
+            # Of a run that was restarted, the environment can have lost the model meanwhile.
             return Finding()
         at = known.question.execution_time
         due = Question(end=at, execution_time=at, ignore_cron=known.question.ignore_cron)

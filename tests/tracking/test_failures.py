@@ -190,7 +190,7 @@ class TestAudits:
         with at("2024-01-10 12:00"):
             executed = audited.run()["a.audited"]
         words = "a non-blocking audit failed: small (2 rows)"
-        assert executed.message == f"executed in 1 batch; {words}"
+        assert executed.message == f"executed in 1 batch: new interval; {words}"
         audited.execute("INSERT INTO raw.ids VALUES (-1)")
         with at("2024-01-11 12:00"):
             report = audited.run()
