@@ -136,8 +136,8 @@ def _connection_gone(error: BaseException) -> bool:
 def _raised_in_cleaning_up(error: BaseException, handled: BaseException) -> bool:
     """Whether the exception came out of a rollback, or the like, for the one that was handled.
 
-    Any other says what is wrong: it is raised in the words of whoever handled the first, or where
-    another way was tried.
+    Any other says what is wrong: it is raised in the words of the code that handled the first, or
+    where another way was tried.
     """
     if _connection_gone(error):
         return True

@@ -372,3 +372,38 @@ def test_a_model_is_on_record_before_the_next_one_starts(
     for started, recorded in zip(story[::2], story[1::2], strict=True):
         assert (started[0], recorded[0]) == ("starts", "is on record")
         assert started[1] == recorded[1]
+
+
+def test_why_a_model_was_evaluated_is_told(
+    materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    again = {"ops": {"warehouse": {"config": {"restate": ["shop.orders"]}}}}
+    result = materialize_sqlmesh(warehouse, run_config=again)
+    for told in (
+        facts(materialization(result, "shop/revenue")),
+        facts(checks(result)["shop/revenue"]),
+    ):
+        assert told["sqlmesh/cause"] == "restated"
+        assert told["sqlmesh/restated_by"] == "shop.orders"
+    assert "sqlmesh/cause" not in facts(checks(result)["shop/till"])
+
+
+def test_what_ran_ahead_of_upstream_passes_and_is_told(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    sqlmesh_project.travel(NEXT_DAY)
+    result = materialize_sqlmesh(warehouse, selection=["shop/revenue"])
+    revenue = checks(result)["shop/revenue"]
+    assert revenue.passed
+    words = "evaluated ahead of shop.orders, which had not loaded 2024-01-05"
+    assert revenue.description == f"executed in 1 batch: new interval; {words}"
+    assert facts(revenue)["sqlmesh/upstream_behind"] == "shop.orders (2024-01-05)"
+
+
+def test_since_when_a_model_waits_is_told(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    sqlmesh_project.travel(NEXT_DAY)
+    sqlmesh_project.hold("shop.orders")
+    told = facts(checks(materialize_sqlmesh(warehouse))["shop/orders"])
+    assert told["sqlmesh/waiting_since"] == "2024-01-06T00:00:00+00:00"

@@ -1,4 +1,4 @@
-"""What reports say of failures: what failed, in the words of whoever raised it."""
+"""What reports say about failures: what failed, in the words of the code that raised it."""
 
 from __future__ import annotations
 
