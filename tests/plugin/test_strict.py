@@ -388,3 +388,40 @@ def test_marker_and_options_are_in_pytests_help(pytester: pytest.Pytester) -> No
     result = pytester.runpytest_inprocess("--help")
     for option in ("--sqlmesh-tracker-strict", "--sqlmesh-tracker-report=PATH"):
         result.stdout.fnmatch_lines(f"*{option}*")
+
+
+UNDER_A_CLOCK = """
+import pytest
+import time_machine
+from sqlmesh import Context
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "config.yaml").write_text(
+        "gateways: {local: {connection: {type: duckdb}}}\\n"
+        "model_defaults: {dialect: duckdb}\\ndisable_anonymized_analytics: true\\n"
+    )
+    (tmp_path / "models" / "a.sql").write_text(
+        "MODEL (name s.a, kind FULL, cron '@daily', start '1 week ago'); SELECT 1 AS x"
+    )
+    return str(tmp_path)
+
+@time_machine.travel("2023-01-08 15:00:00+00:00")
+def test_read_after_its_clock(folder, sqlmesh_tracker):
+    Context(paths=folder).plan("prod", no_prompts=True)
+
+@time_machine.travel("2023-01-08 15:00:00+00:00")
+def test_read_under_its_clock(folder, sqlmesh_tracker):
+    Context(paths=folder).plan("prod", no_prompts=True)
+    sqlmesh_tracker.reports
+"""
+
+
+def test_a_test_whose_clock_is_gone_is_judged_by_its_own_time(pytester: pytest.Pytester) -> None:
+    """The start of its model is relative: by the session's clock, it would be still to come."""
+    write_ini(pytester, STRICT)
+    pytester.makepyfile(test_clock=UNDER_A_CLOCK)
+    result = pytester.runpytest_inprocess()
+    assert errors(result) == ["test_read_after_its_clock", "test_read_under_its_clock"]
+    assert str(result.stdout).count("s.a was skipped: the plan was not applied") == 2
