@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 # Branch coverage of these is complete; that of the whole package is at least 95 %. The tests that are
 # not measured take longer when they are, and what they run through others have.
-UNMEASURED := tests/properties tests/browser tests/dagster_processes tests/dagster_ui
+UNMEASURED := tests/properties tests/dbt tests/browser tests/dagster_processes tests/dagster_ui
 PACKAGE := pytest_sqlmesh_tracker
 empty :=
 comma := ,
@@ -29,7 +29,7 @@ types: $(VENV)/installed
 coverage: $(VENV)/installed
 	rm -f .coverage .coverage.*
 	$(RUN)/coverage run -m pytest -n 2 -q $(addprefix --ignore=,$(UNMEASURED)) tests
-	$(RUN)/python -m pytest -n 2 -q tests/properties sample_projects
+	$(RUN)/python -m pytest -n 2 -q tests/properties tests/dbt sample_projects
 	$(RUN)/python -m pytest -n 2 -q tests/browser
 	$(RUN)/coverage combine -q
 	$(RUN)/coverage report --fail-under=95

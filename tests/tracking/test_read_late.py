@@ -51,7 +51,7 @@ def run_of_two_days(context: Any) -> None:
 
 
 @pytest.mark.parametrize("call", [proposed, applied, run, run_of_two_days])
-@pytest.mark.parametrize("read_at", ["2023-06-01", "2024-01-09 23:59", "2030-01-01"])
+@pytest.mark.parametrize("read_at", ["2023-06-01", "2030-01-01"])
 def test_starts_and_ends_that_the_clock_moves(
     moving: Project, call: Callable[[Any], None], read_at: str
 ) -> None:
