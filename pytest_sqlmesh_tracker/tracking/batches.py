@@ -39,8 +39,13 @@ def utc(millis: Millis) -> datetime:
 
 
 def as_intervals(spans: Sequence[Span]) -> tuple[Interval, ...]:
-    """Spans as intervals of a report, adjacent ones merged."""
-    return tuple(Interval(utc(start), utc(end)) for start, end in merge_intervals(spans))
+    """Spans as intervals of a report, adjacent ones merged.
+
+    Without those that end before they start: SQLMesh finds such of a model that allows partials,
+    where a run's start is still to come.
+    """
+    forward = [(start, end) for start, end in spans if start < end]
+    return tuple(Interval(utc(start), utc(end)) for start, end in merge_intervals(forward))
 
 
 def evaluation(

@@ -27,7 +27,7 @@ def project_afterwards(recording: Recording, before: Project) -> Project:
 
     What is recorded counts as loaded, whether or not it was evaluated: SQLMesh also books what a
     plan with `empty_backfill` passes over, and what a forward-only version inherits in dev, and no
-    run will evaluate it.
+    run will evaluate it. Models of which that is not known are left out.
 
     Args:
         before: with what counted as loaded before.
@@ -41,7 +41,17 @@ def project_afterwards(recording: Recording, before: Project) -> Project:
         known = frozen.get(booking.name)
         if known and known.snapshot.version == booking.version:
             frozen[booking.name] = _adding(known, booking.intervals, booking.dev_intervals)
+    for name in _recorded_unheard(recording):
+        frozen.pop(name, None)
     return replace(before, frozen=frozen)
+
+
+def _recorded_unheard(recording: Recording) -> set[str]:
+    """Models of which a batch was recorded, but not heard in which table: by a state sync that is
+    not SQLMesh's own."""
+    rounds = [round_ for round_ in recording.rounds if not round_.audit_only]
+    ended = {name for round_ in rounds for (name, _), end in round_.ends.items() if end.recorded}
+    return ended - {booking.name for booking in recording.bookings}
 
 
 def next_index(after: Project) -> DeployabilityIndex | None:

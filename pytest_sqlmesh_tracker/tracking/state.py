@@ -59,17 +59,15 @@ class StateLog:
         """The models that can have had something removed, and their versions.
 
         A restatement removes nothing from the versions of prod, so an ordinary run of prod, which
-        finds only newer intervals, asks for none (sqlmesh/core/plan/common.py).
+        finds only newer intervals, asks for none (sqlmesh/core/plan/common.py). Of a version that
+        a plan makes, something can have been removed: another one can have had the same table.
         """
         from sqlmesh.core import constants as c
 
-        plan, stored = self._recording.plan, self._recording.stored
-        created = plan.created if plan else frozenset()
-        in_prod = plan is None and self._recording.environment == c.PROD
+        stored = self._recording.stored
+        in_prod = self._recording.plan is None and self._recording.environment == c.PROD
         for name, missing in due.items():
-            if name not in stored or name in created:
-                continue
-            if not (in_prod and _is_new(stored[name], missing)):
+            if name in stored and not (in_prod and _is_new(stored[name], missing)):
                 yield name, stored[name].snapshot.version
 
 

@@ -189,6 +189,31 @@ def test_what_a_restatement_in_prod_removes_from_dev(shop: Project) -> None:
     assert report["s.orders"].cause_evidence[Cause.REMOVED_BEFORE] == "inferred"
 
 
+@pytest.mark.parametrize(
+    ("window", "removed"),
+    [
+        ({"start": "2024-01-03", "end": "2024-01-03"}, ("2024-01-03", "2024-01-04")),
+        ({}, ("2024-01-01", "2024-01-09")),
+    ],
+)
+def test_what_was_removed_of_a_table_that_a_change_of_metadata_keeps(
+    shop: Project, window: dict[str, str], removed: tuple[str, str]
+) -> None:
+    """The plan makes a new version of the model, but it was loaded once, and was removed."""
+    two = "SELECT ts, 2 AS id FROM s.raw"
+    shop.incremental("s.orders", two, **DAILY)
+    shop.reload()
+    with at("2024-01-09 13:00"):
+        shop.plan("dev")
+        shop.incremental("s.orders", "SELECT ts, id FROM s.raw", **DAILY)
+        shop.reload()
+        shop.plan(restate_models=["s.raw"], **window)
+        shop.incremental("s.orders", two, description="'Orders'", **DAILY)
+        shop.reload()
+        report = shop.plan("dev")
+    assert causes(report["s.orders"]) == {"removed_before": [removed]}
+
+
 def test_a_restatement_in_prod_up_to_now_removes_the_end_of_what_dev_has(shop: Project) -> None:
     """Of what it takes from dev, only what dev had loaded is loaded there again."""
     shop.incremental("s.orders", "SELECT ts, 2 AS id FROM s.raw", **DAILY)

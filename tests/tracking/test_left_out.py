@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -219,3 +220,36 @@ def waiting(outcome: ModelOutcome) -> str | None:
 def days(first: int, end: int) -> tuple[datetime, datetime]:
     utc = timezone.utc
     return datetime(2024, 1, first, tzinfo=utc), datetime(2024, 1, end, tzinfo=utc)
+
+
+def test_a_run_from_a_start_to_come_holds_nothing_back(project: Project) -> None:
+    """SQLMesh finds an interval that ends before it starts, where partial ones are allowed."""
+    project.incremental("s.part", TICKS, allow_partials="true", **DAILY)
+    with at("2024-01-09 12:00"):
+        project.plan()
+    with at("2024-01-09 13:00"):
+        report = project.run(start="2024-01-20", end="2024-01-22")
+    assert report["s.part"].reason == "cron_not_due"
+    assert report["s.part"].held_back == ()
+
+
+class _Wrapped:
+    """A state sync of the user's own that passes everything on to SQLMesh's."""
+
+    def __init__(self, state_sync: Any) -> None:
+        self._wrapped = state_sync
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wrapped, name)
+
+
+def test_what_is_recorded_unheard_is_not_called_missing(project: Project) -> None:
+    """Where a state sync records in its own way, what is loaded after the run is not known."""
+    project.incremental("s.raw", TICKS, **DAILY)
+    with at("2024-01-09 12:00"):
+        project.plan()
+    project.context._state_sync = _Wrapped(project.context.state_sync)  # type: ignore[assignment]
+    with at("2024-01-10 12:00"):
+        outcome = project.run()["s.raw"]
+    assert outcome.status == "executed"
+    assert (outcome.reasons, outcome.waiting_since, outcome.loaded_through) == ((), None, None)
