@@ -96,4 +96,5 @@ def _others(outcome: ModelOutcome, names: Sequence[str]) -> list[str]:
 
 
 def _words(category: str) -> str:
-    return category.replace("_", " ")
+    hyphenated = category.replace("non_breaking", "non-breaking").replace("forward_", "forward-")
+    return hyphenated.replace("_", " ")

@@ -42,7 +42,7 @@ _WHY = {
     Reason.NOT_STARTED: "its start is still to come",
     Reason.BACKFILL_SKIPPED: "the plan was told to skip the backfill",
     Reason.BACKFILL_EMPTIED: "its intervals were marked as loaded without evaluation",
-    Reason.OUTSIDE_WINDOW: "start and end of the invocation left it out",
+    Reason.OUTSIDE_WINDOW: "the invocation's window left it out",
     Reason.PLAN_LIMIT: "the plan loads no further than its environment has got",
     Reason.SIGNAL_NOT_READY: "its signal was not ready",
     Reason.UPSTREAM_NOT_READY: "an upstream signal was not ready",
@@ -485,8 +485,15 @@ def _remedy(report: RunReport, outcome: ModelOutcome) -> str:
     if outcome.status is Status.SKIPPED and Reason.PLAN_LIMIT in outcome.reasons:
         return "It had work to do beyond what its environment has: plan with run=True."
     if outcome.status is Status.SKIPPED and outcome.reasons == (Reason.OUTSIDE_WINDOW,):
-        return "It had work to do at this execution_time: widen start and end to evaluate it."
+        return f"It had work to do at this execution_time: {_wider(report)} to evaluate it."
     if outcome.reason is Reason.NOT_IN_ENVIRONMENT:
         what = "A restatement" if command == "plan" else "A run"
         return f"{what} evaluates what was planned: apply a plan that adds it."
     return ""
+
+
+def _wider(report: RunReport) -> str:
+    """How to widen the window: without an end, SQLMesh ends it at the time of the call."""
+    given = {name for name in ("start", "end") if report.arguments.get(name)}
+    to_come = report.execution_time > report.finished_at
+    return "pass it as end, too," if to_come and not given else "widen start and end"

@@ -35,12 +35,16 @@ def spans(intervals: Sequence[Interval], limit: int = 3) -> str:
 
 
 def amount(intervals: Sequence[Interval]) -> str:
-    """How long they are together: `2 days`, `90 minutes`."""
+    """How long they are together: `2 days`, `90 minutes`, `6 days 23:49:54`."""
     seconds = int(sum((end - start for start, end in intervals), timedelta()).total_seconds())
     if not seconds:
         return "less than a second"
     units = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
     size, unit = next((size, unit) for size, unit in units if seconds % size == 0)
+    if unit == "second" and seconds > 120:
+        days, rest = divmod(seconds, 86400)
+        clock = f"{timedelta(seconds=rest)}"
+        return f"{counted(days, 'day')} {clock}" if days else clock
     return counted(seconds // size, unit)
 
 

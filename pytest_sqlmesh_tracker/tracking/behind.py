@@ -85,7 +85,16 @@ class UpstreamBehind:
         return self._stored.ticks.floor(snapshot.node.interval_unit, self._at)
 
     def _recorded(self, name: str, before: datetime) -> Iterator[Span]:
-        """What was recorded of the model in this invocation before that moment."""
+        """What was recorded of the model in this invocation before that moment, in the table that
+        is read."""
+        index = self._stored.deployability_index
+        snapshot = self._stored.snapshot(name)
+        if index and index.is_representative(snapshot) and not index.is_deployable(snapshot):
+            # In dev, a model with an auto_restatement_cron, among others, is evaluated into a table
+            # of its own, while what is downstream reads the one of prod
+            # (sqlmesh/core/scheduler.py, `evaluate`; sqlmesh/core/snapshot/definition.py,
+            # `to_table_mapping`).
+            return
         for round_ in self._recording.rounds:
             for index, span in enumerate((round_.batches or {}).get(name, ())):
                 end = round_.ends.get((name, index))

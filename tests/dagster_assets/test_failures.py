@@ -31,7 +31,7 @@ NEXT_DAY = "2024-01-06 00:05"
 BEFORE_IT = {"ops": {"warehouse": {"config": {"end": "2024-01-03"}}}}
 """A run that looks at nothing of what failed."""
 STILL = (
-    "skipped: start and end of the invocation left it out; still missing is what was failed: its "
+    "skipped: the invocation's window left it out; still missing is what was failed: its "
     "evaluation raised InjectedError: failed by the test"
 )
 

@@ -147,6 +147,7 @@ def _undetermined(invocation: Invocation, version: Snapshot) -> bool:
 def _loaded(invocation: Invocation, upstream: Snapshot, batch: BatchSeen) -> list[list[Span]]:
     """What upstream had when a batch began, in each of the tables that it can have been about."""
     before = invocation.before.intervals.get(upstream.name, {})
+    after = invocation.after.intervals.get(upstream.name, {})
     witness = invocation.witness
     removed = [s] if (s := witness.plan_restates.get(upstream.name)) else []
     possible = []
@@ -156,6 +157,8 @@ def _loaded(invocation: Invocation, upstream: Snapshot, batch: BatchSeen) -> lis
             for each in witness.of(upstream.name)
             if each.recorded and each.span and 0 < each.ended_at < batch.began_at
         ]
+        # A batch counts in the table that has it afterwards: it can have gone into the other one.
+        done = without(done, without(done, after.get(table, [])))
         possible.append(merged([*without(before.get(table, []), removed), *done]))
     return possible
 

@@ -106,6 +106,11 @@ class TestWindow:
         assert first["shop.daily"].reason == "outside_window"
         second.assert_skipped("shop.daily", reason="outside_window")
         assert second.execution_time == utc("2024-01-11")
+        left_out = "in part held back: the invocation's window left it out"
+        assert left_out in first["shop.daily"].message
+        assert second.explain("shop.daily").endswith(
+            "It had work to do at this execution_time: pass it as end, too, to evaluate it."
+        )
 
     def test_a_past_execution_time_alone_is_no_window(self, planned: Project) -> None:
         with at("2024-01-12 00:00"):

@@ -43,6 +43,25 @@ def test_a_child_whose_tick_comes_before_its_parents(project: Project) -> None:
     later.assert_only_executed("s.raw")
 
 
+def test_a_parent_that_dev_evaluates_into_another_table_than_is_read(project: Project) -> None:
+    """SQLMesh does so with a model that has an auto_restatement_cron: the child reads prod's."""
+    restated = ", auto_restatement_cron '0 0 1 * *', auto_restatement_intervals 1"
+    read = "SELECT ts, {} AS id FROM s.raw WHERE ts BETWEEN @start_dt AND @end_dt"
+    project.incremental("s.raw", TICKS, restated, **DAILY)
+    project.incremental("s.orders", read.format(1), **DAILY)
+    with at("2024-01-09 12:00"):
+        project.plan()
+        project.incremental("s.orders", read.format(2), **DAILY)
+        project.reload()
+        project.plan("dev")
+    with at("2024-01-11 12:00"):
+        report = project.run("dev")
+    assert report["s.raw"].executed_intervals == (day(9, 11),)
+    assert report["s.orders"].upstream_behind == {"s.raw": (day(9, 11),)}
+    new = "SELECT count(*) FROM s__dev.orders WHERE ts >= '2024-01-09'"
+    assert project.context.engine_adapter.fetchone(new) == (0,)
+
+
 @pytest.mark.parametrize("moment", ["2024-03-10", "2024-06-10", "2024-10-30", "2024-11-04"])
 def test_a_day_that_is_longer_or_shorter_by_the_clock_is_a_day(
     project: Project, moment: str

@@ -67,6 +67,12 @@ class TestWords:
                 "first load after an indirect breaking change of s.orders",
             ),
             (
+                evaluated(
+                    "first_load", changed_by=("s.orders",), change_category="indirect_non_breaking"
+                ),
+                "first load after an indirect non-breaking change of s.orders",
+            ),
+            (
                 evaluated("first_load", changed_by=("s.a", "s.b"), change_category="breaking"),
                 "first load after breaking changes of s.a, s.b",
             ),

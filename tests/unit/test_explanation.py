@@ -244,7 +244,7 @@ class TestSentence:
             ),
             (
                 outcome("a.x", "audited", "outside_window"),
-                "audited: start and end of the invocation left it out",
+                "audited: the invocation's window left it out",
             ),
             (interrupted("a.x"), "interrupted: the invocation was aborted"),
             (
@@ -394,7 +394,7 @@ run at 2024-01-21 00:00:00 UTC or later.
     def test_outside_window(self) -> None:
         assert explained(skipped("a.x", "outside_window"), complaint="was not executed") == text(
             """
-            a.x was not executed: start and end of the invocation left it out
+            a.x was not executed: the invocation's window left it out
               run         prod, execution_time 2024-01-14 06:30:00 UTC
               this run    1 skipped
 
@@ -539,6 +539,11 @@ class TestFacts:
         held = [interval("2024-01-14 05:00:00", "2024-01-14 05:00:00")]
         (fact,) = self.facts("intervals", skipped("a.x", held_back=held))
         assert fact.startswith("less than a second held back")
+
+    def test_an_amount_that_is_not_whole_is_of_days_and_a_clock(self) -> None:
+        held = [interval("2024-01-14 05:00:06", "2024-01-16 06:00:00")]
+        (fact,) = self.facts("intervals", skipped("a.x", held_back=held))
+        assert fact.startswith("2 days 0:59:54 held back by cron: ")
 
     def test_no_amount_is_invented(self) -> None:
         held = [interval("2024-01-14 05:00:00", "2024-01-14 05:00:30")]
