@@ -80,16 +80,19 @@ class PlanReasons:
 
     def cut_by_window(self, name: str) -> bool:
         """Whether the plan would evaluate more of the model without the user's start and end."""
-        plan = self.plan
-        given = plan.asked & {"start", "end"}
-        if not given or not self._in_backfill(name):
+        if not self.plan.asked & {"start", "end"} or not self._in_backfill(name):
             return False
-        wider = plan.question.but(start=None, restatements={})
+        found = missing(self.plan.question.but(restatements={}), self.project, name)
+        return bool(without(missing(self._windowless(), self.project, name), found))
+
+    def _windowless(self) -> Question:
+        """What the plan would look for without the user's start and end."""
+        question, given = self.plan.question.but(restatements={}), self.plan.asked
+        if given & {"start", "end"}:
+            question = question.but(start=None)
         if "end" in given:
-            wider = wider.but(end=wider.execution_time, end_override_per_model={})
-        asked = plan.question.but(restatements={})
-        found = missing(asked, self.project, name)
-        return bool(without(missing(wider, self.project, name), found))
+            question = question.but(end=question.execution_time, end_override_per_model={})
+        return question
 
     def _in_backfill(self, name: str) -> bool:
         return self.plan.to_backfill is None or name in self.plan.to_backfill
@@ -160,10 +163,12 @@ class PlanReasons:
         if self.project.loaded(name):
             category = plan.snapshots[name].change_category
             return finding.add(Reason.REUSED, "inferred", change_category=category)
-        if missing(self._by_now(), self.project, name):
-            # Without `run`, a plan loads no further than its environment has got.
-            finding.add(Reason.OUTSIDE_WINDOW, "inferred")
-            return finding.add(Reason.PLAN_LIMIT, "inferred")
+        by_now = missing(self._by_now(), self.project, name)
+        if without(by_now, missing(self._windowless(), self.project, name)):
+            # Without `run`, a plan loads no further than its environment has got: a window as well.
+            finding.add(Reason.OUTSIDE_WINDOW, "inferred").add(Reason.PLAN_LIMIT, "inferred")
+        if by_now:
+            return finding
         waiting = waits_for_cron(self.project, name, plan.question)
         return finding.add(Reason.CRON_NOT_DUE, "inferred", **waiting.facts)
 

@@ -146,7 +146,8 @@ def _check_model(
         demand(something, "plan-limit", f"{told}, but nothing of it is missing afterwards")
     if "outside_window" in reasons and invocation.report.command == "plan":
         window = {"start", "end", "execution_time"} & invocation.arguments.keys()
-        demand(window, "outside-window", f"{told}, but the plan was given no window")
+        limited = window or "plan_limit" in reasons
+        demand(limited, "outside-window", f"{told}, but the plan was given no window")
 
 
 def _check_executed(

@@ -54,6 +54,18 @@ def test_a_plan_loads_no_further_than_its_environment(orders: Project) -> None:
         assert orders.plan("dev", run=True).executed >= {"s.new"}
 
 
+def test_a_changed_model_of_which_all_is_older_than_the_plans_start(orders: Project) -> None:
+    """The plan's own limit lies further back than that."""
+    orders.incremental("s.weekly", "SELECT ts, id FROM s.orders", cron="'@weekly'")
+    orders.reload()
+    with at("2024-01-09 13:00"):
+        orders.plan()
+        orders.incremental("s.orders", "SELECT @start_dt AS ts, 2 AS id", **DAILY)
+        orders.reload()
+        report = orders.unwitnessed_plan("dev", start="2024-01-08")
+    assert report["s.weekly"].reasons == ("outside_window",)
+
+
 def test_a_new_model_that_is_not_due_in_a_plan(orders: Project) -> None:
     orders.incremental("s.weekly", TICKS, cron="'@weekly'", start="'2024-01-07'")
     orders.reload()
