@@ -694,12 +694,13 @@ class TestRemedies:
             "It has audits: name it among the models to run them."
         )
 
-    def test_for_the_window_of_a_plan(self) -> None:
-        made = skipped("a.x", "outside_window")
-        beyond = "It had work to do beyond what its environment has: plan with run=True."
-        assert self.remedy(made, command="plan") == beyond
+    def test_for_the_window_of_a_plan_and_for_its_own_limit(self) -> None:
         given = {"start": "2024-01-01"}
-        assert "widen start and end" in self.remedy(made, command="plan", arguments=given)
+        window = skipped("a.x", "outside_window")
+        assert "widen start and end" in self.remedy(window, command="plan", arguments=given)
+        limit = skipped("a.x", "outside_window", "plan_limit")
+        beyond = "It had work to do beyond what its environment has: plan with run=True."
+        assert self.remedy(limit, command="plan") == beyond
 
     def test_for_the_window_where_nothing_else_holds_it_back(self) -> None:
         assert "widen start and end" in self.remedy(skipped("a.x", "outside_window"))
@@ -717,7 +718,8 @@ class TestRemedies:
     @pytest.mark.parametrize(
         "reason",
         sorted(
-            {*Reason} - {"cron_not_due", "not_selected", "outside_window", "not_in_environment"}
+            {*Reason}
+            - {"cron_not_due", "not_selected", "outside_window", "plan_limit", "not_in_environment"}
         ),
     )
     def test_for_nothing_else(self, reason: str) -> None:
