@@ -227,7 +227,13 @@ def test_an_edited_test_is_a_local_edit(sqlmesh_project: SqlmeshProject) -> None
     assert report.by_reason["not_in_environment"] == {"not_planned"}
 
 
-def test_nothing_is_written_outside(sqlmesh_project: SqlmeshProject, every_sort: Path) -> None:
+def test_nothing_is_written_outside(
+    sqlmesh_project: SqlmeshProject,
+    every_sort: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
     sqlmesh_project.run(at=NIGHT)
 
     left = {entry.name for entry in every_sort.iterdir()}
@@ -235,5 +241,5 @@ def test_nothing_is_written_outside(sqlmesh_project: SqlmeshProject, every_sort:
         "config.py", "profiles.yml", "dbt_project.yml", "leads.sql",
         "seeds", "snapshots", "models", "tests", "dbt_packages",
     }  # fmt: skip
-    assert not Path("logs").exists()
+    assert list(tmp_path.iterdir()) == []
     assert (sqlmesh_project.path / "target").is_dir()
