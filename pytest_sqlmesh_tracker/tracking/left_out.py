@@ -89,18 +89,14 @@ def loaded_through(after: Project, name: str, at: Any) -> datetime | None:
     return utc(next((end for _, end in loaded if end > start), loaded[-1][1]))
 
 
-def waiting_since(coming: Project, name: str, at: Any) -> datetime | None:
-    """The end of the earliest complete interval that is missing at a time; None where none is.
-
-    Args:
-        coming: the project as the next run finds it.
-    """
-    if name not in coming.frozen:
+def waiting_since(after: Project, name: str, at: Any) -> datetime | None:
+    """The end of the earliest complete interval that is missing at a time; None where none is."""
+    if name not in after.frozen:
         return None
-    left = still_missing(coming, name, Question(end=at, execution_time=at, ignore_cron=True))
+    left = still_missing(after, name, Question(end=at, execution_time=at, ignore_cron=True))
     if not left:
         return None
-    end = coming.ticks.next(coming.snapshot(name).node.interval_unit, left[0][0])
+    end = after.ticks.next(after.snapshot(name).node.interval_unit, left[0][0])
     return utc(end) if end <= to_timestamp(at) else None
 
 

@@ -99,12 +99,17 @@ class _Reporter:
         return replace(coming, deployability_index=self._next_index)
 
     @cached_property
+    def _left(self) -> Project:
+        """As the next run finds it, without what it is to restate by itself: that is loaded."""
+        return replace(self._afterwards, deployability_index=self._next_index)
+
+    @cached_property
     def _next_index(self) -> DeployabilityIndex | None:
         return next_index(self._afterwards)
 
     def forget_what_is_loaded(self) -> None:
         """Find anew what the state has now."""
-        for found in ("_afterwards", "_coming", "_left_out"):
+        for found in ("_afterwards", "_coming", "_left", "_left_out"):
             self.__dict__.pop(found, None)
 
     @cached_property
@@ -430,7 +435,7 @@ class _Reporter:
     def _waiting_since(self, fqn: str) -> datetime | None:
         if self._recording.command == "audit":
             return None
-        return waiting_since(self._coming, fqn, self._execution_time)
+        return waiting_since(self._left, fqn, self._execution_time)
 
     def _figures(self, fqn: str, batches: tuple[Batch, ...]) -> dict[str, Any]:
         durations = [batch.duration for batch in batches if batch.duration is not None]

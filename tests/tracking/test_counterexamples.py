@@ -219,6 +219,8 @@ def test_what_is_restated_by_itself_stays_loaded_until_then(project: Project) ->
         report = project.run()
     report.assert_failed("s.daily")
     assert report["s.daily"].loaded_through == ninth
+    # The same goes for what it waits for: the day that has come since.
+    assert report["s.daily"].waiting_since == datetime(2024, 1, 10, tzinfo=timezone.utc)
 
 
 def test_a_tick_at_which_a_model_starts(project: Project) -> None:
