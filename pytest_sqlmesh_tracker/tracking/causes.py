@@ -61,12 +61,23 @@ class Causes:
         if self._recording.command == "audit":
             self._give(caused, Cause.REQUESTED, "observed", _spans(began))
             return caused
-        repeated = [batch for batch in began if self._repeats_audits(batch)]
-        self._give(caused, Cause.AUDITS_CHANGED, "observed", _spans(repeated))
-        left = _spans(batch for batch in began if batch not in repeated)
+        left = _spans(batch for batch in began if not self._repeats_audits(batch))
+        audited = without(self._audited_alone(name), left)
+        self._give(caused, Cause.AUDITS_CHANGED, "observed", audited)
         if left and name in self._before.frozen:
             self._classify(caused, name, left)
         return caused
+
+    def _audited_alone(self, name: str) -> list[Span]:
+        """What a plan audited since the audits had changed, also where an evaluation followed."""
+        return merge_intervals(
+            [
+                span
+                for round_ in self._recording.rounds
+                for index, span in enumerate((round_.batches or {}).get(name, ()))
+                if round_.audit_only and (name, index) in round_.ends
+            ]
+        )
 
     def _repeats_audits(self, batch: Batch) -> bool:
         return self._recording.rounds[batch.round].audit_only
