@@ -19,7 +19,7 @@ from . import compat
 from .batches import as_intervals, utc
 from .intervals import Project, missing, units, within, without
 from .reasons import Finding, HeldUp, cut_by_window
-from .recording import FrozenSnapshot, PlanFacts, Question, Recording, Span
+from .recording import FrozenSnapshot, Millis, PlanFacts, Question, Recording, Span
 
 
 def project_afterwards(recording: Recording, before: Project) -> Project:
@@ -125,7 +125,7 @@ class LeftOut:
             return Finding()
         at = known.question.execution_time
         due = Question(end=at, execution_time=at, ignore_cron=known.question.ignore_cron)
-        left = still_missing(self.coming, name, due)
+        left = within(still_missing(self.coming, name, due), [(0, self._over(name, at))])
         if not left:
             return Finding()
         finding, held_back = self._by_signals(name, left)
@@ -139,6 +139,13 @@ class LeftOut:
         if finding.reasons:
             finding.facts["held_back"] = as_intervals(held_back)
         return finding
+
+    def _over(self, name: str, at: Any) -> Millis:
+        """Until when intervals are over: some crons let SQLMesh find later ones
+        (`crons.is_undetermined`)."""
+        snapshot = self.coming.snapshot(name)
+        unit = snapshot.node.interval_unit
+        return to_timestamp(at) if snapshot.allow_partials else self.coming.ticks.floor(unit, at)
 
     def _by_signals(self, name: str, left: Sequence[Span]) -> tuple[Finding, list[Span]]:
         held_back = within(self.held_up.spans(name), left)

@@ -285,6 +285,20 @@ class TestSentence:
         assert len(sentence(made).splitlines()) == 1
 
 
+class TestUndeterminedCrons:
+    made = skipped("a.x", "cron_not_due", cron="0 8-18 * * *", undetermined_cron=True)
+
+    def test_the_sentence_names_the_cron_in_place_of_a_time(self) -> None:
+        words = (
+            "skipped: its cron was not due, next due when SQLMesh next takes 0 8-18 * * * for due"
+        )
+        assert sentence(self.made) == words
+
+    def test_the_paragraph_says_what_it_depends_on(self) -> None:
+        shown = paragraph(run(self.made), self.made)
+        assert "its gaps differ: when it is due depends on the SQLMesh process" in shown
+
+
 class TestParagraph:
     """The main ones, word for word."""
 

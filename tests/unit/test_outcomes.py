@@ -9,7 +9,15 @@ from enum import Enum
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from pytest_sqlmesh_tracker import AuditOutcome, Batch, ModelOutcome, Reason, RunReport, Status
+from pytest_sqlmesh_tracker import (
+    AuditOutcome,
+    Batch,
+    Cause,
+    ModelOutcome,
+    Reason,
+    RunReport,
+    Status,
+)
 from pytest_sqlmesh_tracker.outcomes import Interval
 from tests.unit.builders import (
     NOW,
@@ -121,6 +129,16 @@ def test_the_other_reasons_are_those_of_failures_interruptions_and_missing_audit
 def test_rank_orders_as_members_do() -> None:
     assert sorted(Reason, key=lambda reason: reason.rank) == list(Reason)
     assert [reason.rank for reason in Reason] == list(range(len(Reason)))
+
+
+def test_causes_are_ordered_as_reasons_are() -> None:
+    assert sorted(Cause, key=lambda cause: cause.rank) == list(Cause)
+    assert [cause.rank for cause in Cause] == list(range(len(Cause)))
+
+
+def test_the_cause_is_the_first_of_all() -> None:
+    with pytest.raises(ValidationError, match="cause is not the first of causes"):
+        executed("a.x", cause="reloaded", causes=("new_interval", "reloaded"))
 
 
 VALUES = [batch("2024-01-01", "2024-01-02"), audit("not_null"), executed("a.x"), run()]
