@@ -104,13 +104,13 @@ def test_a_restatement_beside_a_gap(shop: Project) -> None:
     shop.incremental("s.names", TICKS, **DAILY)
     shop.reload()
     with at("2024-01-09 13:00"):
-        shop.unwitnessed_plan(auto_apply=True, skip_backfill=True)
+        shop.unwitnessed_plan(auto_apply=True, skip_backfill=True, no_gaps=True)
+        shop.run(select_models=["s.names"], start="2024-01-07")
         report = shop.plan(restate_models=["s.names"], start="2024-01-03", end="2024-01-03")
         rest = shop.run()
     assert causes(report["s.names"]) == {"restated": [("2024-01-03", "2024-01-04")]}
     assert causes(rest["s.names"]) == {
-        "filled_gap": [("2024-01-01", "2024-01-03")],
-        "new_interval": [("2024-01-04", "2024-01-09")],
+        "filled_gap": [("2024-01-01", "2024-01-03"), ("2024-01-04", "2024-01-07")],
     }
 
 
@@ -129,7 +129,8 @@ def test_a_changed_version_names_what_changed(shop: Project, forward_only: bool)
     assert report["s.raw"].changed_by == ("s.raw",)
     below = report["s.orders"]
     assert (below.cause, below.changed_by) == ("first_load", ("s.raw",))
-    assert below.change_category == "indirect_breaking"
+    # SQLMesh's first versions have a category of its own for forward-only changes.
+    assert below.change_category in ("indirect_breaking", "forward_only")
 
 
 def test_what_a_change_is_effective_from_is_loaded_again(shop: Project) -> None:
@@ -164,7 +165,7 @@ def test_a_version_that_a_plan_left_unloaded_is_loaded_by_a_run(shop: Project) -
     shop.incremental("s.names", TICKS, **DAILY)
     shop.reload()
     with at("2024-01-09 13:00"):
-        shop.unwitnessed_plan(auto_apply=True, skip_backfill=True)
+        shop.unwitnessed_plan(auto_apply=True, skip_backfill=True, no_gaps=True)
         report = shop.run()
     outcome = report["s.names"]
     assert (outcome.cause, outcome.cause_evidence) == ("first_load", {"first_load": "inferred"})

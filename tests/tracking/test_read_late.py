@@ -28,7 +28,7 @@ def moving(project: Project) -> Project:
     )
     project.incremental("s.week", TICKS, start="'1 week ago'", **DAILY)
     project.incremental("s.hours", TICKS, start="'36 hours ago'", cron="'@hourly'")
-    project.incremental("s.over", TICKS, start="'1 week ago'", end="'2 days ago'", **DAILY)
+    project.incremental("s.past", TICKS, start="'1 week ago'", end="'2 days ago'", **DAILY)
     project.incremental("s.below", "SELECT ts, id FROM s.week", **DAILY)
     project.model("s.alone", "SELECT 1 AS id", **DAILY)
     return project
