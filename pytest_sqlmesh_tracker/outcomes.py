@@ -18,7 +18,26 @@ from pydantic import (
 )
 
 
-class Status(str, Enum):
+class Word(str, Enum):
+    """Base of the words of a report: equal to, and formatted as, their values."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self.value), spec)
+
+
+class RankedWord(Word):
+    """Words whose members stand in order of precedence."""
+
+    @property
+    def rank(self) -> int:
+        """The place in the order of precedence, from 0."""
+        return _RANKS[self]
+
+
+class Status(Word):
     """What happened to a model; equal to, and formatted as, its value."""
 
     EXECUTED = "executed"
@@ -28,14 +47,8 @@ class Status(str, Enum):
     INTERRUPTED = "interrupted"
     UNKNOWN = "unknown"
 
-    def __str__(self) -> str:
-        return self.value
 
-    def __format__(self, spec: str) -> str:
-        return format(self.value, spec)
-
-
-class Reason(str, Enum):
+class Reason(RankedWord):
     """Why a model has its status; equal to, and formatted as, its value.
 
     Members stand in order of precedence: of the reasons that hold, the first is the primary one.
@@ -71,19 +84,8 @@ class Reason(str, Enum):
     COMMAND_FAILED = "command_failed"
     ABORTED = "aborted"
 
-    def __str__(self) -> str:
-        return self.value
 
-    def __format__(self, spec: str) -> str:
-        return format(self.value, spec)
-
-    @property
-    def rank(self) -> int:
-        """The place in the order of precedence, from 0."""
-        return _RANKS[self]
-
-
-class Cause(str, Enum):
+class Cause(RankedWord):
     """Why an interval of a model was evaluated; equal to, and formatted as, its value.
 
     Members stand in order of precedence: an interval has the first that holds.
@@ -100,22 +102,12 @@ class Cause(str, Enum):
     AUDITS_CHANGED = "audits_changed"
     REQUESTED = "requested"
 
-    def __str__(self) -> str:
-        return self.value
-
-    def __format__(self, spec: str) -> str:
-        return format(self.value, spec)
-
-    @property
-    def rank(self) -> int:
-        """The place in the order of precedence, from 0."""
-        return _CAUSE_RANKS[self]
-
 
 UNREADY_ENVIRONMENT = frozenset({Reason.ENVIRONMENT_MISSING, Reason.ENVIRONMENT_BUSY})
 """The reasons for which a run can't begin, whatever its models."""
-_RANKS = {reason: rank for rank, reason in enumerate(Reason)}
-_CAUSE_RANKS = {cause: rank for rank, cause in enumerate(Cause)}
+_RANKS: dict[RankedWord, int] = {
+    word: rank for words in (Reason, Cause) for rank, word in enumerate(words)
+}
 
 Evidence = Literal["observed", "inferred"]
 """`observed`: SQLMesh said so; `inferred`: recomputed with SQLMesh's own functions."""

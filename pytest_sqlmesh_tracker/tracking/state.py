@@ -59,9 +59,9 @@ class StateLog:
         """The models that can have had something removed, and their versions.
 
         A restatement removes nothing from the versions of prod, so an ordinary run of prod, which
-        finds only newer intervals, asks for none (sqlmesh/core/plan/common.py): what was removed
-        before a version was that of prod, its janitor makes SQLMesh forget. Of a version that a
-        plan makes, something can have been removed: another one can have had the same table.
+        finds only newer intervals, asks for none (sqlmesh/core/plan/common.py). What was removed
+        before a version came to prod is gone by then: the janitor has compacted the state. A
+        version that a plan makes can have the table of an earlier one.
         """
         from sqlmesh.core import constants as c
 
