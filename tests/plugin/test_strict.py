@@ -424,4 +424,6 @@ def test_a_test_whose_clock_is_gone_is_judged_by_its_own_time(pytester: pytest.P
     pytester.makepyfile(test_clock=UNDER_A_CLOCK)
     result = pytester.runpytest_inprocess()
     assert errors(result) == ["test_read_after_its_clock", "test_read_under_its_clock"]
-    assert str(result.stdout).count("s.a was skipped: the plan was not applied") == 2
+    # In CI, pytest repeats whole messages in its short summary.
+    failures, _, _ = str(result.stdout).partition("short test summary info")
+    assert failures.count("s.a was skipped: the plan was not applied") == 2
