@@ -211,14 +211,22 @@ def _skipped(round_: Round, name: str, index: int, sees_through: bool) -> bool:
 
 def _superseded(batch: Batch, later: Sequence[_Heard]) -> bool:
     """For one interval the latest round decides; but what ran outlasts what was only scheduled, and
-    an evaluation outlasts an audit."""
-    return any(
-        other.start < batch.end
+    an evaluation outlasts an audit. A lookback alone loads a part of a batch anew."""
+    deciding = [
+        other
+        for other, _ in later
+        if other.start < batch.end
         and batch.start < other.end
         and (_ran(other) or not _ran(batch))
         and not (batch.status is Status.EXECUTED and other.status is Status.AUDITED)
-        for other, _ in later
-    )
+    ]
+    if batch.status is not Status.EXECUTED:
+        return bool(deciding)
+    reached = batch.start
+    for other in sorted(deciding, key=lambda one: one.start):
+        if other.start <= reached:
+            reached = max(reached, other.end)
+    return reached >= batch.end
 
 
 def _status(batches: Sequence[Batch], failures: Sequence[NodeFailure]) -> Status | None:

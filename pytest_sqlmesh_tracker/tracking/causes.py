@@ -50,6 +50,11 @@ class Causes:
     """Finds the causes of one invocation's evaluations."""
 
     def __init__(self, recording: Recording, before: Project, stored: Project) -> None:
+        """
+        Args:
+            before: with what counted as loaded when the invocation first decided.
+            stored: with what the state had when it began, also of what it is to load anew.
+        """
         self._recording = recording
         self._before = before
         self._stored = stored
@@ -146,7 +151,7 @@ class Causes:
 
     def _triggers_named(self, name: str) -> tuple[str, ...] | None:
         """What SQLMesh itself names as what triggered the restatement."""
-        ends = [end for round_ in self._recording.latest_rounds for end in round_.ends_of(name)]
+        ends = [end for round_ in self._recording.rounds for end in round_.ends_of(name)]
         triggers = [end.triggers for end in ends if end.triggers]
         return triggers[-1] if triggers else None
 

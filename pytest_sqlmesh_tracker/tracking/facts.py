@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -99,6 +100,21 @@ def frozen_by_name(snapshots: Iterable[Any]) -> dict[str, FrozenSnapshot]:
     return {
         snapshot.name: FrozenSnapshot.of(snapshot, compat.lifetime_of(snapshot.node, resolve))
         for snapshot in snapshots
+    }
+
+
+def as_first_loaded(
+    earlier: Mapping[str, FrozenSnapshot], snapshots: Mapping[str, FrozenSnapshot]
+) -> dict[str, FrozenSnapshot]:
+    """The snapshots, with what was loaded when the same versions were seen earlier.
+
+    A run that SQLMesh restarts finds loaded what it has loaded by itself.
+    """
+    return {
+        name: replace(frozen, intervals=first.intervals, dev_intervals=first.dev_intervals)
+        if (first := earlier.get(name)) and first.snapshot.version == frozen.snapshot.version
+        else frozen
+        for name, frozen in snapshots.items()
     }
 
 

@@ -22,6 +22,7 @@ from . import compat
 from .console import ConsoleProxy, unwrapped
 from .exceptions import described
 from .facts import (
+    as_first_loaded,
     audit_result,
     failure_of,
     failures_in,
@@ -288,8 +289,10 @@ class Invocation:
         def decided(due: Any) -> None:
             self.recording.environment_state = None
             selected = asked.get("selected_snapshots")
+            snapshots = frozen_by_name(scheduler.snapshots.values())
+            self.recording.first_seen = as_first_loaded(self.recording.first_seen, snapshots)
             self.recording.decision = RunDecision(
-                snapshots=frozen_by_name(scheduler.snapshots.values()),
+                snapshots=snapshots,
                 question=Question(
                     start=compat.resolved(asked.get("start")),
                     end=compat.resolved(asked.get("end")) or began,
@@ -326,7 +329,8 @@ class Invocation:
 
         def refreshed(_: Any) -> None:
             if self.recording.command == "run":
-                self.recording.stored = frozen_by_name(snapshots)
+                earlier = self.recording.stored
+                self.recording.stored = as_first_loaded(earlier, frozen_by_name(snapshots))
             elif self._adjusted is None:
                 self.recording.stored = frozen_by_name(snapshots)
                 self._adjusted = snapshots

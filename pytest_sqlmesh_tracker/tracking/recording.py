@@ -302,10 +302,13 @@ class Recording:
     rounds: list[Round] = field(default_factory=list)
     starts: dict[str, Start] = field(default_factory=dict)
     decision: RunDecision | None = None
+    """The latest, where a run was restarted."""
+    first_seen: Mapping[str, FrozenSnapshot] = field(default_factory=dict)
+    """What the first decision of the invocation saw, before anything was evaluated."""
     plan: PlanFacts | None = None
     stored: Mapping[str, FrozenSnapshot] = field(default_factory=dict)
-    """The snapshots with the intervals that the state had, before SQLMesh forgot what it restates
-    by itself or by a plan."""
+    """The snapshots with the intervals that the state had when the invocation began, before SQLMesh
+    forgot what it restates by itself or by a plan."""
     removed: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
     """Of models with something missing that was loaded once, as far as the state still had it."""
     bookings: list[Booking] = field(default_factory=list)

@@ -118,7 +118,8 @@ class _Reporter:
 
     @cached_property
     def _causes(self) -> Causes:
-        return Causes(self._recording, self._project, self._stored)
+        frozen = {**self._frozen, **self._recording.first_seen}
+        return Causes(self._recording, replace(self._project, frozen=frozen), self._stored)
 
     @cached_property
     def _behind(self) -> UpstreamBehind:

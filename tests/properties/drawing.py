@@ -132,7 +132,8 @@ def _unusual(dice: Dice, model: Model) -> Model:
     if dice.chance(5):
         model = replace(model, cron=dice.one_of(UNDETERMINED))
         if model.cron == "*/5 9 * * *" and model.start is None:
-            model = replace(model, start="2024-01-08")  # there are many five minutes in a month
+            # There are many five minutes in a month.
+            model = replace(model, start="2024-01-08", end=None)
     return model
 
 

@@ -109,7 +109,7 @@ def _check_not_applied(invocation: Invocation, planned: Snapshots, ledger: Ledge
         if version is None or not version.is_model or outcome.status == "unknown":
             continue
         reasons = [str(reason) for reason in outcome.reasons]
-        waits = outcome.fqn in invocation.witness.plan_missing
+        waits = outcome.fqn in invocation.witness.plan_loads
         model = invocation.definition(version)
         if not waits and model is not None and model.audits:
             continue  # its audits alone may be what was to be run
@@ -165,7 +165,11 @@ def _check_skipped(
     for key in ("skip_backfill", "empty_backfill"):
         reason = {"skip_backfill": "backfill_skipped", "empty_backfill": "backfill_emptied"}[key]
         if arguments.get(key) and invocation.step.applied and version.is_model:
-            demand(waits or reason not in reasons, key, f"{told}, but nothing was missing")
+            # A plan also books what its own limits kept it from listing.
+            booked = key == "empty_backfill" and _newly_loaded(invocation, version)
+            demand(
+                waits or booked or reason not in reasons, key, f"{told}, but nothing was missing"
+            )
             # The stages of a plan can find less than it lists, where its interval unit is coarser.
             empty = waits and not (version.intervals or version.dev_intervals)
             demand(reason in reasons or not empty, key, f"{told}, but nothing of it is loaded")
@@ -207,15 +211,25 @@ def _booked(invocation: Invocation, version: Snapshot) -> list[Span]:
     model = invocation.definition(version)
     if version.is_seed or model is None or model.undetermined:
         return []  # nothing of a seed was missing
-    before, after = (
-        state.intervals.get(version.name, {}).get(table_of(version, dev=False), [])
-        for state in (invocation.before, invocation.after)
-    )
     start = millis(moment(model.start, invocation.now)) if model.start else 0
     unit, floor = version.node.interval_unit, version.node.cron_floor
     assert unit is not None
     due = to_timestamp(unit.cron_floor(floor(invocation.report.execution_time)))
-    return without(without(after, before), [(0, start), (due, due * 2)])
+    return without(_newly_loaded(invocation, version, dev=False), [(0, start), (due, due * 2)])
+
+
+def _newly_loaded(
+    invocation: Invocation, version: Snapshot, *, dev: bool | None = None
+) -> list[Span]:
+    """What counts as loaded afterwards, and did not before; in one table of the version, or any."""
+    new = []
+    for table in (False, True) if dev is None else (dev,):
+        before, after = (
+            state.intervals.get(version.name, {}).get(table_of(version, dev=table), [])
+            for state in (invocation.before, invocation.after)
+        )
+        new += without(after, before)
+    return new
 
 
 def _check_refused(

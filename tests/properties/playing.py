@@ -227,6 +227,8 @@ def supported(arguments: dict[str, Any], call: Callable[..., Any]) -> dict[str, 
 def _invoke(
     world: World, step: Step, call: Callable[[], Any]
 ) -> tuple[Witness, Reading, BaseException | None, Any]:
+    from sqlmesh.utils.concurrency import NodeExecutionFailedError
+
     from pytest_sqlmesh_tracker import sqlmesh_run_tracker
 
     raised: BaseException | None = None
@@ -245,4 +247,7 @@ def _invoke(
             if not step.switched("interrupt", "environment"):
                 raise
             raised = error
+    if isinstance(raised, NodeExecutionFailedError):
+        # Of several views that can't be created at once, SQLMesh tells the first failure.
+        witness.keep_creation_failure(getattr(raised.node, "name", None))
     return witness, reading(tracker, step.read), raised, returned

@@ -186,7 +186,7 @@ def _check_batches(
     recorded = [batch.span for batch in counted if batch.recorded and batch.span]
     if not only_text and not only_audited:
         told = [(millis(b.start), millis(b.end)) for b in outcome.recorded_batches]
-        evaluated = [b.span for b in seen if b.recorded and b.span and b.evaluated]
+        evaluated = _not_loaded_anew([b for b in seen if b.recorded and b.span and b.evaluated])
         ledger.demand(
             Counter(told) == Counter(evaluated),
             "recorded-batches",
@@ -213,6 +213,17 @@ def _check_batches(
         "batch-index",
         f"{outcome.name}: two batches with the same round and index: {indexes}",
     )
+
+
+def _not_loaded_anew(recorded: list[BatchSeen]) -> list[Span]:
+    """The spans of recorded evaluations, without those that later ones cover: a run that begins
+    again loads partial intervals anew, until a later moment."""
+    left = []
+    for position, batch in enumerate(recorded):
+        later = [other.span for other in recorded[position + 1 :] if other.span]
+        if batch.span and without([batch.span], later):
+            left.append(batch.span)
+    return left
 
 
 def _check_audits(outcome: ModelOutcome, seen: list[BatchSeen], ledger: Ledger) -> None:

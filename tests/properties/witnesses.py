@@ -88,9 +88,18 @@ class Witness:
     """What that plan restates, or previews, of each model."""
     plan_missing: set[str] = field(default_factory=set)
     """Models of which that plan found something missing that it would load."""
+    plan_loads: set[str] = field(default_factory=set)
+    """Those that it does load when it is applied: no further than the plan's end, which a plan that
+    was given none leaves out of what it lists."""
 
     def of(self, fqn: str) -> list[BatchSeen]:
         return [batch for batch in self.batches if batch.fqn == fqn]
+
+    def keep_creation_failure(self, fqn: str | None) -> None:
+        """Forget all failed creations but this model's."""
+        self.creations_failed = {
+            name: error for name, error in self.creations_failed.items() if name == fqn
+        }
 
     def scheduled(self, fqn: str) -> list[Span]:
         return [span for each in self.rounds for span in each.scheduled.get(fqn, ())]
@@ -197,6 +206,8 @@ def watching(evaluator: type[SnapshotEvaluator]) -> Iterator[Witness]:
                 witness.plan = plan
                 witness.plan_restates = {id_.name: s for id_, s in plan.restatements.items()}
                 witness.plan_missing = {each.snapshot_id.name for each in plan.missing_intervals}
+                bounded = plan.copy(update={"provided_start": plan.start, "provided_end": plan.end})
+                witness.plan_loads = {each.snapshot_id.name for each in bounded.missing_intervals}
             return plan
 
         return wrapped

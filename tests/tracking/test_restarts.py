@@ -81,6 +81,28 @@ def test_what_was_left_is_decided_anew(pair: Project) -> None:
     assert report["s.child"].reasons == ()
 
 
+def test_causes_are_those_of_the_first_evaluation(pair: Project) -> None:
+    """What the run had loaded before the restart was loaded by this run."""
+    report = restarted(pair, lambda: None)
+    assert {o.name: o.causes for o in report.outcomes.values()} == {
+        "s.parent": ("new_interval",),
+        "s.child": ("new_interval",),
+    }
+    assert all(not o.upstream_behind for o in report.outcomes.values())
+
+
+def test_a_lookback_replaces_no_batch_that_it_does_not_cover(pair: Project) -> None:
+    """After the restart, only the last two half hours of the parent are loaded once more."""
+    ticks = "SELECT range AS ts, 1 AS amount FROM range(@start_dt, @end_dt, INTERVAL '30 minutes')"
+    pair.incremental("s.parent", ticks, ", lookback 2", cron="'*/30 * * * *'")
+    pair.reload()
+    with at("2024-01-02 08:00"):
+        pair.plan()
+    report = restarted(pair, lambda: None)
+    batches = [(b.round, f"{b.start:%H:%M}", f"{b.end:%H:%M}") for b in report["s.parent"].batches]
+    assert batches == [(0, "07:00", "10:00"), (1, "09:00", "11:00")]
+
+
 def test_what_a_signal_holds_back_after_the_restart(pair: Project) -> None:
     """What was scheduled before is neither interrupted nor skipped: it was held back."""
     report = restarted(pair, Path(pair.path / "held").touch)
