@@ -3,6 +3,8 @@
 
 const LARGE = 60; // models; of more, what matters is shown by itself
 const FAR = 0.5; // below this scale labels can't be read, and are left out
+const LEGIBLE = 0.8; // the smallest scale at which a drawing is chosen by itself
+const LONGEST = 1200; // pixels; so high a drawing is shown whole, and the page scrolls
 const ROW = 40, GAP = 64, MARGIN = 18, BOX = 28, TALLEST = 24;
 
 class Graph {
@@ -17,7 +19,8 @@ class Graph {
     this.nodes = [...this.svg.querySelectorAll(".n")].map((element) => {
       const [x, y] = element.getAttribute("transform").match(/-?\d+/g).map(Number);
       const width = Number(element.querySelector("rect").getAttribute("width"));
-      return { element, x, y, width, at: { x, y }, layer: Number(element.dataset.l) };
+      const address = element.getAttribute("href");
+      return { element, address, x, y, width, at: { x, y }, layer: Number(element.dataset.l) };
     });
     this.edges = [...this.svg.querySelectorAll("[data-e]")].map((element) => {
       const [parent, child] = element.dataset.e.split(" ").map(Number);
@@ -25,9 +28,11 @@ class Graph {
     });
     this.size = { width: this.svg.width.baseVal.value, height: this.svg.height.baseVal.value };
     this.selected = null;
-    this.preferred = this.nodes.length > LARGE && causes.size ? "causes" : "all";
+    this.section = section;
+    const overview = section.querySelector(".schemas");
+    this.schemas = overview && new Schemas(overview);
     for (const button of this.buttons) {
-      button.addEventListener("click", () => this.show((this.preferred = button.dataset.view)));
+      button.addEventListener("click", () => this.show((this.wanted = button.dataset.view)));
     }
     this.button("causes").hidden = !causes.size;
     for (const button of section.querySelectorAll("[data-zoom]")) {
@@ -42,6 +47,25 @@ class Graph {
     this.canvas.addEventListener("keydown", (event) => this.walk(event));
     this.dragging();
     this.show(this.preferred);
+    let width = this.room;
+    new ResizeObserver(() => {
+      // A scroll bar that comes or goes is not worth another drawing.
+      if (!this.room || Math.abs(this.room - width) < 20) return;
+      width = this.room;
+      this.show(this.view === "related" ? "related" : this.preferred);
+    }).observe(section);
+  }
+
+  get room() {
+    return this.section.clientWidth;
+  }
+
+  // What is wanted, else the first that can be read as a whole: schemas where no models can.
+  get preferred() {
+    if (this.wanted && this.wanted !== "related") return this.wanted;
+    const views = this.nodes.length <= LARGE ? ["all"] : this.causes.size ? ["causes"] : [];
+    const usual = this.schemas ? "schemas" : this.causes.size && this.nodes.length > LARGE ? "causes" : "all";
+    return views.find((view) => this.drawing(this.models(view)).fits) ?? usual;
   }
 
   button(view) {
@@ -56,22 +80,95 @@ class Graph {
       button.setAttribute("aria-pressed", String(button.dataset.view === view));
     }
     this.button("related").disabled = this.selected === null;
-    const shown = { causes: this.causes, related: this.related }[view];
-    const size = shown ? this.arrange(shown) : this.size;
+    this.schemas?.show(view === "schemas");
+    this.canvas.hidden = view === "schemas";
+    this.section.querySelector(".zoom").hidden = view === "schemas";
+    if (view === "schemas") return;
+    const shown = this.models(view);
+    this.drawn = this.drawing(shown);
+    this.canvas.classList.toggle("whole", this.drawn.fits);
+    const { size, moved, curve } = this.drawn;
     this.nodes.forEach(({ element, x, y, at }, number) => {
-      const place = shown ? at : { x, y };
+      const place = moved ? at : { x, y };
       element.toggleAttribute("hidden", Boolean(shown && !shown.has(number)));
       element.setAttribute("transform", `translate(${place.x} ${place.y})`);
     });
     for (const { element, parent, child, path } of this.edges) {
       const drawn = !shown || (shown.has(parent) && shown.has(child));
       element.toggleAttribute("hidden", !drawn);
-      if (drawn) element.setAttribute("d", shown ? this.curve(parent, child) : path);
+      if (drawn) element.setAttribute("d", moved ? curve(parent, child) : path);
     }
-    this.drawn = size;
     this.svg.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
     this.reach();
     this.fit();
+  }
+
+  // The models that a view draws; nothing stands for all of them.
+  models(view) {
+    return { causes: this.causes, related: this.related }[view];
+  }
+
+  // From left to right where that fits the width, else from top to bottom, if it is not too high.
+  drawing(shown) {
+    const across = shown ? this.arrange(shown) : this.size;
+    const ways = { size: across, moved: Boolean(shown), fits: false, curve: (...ends) => this.curve(...ends) };
+    if (this.room / across.width >= LEGIBLE) {
+      return { ...ways, fits: across.height * Math.min(1, this.room / across.width) <= LONGEST };
+    }
+    const scale = this.room < 700 ? LEGIBLE : 1;
+    const down = this.stack(shown ?? new Set(this.nodes.keys()), (this.room - 2) / scale);
+    if (down.height * scale <= LONGEST && down.width * LEGIBLE <= this.room) {
+      return { size: down, moved: true, down: true, fits: true, curve: (...ends) => this.drop(...ends) };
+    }
+    if (shown) this.arrange(shown);
+    return ways;
+  }
+
+  // Layers from top to bottom, each in as many lines as it needs.
+  stack(shown, width) {
+    const layers = new Map();
+    for (const number of shown) {
+      const { layer } = this.nodes[number];
+      layers.set(layer, [...(layers.get(layer) ?? []), this.nodes[number]]);
+    }
+    this.lines = [];
+    let y = MARGIN;
+    for (const layer of [...layers.keys()].sort((a, b) => a - b)) {
+      const nodes = layers.get(layer).sort((a, b) => a.y - b.y || a.x - b.x);
+      const size = Math.max(...nodes.map((node) => node.width)) + 16;
+      const most = Math.max(1, Math.floor((width - 2 * 8 + 16) / size));
+      const lines = Math.ceil(nodes.length / most), each = Math.ceil(nodes.length / lines);
+      for (let first = 0; first < nodes.length; first += each, y += BOX + 18) {
+        const line = nodes.slice(first, first + each);
+        const left = Math.max(8, (width - line.length * size + 16) / 2);
+        line.forEach((node, place) => (node.at = { x: left + place * size, y }));
+        this.lines.push({ top: y, gaps: [left - 5, ...line.map((node) => node.at.x + node.width + 8)] });
+      }
+      y += 14;
+    }
+    const right = Math.max(...[...shown].map((number) => this.nodes[number].at.x + this.nodes[number].width));
+    return { width: Math.max(width, right + 8), height: y - 14 - 18 + MARGIN };
+  }
+
+  // From box to box through the gaps in the lines between.
+  drop(parent, child) {
+    const from = this.nodes[parent], to = this.nodes[child];
+    const start = { x: from.at.x + from.width / 2, y: from.at.y + BOX };
+    const end = { x: to.at.x + to.width / 2, y: to.at.y };
+    let { x, y } = start, path = `M${x} ${y}`;
+    const go = (toX, toY) => {
+      const half = Math.max(8, (toY - y) / 2);
+      path += `C${x} ${y + half} ${toX} ${toY - half} ${toX} ${toY}`;
+      [x, y] = [toX, toY];
+    };
+    for (const { top, gaps } of this.lines) {
+      if (top < start.y || top + BOX > end.y) continue;
+      const straight = start.x + ((end.x - start.x) * (top - start.y)) / (end.y - start.y);
+      go(gaps.reduce((best, gap) => (Math.abs(gap - straight) < Math.abs(best - straight) ? gap : best)), top);
+      path += `V${(y = top + BOX)}`;
+    }
+    go(end.x, end.y);
+    return path;
   }
 
   // Give room to the models shown alone, in the columns and the order that they have anyway.
@@ -142,6 +239,7 @@ class Graph {
       edge.element.classList.toggle("on", both(above, edge) || both(below, edge));
       edge.element.classList.toggle("cause", both(cause, edge));
     }
+    this.schemas?.select(this.nodes[number]?.address);
     const view = number !== null && this.nodes.length > LARGE ? "related" : this.preferred;
     this.show(view);
   }
@@ -149,13 +247,14 @@ class Graph {
   // Of all models, dim those that the table does not list.
   filter(listed) {
     this.nodes.forEach(({ element }, number) => element.classList.toggle("out", !listed.has(number)));
+    this.schemas?.filter(new Set([...listed].map((number) => this.nodes[number].address)));
   }
 
   // All of it, unless it would be too small to read: then what matters is brought into sight.
-  fit(least = this.view === "all" && this.nodes.length > LARGE ? 0.2 : 0.65) {
+  fit(least = this.view === "all" && this.nodes.length > LARGE ? 0.2 : LEGIBLE) {
     const room = this.canvas.clientWidth || 800;
-    const tall = Math.min(512, innerHeight * 0.7) - 20;
-    const whole = Math.min(1, room / this.drawn.width, tall / this.drawn.height);
+    const tall = this.drawn.fits ? Infinity : Math.min(512, innerHeight * 0.7) - 20;
+    const whole = Math.min(1, room / this.drawn.size.width, tall / this.drawn.size.height);
     this.zoom(Math.max(whole, least, 0.05));
     const matters = this.nodes[this.selected] ?? this.nodes.find(({ element }) => element.matches(".root"));
     if (matters) this.reveal(matters.element);
@@ -168,8 +267,8 @@ class Graph {
     const grown = Math.min(3, Math.max(0.05, scale)) / (this.scale ?? 1);
     const to = [(this.canvas.scrollLeft + x) * grown - x, (this.canvas.scrollTop + y) * grown - y];
     this.scale = (this.scale ?? 1) * grown;
-    this.svg.style.width = `${this.drawn.width * this.scale}px`;
-    this.svg.style.height = `${this.drawn.height * this.scale}px`;
+    this.svg.style.width = `${this.drawn.size.width * this.scale}px`;
+    this.svg.style.height = `${this.drawn.size.height * this.scale}px`;
     this.svg.classList.toggle("far", this.scale < FAR);
     this.canvas.scrollTo(...to);
   }
@@ -194,16 +293,20 @@ class Graph {
     if (number < 0 || !event.key.startsWith("Arrow")) return;
     event.preventDefault();
     const here = this.nodes[number];
-    const place = (node) => (this.view === "all" ? node : node.at);
-    const [x, y] = [place(here).x, place(here).y];
-    const ways = {
-      ArrowLeft: this.up[number].map((index) => this.nodes[index]),
-      ArrowRight: this.down[number].map((index) => this.nodes[index]),
-      ArrowUp: this.nodes.filter((node) => place(node).x === x && place(node).y < y),
-      ArrowDown: this.nodes.filter((node) => place(node).x === x && place(node).y > y),
-    };
-    const near = (node) => Math.abs(place(node).y - y);
-    const [next] = (ways[event.key] ?? [])
+    const place = (node) => (this.drawn.moved ? node.at : node);
+    const [along, across] = this.drawn.down ? ["y", "x"] : ["x", "y"];
+    const at = place(here);
+    const beside = this.nodes.filter((node) => place(node)[along] === at[along]);
+    const ways = [
+      this.up[number].map((index) => this.nodes[index]),
+      this.down[number].map((index) => this.nodes[index]),
+      beside.filter((node) => place(node)[across] < at[across]),
+      beside.filter((node) => place(node)[across] > at[across]),
+    ];
+    const keys = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"];
+    if (this.drawn.down) keys.push(...keys.splice(0, 2));
+    const near = (node) => Math.abs(place(node)[across] - at[across]);
+    const [next] = (ways[keys.indexOf(event.key)] ?? [])
       .filter(({ element }) => !element.hasAttribute("hidden"))
       .sort((a, b) => near(a) - near(b));
     if (!next) return;
