@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..explanation import notes, paragraph
+from ..explanation import is_waiting, notes, paragraph
 from ..formats import counted, minute, moment, span, spans
 from ..gate import KINDS, UNEXPECTED_STATUSES, GateFinding, GateResult
 from ..outcomes import Batch, Cause, ModelOutcome, Reason, Status
@@ -273,6 +273,11 @@ class _Schema(NamedTuple):
         return [(look, counter[look]) for look in _URGENT_FIRST if counter[look]]
 
     @property
+    def by_urgency(self) -> list[_Model]:
+        """Its models, those first that need attention."""
+        return sorted(self.models, key=lambda model: _URGENT_FIRST.index(model.look))
+
+    @property
     def has_root(self) -> bool:
         """Whether a root cause is in it."""
         return any(model.is_root for model in self.models)
@@ -305,6 +310,11 @@ def _paragraph(report: RunReport, outcome: ModelOutcome) -> str:
 
 def _short(text: str, limit: int = 255) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _breakable(name: str) -> Markup:
+    """A name that a line may break after its parts, rather than anywhere."""
+    return Markup("<wbr>").join(re.findall(r"[^_./:]+[_./:]*|[_./:]+", _visible(name)))
 
 
 def _number(value: int | None) -> str:
@@ -356,11 +366,13 @@ def _environment() -> Environment:
         counted=counted,
         duration=duration,
         ended=ended,
+        breakable=_breakable,
         minute=minute,
         moment=moment,
         notes=notes,
         number=_number,
         reason_of=reason_of,
+        is_waiting=is_waiting,
         json=partial(json.dumps, ensure_ascii=False),
         short=_short,
         without_schema=lambda name: split(name)[1],

@@ -44,14 +44,20 @@ class Parsed(HTMLParser):
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.texts: list[str] = []
+        self.joined = False
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        self.texts.append("")
+        # What only lets a line break there does not divide what is read.
+        self.joined = tag == "wbr"
+        if not self.joined:
+            self.elements.append((tag, dict(attrs)))
+            self.texts.append("")
 
     def handle_data(self, data: str) -> None:
-        if self.elements and self.elements[-1][0] not in ("script", "style"):
+        if self.joined:
+            self.texts[-1] += data
+        elif self.elements and self.elements[-1][0] not in ("script", "style"):
             self.texts.append(data)
 
     @property
@@ -97,7 +103,7 @@ def test_repeated_tries_are_left_out_and_counted() -> None:
 
     assert "1 skipped 1 invocation; left out: 1 invocation of repeated tries. T" in found.words
     assert "failed" not in found.words.replace("gate failed", "").replace("only failed", "")
-    assert "#i1m0" in found.values("href")
+    assert "#00000000/sales.orders" in found.values("href")
 
 
 def test_without_a_gate_no_verdict_is_given() -> None:
@@ -113,7 +119,7 @@ def test_the_gate_s_findings_lead_to_their_models_the_most_urgent_first() -> Non
     text = found.words
     assert "gate failed: 1 failure, 1 unexpected skip, 1 command error" in text
     assert text.index("a failed: its evaluation") < text.index("b was skipped: its signal")
-    assert found.links[1:4] == ["#i0m1", "#i0m0", "#i1"]
+    assert found.links[1:4] == ["#00000000/a", "#00000000/b", "#00000000-2"]
 
 
 @pytest.mark.parametrize(
@@ -153,18 +159,18 @@ def test_a_gate_that_passed_says_so() -> None:
 def test_the_first_invocation_that_broke_is_opened(broken: RunReport) -> None:
     fine = run(executed("a"))
 
-    assert parsed(fine, broken, broken).chosen() == "i1"
+    assert parsed(fine, broken, broken).chosen() == "00000000-2"
 
 
 def test_what_the_gate_found_is_opened_before_what_broke() -> None:
     policy = GatePolicy(rules=[{"models": "*", "allow": ["failed"]}])
     pairs = [(None, run(failed("a"))), (None, run(skipped("a", "signal_not_ready")))]
 
-    assert Parsed(page(pairs, policy.evaluate(*pairs))).chosen() == "i1"
+    assert Parsed(page(pairs, policy.evaluate(*pairs))).chosen() == "00000000-2"
 
 
 def test_where_nothing_went_wrong_the_first_is_opened() -> None:
-    assert parsed(run(executed("a")), run(executed("b"))).chosen() == "i0"
+    assert parsed(run(executed("a")), run(executed("b"))).chosen() == "00000000"
 
 
 def test_no_report_and_no_model_are_said() -> None:
@@ -426,7 +432,7 @@ def luminance(color: str) -> float:
 
 
 def test_the_page_s_files_are_short_and_load_nothing() -> None:
-    for path in FILES.iterdir():
+    for path in (path for path in FILES.iterdir() if path.is_file()):
         text = path.read_text()
         assert len(text.splitlines()) < 400
         assert not re.search(r"https?:|@import|url\(|</script>.*</script>", text)

@@ -142,7 +142,7 @@ class Graph {
         const line = nodes.slice(first, first + each);
         const left = Math.max(8, (width - line.length * size + 16) / 2);
         line.forEach((node, place) => (node.at = { x: left + place * size, y }));
-        this.lines.push({ top: y, gaps: [left - 5, ...line.map((node) => node.at.x + node.width + 8)] });
+        this.lines.push({ top: y, bottom: y + BOX, gaps: [left - 5, ...line.map((node) => node.at.x + node.width + 8)] });
       }
       y += 14;
     }
@@ -153,22 +153,11 @@ class Graph {
   // From box to box through the gaps in the lines between.
   drop(parent, child) {
     const from = this.nodes[parent], to = this.nodes[child];
-    const start = { x: from.at.x + from.width / 2, y: from.at.y + BOX };
-    const end = { x: to.at.x + to.width / 2, y: to.at.y };
-    let { x, y } = start, path = `M${x} ${y}`;
-    const go = (toX, toY) => {
-      const half = Math.max(8, (toY - y) / 2);
-      path += `C${x} ${y + half} ${toX} ${toY - half} ${toX} ${toY}`;
-      [x, y] = [toX, toY];
-    };
-    for (const { top, gaps } of this.lines) {
-      if (top < start.y || top + BOX > end.y) continue;
-      const straight = start.x + ((end.x - start.x) * (top - start.y)) / (end.y - start.y);
-      go(gaps.reduce((best, gap) => (Math.abs(gap - straight) < Math.abs(best - straight) ? gap : best)), top);
-      path += `V${(y = top + BOX)}`;
-    }
-    go(end.x, end.y);
-    return path;
+    return descent(
+      { x: from.at.x + from.width / 2, y: from.at.y + BOX },
+      { x: to.at.x + to.width / 2, y: to.at.y },
+      this.lines,
+    );
   }
 
   // Give room to the models shown alone, in the columns and the order that they have anyway.
@@ -335,6 +324,24 @@ class Graph {
     this.canvas.addEventListener("dragstart", (event) => event.preventDefault());
     this.canvas.addEventListener("click", (event) => moved && event.preventDefault(), true);
   }
+}
+
+// A path downwards that passes the lines of boxes between where there is a gap.
+function descent(start, end, lines) {
+  let { x, y } = start, path = `M${x} ${y}`;
+  const go = (toX, toY) => {
+    const half = Math.max(8, (toY - y) / 2);
+    path += `C${x} ${y + half} ${toX} ${toY - half} ${toX} ${toY}`;
+    [x, y] = [toX, toY];
+  };
+  for (const { top, bottom, gaps } of lines) {
+    if (top < start.y || bottom > end.y) continue;
+    const straight = start.x + ((end.x - start.x) * (top - start.y)) / (end.y - start.y);
+    go(gaps.reduce((best, gap) => (Math.abs(gap - straight) < Math.abs(best - straight) ? gap : best)), top);
+    path += `V${(y = bottom)}`;
+  }
+  go(end.x, end.y);
+  return path;
 }
 
 // The model and all that can be reached from it.

@@ -226,8 +226,8 @@ function choose(section) {
     link.toggleAttribute("aria-current", current);
     if (!current) continue;
     link.setAttribute("aria-current", "true");
-    const list = link.closest(".invocations");
-    list.scrollTop = link.offsetTop - list.clientHeight / 2;
+    const list = [link.closest("ol"), link.closest(".invocations")].find((one) => one.scrollHeight > one.clientHeight);
+    if (list) list.scrollTop += link.getBoundingClientRect().top - list.getBoundingClientRect().top - list.clientHeight / 2;
   }
   if (!invocations.has(section)) invocations.set(section, new Invocation(section));
   chosen = invocations.get(section);

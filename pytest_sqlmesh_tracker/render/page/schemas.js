@@ -39,14 +39,20 @@ class Schemas {
       const { x, width } = boxes[number];
       return x + width * (0.25 + (0.5 * (near.indexOf(other) + 0.5)) / near.length);
     };
+    const lines = [];
+    for (const { x, y, width, height } of [...boxes].sort((a, b) => a.y - b.y || a.x - b.x)) {
+      if (lines.at(-1)?.top !== y) lines.push({ top: y, bottom: 0, gaps: [x - 5] });
+      const line = lines.at(-1);
+      line.bottom = Math.max(line.bottom, y + height);
+      line.gaps.push(x + width + 5);
+    }
     for (const { element, parent, child } of this.links) {
       const from = boxes[parent], to = boxes[child];
       const x = port(parent, child, this.links.filter((link) => link.parent === parent).map((link) => link.child));
       const toX = port(child, parent, this.links.filter((link) => link.child === child).map((link) => link.parent));
       const down = to.y >= from.y + from.height;
       const [y, toY] = down ? [from.y + from.height, to.y] : [from.y, to.y + to.height];
-      const half = (toY - y) / 2;
-      element.setAttribute("d", `M${x} ${y}C${x} ${y + half} ${toX} ${toY - half} ${toX} ${toY}`);
+      element.setAttribute("d", descent({ x, y }, { x: toX, y: toY }, down ? lines : []));
     }
   }
 
