@@ -27,7 +27,7 @@ def rows(page: Page) -> Locator:
 
 
 def row(page: Page, model: str) -> Locator:
-    return rows(page).filter(has=page.locator(f"th a:text-is('{model}')"))
+    return rows(page).filter(has=page.get_by_role("link", name=model, exact=True))
 
 
 def button(page: Page, name: str, within: str = ".models") -> Locator:

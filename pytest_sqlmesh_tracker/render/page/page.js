@@ -219,7 +219,7 @@ function decoded(text) {
 
 function choose(section) {
   chosen?.open(null);
-  chosen?.section.classList.remove("chosen");
+  for (const other of all(".invocation.chosen")) other.classList.remove("chosen");
   section.classList.add("chosen");
   for (const link of all(".invocations a")) {
     const current = link.hash === `#${section.id}`;
