@@ -85,7 +85,7 @@ def page(
         for anchor, (number, test, report) in zip(anchors, shown, strict=True)
     ]
     style = _source("page.css")
-    script = Markup("\n").join(map(_source, ("graph.js", "schemas.js", "page.js")))
+    script = Markup("\n").join(map(_source, ("layout.js", "graph.js", "schemas.js", "page.js")))
     template = _environment().get_template("page.html")
     return template.render(
         title=title,

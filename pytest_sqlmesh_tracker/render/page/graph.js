@@ -3,9 +3,6 @@
 
 const LARGE = 60; // models; of more, what matters is shown by itself
 const FAR = 0.5; // below this scale labels can't be read, and are left out
-const LEGIBLE = 0.8; // the smallest scale at which a drawing is chosen by itself
-const LONGEST = 1200; // pixels; so high a drawing is shown whole, and the page scrolls
-const ROW = 40, GAP = 64, MARGIN = 18, BOX = 28, TALLEST = 24;
 
 class Graph {
   // up, down: for each model the numbers of its neighbors; causes: what is blocked, and why.
@@ -26,7 +23,8 @@ class Graph {
       const [parent, child] = element.dataset.e.split(" ").map(Number);
       return { element, parent, child, path: element.getAttribute("d") };
     });
-    this.size = { width: this.svg.width.baseVal.value, height: this.svg.height.baseVal.value };
+    const size = { width: this.svg.width.baseVal.value, height: this.svg.height.baseVal.value };
+    this.layout = new Layout(this.nodes, this.edges, size);
     this.selected = null;
     this.section = section;
     const overview = section.querySelector(".schemas");
@@ -65,7 +63,7 @@ class Graph {
     if (this.wanted && this.wanted !== "related") return this.wanted;
     const views = this.nodes.length <= LARGE ? ["all"] : this.causes.size ? ["causes"] : [];
     const usual = this.schemas ? "schemas" : this.causes.size && this.nodes.length > LARGE ? "causes" : "all";
-    return views.find((view) => this.drawing(this.models(view)).fits) ?? usual;
+    return views.find((view) => this.layout.of(this.models(view), this.room).fits) ?? usual;
   }
 
   button(view) {
@@ -85,7 +83,7 @@ class Graph {
     this.section.querySelector(".zoom").hidden = view === "schemas";
     if (view === "schemas") return;
     const shown = this.models(view);
-    this.drawn = this.drawing(shown);
+    this.drawn = this.layout.of(shown, this.room);
     this.canvas.classList.toggle("whole", this.drawn.fits);
     const { size, moved, curve } = this.drawn;
     this.nodes.forEach(({ element, x, y, at }, number) => {
@@ -106,105 +104,6 @@ class Graph {
   // The models that a view draws; nothing stands for all of them.
   models(view) {
     return { causes: this.causes, related: this.related }[view];
-  }
-
-  // From left to right where that fits the width, else from top to bottom, if it is not too high.
-  drawing(shown) {
-    const across = shown ? this.arrange(shown) : this.size;
-    const ways = { size: across, moved: Boolean(shown), fits: false, curve: (...ends) => this.curve(...ends) };
-    if (this.room / across.width >= LEGIBLE) {
-      return { ...ways, fits: across.height * Math.min(1, this.room / across.width) <= LONGEST };
-    }
-    const scale = this.room < 700 ? LEGIBLE : 1;
-    const down = this.stack(shown ?? new Set(this.nodes.keys()), (this.room - 2) / scale);
-    if (down.height * scale <= LONGEST && down.width * LEGIBLE <= this.room) {
-      return { size: down, moved: true, down: true, fits: true, curve: (...ends) => this.drop(...ends) };
-    }
-    if (shown) this.arrange(shown);
-    return ways;
-  }
-
-  // Layers from top to bottom, each in as many lines as it needs.
-  stack(shown, width) {
-    const layers = new Map();
-    for (const number of shown) {
-      const { layer } = this.nodes[number];
-      layers.set(layer, [...(layers.get(layer) ?? []), this.nodes[number]]);
-    }
-    this.lines = [];
-    let y = MARGIN;
-    for (const layer of [...layers.keys()].sort((a, b) => a - b)) {
-      const nodes = layers.get(layer).sort((a, b) => a.y - b.y || a.x - b.x);
-      const size = Math.max(...nodes.map((node) => node.width)) + 16;
-      const most = Math.max(1, Math.floor((width - 2 * 8 + 16) / size));
-      const lines = Math.ceil(nodes.length / most), each = Math.ceil(nodes.length / lines);
-      for (let first = 0; first < nodes.length; first += each, y += BOX + 18) {
-        const line = nodes.slice(first, first + each);
-        const left = Math.max(8, (width - line.length * size + 16) / 2);
-        line.forEach((node, place) => (node.at = { x: left + place * size, y }));
-        this.lines.push({ top: y, bottom: y + BOX, gaps: [left - 5, ...line.map((node) => node.at.x + node.width + 8)] });
-      }
-      y += 14;
-    }
-    const right = Math.max(...[...shown].map((number) => this.nodes[number].at.x + this.nodes[number].width));
-    return { width: Math.max(width, right + 8), height: y - 14 - 18 + MARGIN };
-  }
-
-  // From box to box through the gaps in the lines between.
-  drop(parent, child) {
-    const from = this.nodes[parent], to = this.nodes[child];
-    return descent(
-      { x: from.at.x + from.width / 2, y: from.at.y + BOX },
-      { x: to.at.x + to.width / 2, y: to.at.y },
-      this.lines,
-    );
-  }
-
-  // Give room to the models shown alone, in the columns and the order that they have anyway.
-  arrange(shown) {
-    const columns = new Map();
-    for (const number of shown) {
-      const { layer } = this.nodes[number];
-      columns.set(layer, [...(columns.get(layer) ?? []), this.nodes[number]]);
-    }
-    const sorted = [...columns.keys()].sort((a, b) => a - b).map((layer) => columns.get(layer));
-    const rows = Math.max(...sorted.map((nodes) => Math.min(nodes.length, TALLEST)));
-    let x = MARGIN;
-    this.columns = sorted.map((nodes) => {
-      nodes.sort((a, b) => a.y - b.y || a.x - b.x);
-      const split = Math.ceil(nodes.length / TALLEST);
-      const top = MARGIN + ((rows - Math.ceil(nodes.length / split)) * ROW) / 2;
-      const step = Math.max(...nodes.map((node) => node.width)) + 16;
-      nodes.forEach((node, place) => {
-        node.at = { x: x + (place % split) * step, y: top + Math.floor(place / split) * ROW };
-      });
-      const column = { left: x, right: x + split * step - 16, top };
-      x = column.right + GAP;
-      return column;
-    });
-    return { width: x - GAP + MARGIN, height: rows * ROW - ROW + BOX + 2 * MARGIN };
-  }
-
-  // The columns between are passed where there is a gap between their models.
-  curve(parent, child) {
-    const from = this.nodes[parent], to = this.nodes[child];
-    const start = { x: from.at.x + from.width, y: from.at.y + BOX / 2 };
-    const end = { x: to.at.x, y: to.at.y + BOX / 2 };
-    let { x, y } = start, path = `M${x} ${y}`;
-    const go = (toX, toY) => {
-      const half = Math.max(24, (toX - x) / 2);
-      path += `C${x + half} ${y} ${toX - half} ${toY} ${toX} ${toY}`;
-      [x, y] = [toX, toY];
-    };
-    for (const { left, right, top } of this.columns) {
-      if (left <= start.x || right >= end.x) continue;
-      const straight = start.y + ((end.y - start.y) * (left - start.x)) / (end.x - start.x);
-      const gap = top - (ROW - BOX) / 2;
-      go(left, gap + ROW * Math.round((straight - gap) / ROW));
-      path += `H${(x = right)}`;
-    }
-    go(end.x, end.y);
-    return path;
   }
 
   // Highlight what the model reads and what reads it, and the way to what blocks it.
@@ -324,24 +223,6 @@ class Graph {
     this.canvas.addEventListener("dragstart", (event) => event.preventDefault());
     this.canvas.addEventListener("click", (event) => moved && event.preventDefault(), true);
   }
-}
-
-// A path downwards that passes the lines of boxes between where there is a gap.
-function descent(start, end, lines) {
-  let { x, y } = start, path = `M${x} ${y}`;
-  const go = (toX, toY) => {
-    const half = Math.max(8, (toY - y) / 2);
-    path += `C${x} ${y + half} ${toX} ${toY - half} ${toX} ${toY}`;
-    [x, y] = [toX, toY];
-  };
-  for (const { top, bottom, gaps } of lines) {
-    if (top < start.y || bottom > end.y) continue;
-    const straight = start.x + ((end.x - start.x) * (top - start.y)) / (end.y - start.y);
-    go(gaps.reduce((best, gap) => (Math.abs(gap - straight) < Math.abs(best - straight) ? gap : best)), top);
-    path += `V${(y = bottom)}`;
-  }
-  go(end.x, end.y);
-  return path;
 }
 
 // The model and all that can be reached from it.
