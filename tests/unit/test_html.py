@@ -348,6 +348,69 @@ def test_a_name_without_end_is_there_in_full_once() -> None:
     assert len(text) < 3_000_000
 
 
+def test_many_models_have_an_overview_by_schema_with_the_urgent_ones_first() -> None:
+    made = [executed(f"core.m{number}", upstream=("raw.a",)) for number in range(11)]
+    bad = failed("core.bad", upstream=("raw.a",))
+    raw = skipped("raw.a", "not_evaluatable", kind="external")
+    found = parsed(run(raw, *made, bad))
+
+    assert "raw 1 model 1 not evaluatable a core 12 models 1 failed 11 executed bad m0" in (
+        found.words
+    )
+    schemas = [a for tag, a in found.elements if (a.get("class") or "").startswith("schema ")]
+    assert [schema["class"] for schema in schemas] == [
+        "schema not-evaluatable",
+        "schema failed root",
+    ]
+    assert [schema["data-reads"] for schema in schemas] == ["", "0"]
+    assert not any("open" in schema for schema in schemas)
+
+
+def test_the_only_schema_is_unfolded() -> None:
+    found = parsed(run(*[executed(f"core.m{number}") for number in range(13)]))
+
+    (schema,) = [a for tag, a in found.elements if (a.get("class") or "").startswith("schema ")]
+    assert "open" in schema
+
+
+def test_few_models_have_no_overview() -> None:
+    assert "Schemas" not in text_of(run(*[executed(f"core.m{number}") for number in range(12)]))
+
+
+def test_many_root_causes_are_folded() -> None:
+    text = text_of(run(*[failed(f"m{number}") for number in range(11)]))
+
+    assert "3 more root causes m8" in text
+
+
+def test_of_many_intervals_the_first_are_shown_and_the_others_folded() -> None:
+    days = tuple(interval(f"2024-01-{day:02}", f"2024-01-{day + 1:02}") for day in range(1, 31))
+    text = text_of(run(skipped("a", "signal_not_ready", held_back=days, signals={"feed": days})))
+
+    assert text.count("2024-01-20 and 10 more 2024-01-21, 2024-01-22") == 2
+    assert text.count("2024-01-29, 2024-01-30") == 2
+
+
+def test_what_waits_says_since_when() -> None:
+    text = text_of(
+        run(
+            skipped("a", "signal_not_ready", waiting_since=utc("2024-01-12")),
+            skipped("b", waiting_since=utc("2024-01-11")),
+        )
+    )
+
+    assert "its signal was not ready waiting since 2024-01-12 00:00 UTC" in text
+    # It waits for its cron, which the reason says.
+    assert text.count("waiting since 2024-01-11") == 1
+
+
+def test_names_may_break_after_their_parts() -> None:
+    text = page([("test_a/test_b.py::test_c", run(executed("sales.daily_orders")))] * 2)
+
+    assert ">sales.<wbr>daily_<wbr>orders</a>" in text
+    assert ">test_<wbr>a/<wbr>test_<wbr>b.<wbr>py::<wbr>test_<wbr>c</small>" in text
+
+
 def test_every_link_has_its_target() -> None:
     found = parsed(warehouse(20), hostile(), run(), gate=True)
 
