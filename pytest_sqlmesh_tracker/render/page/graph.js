@@ -44,6 +44,8 @@ class Graph {
     }, { passive: false });
     this.canvas.addEventListener("keydown", (event) => this.walk(event));
     this.dragging();
+    // A large drawing that will not be shown must not be laid out to find the width.
+    this.canvas.hidden = this.nodes.length > LARGE;
     this.show(this.preferred);
     let width = this.room;
     new ResizeObserver(() => {
