@@ -78,6 +78,15 @@ def test_the_graph_is_drawn_anew_where_the_width_changes(open_page: Opener) -> N
     page.wait_for_function(f"({OUTSIDE})('.n rect, .schema') === 0")
 
 
+def test_a_long_chain_is_drawn_in_bands(open_page: Opener) -> None:
+    page = opened_at(open_page, 1280, SHAPES["deep"])
+
+    expect(page.locator(".n:visible")).to_have_count(60)
+    tops = page.locator(".n rect").evaluate_all("all => all.map(e => e.getBoundingClientRect().y)")
+    assert 5 < len(set(tops)) < 15
+    assert tops == sorted(tops)
+
+
 def test_in_a_narrow_drawing_arrows_lead_up_to_what_a_model_reads(open_page: Opener) -> None:
     names = [f"finance_warehouse.{name}_invoices" for name in ("above", "below", "last")]
     upstream = [(), names[:1], names[1:2]]
