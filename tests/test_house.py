@@ -45,6 +45,8 @@ PURE = {
     "pytest_sqlmesh_tracker.diff": ("pydantic",),
     "pytest_sqlmesh_tracker.render.doctor": ("pydantic",),
     "pytest_sqlmesh_tracker.render.graph": (),
+    "pytest_sqlmesh_tracker.render.page.anchors": (),
+    "pytest_sqlmesh_tracker.render.page.schemas": (),
     "pytest_sqlmesh_tracker.render.html": ("pydantic",),
     "pytest_sqlmesh_tracker.render.markdown": ("pydantic",),
     "pytest_sqlmesh_tracker.render.words": ("pydantic",),

@@ -11,23 +11,27 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..explanation import notes, paragraph
+from ..explanation import is_waiting, notes, paragraph
 from ..formats import counted, minute, moment, span, spans
 from ..gate import KINDS, UNEXPECTED_STATUSES, GateFinding, GateResult
 from ..outcomes import Batch, Cause, ModelOutcome, Reason, Status
 from ..report import RunReport
 from ..report_files import Entry
 from .graph import Graph, layout
+from .page.anchors import invocation_anchors, model_anchor
+from .page.schemas import SchemaGroup, by_schema, split
 from .words import UNSEEN, duration, ended, reason_of, statuses, superseded
 
 _FILES = Path(__file__).with_name("page")
 _MOST_BATCHES = 100
 _LONG, _BLOCK = 20_000, 4_000
+_FEW = 12
+"""So many models fit into a drawing of any width: they need no overview by schema."""
 _LOOKS = {
     "success": "executed",
     "nothing_to_do": "skipped",
@@ -35,6 +39,16 @@ _LOOKS = {
     "raised": "failed",
     "interrupted": "interrupted",
 }
+_URGENT_FIRST = (
+    "failed",
+    "interrupted",
+    "unknown",
+    "blocked",
+    "executed",
+    "audited",
+    "skipped",
+    "not evaluatable",
+)
 
 _Word = TypeVar("_Word", Status, Reason, Cause)
 
@@ -57,19 +71,21 @@ def page(
     """
     findings = () if result is None else result.findings
     warnings = () if result is None else result.warnings
+    shown = [(n, test, report) for n, (test, report) in enumerate(reports) if not report.superseded]
+    anchors = invocation_anchors([report.id for *_, report in shown])
     invocations = [
         _Invocation(
             number,
+            anchor,
             test,
             report,
             [f for f in findings if f.report_index == number],
             [w for w in warnings if w.report_index == number],
         )
-        for number, (test, report) in enumerate(reports)
-        if not report.superseded
+        for anchor, (number, test, report) in zip(anchors, shown, strict=True)
     ]
     style = _source("page.css")
-    script = Markup("\n").join([_source("graph.js"), _source("page.js")])
+    script = Markup("\n").join(map(_source, ("layout.js", "graph.js", "schemas.js", "page.js")))
     template = _environment().get_template("page.html")
     return template.render(
         title=title,
@@ -94,6 +110,7 @@ class _Invocation:
     def __init__(
         self,
         number: int,
+        anchor: str,
         test: str | None,
         report: RunReport,
         findings: Sequence[GateFinding],
@@ -101,7 +118,7 @@ class _Invocation:
     ) -> None:
         self.number = number
         """Its place among the reports given."""
-        self.id = f"i{number}"
+        self.id = anchor
         self.test = test
         self.report = report
         self.findings = findings
@@ -111,7 +128,7 @@ class _Invocation:
         warned = {warning.model for warning in warnings}
         self.models = {
             name: _Model(
-                id=f"{self.id}m{place}",
+                id=model_anchor(self.id, name),
                 place=place,
                 outcome=outcome,
                 paragraph=_paragraph(report, outcome),
@@ -147,6 +164,20 @@ class _Invocation:
         models = self.models.values()
         labels = [_visible(_short(m.outcome.name)).replace("\n", " ") for m in models]
         return layout(labels, [[parent.place for parent in m.up] for m in models])
+
+    @cached_property
+    def schemas(self) -> list[list[_Schema]]:
+        """Its models by schema, in rows from the top; of few models nothing."""
+        models = list(self.models.values())
+        if len(models) <= _FEW:
+            return []
+        names = [model.outcome.name for model in models]
+        groups = by_schema(names, [[parent.place for parent in m.up] for m in models])
+        rows: dict[int, list[_Schema]] = {}
+        for place, group in enumerate(groups):
+            schema = _Schema(place, group, [models[place] for place in group.models])
+            rows.setdefault(group.row, []).append(schema)
+        return [rows[row] for row in sorted(rows)]
 
     @property
     def statuses(self) -> list[tuple[Status, int]]:
@@ -225,6 +256,33 @@ class _Model:
         return [b for n, b in every if n < _MOST_BATCHES or b.status is not Status.EXECUTED]
 
 
+class _Schema(NamedTuple):
+    """What the overview shows of one schema."""
+
+    place: int
+    """Among the schemas of its invocation, from 0."""
+    group: SchemaGroup
+    models: list[_Model]
+
+    @property
+    def looks(self) -> list[tuple[str, int]]:
+        """How many models have each look, the most urgent first."""
+        counter = Counter(
+            m.look if m.outcome.is_counted else "not evaluatable" for m in self.models
+        )
+        return [(look, counter[look]) for look in _URGENT_FIRST if counter[look]]
+
+    @property
+    def by_urgency(self) -> list[_Model]:
+        """Its models, those first that need attention."""
+        return sorted(self.models, key=lambda model: _URGENT_FIRST.index(model.look))
+
+    @property
+    def has_root(self) -> bool:
+        """Whether a root cause is in it."""
+        return any(model.is_root for model in self.models)
+
+
 def _most_urgent(invocations: Sequence[_Invocation]) -> _Invocation | None:
     """The first with findings, else that broke, else with warnings, else the first of all."""
     urgent = (
@@ -250,8 +308,13 @@ def _paragraph(report: RunReport, outcome: ModelOutcome) -> str:
     return "\n".join(_short(line, 300) for line in paragraph(report, outcome).splitlines())
 
 
-def _short(text: str, limit: int = 120) -> str:
+def _short(text: str, limit: int = 255) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _breakable(name: str) -> Markup:
+    """A name that a line may break after its parts, rather than anywhere."""
+    return Markup("<wbr>").join(re.findall(r"[^_./:]+[_./:]*|[_./:]+", _visible(name)))
 
 
 def _number(value: int | None) -> str:
@@ -260,7 +323,7 @@ def _number(value: int | None) -> str:
 
 def _whole(text: str) -> str:
     """All of a text, however long: in blocks that a browser need not draw unless they are seen."""
-    if len(text) <= _LONG:
+    if len(text) <= _LONG or isinstance(text, Markup):
         return text
     blocks = re.findall(rf"(?s).{{1,{_BLOCK}}}\n|.{{1,{_BLOCK}}}", _visible(text))
     return Markup("").join(Markup('<span class="block">{}</span>').format(b) for b in blocks)
@@ -303,13 +366,16 @@ def _environment() -> Environment:
         counted=counted,
         duration=duration,
         ended=ended,
+        breakable=_breakable,
         minute=minute,
         moment=moment,
         notes=notes,
         number=_number,
         reason_of=reason_of,
+        is_waiting=is_waiting,
         json=partial(json.dumps, ensure_ascii=False),
         short=_short,
+        without_schema=lambda name: split(name)[1],
         spans=spans,
         statuses=statuses,
         whole=_whole,

@@ -342,10 +342,10 @@ class TestWarnings:
         assert "gate passed: 4 outcomes in 2 reports, 1 warning" in page.words
         assert "What the gate warns of: 1 warning nonblocking audit failed a.odd has" in page.words
         assert "What the gate found" not in page.words
-        assert page.links[1] == "#i1m2"
+        assert page.links[1] == "#00000000-2/a.odd"
         assert "a.odd warning" in page.words
         assert "executed · the gate warns of it" in page.words
-        assert page.chosen() == "i1"
+        assert page.chosen() == "00000000-2"
 
     def test_a_page_folds_them_below_findings(self) -> None:
         def folded(*reports: RunReport) -> bool:
@@ -367,7 +367,7 @@ class TestWarnings:
         assert Page.of(markdown.summary(entries, result)).items == [f"❌ {message}"]
         page = Parsed(html.page(entries, result))
         assert f"command interruption {message}" in page.words
-        assert page.links[1] == "#i0"
+        assert page.links[1] == "#00000000"
         assert Page.of(markdown.summary(entries)).headings[1].startswith("❌ run of prod")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -57,10 +57,10 @@ def test_five_hundred_models_are_drawn_in_a_fifth_of_a_second() -> None:
     labels = [f"model_{number}" for number in range(500)]
     parents = [[number // 2, number // 3] for number in range(500)]
 
-    start = perf_counter()
+    start = process_time()
     layout(labels, parents)
 
-    assert perf_counter() - start < 0.2
+    assert process_time() - start < 0.2
 
 
 def test_models_stand_in_the_order_of_what_they_read() -> None:
@@ -108,11 +108,11 @@ def test_a_cycle_is_drawn_and_a_model_that_reads_itself_or_one_twice_does_not_co
 
 
 def test_what_reads_everything_is_drawn_in_time_if_not_in_beauty() -> None:
-    start = perf_counter()
+    start = process_time()
     graph = drawn(*[tuple(range(number)) for number in range(200)])
 
     assert len(graph.edges) == 200 * 199 / 2
-    assert perf_counter() - start < 5
+    assert process_time() - start < 5
 
 
 def test_a_long_name_is_shortened_in_the_middle_and_wide_letters_get_room() -> None:

@@ -3,7 +3,6 @@
 
 const LARGE = 60; // models; of more, what matters is shown by itself
 const FAR = 0.5; // below this scale labels can't be read, and are left out
-const ROW = 40, GAP = 64, MARGIN = 18, BOX = 28, TALLEST = 24;
 
 class Graph {
   // up, down: for each model the numbers of its neighbors; causes: what is blocked, and why.
@@ -17,17 +16,21 @@ class Graph {
     this.nodes = [...this.svg.querySelectorAll(".n")].map((element) => {
       const [x, y] = element.getAttribute("transform").match(/-?\d+/g).map(Number);
       const width = Number(element.querySelector("rect").getAttribute("width"));
-      return { element, x, y, width, at: { x, y }, layer: Number(element.dataset.l) };
+      const address = element.getAttribute("href");
+      return { element, address, x, y, width, at: { x, y }, layer: Number(element.dataset.l) };
     });
     this.edges = [...this.svg.querySelectorAll("[data-e]")].map((element) => {
       const [parent, child] = element.dataset.e.split(" ").map(Number);
       return { element, parent, child, path: element.getAttribute("d") };
     });
-    this.size = { width: this.svg.width.baseVal.value, height: this.svg.height.baseVal.value };
+    const size = { width: this.svg.width.baseVal.value, height: this.svg.height.baseVal.value };
+    this.layout = new Layout(this.nodes, this.edges, size);
     this.selected = null;
-    this.preferred = this.nodes.length > LARGE && causes.size ? "causes" : "all";
+    this.section = section;
+    const overview = section.querySelector(".schemas");
+    this.schemas = overview && new Schemas(overview);
     for (const button of this.buttons) {
-      button.addEventListener("click", () => this.show((this.preferred = button.dataset.view)));
+      button.addEventListener("click", () => this.show((this.wanted = button.dataset.view)));
     }
     this.button("causes").hidden = !causes.size;
     for (const button of section.querySelectorAll("[data-zoom]")) {
@@ -41,7 +44,28 @@ class Graph {
     }, { passive: false });
     this.canvas.addEventListener("keydown", (event) => this.walk(event));
     this.dragging();
+    // A large drawing that will not be shown must not be laid out to find the width.
+    this.canvas.hidden = this.nodes.length > LARGE;
     this.show(this.preferred);
+    let width = this.room;
+    new ResizeObserver(() => {
+      // A scroll bar that comes or goes is not worth another drawing.
+      if (!this.room || Math.abs(this.room - width) < 20) return;
+      width = this.room;
+      this.show(this.view === "related" ? "related" : this.preferred);
+    }).observe(section);
+  }
+
+  get room() {
+    return this.section.clientWidth;
+  }
+
+  // What is wanted, else the first that can be read as a whole: schemas where no models can.
+  get preferred() {
+    if (this.wanted && this.wanted !== "related") return this.wanted;
+    const views = this.nodes.length <= LARGE ? ["all"] : this.causes.size ? ["causes"] : [];
+    const usual = this.schemas ? "schemas" : this.causes.size && this.nodes.length > LARGE ? "causes" : "all";
+    return views.find((view) => this.layout.of(this.models(view), this.room).fits) ?? usual;
   }
 
   button(view) {
@@ -56,69 +80,32 @@ class Graph {
       button.setAttribute("aria-pressed", String(button.dataset.view === view));
     }
     this.button("related").disabled = this.selected === null;
-    const shown = { causes: this.causes, related: this.related }[view];
-    const size = shown ? this.arrange(shown) : this.size;
+    this.schemas?.show(view === "schemas");
+    this.canvas.hidden = view === "schemas";
+    this.section.querySelector(".zoom").hidden = view === "schemas";
+    if (view === "schemas") return;
+    const shown = this.models(view);
+    this.drawn = this.layout.of(shown, this.room);
+    this.canvas.classList.toggle("whole", this.drawn.fits);
+    const { size, moved, curve } = this.drawn;
     this.nodes.forEach(({ element, x, y, at }, number) => {
-      const place = shown ? at : { x, y };
+      const place = moved ? at : { x, y };
       element.toggleAttribute("hidden", Boolean(shown && !shown.has(number)));
       element.setAttribute("transform", `translate(${place.x} ${place.y})`);
     });
     for (const { element, parent, child, path } of this.edges) {
       const drawn = !shown || (shown.has(parent) && shown.has(child));
       element.toggleAttribute("hidden", !drawn);
-      if (drawn) element.setAttribute("d", shown ? this.curve(parent, child) : path);
+      if (drawn) element.setAttribute("d", moved ? curve(parent, child) : path);
     }
-    this.drawn = size;
     this.svg.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
     this.reach();
     this.fit();
   }
 
-  // Give room to the models shown alone, in the columns and the order that they have anyway.
-  arrange(shown) {
-    const columns = new Map();
-    for (const number of shown) {
-      const { layer } = this.nodes[number];
-      columns.set(layer, [...(columns.get(layer) ?? []), this.nodes[number]]);
-    }
-    const sorted = [...columns.keys()].sort((a, b) => a - b).map((layer) => columns.get(layer));
-    const rows = Math.max(...sorted.map((nodes) => Math.min(nodes.length, TALLEST)));
-    let x = MARGIN;
-    this.columns = sorted.map((nodes) => {
-      nodes.sort((a, b) => a.y - b.y || a.x - b.x);
-      const split = Math.ceil(nodes.length / TALLEST);
-      const top = MARGIN + ((rows - Math.ceil(nodes.length / split)) * ROW) / 2;
-      const step = Math.max(...nodes.map((node) => node.width)) + 16;
-      nodes.forEach((node, place) => {
-        node.at = { x: x + (place % split) * step, y: top + Math.floor(place / split) * ROW };
-      });
-      const column = { left: x, right: x + split * step - 16, top };
-      x = column.right + GAP;
-      return column;
-    });
-    return { width: x - GAP + MARGIN, height: rows * ROW - ROW + BOX + 2 * MARGIN };
-  }
-
-  // The columns between are passed where there is a gap between their models.
-  curve(parent, child) {
-    const from = this.nodes[parent], to = this.nodes[child];
-    const start = { x: from.at.x + from.width, y: from.at.y + BOX / 2 };
-    const end = { x: to.at.x, y: to.at.y + BOX / 2 };
-    let { x, y } = start, path = `M${x} ${y}`;
-    const go = (toX, toY) => {
-      const half = Math.max(24, (toX - x) / 2);
-      path += `C${x + half} ${y} ${toX - half} ${toY} ${toX} ${toY}`;
-      [x, y] = [toX, toY];
-    };
-    for (const { left, right, top } of this.columns) {
-      if (left <= start.x || right >= end.x) continue;
-      const straight = start.y + ((end.y - start.y) * (left - start.x)) / (end.x - start.x);
-      const gap = top - (ROW - BOX) / 2;
-      go(left, gap + ROW * Math.round((straight - gap) / ROW));
-      path += `H${(x = right)}`;
-    }
-    go(end.x, end.y);
-    return path;
+  // The models that a view draws; nothing stands for all of them.
+  models(view) {
+    return { causes: this.causes, related: this.related }[view];
   }
 
   // Highlight what the model reads and what reads it, and the way to what blocks it.
@@ -142,6 +129,7 @@ class Graph {
       edge.element.classList.toggle("on", both(above, edge) || both(below, edge));
       edge.element.classList.toggle("cause", both(cause, edge));
     }
+    this.schemas?.select(this.nodes[number]?.address);
     const view = number !== null && this.nodes.length > LARGE ? "related" : this.preferred;
     this.show(view);
   }
@@ -149,13 +137,14 @@ class Graph {
   // Of all models, dim those that the table does not list.
   filter(listed) {
     this.nodes.forEach(({ element }, number) => element.classList.toggle("out", !listed.has(number)));
+    this.schemas?.filter(new Set([...listed].map((number) => this.nodes[number].address)));
   }
 
   // All of it, unless it would be too small to read: then what matters is brought into sight.
-  fit(least = this.view === "all" && this.nodes.length > LARGE ? 0.2 : 0.65) {
+  fit(least = this.view === "all" && this.nodes.length > LARGE ? 0.2 : LEGIBLE) {
     const room = this.canvas.clientWidth || 800;
-    const tall = Math.min(512, innerHeight * 0.7) - 20;
-    const whole = Math.min(1, room / this.drawn.width, tall / this.drawn.height);
+    const tall = this.drawn.fits ? Infinity : Math.min(512, innerHeight * 0.7) - 20;
+    const whole = Math.min(1, room / this.drawn.size.width, tall / this.drawn.size.height);
     this.zoom(Math.max(whole, least, 0.05));
     const matters = this.nodes[this.selected] ?? this.nodes.find(({ element }) => element.matches(".root"));
     if (matters) this.reveal(matters.element);
@@ -168,8 +157,8 @@ class Graph {
     const grown = Math.min(3, Math.max(0.05, scale)) / (this.scale ?? 1);
     const to = [(this.canvas.scrollLeft + x) * grown - x, (this.canvas.scrollTop + y) * grown - y];
     this.scale = (this.scale ?? 1) * grown;
-    this.svg.style.width = `${this.drawn.width * this.scale}px`;
-    this.svg.style.height = `${this.drawn.height * this.scale}px`;
+    this.svg.style.width = `${this.drawn.size.width * this.scale}px`;
+    this.svg.style.height = `${this.drawn.size.height * this.scale}px`;
     this.svg.classList.toggle("far", this.scale < FAR);
     this.canvas.scrollTo(...to);
   }
@@ -194,16 +183,20 @@ class Graph {
     if (number < 0 || !event.key.startsWith("Arrow")) return;
     event.preventDefault();
     const here = this.nodes[number];
-    const place = (node) => (this.view === "all" ? node : node.at);
-    const [x, y] = [place(here).x, place(here).y];
-    const ways = {
-      ArrowLeft: this.up[number].map((index) => this.nodes[index]),
-      ArrowRight: this.down[number].map((index) => this.nodes[index]),
-      ArrowUp: this.nodes.filter((node) => place(node).x === x && place(node).y < y),
-      ArrowDown: this.nodes.filter((node) => place(node).x === x && place(node).y > y),
-    };
-    const near = (node) => Math.abs(place(node).y - y);
-    const [next] = (ways[event.key] ?? [])
+    const place = (node) => (this.drawn.moved ? node.at : node);
+    const [along, across] = this.drawn.down ? ["y", "x"] : ["x", "y"];
+    const at = place(here);
+    const beside = this.nodes.filter((node) => place(node)[along] === at[along]);
+    const ways = [
+      this.up[number].map((index) => this.nodes[index]),
+      this.down[number].map((index) => this.nodes[index]),
+      beside.filter((node) => place(node)[across] < at[across]),
+      beside.filter((node) => place(node)[across] > at[across]),
+    ];
+    const keys = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"];
+    if (this.drawn.down) keys.push(...keys.splice(0, 2));
+    const near = (node) => Math.abs(place(node)[across] - at[across]);
+    const [next] = (ways[keys.indexOf(event.key)] ?? [])
       .filter(({ element }) => !element.hasAttribute("hidden"))
       .sort((a, b) => near(a) - near(b));
     if (!next) return;

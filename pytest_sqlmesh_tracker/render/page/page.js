@@ -11,6 +11,7 @@ class Invocation {
     this.rows = all("tbody tr[data-s]", section);
     this.details = all("article", section);
     this.current = null;
+    section.querySelector("h2").append(copyButton(section.id));
     if (!this.rows.length) return;
     this.links = this.rows.map((row) => row.querySelector("th a"));
     this.names = this.details.map((article) => article.querySelector("h3").textContent.toLowerCase());
@@ -59,11 +60,12 @@ class Invocation {
       this.details[index].classList.toggle("open", index === number);
     }
     const closed = this.current;
+    this.details[closed]?.querySelector(".copy").remove();
     this.current = number;
     this.graph.select(number, number === null ? [] : this.blockers[number]);
     if (number !== null) {
       this.details[number].setAttribute("aria-label", this.links[number].textContent);
-      this.details[number].prepend(closeButton);
+      this.details[number].prepend(copyButton(this.details[number].id), closeButton);
       this.details[number].scrollTop = 0;
       this.details[number].focus({ preventScroll: true });
     } else {
@@ -171,16 +173,40 @@ const invocations = new Map();
 let chosen = null;
 let closeButton = null;
 
-// Show what the address names: #i3 an invocation, #i3m7 a model of it, or a model by its name.
+// Show what the address names: #3f2a9c1b an invocation, #3f2a9c1b/sales.orders a model of it, or a
+// model by its name alone.
 function route() {
-  const named = location.hash.slice(1);
-  const [, id, model] = named.match(/^(i\d+)(?:m(\d+))?$/) ?? [];
-  const section =
-    (id && document.getElementById(id)) ?? chosen?.section ?? document.querySelector(".chosen");
+  const address = location.hash.slice(1);
+  const named = all(".invocation").find(({ id }) => id === address.split("/")[0]);
+  const section = named ?? chosen?.section ?? document.querySelector(".chosen");
   if (!section) return;
   if (section !== chosen?.section) choose(section);
-  const wanted = id ? model : chosen.names?.indexOf(decoded(named).toLowerCase());
-  chosen.open(chosen.details[wanted] ? Number(wanted) : null);
+  const wanted = named
+    ? chosen.details.findIndex(({ id }) => id === address)
+    : chosen.names?.indexOf(decoded(address).toLowerCase());
+  chosen.open(wanted >= 0 ? wanted : null);
+}
+
+// Copies the address of an invocation or a model.
+function copyButton(id) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "copy";
+  button.textContent = "Copy link";
+  button.setAttribute("aria-live", "polite");
+  button.addEventListener("click", async () => {
+    const address = `${location.href.split("#")[0]}#${id}`;
+    try {
+      await navigator.clipboard.writeText(address);
+      button.textContent = "Copied";
+    } catch {
+      // Pages without a secure origin have no clipboard: the address is there to be copied by hand.
+      history.replaceState(null, "", `#${id}`);
+      button.textContent = "The link is in the address bar";
+    }
+    setTimeout(() => (button.textContent = "Copy link"), 2500);
+  });
+  return button;
 }
 
 function decoded(text) {
@@ -193,15 +219,15 @@ function decoded(text) {
 
 function choose(section) {
   chosen?.open(null);
-  chosen?.section.classList.remove("chosen");
+  for (const other of all(".invocation.chosen")) other.classList.remove("chosen");
   section.classList.add("chosen");
   for (const link of all(".invocations a")) {
     const current = link.hash === `#${section.id}`;
     link.toggleAttribute("aria-current", current);
     if (!current) continue;
     link.setAttribute("aria-current", "true");
-    const list = link.closest(".invocations");
-    list.scrollTop = link.offsetTop - list.clientHeight / 2;
+    const list = [link.closest("ol"), link.closest(".invocations")].find((one) => one.scrollHeight > one.clientHeight);
+    if (list) list.scrollTop += link.getBoundingClientRect().top - list.getBoundingClientRect().top - list.clientHeight / 2;
   }
   if (!invocations.has(section)) invocations.set(section, new Invocation(section));
   chosen = invocations.get(section);
