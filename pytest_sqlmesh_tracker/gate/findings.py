@@ -68,6 +68,13 @@ class GateFinding(Frozen):
     rule: GateRule | None = None
 
     @property
+    def predicate(self) -> str:
+        """The message without the name of its model; all of it where it does not begin with one."""
+        name = one_line(self.model or "", 120)
+        alone = self.message.removeprefix(f"{name} ") if name else self.message
+        return alone.lstrip()
+
+    @property
     def where(self) -> str:
         """`run of prod at 2024-01-09 00:05 UTC, in test_shop.py::test_night`; or nothing."""
         if self.command is None or self.execution_time is None:

@@ -22,6 +22,7 @@ from ..gate import KINDS, UNEXPECTED_STATUSES, GateFinding, GateResult
 from ..outcomes import Batch, Cause, ModelOutcome, Reason, Status
 from ..report import RunReport
 from ..report_files import Entry
+from .alike import in_groups
 from .graph import Graph, layout
 from .page.anchors import invocation_anchors, model_anchor
 from .page.schemas import SchemaGroup, by_schema, split
@@ -90,8 +91,9 @@ def page(
     return template.render(
         title=title,
         result=result,
-        findings=_by_urgency(findings),
-        warnings=_by_urgency(warnings),
+        warned=len(warnings),
+        findings=_by_urgency(in_groups(findings)),
+        warnings=_by_urgency(in_groups(warnings)),
         invocations=invocations,
         invocation_at={invocation.number: invocation for invocation in invocations},
         chosen=_most_urgent(invocations),

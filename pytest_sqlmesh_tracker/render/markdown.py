@@ -12,6 +12,7 @@ from ..gate import UNEXPECTED_STATUSES, GateFinding, GateResult
 from ..outcomes import ModelOutcome, Status
 from ..report import SUCCESSFUL, RunReport
 from ..report_files import Entry
+from .alike import in_groups
 from .markdown_page import Part, code, page, row, text
 from .words import (
     before_error,
@@ -116,6 +117,7 @@ def _by_invocation(findings: Sequence[GateFinding], noun: str) -> list[Part]:
     """Findings or warnings: the first ones, and the others in a fold."""
     parts = []
     what = "Warnings: " if noun == "warning" else ""
+    findings = in_groups(findings)
     open_, folded = findings[:_MOST_OPEN], findings[_MOST_OPEN:]
     for shown, fold in ((open_, None), (folded, f"{counted(len(folded), noun)} more")):
         for where, group in groupby(shown, key=lambda finding: finding.where):
@@ -133,10 +135,9 @@ def _finding(finding: GateFinding) -> str:
         symbol = _SYMBOLS[finding.status]
     elif finding.kind in ("command_error", "command_interruption", "required_not_executed"):
         symbol = "❌"
-    model = one_line(finding.model or "", 120)
-    if model and finding.message.startswith(f"{model} "):
-        told = finding.message.removeprefix(model).lstrip()
-        return f"{symbol} {code(model)} {text(told)}"
+    if finding.predicate != finding.message:
+        model = one_line(finding.model or "", 120)
+        return f"{symbol} {code(model)} {text(finding.predicate)}"
     return f"{symbol} {text(finding.message)}"
 
 

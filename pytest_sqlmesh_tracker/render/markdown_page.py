@@ -141,10 +141,11 @@ def _note(parts: Sequence[Part], kept: Sequence[int | None], limit: int) -> str:
     for part, number in zip(parts, kept, strict=True):
         rows[part.noun] += len(part.rows) - (number or 0)
         invocations += part.is_invocation and number is None
-    told = [counted(number, noun) for noun, number in rows.items() if number]
-    if invocations:
-        told[-1] += f", among them all of {counted(invocations, 'invocation')}"
-    return f"**Left out of this page, which may have {limit:,} bytes:** {', '.join(told)}\n"
+    left_out = [counted(number, noun) for noun, number in rows.items() if number]
+    whole = f"all of {counted(invocations, 'invocation')}" if invocations else ""
+    if whole:
+        left_out.append(f"among them {whole}" if left_out else whole)
+    return f"**Left out of this page, which may have {limit:,} bytes:** {', '.join(left_out)}\n"
 
 
 def _size(markdown: str) -> int:

@@ -18,6 +18,7 @@ from ..formats import one_line
 from ..gate import GateFinding, GateResult
 from ..outcomes import ModelOutcome, Status
 from ..report import RunReport
+from .alike import in_groups
 from .words import (
     before_error,
     change_of,
@@ -124,6 +125,7 @@ def findings(result: GateResult, *, width: int = 100, color: bool = False, limit
 
 def _by_invocation(findings: Sequence[GateFinding], limit: int) -> Iterator[RenderableType]:
     """Findings, or warnings, each of which is called one."""
+    findings = in_groups(findings)
     for where, group in groupby(findings[:limit], key=lambda finding: finding.where):
         yield Text(printable(where) or "the policy", style="bold")
         yield _listed(map(_finding, group))

@@ -133,7 +133,9 @@ def test_the_error_of_an_invocation_is_shown_whole(completion: str, heading: str
 
 def test_findings_on_rules_have_no_link_and_many_findings_are_folded() -> None:
     policy = GatePolicy(rules=[{"models": "nowhere.*", "allow": ["signal_not_ready"]}])
-    pairs = [(None, run(*[failed(f"m{number}") for number in range(9)]))]
+    pairs = [
+        (None, run(*[failed(f"m{number}", error=f"ValueError: {number}") for number in range(9)]))
+    ]
 
     text = Parsed(page(pairs, policy.evaluate(*pairs))).words
 

@@ -222,7 +222,7 @@ class TestFolds:
         assert len(shown.headings) == 4
 
     def test_many_findings_go_on_in_a_fold(self) -> None:
-        bad = run(*(failed(f"a.m{number}") for number in range(60)))
+        bad = run(*(failed(f"a.m{number}", error=f"ValueError: {number}") for number in range(60)))
         shown = page(bad, result=GatePolicy().evaluate(bad))
         assert len(shown.items) == 60
         assert shown.folds == ["10 findings more"]
@@ -367,7 +367,7 @@ class TestLimit:
         assert "\n\n_Left out here: 100 models_\n" in markdown
 
     def test_many_findings_make_way_for_tables(self) -> None:
-        bad = run(*(failed(f"a.m{number}") for number in range(100)))
+        bad = run(*(failed(f"a.m{number}", error=f"ValueError: {number}") for number in range(100)))
         shown = Page.of(self.sized([(None, bad)], 11_000))
         assert len(shown.rows) == 100
         assert 50 <= len(shown.items) < 100

@@ -249,7 +249,9 @@ class TestFindings:
         assert "\n\nthe policy\n  - rule 1 (no.such): " in findings(result)
 
     def test_that_are_many_are_counted(self) -> None:
-        result = GatePolicy().evaluate(run(*(failed(f"a.m{number}") for number in range(60))))
+        result = GatePolicy().evaluate(
+            run(*(failed(f"a.m{number}", error=f"ValueError: {number}") for number in range(60)))
+        )
         shown = findings(result).splitlines()
         assert sum(line.startswith("  - ") for line in shown) == 50
         assert shown[-3:-1] == ["and 10 more", ""]

@@ -1,0 +1,42 @@
+"""Findings that say the same of many models, as one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..formats import one_line
+from ..gate.findings import GateFinding
+
+_FEWEST = 3
+"""Fewer findings stay one by one."""
+_NAMES = 3
+"""The others of a group are counted."""
+_PLURALS = {"was ": "were ", "is ": "are ", "has ": "have "}
+
+
+def in_groups(findings: Sequence[GateFinding]) -> list[GateFinding]:
+    """The findings in their order, with those that differ in nothing but the model as one.
+
+    An environment that does not exist, or a plan that SQLMesh refuses, is one fault, however many
+    models wait for it: `shop.a, shop.b, shop.c and 268 more were interrupted: ...`.
+    """
+    groups: dict[object, list[GateFinding]] = {}
+    for number, finding in enumerate(findings):
+        key = (finding.report_index, finding.kind, finding.severity, finding.predicate)
+        groups.setdefault(key if finding.model else number, []).append(finding)
+    return [each for group in groups.values() for each in _as_one(group)]
+
+
+def _as_one(group: list[GateFinding]) -> list[GateFinding]:
+    if len(group) < _FEWEST:
+        return group
+    predicate = group[0].predicate
+    for singular, plural in _PLURALS.items():
+        if predicate.startswith(singular):
+            predicate = plural + predicate.removeprefix(singular)
+            break
+    names = [one_line(finding.model or "", 120) for finding in group]
+    more = len(names) - _NAMES
+    listed = (*names[:_NAMES], f"{more:,} more") if more > 0 else names
+    who = f"{', '.join(listed[:-1])} and {listed[-1]}"
+    return [group[0].model_copy(update={"message": f"{who} {predicate}", "model": None})]
