@@ -1,5 +1,4 @@
-"""Assets whose models are gone: removed, renamed, or never planned. Definitions are older, or newer,
-than the environment."""
+"""Assets whose models are gone: removed, renamed, or never planned."""
 
 from __future__ import annotations
 
@@ -309,7 +308,7 @@ class TestComponent:
     @pytest.fixture
     def deployed(
         self, files: Path, tmp_path: Path, sqlmesh_project: Any
-    ) -> Iterator[dg.AssetsDefinition]:
+    ) -> dg.AssetsDefinition:
         """The assets of a component whose state was written before `s.last` was removed."""
         if not hasattr(dg, "StateBackedComponent"):
             pytest.skip("this Dagster has no components that keep state")
@@ -322,7 +321,7 @@ class TestComponent:
         context = dg.ComponentTree.for_test().load_context
         (assets,) = component.build_defs_from_state(context, tmp_path / "state").assets or ()
         assert isinstance(assets, dg.AssetsDefinition)
-        yield assets
+        return assets
 
     @SELECTIONS
     def test_a_model_that_is_gone(
