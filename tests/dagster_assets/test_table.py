@@ -101,6 +101,20 @@ def test_an_expected_skip_passes(
     assert told["sqlmesh/environment"] == "prod"
 
 
+def test_where_and_when_it_executed_is_in_both(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    """As soon as they are told, before there is a report."""
+    sqlmesh_project.travel(NEXT_DAY)
+    result = materialize_sqlmesh(warehouse)
+    moment = sqlmesh_project.tracker.last.execution_time.isoformat()
+    (event,) = result.asset_materializations_for_node("warehouse")[:1]
+    for told in (facts(checks(result)[event.asset_key.to_user_string()]), facts(event)):
+        assert told["sqlmesh/status"] == "executed"
+        assert told["sqlmesh/environment"] == "prod"
+        assert told["sqlmesh/execution_time"] == moment
+
+
 def test_an_unexpected_skip_warns(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
