@@ -2,6 +2,7 @@
 
 # Dagster reads the annotations: they can't be the texts of `from __future__ import annotations`.
 import inspect
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,12 +33,15 @@ from ..matching import UnknownModelError
 from ..tracking.errors import ProjectError
 from .assets import op_name, sqlmesh_assets
 from .attributes import OpSettings, ProjectSettings, ScheduleSettings, resolved_project
+from .naming import fitting
 from .project import SqlmeshProject
 from .resource import SqlmeshResource
 from .scaffolding import SqlmeshProjectScaffolder
 from .translation import TranslatedBy
 from .translator import SqlmeshTranslator
 
+logger = logging.getLogger("pytest_sqlmesh_tracker")
+_REMEDY = "write it anew: dg utils refresh-defs-state"
 _loading = Lock()
 """Dagster refreshes all components at once; SQLMesh loads one project after the other."""
 
@@ -141,7 +145,8 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         context: dg.ComponentLoadContext,  # noqa: ARG002
         state_path: Path | None,
     ) -> dg.Definitions:
-        """The assets, their resource, and the schedule; nothing, as long as there is no state.
+        """The assets, their resource, and the schedule; as long as there is no state, one asset
+        that says so and that nothing can materialize.
 
         Raises:
             DagsterInvalidDefinitionError: the state can't be read, or two models have the same
@@ -149,7 +154,7 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
             UnknownModelError: a selector matches nothing.
         """
         if state_path is None:
-            return dg.Definitions()
+            return self._without_state()
         with self._named_in_errors():
             return self._definitions(self.project.with_definition(self._read(state_path)))
 
@@ -188,6 +193,15 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
             },
         )
 
+    def _without_state(self) -> dg.Definitions:
+        """Without a word, a deployment that forgot the state would look like an empty project."""
+        message = (
+            f"{self.place} has no state yet, and so no assets: run dg utils refresh-defs-state"
+        )
+        logger.warning("%s", message)
+        key = dg.AssetKey(["sqlmesh_without_state", fitting(self.place)])
+        return dg.Definitions(assets=[dg.AssetSpec(key, description=message, kinds={"sqlmesh"})])
+
     @property
     def _translator(self) -> SqlmeshTranslator:
         if self.translation is None:
@@ -221,7 +235,7 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
             definition = ProjectDefinition.from_json(state_path.read_bytes())
         except ValueError as error:
             raise dg.DagsterInvalidDefinitionError(
-                f"the state can't be read: {error}; write it anew: dg utils refresh-defs-state"
+                f"the state can't be read: {error}; {_REMEDY}"
             ) from None
         return self._moved(definition, lambda file, folder: os.path.normpath(Path(folder, file)))
 

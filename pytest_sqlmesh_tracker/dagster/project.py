@@ -12,6 +12,10 @@ from pydantic import Field, PrivateAttr
 
 from ..definitions import ProjectDefinition
 
+Folder = str | os.PathLike[str]
+Folders = Folder | Sequence[Folder]
+"""A folder, or several."""
+
 
 class SqlmeshProject(dg.Config):
     """A SQLMesh project: its folder, or several that are one project, and how it is opened.
@@ -35,8 +39,8 @@ class SqlmeshProject(dg.Config):
 
     def __init__(
         self,
-        *folders: str | os.PathLike[str],
-        paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        *folders: Folders,
+        paths: Folders = (),
         gateway: str | None = None,
         config: str | None = None,
         dotenv: str | os.PathLike[str] | None = None,
@@ -44,14 +48,15 @@ class SqlmeshProject(dg.Config):
         """Name a project; nothing is read yet.
 
         Args:
-            folders: relative ones are those of the current folder.
+            folders: one, several, or a list; relative ones are those of the current folder.
+            paths: the same, by keyword.
             gateway: as SQLMesh's command line has it, and so `config` and `dotenv`.
         """
-        named = [*folders, *([paths] if isinstance(paths, str | os.PathLike) else paths)]
-        if not named:
+        each = [folder for given in (*folders, paths) for folder in _listed(given)]
+        if not each:
             raise TypeError("a SqlmeshProject needs the folder of the project")
         super().__init__(
-            paths=[_absolute(folder) for folder in named],
+            paths=[_absolute(folder) for folder in each],
             gateway=gateway,
             config=config,
             dotenv=_absolute(dotenv) if dotenv else None,
@@ -104,6 +109,10 @@ class SqlmeshProject(dg.Config):
         from ..tracking.process import answer_of_process
 
         return answer_of_process(self.paths, self._settings, question, arguments, timeout=timeout)
+
+
+def _listed(folders: Folders) -> Sequence[Folder]:
+    return [folders] if isinstance(folders, str | os.PathLike) else folders
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:

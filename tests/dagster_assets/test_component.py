@@ -119,12 +119,21 @@ def keys(assets: dg.AssetsDefinition) -> set[str]:
 
 
 @by_dagster
-def test_there_is_nothing_until_the_state_is_refreshed(
-    sandbox: DefsFolderSandbox, files: Path, warehouse: dg.AssetsDefinition
+def test_one_asset_says_that_there_is_no_state_until_it_is_refreshed(
+    sandbox: DefsFolderSandbox,
+    files: Path,
+    warehouse: dg.AssetsDefinition,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = written(sandbox, yaml(project=str(files)))
+    message = f"{FILE} has no state yet, and so no assets: run dg utils refresh-defs-state"
     with sandbox.load_component_and_build_defs(path) as (component, definitions):
-        assert not definitions.assets
+        dg.Definitions.validate_loadable(definitions)
+        (spec,) = definitions.resolve_all_asset_specs()
+        assert spec.key.path == ["sqlmesh_without_state", "shop_defs_warehouse_defs_yaml"]
+        assert spec.description == message
+        assert definitions.resolve_asset_graph().executable_asset_keys == set()
+        assert message in caplog.messages
         assert isinstance(component, SqlmeshProjectComponent)
         asyncio.run(component.refresh_state(sandbox.project_root))
 

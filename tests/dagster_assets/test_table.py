@@ -101,6 +101,20 @@ def test_an_expected_skip_passes(
     assert told["sqlmesh/environment"] == "prod"
 
 
+def test_where_and_when_it_executed_is_in_both(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    """As soon as they are told, before there is a report."""
+    sqlmesh_project.travel(NEXT_DAY)
+    result = materialize_sqlmesh(warehouse)
+    moment = sqlmesh_project.tracker.last.execution_time.isoformat()
+    (event,) = result.asset_materializations_for_node("warehouse")[:1]
+    for told in (facts(checks(result)[event.asset_key.to_user_string()]), facts(event)):
+        assert told["sqlmesh/status"] == "executed"
+        assert told["sqlmesh/environment"] == "prod"
+        assert told["sqlmesh/execution_time"] == moment
+
+
 def test_an_unexpected_skip_warns(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
@@ -111,7 +125,11 @@ def test_an_unexpected_skip_warns(
     assert_materialized_exactly(result, ["shop/till"])
     assert_check_failed(result, "shop/orders", STATUS, "WARN")
     assert_sqlmesh_status(result, "shop/orders", "skipped", "signal_not_ready")
-    assert facts(checks(result)["shop/orders"])["sqlmesh/signals"] == "held_by_test"
+    orders = checks(result)["shop/orders"]
+    assert orders.description == (
+        "skipped: its signal was not ready (held_by_test); held back: 2024-01-05"
+    )
+    assert facts(orders)["sqlmesh/signals"] == "held_by_test (2024-01-05)"
     assert_sqlmesh_status(result, "shop/revenue", "skipped", "upstream_not_ready")
     assert_check_failed(result, "shop/revenue", STATUS, "WARN")
     assert facts(checks(result)["shop/revenue"])["sqlmesh/blocked_by"] == "shop.orders"

@@ -113,6 +113,17 @@ def test_a_project_needs_a_folder_and_knows_its_keywords() -> None:
         SqlmeshProject("shop", gatway="local")  # type: ignore[call-arg]
 
 
+def test_a_project_takes_folders_one_by_one_and_as_a_list(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    expected = [str(folder) for folder in folders]
+    assert SqlmeshProject(*folders).paths == expected
+    assert SqlmeshProject(folders).paths == expected
+    assert SqlmeshProject(paths=folders).paths == expected
+    assert SqlmeshProject(tmp_path / "one").paths == SqlmeshProject(paths=expected[:1]).paths
+    with pytest.raises(TypeError, match="needs the folder"):
+        SqlmeshProject([])
+
+
 @pytest.mark.parametrize("make", [sqlmesh_assets, build_sqlmesh_assets])
 def test_a_folder_is_no_project(make: Callable[..., Any]) -> None:
     with pytest.raises(TypeError, match="project is a SqlmeshProject, not 'shop'"):
