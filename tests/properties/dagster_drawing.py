@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from graphlib import TopologicalSorter
 from typing import Any
 
 from hypothesis import strategies as st
 
+from .dagster_changes import draw_change
 from .drawing import Dice
 from .histories import histories
-from .specs import Brief, History, Injected, Model, Step, edited
+from .specs import Brief, Edit, History, Injected, Model, Step, edited
 
 CHECKS = (*("all",) * 7, "none", "status", "audits")
 CONFIGURED = frozenset({"start", "end", "ignore_cron", "restate_models"})
@@ -19,17 +21,34 @@ CONFIGURED = frozenset({"start", "end", "ignore_cron", "restate_models"})
 
 
 @dataclass(frozen=True, repr=False)
+class Between(Brief):
+    """A plain asset of Dagster's that stands between models, so that one step can't do them all."""
+
+    name: str
+    above: tuple[str, ...]
+    """Models that it reads."""
+    below: tuple[str, ...] = ()
+    """Models that wait for it, beside those that read the table of its name."""
+
+
+@dataclass(frozen=True, repr=False)
 class Asking(Brief):
     """What one Dagster run is asked for."""
 
     selection: tuple[str, ...] = ()
-    """Names of models; none: all assets."""
+    """Names of models and of assets between them; none: all assets."""
     checks: str = "all"
     """Of the selected assets: `all`, `none`, `status` (alone) or `audits` (alone)."""
     configured: bool = False
     """Arguments come by run config, as far as it has them, not from the op's function."""
     retries: bool = False
     """A try that fails is made once more."""
+    deployed: bool = True
+    """The assets are those of the project as it is then; else they are those of before."""
+    between: tuple[Between, ...] = ()
+    due: str = ""
+    """Only what is due is evaluated: of the models that are `due`, with all that stands between
+    them, or of `all`."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,8 +56,8 @@ class Told(Brief):
     """A history that is played through Dagster."""
 
     history: History
-    askings: tuple[Asking, ...]
-    """One for each step."""
+    askings: tuple[Asking | None, ...]
+    """One for each step; None, where assets can't do it."""
 
     def __str__(self) -> str:
         lines = [f"asking {number}: {asking!r}" for number, asking in enumerate(self.askings)]
@@ -47,26 +66,76 @@ class Told(Brief):
 
 @st.composite
 def told_histories(draw: st.DrawFn) -> Told:
-    """A drawn history, with runs after what failed, audits that are called twice, and retries."""
+    """A drawn history, with audits that are called twice, retries, runs after what failed, and
+    models that come, go or are renamed for a while, often behind the back of the assets."""
     dice = Dice(draw)
     history = draw(histories())
     models = tuple(_called_twice(dice, model) for model in history.models)
-    current, now = models, history.began
-    steps: list[Step] = []
-    askings: list[Asking] = []
-    for step in history.steps:
-        now += step.wait
-        current = edited(current, step.edits)
-        asking = _asking(dice, step, current, first=not steps)
-        if asking.retries and dice.chance(60):
-            step = replace(step, injected=(*step.injected, *_once(dice, current)))
-        steps.append(_with_switches(dice, step, current))
-        askings.append(asking)
-        if (step.switches or step.injected) and steps[1:] and dice.chance(35):
-            now += timedelta(minutes=10)
-            steps.append(_another_run(dice, step.environment, current, now))
-            askings.append(_asking(dice, steps[-1], current, first=False))
-    return Told(replace(history, models=models, steps=tuple(steps)), tuple(askings))
+    line = _Line(dice, models, history.began)
+    changes = dice.one_of(range(1, len(history.steps) + 1)) if dice.chance(70) else None
+    restored: tuple[Edit, ...] = ()
+    for number, step in enumerate(history.steps, 1):
+        line.add(replace(step, edits=(*restored, *step.edits)))
+        restored = ()
+        if (step.switches or step.injected) and line.steps[1:] and dice.chance(35):
+            line.add_another_run(step.environment)
+        if number == changes:
+            restored = line.add_change()
+    return Told(replace(history, models=models, steps=tuple(line.steps)), tuple(line.askings))
+
+
+class _Line:
+    """The steps so far, and what they have made of the project and of its assets."""
+
+    def __init__(self, dice: Dice, models: tuple[Model, ...], began: datetime) -> None:
+        self._dice, self._now = dice, began
+        self._models = models
+        self._deployed: tuple[Model, ...] = ()
+        """Those that have assets."""
+        self.steps: list[Step] = []
+        self.askings: list[Asking | None] = []
+
+    def add(self, step: Step, stale: int = 30) -> None:
+        """One more step, of which the assets are those of before with this probability."""
+        self._now += step.wait
+        self._models = edited(self._models, step.edits)
+        tables = _in_order([model for model in self._models if not model.only_audited])
+        deployed = bool(tables) and not (self._deployed and self._dice.chance(stale))
+        if step.command not in ("run", "plan") or not (deployed or self._deployed):
+            self._append(step, None)
+            return
+        self._deployed = tuple(self._models) if deployed else self._deployed
+        asking = replace(
+            _asking(self._dice, step, self._deployed, first=not self.steps), deployed=deployed
+        )
+        if asking.retries and self._dice.chance(60):
+            step = replace(step, injected=(*step.injected, *_once(self._dice, self._models)))
+        self._append(step, asking)
+
+    def _append(self, step: Step, asking: Asking | None) -> None:
+        self.steps.append(_with_switches(self._dice, step, self._models))
+        self.askings.append(asking)
+
+    def add_another_run(self, environment: str) -> None:
+        now = self._now + timedelta(minutes=10)
+        self.add(_another_run(self._dice, environment, self._models, now))
+
+    def add_change(self) -> tuple[Edit, ...]:
+        """Models come, go or are renamed, in the files alone or in the environment as well, and a
+        run meets them; the edits that undo it."""
+        dice = self._dice
+        change = draw_change(dice, self._models)
+        planned = dice.chance(55)
+        stale = 15 if change.added and not planned else 80
+        environment = dice.one_of(("prod", "prod", "prod", "dev"))
+        edits = change.edits
+        if planned:
+            self.add(Step(timedelta(minutes=10), "plan", environment, edits=edits), stale=80)
+            edits = ()
+        arguments: dict[str, Any] = {"ignore_cron": True} if dice.chance(40) else {}
+        wait = timedelta(days=dice.one_of((1, 2)), minutes=40)
+        self.add(Step(wait, "run", environment, arguments, edits), stale=stale)
+        return change.undone
 
 
 def _called_twice(dice: Dice, model: Model) -> Model:
@@ -102,18 +171,60 @@ def _another_run(dice: Dice, environment: str, models: Sequence[Model], now: dat
 
 
 def _asking(dice: Dice, step: Step, models: Sequence[Model], *, first: bool) -> Asking:
+    """What is asked for of the assets of these models."""
     names = [model.name for model in models if not model.only_audited]
     often = 40 if step.command == "run" else 20
+    selection = dice.some_of(names, 3, at_least=1) if dice.chance(8 if first else often) else ()
+    between = _between(dice, models) if dice.chance(15 if first else often) else ()
+    if selection and between and dice.chance(75):
+        # It splits the step only if models on both of its sides are selected.
+        more = [name for each in between for name in (each.name, each.above[0], *each.below[:1])]
+        selection = tuple(dict.fromkeys((*selection, *more)))
     return Asking(
-        selection=dice.some_of(names, 3, at_least=1) if dice.chance(8 if first else often) else (),
+        selection=selection,
         checks=dice.one_of(CHECKS),
-        configured=_can_be_configured(step) and dice.chance(60),
+        configured=_can_be_configured(step, names) and dice.chance(60),
         retries=dice.chance(40 if step.switches or step.injected else 15),
+        between=between,
+        due=dice.one_of(("due", "all")) if _can_be_due(step) and dice.chance(35) else "",
     )
 
 
-def _can_be_configured(step: Step) -> bool:
+def _between(dice: Dice, models: Sequence[Model]) -> tuple[Between, ...]:
+    """One or two assets, each below some models and above later ones; or one that writes what the
+    project declares as an external model."""
+    order = _in_order(models)
+    tables = [model.name for model in order if not model.only_audited]
+    found: list[Between] = []
+    for number in range(dice.one_of((1, 1, 2)) if len(tables) > 1 else 0):
+        place = dice.one_of(range(1, len(tables)))
+        above = dice.some_of(tables[:place], 2, at_least=1)
+        found.append(Between(f"x.f{number}", above, dice.some_of(tables[place:], 2, at_least=1)))
+    for external in [model.name for model in order if model.kind == "external"]:
+        readers = [n for n, model in enumerate(order) if external in model.parents]
+        before = [m.name for m in order[: min(readers, default=0)] if not m.only_audited]
+        if before and dice.chance(60):
+            found.append(Between(external, dice.some_of(before, 2, at_least=1)))
+    return tuple(found)
+
+
+def _in_order(models: Sequence[Model]) -> list[Model]:
+    """Each after what it reads."""
+    by_name = {model.name: model for model in models}
+    parents = {model.name: [n for n in model.parents if n in by_name] for model in models}
+    return [by_name[name] for name in TopologicalSorter(parents).static_order()]
+
+
+def _can_be_due(step: Step) -> bool:
+    """As a schedule requests a run: it restates nothing, and selects nothing by itself."""
+    own = {"select_models", "no_auto_upstream", "restate_models"} & step.arguments.keys()
+    return step.command == "run" and not own
+
+
+def _can_be_configured(step: Step, names: Sequence[str]) -> bool:
     """A run; and a restatement, which is a plan that run config can ask a run for."""
     if step.command == "run":
         return bool(CONFIGURED & step.arguments.keys())
-    return step.command == "plan" and CONFIGURED >= step.arguments.keys() >= {"restate_models"}
+    wanted = CONFIGURED >= step.arguments.keys() >= {"restate_models"}
+    # The config names models that the assets have.
+    return step.command == "plan" and wanted and set(step.arguments["restate_models"]) <= {*names}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,7 @@ import dagster as dg
 
 from tests.projects import without
 
-from .dagster_playing import Attempt, DagsterRun
+from .dagster_playing import Attempt, DagsterStep
 from .facts import Snapshots, shown
 from .statuses import expected_statuses
 from .witnesses import BatchSeen, Span
@@ -23,8 +23,9 @@ STATUS_CHECK = "sqlmesh_execution_status"
 class Try:
     """What Dagster has of one try, and what it should have."""
 
-    def __init__(self, run: DagsterRun, attempt: Attempt) -> None:
-        self.run, self.attempt, self.witness = run, attempt, attempt.witness
+    def __init__(self, part: DagsterStep, attempt: Attempt) -> None:
+        self.part, self.run = part, part.run
+        self.attempt, self.witness = attempt, attempt.witness
         self.materializations = attempt.of_type(dg.DagsterEventType.ASSET_MATERIALIZATION)
         self.evaluations: dict[dg.AssetCheckKey, list[Any]] = {}
         for event in attempt.of_type(dg.DagsterEventType.ASSET_CHECK_EVALUATION):
@@ -37,6 +38,7 @@ class Try:
         plan = self.witness.plan
         planned = plan.context_diff.snapshots.values() if plan else ()
         return {
+            **self.run.deployed,
             **self.run.local,
             **(self.attempt.before.environment or {}),
             **{snapshot.name: snapshot for snapshot in planned},
@@ -60,6 +62,21 @@ class Try:
         """SQLMesh executes it, and not its audits alone."""
         return fqn in self.versions and is_table(self.versions[fqn])
 
+    @property
+    def is_plain_run(self) -> bool:
+        """Dagster's selection says what is run, and nothing else does."""
+        own = {"select_models", "no_auto_upstream", "restate_models"}
+        called = self.attempt.called[0].command
+        return called == "run" and not own & self.run.step.arguments.keys()
+
+    def is_gone(self, fqn: str) -> bool | None:
+        """What was run or planned has no such model; None if SQLMesh did not come so far."""
+        if self.attempt.called[0].command == "plan":
+            plan = self.witness.plan
+            return None if plan is None else fqn not in _names(plan.context_diff.snapshots.values())
+        environment = self.attempt.before.environment
+        return None if environment is None else fqn not in environment
+
     def recorded(self, fqn: str) -> list[Span]:
         """What of a model was evaluated and recorded."""
         seen = self.witness.of(fqn)
@@ -69,7 +86,7 @@ class Try:
         """Those that what was seen of a model leaves room for."""
         table = self.is_table(fqn)
         outcome: Any = _Outcome(fqn, "full" if table else "embedded")
-        invocation = self.run.invocation(self.attempt)
+        invocation = self.part.invocation(self.attempt)
         found = expected_statuses(invocation, outcome, self.witness.of(fqn))
         if table and found >= {"executed", "interrupted"}:
             undone = without(self.witness.scheduled(fqn), self.recorded(fqn))
@@ -105,6 +122,10 @@ class _Outcome:
 def _failed_its_audits(batch: BatchSeen) -> bool:
     blocked = any(each.rows and each.blocking and not each.skipped for each in batch.audits)
     return batch.evaluated is not False and blocked
+
+
+def _names(snapshots: Iterable[Any]) -> set[str]:
+    return {snapshot.name for snapshot in snapshots}
 
 
 def is_table(snapshot: Any) -> bool:

@@ -57,8 +57,9 @@ class Statuses:
     """In an earlier try of the same Dagster run."""
 
     def check(self) -> None:
-        for key in sorted(self.tried.run.selected):
-            if dg.AssetCheckKey(key, STATUS_CHECK) in self.tried.run.checks:
+        models = self.tried.part.selected & self.tried.run.assets.keys
+        for key in sorted(models):
+            if dg.AssetCheckKey(key, STATUS_CHECK) in self.tried.part.checks:
                 self._check(key)
 
     def _check(self, key: dg.AssetKey) -> None:
@@ -93,6 +94,13 @@ class Statuses:
             f"{told}; the witnesses leave {sorted(expected)}",
         )
         skipped = status == "skipped"
+        gone = self.tried.is_gone(fqn)
+        if gone is not None and not (gone and "interrupted" in expected and status != "skipped"):
+            self.ledger.demand(
+                (reason == "not_in_environment") == gone,
+                "dagster-gone" if gone else "dagster-not-gone",
+                f"{told}, reason {reason}; gone={gone}",
+            )
         passed = status in ("executed", "audited") or (skipped and reason not in UNEXPECTED)
         severity = WARN if skipped else ERROR
         lost = self._still_lost(fqn) if passed and status != "executed" else []
