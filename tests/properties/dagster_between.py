@@ -1,4 +1,4 @@
-"""What is demanded of a Dagster run as a whole: of steps, and of the plain assets between models."""
+"""What is demanded of a whole Dagster run: of its steps, and of plain assets between models."""
 
 from __future__ import annotations
 

@@ -11,11 +11,12 @@ from typing import Any
 from hypothesis import strategies as st
 
 from .dagster_changes import draw_change
-from .drawing import Dice
+from .drawing import SUBDAILY, Dice
 from .histories import histories
 from .specs import Brief, Edit, History, Injected, Model, Step, edited
 
 CHECKS = (*("all",) * 7, "none", "status", "audits")
+OFTEN = SUBDAILY | {"@daily", "30 13 * * *"}
 CONFIGURED = frozenset({"start", "end", "ignore_cron", "restate_models"})
 """Arguments for which run config has a field."""
 
@@ -72,15 +73,15 @@ def told_histories(draw: st.DrawFn) -> Told:
     history = draw(histories())
     models = tuple(_called_twice(dice, model) for model in history.models)
     line = _Line(dice, models, history.began)
-    changes = dice.one_of(range(1, len(history.steps) + 1)) if dice.chance(70) else None
+    place = dice.one_of(range(1, len(history.steps) + 1))
     restored: tuple[Edit, ...] = ()
     for number, step in enumerate(history.steps, 1):
         line.add(replace(step, edits=(*restored, *step.edits)))
         restored = ()
         if (step.switches or step.injected) and line.steps[1:] and dice.chance(35):
             line.add_another_run(step.environment)
-        if number == changes:
-            restored = line.add_change()
+        if number == place:
+            restored = line.add_change() if dice.chance(65) else line.add_split_run()
     return Told(replace(history, models=models, steps=tuple(line.steps)), tuple(line.askings))
 
 
@@ -95,8 +96,13 @@ class _Line:
         self.steps: list[Step] = []
         self.askings: list[Asking | None] = []
 
-    def add(self, step: Step, stale: int = 30) -> None:
-        """One more step, of which the assets are those of before with this probability."""
+    def add(self, step: Step, stale: int = 30, split: int | None = None) -> None:
+        """One more step.
+
+        Args:
+            stale: how probably the assets are those of before.
+            split: how probably something stands between them.
+        """
         self._now += step.wait
         self._models = edited(self._models, step.edits)
         tables = _in_order([model for model in self._models if not model.only_audited])
@@ -105,9 +111,8 @@ class _Line:
             self._append(step, None)
             return
         self._deployed = tuple(self._models) if deployed else self._deployed
-        asking = replace(
-            _asking(self._dice, step, self._deployed, first=not self.steps), deployed=deployed
-        )
+        asking = _asking(self._dice, step, self._deployed, first=not self.steps, split=split)
+        asking = replace(asking, deployed=deployed)
         if asking.retries and self._dice.chance(60):
             step = replace(step, injected=(*step.injected, *_once(self._dice, self._models)))
         self._append(step, asking)
@@ -125,17 +130,20 @@ class _Line:
         run meets them; the edits that undo it."""
         dice = self._dice
         change = draw_change(dice, self._models)
-        planned = dice.chance(55)
+        planned = dice.chance(60)
         stale = 15 if change.added and not planned else 80
         environment = dice.one_of(("prod", "prod", "prod", "dev"))
         edits = change.edits
         if planned:
             self.add(Step(timedelta(minutes=10), "plan", environment, edits=edits), stale=80)
             edits = ()
-        arguments: dict[str, Any] = {"ignore_cron": True} if dice.chance(40) else {}
-        wait = timedelta(days=dice.one_of((1, 2)), minutes=40)
-        self.add(Step(wait, "run", environment, arguments, edits), stale=stale)
+        self.add(_plain_run(dice, environment, edits), stale=stale, split=40)
         return change.undone
+
+    def add_split_run(self) -> tuple[Edit, ...]:
+        """A run of which much is due, with something between the models."""
+        self.add(_plain_run(self._dice, "prod", ()), split=100)
+        return ()
 
 
 def _called_twice(dice: Dice, model: Model) -> Model:
@@ -170,12 +178,22 @@ def _another_run(dice: Dice, environment: str, models: Sequence[Model], now: dat
     return Step(timedelta(minutes=10), "run", environment, arguments)
 
 
-def _asking(dice: Dice, step: Step, models: Sequence[Model], *, first: bool) -> Asking:
+def _plain_run(dice: Dice, environment: str, edits: tuple[Edit, ...]) -> Step:
+    wait = timedelta(days=dice.one_of((1, 2)), minutes=40)
+    arguments = {"ignore_cron": True} if dice.chance(40) else {}
+    return Step(wait, "run", environment, arguments, edits)
+
+
+def _asking(
+    dice: Dice, step: Step, models: Sequence[Model], *, first: bool, split: int | None = None
+) -> Asking:
     """What is asked for of the assets of these models."""
     names = [model.name for model in models if not model.only_audited]
     often = 40 if step.command == "run" else 20
     selection = dice.some_of(names, 3, at_least=1) if dice.chance(8 if first else often) else ()
-    between = _between(dice, models) if dice.chance(15 if first else often) else ()
+    if split is None:
+        split = 15 if first else often
+    between = _between(dice, models) if dice.chance(split) else ()
     if selection and between and dice.chance(75):
         # It splits the step only if models on both of its sides are selected.
         more = [name for each in between for name in (each.name, each.above[0], *each.below[:1])]
@@ -194,18 +212,26 @@ def _between(dice: Dice, models: Sequence[Model]) -> tuple[Between, ...]:
     """One or two assets, each below some models and above later ones; or one that writes what the
     project declares as an external model."""
     order = _in_order(models)
-    tables = [model.name for model in order if not model.only_audited]
+    tables = [model for model in order if not model.only_audited]
     found: list[Between] = []
     for number in range(dice.one_of((1, 1, 2)) if len(tables) > 1 else 0):
         place = dice.one_of(range(1, len(tables)))
-        above = dice.some_of(tables[:place], 2, at_least=1)
-        found.append(Between(f"x.f{number}", above, dice.some_of(tables[place:], 2, at_least=1)))
+        above = _often_due(dice, tables[:place])
+        below = dice.some_of([model.name for model in tables[place:]], 2, at_least=1)
+        found.append(Between(f"x.f{number}", above, below))
     for external in [model.name for model in order if model.kind == "external"]:
-        readers = [n for n, model in enumerate(order) if external in model.parents]
-        before = [m.name for m in order[: min(readers, default=0)] if not m.only_audited]
+        readers = [number for number, model in enumerate(order) if external in model.parents]
+        before = [model for model in order[: min(readers, default=0)] if not model.only_audited]
         if before and dice.chance(60):
-            found.append(Between(external, dice.some_of(before, 2, at_least=1)))
+            found.append(Between(external, _often_due(dice, before)))
     return tuple(found)
+
+
+def _often_due(dice: Dice, models: Sequence[Model]) -> tuple[str, ...]:
+    """One or two of the models, rather of those without which most runs do not go on."""
+    often = [model for model in models if model.cron in OFTEN and model.kind != "seed"]
+    names = [model.name for model in (often if dice.chance(85) else ()) or models]
+    return dice.some_of(names, dice.one_of((1, 1, 2)), at_least=1)
 
 
 def _in_order(models: Sequence[Model]) -> list[Model]:

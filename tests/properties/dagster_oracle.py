@@ -55,7 +55,7 @@ def _check_step(part: DagsterStep, memory: Memory, ledger: Ledger) -> list[Try]:
         _check_audits(tried, ledger)
         Statuses(tried, memory, ledger, frozenset(executed)).check()
         for key in tried.evaluations:
-            ledger.demand(key in part.checks, "dagster-check", f"{key} is not selected")
+            ledger.demand(tried.may_tell(key), "dagster-check", f"{key} is not selected")
         _check_end(tried, number, ledger)
         executed |= tried.executed
     ledger.where = where
@@ -205,7 +205,7 @@ def _audits_that_ran(tried: Try) -> dict[dg.AssetCheckKey, tuple[int, bool]]:
         for audit in (audit for batch in _latest(audited) for audit in batch.audits):
             said = ", ".join(f"{name} := {audit.arguments[name]}" for name in audit.arguments)
             key = standalone.get(fqn) or of_models.get((key_of(fqn), audit.name, said))
-            if key in tried.part.checks and not audit.skipped:
+            if key and tried.may_tell(key) and not audit.skipped:
                 rows, _ = found.get(key, (0, False))
                 found[key] = rows + audit.rows, audit.blocking
     return found
@@ -229,7 +229,7 @@ def _checks(run: DagsterRun) -> tuple[dict[Call, dg.AssetCheckKey], dict[str, dg
 
 
 def _check_end(tried: Try, number: int, ledger: Ledger) -> None:
-    """The step succeeds if nothing failed; else it is tried again, or the failure names what did."""
+    """It succeeds if nothing failed; else it is tried again, or the failure names what did."""
     part, attempt = tried.part, tried.attempt
     failed, interrupted = tried.with_status("failed"), tried.with_status("interrupted")
     raised, last = attempt.called[0].raised, attempt is part.attempts[-1]
@@ -241,7 +241,8 @@ def _check_end(tried: Try, number: int, ledger: Ledger) -> None:
         ledger.demand(
             part.success == (not wrong),
             "dagster-success",
-            f"success={part.success}; failed {failed}, interrupted {interrupted}, raised {raised!r}",
+            f"success={part.success}; failed {failed}, interrupted {interrupted}, "
+            f"raised {raised!r}",
         )
     if wrong:
         _check_failure(tried, failed, last, ledger)

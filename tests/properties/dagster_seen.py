@@ -69,6 +69,11 @@ class Try:
         called = self.attempt.called[0].command
         return called == "run" and not own & self.run.step.arguments.keys()
 
+    def may_tell(self, check: dg.AssetCheckKey) -> bool:
+        """It is selected; or what its asset is of came due when what is due had been selected."""
+        late = self.run.asking.due and check.asset_key not in self.run.selected
+        return check in self.part.checks or bool(late)
+
     def is_gone(self, fqn: str) -> bool | None:
         """What was run or planned has no such model; None if SQLMesh did not come so far."""
         if self.attempt.called[0].command == "plan":
