@@ -15,6 +15,7 @@ from ..formats import counted
 from ..gate import unexpected_by_default
 from ..outcomes import AuditOutcome, ModelOutcome, Status
 from ..report import RunReport
+from .gone import outcome_of_gone
 from .history import Fault
 from .metadata import OF_THE_DEFINITION, outcome_metadata
 from .naming import STATUS_CHECK, named_call
@@ -88,6 +89,16 @@ class Telling:
             except Exception as error:
                 logger.exception("pytest-sqlmesh-tracker failed to tell of %s", outcome.name)
                 yield from self._untold(outcome, error)
+        yield from self._gone(report)
+
+    def _gone(self, report: RunReport) -> Iterator[Event]:
+        """The status of assets whose models are gone: an earlier one must not stand."""
+        for model in self.assets.models:
+            if model.name in self.specs and model.name not in report.outcomes:
+                key = self.specs[model.name].key
+                yield from map(
+                    self._untied, self._status(outcome_of_gone(model, report), key, report)
+                )
 
     def _rest(self, outcome: ModelOutcome, report: RunReport) -> Iterator[Event]:
         if outcome.name in self.assets.standalone:
