@@ -39,12 +39,14 @@ def _check_part(tried: Try, ledger: Ledger) -> None:
 
 
 def _check_waiting(tried: Try, ledger: Ledger) -> None:
-    """What is below a plain asset of the same run is evaluated only after that has run."""
+    """What is below a plain asset is evaluated only after that has run, unless just the model was
+    asked for."""
     run = tried.run
-    above = _upstream(run)
-    selected = {asset.key for asset in run.between} & run.selected
+    above, plain = _upstream(run), frozenset(asset.key for asset in run.between)
     for fqn in _evaluated(tried):
-        waits = selected & above.get(key_of(fqn), frozenset()) - tried.attempt.began_after
+        key = key_of(fqn)
+        awaited = plain & run.selected if key in run.selected else plain
+        waits = awaited & above.get(key, frozenset()) - tried.attempt.began_after
         ledger.demand(
             not waits,
             "dagster-waits",

@@ -49,6 +49,8 @@ def _check_step(part: DagsterStep, memory: Memory, ledger: Ledger) -> list[Try]:
         ledger.demand(
             attempt.read_to_its_end, "dagster-drained", "Dagster left before all was told"
         )
+        if tried.is_plain_run:
+            ledger.demand(attempt.called[0].command == "run", "dagster-called", "not run")
         _check_asked(tried, ledger)
         _check_materializations(tried, memory, ledger)
         _check_order(tried, ledger)

@@ -66,8 +66,7 @@ class Try:
     def is_plain_run(self) -> bool:
         """Dagster's selection says what is run, and nothing else does."""
         own = {"select_models", "no_auto_upstream", "restate_models"}
-        called = self.attempt.called[0].command
-        return called == "run" and not own & self.run.step.arguments.keys()
+        return self.run.step.command == "run" and not own & self.run.step.arguments.keys()
 
     def may_tell(self, check: dg.AssetCheckKey) -> bool:
         """It is selected; or what its asset is of came due when what is due had been selected."""
