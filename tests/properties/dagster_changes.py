@@ -23,11 +23,16 @@ class Change:
     def added(self) -> bool:
         return [edit.what for edit in self.edits] == ["added"]
 
+    @property
+    def model(self) -> str:
+        """The name of what comes or goes."""
+        return self.edits[0].model.name
+
 
 def draw_change(dice: Dice, models: Sequence[Model]) -> Change:
     """One model is removed, renamed or added."""
     tables = [model for model in models if not model.only_audited]
-    what = dice.one_of(("renamed", "removed", "added"))
+    what = dice.one_of(("renamed", "removed", "added", "removed", "renamed"))
     if what == "added" or len(tables) < 2:
         model = draw_model(dice, NEW, models)
         # An embedded model is no asset.

@@ -96,23 +96,27 @@ class _Line:
         self.steps: list[Step] = []
         self.askings: list[Asking | None] = []
 
-    def add(self, step: Step, stale: int = 30, split: int | None = None) -> None:
+    def add(
+        self, step: Step, stale: int = 30, split: int | None = None, about: str | None = None
+    ) -> None:
         """One more step.
 
         Args:
             stale: how probably the assets are those of before.
             split: how probably something stands between them.
+            about: a model that is selected, if some are.
         """
         self._now += step.wait
         self._models = edited(self._models, step.edits)
-        tables = _in_order([model for model in self._models if not model.only_audited])
-        deployed = bool(tables) and not (self._deployed and self._dice.chance(stale))
+        deployed = bool(_tables(self._models)) and not (self._deployed and self._dice.chance(stale))
         if step.command not in ("run", "plan") or not (deployed or self._deployed):
             self._append(step, None)
             return
         self._deployed = tuple(self._models) if deployed else self._deployed
         asking = _asking(self._dice, step, self._deployed, first=not self.steps, split=split)
         asking = replace(asking, deployed=deployed)
+        if asking.selection and about in {model.name for model in _tables(self._deployed)}:
+            asking = replace(asking, selection=tuple(dict.fromkeys((about, *asking.selection))))
         if asking.retries and self._dice.chance(60):
             step = replace(step, injected=(*step.injected, *_once(self._dice, self._models)))
         self._append(step, asking)
@@ -130,14 +134,15 @@ class _Line:
         run meets them; the edits that undo it."""
         dice = self._dice
         change = draw_change(dice, self._models)
-        planned = dice.chance(60)
-        stale = 15 if change.added and not planned else 80
+        planned = dice.chance(70)
+        stale = 15 if change.added and not planned else 90
         environment = dice.one_of(("prod", "prod", "prod", "dev"))
         edits = change.edits
         if planned:
-            self.add(Step(timedelta(minutes=10), "plan", environment, edits=edits), stale=80)
+            self.add(Step(timedelta(minutes=10), "plan", environment, edits=edits), stale=90)
             edits = ()
-        self.add(_plain_run(dice, environment, edits), stale=stale, split=40)
+        run = _plain_run(dice, environment, edits)
+        self.add(run, stale=stale, split=40, about=change.model)
         return change.undone
 
     def add_split_run(self) -> tuple[Edit, ...]:
@@ -188,7 +193,7 @@ def _asking(
     dice: Dice, step: Step, models: Sequence[Model], *, first: bool, split: int | None = None
 ) -> Asking:
     """What is asked for of the assets of these models."""
-    names = [model.name for model in models if not model.only_audited]
+    names = [model.name for model in _tables(models)]
     often = 40 if step.command == "run" else 20
     selection = dice.some_of(names, 3, at_least=1) if dice.chance(8 if first else often) else ()
     if split is None:
@@ -212,7 +217,7 @@ def _between(dice: Dice, models: Sequence[Model]) -> tuple[Between, ...]:
     """One or two assets, each below some models and above later ones; or one that writes what the
     project declares as an external model."""
     order = _in_order(models)
-    tables = [model for model in order if not model.only_audited]
+    tables = _tables(order)
     found: list[Between] = []
     for number in range(dice.one_of((1, 1, 2)) if len(tables) > 1 else 0):
         place = dice.one_of(range(1, len(tables)))
@@ -232,6 +237,11 @@ def _often_due(dice: Dice, models: Sequence[Model]) -> tuple[str, ...]:
     often = [model for model in models if model.cron in OFTEN and model.kind != "seed"]
     names = [model.name for model in (often if dice.chance(85) else ()) or models]
     return dice.some_of(names, dice.one_of((1, 1, 2)), at_least=1)
+
+
+def _tables(models: Sequence[Model]) -> list[Model]:
+    """Those that are assets."""
+    return [model for model in models if not model.only_audited]
 
 
 def _in_order(models: Sequence[Model]) -> list[Model]:
