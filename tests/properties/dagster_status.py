@@ -106,6 +106,8 @@ class Statuses:
         lost = self._still_lost(fqn) if passed and status != "executed" else []
         if lost:
             passed, severity = False, self.memory.failing[fqn].severity
+        elif passed and status != "executed" and self._cannot_be_mended(fqn):
+            passed, severity = evaluation.passed, self.memory.failing[fqn].severity
         self.ledger.demand(
             evaluation.passed == passed and (passed or evaluation.severity is severity),
             "dagster-status-verdict",
@@ -135,6 +137,11 @@ class Statuses:
         until = datetime.fromtimestamp(failing.lost[-1][1] / 1000, timezone.utc)
         still = merged(self._missing(max(until, self._at), cron=False).get(fqn, []))
         return merged([*due, *without(failing.lost, without(failing.lost, still))])
+
+    def _cannot_be_mended(self, fqn: str) -> bool:
+        """It failed, and nobody can look for what is missing: there is still no environment."""
+        after = self.tried.attempt.after
+        return fqn in self.memory.failing and (after is None or after.environment is None)
 
     def _missing(self, at: datetime, *, cron: bool) -> Mapping[str, list[Span]]:
         after = self.tried.attempt.after
