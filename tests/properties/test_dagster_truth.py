@@ -104,7 +104,7 @@ def _count_coming_and_going(tried: Try, told: Counter[str]) -> None:
     )
 
 
-@settings(SETTINGS, max_examples=8)
+@settings(SETTINGS, max_examples=6)
 @given(told_histories())
 @example(RETRIED)
 @example(RESTATED_AND_RETRIED)
