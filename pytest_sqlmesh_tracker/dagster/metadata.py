@@ -96,7 +96,9 @@ def outcome_metadata(outcome: ModelOutcome, report: RunReport | None = None) -> 
         "sqlmesh/loaded_through": _iso(outcome.loaded_through),
         "sqlmesh/waiting_since": _iso(outcome.waiting_since),
         "sqlmesh/blocked_by": ", ".join(outcome.blocked_by),
-        "sqlmesh/signals": ", ".join(outcome.signals),
+        "sqlmesh/signals": ", ".join(
+            f"{name} ({_spans(held)})" for name, held in outcome.signals.items()
+        ),
         "sqlmesh/held_back": _spans(outcome.held_back),
         "sqlmesh/upstream_behind": ", ".join(
             f"{name} ({_spans(lacking)})" for name, lacking in outcome.upstream_behind.items()

@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr
 
 from ..matching import UnknownModelError
 from .asking import DUE_ONLY, Asked, asked_of, run_config
+from .between import Between
 from .failing import failure_before
 from .history import Told, latest_evaluation, standing_faults, told_by
 from .invocation import Limits, SqlmeshInvocation
@@ -185,9 +186,29 @@ class _Step:
 
     def _asked_for(self, command: str) -> list[str]:
         due_only = not self.called_directly and DUE_ONLY in self._context.run.tags
-        if due_only and command == "run":
+        if not due_only or command != "run":
+            return self.selected
+        if not self.selected:
             return [model.name for model in self.assets.models]
-        return self.selected
+        others = self._not_to_run_here()
+        return [model.name for model in self.assets.models if model.name not in others]
+
+    def _not_to_run_here(self) -> set[str]:
+        """Of what a run may come to beyond its selection: the models that are not this step's."""
+        names = {spec.key: name for name, spec in self.of_models.items()}
+        own = frozenset(self.specs[name].key for name in self.selected)
+        # They wait for an asset of another op, which may not be materialized before this step.
+        waiting = Between.of_step(self._context, names.keys()).own_below - own
+        elsewhere = self._context.job_def.asset_layer.executable_asset_keys & names.keys() - own
+        if not elsewhere:
+            return {names[key] for key in waiting}
+        # The op is divided into steps. What is upstream may hold back what this one is to run.
+        here = self.assets.upstream_of(self.selected)
+        return {
+            name
+            for key, name in names.items()
+            if key not in own and (key in waiting | elsewhere or name not in here)
+        }
 
     def _asked(self, command: str, models: list[str], arguments: Mapping[str, Any]) -> Asked:
         unfinished = self.before.unfinished

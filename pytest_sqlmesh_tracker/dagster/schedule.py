@@ -13,6 +13,7 @@ from packaging.version import Version
 
 from ..formats import listed, minute
 from .asking import DUE_ONLY
+from .between import Between, WithBetween
 from .runs import Watched
 
 _CHECKS_ALONE = Version("1.11.4")
@@ -35,6 +36,9 @@ def build_sqlmesh_schedule(
     run evaluates what is due when it begins, of all models of the assets: SQLMesh holds back what
     waits for a signal upstream, and audits what it does. SQLMesh is asked in a process of its own.
 
+    An asset of another op that stands between two models is requested with what is due below it, if
+    it is older than what it reads, or that is due: the run then materializes all in their order.
+
     Args:
         assets: of `sqlmesh_assets`, with the keys that they have in the `Definitions`.
         cron_schedule: how often to ask; when a model is due is said by its own `cron`.
@@ -52,7 +56,7 @@ def build_sqlmesh_schedule(
         execution_timezone=execution_timezone,
         default_status=default_status,
         # By their keys: the assets themselves are the `Definitions`' own.
-        target=dg.AssetSelection.assets(*due.watched.keys.values()),
+        target=WithBetween(frozenset(due.watched.keys.values())),
         execution_fn=due.tick,
         required_resource_keys={due.watched.resource},
         description=f"Runs what is due of SQLMesh's environment {due.watched.environment}.",
@@ -102,14 +106,19 @@ class _Due:
         audits = {self.audits[name] for name in due if name in self.audits}
         if not assets and not (audits and Version(dg.__version__) >= _CHECKS_ALONE):
             return None
+        graph = context.repository_def.asset_graph
+        between = Between(graph, frozenset(self.watched.keys.values()))
+        others = sorted(between.to_request(context.instance, frozenset(assets)))
         checks = None
         if self.audits:
+            # Of selected models, SQLMesh runs no standalone audits: these are requested next time.
+            if assets and between.own_below:
+                audits = set()
             # A check that is requested and not evaluated would be shown as failed with the run.
-            graph = context.repository_def.asset_graph
-            of_assets = graph.get_check_keys_for_assets(set(assets))
+            of_assets = graph.get_check_keys_for_assets({*assets, *others})
             checks = sorted(of_assets - set(self.audits.values()) | audits)
         return dg.RunRequest(
-            asset_selection=assets,
+            asset_selection=[*assets, *others],
             asset_check_keys=checks,
             tags={DUE_ONLY: "true", "sqlmesh/environment": self.watched.environment},
         )

@@ -57,8 +57,8 @@ def _meant(models: Sequence[ModelDefinition], selector: str) -> set[str]:
             downstream.setdefault(parent, []).append(name)
     return (
         named
-        | (_reached(named, upstream) if selector.startswith("+") else set())
-        | (_reached(named, downstream) if selector.endswith("+") else set())
+        | (reached(named, upstream) if selector.startswith("+") else set())
+        | (reached(named, downstream) if selector.endswith("+") else set())
     )
 
 
@@ -76,7 +76,8 @@ def _tagged(models: Iterable[ModelDefinition], tag: str) -> set[str]:
     return found
 
 
-def _reached(begin: Iterable[str], edges: Mapping[str, Sequence[str]]) -> set[str]:
+def reached(begin: Iterable[str], edges: Mapping[str, Sequence[str]]) -> set[str]:
+    """What the edges lead to, at any distance."""
     reached: set[str] = set()
     queue = list(begin)
     while queue:

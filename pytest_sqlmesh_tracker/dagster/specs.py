@@ -12,7 +12,7 @@ import dagster as dg
 from ..definitions import ColumnSource, ModelDefinition, ProjectDefinition
 from .metadata import MODEL
 from .naming import STATUS_CHECK, Call, CheckNames, fitting, named_call, outputs_of
-from .selection import asset_models
+from .selection import asset_models, reached
 from .translator import SqlmeshTranslator
 
 
@@ -43,6 +43,10 @@ class ProjectAssets:
             **{name: self.translator.get_table_key(parts) for name, parts in outside.items()},
             **{model.name: self.translator.get_asset_key(model) for model in self.project.models},
         }
+
+    def upstream_of(self, names: Iterable[str]) -> set[str]:
+        """Everything that these models read, and what that reads."""
+        return reached(names, {model.name: model.upstream for model in self.project.models})
 
     @cached_property
     def complete(self) -> bool:

@@ -6,12 +6,13 @@ import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
 from ..explanation import in_short
-from ..formats import counted
+from ..formats import counted, spans
 from ..gate import unexpected_by_default
 from ..outcomes import AuditOutcome, ModelOutcome, Status
 from ..report import RunReport
@@ -24,6 +25,7 @@ from .specs import ProjectAssets
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 Event = Any
 """What an op may yield: `MaterializeResult`, `AssetCheckResult`, `AssetMaterialization`, …"""
+_STILL_MISSING = "what an earlier run did not load is still missing"
 _ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 
@@ -51,13 +53,21 @@ class Telling:
     _materialized: set[str] = field(default_factory=set)
     _told: dict[dg.AssetCheckKey, bool] = field(default_factory=dict)
 
-    def executed(self, outcome: ModelOutcome, report: RunReport | None = None) -> list[Event]:
-        """A model is done; while the invocation goes on, there is no report yet."""
+    def executed(
+        self, outcome: ModelOutcome, moment: datetime | None, report: RunReport | None = None
+    ) -> list[Event]:
+        """A model is done; while the invocation goes on, there is no report yet.
+
+        Args:
+            moment: the execution time of the invocation.
+        """
         spec, late = self.specs.get(outcome.name), self._comes_late(outcome.name)
-        metadata = {
+        known = {
             "sqlmesh/environment": self.environment,
-            **outcome_metadata(outcome, report),
+            "sqlmesh/execution_time": moment and moment.isoformat(),
         }
+        metadata = {name: value for name, value in known.items() if value}
+        metadata |= outcome_metadata(outcome, report)
         if spec is None or late:
             self._materialized.add(outcome.name)
             # Dagster takes no result for what is not selected, nor after what depends on it.
@@ -71,7 +81,8 @@ class Telling:
             data_version=_data_version(spec, outcome),
         )
         self._materialized.add(outcome.name)
-        return [result, *map(self._untied, self._status(outcome, spec.key, report))]
+        status = self._new(self._status_check(outcome, spec.key, metadata), spec.key)
+        return [result, *map(self._untied, status)]
 
     def _key_of(self, outcome: ModelOutcome) -> dg.AssetKey:
         return self.keys.get(outcome.name) or _bare_key(outcome)
@@ -105,7 +116,7 @@ class Telling:
             yield from self._standalone(outcome)
             return
         if outcome.status is Status.EXECUTED and outcome.name not in self._materialized:
-            yield from self.executed(outcome, report)
+            yield from self.executed(outcome, report.execution_time, report)
         spec = self.specs.get(outcome.name)
         if spec is not None:
             yield from map(self._untied, self._status(outcome, spec.key, report))
@@ -118,7 +129,7 @@ class Telling:
     ) -> Iterator[dg.AssetCheckResult]:
         """What came of a model is told; that it had nothing to do, which was expected, is not."""
         key = self.unannounced[outcome.name].key
-        status = self._status_check(outcome, key, report)
+        status = self._status_check(outcome, key, outcome_metadata(outcome, report))
         if status and (outcome.status is Status.EXECUTED or not status.passed):
             yield status
         yield from self._audit_checks(outcome, key)
@@ -140,9 +151,10 @@ class Telling:
     # -- checks --------------------------------------------------------------------------------
 
     def _status(
-        self, outcome: ModelOutcome, key: dg.AssetKey, report: RunReport | None
+        self, outcome: ModelOutcome, key: dg.AssetKey, report: RunReport
     ) -> Iterator[dg.AssetCheckResult]:
-        return self._new(self._status_check(outcome, key, report), key)
+        facts = outcome_metadata(outcome, report)
+        return self._new(self._status_check(outcome, key, facts), key)
 
     def _audits(self, outcome: ModelOutcome, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
         for check in self._audit_checks(outcome, key):
@@ -176,10 +188,10 @@ class Telling:
         return check if self.called_directly else _evaluation(check)
 
     def _status_check(
-        self, outcome: ModelOutcome, key: dg.AssetKey, report: RunReport | None
+        self, outcome: ModelOutcome, key: dg.AssetKey, facts: Mapping[str, Any]
     ) -> dg.AssetCheckResult | None:
         passed, severity = _verdict(outcome)
-        said, facts = outcome.message, outcome_metadata(outcome, report)
+        said = _with_what_signals_hold_back(outcome)
         executed = outcome.status is Status.EXECUTED
         if key in self.told_before and outcome.status not in (Status.EXECUTED, Status.FAILED):
             # An earlier try of this Dagster run has told that it executed.
@@ -187,8 +199,8 @@ class Telling:
         fault = self.faults.get(outcome.name)
         if passed and not executed and fault is not None:
             passed, severity = False, fault.severity
-            said = f"{said}; still missing is what was {fault.message}"
-            facts |= fault.metadata
+            said = f"{said}; {_STILL_MISSING} ({fault.message})"
+            facts = {**facts, **fault.metadata}
         return dg.AssetCheckResult(
             asset_key=key,
             check_name=STATUS_CHECK,
@@ -204,6 +216,14 @@ class Telling:
         for audit in outcome.audits:
             result = _audit_check(outcome, audit, self.keys[model], check.name)
             yield from map(self._untied, self._new(result, self.keys[model]))
+
+
+def _with_what_signals_hold_back(outcome: ModelOutcome) -> str:
+    """The message; of a model that waits for its own signals, with the intervals."""
+    if not outcome.signals:
+        return outcome.message
+    held = sorted({interval for intervals in outcome.signals.values() for interval in intervals})
+    return f"{outcome.message}; held back: {spans(held)}"
 
 
 def _verdict(outcome: ModelOutcome) -> tuple[bool, dg.AssetCheckSeverity]:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import thread as pools
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from ..outcomes import ModelOutcome
@@ -41,8 +42,8 @@ class Work:
     """Gives the SQLMesh context, which is closed with it."""
     invoke: Callable[[Any], object]
     """Calls `run` or `plan` of the context."""
-    executed: Callable[[ModelOutcome], Iterable[Event]]
-    """Gives the events of a model, as soon as it is done."""
+    executed: Callable[[ModelOutcome, datetime | None], Iterable[Event]]
+    """Gives the events of a model, as soon as it is done; of an invocation at this time."""
     waits: Callable[[str, EnvironmentState], None]
     """Is called when a run waits for its environment."""
     reported: Callable[[Any, RunReport], None]
@@ -170,7 +171,8 @@ class Worker:
             with self._lock:
                 if self.is_left_behind:
                     return
-                self.events += self._work.executed(outcome)
+                moment = self._tracker.execution_time if self._tracker else None
+                self.events += self._work.executed(outcome, moment)
                 self._awaited[len(self.events) - 1] = taken
         except Exception:
             # It is tried again when the invocation has ended.

@@ -54,6 +54,19 @@ def outcomes_so_far(recording: Recording) -> Callable[[str], ModelOutcome]:
     return outcome
 
 
+def execution_time_of(recording: Recording) -> datetime:
+    """The invocation's "now", in UTC, as far as it is known by then."""
+    known = recording.decision or recording.plan
+    passed = recording.arguments.get("execution_time")
+    at = known.question.execution_time if known else passed or recording.started_at
+    try:
+        moment: datetime = to_datetime(at, relative_base=recording.started_at)
+    except (TypeError, ValueError):
+        # SQLMesh refused it as well.
+        return recording.started_at
+    return moment
+
+
 class _Reporter:
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
@@ -191,16 +204,7 @@ class _Reporter:
 
     @cached_property
     def _execution_time(self) -> datetime:
-        recording = self._recording
-        known = recording.decision or recording.plan
-        passed = recording.arguments.get("execution_time")
-        at = known.question.execution_time if known else passed or recording.started_at
-        try:
-            moment: datetime = to_datetime(at, relative_base=recording.started_at)
-        except (TypeError, ValueError):
-            # SQLMesh refused it as well.
-            return recording.started_at
-        return moment
+        return execution_time_of(self._recording)
 
     def _completion(self, outcomes: list[ModelOutcome]) -> Completion:
         recording = self._recording

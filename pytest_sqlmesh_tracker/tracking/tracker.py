@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import wraps
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -148,6 +149,15 @@ class Tracker(AssertionMethods):
         nor the creation of tables.
         """
         self._cancelled.set()
+
+    @property
+    def execution_time(self) -> datetime | None:
+        """Of the invocation that goes on, in UTC: what its report will say; None between two."""
+        from .reporting import execution_time_of
+
+        for invocation in list(self._under_way):
+            return execution_time_of(invocation.recording)
+        return None
 
     def detach(self) -> frozenset[str]:
         """From any thread: hear no more of the invocation that goes on, and have its report as of

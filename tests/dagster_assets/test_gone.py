@@ -306,9 +306,7 @@ class TestComponent:
     """Its state is of an earlier deployment: the environment and the files are newer."""
 
     @pytest.fixture
-    def deployed(
-        self, files: Path, tmp_path: Path, sqlmesh_project: Any
-    ) -> dg.AssetsDefinition:
+    def deployed(self, files: Path, tmp_path: Path, sqlmesh_project: Any) -> dg.AssetsDefinition:
         """The assets of a component whose state was written before `s.last` was removed."""
         if not hasattr(dg, "StateBackedComponent"):
             pytest.skip("this Dagster has no components that keep state")

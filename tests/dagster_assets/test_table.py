@@ -111,7 +111,11 @@ def test_an_unexpected_skip_warns(
     assert_materialized_exactly(result, ["shop/till"])
     assert_check_failed(result, "shop/orders", STATUS, "WARN")
     assert_sqlmesh_status(result, "shop/orders", "skipped", "signal_not_ready")
-    assert facts(checks(result)["shop/orders"])["sqlmesh/signals"] == "held_by_test"
+    orders = checks(result)["shop/orders"]
+    assert orders.description == (
+        "skipped: its signal was not ready (held_by_test); held back: 2024-01-05"
+    )
+    assert facts(orders)["sqlmesh/signals"] == "held_by_test (2024-01-05)"
     assert_sqlmesh_status(result, "shop/revenue", "skipped", "upstream_not_ready")
     assert_check_failed(result, "shop/revenue", STATUS, "WARN")
     assert facts(checks(result)["shop/revenue"])["sqlmesh/blocked_by"] == "shop.orders"
