@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -74,10 +74,14 @@ class Try:
         return check in self.part.checks or bool(late)
 
     def is_gone(self, fqn: str) -> bool | None:
-        """What was run or planned has no such model; None if SQLMesh did not come so far."""
+        """What was run or planned has no such model; None if SQLMesh did not come so far, or if a
+        plan of some models leaves it out."""
+        plan = self.witness.plan
         if self.attempt.called[0].command == "plan":
-            plan = self.witness.plan
-            return None if plan is None else fqn not in _names(plan.context_diff.snapshots.values())
+            if plan is None:
+                return None
+            planned = {snapshot.name for snapshot in plan.context_diff.snapshots.values()}
+            return None if fqn in self.run.local.keys() - planned else fqn not in planned
         environment = self.attempt.before.environment
         return None if environment is None else fqn not in environment
 
@@ -126,10 +130,6 @@ class _Outcome:
 def _failed_its_audits(batch: BatchSeen) -> bool:
     blocked = any(each.rows and each.blocking and not each.skipped for each in batch.audits)
     return batch.evaluated is not False and blocked
-
-
-def _names(snapshots: Iterable[Any]) -> set[str]:
-    return {snapshot.name for snapshot in snapshots}
 
 
 def is_table(snapshot: Any) -> bool:
