@@ -42,11 +42,13 @@ def _check_waiting(tried: Try, ledger: Ledger) -> None:
     """What is below a plain asset is evaluated only after that has run, unless just the model was
     asked for."""
     run = tried.run
-    above, plain = _upstream(run), frozenset(asset.key for asset in run.between)
+    plain = frozenset(asset.key for asset in run.between)
+    # What is not in the run is not computed anew: nothing of a plain asset comes through it.
+    above, above_in_the_run = _upstream(run), _upstream(run, run.selected)
     for fqn in _evaluated(tried):
         key = key_of(fqn)
-        awaited = plain & run.selected if key in run.selected else plain
-        waits = awaited & above.get(key, frozenset()) - tried.attempt.began_after
+        waits_for = above_in_the_run if key in run.selected else above
+        waits = plain & waits_for.get(key, frozenset()) - tried.attempt.began_after
         ledger.demand(
             not waits,
             "dagster-waits",
@@ -132,10 +134,18 @@ def _evaluated(tried: Try) -> set[str]:
     return set(filter(tried.is_table, seen))
 
 
-def _upstream(run: DagsterRun) -> dict[dg.AssetKey, frozenset[dg.AssetKey]]:
-    """All that each asset waits for, directly or not, as Dagster knows it."""
+def _upstream(
+    run: DagsterRun, within: frozenset[dg.AssetKey] | None = None
+) -> dict[dg.AssetKey, frozenset[dg.AssetKey]]:
+    """All that each asset waits for, directly or not, as Dagster knows it.
+
+    Args:
+        within: the assets to look at; all, if None.
+    """
     specs = [spec for assets in (run.assets, *run.between) for spec in assets.specs]
     direct = {spec.key: {dep.asset_key for dep in spec.deps} for spec in specs}
+    if within is not None:
+        direct = {key: read & within for key, read in direct.items() if key in within}
     found: dict[dg.AssetKey, frozenset[dg.AssetKey]] = {}
     for key in direct:
         reached: set[dg.AssetKey] = set()
