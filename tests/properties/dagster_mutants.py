@@ -9,7 +9,7 @@ import dagster as dg
 
 from pytest_sqlmesh_tracker.dagster import asking, invocation, resource, telling
 from pytest_sqlmesh_tracker.dagster.history import Told
-from pytest_sqlmesh_tracker.outcomes import AuditOutcome, Status
+from pytest_sqlmesh_tracker.outcomes import AuditOutcome, Reason, Status
 from pytest_sqlmesh_tracker.tracking import batches
 
 from . import mutants
@@ -86,3 +86,49 @@ def all_models_run_whatever_is_selected(original: Any, *args: Any) -> bool:  # n
 def what_is_skipped_is_as_it_should_be(original: Any, outcome: Any) -> Any:
     passed, severity = original(outcome)
     return passed or outcome.status is Status.SKIPPED, severity
+
+
+@mutant(telling.Telling, "_gone")
+def what_is_gone_gets_no_word(original: Any, *args: Any) -> Any:  # noqa: ARG001
+    return iter(())
+
+
+@mutant(telling.Telling, "_gone")
+def what_is_gone_is_told_twice(original: Any, *args: Any) -> Any:
+    events = list(original(*args))
+    return iter([*events, *events])
+
+
+@mutant(telling.Telling, "_gone")
+def what_is_gone_is_materialized(original: Any, self: Any, report: Any) -> Any:
+    for event in original(self, report):
+        yield dg.MaterializeResult(asset_key=event.asset_key)
+        yield event
+
+
+@mutant(telling, "outcome_of_gone")
+def what_is_gone_was_not_due(original: Any, *args: Any) -> Any:
+    reason = Reason.CRON_NOT_DUE
+    return original(*args).model_copy(update={"reason": reason, "reasons": (reason,)})
+
+
+@mutant(resource._Step, "_asked_for")
+def a_step_that_is_due_does_the_other_ones_too(original: Any, self: Any, command: str) -> Any:
+    due_only = asking.DUE_ONLY in self._context.run.tags
+    return [model.name for model in self.assets.models] if due_only else original(self, command)
+
+
+@mutant(resource._Step, "_asked_for")
+def a_step_leaves_its_last_model_out(original: Any, self: Any, command: str) -> Any:
+    models = original(self, command)
+    return models[:-1] or models
+
+
+@mutant(invocation.SqlmeshInvocation, "stream")
+def what_reads_a_failed_model_runs(original: Any, self: Any) -> Any:
+    try:
+        yield from original(self)
+    except dg.Failure:
+        for outcome in self.report.outcomes.values():
+            if outcome.status is Status.FAILED and outcome.name in self._telling.specs:
+                yield dg.MaterializeResult(asset_key=self._telling.specs[outcome.name].key)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from .dagster_playing import DagsterRun
+from .dagster_between import check_between
+from .dagster_playing import DagsterRun, DagsterStep
 from .dagster_seen import STATUS_CHECK, Try, fqn_of, is_table, key_of, plain
 from .dagster_status import ERROR, WARN, Memory, Statuses
 from .facts import ancestors, merged, millis, moment, shown
@@ -25,36 +26,47 @@ Call = tuple[dg.AssetKey, str, str]
 
 
 def check_run(run: DagsterRun, memory: Memory, ledger: Ledger) -> None:
-    where = ledger.where
     _check_definitions(run, ledger)
+    tries = [tried for part in run.steps for tried in _check_step(part, memory, ledger)]
+    check_between(run, tries, ledger)
+    _check_success(run, tries, ledger)
+
+
+def _check_step(part: DagsterStep, memory: Memory, ledger: Ledger) -> list[Try]:
+    where, tries = ledger.where, []
     executed: set[str] = set()
-    for number, attempt in enumerate(run.attempts):
-        ledger.where = f"{where}, try {number}" if number else where
+    for number, attempt in enumerate(part.attempts):
+        ledger.where = f"{where}, {attempt.key}" if part.run.planned > 1 else where
+        ledger.where += f", try {number}" if number else ""
         if not ledger.demand(
             len(attempt.called) == 1 and attempt.report is not None,
             "dagster-called",
             f"SQLMesh was called {attempt.called}",
         ):
             continue
-        tried = Try(run, attempt)
+        tried = Try(part, attempt)
+        tries.append(tried)
         ledger.demand(
             attempt.read_to_its_end, "dagster-drained", "Dagster left before all was told"
         )
+        if tried.is_plain_run:
+            ledger.demand(attempt.called[0].command == "run", "dagster-called", "not run")
         _check_asked(tried, ledger)
         _check_materializations(tried, memory, ledger)
         _check_order(tried, ledger)
         _check_audits(tried, ledger)
         Statuses(tried, memory, ledger, frozenset(executed)).check()
         for key in tried.evaluations:
-            ledger.demand(key in run.checks, "dagster-check", f"{key} is not selected")
+            ledger.demand(tried.may_tell(key), "dagster-check", f"{key} is not selected")
         _check_end(tried, number, ledger)
         executed |= tried.executed
     ledger.where = where
+    return tries
 
 
 def _check_definitions(run: DagsterRun, ledger: Ledger) -> None:
     """Each model that is evaluated is one asset, with one check of its own, all names unique."""
-    models = {key_of(fqn) for fqn, snapshot in run.local.items() if is_table(snapshot)}
+    models = {key_of(fqn) for fqn, snapshot in run.deployed.items() if is_table(snapshot)}
     keys = [spec.key for spec in run.assets.specs]
     same = Counter(keys) == Counter(models)
     ledger.demand(same, "dagster-assets", f"assets {keys}, models {models}")
@@ -66,13 +78,14 @@ def _check_definitions(run: DagsterRun, ledger: Ledger) -> None:
 
 def _check_asked(tried: Try, ledger: Ledger) -> None:
     """A run of selected assets evaluates no others, unless the function or the config wants it."""
-    (called,), run = tried.attempt.called, tried.run
-    own = {"select_models", "no_auto_upstream", "restate_models"} & run.step.arguments.keys()
-    if called.command != "run" or own or not run.asking.selection:
+    part, asking = tried.part, tried.run.asking
+    if not tried.is_plain_run or asking.due or not (asking.selection or tried.run.planned > 1):
         return
     seen = {batch.fqn for batch in tried.witness.batches if batch.evaluated is not None}
-    others = [shown(fqn) for fqn in filter(tried.is_table, seen) if key_of(fqn) not in run.selected]
-    selected = sorted(key.to_user_string() for key in run.selected)
+    others = [
+        shown(fqn) for fqn in filter(tried.is_table, seen) if key_of(fqn) not in part.selected
+    ]
+    selected = sorted(key.to_user_string() for key in part.selected)
     ledger.demand(
         not others, "dagster-selection", f"selected {selected}, evaluated also {sorted(others)}"
     )
@@ -118,7 +131,7 @@ def _check_version(tried: Try, event: Any, memory: Memory, ledger: Ledger) -> No
     version = (event.step_materialization_data.materialization.tags or {}).get(
         "dagster/data_version"
     )
-    if event.asset_key not in tried.run.selected or version is None:
+    if event.asset_key not in tried.part.selected or version is None:
         return
     known = (event.asset_key.to_user_string(), version)
     ledger.demand(known not in memory.versions, "dagster-data-version", f"{known} again")
@@ -165,6 +178,8 @@ def _check_audits(tried: Try, ledger: Ledger) -> None:
     wanted = _audits_that_ran(tried)
     told = {key: found for key, found in tried.evaluations.items() if key.name != STATUS_CHECK}
     for key in {*wanted, *told}:
+        if key not in told and key not in tried.part.checks:
+            continue  # it may be told, and need not be
         name = f"check {key.name} of {key.asset_key.to_user_string()}"
         if not ledger.demand(
             (key in told) == (key in wanted),
@@ -194,7 +209,7 @@ def _audits_that_ran(tried: Try) -> dict[dg.AssetCheckKey, tuple[int, bool]]:
         for audit in (audit for batch in _latest(audited) for audit in batch.audits):
             said = ", ".join(f"{name} := {audit.arguments[name]}" for name in audit.arguments)
             key = standalone.get(fqn) or of_models.get((key_of(fqn), audit.name, said))
-            if key in tried.run.checks and not audit.skipped:
+            if key and tried.may_tell(key) and not audit.skipped:
                 rows, _ = found.get(key, (0, False))
                 found[key] = rows + audit.rows, audit.blocking
     return found
@@ -207,7 +222,7 @@ def _checks(run: DagsterRun) -> tuple[dict[Call, dg.AssetCheckKey], dict[str, dg
     for spec in run.assets.check_specs:
         facts = plain(spec.metadata or {})
         audit, arguments = str(facts.get("sqlmesh/audit")), str(facts.get("sqlmesh/arguments", ""))
-        if audit in run.local:
+        if audit in run.deployed:
             standalone[audit] = spec.key
         elif spec.name != STATUS_CHECK:
             of_models[spec.asset_key, audit, arguments] = spec.key
@@ -218,22 +233,34 @@ def _checks(run: DagsterRun) -> tuple[dict[Call, dg.AssetCheckKey], dict[str, dg
 
 
 def _check_end(tried: Try, number: int, ledger: Ledger) -> None:
-    """The run succeeds if nothing failed; else it is tried again, or the failure names what did."""
-    run, attempt = tried.run, tried.attempt
+    """It succeeds if nothing failed; else it is tried again, or the failure names what did."""
+    part, attempt = tried.part, tried.attempt
     failed, interrupted = tried.with_status("failed"), tried.with_status("interrupted")
-    raised, last = attempt.called[0].raised, attempt is run.attempts[-1]
+    raised, last = attempt.called[0].raised, attempt is part.attempts[-1]
     wrong = bool(failed or interrupted or raised)
     only_audits = bool(failed) and not interrupted and tried.only_audits_failed
-    again = wrong and run.asking.retries and number == 0 and not only_audits
+    again = wrong and tried.run.asking.retries and number == 0 and not only_audits
     ledger.demand(last != again, "dagster-retry", f"failed {failed}, and last={last}")
     if last:
         ledger.demand(
-            run.success == (not wrong),
+            part.success == (not wrong),
             "dagster-success",
-            f"success={run.success}; failed {failed}, interrupted {interrupted}, raised {raised!r}",
+            f"success={part.success}; failed {failed}, interrupted {interrupted}, "
+            f"raised {raised!r}",
         )
     if wrong:
         _check_failure(tried, failed, last, ledger)
+
+
+def _check_success(run: DagsterRun, tries: list[Try], ledger: Ledger) -> None:
+    """The run succeeds if each of its steps does."""
+    if tries:
+        steps = {part.attempts[0].key: part.success for part in run.steps}
+        ledger.demand(
+            run.success == all(steps.values()),
+            "dagster-success",
+            f"the run: success={run.success}; steps {steps}",
+        )
 
 
 def _check_failure(tried: Try, failed: list[str], last: bool, ledger: Ledger) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,22 +10,21 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from pytest_sqlmesh_tracker import NoReportError
-from pytest_sqlmesh_tracker.dagster import SqlmeshProject, SqlmeshResource, sqlmesh_assets
+from pytest_sqlmesh_tracker.dagster import SqlmeshProject, SqlmeshResource
+from pytest_sqlmesh_tracker.dagster.asking import DUE_ONLY
 from pytest_sqlmesh_tracker.dagster.naming import STATUS_CHECK
 from pytest_sqlmesh_tracker.dagster.testing import _bound
-from pytest_sqlmesh_tracker.tracking.defining import define
 
+from .dagster_deploying import OP, Dagster, assets_of, between_of, key_of_name
 from .dagster_drawing import CONFIGURED, Asking
-from .facts import State, read_state
+from .facts import Snapshots, State, missing, read_state, shown
 from .playing import Invocation, Story, in_haste, prepare, supported
 from .reading import Made, Reading
-from .specs import Step, edited
+from .specs import Step
 from .witnesses import Witness, watching
 
 if TYPE_CHECKING:
     from .projects import World
-
-OP = "warehouse"
 
 
 @dataclass
@@ -39,8 +38,15 @@ class Called:
 
 @dataclass
 class Attempt:
-    """One try of the Dagster step: what it let SQLMesh do, and what it told."""
+    """One try of a Dagster step: what it let SQLMesh do, and what it told."""
 
+    key: str
+    """The step's."""
+    selected: frozenset[dg.AssetKey]
+    checks: frozenset[dg.AssetCheckKey]
+    """Those that are selected in the step."""
+    began_after: frozenset[dg.AssetKey]
+    """The assets between models that had run before."""
     invocation: Any
     witness: Witness
     before: State
@@ -69,134 +75,142 @@ class DagsterRun:
     step: Step
     asking: Asking
     story: Story
-    local: Any
+    local: Snapshots
+    """The project's models as they are."""
+    deployed: Snapshots
+    """And as they were when the assets were made of them."""
     assets: dg.AssetsDefinition
+    between: list[dg.AssetsDefinition]
     selected: frozenset[dg.AssetKey]
-    checks: frozenset[dg.AssetCheckKey]
-    """Those that are selected."""
     success: bool
+    ran: list[dg.AssetKey] = field(default_factory=list)
+    """The assets between models that ran."""
+    steps: list[DagsterStep] = field(default_factory=list)
+    """Of the project's assets, those that were begun, in order."""
+    planned: int = 1
+    """How many there are."""
+
+
+@dataclass
+class DagsterStep:
+    """One of the steps into which Dagster splits the op, and its tries."""
+
+    run: DagsterRun
     attempts: list[Attempt]
+    success: bool
+
+    @property
+    def selected(self) -> frozenset[dg.AssetKey]:
+        return self.attempts[0].selected
+
+    @property
+    def checks(self) -> frozenset[dg.AssetCheckKey]:
+        return self.attempts[0].checks
 
     def invocation(self, attempt: Attempt) -> Invocation:
         """The attempt, as one invocation of a history."""
         assert attempt.after is not None
+        run, story = self.run, self.run.story
         return Invocation(
-            number=self.number,
-            step=self.step,
-            now=self.story.now,
-            models=self.story.models,
-            world=self.story.world,
+            number=run.number,
+            step=run.step,
+            now=story.now,
+            models=story.models,
+            world=story.world,
             reading=Reading(Made(attempt.report)),
             raised=attempt.called[-1].raised,
             returned=None,
             witness=attempt.witness,
             before=attempt.before,
             after=attempt.after,
-            local=self.local,
-            definitions=self.story.definitions,
+            local=run.local,
+            definitions=story.definitions,
         )
 
 
-class Instances:
-    """A Dagster instance for each of SQLMesh's environments, whose assets have the same keys."""
-
-    def __init__(self) -> None:
-        self._open = ExitStack()
-        self._instances: dict[str, dg.DagsterInstance] = {}
-
-    def of(self, environment: str) -> dg.DagsterInstance:
-        if environment not in self._instances:
-            made = self._open.enter_context(dg.DagsterInstance.ephemeral())
-            self._instances[environment] = made
-        return self._instances[environment]
-
-    def __enter__(self) -> Instances:
-        return self
-
-    def __exit__(self, *exited: object) -> None:
-        self._open.close()
-
-
-def can_be_asked(story: Story, step: Step) -> bool:
-    """Whether assets can do it: they run and plan, if there are any."""
-    models = edited(story.models, step.edits)
-    return step.command in ("run", "plan") and any(not model.only_audited for model in models)
-
-
-def take_through_dagster(
-    story: Story, number: int, asking: Asking, instances: Instances
-) -> DagsterRun:
-    """Take one step as a Dagster run of assets that are made of the project as it is then."""
+def take_through_dagster(story: Story, number: int, asking: Asking, dagster: Dagster) -> DagsterRun:
+    """Take one step as a Dagster run of the assets that are deployed."""
     step, world = story.history.steps[number], story.world
     attempts: list[Attempt] = []
+    ran: list[dg.AssetKey] = []
     with in_haste(), world.explaining(bool(step.arguments.get("explain"))):
         local = prepare(story, step)
+        known = dagster.deployed(world, asking)
+        command, arguments, config = _divided(world, step, asking)
         observing = ExitStack()
-        assets, config = _assets(world, step, asking, attempts, observing)
-        dg.Definitions.validate_loadable(
-            dg.Definitions([assets], resources={"sqlmesh": _resource(world)})
-        )
-        selection = _selection(assets, asking)
+
+        def warehouse(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Iterator[Any]:
+            invocation = getattr(sqlmesh, command)(context=context, **arguments)
+            observed = _observed(invocation, world, step, context, frozenset(ran))
+            attempt = observing.enter_context(observed)
+            attempts.append(attempt)
+            try:
+                yield from invocation.stream()
+                attempt.read_to_its_end = True
+            except dg.Failure:
+                attempt.read_to_its_end = True
+                raise
+            finally:
+                observing.close()
+
+        assets = assets_of(world, known, step.environment, asking, warehouse)
+        between = between_of(asking, ran.append)
+        all_of_them = [assets, *between]
+        selection = _selection(assets, between, asking, _due(world, step))
+        unbound = SqlmeshResource(project=SqlmeshProject(world.path))
+        job = dg.define_asset_job("asked", selection or "*")
+        definitions = dg.Definitions(all_of_them, jobs=[job], resources={"sqlmesh": unbound})
+        dg.Definitions.validate_loadable(definitions)
+        ops = _ops(definitions)
         # Dagster can leave the op's function where it is.
         with observing:
             result = dg.materialize(
-                [assets],
+                all_of_them,
                 selection=selection,
                 resources={"sqlmesh": _bound(world)},
-                instance=instances.of(step.environment),
-                run_config={"ops": {OP: {"config": config}}},
+                instance=dagster.instance(step.environment),
+                run_config={"ops": {name: {"config": config} for name in ops}},
+                tags={DUE_ONLY: "true"} if asking.due else None,
                 raise_on_error=False,
             )
-    for attempt, events in zip(attempts, _of_each_try(result.all_events), strict=True):
-        attempt.events = events
     graph = result.job_def.asset_layer.asset_graph
     chosen = selection or dg.AssetSelection.all() | dg.AssetSelection.all_asset_checks()
-    return DagsterRun(
+    run = DagsterRun(
         number=number,
         step=step,
         asking=asking,
         story=story,
         local=local,
+        deployed=known.local,
         assets=assets,
+        between=between,
         selected=frozenset(chosen.resolve(graph)),
-        checks=frozenset(chosen.resolve_checks(graph)),
         success=result.success,
-        attempts=attempts,
+        ran=ran,
+        planned=len(ops),
     )
+    for key in dict.fromkeys(attempt.key for attempt in attempts):
+        events = [event for event in result.all_events if event.step_key == key]
+        tries = [attempt for attempt in attempts if attempt.key == key]
+        for attempt, told in zip(tries, _of_each_try(events), strict=True):
+            attempt.events = told
+        success = any(event.is_step_success for event in events)
+        run.steps.append(DagsterStep(run, tries, success))
+    return run
 
 
-def _resource(world: World) -> SqlmeshResource:
-    return SqlmeshResource(project=SqlmeshProject(world.path))
+def _ops(definitions: dg.Definitions) -> list[str]:
+    """The names of the project's op in the job: Dagster splits it where something is between."""
+    find = getattr(definitions, "resolve_job_def", None) or definitions.get_job_def
+    return [node.name for node in find("asked").graph.nodes if node.definition.name == OP]
 
 
-def _assets(
-    world: World, step: Step, asking: Asking, attempts: list[Attempt], observing: ExitStack
-) -> tuple[dg.AssetsDefinition, dict[str, Any]]:
-    """The assets, whose function does what the step wants, and the run config."""
-    project = SqlmeshProject(world.path)
-    object.__setattr__(project, "_definition", define(world.context))
-    command, arguments, config = _divided(world, step, asking)
-
-    @sqlmesh_assets(
-        project=project,
-        environment=step.environment,
-        name=OP,
-        retry_policy=dg.RetryPolicy(max_retries=1) if asking.retries else None,
-    )
-    def warehouse(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Iterator[Any]:
-        invocation = getattr(sqlmesh, command)(context=context, **arguments)
-        attempt = observing.enter_context(_observed(invocation, world, step))
-        attempts.append(attempt)
-        try:
-            yield from invocation.stream()
-            attempt.read_to_its_end = True
-        except dg.Failure:
-            attempt.read_to_its_end = True
-            raise
-        finally:
-            observing.close()
-
-    return warehouse, config
+def _due(world: World, step: Step) -> list[str]:
+    """The models that a schedule would request: it asks for what is due, whatever signals say."""
+    environment = read_state(world.context, step.environment).environment or {}
+    now = world.clock.now
+    due = missing(environment, step.environment, execution_time=now, end=now)
+    return [shown(fqn) for fqn in due]
 
 
 def _divided(
@@ -215,12 +229,26 @@ def _divided(
 
 
 @contextmanager
-def _observed(invocation: Any, world: World, step: Step) -> Iterator[Attempt]:
+def _observed(
+    invocation: Any,
+    world: World,
+    step: Step,
+    op_context: dg.AssetExecutionContext,
+    ran: frozenset[dg.AssetKey],
+) -> Iterator[Attempt]:
     """Note what the context is asked, and what SQLMesh does then."""
     context = world.context
     before = read_state(context, step.environment)
     with watching(type(context.snapshot_evaluator)) as witness:
-        attempt = Attempt(invocation, witness, before)
+        attempt = Attempt(
+            key=op_context.op_execution_context.get_step_execution_context().step.key,
+            selected=frozenset(op_context.selected_asset_keys),
+            checks=frozenset(op_context.selected_asset_check_keys),
+            began_after=ran,
+            invocation=invocation,
+            witness=witness,
+            before=before,
+        )
         with _heard(context, attempt):
             try:
                 yield attempt
@@ -253,24 +281,34 @@ def _heard(context: Any, attempt: Attempt) -> Iterator[None]:
             delattr(context, command)
 
 
-def _selection(assets: dg.AssetsDefinition, asking: Asking) -> dg.AssetSelection | None:
-    if not asking.selection and asking.checks == "all":
+def _selection(
+    assets: dg.AssetsDefinition,
+    between: list[dg.AssetsDefinition],
+    asking: Asking,
+    due: list[str],
+) -> dg.AssetSelection | None:
+    names = due if asking.due == "due" else asking.selection
+    chosen = [key for key in map(key_of_name, names) if key in assets.keys or not asking.due]
+    # Nothing is due: a schedule would request nothing.
+    if not chosen and asking.checks == "all":
         return None
-    keys = [dg.AssetKey(name.split(".")) for name in asking.selection] or list(assets.keys)
-    wanted = dg.AssetSelection.assets(*keys)
+    plain = [asset.key for asset in between]
+    models = [key for key in chosen if key not in plain] or list(assets.keys)
+    if asking.due == "due" or not chosen:
+        chosen = [*models, *plain]
     if asking.checks == "all":
-        return wanted
-    alone = wanted.without_checks()
+        return dg.AssetSelection.assets(*chosen)
+    alone = dg.AssetSelection.assets(*chosen).without_checks()
     checks = [
         check
         for check in assets.check_keys
-        if check.asset_key in keys
+        if check.asset_key in models
         and asking.checks == ("status" if check.name == STATUS_CHECK else "audits")
     ]
     return alone | dg.AssetSelection.checks(*checks) if checks else alone
 
 
-def _of_each_try(events: Sequence[dg.DagsterEvent]) -> list[list[dg.DagsterEvent]]:
+def _of_each_try(events: list[dg.DagsterEvent]) -> list[list[dg.DagsterEvent]]:
     """The events of the step, try by try."""
     tries: list[list[dg.DagsterEvent]] = [[]]
     for event in events:

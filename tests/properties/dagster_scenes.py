@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from .dagster_drawing import Asking, Told
+from .dagster_changes import removed, renamed
+from .dagster_drawing import Asking, Between, Told
 from .scenes import _BATCHES, _CHAIN, _DAY, _FIRST, _HOUR, _NINE
-from .specs import History, Injected, Model, Step
+from .specs import Edit, History, Injected, Model, Step
 
 _AUDITED = (
     Model("m.a0", "full", audits=("hard", "soft"), twice=True),
@@ -103,3 +104,73 @@ BLOCKED_BEFORE_A_LATER_STAGE = Told(
     ),
     (_AGAIN,),
 )
+
+_REMOVED = removed(_CHAIN, _CHAIN[2])
+_RENAMED = renamed(_CHAIN, _CHAIN[1])
+_NEW = Model("m.b0", "full", parents=("m.a0",))
+_OLD_ASSETS = Asking(deployed=False)
+
+GONE = Told(
+    History(
+        _CHAIN,
+        _NINE,
+        (
+            _FIRST,
+            Step(_DAY, "run", edits=_REMOVED.edits),
+            Step(_HOUR, "plan"),
+            Step(_DAY, "run"),
+            Step(_DAY, "run"),
+        ),
+    ),
+    (
+        _ALL,
+        Asking(deployed=False, selection=("m.a1", "m.a2")),
+        _OLD_ASSETS,
+        Asking(deployed=False, selection=("m.a2",)),
+        _OLD_ASSETS,
+    ),
+)
+"""From the files alone at first, then by a plan."""
+RENAMED = Told(
+    History(
+        _CHAIN,
+        _NINE,
+        (
+            _FIRST,
+            Step(_DAY, "plan", edits=_RENAMED.edits),
+            Step(_DAY, "run"),
+            Step(_DAY, "run", edits=(*_RENAMED.undone, Edit("added", _NEW))),
+        ),
+    ),
+    (_ALL, _OLD_ASSETS, Asking(deployed=False, selection=("m.a0", "m.a1")), _ALL),
+)
+"""By a plan, and back in the files alone."""
+_FORK = (
+    Model("m.a0", "full"),
+    Model("m.a1", "full", parents=("m.a0",)),
+    Model("m.a2", "full", parents=("m.a0",)),
+    Model("m.a3", "full", parents=("m.a1", "m.a2")),
+)
+_BETWEEN = (Between("x.f0", ("m.a1",), ("m.a2",)),)
+_SPLIT = Asking(between=_BETWEEN)
+SPLIT = Told(
+    History(
+        _FORK,
+        _NINE,
+        (
+            _FIRST,
+            Step(_DAY, "run"),
+            Step(_DAY, "run"),
+            Step(_DAY, "run"),
+            Step(_DAY, "run", switches=(("broken", "m.a1"),)),
+        ),
+    ),
+    (
+        _ALL,
+        _SPLIT,
+        Asking(between=_BETWEEN, due="all"),
+        Asking(between=_BETWEEN, due="due"),
+        _SPLIT,
+    ),
+)
+"""What is below the asset between them is due as well, and waits for it."""

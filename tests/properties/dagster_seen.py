@@ -12,7 +12,7 @@ import dagster as dg
 
 from tests.projects import without
 
-from .dagster_playing import Attempt, DagsterRun
+from .dagster_playing import Attempt, DagsterStep
 from .facts import Snapshots, shown
 from .statuses import expected_statuses
 from .witnesses import BatchSeen, Span
@@ -23,8 +23,9 @@ STATUS_CHECK = "sqlmesh_execution_status"
 class Try:
     """What Dagster has of one try, and what it should have."""
 
-    def __init__(self, run: DagsterRun, attempt: Attempt) -> None:
-        self.run, self.attempt, self.witness = run, attempt, attempt.witness
+    def __init__(self, part: DagsterStep, attempt: Attempt) -> None:
+        self.part, self.run = part, part.run
+        self.attempt, self.witness = attempt, attempt.witness
         self.materializations = attempt.of_type(dg.DagsterEventType.ASSET_MATERIALIZATION)
         self.evaluations: dict[dg.AssetCheckKey, list[Any]] = {}
         for event in attempt.of_type(dg.DagsterEventType.ASSET_CHECK_EVALUATION):
@@ -37,6 +38,7 @@ class Try:
         plan = self.witness.plan
         planned = plan.context_diff.snapshots.values() if plan else ()
         return {
+            **self.run.deployed,
             **self.run.local,
             **(self.attempt.before.environment or {}),
             **{snapshot.name: snapshot for snapshot in planned},
@@ -60,6 +62,29 @@ class Try:
         """SQLMesh executes it, and not its audits alone."""
         return fqn in self.versions and is_table(self.versions[fqn])
 
+    @property
+    def is_plain_run(self) -> bool:
+        """Dagster's selection says what is run, and nothing else does."""
+        own = {"select_models", "no_auto_upstream", "restate_models"}
+        return self.run.step.command == "run" and not own & self.run.step.arguments.keys()
+
+    def may_tell(self, check: dg.AssetCheckKey) -> bool:
+        """It is selected; or what its asset is of came due when what is due had been selected."""
+        late = self.run.asking.due and check.asset_key not in self.run.selected
+        return check in self.part.checks or bool(late)
+
+    def is_gone(self, fqn: str) -> bool | None:
+        """What was run or planned has no such model; None if SQLMesh did not come so far, or if a
+        plan of some models leaves it out."""
+        plan = self.witness.plan
+        if self.attempt.called[0].command == "plan":
+            if plan is None:
+                return None
+            planned = {snapshot.name for snapshot in plan.context_diff.snapshots.values()}
+            return None if fqn in self.run.local.keys() - planned else fqn not in planned
+        environment = self.attempt.before.environment
+        return None if environment is None else fqn not in environment
+
     def recorded(self, fqn: str) -> list[Span]:
         """What of a model was evaluated and recorded."""
         seen = self.witness.of(fqn)
@@ -69,7 +94,7 @@ class Try:
         """Those that what was seen of a model leaves room for."""
         table = self.is_table(fqn)
         outcome: Any = _Outcome(fqn, "full" if table else "embedded")
-        invocation = self.run.invocation(self.attempt)
+        invocation = self.part.invocation(self.attempt)
         found = expected_statuses(invocation, outcome, self.witness.of(fqn))
         if table and found >= {"executed", "interrupted"}:
             undone = without(self.witness.scheduled(fqn), self.recorded(fqn))

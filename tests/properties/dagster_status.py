@@ -57,8 +57,9 @@ class Statuses:
     """In an earlier try of the same Dagster run."""
 
     def check(self) -> None:
-        for key in sorted(self.tried.run.selected):
-            if dg.AssetCheckKey(key, STATUS_CHECK) in self.tried.run.checks:
+        models = self.tried.part.selected & self.tried.run.assets.keys
+        for key in sorted(models):
+            if dg.AssetCheckKey(key, STATUS_CHECK) in self.tried.part.checks:
                 self._check(key)
 
     def _check(self, key: dg.AssetKey) -> None:
@@ -93,11 +94,20 @@ class Statuses:
             f"{told}; the witnesses leave {sorted(expected)}",
         )
         skipped = status == "skipped"
+        gone = self.tried.is_gone(fqn)
+        if gone is not None and not (gone and "interrupted" in expected and status != "skipped"):
+            self.ledger.demand(
+                (reason == "not_in_environment") == gone,
+                "dagster-gone" if gone else "dagster-not-gone",
+                f"{told}, reason {reason}; gone={gone}",
+            )
         passed = status in ("executed", "audited") or (skipped and reason not in UNEXPECTED)
         severity = WARN if skipped else ERROR
         lost = self._still_lost(fqn) if passed and status != "executed" else []
         if lost:
             passed, severity = False, self.memory.failing[fqn].severity
+        elif passed and status != "executed" and self._cannot_be_mended(fqn):
+            passed, severity = evaluation.passed, self.memory.failing[fqn].severity
         self.ledger.demand(
             evaluation.passed == passed and (passed or evaluation.severity is severity),
             "dagster-status-verdict",
@@ -127,6 +137,11 @@ class Statuses:
         until = datetime.fromtimestamp(failing.lost[-1][1] / 1000, timezone.utc)
         still = merged(self._missing(max(until, self._at), cron=False).get(fqn, []))
         return merged([*due, *without(failing.lost, without(failing.lost, still))])
+
+    def _cannot_be_mended(self, fqn: str) -> bool:
+        """It failed, and nobody can look for what is missing: there is still no environment."""
+        after = self.tried.attempt.after
+        return fqn in self.memory.failing and (after is None or after.environment is None)
 
     def _missing(self, at: datetime, *, cron: bool) -> Mapping[str, list[Span]]:
         after = self.tried.attempt.after
