@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 from pydantic import PrivateAttr
@@ -23,6 +23,9 @@ from sqlmesh.utils.errors import SQLMeshError
 
 from .clock import Clock
 
+if TYPE_CHECKING:
+    from .externals import EmptyTables
+
 _LEADS_OUT = re.compile(r"\b(ATTACH|COPY|EXPORT)\b", re.IGNORECASE)
 """What statements have that open or write files; few do, and those are looked at closely."""
 
@@ -30,14 +33,16 @@ _LEADS_OUT = re.compile(r"\b(ATTACH|COPY|EXPORT)\b", re.IGNORECASE)
 class Connections:
     """The databases of one sandbox that are open, one adapter for each file."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    def __init__(self, folder: Path, clock: Clock, empty_tables: EmptyTables) -> None:
         """Nothing is open yet.
 
         Args:
             folder: where the sandbox's files are; statements can attach no others for writing.
+            empty_tables: give way to what statements create.
         """
         self.folder = folder
         self.clock = clock
+        self.empty_tables = empty_tables
         self._adapters: dict[str, EngineAdapter] = {}
         self._opened: list[duckdb.DuckDBPyConnection] = []
 
@@ -65,11 +70,11 @@ class Connections:
         """
         self.clock.executing()
         if _LEADS_OUT.search(sql):
-            for statement in _statements(sql):
+            for statement in statements(sql):
                 self._check(statement)
 
     def _check(self, statement: list[Token]) -> None:
-        words = _words(statement)
+        words = words_of(statement)
         if words[0] == "ATTACH" and not self._attaches_harmlessly(statement):
             # Not the statement itself: it can hold passwords.
             raise SQLMeshError(
@@ -86,7 +91,7 @@ class Connections:
         path = _text(statement[1:])
         if path in ("", ":memory:"):
             return True
-        words = _words(statement)
+        words = words_of(statement)
         options = words[words.index("(") :] if "(" in words else []
         kinds = [kind for word, kind in pairwise(options) if word == "TYPE"]
         if path is None or is_remote(path) or kinds not in ([], ["DUCKDB"]):
@@ -95,7 +100,7 @@ class Connections:
         return after in (",", ")", "TRUE") or self._own(path)
 
     def _copies_harmlessly(self, statement: list[Token]) -> bool:
-        words = _words(statement)
+        words = words_of(statement)
         if "TO" not in words or words[1:3] == ["FROM", "DATABASE"]:
             return True
         last = len(words) - words[::-1].index("TO")
@@ -145,8 +150,12 @@ def quoted(name: str) -> str:
     return exp.to_identifier(name, quoted=True).sql(dialect="duckdb")
 
 
-def _statements(sql: str) -> Iterator[list[Token]]:
-    """The tokens of each statement, without comments: SQLMesh puts some in front."""
+def statements(sql: str) -> Iterator[list[Token]]:
+    """The tokens of each statement, without comments: SQLMesh puts some in front.
+
+    Raises:
+        SQLMeshError: DuckDB's dialect can't read it.
+    """
     statement: list[Token] = []
     try:
         tokens = DuckDB().tokenize(sql)
@@ -167,7 +176,7 @@ def _text(tokens: list[Token]) -> str | None:
     return next((token.text for token in tokens if token.token_type == TokenType.STRING), None)
 
 
-def _words(tokens: list[Token]) -> list[str]:
+def words_of(tokens: list[Token]) -> list[str]:
     """The tokens in capitals; an empty one for what is in quotes."""
     quoted = (TokenType.STRING, TokenType.IDENTIFIER)
     return ["" if token.token_type in quoted else token.text.upper() for token in tokens]
@@ -175,7 +184,7 @@ def _words(tokens: list[Token]) -> list[str]:
 
 def _named(statement: list[Token]) -> str:
     """What a statement attaches, without what may be secret."""
-    words = _words(statement)
+    words = words_of(statement)
     return statement[words.index("AS") + 1].text if "AS" in words[:-1] else "a database"
 
 
@@ -200,7 +209,15 @@ class SandboxAdapter(DuckDBEngineAdapter):
 
     def _execute(self, sql: str, *args: Any, **kwargs: Any) -> None:
         self._connections.executing(sql)
-        super()._execute(sql, *args, **kwargs)
+        tables = self._connections.empty_tables
+        tables.give_way(self, sql)
+        try:
+            super()._execute(sql, *args, **kwargs)
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
+            advice = tables.explain(sql, error)
+            if advice is None:
+                raise
+            raise SQLMeshError(f"{advice}.\n{error}") from error
 
     def _create_catalog(self, catalog_name: exp.Identifier) -> None:
         # SQLMesh would make the file in the current folder.

@@ -16,7 +16,6 @@ from ..tracking.names import display_names, kind_of
 from ..tracking.nodes import audit_names, project_nodes
 from ..tracking.tracker import Tracker
 from .clock import Clock, Moment, check_not_frozen, shown
-from .contents import create_external_tables
 from .faults import Fault, Faults, InjectedError
 from .loading import forget
 from .options import SqlmeshProjectError
@@ -245,6 +244,7 @@ class SqlmeshProject:
             SQLMeshError: it would write to a database or a file outside of the sandbox.
         """
         self.context.connections.executing(sql)
+        self.context.connections.empty_tables.give_way(self.context.engine_adapter, sql)
         self.context.engine_adapter.cursor.execute(sql)
 
     def fetch(self, sql: str) -> list[tuple[Any, ...]]:
@@ -277,9 +277,7 @@ class SqlmeshProject:
         file.write_text(text, encoding="utf-8")
         context = self.context
         context.load()
-        create_external_tables(
-            context.engine_adapters, context.models.values(), context.selected_gateway
-        )
+        context.connections.empty_tables.create(context)
 
     def close(self, *, warn: bool = True) -> None:
         """Close the databases, delete the files, and show the process its own time again.

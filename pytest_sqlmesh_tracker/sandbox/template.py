@@ -24,6 +24,7 @@ from .clock import STATEMENT, Clock, check_not_frozen, shown
 from .connections import Connections
 from .context import Kept, SandboxContext, Selection
 from .databases import WAYS_OUT, Databases
+from .externals import EmptyTables
 from .faults import Faults
 from .files import Files, copy_paths
 from .loading import (
@@ -64,6 +65,7 @@ class Template:
         self.options = options
         self._folder = folder
         self._kept: Kept = {}
+        self._empty_tables = EmptyTables()
         self._loaded: dict[Path, LoadedProject] = {}
         self._paths: dict[Path, Path] = {}
         self._selection = Selection(options.select) if options.select else None
@@ -180,7 +182,7 @@ class Template:
         contents.load_setup(context.engine_adapter.cursor, files, context.connections.executing)
         if setup is not None:
             contents.call_setup(context.engine_adapter.cursor, setup)
-        contents.create_external_tables(adapters, models, selected)
+        self._empty_tables.create(context)
 
     def _plan(self, context: SandboxContext) -> None:
         environment = self.options.environment
@@ -209,7 +211,7 @@ class Template:
         loaders = {
             path: keeping_loader(self._loaded, c.loader) for path, c in self._configs.items()
         }
-        connections = Connections(folder, clock)
+        connections = Connections(folder, clock, self._empty_tables)
         context = self._context(connections, Faults(), loaders, of_template=True)
         try:
             yield context
@@ -227,7 +229,9 @@ class Template:
             path: loader_of(self._loaded[self._place(path, self._folder)], config.loader)
             for path, config in self._configs.items()
         }
-        context = self._context(Connections(folder, clock), faults, loaders)
+        context = self._context(
+            Connections(folder, clock, EmptyTables(self._empty_tables)), faults, loaders
+        )
         context.load_copied(asks_state=self._asks_state)
         return context
 
