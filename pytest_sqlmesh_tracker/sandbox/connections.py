@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from copy import copy
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +23,7 @@ from sqlmesh.core.engine_adapter.duckdb import DuckDBEngineAdapter
 from sqlmesh.utils.errors import SQLMeshError
 
 from .clock import Clock
+from .column_types import with_stored_types
 
 if TYPE_CHECKING:
     from .externals import EmptyTables
@@ -33,14 +35,18 @@ _LEADS_OUT = re.compile(r"\b(ATTACH|COPY|EXPORT)\b", re.IGNORECASE)
 class Connections:
     """The databases of one sandbox that are open, one adapter for each file."""
 
-    def __init__(self, folder: Path, clock: Clock, empty_tables: EmptyTables) -> None:
+    def __init__(
+        self, folder: Path, clock: Clock, empty_tables: EmptyTables, *, stand_in: bool = False
+    ) -> None:
         """Nothing is open yet.
 
         Args:
             folder: where the sandbox's files are; statements can attach no others for writing.
             empty_tables: give way to what statements create.
+            stand_in: for another warehouse, with types that DuckDB does not have.
         """
         self.folder = folder
+        self.stand_in = stand_in
         self.clock = clock
         self.empty_tables = empty_tables
         self._adapters: dict[str, EngineAdapter] = {}
@@ -213,11 +219,31 @@ class SandboxAdapter(DuckDBEngineAdapter):
         tables.give_way(self, sql)
         try:
             super()._execute(sql, *args, **kwargs)
-        except (duckdb.CatalogException, duckdb.BinderException) as error:
+        except duckdb.Error as error:
+            storable = (
+                with_stored_types(sql, self._has_type) if self._connections.stand_in else None
+            )
+            if storable:
+                super()._execute(storable, *args, **kwargs)
+                return
             advice = tables.explain(sql, error)
             if advice is None:
                 raise
             raise SQLMeshError(f"{advice}.\n{error}") from error
+
+    def _has_type(self, kind: str) -> bool:
+        try:
+            self.cursor.execute(f"SELECT CAST(NULL AS {kind})")
+        except duckdb.Error:
+            return False
+        return True
+
+    def attach(self, catalogs: Iterable[str]) -> None:
+        """Make catalogs of these names, where there are none."""
+        rows = self.fetchall("SELECT lower(database_name) FROM duckdb_databases()")
+        for catalog in sorted(catalogs):
+            if (catalog.lower(),) not in rows:
+                self._create_catalog(exp.to_identifier(catalog, quoted=True))
 
     def _create_catalog(self, catalog_name: exp.Identifier) -> None:
         # SQLMesh would make the file in the current folder.
@@ -234,10 +260,17 @@ class SandboxConnection(DuckDBConnectionConfig):
     """The configuration of a gateway's connection whose files are the sandbox's own."""
 
     _connections: Connections = PrivateAttr()
+    _catalog: str | None = PrivateAttr(None)
 
     @classmethod
-    def of(cls, original: Any, connections: Connections, **files: Any) -> SandboxConnection:
-        """The connection `original` on other files: `database=` or `catalogs=`."""
+    def of(
+        cls, original: Any, connections: Connections, *, catalog: str | None = None, **files: Any
+    ) -> SandboxConnection:
+        """The connection `original` on other files: `database=` or `catalogs=`.
+
+        Args:
+            catalog: the default one, if not that of the file.
+        """
         settings = {name: getattr(original, name) for name in original.model_fields_set}
         kept = {
             name: value
@@ -246,6 +279,7 @@ class SandboxConnection(DuckDBConnectionConfig):
         }
         connection = cls(**kept, **files)
         connection._connections = connections
+        connection._catalog = catalog
         return connection
 
     @property
@@ -292,4 +326,9 @@ class SandboxConnection(DuckDBConnectionConfig):
                 register_comments_override, concurrent_tasks=concurrent_tasks
             )
 
-        return self._connections.adapter(files, make)
+        adapter = self._connections.adapter(files, make)
+        if self._catalog in (None, adapter.default_catalog):
+            return adapter
+        other = copy(adapter)
+        other._default_catalog = self._catalog
+        return other

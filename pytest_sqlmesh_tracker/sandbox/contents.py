@@ -167,7 +167,7 @@ def call_setup(connection: duckdb.DuckDBPyConnection, setup: Setup) -> None:
 def places(
     adapters: Mapping[str, Any], wanted: Iterable[tuple[str, exp.Table, _Wanted]]
 ) -> Iterator[tuple[Any, exp.Table, str | None, _Wanted]]:
-    """Of each gateway, table and what wants it: its adapter, the table, what stands there, and that.
+    """Of each table that is wanted: its adapter, the table, what stands there, and what wants it.
 
     Tables in catalogs that are not attached have no place.
     """

@@ -16,6 +16,7 @@ from sqlglot.tokens import Token, TokenType  # type: ignore[attr-defined]
 from sqlmesh.core.dialect import schema_
 from sqlmesh.utils.errors import SQLMeshError
 
+from .column_types import stored
 from .connections import quoted, statements, words_of
 from .contents import places
 from .inference import Undeclared, undeclared_tables
@@ -62,7 +63,7 @@ class EmptyTables:
     def _create(
         self, adapter: Any, table: exp.Table, declared: Mapping[str, exp.DataType], name: str
     ) -> None:
-        columns = {column: kind.transform(_stored) for column, kind in declared.items()}
+        columns = {column: kind.transform(stored) for column, kind in declared.items()}
         schema = schema_(table.args["db"], table.args.get("catalog"))
         try:
             if not adapter.fetchone(_schema_query(table)):
@@ -169,16 +170,6 @@ def _is_readable(adapter: Any, table: exp.Table) -> bool:
     except duckdb.Error:
         return False
     return True
-
-
-def _stored(kind: exp.Expression) -> exp.Expression:
-    """A type, or one that DuckDB stores in place of what may hold anything."""
-    if not isinstance(kind, exp.DataType):
-        return kind
-    types = exp.DataType.Type
-    anything = kind.this in (types.VARIANT, types.OBJECT, types.SUPER)
-    untyped = kind.this == types.ARRAY and not kind.expressions
-    return exp.DataType.build("json") if anything or untyped else kind
 
 
 def _schema_query(table: exp.Table) -> str:

@@ -1,7 +1,7 @@
 """The columns of tables that no model declares, from the queries that read them.
 
-A query shows which columns it reads, and of some what they hold: a sum is of numbers. Where it shows
-nothing, a column is text, which takes every value.
+A query shows which columns it reads, and of some what they hold: a sum is of numbers. Where it
+shows nothing, a column is text, which takes every value.
 """
 
 from __future__ import annotations
@@ -73,9 +73,7 @@ class Undeclared:
         )
 
 
-def undeclared_tables(
-    models: Mapping[str, Any], default_catalog: str | None
-) -> list[Undeclared]:
+def undeclared_tables(models: Mapping[str, Any], default_catalog: str | None) -> list[Undeclared]:
     """The tables that models of a project read and that are none of its models."""
     missing = {name for model in models.values() for name in model.depends_on - models.keys()}
     tables = {name: exp.to_table(name) for name in sorted(missing)}
@@ -134,25 +132,23 @@ class _Queries:
         """The columns of an undeclared table; empty if the queries do not show them."""
         if name in self._unread:
             return {}
-        return {
-            column: next(iter(kinds), _TEXT) for column, kinds in self._columns[name].items()
-        }
+        return {column: next(iter(kinds), _TEXT) for column, kinds in self._columns[name].items()}
 
     def _read(self, model: Any, root: Scope) -> None:
         for scope in root.traverse():
             for star in scope.expression.find_all(exp.Star) if scope is root else ():
-                if star.find_ancestor(exp.Count) is None and star.find_ancestor(
-                    exp.Select
-                ) is (scope.expression):
+                if star.find_ancestor(exp.Count) is None and star.find_ancestor(exp.Select) is (
+                    scope.expression
+                ):
                     self._unread |= self._starred(scope)
             for column in scope.columns:
                 for table, name in self._origins(scope, column):
                     kinds = self._columns[table].setdefault(name, [])
                     kinds.extend(_shown_by(column))
         declared = model.columns_to_types_ or {}
-        for name, kind in declared.items():
-            for table, column in self._outputs(root, name):
-                self._columns[table].setdefault(column, []).append(kind)
+        for output, kind in declared.items():
+            for table, name in self._outputs(root, output):
+                self._columns[table].setdefault(name, []).append(kind)
 
     def _starred(self, scope: Scope) -> set[str]:
         """The undeclared tables all of whose columns a query hands on."""
@@ -160,7 +156,7 @@ class _Queries:
         for source in scope.sources.values():
             if isinstance(source, exp.Table):
                 tables.add(_name(source))
-            elif any(isinstance(each, exp.Star) for each in source.expression.selects):
+            elif any(isinstance(each, exp.Star) for each in _selects(source)):
                 tables |= self._starred(source)
         return tables & self._undeclared
 
@@ -217,6 +213,11 @@ def _scope_of(model: Any, default_catalog: str | None) -> Scope | None:
     # What can't be rendered without a database says nothing here; its evaluation will.
     except (SqlglotError, Exception):
         return None
+
+
+def _selects(scope: Scope) -> list[exp.Expression]:
+    query: Any = scope.expression
+    return list(query.selects)
 
 
 def _name(table: exp.Table) -> str:

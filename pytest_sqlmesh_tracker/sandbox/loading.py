@@ -120,9 +120,19 @@ def _no_bytecode() -> Iterator[None]:
 
 
 class _NotOpened(BaseDuckDBConnectionConfig):
-    """What is known of a connection that no sandbox opens: its type, and no secrets."""
+    """What is known of a connection that no sandbox opens: type and catalog, and no secrets."""
 
     type_: str = Field(alias="type")
+    catalog: str | None = None
+
+    def get_catalog(self) -> str | None:
+        """The catalog of names that have none."""
+        return self.catalog
+
+
+_CATALOG = ("catalog", "database", "project", "db", "catalog_name")
+"""What the settings of connections call the catalog of names that have none
+(sqlmesh/core/config/connection.py, `get_catalog`)."""
 
 
 @contextmanager
@@ -133,7 +143,10 @@ def _no_drivers() -> Iterator[None]:
 
     def parse_duckdb(settings: dict[str, Any]) -> Any:
         kind = settings.get("type", "duckdb")
-        return parse(settings) if kind == "duckdb" else _NotOpened(type=kind)
+        if kind == "duckdb":
+            return parse(settings)
+        catalog = next((str(settings[name]) for name in _CATALOG if settings.get(name)), None)
+        return _NotOpened(type=kind, catalog=catalog and catalog.removeprefix("md:"))
 
     module.parse_connection_config = parse_duckdb
     try:

@@ -266,7 +266,8 @@ class SqlmeshProject:
         check_not_frozen()
         file = (self.path / relative_path).resolve()
         folders = [Path(folder).resolve() for folder in self.context.configs]
-        if not any(folder in file.parents for folder in folders):
+        beside = self._folder.resolve() / "project" in file.parents and file.is_file()
+        if not (beside or any(folder in file.parents for folder in folders)):
             raise SqlmeshProjectError(f"write(): {relative_path} is not below the project's folder")
         if file.parent in folders and file.name in (*CONFIG_FILES, ".env"):
             raise SqlmeshProjectError(

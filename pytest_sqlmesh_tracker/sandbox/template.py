@@ -26,7 +26,7 @@ from .context import Kept, SandboxContext, Selection
 from .databases import WAYS_OUT, Databases
 from .externals import EmptyTables
 from .faults import Faults
-from .files import Files, copy_paths
+from .files import Files, bring, copy_paths
 from .loading import (
     environment_kept,
     finished,
@@ -35,6 +35,7 @@ from .loading import (
     read_configs,
 )
 from .options import ProjectOptions, SqlmeshProjectError
+from .warehouse import Warehouse
 
 
 class Template:
@@ -75,8 +76,13 @@ class Template:
             _find_config(paths, config)
             self._configs = read_configs(paths, config)
             self.environment = {n: v for n, v in os.environ.items() if outside.get(n) != v}
+            warehouse = (
+                Warehouse.of(paths, config.model_defaults.dialect)
+                if isinstance(config, Config)
+                else None
+            )
             self._databases = Databases(
-                self._configs, options.gateway, keep=options.state == "keep"
+                self._configs, options.gateway, keep=options.state == "keep", warehouse=warehouse
             )
             copies = copy_paths(paths, folder / "project", scratch)
             self._paths = {p: copy.relative_to(folder / "project") for p, copy in copies.items()}
@@ -132,8 +138,10 @@ class Template:
             )
 
     def _load(self, context: SandboxContext) -> None:
+        adapter: Any = context.engine_adapter
+        adapter.attach(self._databases.catalogs())
         try:
-            context.load()
+            self._load_all(context)
         except Exception as error:
             # Models without their gateways have no catalog, of which SQLMesh says other things.
             for project in self._loaded.values():
@@ -143,6 +151,7 @@ class Template:
                 raise
             self._refuse_gateway(gateway, str(error))
         self._refuse_elsewhere(context.models.values())
+        adapter.attach(self._databases.catalogs(context.models.values()))
         if self._selection and not self._selection.matches:
             raise SqlmeshProjectError(f"select: no model matches {', '.join(self.options.select)}")
         for project in self._loaded.values():
@@ -150,6 +159,17 @@ class Template:
         own = {name for project in self._loaded.values() for name in project.models}
         self._asks_state = bool(context.models.keys() - own)
         self._check_start(context)
+
+    def _load_all(self, context: SandboxContext) -> None:
+        """Load the project, with the files that it reads beside its folder: seeds, mostly."""
+        anchor = next(iter(self._configs)).anchor
+        while True:
+            try:
+                context.load()
+                return
+            except Exception as error:
+                if not bring(str(error), self._folder / "project", anchor):
+                    raise
 
     def _refuse_elsewhere(self, models: Iterable[Any]) -> None:
         for model in models:
@@ -211,7 +231,7 @@ class Template:
         loaders = {
             path: keeping_loader(self._loaded, c.loader) for path, c in self._configs.items()
         }
-        connections = Connections(folder, clock, self._empty_tables)
+        connections = self._connections(folder, clock, self._empty_tables)
         context = self._context(connections, Faults(), loaders, of_template=True)
         try:
             yield context
@@ -229,11 +249,13 @@ class Template:
             path: loader_of(self._loaded[self._place(path, self._folder)], config.loader)
             for path, config in self._configs.items()
         }
-        context = self._context(
-            Connections(folder, clock, EmptyTables(self._empty_tables)), faults, loaders
-        )
+        connections = self._connections(folder, clock, EmptyTables(self._empty_tables))
+        context = self._context(connections, faults, loaders)
         context.load_copied(asks_state=self._asks_state)
         return context
+
+    def _connections(self, folder: Path, clock: Clock, empty_tables: EmptyTables) -> Connections:
+        return Connections(folder, clock, empty_tables, stand_in=self._databases.stands_in)
 
     def _context(
         self,

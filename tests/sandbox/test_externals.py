@@ -13,6 +13,7 @@ from tests.sandbox.building import DEFAULTS, database, plain, project
 from tests.sandbox.conftest import Sandboxes
 
 LOCAL = "{local: {connection: {type: duckdb, database: w.duckdb}}}"
+SCHEMA = "CREATE SCHEMA IF NOT EXISTS raw"
 PEOPLE = "- {name: raw.people, columns: {id: int}}\n"
 
 
@@ -31,16 +32,16 @@ class TestWhatBeforeAllMakes:
     @pytest.mark.parametrize(
         "statements",
         [
-            ["CREATE SCHEMA IF NOT EXISTS raw", "CREATE OR REPLACE VIEW raw.people AS SELECT 1 id"],
+            [SCHEMA, "CREATE OR REPLACE VIEW raw.people AS SELECT 1 id"],
             [
-                "CREATE SCHEMA IF NOT EXISTS raw",
+                SCHEMA,
                 "DROP VIEW IF EXISTS raw.people",
                 "CREATE VIEW raw.people AS (SELECT 1 AS id)",
             ],
-            ["CREATE SCHEMA IF NOT EXISTS raw", "CREATE TABLE IF NOT EXISTS raw.people AS SELECT 1 id"],
-            ["CREATE SCHEMA IF NOT EXISTS raw", "CREATE OR REPLACE TABLE raw.people AS SELECT 1 id"],
+            [SCHEMA, "CREATE TABLE IF NOT EXISTS raw.people AS SELECT 1 AS id"],
+            [SCHEMA, "CREATE OR REPLACE TABLE raw.people AS SELECT 1 AS id"],
             [
-                "CREATE SCHEMA IF NOT EXISTS raw",
+                SCHEMA,
                 "DROP TABLE IF EXISTS raw.people",
                 "CREATE TABLE raw.people (id INT)",
                 "INSERT INTO raw.people VALUES (1)",
@@ -51,11 +52,11 @@ class TestWhatBeforeAllMakes:
                 "CREATE VIEW raw.people AS SELECT 1 id",
             ],
             [
-                "CREATE SCHEMA IF NOT EXISTS raw",
+                SCHEMA,
                 "CREATE OR REPLACE TEMP TABLE people AS SELECT 1 AS id",
                 "CREATE OR REPLACE TABLE w.raw.people AS SELECT * FROM temp.people",
             ],
-            ['CREATE SCHEMA IF NOT EXISTS "RAW"', 'CREATE OR REPLACE VIEW "Raw"."People" AS SELECT 1 id'],
+            [SCHEMA.upper(), 'CREATE OR REPLACE VIEW "Raw"."People" AS SELECT 1 id'],
         ],
     )  # fmt: skip
     def test_is_read(self, tmp_path: Path, sandbox: Sandboxes, statements: list[str]) -> None:
@@ -96,7 +97,7 @@ class TestWhatBeforeAllMakes:
     def test_may_be_some_of_them(self, tmp_path: Path, sandbox: Sandboxes) -> None:
         made = shop(
             tmp_path,
-            "CREATE SCHEMA IF NOT EXISTS raw",
+            SCHEMA,
             "CREATE OR REPLACE TABLE raw.people AS SELECT 1 AS id",
             external=PEOPLE + "- {name: raw.pets, columns: {id: int, name: text}}",
         )
@@ -135,7 +136,7 @@ class TestWhatBeforeAllMakes:
     def test_is_what_plain_sqlmesh_reads(self, tmp_path: Path, sandbox: Sandboxes) -> None:
         made = shop(
             tmp_path,
-            "CREATE SCHEMA IF NOT EXISTS raw",
+            SCHEMA,
             "CREATE TABLE IF NOT EXISTS raw.people AS SELECT 1 AS id",
         )
         config = (made.path / "config.yaml").read_text()
@@ -223,7 +224,8 @@ class TestUndeclaredTables:
                 ("refunded", "BOOLEAN"),
             ]
             copy.execute(
-                "INSERT INTO raw.payments (id, amount, refunded) VALUES (1, 20.5, false), (2, 1, true)"
+                "INSERT INTO raw.payments (id, amount, refunded) "
+                "VALUES (1, 20.5, false), (2, 1, true)"
             )
             copy.run(at="+1 day")
             assert copy.fetch("SELECT amount FROM shop.total") == [(20.5,)]
@@ -231,7 +233,7 @@ class TestUndeclaredTables:
     def test_give_way_to_what_the_project_creates(self, tmp_path: Path, sandbox: Sandboxes) -> None:
         made = shop(
             tmp_path,
-            "CREATE SCHEMA IF NOT EXISTS raw",
+            SCHEMA,
             "CREATE TABLE IF NOT EXISTS raw.people AS SELECT 1 AS id, 'x' AS name",
             external="[]",
         )
@@ -248,9 +250,9 @@ class TestUndeclaredTables:
 
         with pytest.raises(
             SqlmeshProjectError,
-            match=r"raw.people, which shop.a, shop.b read, is declared by no model, and the queries "
-            r"that read it don't show all of its columns \(SELECT \*\). Declare it with its columns "
-            r"in external_models.yaml, or create it with setup= or before_all",
+            match=r"raw.people, which shop.a, shop.b read, is declared by no model, and the "
+            r"queries that read it don't show all of its columns \(SELECT \*\). Declare it with "
+            r"its columns in external_models.yaml, or create it with setup= or before_all",
         ):
             with sandbox(made.path):
                 pass
@@ -277,4 +279,7 @@ class TestUndeclaredTables:
 
         with sandbox(made.path) as copy:
             assert copy.fetch("SELECT id FROM shop.a") == [(1,)]
-            assert copy.fetch("SELECT schema_name FROM duckdb_tables() WHERE schema_name = 'raw'") == []
+            assert (
+                copy.fetch("SELECT schema_name FROM duckdb_tables() WHERE schema_name = 'raw'")
+                == []
+            )
