@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -167,10 +169,11 @@ def environment_kept() -> Iterator[None]:
         os.environ.update(before)
 
 
-def loader_of(loaded: LoadedProject, base: type[Loader]) -> type[Loader]:
+def loader_of(loaded: LoadedProject, loaded_from: Path, base: type[Loader]) -> type[Loader]:
     """A loader that returns a loaded project the first time, and from then on what the files say.
 
     Args:
+        loaded_from: the folder that the project was loaded from, whose copy the loader has.
         base: the loader that reads the files.
     """
 
@@ -181,12 +184,35 @@ def loader_of(loaded: LoadedProject, base: type[Loader]) -> type[Loader]:
             if not self._returned:
                 self._returned = True
                 _use(self, loaded.__dict__["imported"])
-                return loaded
+                return _moved(loaded, loaded_from, self.config_path)
             with _importing(self):
                 project: LoadedProject = super().load(*args, **kwargs)
             return project
 
     return LoadedOnce
+
+
+def _moved(project: LoadedProject, old: Path, new: Path) -> LoadedProject:
+    """The loaded project, whose models and audits say that they are in another folder."""
+    kinds = {
+        "models": project.models,
+        "standalone_audits": project.standalone_audits,
+    }
+    moved: dict[str, Any] = {
+        kind: UniqueKeyDict(kind, **{name: _at(node, old, new) for name, node in nodes.items()})
+        for kind, nodes in kinds.items()
+    }
+    return replace(project, **moved)
+
+
+def _at(node: Any, old: Path, new: Path) -> Any:
+    path = node._path
+    if path is None or not path.is_relative_to(old):
+        return node
+    # Not its own method, which leaves out what was computed of it.
+    moved = copy(node)
+    moved._path = new / path.relative_to(old)
+    return moved
 
 
 def keeping_loader(kept: dict[Path, LoadedProject], base: type[Loader]) -> type[Loader]:

@@ -246,8 +246,9 @@ class Template:
             if (self._folder / name).is_dir():
                 shutil.copytree(self._folder / name, folder / name)
         loaders = {
-            path: loader_of(self._loaded[self._place(path, self._folder)], config.loader)
+            path: loader_of(self._loaded[place], place, config.loader)
             for path, config in self._configs.items()
+            for place in [self._place(path, self._folder)]
         }
         connections = self._connections(folder, clock, EmptyTables(self._empty_tables))
         context = self._context(connections, faults, loaders)

@@ -139,7 +139,7 @@ class World:
             loader = keeping_loader(self._loaded, base)
         else:
             (loaded,) = self._loaded.values()
-            loader = loader_of(loaded, base)
+            loader = loader_of(loaded, self.path, base)
         context = SandboxContext(
             connections=connections,
             faults=self.faults,
