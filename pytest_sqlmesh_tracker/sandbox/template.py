@@ -35,6 +35,7 @@ from .loading import (
     read_configs,
 )
 from .options import ProjectOptions, SqlmeshProjectError
+from .variables import check_variables
 from .warehouse import Warehouse
 
 
@@ -86,6 +87,8 @@ class Template:
             )
             copies = copy_paths(paths, folder / "project", scratch)
             self._paths = {p: copy.relative_to(folder / "project") for p, copy in copies.items()}
+            variables = [name for name, _ in options.variables]
+            check_variables(variables, self._configs.values(), folder / "project")
             self._databases.copy_sources(folder)
             self._prepare(root, setup)
 

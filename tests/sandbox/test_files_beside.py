@@ -108,8 +108,9 @@ class TestSeeds:
         assert f"{tmp_path}/shop/models/../../data/y.csv" in str(error.value)
 
 
+@pytest.mark.usefixtures("data")
 def test_what_python_code_opens_beside_the_project_is_there(
-    tmp_path: Path, data: Path, sandbox: Sandboxes
+    tmp_path: Path, sandbox: Sandboxes
 ) -> None:
     made = project(tmp_path / "shop", LOCAL)
     made.write(
