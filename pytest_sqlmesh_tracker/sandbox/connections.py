@@ -226,7 +226,7 @@ class SandboxAdapter(DuckDBEngineAdapter):
             if storable:
                 super()._execute(storable, *args, **kwargs)
                 return
-            advice = tables.explain(sql, error)
+            advice = tables.explain(self, sql, error)
             if advice is None:
                 raise
             raise SQLMeshError(f"{advice}.\n{error}") from error

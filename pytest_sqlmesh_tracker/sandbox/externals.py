@@ -19,7 +19,7 @@ from sqlmesh.utils.errors import SQLMeshError
 from .column_types import stored
 from .connections import quoted, statements, words_of
 from .contents import places
-from .inference import Undeclared, undeclared_tables
+from .inference import Undeclared, undeclared, unknown_tables
 from .options import SqlmeshProjectError
 
 _MARK = "empty, made by pytest-sqlmesh-tracker for an external model"
@@ -54,11 +54,17 @@ class EmptyTables:
         for adapter, table, existing, model in places(adapters, externals):
             if not existing:
                 self._create(adapter, table, model.columns_to_types, model.name)
-        self._undeclared = undeclared_tables(context.models, context.default_catalog)
-        others = [(each.gateway or selected, each.table, each) for each in self._undeclared]
-        for adapter, table, existing, each in places(adapters, others):
-            if not existing and each.columns and not _is_readable(adapter, table):
-                self._create(adapter, table, each.columns, each.name)
+        unknown = unknown_tables(context.models)
+        others = [(gateway or selected, table, table) for gateway, table in unknown]
+        missing = {
+            table: adapter
+            for adapter, table, existing, _ in places(adapters, others)
+            if not (existing or _is_readable(adapter, table))
+        }
+        self._undeclared = undeclared(missing, context.models, context.default_catalog)
+        for each in self._undeclared:
+            if each.columns:
+                self._create(missing[each.table], each.table, each.columns, each.name)
 
     def _create(
         self, adapter: Any, table: exp.Table, declared: Mapping[str, exp.DataType], name: str
@@ -116,11 +122,12 @@ class EmptyTables:
             if not adapter.fetchone(f"SELECT 1 FROM {table} LIMIT 1"):
                 yield table
 
-    def explain(self, sql: str, error: duckdb.Error) -> str | None:
+    def explain(self, adapter: Any, sql: str, error: duckdb.Error) -> str | None:
         """What to do about a statement that failed for a table which no model declares."""
-        words = f"{sql} {error}".lower()
+        if not isinstance(error, duckdb.CatalogException | duckdb.BinderException):
+            return None
         for each in self._undeclared:
-            if each.table.name.lower() in words and f'"{each.table.db}"'.lower() in words:
+            if _sql(each.table).lower() in sql.lower() and _is_to_blame(adapter, each):
                 return each.advice
         return None
 
@@ -161,6 +168,16 @@ class _Created:
 def _creates(sql: str) -> bool:
     words = sql.upper()
     return "CREATE" in words or "DROP" in words
+
+
+def _is_to_blame(adapter: Any, undeclared: Undeclared) -> bool:
+    """Whether the table is missing, or is one of the empty ones, whose columns were inferred."""
+    table = undeclared.table
+    comments = adapter.cursor.execute(
+        f"SELECT comment FROM duckdb_tables() WHERE lower(table_name) = "
+        f"{_literal(table.name.lower())} AND lower(schema_name) = {_literal(table.db.lower())}"
+    ).fetchall()
+    return (_MARK,) in comments if undeclared.columns else not _is_readable(adapter, table)
 
 
 def _is_readable(adapter: Any, table: exp.Table) -> bool:

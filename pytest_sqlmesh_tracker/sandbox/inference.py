@@ -45,14 +45,12 @@ class Undeclared:
     Attributes:
         name: as SQLMesh has it.
         readers: the names of the models that read it.
-        gateway: that of a reader; None for the selected one.
         columns: those that the queries read, with what they seem to hold; empty if they don't say.
     """
 
     name: str
     table: exp.Table
     readers: tuple[str, ...]
-    gateway: str | None
     columns: Mapping[str, exp.DataType] = field(hash=False)
 
     @property
@@ -73,27 +71,38 @@ class Undeclared:
         )
 
 
-def undeclared_tables(models: Mapping[str, Any], default_catalog: str | None) -> list[Undeclared]:
-    """The tables that models of a project read and that are none of its models."""
-    missing = {name for model in models.values() for name in model.depends_on - models.keys()}
-    tables = {name: exp.to_table(name) for name in sorted(missing)}
-    tables = {name: table for name, table in tables.items() if _can_be_made(table)}
-    if not tables:
+def unknown_tables(models: Mapping[str, Any]) -> list[tuple[str | None, exp.Table]]:
+    """The tables that models of a project read and that are none of its models.
+
+    Returns:
+        Each with the gateway of a model that reads it.
+    """
+    gateways = {
+        name: model.gateway
+        for model in models.values()
+        for name in model.depends_on - models.keys()
+    }
+    tables = [(gateways[name], exp.to_table(name)) for name in sorted(gateways)]
+    return [(gateway, table) for gateway, table in tables if _can_be_made(table)]
+
+
+def undeclared(
+    tables: Iterable[exp.Table], models: Mapping[str, Any], default_catalog: str | None
+) -> list[Undeclared]:
+    """What the queries of a project show of tables that no model declares."""
+    by_name = {_name(table): table for table in tables}
+    if not by_name:
         return []
-    queries = _Queries(models, default_catalog, set(tables))
-    undeclared = []
-    for name, table in tables.items():
-        readers = [model for model in models.values() if name in model.depends_on]
-        undeclared.append(
-            Undeclared(
-                name=".".join(part.name for part in table.parts if part.name != default_catalog),
-                table=table,
-                readers=tuple(sorted(model.name for model in readers)),
-                gateway=readers[0].gateway,
-                columns=queries.columns_of(name),
-            )
+    queries = _Queries(models, default_catalog, set(by_name))
+    return [
+        Undeclared(
+            name=".".join(part.name for part in table.parts if part.name != default_catalog),
+            table=table,
+            readers=tuple(sorted(m.name for m in models.values() if name in m.depends_on)),
+            columns=queries.columns_of(name),
         )
-    return undeclared
+        for name, table in by_name.items()
+    ]
 
 
 def _can_be_made(table: exp.Table) -> bool:

@@ -194,15 +194,15 @@ def loader_of(loaded: LoadedProject, loaded_from: Path, base: type[Loader]) -> t
 
 def _moved(project: LoadedProject, old: Path, new: Path) -> LoadedProject:
     """The loaded project, whose models and audits say that they are in another folder."""
-    kinds = {
-        "models": project.models,
-        "standalone_audits": project.standalone_audits,
-    }
-    moved: dict[str, Any] = {
-        kind: UniqueKeyDict(kind, **{name: _at(node, old, new) for name, node in nodes.items()})
-        for kind, nodes in kinds.items()
-    }
-    return replace(project, **moved)
+    return replace(
+        project,
+        models=_all_at(project.models, old, new),
+        standalone_audits=_all_at(project.standalone_audits, old, new),
+    )
+
+
+def _all_at(nodes: UniqueKeyDict[str, Any], old: Path, new: Path) -> UniqueKeyDict[str, Any]:
+    return UniqueKeyDict(nodes.name, {name: _at(node, old, new) for name, node in nodes.items()})
 
 
 def _at(node: Any, old: Path, new: Path) -> Any:
