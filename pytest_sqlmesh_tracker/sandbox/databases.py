@@ -63,8 +63,6 @@ class Databases:
             self._stand_ins = dict.fromkeys(missing, stand_in)
             configs = {path: self._with_stand_ins(config) for path, config in configs.items()}
             first = next(iter(configs.values()))
-            if warehouse.default in missing and (gateway or stand_in) == stand_in:
-                gateway = warehouse.default
         self._configs = configs
         self._keep = keep
         # By gateway, and path as the configuration has it; the state's own file has none.
@@ -79,6 +77,13 @@ class Databases:
     def _with_stand_ins(self, config: Config) -> Config:
         more = {name: config.gateways[each] for name, each in self._stand_ins.items()}
         return config.copy(update={"gateways": {**config.gateways, **more}})
+
+    @property
+    def external_gateway(self) -> str:
+        """The gateway whose external models the project has."""
+        if self._warehouse and self.gateway not in self._warehouse.gateways:
+            return self._warehouse.default or self.gateway
+        return self.gateway
 
     @property
     def stands_in(self) -> bool:
@@ -120,7 +125,10 @@ class Databases:
         self._files.setdefault((gateway, path), next(same, new))
 
     def _catalog_of(self, gateway: str) -> str | None:
-        return self._warehouse.gateways.get(gateway) if self._warehouse else None
+        if self._warehouse is None:
+            return None
+        own = self._warehouse.gateways
+        return own.get(gateway if gateway in own else self._warehouse.default or "")
 
     def _add_state(self, gateway: str, state: Any, folder: Path) -> None:
         local = isinstance(state, DuckDBConnectionConfig) and not _why_not(state)

@@ -169,6 +169,16 @@ def environment_kept() -> Iterator[None]:
         os.environ.update(before)
 
 
+def with_externals_of(gateway: str, base: type[Loader]) -> type[Loader]:
+    """A loader that loads the external models of this gateway, whichever is selected."""
+
+    class OfGateway(base):  # type: ignore[misc, valid-type]
+        def _load_external_models(self, audits: Any, cache: Any, _: Any = None) -> Any:
+            return super()._load_external_models(audits, cache, gateway)
+
+    return OfGateway
+
+
 def loader_of(loaded: LoadedProject, loaded_from: Path, base: type[Loader]) -> type[Loader]:
     """A loader that returns a loaded project the first time, and from then on what the files say.
 

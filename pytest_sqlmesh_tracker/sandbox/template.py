@@ -33,6 +33,7 @@ from .loading import (
     keeping_loader,
     loader_of,
     read_configs,
+    with_externals_of,
 )
 from .options import ProjectOptions, SqlmeshProjectError
 from .variables import check_variables
@@ -232,7 +233,8 @@ class Template:
     @contextmanager
     def _new_context(self, folder: Path, clock: Clock) -> Iterator[SandboxContext]:
         loaders = {
-            path: keeping_loader(self._loaded, c.loader) for path, c in self._configs.items()
+            path: keeping_loader(self._loaded, self._loader(config))
+            for path, config in self._configs.items()
         }
         connections = self._connections(folder, clock, self._empty_tables)
         context = self._context(connections, Faults(), loaders, of_template=True)
@@ -249,7 +251,7 @@ class Template:
             if (self._folder / name).is_dir():
                 shutil.copytree(self._folder / name, folder / name)
         loaders = {
-            path: loader_of(self._loaded[place], place, config.loader)
+            path: loader_of(self._loaded[place], place, self._loader(config))
             for path, config in self._configs.items()
             for place in [self._place(path, self._folder)]
         }
@@ -257,6 +259,11 @@ class Template:
         context = self._context(connections, faults, loaders)
         context.load_copied(asks_state=self._asks_state)
         return context
+
+    def _loader(self, config: Config) -> Any:
+        if not self._databases.stands_in:
+            return config.loader
+        return with_externals_of(self._databases.external_gateway, config.loader)
 
     def _connections(self, folder: Path, clock: Clock, empty_tables: EmptyTables) -> Connections:
         return Connections(folder, clock, empty_tables, stand_in=self._databases.stands_in)
