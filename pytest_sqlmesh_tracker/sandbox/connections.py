@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from copy import copy
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 from pydantic import PrivateAttr
@@ -22,6 +23,10 @@ from sqlmesh.core.engine_adapter.duckdb import DuckDBEngineAdapter
 from sqlmesh.utils.errors import SQLMeshError
 
 from .clock import Clock
+from .column_types import with_stored_types
+
+if TYPE_CHECKING:
+    from .externals import EmptyTables
 
 _LEADS_OUT = re.compile(r"\b(ATTACH|COPY|EXPORT)\b", re.IGNORECASE)
 """What statements have that open or write files; few do, and those are looked at closely."""
@@ -30,14 +35,20 @@ _LEADS_OUT = re.compile(r"\b(ATTACH|COPY|EXPORT)\b", re.IGNORECASE)
 class Connections:
     """The databases of one sandbox that are open, one adapter for each file."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    def __init__(
+        self, folder: Path, clock: Clock, empty_tables: EmptyTables, *, stand_in: bool = False
+    ) -> None:
         """Nothing is open yet.
 
         Args:
             folder: where the sandbox's files are; statements can attach no others for writing.
+            empty_tables: give way to what statements create.
+            stand_in: for another warehouse, with types that DuckDB does not have.
         """
         self.folder = folder
+        self.stand_in = stand_in
         self.clock = clock
+        self.empty_tables = empty_tables
         self._adapters: dict[str, EngineAdapter] = {}
         self._opened: list[duckdb.DuckDBPyConnection] = []
 
@@ -65,11 +76,11 @@ class Connections:
         """
         self.clock.executing()
         if _LEADS_OUT.search(sql):
-            for statement in _statements(sql):
+            for statement in statements(sql):
                 self._check(statement)
 
     def _check(self, statement: list[Token]) -> None:
-        words = _words(statement)
+        words = words_of(statement)
         if words[0] == "ATTACH" and not self._attaches_harmlessly(statement):
             # Not the statement itself: it can hold passwords.
             raise SQLMeshError(
@@ -86,7 +97,7 @@ class Connections:
         path = _text(statement[1:])
         if path in ("", ":memory:"):
             return True
-        words = _words(statement)
+        words = words_of(statement)
         options = words[words.index("(") :] if "(" in words else []
         kinds = [kind for word, kind in pairwise(options) if word == "TYPE"]
         if path is None or is_remote(path) or kinds not in ([], ["DUCKDB"]):
@@ -95,7 +106,7 @@ class Connections:
         return after in (",", ")", "TRUE") or self._own(path)
 
     def _copies_harmlessly(self, statement: list[Token]) -> bool:
-        words = _words(statement)
+        words = words_of(statement)
         if "TO" not in words or words[1:3] == ["FROM", "DATABASE"]:
             return True
         last = len(words) - words[::-1].index("TO")
@@ -145,8 +156,12 @@ def quoted(name: str) -> str:
     return exp.to_identifier(name, quoted=True).sql(dialect="duckdb")
 
 
-def _statements(sql: str) -> Iterator[list[Token]]:
-    """The tokens of each statement, without comments: SQLMesh puts some in front."""
+def statements(sql: str) -> Iterator[list[Token]]:
+    """The tokens of each statement, without comments: SQLMesh puts some in front.
+
+    Raises:
+        SQLMeshError: DuckDB's dialect can't read it.
+    """
     statement: list[Token] = []
     try:
         tokens = DuckDB().tokenize(sql)
@@ -167,7 +182,7 @@ def _text(tokens: list[Token]) -> str | None:
     return next((token.text for token in tokens if token.token_type == TokenType.STRING), None)
 
 
-def _words(tokens: list[Token]) -> list[str]:
+def words_of(tokens: list[Token]) -> list[str]:
     """The tokens in capitals; an empty one for what is in quotes."""
     quoted = (TokenType.STRING, TokenType.IDENTIFIER)
     return ["" if token.token_type in quoted else token.text.upper() for token in tokens]
@@ -175,7 +190,7 @@ def _words(tokens: list[Token]) -> list[str]:
 
 def _named(statement: list[Token]) -> str:
     """What a statement attaches, without what may be secret."""
-    words = _words(statement)
+    words = words_of(statement)
     return statement[words.index("AS") + 1].text if "AS" in words[:-1] else "a database"
 
 
@@ -200,7 +215,35 @@ class SandboxAdapter(DuckDBEngineAdapter):
 
     def _execute(self, sql: str, *args: Any, **kwargs: Any) -> None:
         self._connections.executing(sql)
-        super()._execute(sql, *args, **kwargs)
+        tables = self._connections.empty_tables
+        tables.give_way(self, sql)
+        try:
+            super()._execute(sql, *args, **kwargs)
+        except duckdb.Error as error:
+            storable = (
+                with_stored_types(sql, self._has_type) if self._connections.stand_in else None
+            )
+            if storable:
+                super()._execute(storable, *args, **kwargs)
+                return
+            advice = tables.explain(self, sql, error)
+            if advice is None:
+                raise
+            raise SQLMeshError(f"{advice}.\n{error}") from error
+
+    def _has_type(self, kind: str) -> bool:
+        try:
+            self.cursor.execute(f"SELECT CAST(NULL AS {kind})")
+        except duckdb.Error:
+            return False
+        return True
+
+    def attach(self, catalogs: Iterable[str]) -> None:
+        """Make catalogs of these names, where there are none."""
+        rows = self.fetchall("SELECT lower(database_name) FROM duckdb_databases()")
+        for catalog in sorted(catalogs):
+            if (catalog.lower(),) not in rows:
+                self._create_catalog(exp.to_identifier(catalog, quoted=True))
 
     def _create_catalog(self, catalog_name: exp.Identifier) -> None:
         # SQLMesh would make the file in the current folder.
@@ -217,10 +260,17 @@ class SandboxConnection(DuckDBConnectionConfig):
     """The configuration of a gateway's connection whose files are the sandbox's own."""
 
     _connections: Connections = PrivateAttr()
+    _catalog: str | None = PrivateAttr(None)
 
     @classmethod
-    def of(cls, original: Any, connections: Connections, **files: Any) -> SandboxConnection:
-        """The connection `original` on other files: `database=` or `catalogs=`."""
+    def of(
+        cls, original: Any, connections: Connections, *, catalog: str | None = None, **files: Any
+    ) -> SandboxConnection:
+        """The connection `original` on other files: `database=` or `catalogs=`.
+
+        Args:
+            catalog: the default one, if not that of the file.
+        """
         settings = {name: getattr(original, name) for name in original.model_fields_set}
         kept = {
             name: value
@@ -229,6 +279,7 @@ class SandboxConnection(DuckDBConnectionConfig):
         }
         connection = cls(**kept, **files)
         connection._connections = connections
+        connection._catalog = catalog
         return connection
 
     @property
@@ -275,4 +326,9 @@ class SandboxConnection(DuckDBConnectionConfig):
                 register_comments_override, concurrent_tasks=concurrent_tasks
             )
 
-        return self._connections.adapter(files, make)
+        adapter = self._connections.adapter(files, make)
+        if self._catalog in (None, adapter.default_catalog):
+            return adapter
+        other = copy(adapter)
+        other._default_catalog = self._catalog
+        return other

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 from sqlglot import exp, parse_one
@@ -18,6 +18,7 @@ from .clock import shown
 from .connections import quoted
 from .options import SqlmeshProjectError
 
+_Wanted = TypeVar("_Wanted")
 Setup = Callable[[duckdb.DuckDBPyConnection], Any]
 
 _OWN_SCHEMAS = "sqlmesh__"
@@ -116,9 +117,14 @@ def _reads_version(sql: str, history: _History) -> bool:
 
 def remove_models(adapters: Mapping[str, Any], models: Iterable[Any], selected: str) -> None:
     """Drop what stands where the views of the models go."""
-    for adapter, table, found, model in _places(adapters, models, selected):
-        if found and not (model.kind.is_external or model.kind.is_embedded):
-            adapter.execute(f"DROP {found} {table.sql(dialect='duckdb')}")
+    own = [
+        (model.gateway or selected, model.fully_qualified_table, model)
+        for model in models
+        if not (model.kind.is_external or model.kind.is_embedded)
+    ]
+    for adapter, table, existing, _ in places(adapters, own):
+        if existing:
+            adapter.execute(f"DROP {existing} {table.sql(dialect='duckdb')}")
 
 
 def load_setup(
@@ -144,40 +150,6 @@ def load_setup(
             raise SqlmeshProjectError(f"setup: {file.name} failed: {first}") from error
 
 
-def create_external_tables(
-    adapters: Mapping[str, Any], models: Iterable[Any], selected: str
-) -> None:
-    """Create the tables of external models that declare their columns, empty, where they miss.
-
-    Raises:
-        SqlmeshProjectError: DuckDB has no such type.
-    """
-    for adapter, table, found, model in _places(adapters, models, selected):
-        if model.kind.is_external and model.columns_to_types and not found:
-            columns = {
-                name: kind.transform(_stored) for name, kind in model.columns_to_types.items()
-            }
-            adapter.create_schema(exp.table_(table.args["db"], catalog=table.args.get("catalog")))
-            try:
-                adapter.create_table(table, columns)
-            except duckdb.Error as error:
-                first, *_ = str(error).splitlines()
-                raise SqlmeshProjectError(
-                    f"the external model {model.name} can't be created as an empty table: {first}; "
-                    "create one with setup="
-                ) from error
-
-
-def _stored(kind: exp.Expression) -> exp.Expression:
-    """A type, or one that DuckDB stores in place of what may hold anything."""
-    if not isinstance(kind, exp.DataType):
-        return kind
-    types = exp.DataType.Type
-    anything = kind.this in (types.VARIANT, types.OBJECT, types.SUPER)
-    untyped = kind.this == types.ARRAY and not kind.expressions
-    return exp.DataType.build("json") if anything or untyped else kind
-
-
 def call_setup(connection: duckdb.DuckDBPyConnection, setup: Setup) -> None:
     """Let the user's function load data.
 
@@ -192,22 +164,20 @@ def call_setup(connection: duckdb.DuckDBPyConnection, setup: Setup) -> None:
         ) from error
 
 
-def _places(
-    adapters: Mapping[str, Any], models: Iterable[Any], selected: str
-) -> Iterator[tuple[Any, exp.Table, str | None, Any]]:
-    """Of each model: its adapter, its name in the database, what stands there, and the model.
+def places(
+    adapters: Mapping[str, Any], wanted: Iterable[tuple[str, exp.Table, _Wanted]]
+) -> Iterator[tuple[Any, exp.Table, str | None, _Wanted]]:
+    """Of each table that is wanted: its adapter, the table, what stands there, and what wants it.
 
-    Models in catalogs that are not attached have no place.
+    Tables in catalogs that are not attached have no place.
     """
     relations = {name: _in_small_letters(adapter) for name, adapter in adapters.items()}
-    for model in models:
-        gateway = model.gateway or selected
-        table = model.fully_qualified_table
+    for gateway, table, wants in wanted:
         adapter, there = adapters[gateway], relations[gateway]
         catalog = (table.catalog or adapter.default_catalog).lower()
         if catalog in there:
-            found = there[catalog].get((table.db.lower(), table.name.lower()))
-            yield adapter, table, found, model
+            existing = there[catalog].get((table.db.lower(), table.name.lower()))
+            yield adapter, table, existing, wants
 
 
 def _in_small_letters(adapter: Any) -> dict[str, dict[tuple[str, str], str]]:

@@ -7,15 +7,17 @@ refused or left out.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlglot import exp
 from sqlmesh.core.config import Config, DuckDBConnectionConfig
 
 from .connections import Connections, SandboxConnection, is_remote, path_of
 from .options import SqlmeshProjectError
+from .warehouse import Warehouse
 
 WAYS_OUT = (
     "A sandbox works on DuckDB files alone. Choose a DuckDB gateway of the project with gateway=, "
@@ -34,16 +36,33 @@ class _File:
 class Databases:
     """The databases of a project's gateways, and where they go in a sandbox's folder."""
 
-    def __init__(self, configs: Mapping[Path, Config], gateway: str | None, *, keep: bool) -> None:
+    def __init__(
+        self,
+        configs: Mapping[Path, Config],
+        gateway: str | None,
+        *,
+        keep: bool,
+        warehouse: Warehouse | None = None,
+    ) -> None:
         """Find them in the configuration of each of the project's paths.
 
         Args:
             keep: whether the state is kept that the files hold.
+            warehouse: the project's own, for which the configuration stands in.
 
         Raises:
             SqlmeshProjectError: the gateway is missing, or is no DuckDB with local files.
         """
         first = next(iter(configs.values()))
+        # The project's own gateways → that of the configuration which stands in for them.
+        self._stand_ins: dict[str, str] = {}
+        self._warehouse = warehouse
+        if warehouse:
+            stand_in = _existing(first.default_gateway_name, first)
+            missing = [name for name in warehouse.gateways if name not in first.gateways]
+            self._stand_ins = dict.fromkeys(missing, stand_in)
+            configs = {path: self._with_stand_ins(config) for path, config in configs.items()}
+            first = next(iter(configs.values()))
         self._configs = configs
         self._keep = keep
         # By gateway, and path as the configuration has it; the state's own file has none.
@@ -54,6 +73,30 @@ class Databases:
         for folder, config in configs.items():
             for name in config.gateways:
                 self._examine(name, config, folder)
+
+    def _with_stand_ins(self, config: Config) -> Config:
+        more = {name: config.gateways[each] for name, each in self._stand_ins.items()}
+        return config.copy(update={"gateways": {**config.gateways, **more}})
+
+    @property
+    def external_gateway(self) -> str:
+        """The gateway whose external models the project has."""
+        if self._warehouse and self.gateway not in self._warehouse.gateways:
+            return self._warehouse.default or self.gateway
+        return self.gateway
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether the databases stand in for another warehouse."""
+        return self._warehouse is not None
+
+    def catalogs(self, models: Iterable[Any] = ()) -> set[str]:
+        """The catalogs that the warehouse has, also those that models and what they read are in."""
+        if self._warehouse is None:
+            return set()
+        names = {name for model in models for name in (model.fqn, *model.depends_on)}
+        catalogs = {exp.to_table(name).catalog for name in names}
+        return {each for each in {*catalogs, *self._warehouse.gateways.values()} if each}
 
     def _examine(self, name: str, config: Config, folder: Path) -> None:
         connection = config.get_connection(name)
@@ -70,14 +113,22 @@ class Databases:
             self._add_state(name, state, folder)
 
     def _add(self, gateway: str, path: str, folder: Path) -> None:
+        if gateway in self._stand_ins:
+            self._files[gateway, path] = self._files[self._stand_ins[gateway], path]
+            return
         # In-memory databases of two gateways are two; files are what they are on disk.
         source = None if path.startswith(":memory:") else _located(path, folder)
         same = (file for file in self._files.values() if source and file.source == source)
         # The catalog is called after the file, so the name stays.
-        new = _File(
-            f"databases/{len(self._files)}/{source.name if source else 'memory.db'}", source
-        )
+        in_memory = f"{self._catalog_of(self.gateway) or 'memory'}.db"
+        new = _File(f"databases/{len(self._files)}/{source.name if source else in_memory}", source)
         self._files.setdefault((gateway, path), next(same, new))
+
+    def _catalog_of(self, gateway: str) -> str | None:
+        if self._warehouse is None:
+            return None
+        own = self._warehouse.gateways
+        return own.get(gateway if gateway in own else self._warehouse.default or "")
 
     def _add_state(self, gateway: str, state: Any, folder: Path) -> None:
         local = isinstance(state, DuckDBConnectionConfig) and not _why_not(state)
@@ -159,8 +210,11 @@ class Databases:
             return str(connections.folder / self._files[gateway, path].below)
 
         if not original.catalogs:
-            database = place(original.database or ":memory:")
-            return SandboxConnection.of(original, connections, database=database)
+            path = original.database or ":memory:"
+            catalog = self._catalog_of(gateway) if path.startswith(":memory:") else None
+            return SandboxConnection.of(
+                original, connections, catalog=catalog, database=place(path)
+            )
         catalogs = {}
         for alias, options in original.catalogs.items():
             file = place(_own(alias, path_of(options)))

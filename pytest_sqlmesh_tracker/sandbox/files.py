@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,7 +19,9 @@ _NOT_COPIED_AT_THE_TOP = {"logs", "venv"}
 
 
 def copy_paths(paths: Iterable[Path], folder: Path, scratch: Path) -> dict[Path, Path]:
-    """Copy the project's files below the folder, where they lie to each other as before.
+    """Copy the project's files below the folder, each at its whole path.
+
+    So what lies beside the project has a place as well, however many folders up: see `bring`.
 
     Args:
         scratch: a folder that is not copied: it has sandboxes, also of other processes, and can be
@@ -28,8 +31,7 @@ def copy_paths(paths: Iterable[Path], folder: Path, scratch: Path) -> dict[Path,
         Each of the paths → its copy.
     """
     paths = list(paths)
-    root = Path(os.path.commonpath([path.parent for path in paths]))
-    copies = {path: folder / path.relative_to(root) for path in paths}
+    copies = {path: folder / path.relative_to(path.anchor) for path in paths}
     scratch = scratch.resolve()
 
     def ignored(below: str, names: list[str]) -> set[str]:
@@ -44,6 +46,31 @@ def copy_paths(paths: Iterable[Path], folder: Path, scratch: Path) -> dict[Path,
             path, copy, ignore=ignored, ignore_dangling_symlinks=True, dirs_exist_ok=True
         )
     return copies
+
+
+def bring(words: str, folder: Path, anchor: str) -> bool:
+    """Copy the user's files that an error misses below the folder: those beside the project.
+
+    Args:
+        words: those of the error, which may name several.
+        anchor: the root of the user's paths.
+
+    Returns:
+        Whether there were any.
+    """
+    missing = {Path(os.path.normpath(path)) for _, path in _MISSING.findall(words)}
+    brought = False
+    for place in missing:
+        if folder in place.parents and not place.exists():
+            own = Path(anchor, place.relative_to(folder))
+            if own.is_file():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(own, place)
+                brought = True
+    return brought
+
+
+_MISSING = re.compile(r"No such file or directory: (['\"])(.+?)\1")
 
 
 def _leads_astray(entry: Path, scratch: Path) -> bool:

@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -120,9 +122,19 @@ def _no_bytecode() -> Iterator[None]:
 
 
 class _NotOpened(BaseDuckDBConnectionConfig):
-    """What is known of a connection that no sandbox opens: its type, and no secrets."""
+    """What is known of a connection that no sandbox opens: type and catalog, and no secrets."""
 
     type_: str = Field(alias="type")
+    catalog: str | None = None
+
+    def get_catalog(self) -> str | None:
+        """The catalog of names that have none."""
+        return self.catalog
+
+
+_CATALOG = ("catalog", "database", "project", "db", "catalog_name")
+"""What the settings of connections call the catalog of names that have none
+(sqlmesh/core/config/connection.py, `get_catalog`)."""
 
 
 @contextmanager
@@ -133,7 +145,10 @@ def _no_drivers() -> Iterator[None]:
 
     def parse_duckdb(settings: dict[str, Any]) -> Any:
         kind = settings.get("type", "duckdb")
-        return parse(settings) if kind == "duckdb" else _NotOpened(type=kind)
+        if kind == "duckdb":
+            return parse(settings)
+        catalog = next((str(settings[name]) for name in _CATALOG if settings.get(name)), None)
+        return _NotOpened(type=kind, catalog=catalog and catalog.removeprefix("md:"))
 
     module.parse_connection_config = parse_duckdb
     try:
@@ -154,10 +169,21 @@ def environment_kept() -> Iterator[None]:
         os.environ.update(before)
 
 
-def loader_of(loaded: LoadedProject, base: type[Loader]) -> type[Loader]:
+def with_externals_of(gateway: str, base: type[Loader]) -> type[Loader]:
+    """A loader that loads the external models of this gateway, whichever is selected."""
+
+    class OfGateway(base):  # type: ignore[misc, valid-type]
+        def _load_external_models(self, audits: Any, cache: Any, _: Any = None) -> Any:
+            return super()._load_external_models(audits, cache, gateway)
+
+    return OfGateway
+
+
+def loader_of(loaded: LoadedProject, loaded_from: Path, base: type[Loader]) -> type[Loader]:
     """A loader that returns a loaded project the first time, and from then on what the files say.
 
     Args:
+        loaded_from: the folder that the project was loaded from, whose copy the loader has.
         base: the loader that reads the files.
     """
 
@@ -168,12 +194,35 @@ def loader_of(loaded: LoadedProject, base: type[Loader]) -> type[Loader]:
             if not self._returned:
                 self._returned = True
                 _use(self, loaded.__dict__["imported"])
-                return loaded
+                return _moved(loaded, loaded_from, self.config_path)
             with _importing(self):
                 project: LoadedProject = super().load(*args, **kwargs)
             return project
 
     return LoadedOnce
+
+
+def _moved(project: LoadedProject, old: Path, new: Path) -> LoadedProject:
+    """The loaded project, whose models and audits say that they are in another folder."""
+    return replace(
+        project,
+        models=_all_at(project.models, old, new),
+        standalone_audits=_all_at(project.standalone_audits, old, new),
+    )
+
+
+def _all_at(nodes: UniqueKeyDict[str, Any], old: Path, new: Path) -> UniqueKeyDict[str, Any]:
+    return UniqueKeyDict(nodes.name, {name: _at(node, old, new) for name, node in nodes.items()})
+
+
+def _at(node: Any, old: Path, new: Path) -> Any:
+    path = node._path
+    if path is None or not path.is_relative_to(old):
+        return node
+    # Not its own method, which leaves out what was computed of it.
+    moved = copy(node)
+    moved._path = new / path.relative_to(old)
+    return moved
 
 
 def keeping_loader(kept: dict[Path, LoadedProject], base: type[Loader]) -> type[Loader]:

@@ -16,7 +16,6 @@ from ..tracking.names import display_names, kind_of
 from ..tracking.nodes import audit_names, project_nodes
 from ..tracking.tracker import Tracker
 from .clock import Clock, Moment, check_not_frozen, shown
-from .contents import create_external_tables
 from .faults import Fault, Faults, InjectedError
 from .loading import forget
 from .options import SqlmeshProjectError
@@ -245,6 +244,7 @@ class SqlmeshProject:
             SQLMeshError: it would write to a database or a file outside of the sandbox.
         """
         self.context.connections.executing(sql)
+        self.context.connections.empty_tables.give_way(self.context.engine_adapter, sql)
         self.context.engine_adapter.cursor.execute(sql)
 
     def fetch(self, sql: str) -> list[tuple[Any, ...]]:
@@ -266,7 +266,8 @@ class SqlmeshProject:
         check_not_frozen()
         file = (self.path / relative_path).resolve()
         folders = [Path(folder).resolve() for folder in self.context.configs]
-        if not any(folder in file.parents for folder in folders):
+        beside = self._folder.resolve() / "project" in file.parents and file.is_file()
+        if not (beside or any(folder in file.parents for folder in folders)):
             raise SqlmeshProjectError(f"write(): {relative_path} is not below the project's folder")
         if file.parent in folders and file.name in (*CONFIG_FILES, ".env"):
             raise SqlmeshProjectError(
@@ -277,9 +278,7 @@ class SqlmeshProject:
         file.write_text(text, encoding="utf-8")
         context = self.context
         context.load()
-        create_external_tables(
-            context.engine_adapters, context.models.values(), context.selected_gateway
-        )
+        context.connections.empty_tables.create(context)
 
     def close(self, *, warn: bool = True) -> None:
         """Close the databases, delete the files, and show the process its own time again.

@@ -24,16 +24,20 @@ from .clock import STATEMENT, Clock, check_not_frozen, shown
 from .connections import Connections
 from .context import Kept, SandboxContext, Selection
 from .databases import WAYS_OUT, Databases
+from .externals import EmptyTables
 from .faults import Faults
-from .files import Files, copy_paths
+from .files import Files, bring, copy_paths
 from .loading import (
     environment_kept,
     finished,
     keeping_loader,
     loader_of,
     read_configs,
+    with_externals_of,
 )
 from .options import ProjectOptions, SqlmeshProjectError
+from .variables import check_variables
+from .warehouse import Warehouse
 
 
 class Template:
@@ -64,6 +68,7 @@ class Template:
         self.options = options
         self._folder = folder
         self._kept: Kept = {}
+        self._empty_tables = EmptyTables()
         self._loaded: dict[Path, LoadedProject] = {}
         self._paths: dict[Path, Path] = {}
         self._selection = Selection(options.select) if options.select else None
@@ -73,11 +78,18 @@ class Template:
             _find_config(paths, config)
             self._configs = read_configs(paths, config)
             self.environment = {n: v for n, v in os.environ.items() if outside.get(n) != v}
+            warehouse = (
+                Warehouse.of(paths, config.model_defaults.dialect)
+                if isinstance(config, Config)
+                else None
+            )
             self._databases = Databases(
-                self._configs, options.gateway, keep=options.state == "keep"
+                self._configs, options.gateway, keep=options.state == "keep", warehouse=warehouse
             )
             copies = copy_paths(paths, folder / "project", scratch)
             self._paths = {p: copy.relative_to(folder / "project") for p, copy in copies.items()}
+            variables = [name for name, _ in options.variables]
+            check_variables(variables, self._configs.values(), folder / "project")
             self._databases.copy_sources(folder)
             self._prepare(root, setup)
 
@@ -130,8 +142,10 @@ class Template:
             )
 
     def _load(self, context: SandboxContext) -> None:
+        adapter: Any = context.engine_adapter
+        adapter.attach(self._databases.catalogs())
         try:
-            context.load()
+            self._load_all(context)
         except Exception as error:
             # Models without their gateways have no catalog, of which SQLMesh says other things.
             for project in self._loaded.values():
@@ -141,6 +155,7 @@ class Template:
                 raise
             self._refuse_gateway(gateway, str(error))
         self._refuse_elsewhere(context.models.values())
+        adapter.attach(self._databases.catalogs(context.models.values()))
         if self._selection and not self._selection.matches:
             raise SqlmeshProjectError(f"select: no model matches {', '.join(self.options.select)}")
         for project in self._loaded.values():
@@ -148,6 +163,17 @@ class Template:
         own = {name for project in self._loaded.values() for name in project.models}
         self._asks_state = bool(context.models.keys() - own)
         self._check_start(context)
+
+    def _load_all(self, context: SandboxContext) -> None:
+        """Load the project, with the files that it reads beside its folder: seeds, mostly."""
+        anchor = next(iter(self._configs)).anchor
+        while True:
+            try:
+                context.load()
+                return
+            except Exception as error:
+                if not bring(str(error), self._folder / "project", anchor):
+                    raise
 
     def _refuse_elsewhere(self, models: Iterable[Any]) -> None:
         for model in models:
@@ -180,7 +206,7 @@ class Template:
         contents.load_setup(context.engine_adapter.cursor, files, context.connections.executing)
         if setup is not None:
             contents.call_setup(context.engine_adapter.cursor, setup)
-        contents.create_external_tables(adapters, models, selected)
+        self._empty_tables.create(context)
 
     def _plan(self, context: SandboxContext) -> None:
         environment = self.options.environment
@@ -207,9 +233,10 @@ class Template:
     @contextmanager
     def _new_context(self, folder: Path, clock: Clock) -> Iterator[SandboxContext]:
         loaders = {
-            path: keeping_loader(self._loaded, c.loader) for path, c in self._configs.items()
+            path: keeping_loader(self._loaded, self._loader(config))
+            for path, config in self._configs.items()
         }
-        connections = Connections(folder, clock)
+        connections = self._connections(folder, clock, self._empty_tables)
         context = self._context(connections, Faults(), loaders, of_template=True)
         try:
             yield context
@@ -224,12 +251,22 @@ class Template:
             if (self._folder / name).is_dir():
                 shutil.copytree(self._folder / name, folder / name)
         loaders = {
-            path: loader_of(self._loaded[self._place(path, self._folder)], config.loader)
+            path: loader_of(self._loaded[place], place, self._loader(config))
             for path, config in self._configs.items()
+            for place in [self._place(path, self._folder)]
         }
-        context = self._context(Connections(folder, clock), faults, loaders)
+        connections = self._connections(folder, clock, EmptyTables(self._empty_tables))
+        context = self._context(connections, faults, loaders)
         context.load_copied(asks_state=self._asks_state)
         return context
+
+    def _loader(self, config: Config) -> Any:
+        if not self._databases.stands_in:
+            return config.loader
+        return with_externals_of(self._databases.external_gateway, config.loader)
+
+    def _connections(self, folder: Path, clock: Clock, empty_tables: EmptyTables) -> Connections:
+        return Connections(folder, clock, empty_tables, stand_in=self._databases.stands_in)
 
     def _context(
         self,

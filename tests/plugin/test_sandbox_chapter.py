@@ -19,8 +19,9 @@ ON_SNOWFLAKE = {
         model_defaults: {dialect: snowflake, start: 2024-01-01}
         """,
     "external_models.yaml": """
-        - name: raw.orders
-          columns: {id: NUMBER, amount: NUMBER, ordered_at: TIMESTAMP_NTZ}
+        - name: '"PROD"."RAW"."ORDERS"'
+          gateway: production
+          columns: {ID: 'DECIMAL(38, 0)', AMOUNT: 'DECIMAL(38, 0)', ORDERED_AT: TIMESTAMPNTZ}
         """,
     "models/daily.sql": """
         MODEL (

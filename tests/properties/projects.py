@@ -22,6 +22,7 @@ from pytest_sqlmesh_tracker.sandbox.clock import Clock
 from pytest_sqlmesh_tracker.sandbox.connections import Connections
 from pytest_sqlmesh_tracker.sandbox.context import SandboxContext
 from pytest_sqlmesh_tracker.sandbox.databases import Databases
+from pytest_sqlmesh_tracker.sandbox.externals import EmptyTables
 from pytest_sqlmesh_tracker.sandbox.faults import Fault, Faults, InjectedError
 from pytest_sqlmesh_tracker.sandbox.loading import (
     finished,
@@ -131,14 +132,14 @@ class World:
         return self._context
 
     def _opened(self) -> SandboxContext:
-        connections = Connections(self.folder, self.clock)
+        connections = Connections(self.folder, self.clock, EmptyTables())
         (config,) = self._databases.configs(connections, {}).values()
         base = config.loader
         if self._reads_files:
             loader = keeping_loader(self._loaded, base)
         else:
             (loaded,) = self._loaded.values()
-            loader = loader_of(loaded, base)
+            loader = loader_of(loaded, self.path, base)
         context = SandboxContext(
             connections=connections,
             faults=self.faults,

@@ -316,7 +316,7 @@ class TestAPlanThatLeavesItsEnvironmentUnfinished:
     def stuck(self, sandbox: Sandboxes, payroll: Path) -> Iterator[SqlmeshProject]:
         kind = "SCD_TYPE_2_BY_COLUMN (unique_key id, columns [name])"
         with sandbox(payroll) as project:
-            query = "SELECT id::INT AS id, name::TEXT AS name FROM raw.not_there"
+            query = "SELECT id::INT AS id, name::TEXT AS name FROM query('FROM raw.not_there')"
             project.write("models/hist.sql", f"MODEL (name s.hist, kind {kind}); {query}")
             report = project.plan()
             assert report.environment_state is not None

@@ -1,0 +1,152 @@
+"""Files that a project reads beside its folder: seeds, and what its Python code opens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_sqlmesh_tracker.sandbox.options import SqlmeshProjectError
+from tests.projects import Project
+from tests.sandbox.building import project, seen
+from tests.sandbox.conftest import Sandboxes
+
+LOCAL = "{local: {connection: {type: duckdb}}}"
+
+
+def with_seed(path: Path, seed: str, name: str = "shop.x", file: str = "models/x.sql") -> Project:
+    made = project(path, LOCAL)
+    made.write(
+        file, f"MODEL (name {name}, kind SEED (path '{seed}'), columns (id INT, name TEXT));"
+    )
+    return made
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder with a file, beside that of the project."""
+    file = tmp_path / "data" / "x.csv"
+    file.parent.mkdir()
+    file.write_text("id,name\n1,a\n")
+    return file
+
+
+class TestSeeds:
+    """A seed is loaded from wherever SQLMesh loads it."""
+
+    @pytest.mark.parametrize(
+        ("seed", "folder", "model"),
+        [
+            ("../../data/x.csv", "shop", "models/x.sql"),
+            ("../../../data/x.csv", "shop", "models/deep/x.sql"),
+            ("../../../../data/x.csv", "repos/a/shop", "models/x.sql"),
+            ("$root/../data/x.csv", "shop", "models/x.sql"),
+            ("{data}", "shop", "models/x.sql"),
+        ],
+    )
+    def test_beside_the_project_are_loaded(
+        self, tmp_path: Path, data: Path, sandbox: Sandboxes, seed: str, folder: str, model: str
+    ) -> None:
+        seed = seed.format(data=data)
+        made = with_seed(tmp_path / folder, seed, file=model)
+        before = seen(tmp_path)
+
+        with sandbox(made.path) as copy:
+            assert copy.fetch("SELECT id, name FROM shop.x") == [(1, "a")]
+            copy.run(at="+1 day").assert_skipped("shop.x", reason="no_changes")
+        assert seen(tmp_path) == before
+
+    def test_of_several_projects_are_loaded(
+        self, tmp_path: Path, data: Path, sandbox: Sandboxes
+    ) -> None:
+        (data.parent / "y.csv").write_text("id,name\n2,b\n")
+        a = with_seed(tmp_path / "a", "../../data/x.csv")
+        b = with_seed(tmp_path / "b", "../../data/y.csv", "shop.y")
+        b.write("models/z.sql", "MODEL (name shop.z, kind SEED (path '../../data/x.csv'));")
+
+        with sandbox([a.path, b.path]) as copy:
+            assert copy.fetch("SELECT id FROM shop.x UNION ALL SELECT id FROM shop.y") == [
+                (1,),
+                (2,),
+            ]
+
+    def test_can_be_edited_in_a_copy(self, tmp_path: Path, data: Path, sandbox: Sandboxes) -> None:
+        made = with_seed(tmp_path / "shop", "../../data/x.csv")
+
+        with sandbox(made.path) as copy:
+            copy.write("../data/x.csv", "id,name\n2,b\n")
+            copy.plan().assert_executed("shop.x")
+            assert copy.fetch("SELECT id, name FROM shop.x") == [(2, "b")]
+        with sandbox(made.path) as copy:
+            copy.plan().assert_nothing_executed()
+            assert copy.fetch("SELECT id, name FROM shop.x") == [(1, "a")]
+        assert data.read_text() == "id,name\n1,a\n"
+
+    def test_are_as_they_were_when_the_project_was_planned(
+        self, tmp_path: Path, data: Path, sandbox: Sandboxes
+    ) -> None:
+        made = with_seed(tmp_path / "shop", "../../data/x.csv")
+        made.write("seeds/y.csv", "id\n1\n")
+        made.write("models/y.sql", "MODEL (name shop.y, kind SEED (path '$root/seeds/y.csv'));")
+
+        with sandbox(made.path):
+            pass
+        data.write_text("id,name\n3,c\n")
+        made.write("seeds/y.csv", "id\n3\n")
+        with sandbox(made.path) as copy:
+            copy.write("models/more.sql", "MODEL (name shop.more); SELECT 1 AS id")
+            copy.plan().assert_only_executed("shop.more")
+
+    def test_that_exist_nowhere_are_named_by_the_users_path(
+        self, tmp_path: Path, sandbox: Sandboxes
+    ) -> None:
+        made = with_seed(tmp_path / "shop", "../../data/y.csv")
+
+        with pytest.raises(SqlmeshProjectError) as error:
+            with sandbox(made.path):
+                pass
+        assert f"{tmp_path}/shop/models/../../data/y.csv" in str(error.value)
+
+
+@pytest.mark.usefixtures("data")
+def test_what_python_code_opens_beside_the_project_is_there(
+    tmp_path: Path, sandbox: Sandboxes
+) -> None:
+    made = project(tmp_path / "shop", LOCAL)
+    made.write(
+        "macros/names.py",
+        """
+        from pathlib import Path
+        from sqlmesh import macro
+
+        FILE = Path(__file__).parents[2] / "data" / "x.csv"
+        NAME = FILE.read_text().splitlines()[1]
+
+        @macro()
+        def the_name(evaluator):
+            return f"'{NAME}'"
+        """,
+    )
+    made.model("shop.a", "SELECT @the_name() AS name")
+
+    with sandbox(made.path) as copy:
+        assert copy.fetch("SELECT name FROM shop.a") == [("1,a",)]
+
+
+def test_models_are_in_the_copy_with_the_files_beside_them(
+    tmp_path: Path, sandbox: Sandboxes
+) -> None:
+    made = project(tmp_path / "shop", LOCAL)
+    made.write("models/names.txt", "Ada")
+    made.write("audits/a.sql", "AUDIT (name none, standalone true); SELECT 1 AS id WHERE FALSE")
+    made.model("shop.a", "SELECT 1 AS id")
+
+    for _ in range(2):
+        with sandbox(made.path) as copy:
+            nodes = (*copy.context.models.values(), *copy.context.standalone_audits.values())
+            paths = {path for node in nodes if (path := node._path)}
+            assert paths == {copy.path / "models" / "shop.a.sql", copy.path / "audits" / "a.sql"}
+            assert (copy.path / "models" / "names.txt").read_text() == "Ada"
+            copy.write("models/shop.b.sql", "MODEL (name shop.b); SELECT id FROM shop.a")
+            assert all(m._path and m._path.is_file() for m in copy.context.models.values())
+            copy.plan().assert_only_executed("shop.b")
