@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 _NOT_COPIED = shutil.ignore_patterns(
@@ -44,6 +44,26 @@ def copy_paths(paths: Iterable[Path], folder: Path, scratch: Path) -> dict[Path,
             path, copy, ignore=ignored, ignore_dangling_symlinks=True, dirs_exist_ok=True
         )
     return copies
+
+
+class UsersPaths:
+    """The paths of a user's project, for messages: it is the user's own file that is to be mended."""
+
+    def __init__(self, copies: Mapping[Path, Path]) -> None:
+        """Each folder with a copy → the user's own."""
+        named = {str(each): str(own) for copy, own in copies.items() for each in _spelled(copy)}
+        # What is below another comes first.
+        self._names = dict(sorted(named.items(), key=lambda pair: len(pair[0]), reverse=True))
+
+    def in_text(self, text: str) -> str:
+        """The text with the user's own paths."""
+        for copy, own in self._names.items():
+            text = text.replace(copy, own)
+        return text
+
+
+def _spelled(path: Path) -> set[Path]:
+    return {path, path.resolve()}
 
 
 def _leads_astray(entry: Path, scratch: Path) -> bool:

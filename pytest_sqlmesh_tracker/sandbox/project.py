@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sqlmesh.utils.errors import SQLMeshError
+
 from ..matching import UnknownModelError, close_matches, find_models
 from ..report import RunReport
 from ..tracking.imports import CONFIG_FILES
@@ -132,10 +134,10 @@ class SqlmeshProject:
         before = len(self.tracker.reports)
         try:
             call(environment or self._environment, **arguments)
-        except Exception:
+        except Exception as error:
             reports = self.tracker.reports[before:]
             if not reports or reports[-1].completion != "failure":
-                raise
+                raise _in_short(error) from None
         self.returned.append(self.tracker.last)
         return self.tracker.last
 
@@ -306,6 +308,14 @@ class SqlmeshProject:
             else:
                 os.environ[name] = value
         self._template.take_back(self._folder)
+
+
+def _in_short(error: Exception) -> Exception:
+    """The error; one of SQLMesh without the way through SQLMesh, since its message is what counts.
+
+    What the project's own code raised keeps the way to it.
+    """
+    return error.with_traceback(None) if isinstance(error, SQLMeshError) else error
 
 
 def _is_failure(error: Any) -> bool:

@@ -25,7 +25,7 @@ from .connections import Connections
 from .context import Kept, SandboxContext, Selection
 from .databases import WAYS_OUT, Databases
 from .faults import Faults
-from .files import Files, copy_paths
+from .files import Files, UsersPaths, copy_paths
 from .loading import (
     environment_kept,
     finished,
@@ -90,10 +90,7 @@ class Template:
             raise
         except Exception as error:
             kind = "" if isinstance(error, SQLMeshError) else f"{type(error).__name__}: "
-            words = without_escape_codes(str(error))
-            for path in self._paths:
-                # It is the user's own file that is to be mended.
-                words = words.replace(str(self._place(path, self._folder)), str(path))
+            words = self._users_paths(self._folder).in_text(without_escape_codes(str(error)))
             names = ", ".join(map(str, paths))
             raise SqlmeshProjectError(
                 f"the project {names} can't be loaded: {kind}{words}"
@@ -245,6 +242,7 @@ class Template:
             faults=faults,
             kept=self._kept,
             selection=self._selection,
+            users_paths=self._users_paths(connections.folder),
             of_template=of_template,
             gateway=self._databases.gateway,
             config={
@@ -261,6 +259,12 @@ class Template:
     def remove(self) -> None:
         """Delete its files."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _users_paths(self, folder: Path) -> UsersPaths:
+        """The user's paths for those of the template, whose loaded models copies share, and those
+        of a copy in this folder."""
+        folders = (self._folder, folder)
+        return UsersPaths({self._place(p, each): p for p in self._paths for each in folders})
 
     def _place(self, path: Path, folder: Path) -> Path:
         """Where a path of the project is in a sandbox's folder."""
