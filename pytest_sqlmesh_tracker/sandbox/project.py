@@ -25,6 +25,7 @@ from .options import SqlmeshProjectError
 from .template import Template
 
 _FAILED = "failed by the test"
+_SELECTS = {"select_models", "restate_models", "backfill_models"}
 _NEVER_EVALUATED = ("external", "embedded", "audit")
 
 
@@ -111,7 +112,11 @@ class SqlmeshProject:
             Exception: what SQLMesh raises of anything but failed models.
         """
         __tracebackhide__ = True
-        arguments = {"auto_apply": True, "no_prompts": True, **self._defaults, **arguments}
+        defaults: dict[str, Any] = {"auto_apply": True, "no_prompts": True, **self._defaults}
+        selectors = self._template.left_out.select(self.context)
+        if selectors and not _SELECTS.intersection(arguments):
+            defaults["select_models"] = selectors
+        arguments = {**defaults, **arguments}
         return self._reported(self.context.plan, environment, at, arguments)
 
     def run(
