@@ -11,7 +11,7 @@ from sqlmesh.core.snapshot import Snapshot, SnapshotEvaluator, SnapshotId
 from sqlmesh.core.snapshot.cache import SnapshotCache
 from sqlmesh.utils import UniqueKeyDict
 from sqlmesh.utils.dag import DAG
-from sqlmesh.utils.errors import LinterError, PlanError
+from sqlmesh.utils.errors import LinterError, PlanError, SQLMeshError
 
 from .checks import linter_message, unit_test_message
 from .clock import check_not_frozen
@@ -66,7 +66,7 @@ class SandboxContext(Context):
         self._faults = faults
         self._kept = kept
         self._selection = selection
-        self._users_paths = users_paths
+        self.users_paths = users_paths
         self._tested: Any = None
         super().__init__(load=False, **arguments)
 
@@ -76,9 +76,16 @@ class SandboxContext(Context):
     audit = _by_own_clock("audit")
 
     def load(self, *args: Any, **kwargs: Any) -> SandboxContext:
-        """Load the project, or the selected part of it."""
+        """Load the project, or the selected part of it.
+
+        Raises:
+            SQLMeshError: what SQLMesh raises of a file that can't be loaded; by the user's path.
+        """
         check_not_frozen()
-        super().load(*args, **kwargs)
+        try:
+            super().load(*args, **kwargs)
+        except SQLMeshError as error:
+            raise self.users_paths.in_error(error)  # noqa: B904
         if self._selection is not None:
             self._selection.apply(self)
         return self
@@ -104,7 +111,9 @@ class SandboxContext(Context):
             self._models.update({fqn: each.copy(update=own)})
         return super().upsert_model(model, **kwargs)
 
-    def lint_models(self, models: Any = None, raise_on_error: bool = True, **kwargs: Any) -> Any:
+    def lint_models(  # type: ignore[override]
+        self, models: Any = None, raise_on_error: bool = True, **kwargs: Any
+    ) -> Any:
         """Lint models as SQLMesh does.
 
         Raises:
@@ -112,7 +121,7 @@ class SandboxContext(Context):
         """
         violations = super().lint_models(models, raise_on_error=False, **kwargs)
         if raise_on_error and any(v.violation_type == "error" for v in violations):
-            raise LinterError(self._users_paths.in_text(linter_message(violations)))
+            raise LinterError(self.users_paths.in_text(linter_message(violations)))
         return violations
 
     def test(self, *args: Any, **kwargs: Any) -> Any:
@@ -128,7 +137,7 @@ class SandboxContext(Context):
         except PlanError:
             if self._tested is None or self._tested.wasSuccessful():
                 raise
-            words = self._users_paths.in_text(unit_test_message(self._tested))
+            words = self.users_paths.in_text(unit_test_message(self._tested))
             raise PlanError(words) from None
 
     @property

@@ -49,7 +49,7 @@ def inherited(adapters: Iterable[Any], sources: Mapping[Path, Path]) -> tuple[In
     """
     if not sources:
         return ()
-    found = {}
+    found: dict[Inherited, None] = {}
     for adapter in adapters:
         attached = adapter.fetchall("SELECT database_name, path FROM duckdb_databases()")
         files = {name: sources.get(Path(path)) for name, path in attached if path}
@@ -67,12 +67,10 @@ def missing_tables(context: Any, models: Iterable[str]) -> list[str]:
         models: fully qualified names.
     """
     existing = {
-        gateway: {
-            (database.lower(), name.lower()) for database, name in adapter.fetchall(_OBJECTS)
-        }
+        gateway: {(database.lower(), name.lower()) for database, name in adapter.fetchall(_OBJECTS)}
         for gateway, adapter in context.engine_adapters.items()
     }
-    missing = {}
+    missing: dict[str, None] = {}
     for fqn in models:
         model = context.models.get(fqn)
         for name in sorted(model.depends_on) if model else ():

@@ -12,8 +12,8 @@ from ..formats import counted, one_line
 from ..outcomes import ModelOutcome, Reason, Status
 from ..report import RunReport
 
-_VERSION = re.compile(r"__\d{5,}\w*")
-"""The part of a physical table's name that differs from model to model."""
+_VERSION = re.compile(r"\w+__\d{5,}\w*")
+"""A physical table's name, which differs from model to model."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,10 @@ def failed_plan(
     for group in groups:
         block = _block(report, group, alone=len(groups) == 1)
         lines = [f"  reads       {name}, which does not exist" for name in missing(group.failed)]
-        helpful = dict.fromkeys(hint for o in group.failed for hint in hints(o.error or ""))
-        blocks += ["\n".join([block, *lines]), *helpful]
-    blocks += _remedies(report, groups, missing)
+        blocks.append("\n".join([block, *lines]))
+    failed = [outcome for group in groups for outcome in group.failed]
+    blocks += dict.fromkeys(hint for outcome in failed for hint in hints(outcome.error or ""))
+    blocks += _remedies(report, missing(failed))
     return "\n\n".join(blocks)
 
 
@@ -77,8 +78,8 @@ def _key(outcome: ModelOutcome) -> str:
     a database suggests, which depends on what exists by then."""
     error = _error(outcome).partition(" Did you mean")[0]
     schema, _, name = outcome.name.rpartition(".")
-    for own in (outcome.name, f'"{schema}"."{name}"', name):
-        error = re.sub(rf"(?<!\w){re.escape(own)}(?!\w)", "…", error)
+    for own in (outcome.name, f'"{schema}"."{name}"'):
+        error = error.replace(own, "…")
     return _VERSION.sub("…", error)
 
 
@@ -98,11 +99,10 @@ def _headline(groups: list[_Group]) -> str:
     if len(failed) == 1:
         (outcome,) = failed
         return f"{outcome.name} {one_line(outcome.message, 160)}"
-    what = f"{len(failed)} models failed"
-    first = one_line(groups[0].error, 120)
+    count, first = len(groups[0].failed), one_line(groups[0].error, 120)
     if len(groups) == 1:
-        return f"{what} with the same error: {first}"
-    return f"{what} with {len(groups)} errors, most of all {first}"
+        return f"{len(failed)} models failed with the same error: {first}"
+    return f"{len(failed)} models failed with {len(groups)} errors, {count} with {first}"
 
 
 def _block(report: RunReport, group: _Group, *, alone: bool) -> str:
@@ -119,18 +119,17 @@ def _block(report: RunReport, group: _Group, *, alone: bool) -> str:
     return "\n".join(lines)
 
 
-def _remedies(
-    report: RunReport,
-    groups: list[_Group],
-    missing: Callable[[Iterable[ModelOutcome]], list[str]],
-) -> list[str]:
-    remedies = []
-    if missing(outcome for group in groups for outcome in group.failed):
-        remedies.append(
-            "Create tables that do not exist with setup=, or declare them with their columns in "
-            "external_models.yaml."
+def _remedies(report: RunReport, missing: list[str]) -> list[str]:
+    lines = []
+    if missing:
+        tables = "the table that does" if len(missing) == 1 else "the tables that do"
+        lines.append(
+            f"Create {tables} not exist with setup=, or declare columns in external_models.yaml."
         )
     loaded = len(report.executed | report.audited)
     if loaded:
-        remedies.append(f'plan="partial" goes on without them: {counted(loaded, "model")} loaded.')
-    return ["\n".join(remedies)] if remedies else []
+        lines.append(
+            f'plan="partial" leaves out what failed and what is below it: '
+            f"{counted(loaded, 'model')} loaded."
+        )
+    return ["\n".join(lines)] if lines else []

@@ -6,6 +6,11 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
+
+from ..escapes import without_escape_codes
+
+_Error = TypeVar("_Error", bound=Exception)
 
 _NOT_COPIED = shutil.ignore_patterns(
     ".cache", ".git", ".hg", ".venv", ".tox", ".nox", ".*_cache", ".hypothesis", "__pycache__",
@@ -47,7 +52,7 @@ def copy_paths(paths: Iterable[Path], folder: Path, scratch: Path) -> dict[Path,
 
 
 class UsersPaths:
-    """The paths of a user's project, for messages: it is the user's own file that is to be mended."""
+    """The paths of a user's project, for messages: it is the user's own file that is mended."""
 
     def __init__(self, copies: Mapping[Path, Path]) -> None:
         """Each folder with a copy → the user's own."""
@@ -60,6 +65,13 @@ class UsersPaths:
         for copy, own in self._names.items():
             text = text.replace(copy, own)
         return text
+
+    def in_error(self, error: _Error) -> _Error:
+        """The error, whose message has the user's own paths from now on, and no escape codes."""
+        first, *rest = error.args or ("",)
+        if isinstance(first, str):
+            error.args = (self.in_text(without_escape_codes(first)), *rest)
+        return error
 
 
 def _spelled(path: Path) -> set[Path]:

@@ -51,10 +51,9 @@ class Hints:
             folder = self._folder_with(path)
             if folder is not None:
                 yield (
-                    f"{path} is relative to the working folder, {here}, which does not have it;\n"
-                    f"{folder} does. SQLMesh and DuckDB read it from there if the tests run there:\n"
-                    "use an absolute path, or a fixture with autouse=True that calls\n"
-                    f'monkeypatch.chdir("{folder}").'
+                    f"{path} exists below {folder}, but relative paths start at the working "
+                    f"folder, {here}.\nUse an absolute path, or run the tests in that folder: "
+                    f'monkeypatch.chdir("{folder}") in a fixture with autouse=True.'
                 )
 
     def _folder_with(self, path: str) -> Path | None:

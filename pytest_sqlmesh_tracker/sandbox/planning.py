@@ -9,6 +9,7 @@ from typing import Any
 from sqlmesh.core.snapshot import SnapshotId
 from sqlmesh.utils.errors import SQLMeshError
 
+from ..formats import listed
 from ..report import RunReport
 from ..tracking.tracker import sqlmesh_run_tracker
 from .options import SqlmeshProjectError
@@ -21,9 +22,21 @@ class LeftOut:
     Attributes:
         failed: the models, and standalone audits, that failed: fully qualified name → the version
             that did.
+        names: theirs, as users write them.
     """
 
     failed: Mapping[str, SnapshotId] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+
+    @property
+    def remark(self) -> list[str]:
+        """What a failing test shows of it; nothing where nothing was left out."""
+        if not self.names:
+            return []
+        those = "it" if len(self.names) == 1 else "them"
+        return [
+            f'plan="partial" left out {listed(self.names)}, which failed, and what is below {those}.'
+        ]
 
     def select(self, context: Any) -> list[str] | None:
         """Selectors of what a plan can have: without those that still are as they failed, and
@@ -107,7 +120,8 @@ def plan_template(
                         f"the plan of {environment} failed, and nothing is left that loads: "
                         f"{in_words(report)}"
                     ) from error
-                left_out = LeftOut({**left_out.failed, **more})
+                names = dict.fromkeys((*left_out.names, *sorted(report.failed)))
+                left_out = LeftOut({**left_out.failed, **more}, tuple(names))
 
 
 def _versions(context: Any, report: RunReport) -> dict[str, SnapshotId]:
@@ -118,6 +132,5 @@ def _versions(context: Any, report: RunReport) -> dict[str, SnapshotId]:
 def _leaves_any(context: Any, failed: Iterable[str]) -> bool:
     without = _and_below(context, failed)
     return any(
-        name not in without and not model.kind.is_external
-        for name, model in context.models.items()
+        name not in without and not model.kind.is_external for name, model in context.models.items()
     )

@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlmesh.utils.errors import SQLMeshError
+import duckdb
+from sqlmesh.utils.errors import ConfigError, LinterError, PlanError
 
 from ..matching import UnknownModelError, close_matches, find_models
 from ..report import RunReport
@@ -25,6 +26,8 @@ from .options import SqlmeshProjectError
 from .template import Template
 
 _FAILED = "failed by the test"
+_SAYS_IT_ALL = (ConfigError, LinterError, PlanError)
+"""Errors whose messages are written for people; the way to them leads through SQLMesh."""
 _SELECTS = {"select_models", "restate_models", "backfill_models"}
 _NEVER_EVALUATED = ("external", "embedded", "audit")
 
@@ -142,9 +145,27 @@ class SqlmeshProject:
         except Exception as error:
             reports = self.tracker.reports[before:]
             if not reports or reports[-1].completion != "failure":
-                raise _in_short(error) from None
+                if isinstance(error, _SAYS_IT_ALL):
+                    raise self._in_short(error) from None
+                raise
         self.returned.append(self.tracker.last)
         return self.tracker.last
+
+    def _in_short(self, error: Exception) -> Exception:
+        """The error without the way through SQLMesh, and by the user's paths."""
+        return self.context.users_paths.in_error(error).with_traceback(None)
+
+    @property
+    def hints(self) -> list[str]:
+        """What helps to understand the failures in the reports; a paragraph each."""
+        errors = [
+            error
+            for report in self.tracker.reports
+            for error in (report.error, *(outcome.error for outcome in report.outcomes.values()))
+            if error
+        ]
+        hints = dict.fromkeys(hint for e in errors for hint in self._template.hints.of(e))
+        return [*hints, *self._template.left_out.remark]
 
     def fail(
         self,
@@ -251,14 +272,25 @@ class SqlmeshProject:
         Raises:
             SQLMeshError: it would write to a database or a file outside of the sandbox.
         """
-        self.context.connections.executing(sql)
-        self.context.engine_adapter.cursor.execute(sql)
+        __tracebackhide__ = True
+        self._executed(sql)
 
     def fetch(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a query in the database of the project's gateway; as `execute`."""
-        self.context.connections.executing(sql)
-        rows: list[tuple[Any, ...]] = self.context.engine_adapter.cursor.execute(sql).fetchall()
+        __tracebackhide__ = True
+        rows: list[tuple[Any, ...]] = self._executed(sql).fetchall()
         return rows
+
+    def _executed(self, sql: str) -> Any:
+        __tracebackhide__ = True
+        self.context.connections.executing(sql)
+        try:
+            return self.context.engine_adapter.cursor.execute(sql)
+        except duckdb.Error as error:
+            hints = self._template.hints.of(str(error))
+            if not hints:
+                raise
+            raise type(error)("\n\n".join([str(error), *hints])) from None
 
     def write(self, relative_path: str | os.PathLike[str], text: str) -> None:
         """Write a file of this copy, and load the project again from its files.
@@ -283,7 +315,10 @@ class SqlmeshProject:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
         context = self.context
-        context.load()
+        try:
+            context.load()
+        except _SAYS_IT_ALL as error:
+            raise self._in_short(error) from None
         create_external_tables(
             context.engine_adapters, context.models.values(), context.selected_gateway
         )
@@ -313,14 +348,6 @@ class SqlmeshProject:
             else:
                 os.environ[name] = value
         self._template.take_back(self._folder)
-
-
-def _in_short(error: Exception) -> Exception:
-    """The error; one of SQLMesh without the way through SQLMesh, since its message is what counts.
-
-    What the project's own code raised keeps the way to it.
-    """
-    return error.with_traceback(None) if isinstance(error, SQLMeshError) else error
 
 
 def _is_failure(error: Any) -> bool:

@@ -127,8 +127,6 @@ class Template:
                     contents.check_kept_state(adapter, self._databases.state_schema, self.began)
                 else:
                     self._remove_state(context)
-                found = inherited(context.engine_adapters.values(), self._sources)
-                self.hints = replace(self.hints, inherited=found)
                 self._load(context)
                 self._fill(context, root, setup)
                 if self.options.plan:
@@ -194,6 +192,8 @@ class Template:
         models = list(context.models.values())
         if self.options.state == "fresh":
             contents.remove_models(adapters, models, selected)
+        found = inherited(adapters.values(), self._sources)
+        self.hints = replace(self.hints, inherited=found)
         files = [root / file for file in self.options.setup]
         contents.load_setup(context.engine_adapter.cursor, files, context.connections.executing)
         if setup is not None:
