@@ -33,10 +33,8 @@ class LeftOut:
         """What a failing test shows of it; nothing where nothing was left out."""
         if not self.names:
             return []
-        those = "it" if len(self.names) == 1 else "them"
-        return [
-            f'plan="partial" left out {listed(self.names)}, which failed, and what is below {those}.'
-        ]
+        below = f"what is below {'it' if len(self.names) == 1 else 'them'}"
+        return [f'plan="partial" left out {listed(self.names)}, which failed, and {below}.']
 
     def select(self, context: Any) -> list[str] | None:
         """Selectors of what a plan can have: without those that still are as they failed, and
