@@ -28,7 +28,7 @@ def linter_message(violations: Iterable[Any]) -> str:
     first, *others = by_model.values()
     where = f"in {len(by_model)} models" if others else f"in {first[0].model.name}"
     lines = [f"Linter detected {counted(len(errors), 'error')} {where}: {rules}"]
-    for of_model in by_model.values():
+    for _, of_model in sorted(by_model.items()):
         model = of_model[0].model
         lines += ["", f"Linter errors for {model.name}, {model._path}:"]
         lines += [_violation(error) for error in sorted(of_model, key=_place)]
