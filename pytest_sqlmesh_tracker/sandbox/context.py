@@ -11,7 +11,7 @@ from sqlmesh.core.snapshot import Snapshot, SnapshotEvaluator, SnapshotId
 from sqlmesh.core.snapshot.cache import SnapshotCache
 from sqlmesh.utils import UniqueKeyDict
 from sqlmesh.utils.dag import DAG
-from sqlmesh.utils.errors import LinterError, PlanError, SQLMeshError
+from sqlmesh.utils.errors import LinterError, PlanError
 
 from .checks import linter_message, unit_test_message
 from .clock import check_not_frozen
@@ -76,16 +76,9 @@ class SandboxContext(Context):
     audit = _by_own_clock("audit")
 
     def load(self, *args: Any, **kwargs: Any) -> SandboxContext:
-        """Load the project, or the selected part of it.
-
-        Raises:
-            SQLMeshError: what SQLMesh raises of a file that can't be loaded; by the user's path.
-        """
+        """Load the project, or the selected part of it."""
         check_not_frozen()
-        try:
-            super().load(*args, **kwargs)
-        except SQLMeshError as error:
-            raise self.users_paths.in_error(error)  # noqa: B904
+        super().load(*args, **kwargs)
         if self._selection is not None:
             self._selection.apply(self)
         return self

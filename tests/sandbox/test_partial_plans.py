@@ -27,7 +27,7 @@ def half_broken(path: Path) -> Project:
     made.model("s.good", "SELECT 1 AS id", cron=DAILY)
     made.model("s.better", "SELECT id FROM s.good", cron=DAILY)
     for name in ("s.orders", "s.items", "s.refunds"):
-        made.model(name, "SELECT id::INT AS id FROM raw.sales", cron=DAILY)
+        made.model(name, "SELECT * FROM raw.sales", cron=DAILY)
     made.model("s.below", "SELECT id FROM s.orders JOIN s.better USING (id)", cron=DAILY)
     made.model("s.broken", "SELECT ('x' || id)::INT AS id FROM s.good", cron=DAILY)
     made.write("audits/no_gaps.sql", AUDIT)
