@@ -91,6 +91,9 @@ def _error(outcome: ModelOutcome) -> str:
     error = in_short(outcome.error or "")
     if outcome.reason is Reason.ERROR and error:
         return error
+    if outcome.reason is Reason.CREATION_FAILED and error:
+        # Without the name of the table, which is that of one model.
+        return f"its table or view could not be created: {error}"
     return ": ".join(filter(None, (why(outcome), error))) or one_line(outcome.message)
 
 
@@ -126,10 +129,18 @@ def _remedies(report: RunReport, missing: list[str]) -> list[str]:
         lines.append(
             f"Create {tables} not exist with setup=, or declare columns in external_models.yaml."
         )
-    loaded = len(report.executed | report.audited)
-    if loaded:
-        lines.append(
-            f'plan="partial" leaves out what failed and what is below it: '
-            f"{counted(loaded, 'model')} loaded."
-        )
+    left = _left(report)
+    if left:
+        loaded = len(left & (report.executed | report.audited))
+        rest = f"{counted(loaded, 'model')} loaded" if loaded else f"{len(left)} are left to plan"
+        lines.append(f'plan="partial" leaves out what failed and what is below it: {rest}.')
     return ["\n".join(lines)] if lines else []
+
+
+def _left(report: RunReport) -> set[str]:
+    """Names of the models that neither failed nor are below one that did."""
+    out: set[str] = set()
+    for outcome in report.outcomes.values():
+        if outcome.status is Status.FAILED or out.intersection(outcome.upstream):
+            out.add(outcome.name)
+    return {outcome.name for outcome in report.counted} - out

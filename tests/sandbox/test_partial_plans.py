@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_sqlmesh_tracker import SqlmeshProjectError
+from pytest_sqlmesh_tracker.tracking.compat import sees_through_idle_parents
 from tests.projects import Project
 
 from .building import project
@@ -27,7 +28,7 @@ def half_broken(path: Path) -> Project:
     made.model("s.good", "SELECT 1 AS id", cron=DAILY)
     made.model("s.better", "SELECT id FROM s.good", cron=DAILY)
     for name in ("s.orders", "s.items", "s.refunds"):
-        made.model(name, "SELECT * FROM raw.sales", cron=DAILY)
+        made.model(name, "SELECT COUNT(*)::INT AS id FROM raw.sales", cron=DAILY)
     made.model("s.below", "SELECT id FROM s.orders JOIN s.better USING (id)", cron=DAILY)
     made.model("s.broken", "SELECT ('x' || id)::INT AS id FROM s.good", cron=DAILY)
     made.write("audits/no_gaps.sql", AUDIT)
@@ -42,7 +43,14 @@ def refused(sandbox: Sandboxes, path: Path, **arguments: Any) -> list[str]:
     return str(error.value).splitlines()
 
 
+evaluates_what_it_can = pytest.mark.skipif(
+    not sees_through_idle_parents(),
+    reason="Before 0.210, SQLMesh creates all tables before it evaluates any model.",
+)
+
+
 class TestWords:
+    @evaluates_what_it_can
     def test_failures_are_grouped_by_error(self, sandbox: Sandboxes, tmp_path: Path) -> None:
         half_broken(tmp_path)
         lines = refused(sandbox, tmp_path)
@@ -61,6 +69,7 @@ class TestWords:
         assert lines[second + 1] == "  models      s.broken"
         assert "s.below" not in "\n".join(lines)
 
+    @evaluates_what_it_can
     def test_the_remedies_are_true(self, sandbox: Sandboxes, tmp_path: Path) -> None:
         made = half_broken(tmp_path)
         *_, create, partial = refused(sandbox, tmp_path)
