@@ -120,6 +120,7 @@ def sqlmesh_project(
     project = SqlmeshProject(template, templates.new_folder(), sqlmesh_tracker)
     tried = request.node.stash[_TRIES].current
     tried.returned = project.returned
+    tried.hints = lambda: project.hints
     yield project
     # A test that was cut off has not come to all that its faults were for.
     project.close(warn=tried.passed)
@@ -259,7 +260,8 @@ def pytest_runtest_makereport(
     if report.when == "call" and not report.passed:
         tried.passed = False
     if report.failed and tried.reports:
-        report.sections.append((_SECTION, _tables(tried.reports, item.config)))
+        shown = "\n\n".join([_tables(tried.reports, item.config), *tried.hints()])
+        report.sections.append((_SECTION, shown))
     # Attributes of a report travel from xdist's workers to the controller.
     report.sqlmesh_tries = tries.hand_over()  # type: ignore[attr-defined]
     report.sqlmesh_item = place_of(item)  # type: ignore[attr-defined]

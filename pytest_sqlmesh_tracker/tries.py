@@ -5,7 +5,7 @@ Knows neither pytest nor SQLMesh.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,8 @@ class Try:
     passed: bool = False
     returned: Sequence[RunReport] = ()
     """The reports of invocations that raised nothing as far as the test could see."""
+    hints: Callable[[], Sequence[str]] = tuple
+    """What helps to understand the failures in the reports; a paragraph each."""
     runs: list[str] = field(default_factory=list)
     """The invocations as JSON, as far as they were noted."""
 

@@ -11,10 +11,13 @@ from sqlmesh.core.snapshot import Snapshot, SnapshotEvaluator, SnapshotId
 from sqlmesh.core.snapshot.cache import SnapshotCache
 from sqlmesh.utils import UniqueKeyDict
 from sqlmesh.utils.dag import DAG
+from sqlmesh.utils.errors import LinterError, PlanError
 
+from .checks import linter_message, unit_test_message
 from .clock import check_not_frozen
 from .connections import Connections
 from .faults import Faults, FaultyEvaluator
+from .files import UsersPaths
 
 Kept = dict[SnapshotId, Snapshot | None]
 
@@ -47,12 +50,14 @@ class SandboxContext(Context):
         faults: Faults,
         kept: Kept,
         selection: Selection | None,
+        users_paths: UsersPaths,
         of_template: bool = False,
         **arguments: Any,
     ) -> None:
         """Make a context that has loaded nothing; the other arguments are those of `Context`.
 
         Args:
+            users_paths: what messages show instead of the paths of copies.
             kept: the snapshots that every copy of a template has, None where none has read it yet.
             selection: of the project's models, if not all.
         """
@@ -61,6 +66,8 @@ class SandboxContext(Context):
         self._faults = faults
         self._kept = kept
         self._selection = selection
+        self.users_paths = users_paths
+        self._tested: Any = None
         super().__init__(load=False, **arguments)
 
     run = _by_own_clock("run")
@@ -96,6 +103,35 @@ class SandboxContext(Context):
             own = {"mapping_schema": deepcopy(each.mapping_schema)}
             self._models.update({fqn: each.copy(update=own)})
         return super().upsert_model(model, **kwargs)
+
+    def lint_models(  # type: ignore[override]
+        self, models: Any = None, raise_on_error: bool = True, **kwargs: Any
+    ) -> Any:
+        """Lint models as SQLMesh does.
+
+        Raises:
+            LinterError: with the rules, models and files, of which SQLMesh tells its console alone.
+        """
+        violations = super().lint_models(models, raise_on_error=False, **kwargs)
+        if raise_on_error and any(v.violation_type == "error" for v in violations):
+            raise LinterError(self.users_paths.in_text(linter_message(violations)))
+        return violations
+
+    def test(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the project's unit tests."""
+        self._tested = super().test(*args, **kwargs)
+        return self._tested
+
+    def _run_plan_tests(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the unit tests before a plan; an error has their names, and what they expected."""
+        self._tested = None
+        try:
+            return super()._run_plan_tests(*args, **kwargs)
+        except PlanError:
+            if self._tested is None or self._tested.wasSuccessful():
+                raise
+            words = self.users_paths.in_text(unit_test_message(self._tested))
+            raise PlanError(words) from None
 
     @property
     def snapshot_evaluator(self) -> SnapshotEvaluator:

@@ -43,12 +43,14 @@ class Databases:
         *,
         keep: bool,
         warehouse: Warehouse | None = None,
+        empty: bool = False,
     ) -> None:
         """Find them in the configuration of each of the project's paths.
 
         Args:
             keep: whether the state is kept that the files hold.
             warehouse: the project's own, for which the configuration stands in.
+            empty: whether the user's files are left where they are, and all databases are empty.
 
         Raises:
             SqlmeshProjectError: the gateway is missing, or is no DuckDB with local files.
@@ -65,6 +67,7 @@ class Databases:
             first = next(iter(configs.values()))
         self._configs = configs
         self._keep = keep
+        self._empty = empty
         # By gateway, and path as the configuration has it; the state's own file has none.
         self._files: dict[tuple[str, str | None], _File] = {}
         self.gateway = _existing(gateway or first.default_gateway_name, first)
@@ -146,16 +149,23 @@ class Databases:
             own = _File(f"databases/state{len(self._files)}/{name}", None)
             self._files.setdefault((gateway, None), own)
 
-    def copy_sources(self, folder: Path) -> None:
-        """Copy the user's files below the folder; they are not opened."""
+    def copy_sources(self, folder: Path) -> dict[Path, Path]:
+        """Copy the user's files below the folder; they are not opened.
+
+        Returns:
+            Each copy → the user's file.
+        """
+        copied = {}
         for file in set(self._files.values()):
             target = folder / file.below
             target.parent.mkdir(parents=True, exist_ok=True)
-            if file.source and file.source.is_file():
+            if file.source and file.source.is_file() and not self._empty:
                 shutil.copyfile(file.source, target)
+                copied[target] = file.source
                 log = file.source.with_name(file.source.name + ".wal")
                 if log.is_file():
                     shutil.copyfile(log, target.with_name(target.name + ".wal"))
+        return copied
 
     def configs(self, connections: Connections, variables: Mapping[str, Any]) -> dict[Path, Config]:
         """The project's configuration in a sandbox, by the project's paths.

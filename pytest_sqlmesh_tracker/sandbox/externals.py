@@ -122,6 +122,10 @@ class EmptyTables:
             if not adapter.fetchone(f"SELECT 1 FROM {table} LIMIT 1"):
                 yield table
 
+    def advice_in(self, error: str) -> list[str]:
+        """What `explain` has added to an error's text."""
+        return [each.advice for each in self._undeclared if each.advice in error]
+
     def explain(self, adapter: Any, sql: str, error: duckdb.Error) -> str | None:
         """What to do about a statement that failed for a table which no model declares."""
         if not isinstance(error, duckdb.CatalogException | duckdb.BinderException):

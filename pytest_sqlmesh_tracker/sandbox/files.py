@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
+
+from ..escapes import without_escape_codes
+
+_Error = TypeVar("_Error", bound=Exception)
 
 _NOT_COPIED = shutil.ignore_patterns(
     ".cache", ".git", ".hg", ".venv", ".tox", ".nox", ".*_cache", ".hypothesis", "__pycache__",
@@ -71,6 +76,37 @@ def bring(words: str, folder: Path, anchor: str) -> bool:
 
 
 _MISSING = re.compile(r"No such file or directory: (['\"])(.+?)\1")
+
+
+class UsersPaths:
+    """The paths of a user's project, for messages: it is the user's own file that is mended."""
+
+    def __init__(self, copies: Mapping[Path, Path]) -> None:
+        """Each folder with a copy → the user's own."""
+        named = {
+            str(each): str(own).rstrip(os.sep)
+            for copy, own in copies.items()
+            for each in _spelled(copy)
+        }
+        # What is below another comes first.
+        self._names = dict(sorted(named.items(), key=lambda pair: len(pair[0]), reverse=True))
+
+    def in_text(self, text: str) -> str:
+        """The text with the user's own paths."""
+        for copy, own in self._names.items():
+            text = text.replace(copy, own)
+        return text
+
+    def in_error(self, error: _Error) -> _Error:
+        """The error, whose message has the user's own paths from now on, and no escape codes."""
+        first, *rest = error.args or ("",)
+        if isinstance(first, str):
+            error.args = (self.in_text(without_escape_codes(first)), *rest)
+        return error
+
+
+def _spelled(path: Path) -> set[Path]:
+    return {path, path.resolve()}
 
 
 def _leads_astray(entry: Path, scratch: Path) -> bool:

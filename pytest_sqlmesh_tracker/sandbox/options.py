@@ -11,7 +11,8 @@ from typing import Any, Literal, get_args
 
 from ..markers import check_keywords
 
-State = Literal["fresh", "keep"]
+Plan = Literal[True, False, "partial"]
+State = Literal["fresh", "keep", "empty"]
 
 
 class SqlmeshProjectError(Exception):
@@ -26,7 +27,10 @@ class ProjectOptions:
         paths: of the project, below the root folder; empty for the default.
         at: when it is planned, in UTC; None for the present.
         variables: name and value, each of them a SQLMesh variable.
+        plan: whether it is planned; "partial" without the models that fail.
         setup: SQL files that load raw data before the plan.
+        state: what becomes of local database files: copied without what SQLMesh made in them
+            ("fresh"), copied ("keep"), or not looked at ("empty").
         select: selectors of the models to plan, with all that is upstream; empty for every model.
     """
 
@@ -35,7 +39,7 @@ class ProjectOptions:
     at: datetime | None = None
     environment: str = "prod"
     variables: tuple[tuple[str, Any], ...] = ()
-    plan: bool = True
+    plan: Plan = True
     setup: tuple[str, ...] = ()
     state: State = "fresh"
     tick: bool = True
@@ -60,17 +64,18 @@ def _options(
     at: Any = None,
     environment: str = "prod",
     variables: Mapping[str, Any] | None = None,
-    plan: bool = True,
+    plan: bool | str = True,
     setup: Any = None,
     state: str = "fresh",
     tick: bool = True,
     select: Any = None,
 ) -> ProjectOptions:
     if state not in get_args(State):
-        raise SqlmeshProjectError(f"state={state!r}: it is 'fresh' or 'keep'")
-    for name, flag in (("plan", plan), ("tick", tick)):
-        if not isinstance(flag, bool):
-            raise SqlmeshProjectError(f"{name}={flag!r}: it is True or False")
+        raise SqlmeshProjectError(f"state={state!r}: it must be 'fresh', 'keep' or 'empty'")
+    if not (isinstance(plan, bool) or plan == "partial"):
+        raise SqlmeshProjectError(f"plan={plan!r}: it must be True, False or 'partial'")
+    if not isinstance(tick, bool):
+        raise SqlmeshProjectError(f"tick={tick!r}: it is True or False")
     for name, text in (("gateway", gateway), ("environment", environment)):
         if not isinstance(text, str | None):
             raise SqlmeshProjectError(f"{name}={text!r}: it is a name")
@@ -83,7 +88,7 @@ def _options(
         environment=environment,
         # SQLMesh's names of variables ignore case.
         variables=tuple(sorted((name.lower(), value) for name, value in (variables or {}).items())),
-        plan=plan,
+        plan=plan,  # type: ignore[arg-type]
         setup=_texts("setup", setup),
         state=state,  # type: ignore[arg-type]
         tick=tick,

@@ -9,6 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import duckdb
+from sqlmesh.utils.errors import ConfigError, LinterError, PlanError
+
 from ..matching import UnknownModelError, close_matches, find_models
 from ..report import RunReport
 from ..tracking.imports import CONFIG_FILES
@@ -22,6 +25,9 @@ from .options import SqlmeshProjectError
 from .template import Template
 
 _FAILED = "failed by the test"
+_SAYS_IT_ALL = (ConfigError, LinterError, PlanError)
+"""Errors whose messages are written for people; the way to them leads through SQLMesh."""
+_SELECTS = {"select_models", "restate_models", "backfill_models"}
 _NEVER_EVALUATED = ("external", "embedded", "audit")
 
 
@@ -108,7 +114,11 @@ class SqlmeshProject:
             Exception: what SQLMesh raises of anything but failed models.
         """
         __tracebackhide__ = True
-        arguments = {"auto_apply": True, "no_prompts": True, **self._defaults, **arguments}
+        defaults: dict[str, Any] = {"auto_apply": True, "no_prompts": True, **self._defaults}
+        selectors = self._template.left_out.select(self.context)
+        if selectors and not _SELECTS.intersection(arguments):
+            defaults["select_models"] = selectors
+        arguments = {**defaults, **arguments}
         return self._reported(self.context.plan, environment, at, arguments)
 
     def run(
@@ -131,12 +141,30 @@ class SqlmeshProject:
         before = len(self.tracker.reports)
         try:
             call(environment or self._environment, **arguments)
-        except Exception:
+        except Exception as error:
             reports = self.tracker.reports[before:]
             if not reports or reports[-1].completion != "failure":
+                if isinstance(error, _SAYS_IT_ALL):
+                    raise self._in_short(error) from None
                 raise
         self.returned.append(self.tracker.last)
         return self.tracker.last
+
+    def _in_short(self, error: Exception) -> Exception:
+        """The error without the way through SQLMesh, and by the user's paths."""
+        return self.context.users_paths.in_error(error).with_traceback(None)
+
+    @property
+    def hints(self) -> list[str]:
+        """What helps to understand the failures in the reports; a paragraph each."""
+        errors = [
+            error
+            for report in self.tracker.reports
+            for error in (report.error, *(outcome.error for outcome in report.outcomes.values()))
+            if error
+        ]
+        hints = dict.fromkeys(hint for e in errors for hint in self._template.hints.of(e))
+        return [*hints, *self._template.left_out.remark]
 
     def fail(
         self,
@@ -243,15 +271,27 @@ class SqlmeshProject:
         Raises:
             SQLMeshError: it would write to a database or a file outside of the sandbox.
         """
-        self.context.connections.executing(sql)
-        self.context.connections.empty_tables.give_way(self.context.engine_adapter, sql)
-        self.context.engine_adapter.cursor.execute(sql)
+        __tracebackhide__ = True
+        self._executed(sql)
 
     def fetch(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a query in the database of the project's gateway; as `execute`."""
-        self.context.connections.executing(sql)
-        rows: list[tuple[Any, ...]] = self.context.engine_adapter.cursor.execute(sql).fetchall()
+        __tracebackhide__ = True
+        rows: list[tuple[Any, ...]] = self._executed(sql).fetchall()
         return rows
+
+    def _executed(self, sql: str) -> Any:
+        __tracebackhide__ = True
+        context = self.context
+        context.connections.executing(sql)
+        context.connections.empty_tables.give_way(context.engine_adapter, sql)
+        try:
+            return context.engine_adapter.cursor.execute(sql)
+        except duckdb.Error as error:
+            hints = self._template.hints.of(str(error))
+            if not hints:
+                raise
+            raise type(error)("\n\n".join([str(error), *hints])) from None
 
     def write(self, relative_path: str | os.PathLike[str], text: str) -> None:
         """Write a file of this copy, and load the project again from its files.
@@ -277,7 +317,10 @@ class SqlmeshProject:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
         context = self.context
-        context.load()
+        try:
+            context.load()
+        except _SAYS_IT_ALL as error:
+            raise self._in_short(error) from None
         context.connections.empty_tables.create(context)
 
     def close(self, *, warn: bool = True) -> None:

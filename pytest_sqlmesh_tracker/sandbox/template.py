@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import FunctionType
@@ -17,16 +18,20 @@ from sqlmesh.utils.date import to_datetime
 from sqlmesh.utils.errors import SQLMeshError
 
 from ..escapes import without_escape_codes
+from ..outcomes import ModelOutcome
+from ..report import RunReport
 from ..tracking.imports import CONFIG_FILES
-from ..tracking.tracker import sqlmesh_run_tracker
 from . import contents
 from .clock import STATEMENT, Clock, check_not_frozen, shown
 from .connections import Connections
 from .context import Kept, SandboxContext, Selection
 from .databases import WAYS_OUT, Databases
+from .existing import inherited, missing_tables
 from .externals import EmptyTables
+from .failures import failed_plan
 from .faults import Faults
-from .files import Files, bring, copy_paths
+from .files import Files, UsersPaths, bring, copy_paths
+from .hints import Hints
 from .loading import (
     environment_kept,
     finished,
@@ -36,6 +41,7 @@ from .loading import (
     with_externals_of,
 )
 from .options import ProjectOptions, SqlmeshProjectError
+from .planning import LeftOut, plan_template
 from .variables import check_variables
 from .warehouse import Warehouse
 
@@ -72,7 +78,9 @@ class Template:
         self._loaded: dict[Path, LoadedProject] = {}
         self._paths: dict[Path, Path] = {}
         self._selection = Selection(options.select) if options.select else None
+        self.left_out = LeftOut()
         paths = [(root / path).resolve() for path in options.paths]
+        self.hints = Hints(tuple(paths))
         with environment_kept(), self._told(paths):
             outside = dict(os.environ)
             _find_config(paths, config)
@@ -84,13 +92,17 @@ class Template:
                 else None
             )
             self._databases = Databases(
-                self._configs, options.gateway, keep=options.state == "keep", warehouse=warehouse
+                self._configs,
+                options.gateway,
+                keep=options.state == "keep",
+                empty=options.state == "empty",
+                warehouse=warehouse,
             )
             copies = copy_paths(paths, folder / "project", scratch)
             self._paths = {p: copy.relative_to(folder / "project") for p, copy in copies.items()}
             variables = [name for name, _ in options.variables]
             check_variables(variables, self._configs.values(), folder / "project")
-            self._databases.copy_sources(folder)
+            self._sources = self._databases.copy_sources(folder)
             self._prepare(root, setup)
 
     @contextmanager
@@ -98,18 +110,23 @@ class Template:
         """Say of errors of SQLMesh, and of the project's own code, where they come from."""
         try:
             yield
-        except SqlmeshProjectError:
-            raise
+        except SqlmeshProjectError as error:
+            words = self._with_hints(str(error))
+            if words == str(error):
+                raise
+            raise SqlmeshProjectError(words) from error
         except Exception as error:
             kind = "" if isinstance(error, SQLMeshError) else f"{type(error).__name__}: "
-            words = without_escape_codes(str(error))
-            for path in self._paths:
-                # It is the user's own file that is to be mended.
-                words = words.replace(str(self._place(path, self._folder)), str(path))
             names = ", ".join(map(str, paths))
             raise SqlmeshProjectError(
-                f"the project {names} can't be loaded: {kind}{words}"
+                self._with_hints(f"the project {names} can't be loaded: {kind}{error}")
             ) from error
+
+    def _with_hints(self, words: str) -> str:
+        """The words with the user's paths, and with what helps, where they do not have it."""
+        words = self._users_paths(self._folder).in_text(without_escape_codes(words))
+        helpful = [hint for hint in self.hints.of(words) if hint not in words]
+        return "\n\n".join([words, *helpful])
 
     def _prepare(self, root: Path, setup: contents.Setup | None) -> None:
         clock = Clock(self.options.at or datetime.now(timezone.utc), tick=False)
@@ -202,6 +219,8 @@ class Template:
         models = list(context.models.values())
         if self.options.state == "fresh":
             contents.remove_models(adapters, models, selected)
+        found = inherited(adapters.values(), self._sources)
+        self.hints = replace(self.hints, inherited=found)
         files = [root / file for file in self.options.setup]
         contents.load_setup(context.engine_adapter.cursor, files, context.connections.executing)
         if setup is not None:
@@ -210,17 +229,10 @@ class Template:
 
     def _plan(self, context: SandboxContext) -> None:
         environment = self.options.environment
-        with sqlmesh_run_tracker(context) as tracker:
-            try:
-                context.plan(environment, auto_apply=True, no_prompts=True, skip_tests=True)
-            except Exception as error:
-                failed = tracker.last.failed if tracker.reports else ()
-                told = [tracker.last.explain(name) for name in sorted(failed)]
-                words = "\n\n".join(told) or f"{type(error).__name__}: {error}"
-                first, *_ = words.splitlines()
-                raise SqlmeshProjectError(
-                    f"the plan of {environment} failed: {first}\n\n{words}"
-                ) from error
+        partial = self.options.plan == "partial"
+        self.left_out = plan_template(
+            context, environment, partial=partial, in_words=lambda r: self._in_words(context, r)
+        )
         stored = context.state_reader.get_environment(environment)
         if stored is not None:
             self._kept.update(dict.fromkeys(s.snapshot_id for s in stored.snapshots))
@@ -229,6 +241,17 @@ class Template:
             sync.state_sync.get_snapshots(stored.snapshots)
         # Fingerprints are part of the models once they were computed: tests find them there.
         context.snapshots  # noqa: B018
+
+    def _in_words(self, context: SandboxContext, report: RunReport) -> str:
+        """What is said of the plan, in which models failed."""
+
+        def missing(outcomes: Iterable[ModelOutcome]) -> list[str]:
+            return missing_tables(context, [outcome.fqn for outcome in outcomes])
+
+        def hints(error: str) -> list[str]:
+            return [*self.hints.of(error), *self._empty_tables.advice_in(error)]
+
+        return failed_plan(report, hints=hints, missing=missing)
 
     @contextmanager
     def _new_context(self, folder: Path, clock: Clock) -> Iterator[SandboxContext]:
@@ -282,6 +305,7 @@ class Template:
             faults=faults,
             kept=self._kept,
             selection=self._selection,
+            users_paths=self._users_paths(connections.folder),
             of_template=of_template,
             gateway=self._databases.gateway,
             config={
@@ -298,6 +322,14 @@ class Template:
     def remove(self) -> None:
         """Delete its files."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _users_paths(self, folder: Path) -> UsersPaths:
+        """The user's paths for those of the template, whose loaded models copies share, and those
+        of a copy in this folder."""
+        copies = [each / "project" for each in (self._folder, folder)]
+        own = {self._place(p, each): p for p in self._paths for each in (self._folder, folder)}
+        beside = {copy: Path(path.anchor) for copy in copies for path in self._paths}
+        return UsersPaths({**beside, **own})
 
     def _place(self, path: Path, folder: Path) -> Path:
         """Where a path of the project is in a sandbox's folder."""

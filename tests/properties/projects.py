@@ -24,6 +24,7 @@ from pytest_sqlmesh_tracker.sandbox.context import SandboxContext
 from pytest_sqlmesh_tracker.sandbox.databases import Databases
 from pytest_sqlmesh_tracker.sandbox.externals import EmptyTables
 from pytest_sqlmesh_tracker.sandbox.faults import Fault, Faults, InjectedError
+from pytest_sqlmesh_tracker.sandbox.files import UsersPaths
 from pytest_sqlmesh_tracker.sandbox.loading import (
     finished,
     keeping_loader,
@@ -145,6 +146,7 @@ class World:
             faults=self.faults,
             kept={},
             selection=None,
+            users_paths=UsersPaths({}),
             gateway=self._databases.gateway,
             config={self.path: config.copy(update={"loader": loader})},
         )

@@ -72,6 +72,9 @@ def sandbox(templates: Templates) -> Sandboxes:
     def sandbox(
         path: Path, *, config: Any = None, setup: Any = None, **arguments: Any
     ) -> Iterator[SqlmeshProject]:
+        if not callable(setup):
+            # SQL files, as the marker has them.
+            arguments["setup"], setup = setup, None
         options = project_options({"path": path, "at": "2024-01-05 00:05", **arguments})
         template = templates.get(options, config, setup)
         with track_all() as tracker:

@@ -43,8 +43,8 @@ def test_variables_ignore_case_and_order() -> None:
     [
         ({"gatewy": "x"}, "has no argument 'gatewy': did you mean gateway?"),
         ({"zzz": 1}, "has no argument 'zzz': it has path, gateway, at, environment"),
-        ({"state": "old"}, "state='old': it is 'fresh' or 'keep'"),
-        ({"plan": "no"}, "plan='no': it is True or False"),
+        ({"state": "old"}, "state='old': it must be 'fresh', 'keep' or 'empty'"),
+        ({"plan": "no"}, "plan='no': it must be True, False or 'partial'"),
         ({"tick": 1}, "tick=1: it is True or False"),
         ({"gateway": 3}, "gateway=3: it is a name"),
         ({"environment": ["dev"]}, "environment=['dev']: it is a name"),

@@ -1,0 +1,86 @@
+"""What exists in a sandbox's databases: what the user's files brought, and what models lack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlglot import exp
+
+_OBJECTS = """
+    SELECT database_name, schema_name || '.' || table_name FROM duckdb_tables() WHERE NOT internal
+    UNION ALL
+    SELECT database_name, schema_name || '.' || view_name FROM duckdb_views() WHERE NOT internal
+    UNION ALL
+    SELECT database_name, schema_name FROM duckdb_schemas()
+    WHERE NOT internal AND schema_name <> 'main'
+    UNION ALL
+    SELECT database_name, schema_name || '.' || sequence_name FROM duckdb_sequences()
+    UNION ALL
+    SELECT database_name, schema_name || '.' || index_name FROM duckdb_indexes()
+    UNION ALL
+    SELECT database_name, schema_name || '.' || type_name FROM duckdb_types() WHERE NOT internal
+    UNION ALL
+    SELECT database_name, schema_name || '.' || function_name FROM duckdb_functions()
+    WHERE NOT internal
+"""
+
+
+@dataclass(frozen=True)
+class Inherited:
+    """A table, view, schema or another object that a database of the user brought along.
+
+    Attributes:
+        name: with its schema, except for that of a schema, and for what is in `main`.
+        file: the user's own.
+    """
+
+    name: str
+    file: Path
+
+
+def inherited(adapters: Iterable[Any], sources: Mapping[Path, Path]) -> tuple[Inherited, ...]:
+    """What the copies of the user's databases have.
+
+    Args:
+        sources: the file of each copy → the user's own.
+    """
+    if not sources:
+        return ()
+    found: dict[Inherited, None] = {}
+    for adapter in adapters:
+        attached = adapter.fetchall("SELECT database_name, path FROM duckdb_databases()")
+        files = {name: sources.get(Path(path)) for name, path in attached if path}
+        for database, name in adapter.fetchall(_OBJECTS):
+            file = files.get(database)
+            if file is not None:
+                found[Inherited(name.removeprefix("main."), file)] = None
+    return tuple(found)
+
+
+def missing_tables(context: Any, models: Iterable[str]) -> list[str]:
+    """The names of tables and views that models read and that do not exist, others than models.
+
+    Args:
+        models: fully qualified names.
+    """
+    existing = {
+        gateway: {(database.lower(), name.lower()) for database, name in adapter.fetchall(_OBJECTS)}
+        for gateway, adapter in context.engine_adapters.items()
+    }
+    missing: dict[str, None] = {}
+    for fqn in models:
+        model = context.models.get(fqn)
+        for name in sorted(model.depends_on) if model else ():
+            read = context.models.get(name)
+            if read is not None and not read.kind.is_external:
+                continue
+            table = exp.to_table(name)
+            place = (table.catalog.lower(), f"{table.db}.{table.name}".lower())
+            if place not in existing[model.gateway or context.selected_gateway]:
+                own = table.catalog == context.default_catalog
+                parts = table.parts[1:] if own and len(table.parts) > 2 else table.parts
+                missing[".".join(part.name for part in parts)] = None
+    return list(missing)

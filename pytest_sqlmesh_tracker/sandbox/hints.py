@@ -1,0 +1,116 @@
+"""What a person needs to know of a failure beside its error: where a thing is, or came from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from .existing import Inherited
+
+_NO_FILE = (
+    # DuckDB: read_csv, read_parquet, read_json, COPY … FROM.
+    re.compile(r'No files found that match the pattern "([^"\n]+)"'),
+    re.compile(r'Cannot open file "([^"\n]+)": No such file'),
+    # Python.
+    re.compile(r"No such file or directory: '([^'\n]+)'"),
+)
+_EXISTS = re.compile(
+    r'\b(?:with name|Existing object) "?([^"!\n]+?)"? (?:already exists|is of type)', re.IGNORECASE
+)
+_EXISTS_LOUDLY = re.compile(r'\bwith name "?([^"!\n]+?)"? already exists', re.IGNORECASE)
+_OTHER_COLUMNS = re.compile(r"\btable \"?([^\"\s]+)\"? has \d+ columns? but", re.IGNORECASE)
+_NOT_SEARCHED = {"node_modules", "__pycache__", "site-packages", "venv"}
+_MOST_ENTRIES = 20_000
+"""So many files and folders are looked through for a file that is missing."""
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What is known of a project's surroundings.
+
+    Attributes:
+        projects: the folders of the user's project.
+        inherited: what the user's databases brought into the sandbox.
+    """
+
+    projects: tuple[Path, ...]
+    inherited: tuple[Inherited, ...] = ()
+
+    def of(self, error: str) -> list[str]:
+        """What helps to understand an error, a paragraph each; each is true where it is given."""
+        return [*self._files(error), *self._existing(error)]
+
+    def _files(self, error: str) -> Iterator[str]:
+        here = Path.cwd()
+        for path in dict.fromkeys(each for p in _NO_FILE for each in p.findall(error)):
+            if Path(path).is_absolute() or _matches(here, path):
+                continue
+            folder = self._folder_with(path)
+            if folder is not None:
+                yield (
+                    f"{path} exists below {folder}, but relative paths start at the working "
+                    f"folder, {here}.\nUse an absolute path, or run the tests in that folder: "
+                    f'monkeypatch.chdir("{folder}") in a fixture with autouse=True.'
+                )
+
+    def _folder_with(self, path: str) -> Path | None:
+        """The folder that a relative path leads to a file from: the project's, else the nearest
+        one above it, else one below it."""
+        for project in self.projects:
+            for folder in (project, *islice(project.parents, 2)):
+                if folder != folder.parent and _matches(folder, path):
+                    return folder
+        return next((f for p in self.projects for f in _folders(p) if _matches(f, path)), None)
+
+    def _existing(self, error: str) -> Iterator[str]:
+        exists = {*_EXISTS.findall(error), *_EXISTS_LOUDLY.findall(error)}
+        for name in exists:
+            for each in self._inherited(name):
+                yield (
+                    f"{each.name} already exists: it comes from {each.file}, which the sandbox "
+                    'copies.\nstate="empty" starts without that file.'
+                )
+        for name in set(_OTHER_COLUMNS.findall(error)):
+            for each in self._inherited(name):
+                yield (
+                    f"{each.name} has the columns that it has in {each.file}, which the sandbox "
+                    'copies.\nstate="empty" starts without that file.'
+                )
+
+    def _inherited(self, name: str) -> list[Inherited]:
+        """The one of this name, with or without its schema."""
+        wanted = name.replace('"', "").lower()
+        return [
+            each
+            for each in self.inherited
+            if wanted in (each.name.lower(), each.name.rpartition(".")[2].lower())
+        ][:1]
+
+
+def _matches(folder: Path, path: str) -> bool:
+    """Whether a path, which can be a pattern, leads to a file from the folder."""
+    try:
+        return (folder / path).is_file() or any(folder.glob(path))
+    except (OSError, ValueError, NotImplementedError, IndexError):
+        return False
+
+
+def _folders(project: Path) -> Iterator[Path]:
+    """The folders below a project, the nearest first."""
+    waiting, seen = [project], 0
+    while waiting and seen < _MOST_ENTRIES:
+        folder = waiting.pop(0)
+        entries: Iterable[Path] = []
+        try:
+            entries = sorted(folder.iterdir())
+        except OSError:
+            continue
+        for entry in entries:
+            seen += 1
+            hidden = entry.name.startswith(".") or entry.name in _NOT_SEARCHED
+            if not hidden and entry.is_dir() and not entry.is_symlink():
+                waiting.append(entry)
+                yield entry

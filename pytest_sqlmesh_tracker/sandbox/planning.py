@@ -1,0 +1,134 @@
+"""The plan of a template: of the whole project, or of what does load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlmesh.core.snapshot import SnapshotId
+from sqlmesh.utils.errors import SQLMeshError
+
+from ..formats import listed
+from ..report import RunReport
+from ..tracking.tracker import sqlmesh_run_tracker
+from .options import SqlmeshProjectError
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What a partial plan left out.
+
+    Attributes:
+        failed: the models, and standalone audits, that failed: fully qualified name → the version
+            that did.
+        names: theirs, as users write them.
+    """
+
+    failed: Mapping[str, SnapshotId] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+
+    @property
+    def remark(self) -> list[str]:
+        """What a failing test shows of it; nothing where nothing was left out."""
+        if not self.names:
+            return []
+        below = f"what is below {'it' if len(self.names) == 1 else 'them'}"
+        return [f'plan="partial" left out {listed(self.names)}, which failed, and {below}.']
+
+    def select(self, context: Any) -> list[str] | None:
+        """Selectors of what a plan can have: without those that still are as they failed, and
+        what is below them. None for all.
+
+        Standalone audits that read such models are taken out of the context: no selector does.
+        """
+        names = [name for name, version in self.failed.items() if _is_still(context, name, version)]
+        if not names:
+            return None
+        without = _and_below(context, names)
+        for name, audit in list(context._standalone_audits.items()):
+            if audit.fqn in without or audit.depends_on & without:
+                del context._standalone_audits[name]
+        roots = [context.models[name] for name in names if name in context.models]
+        return [f"^({' | '.join(f'{_selector(model)}+' for model in roots)})"] if roots else None
+
+
+def _is_still(context: Any, name: str, version: SnapshotId) -> bool:
+    snapshot = context.snapshots.get(name)
+    return snapshot is not None and snapshot.snapshot_id == version
+
+
+def _and_below(context: Any, names: Iterable[str]) -> set[str]:
+    """The models, and all that is downstream of them; standalone audits have nothing."""
+    names = set(names)
+    return names.union(*(context.dag.downstream(name) for name in names & set(context.models)))
+
+
+def _selector(model: Any) -> str:
+    """A model as SQLMesh's selectors name it; dbt's names are those of dbt in later versions."""
+    return str(getattr(model, "dbt_fqn", None) or model.name)
+
+
+def plan_template(
+    context: Any,
+    environment: str,
+    *,
+    partial: bool,
+    in_words: Callable[[RunReport], str],
+) -> LeftOut:
+    """Plan the environment, and apply the plan.
+
+    SQLMesh promotes an environment once all of a plan is evaluated. So where models fail, a partial
+    plan is repeated without them and what is below them, until the rest is there.
+
+    Args:
+        partial: whether models can fail.
+        in_words: what is said of a plan in which models failed.
+
+    Raises:
+        SqlmeshProjectError: the plan failed; or models did, and not all can.
+    """
+    left_out = LeftOut()
+    while True:
+        with sqlmesh_run_tracker(context) as tracker:
+            try:
+                context.plan(
+                    environment,
+                    auto_apply=True,
+                    no_prompts=True,
+                    skip_tests=True,
+                    select_models=left_out.select(context),
+                )
+                return left_out
+            except Exception as error:
+                report = tracker.last if tracker.reports else None
+                if report is None or not report.failed:
+                    kind = "" if isinstance(error, SQLMeshError) else f"{type(error).__name__}: "
+                    raise SqlmeshProjectError(
+                        f"the plan of {environment} failed: {kind}{error}"
+                    ) from error
+                if not partial:
+                    words = in_words(report)
+                    raise SqlmeshProjectError(
+                        f"the plan of {environment} failed: {words}"
+                    ) from error
+                more = _versions(context, report)
+                if more.keys() <= left_out.failed.keys() or not _leaves_any(context, more):
+                    raise SqlmeshProjectError(
+                        f"the plan of {environment} failed, and nothing is left that loads: "
+                        f"{in_words(report)}"
+                    ) from error
+                names = dict.fromkeys((*left_out.names, *sorted(report.failed)))
+                left_out = LeftOut({**left_out.failed, **more}, tuple(names))
+
+
+def _versions(context: Any, report: RunReport) -> dict[str, SnapshotId]:
+    failed = {o.fqn for o in report.outcomes.values() if o.name in report.failed}
+    return {name: s.snapshot_id for name, s in context.snapshots.items() if name in failed}
+
+
+def _leaves_any(context: Any, failed: Iterable[str]) -> bool:
+    without = _and_below(context, failed)
+    return any(
+        name not in without and not model.kind.is_external for name, model in context.models.items()
+    )

@@ -1,0 +1,171 @@
+"""Templates in which models fail: what is said of them, and what `plan="partial"` makes of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_sqlmesh_tracker import SqlmeshProjectError
+from pytest_sqlmesh_tracker.tracking.compat import sees_through_idle_parents
+from tests.projects import Project
+
+from .building import project
+from .conftest import Sandboxes
+
+DAILY = "'@daily'"
+AUDIT = """
+AUDIT (name no_gaps, standalone true);
+SELECT 1 AS gap FROM s.broken WHERE FALSE;
+"""
+
+
+def half_broken(path: Path) -> Project:
+    """`s.good` and `s.better` load. Three models read a table that does not exist, and one is below
+    them; another fails by itself."""
+    made = project(path, "{one: {connection: {type: duckdb}}}")
+    made.model("s.good", "SELECT 1 AS id", cron=DAILY)
+    made.model("s.better", "SELECT id FROM s.good", cron=DAILY)
+    for name in ("s.orders", "s.items", "s.refunds"):
+        made.model(name, "SELECT COUNT(*)::INT AS id FROM raw.sales", cron=DAILY)
+    made.model("s.below", "SELECT id FROM s.orders JOIN s.better USING (id)", cron=DAILY)
+    made.model("s.broken", "SELECT ('x' || id)::INT AS id FROM s.good", cron=DAILY)
+    made.write("audits/no_gaps.sql", AUDIT)
+    return made
+
+
+def refused(sandbox: Sandboxes, path: Path, **arguments: Any) -> list[str]:
+    """The lines that are said of a template that fails."""
+    with pytest.raises(SqlmeshProjectError) as error:
+        with sandbox(path, **arguments):
+            pass
+    return str(error.value).splitlines()
+
+
+evaluates_what_it_can = pytest.mark.skipif(
+    not sees_through_idle_parents(),
+    reason="Before 0.210, SQLMesh creates all tables before it evaluates any model.",
+)
+
+
+class TestWords:
+    @evaluates_what_it_can
+    def test_failures_are_grouped_by_error(self, sandbox: Sandboxes, tmp_path: Path) -> None:
+        half_broken(tmp_path)
+        lines = refused(sandbox, tmp_path)
+        assert lines[0].startswith(
+            "the plan of prod failed: 4 models failed with 2 errors, 3 with CatalogException: "
+        )
+        first = next(i for i, line in enumerate(lines) if line.startswith("3 models failed: "))
+        assert "raw.sales" in lines[first]
+        names, below, reads = lines[first + 1 : first + 4]
+        assert sorted(names.split(None, 1)[1].split(", ")) == ["s.items", "s.orders", "s.refunds"]
+        assert below == "  below       1 model, not evaluated"
+        assert reads == "  reads       raw.sales, which does not exist"
+        second = next(i for i, line in enumerate(lines) if line.startswith("1 model failed: "))
+        assert second > first
+        assert "ConversionException" in lines[second]
+        assert lines[second + 1] == "  models      s.broken"
+        assert "s.below" not in "\n".join(lines)
+
+    @evaluates_what_it_can
+    def test_the_remedies_are_true(self, sandbox: Sandboxes, tmp_path: Path) -> None:
+        made = half_broken(tmp_path)
+        *_, create, partial = refused(sandbox, tmp_path)
+        assert create == (
+            "Create the table that does not exist with setup=, or declare columns in "
+            "external_models.yaml."
+        )
+        assert partial.startswith('plan="partial" leaves out what failed')
+        assert partial.endswith("2 models loaded.")
+        made.write("raw.sql", "CREATE SCHEMA raw; CREATE TABLE raw.sales AS SELECT 1 AS id")
+        lines = refused(sandbox, tmp_path, setup=tmp_path / "raw.sql")
+        assert lines[0].startswith("the plan of prod failed: s.broken failed: ")
+        assert "setup=" not in "\n".join(lines)
+
+    def test_the_same_error_of_several_models_is_the_headline(
+        self, sandbox: Sandboxes, tmp_path: Path
+    ) -> None:
+        made = project(tmp_path, "{one: {connection: {type: duckdb}}}")
+        for number in range(3):
+            made.model(f"s.m{number}", "SELECT ('x' || 1)::INT AS id", cron=DAILY)
+        lines = refused(sandbox, tmp_path)
+        assert lines[0].startswith(
+            "the plan of prod failed: 3 models failed with the same error: ConversionException: "
+        )
+        # Nothing loaded: a partial plan would have nothing.
+        assert "partial" not in "\n".join(lines)
+
+    def test_audits_that_block_are_told_apart(self, sandbox: Sandboxes, tmp_path: Path) -> None:
+        made = project(tmp_path, "{one: {connection: {type: duckdb}}}")
+        for name in ("s.one", "s.two"):
+            made.model(name, "SELECT 1 AS id", cron=DAILY, audits="(forall(criteria := (id > 1)))")
+        lines = refused(sandbox, tmp_path)
+        assert lines[0] == (
+            "the plan of prod failed: 2 models failed with the same error: a blocking audit "
+            "failed: forall (1 row)"
+        )
+
+
+class TestPartial:
+    def test_what_does_load_is_tested_as_ever(self, sandbox: Sandboxes, tmp_path: Path) -> None:
+        half_broken(tmp_path)
+        with sandbox(tmp_path, plan="partial") as project:
+            assert project.fetch("SELECT id FROM s.better") == [(1,)]
+            report = project.run(at="+1 day")
+            report.assert_only_executed("s.good", "s.better")
+            report.assert_skipped("s.orders", "s.below", "s.broken", reason="not_in_environment")
+
+            assert project.plan().completion == "nothing_to_do"
+            project.write("models/new.sql", "MODEL (name s.new); SELECT id FROM s.better")
+            project.plan().assert_only_executed("s.new")
+
+            project.fail("s.good")
+            project.travel("+1 day")
+            report = project.run()
+            report.assert_failed("s.good")
+            report.assert_skipped("s.better", reason="upstream_failed")
+
+    def test_a_model_that_is_mended_is_planned(self, sandbox: Sandboxes, tmp_path: Path) -> None:
+        half_broken(tmp_path)
+        with sandbox(tmp_path, plan="partial") as project:
+            project.write("models/s.orders.sql", "MODEL (name s.orders); SELECT 1 AS id")
+            report = project.plan()
+            report.assert_only_executed("s.orders", "s.below")
+            report.assert_skipped("s.items", "s.broken", reason="not_selected")
+
+    def test_all_can_be_planned_and_fail_as_they_do(
+        self, sandbox: Sandboxes, tmp_path: Path
+    ) -> None:
+        half_broken(tmp_path)
+        with sandbox(tmp_path, plan="partial") as project:
+            report = project.plan(select_models=["*"])
+            report.assert_failed("s.orders", "s.items", "s.refunds", "s.broken")
+            # What is planned stays as it was.
+            project.run(at="+1 day").assert_only_executed("s.good", "s.better")
+
+    def test_restatements_are_of_what_is_planned(self, sandbox: Sandboxes, tmp_path: Path) -> None:
+        half_broken(tmp_path)
+        with sandbox(tmp_path, plan="partial") as project:
+            report = project.plan(restate_models=["s.good"])
+            report.assert_only_executed("s.good", "s.better")
+
+    def test_where_nothing_fails_it_is_a_plan_like_any_other(
+        self, sandbox: Sandboxes, tmp_path: Path
+    ) -> None:
+        made = project(tmp_path, "{one: {connection: {type: duckdb}}}")
+        made.model("s.good", "SELECT 1 AS id", cron=DAILY)
+        with sandbox(tmp_path, plan="partial") as copy:
+            report = copy.plan()
+            assert "select_models" not in report.arguments
+            assert not report.skipped - {"s.good"}
+
+    def test_where_nothing_loads_it_is_refused(self, sandbox: Sandboxes, tmp_path: Path) -> None:
+        made = project(tmp_path, "{one: {connection: {type: duckdb}}}")
+        made.model("s.root", "SELECT ('x' || 1)::INT AS id", cron=DAILY)
+        made.model("s.below", "SELECT id FROM s.root", cron=DAILY)
+        lines = refused(sandbox, tmp_path, plan="partial")
+        assert lines[0].startswith(
+            "the plan of prod failed, and nothing is left that loads: s.root failed: "
+        )
