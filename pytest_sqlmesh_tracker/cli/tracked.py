@@ -15,7 +15,8 @@ from typing import Any
 import click
 
 from ..explanation import environment_words
-from ..gate import GateResult
+from ..formats import one_line
+from ..gate import GateFinding, GateResult
 from ..render import words
 from ..report import EnvironmentState
 from ..tracking.command import Ended, Signals, run_sqlmesh
@@ -69,10 +70,18 @@ def track(ctx: click.Context, options: dict[str, Any]) -> int:
             _tell(ended, None if error or code == FAILED else result, output)
         finally:
             # Also where nobody reads what is printed.
-            output.write([(None, report) for report in ended.reports], result)
+            written = result if ended.reports or not code else _not_begun(ctx, ended)
+            output.write([(None, report) for report in ended.reports], written)
     if error:
         raise click.ClickException(error)
     return code
+
+
+def _not_begun(ctx: click.Context, ended: Ended) -> GateResult:
+    """For the files of a command without reports: without it, they would read as a quiet night."""
+    why = f": {ended.error}" if ended.error else "; SQLMesh's own messages say why"
+    message = one_line(f"the {ctx.info_name} failed before it came to a model{why}")
+    return GateResult(findings=(GateFinding(kind="command_error", message=message),))
 
 
 def _tell(ended: Ended, result: GateResult | None, output: Output) -> None:

@@ -120,11 +120,16 @@ def _by_invocation(findings: Sequence[GateFinding], noun: str) -> list[Part]:
     findings = in_groups(findings)
     open_, folded = findings[:_MOST_OPEN], findings[_MOST_OPEN:]
     for shown, fold in ((open_, None), (folded, f"{counted(len(folded), noun)} more")):
-        for where, group in groupby(shown, key=lambda finding: finding.where):
+        for where, group in groupby(shown, key=_place):
             rows = [f"- {_finding(finding)}\n" for finding in group]
-            head = f"**{what}{text(where) or 'The policy'}**\n\n"
+            head = f"**{what}{text(where)}**\n\n"
             parts.append(Part(head, rows, noun, fold, late=bool(fold)))
     return parts
+
+
+def _place(finding: GateFinding) -> str:
+    """The invocation that a finding is about; else the policy, or a command without any."""
+    return finding.where or ("The command" if finding.kind == "command_error" else "The policy")
 
 
 def _finding(finding: GateFinding) -> str:

@@ -53,6 +53,15 @@ def test_a_run_that_executes_what_is_due(typed: Typed) -> None:
     assert "gate passed: 4 outcomes in 1 report" in ended.out
 
 
+def test_a_project_that_can_t_be_loaded_is_no_quiet_night_in_its_reports(typed: Typed) -> None:
+    Path("models/broken.sql").write_text("MODEL (name shop.broken, kind FULL); SELECT (")
+    ended = typed("plan", "--auto-apply", "--report", "r.md", "--report", "r.html")
+    assert ended.code == 2, told(ended)
+    line = "the plan failed before it came to a model; SQLMesh's own messages say why"
+    assert f"**The command**\n\n- ❌ {line}\n" in Path("r.md").read_text()
+    assert "command error" in Path("r.html").read_text()
+
+
 def test_a_run_with_nothing_due(typed: Typed) -> None:
     ended = typed("run", when=TODAY)
     assert ended.code == 0, told(ended)
