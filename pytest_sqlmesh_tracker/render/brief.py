@@ -8,6 +8,7 @@ from ..outcomes import ModelOutcome, Status
 from ..report import RunReport
 from .words import (
     before_error,
+    error_headline,
     has_own_error,
     headline,
     name_of,
@@ -25,7 +26,7 @@ def text(report: RunReport) -> str:
     """The headline, the models that were evaluated or need attention, and one line of totals."""
     lines = [headline(report)]
     if report.error:
-        lines.append(f"{before_error(report.completion)} {one_line(report.error)}")
+        lines.append(f"{before_error(report.completion)} {error_headline(report.error)}")
     lines += notes(report)
     telling = [o for o in report.counted if o.status is not Status.SKIPPED or needs_attention(o)]
     shown = _most_urgent(telling)

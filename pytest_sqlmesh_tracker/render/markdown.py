@@ -20,6 +20,7 @@ from .words import (
     compared,
     duration,
     ended,
+    error_headline,
     executed_and_why,
     invocations,
     name_of,
@@ -204,7 +205,7 @@ class _Run:
         where += f", in {self._test}" if self._test else ""
         raised = ""
         if report.error:
-            raised = f"{before_error(report.completion)} {code(one_line(report.error))}\n\n"
+            raised = f"{before_error(report.completion)} {code(error_headline(report.error))}\n\n"
         raised += "".join(f"{text(note)}\n\n" for note in notes(report))
         told = statuses(report.outcomes.values())
         return f"### {symbol} {text(one_line(where))}: {ended(report)}\n\n{raised}{told}\n\n"
@@ -248,7 +249,7 @@ def _comparison(comparison: Comparison) -> list[Part]:
     raised = ""
     if comparison.ended_differently and comparison.new.error:
         new = comparison.new
-        raised = f"{before_error(new.completion)} {code(one_line(comparison.new.error))}\n\n"
+        raised = f"{before_error(new.completion)} {code(error_headline(comparison.new.error))}\n\n"
     rows = [
         row([change.kind.replace("_", " "), code(name_of(change.model)), text(change_of(change))])
         for change in comparison.changes

@@ -14,7 +14,6 @@ from rich.text import Text
 
 from ..diff import Comparison, Difference
 from ..explanation import failure, notes
-from ..formats import one_line
 from ..gate import GateFinding, GateResult
 from ..outcomes import ModelOutcome, Status
 from ..report import RunReport
@@ -24,6 +23,7 @@ from .words import (
     change_of,
     compared,
     duration,
+    error_headline,
     has_own_error,
     headline,
     invocations,
@@ -85,7 +85,7 @@ def table(
     if report.error:
         parts.append(
             Text(
-                printable(f"{before_error(report.completion)} {one_line(report.error)}"),
+                printable(f"{before_error(report.completion)} {error_headline(report.error)}"),
                 style="red",
             )
         )
@@ -164,7 +164,7 @@ def _comparison(comparison: Comparison, limit: int) -> list[RenderableType]:
     parts: list[RenderableType] = [Text(compared(comparison), style="bold")]
     if comparison.ended_differently and comparison.new.error:
         new = comparison.new
-        told = f"{before_error(new.completion)} {one_line(comparison.new.error)}"
+        told = f"{before_error(new.completion)} {error_headline(comparison.new.error)}"
         parts.append(Text(printable(told), style="red"))
     for kind, changes in groupby(comparison.changes, key=lambda change: change.kind):
         of_kind = list(changes)

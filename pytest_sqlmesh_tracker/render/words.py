@@ -80,6 +80,16 @@ def before_error(completion: Completion) -> str:
     return "interrupted:" if completion == "interrupted" else "raised"
 
 
+def error_headline(error: str) -> str:
+    """The first paragraph of an error in one line, with the second if that is all it introduces.
+
+    What follows can be a table that SQLMesh has drawn, which would not survive.
+    """
+    first, *others = [part for part in error.split("\n\n") if part.strip()] or [error]
+    introduces = first.rstrip().endswith(":")
+    return one_line("\n".join([first, *others[:1]]) if introduces else first)
+
+
 def printable(text: str) -> str:
     """The text without what steers a terminal or deceives its reader: `�` in its place."""
     return UNSEEN.sub("�", text)

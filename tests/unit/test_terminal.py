@@ -15,7 +15,13 @@ from pytest_sqlmesh_tracker import AuditOutcome, RunReport
 from pytest_sqlmesh_tracker.diff import compare
 from pytest_sqlmesh_tracker.gate import GatePolicy
 from pytest_sqlmesh_tracker.render.terminal import difference, findings, table, tables
-from pytest_sqlmesh_tracker.render.words import change_of, duration, name_of, reason_in_short
+from pytest_sqlmesh_tracker.render.words import (
+    change_of,
+    duration,
+    error_headline,
+    name_of,
+    reason_in_short,
+)
 from tests.unit.builders import (
     audit,
     audited,
@@ -394,3 +400,18 @@ def test_a_cause_that_changed_is_told_with_both() -> None:
     [change] = compare([old], [new]).changes
     assert change_of(change) == "new_interval → restated (s.orders), new_interval"
     assert "changed cause" in difference(compare([old], [new]))
+
+
+class TestErrorHeadline:
+    def test_only_the_first_paragraph_has_a_line(self) -> None:
+        assert error_headline("PlanError: 1 unit test failed\n\n┏━━┓\n┗━━┛") == (
+            "PlanError: 1 unit test failed"
+        )
+
+    def test_what_a_paragraph_introduces_is_shown_with_it(self) -> None:
+        assert error_headline("ConfigError: it failed:\n\nno such file\n\nmore") == (
+            "ConfigError: it failed: no such file"
+        )
+
+    def test_an_empty_error_stays_empty(self) -> None:
+        assert error_headline("") == ""
