@@ -23,6 +23,11 @@ def project_nodes(context: Any) -> dict[str, Any]:
     return {**context.models, **{audit.fqn: audit for audit in audits}}
 
 
+def is_never_evaluated(node: Any) -> bool:
+    """Whether it is an external or embedded model without audits (`Snapshot.evaluatable`)."""
+    return bool(getattr(node, "is_model", False) and node.kind.is_symbolic and not node.audits)
+
+
 def audit_names(node: Any) -> dict[str, str]:
     """SQLMesh's name of each audit of a model, or of a standalone audit → the name to show.
 

@@ -15,6 +15,7 @@ from sqlmesh.utils.date import validate_date_range
 from ..outcomes import Reason, Status
 from .batches import as_intervals, failed_upstream
 from .intervals import Project, missing, missing_or_refused, within, without
+from .left_out import project_afterwards
 from .reasons import Finding, cannot_tell, outside_lifetime, waits_for_cron
 from .recording import PlanFacts, Question, Recording
 
@@ -40,6 +41,11 @@ class PlanReasons:
         except ValueError:
             return True
         return False
+
+    @cached_property
+    def _afterwards(self) -> Project:
+        """With what SQLMesh has recorded: an emptied plan also books what cron holds back."""
+        return project_afterwards(self.recording, self.project)
 
     def absent(self) -> Finding:
         """Of a model of the project that the plan does not have."""
@@ -169,7 +175,7 @@ class PlanReasons:
             finding.add(Reason.OUTSIDE_WINDOW, "inferred").add(Reason.PLAN_LIMIT, "inferred")
         if by_now:
             return finding
-        waiting = waits_for_cron(self.project, name, plan.question)
+        waiting = waits_for_cron(self._afterwards, name, plan.question)
         return finding.add(Reason.CRON_NOT_DUE, "inferred", **waiting.facts)
 
     def _by_now(self) -> Question:

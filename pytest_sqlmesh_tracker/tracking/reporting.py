@@ -26,7 +26,7 @@ from .edits import differs
 from .intervals import Project
 from .left_out import LeftOut, loaded_through, next_index, project_afterwards, waiting_since
 from .names import display_names, kind_of, shown
-from .nodes import audit_names
+from .nodes import audit_names, is_never_evaluated
 from .plan_reasons import PlanReasons
 from .reasons import Finding, HeldUp
 from .recording import FrozenSnapshot, Recording
@@ -385,6 +385,8 @@ class _Reporter:
         if known is None:
             if recording.raised_kind is None:
                 return reasons.cannot_tell("SQLMesh's decision was not heard")
+            if is_never_evaluated(self._nodes[fqn]):
+                return Finding().add(Reason.NOT_EVALUATABLE, "observed")
             return self._interrupted(Finding())
         if any(fqn in (round_.batches or ()) for round_ in recording.latest_rounds):
             finding = self._held_up.of(fqn)
@@ -406,7 +408,7 @@ class _Reporter:
     def _idle_in_plan(self, fqn: str) -> Finding:
         explained = self._plan_reasons
         assert explained is not None
-        if explained.dates_refused:
+        if explained.dates_refused and not is_never_evaluated(self._nodes[fqn]):
             return self._interrupted(Finding())
         if fqn not in explained.plan.snapshots:
             return explained.absent()

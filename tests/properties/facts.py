@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from sqlmesh import Context
     from sqlmesh.core.snapshot import Snapshot
 
+    from pytest_sqlmesh_tracker import ModelOutcome
+
+    from .playing import Invocation
+
 Snapshots = Mapping[str, "Snapshot"]
 LOADED = (
     "SELECT name, concat(version, CASE WHEN is_dev THEN dev_version END, is_dev), "
@@ -183,3 +187,14 @@ def expanded(selection: Iterable[str], versions: Snapshots) -> set[str]:
         if item.endswith("+"):
             found |= {other for other in models.values() if fqn in ancestors(other, versions)}
     return found & set(models.values())
+
+
+def is_idle_by_kind(invocation: Invocation, outcome: ModelOutcome) -> bool:
+    """It is skipped as a model that has nothing to evaluate, and is one in every version."""
+    versions = [
+        known[outcome.fqn]
+        for known in (invocation.local, invocation.before.environment or {})
+        if outcome.fqn in known
+    ]
+    idle = not any(version.evaluatable for version in versions)
+    return idle and (outcome.status, outcome.reasons) == ("skipped", ("not_evaluatable",))

@@ -12,6 +12,7 @@ from .facts import (
     Snapshots,
     ancestors,
     expanded,
+    is_idle_by_kind,
     millis,
     moment,
     shown,
@@ -91,7 +92,7 @@ def _check_never_begun(invocation: Invocation, ledger: Ledger) -> None:
             # The dates can be refused for the audits that come first, when all had been decided.
             continue
         ledger.demand(
-            outcome.status == "interrupted",
+            outcome.status == "interrupted" or is_idle_by_kind(invocation, outcome),
             "never-begun",
             f"{outcome.name} is {outcome.status} ({outcome.message}), but SQLMesh refused: "
             f"{invocation.raised}",

@@ -15,6 +15,7 @@ from .facts import (
     copied,
     deployability,
     expanded,
+    is_idle_by_kind,
     merged,
     millis,
     missing,
@@ -80,7 +81,7 @@ def check_run(invocation: Invocation, ledger: Ledger) -> None:
     if versions is None or not invocation.before.finalized:
         for outcome in report.outcomes.values():
             ledger.demand(
-                outcome.status == "interrupted",
+                outcome.status == "interrupted" or is_idle_by_kind(invocation, outcome),
                 "no-environment",
                 f"{outcome.name} is {outcome.status}, but the run had no environment to look at",
             )

@@ -25,7 +25,7 @@ def check_listing(invocation: Invocation, ledger: Ledger) -> None:
     report = invocation.report
     demand = ledger.demand
     expected = set(invocation.local)
-    never_read = report.completion == "raised" and len(report.interrupted) == len(report.outcomes)
+    never_read = report.completion == "raised" and len(report.interrupted) == len(report.counted)
     planned = set(invocation.before.environment or {})
     # A run that ended before SQLMesh read the environment knows the project's models alone.
     if report.command == "run" and not (never_read and _listed(report) == expected):

@@ -148,6 +148,21 @@ def test_what_a_restatement_would_evaluate_beside_it_was_not_left_out(project: P
     assert proposed["s.a"].reasons == ("not_applied",)
 
 
+def test_what_an_emptied_plan_books_beyond_cron_is_not_held_back(project: Project) -> None:
+    """A weekly audit on its first Wednesday: SQLMesh books the days since Sunday."""
+    project.incremental("s.raw", TICKS, **DAILY)
+    project.write(
+        "audits/weekly.sql",
+        "AUDIT (name weekly, standalone TRUE, cron '@weekly', start '2024-01-07');"
+        "SELECT 1 FROM s.raw",
+    )
+    with at("2024-01-10 13:00"):
+        emptied = project.unwitnessed_plan(auto_apply=True, empty_backfill=True)
+        early = project.run(ignore_cron=True)
+    early.assert_skipped("weekly")
+    assert emptied["weekly"].held_back == ()
+
+
 def test_an_emptied_backfill_counts_as_loaded_and_a_plan_that_did_nothing_does_not(
     kinds: Project,
 ) -> None:

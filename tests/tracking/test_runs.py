@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 import pytest
+from sqlmesh.utils.errors import PlanError, SQLMeshError
 
-from pytest_sqlmesh_tracker import Reason, RunReport, Status
+from pytest_sqlmesh_tracker import Reason, RunReport, Status, sqlmesh_run_tracker
 from tests.projects import Project, at, read_between
 
 
@@ -285,6 +286,19 @@ class TestKinds:
             assert list(report.outcomes) == ["raw.orders", "s.embedded", "s.orders"]
         assert run["s.embedded"].upstream == ("raw.orders",)
         assert [run[name].kind for name in run.outcomes] == ["external", "embedded", "full"]
+
+    def test_without_an_environment_they_are_not_interrupted(self, project: Project) -> None:
+        """There was nothing to interrupt, and no total counts them."""
+        project.write("external_models.yaml", "- {name: raw.orders, columns: {id: int}}")
+        project.model("s.orders", "SELECT id FROM raw.orders", cron="'@daily'")
+        with at("2024-01-09 12:00"), sqlmesh_run_tracker(project.context, longest_wait=0) as run:
+            with pytest.raises(SQLMeshError):
+                project.context.run()
+            with pytest.raises(PlanError):
+                project.context.plan("prod", start="2024-01-02", no_prompts=True)
+        for report in run.reports:
+            report.assert_outcomes({"raw.orders": "not_evaluatable", "s.orders": "interrupted"})
+            assert report.counted == (report["s.orders"],)
 
     def test_audits_of_external_models_and_standalone_audits_are_audited(
         self, project: Project
