@@ -34,6 +34,8 @@ class Failing:
     at: datetime
     lost: list[Span]
     """What SQLMesh set out to load, and did not."""
+    ignored_cron: bool = False
+    """It was to load what cron did not let a run load yet."""
 
 
 @dataclass
@@ -61,6 +63,13 @@ class Statuses:
         for key in sorted(models):
             if dg.AssetCheckKey(key, STATUS_CHECK) in self.tried.part.checks:
                 self._check(key)
+        # A run of what is due may come to more, and what it says of that stands as well.
+        for key in sorted(self.tried.run.assets.keys - models):
+            for told in self.tried.evaluations.get(dg.AssetCheckKey(key, STATUS_CHECK), []):
+                if told.passed:
+                    self.memory.failing.pop(fqn_of(key), None)
+                else:
+                    self._remember(fqn_of(key), told.severity)
 
     def _check(self, key: dg.AssetKey) -> None:
         fqn, name = fqn_of(key), key.to_user_string()
@@ -124,14 +133,16 @@ class Statuses:
         at, before = self._at, self.memory.failing.get(fqn)
         if before:
             at, lost = max(at, before.at), [*lost, *before.lost]
-        self.memory.failing[fqn] = Failing(severity, at, merged(lost))
+        ignored_cron = bool(self.tried.run.step.arguments.get("ignore_cron"))
+        ignored_cron = ignored_cron or bool(before and before.ignored_cron)
+        self.memory.failing[fqn] = Failing(severity, at, merged(lost), ignored_cron)
 
     def _still_lost(self, fqn: str) -> list[Span]:
         """What an earlier failure left undone, and SQLMesh finds missing now."""
         failing = self.memory.failing.get(fqn)
         if failing is None:
             return []
-        due = self._missing(failing.at, cron=True).get(fqn, [])
+        due = self._missing(failing.at, cron=not failing.ignored_cron).get(fqn, [])
         if not failing.lost:
             return due
         until = datetime.fromtimestamp(failing.lost[-1][1] / 1000, timezone.utc)
