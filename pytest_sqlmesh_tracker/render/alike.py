@@ -21,15 +21,23 @@ def in_groups(findings: Sequence[GateFinding]) -> list[GateFinding]:
     models wait for it: `shop.a, shop.b, shop.c and 268 more were interrupted: ...`.
     """
     groups: dict[object, list[GateFinding]] = {}
-    for number, finding in enumerate(findings):
-        key = (finding.report_index, finding.kind, finding.severity, finding.predicate)
-        groups.setdefault(key if finding.model else number, []).append(finding)
-    return [each for group in groups.values() for each in _as_one(group)]
+    for finding in findings:
+        groups.setdefault(_likeness(finding), []).append(finding)
+    lines = []
+    for finding in findings:
+        group = groups[_likeness(finding)]
+        if finding.model is None or len(group) < _FEWEST:
+            lines.append(finding)
+        elif finding is group[0]:
+            lines.append(_as_one(group))
+    return lines
 
 
-def _as_one(group: list[GateFinding]) -> list[GateFinding]:
-    if len(group) < _FEWEST:
-        return group
+def _likeness(finding: GateFinding) -> object:
+    return finding.report_index, finding.kind, finding.severity, finding.predicate
+
+
+def _as_one(group: list[GateFinding]) -> GateFinding:
     predicate = group[0].predicate
     for singular, plural in _PLURALS.items():
         if predicate.startswith(singular):
@@ -39,4 +47,4 @@ def _as_one(group: list[GateFinding]) -> list[GateFinding]:
     more = len(names) - _NAMES
     listed = (*names[:_NAMES], f"{more:,} more") if more > 0 else names
     who = f"{', '.join(listed[:-1])} and {listed[-1]}"
-    return [group[0].model_copy(update={"message": f"{who} {predicate}", "model": None})]
+    return group[0].model_copy(update={"message": f"{who} {predicate}", "model": None})

@@ -129,7 +129,7 @@ def test_a_unit_test_that_fails(
         """,
     )
     result = materialize_sqlmesh(planning(shop, skip_tests=False))
-    assert only_line(result).startswith("SQLMesh plan of prod: PlanError: Cannot generate plan")
+    assert only_line(result).startswith("SQLMesh plan of prod: PlanError: 1 of 1 unit test failed")
     assert_check_failed(result, "shop/orders", STATUS, "ERROR")
     assert_sqlmesh_status(result, "shop/orders", "interrupted", "command_failed")
 
