@@ -229,7 +229,7 @@ class SandboxAdapter(DuckDBEngineAdapter):
             advice = tables.explain(self, sql, error)
             if advice is None:
                 raise
-            raise SQLMeshError(f"{advice}.\n{error}") from error
+            raise SQLMeshError(f"{advice}\n{error}") from error
 
     def _has_type(self, kind: str) -> bool:
         try:

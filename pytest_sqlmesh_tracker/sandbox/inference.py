@@ -63,11 +63,13 @@ class Undeclared:
             )
             problem = f"the sandbox inferred its columns from the queries that read it: {shown}"
         else:
-            problem = "the queries that read it don't show all of its columns (SELECT *)"
+            problem = (
+                "the queries that read it don't show its columns, as with SELECT * or COUNT(*)"
+            )
         return (
             f"{self.name}, which {readers} {'reads' if len(self.readers) == 1 else 'read'}, is "
             f"declared by no model, and {problem}. Declare it with its columns in "
-            "external_models.yaml, or create it with setup= or before_all"
+            "external_models.yaml, or create it with setup= or before_all."
         )
 
 

@@ -72,10 +72,11 @@ class TestWords:
     @evaluates_what_it_can
     def test_the_remedies_are_true(self, sandbox: Sandboxes, tmp_path: Path) -> None:
         made = half_broken(tmp_path)
-        *_, create, partial = refused(sandbox, tmp_path)
+        *_, create, _, partial = refused(sandbox, tmp_path)
         assert create == (
-            "Create the table that does not exist with setup=, or declare columns in "
-            "external_models.yaml."
+            "raw.sales, which s.items, s.orders, s.refunds read, is declared by no model, and the "
+            "queries that read it don't show its columns, as with SELECT * or COUNT(*). Declare it "
+            "with its columns in external_models.yaml, or create it with setup= or before_all."
         )
         assert partial.startswith('plan="partial" leaves out what failed')
         assert partial.endswith("2 models loaded.")
