@@ -252,7 +252,8 @@ class TestUndeclaredTables:
             SqlmeshProjectError,
             match=r"raw.people, which shop.a, shop.b read, is declared by no model, and the "
             r"queries that read it don't show its columns, as with SELECT \* or COUNT\(\*\). "
-            r"Declare it with its columns in external_models.yaml, or create it with setup= or before_all",
+            r"Declare it with its columns in external_models.yaml, or create it with setup= or "
+            r"before_all",
         ):
             with sandbox(made.path):
                 pass
