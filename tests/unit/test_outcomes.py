@@ -302,3 +302,9 @@ class TestRecordedBatches:
 
     def test_are_not_those_that_were_audited(self) -> None:
         assert outcome("a.x", "audited", batches=batches("audited")).recorded_batches == ()
+
+
+def test_a_time_before_the_first_year_in_utc_is_rejected() -> None:
+    first = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1)))
+    with pytest.raises(ValueError, match="it is no time in UTC"):
+        executed("a", loaded_through=first)
