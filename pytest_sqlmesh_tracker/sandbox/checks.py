@@ -27,7 +27,7 @@ def linter_message(violations: Iterable[Any]) -> str:
     rules = listed(sorted({error.rule.name for error in errors}))
     first, *others = by_model.values()
     where = f"in {len(by_model)} models" if others else f"in {first[0].model.name}"
-    lines = [f"Linter detected {counted(len(errors), 'error')} {where}: {rules}"]
+    lines = [f"Linter detected errors {where}: {rules}"]
     for _, of_model in sorted(by_model.items()):
         model = of_model[0].model
         lines += ["", f"Linter errors for {model.name}, {model._path}:"]

@@ -127,11 +127,11 @@ class SandboxContext(Context):
         self._tested = None
         try:
             return super()._run_plan_tests(*args, **kwargs)
-        except PlanError:
+        except PlanError as error:
             if self._tested is None or self._tested.wasSuccessful():
                 raise
             words = self.users_paths.in_text(unit_test_message(self._tested))
-            raise PlanError(words) from None
+            raise PlanError(f"{words}\n\n{error}") from None
 
     @property
     def snapshot_evaluator(self) -> SnapshotEvaluator:

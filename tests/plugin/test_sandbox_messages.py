@@ -122,7 +122,7 @@ def test_a_linter_error_is_one_message(pytester: pytest.Pytester, shop: Project)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "E*LinterError: Linter detected 1 error in shop.daily: nomissingaudits",
+            "E*LinterError: Linter detected errors in shop.daily: nomissingaudits",
             f"E*Linter errors for shop.daily, {shop.path}/models/shop.daily.sql:",
             "E*nomissingaudits: Model `audits` must be configured to test data quality.",
         ]
