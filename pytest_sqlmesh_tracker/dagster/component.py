@@ -145,7 +145,7 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         context: dg.ComponentLoadContext,  # noqa: ARG002
         state_path: Path | None,
     ) -> dg.Definitions:
-        """The assets, their resource, and the schedule; as long as there is no state, one asset
+        """The assets, their resource, and the schedule; until state is written, one asset
         that says so and that nothing can materialize.
 
         Raises:

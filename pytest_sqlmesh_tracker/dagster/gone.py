@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..definitions import ModelDefinition
 from ..explanation import sentence
 from ..outcomes import UNREADY_ENVIRONMENT, ModelOutcome, Reason, Status
@@ -21,11 +23,8 @@ def outcome_of_gone(model: ModelDefinition, report: RunReport) -> ModelOutcome:
     if listed and all(outcome.status in _UNDECIDED for outcome in listed):
         # What the environment has was not read, or not heard: nothing more is known of this one.
         return _as_another(model, listed[-1])
-    outcome = ModelOutcome(
-        name=model.name,
-        fqn=model.fqn,
-        kind=model.kind,
-        cron=model.cron,
+    outcome = _outcome(
+        model,
         status=Status.SKIPPED,
         reason=Reason.NOT_IN_ENVIRONMENT,
         reasons=(Reason.NOT_IN_ENVIRONMENT,),
@@ -36,11 +35,8 @@ def outcome_of_gone(model: ModelDefinition, report: RunReport) -> ModelOutcome:
 
 
 def _as_another(model: ModelDefinition, other: ModelOutcome) -> ModelOutcome:
-    outcome = ModelOutcome(
-        name=model.name,
-        fqn=model.fqn,
-        kind=model.kind,
-        cron=model.cron,
+    outcome = _outcome(
+        model,
         status=other.status,
         reason=other.reason,
         reasons=other.reasons,
@@ -52,3 +48,7 @@ def _as_another(model: ModelDefinition, other: ModelOutcome) -> ModelOutcome:
         return outcome
     # The other one may have been evaluated when it was interrupted.
     return outcome.model_copy(update={"message": sentence(outcome)})
+
+
+def _outcome(model: ModelDefinition, **facts: Any) -> ModelOutcome:
+    return ModelOutcome(name=model.name, fqn=model.fqn, kind=model.kind, cron=model.cron, **facts)
