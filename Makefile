@@ -91,7 +91,7 @@ bench: $(VENV)/installed
 
 # The JSON Schema of report files, after a change of their models.
 schema: $(VENV)/installed
-	$(RUN)/python -c "import json; from pytest_sqlmesh_tracker.report_files import file_schema; print(json.dumps(file_schema(), indent=2))" > pytest_sqlmesh_tracker/report.schema.json
+	$(RUN)/python -c "import json; from pytest_sqlmesh_tracker.reports.files import file_schema; print(json.dumps(file_schema(), indent=2))" > pytest_sqlmesh_tracker/report.schema.json
 
 # What loading the plugin adds to a session's start, interleaved with pytest alone.
 startup: $(VENV)/installed

@@ -21,8 +21,8 @@ from sqlmesh.core.scheduler import Scheduler
 from sqlmesh.core.snapshot import SnapshotEvaluator
 
 from pytest_sqlmesh_tracker import Tracker, sqlmesh_run_tracker
-from pytest_sqlmesh_tracker.tracking.console import ConsoleProxy
-from pytest_sqlmesh_tracker.tracking.taps import Taps
+from pytest_sqlmesh_tracker.tracking.events.console import ConsoleProxy
+from pytest_sqlmesh_tracker.tracking.events.taps import Taps
 
 _ENTRIES = ("run", "plan", "apply", "audit", "create_scheduler")
 _SHADOWED = (

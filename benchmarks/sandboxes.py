@@ -27,7 +27,7 @@ from sqlmesh.core.config.connection import BaseDuckDBConnectionConfig
 
 from benchmarks.generated import ALL_DUE, write_project
 from benchmarks.measures import say, shown, verdict
-from pytest_sqlmesh_tracker import SqlmeshProject, track_all
+from pytest_sqlmesh_tracker import Sandbox, track_all
 from pytest_sqlmesh_tracker.sandbox.options import project_options
 from pytest_sqlmesh_tracker.sandbox.template import Templates
 from tests.projects import at
@@ -97,7 +97,7 @@ class Subject:
         template = self._templates.get(self._options, None, self._setup)
         with track_all() as tracker:
             began = time.perf_counter()
-            project = SqlmeshProject(template, self._new_folder(), tracker)
+            project = Sandbox(template, self._new_folder(), tracker)
             ready = time.perf_counter()
             if run:
                 project.run().assert_nothing_executed()

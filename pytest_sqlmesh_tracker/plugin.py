@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .session import SessionReports
-from .settings import add_options, setting
-from .tries import Repeated, Tries, place_of
+from pytest_sqlmesh_tracker.pytest_plugin.session import SessionReports
+from pytest_sqlmesh_tracker.pytest_plugin.settings import add_options, setting
+from pytest_sqlmesh_tracker.pytest_plugin.tries import Repeated, Tries, place_of
 
 if TYPE_CHECKING:
+    from pytest_sqlmesh_tracker.pytest_plugin.strict import StrictTest
+    from pytest_sqlmesh_tracker.reports.report import RunReport
+    from pytest_sqlmesh_tracker.sandbox.options import ProjectOptions
+    from pytest_sqlmesh_tracker.sandbox.sandbox import Sandbox
+    from pytest_sqlmesh_tracker.sandbox.template import Templates
+    from pytest_sqlmesh_tracker.tracking.tracker import Tracker
+
     from .gate import GatePolicy
-    from .report import RunReport
-    from .sandbox.options import ProjectOptions
-    from .sandbox.project import SqlmeshProject
-    from .sandbox.template import Templates
-    from .strict import StrictTest
-    from .tracking.tracker import Tracker
 
 _SECTION = "sqlmesh runs"
 _MARKERS = (
@@ -46,15 +47,15 @@ _DESELECTED = pytest.StashKey[bool]()
 @pytest.fixture
 def sqlmesh_tracker(request: pytest.FixtureRequest) -> Iterator[Tracker]:
     """Tracks every SQLMesh context used in the test: what ran, failed or was skipped, and why."""
-    from .frozen import FrozenClockError, check_tracked_tests
+    from pytest_sqlmesh_tracker.process.frozen import FrozenClockError, check_tracked_tests
 
     try:
         check_tracked_tests()
         strict = _strict_test(request.node)
     except (ValueError, FrozenClockError, pytest.UsageError) as error:
         raise pytest.fail.Exception(f"sqlmesh_tracker: {error}", pytrace=False) from None
-    from .listening import listening
-    from .tracking.tracker import track_all
+    from pytest_sqlmesh_tracker.reports.listening import listening
+    from pytest_sqlmesh_tracker.tracking.tracker import track_all
 
     with track_all() as tracker, listening(strict.asserted) if strict else nullcontext():
         tried = request.node.stash.setdefault(_TRIES, Tries()).current
@@ -82,7 +83,7 @@ def _sqlmesh_templates(
     # SQLMesh is imported with it; what that warns of is not the test's.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from .sandbox.template import Templates
+        from pytest_sqlmesh_tracker.sandbox.template import Templates
 
     scratch = tmp_path_factory.getbasetemp()
     if _is_worker(request.config):
@@ -101,11 +102,11 @@ def sqlmesh_project(
     sqlmesh_tracker: Tracker,
     sqlmesh_project_config: Any,
     sqlmesh_project_setup: Callable[[Any], Any] | None,
-) -> Iterator[SqlmeshProject]:
+) -> Iterator[Sandbox]:
     """An isolated copy of the planned SQLMesh project, with a clock and faults; tracked."""
-    from .markers import MarkerError
-    from .sandbox.clock import check_not_frozen
-    from .sandbox.options import SqlmeshProjectError
+    from pytest_sqlmesh_tracker.pytest_plugin.markers import MarkerError
+    from pytest_sqlmesh_tracker.sandbox.clock import check_not_frozen
+    from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
     try:
         check_not_frozen()
@@ -113,11 +114,11 @@ def sqlmesh_project(
         # Not among the arguments: it would come first, and import SQLMesh under a frozen clock.
         templates: Templates = request.getfixturevalue("_sqlmesh_templates")
         template = templates.get(options, sqlmesh_project_config, sqlmesh_project_setup)
-    except (SqlmeshProjectError, MarkerError) as error:
+    except (SandboxError, MarkerError) as error:
         raise pytest.fail.Exception(f"sqlmesh_project: {error}", pytrace=False) from None
-    from .sandbox.project import SqlmeshProject
+    from pytest_sqlmesh_tracker.sandbox.sandbox import Sandbox
 
-    project = SqlmeshProject(template, templates.new_folder(), sqlmesh_tracker)
+    project = Sandbox(template, templates.new_folder(), sqlmesh_tracker)
     tried = request.node.stash[_TRIES].current
     tried.returned = project.returned
     tried.hints = lambda: project.hints
@@ -127,16 +128,16 @@ def sqlmesh_project(
 
 
 @pytest.fixture
-def sqlmesh_context(sqlmesh_project: SqlmeshProject) -> Any:
+def sqlmesh_context(sqlmesh_project: Sandbox) -> Any:
     """The SQLMesh context of `sqlmesh_project`."""
     return sqlmesh_project.context
 
 
 @pytest.fixture
-def materialize_sqlmesh(sqlmesh_project: SqlmeshProject) -> Iterator[Callable[..., Any]]:
+def materialize_sqlmesh(sqlmesh_project: Sandbox) -> Iterator[Callable[..., Any]]:
     """Materializes Dagster assets with SQLMesh on `sqlmesh_project`; a failure does not raise."""
     try:
-        from .dagster.testing import materializing
+        from pytest_sqlmesh_tracker.dagster.testing import materializing
     except ModuleNotFoundError as error:
         pytest.fail(f"materialize_sqlmesh: {error}; it is in the extra `dagster`", pytrace=False)
     with materializing(sqlmesh_project) as materialize:
@@ -147,15 +148,15 @@ def _project_options(request: pytest.FixtureRequest) -> ProjectOptions:
     """What the markers of a test ask for, the closest first, then the option, then the ini file."""
     from dataclasses import replace
 
-    from .markers import marker_arguments
-    from .sandbox.options import project_options
+    from pytest_sqlmesh_tracker.pytest_plugin.markers import marker_arguments
+    from pytest_sqlmesh_tracker.sandbox.options import project_options
 
     options = project_options(marker_arguments(request.node, "sqlmesh_project", "path"))
     return options if options.paths else replace(options, paths=(_default_project(request),))
 
 
 def _default_project(request: pytest.FixtureRequest) -> str:
-    from .sandbox.finding import nearest_project
+    from pytest_sqlmesh_tracker.sandbox.finding import nearest_project
 
     given = setting(request.config, "project")
     return str(given) if given else nearest_project(Path(request.path), request.config.rootpath)
@@ -168,13 +169,13 @@ def _strict_test(item: pytest.Item) -> StrictTest | None:
         MarkerError: its markers can't be meant.
         UsageError: the gate policy can't.
     """
-    from .markers import marker_arguments
+    from pytest_sqlmesh_tracker.pytest_plugin.markers import marker_arguments
 
     by_default = item.config.stash[_STRICT]
     arguments = marker_arguments(item, "sqlmesh_tracker", "strict", "allow_skips")
     if not (arguments or by_default):
         return None
-    from .strict import StrictTest, strict_options
+    from pytest_sqlmesh_tracker.pytest_plugin.strict import StrictTest, strict_options
 
     strict, allowed = strict_options(arguments)
     if not (by_default if strict is None else strict):
@@ -203,7 +204,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Before the first tracked test: import what it needs, and reject an unreadable policy."""
     tracked = [i for i in session.items if "sqlmesh_tracker" in getattr(i, "fixturenames", ())]
     if tracked and not session.config.option.collectonly:
-        from .frozen import import_for_tracked_tests
+        from pytest_sqlmesh_tracker.process.frozen import import_for_tracked_tests
 
         import_for_tracked_tests()
     # Workers of xdist can't reject a policy: there, it is the error of each of these tests.
@@ -270,7 +271,7 @@ def pytest_runtest_makereport(
             deselected = item.config.stash.get(_DESELECTED, False)
             report.sqlmesh_strict = {"deselected": deselected}  # type: ignore[attr-defined]
         if item.config.getoption("xmlpath", None):
-            from .render.junit import properties
+            from pytest_sqlmesh_tracker.render.junit import properties
 
             report.user_properties += properties(tried.reports, tried.number - 1)
         tries.end()
@@ -300,7 +301,7 @@ def _report_paths(config: pytest.Config) -> list[Path]:
     paths = setting(config, "report")
     if not paths:
         return []
-    from .render.files import checked_path
+    from pytest_sqlmesh_tracker.render.files import checked_path
 
     by_option = config.getoption("sqlmesh_tracker_report")
     folder = config.invocation_params.dir if by_option else config.rootpath
@@ -328,7 +329,7 @@ class _Session:
         repeated = self._repeated.ends_with(report)
         # Nothing is imported for tests that are not tracked.
         if repeated and any(name.startswith("sqlmesh_") for name, _ in report.user_properties):
-            from .render.junit import other_properties
+            from pytest_sqlmesh_tracker.render.junit import other_properties
 
             report.user_properties = other_properties(report.user_properties)
         strict = getattr(report, "sqlmesh_strict", None)
@@ -358,7 +359,7 @@ class _Session:
                 session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
     def _faults_of_policy(self, session: pytest.Session) -> list[str]:
-        from .strict import faults_of
+        from pytest_sqlmesh_tracker.pytest_plugin.strict import faults_of
 
         config = session.config
         stopped = session.shouldfail or session.shouldstop or session.exitstatus not in (0, 1)
@@ -379,7 +380,7 @@ class _Session:
             terminalreporter.line(line, **color)
 
     def _tell_totals(self, terminalreporter: pytest.TerminalReporter) -> None:
-        from .render.words import totals_line
+        from pytest_sqlmesh_tracker.render.words import totals_line
 
         by_test = self._reports.by_test
         if terminalreporter.config.get_verbosity() > 0:
@@ -395,7 +396,7 @@ class _Session:
 
 
 def _tables(reports: list[RunReport], config: pytest.Config, *, color: bool = False) -> str:
-    from .render.terminal import tables
+    from pytest_sqlmesh_tracker.render.terminal import tables
 
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     width = terminal._tw.fullwidth if terminal else 100

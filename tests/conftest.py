@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.projects import Project, read_between
+from .projects import Project, read_between
 
 
 @pytest.fixture(autouse=True, scope="module")

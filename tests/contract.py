@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from pytest_sqlmesh_tracker.tracking import compat, contract
-from pytest_sqlmesh_tracker.tracking.contract import HEARD
+from pytest_sqlmesh_tracker.doctor import contract
+from pytest_sqlmesh_tracker.doctor.contract import HEARD
+from pytest_sqlmesh_tracker.tracking import compat
 
 
 def demand(holds: object, what: str, concern: str) -> None:

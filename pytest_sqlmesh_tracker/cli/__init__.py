@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from .. import __version__
+from pytest_sqlmesh_tracker import __version__
+
 from . import options as sqlmesh_options
 from .arguments import Command, reject_empty
 from .options import Forwarded, all_of
@@ -57,7 +58,7 @@ class _Commands(click.Group):
             wrong.show()
             return 2
         except click.ClickException as wrong:
-            from ..render.words import printable
+            from pytest_sqlmesh_tracker.render.words import printable
 
             # What files are called, and what is in them, must not steer the terminal.
             click.echo(printable(f"Error: {wrong.format_message()}"), err=True)
@@ -309,7 +310,8 @@ def diff(
     """
     from datetime import timedelta
 
-    from ..diff import compare
+    from pytest_sqlmesh_tracker.reports.diff import compare
+
     from .output import Output
     from .reports import read
 
@@ -329,7 +331,8 @@ def doctor(as_json: bool) -> int:
 
     The exit code is 1 if it does not.
     """
-    from ..tracking.doctor import diagnosis
+    from pytest_sqlmesh_tracker.doctor.doctor import diagnosis
+
     from .output import Output
 
     found = diagnosis()

@@ -13,14 +13,15 @@ from typing import Any
 
 import click
 
-from ..diagnosis import Diagnosis
-from ..diff import Difference
-from ..formats import one_line
-from ..gate import GateResult
-from ..matching import UnknownModelError
-from ..render import doctor, markdown, terminal, words
-from ..render.files import checked_path, write
-from ..report_files import entries_to_json
+from pytest_sqlmesh_tracker.doctor.diagnosis import Diagnosis
+from pytest_sqlmesh_tracker.gate import GateResult
+from pytest_sqlmesh_tracker.models.matching import UnknownModelError
+from pytest_sqlmesh_tracker.render import doctor, markdown, terminal, words
+from pytest_sqlmesh_tracker.render.files import checked_path, write
+from pytest_sqlmesh_tracker.reports.diff import Difference
+from pytest_sqlmesh_tracker.reports.files import entries_to_json
+from pytest_sqlmesh_tracker.wording.formats import one_line
+
 from .reports import Entries
 from .streams import colored
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from ..gate import GatePolicy, GatePolicyError
-from ..report_files import Entry, entries_from_json
+from pytest_sqlmesh_tracker.gate import GatePolicy, GatePolicyError
+from pytest_sqlmesh_tracker.reports.files import Entry, entries_from_json
 
 Entries = list[Entry]
 """Reports, each with the node id of its test or None: what a report file holds."""

@@ -14,13 +14,18 @@ from typing import Any
 
 import click
 
-from ..explanation import environment_words
-from ..formats import one_line
-from ..gate import GateFinding, GateResult
-from ..render import words
-from ..report import EnvironmentState
-from ..tracking.command import Ended, Signals, run_sqlmesh
-from ..tracking.project_files import ProjectFiles, ProjectLocation, read_project_files
+from pytest_sqlmesh_tracker.gate import GateFinding, GateResult
+from pytest_sqlmesh_tracker.render import words
+from pytest_sqlmesh_tracker.reports.report import EnvironmentState
+from pytest_sqlmesh_tracker.tracking.command import Ended, Signals, run_sqlmesh
+from pytest_sqlmesh_tracker.tracking.queries.project_files import (
+    ProjectFiles,
+    ProjectLocation,
+    read_project_files,
+)
+from pytest_sqlmesh_tracker.wording.explanation import environment_words
+from pytest_sqlmesh_tracker.wording.formats import one_line
+
 from .options import words_for_sqlmesh
 from .output import Output
 from .reports import policy_of

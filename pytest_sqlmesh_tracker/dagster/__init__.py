@@ -10,18 +10,29 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..definitions import AuditDefinition as AuditDefinition
-    from ..definitions import ModelDefinition as ModelDefinition
-    from ..tracking.errors import ProjectError as ProjectError
+    from pytest_sqlmesh_tracker.dagster.automation.schedule import (
+        build_sqlmesh_schedule as build_sqlmesh_schedule,
+    )
+    from pytest_sqlmesh_tracker.dagster.automation.sensor import (
+        build_sqlmesh_sensor as build_sqlmesh_sensor,
+    )
+    from pytest_sqlmesh_tracker.dagster.component.component import (
+        SqlmeshProjectComponent as SqlmeshProjectComponent,
+    )
+    from pytest_sqlmesh_tracker.dagster.definitions.translator import (
+        SqlmeshTranslator as SqlmeshTranslator,
+    )
+    from pytest_sqlmesh_tracker.dagster.running.invocation import (
+        SqlmeshInvocation as SqlmeshInvocation,
+    )
+    from pytest_sqlmesh_tracker.models.definitions import AuditDefinition as AuditDefinition
+    from pytest_sqlmesh_tracker.models.definitions import ModelDefinition as ModelDefinition
+    from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError as ProjectError
+
     from .assets import build_sqlmesh_assets as build_sqlmesh_assets
     from .assets import sqlmesh_assets as sqlmesh_assets
-    from .component import SqlmeshProjectComponent as SqlmeshProjectComponent
-    from .invocation import SqlmeshInvocation as SqlmeshInvocation
     from .project import SqlmeshProject as SqlmeshProject
     from .resource import SqlmeshResource as SqlmeshResource
-    from .schedule import build_sqlmesh_schedule as build_sqlmesh_schedule
-    from .sensor import build_sqlmesh_sensor as build_sqlmesh_sensor
-    from .translator import SqlmeshTranslator as SqlmeshTranslator
 
 _HOMES = {
     "..definitions": ("AuditDefinition", "ModelDefinition"),
@@ -45,7 +56,7 @@ __all__ = sorted(_HOME_OF.keys() - {"SqlmeshProjectComponent"})
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from ..frozen import import_lazily
+    from pytest_sqlmesh_tracker.process.frozen import import_lazily
 
     value = getattr(import_lazily(_HOME_OF[name], __name__), name)
     globals()[name] = value

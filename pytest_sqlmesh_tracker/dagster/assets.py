@@ -8,14 +8,15 @@ from typing import Any
 
 import dagster as dg
 
-from ..definitions import ProjectDefinition
-from .naming import joined, not_reserved
-from .ops import run_by
+from pytest_sqlmesh_tracker.dagster.definitions.naming import joined, not_reserved
+from pytest_sqlmesh_tracker.dagster.definitions.ops import run_by
+from pytest_sqlmesh_tracker.dagster.definitions.selection import listed
+from pytest_sqlmesh_tracker.dagster.definitions.specs import ProjectAssets
+from pytest_sqlmesh_tracker.dagster.definitions.translator import SqlmeshTranslator
+from pytest_sqlmesh_tracker.models.definitions import ProjectDefinition
+
 from .project import SqlmeshProject
 from .resource import SqlmeshResource
-from .selection import listed
-from .specs import ProjectAssets
-from .translator import SqlmeshTranslator
 
 _RUN_CONFIG = {
     "ignore_cron": dg.Field(

@@ -10,7 +10,7 @@ from typing import Any, Optional
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from ..definitions import ProjectDefinition
+from pytest_sqlmesh_tracker.models.definitions import ProjectDefinition
 
 Folder = str | os.PathLike[str]
 Folders = Folder | Sequence[Folder]
@@ -70,7 +70,7 @@ class SqlmeshProject(dg.Config):
             ProjectError: there is no project, or it can't be loaded; one line says why.
         """
         if self._definition is None:
-            from ..tracking.defining import load_definition
+            from pytest_sqlmesh_tracker.tracking.project.defining import load_definition
 
             object.__setattr__(self, "_definition", load_definition(self.paths, **self._settings))
         assert self._definition is not None
@@ -92,7 +92,7 @@ class SqlmeshProject(dg.Config):
         Raises:
             ProjectError: there is no project, or it can't be loaded; one line says why.
         """
-        from ..tracking.opening import open_context
+        from pytest_sqlmesh_tracker.tracking.project.opening import open_context
 
         return open_context(self.paths, **self._settings)
 
@@ -106,7 +106,7 @@ class SqlmeshProject(dg.Config):
             BusyError: another process has the database.
             ProjectError: there is no project, or no answer; one line says why.
         """
-        from ..tracking.process import answer_of_process
+        from pytest_sqlmesh_tracker.tracking.queries.process import answer_of_process
 
         return answer_of_process(self.paths, self._settings, question, arguments, timeout=timeout)
 

@@ -9,18 +9,24 @@ from typing import Any, Optional
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from ..matching import UnknownModelError
-from .asking import DUE_ONLY, Asked, asked_of, run_config
-from .between import Between
-from .failing import failure_before
-from .history import Told, latest_evaluation, standing_faults, told_by
-from .invocation import Limits, SqlmeshInvocation
-from .metadata import MODEL
-from .naming import STATUS_CHECK
-from .ops import assets_of_op
+from pytest_sqlmesh_tracker.dagster.definitions.between import Between
+from pytest_sqlmesh_tracker.dagster.definitions.metadata import MODEL
+from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
+from pytest_sqlmesh_tracker.dagster.definitions.ops import assets_of_op
+from pytest_sqlmesh_tracker.dagster.definitions.specs import ProjectAssets
+from pytest_sqlmesh_tracker.dagster.events.history import (
+    Told,
+    latest_evaluation,
+    standing_faults,
+    told_by,
+)
+from pytest_sqlmesh_tracker.dagster.events.telling import Event, Telling
+from pytest_sqlmesh_tracker.dagster.running.asking import DUE_ONLY, Asked, asked_of, run_config
+from pytest_sqlmesh_tracker.dagster.running.failing import failure_before
+from pytest_sqlmesh_tracker.dagster.running.invocation import Limits, SqlmeshInvocation
+from pytest_sqlmesh_tracker.models.matching import UnknownModelError
+
 from .project import SqlmeshProject
-from .specs import ProjectAssets
-from .telling import Event, Telling
 
 
 class SqlmeshResource(dg.ConfigurableResource[Any]):
@@ -71,8 +77,8 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
             ProjectError: there is no project, or no answer; one line says why.
         """
         if self._bound_to is not None:
-            from ..tracking.opening import told
-            from ..tracking.process import answer
+            from pytest_sqlmesh_tracker.tracking.project.opening import told
+            from pytest_sqlmesh_tracker.tracking.queries.process import answer
 
             with told(self.project.paths, "does not answer"):
                 return answer(self._bound_to, question, arguments)

@@ -8,10 +8,11 @@ from typing import Any
 
 import dagster as dg
 
-from ..matching import close_matches
-from ..outcomes import Reason, Status
-from .naming import STATUS_CHECK
-from .ops import annotated, assets_of_op
+from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
+from pytest_sqlmesh_tracker.dagster.definitions.ops import annotated, assets_of_op
+from pytest_sqlmesh_tracker.models.matching import close_matches
+from pytest_sqlmesh_tracker.outcomes.outcomes import Reason, Status
+
 from .project import SqlmeshProject
 from .resource import SqlmeshResource
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import NamedTuple
 
-from ..explanation import audit_in_words, failed_audits
-from ..formats import spans
-from ..outcomes import ModelOutcome
+from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome
+from pytest_sqlmesh_tracker.wording.explanation import audit_in_words, failed_audits
+from pytest_sqlmesh_tracker.wording.formats import spans
 
 
 class Occurrence(NamedTuple):

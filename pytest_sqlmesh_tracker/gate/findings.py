@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Literal, get_args
 
-from ..formats import counted, minute, one_line
-from ..outcomes import Frozen, Reason, Status, UtcDatetime
-from ..report import Command
+from pytest_sqlmesh_tracker.outcomes.outcomes import Frozen, Reason, Status, UtcDatetime
+from pytest_sqlmesh_tracker.reports.report import Command
+from pytest_sqlmesh_tracker.wording.formats import counted, minute, one_line
+
 from .facts import Fact
 from .rules import GateRule, Severity
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timezone
 from typing import Any
 
-from ..explanation import sentence
-from ..formats import minute, one_line
-from ..outcomes import ModelOutcome, Status
-from ..report import SUCCESSFUL
-from ..report_files import Entry
+from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome, Status
+from pytest_sqlmesh_tracker.reports.files import Entry
+from pytest_sqlmesh_tracker.reports.report import SUCCESSFUL
+from pytest_sqlmesh_tracker.wording.explanation import sentence
+from pytest_sqlmesh_tracker.wording.formats import minute, one_line
+
 from .facts import Fact
 from .findings import FindingKind, GateFinding, GateResult
 from .listing import Listing, unmatched

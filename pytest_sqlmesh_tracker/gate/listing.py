@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import translate
 from functools import lru_cache
 
-from ..matching import UnknownModelError, find_models, unquoted
-from ..outcomes import ModelOutcome
+from pytest_sqlmesh_tracker.models.matching import UnknownModelError, find_models, unquoted
+from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome
+
 from .rules import GateRule
 
 

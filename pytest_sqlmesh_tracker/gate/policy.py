@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ..outcomes import Frozen
-from ..report_files import Given, entry
+from pytest_sqlmesh_tracker.outcomes.outcomes import Frozen
+from pytest_sqlmesh_tracker.reports.files import Given, entry
+
 from .findings import GateResult
 from .judging import Evaluation
 from .reading import document_in, gate_table, parsed, rules_from, rules_in

@@ -8,8 +8,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..formats import one_line
-from ..matching import close_matches
+from pytest_sqlmesh_tracker.models.matching import close_matches
+from pytest_sqlmesh_tracker.wording.formats import one_line
+
 from .rules import GatePolicyError, GateRule, shown
 
 TABLE = "tool.sqlmesh_tracker.gate"

@@ -12,9 +12,10 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 
-from ..expectations import member_named
-from ..formats import one_line
-from ..outcomes import Frozen, Reason, Status
+from pytest_sqlmesh_tracker.outcomes.outcomes import Frozen, Reason, Status
+from pytest_sqlmesh_tracker.reports.expectations import member_named
+from pytest_sqlmesh_tracker.wording.formats import one_line
+
 from .facts import Fact
 
 UNEXPECTED_STATUSES = frozenset({Status.FAILED, Status.INTERRUPTED, Status.UNKNOWN})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..formats import one_line
-from ..gate.findings import GateFinding
+from pytest_sqlmesh_tracker.gate.findings import GateFinding
+from pytest_sqlmesh_tracker.wording.formats import one_line
 
 _FEWEST = 3
 """Fewer findings stay one by one."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from textwrap import wrap
 
-from ..diagnosis import Check, Diagnosis
+from pytest_sqlmesh_tracker.doctor.diagnosis import Check, Diagnosis
+
 from .words import printable
 
 

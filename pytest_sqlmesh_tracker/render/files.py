@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..gate import GateResult
-    from ..report_files import Entry
+    from pytest_sqlmesh_tracker.gate import GateResult
+    from pytest_sqlmesh_tracker.reports.files import Entry
 
 FORMATS = (".json", ".md", ".html", ".xml")
 """The suffixes that a report file can have, in lower case."""
@@ -46,7 +46,7 @@ def write(
         ValueError: the path has another suffix, or is a folder.
         OSError: it can't be written.
     """
-    from ..report_files import write_whole
+    from pytest_sqlmesh_tracker.reports.files import write_whole
 
     text = _rendered(checked_path(path).suffix.lower(), reports, result)
     write_whole(path, text)
@@ -54,7 +54,7 @@ def write(
 
 def _rendered(suffix: str, reports: Sequence[Entry], result: GateResult | None) -> str:
     if suffix == ".json":
-        from ..report_files import entries_to_json
+        from pytest_sqlmesh_tracker.reports.files import entries_to_json
 
         return entries_to_json(reports)
     if suffix == ".md":
@@ -65,6 +65,6 @@ def _rendered(suffix: str, reports: Sequence[Entry], result: GateResult | None) 
         from .junit_file import suites
 
         return suites(reports, result)
-    from .html import page
+    from pytest_sqlmesh_tracker.render.page.html import page
 
     return page(reports, result)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..gate.facts import Fact
-from ..outcomes import ModelOutcome, Status
-from ..report import RunReport
+from pytest_sqlmesh_tracker.gate.facts import Fact
+from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome, Status
+from pytest_sqlmesh_tracker.reports.report import RunReport
+
 from .words import name_of
 
 _INVOCATIONS, _REPEATED = "sqlmesh_invocations", "sqlmesh_repeated_tries"

@@ -12,12 +12,13 @@ from datetime import timedelta
 from typing import Literal
 from xml.etree import ElementTree
 
-from ..explanation import notes, paragraph, sentence
-from ..formats import minute
-from ..gate import UNEXPECTED_STATUSES, GateFinding, GateResult
-from ..outcomes import ModelOutcome, Status
-from ..report import Completion, RunReport
-from ..report_files import Entry
+from pytest_sqlmesh_tracker.gate import UNEXPECTED_STATUSES, GateFinding, GateResult
+from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome, Status
+from pytest_sqlmesh_tracker.reports.files import Entry
+from pytest_sqlmesh_tracker.reports.report import Completion, RunReport
+from pytest_sqlmesh_tracker.wording.explanation import notes, paragraph, sentence
+from pytest_sqlmesh_tracker.wording.formats import minute
+
 from .junit import properties
 from .words import name_of, printable, reason_of
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from ..diff import Comparison, Difference
-from ..explanation import notes, remarks
-from ..formats import counted, minute, one_line
-from ..gate import UNEXPECTED_STATUSES, GateFinding, GateResult
-from ..outcomes import ModelOutcome, Status
-from ..report import SUCCESSFUL, RunReport
-from ..report_files import Entry
+from pytest_sqlmesh_tracker.gate import UNEXPECTED_STATUSES, GateFinding, GateResult
+from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome, Status
+from pytest_sqlmesh_tracker.reports.diff import Comparison, Difference
+from pytest_sqlmesh_tracker.reports.files import Entry
+from pytest_sqlmesh_tracker.reports.report import SUCCESSFUL, RunReport
+from pytest_sqlmesh_tracker.wording.explanation import notes, remarks
+from pytest_sqlmesh_tracker.wording.formats import counted, minute, one_line
+
 from .alike import in_groups
 from .markdown_page import Part, code, page, row, text
 from .words import (

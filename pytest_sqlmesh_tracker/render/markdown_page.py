@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from ..formats import counted
+from pytest_sqlmesh_tracker.wording.formats import counted
+
 from .words import printable
 
 # Other characters, and these forms, may mean something on one of the platforms: emphasis, images,

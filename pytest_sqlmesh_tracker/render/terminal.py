@@ -12,11 +12,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..diff import Comparison, Difference
-from ..explanation import failure, notes
-from ..gate import GateFinding, GateResult
-from ..outcomes import ModelOutcome, Status
-from ..report import RunReport
+from pytest_sqlmesh_tracker.gate import GateFinding, GateResult
+from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome, Status
+from pytest_sqlmesh_tracker.reports.diff import Comparison, Difference
+from pytest_sqlmesh_tracker.reports.report import RunReport
+from pytest_sqlmesh_tracker.wording.explanation import failure, notes
+
 from .alike import in_groups
 from .words import (
     before_error,

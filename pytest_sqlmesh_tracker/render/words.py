@@ -7,9 +7,17 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
-from ..cause_words import causes_in_short
-from ..diff import Change, Comparison, Invocations
-from ..explanation import (
+from pytest_sqlmesh_tracker.gate import has_facts, unexpected_by_default
+from pytest_sqlmesh_tracker.outcomes.outcomes import (
+    UNREADY_ENVIRONMENT,
+    ModelOutcome,
+    Reason,
+    Status,
+)
+from pytest_sqlmesh_tracker.reports.diff import Change, Comparison, Invocations
+from pytest_sqlmesh_tracker.reports.report import Completion, RunReport
+from pytest_sqlmesh_tracker.wording.causes import causes_in_short
+from pytest_sqlmesh_tracker.wording.explanation import (
     failed_batches,
     is_waiting,
     remarks,
@@ -18,10 +26,7 @@ from ..explanation import (
     why,
     with_batches,
 )
-from ..formats import amount, counted, minute, moment, one_line, spans
-from ..gate import has_facts, unexpected_by_default
-from ..outcomes import UNREADY_ENVIRONMENT, ModelOutcome, Reason, Status
-from ..report import Completion, RunReport
+from pytest_sqlmesh_tracker.wording.formats import amount, counted, minute, moment, one_line, spans
 
 UNSEEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"

@@ -11,8 +11,9 @@ import threading
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ..frozen import is_frozen, utc_now
-from .options import SqlmeshProjectError, absolute
+from pytest_sqlmesh_tracker.process.frozen import is_frozen, utc_now
+
+from .options import SandboxError, absolute
 
 if TYPE_CHECKING:
     import time_machine
@@ -78,14 +79,14 @@ class Clock:
         A time that has gone by since the clock was last set changes nothing.
 
         Raises:
-            SqlmeshProjectError: the time is earlier than that, without `backwards`, or is none;
+            SandboxError: the time is earlier than that, without `backwards`, or is none;
                 or freezegun has frozen the clock.
         """
         __tracebackhide__ = True
         check_not_frozen()
         wanted = self._moment(to)
         if wanted < self._latest and not backwards:
-            raise SqlmeshProjectError(
+            raise SandboxError(
                 f"{to!r} is in the past of this test, where it is {shown(self.now)}: what SQLMesh "
                 "has stored since then would lie in its future; travel(..., backwards=True) does it"
             )
@@ -93,7 +94,7 @@ class Clock:
         if wanted > self.now or backwards:
             self._traveller.move_to(wanted)
             if abs(self.now - wanted) > _OFF:
-                raise SqlmeshProjectError(
+                raise SandboxError(
                     "another clock is in force: time_machine was started after this sandbox"
                 )
 
@@ -106,7 +107,7 @@ class Clock:
             count, word = relative.groups()
             unit = _UNIT_OF.get(word.lower())
             if unit is None:
-                raise SqlmeshProjectError(
+                raise SandboxError(
                     f"{to!r}: a relative time has seconds, minutes, hours, days or weeks: '+1h'"
                 )
             return self.now + timedelta(**{unit: int(count)})
@@ -123,11 +124,11 @@ def check_not_frozen() -> None:
     """Reject what depends on the sandbox's clock while SQLMesh would see another one.
 
     Raises:
-        SqlmeshProjectError: freezegun has frozen the clock.
+        SandboxError: freezegun has frozen the clock.
     """
     __tracebackhide__ = True
     if is_frozen():
-        raise SqlmeshProjectError(
+        raise SandboxError(
             "freezegun has frozen the clock, and a sandbox needs its own clock, which all Python "
             "code of the test sees; set that one instead, by at= of the marker sqlmesh_project, "
             "by run(at='2024-01-09 01:00'), plan(at=...) or travel(...)"

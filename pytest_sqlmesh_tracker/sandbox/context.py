@@ -13,9 +13,10 @@ from sqlmesh.utils import UniqueKeyDict
 from sqlmesh.utils.dag import DAG
 from sqlmesh.utils.errors import LinterError, PlanError
 
-from .checks import linter_message, unit_test_message
+from pytest_sqlmesh_tracker.sandbox.databases.connections import Connections
+from pytest_sqlmesh_tracker.sandbox.problems.checks import linter_message, unit_test_message
+
 from .clock import check_not_frozen
-from .connections import Connections
 from .faults import Faults, FaultyEvaluator
 from .files import UsersPaths
 

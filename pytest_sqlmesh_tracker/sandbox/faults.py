@@ -15,7 +15,7 @@ from typing import Any
 from sqlmesh.core.snapshot import SnapshotEvaluator
 from sqlmesh.core.snapshot.definition import merge_intervals
 
-from ..tracking.nodes import audit_names
+from pytest_sqlmesh_tracker.tracking.project.nodes import audit_names
 
 SIGNAL = "held_by_test"
 """The name of the signal that holds a model back."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..tracking.imports import CONFIG_FILES
-from .options import SqlmeshProjectError
+from pytest_sqlmesh_tracker.process.imports import CONFIG_FILES
+
+from .options import SandboxError
 
 _TELLING = ("model_defaults", "gateways", "gateway:", "sqlmesh", "default_gateway")
 
@@ -16,13 +17,13 @@ def nearest_project(test: Path, root: Path) -> str:
     First up to the root; a root that is below the project, as that of `pytest tests`, is passed.
 
     Raises:
-        SqlmeshProjectError: there is none.
+        SandboxError: there is none.
     """
     inside = [folder for folder in test.parents if folder == root or root in folder.parents]
     for folder in (*inside, root, *root.parents):
         if any(_is_sqlmesh(folder / name) for name in CONFIG_FILES):
             return str(folder)
-    raise SqlmeshProjectError(
+    raise SandboxError(
         f"no SQLMesh project found in {test.parent} or above it; name it in the "
         "marker sqlmesh_project(path), or in the ini option sqlmesh_tracker_project"
     )

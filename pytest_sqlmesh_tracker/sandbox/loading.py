@@ -23,7 +23,7 @@ from sqlmesh.core.macros import macro
 from sqlmesh.core.signal import signal
 from sqlmesh.utils import UniqueKeyDict
 
-from ..tracking.imports import modules_in
+from pytest_sqlmesh_tracker.process.imports import modules_in
 
 
 def read_configs(paths: Iterable[Path], config: Config | str | None) -> dict[Path, Config]:

@@ -9,13 +9,13 @@ from inspect import signature
 from os import PathLike, fspath
 from typing import Any, Literal, get_args
 
-from ..markers import check_keywords
+from pytest_sqlmesh_tracker.pytest_plugin.markers import check_keywords
 
 Plan = Literal[True, False, "partial"]
 State = Literal["fresh", "keep", "empty"]
 
 
-class SqlmeshProjectError(Exception):
+class SandboxError(Exception):
     """A sandbox can't be made, or not of this: one clear line, or SQLMesh's own words below one."""
 
 
@@ -51,7 +51,7 @@ def project_options(arguments: Mapping[str, Any]) -> ProjectOptions:
 
     Raises:
         MarkerError: an unknown keyword.
-        SqlmeshProjectError: a value that it can't have.
+        SandboxError: a value that it can't have.
     """
     check_keywords("sqlmesh_project", arguments, signature(_options).parameters)
     return _options(**{name: value for name, value in arguments.items() if value is not None})
@@ -71,16 +71,16 @@ def _options(
     select: Any = None,
 ) -> ProjectOptions:
     if state not in get_args(State):
-        raise SqlmeshProjectError(f"state={state!r}: it must be 'fresh', 'keep' or 'empty'")
+        raise SandboxError(f"state={state!r}: it must be 'fresh', 'keep' or 'empty'")
     if not (isinstance(plan, bool) or plan == "partial"):
-        raise SqlmeshProjectError(f"plan={plan!r}: it must be True, False or 'partial'")
+        raise SandboxError(f"plan={plan!r}: it must be True, False or 'partial'")
     if not isinstance(tick, bool):
-        raise SqlmeshProjectError(f"tick={tick!r}: it is True or False")
+        raise SandboxError(f"tick={tick!r}: it is True or False")
     for name, text in (("gateway", gateway), ("environment", environment)):
         if not isinstance(text, str | None):
-            raise SqlmeshProjectError(f"{name}={text!r}: it is a name")
+            raise SandboxError(f"{name}={text!r}: it is a name")
     if not isinstance(variables or {}, Mapping):
-        raise SqlmeshProjectError(f"variables={variables!r}: it is a mapping of names to values")
+        raise SandboxError(f"variables={variables!r}: it is a mapping of names to values")
     return ProjectOptions(
         paths=_texts("path", path),
         gateway=gateway,
@@ -102,7 +102,7 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
         return ()
     values = [value] if isinstance(value, str | PathLike) else value
     if not isinstance(values, Iterable) or not all(isinstance(v, str | PathLike) for v in values):
-        raise SqlmeshProjectError(f"{name}={value!r}: it is one text or path, or a list of them")
+        raise SandboxError(f"{name}={value!r}: it is one text or path, or a list of them")
     return tuple(map(fspath, values))
 
 
@@ -110,7 +110,7 @@ def absolute(moment: Any) -> datetime:
     """A moment given as ISO text, date or datetime; in UTC unless it says otherwise.
 
     Raises:
-        SqlmeshProjectError: it is none.
+        SandboxError: it is none.
     """
     __tracebackhide__ = True
     if isinstance(moment, datetime):
@@ -122,7 +122,7 @@ def absolute(moment: Any) -> datetime:
             # Python 3.10 does not read the Z.
             found = datetime.fromisoformat(str(moment).strip().replace("Z", "+00:00"))
         except ValueError:
-            raise SqlmeshProjectError(
+            raise SandboxError(
                 f"{moment!r} is no time: one is given like '2024-01-09 01:00' (UTC)"
             ) from None
     return (found.replace(tzinfo=timezone.utc) if found.tzinfo is None else found).astimezone(

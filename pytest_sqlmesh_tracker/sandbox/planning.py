@@ -9,10 +9,11 @@ from typing import Any
 from sqlmesh.core.snapshot import SnapshotId
 from sqlmesh.utils.errors import SQLMeshError
 
-from ..formats import listed
-from ..report import RunReport
-from ..tracking.tracker import sqlmesh_run_tracker
-from .options import SqlmeshProjectError
+from pytest_sqlmesh_tracker.reports.report import RunReport
+from pytest_sqlmesh_tracker.tracking.tracker import sqlmesh_run_tracker
+from pytest_sqlmesh_tracker.wording.formats import listed
+
+from .options import SandboxError
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def plan_template(
         in_words: what is said of a plan in which models failed.
 
     Raises:
-        SqlmeshProjectError: the plan failed; or models did, and not all can.
+        SandboxError: the plan failed; or models did, and not all can.
     """
     left_out = LeftOut()
     while True:
@@ -104,17 +105,15 @@ def plan_template(
                 report = tracker.last if tracker.reports else None
                 if report is None or not report.failed:
                     kind = "" if isinstance(error, SQLMeshError) else f"{type(error).__name__}: "
-                    raise SqlmeshProjectError(
+                    raise SandboxError(
                         f"the plan of {environment} failed: {kind}{error}"
                     ) from error
                 if not partial:
                     words = in_words(report)
-                    raise SqlmeshProjectError(
-                        f"the plan of {environment} failed: {words}"
-                    ) from error
+                    raise SandboxError(f"the plan of {environment} failed: {words}") from error
                 more = _versions(context, report)
                 if more.keys() <= left_out.failed.keys() or not _leaves_any(context, more):
-                    raise SqlmeshProjectError(
+                    raise SandboxError(
                         f"the plan of {environment} failed, and nothing is left that loads: "
                         f"{in_words(report)}"
                     ) from error

@@ -17,21 +17,24 @@ from sqlmesh.core.loader import LoadedProject
 from sqlmesh.utils.date import to_datetime
 from sqlmesh.utils.errors import SQLMeshError
 
-from ..escapes import without_escape_codes
-from ..outcomes import ModelOutcome
-from ..report import RunReport
-from ..tracking.imports import CONFIG_FILES
-from . import contents
+from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome
+from pytest_sqlmesh_tracker.process.imports import CONFIG_FILES
+from pytest_sqlmesh_tracker.reports.report import RunReport
+from pytest_sqlmesh_tracker.sandbox.databases.connections import Connections
+from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
+from pytest_sqlmesh_tracker.sandbox.databases.gateways import WAYS_OUT, Databases
+from pytest_sqlmesh_tracker.sandbox.databases.warehouse import Warehouse
+from pytest_sqlmesh_tracker.sandbox.problems.existing import inherited, missing_tables
+from pytest_sqlmesh_tracker.sandbox.problems.failures import failed_plan
+from pytest_sqlmesh_tracker.sandbox.problems.hints import Hints
+from pytest_sqlmesh_tracker.sandbox.problems.variables import check_variables
+from pytest_sqlmesh_tracker.wording.escapes import without_escape_codes
+
 from .clock import STATEMENT, Clock, check_not_frozen, shown
-from .connections import Connections
 from .context import Kept, SandboxContext, Selection
-from .databases import WAYS_OUT, Databases
-from .existing import inherited, missing_tables
-from .externals import EmptyTables
-from .failures import failed_plan
+from .databases import contents
 from .faults import Faults
 from .files import Files, UsersPaths, bring, copy_paths
-from .hints import Hints
 from .loading import (
     environment_kept,
     finished,
@@ -40,10 +43,8 @@ from .loading import (
     read_configs,
     with_externals_of,
 )
-from .options import ProjectOptions, SqlmeshProjectError
+from .options import ProjectOptions, SandboxError
 from .planning import LeftOut, plan_template
-from .variables import check_variables
-from .warehouse import Warehouse
 
 
 class Template:
@@ -69,7 +70,7 @@ class Template:
             setup: called with a connection before the plan, after the options' SQL files.
 
         Raises:
-            SqlmeshProjectError: it can't be planned; the message has SQLMesh's own words.
+            SandboxError: it can't be planned; the message has SQLMesh's own words.
         """
         self.options = options
         self._folder = folder
@@ -110,15 +111,15 @@ class Template:
         """Say of errors of SQLMesh, and of the project's own code, where they come from."""
         try:
             yield
-        except SqlmeshProjectError as error:
+        except SandboxError as error:
             words = self._with_hints(str(error))
             if words == str(error):
                 raise
-            raise SqlmeshProjectError(words) from error
+            raise SandboxError(words) from error
         except Exception as error:
             kind = "" if isinstance(error, SQLMeshError) else f"{type(error).__name__}: "
             names = ", ".join(map(str, paths))
-            raise SqlmeshProjectError(
+            raise SandboxError(
                 self._with_hints(f"the project {names} can't be loaded: {kind}{error}")
             ) from error
 
@@ -174,7 +175,7 @@ class Template:
         self._refuse_elsewhere(context.models.values())
         adapter.attach(self._databases.catalogs(context.models.values()))
         if self._selection and not self._selection.matches:
-            raise SqlmeshProjectError(f"select: no model matches {', '.join(self.options.select)}")
+            raise SandboxError(f"select: no model matches {', '.join(self.options.select)}")
         for project in self._loaded.values():
             finished(project, context.models, context.standalone_audits)
         own = {name for project in self._loaded.values() for name in project.models}
@@ -199,7 +200,7 @@ class Template:
 
     def _refuse_gateway(self, gateway: str, why: str) -> None:
         reason = self._databases.left_out[gateway]
-        raise SqlmeshProjectError(f"the gateway {gateway} {reason}, and {why}.\n{WAYS_OUT}")
+        raise SandboxError(f"the gateway {gateway} {reason}, and {why}.\n{WAYS_OUT}")
 
     def _check_start(self, context: SandboxContext) -> None:
         starts = [
@@ -210,7 +211,7 @@ class Template:
         if starts and None not in starts:
             earliest = min(to_datetime(start) for start in starts if start is not None)
             if self.began < earliest:
-                raise SqlmeshProjectError(
+                raise SandboxError(
                     f"at={shown(self.began)} is before the project's start, {shown(earliest)}"
                 )
 
@@ -339,9 +340,9 @@ class Template:
 def _find_config(paths: Iterable[Path], config: Config | str | None) -> None:
     for path in paths:
         if not path.is_dir():
-            raise SqlmeshProjectError(f"no SQLMesh project in {path}: there is no such folder")
+            raise SandboxError(f"no SQLMesh project in {path}: there is no such folder")
         if not (isinstance(config, Config) or any((path / f).is_file() for f in CONFIG_FILES)):
-            raise SqlmeshProjectError(f"no SQLMesh project in {path}: it has no config.yaml or .py")
+            raise SandboxError(f"no SQLMesh project in {path}: it has no config.yaml or .py")
 
 
 def _in_a_line(text: str, length: int = 300) -> str:
@@ -375,7 +376,7 @@ class Templates:
         """The template of these options.
 
         Raises:
-            SqlmeshProjectError: it can't be planned, which is tried but once; or freezegun has
+            SandboxError: it can't be planned, which is tried but once; or freezegun has
                 frozen the clock.
         """
         check_not_frozen()
@@ -393,13 +394,13 @@ class Templates:
                     config=config,
                     setup=setup,
                 )
-            except SqlmeshProjectError as error:
+            except SandboxError as error:
                 shutil.rmtree(folder, ignore_errors=True)
                 self._made[key] = _in_a_line(str(error))
                 raise
             self._made[key] = made
         if isinstance(made, str):
-            raise SqlmeshProjectError(f"{made} (as before; it was not tried again)")
+            raise SandboxError(f"{made} (as before; it was not tried again)")
         return made
 
     def remove(self) -> None:
@@ -411,12 +412,12 @@ class Templates:
 
 def _check(config: Any, setup: Any) -> None:
     if not isinstance(config, Config | str | None):
-        raise SqlmeshProjectError(
+        raise SandboxError(
             f"sqlmesh_project_config returned a {type(config).__name__}; it is a Config of "
             "SQLMesh, or the name of one in config.py"
         )
     if not (setup is None or callable(setup)):
-        raise SqlmeshProjectError(
+        raise SandboxError(
             f"sqlmesh_project_setup returned a {type(setup).__name__}; it is a function "
             "of a DuckDB connection"
         )

@@ -13,13 +13,14 @@ from typing import Any
 
 import click
 
-from ..formats import one_line
-from ..report import RunReport
-from .errors import Stopped
-from .exceptions import described
-from .live import OnWaiting
-from .project_files import ProjectFiles
-from .secrets import redacted
+from pytest_sqlmesh_tracker.reports.report import RunReport
+from pytest_sqlmesh_tracker.tracking.errors.exceptions import described
+from pytest_sqlmesh_tracker.tracking.errors.secrets import redacted
+from pytest_sqlmesh_tracker.tracking.errors.types import Stopped
+from pytest_sqlmesh_tracker.tracking.events.live import OnWaiting
+from pytest_sqlmesh_tracker.tracking.queries.project_files import ProjectFiles
+from pytest_sqlmesh_tracker.wording.formats import one_line
+
 from .tracker import track_all
 
 
@@ -173,7 +174,7 @@ def _checking(run: Callable[..., Any]) -> Callable[..., Any]:
     """SQLMesh's `run`, which is content with selectors that match no model (`Context.run`)."""
 
     def checked(*args: Any, **options: Any) -> Any:
-        from .selecting import unmatched_selector
+        from pytest_sqlmesh_tracker.tracking.project.selecting import unmatched_selector
 
         context = click.get_current_context().obj
         complaint = unmatched_selector(context, options["environment"], options["select_model"])

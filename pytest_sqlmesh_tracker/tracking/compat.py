@@ -8,7 +8,7 @@ from functools import cache
 from inspect import Parameter, Signature, signature
 from typing import Any
 
-from .recording import Lifetime
+from pytest_sqlmesh_tracker.tracking.events.recording import Lifetime
 
 
 @cache

@@ -16,18 +16,18 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from ..assertions import AssertionMethods
-from ..frozen import check_imported
-from ..report import Command, NoReportError, RunReport
-from .auditing import AuditInvocation
-from .contract import REPLACED
-from .invocation import Invocation
-from .live import CancelledError, Hooks, OnExecuted, OnWaiting
-from .recording import Recording
-from .sleeping import Sleeps, sleep
+from pytest_sqlmesh_tracker.doctor.contract import REPLACED
+from pytest_sqlmesh_tracker.process.frozen import check_imported
+from pytest_sqlmesh_tracker.process.sleeping import Sleeps, sleep
+from pytest_sqlmesh_tracker.reports.assertions import AssertionMethods
+from pytest_sqlmesh_tracker.reports.report import Command, NoReportError, RunReport
+from pytest_sqlmesh_tracker.tracking.events.auditing import AuditInvocation
+from pytest_sqlmesh_tracker.tracking.events.invocation import Invocation
+from pytest_sqlmesh_tracker.tracking.events.live import CancelledError, Hooks, OnExecuted, OnWaiting
+from pytest_sqlmesh_tracker.tracking.events.recording import Recording
 
 if TYPE_CHECKING:
-    from .project_files import ProjectFiles
+    from pytest_sqlmesh_tracker.tracking.queries.project_files import ProjectFiles
 
 _COMMANDS: dict[str, Command] = {"run": "run", "plan": "plan", "apply": "plan", "audit": "audit"}
 
@@ -46,7 +46,7 @@ class Tracked:
         """The invocation's report, always the same object."""
         with self._lock:
             if self._report is None:
-                from .reporting import report_of
+                from pytest_sqlmesh_tracker.tracking.reasons.reporting import report_of
 
                 assert self._recording is not None
                 self._report = report_of(self._recording)
@@ -153,7 +153,7 @@ class Tracker(AssertionMethods):
     @property
     def execution_time(self) -> datetime | None:
         """Of the invocation that goes on, in UTC: what its report will say; None between two."""
-        from .reporting import execution_time_of
+        from pytest_sqlmesh_tracker.tracking.reasons.reporting import execution_time_of
 
         for invocation in list(self._under_way):
             return execution_time_of(invocation.recording)

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, sync_playwright
 
 from pytest_sqlmesh_tracker import GatePolicy, RunReport
-from pytest_sqlmesh_tracker.render.html import page as rendered
+from pytest_sqlmesh_tracker.render.page.html import page as rendered
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SWITCHES = (

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from pytest_sqlmesh_tracker import ModelOutcome, RunReport
-from tests.unit.builders import (
+from tests.builders import (
     NOW,
     audit,
     batches,

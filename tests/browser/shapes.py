@@ -8,8 +8,7 @@ from random import Random
 from typing import Any
 
 from pytest_sqlmesh_tracker import ModelOutcome, RunReport
-from tests.browser.reports import BROKEN
-from tests.unit.builders import (
+from tests.builders import (
     NOW,
     audit,
     batches,
@@ -23,6 +22,8 @@ from tests.unit.builders import (
     unknown,
     utc,
 )
+
+from .reports import BROKEN
 
 AREAS = ("sales", "marketing", "finance", "logistics", "product", "support", "people", "risk")
 NOUNS = (

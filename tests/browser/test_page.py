@@ -9,9 +9,10 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from pytest_sqlmesh_tracker import RunReport
-from tests.browser.conftest import Opener
-from tests.browser.reports import LONG, hostile, session, warehouse
-from tests.unit.builders import executed, run, skipped
+from tests.builders import executed, run, skipped
+
+from .conftest import Opener
+from .reports import LONG, hostile, session, warehouse
 
 SMALL, LARGE = warehouse(20), warehouse(500)
 both_sizes = pytest.mark.parametrize("report", [SMALL, LARGE], ids=["20", "500"])

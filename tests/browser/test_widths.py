@@ -8,9 +8,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from pytest_sqlmesh_tracker import RunReport
-from tests.browser.conftest import Opener
-from tests.browser.shapes import LONG_NAME, deep, estate, unconnected, wide
-from tests.unit.builders import batches, executed, interval, run, skipped
+from tests.builders import batches, executed, interval, run, skipped
+
+from .conftest import Opener
+from .shapes import LONG_NAME, deep, estate, unconnected, wide
 
 SHAPES = {
     **{str(models): estate(models) for models in (5, 15, 40, 100, 500)},

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from pytest_sqlmesh_tracker import RunReport
 from pytest_sqlmesh_tracker.cli import main
-from pytest_sqlmesh_tracker.report_files import entries_from_json
+from pytest_sqlmesh_tracker.reports.files import entries_from_json
 from tests.projects import at
 
 CONFIG = """

@@ -10,7 +10,7 @@ import pytest
 from pytest_sqlmesh_tracker import GatePolicy
 from pytest_sqlmesh_tracker.cli.tracked import _exit_code
 from pytest_sqlmesh_tracker.tracking import command
-from tests.unit.builders import executed, run, unknown
+from tests.builders import executed, run, unknown
 
 from .conftest import Ended, Typed, process
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_sqlmesh_tracker.render.files import FORMATS
-from pytest_sqlmesh_tracker.report_files import entries_from_json
+from pytest_sqlmesh_tracker.reports.files import entries_from_json
 
 from .conftest import Typed
 

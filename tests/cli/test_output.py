@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pytest_sqlmesh_tracker.report_files import entries_from_json
+from pytest_sqlmesh_tracker.reports.files import entries_from_json
 
 from .conftest import Typed, process
 

@@ -15,11 +15,15 @@ from pathlib import Path
 import pytest
 
 from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
-from pytest_sqlmesh_tracker.report_files import entries_from_json
-from pytest_sqlmesh_tracker.tracking.project_files import ProjectLocation, read_project_files
-from tests.cli.conftest import Typed
-from tests.cli.test_interrupts import started
+from pytest_sqlmesh_tracker.reports.files import entries_from_json
+from pytest_sqlmesh_tracker.tracking.queries.project_files import (
+    ProjectLocation,
+    read_project_files,
+)
 from tests.projects import at
+
+from .conftest import Typed
+from .test_interrupts import started
 
 TOMORROW = "2024-01-10 00:05"
 

@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pytest_sqlmesh_tracker.report import RunReport
-from pytest_sqlmesh_tracker.report_files import entries_to_json
-from tests.unit.builders import executed, failed, run, skipped
+from pytest_sqlmesh_tracker.reports.files import entries_to_json
+from pytest_sqlmesh_tracker.reports.report import RunReport
+from tests.builders import executed, failed, run, skipped
 
 from .conftest import Typed
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from pytest_sqlmesh_tracker.cli.streams import colored
-from pytest_sqlmesh_tracker.report_files import entries_from_json, entries_to_json
-from tests.unit.builders import executed, failed, run, skipped
+from pytest_sqlmesh_tracker.reports.files import entries_from_json, entries_to_json
+from tests.builders import executed, failed, run, skipped
 
 from .conftest import process
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pytest_sqlmesh_tracker.report_files import entries_from_json
-from tests.cli.conftest import Typed
-from tests.cli.test_interrupts import started
+from pytest_sqlmesh_tracker.reports.files import entries_from_json
+
+from .conftest import Typed
+from .test_interrupts import started
 
 TOMORROW = "2024-01-10 00:05"
 

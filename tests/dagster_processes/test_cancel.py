@@ -9,7 +9,7 @@ import dagster as dg
 import duckdb
 import pytest
 
-from tests.dagster_assets.sites import MODELS, Site, until
+from tests.dagster.sites import MODELS, Site, until
 
 
 @pytest.mark.parametrize(

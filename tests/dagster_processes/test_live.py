@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dagster_assets.sites import Site, until
+from tests.dagster.sites import Site, until
 
 
 @pytest.mark.parametrize("tasks", [1, 4], ids="{} workers".format)

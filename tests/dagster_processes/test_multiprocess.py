@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from tests.dagster_assets.sites import MODELS, SECONDS, Site, until
+from tests.dagster.sites import MODELS, SECONDS, Site, until
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_sqlmesh_tracker.dagster import SqlmeshProject, build_sqlmesh_assets
-from tests.dagster_assets.sites import MODELS, SECONDS, Site, until
+from tests.dagster.sites import MODELS, SECONDS, Site, until
 
 QUEUE = """
 telemetry:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dagster_assets.sites import MODELS, SECONDS, Site, until
+from tests.dagster.sites import MODELS, SECONDS, Site, until
 
 LOCKED = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('CREATE TABLE mine (id INT)')"
 

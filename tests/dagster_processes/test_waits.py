@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.dagster_assets.sites import MODELS, SECONDS, Site, until
-from tests.dagster_processes.test_signals import gone
+from tests.dagster.sites import MODELS, SECONDS, Site, until
+
+from .test_signals import gone
 
 JOBS = pytest.mark.parametrize("job", ["in_process", "multiprocess"])
 

@@ -15,8 +15,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import browser as browser
-from tests.dagster_assets.sites import Site, until
-from tests.dagster_ui.shops import Shop
+from tests.dagster.sites import Site, until
+
+from .shops import Shop
 
 SCREEN: Any = {
     "viewport": {"width": 1600, "height": 900},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from tests.dagster_assets.sites import INSTANCE, SECONDS, Site
+from tests.dagster.sites import INSTANCE, SECONDS, Site
 from tests.projects import CONFIG, Project
 
 RAW = """

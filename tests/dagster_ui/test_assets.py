@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
-from pytest_sqlmesh_tracker.dagster.naming import STATUS_CHECK
+from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
 
 GROUPS = ("raw", "sales", "finance", "marketing")
 RUN = re.compile("^[0-9a-f]{8}$")

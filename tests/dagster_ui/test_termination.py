@@ -6,8 +6,9 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from tests.dagster_assets.sites import MODELS, Site
-from tests.dagster_ui.conftest import Opener
+from tests.dagster.sites import MODELS, Site
+
+from .conftest import Opener
 
 
 def test_what_sqlmesh_committed_is_materialized_and_the_next_run_does_the_rest(

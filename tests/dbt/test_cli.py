@@ -12,7 +12,8 @@ import duckdb
 import pytest
 
 from pytest_sqlmesh_tracker import RunReport
-from tests.dbt.conftest import FILES, write_files
+
+from .conftest import FILES, write_files
 
 UNREAD = {"of_nothing": "select 2 as n where false", "not_planned": "select 1 as n where false"}
 

@@ -8,9 +8,10 @@ import pytest
 from packaging.version import Version
 from sqlmesh import __version__ as sqlmesh_version
 
-from pytest_sqlmesh_tracker import SqlmeshProject
-from pytest_sqlmesh_tracker.tracking.defining import load_definition
-from tests.dbt.conftest import write_files
+from pytest_sqlmesh_tracker import Sandbox
+from pytest_sqlmesh_tracker.tracking.project.defining import load_definition
+
+from .conftest import write_files
 
 FILES = {
     "sqlmesh.yaml": "disable_anonymized_analytics: true\nmodel_defaults: {start: 2024-01-01}\n",
@@ -39,7 +40,7 @@ def with_yaml(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def sqlmesh_project(_with_yaml: None, sqlmesh_project: SqlmeshProject) -> SqlmeshProject:
+def sqlmesh_project(_with_yaml: None, sqlmesh_project: Sandbox) -> Sandbox:
     return sqlmesh_project
 
 
@@ -48,7 +49,7 @@ def _with_yaml(request: pytest.FixtureRequest, with_yaml: Path) -> None:
     request.node.add_marker(pytest.mark.sqlmesh_project(with_yaml, at="2024-01-05 06:00"))
 
 
-def test_a_sandbox(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_sandbox(sqlmesh_project: Sandbox) -> None:
     report = sqlmesh_project.run(at="2024-01-06 06:00")
 
     report.assert_only_executed("main.numbers")

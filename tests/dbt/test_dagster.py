@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pytest_sqlmesh_tracker import SqlmeshProject as Sandbox
+from pytest_sqlmesh_tracker import Sandbox
 from pytest_sqlmesh_tracker.dagster import SqlmeshProject, build_sqlmesh_assets
 from pytest_sqlmesh_tracker.dagster.testing import (
     Materialize,

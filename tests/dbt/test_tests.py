@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sqlmesh_tracker import GatePolicy, RunReport, SqlmeshProject, UnknownModelError
+from pytest_sqlmesh_tracker import GatePolicy, RunReport, Sandbox, UnknownModelError
 
 NIGHT = "2024-01-06 06:00"
 ACCEPTED = (
@@ -64,7 +64,7 @@ class Expected:
 
 
 @pytest.fixture
-def expected(sqlmesh_project: SqlmeshProject) -> Expected:
+def expected(sqlmesh_project: Sandbox) -> Expected:
     # SQLMesh's first versions take them for audits of the model that they are written at.
     audits = sqlmesh_project.context.standalone_audits.values()
     if REFERS in {audit.name for audit in audits}:
@@ -74,7 +74,7 @@ def expected(sqlmesh_project: SqlmeshProject) -> Expected:
 
 
 @pytest.fixture
-def sqlmesh_project(_of_every_sort: None, sqlmesh_project: SqlmeshProject) -> SqlmeshProject:
+def sqlmesh_project(_of_every_sort: None, sqlmesh_project: Sandbox) -> Sandbox:
     return sqlmesh_project
 
 
@@ -92,7 +92,7 @@ def ran(report: RunReport, name: str) -> dict[str, Found]:
     return {audit.name: (audit.blocking, audit.rows_failed) for audit in audits}
 
 
-def test_every_test_is_told_once(sqlmesh_project: SqlmeshProject, expected: Expected) -> None:
+def test_every_test_is_told_once(sqlmesh_project: Sandbox, expected: Expected) -> None:
     report = sqlmesh_project.run(at=NIGHT)
 
     assert set(report.outcomes) == expected.names
@@ -106,7 +106,7 @@ def test_every_test_is_told_once(sqlmesh_project: SqlmeshProject, expected: Expe
 
 
 @pytest.mark.sqlmesh_project(plan=False)
-def test_the_first_plan_runs_them_all(sqlmesh_project: SqlmeshProject, expected: Expected) -> None:
+def test_the_first_plan_runs_them_all(sqlmesh_project: Sandbox, expected: Expected) -> None:
     report = sqlmesh_project.plan()
 
     assert set(report.outcomes) == expected.names
@@ -115,18 +115,14 @@ def test_the_first_plan_runs_them_all(sqlmesh_project: SqlmeshProject, expected:
     assert GatePolicy().evaluate(report).passed
 
 
-def test_a_second_plan_has_nothing_to_do(
-    sqlmesh_project: SqlmeshProject, expected: Expected
-) -> None:
+def test_a_second_plan_has_nothing_to_do(sqlmesh_project: Sandbox, expected: Expected) -> None:
     report = sqlmesh_project.plan()
 
     assert set(report.outcomes) == expected.names
     assert GatePolicy().evaluate(report).passed
 
 
-def test_context_audit_knows_their_names(
-    sqlmesh_project: SqlmeshProject, expected: Expected
-) -> None:
+def test_context_audit_knows_their_names(sqlmesh_project: Sandbox, expected: Expected) -> None:
     sqlmesh_project.context.audit(start="2024-01-04", end="2024-01-05")
 
     report = sqlmesh_project.tracker.last
@@ -146,7 +142,7 @@ def test_context_audit_knows_their_names(
     ],
 )
 def test_a_test_that_blocks_fails_on_demand(
-    sqlmesh_project: SqlmeshProject, model: str, name: str
+    sqlmesh_project: Sandbox, model: str, name: str
 ) -> None:
     sqlmesh_project.fail(model, audit=name)
 
@@ -161,7 +157,7 @@ def test_a_test_that_blocks_fails_on_demand(
 @pytest.mark.parametrize(
     "name", ["of_a_source", "days_are_days", "source_unique_crm_leads_id", "of_nothing"]
 )
-def test_a_test_of_its_own_fails_on_demand(sqlmesh_project: SqlmeshProject, name: str) -> None:
+def test_a_test_of_its_own_fails_on_demand(sqlmesh_project: Sandbox, name: str) -> None:
     sqlmesh_project.fail(name)
 
     report = sqlmesh_project.run(at=NIGHT)
@@ -171,7 +167,7 @@ def test_a_test_of_its_own_fails_on_demand(sqlmesh_project: SqlmeshProject, name
     assert report[name].status == "audited"
 
 
-def test_a_name_that_sqlmesh_lengthened_means_the_same(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_name_that_sqlmesh_lengthened_means_the_same(sqlmesh_project: Sandbox) -> None:
     (audit,) = (
         audit.name
         for audit, _ in sqlmesh_project.context.models[
@@ -186,7 +182,7 @@ def test_a_name_that_sqlmesh_lengthened_means_the_same(sqlmesh_project: SqlmeshP
     report.assert_audit_failed("main.orders", "orders_are_told_apart")
 
 
-def test_a_test_that_is_turned_off_is_nowhere(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_test_that_is_turned_off_is_nowhere(sqlmesh_project: Sandbox) -> None:
     with pytest.raises(UnknownModelError, match="never_run"):
         sqlmesh_project.fail("main.orders", audit="never_run")
     with pytest.raises(UnknownModelError, match="turned_off"):
@@ -194,7 +190,7 @@ def test_a_test_that_is_turned_off_is_nowhere(sqlmesh_project: SqlmeshProject) -
 
 
 def test_a_failed_test_that_does_not_block_can_be_denied(
-    sqlmesh_project: SqlmeshProject, expected: Expected
+    sqlmesh_project: Sandbox, expected: Expected
 ) -> None:
     policy = GatePolicy(rules=[{"models": "of_two_models", "deny": ["nonblocking_audit_failed"]}])
 
@@ -208,7 +204,7 @@ def test_a_failed_test_that_does_not_block_can_be_denied(
     }
 
 
-def test_a_test_of_what_failed_waits_for_it(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_test_of_what_failed_waits_for_it(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.fail("main.orders")
 
     report = sqlmesh_project.run(at=NIGHT)
@@ -217,7 +213,7 @@ def test_a_test_of_what_failed_waits_for_it(sqlmesh_project: SqlmeshProject) -> 
     assert report["of_two_models"].blocked_by == ("main.orders",)
 
 
-def test_an_edited_test_is_a_local_edit(sqlmesh_project: SqlmeshProject) -> None:
+def test_an_edited_test_is_a_local_edit(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.write("tests/of_nothing.sql", "select 2 as n where false")
     sqlmesh_project.write("tests/not_planned.sql", "select 1 as n where false")
 
@@ -228,7 +224,7 @@ def test_an_edited_test_is_a_local_edit(sqlmesh_project: SqlmeshProject) -> None
 
 
 def test_nothing_is_written_outside(
-    sqlmesh_project: SqlmeshProject,
+    sqlmesh_project: Sandbox,
     every_sort: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

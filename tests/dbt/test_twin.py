@@ -14,8 +14,9 @@ from sqlmesh import Context
 from sqlmesh import __version__ as sqlmesh_version
 
 from pytest_sqlmesh_tracker import ModelOutcome, RunReport, sqlmesh_run_tracker
-from tests.dbt.conftest import CONFIG, write_files
 from tests.projects import at
+
+from .conftest import CONFIG, write_files
 
 AS_DBT = {
     "config.py": CONFIG,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def ask(world: World, step: Step) -> dict[str, Any] | None:
     """What is due now; None before anything but a plain run."""
-    from pytest_sqlmesh_tracker.tracking.due import due
+    from pytest_sqlmesh_tracker.tracking.queries.due import due
 
     if step.command != "run" or step.arguments:
         return None

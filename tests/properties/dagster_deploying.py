@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from pytest_sqlmesh_tracker.dagster import SqlmeshProject, SqlmeshTranslator, sqlmesh_assets
-from pytest_sqlmesh_tracker.definitions import ProjectDefinition
-from pytest_sqlmesh_tracker.tracking.defining import define
+from pytest_sqlmesh_tracker.models.definitions import ProjectDefinition
+from pytest_sqlmesh_tracker.tracking.project.defining import define
 
 from .dagster_drawing import Asking, Between
 from .facts import Snapshots

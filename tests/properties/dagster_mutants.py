@@ -7,10 +7,12 @@ from typing import Any
 
 import dagster as dg
 
-from pytest_sqlmesh_tracker.dagster import asking, invocation, resource, telling
-from pytest_sqlmesh_tracker.dagster.history import Told
-from pytest_sqlmesh_tracker.outcomes import AuditOutcome, Reason, Status
-from pytest_sqlmesh_tracker.tracking import batches
+from pytest_sqlmesh_tracker.dagster import resource
+from pytest_sqlmesh_tracker.dagster.events import telling
+from pytest_sqlmesh_tracker.dagster.events.history import Told
+from pytest_sqlmesh_tracker.dagster.running import asking, invocation
+from pytest_sqlmesh_tracker.outcomes.outcomes import AuditOutcome, Reason, Status
+from pytest_sqlmesh_tracker.tracking.reasons import batches
 
 from . import mutants
 

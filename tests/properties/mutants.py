@@ -22,16 +22,19 @@ from datetime import datetime, timezone
 from typing import Any
 from unittest.mock import patch
 
-from pytest_sqlmesh_tracker.outcomes import Cause, Reason, Status
-from pytest_sqlmesh_tracker.tracking import batches, behind, compat, facts, reasons, reporting
-from pytest_sqlmesh_tracker.tracking.auditing import AuditInvocation
-from pytest_sqlmesh_tracker.tracking.behind import UpstreamBehind
-from pytest_sqlmesh_tracker.tracking.causes import Causes
-from pytest_sqlmesh_tracker.tracking.invocation import Invocation
-from pytest_sqlmesh_tracker.tracking.left_out import LeftOut
-from pytest_sqlmesh_tracker.tracking.plan_reasons import PlanReasons
-from pytest_sqlmesh_tracker.tracking.reasons import Finding, HeldUp
-from pytest_sqlmesh_tracker.tracking.state import StateLog
+from pytest_sqlmesh_tracker.outcomes.outcomes import Cause, Reason, Status
+from pytest_sqlmesh_tracker.tracking import compat
+from pytest_sqlmesh_tracker.tracking.events import facts
+from pytest_sqlmesh_tracker.tracking.events.auditing import AuditInvocation
+from pytest_sqlmesh_tracker.tracking.events.invocation import Invocation
+from pytest_sqlmesh_tracker.tracking.events.state import StateLog
+from pytest_sqlmesh_tracker.tracking.reasons import batches, behind, reporting
+from pytest_sqlmesh_tracker.tracking.reasons import runs as reasons
+from pytest_sqlmesh_tracker.tracking.reasons.behind import UpstreamBehind
+from pytest_sqlmesh_tracker.tracking.reasons.causes import Causes
+from pytest_sqlmesh_tracker.tracking.reasons.left_out import LeftOut
+from pytest_sqlmesh_tracker.tracking.reasons.plans import PlanReasons
+from pytest_sqlmesh_tracker.tracking.reasons.runs import Finding, HeldUp
 
 Reporter = reporting._Reporter
 Mutant = Callable[[], AbstractContextManager[Any]]

@@ -8,15 +8,7 @@ from sqlmesh.utils.date import to_timestamp
 
 from tests.projects import without
 
-from .facts import (
-    Snapshots,
-    ancestors,
-    expanded,
-    is_idle_by_kind,
-    millis,
-    moment,
-    shown,
-)
+from .facts import Snapshots, ancestors, expanded, is_idle_by_kind, millis, moment, shown
 from .moments import check_loaded_through
 from .witnesses import Span, table_of
 

@@ -19,18 +19,13 @@ from textwrap import dedent
 from typing import TYPE_CHECKING
 
 from pytest_sqlmesh_tracker.sandbox.clock import Clock
-from pytest_sqlmesh_tracker.sandbox.connections import Connections
 from pytest_sqlmesh_tracker.sandbox.context import SandboxContext
-from pytest_sqlmesh_tracker.sandbox.databases import Databases
-from pytest_sqlmesh_tracker.sandbox.externals import EmptyTables
+from pytest_sqlmesh_tracker.sandbox.databases.connections import Connections
+from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
+from pytest_sqlmesh_tracker.sandbox.databases.gateways import Databases
 from pytest_sqlmesh_tracker.sandbox.faults import Fault, Faults, InjectedError
 from pytest_sqlmesh_tracker.sandbox.files import UsersPaths
-from pytest_sqlmesh_tracker.sandbox.loading import (
-    finished,
-    keeping_loader,
-    loader_of,
-    read_configs,
-)
+from pytest_sqlmesh_tracker.sandbox.loading import finished, keeping_loader, loader_of, read_configs
 from pytest_sqlmesh_tracker.sandbox.options import absolute
 from tests.projects import CONFIG
 

@@ -62,7 +62,7 @@ def reading(tracker: Tracker, when: str) -> Reading:
         return Reading(Made(tracked.report))
     if when == "late":
         return Reading(tracked)
-    from pytest_sqlmesh_tracker.tracking.reporting import report_of
+    from pytest_sqlmesh_tracker.tracking.reasons.reporting import report_of
 
     recording = tracked._recording
     assert recording is not None

@@ -23,13 +23,7 @@ from .facts import (
     restated,
     shown,
 )
-from .moments import (
-    SECOND,
-    check_loaded_through,
-    check_next_due,
-    check_tick,
-    restates_itself,
-)
+from .moments import SECOND, check_loaded_through, check_next_due, check_tick, restates_itself
 
 if TYPE_CHECKING:
     from pytest_sqlmesh_tracker import ModelOutcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from tests.properties.week import weeks
+from .week import weeks
 
 
 def test_a_night_that_fails_and_a_signal_that_comes_late() -> None:

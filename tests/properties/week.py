@@ -32,7 +32,7 @@ from pytest_sqlmesh_tracker.dagster import (
     build_sqlmesh_assets,
     build_sqlmesh_schedule,
 )
-from tests.dagster_assets.ticks import evaluated, execute, shown_failed
+from tests.dagster.ticks import evaluated, execute, shown_failed
 from tests.projects import Project, at, read_between
 
 PLANNED = datetime(2024, 1, 5, 0, 5)

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from pytest_sqlmesh_tracker import SqlmeshProject, track_all
+from pytest_sqlmesh_tracker import Sandbox, track_all
 from pytest_sqlmesh_tracker.sandbox.options import project_options
 from pytest_sqlmesh_tracker.sandbox.template import Templates
 from tests.projects import ONE_AND_FOUR, Project, read_between
 
-Sandboxes = Callable[..., AbstractContextManager[SqlmeshProject]]
+Sandboxes = Callable[..., AbstractContextManager[Sandbox]]
 
 AUDITS = """
 AUDIT (name is_positive);
@@ -71,14 +71,14 @@ def sandbox(templates: Templates) -> Sandboxes:
     @contextmanager
     def sandbox(
         path: Path, *, config: Any = None, setup: Any = None, **arguments: Any
-    ) -> Iterator[SqlmeshProject]:
+    ) -> Iterator[Sandbox]:
         if not callable(setup):
             # SQL files, as the marker has them.
             arguments["setup"], setup = setup, None
         options = project_options({"path": path, "at": "2024-01-05 00:05", **arguments})
         template = templates.get(options, config, setup)
         with track_all() as tracker:
-            project = SqlmeshProject(template, templates.new_folder(), tracker)
+            project = Sandbox(template, templates.new_folder(), tracker)
             try:
                 yield project
             finally:

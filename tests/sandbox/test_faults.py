@@ -8,12 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_sqlmesh_tracker import (
-    SqlmeshProjectError,
-    SqlmeshProjectWarning,
-    Status,
-    UnknownModelError,
-)
+from pytest_sqlmesh_tracker import SandboxError, SandboxWarning, Status, UnknownModelError
 
 from .conftest import Sandboxes
 
@@ -189,7 +184,7 @@ class TestAFaultThatNeverStruck:
                 project.fail(**fault)
                 project.run(at="2024-01-06 00:05")
 
-        with pytest.warns(SqlmeshProjectWarning) as warned:
+        with pytest.warns(SandboxWarning) as warned:
             in_a_sandbox()
         (warning,) = warned
         assert str(warning.message).startswith(told)
@@ -199,9 +194,7 @@ class TestAFaultThatNeverStruck:
             with sandbox(payroll, gateway=gateway) as project:
                 project.fail("pay.slips", audit="is_small")
 
-        with pytest.warns(
-            SqlmeshProjectWarning, match=r"audit is_small of pay.slips.* not audited"
-        ):
+        with pytest.warns(SandboxWarning, match=r"audit is_small of pay.slips.* not audited"):
             in_a_sandbox()
 
     def test_is_none_if_one_of_its_models_failed(
@@ -235,30 +228,30 @@ class TestAFaultThatNeverStruck:
         ),
         (
             {"model": "raw.clock"},
-            SqlmeshProjectError,
+            SandboxError,
             "raw.clock is external, which SQLMesh never evaluates; use audit=",
         ),
-        ({"model": "pay.pieces"}, SqlmeshProjectError, "pay.pieces is embedded, which SQLMesh"),
+        ({"model": "pay.pieces"}, SandboxError, "pay.pieces is embedded, which SQLMesh"),
         (
             {"model": "pay.slips", "audit": "is_small", "error": "x"},
-            SqlmeshProjectError,
+            SandboxError,
             "fail(): an error or an audit, not both",
         ),
         (
             {"model": "pay.slips", "batch": -1},
-            SqlmeshProjectError,
+            SandboxError,
             "batch=-1, it is a number from 0",
         ),
-        ({"model": "pay.slips", "times": 0}, SqlmeshProjectError, "times=0, it is a number from 1"),
-        ({"model": "pay.slips", "batch": "1"}, SqlmeshProjectError, "batch='1', it is a number"),
+        ({"model": "pay.slips", "times": 0}, SandboxError, "times=0, it is a number from 1"),
+        ({"model": "pay.slips", "batch": "1"}, SandboxError, "batch='1', it is a number"),
         (
             {"model": "pay.slips", "error": str},
-            SqlmeshProjectError,
+            SandboxError,
             "error=<class 'str'>: it is a message or an Exception",
         ),
         (
             {"model": "pay.slips", "error": KeyboardInterrupt},
-            SqlmeshProjectError,
+            SandboxError,
             "error=<class 'KeyboardInterrupt'>: it is a message or an Exception",
         ),
     ],
@@ -291,5 +284,5 @@ def test_a_failed_batch_is_not_that_of_the_next_audit(
             project.context.audit(start="2024-01-01", end="2024-01-05", models=iter(["pay.slips"]))
             assert not any(audit.rows_failed for audit in project.tracker.last["pay.slips"].audits)
 
-    with pytest.warns(SqlmeshProjectWarning, match=r"batch 0 of audit is_small.*are of no batch"):
+    with pytest.warns(SandboxWarning, match=r"batch 0 of audit is_small.*are of no batch"):
         in_a_sandbox()

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sqlmesh_tracker.sandbox.options import SqlmeshProjectError
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from tests.projects import Project
-from tests.sandbox.building import project, seen
-from tests.sandbox.conftest import Sandboxes
+
+from .building import project, seen
+from .conftest import Sandboxes
 
 LOCAL = "{local: {connection: {type: duckdb}}}"
 
@@ -102,7 +103,7 @@ class TestSeeds:
     ) -> None:
         made = with_seed(tmp_path / "shop", "../../data/y.csv")
 
-        with pytest.raises(SqlmeshProjectError) as error:
+        with pytest.raises(SandboxError) as error:
             with sandbox(made.path):
                 pass
         assert f"{tmp_path}/shop/models/../../data/y.csv" in str(error.value)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sqlmesh_tracker import SqlmeshProjectError, UnknownModelError
+from pytest_sqlmesh_tracker import SandboxError, UnknownModelError
 
 from .conftest import Sandboxes
 
@@ -64,13 +64,9 @@ def test_a_model_with_a_signal_of_its_own_is_held_as_well(
 
 def test_what_can_not_be_held_is_told(sandbox: Sandboxes, payroll: Path) -> None:
     with sandbox(payroll) as project:
-        with pytest.raises(
-            SqlmeshProjectError, match=r"raw.clock is external, which SQLMesh never"
-        ):
+        with pytest.raises(SandboxError, match=r"raw.clock is external, which SQLMesh never"):
             project.hold("raw.clock")
-        with pytest.raises(
-            SqlmeshProjectError, match=r"is a standalone audit, which SQLMesh never"
-        ):
+        with pytest.raises(SandboxError, match=r"is a standalone audit, which SQLMesh never"):
             project.hold("pay_slips_exist")
         with pytest.raises(UnknownModelError, match=r"did you mean pay.slips"):
             project.release("pay.slipz")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pytest_sqlmesh_tracker import SqlmeshProjectError
-from pytest_sqlmesh_tracker.markers import MarkerError
+from pytest_sqlmesh_tracker import SandboxError
+from pytest_sqlmesh_tracker.pytest_plugin.markers import MarkerError
 from pytest_sqlmesh_tracker.sandbox.finding import nearest_project
 from pytest_sqlmesh_tracker.sandbox.options import ProjectOptions, project_options
 
@@ -55,7 +55,7 @@ def test_variables_ignore_case_and_order() -> None:
     ],
 )
 def test_a_wrong_argument_is_told_in_one_line(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises((MarkerError, SqlmeshProjectError)) as error:
+    with pytest.raises((MarkerError, SandboxError)) as error:
         project_options(arguments)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
@@ -74,7 +74,7 @@ def test_the_nearest_project_upwards_is_meant(tmp_path: Path) -> None:
 def test_a_config_of_another_tool_is_none(tmp_path: Path) -> None:
     (tmp_path / "config.py").write_text("DEBUG = True")
     (tmp_path / "config.yaml").mkdir()
-    with pytest.raises(SqlmeshProjectError, match=r"no SQLMesh project found in .*sqlmesh_project"):
+    with pytest.raises(SandboxError, match=r"no SQLMesh project found in .*sqlmesh_project"):
         nearest_project(tmp_path / "test_it.py", tmp_path)
 
 

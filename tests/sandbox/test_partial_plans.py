@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_sqlmesh_tracker import SqlmeshProjectError
+from pytest_sqlmesh_tracker import SandboxError
 from pytest_sqlmesh_tracker.tracking.compat import sees_through_idle_parents
 from tests.projects import Project
 
@@ -37,7 +37,7 @@ def half_broken(path: Path) -> Project:
 
 def refused(sandbox: Sandboxes, path: Path, **arguments: Any) -> list[str]:
     """The lines that are said of a template that fails."""
-    with pytest.raises(SqlmeshProjectError) as error:
+    with pytest.raises(SandboxError) as error:
         with sandbox(path, **arguments):
             pass
     return str(error.value).splitlines()

@@ -16,12 +16,7 @@ import time_machine
 from sqlmesh import Context
 from sqlmesh.utils.errors import SQLMeshError
 
-from pytest_sqlmesh_tracker import (
-    SqlmeshProject,
-    SqlmeshProjectError,
-    sqlmesh_run_tracker,
-    track_all,
-)
+from pytest_sqlmesh_tracker import Sandbox, SandboxError, sqlmesh_run_tracker, track_all
 
 from .conftest import Sandboxes
 
@@ -96,7 +91,7 @@ class TestTime:
 
     def test_does_not_go_back(self, sandbox: Sandboxes, payroll: Path) -> None:
         with sandbox(payroll) as project:
-            with pytest.raises(SqlmeshProjectError, match="is in the past of this test"):
+            with pytest.raises(SandboxError, match="is in the past of this test"):
                 project.run(at="2024-01-04")
             assert not project.tracker.reports
             project.travel("2024-01-04", backwards=True)
@@ -207,7 +202,7 @@ class TestFiles:
         self, sandbox: Sandboxes, payroll: Path, file: str
     ) -> None:
         with sandbox(payroll) as project:
-            with pytest.raises(SqlmeshProjectError, match=f"{file} is read once, from the project"):
+            with pytest.raises(SandboxError, match=f"{file} is read once, from the project"):
                 project.write(file, "variables: {a: 1}")
 
     def test_that_declare_external_models_give_them_tables(
@@ -222,7 +217,7 @@ class TestFiles:
         self, sandbox: Sandboxes, payroll: Path, path: str
     ) -> None:
         with sandbox(payroll) as project:
-            with pytest.raises(SqlmeshProjectError, match="is not below the project's folder"):
+            with pytest.raises(SandboxError, match="is not below the project's folder"):
                 project.write(path, "SELECT 1")
 
     @pytest.mark.parametrize("days", [1, 2])
@@ -295,7 +290,7 @@ def test_a_test_just_before_midnight_begins_before_midnight(
 def test_a_clock_that_is_not_the_sandboxes_is_told(sandbox: Sandboxes, payroll: Path) -> None:
     with sandbox(payroll) as project:
         with time_machine.travel("2024-03-01", tick=False):
-            with pytest.raises(SqlmeshProjectError, match="another clock is in force"):
+            with pytest.raises(SandboxError, match="another clock is in force"):
                 project.run(at="+1 day")
 
 
@@ -313,7 +308,7 @@ class TestAPlanThatLeavesItsEnvironmentUnfinished:
     """SQLMesh's next run waits for hours. In a sandbox, nobody is there to finish the plan."""
 
     @pytest.fixture
-    def stuck(self, sandbox: Sandboxes, payroll: Path) -> Iterator[SqlmeshProject]:
+    def stuck(self, sandbox: Sandboxes, payroll: Path) -> Iterator[Sandbox]:
         kind = "SCD_TYPE_2_BY_COLUMN (unique_key id, columns [name])"
         with sandbox(payroll) as project:
             query = "SELECT id::INT AS id, name::TEXT AS name FROM query('FROM raw.not_there')"
@@ -322,14 +317,14 @@ class TestAPlanThatLeavesItsEnvironmentUnfinished:
             assert report.environment_state is not None
             yield project
 
-    def test_a_run_raises_at_once(self, stuck: SqlmeshProject) -> None:
+    def test_a_run_raises_at_once(self, stuck: Sandbox) -> None:
         began = time.monotonic()
         with pytest.raises(SQLMeshError, match=r"of prod is not finished; .* apply a plan of prod"):
             stuck.run(at="+1 day")
         assert time.monotonic() - began < 15
         assert stuck.tracker.last["s.hist"].reason == "environment_busy"
 
-    def test_and_works_after_the_next_plan(self, stuck: SqlmeshProject) -> None:
+    def test_and_works_after_the_next_plan(self, stuck: Sandbox) -> None:
         stuck.execute("CREATE TABLE raw.not_there (id INT, name TEXT)")
         stuck.plan().assert_executed("s.hist")
         stuck.run(at="+1 day").assert_executed("s.hist")

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from pytest_sqlmesh_tracker import RunReport, SqlmeshProject, sqlmesh_run_tracker, track_all
+from pytest_sqlmesh_tracker import RunReport, Sandbox, sqlmesh_run_tracker, track_all
 from pytest_sqlmesh_tracker.sandbox.options import project_options
 from pytest_sqlmesh_tracker.sandbox.template import Templates
 from tests.projects import Project, at
-from tests.sandbox.building import plain, project, seen
-from tests.sandbox.conftest import Sandboxes
+
+from .building import plain, project, seen
+from .conftest import Sandboxes
 
 FILES = {
     "config.py": """
@@ -357,7 +358,7 @@ def test_sandboxes_can_be_made_below_the_project_itself(tmp_path: Path) -> None:
     for environment in ("prod", "dev"):
         options = project_options({"path": ".", "environment": environment})
         with track_all() as tracker:
-            copy = SqlmeshProject(templates.get(options, None, None), new_folder(), tracker)
+            copy = Sandbox(templates.get(options, None, None), new_folder(), tracker)
             assert not (copy.path / "temporary").exists()
             copy.close()
 

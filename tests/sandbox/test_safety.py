@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from pytest_sqlmesh_tracker.sandbox.options import SqlmeshProjectError
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from tests.projects import Project
-from tests.sandbox.building import DEFAULTS, database, planned, project, seen
-from tests.sandbox.conftest import Sandboxes
+
+from .building import DEFAULTS, database, planned, project, seen
+from .conftest import Sandboxes
 
 SECRET = "dont-tell-anybody"
 ELSEWHERE = {
@@ -67,7 +68,7 @@ class TestGatewaysOfOtherDatabases:
         shop = project(tmp_path, f"{{elsewhere: {{connection: {connection}}}}}")
         loaded = set(sys.modules)
 
-        with pytest.raises(SqlmeshProjectError) as told:
+        with pytest.raises(SandboxError) as told:
             with sandbox(shop.path):
                 pass
 
@@ -100,14 +101,14 @@ default_gateway: warehouse""",
             assert set(copy.context.engine_adapters) == {"tests"}
 
     def test_are_refused_when_they_are_the_default(self, both: Project, sandbox: Sandboxes) -> None:
-        with pytest.raises(SqlmeshProjectError, match="the gateway warehouse is snowflake"):
+        with pytest.raises(SandboxError, match="the gateway warehouse is snowflake"):
             with sandbox(both.path):
                 pass
 
     def test_are_refused_when_a_model_is_on_them(self, both: Project, sandbox: Sandboxes) -> None:
         both.model("shop.orders", "SELECT 1 AS id", gateway="warehouse")
 
-        with pytest.raises(SqlmeshProjectError, match="the gateway warehouse is snowflake") as told:
+        with pytest.raises(SandboxError, match="the gateway warehouse is snowflake") as told:
             with sandbox(both.path, gateway="tests"):
                 pass
 
@@ -171,7 +172,7 @@ class TestEnvironmentVariables:
         monkeypatch.setenv("SQLMESH__GATEWAYS__PROD__CONNECTION__TOKEN", SECRET)
         monkeypatch.setenv("SQLMESH__DEFAULT_GATEWAY", "prod")
 
-        with pytest.raises(SqlmeshProjectError, match="the gateway prod is motherduck") as told:
+        with pytest.raises(SandboxError, match="the gateway prod is motherduck") as told:
             with sandbox(shop.path, environment="dev"):
                 pass
         assert SECRET not in str(told.value)
@@ -273,7 +274,7 @@ class TestStatements:
                 with sandbox(shop.path) as copy:
                     copy.run(at="+1 day").assert_executed("shop.orders")
             else:
-                with pytest.raises(SqlmeshProjectError, match="a sandbox attaches local DuckDB"):
+                with pytest.raises(SandboxError, match="a sandbox attaches local DuckDB"):
                     with sandbox(shop.path):
                         pass
             assert seen(tmp_path) == before

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_sqlmesh_tracker import SqlmeshProjectError
+from pytest_sqlmesh_tracker import SandboxError
 from pytest_sqlmesh_tracker.sandbox.options import project_options
 from pytest_sqlmesh_tracker.sandbox.template import Templates
 from tests.projects import ONE_AND_FOUR, Project
@@ -146,7 +146,7 @@ class TestSelection:
             report.assert_only_executed("pay.new", "pay.noted")
 
     def test_that_matches_nothing_is_told(self, sandbox: Sandboxes, payroll: Path) -> None:
-        with pytest.raises(SqlmeshProjectError, match=r"select: no model matches pay.slip$"):
+        with pytest.raises(SandboxError, match=r"select: no model matches pay.slip$"):
             with sandbox(payroll, select="pay.slip"):
                 pass
 
@@ -155,7 +155,7 @@ class TestWhatCanNotBePlanned:
     def template(self, templates: Templates, path: Path, **arguments: object) -> str:
         """What is said of it."""
         options = project_options({"path": path, "at": "2024-01-05 00:05", **arguments})
-        with pytest.raises(SqlmeshProjectError) as error:
+        with pytest.raises(SandboxError) as error:
             templates.get(options, None, None)
         return str(error.value)
 
@@ -218,7 +218,7 @@ class TestWhatCanNotBePlanned:
     def test_fixtures_that_return_something_else(
         self, templates: Templates, tmp_path: Path, config: Any, setup: Any, told: str
     ) -> None:
-        with pytest.raises(SqlmeshProjectError, match=told):
+        with pytest.raises(SandboxError, match=told):
             templates.get(project_options({"path": small(tmp_path)}), config, setup)
 
     def test_an_interrupt_is_no_failure_of_the_template(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
-from pytest_sqlmesh_tracker.tracking.reporting import report_of
+from pytest_sqlmesh_tracker.tracking.reasons.reporting import report_of
 from tests.projects import Project, at
 
 DAILY = {"cron": "'@daily'"}

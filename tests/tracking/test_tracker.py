@@ -14,7 +14,7 @@ from sqlmesh import Context
 from sqlmesh.core.console import NoopConsole
 
 from pytest_sqlmesh_tracker import NoReportError, Tracker, sqlmesh_run_tracker, track_all
-from pytest_sqlmesh_tracker.tracking.invocation import Invocation
+from pytest_sqlmesh_tracker.tracking.events.invocation import Invocation
 from tests.projects import Project, at
 
 COMMANDS = ("run", "plan", "apply", "audit", "create_scheduler")
@@ -442,7 +442,7 @@ class TestTrackersThatFail:
         def broken(*_: Any) -> None:
             raise ZeroDivisionError("ours")
 
-        import pytest_sqlmesh_tracker.tracking.invocation as module
+        import pytest_sqlmesh_tracker.tracking.events.invocation as module
 
         monkeypatch.setitem(module._HANDLERS, event.removeprefix("_on_"), broken)
         with (
@@ -459,7 +459,7 @@ class TestTrackersThatFail:
     def test_an_error_about_one_model_concerns_that_model(
         self, planned: Project, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        import pytest_sqlmesh_tracker.tracking.invocation as module
+        import pytest_sqlmesh_tracker.tracking.events.invocation as module
 
         handler = module._HANDLERS["update_snapshot_evaluation_progress"]
 
@@ -509,7 +509,7 @@ class TestTrackersThatFail:
     def test_an_error_in_explaining_concerns_that_model(
         self, planned: Project, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from pytest_sqlmesh_tracker.tracking import reasons
+        from pytest_sqlmesh_tracker.tracking.reasons import runs as reasons
 
         idle_in_run = reasons.idle_in_run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_sqlmesh_tracker import SqlmeshProject
+from pytest_sqlmesh_tracker import Sandbox
 
 pytestmark = pytest.mark.sqlmesh_project(at="2024-01-08 09:05")
 
@@ -21,7 +21,7 @@ WEEKLY = ("marketing.segments", "finance.weekly_revenue")
 
 
 @pytest.mark.sqlmesh_project(plan=False)
-def test_the_first_plan_loads_everything(sqlmesh_project: SqlmeshProject) -> None:
+def test_the_first_plan_loads_everything(sqlmesh_project: Sandbox) -> None:
     report = sqlmesh_project.plan()
 
     report.assert_executed("*")
@@ -30,7 +30,7 @@ def test_the_first_plan_loads_everything(sqlmesh_project: SqlmeshProject) -> Non
     report.assert_executed("finance.*", intervals=("2024-01-01", "2024-01-07"))
 
 
-def test_half_an_hour_later_only_half_hourly_models_run(sqlmesh_project: SqlmeshProject) -> None:
+def test_half_an_hour_later_only_half_hourly_models_run(sqlmesh_project: Sandbox) -> None:
     report = sqlmesh_project.run(at="2024-01-08 09:35")
 
     report.assert_only_executed(*HALF_HOURLY)
@@ -38,14 +38,14 @@ def test_half_an_hour_later_only_half_hourly_models_run(sqlmesh_project: Sqlmesh
     report.assert_skipped("reference.products", reason="no_changes")
 
 
-def test_ten_minutes_later_there_is_nothing_to_do(sqlmesh_project: SqlmeshProject) -> None:
+def test_ten_minutes_later_there_is_nothing_to_do(sqlmesh_project: Sandbox) -> None:
     report = sqlmesh_project.run(at="2024-01-08 09:15")
 
     report.assert_nothing_executed()
     assert report.completion == "nothing_to_do"
 
 
-def test_on_the_hour_the_hourly_models_run_too(sqlmesh_project: SqlmeshProject) -> None:
+def test_on_the_hour_the_hourly_models_run_too(sqlmesh_project: Sandbox) -> None:
     report = sqlmesh_project.run(at="2024-01-08 10:05")
 
     report.assert_only_executed(*HALF_HOURLY, *HOURLY)
@@ -53,13 +53,13 @@ def test_on_the_hour_the_hourly_models_run_too(sqlmesh_project: SqlmeshProject) 
     report.assert_executed("web.sessions", intervals=("2024-01-08 08:00", "2024-01-08 10:00"))
 
 
-def test_at_noon_purchasing_sees_the_stock(sqlmesh_project: SqlmeshProject) -> None:
+def test_at_noon_purchasing_sees_the_stock(sqlmesh_project: Sandbox) -> None:
     report = sqlmesh_project.run(at="2024-01-08 12:05")
 
     report.assert_only_executed(*HALF_HOURLY, *HOURLY, *SIX_HOURLY)
 
 
-def test_after_midnight_only_the_weekly_models_wait(sqlmesh_project: SqlmeshProject) -> None:
+def test_after_midnight_only_the_weekly_models_wait(sqlmesh_project: Sandbox) -> None:
     report = sqlmesh_project.run(at="2024-01-09 00:05")
 
     report.assert_outcomes(
@@ -76,14 +76,14 @@ def test_after_midnight_only_the_weekly_models_wait(sqlmesh_project: SqlmeshProj
 
 
 def test_a_run_that_ignores_cron_books_the_unfinished_week(
-    sqlmesh_project: SqlmeshProject,
+    sqlmesh_project: Sandbox,
 ) -> None:
     report = sqlmesh_project.run(at="2024-01-09 00:05", ignore_cron=True)
 
     report.assert_executed("finance.*", intervals=("2024-01-07", "2024-01-09"))
 
 
-def test_on_sunday_a_whole_week_cascades(sqlmesh_project: SqlmeshProject) -> None:
+def test_on_sunday_a_whole_week_cascades(sqlmesh_project: Sandbox) -> None:
     report = sqlmesh_project.run(at="2024-01-14 00:05")
 
     report.assert_only_executed(*HALF_HOURLY, *HOURLY, *SIX_HOURLY, *DAILY, *WEEKLY)
@@ -93,7 +93,7 @@ def test_on_sunday_a_whole_week_cascades(sqlmesh_project: SqlmeshProject) -> Non
     report.assert_executed("finance.*", intervals=("2024-01-07", "2024-01-14"))
 
 
-def test_an_outage_is_caught_up_a_day_at_a_time(sqlmesh_project: SqlmeshProject) -> None:
+def test_an_outage_is_caught_up_a_day_at_a_time(sqlmesh_project: Sandbox) -> None:
     report = sqlmesh_project.run(at="2024-01-11 09:05")
 
     report.assert_executed(
@@ -101,14 +101,14 @@ def test_an_outage_is_caught_up_a_day_at_a_time(sqlmesh_project: SqlmeshProject)
     )
 
 
-def test_a_selected_model_brings_its_upstream_along(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_selected_model_brings_its_upstream_along(sqlmesh_project: Sandbox) -> None:
     report = sqlmesh_project.run(at="2024-01-08 10:05", select_models=["sales.orders"])
 
     report.assert_only_executed("web.page_views", "sales.orders")
     report.assert_skipped("web.sessions", "web.live_traffic", reason="not_selected")
 
 
-def test_an_hour_that_failed_is_loaded_with_the_next(sqlmesh_project: SqlmeshProject) -> None:
+def test_an_hour_that_failed_is_loaded_with_the_next(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.fail("sales.orders", times=1)
 
     report = sqlmesh_project.run(at="2024-01-08 10:05")
@@ -123,7 +123,7 @@ def test_an_hour_that_failed_is_loaded_with_the_next(sqlmesh_project: SqlmeshPro
     )
 
 
-def test_a_late_click_stream_holds_back_what_reads_it(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_late_click_stream_holds_back_what_reads_it(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.hold("web.page_views")
 
     report = sqlmesh_project.run(at="2024-01-08 10:05")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_sqlmesh_tracker import SqlmeshProject
+from pytest_sqlmesh_tracker import Sandbox
 from pytest_sqlmesh_tracker.dagster.testing import (
     Materialize,
     assert_check_failed,
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.sqlmesh_project("sample_projects/cron_cascade", at="202
 
 
 def test_half_an_hour_later_two_assets_are_materialized(
-    sqlmesh_project: SqlmeshProject, materialize_sqlmesh: Materialize
+    sqlmesh_project: Sandbox, materialize_sqlmesh: Materialize
 ) -> None:
     sqlmesh_project.travel("2024-01-08 09:35")
 
@@ -32,7 +32,7 @@ def test_half_an_hour_later_two_assets_are_materialized(
 
 
 def test_orders_fail_and_what_executed_stays(
-    sqlmesh_project: SqlmeshProject, materialize_sqlmesh: Materialize
+    sqlmesh_project: Sandbox, materialize_sqlmesh: Materialize
 ) -> None:
     sqlmesh_project.travel("2024-01-09 00:05")
     sqlmesh_project.fail("sales.orders", error="the till is closed")
@@ -47,7 +47,7 @@ def test_orders_fail_and_what_executed_stays(
 
 
 def test_the_next_run_heals_what_failed(
-    sqlmesh_project: SqlmeshProject, materialize_sqlmesh: Materialize
+    sqlmesh_project: Sandbox, materialize_sqlmesh: Materialize
 ) -> None:
     sqlmesh_project.travel("2024-01-08 10:05")
     sqlmesh_project.fail("sales.orders", times=1)
@@ -60,9 +60,7 @@ def test_the_next_run_heals_what_failed(
     assert_check_passed(result, "sales/orders", "sqlmesh_execution_status")
 
 
-def test_an_audit_is_a_check(
-    sqlmesh_project: SqlmeshProject, materialize_sqlmesh: Materialize
-) -> None:
+def test_an_audit_is_a_check(sqlmesh_project: Sandbox, materialize_sqlmesh: Materialize) -> None:
     sqlmesh_project.travel("2024-01-08 10:05")
     sqlmesh_project.fail("sales.orders", audit="positive_amount")
 
@@ -73,7 +71,7 @@ def test_an_audit_is_a_check(
 
 
 def test_the_mail_is_sent_when_a_week_is_booked(
-    sqlmesh_project: SqlmeshProject, materialize_sqlmesh: Materialize
+    sqlmesh_project: Sandbox, materialize_sqlmesh: Materialize
 ) -> None:
     sqlmesh_project.travel("2024-01-09 00:05")
     assert_not_materialized(materialize_sqlmesh(shop_models, revenue_mail), "finance/revenue_mail")
@@ -83,7 +81,7 @@ def test_the_mail_is_sent_when_a_week_is_booked(
 
 
 def test_one_model_alone_is_materialized(
-    sqlmesh_project: SqlmeshProject, materialize_sqlmesh: Materialize
+    sqlmesh_project: Sandbox, materialize_sqlmesh: Materialize
 ) -> None:
     sqlmesh_project.travel("2024-01-08 10:05")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_sqlmesh_tracker import SqlmeshProject
+from pytest_sqlmesh_tracker import Sandbox
 from pytest_sqlmesh_tracker.dagster.testing import (
     Materialize,
     assert_check_failed,
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.sqlmesh_project("sample_projects/upstream_failure", at=
 
 
 def test_models_run_after_the_deliveries(
-    sqlmesh_project: SqlmeshProject, materialize_sqlmesh: Materialize
+    sqlmesh_project: Sandbox, materialize_sqlmesh: Materialize
 ) -> None:
     sqlmesh_project.travel("2024-03-05 06:00")
 
@@ -30,7 +30,7 @@ def test_models_run_after_the_deliveries(
 
 
 def test_a_bank_that_has_not_delivered_is_a_warning(
-    sqlmesh_project: SqlmeshProject, materialize_sqlmesh: Materialize
+    sqlmesh_project: Sandbox, materialize_sqlmesh: Materialize
 ) -> None:
     sqlmesh_project.travel("2024-03-05 06:00")
     sqlmesh_project.hold("staging.bank_statements")
@@ -46,7 +46,7 @@ def test_a_bank_that_has_not_delivered_is_a_warning(
 
 
 def test_a_retry_runs_what_failed_and_tells_nothing_twice(
-    sqlmesh_project: SqlmeshProject, materialize_sqlmesh: Materialize
+    sqlmesh_project: Sandbox, materialize_sqlmesh: Materialize
 ) -> None:
     sqlmesh_project.travel("2024-03-05 06:00")
     sqlmesh_project.fail("billing.charges", times=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_sqlmesh_tracker import GatePolicy, SqlmeshProject
+from pytest_sqlmesh_tracker import GatePolicy, Sandbox
 
 pytestmark = pytest.mark.sqlmesh_project(at="2024-03-08 06:00")
 
@@ -16,9 +16,7 @@ OF_WHAT_SQLMESH_DOES_NOT_EVALUATE = (
 )
 
 
-def order(
-    project: SqlmeshProject, order_id: int, day: str, bean_id: int = 1, bags: int = 1
-) -> None:
+def order(project: Sandbox, order_id: int, day: str, bean_id: int = 1, bags: int = 1) -> None:
     """An order comes in."""
     project.execute(
         f"INSERT INTO web.orders VALUES ({order_id}, '{day} 12:00', {bean_id}, {bags}, 'shipped')"
@@ -26,7 +24,7 @@ def order(
 
 
 def test_a_night_evaluates_what_is_daily_and_audits_every_test(
-    sqlmesh_project: SqlmeshProject,
+    sqlmesh_project: Sandbox,
 ) -> None:
     order(sqlmesh_project, 100, "2024-03-08")
 
@@ -40,7 +38,7 @@ def test_a_night_evaluates_what_is_daily_and_audits_every_test(
     assert report.audited == {*SINGULAR, BEANS_ARE_KNOWN, *OF_WHAT_SQLMESH_DOES_NOT_EVALUATE}
 
 
-def test_an_incremental_model_adds_its_day(sqlmesh_project: SqlmeshProject) -> None:
+def test_an_incremental_model_adds_its_day(sqlmesh_project: Sandbox) -> None:
     order(sqlmesh_project, 100, "2024-03-08", bags=2)
 
     sqlmesh_project.run(at="2024-03-09 06:00")
@@ -50,7 +48,7 @@ def test_an_incremental_model_adds_its_day(sqlmesh_project: SqlmeshProject) -> N
     ) == [(8, "2024-03-08", 1)]
 
 
-def test_an_order_twice_stops_what_reads_it(sqlmesh_project: SqlmeshProject) -> None:
+def test_an_order_twice_stops_what_reads_it(sqlmesh_project: Sandbox) -> None:
     order(sqlmesh_project, 1, "2024-03-08")
 
     report = sqlmesh_project.run(at="2024-03-09 06:00")
@@ -62,7 +60,7 @@ def test_an_order_twice_stops_what_reads_it(sqlmesh_project: SqlmeshProject) -> 
     assert report["sales_add_up"].blocked_by == ("shop.order_values",)
 
 
-def test_a_test_of_severity_warn_stops_nothing(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_test_of_severity_warn_stops_nothing(sqlmesh_project: Sandbox) -> None:
     order(sqlmesh_project, 100, "2024-03-08", bean_id=4)
 
     report = sqlmesh_project.run(at="2024-03-09 06:00")
@@ -74,7 +72,7 @@ def test_a_test_of_severity_warn_stops_nothing(sqlmesh_project: SqlmeshProject) 
     assert "no_small_orders" in "\n".join(warning.message for warning in verdict.warnings)
 
 
-def test_a_singular_test_of_two_models(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_singular_test_of_two_models(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.fail("sales_add_up")
 
     report = sqlmesh_project.run(at="2024-03-09 06:00")
@@ -83,7 +81,7 @@ def test_a_singular_test_of_two_models(sqlmesh_project: SqlmeshProject) -> None:
     report.assert_executed("shop.daily_sales")
 
 
-def test_a_test_with_a_name_of_its_own_fails_on_demand(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_test_with_a_name_of_its_own_fails_on_demand(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.fail("shop.order_values", audit="nothing_is_for_free")
 
     report = sqlmesh_project.run(at="2024-03-09 06:00")
@@ -93,7 +91,7 @@ def test_a_test_with_a_name_of_its_own_fails_on_demand(sqlmesh_project: SqlmeshP
     report.assert_skipped("shop.daily_sales", "shop.stock_orders", reason="upstream_failed")
 
 
-def test_a_model_that_is_held_holds_the_tests_of_it(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_model_that_is_held_holds_the_tests_of_it(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.hold("shop.returns")
 
     report = sqlmesh_project.run(at="2024-03-09 06:00")
@@ -103,7 +101,7 @@ def test_a_model_that_is_held_holds_the_tests_of_it(sqlmesh_project: SqlmeshProj
 
 
 def test_a_changed_model_is_audited_by_its_own_tests_now_and_by_singular_ones_at_night(
-    sqlmesh_project: SqlmeshProject,
+    sqlmesh_project: Sandbox,
 ) -> None:
     sqlmesh_project.write(
         "models/marts/returns.sql",
@@ -121,7 +119,7 @@ def test_a_changed_model_is_audited_by_its_own_tests_now_and_by_singular_ones_at
     assert "no_day_of_returns_alone" in night.audited
 
 
-def test_a_model_that_was_not_planned_yet(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_model_that_was_not_planned_yet(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.write(
         "models/marts/bags.sql", "select sum(bags) as n from {{ ref('returns') }}"
     )

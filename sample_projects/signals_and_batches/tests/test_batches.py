@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from pytest_sqlmesh_tracker import ModelOutcome, SqlmeshProject
+from pytest_sqlmesh_tracker import ModelOutcome, Sandbox
 
 pytestmark = pytest.mark.sqlmesh_project(at="2024-05-11 06:00")
 
@@ -24,7 +24,7 @@ def batches(outcome: ModelOutcome) -> dict[str, str]:
 
 
 @pytest.mark.sqlmesh_project(plan=False)
-def test_the_first_plan_loads_the_past_in_batches(sqlmesh_project: SqlmeshProject) -> None:
+def test_the_first_plan_loads_the_past_in_batches(sqlmesh_project: Sandbox) -> None:
     report = sqlmesh_project.plan()
 
     report.assert_executed("*")
@@ -40,7 +40,7 @@ def test_the_first_plan_loads_the_past_in_batches(sqlmesh_project: SqlmeshProjec
     report.assert_executed("reports.margin", intervals=settled, batches=1)
 
 
-def test_every_night_loads_two_days_again(sqlmesh_project: SqlmeshProject) -> None:
+def test_every_night_loads_two_days_again(sqlmesh_project: Sandbox) -> None:
     report = sqlmesh_project.run(at="2024-05-12 06:00")
 
     assert batches(report["metering.readings"]) == {"09 to 11": "executed"}
@@ -49,7 +49,7 @@ def test_every_night_loads_two_days_again(sqlmesh_project: SqlmeshProject) -> No
     assert batches(report["metering.meters"]) == {"11 to 11": "executed"}
 
 
-def test_the_second_batch_fails_and_the_next_run_heals_it(sqlmesh_project: SqlmeshProject) -> None:
+def test_the_second_batch_fails_and_the_next_run_heals_it(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.fail("metering.readings", batch=1, times=1)
 
     report = sqlmesh_project.run(at=LATE)
@@ -68,7 +68,7 @@ def test_the_second_batch_fails_and_the_next_run_heals_it(sqlmesh_project: Sqlme
     )
 
 
-def test_readings_need_no_batch_before_them(sqlmesh_project: SqlmeshProject) -> None:
+def test_readings_need_no_batch_before_them(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.fail("metering.readings", batch=0)
 
     report = sqlmesh_project.run(at=LATE)
@@ -77,7 +77,7 @@ def test_readings_need_no_batch_before_them(sqlmesh_project: SqlmeshProject) -> 
     assert report["metering.readings"].partial
 
 
-def test_a_balance_needs_that_of_the_day_before(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_balance_needs_that_of_the_day_before(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.fail("billing.balances", batch=1, times=1)
 
     report = sqlmesh_project.run(at=LATE)
@@ -94,7 +94,7 @@ def test_a_balance_needs_that_of_the_day_before(sqlmesh_project: SqlmeshProject)
     report.assert_executed("billing.balances", intervals=("2024-05-10", "2024-05-12"), batches=2)
 
 
-def test_a_meter_that_runs_backwards_stops_its_batch(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_meter_that_runs_backwards_stops_its_batch(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.execute("UPDATE raw.readings SET kwh = -1 WHERE read_at = '2024-05-12'")
 
     report = sqlmesh_project.run(at=LATE)
@@ -104,7 +104,7 @@ def test_a_meter_that_runs_backwards_stops_its_batch(sqlmesh_project: SqlmeshPro
     assert batches(report["metering.readings"]) == {"09 to 11": "executed", "12 to 13": "failed"}
 
 
-def test_a_meter_that_counts_too_much_stops_nothing(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_meter_that_counts_too_much_stops_nothing(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.execute("UPDATE raw.readings SET kwh = 60 WHERE read_at = '2024-05-12'")
 
     report = sqlmesh_project.run(at=LATE)

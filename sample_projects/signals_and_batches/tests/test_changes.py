@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from sqlmesh.utils.errors import PlanError
 
-from pytest_sqlmesh_tracker import SqlmeshProject
+from pytest_sqlmesh_tracker import Sandbox
 
 pytestmark = pytest.mark.sqlmesh_project(at="2024-05-11 06:00")
 
@@ -16,19 +16,19 @@ CHARGES = "models/billing/charges.sql"
 BUILT_ON_CHARGES = ("billing.balances", "reports.margin")
 
 
-def edit(project: SqlmeshProject, file: str, old: str, new: str) -> None:
+def edit(project: Sandbox, file: str, old: str, new: str) -> None:
     text = (project.path / file).read_text()
     assert old in text
     project.write(file, text.replace(old, new))
 
 
-def raise_the_standing_charge(project: SqlmeshProject) -> None:
+def raise_the_standing_charge(project: Sandbox) -> None:
     edit(project, CHARGES, "tariffs.cents_per_day", "tariffs.cents_per_day + 5")
     edit(project, "tests/test_charges.yaml", "amount: 3.45", "amount: 3.50")
 
 
 def test_a_new_rule_for_peaks_is_previewed_and_holds_from_then_on(
-    sqlmesh_project: SqlmeshProject,
+    sqlmesh_project: Sandbox,
 ) -> None:
     peaks = "SELECT kw > 10 FROM {}.peak_load ORDER BY day"
     edit(sqlmesh_project, "models/grid/peak_load.sql", "MAX(kwh / 6)", "MAX(kwh)")
@@ -51,7 +51,7 @@ def test_a_new_rule_for_peaks_is_previewed_and_holds_from_then_on(
     assert sqlmesh_project.fetch(peaks.format("grid")) == [(False,)] * 10 + [(True,)]
 
 
-def test_a_change_of_charges_rebuilds_what_is_settled(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_change_of_charges_rebuilds_what_is_settled(sqlmesh_project: Sandbox) -> None:
     raise_the_standing_charge(sqlmesh_project)
 
     report = sqlmesh_project.plan()
@@ -60,7 +60,7 @@ def test_a_change_of_charges_rebuilds_what_is_settled(sqlmesh_project: SqlmeshPr
     report.assert_executed("billing.charges", intervals=("2024-05-01", "2024-05-09"), batches=2)
 
 
-def test_a_deploy_that_must_not_rebuild_anything(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_deploy_that_must_not_rebuild_anything(sqlmesh_project: Sandbox) -> None:
     raise_the_standing_charge(sqlmesh_project)
 
     report = sqlmesh_project.plan(forward_only=True)
@@ -76,7 +76,7 @@ def test_a_deploy_that_must_not_rebuild_anything(sqlmesh_project: SqlmeshProject
     assert {report[name].batches[0].start.day for name in changed} == {9}
 
 
-def test_a_skipped_backfill_is_only_put_off(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_skipped_backfill_is_only_put_off(sqlmesh_project: Sandbox) -> None:
     raise_the_standing_charge(sqlmesh_project)
 
     report = sqlmesh_project.plan("dev", skip_backfill=True)
@@ -92,7 +92,7 @@ def test_a_skipped_backfill_is_only_put_off(sqlmesh_project: SqlmeshProject) -> 
     )
 
 
-def test_a_stricter_audit_is_tried_on_what_is_loaded(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_stricter_audit_is_tried_on_what_is_loaded(sqlmesh_project: Sandbox) -> None:
     edit(sqlmesh_project, "models/metering/readings.sql", "max_v := 50", "max_v := 40")
 
     report = sqlmesh_project.plan()
@@ -101,7 +101,7 @@ def test_a_stricter_audit_is_tried_on_what_is_loaded(sqlmesh_project: SqlmeshPro
     report.assert_outcomes({"metering.readings": "audited", "metering.consumption": "reused"})
 
 
-def test_a_new_tariff_is_built_in_dev_and_reused_in_prod(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_new_tariff_is_built_in_dev_and_reused_in_prod(sqlmesh_project: Sandbox) -> None:
     edit(sqlmesh_project, "seeds/tariffs.csv", "3,Trade", "4,Farm,25,90\n3,Trade")
 
     in_dev = sqlmesh_project.plan("dev")
@@ -112,7 +112,7 @@ def test_a_new_tariff_is_built_in_dev_and_reused_in_prod(sqlmesh_project: Sqlmes
     in_prod.assert_outcomes(dict.fromkeys(in_dev.executed, "reused"))
 
 
-def test_a_macro_that_fails_the_unit_test_is_not_planned(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_macro_that_fails_the_unit_test_is_not_planned(sqlmesh_project: Sandbox) -> None:
     # Of a sum of cents, only the last one would be divided.
     edit(sqlmesh_project, "macros/__init__.py", "(({cents}) / 100)", "({cents} / 100)")
 

@@ -9,18 +9,18 @@ from datetime import timedelta
 
 import pytest
 
-from pytest_sqlmesh_tracker import ModelOutcome, SqlmeshProject
+from pytest_sqlmesh_tracker import ModelOutcome, Sandbox
 
 pytestmark = pytest.mark.sqlmesh_project(at="2024-05-11 06:00")
 
 
-def withhold(project: SqlmeshProject, source: str, day: str) -> None:
+def withhold(project: Sandbox, source: str, day: str) -> None:
     project.execute(
         f"DELETE FROM raw.deliveries WHERE source = '{source}' AND delivered_for = '{day}'"
     )
 
 
-def deliver(project: SqlmeshProject, source: str, day: str) -> None:
+def deliver(project: Sandbox, source: str, day: str) -> None:
     project.execute(f"INSERT INTO raw.deliveries VALUES ('{source}', '{day}')")
 
 
@@ -29,7 +29,7 @@ def days(outcome: ModelOutcome) -> list[str]:
     return [f"{b.start:%d} to {b.end - timedelta(days=1):%d}" for b in outcome.recorded_batches]
 
 
-def test_days_are_charged_when_they_are_settled(sqlmesh_project: SqlmeshProject) -> None:
+def test_days_are_charged_when_they_are_settled(sqlmesh_project: Sandbox) -> None:
     report = sqlmesh_project.run(at="2024-05-12 06:00")
 
     # Of the days up to yesterday, the last two can still change.
@@ -48,7 +48,7 @@ def test_days_are_charged_when_they_are_settled(sqlmesh_project: SqlmeshProject)
     sqlmesh_project.run(at="+1h").assert_nothing_executed()
 
 
-def test_a_file_that_is_late_holds_back_its_day(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_file_that_is_late_holds_back_its_day(sqlmesh_project: Sandbox) -> None:
     withhold(sqlmesh_project, "meters", "2024-05-11")
 
     report = sqlmesh_project.run(at="2024-05-12 06:00")
@@ -72,7 +72,7 @@ def test_a_file_that_is_late_holds_back_its_day(sqlmesh_project: SqlmeshProject)
 
 
 def test_a_gap_stops_what_needs_its_own_past_until_it_closes(
-    sqlmesh_project: SqlmeshProject,
+    sqlmesh_project: Sandbox,
 ) -> None:
     withhold(sqlmesh_project, "meters", "2024-05-11")
 
@@ -96,7 +96,7 @@ def test_a_gap_stops_what_needs_its_own_past_until_it_closes(
     assert days(report["billing.balances"]) == ["11 to 11", "12 to 12"]
 
 
-def test_a_week_that_lacks_a_day_is_reported_twice(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_week_that_lacks_a_day_is_reported_twice(sqlmesh_project: Sandbox) -> None:
     withhold(sqlmesh_project, "grid", "2024-05-11")
 
     report = sqlmesh_project.run(at="2024-05-12 06:00")
@@ -113,7 +113,7 @@ def test_a_week_that_lacks_a_day_is_reported_twice(sqlmesh_project: SqlmeshProje
     assert days(report["reports.capacity"]) == ["11 to 11"]
 
 
-def test_prices_are_held_without_a_signal_of_their_own(sqlmesh_project: SqlmeshProject) -> None:
+def test_prices_are_held_without_a_signal_of_their_own(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.hold("market.prices")
 
     report = sqlmesh_project.run(at="2024-05-14 06:00")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_sqlmesh_tracker import Reason, SqlmeshProject
+from pytest_sqlmesh_tracker import Reason, Sandbox
 
 pytestmark = pytest.mark.sqlmesh_project(at="2024-03-04 06:00")
 
 
-def test_a_healthy_night(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_healthy_night(sqlmesh_project: Sandbox) -> None:
     report = sqlmesh_project.run(at="2024-03-05 06:00")
 
     report.assert_only_executed("staging.*", "billing.*", "crm.*", "reports.*")
@@ -18,7 +18,7 @@ def test_a_healthy_night(sqlmesh_project: SqlmeshProject) -> None:
     )
 
 
-def test_a_text_that_is_no_amount_stops_revenue_alone(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_text_that_is_no_amount_stops_revenue_alone(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.execute("UPDATE raw.payments SET amount = 'n/a' WHERE paid_on = '2024-03-04'")
 
     report = sqlmesh_project.run(at="2024-03-05 06:00")
@@ -39,7 +39,7 @@ def test_a_text_that_is_no_amount_stops_revenue_alone(sqlmesh_project: SqlmeshPr
     )
 
 
-def test_the_run_after_the_repair_catches_up(sqlmesh_project: SqlmeshProject) -> None:
+def test_the_run_after_the_repair_catches_up(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.execute("UPDATE raw.payments SET amount = 'n/a' WHERE paid_on = '2024-03-04'")
     sqlmesh_project.run(at="2024-03-05 06:00")
     sqlmesh_project.execute("UPDATE raw.payments SET amount = '9.50' WHERE amount = 'n/a'")
@@ -55,7 +55,7 @@ def test_the_run_after_the_repair_catches_up(sqlmesh_project: SqlmeshProject) ->
     report.assert_skipped("staging.*", "crm.*", reason="cron_not_due")
 
 
-def test_a_bad_day_does_not_undo_a_good_one(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_bad_day_does_not_undo_a_good_one(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.execute("UPDATE raw.payments SET amount = 'n/a' WHERE paid_on = '2024-03-05'")
 
     report = sqlmesh_project.run(at="2024-03-06 06:00")
@@ -66,7 +66,7 @@ def test_a_bad_day_does_not_undo_a_good_one(sqlmesh_project: SqlmeshProject) -> 
     assert [batch.status for batch in charges.batches] == ["executed", "failed"]
 
 
-def test_a_customer_twice_is_stopped_by_the_audit(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_customer_twice_is_stopped_by_the_audit(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.execute("INSERT INTO raw.customers VALUES (4, 'emmy@example.org', 'DE')")
 
     report = sqlmesh_project.run(at="2024-03-05 06:00")
@@ -82,7 +82,7 @@ def test_a_customer_twice_is_stopped_by_the_audit(sqlmesh_project: SqlmeshProjec
     report.assert_executed("billing.*", "reports.daily_revenue", "reports.reconciliation")
 
 
-def test_two_failures_are_both_named_as_root_causes(sqlmesh_project: SqlmeshProject) -> None:
+def test_two_failures_are_both_named_as_root_causes(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.execute("UPDATE raw.payments SET amount = 'n/a' WHERE paid_on = '2024-03-04'")
     sqlmesh_project.execute("INSERT INTO raw.customers VALUES (4, 'emmy@example.org', 'DE')")
 
@@ -101,7 +101,7 @@ def test_two_failures_are_both_named_as_root_causes(sqlmesh_project: SqlmeshProj
     }
 
 
-def test_a_missing_address_stops_nobody(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_missing_address_stops_nobody(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.execute("UPDATE raw.customers SET email = NULL WHERE customer_id = 4")
 
     report = sqlmesh_project.run(at="2024-03-05 06:00")
@@ -112,7 +112,7 @@ def test_a_missing_address_stops_nobody(sqlmesh_project: SqlmeshProject) -> None
 
 
 def test_a_late_bank_holds_back_its_statement_and_the_reconciliation(
-    sqlmesh_project: SqlmeshProject,
+    sqlmesh_project: Sandbox,
 ) -> None:
     sqlmesh_project.execute("DELETE FROM raw.bank_statements WHERE statement_date = '2024-03-04'")
 
@@ -130,7 +130,7 @@ def test_a_late_bank_holds_back_its_statement_and_the_reconciliation(
     )
 
 
-def test_the_days_that_the_bank_has_delivered_are_loaded(sqlmesh_project: SqlmeshProject) -> None:
+def test_the_days_that_the_bank_has_delivered_are_loaded(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.execute("DELETE FROM raw.bank_statements WHERE statement_date = '2024-03-05'")
 
     report = sqlmesh_project.run(at="2024-03-06 06:00")
@@ -140,7 +140,7 @@ def test_the_days_that_the_bank_has_delivered_are_loaded(sqlmesh_project: Sqlmes
     report.assert_outcomes(dict(zip(late, ("signal_not_ready", "upstream_not_ready"), strict=True)))
 
 
-def test_a_view_that_breaks_stops_all_that_reads_payments(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_view_that_breaks_stops_all_that_reads_payments(sqlmesh_project: Sandbox) -> None:
     # No bad row breaks a view: it is read by others alone.
     sqlmesh_project.fail("staging.payments", error="the provider's export is locked")
 
@@ -154,7 +154,7 @@ def test_a_view_that_breaks_stops_all_that_reads_payments(sqlmesh_project: Sqlme
     assert {report[name].blocked_by for name in blocked} == {("staging.payments",)}
 
 
-def test_a_failed_night_is_retried_until_it_heals(sqlmesh_project: SqlmeshProject) -> None:
+def test_a_failed_night_is_retried_until_it_heals(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.fail("staging.customers", audit="unique_values", times=2)
 
     sqlmesh_project.run(at="2024-03-05 06:00").assert_failed("staging.customers")

@@ -1,0 +1,1 @@
+"""A project's assets, checks and their names."""

@@ -1,0 +1,59 @@
+"""Models that are assets and that a report does not list: they were removed or renamed since."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_sqlmesh_tracker.models.definitions import ModelDefinition
+from pytest_sqlmesh_tracker.outcomes.outcomes import (
+    UNREADY_ENVIRONMENT,
+    ModelOutcome,
+    Reason,
+    Status,
+)
+from pytest_sqlmesh_tracker.reports.report import RunReport
+from pytest_sqlmesh_tracker.wording.explanation import sentence
+
+_UNDECIDED = frozenset({Status.INTERRUPTED, Status.UNKNOWN})
+
+
+def outcome_of_gone(model: ModelDefinition, report: RunReport) -> ModelOutcome:
+    """The outcome of a model that neither the environment nor the project's files have any more.
+
+    Args:
+        model: as it was when the assets were made.
+        report: of an invocation that does not list it.
+    """
+    listed = [outcome for outcome in report.outcomes.values() if outcome.is_counted]
+    if listed and all(outcome.status in _UNDECIDED for outcome in listed):
+        # What the environment has was not read, or not heard: nothing more is known of this one.
+        return _as_another(model, listed[-1])
+    outcome = _outcome(
+        model,
+        status=Status.SKIPPED,
+        reason=Reason.NOT_IN_ENVIRONMENT,
+        reasons=(Reason.NOT_IN_ENVIRONMENT,),
+        evidence={Reason.NOT_IN_ENVIRONMENT: "observed"},
+    )
+    message = f"{sentence(outcome)}, nor in the project"
+    return outcome.model_copy(update={"message": message})
+
+
+def _as_another(model: ModelDefinition, other: ModelOutcome) -> ModelOutcome:
+    outcome = _outcome(
+        model,
+        status=other.status,
+        reason=other.reason,
+        reasons=other.reasons,
+        evidence=other.evidence,
+        failed_step=other.failed_step,
+        message=other.message,
+    )
+    if other.status is Status.UNKNOWN or other.reason in UNREADY_ENVIRONMENT:
+        return outcome
+    # The other one may have been evaluated when it was interrupted.
+    return outcome.model_copy(update={"message": sentence(outcome)})
+
+
+def _outcome(model: ModelDefinition, **facts: Any) -> ModelOutcome:
+    return ModelOutcome(name=model.name, fqn=model.fqn, kind=model.kind, cron=model.cron, **facts)

@@ -1,0 +1,1 @@
+"""SQLMesh in a step of Dagster."""

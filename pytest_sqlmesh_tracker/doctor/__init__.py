@@ -1,0 +1,1 @@
+"""Whether tracking works with the SQLMesh that is installed."""

@@ -1,0 +1,135 @@
+"""Whether tracking works with what is installed. Opens no project, and needs no network."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, requires, version
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from pytest_sqlmesh_tracker import __version__
+from pytest_sqlmesh_tracker.tracking.errors.exceptions import described
+from pytest_sqlmesh_tracker.tracking.errors.secrets import redacted
+
+from . import contract, trial
+from .diagnosis import Check, Diagnosis, Level
+
+OLDEST, NEWEST = "0.206.0", "0.236.4"
+"""The SQLMesh versions between which the tracker is tested, and which are tested themselves."""
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
+CEILINGS = {"duckdb": "<2", "pandas": "<3"}
+"""What these SQLMesh versions need, also those that do not say so."""
+_SHOWN = {"duckdb": "DuckDB", "pandas": "pandas"}
+
+
+def diagnosis() -> Diagnosis:
+    """Look at everything; it never raises, and takes a few seconds.
+
+    That a SQLMesh version was not tested is a warning: whether it changed anything that concerns
+    the tracker is seen in the checks that follow.
+    """
+    return Diagnosis(tuple(_checks()))
+
+
+def _checks() -> Iterator[Check]:
+    yield Check("pytest-sqlmesh-tracker", "ok", __version__)
+    yield _python(sys.version_info[:2])
+    try:
+        sqlmesh = version("sqlmesh")
+    except PackageNotFoundError:
+        yield Check("SQLMesh", "problem", "not installed")
+        return
+    for checks in (_sqlmesh(sqlmesh), _requirements(sqlmesh), _console(), _internals(), _trial()):
+        try:
+            yield from checks
+        except Exception as error:
+            # It can not be imported, as a rule: nothing more can be said.
+            yield Check("SQLMesh", "problem", _line(error))
+            return
+
+
+def _python(installed: tuple[int, ...]) -> Check:
+    tested = OLDEST_PYTHON <= installed <= NEWEST_PYTHON
+    return _version("Python", ".".join(map(str, installed)), tested, "3.10 to 3.13")
+
+
+def _sqlmesh(installed: str) -> Iterator[Check]:
+    tested = Version(OLDEST) <= Version(installed) <= Version(NEWEST)
+    yield _version("SQLMesh", installed, tested, f"{OLDEST} to {NEWEST}")
+
+
+def _version(name: str, installed: str, tested: bool, versions: str) -> Check:
+    if tested:
+        return Check(name, "ok", f"{installed}, in the tested range {versions}")
+    return Check(name, "warning", f"{installed}, out of the tested range {versions}")
+
+
+def _requirements(sqlmesh: str) -> Iterator[Check]:
+    """Whether SQLMesh has what it needs: of other packages, only if it has not."""
+    declared: dict[str, SpecifierSet] = {
+        canonicalize_name(requirement.name): requirement.specifier
+        for requirement in map(Requirement, requires("sqlmesh") or ())
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+    }
+    for name in sorted(declared.keys() | CEILINGS.keys()):
+        fits = _fits(name, declared.get(name, SpecifierSet()), sqlmesh)
+        if fits.level != "ok" or name in CEILINGS:
+            yield fits
+
+
+def _fits(name: str, wanted: SpecifierSet, sqlmesh: str) -> Check:
+    bounded = any(specifier.operator in ("<", "<=", "==", "~=") for specifier in wanted)
+    if name in CEILINGS and not bounded and Version(sqlmesh) <= Version(NEWEST):
+        wanted &= SpecifierSet(CEILINGS[name])
+    # Without the others SQLMesh can work: that is seen in the trial.
+    level: Level = "problem" if name in CEILINGS else "warning"
+    shown = _SHOWN.get(name, name)
+    try:
+        installed = version(name)
+    except PackageNotFoundError:
+        return Check(shown, level, f"not installed; SQLMesh {sqlmesh} needs it")
+    if wanted.contains(installed, prereleases=True):
+        return Check(shown, "ok", installed)
+    return Check(shown, level, f"{installed} does not fit SQLMesh {sqlmesh}, which needs {wanted}")
+
+
+def _console() -> Iterator[Check]:
+    with warnings.catch_warnings():
+        # What importing it warns of is not the user's.
+        warnings.simplefilter("ignore")
+        import_module("sqlmesh")
+    changed = [*_found("problem", contract.changes_of_console())]
+    changed += _found("warning", contract.news_of_console())
+    number = len(contract.HEARD)
+    yield from changed or [Check("console", "ok", f"the {number} methods that are heard are known")]
+
+
+def _internals() -> Iterator[Check]:
+    changed = list(_found("problem", contract.changes_elsewhere()))
+    yield from changed or [Check("internals", "ok", "all that is called or replaced is there")]
+
+
+def _found(level: Level, changes: Iterable[contract.Change]) -> Iterator[Check]:
+    return (Check(name, level, what, concern) for name, what, concern in changes)
+
+
+def _trial() -> Iterator[Check]:
+    try:
+        wrong = trial.mistakes()
+    except Exception as error:
+        wrong = [_line(error)]
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        yield Check("trial", "problem", wrong[0] + more, "every report")
+    else:
+        yield Check("trial", "ok", "a small project was planned and run, and is reported as it was")
+
+
+def _line(error: Exception) -> str:
+    return " ".join(redacted(described(error)).split())

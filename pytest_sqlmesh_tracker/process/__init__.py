@@ -1,0 +1,1 @@
+"""This process: its clock, its modules and what they find there."""

@@ -1,0 +1,1 @@
+"""What the plugin is made of; `pytest_sqlmesh_tracker.plugin` is its entry point."""

@@ -1,0 +1,212 @@
+"""Strict mode: what a test left unasserted of the unexpected outcomes of its invocations.
+
+Knows neither pytest nor SQLMesh.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from itertools import chain
+from typing import Any, NamedTuple
+
+from pytest_sqlmesh_tracker.gate import GateFinding, GatePolicy, GateRule
+from pytest_sqlmesh_tracker.gate.facts import Fact
+from pytest_sqlmesh_tracker.gate.listing import Listing, unmatched
+from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome, Reason, Status
+from pytest_sqlmesh_tracker.render.words import printable
+from pytest_sqlmesh_tracker.reports.expectations import reason_named
+from pytest_sqlmesh_tracker.reports.report import RunReport
+from pytest_sqlmesh_tracker.wording.formats import counted, one_line
+
+from .markers import MarkerError, check_keywords
+
+KEYWORDS = ("strict", "allow_skips")
+"""Of the marker `sqlmesh_tracker`, in the order in which they can also be positional."""
+
+_NO_SKIPS = frozenset(
+    {
+        Reason.ERROR,
+        Reason.AUDIT_FAILED,
+        Reason.CREATION_FAILED,
+        Reason.ENVIRONMENT_CHANGED,
+        Reason.ENVIRONMENT_MISSING,
+        Reason.ENVIRONMENT_BUSY,
+        Reason.COMMAND_FAILED,
+        Reason.ABORTED,
+    }
+)
+_SHOWN = 10
+_THE_COMMAND = None
+"""The model of a finding on a command: how it ended is asserted together with all its models."""
+
+
+class StrictOptions(NamedTuple):
+    """What the markers of a test say; `strict` is None where they leave it to the ini file."""
+
+    strict: bool | None
+    allowed: tuple[GateRule, ...]
+
+
+def strict_options(arguments: Mapping[str, Any]) -> StrictOptions:
+    """What the keywords of markers mean; None is the same as not given.
+
+    Raises:
+        MarkerError: an unknown keyword, or a value that it can't have; in one line.
+    """
+    check_keywords("sqlmesh_tracker", arguments, KEYWORDS)
+    strict, allow_skips = (arguments.get(name) for name in KEYWORDS)
+    if not isinstance(strict, bool | None):
+        raise MarkerError(f"strict={_shown(strict)}: it is True or False")
+    if not isinstance(allow_skips or {}, Mapping):
+        raise MarkerError(f"allow_skips={_shown(allow_skips)}: it is a mapping of globs to reasons")
+    allowed = tuple(_allowing(models, why) for models, why in (allow_skips or {}).items())
+    return StrictOptions(strict, allowed)
+
+
+def _allowing(models: Any, reasons: Any) -> GateRule:
+    words = [reasons] if isinstance(reasons, str) or not isinstance(reasons, Iterable) else reasons
+    try:
+        allow = [reason_named(word) for word in words]
+        if not allow:
+            raise ValueError("it needs a reason, or a list of them")
+        for reason in _NO_SKIPS.intersection(allow):
+            raise ValueError(f"no model is skipped for {reason}; assert_failed asserts a failure")
+        return GateRule(models, allow=allow)
+    except ValueError as error:
+        given = _shown({models: reasons})
+        raise MarkerError(f"allow_skips={given}: {one_line(str(error), 800)}") from None
+
+
+def _shown(value: object) -> str:
+    return one_line(repr(value), 80)
+
+
+class StrictTest:
+    """A test in strict mode: what it has asserted by now, and by what it is judged."""
+
+    def __init__(self, policy: GatePolicy, allowed: Iterable[GateRule], today: date) -> None:
+        self._allowed = dict(enumerate(allowed))
+        # The test's own come last, and so have the last word.
+        self._policy = GatePolicy((*policy.rules, *self._allowed.values()))
+        self._today = today
+        # By identity: two invocations can be equal in all that they report. Kept with their
+        # reports, or a new one could be where a forgotten one was.
+        self._asserted: dict[int, tuple[RunReport, set[str | None]]] = {}
+
+    def asserted(
+        self, report: RunReport, outcomes: Iterable[ModelOutcome], /, *, whole: bool
+    ) -> None:
+        """Take note of an assertion that passed, as a `Listener`."""
+        _, names = self._asserted.setdefault(id(report), (report, set()))
+        names.update(outcome.name for outcome in outcomes)
+        if whole:
+            names.add(_THE_COMMAND)
+
+    def complaint(self, reports: Sequence[RunReport], *, unraised: Sequence[RunReport] = ()) -> str:
+        """What is unexpected in the invocations of the test and was not asserted; empty if nothing.
+
+        An invocation that raised, though the test passed, was asserted by catching what it raised.
+
+        Args:
+            unraised: those that raised nothing as far as the test could see.
+        """
+        found = [self._unasserted(report, unraised) for report in reports]
+        listings = [Listing(tuple(r.outcomes.values()), self._allowed) for r in reports]
+        typos = [f"allow_skips: {said}" for _, said in unmatched(self._allowed, listings)]
+        if not any(found):
+            return printable("\n".join(f"sqlmesh_tracker strict: {typo}" for typo in typos))
+        findings = list(chain(*found))
+        headline = f"sqlmesh_tracker strict: {_amount(findings)} that the test did not assert"
+        parts = ["\n".join(_listed(found)), "\n".join(typos), _remedy(findings)]
+        return printable("\n\n".join([headline, *filter(None, parts)]))
+
+    def _unasserted(self, report: RunReport, unraised: Sequence[RunReport]) -> list[GateFinding]:
+        if report.error is not None and report not in unraised:
+            return []
+        result = self._policy.evaluate(report, today=self._today)
+        _, names = self._asserted.get(id(report), (report, set[str | None]()))
+        return [finding for finding in result.on_reports if finding.model not in names]
+
+
+def _listed(found: Iterable[Sequence[GateFinding]]) -> Iterator[str]:
+    """The first findings of all, those of an invocation below it."""
+    left = _SHOWN
+    for findings in found:
+        shown = findings[: max(left, 0)]
+        if shown:
+            yield shown[0].where
+        yield from (f"  {finding.message}" for finding in shown)
+        left -= len(findings)
+    if left < 0:
+        yield f"… and {-left} more"
+
+
+def _amount(findings: Sequence[GateFinding]) -> str:
+    """`2 unexpected outcomes and 1 unsuccessful invocation`."""
+    commands = sum(finding.model is None for finding in findings)
+    amounts = {
+        "unexpected outcome": len(findings) - commands,
+        "unsuccessful invocation": commands,
+    }
+    return " and ".join(counted(number, noun) for noun, number in amounts.items() if number)
+
+
+def _remedy(findings: Sequence[GateFinding]) -> str:
+    """How the first finding of each sort is asserted, and the first skip allowed."""
+    lines = []
+    calls = [*_calls(findings)]
+    if calls:
+        lines += ["Assert each by its name:", *(f"  {call}" for call in calls)]
+    skip = next((f for f in findings if f.kind == "unexpected_skip" and f.reason), None)
+    if skip is not None and skip.reason is not None:
+        lines.append("or allow skips, by the marker or by a rule of the gate policy:")
+        lines.append(f"  sqlmesh_tracker(allow_skips={{{_name(skip)}: {_quoted(skip.reason)}}})")
+    if any(finding.model is None for finding in findings):
+        lines.append("Assert how an invocation ended together with all of its models:")
+        lines.append("  assert_nothing_executed()")
+        lines.append("or assert_only_executed(...), or assert_outcomes({...}, exact=True).")
+    return "\n".join([*lines, "A comparison, such as report.skipped == {...}, does not count."])
+
+
+def _calls(findings: Sequence[GateFinding]) -> Iterator[str]:
+    """What asserts the first finding on outcomes of each status, and the first of each fact."""
+    first = {(f.kind if isinstance(f.kind, Fact) else f.status): f for f in reversed(findings)}
+    for sort in (*Status, *Fact):
+        if sort in first:
+            yield _call(first[sort])
+
+
+def _call(finding: GateFinding) -> str:
+    name, status = _name(finding), finding.status
+    if finding.audit is not None:
+        return f"assert_audit_failed({name}, {_quoted(finding.audit)})"
+    if status is Status.SKIPPED and finding.reason is not None:
+        return f"assert_skipped({name}, reason={_quoted(finding.reason)})"
+    if status in (Status.FAILED, Status.SKIPPED, Status.EXECUTED):
+        return f"assert_{status}({name})"
+    return f"assert_outcomes({{{name}: {_quoted(str(status))}}})"
+
+
+def _name(finding: GateFinding) -> str:
+    return _quoted(one_line(finding.model or "", 120))
+
+
+def _quoted(word: str) -> str:
+    """The word as Python has it, in double quotes."""
+    return json.dumps(str(word), ensure_ascii=False)
+
+
+def faults_of(
+    policy: GatePolicy, reports: Iterable[RunReport], today: date, *, complete: bool
+) -> list[str]:
+    """What is wrong with the rules of a policy, in a line each.
+
+    Args:
+        reports: those of all tests.
+        complete: whether all tests ran; else it means nothing that a rule is for no model.
+    """
+    found = policy.evaluate(*reports, today=today).on_rules if policy.rules else ()
+    kept = [finding for finding in found if complete or finding.kind != "unmatched_rule"]
+    return [printable(finding.message) for finding in kept]

@@ -1,0 +1,394 @@
+"""Reports as one self-contained HTML page. It is complete without scripts; they add comfort."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property, partial
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from pytest_sqlmesh_tracker.gate import KINDS, UNEXPECTED_STATUSES, GateFinding, GateResult
+from pytest_sqlmesh_tracker.outcomes.outcomes import Batch, Cause, ModelOutcome, Reason, Status
+from pytest_sqlmesh_tracker.render.alike import in_groups
+from pytest_sqlmesh_tracker.render.words import (
+    UNSEEN,
+    duration,
+    ended,
+    reason_of,
+    statuses,
+    superseded,
+)
+from pytest_sqlmesh_tracker.reports.files import Entry
+from pytest_sqlmesh_tracker.reports.report import RunReport
+from pytest_sqlmesh_tracker.wording.explanation import is_waiting, notes, paragraph
+from pytest_sqlmesh_tracker.wording.formats import counted, minute, moment, span, spans
+
+from .anchors import invocation_anchors, model_anchor
+from .graph import Graph, layout
+from .schemas import SchemaGroup, by_schema, split
+
+_FILES = Path(__file__).with_name("page")
+_MOST_BATCHES = 100
+_LONG, _BLOCK = 20_000, 4_000
+_FEW = 12
+"""So many models fit into a drawing of any width: they need no overview by schema."""
+_LOOKS = {
+    "success": "executed",
+    "nothing_to_do": "skipped",
+    "failure": "failed",
+    "raised": "failed",
+    "interrupted": "interrupted",
+}
+_URGENT_FIRST = (
+    "failed",
+    "interrupted",
+    "unknown",
+    "blocked",
+    "executed",
+    "audited",
+    "skipped",
+    "not evaluatable",
+)
+
+_Word = TypeVar("_Word", Status, Reason, Cause)
+
+
+def page(
+    reports: Sequence[Entry],
+    result: GateResult | None = None,
+    *,
+    title: str = "SQLMesh runs",
+) -> str:
+    """The page: totals, what the gate found, and of each invocation a graph, a table and details.
+
+    The same reports make the same page. It loads nothing, and can be encoded as UTF-8 whatever
+    its models are called. All times on it are in UTC.
+
+    Args:
+        reports: pairs of the node id of the test, or None, and its report. Those of
+             repeated tries are counted only.
+        result: what a gate found in the same reports, in the same order.
+    """
+    findings = () if result is None else result.findings
+    warnings = () if result is None else result.warnings
+    shown = [(n, test, report) for n, (test, report) in enumerate(reports) if not report.superseded]
+    anchors = invocation_anchors([report.id for *_, report in shown])
+    invocations = [
+        _Invocation(
+            number,
+            anchor,
+            test,
+            report,
+            [f for f in findings if f.report_index == number],
+            [w for w in warnings if w.report_index == number],
+        )
+        for anchor, (number, test, report) in zip(anchors, shown, strict=True)
+    ]
+    style = _source("page.css")
+    script = Markup("\n").join(map(_source, ("layout.js", "graph.js", "schemas.js", "page.js")))
+    template = _environment().get_template("page.html")
+    return template.render(
+        title=title,
+        result=result,
+        warned=len(warnings),
+        findings=_by_urgency(in_groups(findings)),
+        warnings=_by_urgency(in_groups(warnings)),
+        invocations=invocations,
+        invocation_at={invocation.number: invocation for invocation in invocations},
+        chosen=_most_urgent(invocations),
+        left_out=superseded(report for _, report in reports),
+        statuses=_counts(Status, (o.status for i in invocations for o in i.report.counted)),
+        style=style,
+        script=script,
+        policy="default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
+        f"style-src {_digest(style)}; script-src {_digest(script)}",
+    )
+
+
+class _Invocation:
+    """What the templates show of one report."""
+
+    def __init__(
+        self,
+        number: int,
+        anchor: str,
+        test: str | None,
+        report: RunReport,
+        findings: Sequence[GateFinding],
+        warnings: Sequence[GateFinding],
+    ) -> None:
+        self.number = number
+        """Its place among the reports given."""
+        self.id = anchor
+        self.test = test
+        self.report = report
+        self.findings = findings
+        self.warnings = warnings
+        self.look = _LOOKS[report.completion]
+        flagged = {finding.model for finding in findings}
+        warned = {warning.model for warning in warnings}
+        self.models = {
+            name: _Model(
+                id=model_anchor(self.id, name),
+                place=place,
+                outcome=outcome,
+                paragraph=_paragraph(report, outcome),
+                flagged=name in flagged,
+                warned=name in warned,
+            )
+            for place, (name, outcome) in enumerate(report.outcomes.items())
+        }
+        for model in self.models.values():
+            for name in dict.fromkeys(model.outcome.upstream):
+                if name in self.models and name != model.outcome.name:
+                    model.up.append(self.models[name])
+                    self.models[name].down.append(model)
+            for name in dict.fromkeys(model.outcome.blocked_by):
+                if name in self.models:
+                    model.roots.append(self.models[name])
+                    self.models[name].blocks += 1
+
+    @property
+    def broken(self) -> bool:
+        """Whether something of it went wrong, by its own account."""
+        statuses = {model.outcome.status for model in self.models.values()}
+        return self.look in ("failed", "interrupted") or bool(statuses & UNEXPECTED_STATUSES)
+
+    @property
+    def roots(self) -> list[_Model]:
+        """What failed, and what others say that they are blocked by."""
+        return [model for model in self.models.values() if model.is_root]
+
+    @cached_property
+    def graph(self) -> Graph:
+        """Its models, drawn."""
+        models = self.models.values()
+        labels = [_visible(_short(m.outcome.name)).replace("\n", " ") for m in models]
+        return layout(labels, [[parent.place for parent in m.up] for m in models])
+
+    @cached_property
+    def schemas(self) -> list[list[_Schema]]:
+        """Its models by schema, in rows from the top; of few models nothing."""
+        models = list(self.models.values())
+        if len(models) <= _FEW:
+            return []
+        names = [model.outcome.name for model in models]
+        groups = by_schema(names, [[parent.place for parent in m.up] for m in models])
+        rows: dict[int, list[_Schema]] = {}
+        for place, group in enumerate(groups):
+            schema = _Schema(place, group, [models[place] for place in group.models])
+            rows.setdefault(group.row, []).append(schema)
+        return [rows[row] for row in sorted(rows)]
+
+    @property
+    def statuses(self) -> list[tuple[Status, int]]:
+        """How many models have each status, of those that are counted."""
+        return _counts(Status, (outcome.status for outcome in self.report.counted))
+
+    @property
+    def reasons(self) -> list[tuple[Reason, int]]:
+        """How many models have each reason among theirs."""
+        return _counts(Reason, (r for m in self.models.values() for r in set(m.outcome.reasons)))
+
+    @property
+    def causes(self) -> list[tuple[Cause, int]]:
+        """How many models have each cause among theirs."""
+        return _counts(Cause, (c for m in self.models.values() for c in set(m.outcome.causes)))
+
+
+@dataclass(eq=False)
+class _Model:
+    """What the templates show of one outcome."""
+
+    id: str
+    place: int
+    """Among the models of its invocation, from 0."""
+    outcome: ModelOutcome
+    paragraph: str
+    flagged: bool
+    """Whether the gate found something in it."""
+    warned: bool
+    """Whether the gate warns of it."""
+    blocks: int = 0
+    """How many others name it as what they are blocked by."""
+    up: list[_Model] = field(default_factory=list)
+    down: list[_Model] = field(default_factory=list)
+    roots: list[_Model] = field(default_factory=list)
+
+    @property
+    def look(self) -> str:
+        """The glyph and the color: of its status, or of what is blocked."""
+        blocked = self.outcome.status is Status.SKIPPED and self.outcome.blocked_by
+        return "blocked" if blocked else str(self.outcome.status)
+
+    @property
+    def is_root(self) -> bool:
+        """Whether it failed, or others are blocked by it."""
+        return self.outcome.status is Status.FAILED or self.blocks > 0
+
+    @property
+    def marks(self) -> list[str]:
+        """What else there is to say of it, in a few words each."""
+        others = counted(self.blocks, "blocked model")
+        marks = {
+            "partial: some of its batches were recorded": self.outcome.partial,
+            "local edit: the project has another definition": self.outcome.local_edit,
+            f"root cause of {others}" if self.blocks else "root cause": self.is_root,
+            "unexpected, by the gate": self.flagged,
+            "the gate warns of it": self.warned,
+        }
+        return [mark for mark, holds in marks.items() if holds]
+
+    @property
+    def columns(self) -> set[str]:
+        """What there is to say of any of its batches, besides interval and status."""
+        every = self.outcome.batches
+        measured = ("duration", "rows", "bytes")
+        numbers = ("round", "audits_passed", "audits_failed")
+        return {
+            *(name for name in measured if any(getattr(b, name) is not None for b in every)),
+            *(name for name in numbers if any(getattr(b, name) for b in every)),
+        }
+
+    @property
+    def batches(self) -> list[Batch]:
+        """The first ones, and of the others all that were not simply executed."""
+        every = enumerate(self.outcome.batches)
+        return [b for n, b in every if n < _MOST_BATCHES or b.status is not Status.EXECUTED]
+
+
+class _Schema(NamedTuple):
+    """What the overview shows of one schema."""
+
+    place: int
+    """Among the schemas of its invocation, from 0."""
+    group: SchemaGroup
+    models: list[_Model]
+
+    @property
+    def looks(self) -> list[tuple[str, int]]:
+        """How many models have each look, the most urgent first."""
+        counter = Counter(
+            m.look if m.outcome.is_counted else "not evaluatable" for m in self.models
+        )
+        return [(look, counter[look]) for look in _URGENT_FIRST if counter[look]]
+
+    @property
+    def by_urgency(self) -> list[_Model]:
+        """Its models, those first that need attention."""
+        return sorted(self.models, key=lambda model: _URGENT_FIRST.index(model.look))
+
+    @property
+    def has_root(self) -> bool:
+        """Whether a root cause is in it."""
+        return any(model.is_root for model in self.models)
+
+
+def _most_urgent(invocations: Sequence[_Invocation]) -> _Invocation | None:
+    """The first with findings, else that broke, else with warnings, else the first of all."""
+    urgent = (
+        [i for i in invocations if i.findings]
+        or [i for i in invocations if i.broken]
+        or [i for i in invocations if i.warnings]
+    )
+    return next(iter(urgent or invocations), None)
+
+
+def _by_urgency(findings: Sequence[GateFinding]) -> list[GateFinding]:
+    return sorted(findings, key=lambda finding: KINDS.index(finding.kind))
+
+
+def _counts(words: type[_Word], values: Iterable[_Word]) -> list[tuple[_Word, int]]:
+    """Which words occur and how often, in the order of the enum."""
+    counter = Counter(values)
+    return [(word, counter[word]) for word in words if counter[word]]
+
+
+def _paragraph(report: RunReport, outcome: ModelOutcome) -> str:
+    """As of a failed assertion; what is too long for a line of it, the page has elsewhere."""
+    return "\n".join(_short(line, 300) for line in paragraph(report, outcome).splitlines())
+
+
+def _short(text: str, limit: int = 255) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _breakable(name: str) -> Markup:
+    """A name that a line may break after its parts, rather than anywhere."""
+    return Markup("<wbr>").join(re.findall(r"[^_./:]+[_./:]*|[_./:]+", _visible(name)))
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def _whole(text: str) -> str:
+    """All of a text, however long: in blocks that a browser need not draw unless they are seen."""
+    if len(text) <= _LONG or isinstance(text, Markup):
+        return text
+    blocks = re.findall(rf"(?s).{{1,{_BLOCK}}}\n|.{{1,{_BLOCK}}}", _visible(text))
+    return Markup("").join(Markup('<span class="block">{}</span>').format(b) for b in blocks)
+
+
+def _visible(text: str) -> str:
+    """The text with escapes in place of what can't be seen, or changes how the rest reads.
+
+    Such are control characters, marks of the direction of writing and halves of surrogate pairs.
+    """
+    line_ends = text.replace("\r\n", "\n")
+    return UNSEEN.sub(lambda c: c[0].encode("unicode_escape").decode(), line_ends)
+
+
+def _finalized(value: object) -> object:
+    """What a template prints of a value; markup is of our own making."""
+    return value if isinstance(value, Markup) else _visible(str(value))
+
+
+def _source(name: str) -> Markup:
+    return Markup((_FILES / name).read_text(encoding="utf-8"))
+
+
+def _digest(source: str) -> str:
+    """How a content security policy names an inline script or style."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_FILES),
+        autoescape=True,
+        finalize=_finalized,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        counted=counted,
+        duration=duration,
+        ended=ended,
+        breakable=_breakable,
+        minute=minute,
+        moment=moment,
+        notes=notes,
+        number=_number,
+        reason_of=reason_of,
+        is_waiting=is_waiting,
+        json=partial(json.dumps, ensure_ascii=False),
+        short=_short,
+        without_schema=lambda name: split(name)[1],
+        spans=spans,
+        statuses=statuses,
+        whole=_whole,
+    )
+    environment.globals.update(span=span)
+    return environment

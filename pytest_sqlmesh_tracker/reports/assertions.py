@@ -1,0 +1,423 @@
+"""What tests demand of a report. Each helper raises `AssertionError` itself: no rewriting needed.
+
+The rules live in `AssertionMethods`, which a `RunReport` and a `Tracker` (for its last report)
+inherit; the functions call them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from pytest_sqlmesh_tracker.models.matching import close_matches
+from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome, Status
+from pytest_sqlmesh_tracker.wording.causes import causes_in_words
+from pytest_sqlmesh_tracker.wording.explanation import paragraph
+from pytest_sqlmesh_tracker.wording.formats import counted, span
+
+from .expectations import (
+    Moment,
+    cause_named,
+    expression,
+    reason_named,
+    span_of_time,
+    status_or_reason_named,
+)
+from .listening import notify
+
+if TYPE_CHECKING:
+    from .report import RunReport
+
+_PAST = {
+    Status.SKIPPED: ("was skipped", "was not skipped"),
+    Status.FAILED: ("failed", "did not fail"),
+}
+
+
+class AssertionMethods:
+    """The assertions as methods: of a report, or of a tracker's last report."""
+
+    def _asserted(self) -> RunReport:
+        return self  # type: ignore[return-value]  # a RunReport, unless overridden
+
+    def assert_executed(
+        self,
+        *models: object,
+        intervals: tuple[Moment, Moment] | None = None,
+        batches: int | None = None,
+        cause: str | None = None,
+    ) -> None:
+        """Demand that every scheduled batch of each model was evaluated and recorded.
+
+        Args:
+            models: names, globs, `Model`s or `Snapshot`s.
+            intervals: `(start, end)`, half-open, in UTC: these batches must cover it.
+            batches: how many batches it must have been.
+            cause: must be one of the outcome's `causes`.
+
+        Raises:
+            AssertionError: one of them was not.
+            UnknownModelError: a name that is not in the report.
+            ValueError: `cause` is not a cause.
+            TypeError: no model given.
+        """
+        __tracebackhide__ = True
+        report = self._asserted()
+        window = None if intervals is None else span_of_time(intervals)
+        because = None if cause is None else cause_named(cause)
+        failures = []
+        named = _named(report, models, "assert_executed")
+        for outcome in named:
+            if outcome.status is not Status.EXECUTED:
+                failures.append(paragraph(report, outcome, "was not executed"))
+            elif window and not _covered(outcome, *window):
+                wanted = f"did not execute all of {span(*window)}"
+                failures.append(paragraph(report, outcome, wanted))
+            elif batches is not None and len(outcome.recorded_batches) != batches:
+                wanted = (
+                    f"executed in {counted(len(outcome.recorded_batches), 'batch')}, not {batches}"
+                )
+                failures.append(paragraph(report, outcome, wanted))
+            elif because is not None and because not in outcome.causes:
+                wanted = f"was executed, but its cause is not {because}"
+                failures.append(paragraph(report, outcome, wanted, _causes_instead(outcome)))
+        _settle(report, named, failures)
+
+    def assert_skipped(self, *models: object, reason: str | None = None) -> None:
+        """Demand that of each model nothing was evaluated or audited.
+
+        Args:
+            models: names, globs, `Model`s or `Snapshot`s.
+            reason: must be one of the outcome's `reasons`.
+
+        Raises:
+            AssertionError: one of them was not skipped, or not for that reason.
+            UnknownModelError: a name that is not in the report.
+            ValueError: `reason` is not a reason.
+            TypeError: no model given.
+        """
+        __tracebackhide__ = True
+        self._demand(Status.SKIPPED, models, reason)
+
+    def assert_failed(
+        self, *models: object, reason: str | None = None, match: str | None = None
+    ) -> None:
+        """Demand that each model failed.
+
+        Args:
+            models: names, globs, `Model`s or `Snapshot`s.
+            reason: must be one of the outcome's `reasons`.
+            match: a regular expression that must be found in its error.
+
+        Raises:
+            AssertionError: one of them did not fail, or not so.
+            UnknownModelError: a name that is not in the report.
+            ValueError: `reason` is not a reason, or `match` not a regular expression.
+            TypeError: no model given.
+        """
+        __tracebackhide__ = True
+        self._demand(Status.FAILED, models, reason, match)
+
+    def assert_not_executed(self, *models: object) -> None:
+        """Demand that no batch of any of the models was recorded.
+
+        Raises:
+            AssertionError: one was, or the tracker could not tell.
+            UnknownModelError: a name that is not in the report.
+            TypeError: no model given.
+        """
+        __tracebackhide__ = True
+        report = self._asserted()
+        named = _named(report, models, "assert_not_executed")
+        _settle(report, named, _executions(report, named))
+
+    def assert_only_executed(self, *models: object) -> None:
+        """Demand that exactly these models executed.
+
+        Raises:
+            AssertionError: one of them did not, another one did, or the tracker could not tell.
+            UnknownModelError: a name that is not in the report.
+            TypeError: no model given (for "nothing ran" there is `assert_nothing_executed`).
+        """
+        __tracebackhide__ = True
+        report = self._asserted()
+        named = _named(report, models, "assert_only_executed")
+        wanted = {outcome.name for outcome in named}
+        failures = [
+            paragraph(report, outcome, "was not executed")
+            for outcome in named
+            if outcome.status is not Status.EXECUTED
+        ]
+        others = [o for o in report.outcomes.values() if o.name not in wanted]
+        failures += _executions(report, others)
+        _settle(report, report.outcomes.values(), failures, whole=True)
+
+    def assert_nothing_executed(self) -> None:
+        """Demand that no batch of any model was recorded.
+
+        Raises:
+            AssertionError: one was, or the tracker could not tell.
+        """
+        __tracebackhide__ = True
+        report = self._asserted()
+        outcomes = report.outcomes.values()
+        _settle(report, outcomes, _executions(report, outcomes), whole=True)
+
+    def assert_audit_failed(self, model: object, audit: str | None = None) -> None:
+        """Demand that an audit of the model found rows, blocking or not.
+
+        One whose own query raises has not failed, but could not be run: it would not find them.
+
+        Args:
+            model: a name, glob, `Model` or `Snapshot`.
+            audit: the audit's name; any audit when None.
+
+        Raises:
+            AssertionError: it passed, did not run, or could not be run.
+            UnknownModelError: a name that is not in the report.
+        """
+        __tracebackhide__ = True
+        report = self._asserted()
+        failures = []
+        named = _named(report, (model,), "assert_audit_failed")
+        for outcome in named:
+            failed = [a.name for a in outcome.audits if not a.passed and a.error is None]
+            if not failed or (audit is not None and audit not in failed):
+                failures.append(paragraph(report, outcome, _no_such_failure(outcome, audit)))
+        _settle(report, named, failures)
+
+    def assert_outcomes(self, expected: Mapping[Any, str], *, exact: bool = False) -> None:
+        """Demand a status or a reason of each model.
+
+        Args:
+            expected: model (a name, glob, `Model` or `Snapshot`) → status or reason.
+            exact: every model of the report must be among them, but for those that are
+                `not_evaluatable`.
+
+        Raises:
+            AssertionError: one has another, or, with `exact`, is not named.
+            UnknownModelError: a name that is not in the report.
+            ValueError: neither a status nor a reason.
+        """
+        __tracebackhide__ = True
+        report = self._asserted()
+        if not expected and not exact:
+            raise TypeError("assert_outcomes needs at least one model")
+        failures = []
+        named: dict[str, ModelOutcome] = {}
+        for model, expectation in expected.items():
+            wanted = status_or_reason_named(expectation)
+            for outcome in report.matching(model):
+                named[outcome.name] = outcome
+                known = outcome.status is not Status.UNKNOWN
+                if wanted is not outcome.status and not (known and wanted in outcome.reasons):
+                    failures.append(paragraph(report, outcome, f"is not {wanted}"))
+        if exact:
+            failures += [
+                paragraph(report, outcome, "is not among the expected outcomes")
+                for outcome in report.counted
+                if outcome.name not in named
+            ]
+        _settle(report, named.values(), failures, whole=exact)
+
+    def assert_execution_order(self, *models: object) -> None:
+        """Demand that the first batches of the models started in this order.
+
+        Of a glob all matches count: each of them before all of the next.
+
+        Raises:
+            AssertionError: another order, or one of them did not start.
+            UnknownModelError: a name that is not in the report.
+            TypeError: no model given.
+        """
+        __tracebackhide__ = True
+        report = self._asserted()
+        _demand_models(models, "assert_execution_order")
+        groups = [report.matching(model) for model in models]
+        named = [outcome for group in groups for outcome in group]
+        failures = [paragraph(report, o, "did not start") for o in named if o.start_order is None]
+        _settle(report, named, failures or _out_of_order(report, groups))
+
+    def _demand(
+        self, status: Status, models: Sequence[object], reason: object, match: str | None = None
+    ) -> None:
+        __tracebackhide__ = True
+        report = self._asserted()
+        wanted = None if reason is None else reason_named(reason)
+        pattern = None if match is None else expression(match)
+        named = _named(report, models, f"assert_{status}")
+        was, was_not = _PAST[status]
+        failures = []
+        for outcome in named:
+            if outcome.status is not status:
+                failures.append(paragraph(report, outcome, was_not))
+            elif wanted is not None and wanted not in outcome.reasons:
+                failures.append(paragraph(report, outcome, f"{was}, but not for {wanted}"))
+            elif pattern and (outcome.error is None or not pattern.search(outcome.error)):
+                wrong = f"{was}, but its error does not match {match!r}"
+                failures.append(paragraph(report, outcome, wrong))
+        _settle(report, named, failures)
+
+
+def assert_executed(
+    report: AssertionMethods,
+    *models: object,
+    intervals: tuple[Moment, Moment] | None = None,
+    batches: int | None = None,
+    cause: str | None = None,
+) -> None:
+    """`AssertionMethods.assert_executed` of a report, or of a tracker's last one."""
+    __tracebackhide__ = True
+    _checked(report).assert_executed(*models, intervals=intervals, batches=batches, cause=cause)
+
+
+def assert_skipped(report: AssertionMethods, *models: object, reason: str | None = None) -> None:
+    """`AssertionMethods.assert_skipped` of a report, or of a tracker's last one."""
+    __tracebackhide__ = True
+    _checked(report).assert_skipped(*models, reason=reason)
+
+
+def assert_failed(
+    report: AssertionMethods,
+    *models: object,
+    reason: str | None = None,
+    match: str | None = None,
+) -> None:
+    """`AssertionMethods.assert_failed` of a report, or of a tracker's last one."""
+    __tracebackhide__ = True
+    _checked(report).assert_failed(*models, reason=reason, match=match)
+
+
+def assert_not_executed(report: AssertionMethods, *models: object) -> None:
+    """`AssertionMethods.assert_not_executed` of a report, or of a tracker's last one."""
+    __tracebackhide__ = True
+    _checked(report).assert_not_executed(*models)
+
+
+def assert_only_executed(report: AssertionMethods, *models: object) -> None:
+    """`AssertionMethods.assert_only_executed` of a report, or of a tracker's last one."""
+    __tracebackhide__ = True
+    _checked(report).assert_only_executed(*models)
+
+
+def assert_nothing_executed(report: AssertionMethods) -> None:
+    """`AssertionMethods.assert_nothing_executed` of a report, or of a tracker's last one."""
+    __tracebackhide__ = True
+    _checked(report).assert_nothing_executed()
+
+
+def assert_audit_failed(report: AssertionMethods, model: object, audit: str | None = None) -> None:
+    """`AssertionMethods.assert_audit_failed` of a report, or of a tracker's last one."""
+    __tracebackhide__ = True
+    _checked(report).assert_audit_failed(model, audit)
+
+
+def assert_outcomes(
+    report: AssertionMethods, expected: Mapping[Any, str], *, exact: bool = False
+) -> None:
+    """`AssertionMethods.assert_outcomes` of a report, or of a tracker's last one."""
+    __tracebackhide__ = True
+    _checked(report).assert_outcomes(expected, exact=exact)
+
+
+def assert_execution_order(report: AssertionMethods, *models: object) -> None:
+    """`AssertionMethods.assert_execution_order` of a report, or of a tracker's last one."""
+    __tracebackhide__ = True
+    _checked(report).assert_execution_order(*models)
+
+
+def _checked(report: AssertionMethods) -> AssertionMethods:
+    __tracebackhide__ = True
+    if not isinstance(report, AssertionMethods):
+        raise TypeError(
+            f"the first argument is a Tracker or a RunReport, not {type(report).__name__}"
+        )
+    return report
+
+
+def _demand_models(models: Sequence[object], helper: str) -> None:
+    __tracebackhide__ = True
+    if not models:
+        hint = "; for 'nothing ran' there is assert_nothing_executed"
+        raise TypeError(f"{helper} needs at least one model{hint if 'executed' in helper else ''}")
+
+
+def _named(report: RunReport, models: Sequence[object], helper: str) -> list[ModelOutcome]:
+    __tracebackhide__ = True
+    _demand_models(models, helper)
+    by_name = {o.name: o for found in tuple(map(report.matching, models)) for o in found}
+    return list(by_name.values())
+
+
+def _settle(
+    report: RunReport,
+    outcomes: Iterable[ModelOutcome],
+    failures: Sequence[str],
+    *,
+    whole: bool = False,
+) -> None:
+    """Raise what failed, or else tell that these outcomes of the report are as demanded."""
+    __tracebackhide__ = True
+    if failures:
+        shown = "\n\n".join(failures[:5])
+        more = f"\n\n… and {len(failures) - 5} more" if len(failures) > 5 else ""
+        raise AssertionError(shown + more)
+    notify(report, outcomes, whole=whole)
+
+
+def _executions(report: RunReport, outcomes: Iterable[ModelOutcome]) -> list[str]:
+    """Complaints about those that executed, if only in part, or may have."""
+    return [
+        paragraph(report, outcome, _executed_after_all(outcome))
+        for outcome in outcomes
+        if outcome.status in (Status.UNKNOWN, Status.EXECUTED)
+        or outcome.partial
+        or outcome.recorded_batches
+    ]
+
+
+def _causes_instead(outcome: ModelOutcome) -> str:
+    words = causes_in_words(outcome)
+    if len(outcome.causes) > 1:
+        return f"they are {', '.join(outcome.causes)} ({words})"
+    return f"it is {outcome.cause} ({words})" if outcome.cause else "the report has none"
+
+
+def _executed_after_all(outcome: ModelOutcome) -> str:
+    if outcome.status is Status.UNKNOWN:
+        return "may have been executed"
+    return "was executed" if outcome.status is Status.EXECUTED else "was executed in part"
+
+
+def _out_of_order(report: RunReport, groups: Sequence[Sequence[ModelOutcome]]) -> list[str]:
+    wrong = []
+    for earlier, later in pairwise(groups):
+        last, first = max(earlier, key=_start_order), min(later, key=_start_order)
+        if _start_order(last) >= _start_order(first):
+            wrong.append(f"{last.name} did not start before {first.name}")
+    started = [o for o in report.outcomes.values() if o.start_order is not None]
+    order = ", ".join(o.name for o in sorted(started, key=_start_order))
+    return [f"{'; '.join(wrong)}\n  started     {order}"] if wrong else []
+
+
+def _start_order(outcome: ModelOutcome) -> int:
+    return -1 if outcome.start_order is None else outcome.start_order
+
+
+def _no_such_failure(outcome: ModelOutcome, audit: str | None) -> str:
+    broken = sorted({a.name for a in outcome.audits if a.error is not None})
+    if broken and audit in (None, *broken):
+        return f"had no failed audit: {', '.join(broken)} could not be run"
+    ran = sorted({a.name for a in outcome.audits})
+    if audit is None or audit in ran:
+        which = "audit" if audit is None else f"audit {audit!r}"
+        return f"had no failed {which}" if ran else "ran no audits"
+    close = close_matches(audit, ran)
+    known = f"did you mean {' or '.join(close)}?" if close else f"it ran {', '.join(ran) or 'none'}"
+    return f"ran no audit {audit!r} ({known})"
+
+
+def _covered(outcome: ModelOutcome, start: datetime, end: datetime) -> bool:
+    return any(done.start <= start and end <= done.end for done in outcome.executed_intervals)

@@ -1,0 +1,115 @@
+"""What the caller of an assertion means: a reason, a status, a span of time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timezone
+from typing import TypeVar
+
+from pytest_sqlmesh_tracker.models.matching import close_matches
+from pytest_sqlmesh_tracker.outcomes.outcomes import Cause, Reason, Status
+
+Moment = str | date | datetime
+"""A point in time: ISO text, date or datetime; UTC where it names no zone."""
+
+_Member = TypeVar("_Member")
+
+
+def reason_named(word: object) -> Reason:
+    """The reason with this value.
+
+    Raises:
+        ValueError: no such word; the message has close matches.
+    """
+    __tracebackhide__ = True
+    try:
+        return Reason(word)
+    except ValueError:
+        raise ValueError(
+            _not_among(word, "not a reason", [str(reason) for reason in Reason])
+        ) from None
+
+
+def cause_named(word: object) -> Cause:
+    """The cause with this value.
+
+    Raises:
+        ValueError: there is none; the message has close matches.
+    """
+    return member_named(word, Cause, "not a cause")
+
+
+def status_or_reason_named(word: object) -> Status | Reason:
+    """The status or the reason with this value; no word is both.
+
+    Raises:
+        ValueError: no such word; the message has close matches.
+    """
+    __tracebackhide__ = True
+    members: tuple[Status | Reason, ...] = (*Status, *Reason)
+    return member_named(word, members, "neither a status nor a reason")
+
+
+def member_named(word: object, members: Iterable[_Member], what_it_is_not: str) -> _Member:
+    """The member with this value, of one or several enums.
+
+    Raises:
+        ValueError: no such word; the message has close matches, or else all values.
+    """
+    __tracebackhide__ = True
+    by_value = {str(member): member for member in members}
+    if isinstance(word, str) and str(word) in by_value:
+        return by_value[str(word)]
+    raise ValueError(_not_among(word, what_it_is_not, list(by_value)))
+
+
+def span_of_time(intervals: tuple[Moment, Moment]) -> tuple[datetime, datetime]:
+    """The half-open `(start, end)` as aware datetimes.
+
+    Raises:
+        ValueError: it is no pair of moments, or the start is not before the end.
+    """
+    __tracebackhide__ = True
+    try:
+        start, end = intervals
+    except (TypeError, ValueError):
+        raise ValueError(f"intervals is a pair (start, end), not {intervals!r}") from None
+    span = _moment(start), _moment(end)
+    if span[0] >= span[1]:
+        raise ValueError(f"intervals is half-open: {start} is not before {end}")
+    return span
+
+
+def expression(pattern: str) -> re.Pattern[str]:
+    """The compiled regular expression.
+
+    Raises:
+        ValueError: it is none; the message says where it goes wrong.
+    """
+    __tracebackhide__ = True
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"match={pattern!r} is not a regular expression: {error}") from None
+
+
+def _moment(value: object) -> datetime:
+    __tracebackhide__ = True
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        except ValueError:
+            raise ValueError(f"{value!r} is not an ISO date or time") from None
+    elif isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    if not isinstance(value, datetime):
+        raise ValueError(f"{value!r} is not a date or time")
+    return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value
+
+
+def _not_among(word: object, what_it_is_not: str, valid: Sequence[str]) -> str:
+    close = close_matches(str(word), valid)
+    if close:
+        return f"{word!r} is {what_it_is_not}; did you mean {' or '.join(close)}?"
+    return f"{word!r} is {what_it_is_not}; valid are {', '.join(valid)}"

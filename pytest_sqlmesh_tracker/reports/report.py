@@ -1,0 +1,350 @@
+"""What is said of one invocation. Pure data: knows no SQLMesh."""
+
+from __future__ import annotations
+
+import json
+import reprlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Literal, TypeVar
+from uuid import UUID, uuid4, uuid5
+
+from pydantic import BeforeValidator, Field, JsonValue, ValidationError, model_validator
+from pydantic_core import to_jsonable_python
+
+from pytest_sqlmesh_tracker import __version__
+from pytest_sqlmesh_tracker.models.matching import UnknownModelError, find_model, find_models
+from pytest_sqlmesh_tracker.outcomes.outcomes import (
+    Cause,
+    Frozen,
+    ModelOutcome,
+    Reason,
+    Status,
+    UtcDatetime,
+)
+
+from .assertions import AssertionMethods
+from .expectations import cause_named, reason_named
+
+SCHEMA_VERSION: Literal[2] = 2
+_READABLE = (1, SCHEMA_VERSION)
+_DERIVED_IDS = UUID("7c1c8e5b-6f0a-4d0e-9d5f-0f4b2a7f7f11")
+"""The namespace of the ids that are derived from the content of reports without one."""
+
+Command = Literal["run", "plan", "audit"]
+Completion = Literal["success", "nothing_to_do", "failure", "interrupted", "raised"]
+_Word = TypeVar("_Word", Reason, Cause)
+SUCCESSFUL: frozenset[Completion] = frozenset({"success", "nothing_to_do"})
+
+
+def _as_json(value: object) -> object:
+    return to_jsonable_python(value, inf_nan_mode="null", fallback=str)
+
+
+class NoReportError(LookupError):
+    """A tracker was asked for a report before any invocation was tracked."""
+
+
+class EnvironmentState(Frozen):
+    """What SQLMesh's state had of an environment that could not be run, or that a plan left so."""
+
+    unfinished_plan: str | None
+    """Id of the plan that updates it, or that failed or was stopped before it was done; None where
+    the environment does not exist."""
+    environments: tuple[str, ...] = ()
+    """Names of the environments that exist."""
+
+
+class ByReason(dict[str, frozenset[str]]):
+    """Reason → names of the models whose primary reason it is; a valid reason is never missing."""
+
+    def __missing__(self, key: object) -> frozenset[str]:
+        __tracebackhide__ = True
+        return _nothing(reason_named, key)
+
+
+class ByCause(dict[str, frozenset[str]]):
+    """Cause → names of the models whose primary cause it is; a valid cause is never missing."""
+
+    def __missing__(self, key: object) -> frozenset[str]:
+        __tracebackhide__ = True
+        return _nothing(cause_named, key)
+
+
+def _nothing(named: Callable[[object], object], key: object) -> frozenset[str]:
+    """No models, of a word that is valid.
+
+    Raises:
+        KeyError: it is not; the message has close matches.
+    """
+    __tracebackhide__ = True
+    try:
+        named(key)
+    except ValueError as error:
+        raise KeyError(str(error)) from None
+    return frozenset()
+
+
+class RunReport(AssertionMethods, Frozen):
+    """What is known of one invocation of `Context.run`, `plan`, `apply` or `audit`.
+
+    It is complete in itself: explaining it needs no SQLMesh, and nothing that happens later
+    changes it. Datetimes are timezone-aware and in UTC.
+    """
+
+    schema_version: Literal[2] = SCHEMA_VERSION
+    id: UUID = Field(default_factory=uuid4)
+    """Made when the invocation begins; of a report that was written without one, derived from its
+    content."""
+    command: Command
+    environment: str
+    arguments: Annotated[Mapping[str, JsonValue], BeforeValidator(_as_json)] = {}
+    """What the caller passed, by parameter name; values that JSON can't hold as text."""
+    execution_time: UtcDatetime
+    """The invocation's "now": the argument of that name, else when SQLMesh took it."""
+    started_at: UtcDatetime
+    finished_at: UtcDatetime
+    completion: Completion
+    error: str | None = None
+    """Type and message of the exception that the call raised."""
+    outcomes: Mapping[str, ModelOutcome]
+    """Name → outcome, in topological order."""
+    removed: tuple[str, ...] = ()
+    """Models that the plan removes from the environment."""
+    environment_state: EnvironmentState | None = None
+    """Only where a run's environment is missing, or the latest plan was not finished at the end."""
+    project_files: Literal["read", "not_read"] | None = None
+    """Whether the project's files were read: `not_in_environment` and `local_edit` need them. None
+    in a report of version 1."""
+    project_files_note: str | None = None
+    """Why they were not read."""
+    superseded: bool = False
+    """The invocation belongs to a try of a test that was repeated: totals, the gate and strict
+    tests leave it out."""
+
+    @model_validator(mode="after")
+    def _outcomes_are_under_their_names(self) -> RunReport:
+        for name, outcome in self.outcomes.items():
+            if name != outcome.name:
+                raise ValueError(f"outcomes.{name} is named {outcome.name!r}")
+        return self
+
+    def __str__(self) -> str:
+        """The invocation, the models that were evaluated or need attention, and totals."""
+        from pytest_sqlmesh_tracker.wording.brief import text
+
+        return text(self)
+
+    def __repr__(self) -> str:
+        """The invocation and its totals, in one line."""
+        from pytest_sqlmesh_tracker.wording.brief import line
+
+        return f"<RunReport {line(self)}>"
+
+    def table(self) -> str:
+        """A row for every model, as plain text; also for those that are not evaluatable."""
+        from pytest_sqlmesh_tracker.render.terminal import table
+
+        return table(self, everything=True)
+
+    def __contains__(self, model: object) -> bool:
+        """Whether exactly one model of the report is meant."""
+        try:
+            return bool(self[model])
+        except UnknownModelError:
+            return False
+
+    def __getitem__(self, model: object) -> ModelOutcome:
+        """The outcome of one model, by anything that names it.
+
+        Raises:
+            UnknownModelError: no model, or several, of the report are meant.
+        """
+        __tracebackhide__ = True
+        return find_model(tuple(self.outcomes.values()), model)
+
+    def matching(self, model: object) -> list[ModelOutcome]:
+        """The outcomes that a name, an object or a glob means; never none.
+
+        Raises:
+            UnknownModelError: nothing matches, or a name is ambiguous.
+        """
+        __tracebackhide__ = True
+        return find_models(tuple(self.outcomes.values()), model)
+
+    def _with_status(self, status: Status) -> frozenset[str]:
+        return frozenset(outcome.name for outcome in self.counted if outcome.status is status)
+
+    @property
+    def counted(self) -> tuple[ModelOutcome, ...]:
+        """The outcomes that sets, totals and tables count: all but the `not_evaluatable`."""
+        return tuple(outcome for outcome in self.outcomes.values() if outcome.is_counted)
+
+    @property
+    def not_evaluatable(self) -> frozenset[str]:
+        """Names of the external and embedded models without audits, which are listed only."""
+        return frozenset(name for name, o in self.outcomes.items() if not o.is_counted)
+
+    @property
+    def executed(self) -> frozenset[str]:
+        """Names of the models of which every scheduled batch was evaluated and recorded."""
+        return self._with_status(Status.EXECUTED)
+
+    @property
+    def failed(self) -> frozenset[str]:
+        """Names of the models of which a batch, a table or a blocking audit failed."""
+        return self._with_status(Status.FAILED)
+
+    @property
+    def skipped(self) -> frozenset[str]:
+        """Names of the models of which nothing was evaluated or audited, though it could be."""
+        return self._with_status(Status.SKIPPED)
+
+    @property
+    def audited(self) -> frozenset[str]:
+        """Names of the models of which only audits ran."""
+        return self._with_status(Status.AUDITED)
+
+    @property
+    def interrupted(self) -> frozenset[str]:
+        """Names of the models that the invocation's early end cut off."""
+        return self._with_status(Status.INTERRUPTED)
+
+    @property
+    def unknown(self) -> frozenset[str]:
+        """Names of the models that the tracker could not tell about."""
+        return self._with_status(Status.UNKNOWN)
+
+    @property
+    def by_reason(self) -> ByReason:
+        """Primary reason → names of the models that have it, in order of precedence."""
+        pairs = ((o.reason, name) for name, o in self.outcomes.items() if o.reason)
+        return ByReason(_grouped(Reason, pairs))
+
+    @property
+    def by_cause(self) -> ByCause:
+        """Primary cause → names of the models that have it, in order of precedence."""
+        pairs = ((o.cause, name) for name, o in self.outcomes.items() if o.cause)
+        return ByCause(_grouped(Cause, pairs))
+
+    def explain(self, model: object) -> str:
+        """The paragraph on a model, or on each that a glob matches, that failed assertions show.
+
+        Raises:
+            UnknownModelError: nothing matches, or a name is ambiguous.
+        """
+        __tracebackhide__ = True
+        from pytest_sqlmesh_tracker.wording.explanation import paragraph
+
+        return "\n\n".join(paragraph(self, outcome) for outcome in self.matching(model))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON-ready values."""
+        return self.model_dump(mode="json")
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """The report as one JSON object."""
+        return dumped(self.to_dict(), indent)
+
+    @classmethod
+    def from_dict(cls, data: object) -> RunReport:
+        """The report that `to_dict` made.
+
+        Raises:
+            ValueError: it is something else; one line says where and what.
+        """
+        try:
+            json.dumps(data)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"not a report: not JSON ({error})") from None
+        return cls.from_parsed(data)
+
+    @classmethod
+    def from_parsed(cls, data: object) -> RunReport:
+        """As `from_dict`, of values that were parsed from JSON."""
+        if not isinstance(data, dict):
+            raise ValueError(f"not a report: expected an object, found {json_type(data)}")
+        if version_of(data) == 1:
+            data = {**data, "schema_version": SCHEMA_VERSION, "id": _id_of(data)}
+        elif "id" not in data:
+            data = {**data, "id": _id_of(data)}
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "report"
+            more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+            line = " ".join(f"not a report: {where}: {first['msg']}{more}".split())
+            raise ValueError(line) from None
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> RunReport:
+        """The report that `to_json` made.
+
+        Raises:
+            ValueError: it is something else; one line says where and what.
+        """
+        return cls.from_parsed(parsed(text))
+
+
+def parsed(text: str | bytes) -> Any:
+    """The values in JSON.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not a report: not JSON ({error})") from None
+
+
+def version_of(data: Mapping[str, Any]) -> int:
+    """The version of a report or a report file.
+
+    Raises:
+        ValueError: it has none, or one that can't be read.
+    """
+    if "schema_version" not in data:
+        raise ValueError("not a report: it has no schema_version")
+    version = data["schema_version"]
+    if type(version) is not int or version not in _READABLE:
+        newer = type(version) is int and version > SCHEMA_VERSION
+        remedy = "; a newer pytest-sqlmesh-tracker reads it" if newer else ""
+        raise ValueError(
+            f"schema_version {reprlib.repr(version)} is not supported; "
+            f"version {__version__} reads {' and '.join(map(str, _READABLE))}{remedy}"
+        )
+    return version
+
+
+def _id_of(data: Mapping[str, Any]) -> UUID:
+    """The id of a report that was written without one: the same content has the same id."""
+    try:
+        content = json.dumps(data, sort_keys=True)
+    except RecursionError as error:
+        raise ValueError(f"not a report: not JSON ({error})") from None
+    return uuid5(_DERIVED_IDS, content)
+
+
+def _grouped(words: type[_Word], pairs: Iterable[tuple[_Word, str]]) -> dict[str, frozenset[str]]:
+    """The names that each word has, in the order of the words."""
+    names: dict[_Word, set[str]] = {}
+    for word, name in pairs:
+        names.setdefault(word, set()).add(name)
+    return {word: frozenset(names[word]) for word in words if word in names}
+
+
+def dumped(data: object, indent: int | None) -> str:
+    """JSON in which names stay readable, unless they hold what no encoding can write."""
+    text = json.dumps(data, indent=indent, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(data, indent=indent)
+    return text
+
+
+def json_type(value: object) -> str:
+    """What JSON calls a value."""
+    names = {list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")

@@ -1,0 +1,1 @@
+"""A sandbox's databases, in place of the project's own."""

@@ -1,0 +1,289 @@
+"""Which databases a project has, and its configuration on copies of them.
+
+Every gateway that is kept has DuckDB files of the sandbox; what could reach another database is
+refused or left out.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlglot import exp
+from sqlmesh.core.config import Config, DuckDBConnectionConfig
+
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
+
+from .connections import Connections, SandboxConnection, is_remote, path_of
+from .warehouse import Warehouse
+
+WAYS_OUT = (
+    "A sandbox works on DuckDB files alone. Choose a DuckDB gateway of the project with gateway=, "
+    "or override the fixture sqlmesh_project_config to return a Config that has one."
+)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A database file: where it is below the sandbox's folder, and the user's own, if any."""
+
+    below: str
+    source: Path | None
+
+
+class Databases:
+    """The databases of a project's gateways, and where they go in a sandbox's folder."""
+
+    def __init__(
+        self,
+        configs: Mapping[Path, Config],
+        gateway: str | None,
+        *,
+        keep: bool,
+        warehouse: Warehouse | None = None,
+        empty: bool = False,
+    ) -> None:
+        """Find them in the configuration of each of the project's paths.
+
+        Args:
+            keep: whether the state is kept that the files hold.
+            warehouse: the project's own, for which the configuration stands in.
+            empty: whether the user's files are left where they are, and all databases are empty.
+
+        Raises:
+            SandboxError: the gateway is missing, or is no DuckDB with local files.
+        """
+        first = next(iter(configs.values()))
+        # The project's own gateways → that of the configuration which stands in for them.
+        self._stand_ins: dict[str, str] = {}
+        self._warehouse = warehouse
+        if warehouse:
+            stand_in = _existing(first.default_gateway_name, first)
+            missing = [name for name in warehouse.gateways if name not in first.gateways]
+            self._stand_ins = dict.fromkeys(missing, stand_in)
+            configs = {path: self._with_stand_ins(config) for path, config in configs.items()}
+            first = next(iter(configs.values()))
+        self._configs = configs
+        self._keep = keep
+        self._empty = empty
+        # By gateway, and path as the configuration has it; the state's own file has none.
+        self._files: dict[tuple[str, str | None], _File] = {}
+        self.gateway = _existing(gateway or first.default_gateway_name, first)
+        self.left_out: dict[str, str] = {}
+        self.state_schema = first.get_gateway(self.gateway).state_schema or "main"
+        for folder, config in configs.items():
+            for name in config.gateways:
+                self._examine(name, config, folder)
+
+    def _with_stand_ins(self, config: Config) -> Config:
+        more = {name: config.gateways[each] for name, each in self._stand_ins.items()}
+        return config.copy(update={"gateways": {**config.gateways, **more}})
+
+    @property
+    def external_gateway(self) -> str:
+        """The gateway whose external models the project has."""
+        if self._warehouse and self.gateway not in self._warehouse.gateways:
+            return self._warehouse.default or self.gateway
+        return self.gateway
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether the databases stand in for another warehouse."""
+        return self._warehouse is not None
+
+    def catalogs(self, models: Iterable[Any] = ()) -> set[str]:
+        """The catalogs that the warehouse has, also those that models and what they read are in."""
+        if self._warehouse is None:
+            return set()
+        names = {name for model in models for name in (model.fqn, *model.depends_on)}
+        catalogs = {exp.to_table(name).catalog for name in names}
+        return {each for each in {*catalogs, *self._warehouse.gateways.values()} if each}
+
+    def _examine(self, name: str, config: Config, folder: Path) -> None:
+        connection = config.get_connection(name)
+        why = _why_not(connection)
+        if why and name == self.gateway:
+            raise SandboxError(f"the gateway {name or 'of the project'} {why}.\n{WAYS_OUT}")
+        if why:
+            self.left_out[name] = why
+            return
+        for path in _files_of(connection):
+            self._add(name, path, folder)
+        state = config.get_gateway(name).state_connection
+        if state is not None:
+            self._add_state(name, state, folder)
+
+    def _add(self, gateway: str, path: str, folder: Path) -> None:
+        if gateway in self._stand_ins:
+            self._files[gateway, path] = self._files[self._stand_ins[gateway], path]
+            return
+        # In-memory databases of two gateways are two; files are what they are on disk.
+        source = None if path.startswith(":memory:") else _located(path, folder)
+        same = (file for file in self._files.values() if source and file.source == source)
+        # The catalog is called after the file, so the name stays.
+        in_memory = f"{self._catalog_of(self.gateway) or 'memory'}.db"
+        new = _File(f"databases/{len(self._files)}/{source.name if source else in_memory}", source)
+        self._files.setdefault((gateway, path), next(same, new))
+
+    def _catalog_of(self, gateway: str) -> str | None:
+        if self._warehouse is None:
+            return None
+        own = self._warehouse.gateways
+        return own.get(gateway if gateway in own else self._warehouse.default or "")
+
+    def _add_state(self, gateway: str, state: Any, folder: Path) -> None:
+        local = isinstance(state, DuckDBConnectionConfig) and not _why_not(state)
+        if self._keep and not local:
+            raise SandboxError(
+                f"state='keep': the state of gateway {gateway!r} is in {state.type_}, and no "
+                "sandbox reads it; only a state in a local DuckDB file can be kept"
+            )
+        path = next(_files_of(state)) if local else ":memory:"
+        if self._keep:
+            self._add(gateway, path, folder)
+            self._files[gateway, None] = self._files[gateway, path]
+        else:
+            name = "state.db" if path.startswith(":memory:") else Path(path).name
+            own = _File(f"databases/state{len(self._files)}/{name}", None)
+            self._files.setdefault((gateway, None), own)
+
+    def copy_sources(self, folder: Path) -> dict[Path, Path]:
+        """Copy the user's files below the folder; they are not opened.
+
+        Returns:
+            Each copy → the user's file.
+        """
+        copied = {}
+        for file in set(self._files.values()):
+            target = folder / file.below
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if file.source and file.source.is_file() and not self._empty:
+                shutil.copyfile(file.source, target)
+                copied[target] = file.source
+                log = file.source.with_name(file.source.name + ".wal")
+                if log.is_file():
+                    shutil.copyfile(log, target.with_name(target.name + ".wal"))
+        return copied
+
+    def configs(self, connections: Connections, variables: Mapping[str, Any]) -> dict[Path, Config]:
+        """The project's configuration in a sandbox, by the project's paths.
+
+        Args:
+            connections: those of the sandbox, in whose folder the files are.
+            variables: that override the project's own.
+        """
+        # Nobody is told of what a test does.
+        silent: dict[str, Any] = {"gateways": {}, "notification_targets": [], "users": []}
+        return {
+            path: config.copy(update=silent).copy(
+                update={
+                    "gateways": dict(self._gateways(config, connections, variables)),
+                    "default_gateway": self.gateway,
+                    "default_connection": None,
+                    "default_test_connection_": _harmless(config.default_test_connection_),
+                    "variables": {**config.variables, **variables},
+                    "disable_anonymized_analytics": True,
+                    # Caches are below the project's copy.
+                    "cache_dir": None,
+                },
+                # What a test sets in its configuration is set in no other's.
+                deep=True,
+            )
+            for path, config in self._configs.items()
+        }
+
+    def _gateways(
+        self, config: Config, connections: Connections, variables: Mapping[str, Any]
+    ) -> Iterator[tuple[str, Any]]:
+        for name, gateway in config.gateways.items():
+            if name in self.left_out:
+                continue
+            connection = config.get_connection(name)
+            changes: dict[str, Any] = {
+                "connection": self._connection(name, connection, connections),
+                "test_connection": _harmless(gateway.test_connection),
+                "variables": {**gateway.variables, **variables},
+            }
+            state = gateway.state_connection
+            if state is not None:
+                own = state if isinstance(state, DuckDBConnectionConfig) else connection
+                file = str(connections.folder / self._files[name, None].below)
+                changes["state_connection"] = SandboxConnection.of(own, connections, database=file)
+            yield name, gateway.copy(update=changes)
+
+    def _connection(
+        self, gateway: str, original: Any, connections: Connections
+    ) -> SandboxConnection:
+        def place(path: str) -> str:
+            return str(connections.folder / self._files[gateway, path].below)
+
+        if not original.catalogs:
+            path = original.database or ":memory:"
+            catalog = self._catalog_of(gateway) if path.startswith(":memory:") else None
+            return SandboxConnection.of(
+                original, connections, catalog=catalog, database=place(path)
+            )
+        catalogs = {}
+        for alias, options in original.catalogs.items():
+            file = place(_own(alias, path_of(options)))
+            # Copies can be written to, also where the user's own file must not.
+            changes = {"path": file, "read_only": False}
+            catalogs[alias] = file if isinstance(options, str) else options.copy(update=changes)
+        return SandboxConnection.of(original, connections, catalogs=catalogs)
+
+
+def _existing(wanted: str, config: Config) -> str:
+    """The gateway of this name, in any case, as the configuration spells it."""
+    for name in config.gateways:
+        if name.lower() == wanted.lower():
+            return name
+    names = ", ".join(filter(None, config.gateways)) or "one without a name"
+    raise SandboxError(f"no gateway {wanted!r}: the project has {names}")
+
+
+def _located(path: str, folder: Path) -> Path:
+    """A database's file: relative to the current folder, as SQLMesh has it, or to the project's."""
+    below = Path(path).expanduser()
+    return (below if below.exists() else folder / below).resolve()
+
+
+def _own(alias: str, path: str) -> str:
+    """The path of an attached catalog; each one in memory is a database of its own."""
+    return f":memory:{alias}" if path == ":memory:" else path
+
+
+def _files_of(connection: Any) -> Iterator[str]:
+    for alias, options in (connection.catalogs or {}).items():
+        yield _own(alias, path_of(options))
+    if not connection.catalogs:
+        yield connection.database or ":memory:"
+
+
+def _harmless(test_connection: Any) -> Any:
+    """A connection for unit tests, if it is a DuckDB in memory; None stands for SQLMesh's own."""
+    if not isinstance(test_connection, DuckDBConnectionConfig) or _why_not(test_connection):
+        return None
+    in_memory = all(path.startswith(":memory:") for path in _files_of(test_connection))
+    return test_connection if in_memory else None
+
+
+def _why_not(connection: Any) -> str | None:
+    """Why a connection is none that a sandbox can have; None if it can."""
+    if not isinstance(connection, DuckDBConnectionConfig):
+        return f"is {connection.type_}, not DuckDB"
+    if connection.database and is_remote(connection.database):
+        return f"has a database that is no local file: {_masked(connection.database)}"
+    for alias, options in (connection.catalogs or {}).items():
+        path = path_of(options)
+        kind = "duckdb" if isinstance(options, str) else options.type.lower()
+        if kind != "duckdb" or is_remote(path):
+            return f"attaches {alias}, which is no local DuckDB file but {_masked(path, kind)}"
+    return None
+
+
+def _masked(path: str, kind: str = "duckdb") -> str:
+    """What a path is, without the secrets that it can hold."""
+    return path.split(":")[0] if kind == "duckdb" else kind

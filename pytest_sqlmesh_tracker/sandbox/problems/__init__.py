@@ -1,0 +1,1 @@
+"""Why a sandbox could not be made, and what helps."""

@@ -1,0 +1,154 @@
+"""What is said of a template's plan in which models failed: by error, root causes first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from textwrap import fill
+
+from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome, Reason, Status
+from pytest_sqlmesh_tracker.reports.report import RunReport
+from pytest_sqlmesh_tracker.wording.explanation import (
+    audit_in_words,
+    failed_audits,
+    in_short,
+    paragraph,
+    why,
+)
+from pytest_sqlmesh_tracker.wording.formats import counted, one_line
+
+_VERSION = re.compile(r"\w+__\d{5,}\w*")
+"""A physical table's name, which differs from model to model."""
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Models that failed alike.
+
+    Attributes:
+        failed: them, in topological order.
+        below: names of the models that they kept from being evaluated.
+    """
+
+    failed: tuple[ModelOutcome, ...]
+    below: frozenset[str]
+
+    @property
+    def error(self) -> str:
+        return _error(self.failed[0])
+
+
+def failed_plan(
+    report: RunReport,
+    *,
+    hints: Callable[[str], list[str]],
+    missing: Callable[[Iterable[ModelOutcome]], list[str]],
+) -> str:
+    """A headline, the errors with the models of each, and what helps.
+
+    Args:
+        hints: of an error's text.
+        missing: which tables the models read that do not exist.
+    """
+    groups = _grouped(report)
+    blocks = [_headline(groups)]
+    for group in groups:
+        block = _block(report, group, alone=len(groups) == 1)
+        lines = [f"  reads       {name}, which does not exist" for name in missing(group.failed)]
+        blocks.append("\n".join([block, *lines]))
+    failed = [outcome for group in groups for outcome in group.failed]
+    helpful = dict.fromkeys(hint for outcome in failed for hint in hints(outcome.error or ""))
+    blocks += helpful
+    unexplained = [name for name in missing(failed) if not any(name in hint for hint in helpful)]
+    blocks += _remedies(report, unexplained)
+    return "\n\n".join(blocks)
+
+
+def _grouped(report: RunReport) -> list[_Group]:
+    """The groups, those with the most models, failed or below, first."""
+    alike: dict[str, list[ModelOutcome]] = {}
+    for outcome in report.outcomes.values():
+        if outcome.status is Status.FAILED:
+            alike.setdefault(_key(outcome), []).append(outcome)
+    groups = [_Group(tuple(failed), _below(report, failed)) for failed in alike.values()]
+    return sorted(groups, key=lambda group: -len(group.failed) - len(group.below))
+
+
+def _below(report: RunReport, failed: list[ModelOutcome]) -> frozenset[str]:
+    roots = {outcome.name for outcome in failed}
+    waiting = (o for o in report.outcomes.values() if o.reason is Reason.UPSTREAM_FAILED)
+    return frozenset(o.name for o in waiting if roots.intersection(o.blocked_by))
+
+
+def _key(outcome: ModelOutcome) -> str:
+    """What failures have in common that are one: without the model's own names, and without what
+    a database suggests, which depends on what exists by then."""
+    error = _error(outcome).partition(" Did you mean")[0]
+    schema, _, name = outcome.name.rpartition(".")
+    for own in (outcome.name, f'"{schema}"."{name}"'):
+        error = error.replace(own, "…")
+    return _VERSION.sub("…", error)
+
+
+def _error(outcome: ModelOutcome) -> str:
+    """What failed, in one line."""
+    audits = failed_audits(outcome, blocking=True)
+    if outcome.reason is Reason.AUDIT_FAILED and audits:
+        return f"a blocking audit failed: {', '.join(audit_in_words(outcome, a) for a in audits)}"
+    error = in_short(outcome.error or "")
+    if outcome.reason is Reason.ERROR and error:
+        return error
+    if outcome.reason is Reason.CREATION_FAILED and error:
+        # Without the name of the table, which is that of one model.
+        return f"its table or view could not be created: {error}"
+    return ": ".join(filter(None, (why(outcome), error))) or one_line(outcome.message)
+
+
+def _headline(groups: list[_Group]) -> str:
+    failed = [outcome for group in groups for outcome in group.failed]
+    if len(failed) == 1:
+        (outcome,) = failed
+        return f"{outcome.name} {one_line(outcome.message, 160)}"
+    count, first = len(groups[0].failed), one_line(groups[0].error, 120)
+    if len(groups) == 1:
+        return f"{len(failed)} models failed with the same error: {first}"
+    return f"{len(failed)} models failed with {len(groups)} errors, {count} with {first}"
+
+
+def _block(report: RunReport, group: _Group, *, alone: bool) -> str:
+    if len(group.failed) == 1 and alone:
+        # Its headline is that of all.
+        return paragraph(report, group.failed[0]).partition("\n")[2]
+    names = ", ".join(outcome.name for outcome in group.failed)
+    lines = [
+        f"{counted(len(group.failed), 'model')} failed: {group.error}",
+        fill(names, 100, initial_indent="  models      ", subsequent_indent=" " * 14),
+    ]
+    if group.below:
+        lines.append(f"  below       {counted(len(group.below), 'model')}, not evaluated")
+    return "\n".join(lines)
+
+
+def _remedies(report: RunReport, missing: list[str]) -> list[str]:
+    lines = []
+    if missing:
+        tables = "the table that does" if len(missing) == 1 else "the tables that do"
+        lines.append(
+            f"Create {tables} not exist with setup=, or declare columns in external_models.yaml."
+        )
+    left = _left(report)
+    if left:
+        loaded = len(left & (report.executed | report.audited))
+        rest = f"{counted(loaded, 'model')} loaded" if loaded else f"{len(left)} are left to plan"
+        lines.append(f'plan="partial" leaves out what failed and what is below it: {rest}.')
+    return ["\n".join(lines)] if lines else []
+
+
+def _left(report: RunReport) -> set[str]:
+    """Names of the models that neither failed nor are below one that did."""
+    out: set[str] = set()
+    for outcome in report.outcomes.values():
+        if outcome.status is Status.FAILED or out.intersection(outcome.upstream):
+            out.add(outcome.name)
+    return {outcome.name for outcome in report.counted} - out

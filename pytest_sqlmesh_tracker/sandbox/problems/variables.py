@@ -1,0 +1,71 @@
+"""Variables of a test that its project does not have, but for a typo."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pytest_sqlmesh_tracker.models.matching import close_matches
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
+
+_CODE = {".sql", ".py", ".yaml", ".yml", ".j2", ".jinja", ".jinja2", ".toml"}
+_READ = re.compile(r"""\bvar\s*\(\s*(?:(['"])(\w+)\1\s*[,)])?""", re.IGNORECASE)
+"""How code reads a variable by its name: `@VAR('x')`, `evaluator.var("x")`, `var('x', 1)`."""
+_IMPORTED = re.compile(r"^[ \t]*(?:from|import)[ \t]+(\w+)", re.MULTILINE)
+_READS_NONE = {"sqlmesh", "sqlglot", "pandas", "numpy", "polars", "pyarrow", "duckdb", "pydantic"}
+"""Packages without code of users', which reads their variables."""
+_READS_ANY = re.compile(r"\b(\.locals|_variables|__sqlmesh__vars__|vars_by_gateway)\b")
+"""How Python code gets at all of them."""
+
+
+def check_variables(given: Iterable[str], configs: Iterable[Any], folder: Path) -> None:
+    """Reject variables that are spelled almost like one of the project's, and that nothing reads.
+
+    What can't be known is accepted: a name that occurs anywhere in the project's code, and every
+    name if code computes the names that it reads, or imports code from outside of the project.
+
+    Args:
+        given: names, in small letters.
+        configs: those of the project's paths.
+        folder: where the project's files are.
+
+    Raises:
+        SandboxError: with the names that come close.
+    """
+    known = {
+        name.lower()
+        for config in configs
+        for variables in (config.variables, *(g.variables for g in config.gateways.values()))
+        for name in variables
+    }
+    unknown = [name for name in given if name not in known]
+    if not unknown:
+        return
+    texts = list(_texts(folder))
+    own = {entry.stem for entry in folder.rglob("*")} | _READS_NONE | sys.stdlib_module_names
+    if any(module not in own for text in texts for module in _IMPORTED.findall(text)):
+        return
+    reads = [match.group(2) for text in texts for match in _READ.finditer(text)]
+    if None in reads or any(_READS_ANY.search(text) for text in texts):
+        return
+    known.update(name.lower() for name in reads)
+    for name in unknown:
+        word = re.compile(rf"(?<![a-z0-9_]){re.escape(name)}(?![a-z0-9_])", re.IGNORECASE)
+        close = close_matches(name, known)
+        if close and not any(word.search(text) for text in texts):
+            raise SandboxError(
+                f"variables={{{name!r}: ...}}: nothing in the project reads a variable of this "
+                f"name; did you mean {' or '.join(close)}?"
+            )
+
+
+def _texts(folder: Path) -> Iterator[str]:
+    """The project's code, without the tests, in which the name is given, and `config.py`."""
+    for file in folder.rglob("*"):
+        if file.suffix.lower() in _CODE and file.is_file():
+            text = file.read_text(encoding="utf-8", errors="replace")
+            if not (file.suffix == ".py" and (file.stem == "config" or "pytest" in text)):
+                yield text

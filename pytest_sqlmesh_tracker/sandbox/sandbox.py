@@ -1,0 +1,358 @@
+"""What a test has in its hands: an isolated, planned project, its clock and its faults."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+from sqlmesh.utils.errors import ConfigError, LinterError, PlanError
+
+from pytest_sqlmesh_tracker.models.matching import UnknownModelError, close_matches, find_models
+from pytest_sqlmesh_tracker.process.imports import CONFIG_FILES
+from pytest_sqlmesh_tracker.reports.report import RunReport
+from pytest_sqlmesh_tracker.tracking.project.names import display_names, kind_of
+from pytest_sqlmesh_tracker.tracking.project.nodes import audit_names, project_nodes
+from pytest_sqlmesh_tracker.tracking.tracker import Tracker
+
+from .clock import Clock, Moment, check_not_frozen, shown
+from .faults import Fault, Faults, InjectedError
+from .loading import forget
+from .options import SandboxError
+from .template import Template
+
+_FAILED = "failed by the test"
+_SAYS_IT_ALL = (ConfigError, LinterError, PlanError)
+"""Errors whose messages are written for people; the way to them leads through SQLMesh."""
+_SELECTS = {"select_models", "restate_models", "backfill_models"}
+_NEVER_EVALUATED = ("external", "embedded", "audit")
+
+
+class _Model(NamedTuple):
+    name: str
+    fqn: str
+    kind: str
+
+
+class SandboxWarning(UserWarning):
+    """A fault was asked for, and never struck."""
+
+
+class Sandbox:
+    """An isolated copy of a planned SQLMesh project, with a clock and faults.
+
+    Times are in UTC. Nothing of it outlives the test, and nothing of the user's is written.
+    """
+
+    def __init__(self, template: Template, folder: Path, tracker: Tracker) -> None:
+        """Copy the template into an empty folder, and show the process the copy's time.
+
+        Args:
+            tracker: hears the context, as that of `track_all` does.
+        """
+        self.tracker = tracker
+        self.returned: list[RunReport] = []
+        """What `plan` and `run` returned: of failed models, they did not raise."""
+        self._template = template
+        self._folder = folder
+        self._environment = template.options.environment
+        self._defaults = {"skip_tests": True} if template.options.select else {}
+        self._faults = Faults()
+        self._clock = Clock(template.ready, tick=template.options.tick, since=template.began)
+        self._variables = {name: os.environ.get(name) for name in template.environment}
+        try:
+            os.environ.update(template.environment)
+            self._clock.start()
+            self.context = template.copied(folder, self._clock, self._faults)
+        except BaseException:
+            self._restore()
+            raise
+
+    @property
+    def path(self) -> Path:
+        """The folder of this copy's files; the first of them, if the project has several paths."""
+        return Path(self.context.path)
+
+    @property
+    def now(self) -> datetime:
+        """The time that the project's clock shows, in UTC."""
+        return self._clock.now
+
+    def __repr__(self) -> str:
+        return f"<sandbox of {self.path.name} at {shown(self.now)}>"
+
+    def travel(self, to: Moment, *, backwards: bool = False) -> None:
+        """Set the clock: to "2024-01-09 01:00" (UTC), "+1h", "+1 day" or a `timedelta` later.
+
+        A time that has gone by since the clock was last set changes nothing.
+
+        Args:
+            backwards: allow an earlier time. What SQLMesh has stored is then in its future.
+
+        Raises:
+            SandboxError: the time is in the past, or is none.
+        """
+        __tracebackhide__ = True
+        self._clock.travel(to, backwards=backwards)
+
+    def plan(
+        self, environment: str | None = None, *, at: Moment | None = None, **arguments: Any
+    ) -> RunReport:
+        """Plan an environment, apply the plan without prompts, and report on it.
+
+        Failing models do not raise, the report tells of them.
+
+        Args:
+            environment: that of the marker, if None.
+            at: when; see `travel`.
+            arguments: those of `Context.plan`.
+
+        Raises:
+            Exception: what SQLMesh raises of anything but failed models.
+        """
+        __tracebackhide__ = True
+        defaults: dict[str, Any] = {"auto_apply": True, "no_prompts": True, **self._defaults}
+        selectors = self._template.left_out.select(self.context)
+        if selectors and not _SELECTS.intersection(arguments):
+            defaults["select_models"] = selectors
+        arguments = {**defaults, **arguments}
+        return self._reported(self.context.plan, environment, at, arguments)
+
+    def run(
+        self, environment: str | None = None, *, at: Moment | None = None, **arguments: Any
+    ) -> RunReport:
+        """Run an environment and report on it; as `plan`, with the arguments of `Context.run`."""
+        __tracebackhide__ = True
+        return self._reported(self.context.run, environment, at, arguments)
+
+    def _reported(
+        self,
+        call: Callable[..., Any],
+        environment: str | None,
+        at: Moment | None,
+        arguments: dict[str, Any],
+    ) -> RunReport:
+        __tracebackhide__ = True
+        if at is not None:
+            self.travel(at)
+        before = len(self.tracker.reports)
+        try:
+            call(environment or self._environment, **arguments)
+        except Exception as error:
+            reports = self.tracker.reports[before:]
+            if not reports or reports[-1].completion != "failure":
+                if isinstance(error, _SAYS_IT_ALL):
+                    raise self._in_short(error) from None
+                raise
+        self.returned.append(self.tracker.last)
+        return self.tracker.last
+
+    def _in_short(self, error: Exception) -> Exception:
+        """The error without the way through SQLMesh, and by the user's paths."""
+        return self.context.users_paths.in_error(error).with_traceback(None)
+
+    @property
+    def hints(self) -> list[str]:
+        """What helps to understand the failures in the reports; a paragraph each."""
+        errors = [
+            error
+            for report in self.tracker.reports
+            for error in (report.error, *(outcome.error for outcome in report.outcomes.values()))
+            if error
+        ]
+        hints = dict.fromkeys(hint for e in errors for hint in self._template.hints.of(e))
+        return [*hints, *self._template.left_out.remark]
+
+    def fail(
+        self,
+        model: object,
+        *,
+        error: str | Exception | type[Exception] | None = None,
+        audit: str | None = None,
+        batch: int | None = None,
+        times: int | None = None,
+    ) -> None:
+        """Let a model fail whenever it is evaluated, until `times` batches of it have failed.
+
+        Args:
+            model: a name, a glob (each match fails), or a SQLMesh model or snapshot.
+            error: what is raised instead of evaluating, or its message.
+            audit: let this audit of the model find rows instead, after the model was evaluated;
+                a standalone audit needs no other name than its own.
+            batch: only this batch of an invocation, from 0.
+            times: how many batches of each model; None for all.
+
+        Raises:
+            UnknownModelError: there is no such model, or no such audit of it.
+            SandboxError: SQLMesh never evaluates it.
+        """
+        __tracebackhide__ = True
+        found = self._models(model)
+        if error is not None and audit is not None:
+            raise SandboxError("fail(): an error or an audit, not both")
+        if not _is_failure(error):
+            raise SandboxError(f"fail(): error={error!r}: it is a message or an Exception")
+        for name, number, least in (("batch", batch, 0), ("times", times, 1)):
+            if number is not None and not (isinstance(number, int) and number >= least):
+                raise SandboxError(f"fail(): {name}={number!r}, it is a number from {least}")
+        kinds = {candidate.kind for candidate in found}
+        if kinds == {"audit"} and audit is None:
+            (audit,) = audit_names(self._nodes[found[0].fqn]).values()
+        elif audit is None:
+            self._refuse_unevaluated(found, "use audit= for one of its audits")
+        else:
+            audit = self._audit_of(found, audit)
+        raised = error if isinstance(error, Exception | type) else InjectedError(error or _FAILED)
+        models = {candidate.fqn: candidate.name for candidate in found}
+        self._faults.add(Fault(models, raised, audit, batch, times))
+
+    def hold(self, model: object) -> None:
+        """Hold a model back, as a signal that is never ready would: `held_by_test`.
+
+        Raises:
+            UnknownModelError: there is no such model.
+            SandboxError: SQLMesh never evaluates it.
+        """
+        __tracebackhide__ = True
+        found = self._models(model)
+        self._refuse_unevaluated(found, "hold what reads it")
+        self._faults.held.update(candidate.fqn for candidate in found)
+
+    def release(self, model: object) -> None:
+        """Hold a model back no longer.
+
+        Raises:
+            UnknownModelError: there is no such model.
+        """
+        __tracebackhide__ = True
+        self._faults.held.difference_update(candidate.fqn for candidate in self._models(model))
+
+    def _models(self, model: object) -> list[_Model]:
+        """The models of this project that are meant."""
+        __tracebackhide__ = True
+        names = display_names(self._nodes, self.context.default_catalog)
+        known = [_Model(names[fqn], fqn, kind_of(node)) for fqn, node in self._nodes.items()]
+        return find_models(known, model, among="the project")
+
+    @property
+    def _nodes(self) -> dict[str, Any]:
+        """Models and standalone audits, by their fully qualified names."""
+        return project_nodes(self.context)
+
+    def _refuse_unevaluated(self, models: list[_Model], way_out: str) -> None:
+        __tracebackhide__ = True
+        for model in models:
+            if model.kind in _NEVER_EVALUATED:
+                kind = "a standalone audit" if model.kind == "audit" else model.kind
+                raise SandboxError(
+                    f"{model.name} is {kind}, which SQLMesh never evaluates; {way_out}"
+                )
+
+    def _audit_of(self, models: list[_Model], audit: str) -> str:
+        __tracebackhide__ = True
+        wanted = audit.lower()
+        for model in models:
+            names = audit_names(self._nodes[model.fqn])
+            shown_names = set(names.values())
+            if wanted not in names and wanted not in shown_names:
+                close = close_matches(audit, shown_names)
+                listed = ", ".join(sorted(shown_names)) or "none"
+                has = f"did you mean {' or '.join(close)}?" if close else f"it has {listed}"
+                raise UnknownModelError(f"{model.name} has no audit {audit!r}: {has}")
+            wanted = names.get(wanted, wanted)
+        return wanted
+
+    def execute(self, sql: str) -> None:
+        """Execute SQL in the database of the project's gateway, as DuckDB reads it.
+
+        Raises:
+            SQLMeshError: it would write to a database or a file outside of the sandbox.
+        """
+        __tracebackhide__ = True
+        self._executed(sql)
+
+    def fetch(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of a query in the database of the project's gateway; as `execute`."""
+        __tracebackhide__ = True
+        rows: list[tuple[Any, ...]] = self._executed(sql).fetchall()
+        return rows
+
+    def _executed(self, sql: str) -> Any:
+        __tracebackhide__ = True
+        context = self.context
+        context.connections.executing(sql)
+        context.connections.empty_tables.give_way(context.engine_adapter, sql)
+        try:
+            return context.engine_adapter.cursor.execute(sql)
+        except duckdb.Error as error:
+            hints = self._template.hints.of(str(error))
+            if not hints:
+                raise
+            raise type(error)("\n\n".join([str(error), *hints])) from None
+
+    def write(self, relative_path: str | os.PathLike[str], text: str) -> None:
+        """Write a file of this copy, and load the project again from its files.
+
+        External models that it declares with columns get empty tables, as before the first plan.
+
+        Raises:
+            SandboxError: the path leads out of the project.
+            Exception: what SQLMesh raises of a file that it can't load.
+        """
+        __tracebackhide__ = True
+        check_not_frozen()
+        file = (self.path / relative_path).resolve()
+        folders = [Path(folder).resolve() for folder in self.context.configs]
+        beside = self._folder.resolve() / "project" in file.parents and file.is_file()
+        if not (beside or any(folder in file.parents for folder in folders)):
+            raise SandboxError(f"write(): {relative_path} is not below the project's folder")
+        if file.parent in folders and file.name in (*CONFIG_FILES, ".env"):
+            raise SandboxError(
+                f"write(): {relative_path} is read once, from the project itself; see variables= "
+                "and the fixture sqlmesh_project_config"
+            )
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        context = self.context
+        try:
+            context.load()
+        except _SAYS_IT_ALL as error:
+            raise self._in_short(error) from None
+        context.connections.empty_tables.create(context)
+
+    def close(self, *, warn: bool = True) -> None:
+        """Close the databases, delete the files, and show the process its own time again.
+
+        Args:
+            warn: whether to tell of faults.
+
+        Warns:
+            SandboxWarning: of each fault that never struck.
+        """
+        try:
+            self.context.close()
+        finally:
+            self._restore()
+        for line in self._faults.never_struck if warn else ():
+            warnings.warn(line, SandboxWarning, stacklevel=2)
+
+    def _restore(self) -> None:
+        forget()
+        self._clock.stop()
+        for name, value in self._variables.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self._template.take_back(self._folder)
+
+
+def _is_failure(error: Any) -> bool:
+    # A run in several threads can't be interrupted by one of them in all versions of SQLMesh.
+    if isinstance(error, type):
+        return issubclass(error, Exception)
+    return error is None or isinstance(error, str | Exception)

@@ -1,0 +1,1 @@
+"""Exceptions of SQLMesh in words, without what is secret."""

@@ -1,0 +1,148 @@
+"""From an exception to words: what failed first, and what was made of it.
+
+SQLMesh raises errors of its own where Python code of a project, or a statement, raised one; and
+where a database breaks off, the error of the rollback covers the one that says so. What users look
+for is behind those: in the chain of `__cause__` and `__context__`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from types import FrameType
+
+from pytest_sqlmesh_tracker.tracking.events.recording import Connection
+from pytest_sqlmesh_tracker.wording.escapes import without_escape_codes
+from pytest_sqlmesh_tracker.wording.explanation import FOLLOWED_BY, RAISED_AS
+
+from .types import Stopped
+
+_CLEANS_UP = re.compile(r"rollback|close|__a?exit__|clean_?up|dispose|release|reset|abort|teardown")
+_CONNECTION_GONE = "InterfaceError"
+"""What drivers raise, by PEP 249, where a connection or a cursor can't be used any more."""
+_SILENT = frozenset({"NodeExecutionFailedError"})
+"""Errors of SQLMesh that say nothing of what failed; their cause does."""
+_SILENT_TEXTS = frozenset({"Plan application failed."})
+
+
+def described(error: BaseException) -> str:
+    """Type and message of what failed first; in further paragraphs, what it was raised as.
+
+    Of exceptions that are the tracker's own the message alone. Without escape codes.
+    """
+    if isinstance(error, Stopped):
+        return str(error)
+    first, covering = _uncovered(_of_the_user(error))
+    paragraphs = [_typed(first)]
+    paragraphs += [f"{FOLLOWED_BY}{_typed(later)}" for later in covering]
+    if error is not first and error not in covering and not _is_silent(error):
+        paragraphs.append(f"{RAISED_AS}{_typed(error)}")
+    return "\n\n".join(paragraphs)
+
+
+def frames(error: BaseException) -> Iterator[FrameType]:
+    """Where the exception passed through, from where it was caught to where it was raised."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        yield traceback.tb_frame
+        traceback = traceback.tb_next
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The exception and those behind it: the causes, else what was being handled."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = _behind(error)
+
+
+def module_of(frame: FrameType) -> str:
+    """The name of the module that a frame's code is in."""
+    return str(frame.f_globals.get("__name__", ""))
+
+
+def connection_after(error: BaseException) -> Connection:
+    """What the exception says of the connection to the database."""
+    first, covering = _uncovered(_of_the_user(error))
+    if _connection_gone(first):
+        return "gone"
+    return "lost" if any(map(_connection_gone, covering)) else None
+
+
+def _typed(error: BaseException) -> str:
+    name, text = type(error).__name__, without_escape_codes(str(error)).rstrip()
+    # A traceback begins with an indented line.
+    joint = ":\n" if text[:1].isspace() else ": "
+    return f"{name}{joint}{text}".strip().removesuffix(":")
+
+
+def _behind(error: BaseException) -> BaseException | None:
+    if error.__cause__ is not None:
+        return error.__cause__
+    return None if error.__suppress_context__ else error.__context__
+
+
+def _of_the_user(error: BaseException) -> BaseException:
+    """What SQLMesh's error was made of: the exception that it quotes, or else itself."""
+    found = error
+    for inner in chain(error):
+        if inner is not error and not (_is_silent(found) or _quotes(found, inner)):
+            break
+        found = inner
+        if not _is_sqlmesh(inner):
+            return inner
+    # Its own errors say more than those of its parser that they quote.
+    return next((one for one in chain(error) if not _is_silent(one)), error)
+
+
+def _is_sqlmesh(error: BaseException) -> bool:
+    return type(error).__module__.partition(".")[0] in ("sqlmesh", "sqlglot")
+
+
+def _is_silent(error: BaseException) -> bool:
+    return _is_sqlmesh(error) and (
+        type(error).__name__ in _SILENT or (_text(error) in _SILENT_TEXTS)
+    )
+
+
+def _quotes(error: BaseException, inner: BaseException) -> bool:
+    """Whether SQLMesh's error has the inner one's text, with or without its type, on a line."""
+    line = next(iter(_text(inner).splitlines()), "")
+    typed = f"{type(inner).__name__}: {line}".rstrip(": ")
+    return any(quote.strip() in {line, typed} - {""} for quote in _text(error).splitlines())
+
+
+def _text(error: BaseException) -> str:
+    return without_escape_codes(str(error)).strip()
+
+
+def _uncovered(error: BaseException) -> tuple[BaseException, list[BaseException]]:
+    """The first error, and those that were raised in cleaning up after it, in their order."""
+    covering: list[BaseException] = []
+    for inner in chain(error):
+        if inner is error:
+            continue
+        if error.__cause__ is not None or not _raised_in_cleaning_up(error, inner):
+            break
+        covering.insert(0, error)
+        error = inner
+    return error, covering
+
+
+def _connection_gone(error: BaseException) -> bool:
+    return type(error).__name__ == _CONNECTION_GONE
+
+
+def _raised_in_cleaning_up(error: BaseException, handled: BaseException) -> bool:
+    """Whether the exception came out of a rollback, or the like, for the one that was handled.
+
+    Any other says what is wrong: it is raised in the words of the code that handled the first, or
+    where another way was tried.
+    """
+    if _connection_gone(error):
+        return True
+    handler, called = next(frames(handled), None), list(frames(error))
+    if handler not in called:
+        return False
+    return any(_CLEANS_UP.search(f.f_code.co_name) for f in called[called.index(handler) + 1 :])

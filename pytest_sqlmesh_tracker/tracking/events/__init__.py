@@ -1,0 +1,1 @@
+"""What SQLMesh does in an invocation, recorded as plain data."""

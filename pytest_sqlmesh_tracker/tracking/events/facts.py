@@ -1,0 +1,218 @@
+"""From SQLMesh's objects to recorded facts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from pytest_sqlmesh_tracker.tracking import compat
+from pytest_sqlmesh_tracker.tracking.errors.exceptions import chain, connection_after, described
+from pytest_sqlmesh_tracker.tracking.errors.steps import (
+    AuditCall,
+    audit_that_raised,
+    creation_step,
+    raised_in_recording,
+)
+
+from .recording import AuditResult, FrozenSnapshot, NodeFailure, PlanFacts, Question, Span
+
+
+def plan_facts(plan: Any, to_restate: Collection[str]) -> PlanFacts:
+    """A built plan as it is now; `to_restate` is what the user asked to restate."""
+    # A plan computes its moments when they are first read; on a copy, so that it still can.
+    plan = plan.copy()
+    diff, to_backfill = plan.context_diff, plan.models_to_backfill
+    return PlanFacts(
+        snapshots=frozen_by_name(plan.snapshots.values()),
+        question=Question(
+            start=compat.resolved(plan.start),
+            end=compat.resolved(plan.end),
+            execution_time=compat.resolved(plan.execution_time),
+            ignore_cron=bool(getattr(plan, "ignore_cron", False)),
+            end_bounded=plan.end_bounded,
+            start_override_per_model=dict(plan.start_override_per_model or {}),
+            end_override_per_model=dict(plan.end_override_per_model or {}),
+            restatements={s_id.name: span for s_id, span in plan.restatements.items()},
+        ),
+        deployability_index=plan.deployability_index if plan.is_dev else None,
+        asked=frozenset(name for name, flag in (plan.user_provided_flags or {}).items() if flag),
+        is_dev=plan.is_dev,
+        skip_backfill=plan.skip_backfill,
+        empty_backfill=plan.empty_backfill,
+        modified=frozenset(diff.modified_snapshots),
+        added=frozenset(s_id.name for s_id in diff.added),
+        removed=tuple(sorted(s_id.name for s_id in diff.removed_snapshots)),
+        refused=frozenset(_refused(plan, to_restate)),
+        to_audit=frozenset(
+            name
+            for name, (new, old) in diff.modified_snapshots.items()
+            # An earlier plan has audited those that the state knows.
+            if new.snapshot_id in diff.new_snapshots and _audits_changed(new, old)
+        ),
+        to_backfill=None if to_backfill is None else frozenset(to_backfill),
+        to_restate=frozenset(to_restate),
+        created=frozenset(s_id.name for s_id in diff.new_snapshots),
+        changed_by=_changes(plan),
+        overwritten={} if plan.is_dev else _overwritten(diff),
+        has_work=bool(diff.has_changes or plan.requires_backfill or plan.has_unmodified_unpromoted),
+    )
+
+
+def _refused(plan: Any, to_restate: Collection[str]) -> Iterator[str]:
+    """The models that `PlanBuilder._build_restatements` passed over, with a warning at most."""
+    # Without a choice of the user's, restatements are previews of forward-only changes.
+    for snapshot in plan.snapshots.values() if to_restate else ():
+        concerned = snapshot.name in to_restate or set(snapshot.parents) & plan.restatements.keys()
+        if concerned and snapshot.snapshot_id not in plan.restatements:
+            yield snapshot.name
+
+
+def _changes(plan: Any) -> dict[str, tuple[str, ...]]:
+    """Changed model → what changed it (sqlmesh/core/plan/builder.py,
+    `_build_directly_and_indirectly_modified`)."""
+    modified = plan.context_diff.modified_snapshots
+    changes: dict[str, tuple[str, ...]] = {
+        s_id.name: (s_id.name,) for s_id in plan.directly_modified if s_id.name in modified
+    }
+    for s_id, children in sorted(plan.indirectly_modified.items(), key=lambda item: item[0].name):
+        for child in children:
+            changes[child.name] = (*changes.get(child.name, ()), s_id.name)
+    return changes
+
+
+def _overwritten(diff: Any) -> dict[str, tuple[Span, ...]]:
+    """Of changes with `effective_from`, what is loaded of the table that they go on with
+    (sqlmesh/core/snapshot/definition.py, `merge_intervals`)."""
+    return {
+        name: spans(old.intervals)
+        for name, (new, old) in diff.modified_snapshots.items()
+        if new.effective_from and new.version == old.version
+    }
+
+
+def _audits_changed(new: Any, old: Any) -> bool:
+    """As `PlanStagesBuilder._get_audit_only_snapshots` has it."""
+    if not (new.is_model and old.is_model and new.is_metadata and new.evaluatable):
+        return False
+    before, now = old.model.audit_metadata_hash(), new.model.audit_metadata_hash()
+    return bool(new.model.audits) and before != now
+
+
+def frozen_by_name(snapshots: Iterable[Any]) -> dict[str, FrozenSnapshot]:
+    """The snapshots as they are now."""
+    resolve = cache(compat.resolved)
+    return {
+        snapshot.name: FrozenSnapshot.of(snapshot, compat.lifetime_of(snapshot.node, resolve))
+        for snapshot in snapshots
+    }
+
+
+def as_first_loaded(
+    earlier: Mapping[str, FrozenSnapshot], snapshots: Mapping[str, FrozenSnapshot]
+) -> dict[str, FrozenSnapshot]:
+    """The snapshots, with what was loaded when the same versions were seen earlier.
+
+    A run that SQLMesh restarts finds loaded what it has loaded by itself.
+    """
+    return {
+        name: replace(frozen, intervals=first.intervals, dev_intervals=first.dev_intervals)
+        if (first := earlier.get(name)) and first.snapshot.version == frozen.snapshot.version
+        else frozen
+        for name, frozen in snapshots.items()
+    }
+
+
+def node_failure(error: Any) -> NodeFailure:
+    """A `NodeExecutionFailedError`."""
+    name, batch = compat.node_of(error)
+    return failure_of(name, batch, error.__cause__ or error)
+
+
+def interrupt_behind(error: BaseException | None) -> BaseException | None:
+    """The Ctrl-C, or the like, that an exception is or stands for; None for any other exception.
+
+    DuckDB turns a Ctrl-C that arrives during a query into a RuntimeError with the interrupt as its
+    cause, and SQLMesh fails the model. Other causes do not count: a model that catches the
+    SystemExit of a program and raises an error from it has failed.
+    """
+    if error is None or not isinstance(error, Exception):
+        return error
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, KeyboardInterrupt):
+            return error
+        seen.add(id(error))
+        error = error.__cause__
+    return None
+
+
+def failure_of(name: str, batch: int | None, cause: BaseException) -> NodeFailure:
+    """What made a batch, or (None) a table's creation, fail."""
+    audits = getattr(cause, "errors", None) if type(cause).__name__ == "NodeAuditsErrors" else None
+    error, call = described(cause), audit_that_raised(cause)
+    return NodeFailure(
+        name=name,
+        batch=batch,
+        error=error,
+        audits=None if audits is None else tuple(map(_failed_audit, audits)),
+        audit=None if call is None else _broken_audit(call, error),
+        unrecorded=batch is not None and raised_in_recording(cause),
+        connection=connection_after(cause),
+        step=None if batch is not None else creation_step(cause),
+    )
+
+
+def failures_in(error: BaseException | None) -> Iterator[NodeFailure]:
+    """Nodes named in a chain of causes: promotion fails so, without `log_failed_models`."""
+    for one in chain(error):
+        if type(one).__name__ == "NodeExecutionFailedError":
+            yield node_failure(one)
+
+
+def _failed_audit(error: Any) -> AuditResult:
+    return AuditResult(
+        name=error.audit_name,
+        arguments=_arguments(error.audit_args),
+        blocking=True,
+        rows_failed=error.count,
+    )
+
+
+def _broken_audit(call: AuditCall, error: str) -> AuditResult:
+    return AuditResult(
+        name=call.audit.name,
+        arguments=_arguments(call.arguments),
+        blocking=call.blocking,
+        rows_failed=0,
+        error=error,
+    )
+
+
+def audit_result(result: Any) -> AuditResult:
+    """What the evaluator returned for one audit."""
+    return AuditResult(
+        name=result.audit.name,
+        arguments=_arguments(result.audit_args),
+        blocking=result.blocking,
+        rows_failed=result.count or 0,
+    )
+
+
+def _arguments(arguments: dict[Any, Any]) -> dict[str, str]:
+    return {
+        str(name): value.sql() if hasattr(value, "sql") else str(value)
+        for name, value in arguments.items()
+        if name != "blocking"
+    }
+
+
+def spans_by_name(intervals: Any) -> dict[str, tuple[Span, ...]]:
+    """Snapshot → intervals, as SQLMesh has it, by the snapshots' names."""
+    return {snapshot.name: spans(found) for snapshot, found in intervals.items()}
+
+
+def spans(intervals: Any) -> tuple[Span, ...]:
+    """Intervals as SQLMesh has them."""
+    return tuple((int(start), int(end)) for start, end in intervals)

@@ -1,0 +1,1 @@
+"""SQLMesh projects: opened as its command line opens them, and described."""

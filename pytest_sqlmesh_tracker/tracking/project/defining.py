@@ -1,0 +1,179 @@
+"""From a SQLMesh project's files to what is known of it before anything runs.
+
+Neither state nor warehouse are read. The exception is SQLMesh's: where a connection's settings do
+not tell its default catalog (as of Spark, and of BigQuery without `project`), it asks the database.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from graphlib import TopologicalSorter
+from typing import Any
+
+from sqlglot import exp
+from sqlmesh.core.model.definition import AuditResult
+
+from pytest_sqlmesh_tracker.models.definitions import (
+    AuditDefinition,
+    ColumnDefinition,
+    ColumnSource,
+    ModelDefinition,
+    ProjectDefinition,
+)
+from pytest_sqlmesh_tracker.tracking.events.facts import audit_result
+
+from .lineage import column_sources
+from .names import display_names, kind_of, shown
+from .nodes import audit_names, project_nodes
+from .opening import check_models, load_files, nothing_left, open_context, told
+
+
+def load_definition(
+    paths: Sequence[str],
+    *,
+    gateway: str | None = None,
+    config: str | None = None,
+    dotenv: str | None = None,
+) -> ProjectDefinition:
+    """The definition of the project in these folders; the arguments are those of `open_context`.
+
+    Environment variables, imported modules and SQLMesh's registries are as before afterwards.
+    What stays is SQLMesh's `.cache` in the folders, dbt's `target` in those of dbt projects, and in
+    this process what a configuration sets for good: whether there are analytics, and how a dialect
+    spells names. Models that only the state knows, of other projects, are not in it.
+
+    Raises:
+        ProjectError: it can't be loaded.
+    """
+    with nothing_left(paths):
+        context = open_context(paths, gateway=gateway, config=config, dotenv=dotenv, load=False)
+        try:
+            with told(paths):
+                load_files(context)
+                check_models(context, paths)
+                return define(context)
+        finally:
+            context.close()
+
+
+def define(context: Any) -> ProjectDefinition:
+    """What is known of the models that a SQLMesh context has loaded."""
+    return _Project(context).definition()
+
+
+class _Project:
+    """A loaded project, and what its models and tables are called."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self._nodes = project_nodes(context)
+        self._names = display_names(self._nodes, context.default_catalog)
+        self._parts = self._identifiers()
+        self._outside = {
+            fqn: self._name_outside(fqn)
+            for node in self._nodes.values()
+            for fqn in node.depends_on
+            if fqn not in self._nodes
+        }
+
+    def definition(self) -> ProjectDefinition:
+        outside = {name: _parts_of(name) for name in sorted(self._outside.values())}
+        return ProjectDefinition(
+            name=self._context.config.project or self._context.path.name,
+            models=tuple(self._model(fqn) for fqn in self._sorted()),
+            outside=outside,
+        )
+
+    def _sorted(self) -> Iterator[str]:
+        parents = {
+            fqn: sorted(self._nodes[fqn].depends_on & self._nodes.keys())
+            for fqn in sorted(self._nodes)
+        }
+        return iter(TopologicalSorter(parents).static_order())
+
+    def _model(self, fqn: str) -> ModelDefinition:
+        node, is_model = self._nodes[fqn], self._nodes[fqn].is_model
+        return ModelDefinition(
+            name=self._names[fqn],
+            fqn=fqn,
+            parts=self._parts[fqn],
+            kind=kind_of(node),
+            dialect=node.dialect or None,
+            cron=node.cron,
+            cron_tz=node.cron_tz.key if node.cron_tz else None,
+            start=_as_written(node.start),
+            end=_as_written(node.end),
+            description=node.description,
+            owner=node.owner,
+            tags=tuple(node.tags),
+            upstream=tuple(self._name(parent) for parent in sorted(node.depends_on)),
+            columns=tuple(_columns(node)) if is_model else (),
+            lineage=self._lineage(node) if is_model else {},
+            file=str(node._path.absolute()) if node._path else None,
+            version=node.data_hash,
+            audits=_audits(node),
+        )
+
+    def _lineage(self, model: Any) -> dict[str, tuple[ColumnSource, ...]]:
+        return {
+            column: tuple(ColumnSource(self._name(fqn), name) for fqn, name in sorted(sources))
+            for column, sources in column_sources(model).items()
+        }
+
+    def _name(self, fqn: str) -> str:
+        return self._names[fqn] if fqn in self._names else self._outside[fqn]
+
+    def _name_outside(self, fqn: str) -> str:
+        name = shown(fqn, self._context.default_catalog)
+        return fqn if name in self._names.values() else name
+
+    def _identifiers(self) -> dict[str, tuple[str, ...]]:
+        """As users write them; where that is not unique without quotes, as SQLMesh has them."""
+        parts = {
+            fqn: _parts_of(name, self._nodes[fqn].dialect if name != fqn else None)
+            if self._nodes[fqn].is_model
+            else (name,)
+            for fqn, name in self._names.items()
+        }
+        counts = Counter(parts.values())
+        return {fqn: own if counts[own] == 1 else _parts_of(fqn) for fqn, own in parts.items()}
+
+
+def _parts_of(name: str, dialect: str | None = None) -> tuple[str, ...]:
+    return tuple(part.name for part in exp.to_table(name, dialect=dialect).parts)
+
+
+def _as_written(moment: Any) -> str | None:
+    return None if moment is None else str(moment)
+
+
+def _columns(model: Any) -> Iterator[ColumnDefinition]:
+    descriptions = model.column_descriptions
+    for name, kind in (model.columns_to_types or {}).items():
+        known = not any(part.is_type("unknown") for part in kind.find_all(exp.DataType))
+        yield ColumnDefinition(
+            name=name,
+            type=kind.sql(dialect=model.dialect) if known else None,
+            description=descriptions.get(name),
+        )
+
+
+def _audits(node: Any) -> tuple[AuditDefinition, ...]:
+    """As SQLMesh's evaluator goes about them (sqlmesh/core/snapshot/evaluator.py, `_audit`), and a
+    report: calls that are alike are one, of which the last says whether it blocks."""
+    names = audit_names(node)
+    found: dict[tuple[str, frozenset[tuple[str, str]]], AuditDefinition] = {}
+    for audit, arguments in node.audits_with_args:
+        if audit.skip:
+            continue
+        said = arguments.get("blocking")
+        blocking = audit.blocking if said is None else said == exp.true()
+        told = audit_result(AuditResult(audit=audit, audit_args=arguments, blocking=blocking))
+        found[told.name, frozenset(told.arguments.items())] = AuditDefinition(
+            name=names[told.name],
+            arguments=told.arguments,
+            blocking=told.blocking,
+            description=getattr(audit, "description", None),
+        )
+    return tuple(found.values())

@@ -1,0 +1,49 @@
+"""What SQLMesh's state has of environments, where an invocation depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlmesh.utils.errors import SQLMeshError
+
+from pytest_sqlmesh_tracker.reports.report import EnvironmentState
+from pytest_sqlmesh_tracker.wording.explanation import environment_words
+
+
+class EnvironmentBusyError(SQLMeshError):
+    """The environment's latest plan is not finished, and the run was not to wait any longer."""
+
+    def __init__(self, environment: str, state: EnvironmentState) -> None:
+        super().__init__(environment_words(environment, state))
+
+
+def planned_snapshots(context: Any, name: str) -> Iterable[Any]:
+    """The snapshots of an environment as its latest plan has them, finished or not.
+
+    Raises:
+        Exception: what SQLMesh raises where its state can't be read.
+    """
+    environment = context.state_sync.get_environment(name)
+    if environment is None:
+        return ()
+    snapshots: dict[Any, Any] = context.state_sync.get_snapshots(environment.snapshots)
+    return snapshots.values()
+
+
+def environment_state(context: Any, name: str) -> EnvironmentState | None:
+    """Why a run of the environment can't begin; None if it can.
+
+    Args:
+        name: as SQLMesh's state has it.
+
+    Raises:
+        Exception: what SQLMesh raises where its state can't be read.
+    """
+    state = context.state_sync
+    environment = state.get_environment(name)
+    if environment is not None and environment.finalized_ts:
+        return None
+    names = sorted(summary.name for summary in state.get_environments_summary())
+    plan = None if environment is None else environment.plan_id
+    return EnvironmentState(unfinished_plan=plan, environments=tuple(names))

@@ -1,0 +1,142 @@
+"""Opening a SQLMesh project as SQLMesh's command line does; what is wrong with it in one line."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlmesh import Context
+from sqlmesh.core.config import load_configs
+from sqlmesh.core.macros import macro
+from sqlmesh.core.model import model as python_model
+from sqlmesh.core.signal import signal
+from sqlmesh.utils.errors import SQLMeshError
+
+from pytest_sqlmesh_tracker.process.imports import CONFIG_FILES, modules_in
+from pytest_sqlmesh_tracker.tracking.errors.secrets import redacted
+from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
+from pytest_sqlmesh_tracker.wording.formats import one_line
+
+
+def open_context(
+    paths: Sequence[str],
+    *,
+    gateway: str | None = None,
+    config: str | None = None,
+    dotenv: str | None = None,
+    load: bool = True,
+) -> Context:
+    """A context as SQLMesh's command line makes it, without its console and logging.
+
+    As there, `SQLMESH_GATEWAY` and `SQLMESH_DOTENV_PATH` stand in for what is not given, and the
+    variables of a `.env` file come into this process's environment.
+
+    Args:
+        paths: the folders of one or several projects, or globs of them.
+        gateway: other than the configuration's default.
+        config: the name of a configuration in `config.py`.
+        dotenv: a file to use instead of `.env` in the folders.
+        load: read the project's models; with `project` configured, SQLMesh then reads its state.
+
+    Raises:
+        ProjectError: it can't be made.
+    """
+    gateway = gateway or os.environ.get("SQLMESH_GATEWAY") or None
+    dotenv = dotenv or os.environ.get("SQLMESH_DOTENV_PATH")
+    with told(paths):
+        folders = _folders(paths)
+        if dotenv and not Path(dotenv).is_file():
+            raise ProjectError(f"there is no file {dotenv}, which was to be used as .env")
+        configs = load_configs(
+            config, Context.CONFIG_TYPE, folders, dotenv_path=Path(dotenv) if dotenv else None
+        )
+        context = Context(config=configs, gateway=gateway, load=load)
+        if load:
+            check_models(context, paths)
+        return context
+
+
+def _folders(paths: Sequence[str]) -> list[Path]:
+    folders = _named(paths)
+    if not folders:
+        raise ProjectError("no folder of a SQLMesh project was named")
+    for folder in folders:
+        if not folder.is_dir():
+            raise ProjectError(f"no SQLMesh project in {folder}: there is no such folder")
+        if not any((folder / name).is_file() for name in CONFIG_FILES):
+            names = ", ".join(CONFIG_FILES)
+            raise ProjectError(f"no SQLMesh project in {folder}: it has none of {names}")
+    return folders
+
+
+def _named(paths: Sequence[str]) -> list[Path]:
+    # As SQLMesh finds them: also absolute ones, for which `Path.glob` is not made.
+    return [Path(found) for path in paths for found in glob.glob(path) or [path]]  # noqa: PTH207
+
+
+def load_files(context: Any) -> None:
+    """Load the project without the state, which SQLMesh asks for the models of other projects."""
+    projects, context._projects = context._projects, set()
+    try:
+        context.load()
+    finally:
+        context._projects = projects
+
+
+def check_models(context: Any, paths: Sequence[str]) -> None:
+    """Demand that there are models.
+
+    Raises:
+        ProjectError: there are none.
+    """
+    if not context.models:
+        raise ProjectError(f"the SQLMesh project {', '.join(paths)} has no models")
+
+
+@contextmanager
+def told(paths: Sequence[str], what: str = "can't be loaded") -> Iterator[None]:
+    """Say in one line of what SQLMesh, or the project's own code, raises where it comes from.
+
+    Args:
+        what: of the project, in words.
+    """
+    try:
+        yield
+    except ProjectError:
+        raise
+    except Exception as error:
+        kind = "" if isinstance(error, SQLMeshError) else f"{type(error).__name__}: "
+        words = redacted(f"{kind}{error}")
+        names = ", ".join(paths)
+        line = one_line(f"the SQLMesh project {names} {what}: {words}", 600)
+        # What it says is all that concerns a user; pages of SQLMesh's own frames do not.
+        raise ProjectError(line) from None
+
+
+@contextmanager
+def nothing_left(paths: Sequence[str]) -> Iterator[None]:
+    """Put back what loading a project changes in this process, and write no bytecode beside it."""
+    variables, path, modules = dict(os.environ), list(sys.path), dict(sys.modules)
+    # SQLMesh's first versions leave signals, and refuse them when they are loaded again.
+    registries = [(kind, kind.get_registry()) for kind in (macro, python_model, signal)]
+    bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = bytecode
+        for kind, registry in registries:
+            kind.set_registry(registry)
+        for name in modules_in(folder.absolute() for folder in _named(paths)):
+            if name not in modules:
+                del sys.modules[name]
+        # A project's own can have taken the names of others: `macros`, `config`.
+        sys.modules.update(modules)
+        sys.path[:] = path
+        for name in os.environ.keys() - variables.keys():
+            del os.environ[name]
+        os.environ.update(variables)

@@ -1,0 +1,1 @@
+"""Questions to SQLMesh, asked in a process of their own."""

@@ -1,0 +1,37 @@
+"""An environment as it was planned last, for questions that write nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlmesh.core.environment import Environment
+
+from pytest_sqlmesh_tracker.reports.report import EnvironmentState
+from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
+from pytest_sqlmesh_tracker.wording.explanation import environment_remedy, existing_environments
+
+
+def planned(context: Any, environment: str) -> Any:
+    """The environment as the state has it; the context can then ask for its models.
+
+    Raises:
+        ProjectError: it is not planned.
+    """
+    name = Environment.sanitize_name(environment)
+    # `Context.state_sync` would begin a state where there is none; and where the database can't be
+    # opened, SQLMesh finds that there is none.
+    state = context._new_state_sync()
+    state.engine_adapter.ping()
+    begun = state.get_versions(validate=False).schema_version
+    found = context.state_sync.get_environment(name) if begun else None
+    if found is None:
+        summaries = context.state_sync.get_environments_summary() if begun else []
+        names = sorted(summary.name for summary in summaries)
+        state = EnvironmentState(unfinished_plan=None, environments=tuple(names))
+        raise ProjectError(
+            f"environment {name} of the SQLMesh project {context.path} is not planned yet; "
+            f"{environment_remedy(name, state)} (environments: {existing_environments(state)})"
+        )
+    # As a run does first: without them, models with custom materializations can't be read.
+    context._load_materializations()
+    return found

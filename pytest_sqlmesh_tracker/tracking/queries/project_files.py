@@ -1,0 +1,85 @@
+"""The models of a project's files, read in a process of its own after SQLMesh's `run`.
+
+SQLMesh's command line runs an environment without a look at the project's files
+(`SKIP_LOAD_COMMANDS` in sqlmesh/cli/main.py). What was never planned, or was edited since, is only
+there. They are read afterwards, so that nothing in them can change the run or make it fail.
+"""
+
+from __future__ import annotations
+
+import base64
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
+from pytest_sqlmesh_tracker.wording.formats import one_line
+
+from .process import answer_of_process
+
+
+@dataclass(frozen=True)
+class ProjectFiles:
+    """What was read of a project's files."""
+
+    nodes: Mapping[str, Any]
+    """Fully qualified name → model or standalone audit."""
+    unread: str | None = None
+    """Why they were not read."""
+
+
+@dataclass(frozen=True)
+class ProjectLocation:
+    """Where a project is, in terms of SQLMesh's command line."""
+
+    paths: Sequence[str]
+    gateway: str | None = None
+    config: str | None = None
+    dotenv: str | None = None
+    folder: str | None = None
+    """The folder to which all that is relative refers, if not the current one."""
+
+
+def read_project_files(
+    project: ProjectLocation, *, timeout: float, print_output: Callable[[str], object]
+) -> ProjectFiles:
+    """Read the models of a project; what goes wrong is in the result.
+
+    Args:
+        timeout: seconds after which the process is ended.
+        print_output: is called with what the project's code prints.
+    """
+    settings = {"gateway": project.gateway, "config": project.config, "dotenv": project.dotenv}
+    try:
+        answer = answer_of_process(
+            project.paths,
+            settings,
+            "nodes",
+            {},
+            timeout=timeout,
+            folder=project.folder,
+            print_output=print_output,
+        )
+        # What SQLMesh keeps in its `.cache` it pickles as well; this comes from our own process.
+        nodes = pickle.loads(base64.b64decode(answer))
+    except ProjectError as error:
+        return ProjectFiles({}, one_line(str(error), 600))
+    except KeyboardInterrupt:
+        return ProjectFiles({}, "it was stopped while it read them")
+    except (Exception, SystemExit) as error:
+        # A class of the project's is imported to unpickle what it made.
+        return ProjectFiles({}, one_line(f"{type(error).__name__}: {error}", 600))
+    return ProjectFiles(nodes)
+
+
+def nodes(context: Any) -> str:
+    """The models and standalone audits of a context that has loaded nothing, pickled, as text.
+
+    Neither the state nor the warehouse is read.
+    """
+    from pytest_sqlmesh_tracker.tracking.project.nodes import project_nodes
+    from pytest_sqlmesh_tracker.tracking.project.opening import load_files
+
+    load_files(context)
+    return base64.b64encode(pickle.dumps(project_nodes(context))).decode()

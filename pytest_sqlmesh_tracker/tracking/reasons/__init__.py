@@ -1,0 +1,1 @@
+"""From the recording of an invocation to its report."""

@@ -1,0 +1,316 @@
+"""From what was heard of the rounds: each model's batches, and the status that they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import NamedTuple
+
+from sqlmesh.core.snapshot import merge_intervals
+
+from pytest_sqlmesh_tracker.outcomes.outcomes import AuditOutcome, Batch, Interval, Status
+from pytest_sqlmesh_tracker.tracking.events.recording import (
+    AuditResult,
+    BatchEnd,
+    Millis,
+    NodeFailure,
+    Recording,
+    Round,
+    Span,
+)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the rounds say of one model: the batches that decide, and what went wrong."""
+
+    batches: tuple[Batch, ...]
+    status: Status | None
+    """None: nothing of it was scheduled."""
+    failures: tuple[NodeFailure, ...]
+    blocked_by: tuple[str, ...]
+    """Fully qualified names of the failed models at the root of its being skipped."""
+    cut_by_environment: bool
+    """What was scheduled for it was cut off because the environment changed."""
+
+    @property
+    def partial(self) -> bool:
+        """Something of it was recorded, though not all that was scheduled."""
+        recorded = any(batch.status is Status.EXECUTED for batch in self.batches)
+        return recorded and self.status is not Status.EXECUTED
+
+
+def utc(millis: Millis) -> datetime:
+    """SQLMesh's milliseconds as a datetime in UTC."""
+    return datetime.fromtimestamp(millis / 1000, timezone.utc)
+
+
+def as_intervals(spans: Sequence[Span]) -> tuple[Interval, ...]:
+    """Spans as intervals of a report, adjacent ones merged.
+
+    Without those that end before they start: SQLMesh finds such of a model that allows partials,
+    where a run's start is still to come.
+    """
+    forward = [(start, end) for start, end in spans if start < end]
+    return tuple(Interval(utc(start), utc(end)) for start, end in merge_intervals(forward))
+
+
+def evaluation(
+    recording: Recording, name: str, only_audits: bool, sees_through: bool
+) -> Evaluation:
+    """What the rounds say of the model `name`.
+
+    Args:
+        only_audits: of its kind, batches only run audits (external, embedded, standalone audit).
+        sees_through: see `compat.sees_through_idle_parents`.
+    """
+    heard: list[_Heard] = []
+    failures: list[NodeFailure] = []
+    blocked_by: tuple[str, ...] = ()
+    cut_by_environment = False
+    decided_anew = recording.decision.rounds_before if recording.decision else 0
+    for number, round_ in enumerate(recording.rounds):
+        scheduled = list(_heard_of(round_, number, name, only_audits, sees_through))
+        if number < decided_anew:
+            # The run was restarted: what had not run by then was decided upon again.
+            scheduled = [one for one in scheduled if _ran(one.batch)]
+        creation = [f for f in round_.failures or () if f.name == name and f.batch is None]
+        if not scheduled and not creation:
+            continue
+        heard = [one for one in heard if not _superseded(one.batch, scheduled)] + scheduled
+        failures += creation
+        blocked_by = tuple(_roots(round_, name, sees_through))
+        cut_by_environment = round_.circuit_broken
+    outside = (*recording.creation_failures, *recording.raised_nodes)
+    failures += [failure for failure in outside if failure.name == name]
+    failures += [one.failure for one in heard if one.failure]
+    batches = tuple(one.batch for one in heard)
+    return Evaluation(
+        batches=batches,
+        status=_status(batches, failures),
+        failures=tuple(failures),
+        blocked_by=blocked_by,
+        cut_by_environment=cut_by_environment,
+    )
+
+
+def audits(
+    recording: Recording,
+    name: str,
+    failures: Sequence[NodeFailure],
+    names: Mapping[str, str],
+) -> list[AuditOutcome]:
+    """What each audit of the model found: rows summed over intervals, the latest round deciding.
+
+    Args:
+        names: what SQLMesh calls an audit → what it is shown as.
+    """
+    results: dict[Span, tuple[AuditResult, ...]] = {}
+    for round_ in recording.rounds:
+        results.update(round_.audits.get(name, {}))
+    ran_audits = [result for ran in results.values() for result in ran]
+    if not ran_audits:
+        ran_audits = [audit for failure in failures for audit in failure.audits or ()]
+    ran_audits += [failure.audit for failure in failures if failure.audit]
+    found: dict[tuple[str, tuple[tuple[str, str], ...]], AuditOutcome] = {}
+    for result in ran_audits:
+        key = result.name, tuple(sorted(result.arguments.items()))
+        before = found.get(key)
+        rows_failed = (before.rows_failed if before else 0) + result.rows_failed
+        error = (before.error if before else None) or result.error
+        found[key] = AuditOutcome(
+            name=names.get(result.name, result.name),
+            arguments=dict(result.arguments),
+            blocking=result.blocking,
+            passed=not rows_failed and error is None,
+            rows_failed=rows_failed,
+            error=error,
+        )
+    return list(found.values())
+
+
+class _Heard(NamedTuple):
+    """A batch, and what it raised."""
+
+    batch: Batch
+    failure: NodeFailure | None
+
+
+def _heard_of(
+    round_: Round, number: int, name: str, only_audits: bool, sees_through: bool
+) -> Iterator[_Heard]:
+    listed = {f.batch: f for f in round_.failures or () if f.name == name}
+    for index, span in enumerate((round_.batches or {}).get(name, ())):
+        end = round_.ends.get((name, index))
+        audits_only = only_audits or round_.audit_only
+        status = _batch_status(round_, name, index, audits_only, sees_through)
+        failure = listed.get(index) or (end.failure if end and not end.interrupted else None)
+        audits = round_.audits.get(name, {}).get(span)
+        batch = _batch(index, number, span, status, end, audits)
+        if failure and failure.unrecorded:
+            batch = batch.model_copy(update={"unrecorded": True})
+        yield _Heard(batch, failure)
+
+
+def _ran(batch: Batch) -> bool:
+    return batch.status in (Status.EXECUTED, Status.AUDITED, Status.FAILED)
+
+
+def _batch(
+    index: int,
+    number: int,
+    span: Span,
+    status: Status,
+    end: BatchEnd | None,
+    audits: Sequence[AuditResult] | None,
+) -> Batch:
+    seconds = end.seconds if end else None
+    passed, failed = (end.audits_passed, end.audits_failed) if end else (0, 0)
+    if audits is not None:
+        # SQLMesh says 0 of both where a blocking one failed, and counts skipped ones as passed
+        # (sqlmesh/core/scheduler.py, `run_merged_intervals`).
+        failed = sum(audit.rows_failed > 0 for audit in audits)
+        passed = len(audits) - failed
+    return Batch(
+        index=index,
+        round=number,
+        start=utc(span[0]),
+        end=utc(span[1]),
+        status=status,
+        duration=None if seconds is None else timedelta(seconds=seconds),
+        rows=end.rows if end else None,
+        bytes=end.bytes if end else None,
+        audits_passed=passed,
+        audits_failed=failed,
+    )
+
+
+def _batch_status(
+    round_: Round, name: str, index: int, audits_only: bool, sees_through: bool
+) -> Status:
+    end = round_.ends.get((name, index))
+    # A failure that SQLMesh lists outweighs an update that looked well: the console itself can
+    # raise in that callback.
+    if any(f.name == name and f.batch == index for f in round_.failures or ()):
+        return Status.FAILED
+    if end is None:
+        skipped = _skipped(round_, name, index, sees_through)
+        return Status.SKIPPED if skipped else Status.INTERRUPTED
+    if end.recorded and not end.failure:
+        return Status.AUDITED if audits_only else Status.EXECUTED
+    return Status.INTERRUPTED if end.interrupted else Status.FAILED
+
+
+def _skipped(round_: Round, name: str, index: int, sees_through: bool) -> bool:
+    """Whether a batch did not begin because something failed.
+
+    What had not begun when the invocation or the round ended is in no list; a round that ends
+    because the environment changed, or that is cancelled, lists also what nothing failed for.
+    """
+    if name not in (round_.skipped or ()) or round_.circuit_broken:
+        return False
+    if not round_.cancelled:
+        return True
+    if (name, index) in round_.cancelled:
+        return False
+    return name in _failed(round_) or bool(_roots(round_, name, sees_through))
+
+
+def _superseded(batch: Batch, later: Sequence[_Heard]) -> bool:
+    """For one interval the latest round decides; but what ran outlasts what was only scheduled, and
+    an evaluation outlasts an audit. A lookback alone loads a part of a batch anew."""
+    deciding = [
+        other
+        for other, _ in later
+        if other.start < batch.end
+        and batch.start < other.end
+        and (_ran(other) or not _ran(batch))
+        and not (batch.status is Status.EXECUTED and other.status is Status.AUDITED)
+    ]
+    if batch.status is not Status.EXECUTED:
+        return bool(deciding)
+    reached = batch.start
+    for other in sorted(deciding, key=lambda one: one.start):
+        if other.start <= reached:
+            reached = max(reached, other.end)
+    return reached >= batch.end
+
+
+def _status(batches: Sequence[Batch], failures: Sequence[NodeFailure]) -> Status | None:
+    statuses = {batch.status for batch in batches}
+    if failures or Status.FAILED in statuses:
+        return Status.FAILED
+    if not statuses:
+        return None
+    if Status.INTERRUPTED in statuses:
+        return Status.INTERRUPTED
+    if Status.SKIPPED not in statuses:
+        return Status.EXECUTED if Status.EXECUTED in statuses else Status.AUDITED
+    if Status.EXECUTED in statuses:
+        # Recorded before the run was restarted, and what was left then was not reached.
+        return Status.INTERRUPTED
+    return Status.AUDITED if Status.AUDITED in statuses else Status.SKIPPED
+
+
+def failed_upstream(
+    recording: Recording, parents: Callable[[str], Iterable[str]], name: str
+) -> tuple[str, ...]:
+    """The failed models, nearest first, that what is evaluated later would have waited for."""
+    outside = (*recording.creation_failures, *recording.raised_nodes)
+    failed = {failure.name for failure in outside}.union(*map(_failed, recording.rounds))
+    roots: dict[str, None] = {}
+    queue, seen = list(parents(name)), {name}
+    while queue:
+        ancestor = queue.pop(0)
+        if ancestor in seen:
+            continue
+        seen.add(ancestor)
+        if ancestor in failed:
+            roots[ancestor] = None
+        else:
+            queue += parents(ancestor)
+    return tuple(roots)
+
+
+def connections_lost(recording: Recording) -> list[NodeFailure]:
+    """The failures in which a connection was lost, the first of them first."""
+    ends = [end for round_ in recording.rounds for end in round_.ends.values()]
+    failures = [e.failure for e in sorted(ends, key=lambda e: e.finished_at) if e.failure]
+    return [failure for failure in failures if failure.connection == "lost"]
+
+
+def _failed(round_: Round) -> set[str]:
+    failed = {failure.name for failure in round_.failures or ()}
+    raised = {name for (name, _), end in round_.ends.items() if _raised(end)}
+    return failed | raised
+
+
+def _raised(end: BatchEnd) -> bool:
+    return not (end.recorded or end.interrupted)
+
+
+def _roots(round_: Round, name: str, sees_through: bool) -> list[str]:
+    """The failed ancestors for which the model's batches were skipped, nearest first.
+
+    They are found where SQLMesh's schedule has edges: through skipped models, and through models
+    without batches where the schedule sees through those (sqlmesh/core/scheduler.py, `_dag`).
+    """
+    if name not in (round_.skipped or ()):
+        return []
+    failed = _failed(round_)
+    if name in failed:
+        return []
+    scheduled = {scheduled for scheduled, spans in (round_.batches or {}).items() if spans}
+    roots: dict[str, None] = {}
+    queue, seen = round_.parents(name), {name}
+    while queue:
+        ancestor = queue.pop(0)
+        if ancestor in seen:
+            continue
+        seen.add(ancestor)
+        if ancestor in failed:
+            roots[ancestor] = None
+        elif ancestor in (round_.skipped or ()) or (sees_through and ancestor not in scheduled):
+            queue += round_.parents(ancestor)
+    return list(roots)

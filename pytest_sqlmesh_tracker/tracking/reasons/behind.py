@@ -1,0 +1,147 @@
+"""Models that ran ahead of what they read: upstream, what they evaluated was not loaded yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlmesh.core.snapshot import merge_intervals
+from sqlmesh.utils.date import make_exclusive, to_timestamp
+
+from pytest_sqlmesh_tracker.outcomes.outcomes import Batch, Interval, Status
+from pytest_sqlmesh_tracker.tracking.events.recording import Millis, Recording, Span
+
+from .batches import as_intervals
+from .intervals import Project, Ticks, within, without
+
+_TICKS, _AT_MOST = 12, 3_000
+"""How many ticks of two crons are compared, at least and at most."""
+_WEEK = 8 * 24 * 60 * 60 * 1000
+"""What the ticks cover, so that a cron that rests at night or on Sundays is seen to rest."""
+
+
+class UpstreamBehind:
+    """Finds, for one invocation, the intervals that models evaluated ahead of their upstream."""
+
+    def __init__(self, recording: Recording, stored: Project, at: datetime) -> None:
+        self._recording = recording
+        self._stored = stored
+        self._at = to_timestamp(at)
+
+    def of(self, name: str, batches: Sequence[Batch]) -> dict[str, tuple[Interval, ...]]:
+        """Fully qualified name of a model upstream → what of these batches it had not loaded when
+        the batch began."""
+        if name not in self._stored.frozen or not _keeps_rows(self._stored.snapshot(name)):
+            return {}
+        behind: dict[str, list[Span]] = {}
+        upstream = list(self._upstream(name))
+        for batch in batches:
+            began = self._began(name, batch)
+            if batch.status is not Status.EXECUTED or began is None:
+                continue
+            span = to_timestamp(batch.start), to_timestamp(batch.end)
+            for parent in upstream:
+                left = self._not_loaded(parent, span, began)
+                behind.setdefault(parent, []).extend(left)
+        return {
+            parent: as_intervals(spans)
+            for parent, spans in behind.items()
+            if spans and self._is_due_as_often(parent, name, spans[0][0])
+        }
+
+    def _upstream(self, name: str) -> Iterator[str]:
+        """The models that it reads from tables, through views, embedded and symbolic ones."""
+        seen, queue = {name}, [name]
+        while queue:
+            for parent in self._stored.frozen[queue.pop(0)].snapshot.parents:
+                if parent.name in seen or parent.name not in self._stored.frozen:
+                    continue
+                seen.add(parent.name)
+                snapshot = self._stored.snapshot(parent.name)
+                if _is_looked_through(snapshot):
+                    queue.append(parent.name)
+                elif _keeps_rows(snapshot):
+                    yield parent.name
+
+    def _began(self, name: str, batch: Batch) -> datetime | None:
+        end = self._recording.rounds[batch.round].ends.get((name, batch.index))
+        return end.started_at if end else None
+
+    def _not_loaded(self, parent: str, span: Span, began: datetime) -> list[Span]:
+        """What of the span the model upstream has to load, and had not loaded at that moment."""
+        snapshot = self._stored.snapshot(parent)
+        start, end = to_timestamp(self._stored.start(parent, self._at)), self._complete(snapshot)
+        if snapshot.node.end:
+            end = min(end, to_timestamp(make_exclusive(snapshot.node.end)))
+        if start >= end:
+            return []
+        loaded = [*self._stored.loaded(parent), *self._recorded(parent, began)]
+        return without(within([span], [(start, end)]), merge_intervals(loaded))
+
+    def _complete(self, snapshot: Any) -> Millis:
+        """Until when time lets the model load, whatever its cron."""
+        if snapshot.allow_partials:
+            return self._at
+        return self._stored.ticks.floor(snapshot.node.interval_unit, self._at)
+
+    def _recorded(self, name: str, before: datetime) -> Iterator[Span]:
+        """What was recorded of the model in this invocation before that moment, in the table that
+        is read."""
+        index = self._stored.deployability_index
+        snapshot = self._stored.snapshot(name)
+        if index and index.is_representative(snapshot) and not index.is_deployable(snapshot):
+            # In dev, a model with an auto_restatement_cron, among others, is evaluated into a table
+            # of its own, while what is downstream reads the one of prod
+            # (sqlmesh/core/scheduler.py, `evaluate`; sqlmesh/core/snapshot/definition.py,
+            # `to_table_mapping`).
+            return
+        for round_ in self._recording.rounds:
+            for index, span in enumerate((round_.batches or {}).get(name, ())):
+                end = round_.ends.get((name, index))
+                if end and end.recorded and end.finished_at <= before:
+                    yield span
+
+    def _is_due_as_often(self, parent: str, name: str, since: Millis) -> bool:
+        """Whether the longest time between two ticks is no longer than the child's."""
+        ticks = self._stored.ticks
+        of_parent, of_child = (
+            _longest_pause(ticks, self._stored.snapshot(each).node, since)
+            for each in (parent, name)
+        )
+        return of_parent <= of_child
+
+
+def _longest_pause(ticks: Ticks, node: Any, since: Millis) -> Millis:
+    longest, tick = 0, ticks.next(node, since)
+    for number in range(_AT_MOST):
+        if number >= _TICKS and tick >= since + _WEEK:
+            break
+        following = ticks.next(node, tick)
+        longest, tick = max(longest, _pause(node, tick, following)), following
+    return longest
+
+
+def _pause(node: Any, tick: Millis, following: Millis) -> Millis:
+    """The time between two ticks; a day that daylight saving makes longer is a day."""
+    passed = following - tick
+    if node.cron_tz is None:
+        return passed
+    on_the_clock = _clock_time(node, following) - _clock_time(node, tick)
+    return min(passed, round(on_the_clock.total_seconds() * 1000))
+
+
+def _clock_time(node: Any, moment: Millis) -> datetime:
+    return datetime.fromtimestamp(moment / 1000, node.cron_tz).replace(tzinfo=None)
+
+
+def _is_looked_through(snapshot: Any) -> bool:
+    kind = snapshot.model.kind if snapshot.is_model else None
+    return kind is not None and (kind.is_view or kind.is_embedded or kind.is_symbolic)
+
+
+def _keeps_rows(snapshot: Any) -> bool:
+    """Whether it has a table of its own that intervals are loaded into."""
+    if not snapshot.is_model or _is_looked_through(snapshot):
+        return False
+    return bool(snapshot.evaluatable) and not snapshot.is_seed

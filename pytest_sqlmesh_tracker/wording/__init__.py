@@ -1,0 +1,1 @@
+"""Times, outcomes, causes and invocations in words."""

@@ -1,0 +1,78 @@
+"""How times, intervals, numbers and names are written in every text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+
+from pytest_sqlmesh_tracker.outcomes.outcomes import Interval
+
+
+def moment(at: datetime) -> str:
+    """`2024-01-14 00:00:00 UTC`."""
+    return f"{at.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def minute(at: datetime) -> str:
+    """`2024-01-14 00:00 UTC`; with seconds where it has any."""
+    return moment(at).replace(":00 UTC", " UTC")
+
+
+def span(start: datetime, end: datetime) -> str:
+    """A half-open interval: whole days by their first and last date, else by its two times."""
+    start, end = start.astimezone(timezone.utc), end.astimezone(timezone.utc)
+    if midnight(start) and midnight(end) and start < end:
+        first, last = f"{start:%Y-%m-%d}", f"{end - timedelta(days=1):%Y-%m-%d}"
+        return first if first == last else f"{first} .. {last}"
+    until = f"{end:%H:%M}" if start.date() == end.date() else f"{end:%Y-%m-%d %H:%M}"
+    return f"{start:%Y-%m-%d %H:%M} .. {until} UTC"
+
+
+def spans(intervals: Sequence[Interval], limit: int = 3) -> str:
+    """The first intervals, and how many more there are."""
+    shown = ", ".join(span(*interval) for interval in intervals[:limit])
+    return f"{shown} and {len(intervals) - limit} more" if len(intervals) > limit else shown
+
+
+def amount(intervals: Sequence[Interval]) -> str:
+    """How long they are together: `2 days`, `90 minutes`, `6 days 23:49:54`."""
+    seconds = int(sum((end - start for start, end in intervals), timedelta()).total_seconds())
+    if not seconds:
+        return "less than a second"
+    units = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+    size, unit = next((size, unit) for size, unit in units if seconds % size == 0)
+    if unit == "second" and seconds > 120:
+        days, rest = divmod(seconds, 86400)
+        clock = f"{timedelta(seconds=rest)}"
+        return f"{counted(days, 'day')} {clock}" if days else clock
+    return counted(seconds // size, unit)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 batch`, `2 batches`."""
+    ending = "es" if noun.endswith(("ch", "s")) else "s"
+    return f"{number:,} {noun}{'' if number == 1 else ending}"
+
+
+def listed(names: Sequence[str], limit: int = 3) -> str:
+    """The first names, and how many more there are."""
+    shown = ", ".join(names[:limit])
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+
+
+def one_line(text: str, limit: int = 400) -> str:
+    """Text without line breaks, shortened to so many characters."""
+    line = " ".join(text[: 4 * limit].split())
+    whole = len(line) <= limit and len(text) <= 4 * limit
+    return line if whole else f"{line[: limit - 1]}…"
+
+
+def shortened(text: str, lines: int = 6, width: int = 300) -> str:
+    """The first lines that are not empty, each cut at a width."""
+    kept = [line[:width] for line in text.strip().splitlines() if line.strip()]
+    return "\n".join(kept[:lines] + (["…"] if len(kept) > lines else []))
+
+
+def midnight(at: datetime) -> bool:
+    """Whether it is the beginning of a day in UTC."""
+    return (at.hour, at.minute, at.second, at.microsecond) == (0, 0, 0, 0)

@@ -1,0 +1,38 @@
+"""A Dagster without components that keep state: everything else is as it is."""
+
+from __future__ import annotations
+
+import sys
+
+import dagster as dg
+import pytest
+
+import pytest_sqlmesh_tracker.dagster as room
+
+
+@pytest.fixture
+def old_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever Dagster is installed is like 1.10.18."""
+    monkeypatch.setattr(dg, "__version__", "1.10.18")
+    monkeypatch.delattr(dg, "StateBackedComponent", raising=False)
+    monkeypatch.delitem(vars(room), "SqlmeshProjectComponent", raising=False)
+    monkeypatch.delitem(
+        sys.modules, "pytest_sqlmesh_tracker.dagster.component.component", raising=False
+    )
+
+
+@pytest.mark.usefixtures("old_dagster")
+def test_who_asks_for_the_component_learns_what_it_needs() -> None:
+    with pytest.raises(ImportError) as raised:
+        from pytest_sqlmesh_tracker.dagster import SqlmeshProjectComponent  # noqa: F401
+    assert str(raised.value) == (
+        "SqlmeshProjectComponent needs Dagster 1.12 or newer: 1.10.18 has no components that "
+        "keep state"
+    )
+
+
+@pytest.mark.usefixtures("old_dagster")
+def test_dg_finds_no_component_and_all_other_names_are_there() -> None:
+    scope = {"__name__": "dagster.components.core.package_entry", "room": room}
+    assert "SqlmeshProjectComponent" not in eval("dir(room)", scope)
+    assert {getattr(room, name).__name__ for name in room.__all__} == set(room.__all__)

@@ -1,0 +1,144 @@
+"""Which assets stand between the models of an op, and which of them a schedule can request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from pytest_sqlmesh_tracker.dagster import build_sqlmesh_assets, build_sqlmesh_schedule
+from pytest_sqlmesh_tracker.dagster.definitions.between import Between
+from tests.dagster.models import load, model, project
+
+SHOP = project(
+    model("s.orders"),
+    model("s.priced", "raw.rates", "s.orders"),
+    model("s.ranked", "raw.scores", "s.priced"),
+    outside={"raw.rates": ("raw", "rates"), "raw.scores": ("raw", "scores")},
+)
+ALL = "s/orders", "s/priced", "s/ranked"
+DAYS = dg.DailyPartitionsDefinition("2024-01-01")
+HOURS = dg.HourlyPartitionsDefinition("2024-01-01-00:00")
+
+
+def of(*others: Any) -> Between:
+    """What stands between the shop's assets in a code location that has these as well."""
+    warehouse = build_sqlmesh_assets(project=SHOP, name="warehouse")
+    graph = load(warehouse, *others).get_repository_def().asset_graph
+    return Between(graph, frozenset(warehouse.keys))
+
+
+def asset(key: str, *deps: str, **arguments: Any) -> dg.AssetsDefinition:
+    reads = [dg.AssetKey.from_user_string(dep) for dep in deps]
+    make = dg.asset(key=dg.AssetKey.from_user_string(key), deps=reads, **arguments)
+    made: dg.AssetsDefinition = make(lambda: None)
+    return made
+
+
+def names(keys: Any) -> list[str]:
+    return sorted(key.to_user_string() for key in keys)
+
+
+RATES = asset("raw/rates", "s/orders")
+SCORES = asset("raw/scores", "s/priced")
+
+
+class TestWhatStandsBetween:
+    def test_what_reads_a_model_and_is_read_by_another(self) -> None:
+        between = of(RATES, SCORES, asset("dashboard", "s/ranked"), asset("till"))
+        assert names(between.keys) == ["raw/rates", "raw/scores"]
+        assert names(between.own_below) == ["s/priced", "s/ranked"]
+
+    def test_several_in_a_row(self) -> None:
+        between = of(asset("raw/rates", "fetched"), asset("fetched", "s/orders"))
+        assert names(between.keys) == ["fetched", "raw/rates"]
+
+    def test_nothing(self) -> None:
+        between = of(asset("raw/rates"), asset("dashboard", "s/ranked"))
+        assert names(between.keys) == names(between.own_below) == []
+
+
+class TestWhatCanBeRequested:
+    def test_what_is_partitioned_cannot(self) -> None:
+        """Not even with two kinds of partitions, of which no job can have both."""
+        between = of(
+            asset("raw/rates", "s/orders", partitions_def=DAYS),
+            asset("raw/scores", "s/priced", partitions_def=HOURS),
+        )
+        assert names(between.keys) == ["raw/rates", "raw/scores"]
+        assert names(between.requestable) == []
+        assert names(between.own_below) == ["s/priced", "s/ranked"]
+
+    def test_what_nothing_here_materializes_cannot(self) -> None:
+        between = of(dg.AssetSpec(["raw", "rates"], deps=[["s", "orders"]]))
+        assert names(between.keys) == ["raw/rates"]
+        assert names(between.requestable) == []
+
+    def test_models_of_another_op_cannot(self) -> None:
+        """They have schedules of their own, which know when they are due."""
+        other = project(
+            model("raw.rates", "s.orders"), name="other", outside={"s.orders": ("s", "orders")}
+        )
+        between = of(build_sqlmesh_assets(project=other, name="other"))
+        assert names(between.keys) == ["raw/rates"]
+        assert names(between.requestable) == []
+
+    def test_what_is_materialized_together_is_requested_together(self) -> None:
+        @dg.multi_asset(
+            specs=[
+                dg.AssetSpec(["raw", "rates"], deps=[["s", "orders"]]),
+                dg.AssetSpec("rates_of_yesterday"),
+            ]
+        )
+        def rates() -> Iterator[Any]:
+            yield from ()
+
+        assert names(of(rates).requestable) == ["rates_of_yesterday", "raw/rates"]
+
+
+class TestWhatIsRequested:
+    @pytest.fixture
+    def instance(self) -> Iterator[dg.DagsterInstance]:
+        with dg.DagsterInstance.ephemeral() as made:
+            yield made
+
+    @pytest.mark.parametrize(
+        ("due", "materialized", "requested"),
+        [
+            (ALL, "", "raw/rates raw/scores"),
+            (["s/orders"], "", ""),
+            (["s/orders", "s/priced"], "", "raw/rates"),
+            # Of nothing is it known that it was ever there.
+            (["s/priced"], "", ""),
+            (["s/priced"], "s/orders", "raw/rates"),
+            (["s/priced"], "s/orders raw/rates", ""),
+            (["s/priced"], "raw/rates s/orders", "raw/rates"),
+            # What is read by models that are not due can wait.
+            (["s/ranked"], "s/orders raw/rates s/priced raw/scores s/orders", ""),
+            (["s/ranked"], "s/orders raw/rates s/priced raw/scores", ""),
+        ],
+    )
+    def test_what_is_older_than_what_it_reads(
+        self, instance: dg.DagsterInstance, due: list[str], materialized: str, requested: str
+    ) -> None:
+        for key in materialized.split():
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(dg.AssetKey.from_user_string(key))
+            )
+        keys = frozenset(map(dg.AssetKey.from_user_string, due))
+        assert names(of(RATES, SCORES).to_request(instance, keys)) == requested.split()
+
+
+def test_a_schedule_targets_what_it_can_request() -> None:
+    warehouse = build_sqlmesh_assets(project=SHOP, name="warehouse")
+    schedule = build_sqlmesh_schedule(warehouse, "@hourly")
+    others = RATES, asset("raw/scores", "s/priced", partitions_def=DAYS), asset("till")
+    repository = dg.Definitions(
+        assets=[warehouse, *others],
+        schedules=[schedule],
+        resources={"sqlmesh": dg.ResourceDefinition.none_resource()},
+    ).get_repository_def()
+    job = repository.get_job(schedule.job_name)
+    assert names(job.asset_layer.executable_asset_keys) == ["raw/rates", *sorted(ALL)]

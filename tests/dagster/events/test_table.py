@@ -1,0 +1,427 @@
+"""What Dagster is told of each thing that SQLMesh can do with a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+import pytest
+from sqlmesh.core.snapshot import Snapshot, SnapshotEvaluator
+
+from pytest_sqlmesh_tracker import ModelOutcome
+from pytest_sqlmesh_tracker.dagster import (
+    SqlmeshProject,
+    SqlmeshResource,
+    build_sqlmesh_assets,
+    sqlmesh_assets,
+)
+from pytest_sqlmesh_tracker.dagster.definitions.metadata import outcome_metadata
+from pytest_sqlmesh_tracker.dagster.events import telling
+from pytest_sqlmesh_tracker.dagster.testing import (
+    assert_check_failed,
+    assert_check_passed,
+    assert_materialized_exactly,
+    assert_sqlmesh_status,
+)
+from pytest_sqlmesh_tracker.tracking.events.invocation import Invocation
+from tests.dagster.conftest import Materialize, checks, facts, materialized, step_failure
+
+STATUS = "sqlmesh_execution_status"
+NEXT_DAY = "2024-01-06 00:05"
+DAILY = ["shop/orders", "shop/report", "shop/revenue", "shop/till"]
+
+
+def materialization(result: dg.ExecuteInProcessResult, key: str) -> dg.AssetMaterialization:
+    (event,) = [
+        event
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == dg.AssetKey.from_user_string(key)
+    ]
+    made: dg.AssetMaterialization = event.step_materialization_data.materialization
+    return made
+
+
+def test_what_executed_is_materialized(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    sqlmesh_project.travel("2024-01-07 00:05")
+    result = materialize_sqlmesh(warehouse)
+    assert result.success
+    assert_materialized_exactly(result, [*DAILY, "shop/weekly"])
+    # In topological order.
+    assert materialized(result)[0] in ("shop/orders", "shop/till")
+    assert_sqlmesh_status(result, "shop/orders", "executed")
+
+    orders = materialization(result, "shop/orders")
+    told = facts(orders)
+    assert told["sqlmesh/status"] == "executed"
+    assert told["sqlmesh/environment"] == "prod"
+    assert told["sqlmesh/intervals"] == "2024-01-05 .. 2024-01-06"
+    assert told["sqlmesh/batches"] == 2
+    assert told["sqlmesh/duration"] > 0
+    assert [column.name for column in told["dagster/column_schema"].columns] == ["ts", "amount"]
+    (reference,) = told["dagster/code_references"].code_references
+    assert reference.file_path.endswith("models/shop.orders.sql")
+    lineage = facts(materialization(result, "shop/revenue"))["dagster/column_lineage"]
+    (source,) = lineage.deps_by_column["amount"]
+    assert (source.asset_key, source.column_name) == (dg.AssetKey(["shop", "orders"]), "amount")
+    assert_check_passed(result, "shop/orders", STATUS)
+    assert checks(result)["shop/orders"].description == "executed in 2 batches: new interval"
+
+
+def test_each_execution_is_another_data_version(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    """Also that of the same interval."""
+    sqlmesh_project.travel(NEXT_DAY)
+    again = {"ops": {"warehouse": {"config": {"restate": ["shop.report"]}}}}
+    results = [materialize_sqlmesh(warehouse), materialize_sqlmesh(warehouse, run_config=again)]
+    versions = {
+        (materialization(result, "shop/report").tags or {})["dagster/data_version"]
+        for result in results
+    }
+    assert len(versions) == 2
+    assert_materialized_exactly(results[1], ["shop/report"])
+
+
+def test_an_expected_skip_passes(
+    materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    result = materialize_sqlmesh(warehouse)
+    assert result.success
+    assert_materialized_exactly(result, [])
+    assert_sqlmesh_status(result, "shop/weekly", "skipped", "cron_not_due")
+    weekly = checks(result)["shop/weekly"]
+    assert weekly.passed
+    assert weekly.description == "skipped: its cron was not due, next due 2024-01-07 00:00 UTC"
+    told = facts(weekly)
+    assert told["sqlmesh/reason"] == "cron_not_due"
+    assert told["sqlmesh/next_due"] == "2024-01-07T00:00:00+00:00"
+    assert told["sqlmesh/message"] == weekly.description
+    assert told["sqlmesh/environment"] == "prod"
+
+
+def test_where_and_when_it_executed_is_in_both(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    """As soon as they are told, before there is a report."""
+    sqlmesh_project.travel(NEXT_DAY)
+    result = materialize_sqlmesh(warehouse)
+    moment = sqlmesh_project.tracker.last.execution_time.isoformat()
+    (event,) = result.asset_materializations_for_node("warehouse")[:1]
+    for told in (facts(checks(result)[event.asset_key.to_user_string()]), facts(event)):
+        assert told["sqlmesh/status"] == "executed"
+        assert told["sqlmesh/environment"] == "prod"
+        assert told["sqlmesh/execution_time"] == moment
+
+
+def test_an_unexpected_skip_warns(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    sqlmesh_project.travel(NEXT_DAY)
+    sqlmesh_project.hold("shop.orders")
+    result = materialize_sqlmesh(warehouse)
+    assert result.success
+    assert_materialized_exactly(result, ["shop/till"])
+    assert_check_failed(result, "shop/orders", STATUS, "WARN")
+    assert_sqlmesh_status(result, "shop/orders", "skipped", "signal_not_ready")
+    orders = checks(result)["shop/orders"]
+    assert orders.description == (
+        "skipped: its signal was not ready (held_by_test); held back: 2024-01-05"
+    )
+    assert facts(orders)["sqlmesh/signals"] == "held_by_test (2024-01-05)"
+    assert_sqlmesh_status(result, "shop/revenue", "skipped", "upstream_not_ready")
+    assert_check_failed(result, "shop/revenue", STATUS, "WARN")
+    assert facts(checks(result)["shop/revenue"])["sqlmesh/blocked_by"] == "shop.orders"
+
+
+def test_a_failure_fails_the_step_once_and_keeps_what_executed(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    sqlmesh_project.travel(NEXT_DAY)
+    sqlmesh_project.fail("shop.revenue", error="the till is closed")
+    result = materialize_sqlmesh(warehouse)
+    assert not result.success
+    assert_materialized_exactly(result, ["shop/orders", "shop/till"])
+    assert_check_failed(result, "shop/revenue", STATUS, "ERROR")
+    assert_check_failed(result, "shop/report", STATUS, "WARN")
+    failure = step_failure(result)
+    assert failure.description.splitlines() == [
+        "SQLMesh run of prod: 1 model failed, 1 skipped for it",
+        "  shop.revenue  failed: its evaluation raised InjectedError: the till is closed",
+    ]
+    assert facts(failure) == {"sqlmesh/failed": "shop.revenue", "sqlmesh/completion": "failure"}
+
+
+def test_a_partial_failure_is_no_materialization(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    sqlmesh_project.travel("2024-01-07 00:05")
+    sqlmesh_project.fail("shop.orders", batch=1)
+    result = materialize_sqlmesh(warehouse)
+    assert_materialized_exactly(result, ["shop/till"])
+    told = facts(checks(result)["shop/orders"])
+    assert told["sqlmesh/status"] == "failed"
+    assert (told["sqlmesh/intervals"], told["sqlmesh/batches"]) == ("2024-01-05", 1)
+
+
+def test_several_failures_are_one(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    sqlmesh_project.travel(NEXT_DAY)
+    sqlmesh_project.fail("shop.till", error="no paper")
+    sqlmesh_project.fail("shop.revenue", audit="is_positive")
+    failure = step_failure(materialize_sqlmesh(warehouse))
+    assert failure.description.splitlines()[0] == (
+        "SQLMesh run of prod: 2 models failed, 1 skipped for it"
+    )
+    assert "\n  shop.revenue  failed: a blocking audit failed (is_positive)" in failure.description
+    assert "\n  shop.till     failed: its evaluation raised" in failure.description
+
+
+def test_a_fault_of_the_tracker_turns_nothing_red(
+    sqlmesh_project: Any,
+    materialize_sqlmesh: Materialize,
+    shop: SqlmeshProject,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What SQLMesh did is not known then, and said so."""
+    monkeypatch.setattr(Invocation, "_deciding", _broken)
+    strict: dict[str, Any] = {"fail_on_unknown": False}
+
+    @sqlmesh_assets(project=shop)
+    def warehouse(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Any:
+        yield from sqlmesh.run(context=context, **strict).stream()
+
+    sqlmesh_project.travel(NEXT_DAY)
+    result = materialize_sqlmesh(warehouse)
+    assert result.success
+    assert_materialized_exactly(result, [])
+    assert_sqlmesh_status(result, "shop/orders", "unknown")
+    assert_check_failed(result, "shop/orders", STATUS, "ERROR")
+
+    strict["fail_on_unknown"] = True
+    sqlmesh_project.travel("+1 day")
+    result = materialize_sqlmesh(warehouse)
+    assert not result.success
+    assert "unknown" in step_failure(result).description
+
+
+def test_a_fault_in_telling_of_one_model_concerns_no_other(
+    sqlmesh_project: Any,
+    materialize_sqlmesh: Materialize,
+    warehouse: dg.AssetsDefinition,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def breaking(outcome: ModelOutcome, *args: Any) -> Any:
+        return _broken() if outcome.name == "shop.till" else outcome_metadata(outcome, *args)
+
+    monkeypatch.setattr(telling, "outcome_metadata", breaking)
+    sqlmesh_project.travel(NEXT_DAY)
+    result = materialize_sqlmesh(warehouse)
+    assert result.success
+    assert_materialized_exactly(result, [key for key in DAILY if key != "shop/till"])
+    assert_sqlmesh_status(result, "shop/till", "unknown")
+    assert_check_failed(result, "shop/till", STATUS, "ERROR")
+
+
+def _broken(*_: Any, **__: Any) -> None:
+    raise RuntimeError("a fault of the tracker's own")
+
+
+@pytest.mark.parametrize("audit", ["is_positive", "at_least"])
+def test_a_blocking_audit(
+    sqlmesh_project: Any,
+    materialize_sqlmesh: Materialize,
+    warehouse: dg.AssetsDefinition,
+    audit: str,
+) -> None:
+    """It fails its model; each call of it with arguments is a check of its own."""
+    names = {"is_positive": ["is_positive"], "at_least": ["at_least_1", "at_least_2"]}[audit]
+    sqlmesh_project.travel(NEXT_DAY)
+    sqlmesh_project.fail("shop.revenue", audit=audit)
+    result = materialize_sqlmesh(warehouse)
+    assert_materialized_exactly(result, ["shop/orders", "shop/till"])
+    assert_sqlmesh_status(result, "shop/revenue", "failed", "audit_failed")
+    for name in ("is_positive", "is_small", "at_least_1", "at_least_2"):
+        if name in names:
+            assert_check_failed(result, "shop/revenue", name, "ERROR")
+            assert checks(result, name)["shop/revenue"].description == "found 1 row"
+        else:
+            assert_check_passed(result, "shop/revenue", name)
+    assert "a blocking audit failed" in step_failure(result).description
+
+
+def test_an_audit_that_does_not_block(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    sqlmesh_project.travel(NEXT_DAY)
+    sqlmesh_project.fail("shop.revenue", audit="is_small")
+    result = materialize_sqlmesh(warehouse)
+    assert result.success
+    assert_materialized_exactly(result, DAILY)
+    assert_check_failed(result, "shop/revenue", "is_small", "WARN")
+    assert_check_passed(result, "shop/revenue", STATUS)
+
+
+def test_an_audit_that_did_not_run_is_not_evaluated(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    assert checks(materialize_sqlmesh(warehouse), "is_positive") == {}
+    sqlmesh_project.travel(NEXT_DAY)
+    sqlmesh_project.fail("shop.revenue")
+    assert checks(materialize_sqlmesh(warehouse), "is_positive") == {}
+
+
+def test_a_standalone_audit_is_a_check_of_what_it_reads(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    sqlmesh_project.travel(NEXT_DAY)
+    assert_check_passed(materialize_sqlmesh(warehouse), "shop/orders", "orders_exist")
+    sqlmesh_project.travel("+1 day")
+    sqlmesh_project.fail("orders_exist")
+    result = materialize_sqlmesh(warehouse)
+    assert result.success
+    assert_check_failed(result, "shop/orders", "orders_exist", "WARN")
+    assert_check_passed(result, "shop/orders", STATUS)
+
+
+def test_an_external_model_with_audits_is_no_asset_and_fails_what_reads_it(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    sqlmesh_project.travel(NEXT_DAY)
+    sqlmesh_project.fail("raw.till", audit="is_positive")
+    result = materialize_sqlmesh(warehouse)
+    assert_materialized_exactly(result, ["shop/orders", "shop/report", "shop/revenue"])
+    assert_sqlmesh_status(result, "shop/till", "skipped", "upstream_failed")
+    assert facts(step_failure(result))["sqlmesh/failed"] == "raw.till"
+
+
+def test_a_plan_of_changed_audits_materializes_nothing(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
+) -> None:
+    model = sqlmesh_project.path / "models/shop.revenue.sql"
+    sqlmesh_project.write(
+        "models/shop.revenue.sql", model.read_text().replace("(is_positive, ", "(")
+    )
+
+    @sqlmesh_assets(project=shop)
+    def warehouse(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Any:
+        yield from sqlmesh.plan(context=context).stream()
+
+    result = materialize_sqlmesh(warehouse)
+    assert result.success
+    assert_materialized_exactly(result, [])
+    assert_sqlmesh_status(result, "shop/revenue", "audited")
+    assert_check_passed(result, "shop/revenue", STATUS)
+    assert_check_passed(result, "shop/revenue", "at_least_1")
+    assert checks(result, "is_positive") == {}
+
+
+def test_what_is_upstream_of_the_selection_and_ran_is_told_too(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
+) -> None:
+    @sqlmesh_assets(project=shop)
+    def warehouse(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Any:
+        yield from sqlmesh.run(context=context, no_auto_upstream=False).stream()
+
+    sqlmesh_project.travel(NEXT_DAY)
+    result = materialize_sqlmesh(warehouse, selection="shop/revenue")
+    assert result.success
+    assert_materialized_exactly(result, ["shop/orders", "shop/revenue"])
+    assert sorted(checks(result)) == ["shop/revenue"]
+
+
+def test_a_model_that_the_files_no_longer_have(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize
+) -> None:
+    """The environment still runs it, until the next plan."""
+    (sqlmesh_project.path / "models/shop.till.sql").unlink()
+    sqlmesh_project.context.load()
+    warehouse = build_sqlmesh_assets(project=SqlmeshProject(sqlmesh_project.path), name="warehouse")
+    sqlmesh_project.travel(NEXT_DAY)
+    result = materialize_sqlmesh(warehouse)
+    assert result.success
+    assert sorted(materialized(result)) == DAILY
+    assert sorted(checks(result)) == ["shop/orders", "shop/report", "shop/revenue", "shop/weekly"]
+
+
+def test_a_run_of_everything_tells_of_models_that_are_no_assets(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    """As those of other projects in the same environment."""
+    sqlmesh_project.write(
+        "models/other.sql", "MODEL (name other.new, kind FULL, cron '@daily'); SELECT 1 AS id"
+    )
+    sqlmesh_project.plan()
+    sqlmesh_project.travel(NEXT_DAY)
+    result = materialize_sqlmesh(warehouse)
+    assert result.success
+    assert sorted(materialized(result)) == ["other/new", *DAILY]
+
+
+def test_a_model_is_on_record_before_the_next_one_starts(
+    sqlmesh_project: Any,
+    materialize_sqlmesh: Materialize,
+    warehouse: dg.AssetsDefinition,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    story: list[tuple[str, str]] = []
+    evaluate, handle = SnapshotEvaluator.evaluate, dg.DagsterInstance.handle_new_event
+
+    def evaluating(self: SnapshotEvaluator, snapshot: Snapshot, *args: Any, **rest: Any) -> Any:
+        key = "/".join(snapshot.name.replace('"', "").split(".")[1:])
+        if key in DAILY:
+            story.append(("starts", key))
+        return evaluate(self, snapshot, *args, **rest)
+
+    def handling(self: dg.DagsterInstance, event: Any, *args: Any, **rest: Any) -> Any:
+        handled = handle(self, event, *args, **rest)
+        told = event.dagster_event
+        if told and told.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION:
+            story.append(("is on record", told.asset_key.to_user_string()))
+        return handled
+
+    monkeypatch.setattr(SnapshotEvaluator, "evaluate", evaluating)
+    monkeypatch.setattr(dg.DagsterInstance, "handle_new_event", handling)
+    sqlmesh_project.travel(NEXT_DAY)
+    assert materialize_sqlmesh(warehouse).success
+    assert len(story) == 2 * len(DAILY)
+    for started, recorded in zip(story[::2], story[1::2], strict=True):
+        assert (started[0], recorded[0]) == ("starts", "is on record")
+        assert started[1] == recorded[1]
+
+
+def test_why_a_model_was_evaluated_is_told(
+    materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    again = {"ops": {"warehouse": {"config": {"restate": ["shop.orders"]}}}}
+    result = materialize_sqlmesh(warehouse, run_config=again)
+    for told in (
+        facts(materialization(result, "shop/revenue")),
+        facts(checks(result)["shop/revenue"]),
+    ):
+        assert told["sqlmesh/cause"] == "restated"
+        assert told["sqlmesh/restated_by"] == "shop.orders"
+    assert "sqlmesh/cause" not in facts(checks(result)["shop/till"])
+
+
+def test_what_ran_ahead_of_upstream_passes_and_is_told(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    sqlmesh_project.travel(NEXT_DAY)
+    result = materialize_sqlmesh(warehouse, selection=["shop/revenue"])
+    revenue = checks(result)["shop/revenue"]
+    assert revenue.passed
+    words = "evaluated ahead of shop.orders, which had not loaded 2024-01-05"
+    assert revenue.description == f"executed in 1 batch: new interval; {words}"
+    assert facts(revenue)["sqlmesh/upstream_behind"] == "shop.orders (2024-01-05)"
+
+
+def test_since_when_a_model_waits_is_told(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    sqlmesh_project.travel(NEXT_DAY)
+    sqlmesh_project.hold("shop.orders")
+    told = facts(checks(materialize_sqlmesh(warehouse))["shop/orders"])
+    assert told["sqlmesh/waiting_since"] == "2024-01-06T00:00:00+00:00"

@@ -1,0 +1,161 @@
+"""A second try: it does what the first did not come to, and does not talk over it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from pytest_sqlmesh_tracker.dagster import SqlmeshProject, build_sqlmesh_assets
+from pytest_sqlmesh_tracker.dagster.testing import (
+    assert_materialized,
+    assert_materialized_exactly,
+    assert_not_materialized,
+    assert_sqlmesh_status,
+)
+from tests.dagster.conftest import Materialize, checks, materialized
+
+NEXT_DAY = "2024-01-06 00:05"
+DAILY = ["shop/orders", "shop/report", "shop/revenue", "shop/till"]
+RESTATE = {"ops": {"warehouse": {"config": {"restate": ["shop.orders"], "start": "2024-01-04"}}}}
+
+
+@pytest.fixture
+def warehouse(shop: SqlmeshProject) -> dg.AssetsDefinition:
+    """The shop, tried twice."""
+    return build_sqlmesh_assets(
+        project=shop, name="warehouse", retry_policy=dg.RetryPolicy(max_retries=1)
+    )
+
+
+def told(result: dg.ExecuteInProcessResult, key: str) -> list[bool]:
+    """What the status checks of an asset said, one after another."""
+    return [
+        each.passed
+        for each in result.get_asset_check_evaluations()
+        if each.asset_key.to_user_string() == key and each.check_name == "sqlmesh_execution_status"
+    ]
+
+
+def attempts(result: dg.ExecuteInProcessResult) -> int:
+    return 1 + sum(event.is_step_restarted for event in result.all_events)
+
+
+def test_a_retry_runs_what_failed_and_what_that_blocked(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    sqlmesh_project.travel(NEXT_DAY)
+    sqlmesh_project.fail("shop.revenue", times=1)
+    result = materialize_sqlmesh(warehouse)
+    assert result.success
+    assert attempts(result) == 2
+    # Each once.
+    assert sorted(materialized(result)) == DAILY
+    assert sqlmesh_project.tracker.last.executed == {"shop.revenue", "shop.report"}
+    assert told(result, "shop/orders") == [True]
+    assert told(result, "shop/revenue") == [False, True]
+    assert told(result, "shop/report") == [False, True]
+    assert told(result, "shop/weekly") == [True, True]
+
+
+def test_what_was_executed_stays_so_when_the_retry_fails_as_a_whole(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    """Then SQLMesh looks at nothing, and every model is interrupted."""
+    sqlmesh_project.travel(NEXT_DAY)
+    sqlmesh_project.fail("shop.revenue", times=1)
+    run = sqlmesh_project.context.run
+    calls: list[int] = []
+
+    def run_once(*args: Any, **kwargs: Any) -> Any:
+        calls.append(len(calls))
+        if len(calls) > 1:
+            kwargs["end"] = "no date"
+        return run(*args, **kwargs)
+
+    sqlmesh_project.context.run = run_once
+    result = materialize_sqlmesh(warehouse)
+    assert not result.success
+    assert attempts(result) == 2
+    assert told(result, "shop/orders") == [True]
+    assert told(result, "shop/weekly") == [True, False]
+
+
+def test_assets_of_other_ops_run_after_the_retry(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    @dg.asset(deps=[["shop", "orders"]])
+    def of_the_first_try() -> None: ...
+
+    @dg.asset(deps=[["shop", "report"]])
+    def of_the_second_try() -> None: ...
+
+    sqlmesh_project.travel("2024-01-07 00:05")
+    sqlmesh_project.fail("shop.revenue", times=1)
+    result = materialize_sqlmesh(warehouse, of_the_first_try, of_the_second_try)
+    assert result.success
+    assert_materialized(result, "of_the_second_try")
+
+
+def test_failed_audits_are_not_tried_again(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    """They would find the same rows."""
+    sqlmesh_project.travel(NEXT_DAY)
+    sqlmesh_project.fail("shop.revenue", audit="is_positive", times=1)
+    result = materialize_sqlmesh(warehouse)
+    assert not result.success
+    assert attempts(result) == 1
+
+
+def test_an_error_beside_failed_audits_is(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    sqlmesh_project.travel(NEXT_DAY)
+    sqlmesh_project.fail("shop.revenue", audit="is_positive", times=1)
+    sqlmesh_project.fail("shop.till", times=1)
+    result = materialize_sqlmesh(warehouse)
+    assert result.success
+    assert attempts(result) == 2
+    assert sorted(materialized(result)) == DAILY
+
+
+def test_a_restatement_goes_on_where_the_first_try_ended(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    """Also where SQLMesh takes what failed for loaded, as it was before."""
+    sqlmesh_project.fail("shop.revenue", times=1)
+    result = materialize_sqlmesh(warehouse, run_config=RESTATE)
+    assert result.success
+    assert attempts(result) == 2
+    assert_materialized(result, "shop/orders", "shop/revenue", "shop/report")
+    assert "shop.orders" not in sqlmesh_project.tracker.last.executed
+    assert sqlmesh_project.tracker.last.executed >= {"shop.revenue", "shop.report"}
+    assert materialized(result).count("shop/orders") == 1
+
+
+def test_a_restatement_of_which_nothing_came_begins_anew(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+) -> None:
+    sqlmesh_project.fail("shop.orders", times=1)
+    result = materialize_sqlmesh(warehouse, run_config=RESTATE)
+    assert result.success
+    assert_materialized(result, "shop/orders", "shop/revenue", "shop/report")
+    assert sqlmesh_project.tracker.last.executed >= {"shop.orders", "shop.revenue", "shop.report"}
+
+
+def test_a_failed_run_that_is_executed_again_from_its_failure(
+    sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
+) -> None:
+    """As another run of Dagster: it tells of everything."""
+    once = build_sqlmesh_assets(project=shop, name="warehouse")
+    sqlmesh_project.travel(NEXT_DAY)
+    sqlmesh_project.fail("shop.revenue", times=1)
+    assert not materialize_sqlmesh(once).success
+    again = materialize_sqlmesh(once)
+    assert again.success
+    assert_materialized_exactly(again, ["shop/revenue", "shop/report"])
+    assert_sqlmesh_status(again, "shop/orders", "skipped", "cron_not_due")
+    assert_not_materialized(again, "shop/orders")
+    assert checks(again)["shop/orders"].passed

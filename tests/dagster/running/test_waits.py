@@ -1,0 +1,195 @@
+"""Steps that wait: for their environment, and for what SQLMesh does when they are to end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from sqlmesh.core.plan import PlanBuilder
+
+from pytest_sqlmesh_tracker.dagster import SqlmeshProject, SqlmeshResource, sqlmesh_assets
+from pytest_sqlmesh_tracker.tracking.events.waiting import EnvironmentWait
+from tests.dagster.conftest import checks, facts, step_failure
+from tests.dagster.sites import MODELS, Site, materialized_in, until
+
+from .test_termination import interrupt, interrupt_in
+
+PROBLEM = (
+    "plan 1a2b3c4d of prod is not finished; if it failed or was stopped, apply a plan of prod: "
+    "until then, runs wait (environments: prod)"
+)
+NOT_KNOWN = (
+    "interrupted: it was still being evaluated when the invocation was left; whether that is "
+    "recorded is not known"
+)
+
+
+class Here:
+    """A site whose assets are materialized in this process, and how long the last run took."""
+
+    def __init__(self, site: Site, instance: dg.DagsterInstance) -> None:
+        self.site, self.instance, self.seconds = site, instance, 0.0
+        self.project = SqlmeshProject(site.path)
+
+    def materialize(
+        self, command: str = "run", environment: str = "prod", **limits: Any
+    ) -> dg.ExecuteInProcessResult:
+        @sqlmesh_assets(project=self.project, name="warehouse")
+        def warehouse(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Iterator[Any]:
+            method = getattr(sqlmesh, command)
+            yield from method(context=context, environment=environment).stream()
+
+        began = time.monotonic()
+        result = dg.materialize(
+            [warehouse],
+            resources={"sqlmesh": SqlmeshResource(project=self.project, **limits)},
+            instance=self.instance,
+            raise_on_error=False,
+        )
+        self.seconds = time.monotonic() - began
+        return result
+
+    def warnings(self, result: dg.ExecuteInProcessResult) -> list[str]:
+        entries = self.instance.all_logs(result.run_id)
+        # 30: a warning.
+        return [entry.user_message for entry in entries if entry.level == 30]
+
+    def checks_on_record(self, result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+        """Asset → its status check, each evaluated once: Dagster's result has only what was
+        yielded."""
+        kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        entries = self.instance.all_logs(result.run_id, of_type=kind)
+        events = [entry.dagster_event for entry in entries if entry.dagster_event]
+        evaluations = [event.asset_check_evaluation_data for event in events]
+        by_asset = {each.asset_key.to_user_string(): each for each in evaluations}
+        assert len(evaluations) == len(by_asset)
+        return by_asset
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
+    site = Site(tmp_path, concurrent_tasks=4)
+    monkeypatch.setenv("SITE", str(site.path))
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Here(site, instance)
+    # What was left behind comes to its end.
+    site.let_slow_go_on()
+    until(lambda: not sqlmesh_threads())
+    site.close()
+
+
+def sqlmesh_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "sqlmesh"]
+
+
+def statuses(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    return {key: facts(check)["sqlmesh/status"] for key, check in checks(result).items()}
+
+
+class TestForTheEnvironment:
+    def test_an_interrupt_ends_it(self, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+        announce = EnvironmentWait._announce
+
+        def announced(self: EnvironmentWait) -> None:
+            announce(self)
+            threading.Timer(0.3, interrupt).start()
+
+        monkeypatch.setattr(EnvironmentWait, "_announce", announced)
+        here.site.leave_prod_unfinished()
+        result = here.materialize()
+
+        assert here.seconds < 10
+        assert not result.success
+        assert here.warnings(result) == [f"SQLMesh waits before it can run prod: {PROBLEM}"]
+        run = here.instance.get_run_by_id(result.run_id)
+        assert run
+        assert run.tags["sqlmesh/waits_for_plan"] == "1a2b3c4d5e"
+        evaluations = here.checks_on_record(result)
+        assert set(evaluations) == MODELS
+        for each in evaluations.values():
+            assert each.description == f"interrupted: {PROBLEM}"
+            metadata = facts(each)
+            assert metadata["sqlmesh/reason"] == "environment_busy"
+            assert metadata["sqlmesh/reasons"] == "environment_busy, aborted"
+            assert metadata["sqlmesh/unfinished_plan"] == "1a2b3c4d5e"
+            assert metadata["sqlmesh/environments"] == "prod"
+            assert metadata["sqlmesh/remedy"].endswith(
+                "apply a plan of prod: until then, runs wait"
+            )
+
+    def test_the_longest_wait_fails_the_step_with_one_line(self, here: Here) -> None:
+        here.site.leave_prod_unfinished()
+        result = here.materialize(longest_wait=0)
+
+        failure = step_failure(result)
+        assert failure.description == f"SQLMesh run of prod: {PROBLEM}"
+        assert facts(failure)["sqlmesh/environments"] == "prod"
+        assert facts(failure)["sqlmesh/unfinished_plan"] == "1a2b3c4d5e"
+        assert statuses(result) == dict.fromkeys(MODELS, "interrupted")
+
+    def test_one_that_does_not_exist(self, here: Here) -> None:
+        result = here.materialize(environment="pord")
+
+        problem = "environment pord does not exist; create it by a plan of pord"
+        failure = step_failure(result)
+        assert failure.description == f"SQLMesh run of pord: {problem} (environments: prod)"
+        for check in checks(result).values():
+            assert check.description == f"interrupted: {problem} (environments: prod)"
+            assert facts(check)["sqlmesh/remedy"] == "create it by a plan of pord"
+
+
+class TestForWhatIsUnderWay:
+    def test_a_batch_that_does_not_end(self, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+        interrupt_in(monkeypatch, "evaluate", "c.slow")
+        result = here.materialize(drain_timeout=1)
+
+        assert here.seconds < 15
+        assert not result.success
+        assert set(materialized_in(here.instance, result.run_id)) == {"c/first", "c/beside"}
+        evaluations = here.checks_on_record(result)
+        assert evaluations["c/first"].passed
+        assert evaluations["c/beside"].passed
+        assert evaluations["c/slow"].description == NOT_KNOWN
+        assert evaluations["c/third"].description == "interrupted: the invocation was aborted"
+        assert here.warnings(result) == [
+            "SQLMesh did not end within 1 s, the resource's drain_timeout, and was left behind: it "
+            "was still evaluating c.slow. What it commits from then on is not on record here"
+        ]
+
+        # What is left behind has the project in this process.
+        blocked = here.materialize()
+        assert step_failure(blocked).description.startswith("SQLMesh still works on this project")
+        here.site.let_slow_go_on()
+        until(lambda: not sqlmesh_threads())
+        assert set(materialized_in(here.instance, result.run_id)) == {"c/first", "c/beside"}
+        assert here.site.loaded() == MODELS - {"c/third"}
+        last = here.materialize()
+        assert last.success
+        assert set(materialized_in(here.instance, last.run_id)) == {"c/third"}
+
+    def test_a_plan_that_does_not_come_to_a_model(
+        self, here: Here, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        build, left = PlanBuilder.build, [interrupt]
+
+        def stalled(self: PlanBuilder) -> Any:
+            if left:
+                left.pop()()
+                until((here.site.path / "go").exists)
+            return build(self)
+
+        monkeypatch.setattr(PlanBuilder, "build", stalled)
+        result = here.materialize("plan", drain_timeout=0.5)
+
+        assert here.seconds < 15
+        evaluations = here.checks_on_record(result)
+        assert set(evaluations) == MODELS
+        for check in evaluations.values():
+            assert check.description == "interrupted: the invocation was aborted"
+        assert "was in the middle of the plan" in here.warnings(result)[0]
+        assert materialized_in(here.instance, result.run_id) == []

@@ -1,0 +1,376 @@
+"""The doctor, on the SQLMesh that is installed, and on one that is changed for the test."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import duckdb
+import pytest
+from sqlmesh.core import analytics, console, scheduler
+from sqlmesh.core.analytics.collector import AnalyticsCollector
+from sqlmesh.core.analytics.dispatcher import NoopEventDispatcher
+from sqlmesh.core.console import Console, TerminalConsole, get_console
+from sqlmesh.core.context import GenericContext
+
+from pytest_sqlmesh_tracker import track_all
+from pytest_sqlmesh_tracker.doctor import contract, doctor, trial
+from pytest_sqlmesh_tracker.doctor.diagnosis import Check, Diagnosis
+from pytest_sqlmesh_tracker.tracking import compat
+from tests import versions
+from tests.builders import executed, failed, run, skipped, unknown
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def sound() -> Diagnosis:
+    """Of what is installed, as it is."""
+    return doctor.diagnosis()
+
+
+@pytest.fixture
+def changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """To change SQLMesh; the tracker meets it for the first time."""
+    compat._parameters.cache_clear()
+    yield monkeypatch
+    monkeypatch.undo()
+    compat._parameters.cache_clear()
+
+
+def check(diagnosis: Diagnosis, name: str) -> Check:
+    """The one check of this name."""
+    (found,) = [check for check in diagnosis.checks if check.name == name]
+    return found
+
+
+def problems(diagnosis: Diagnosis) -> dict[str, str]:
+    return {check.name: check.detail for check in diagnosis.checks if check.level == "problem"}
+
+
+class TestAsInstalled:
+    def test_tracking_works(self, sound: Diagnosis) -> None:
+        assert problems(sound) == {}
+        assert not sound.degraded
+        assert [check.name for check in sound.checks] == [
+            *("pytest-sqlmesh-tracker", "Python", "SQLMesh", "DuckDB", "pandas"),
+            *("console", "internals", "trial"),
+        ]
+
+    def test_it_says_which_versions_are_installed(self, sound: Diagnosis) -> None:
+        assert check(sound, "DuckDB").detail == duckdb.__version__
+        python = ".".join(map(str, sys.version_info[:2]))
+        assert check(sound, "Python").detail == f"{python}, in the tested range 3.10 to 3.13"
+
+    def test_it_is_plain_data(self, sound: Diagnosis) -> None:
+        data = json.loads(json.dumps(sound.to_dict()))
+        assert data["degraded"] is False
+        assert data["checks"][-1] == {
+            "name": "trial",
+            "level": "ok",
+            "detail": "a small project was planned and run, and is reported as it was",
+            "concern": "",
+        }
+
+    def test_the_tested_range_is_that_of_the_tests(self) -> None:
+        assert versions.TARGETS[0].sqlmesh == doctor.OLDEST
+        assert {f"{name}{below}" for name, below in doctor.CEILINGS.items()} == set(versions.OLD)
+        table = (ROOT / "docs/versions-and-cost.md").read_text()
+        tested = re.findall(r"^\| (0\.\d+\.\d+) \|", table, re.MULTILINE)
+        assert (tested[0], tested[-1]) == (doctor.OLDEST, doctor.NEWEST)
+
+    def test_the_tested_pythons_are_those_that_the_package_names(self) -> None:
+        named = re.findall(r"Python :: 3\.(\d+)", (ROOT / "pyproject.toml").read_text())
+        assert (3, int(named[0])) == doctor.OLDEST_PYTHON
+        assert (3, int(named[-1])) == doctor.NEWEST_PYTHON
+
+
+class TestVersions:
+    @pytest.mark.parametrize(("bound", "value"), [("NEWEST", "0.205.0"), ("OLDEST", "98.0")])
+    def test_one_that_was_not_tested_is_a_warning(
+        self, monkeypatch: pytest.MonkeyPatch, bound: str, value: str
+    ) -> None:
+        monkeypatch.setattr(doctor, bound, value)
+        diagnosis = doctor.diagnosis()
+        assert check(diagnosis, "SQLMesh").level == "warning"
+        assert "out of the tested range" in check(diagnosis, "SQLMesh").detail
+        assert not diagnosis.degraded
+
+    def test_a_python_that_was_not_tested_is_a_warning(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(doctor, "NEWEST_PYTHON", (3, 9))
+        assert check(doctor.diagnosis(), "Python").level == "warning"
+
+
+def install(folder: Path, name: str, version: str, *requirements: str) -> None:
+    """Let a package seem to be installed, in a folder that Python looks into first."""
+    info = folder / f"{name}-{version}.dist-info"
+    info.mkdir()
+    lines = [f"Name: {name}", f"Version: {version}", *(f"Requires-Dist: {r}" for r in requirements)]
+    (info / "METADATA").write_text("Metadata-Version: 2.1\n" + "\n".join(lines) + "\n")
+
+
+class TestWhatSqlmeshNeeds:
+    @pytest.fixture
+    def packages(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.syspath_prepend(tmp_path)
+        return tmp_path
+
+    @pytest.mark.parametrize(
+        ("name", "shown", "wanted"),
+        [("duckdb", "DuckDB", "<2,>=0.10.0"), ("pandas", "pandas", "<3")],
+    )
+    def test_old_versions_do_not_say_that_they_do_not_fit(
+        self, packages: Path, name: str, shown: str, wanted: str
+    ) -> None:
+        install(packages, "sqlmesh", "0.206.0", "duckdb>=0.10.0", "pandas")
+        install(packages, name, "5.0.0")
+        diagnosis = doctor.diagnosis()
+        assert diagnosis.degraded
+        needed = f"5.0.0 does not fit SQLMesh 0.206.0, which needs {wanted}"
+        assert problems(diagnosis) == {shown: needed}
+
+    def test_what_later_versions_say_counts(self, packages: Path) -> None:
+        install(packages, "sqlmesh", "0.300.0", "duckdb>=2", "pandas")
+        install(packages, "pandas", "3.1.0")
+        diagnosis = doctor.diagnosis()
+        needed = "does not fit SQLMesh 0.300.0, which needs >=2"
+        assert problems(diagnosis) == {"DuckDB": f"{duckdb.__version__} {needed}"}
+        assert check(diagnosis, "pandas").detail == "3.1.0"
+
+    def test_other_packages_are_warnings(self, packages: Path) -> None:
+        install(
+            packages,
+            *("sqlmesh", "0.300.0", "Not_There", "sqlglot<1"),
+            *('far-away; extra == "far"', 'later; python_version > "9"'),
+        )
+        found = doctor.diagnosis().checks
+        warned = {check.name: check.detail for check in found if check.level == "warning"}
+        assert warned.keys() == {"SQLMesh", "not-there", "sqlglot"}
+        assert warned["not-there"] == "not installed; SQLMesh 0.300.0 needs it"
+        assert "does not fit SQLMesh 0.300.0, which needs <1" in warned["sqlglot"]
+
+
+class TestWithoutSqlmesh:
+    def test_it_is_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "path", [])
+        diagnosis = doctor.diagnosis()
+        assert problems(diagnosis) == {"SQLMesh": "not installed"}
+        assert diagnosis.checks[-1].name == "SQLMesh"
+
+    def test_it_is_half_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "sqlmesh", None)
+        (detail,) = problems(doctor.diagnosis()).values()
+        assert detail.startswith("ModuleNotFoundError: ")
+
+    def test_it_can_not_be_imported(self, tmp_path: Path) -> None:
+        (tmp_path / "sqlmesh.py").write_text("raise ImportError('half of it\\nis missing')")
+        code = """
+import json
+from pytest_sqlmesh_tracker.tracking.doctor import diagnosis
+print(json.dumps(diagnosis().to_dict()))
+"""
+        path = os.pathsep.join([str(tmp_path), str(ROOT)])
+        ran = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path},
+            check=True,
+        )
+        found = json.loads(ran.stdout)
+        assert found["degraded"] is True
+        assert found["checks"][-1]["name"] == "SQLMesh"
+        assert found["checks"][-1]["detail"] == "ImportError: half of it is missing"
+        assert ran.stderr == ""
+
+
+class TestAnotherConsole:
+    def test_a_method_is_gone(self, changed: pytest.MonkeyPatch) -> None:
+        changed.delattr(Console, "log_skipped_models")
+        diagnosis = doctor.diagnosis()
+        gone = check(diagnosis, "Console.log_skipped_models")
+        assert gone.level == "problem"
+        assert gone.detail == "is not there (no 'log_skipped_models')"
+        assert gone.concern == "`upstream_failed` (Round.skipped)"
+        assert "the tracker failed on log_skipped_models" in problems(diagnosis)["trial"]
+        assert diagnosis.degraded
+
+    def test_a_parameter_that_is_read_has_another_name(self, changed: pytest.MonkeyPatch) -> None:
+        def renamed(
+            self: Any,
+            snapshot: Any,
+            interval: Any,
+            batch_number: int,
+            duration_ms: int | None,
+            num_audits_passed: int,
+            num_audits_failed: int,
+            audit_only: bool = False,
+        ) -> None: ...
+
+        changed.setattr(Console, "update_snapshot_evaluation_progress", renamed)
+        diagnosis = doctor.diagnosis()
+        name = "Console.update_snapshot_evaluation_progress"
+        levels = {check.level: check.detail for check in diagnosis.checks if check.name == name}
+        assert levels == {
+            "problem": "has no parameter batch_idx",
+            "warning": "has new parameters: batch_number",
+        }
+        assert "unknown" in problems(diagnosis)["trial"]
+
+    def test_the_terminals_console_differs(self, changed: pytest.MonkeyPatch) -> None:
+        def log_failed_models(self: Any, failures: Any) -> None: ...
+
+        changed.setattr(TerminalConsole, "log_failed_models", log_failed_models)
+        found = problems(doctor.diagnosis())
+        assert found == {"TerminalConsole.log_failed_models": "has no parameter errors"}
+
+    def test_the_terminals_console_may_inherit(self, changed: pytest.MonkeyPatch) -> None:
+        changed.delattr(TerminalConsole, "start_plan_evaluation")
+        assert problems(doctor.diagnosis()) == {}
+
+    def test_there_is_none(self, changed: pytest.MonkeyPatch) -> None:
+        changed.delattr(console, "Console")
+        found = problems(doctor.diagnosis())
+        assert {f"Console.{event}" for event in contract.HEARD} <= found.keys()
+        assert found["Console.log_failed_models"] == "is not there (no 'Console')"
+
+    def test_one_that_takes_anything_is_fine(self, changed: pytest.MonkeyPatch) -> None:
+        def log_failed_models(self: Any, **kwargs: Any) -> None: ...
+
+        changed.setattr(TerminalConsole, "log_failed_models", log_failed_models)
+        assert problems(doctor.diagnosis()) == {}
+
+    def test_new_parameters_and_methods_are_warnings(self, changed: pytest.MonkeyPatch) -> None:
+        def stop_evaluation_progress(self: Any, success: bool = True, why: str = "") -> None: ...
+        def log_interrupted_models(self: Any, names: Any) -> None: ...
+
+        changed.setattr(Console, "stop_evaluation_progress", stop_evaluation_progress)
+        changed.setattr(Console, "log_interrupted_models", log_interrupted_models, raising=False)
+        diagnosis = doctor.diagnosis()
+        warned = [check for check in diagnosis.checks if check.name.startswith("Console.")]
+        assert [(check.name, check.level, check.detail) for check in warned] == [
+            ("Console.stop_evaluation_progress", "warning", "has new parameters: why"),
+            ("Console.log_interrupted_models", "warning", "is new, and not heard"),
+        ]
+        assert not diagnosis.degraded
+
+
+class TestOtherInternals:
+    def test_a_function_is_gone(self, changed: pytest.MonkeyPatch) -> None:
+        changed.delattr(scheduler, "interval_diff")
+        details = problems(doctor.diagnosis())
+        assert details["interval_diff"] == "is not there (no 'interval_diff')"
+
+    def test_a_function_takes_other_arguments(self, changed: pytest.MonkeyPatch) -> None:
+        def interval_diff(*, of: Any, without: Any, uninterrupted: bool = False) -> Any: ...
+
+        changed.setattr(scheduler, "interval_diff", interval_diff)
+        (check,) = [c for c in doctor.diagnosis().checks if c.name == "interval_diff"]
+        assert check.detail.startswith("can't be called with 2 arguments: ")
+        assert check.concern == "what signals leave of a model (reasons.held_up)"
+
+    def test_a_module_is_gone(self, changed: pytest.MonkeyPatch) -> None:
+        changed.setitem(sys.modules, "sqlmesh.core.plan.stages", None)
+        details = problems(doctor.diagnosis())
+        assert details["RestatementStage.__dataclass_fields__"].startswith("can't be imported: ")
+
+    def test_a_method_that_tracking_replaces_is_inherited(
+        self, changed: pytest.MonkeyPatch
+    ) -> None:
+        changed.delattr(GenericContext, "run")
+        found = problems(doctor.diagnosis())
+        assert found["GenericContext.run"] == "is not defined in the class"
+        assert found["trial"].startswith("KeyError: ")
+
+
+class TestTheTrial:
+    def test_it_leaves_everything_as_it_was(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        for name in ("home", "here", "temporary"):
+            (tmp_path / name).mkdir()
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        monkeypatch.chdir(tmp_path / "here")
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+
+        def state() -> tuple[Any, ...]:
+            return (
+                get_console(),
+                analytics.collector,
+                logging.root.manager.disable,
+                [*warnings.filters],
+                dict(os.environ),
+                [*sys.path],
+                {name: vars(GenericContext)[name] for name in ("run", "plan", "create_scheduler")},
+            )
+
+        before = state()
+        with track_all() as tracker:
+            assert trial.mistakes() == []
+        assert state() == before
+        assert tracker.reports == []
+        assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+        assert capfd.readouterr() == ("", "")
+
+    def test_it_sends_no_analytics(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Kept(NoopEventDispatcher):
+            told: ClassVar[list[str]] = []
+
+            def add_event(self, event: dict[str, Any]) -> None:
+                self.told.append(str(event))
+
+            def shutdown(self, flush: bool = True) -> None:
+                self.told.append(f"shutdown, flush={flush}")
+
+        collector = AnalyticsCollector(dispatcher=Kept())
+        monkeypatch.setattr(analytics, "collector", collector)
+        assert trial.mistakes() == []
+        assert Kept.told == []
+        assert analytics.collector is collector
+
+    def test_what_sqlmesh_raises_is_one_line_without_secrets(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refused(*_: Any, **__: Any) -> None:
+            raise duckdb.IOException("can't open\npostgresql://etl:hunter2@db")
+
+        monkeypatch.setattr(duckdb, "connect", refused)
+        (line,) = problems(doctor.diagnosis()).values()
+        assert line == "IOException: can't open postgresql://etl:***@db"
+
+    def test_what_is_reported_wrongly_is_told(self) -> None:
+        names = ("daily", "weekly", "broken", "below", "audited")
+        planned = run(*(executed(f"trial.{name}") for name in names), command="plan")
+        ran = run(
+            executed("trial.daily"),
+            skipped("trial.weekly", "up_to_date"),
+            failed("trial.broken", "error"),
+            unknown("trial.below", "unknown: a fault"),
+        )
+        assert list(trial.mistakes_in([planned, ran])) == [
+            "of trial.weekly, the report of the run says up_to_date, not cron_not_due",
+            "of trial.below, the report of the run says unknown: a fault, not upstream_failed",
+            "of trial.audited, the report of the run says not listed, not audit_failed",
+        ]
+
+    @pytest.mark.parametrize("heard", [(), ("plan",)])
+    def test_an_invocation_that_is_not_reported_is_told(self, heard: tuple[str, ...]) -> None:
+        (mistake,) = trial.mistakes_in([run(command=command) for command in heard])
+        said = ", ".join(heard) or "nothing"
+        assert mistake == f"a plan and a run were made, but reported: {said}"
+
+    def test_more_than_one_mistake_is_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(trial, "mistakes", lambda: ["the first", "the second", "the third"])
+        found = check(doctor.diagnosis(), "trial")
+        assert (found.level, found.detail) == ("problem", "the first (and 2 more)")

@@ -1,0 +1,347 @@
+"""What the tracker relies on in SQLMesh, held against the SQLMesh that is installed.
+
+A test that fails here says what a SQLMesh release changed, and what of the tracker it concerns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from inspect import signature
+from itertools import groupby, pairwise
+from typing import Any
+
+import pytest
+
+from pytest_sqlmesh_tracker.doctor import contract
+from pytest_sqlmesh_tracker.doctor.contract import HEARD
+from pytest_sqlmesh_tracker.tracking import compat
+from pytest_sqlmesh_tracker.tracking.events.invocation import _HANDLERS
+from tests.contract import FIELDS, Heard, Recorder, demand, found, has_fields, short, tap
+from tests.projects import Project, at, read_between
+
+# -- signatures ------------------------------------------------------------------------------------
+
+
+def test_every_event_that_is_heard_is_in_the_table() -> None:
+    assert set(HEARD) == set(_HANDLERS), "HEARD lists what each `_on_...` of Invocation reads"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [contract.changes_of_console, contract.news_of_console, contract.changes_elsewhere],
+    ids=lambda changes: changes.__name__,
+)
+def test_what_is_called_heard_replaced_or_imported(changes: Callable[[], Any]) -> None:
+    lines = [f"{name} {what}; it concerns {concern}" for name, what, concern in changes()]
+    assert lines == []
+
+
+def test_what_the_interval_functions_return() -> None:
+    concern = "all intervals in reports (intervals.py, reasons.py)"
+    merged = found("core.snapshot:merge_intervals", concern)([(0, 1), (1, 2), (3, 4)])
+    demand(merged == [(0, 2), (3, 4)], f"merge_intervals (returned {merged})", concern)
+    left = found("core.snapshot.definition:remove_interval", concern)([(0, 4)], 1, 2)
+    demand(left == [(0, 1), (2, 4)], f"remove_interval (returned {left})", concern)
+    day = found("core.node:IntervalUnit.DAY", concern)
+    ends = found("core.snapshot.definition:expand_range", concern)(0, 2 * DAY, day)
+    demand(ends == [0, DAY, 2 * DAY], f"expand_range (returned {ends})", concern)
+    days = list(pairwise(range(0, 4 * DAY, DAY)))
+    interval_diff = found("core.scheduler:interval_diff", concern)
+    kept = interval_diff(days, [days[1]]), interval_diff(days, [days[1]], uninterrupted=True)
+    demand(kept == ([days[0], days[2]], [days[0]]), f"interval_diff (returned {kept})", concern)
+
+
+def test_what_a_run_can_return() -> None:
+    concern = "RunReport.completion (Recording.returned)"
+    values = {status.value for status in found("core.scheduler:CompletionStatus", concern)}
+    known = {"success", "failure", "nothing_to_do"}
+    demand(values == known, f"CompletionStatus (is {sorted(values)})", concern)
+
+
+def test_the_figures_of_a_batch() -> None:
+    """Only where SQLMesh has them: since 0.211.2."""
+    event = "core.console:Console.update_snapshot_evaluation_progress"
+    concern = "rows and bytes of batches (BatchEnd)"
+    if "execution_stats" in signature(found(event, concern)).parameters:
+        path = "core.snapshot.execution_tracker:QueryExecutionStats"
+        fields = found(path, concern).__dataclass_fields__
+        missing = {"total_rows_processed", "total_bytes_processed"} - fields.keys()
+        demand(not missing, f"{path} (no {sorted(missing)})", concern)
+
+
+# -- real runs -------------------------------------------------------------------------------------
+
+DAY = 24 * 60 * 60 * 1000
+JAN_9 = 19731 * DAY
+
+# What is heard, console and tapped methods alike, as a word of the stories below.
+WORDS = {
+    "refresh_snapshot_intervals": "refresh",
+    "merged_missing_intervals": "decide",
+    "run_merged_intervals": "schedule",
+    "start_plan_evaluation": "apply",
+    "update_signal_progress": "answer",
+    "start_evaluation_progress": "begin",
+    "start_snapshot_evaluation_progress": "batches",
+    "update_snapshot_evaluation_progress": "batches",
+    "audit": "batches",
+    "stop_evaluation_progress": "end",
+    "log_skipped_models": "skipped",
+    "log_failed_models": "failed",
+}
+ROUND = "schedule( answer)? begin( batches)? end skipped failed"
+PLAN = "(refresh )*apply refresh"
+ORDERS = {
+    "a first plan": f"{PLAN} {ROUND}",
+    "nothing due": "refresh decide",
+    "a run that fails": f"refresh decide {ROUND}",
+    "three rounds": f"{PLAN} decide {ROUND} {ROUND} {ROUND}",
+    "a circuit breaker": "refresh decide schedule( answer)? begin end skipped",
+    "no table": f"{PLAN} skipped failed",
+    "a signal that raises": "refresh decide schedule",
+}
+
+
+@dataclass
+class Stories:
+    """What was heard in each story, and what is left when all are told."""
+
+    context: Any
+    heard: list[Heard] = field(default_factory=list)
+    told: dict[str, list[Heard]] = field(default_factory=dict)
+    raised: dict[str, BaseException] = field(default_factory=dict)
+    plan: Any = None
+    scheduler: Any = None
+
+    def listen(self) -> None:
+        from sqlmesh.core.console import NoopConsole
+
+        create_scheduler = self.context.create_scheduler
+
+        def create(*args: Any, **kwargs: Any) -> Any:
+            self.scheduler = create_scheduler(*args, **kwargs)
+            tap(self.scheduler, "merged_missing_intervals", self.heard)
+            tap(self.scheduler, "run_merged_intervals", self.heard)
+            tap(self.scheduler.snapshot_evaluator, "audit", self.heard)
+            return self.scheduler
+
+        self.context.console = Recorder(NoopConsole(), self.heard)
+        self.context.create_scheduler = create
+        tap(self.context.state_sync, "refresh_snapshot_intervals", self.heard)
+
+    def tell(self, story: str, moment: str, call: Callable[..., Any], **arguments: Any) -> None:
+        self.heard.clear()
+        with at(moment):
+            try:
+                call(**arguments)
+            except Exception as error:
+                self.raised[story] = error
+        self.told[story] = list(self.heard)
+
+    def events(self, story: str, event: str) -> list[Heard]:
+        return [heard for heard in self.told[story] if heard.event == event]
+
+    def one(self, story: str, event: str) -> Heard:
+        events = self.events(story, event)
+        what = f"{event} in {story!r} (came {len(events)} times)"
+        demand(len(events) == 1, what, "rounds and what is in them (invocation.py)")
+        return events[0]
+
+
+@pytest.fixture(scope="module")
+def stories(tmp_path_factory: pytest.TempPathFactory) -> Stories:
+    """The project is told seven stories, with four workers."""
+    project = Project(tmp_path_factory.mktemp("contract"), concurrent_tasks=4)
+    ticks, daily = "SELECT @start_dt::TIMESTAMP AS ts, 1 AS amount", {"cron": "'@daily'"}
+    audits = "(accepted_values(column := id, is_in := (1{also})))"
+    broken = "CASE WHEN EXISTS (SELECT 1 FROM raw.broken) THEN error('broken') END AS amount"
+    project.write("signals/__init__.py", SIGNALS.format(broken=str(project.path / "broken")))
+    project.incremental("s.good", ticks, ", batch_size 1", **daily)
+    project.incremental("s.held", ticks, signals="(until_the_9th(), seen())", **daily)
+    project.incremental("s.below_held", read_between("s.held"), **daily)
+    project.model("s.bad", f"SELECT ts, {broken} FROM s.good", **daily)
+    project.model("s.below_bad", "SELECT ts FROM s.bad", **daily)
+    project.model("s.audited", "SELECT id FROM raw.ids", audits=audits.format(also=""), **daily)
+    context: Any = project.context
+    project.execute("CREATE SCHEMA raw; CREATE TABLE raw.broken (id INT)")
+    project.execute("CREATE TABLE raw.ids AS SELECT 1 AS id")
+    stories = Stories(context)
+    stories.listen()
+    apply = {"auto_apply": True, "no_prompts": True}
+    empty = {"skip_backfill": True, "no_gaps": True}
+
+    stories.tell("a first plan", "2024-01-09 12:00", context.plan, **apply)
+    stories.tell("nothing due", "2024-01-09 12:01", context.run)
+    project.execute("INSERT INTO raw.broken VALUES (1); INSERT INTO raw.ids VALUES (2)")
+    stories.tell("a run that fails", "2024-01-11 12:00", context.run)
+    project.execute("DELETE FROM raw.broken")
+
+    project.incremental("s.good", f"{ticks}, 2 AS b", ", batch_size 1, forward_only true", **daily)
+    project.model("s.audited", "SELECT id FROM raw.ids", audits=audits.format(also=", 2"), **daily)
+    project.model("s.new", "SELECT 1 AS id", **daily)
+    project.reload()
+    stories.tell("three rounds", "2024-01-12 12:00", context.plan, run=True, **apply)
+    with at("2024-01-13 12:00"):
+        scheduler = context.scheduler()
+    breaker = {"environment": "prod", "circuit_breaker": lambda: True}
+    stories.tell("a circuit breaker", "2024-01-13 12:00", scheduler.run, **breaker)
+    project.write("broken", "")
+    stories.tell("a signal that raises", "2024-01-13 12:00", context.run)
+
+    project.model("s.uncreatable", "SELECT * FROM raw.nothing", columns="(id INT)", kind="VIEW")
+    project.reload()
+    stories.tell("no table", "2024-01-13 12:01", context.plan, **apply, **empty)
+    with at("2024-01-13 12:02"):
+        stories.plan = context.plan_builder("prod").build()
+    return stories
+
+
+SIGNALS = """
+    from pathlib import Path
+    from sqlmesh import signal
+
+    @signal()
+    def until_the_9th(batch):
+        if Path({broken!r}).exists():
+            raise RuntimeError("the signal is broken")
+        return batch[0][0].day < 9
+
+    @signal()
+    def seen(batch):
+        return True
+    """
+
+
+@pytest.mark.parametrize("story", ORDERS)
+def test_the_order_of_what_is_heard(stories: Stories, story: str) -> None:
+    words = [WORDS[heard.event] for heard in stories.told[story] if heard.event in WORDS]
+    line = " ".join(word for word, _ in groupby(words))
+    raised = f", raised {stories.raised[story]}" if story in stories.raised else ""
+    what = f"the order of events in {story!r} ({line!r} instead of {ORDERS[story]!r}{raised})"
+    demand(re.fullmatch(ORDERS[story], line), what, "rounds and what is in them (invocation.py)")
+
+
+@pytest.mark.parametrize("event", HEARD)
+def test_what_an_event_carries(stories: Stories, event: str) -> None:
+    names, _, concern = HEARD[event]
+    for story in ORDERS:
+        for heard in stories.events(story, event):
+            # These two have defaults, and are read with one.
+            missing = set(names.split()) - heard.named.keys() - {"audit_only"}
+            demand(not missing, f"{event} (called without {sorted(missing)})", concern)
+
+
+def test_nothing_due_is_returned_and_not_told(stories: Stories) -> None:
+    concern = "RunReport.completion of runs in which nothing was due"
+    told = [heard.event for heard in stories.told["nothing due"] if heard.event in HEARD]
+    demand(not told, f"what the console hears when nothing is due (now {told})", concern)
+    decided = stories.one("nothing due", "merged_missing_intervals")
+    demand(decided.named["result"] == {}, "what merged_missing_intervals returns", concern)
+
+
+def test_what_is_scheduled(stories: Stories) -> None:
+    begun = stories.one("a run that fails", "start_evaluation_progress")
+    spans = {short(s.name): list(of) for s, of in begun.named["batched_intervals"].items()}
+    what, concern = "start_evaluation_progress", "what was scheduled (Round.batches)"
+    demand(spans["good"] == [(JAN_9, JAN_9 + DAY), (JAN_9 + DAY, JAN_9 + 2 * DAY)], what, concern)
+    blocked = {name for name, of in spans.items() if not of}
+    what = f"start_evaluation_progress (without intervals came {sorted(blocked)})"
+    demand(blocked == {"held", "below_held"}, what, "`signal_not_ready`, `upstream_not_ready`")
+    answers = stories.events("a run that fails", "update_signal_progress")
+    signalled = {heard.model for heard in answers}
+    demand(signalled == {"held"}, f"whose signals are told (now of {signalled})", concern)
+    held = [(h.named["signal_name"], len(h.named["ready_intervals"])) for h in answers]
+    what, concern = f"update_signal_progress (says {held})", "`signal_not_ready` (Round.signals)"
+    demand(held == [("until_the_9th", 0), ("seen", 0)], what, concern)
+
+
+def test_what_failed(stories: Stories) -> None:
+    story = "a run that fails"
+    ended = stories.events(story, "update_snapshot_evaluation_progress")
+    failed = {(h.model, h.named["batch_idx"]) for h in ended if h.named["duration_ms"] is None}
+    what = f"update_snapshot_evaluation_progress (without duration_ms came {sorted(failed)})"
+    demand(failed == {("bad", 0), ("audited", 0)}, what, "which batches failed (BatchEnd.recorded)")
+    for heard in ended:
+        raising = heard.named["duration_ms"] is None
+        what = "update_snapshot_evaluation_progress (where an exception is being handled)"
+        demand(raising == (heard.handled is not None), what, "BatchEnd.failure and .interrupted")
+    listed = stories.one(story, "log_failed_models")
+    skipped = stories.one(story, "log_skipped_models")
+    nodes = {compat.node_of(error) for error in listed.named["errors"]}
+    what = f"the nodes in log_failed_models (compat.node_of says {nodes})"
+    named = {(short(name), batch) for name, batch in nodes}
+    demand(named == failed, what, "the status `failed` (NodeFailure)")
+    names = set(map(short, skipped.named["snapshot_names"]))
+    demand(names == {"below_bad"}, f"log_skipped_models (says {names})", "`upstream_failed`")
+    causes = {type(error.__cause__).__name__: error.__cause__ for error in listed.named["errors"]}
+    what, concern = f"the causes in log_failed_models (are {sorted(causes)})", "`audit_failed`"
+    demand("NodeAuditsErrors" in causes, what, concern)
+    kinds = {type(error).__name__ for error in listed.named["errors"]}
+    demand(kinds == {"NodeExecutionFailedError"}, f"the errors ({kinds})", "facts.failures_in")
+    (audit,) = causes["NodeAuditsErrors"].errors
+    has_fields(audit, "AuditError", "audit_name audit_args count", "failed audits (AuditOutcome)")
+
+
+def test_both_lists_come_even_if_empty(stories: Stories) -> None:
+    for event, name in (("log_skipped_models", "snapshot_names"), ("log_failed_models", "errors")):
+        heard = stories.one("a first plan", event)
+        concern = "rounds that ended well (Round.skipped, Round.failures, Round.circuit_broken)"
+        demand(not heard.named[name], f"{event} of a round without failures", concern)
+
+
+def test_the_rounds_of_a_plan(stories: Stories) -> None:
+    begun = stories.events("three rounds", "start_evaluation_progress")
+    rounds = [
+        (bool(h.named.get("audit_only")), {short(s.name) for s in h.named["batched_intervals"]})
+        for h in begun
+    ]
+    what, concern = f"the rounds of a plan ({rounds})", "`audited`, and which round decides"
+    demand([audit_only for audit_only, _ in rounds] == [True, False, False], what, concern)
+    demand(rounds[0][1] == {"audited"}, what, concern)
+    demand("new" in rounds[1][1] and "good" in rounds[2][1], what, concern)
+
+
+def test_a_table_that_can_not_be_created(stories: Stories) -> None:
+    heard = stories.one("no table", "log_failed_models")
+    nodes = [compat.node_of(error) for error in heard.named["errors"]]
+    what = f"log_failed_models of tables that can't be created (compat.node_of says {nodes})"
+    named = [(short(name), batch) for name, batch in nodes]
+    demand(named == [("uncreatable", None)], what, "`creation_failed`")
+
+
+def test_a_batch_starts_and_ends_on_one_thread(stories: Stories) -> None:
+    concern = "durations, and the batch of a start (Invocation._running)"
+    batches = [h for h in stories.told["a first plan"] if WORDS.get(h.event) == "batches"]
+    for thread in {heard.thread for heard in batches}:
+        events = [heard for heard in batches if heard.thread == thread]
+        line = " ".join(f"{h.event.partition('_')[0]}:{h.model}" for h in events) + " "
+        whole = re.fullmatch(r"(start:(\S+) (audit:\2 )?update:\2 )+", line)
+        demand(whole, f"the order on a worker thread ({line})", concern)
+
+
+def test_what_tells_of_restatements(stories: Stories) -> None:
+    concern = "`restatement_refused` (compat.asked_to_restate, compat.restates_state_first)"
+    if not hasattr(stories.plan, "selected_models_to_restate"):
+        selector = stories.context._new_selector()
+        has_fields(selector, "a selector", "expand_model_selections", concern)
+
+
+@pytest.mark.parametrize("label", FIELDS)
+def test_the_fields_that_are_read(stories: Stories, label: str) -> None:
+    snapshot = next(s for s in stories.plan.snapshots.values() if short(s.name) == "good")
+    applied = stories.one("a first plan", "start_plan_evaluation")
+    audits = stories.events("a first plan", "audit")
+    results = [result for heard in audits for result in heard.named.get("result", ())]
+    things = {
+        "plan": stories.plan,
+        "snapshot": snapshot,
+        "model": snapshot.node,
+        "audit result": results[0] if results else None,
+        "context": stories.context,
+        "scheduler": stories.scheduler,
+        "state sync": stories.context.state_sync,
+        "applied plan": applied.named["plan"],
+    }
+    has_fields(things[label], f"a {label}", *FIELDS[label])

@@ -1,0 +1,293 @@
+"""Policies as they are written: in programs, in TOML, in files; and what is wrong with them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from datetime import date, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from pytest_sqlmesh_tracker import Reason, Status
+from pytest_sqlmesh_tracker.gate import GatePolicy, GatePolicyError, GateRule
+from pytest_sqlmesh_tracker.gate.facts import Fact
+from pytest_sqlmesh_tracker.wording.formats import one_line
+
+TWO_RULES = """
+[[tool.sqlmesh_tracker.gate.rules]]
+models = "marketing.*"
+allow = ["signal_not_ready"]
+until = 2026-12-31
+why = "the partner's feed is late"
+
+[[tool.sqlmesh_tracker.gate.rules]]
+models = ["sales.orders", "sales.refunds"]
+require = "executed"
+"""
+THE_TWO = (
+    GateRule(
+        "marketing.*",
+        allow=["signal_not_ready"],
+        until=date(2026, 12, 31),
+        why="the partner's feed is late",
+    ),
+    GateRule(["sales.orders", "sales.refunds"], require="executed"),
+)
+
+
+def complaint(*rules: Any) -> str:
+    """The one line that says why these can't be rules."""
+    with pytest.raises(GatePolicyError) as caught:
+        GatePolicy(rules)
+    assert isinstance(caught.value, ValueError)
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+def toml_complaint(toml: str | Mapping[str, Any]) -> str:
+    with pytest.raises(GatePolicyError) as caught:
+        GatePolicy.from_toml(toml)
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+class TestRules:
+    def test_a_rule_is_a_table_or_a_gate_rule(self) -> None:
+        table = {"models": "sales.*", "deny": ["cron_not_due"]}
+        assert GatePolicy(rules=[table]) == GatePolicy([GateRule("sales.*", deny=["cron_not_due"])])
+
+    def test_words_are_statuses_and_reasons(self) -> None:
+        rule = GateRule("a.*", allow=["failed", Reason.UPSTREAM_FAILED], deny=[Status.UNKNOWN])
+        assert rule.allow == (Status.FAILED, Reason.UPSTREAM_FAILED)
+        assert rule.deny == (Status.UNKNOWN,)
+
+    def test_words_are_facts_as_well(self) -> None:
+        fact = Fact.NONBLOCKING_AUDIT_FAILED
+        rule = GateRule("a.*", allow="nonblocking_audit_failed", deny=[fact])
+        assert rule.allow == rule.deny == (fact,)
+        assert f"{fact}" == str(fact) == fact == "nonblocking_audit_failed"
+
+    @pytest.mark.parametrize("rule", [{"deny": "failed"}, {"require": "executed"}])
+    def test_a_rule_finds_errors_unless_it_says_warning(self, rule: dict[str, Any]) -> None:
+        assert GateRule("a.*", **rule).severity == "error"
+        assert GateRule("a.*", severity="warning", **rule).severity == "warning"
+
+    def test_one_word_and_one_model_need_no_list(self) -> None:
+        rule = GateRule("a.*", allow="failed")
+        assert (rule.models, rule.allow) == (("a.*",), (Status.FAILED,))
+
+    def test_sets_are_ordered_and_doubles_dropped(self) -> None:
+        rule = GateRule({"c", "a", "b"}, allow=("failed", "error", "failed"))
+        assert rule.models == ("a", "b", "c")
+        assert rule.allow == (Status.FAILED, Reason.ERROR)
+
+    def test_they_are_frozen(self) -> None:
+        with pytest.raises(ValidationError, match="frozen"):
+            THE_TWO[0].why = "no reason"
+
+    def test_a_label_has_three_models_at_most(self) -> None:
+        assert GateRule(["a", "b", "c"], allow="failed").label == "a, b, c"
+        assert GateRule(["a", "b", "c", "d", "e"], allow="failed").label == "a, b, c and 2 more"
+
+    @pytest.mark.parametrize(
+        ("table", "said"),
+        [
+            ({"model": "a"}, "unknown key 'model'; did you mean models?"),
+            (
+                {"zz": 1},
+                "unknown key 'zz'; valid: models, allow, deny, require, severity, until, why",
+            ),
+            ({"allow": ["failed"]}, "it has no models: a name, a glob, or a list of them"),
+            ({"models": "a"}, "it says nothing of its models: it needs allow, deny or require"),
+            ({"models": []}, "models is empty: it needs a name, a glob, or a list of them"),
+            ({"models": " "}, "models: ' ' is neither a name nor a glob"),
+            ({"models": ["a", 3]}, "models: 3 is neither a name nor a glob"),
+            ({"models": {"a": 1}}, "models is a name, a glob, or a list of them, not {'a': 1}"),
+            ({"models": None}, "models is a name, a glob, or a list of them, not None"),
+            (
+                {"models": "a", "allow": ["signal_not_redy"]},
+                "allow: 'signal_not_redy' is neither a status, a reason nor a fact; did you mean "
+                "signal_not_ready",
+            ),
+            ({"models": "a", "deny": 1}, "deny is a list of statuses, reasons and facts, not 1"),
+            ({"models": "a", "require": "skipped"}, "require is \"executed\", not 'skipped'"),
+            (
+                {"models": "a", "until": "2026-12-31"},
+                "until is a date, as 2026-12-31 without quotes, not",
+            ),
+            ({"models": "a", "until": datetime(2026, 12, 31)}, "until is a date, as 2026-12-31"),
+            ({"models": "a", "why": 7}, "why is a text, not 7"),
+            (
+                {"models": "a", "deny": ["nonblocking_audit_faild"]},
+                "deny: 'nonblocking_audit_faild' is neither a status, a reason nor a fact; did you "
+                "mean nonblocking_audit_failed",
+            ),
+            (
+                {"models": "a", "deny": "failed", "severity": "warn"},
+                'severity is "error" or "warning", not \'warn\'',
+            ),
+            (
+                {"models": "a", "allow": "failed", "severity": "warning"},
+                "severity is about what a rule denies or requires: it needs deny or require",
+            ),
+        ],
+        ids=str,
+    )
+    def test_what_a_rule_can_not_say(self, table: dict[str, Any], said: str) -> None:
+        assert complaint(THE_TWO[1], table).startswith(f"rule 2: {said}")
+
+    def test_a_word_like_no_other_is_told_the_valid_ones(self) -> None:
+        said = complaint({"models": "a", "deny": ["xyzzy"]})
+        assert said.startswith("rule 1: deny: 'xyzzy' is neither a status, a reason nor a fact; ")
+        assert all(str(word) in said for word in (*Status, *Reason, *Fact))
+
+    def test_what_is_no_rule(self) -> None:
+        assert complaint("sales.*") == "rule 1: it is a table, not 'sales.*'"
+
+    @pytest.mark.parametrize("rules", ["sales.*", {"models": "a", "allow": "failed"}, 3])
+    def test_what_is_no_list_of_rules(self, rules: Any) -> None:
+        with pytest.raises(GatePolicyError, match=r"^rules is a list of tables, in TOML each "):
+            GatePolicy(rules)
+
+    def test_a_rule_by_itself_has_no_number(self) -> None:
+        with pytest.raises(GatePolicyError, match=r"^why is a text, not 7$"):
+            GateRule("a", allow="failed", why=7)  # type: ignore[arg-type]
+
+
+class TestToml:
+    def test_the_tables_of_pyproject(self) -> None:
+        assert GatePolicy.from_toml(TWO_RULES).rules == THE_TWO
+
+    def test_a_parsed_document(self) -> None:
+        rules = [{"models": "a.*", "allow": ["failed"]}]
+        document = {"project": {}, "tool": {"sqlmesh_tracker": {"gate": {"rules": rules}}}}
+        assert GatePolicy.from_toml(document) == GatePolicy(rules)
+
+    def test_a_document_of_nothing_but_rules(self) -> None:
+        text = TWO_RULES.replace("tool.sqlmesh_tracker.gate.", "")
+        assert GatePolicy.from_toml(text).rules == THE_TWO
+
+    @pytest.mark.parametrize("text", ["", "# nothing yet", "[tool.sqlmesh_tracker.gate]"])
+    def test_no_rules_are_the_default(self, text: str) -> None:
+        assert GatePolicy.from_toml(text) == GatePolicy()
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("rules = ", "not TOML: Invalid value"),
+            ("until = 2026-02-30", "not TOML: Invalid date or datetime"),
+            ("[project]\nname = 'shop'", "there is no [[tool.sqlmesh_tracker.gate.rules]] in it"),
+            ("[tool.ruff]", "there is no [[tool.sqlmesh_tracker.gate.rules]] in it"),
+            ("[tool.sqlmesh_tracker]", "there is no [[tool.sqlmesh_tracker.gate.rules]] in it"),
+            ("tool = 3", "tool is a table, not 3"),
+            ("tool.sqlmesh_tracker.gate = []", "tool.sqlmesh_tracker.gate is a table, not []"),
+            ("[tool.sqlmesh_tracker.gte]", "unknown key 'gte'; did you mean gate?"),
+            ("[[tool.sqlmesh_tracker.gate.rule]]", "unknown key 'rule'; did you mean rules?"),
+            ("[tool.sqlmesh_tracker.gate.rules]", "rules is a list of tables, in TOML each below"),
+            (
+                "[[tool.sqlmesh-tracker.gate.rules]]",
+                "unknown table [tool.sqlmesh-tracker]; did you mean tool.sqlmesh_tracker?",
+            ),
+            ("[[rules]]\n[other]", "unknown key 'other'; valid: rules"),
+            (
+                "[[rules]]\nmodels = 'a'\nallow = [1]",
+                "rule 1: allow: 1 is neither a status",
+            ),
+        ],
+    )
+    def test_what_can_not_be_meant(self, text: str, said: str) -> None:
+        assert toml_complaint(text).startswith(said)
+
+    def test_nested_too_deeply(self) -> None:
+        assert toml_complaint("a = " + "[" * 100_000).startswith("not TOML: ")
+
+    def test_python_3_10_has_its_reader_from_elsewhere(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+        monkeypatch.setattr(sys, "version_info", (3, 10, 14))
+        monkeypatch.setitem(sys.modules, "tomli", tomllib)
+        assert GatePolicy.from_toml(TWO_RULES).rules == THE_TWO
+
+
+class TestFiles:
+    def test_a_policy_file(self, tmp_path: Path) -> None:
+        file = tmp_path / "policy.toml"
+        file.write_text(TWO_RULES, encoding="utf-8")
+        assert GatePolicy.from_file(file) == GatePolicy(THE_TWO, source=str(file))
+        assert GatePolicy.from_file(str(file)).rules == THE_TWO
+
+    def test_a_byte_order_mark_is_passed(self, tmp_path: Path) -> None:
+        file = tmp_path / "policy.toml"
+        file.write_text(TWO_RULES, encoding="utf-8-sig")
+        assert GatePolicy.from_file(file).rules == THE_TWO
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            (None, "it can't be read: No such file or directory"),
+            (b"[[", "not TOML: "),
+            (b"\xff\xfe", "not TOML: it is not UTF-8"),
+            (b"[[rules]]\nmodels = 'a'", "rule 1: it says nothing"),
+        ],
+    )
+    def test_errors_begin_with_the_path(
+        self, tmp_path: Path, content: bytes | None, said: str
+    ) -> None:
+        file = tmp_path / "policy.toml"
+        if content is not None:
+            file.write_bytes(content)
+        with pytest.raises(GatePolicyError) as caught:
+            GatePolicy.from_file(file)
+        assert str(caught.value).startswith(f"{file}: {said}")
+
+
+class TestNearest:
+    def write(self, folder: Path, text: str) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / "pyproject.toml"
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    def test_from_a_folder_upward(self, tmp_path: Path) -> None:
+        file = self.write(tmp_path, TWO_RULES)
+        (tmp_path / "a" / "b").mkdir(parents=True)
+        assert GatePolicy.nearest(tmp_path / "a" / "b") == GatePolicy(THE_TWO, source=str(file))
+
+    def test_from_a_file_or_the_current_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = self.write(tmp_path, TWO_RULES)
+        assert GatePolicy.nearest(file).rules == THE_TWO
+        monkeypatch.chdir(tmp_path)
+        assert GatePolicy.nearest().rules == THE_TWO
+
+    def test_the_nearer_one_counts_alone(self, tmp_path: Path) -> None:
+        self.write(tmp_path, TWO_RULES)
+        inner = self.write(tmp_path / "a", "[tool.sqlmesh_tracker.gate]")
+        assert GatePolicy.nearest(tmp_path / "a") == GatePolicy(source=str(inner))
+
+    def test_one_without_a_policy_is_passed_over(self, tmp_path: Path) -> None:
+        self.write(tmp_path, TWO_RULES)
+        self.write(tmp_path / "a", "[project]\nname = 'a'")
+        (tmp_path / "a" / "b" / "pyproject.toml").mkdir(parents=True)
+        assert GatePolicy.nearest(tmp_path / "a" / "b").rules == THE_TWO
+
+    def test_none_is_the_default(self, tmp_path: Path) -> None:
+        assert GatePolicy.nearest(tmp_path) == GatePolicy()
+
+    def test_a_broken_one_is_an_error(self, tmp_path: Path) -> None:
+        self.write(tmp_path, TWO_RULES)
+        file = self.write(tmp_path / "a", "[tool")
+        with pytest.raises(GatePolicyError) as caught:
+            GatePolicy.nearest(tmp_path / "a")
+        assert str(caught.value).startswith(f"{file}: not TOML: ")
+
+
+def test_one_line_shortens_and_joins() -> None:
+    assert one_line("a\n  b\tc") == "a b c"
+    assert one_line("x" * 2_000_000, 10) == "xxxxxxxxx…"

@@ -1,0 +1,330 @@
+"""How models are named: every way that means one of them, and none that means another."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+
+from pytest_sqlmesh_tracker import ModelOutcome, RunReport, UnknownModelError
+from pytest_sqlmesh_tracker.models.matching import close_matches, unquoted
+from tests.builders import executed, fqn, outcome, run, skipped
+from tests.strategies import reports, unhurried
+
+SHOP = run(
+    outcome("raw.events", "skipped", "not_evaluatable", kind="external"),
+    executed("staging.events"),
+    executed("staging.users"),
+    skipped("sales.orders"),
+    skipped("sales.Weekly"),
+    outcome("sales.shared", "skipped", "not_evaluatable", kind="embedded"),
+    outcome("no_orphans", "audited", kind="audit", fqn="no_orphans", cron=None),
+)
+
+
+@dataclass
+class Model:
+    """What is used of SQLMesh's `Model`: the fully qualified name, and one that is ambiguous."""
+
+    name: str
+    fqn: str
+
+
+@dataclass
+class Snapshot:
+    """What is used of SQLMesh's `Snapshot`: the fully qualified name, in `name`."""
+
+    name: str
+
+
+def names(report: RunReport, model: object) -> list[str]:
+    return [made.name for made in report.matching(model)]
+
+
+class TestOneModel:
+    @pytest.mark.parametrize(
+        "named",
+        [
+            "sales.orders",
+            '"wh"."sales"."orders"',
+            "wh.sales.orders",
+            '"sales"."orders"',
+            'sales."orders"',
+            "`sales`.`orders`",
+            "SALES.Orders",
+            "WH.SALES.ORDERS",
+            '"WH"."Sales"."Orders"',
+            Model(name="sales.orders", fqn='"wh"."sales"."orders"'),
+            Model(name="db.another_name", fqn='"wh"."sales"."orders"'),
+            Snapshot(name='"wh"."sales"."orders"'),
+            skipped("sales.orders"),
+        ],
+        ids=str,
+    )
+    def test_is_named(self, named: object) -> None:
+        assert SHOP[named].name == "sales.orders"
+        assert names(SHOP, named) == ["sales.orders"]
+
+    def test_is_named_with_its_own_capitals_or_none(self) -> None:
+        assert SHOP["sales.Weekly"] is SHOP["sales.weekly"]
+        assert SHOP["sales.Weekly"] is SHOP["wh.sales.weekly"]
+
+    def test_a_standalone_audit_by_its_bare_name(self) -> None:
+        assert SHOP["no_orphans"].kind == "audit"
+
+    @pytest.mark.parametrize("name", ["raw.events", "sales.shared"])
+    def test_external_and_embedded_ones_by_name(self, name: str) -> None:
+        assert names(SHOP, name) == [name]
+
+    def test_that_has_a_catalog_of_its_own(self) -> None:
+        lake = outcome("lake.sales.orders", "executed", fqn='"lake"."sales"."orders"')
+        report = run(lake, skipped("sales.orders"))
+        assert report["lake.sales.orders"] is lake
+        assert report["sales.orders"].fqn == fqn("sales.orders")
+
+    def test_that_needs_quotes(self) -> None:
+        odd = outcome('sales."order-lines"', "executed", fqn='"wh"."sales"."order-lines"')
+        report = run(odd)
+        assert report['sales."order-lines"'] is odd
+        assert report["sales.order-lines"] is odd
+
+    def test_with_glob_characters_in_its_name(self) -> None:
+        odd = outcome('sales."a*"', "executed", fqn='"wh"."sales"."a*"')
+        report = run(odd, executed("sales.abc"))
+        assert names(report, 'sales."a*"') == ['sales."a*"']
+        assert names(report, "sales.a*") == ['sales."a*"', "sales.abc"]
+
+    def test_is_never_a_part_of_a_name(self) -> None:
+        for part in ("orders", "sales", "ales.orders", "sales.order", "sales.", ""):
+            with pytest.raises(UnknownModelError):
+                SHOP[part]
+
+    def test_is_not_a_glob_where_one_model_is_asked_for(self) -> None:
+        with pytest.raises(UnknownModelError, match=re.escape("'sales.*'")):
+            SHOP["sales.*"]
+
+    @unhurried
+    @given(reports())
+    def test_every_display_name_of_every_report_names_its_model(self, report: RunReport) -> None:
+        for name, made in report.outcomes.items():
+            assert report[name] is made
+
+
+class TestCapitals:
+    """They are ignored where that leaves no doubt."""
+
+    def twins(self) -> RunReport:
+        return run(
+            outcome('sales."Orders"', "executed", fqn='"wh"."sales"."Orders"'),
+            outcome("sales.orders", "skipped", "cron_not_due"),
+        )
+
+    def test_decide_between_models_that_differ_by_them_alone(self) -> None:
+        assert self.twins()["sales.orders"].status == "skipped"
+        assert self.twins()["sales.Orders"].status == "executed"
+        assert self.twins()['sales."Orders"'].status == "executed"
+
+    def test_other_ones_are_ambiguous_then(self) -> None:
+        with pytest.raises(UnknownModelError) as caught:
+            self.twins()["SALES.ORDERS"]
+        assert str(caught.value) == (
+            "'SALES.ORDERS' means several models: "
+            'sales."Orders" ("wh"."sales"."Orders"), sales.orders ("wh"."sales"."orders")'
+        )
+
+    def test_decide_in_globs_too(self) -> None:
+        assert names(self.twins(), "sales.ord*") == ["sales.orders"]
+        assert names(self.twins(), "sales.Ord*") == ['sales."Orders"']
+
+    def test_of_one_model_do_not_hide_another_from_a_glob(self) -> None:
+        """Every match must hold, so none may be lost: these differ by more than capitals."""
+        report = run(executed("sales.orders"), skipped("raw.Orders"), skipped("SALES.users"))
+        assert names(report, "*.orders") == ["sales.orders", "raw.Orders"]
+        assert names(report, "*.Orders") == ["sales.orders", "raw.Orders"]
+        assert names(report, "sales.*") == ["sales.orders", "SALES.users"]
+        assert names(report, "s*") == ["sales.orders", "SALES.users"]
+
+
+class TestGlobs:
+    @pytest.mark.parametrize(
+        ("glob", "matches"),
+        [
+            ("staging.*", ["staging.events", "staging.users"]),
+            ("staging.u*", ["staging.users"]),
+            ("*.users", ["staging.users"]),
+            ("s*", ["staging.events", "staging.users", "sales.orders", "sales.Weekly"]),
+            ("*", ["staging.events", "staging.users", "sales.orders", "sales.Weekly"]),
+            ("sales.order?", ["sales.orders"]),
+            ("sales.[o-p]*", ["sales.orders"]),
+            ("staging.[!e]*", ["staging.users"]),
+            ("SALES.*", ["sales.orders", "sales.Weekly"]),
+            ("sales.week*", ["sales.Weekly"]),
+            ('"sales".*', ["sales.orders", "sales.Weekly"]),
+            ('"wh"."sales".*', ["sales.orders", "sales.Weekly"]),
+            ("wh.sales.*", ["sales.orders", "sales.Weekly"]),
+        ],
+    )
+    def test_match(self, glob: str, matches: list[str]) -> None:
+        assert names(SHOP, glob) == matches
+
+    def test_match_in_the_order_of_the_report(self) -> None:
+        assert names(run(executed("b.x"), executed("a.x")), "*") == ["b.x", "a.x"]
+
+    @pytest.mark.parametrize("glob", ["raw.*", "raw.event?", "*.shared", "no_*"])
+    def test_leave_out_external_and_embedded_models_and_audits(self, glob: str) -> None:
+        with pytest.raises(UnknownModelError, match=re.escape(repr(glob))):
+            SHOP.matching(glob)
+
+    def test_mean_the_names_that_users_write_before_those_with_a_catalog(self) -> None:
+        """The file `sales.db` makes `sales` the default catalog: not all is in the schema then."""
+        orders = outcome("sales.orders", "executed", fqn='"sales"."sales"."orders"')
+        users = outcome("staging.users", "skipped", fqn='"sales"."staging"."users"')
+        assert names(run(orders, users), "sales.*") == ["sales.orders"]
+        assert names(run(orders, users), "sales.staging.*") == ["staging.users"]
+
+
+class TestUnknownNames:
+    def message(self, report: RunReport, model: object) -> str:
+        with pytest.raises(UnknownModelError) as caught:
+            report.matching(model)
+        assert len(str(caught.value).splitlines()) == 1
+        return str(caught.value)
+
+    def test_are_lookup_errors(self) -> None:
+        assert issubclass(UnknownModelError, LookupError)
+        assert not issubclass(UnknownModelError, AssertionError)
+
+    def test_the_close_one_is_suggested(self) -> None:
+        message = self.message(run(executed("sales.orders"), executed("raw.x")), "sales.order")
+        assert message == "no model 'sales.order' in the report; did you mean sales.orders?"
+
+    def test_the_closest_one_comes_first(self) -> None:
+        assert "did you mean sales.orders" in self.message(SHOP, "sales.order")
+
+    def test_whatever_its_capitals(self) -> None:
+        assert "did you mean sales.Weekly?" in self.message(SHOP, "sales.WEEKLI")
+
+    def test_several_close_ones_are_suggested(self) -> None:
+        assert "did you mean staging.events or " in self.message(SHOP, "staging.event")
+
+    @pytest.mark.parametrize("name", ["orders", "order", "reporting.orders", '"orders"'])
+    def test_the_right_table_in_no_or_the_wrong_schema_is_suggested(self, name: str) -> None:
+        assert "sales.orders" in self.message(SHOP, name)
+
+    def test_a_fully_qualified_typo_too(self) -> None:
+        assert "sales.orders" in self.message(SHOP, '"wh"."sales"."orderz"')
+
+    def test_an_object_that_is_not_in_the_report_too(self) -> None:
+        assert "sales.orders" in self.message(SHOP, Model("sales.orderz", '"wh"."sales"."orderz"'))
+
+    def test_without_a_close_one_the_models_are_listed(self) -> None:
+        report = run(executed("b.y"), executed("a.x"))
+        assert self.message(report, "zzz") == "no model 'zzz' in the report; it has a.x, b.y"
+
+    @pytest.mark.parametrize(("models", "end"), [(8, "a.m7"), (9, "a.m7 and 1 more")])
+    def test_up_to_eight_of_them(self, models: int, end: str) -> None:
+        report = run(*(executed(f"a.m{number}") for number in range(models)))
+        assert self.message(report, "zzz").endswith(f", {end}")
+
+    def test_but_not_hundreds_of_them(self) -> None:
+        report = run(*(executed(f"a.m{number:03}") for number in range(300)))
+        message = self.message(report, "zzz")
+        assert message.endswith(
+            "a.m000, a.m001, a.m002, a.m003, a.m004, a.m005, a.m006, a.m007 and 292 more"
+        )
+
+    @pytest.mark.parametrize("named", ["a.x", "a.*"])
+    def test_in_a_report_without_models(self, named: str) -> None:
+        assert "no models" in self.message(run(), named)
+
+    def test_quotes_do_not_make_one_of_two(self) -> None:
+        report = run(
+            outcome('"a.b".c', "executed", fqn='"wh"."a.b"."c"'),
+            outcome('a."b.c"', "executed", fqn='"wh"."a"."b.c"'),
+        )
+        assert "several models" in self.message(report, "a.b.c")
+        assert report['"a.b".c'].fqn == '"wh"."a.b"."c"'
+
+    def test_a_glob_without_a_match_names_what_is_there(self) -> None:
+        report = run(executed("a.x"), executed("b.y"))
+        assert (
+            self.message(report, "c.*") == "no model matches 'c.*' in the report; it has a.x, b.y"
+        )
+
+    def test_a_glob_without_a_match_suggests_the_close_ones(self) -> None:
+        crowd = [executed(f"base.m{number:02}") for number in range(40)]
+        report = run(*crowd, executed("staging.events"), executed("staging.users"))
+        assert "staging." in self.message(report, "stagin.*")
+
+    def test_a_glob_for_external_models_says_that_it_leaves_them_out(self) -> None:
+        report = run(SHOP["raw.events"])
+        assert self.message(report, "raw.*") == (
+            "no model matches 'raw.*' in the report; it has no models that a glob could match"
+        )
+
+    def test_a_glob_that_only_left_out_external_ones_says_so_too(self) -> None:
+        assert "raw.events" in self.message(SHOP, "raw.*")
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [None, 1, True, 1.5, b"sales.orders", ("sales.orders",), ["sales.orders"], {"sales.orders"}],
+    ids=repr,
+)
+class TestNonsense:
+    def test_is_a_type_error_that_names_what_is_valid(self, nonsense: object) -> None:
+        message = (
+            f"a model is given by name, glob, Model or Snapshot, not by {type(nonsense).__name__}"
+        )
+        with pytest.raises(TypeError, match=f"^{message}$"):
+            SHOP[nonsense]
+        with pytest.raises(TypeError, match=f"^{message}$"):
+            SHOP.matching(nonsense)
+
+    def test_in_a_report_without_models_too(self, nonsense: object) -> None:
+        with pytest.raises(TypeError):
+            run().matching(nonsense)
+
+
+def test_an_object_whose_name_is_no_text_is_nonsense() -> None:
+    with pytest.raises(TypeError):
+        SHOP[Model(name=1, fqn=None)]  # type: ignore[arg-type]
+
+
+def test_a_file_is_no_model() -> None:
+    with pytest.raises((TypeError, UnknownModelError)):
+        SHOP[Path("models/sales.orders.sql")]
+
+
+def test_unquoted() -> None:
+    assert unquoted('"wh"."sales"."orders"') == unquoted("`wh`.sales.orders") == "wh.sales.orders"
+
+
+class TestCloseMatches:
+    def test_best_first_and_at_most_three(self) -> None:
+        valid = ["orders_1", "orders_12", "orders", "orders_123", "users"]
+        close = close_matches("order", valid)
+        assert close[0] == "orders"
+        assert len(close) == 3
+
+    def test_none_for_what_resembles_nothing(self) -> None:
+        assert close_matches("zzz", ["orders"]) == []
+
+    def test_keep_their_capitals(self) -> None:
+        assert close_matches("ORDER", ["OrDeRs"]) == ["OrDeRs"]
+        assert close_matches("order", ["ORDERS"]) == ["ORDERS"]
+
+
+def test_matching_never_yields_nothing() -> None:
+    """Whatever is asked for: there is a match, or an error."""
+    asked: list[object] = ["*", "a*", "[", "[]", "?", "", ".", "sales.orders", '"', "``"]
+    for report in (SHOP, run()):
+        for model in asked:
+            try:
+                matches: list[ModelOutcome] = report.matching(model)
+            except UnknownModelError:
+                continue
+            assert matches

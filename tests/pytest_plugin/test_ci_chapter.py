@@ -1,0 +1,113 @@
+"""What the chapter on CI shows: its commands, workflows, policy, examples and what they print."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+from textwrap import dedent
+
+import click
+import pytest
+from ruamel.yaml import YAML
+
+from pytest_sqlmesh_tracker import GatePolicy, Sandbox
+from pytest_sqlmesh_tracker.cli import main
+from pytest_sqlmesh_tracker.gate import UNEXPECTED_SKIPS, UNEXPECTED_STATUSES
+from pytest_sqlmesh_tracker.render import terminal
+from tests.builders import executed, run
+
+ROOT = Path(__file__).parents[2]
+CHAPTER = (ROOT / "docs" / "ci.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", CHAPTER, re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list[str]:
+    return [text for other, text in BLOCKS if other == language]
+
+
+COMMANDS = [
+    line.strip().removeprefix("$ ").removeprefix("- ").removeprefix("run: ")
+    for text in (*blocks("console"), *blocks("yaml"))
+    for line in text.splitlines()
+    if re.match(r"^(\$|\s*-( run:)?) sqlmesh-tracker ", line)
+]
+
+
+def test_commands_are_found() -> None:
+    assert {command.split()[1] for command in COMMANDS} == {"run", "show", "doctor", "diff"}
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_has_the_options_that_are_shown(line: str) -> None:
+    name, *arguments = shlex.split(line)[1:]
+    parsed = main.commands[name].make_context(name, arguments)
+    assert isinstance(parsed, click.Context)
+
+
+@pytest.mark.parametrize("word", ["--report", "--github-summary", "--json", "--quiet", "--policy"])
+def test_the_table_says_which_commands_have_an_option(word: str) -> None:
+    having = {
+        name
+        for name, command in main.commands.items()
+        if any(word in param.opts for param in command.params)
+    }
+    [said] = re.findall(rf"^\| [^|]*`{word}\b[^|]*\|([^|]*)\|", CHAPTER, re.MULTILINE)
+    named = set(re.findall(r"`(\w+)`", said))
+    assert having == (set(main.commands) - named if said.strip().startswith("all") else named)
+
+
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_workflows_are_yaml(text: str) -> None:
+    assert YAML(typ="safe").load(text)
+
+
+def test_the_policy_can_be_meant() -> None:
+    [text] = blocks("toml")
+    assert [rule.label for rule in GatePolicy.from_toml(text).rules] == [
+        "marketing.*",
+        "finance.ledger, finance.daily_close",
+        "sales.orders",
+        "billing.*, finance.*",
+        "experiments.*",
+    ]
+
+
+def test_what_is_red_is_all_there_is() -> None:
+    [section] = re.findall(r"## What is red\n(.*?)```", CHAPTER, re.DOTALL)
+    red = section[: section.index("Expected are")]
+    assert set(re.findall(r"`(\w+)`", red)) == {*UNEXPECTED_STATUSES, "skipped", *UNEXPECTED_SKIPS}
+
+
+def test_the_program_runs() -> None:
+    report = run(executed("sales.orders"), executed("marketing.spend"))
+    exec(dedent(blocks("python")[0]), {"report": report})
+
+
+PAYMENTS = "sample_projects/upstream_failure"
+
+
+@pytest.mark.sqlmesh_project(PAYMENTS, at="2024-03-04 06:00", setup=f"{PAYMENTS}/raw.sql")
+def test_the_gate_prints_what_is_shown(sqlmesh_project: Sandbox) -> None:
+    sqlmesh_project.execute("UPDATE raw.payments SET amount = 'n/a' WHERE paid_on = '2024-03-04'")
+    sqlmesh_project.execute("DELETE FROM raw.bank_statements WHERE statement_date = '2024-03-04'")
+    report = sqlmesh_project.run(at="2024-03-05 06:00")
+    found = terminal.findings(GatePolicy().evaluate(report), width=100)
+    assert f"{found}\n" == blocks("text")[0]
+
+
+def test_the_strict_test_says_what_is_shown(
+    pytester: pytest.Pytester,
+    planned_project: Path,  # noqa: ARG001
+) -> None:
+    ignore = shutil.ignore_patterns("test_*.py", "__pycache__", ".cache")
+    source = ROOT / "sample_projects" / "cron_cascade"
+    shutil.copytree(source, pytester.path, dirs_exist_ok=True, ignore=ignore)
+    pytester.makeini("[pytest]\nfilterwarnings = ignore")
+    pytester.makepyfile(blocks("python")[1])
+    result = pytester.runpytest_inprocess("-p", "no:xdist", "-rN")
+    result.assert_outcomes(passed=1, errors=1)
+    shown = blocks("text")[1].splitlines()
+    first = result.outlines.index(shown[0])
+    assert result.outlines[first : first + len(shown)] == shown

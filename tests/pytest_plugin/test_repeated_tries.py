@@ -1,0 +1,353 @@
+"""Tests that are repeated: the last try counts, and what the others invoked is marked."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from pytest_sqlmesh_tracker import RunReport
+from pytest_sqlmesh_tracker.reports.files import entries_from_json
+
+from .shops import tell_of_shop, write_shop
+
+ALONE = ("-p", "no:xdist")
+EVERYWHERE = pytest.mark.parametrize("workers", [ALONE, ("-n", "2")], ids=["alone", "workers"])
+TRIES = """
+import pytest
+from pathlib import Path
+
+
+@pytest.fixture
+def number(request):
+    '''Which try it is, from 1: in a file, as another process may make the next one.'''
+    file = Path(request.config.rootpath, f"{request.node.name}.tries")
+    number = len(file.read_text()) + 1 if file.exists() else 1
+    file.write_text("." * number)
+    return number
+"""
+
+
+@pytest.fixture
+def told_shop(pytester: pytest.Pytester, planned_project: Path) -> pytest.Pytester:  # noqa: ARG001
+    """A repository with the fixtures `night`, without a project, and `number`."""
+    tell_of_shop(pytester)
+    conftest = pytester.path / "conftest.py"
+    conftest.write_text(conftest.read_text() + TRIES)
+    return pytester
+
+
+def session(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
+    return pytester.runpytest_inprocess(
+        "--sqlmesh-tracker-report=all.json", "--junitxml=all.xml", *options
+    )
+
+
+def reports_in(pytester: pytest.Pytester) -> list[tuple[str | None, RunReport]]:
+    return entries_from_json((pytester.path / "all.json").read_text(encoding="utf-8"))
+
+
+def told(pytester: pytest.Pytester) -> list[tuple[str, bool]]:
+    """Name of the test and whether the try was repeated, of each report in the file."""
+    return [(str(test).partition("::")[2], r.superseded) for test, r in reports_in(pytester)]
+
+
+@EVERYWHERE
+def test_the_last_try_counts(told_shop: pytest.Pytester, workers: tuple[str, ...]) -> None:
+    told_shop.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.flaky(reruns=3)
+        def test_third_time(night, number):
+            assert number == 3
+
+        @pytest.mark.flaky(reruns=1)
+        def test_never(night):
+            assert False
+
+        def test_at_once(night):
+            pass
+        """
+    )
+    result = session(told_shop, "-v", *workers)
+    assert result.parseoutcomes() == {"passed": 2, "failed": 1, "rerun": 3}
+    result.stdout.fnmatch_lines(
+        "sqlmesh: 3 invocations in 3 tests: 3 failed, 3 skipped; "
+        "left out: 3 invocations of repeated tries"
+    )
+    assert told(told_shop) == [
+        ("test_at_once", False),
+        ("test_never", True),
+        ("test_never", False),
+        ("test_third_time", True),
+        ("test_third_time", True),
+        ("test_third_time", False),
+    ]
+    tables = str(result.stdout).partition("= sqlmesh runs =")[2]
+    assert tables.count("shop.orders raised") == 3
+
+
+def test_a_try_whose_set_up_failed_is_a_try(told_shop: pytest.Pytester) -> None:
+    told_shop.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def source(night, number):
+            assert number == 2
+
+        @pytest.mark.flaky(reruns=1)
+        def test_fails_after_its_invocation(source):
+            pass
+
+        @pytest.fixture
+        def breaks_later(number):
+            assert number == 1
+
+        @pytest.mark.flaky(reruns=1)
+        def test_last_try_invokes_nothing(breaks_later, night):
+            assert False
+        """
+    )
+    result = session(told_shop, *ALONE)
+    assert result.parseoutcomes() == {"passed": 1, "errors": 1, "rerun": 2}
+    assert told(told_shop) == [
+        ("test_fails_after_its_invocation", True),
+        ("test_fails_after_its_invocation", False),
+        ("test_last_try_invokes_nothing", True),
+    ]
+    result.stdout.fnmatch_lines("sqlmesh: 1 invocation in 1 test: 1 failed, 1 skipped; left out: *")
+
+
+@EVERYWHERE
+def test_junit_properties_are_those_of_the_last_try(
+    told_shop: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
+    told_shop.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.flaky(reruns=1)
+        def test_it(night, number, record_property):
+            record_property("sqlmesh_version", number)
+            assert number == 2
+        """
+    )
+    session(told_shop, *workers)
+    # Newer versions of pytest-rerunfailures make an entry for each try.
+    *earlier, last = properties_in(told_shop.path / "all.xml")
+    assert earlier in ([], [{"sqlmesh_version": "1"}])
+    assert last == {
+        "sqlmesh_version": "2",
+        "sqlmesh_invocations": "1",
+        "sqlmesh_repeated_tries": "1",
+        "sqlmesh_failed": "shop.orders (error)",
+        "sqlmesh_skipped": "shop.revenue (upstream_failed)",
+    }
+
+
+def properties_in(file: Path) -> list[dict[str | None, str | None]]:
+    """The properties of each entry in a JUnit XML file."""
+    return [
+        {each.get("name"): each.get("value") for each in case.iter("property")}
+        for case in ElementTree.parse(file).iter("testcase")
+    ]
+
+
+def test_another_worker_repeats_the_test_of_one_that_crashed(told_shop: pytest.Pytester) -> None:
+    told_shop.makepyfile(
+        """
+        import os
+        import pytest
+
+        @pytest.mark.flaky(reruns=3)
+        def test_it(night, number):
+            if number == 2:
+                os._exit(1)
+            assert number == 3
+        """
+    )
+    result = session(told_shop, "-n", "1")
+    assert result.parseoutcomes()["passed"] == 1
+    assert told(told_shop) == [("test_it", True), ("test_it", False)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (*ALONE, "test_it.py", "test_it.py", "--keep-duplicates"),
+        ("-n", "2", "--dist", "each"),
+    ],
+    ids=["keep-duplicates", "each"],
+)
+def test_a_test_that_is_run_twice_on_purpose_is_not_repeated(
+    told_shop: pytest.Pytester, options: tuple[str, ...]
+) -> None:
+    told_shop.makepyfile(test_it="def test_it(night):\n    pass")
+    session(told_shop, *options).assert_outcomes(passed=2)
+    assert told(told_shop) == [("test_it", False)] * 2
+
+
+STRICT = """
+import pytest
+
+pytestmark = [
+    pytest.mark.sqlmesh_project(at="2024-01-09"),
+    pytest.mark.sqlmesh_tracker(strict=True),
+    pytest.mark.flaky(reruns=1),
+]
+tries = []
+
+def test_only_the_first_try_leaves_a_failure_unasserted(sqlmesh_project):
+    tries.append("first")
+    if tries.count("first") == 1:
+        sqlmesh_project.fail("shop.orders")
+    sqlmesh_project.run(at="2024-01-10")
+
+def test_each_try_leaves_a_failure_unasserted(sqlmesh_project):
+    sqlmesh_project.fail("shop.orders")
+    sqlmesh_project.run(at="2024-01-10")
+
+def test_only_the_last_try_leaves_a_failure_unasserted(sqlmesh_project):
+    tries.append("last")
+    if tries.count("last") == 2:
+        sqlmesh_project.fail("shop.orders")
+    sqlmesh_project.run(at="2024-01-10")
+    assert tries.count("last") == 2
+
+def test_the_first_try_fails_by_itself(sqlmesh_project):
+    tries.append("itself")
+    if tries.count("itself") == 1:
+        sqlmesh_project.fail("shop.orders")
+    sqlmesh_project.run(at="2024-01-10").assert_executed("shop.*")
+"""
+
+
+def test_strict_mode_judges_the_last_try(
+    pytester: pytest.Pytester,
+    planned_project: Path,  # noqa: ARG001
+) -> None:
+    write_shop(pytester)
+    pytester.makepyfile(STRICT)
+    result = session(pytester, *ALONE, "-rN")
+    outcomes = result.parseoutcomes()
+    assert (outcomes["errors"], outcomes["rerun"]) == (2, 4)
+    assert re.findall(r"ERROR at teardown of (\w+)", str(result.stdout)) == [
+        "test_each_try_leaves_a_failure_unasserted",
+        "test_only_the_last_try_leaves_a_failure_unasserted",
+    ]
+    result.stdout.fnmatch_lines(
+        "sqlmesh: 4 invocations in 4 tests: 4 executed, 2 failed, 2 skipped; "
+        "left out: 4 invocations of repeated tries"
+    )
+
+
+def test_an_error_of_strict_mode_is_repeated_as_any_error_at_teardown(
+    told_shop: pytest.Pytester,
+) -> None:
+    told_shop.makepyfile(test_it="def test_it(night):\n    pass")
+    options = (*ALONE, "--sqlmesh-tracker-strict", "--reruns=1", "--only-rerun")
+    result = session(told_shop, *options, "AssertionError")
+    assert result.parseoutcomes() == {"passed": 1, "errors": 1}
+    result = session(told_shop, *options, "sqlmesh_tracker strict")
+    # pytest-rerunfailures counts the call that passed in each try.
+    assert result.parseoutcomes() == {"passed": 2, "rerun": 1, "errors": 1}
+    assert told(told_shop) == [("test_it", True), ("test_it", False)]
+
+
+def test_the_policy_is_held_against_last_tries_alone(told_shop: pytest.Pytester) -> None:
+    told_shop.makepyprojecttoml(
+        """
+        [[tool.sqlmesh_tracker.gate.rules]]
+        models = "shop.orders"
+        allow = "failed"
+        """
+    )
+    told_shop.makepyfile(
+        """
+        import pytest
+        from types import SimpleNamespace
+        from tests.unit.builders import executed, run
+
+        @pytest.mark.flaky(reruns=1)
+        def test_it(sqlmesh_tracker, number, request):
+            if number == 1:
+                request.getfixturevalue("night")
+                assert False
+            report = run(executed("shop.revenue"))
+            sqlmesh_tracker._tracked.append(SimpleNamespace(report=report))
+        """
+    )
+    result = session(told_shop, *ALONE, "--sqlmesh-tracker-strict", ".")
+    result.stdout.fnmatch_lines(
+        "rule 1 (shop.orders): no model 'shop.orders' in the reports; did you mean shop.revenue?"
+    )
+
+
+REPEATING = """
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    '''As flaky: of a try that is repeated, only the teardown is reported.'''
+    for last in (False, True):
+        for report in runtestprotocol(item, nextitem=nextitem, log=False):
+            if last or report.when == "teardown":
+                item.ihook.pytest_runtest_logreport(report=report)
+    return True
+"""
+RERUNNING = """
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    '''As earlier versions of pytest-rerunfailures: but for the teardown, all is reported.'''
+    for last in (False, True):
+        for report in runtestprotocol(item, nextitem=nextitem, log=False):
+            if last or report.when != "teardown":
+                report.outcome = report.outcome if last else "rerun"
+                item.ihook.pytest_runtest_logreport(report=report)
+    return True
+"""
+RETRYING = """
+import pytest
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    '''As pytest-retry: further tries have no reports of their own until the last teardown.'''
+    report = yield
+    if report.failed and report.when == "call":
+        report.outcome = "retried"
+        item.ihook.pytest_runtest_logreport(report=report)
+        while report.outcome != "passed":
+            item.ihook.pytest_runtest_teardown(item=item, nextitem=None)
+            item._initrequest()
+            item.ihook.pytest_runtest_setup(item=item)
+            hook = item.ihook.pytest_runtest_call
+            call = pytest.CallInfo.from_call(lambda: hook(item=item), when="call")
+            report.outcome, report.longrepr = "failed" if call.excinfo else "passed", None
+    return report
+"""
+
+
+@pytest.mark.parametrize(
+    ("plugin", "tries"),
+    [(REPEATING, 2), (RERUNNING, 2), (RETRYING, 3)],
+    ids=["flaky", "rerunfailures", "pytest-retry"],
+)
+def test_other_plugins_report_less_of_a_try(
+    told_shop: pytest.Pytester, plugin: str, tries: int
+) -> None:
+    (told_shop.path / "repeating.py").write_text(plugin)
+    told_shop.syspathinsert()
+    told_shop.makepyfile(test_it=f"def test_it(night, number):\n    assert number == {tries}")
+    result = session(told_shop, *ALONE, "-p", "repeating")
+    result.assert_outcomes(passed=1)
+    assert told(told_shop) == [("test_it", True)] * (tries - 1) + [("test_it", False)]
+    last = properties_in(told_shop.path / "all.xml")[-1]
+    assert last["sqlmesh_repeated_tries"] == str(tries - 1)
+    # The last try is judged as well.
+    next(told_shop.path.glob("*.tries")).unlink()
+    result = session(told_shop, *ALONE, "-p", "repeating", "--sqlmesh-tracker-strict")
+    result.stdout.fnmatch_lines("*ERROR at teardown of test_it*")

@@ -1,0 +1,277 @@
+"""`--sqlmesh-tracker-report`: the reports of all tests in files, however the session ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from pytest_sqlmesh_tracker import RunReport
+from pytest_sqlmesh_tracker.reports import listening
+from pytest_sqlmesh_tracker.reports.files import entries_from_json
+
+from .shops import tell_of_shop, write_ini, write_shop
+
+TESTS = """
+def test_one(night):
+    pass
+
+def test_two(night):
+    assert False
+"""
+
+
+@pytest.fixture
+def told_shop(pytester: pytest.Pytester, planned_project: Path) -> pytest.Pytester:  # noqa: ARG001
+    """A repository with the fixture `night`, without a project."""
+    tell_of_shop(pytester)
+    return pytester
+
+
+def reports_in(file: Path) -> list[tuple[str | None, RunReport]]:
+    return entries_from_json(file.read_text(encoding="utf-8"))
+
+
+def ids_in(file: Path) -> list[str | None]:
+    return [test for test, _ in reports_in(file)]
+
+
+def test_every_format_has_the_reports_of_all_tests(told_shop: pytest.Pytester) -> None:
+    told_shop.makepyfile(test_shop=TESTS)
+    result = told_shop.runpytest_inprocess(
+        "-p",
+        "no:xdist",
+        "--sqlmesh-tracker-report=build/all.json",
+        "--sqlmesh-tracker-report=all.md",
+        "--sqlmesh-tracker-report",
+        "all.html",
+        "--sqlmesh-tracker-report=./all.md",
+        "--sqlmesh-tracker-report=all.xml",
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        """
+        sqlmesh: 2 invocations in 2 tests: 2 failed, 2 skipped
+        sqlmesh: build/all.json written
+        sqlmesh: all.md written
+        sqlmesh: all.html written
+        sqlmesh: all.xml written
+        """,
+        consecutive=True,
+    )
+    named = ["test_shop.py::test_one", "test_shop.py::test_two"]
+    assert ids_in(told_shop.path / "build" / "all.json") == named
+    for suffix in ("md", "html", "xml"):
+        text = (told_shop.path / f"all.{suffix}").read_text(encoding="utf-8")
+        assert [name for name in named if name not in text] == []
+
+
+FILES = {"all of it.json", "all.md", "mine.json", "elsewhere/mine.json", "elsewhere/all.md"}
+
+
+@pytest.mark.parametrize("option", [[], ["--sqlmesh-tracker-report=mine.json"]], ids=["", "option"])
+def test_the_ini_file_names_files_below_the_root_folder_and_the_option_others(
+    told_shop: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, option: list[str]
+) -> None:
+    write_ini(told_shop, "sqlmesh_tracker_report =", "    all of it.json", "    all.md")
+    told_shop.makepyfile(test_shop=TESTS)
+    monkeypatch.chdir(told_shop.mkdir("elsewhere"))
+    told_shop.runpytest_inprocess("-p", "no:xdist", "..", *option)
+    found = {name for name in FILES if (told_shop.path / name).exists()}
+    assert found == ({"elsewhere/mine.json"} if option else {"all of it.json", "all.md"})
+
+
+@pytest.mark.parametrize("arguments", [[], ["-p", "no:terminal"], ["no_such_test.py"]])
+def test_a_session_without_tests_leaves_nothing_of_an_earlier_one(
+    pytester: pytest.Pytester, arguments: list[str]
+) -> None:
+    pytester.makefile(".json", all="of an earlier session")
+    pytester.runpytest_inprocess("-p", "no:xdist", "--sqlmesh-tracker-report=all.json", *arguments)
+    assert reports_in(pytester.path / "all.json") == []
+
+
+def test_collecting_tests_is_no_session_of_theirs(told_shop: pytest.Pytester) -> None:
+    told_shop.makepyfile(TESTS)
+    report = told_shop.makefile(".json", all="of the last session")
+    told_shop.runpytest_inprocess("--co", "-p", "no:xdist", "--sqlmesh-tracker-report=all.json")
+    assert report.read_text() == "of the last session"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (
+            "all.txt",
+            "'*all.txt' does not say in which format: its name ends in .json, .md, .html or .xml",
+        ),
+        ("folder.md", "'*folder.md' is a folder"),
+    ],
+)
+@pytest.mark.parametrize("ini", [False, True], ids=["option", "ini"])
+def test_a_path_that_can_be_no_report_is_a_usage_error(
+    pytester: pytest.Pytester, name: str, told: str, ini: bool
+) -> None:
+    pytester.mkdir("folder.md")
+    write_ini(pytester, f"sqlmesh_tracker_report = {name}" if ini else "")
+    option = [] if ini else [f"--sqlmesh-tracker-report={name}"]
+    result = pytester.runpytest_inprocess("-p", "no:xdist", *option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(f"ERROR: sqlmesh_tracker_report: {told}")
+
+
+def test_a_file_that_can_not_be_written_is_told_and_the_session_is_red(
+    told_shop: pytest.Pytester,
+) -> None:
+    told_shop.makepyfile(test_shop="def test_it(night):\n    pass")
+    told_shop.makefile("", file="in the way of a folder")
+    result = told_shop.runpytest_inprocess(
+        "-p",
+        "no:xdist",
+        "--sqlmesh-tracker-report=file/all.json",
+        "--sqlmesh-tracker-report=all.json",
+    )
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.re_match_lines(
+        [
+            "sqlmesh: file/all.json could not be written: (Not a directory|File exists)",
+            "sqlmesh: all.json written",
+        ]
+    )
+    assert ids_in(told_shop.path / "all.json") == ["test_shop.py::test_it"]
+
+
+@pytest.mark.parametrize(
+    "end", ["raise KeyboardInterrupt", "pytest.exit('enough')", "pytest.exit('all right', 0)"]
+)
+def test_a_session_that_is_cut_off_has_what_happened_until_then(
+    told_shop: pytest.Pytester, end: str
+) -> None:
+    told_shop.makepyfile(
+        test_shop=f"""
+        import pytest
+
+        def test_before(night):
+            night.assert_nothing_executed()
+
+        def test_cut_off(night):
+            {end}
+
+        def test_afterwards(night):
+            pass
+        """
+    )
+    result = told_shop.runpytest_inprocess(
+        "-p",
+        "no:xdist",
+        "--sqlmesh-tracker-strict",
+        "--sqlmesh-tracker-report=all.json",
+        no_reraise_ctrlc=True,
+    )
+    ended_well = end.endswith("0)")
+    assert result.ret == (pytest.ExitCode.OK if ended_well else pytest.ExitCode.INTERRUPTED)
+    named = ["test_shop.py::test_before", "test_shop.py::test_cut_off"]
+    assert ids_in(told_shop.path / "all.json") == named
+    result.stdout.fnmatch_lines("sqlmesh: 2 invocations in 2 tests: *")
+    assert listening._LISTENERS == []
+
+
+NIGHTS = r"""
+import pytest
+from types import SimpleNamespace
+from tests.unit.builders import failed, run
+
+pytestmark = pytest.mark.sqlmesh_project(at="2024-01-09")
+
+@pytest.mark.parametrize("number", range(4))
+def test_number(sqlmesh_project, number):
+    for day in range(1, number + 1):
+        sqlmesh_project.run(at=f"2024-01-1{day}")
+
+def test_half_a_night(night):
+    night.assert_failed("shop.orders")
+
+def test_text_that_no_encoding_can_write(sqlmesh_tracker):
+    told = run(failed("shop.orders", error="no file \udcff.csv"))
+    sqlmesh_tracker._tracked.append(SimpleNamespace(report=told))
+    sqlmesh_tracker.assert_failed("shop.orders", match="\udcff")
+"""
+OPTIONS = ("--sqlmesh-tracker-strict", "--sqlmesh-tracker-report=all.json", "--junitxml=all.xml")
+
+
+def test_workers_hand_everything_to_one_file(
+    pytester: pytest.Pytester,
+    planned_project: Path,  # noqa: ARG001
+) -> None:
+    write_shop(pytester)
+    pytester.makepyprojecttoml(
+        """
+        [[tool.sqlmesh_tracker.gate.rules]]
+        models = "shpo.*"
+        allow = "ended"
+        """
+    )
+    pytester.makepyfile(test_shop=NIGHTS)
+
+    def session(*options: str) -> Any:
+        result = pytester.runpytest_inprocess("-v", *OPTIONS, *options)
+        reports = reports_in(pytester.path / "all.json")
+        tables = next(n for n, line in enumerate(result.outlines) if "= sqlmesh runs =" in line)
+        return (
+            [line for line in result.outlines if line.startswith(("rule ", "sqlmesh"))],
+            [line for line in result.outlines[tables:] if line.startswith("test_shop.py::")],
+            [(test, report.execution_time.date(), report.by_reason) for test, report in reports],
+            properties_in(pytester.path / "all.xml"),
+        )
+
+    alone, together = session("-p", "no:xdist"), session("-n", "2")
+    assert alone == together
+    told, tests, invocations, properties = together
+    assert told == [
+        "sqlmesh_tracker strict: 1 unexpected outcome that the test did not assert",
+        "sqlmesh: 8 invocations in 5 tests: 12 executed, 2 failed, 1 skipped",
+        "rule 1 (shpo.*): no model matches 'shpo.*' in the reports; it has shop.orders, "
+        "shop.revenue",
+        "sqlmesh: all.json written",
+    ]
+    assert tests == list(dict.fromkeys(test for test, _, _ in invocations))
+    assert [test for test, _, _ in invocations] == [
+        "test_shop.py::test_half_a_night",
+        "test_shop.py::test_number[1]",
+        *["test_shop.py::test_number[2]"] * 2,
+        *["test_shop.py::test_number[3]"] * 3,
+        "test_shop.py::test_text_that_no_encoding_can_write",
+    ]
+    assert properties["test_number[3]"]["sqlmesh_invocations"] == "3"
+
+
+def properties_in(file: Path) -> dict[str | None, dict[str | None, str | None]]:
+    """Test → its properties in a JUnit XML file."""
+    return {
+        case.get("name"): {each.get("name"): each.get("value") for each in case.iter("property")}
+        for case in ElementTree.parse(file).iter("testcase")
+    }
+
+
+@pytest.mark.parametrize("option", ["report", "project"])
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_empty_value_is_a_variable_that_is_not_set(
+    pytester: pytest.Pytester, option: str, value: str
+) -> None:
+    # It would count as an option that is not given: no report, and nobody told.
+    result = pytester.runpytest_inprocess(f"--sqlmesh-tracker-{option}={value}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        f"*argument --sqlmesh-tracker-{option}: it has an empty value: is a variable unset?"
+    )
+
+
+@pytest.mark.parametrize("color", ["yes", "no"])
+def test_tables_have_the_colors_of_pytest(told_shop: pytest.Pytester, color: str) -> None:
+    told_shop.makepyfile(test_shop=TESTS)
+    result = told_shop.runpytest_inprocess("-p", "no:xdist", "-v", f"--color={color}")
+    rows = [line for line in result.outlines if "upstream_failed" in line]
+    assert rows
+    assert any("\x1b[" in row for row in rows) is (color == "yes")

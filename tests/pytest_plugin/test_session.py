@@ -1,0 +1,91 @@
+"""The reports of a session's tests: collected in any order, and written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_sqlmesh_tracker import RunReport
+from pytest_sqlmesh_tracker.pytest_plugin.session import SessionReports
+from pytest_sqlmesh_tracker.render import files
+from pytest_sqlmesh_tracker.reports.files import entries_from_json
+from tests.builders import executed, run
+
+FIRST, SECOND, THIRD = (run(executed(f"sales.{name}")) for name in ("one", "two", "three"))
+
+
+def collected(*arrivals: tuple[str, RunReport]) -> SessionReports:
+    session = SessionReports()
+    tries: dict[str, list[str]] = {}
+    for test, report in arrivals:
+        tries.setdefault(test, []).append(report.to_json())
+        session.add(test, [(1, tries[test])])
+    return session
+
+
+def test_tests_are_in_the_order_of_their_ids_and_invocations_in_that_of_a_test() -> None:
+    session = collected(("b", SECOND), ("a", FIRST), ("b", THIRD))
+    session.add("c", [(1, [])])
+    assert session.by_test == {"a": [FIRST], "b": [SECOND, THIRD]}
+    assert session.all == [("a", FIRST), ("b", SECOND), ("b", THIRD)]
+    assert list(session.by_test) == ["a", "b"]
+
+
+def flags(session: SessionReports) -> list[tuple[str, str, bool]]:
+    return [(test, *r.executed, r.superseded) for test, r in session.all]  # type: ignore[misc]
+
+
+def test_all_tries_but_the_last_are_superseded() -> None:
+    session = SessionReports()
+    first, second, third = ([report.to_json()] for report in (FIRST, SECOND, THIRD))
+    session.add("a", [(1, first)])
+    session.add("a", [(1, []), (2, second), (3, third)])
+    assert flags(session) == [
+        ("a", "sales.one", True),
+        ("a", "sales.two", True),
+        ("a", "sales.three", False),
+    ]
+    assert session.by_test == {"a": [THIRD]}
+
+
+def test_a_last_try_without_invocations_supersedes_others() -> None:
+    session = collected(("a", FIRST))
+    session.add("a", [(2, [])])
+    assert flags(session) == [("a", "sales.one", True)]
+    assert session.by_test == {}
+
+
+@pytest.mark.parametrize(
+    ("of_second", "superseded"),
+    [({"process": "gw1"}, True), ({"item": "1"}, False)],
+    ids=["another worker repeats it", "it is collected twice"],
+)
+def test_another_first_try(of_second: dict[str, str], superseded: bool) -> None:
+    session = collected(("a", FIRST))
+    session.add("a", [(1, [SECOND.to_json()])], **of_second)
+    assert flags(session) == [("a", "sales.one", superseded), ("a", "sales.two", False)]
+
+
+def test_a_session_without_invocations_has_files_without_reports(tmp_path: Path) -> None:
+    (tmp_path / "all.json").write_text("of an earlier session")
+    assert list(SessionReports().write([tmp_path / "all.json"])) == [(tmp_path / "all.json", "")]
+    assert entries_from_json((tmp_path / "all.json").read_text()) == []
+
+
+def test_a_file_that_can_not_be_written_is_told_and_the_others_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> str:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr("pytest_sqlmesh_tracker.render.page.html.page", broken)
+    (tmp_path / "file").touch()
+    names = ["file/all.json", "all.html", "all.md", "all.xml"]
+    paths = [tmp_path / name for name in names]
+    told = dict(collected(("a", FIRST)).write(paths))
+    assert told[paths[0]] in ("Not a directory", "File exists")
+    assert told[paths[1]] == "RuntimeError: a fault of ours"
+    assert told[paths[2]] == ""
+    assert paths[2].exists()
+    assert set(files.FORMATS) == {path.suffix for path in paths}

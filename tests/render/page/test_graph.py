@@ -1,0 +1,142 @@
+"""The drawing of a graph: nothing overlaps, and what is upstream stands left."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from time import process_time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_sqlmesh_tracker.render.page.graph import NODE_HEIGHT, Graph, layout
+from tests.browser.reports import warehouse
+from tests.strategies import unhurried
+
+
+def drawn(*parents: tuple[int, ...]) -> Graph:
+    """The graph of models called 0, 1, 2 ... by what each reads."""
+    return layout([str(number) for number in range(len(parents))], parents)
+
+
+def graph_of(models: int) -> Graph:
+    outcomes = warehouse(models).outcomes
+    places = {name: place for place, name in enumerate(outcomes)}
+    return layout(
+        list(outcomes), [[places[name] for name in o.upstream] for o in outcomes.values()]
+    )
+
+
+def overlapping(graph: Graph) -> list[tuple[str, str]]:
+    return [
+        (one.label, other.label)
+        for one, other in combinations(graph.nodes, 2)
+        if abs(one.y - other.y) < NODE_HEIGHT
+        and one.x < other.x + other.width
+        and other.x < one.x + one.width
+    ]
+
+
+def test_no_models_are_an_empty_drawing() -> None:
+    graph = drawn()
+
+    assert (graph.nodes, graph.edges) == ((), ())
+
+
+@pytest.mark.parametrize("models", [5, 20, 500])
+def test_upstream_stands_left_and_nothing_overlaps(models: int) -> None:
+    graph = graph_of(models)
+
+    assert overlapping(graph) == []
+    for edge in graph.edges:
+        parent, child = graph.nodes[edge.parent], graph.nodes[edge.child]
+        assert parent.x + parent.width < child.x
+
+
+def test_five_hundred_models_are_drawn_in_a_fifth_of_a_second() -> None:
+    labels = [f"model_{number}" for number in range(500)]
+    parents = [[number // 2, number // 3] for number in range(500)]
+
+    start = process_time()
+    layout(labels, parents)
+
+    assert process_time() - start < 0.2
+
+
+def test_models_stand_in_the_order_of_what_they_read() -> None:
+    # As listed, each edge would cross each other one.
+    graph = drawn((), (), (), (2,), (1,), (0,))
+
+    heights = [node.y for node in graph.nodes]
+    assert sorted(heights[:3]) == heights[:3]
+    assert heights[3:] == heights[2::-1]
+
+
+def test_a_model_stands_at_the_middle_of_what_it_reads() -> None:
+    left, right, child = drawn((), (), (0, 1)).nodes
+
+    assert child.y == (left.y + right.y) / 2
+
+
+def test_a_source_stands_next_to_the_first_that_reads_it() -> None:
+    first, _, third, late = drawn((), (0,), (1, 3), ()).nodes
+
+    assert (first.layer, third.layer, late.layer) == (0, 2, 1)
+
+
+def test_a_long_edge_passes_a_layer_in_a_lane_of_its_own() -> None:
+    graph = drawn((), (0,), (0, 1))
+
+    (long,) = [edge for edge in graph.edges if (edge.parent, edge.child) == (0, 2)]
+    lane = int(long.path.split("H")[0].split()[-1])
+    assert abs(lane - (graph.nodes[1].y + NODE_HEIGHT / 2)) > NODE_HEIGHT / 2
+
+
+def test_a_layer_of_many_is_split_into_columns() -> None:
+    graph = drawn((), *[(0,)] * 400)
+
+    assert overlapping(graph) == []
+    assert graph.height < 2000
+    assert {node.layer for node in graph.nodes} == {0, 1}
+
+
+def test_a_cycle_is_drawn_and_a_model_that_reads_itself_or_one_twice_does_not_count() -> None:
+    graph = drawn((2, 2), (0, 1), (1,), (0,))
+
+    assert [(edge.parent, edge.child) for edge in graph.edges] == [(2, 0), (0, 1), (1, 2), (0, 3)]
+    assert overlapping(graph) == []
+
+
+def test_what_reads_everything_is_drawn_in_time_if_not_in_beauty() -> None:
+    start = process_time()
+    graph = drawn(*[tuple(range(number)) for number in range(200)])
+
+    assert len(graph.edges) == 200 * 199 / 2
+    assert process_time() - start < 5
+
+
+def test_a_long_name_is_shortened_in_the_middle_and_wide_letters_get_room() -> None:
+    long, wide, narrow = layout(["a" * 50 + "z" * 50, "売上", "ab"], [(), (), ()]).nodes
+    alone = layout(["売上"], [()]).nodes[0].width, layout(["ab"], [()]).nodes[0].width
+
+    assert long.label == "a" * 14 + "…" + "z" * 15
+    assert (wide.width, narrow.width) == (long.width, long.width)
+    assert alone[0] > alone[1]
+
+
+@unhurried
+@given(st.data())
+def test_any_graph_can_be_drawn(data: st.DataObject) -> None:
+    models = data.draw(st.integers(1, 12))
+    numbers = st.integers(0, models - 1)
+    parents = data.draw(st.lists(st.sets(numbers, max_size=4), min_size=models, max_size=models))
+
+    graph = layout(["model"] * models, parents)
+
+    assert overlapping(graph) == []
+    assert {(edge.parent, edge.child) for edge in graph.edges} == {
+        (parent, child) for child, reads in enumerate(parents) for parent in reads - {child}
+    }
+    for node in graph.nodes:
+        assert 0 <= node.x < node.x + node.width <= graph.width
+        assert 0 <= node.y < node.y + NODE_HEIGHT <= graph.height

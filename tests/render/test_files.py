@@ -1,0 +1,99 @@
+"""Report files: their formats, and how they are written."""
+
+from __future__ import annotations
+
+import os
+from errno import ENOSPC
+from pathlib import Path
+
+import pytest
+
+from pytest_sqlmesh_tracker import GatePolicy
+from pytest_sqlmesh_tracker.render import files, junit_file, markdown
+from pytest_sqlmesh_tracker.render.page import html
+from pytest_sqlmesh_tracker.reports.files import entries_from_json, entries_to_json
+from tests.builders import executed, failed, run
+
+NIGHT = run(executed("web.views"), failed("sales.orders"), completion="failure")
+REPORTS = [("test_shop.py::test_night", NIGHT), (None, run())]
+RESULT = GatePolicy().evaluate(NIGHT)
+
+
+def test_the_suffix_says_the_format(tmp_path: Path) -> None:
+    for name in ("all.json", "all.md", "all.HTML", "all.xml"):
+        files.write(tmp_path / name, REPORTS, RESULT)
+    assert (tmp_path / "all.json").read_text() == entries_to_json(REPORTS)
+    assert (tmp_path / "all.md").read_text() == markdown.summary(REPORTS, RESULT)
+    assert (tmp_path / "all.HTML").read_text() == html.page(REPORTS, RESULT)
+    assert (tmp_path / "all.xml").read_text() == junit_file.suites(REPORTS, RESULT)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["all.HTML", "all.json", "all.md", "all.xml"]
+
+
+def test_no_report_is_a_file_too(tmp_path: Path) -> None:
+    for suffix in files.FORMATS:
+        files.write(tmp_path / f"none{suffix}", [])
+    assert entries_from_json((tmp_path / "none.json").read_text()) == []
+    assert (tmp_path / "none.md").read_text().strip()
+    assert (tmp_path / "none.html").read_text().strip()
+    assert (tmp_path / "none.xml").read_text().strip()
+
+
+@pytest.mark.parametrize("name", ["report.txt", "report", "json", ".json", "report.json.gz", ""])
+def test_another_suffix_is_refused(name: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"its name ends in \.json, \.md, \.html or \.xml$"
+    ) as caught:
+        files.checked_path(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "report.json").mkdir()
+    with pytest.raises(ValueError, match=r"report\.json' is a folder$"):
+        files.checked_path(tmp_path / "report.json")
+    assert files.checked_path(str(tmp_path / "other.json")) == tmp_path / "other.json"
+
+
+def test_folders_are_made(tmp_path: Path) -> None:
+    files.write(tmp_path / "build" / "reports" / "all.json", REPORTS)
+    assert entries_from_json((tmp_path / "build" / "reports" / "all.json").read_text()) == REPORTS
+
+
+def test_the_old_file_stays_until_the_new_one_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "all.json"
+    target.write_text("the old one")
+    monkeypatch.setattr(Path, "replace", _disk_full)
+    with pytest.raises(OSError, match="disk full"):
+        files.write(target, REPORTS)
+    assert target.read_text() == "the old one"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def _disk_full(*_: object) -> None:
+    raise OSError(ENOSPC, "disk full")
+
+
+def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path: Path) -> None:
+    target, link = tmp_path / "of_today.json", tmp_path / "latest.json"
+    target.write_text("the old one")
+    link.symlink_to(target.name)
+    files.write(link, REPORTS)
+    assert link.is_symlink()
+    assert entries_from_json(target.read_text()) == REPORTS
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_a_file_can_be_read_by_whom_the_user_lets_read_new_files(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    files.write(tmp_path / "all.json", REPORTS)
+    assert (tmp_path / "all.json").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+@pytest.mark.parametrize("suffix", files.FORMATS)
+def test_text_that_no_encoding_can_write_is_no_obstacle(tmp_path: Path, suffix: str) -> None:
+    odd = run(failed("sales.orders", error="no file \udcff.csv"), error="\udcff")
+    files.write(tmp_path / f"all{suffix}", [("test_shop.py::test_it", odd)])
+    assert "sales.orders" in (tmp_path / f"all{suffix}").read_text(encoding="utf-8")

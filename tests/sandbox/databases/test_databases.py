@@ -1,0 +1,194 @@
+"""The databases of a project, as gateways name them, and the sandbox's own in their place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_sqlmesh_tracker import Sandbox
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
+from tests.projects import Project
+from tests.sandbox.building import DEFAULTS, database, plain, planned, project, seen
+from tests.sandbox.conftest import Sandboxes
+
+RAW = "CREATE SCHEMA raw; CREATE TABLE raw.sales AS SELECT 5 AS amount"
+
+GATEWAYS = {
+    "a database in memory": "{local: {connection: {type: duckdb}}}",
+    "without a name": "{connection: {type: duckdb}}",
+    "a file": "{local: {connection: {type: duckdb, database: '{folder}/wh.db'}}}",
+    "a file with an unusual name": (
+        """{local: {connection: {type: duckdb, database: "{folder}/My o'Wn-1.db"}}}"""
+    ),
+    "a catalog in memory": "{local: {connection: {type: duckdb, catalogs: {memory: ':memory:'}}}}",
+    "a catalog that is another's name": (
+        "{local: {connection: {type: duckdb, catalogs: {main_one: ':memory:'}}}}"
+    ),
+    "several files": (
+        "{local: {connection: {type: duckdb, catalogs: "
+        "{wh: '{folder}/wh.db', aside: '{folder}/aside.duckdb', brief: ':memory:'}}}}"
+    ),
+    "a file that is only read": (
+        "{local: {connection: {type: duckdb, catalogs: {wh: '{folder}/wh.db', "
+        "aside: {type: duckdb, path: '{folder}/aside.duckdb', read_only: true}}}}}"
+    ),
+    "a state of its own": (
+        "{local: {connection: {type: duckdb, database: '{folder}/wh.db'}, "
+        "state_connection: {type: duckdb, database: '{folder}/state.db'}}}"
+    ),
+    "a state in memory": (
+        "{local: {connection: {type: duckdb, database: '{folder}/wh.db'}, "
+        "state_connection: {type: duckdb}}}"
+    ),
+    "a state in the same file": (
+        "{local: {connection: {type: duckdb, database: '{folder}/wh.db'}, "
+        "state_connection: {type: duckdb, database: '{folder}/wh.db'}, state_schema: ops}}"
+    ),
+}
+
+
+@pytest.mark.parametrize("gateways", GATEWAYS.values(), ids=GATEWAYS.keys())
+def test_a_project_is_in_a_sandbox_what_it_is_outside(
+    gateways: str, tmp_path: Path, sandbox: Sandboxes
+) -> None:
+    database(tmp_path / "aside.duckdb", RAW)
+    shop = project(tmp_path / "shop", gateways.replace("{folder}", str(tmp_path)))
+    shop.model("shop.orders", "SELECT @execution_ds AS day", cron="'@daily'")
+    shop.model("shop.report", "SELECT day FROM shop.orders", kind="VIEW")
+    if "aside" in gateways:
+        shop.model("shop.sales", "SELECT amount FROM aside.raw.sales")
+    before = seen(tmp_path)
+
+    with sandbox(shop.path) as copy:
+        names = dict(copy.context.snapshots)
+        copy.run(at="+1 day").assert_executed("*orders")
+        assert copy.fetch("SELECT * FROM shop.report") == [("2024-01-06",)]
+    with sandbox(shop.path) as another:
+        assert another.fetch("SELECT * FROM shop.report") == [("2024-01-05",)]
+        if "aside" in gateways:
+            assert another.fetch("SELECT * FROM shop.sales") == [(5,)]
+
+    assert seen(tmp_path) == before
+    with plain(shop.path) as context:
+        assert {n: s.fingerprint for n, s in context.snapshots.items()} == {
+            n: s.fingerprint for n, s in names.items()
+        }
+
+
+class TestSeveralGateways:
+    @pytest.fixture(scope="class")
+    def two(self, tmp_path_factory: pytest.TempPathFactory) -> Project:
+        """Models on a gateway each, of which the second is spelled in many ways."""
+        folder = tmp_path_factory.mktemp("two")
+        database(folder / "b.db", RAW)
+        shop = project(
+            folder,
+            f"""
+  First: {{connection: {{type: duckdb, database: {folder}/a.db}}, variables: {{v: of a}}}}
+  second: {{connection: {{type: duckdb, database: {folder}/b.db}}, variables: {{v: of b}}}}
+""",
+            DEFAULTS + "gateway_managed_virtual_layer: true",
+        )
+        shop.model("shop.here", "SELECT @execution_ds AS day, @gateway AS g, @v AS v")
+        shop.model("shop.there", "SELECT amount, @gateway AS g FROM raw.sales", gateway="second")
+        return shop
+
+    def test_each_has_its_own_files(self, two: Project, sandbox: Sandboxes) -> None:
+        with sandbox(two.path) as copy:
+            assert set(copy.context.models) == {'"a"."shop"."here"', '"b"."shop"."there"'}
+            # Before SQLMesh 0.21x, gateways are spelled as in the configuration.
+            ((gateway, variable),) = copy.fetch("SELECT g, v FROM shop.here")
+            assert (gateway.lower(), variable) == ("first", "of a")
+            second = copy.context.engine_adapters["second"]
+            assert second.fetchall("SELECT amount, g FROM b.shop.there") == [(5, "second")]
+
+    def test_another_is_chosen_in_any_case(self, two: Project, sandbox: Sandboxes) -> None:
+        with sandbox(two.path, gateway="SECOND") as copy:
+            assert set(copy.context.models) == {'"b"."shop"."here"', '"b"."shop"."there"'}
+            assert copy.fetch("SELECT g, v FROM shop.here") == [("second", "of b")]
+
+    def test_a_missing_one_is_an_error_that_names_the_others(
+        self, two: Project, sandbox: Sandboxes
+    ) -> None:
+        with pytest.raises(SandboxError, match=r"no gateway 'third'.*irst, second") as told:
+            with sandbox(two.path, gateway="third"):
+                pass
+        assert len(str(told.value).splitlines()) == 1
+
+    def test_can_share_a_file(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+        (tmp_path / "elsewhere").mkdir()
+        shop = project(
+            tmp_path,
+            f"""
+  one: {{connection: {{type: duckdb, database: {tmp_path}/wh.db}}}}
+  two: {{connection: {{type: duckdb, database: {tmp_path}/elsewhere/../wh.db}}}}
+""",
+        )
+        shop.model("shop.a", "SELECT 1 AS id", gateway="one")
+        shop.model("shop.b", "SELECT id FROM shop.a", gateway="two")
+
+        with sandbox(shop.path) as copy:
+            assert copy.fetch("SELECT * FROM shop.b") == [(1,)]
+
+
+class TestTheState:
+    @pytest.mark.parametrize("schema", ["''", "ops", "sqlmesh"])
+    def test_goes_and_its_neighbours_stay(
+        self, schema: str, tmp_path: Path, sandbox: Sandboxes
+    ) -> None:
+        file = database(
+            tmp_path / "wh.db",
+            "CREATE SCHEMA ops; CREATE SCHEMA sqlmesh",
+            *(f"CREATE TABLE {s}._mine AS SELECT 1 AS id" for s in ("main", "ops", "sqlmesh")),
+        )
+        connection = f"{{type: duckdb, database: {file}}}"
+        shop = project(tmp_path, f"{{g: {{connection: {connection}, state_schema: {schema}}}}}")
+        shop.model("shop.orders", "SELECT 1 AS id")
+        planned(shop.path)
+
+        with sandbox(shop.path, plan=False) as copy:
+            assert tables(copy) == ["main._mine", "ops._mine", "sqlmesh._mine"]
+            copy.plan().assert_executed("shop.orders")
+
+    @pytest.fixture
+    def elsewhere(self, tmp_path: Path) -> Project:
+        """A project with its state in Postgres."""
+        shop = project(
+            tmp_path,
+            """{g: {connection: {type: duckdb}, state_connection: {type: postgres, host: nowhere,
+               user: me, password: secret, port: 5432, database: state}}}""",
+        )
+        shop.model("shop.orders", "SELECT 1 AS id", cron="'@daily'")
+        return shop
+
+    def test_is_never_in_another_database(self, elsewhere: Project, sandbox: Sandboxes) -> None:
+        with sandbox(elsewhere.path) as copy:
+            assert copy.context.state_sync.state_type() == "duckdb"
+            copy.run(at="+1 day").assert_executed("shop.orders")
+
+    def test_can_not_be_kept_from_another_database(
+        self, elsewhere: Project, sandbox: Sandboxes
+    ) -> None:
+        with pytest.raises(SandboxError, match=r"the state of gateway 'g' is in postgres"):
+            with sandbox(elsewhere.path, state="keep"):
+                pass
+
+    def test_can_be_kept_in_a_file_of_its_own(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+        shop = project(tmp_path, GATEWAYS["a state of its own"].replace("{folder}", str(tmp_path)))
+        shop.model("shop.orders", "SELECT @execution_ds AS day", cron="'@daily'")
+        planned(shop.path)
+        before = seen(tmp_path)
+
+        with sandbox(shop.path, state="keep", at="2024-01-05 12:00") as copy:
+            copy.run().assert_nothing_executed()
+            copy.run(at="+1 day").assert_executed("shop.orders")
+
+        assert seen(tmp_path) == before
+
+
+def tables(copy: Sandbox) -> list[str]:
+    found = copy.fetch(
+        "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE NOT internal ORDER BY 1"
+    )
+    return [name for (name,) in found]

@@ -1,0 +1,286 @@
+"""The tables of external models in a sandbox: what the project makes itself is left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlmesh.utils.errors import SQLMeshError
+
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
+from tests.projects import Project
+from tests.sandbox.building import DEFAULTS, database, plain, project
+from tests.sandbox.conftest import Sandboxes
+
+LOCAL = "{local: {connection: {type: duckdb, database: w.duckdb}}}"
+SCHEMA = "CREATE SCHEMA IF NOT EXISTS raw"
+PEOPLE = "- {name: raw.people, columns: {id: int}}\n"
+
+
+def shop(path: Path, *before_all: str, external: str = PEOPLE, query: str = "") -> Project:
+    """A project whose `before_all` has these statements, with a model that reads `raw.people`."""
+    statements = "".join(f"\n  - {statement}" for statement in before_all)
+    made = project(path, LOCAL, f"before_all:{statements}\n{DEFAULTS}")
+    made.write("external_models.yaml", external)
+    made.model("shop.a", query or "SELECT id FROM raw.people")
+    return made
+
+
+class TestWhatBeforeAllMakes:
+    """What `before_all` creates takes the place of the empty table of an external model."""
+
+    @pytest.mark.parametrize(
+        "statements",
+        [
+            [SCHEMA, "CREATE OR REPLACE VIEW raw.people AS SELECT 1 id"],
+            [
+                SCHEMA,
+                "DROP VIEW IF EXISTS raw.people",
+                "CREATE VIEW raw.people AS (SELECT 1 AS id)",
+            ],
+            [SCHEMA, "CREATE TABLE IF NOT EXISTS raw.people AS SELECT 1 AS id"],
+            [SCHEMA, "CREATE OR REPLACE TABLE raw.people AS SELECT 1 AS id"],
+            [
+                SCHEMA,
+                "DROP TABLE IF EXISTS raw.people",
+                "CREATE TABLE raw.people (id INT)",
+                "INSERT INTO raw.people VALUES (1)",
+            ],
+            [
+                "DROP SCHEMA IF EXISTS raw CASCADE",
+                "CREATE SCHEMA raw",
+                "CREATE VIEW raw.people AS SELECT 1 id",
+            ],
+            [
+                SCHEMA,
+                "CREATE OR REPLACE TEMP TABLE people AS SELECT 1 AS id",
+                "CREATE OR REPLACE TABLE w.raw.people AS SELECT * FROM temp.people",
+            ],
+            [SCHEMA.upper(), 'CREATE OR REPLACE VIEW "Raw"."People" AS SELECT 1 id'],
+        ],
+    )  # fmt: skip
+    def test_is_read(self, tmp_path: Path, sandbox: Sandboxes, statements: list[str]) -> None:
+        made = shop(tmp_path / "shop", *statements)
+
+        with sandbox(made.path) as copy:
+            assert copy.fetch("SELECT id FROM shop.a") == [(1,)]
+            copy.run(at="+1 day").assert_executed("shop.a")
+            assert copy.fetch("SELECT id FROM shop.a") == [(1,)]
+
+    def test_may_be_made_but_once(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+        made = shop(tmp_path, "CREATE SCHEMA raw", "CREATE TABLE raw.people AS SELECT 1 AS id")
+
+        with sandbox(made.path) as copy:
+            assert copy.fetch("SELECT id FROM shop.a") == [(1,)]
+            with pytest.raises(SQLMeshError, match='Schema with name "raw" already exists'):
+                copy.run(at="+1 day")
+
+    def test_may_be_made_by_a_macro(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+        made = shop(tmp_path, "'@people()'")
+        made.write(
+            "macros/people.py",
+            """
+            from sqlmesh import macro
+
+            @macro()
+            def people(evaluator):
+                if evaluator.runtime_stage == "before_all":
+                    adapter = evaluator.engine_adapter
+                    adapter.create_schema("raw")
+                    adapter.execute("CREATE OR REPLACE VIEW raw.people AS SELECT 3 AS id")
+            """,
+        )
+
+        with sandbox(made.path) as copy:
+            assert copy.fetch("SELECT id FROM shop.a") == [(3,)]
+
+    def test_may_be_some_of_them(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+        made = shop(
+            tmp_path,
+            SCHEMA,
+            "CREATE OR REPLACE TABLE raw.people AS SELECT 1 AS id",
+            external=PEOPLE + "- {name: raw.pets, columns: {id: int, name: text}}",
+        )
+
+        with sandbox(made.path) as copy:
+            assert copy.fetch("SELECT id FROM raw.people") == [(1,)]
+            assert copy.fetch("SELECT id, name FROM raw.pets") == []
+
+    def test_may_read_the_others(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+        made = shop(
+            tmp_path,
+            "CREATE OR REPLACE VIEW raw.people AS SELECT id FROM raw.pets",
+            external=PEOPLE + "- {name: raw.pets, columns: {id: int}}",
+        )
+
+        with sandbox(made.path) as copy:
+            copy.execute("INSERT INTO raw.pets VALUES (7)")
+            copy.run(at="+1 day")
+            assert copy.fetch("SELECT id FROM shop.a") == [(7,)]
+
+    def test_may_be_in_another_catalog(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+        catalogs = "{type: duckdb, catalogs: {w: ':memory:', lake: ':memory:'}}"
+        made = shop(
+            tmp_path,
+            "CREATE SCHEMA IF NOT EXISTS lake.raw",
+            "CREATE OR REPLACE VIEW lake.raw.people AS SELECT 5 AS id",
+            external="- {name: lake.raw.people, columns: {id: int}}",
+            query="SELECT id FROM lake.raw.people",
+        )
+        config = (made.path / "config.yaml").read_text()
+        made.write("config.yaml", config.replace(LOCAL, f"{{local: {{connection: {catalogs}}}}}"))
+
+        with sandbox(made.path) as copy:
+            assert copy.fetch("SELECT id FROM shop.a") == [(5,)]
+
+    def test_is_what_plain_sqlmesh_reads(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+        made = shop(
+            tmp_path,
+            SCHEMA,
+            "CREATE TABLE IF NOT EXISTS raw.people AS SELECT 1 AS id",
+        )
+        config = (made.path / "config.yaml").read_text()
+        made.write("config.yaml", config.replace("w.duckdb", str(tmp_path / "w.duckdb")))
+
+        with sandbox(made.path) as copy:
+            in_sandbox = copy.fetch("SELECT id FROM shop.a")
+        with plain(made.path) as context:
+            context.plan(auto_apply=True, no_prompts=True)
+            assert context.engine_adapter.fetchall("SELECT id FROM shop.a") == in_sandbox
+
+    def test_leaves_what_the_users_database_has(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+        database(
+            tmp_path / "w.duckdb", "CREATE SCHEMA raw", "CREATE TABLE raw.people AS SELECT 9 AS id"
+        )
+        made = shop(tmp_path, "CREATE TABLE IF NOT EXISTS raw.people AS SELECT 1 AS id")
+
+        with sandbox(made.path) as copy:
+            assert copy.fetch("SELECT id FROM shop.a") == [(9,)]
+
+    def test_does_not_replace_rows_that_a_test_has_inserted(
+        self, tmp_path: Path, sandbox: Sandboxes
+    ) -> None:
+        made = shop(tmp_path, "CREATE TABLE IF NOT EXISTS raw.people AS SELECT 1 AS id")
+
+        with sandbox(made.path, plan=False) as copy:
+            copy.execute("INSERT INTO raw.people VALUES (4)")
+            copy.plan()
+            assert copy.fetch("SELECT id FROM shop.a") == [(4,)]
+
+
+def test_a_test_and_a_models_statements_may_create_them_too(
+    tmp_path: Path, sandbox: Sandboxes
+) -> None:
+    made = project(tmp_path, LOCAL)
+    made.write("external_models.yaml", PEOPLE + "- {name: raw.pets, columns: {id: int}}")
+    made.write(
+        "models/a.sql",
+        """
+        MODEL (name shop.a, kind FULL, cron '@daily');
+        CREATE TABLE IF NOT EXISTS raw.people AS SELECT 2 AS id;
+        SELECT id FROM raw.people
+        """,
+    )
+    made.model("shop.b", "SELECT id FROM raw.pets", cron="'@daily'")
+
+    with sandbox(made.path) as copy:
+        assert copy.fetch("SELECT id FROM shop.a") == [(2,)]
+        copy.execute("CREATE TABLE raw.pets AS SELECT 6 AS id")
+        copy.run(at="+1 day")
+        assert copy.fetch("SELECT id FROM shop.b") == [(6,)]
+
+
+class TestUndeclaredTables:
+    """Tables that no model declares get the columns that the queries read."""
+
+    def test_have_what_queries_read(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+        made = project(tmp_path, LOCAL)
+        made.model(
+            "shop.paid",
+            """
+            WITH source AS (SELECT * FROM raw.payments), renamed AS (
+              SELECT id AS payment_id, amount, paid_at, method, refunded FROM source
+            )
+            SELECT payment_id, amount, paid_at::DATE AS day, UPPER(method) AS method FROM renamed
+            WHERE NOT refunded
+            """,
+        )
+        made.model("shop.total", "SELECT SUM(amount) AS amount FROM shop.paid", cron="'@daily'")
+        made.model(
+            "shop.joined",
+            "SELECT p.id, o.customer FROM raw.payments AS p JOIN raw.orders AS o ON p.id = o.id",
+        )
+
+        with sandbox(made.path) as copy:
+            columns = copy.fetch(
+                "SELECT column_name, data_type FROM duckdb_columns() "
+                "WHERE schema_name = 'raw' AND table_name = 'payments' ORDER BY 1"
+            )
+            assert columns == [
+                ("amount", "DOUBLE"),
+                ("id", "VARCHAR"),
+                ("method", "VARCHAR"),
+                ("paid_at", "TIMESTAMP"),
+                ("refunded", "BOOLEAN"),
+            ]
+            copy.execute(
+                "INSERT INTO raw.payments (id, amount, refunded) "
+                "VALUES (1, 20.5, false), (2, 1, true)"
+            )
+            copy.run(at="+1 day")
+            assert copy.fetch("SELECT amount FROM shop.total") == [(20.5,)]
+
+    def test_give_way_to_what_the_project_creates(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+        made = shop(
+            tmp_path,
+            SCHEMA,
+            "CREATE TABLE IF NOT EXISTS raw.people AS SELECT 1 AS id, 'x' AS name",
+            external="[]",
+        )
+
+        with sandbox(made.path) as copy:
+            assert copy.fetch("SELECT * FROM raw.people") == [(1, "x")]
+
+    def test_whose_columns_no_query_shows_are_named_with_the_remedies(
+        self, tmp_path: Path, sandbox: Sandboxes
+    ) -> None:
+        made = project(tmp_path, LOCAL)
+        made.model("shop.a", "SELECT * FROM raw.people")
+        made.model("shop.b", "SELECT id FROM raw.people")
+
+        with pytest.raises(
+            SandboxError,
+            match=r"raw.people, which shop.a, shop.b read, is declared by no model, and the "
+            r"queries that read it don't show its columns, as with SELECT \* or COUNT\(\*\). "
+            r"Declare it with its columns in external_models.yaml, or create it with setup= or "
+            r"before_all",
+        ):
+            with sandbox(made.path):
+                pass
+
+    def test_of_which_too_little_was_inferred_are_explained(
+        self, tmp_path: Path, sandbox: Sandboxes
+    ) -> None:
+        made = project(tmp_path, LOCAL)
+        made.model("shop.a", "SELECT list_sum(amounts) AS amount FROM raw.orders")
+
+        with pytest.raises(
+            SandboxError, match=r"inferred its columns .*: amounts TEXT. Declare it"
+        ):
+            with sandbox(made.path):
+                pass
+
+    def test_are_not_made_of_files_and_systems_own(
+        self, tmp_path: Path, sandbox: Sandboxes
+    ) -> None:
+        (tmp_path / "people.csv").write_text("id\n1\n")
+        made = project(tmp_path, LOCAL)
+        made.model("shop.a", f"SELECT id FROM read_csv('{tmp_path}/people.csv')")
+        made.model("shop.b", "SELECT COUNT(*) AS n FROM duckdb_tables()", kind="VIEW")
+
+        with sandbox(made.path) as copy:
+            assert copy.fetch("SELECT id FROM shop.a") == [(1,)]
+            assert (
+                copy.fetch("SELECT schema_name FROM duckdb_tables() WHERE schema_name = 'raw'")
+                == []
+            )

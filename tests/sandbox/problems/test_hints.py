@@ -1,0 +1,204 @@
+"""What is said beside an error: where a missing file is, and which database brought a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pytest_sqlmesh_tracker import SandboxError
+from tests.sandbox.building import DEFAULTS, database, project
+from tests.sandbox.conftest import Sandboxes
+
+IN_MEMORY = "{one: {connection: {type: duckdb}}}"
+IN_A_FILE = "{{one: {{connection: {{type: duckdb, database: {} }} }} }}"
+READERS = ("read_csv('data/x.csv')", "read_parquet('data/x.parquet')", "read_json('data/*.json')")
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tests run in another folder than the project's."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+class TestRelativePaths:
+    @pytest.mark.parametrize("reader", READERS)
+    @pytest.mark.parametrize("below", ["project", ".", "project/models/raw"])
+    def test_a_file_of_the_project_is_located(
+        self, sandbox: Sandboxes, tmp_path: Path, elsewhere: Path, reader: str, below: str
+    ) -> None:
+        made = project(tmp_path / "project", IN_MEMORY)
+        made.model("s.a", f"SELECT a::INT AS a FROM {reader}", cron="'@daily'")
+        path = reader.split("'")[1]
+        file = tmp_path / below / path.replace("*", "one")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        duckdb.sql("SELECT 1 AS a").write_parquet(str(file)) if file.suffix == ".parquet" else (
+            file.write_text('{"a": 1}' if file.suffix == ".json" else "a\n1\n")
+        )
+        with pytest.raises(SandboxError) as error:
+            with sandbox(tmp_path / "project"):
+                pass
+        folder = (tmp_path / below).resolve()
+        assert (
+            f"{path} exists below {folder}, but relative paths start at the working folder, "
+            f"{elsewhere}." in str(error.value)
+        )
+        assert f'monkeypatch.chdir("{folder}")' in str(error.value)
+
+    def test_the_remedy_works(
+        self, sandbox: Sandboxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = project(tmp_path, IN_MEMORY)
+        made.write("data/x.csv", "a\n7\n")
+        made.model("s.a", f"SELECT a::INT AS a FROM {READERS[0]}", cron="'@daily'")
+        monkeypatch.chdir(tmp_path)
+        with sandbox(tmp_path) as copy:
+            assert copy.fetch("SELECT a FROM s.a") == [(7,)]
+
+    def test_a_file_that_is_nowhere_is_not_located(
+        self,
+        sandbox: Sandboxes,
+        tmp_path: Path,
+        elsewhere: Path,  # noqa: ARG002
+    ) -> None:
+        made = project(tmp_path / "project", IN_MEMORY)
+        made.model("s.a", f"SELECT a::INT AS a FROM {READERS[0]}", cron="'@daily'")
+        with pytest.raises(SandboxError) as error:
+            with sandbox(tmp_path / "project"):
+                pass
+        assert "No files found that match the pattern" in str(error.value)
+        assert "working folder" not in str(error.value)
+
+    def test_copy_and_python_models_as_well(
+        self,
+        sandbox: Sandboxes,
+        tmp_path: Path,
+        elsewhere: Path,  # noqa: ARG002
+    ) -> None:
+        made = project(tmp_path / "project", IN_MEMORY)
+        made.write("data/x.csv", "a\n7\n")
+        made.write(
+            "models/copied.sql",
+            "MODEL (name s.copied, kind FULL);\nCREATE TABLE IF NOT EXISTS x (a INT);\n"
+            "COPY x FROM 'data/x.csv';\nSELECT a FROM x",
+        )
+        made.write(
+            "models/python.py",
+            """
+            import pandas as pd
+            from sqlmesh import model
+
+            @model("s.python", columns={"a": "int"}, kind="FULL")
+            def entry(context, **kwargs):
+                return pd.read_csv("data/x.csv")
+            """,
+        )
+        for name in ("s.copied", "s.python"):
+            with pytest.raises(SandboxError) as error:
+                with sandbox(tmp_path / "project", select=name):
+                    pass
+            assert f"data/x.csv exists below {tmp_path / 'project'}, but" in str(error.value)
+
+
+class TestWhatALocalDatabaseBrings:
+    @pytest.fixture
+    def warehouse(self, tmp_path: Path) -> Path:
+        """A database with a table and a view, which a project names."""
+        return database(
+            tmp_path / "w.duckdb",
+            "CREATE TABLE events (id INT)",
+            "CREATE SCHEMA raw",
+            "CREATE VIEW raw.clicks AS SELECT * FROM events",
+        )
+
+    @pytest.fixture
+    def shop(self, tmp_path: Path, warehouse: Path) -> Path:
+        made = project(tmp_path / "project", IN_A_FILE.format(warehouse))
+        made.model("s.a", "SELECT 1 AS id", cron="'@daily'")
+        return made.path
+
+    @pytest.mark.parametrize(
+        ("sql", "name"),
+        [
+            ("CREATE TABLE events (id INT)", "events"),
+            ("CREATE SCHEMA raw", "raw"),
+            ("CREATE OR REPLACE TABLE raw.clicks (id INT)", "raw.clicks"),
+        ],
+    )
+    def test_what_is_in_the_way_is_named_with_its_file(
+        self, sandbox: Sandboxes, shop: Path, warehouse: Path, tmp_path: Path, sql: str, name: str
+    ) -> None:
+        words = (
+            f"{name} already exists: it comes from {warehouse}, which the sandbox copies.\n"
+            'state="empty" starts without that file.'
+        )
+        file = tmp_path / "raw.sql"
+        file.write_text(sql)
+        with pytest.raises(SandboxError) as error:
+            with sandbox(shop, setup=file):
+                pass
+        assert str(error.value).startswith("setup: raw.sql failed: ")
+        assert str(error.value).endswith(f"\n\n{words}")
+
+        with pytest.raises(SandboxError) as error:
+            with sandbox(shop, setup=file, state="keep"):
+                pass
+        assert words in str(error.value)
+
+        with sandbox(shop) as copy:
+            with pytest.raises(duckdb.CatalogException) as raised:
+                copy.execute(sql)
+            assert words in str(raised.value)
+
+    def test_the_remedy_works(self, sandbox: Sandboxes, shop: Path, tmp_path: Path) -> None:
+        file = tmp_path / "raw.sql"
+        file.write_text(
+            "CREATE TABLE events (id INT, name TEXT); INSERT INTO events VALUES (1, 'a')"
+        )
+        with sandbox(shop, setup=file, state="empty") as copy:
+            assert copy.fetch("SELECT * FROM events") == [(1, "a")]
+            assert copy.fetch("SELECT id FROM s.a") == [(1,)]
+            # The catalog is called as the file.
+            assert copy.context.default_catalog == "w"
+
+    def test_other_columns_are_explained_as_well(
+        self, sandbox: Sandboxes, shop: Path, warehouse: Path
+    ) -> None:
+        with sandbox(shop) as copy:
+            with pytest.raises(duckdb.BinderException) as error:
+                copy.execute("INSERT INTO events VALUES (1, 'a')")
+            assert f"events has the columns that it has in {warehouse}" in str(error.value)
+
+    def test_before_all(self, sandbox: Sandboxes, tmp_path: Path, warehouse: Path) -> None:
+        made = project(
+            tmp_path / "project",
+            IN_A_FILE.format(warehouse),
+            f"{DEFAULTS}before_all: [CREATE TABLE events (id INT)]",
+        )
+        made.model("s.a", "SELECT 1 AS id", cron="'@daily'")
+        with pytest.raises(SandboxError, match=r"events already exists: it comes from"):
+            with sandbox(made.path):
+                pass
+
+    def test_a_model(self, sandbox: Sandboxes, shop: Path, warehouse: Path) -> None:
+        model = "MODEL (name s.b, kind FULL);\nCREATE TABLE events (id INT);\nSELECT 1 AS id"
+        with sandbox(shop) as copy:
+            copy.write("models/b.sql", model)
+            copy.plan().assert_failed("s.b")
+            assert copy.hints == [
+                f"events already exists: it comes from {warehouse}, which the sandbox copies.\n"
+                'state="empty" starts without that file.'
+            ]
+
+    def test_what_the_test_made_is_not_blamed_on_the_file(
+        self, sandbox: Sandboxes, shop: Path
+    ) -> None:
+        with sandbox(shop) as copy:
+            copy.execute("CREATE TABLE mine (id INT)")
+            with pytest.raises(duckdb.CatalogException) as error:
+                copy.execute("CREATE TABLE mine (id INT)")
+            assert "comes from" not in str(error.value)

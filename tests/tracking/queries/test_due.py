@@ -1,0 +1,285 @@
+"""What is due, as `due` says, is what a run at that moment evaluates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from pytest_sqlmesh_tracker import RunReport
+from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
+from pytest_sqlmesh_tracker.tracking.project.opening import open_context
+from pytest_sqlmesh_tracker.tracking.queries.due import due
+from tests.projects import Project, at, read_between
+
+HOURS = "SELECT range AS ts, 1 AS amount FROM range(@start_dt, @end_dt, INTERVAL 1 HOUR)"
+DAYS = "SELECT @start_dt::TIMESTAMP AS ts, 1 AS amount"
+HOURLY, DAILY = {"cron": "'@hourly'"}, {"cron": "'@daily'"}
+WEEKLY = {"cron": "'@weekly'", "start": "'2023-12-01'"}
+
+
+@pytest.fixture
+def gated(project: Project) -> Project:
+    """Signals `gate(name := 'x')` hold back the days that are in the file `x`."""
+    project.write(
+        "signals/__init__.py",
+        f"""
+        from pathlib import Path
+        from sqlmesh import signal
+
+        @signal()
+        def gate(batch, name="x"):
+            print("a signal says what it likes")
+            file = Path({str(project.path)!r}) / str(name).strip("'")
+            held = file.read_text() if file.exists() else ""
+            return [span for span in batch if str(span[0].date()) not in held]
+        """,
+    )
+    return project
+
+
+def cadences(project: Project) -> None:
+    """A weekly model above a daily one, which an hourly one is above as well."""
+    project.incremental("c.hourly", HOURS, **HOURLY)
+    project.incremental("c.weekly", DAYS, **WEEKLY)
+    join = "SELECT h.ts, h.amount FROM c.hourly AS h, c.weekly AS w WHERE h.ts BETWEEN"
+    project.incremental("c.daily", f"{join} @start_dt AND @end_dt", **DAILY)
+    project.model("c.view", "SELECT * FROM c.daily", kind="VIEW", **HOURLY)
+    project.write("seeds/codes.csv", "code\n1\n")
+    project.model("c.codes", "", kind="SEED (path '../seeds/codes.csv')")
+
+
+def zones(project: Project) -> None:
+    """Midnight in three places."""
+    for name, zone in (("tokyo", "Asia/Tokyo"), ("angeles", "America/Los_Angeles"), ("utc", "UTC")):
+        project.incremental(f"z.{name}", DAYS, cron_tz=f"'{zone}'", **DAILY)
+    project.model("z.all", "SELECT ts FROM z.tokyo UNION SELECT ts FROM z.angeles", **HOURLY)
+
+
+def restated(project: Project) -> None:
+    """SQLMesh loads the last days anew: of the first model at 06:30, and so of what is below."""
+    kind = ", auto_restatement_cron '30 6 * * *', auto_restatement_intervals 2"
+    project.incremental("r.orders", DAYS, kind, **DAILY)
+    project.incremental("r.below", read_between("r.orders"), **WEEKLY)
+    project.incremental("r.beside", DAYS, **DAILY)
+
+
+def audited(project: Project) -> None:
+    """A standalone audit of its own cadence, an external model with an audit, an embedded one."""
+    project.incremental("a.orders", DAYS, **DAILY)
+    audit = "AUDIT (name orders_exist, standalone true, cron '15 * * * *');\n"
+    project.write("audits/a.sql", f"{audit}SELECT 1 AS x WHERE NOT EXISTS (SELECT * FROM a.orders)")
+    project.model("a.part", "SELECT ts FROM a.orders", kind="EMBEDDED")
+    project.model("a.total", "SELECT COUNT(*) AS n FROM a.part", **WEEKLY)
+
+
+def ended(project: Project) -> None:
+    """One model that has ended, and one that is about to."""
+    project.incremental("e.past", DAYS, end="'2024-01-03'", **DAILY)
+    project.incremental("e.ending", DAYS, end="'2024-01-06'", **DAILY)
+    project.incremental("e.going_on", DAYS, **DAILY)
+
+
+@pytest.mark.parametrize("scene", [cadences, zones, restated, audited, ended])
+@pytest.mark.parametrize("moment", ["2024-01-05 09:20", "2024-01-07 00:10", "2024-01-09 07:05"])
+def test_what_is_due_is_what_a_run_evaluates(
+    project: Project, scene: Callable[[Project], None], moment: str
+) -> None:
+    scene(project)
+    with at("2024-01-05 00:05"):
+        assert project.plan().completion == "success"
+    with at(moment):
+        demand_what_a_run_evaluates(project)
+        demand_what_a_run_evaluates(project)
+    demand_next_due(project, moment)
+
+
+def test_all_that_is_left_has_ended(project: Project) -> None:
+    project.incremental("e.past", DAYS, end="'2024-01-03'", **DAILY)
+    with at("2024-01-05 00:05"):
+        project.plan()
+    assert ask(project, "2024-01-07 00:05") == {"due": [], "waiting": [], "next_due": None}
+
+
+def test_a_signal_holds_back_its_model_and_what_is_below(gated: Project) -> None:
+    gated.incremental("s.orders", DAYS, signals="(gate(name := 'orders'))", **DAILY)
+    gated.incremental("s.below", read_between("s.orders"), **DAILY)
+    gated.incremental("s.beside", DAYS, **DAILY)
+    with at("2024-01-05 00:05"):
+        gated.plan()
+    gated.write("orders", "2024-01-05")
+    with at("2024-01-06 00:05"):
+        said = demand_what_a_run_evaluates(gated)
+        assert said["waiting"] == fqns("s.orders", "s.below")
+        assert said["due"] == fqns("s.beside")
+        # Nobody knows when the signal will be ready.
+        assert demand_what_a_run_evaluates(gated)["next_due"] == "2024-01-07T00:00:00+00:00"
+    (gated.path / "orders").unlink()
+    with at("2024-01-06 00:15"):
+        assert demand_what_a_run_evaluates(gated)["due"] == fqns("s.orders", "s.below")
+
+
+def test_a_model_below_one_that_is_not_due_does_not_wait_for_its_signal(gated: Project) -> None:
+    gated.incremental("s.weekly", DAYS, signals="(gate(name := 'weekly'))", **WEEKLY)
+    gated.incremental("s.daily", read_between("s.weekly"), **DAILY)
+    with at("2024-01-05 00:05"):
+        gated.plan()
+    gated.write("weekly", "2024-01-05")
+    with at("2024-01-06 00:05"):
+        assert demand_what_a_run_evaluates(gated)["due"] == fqns("s.daily")
+
+
+def test_some_models_alone_wait_for_no_signal_of_others(gated: Project) -> None:
+    gated.incremental("s.orders", DAYS, signals="(gate(name := 'orders'))", **DAILY)
+    gated.incremental("s.below", read_between("s.orders"), **DAILY)
+    with at("2024-01-05 00:05"):
+        gated.plan()
+    gated.write("orders", "2024-01-05")
+    moment = "2024-01-06 00:05"
+    said = ask(gated, moment, models=fqns("s.below"), only=True)
+    assert said == {"due": fqns("s.below"), "waiting": [], "next_due": None}
+    with at(moment):
+        report = gated.run(select_models=["s.below"], no_auto_upstream=True)
+    report.assert_only_executed("s.below")
+
+
+def test_what_failed_and_what_it_blocked_is_due_again(project: Project) -> None:
+    project.incremental("f.orders", read_between("raw.ticks"), **DAILY)
+    project.incremental("f.below", read_between("f.orders"), **DAILY)
+    project.execute("CREATE SCHEMA raw; CREATE TABLE raw.ticks (ts TIMESTAMP, amount INT)")
+    with at("2024-01-05 00:05"):
+        project.plan()
+    project.execute("DROP TABLE raw.ticks")
+    with at("2024-01-06 00:05"):
+        for _ in range(2):
+            assert demand_what_a_run_evaluates(project)["due"] == fqns("f.orders", "f.below")
+
+
+def test_what_comes_after_a_gap_waits_for_it(gated: Project) -> None:
+    gated.incremental(
+        "g.sums", f"{DAYS} WHERE NOT EXISTS (SELECT * FROM g.sums WHERE FALSE)",
+        columns="(ts TIMESTAMP, amount INT)", signals="(gate(name := 'sums'))", **DAILY,
+    )  # fmt: skip
+    with at("2024-01-05 00:05"):
+        gated.plan()
+    gated.write("sums", "2024-01-06")
+    with at("2024-01-08 00:05"):
+        assert demand_what_a_run_evaluates(gated)["due"] == fqns("g.sums")
+        said = demand_what_a_run_evaluates(gated)
+    assert (said["due"], said["waiting"]) == ([], fqns("g.sums"))
+
+
+def test_a_preview_in_dev_has_cadences_of_its_own(project: Project) -> None:
+    project.incremental("p.raw", DAYS, **DAILY)
+    project.incremental("p.orders", read_between("p.raw"), ", forward_only TRUE", **DAILY)
+    with at("2024-01-05 00:05"):
+        project.plan()
+    project.incremental("p.orders", f"{read_between('p.raw')} AND 1 = 1", ", forward_only TRUE")
+    project.reload()
+    with at("2024-01-05 13:00"):
+        project.unwitnessed_plan("dev", enable_preview=True, auto_apply=True)
+    for moment in ("2024-01-05 14:00", "2024-01-06 00:05"):
+        with at(moment):
+            demand_what_a_run_evaluates(project, "dev")
+            demand_what_a_run_evaluates(project)
+    demand_next_due(project, moment, "dev")
+
+
+def test_no_such_environment(project: Project) -> None:
+    project.model("t.one", "SELECT 1 AS n")
+    with at("2024-01-05 00:05"):
+        project.plan()
+    words = r"environment dev of .* is not planned yet; create .* \(environments: prod\)"
+    with pytest.raises(ProjectError, match=words):
+        ask(project, "2024-01-05 00:05", "dev")
+
+
+def test_a_project_without_a_state_gets_none(project: Project) -> None:
+    project.model("t.one", "SELECT 1 AS n")
+    words = r"environment prod of .* is not planned yet; create .* \(environments: none\)"
+    with pytest.raises(ProjectError, match=words):
+        ask(project, "2024-01-05 00:05")
+    assert project.context.engine_adapter.fetchall("FROM duckdb_tables()") == []
+
+
+def test_a_plan_that_is_being_applied(project: Project) -> None:
+    project.model("t.one", "SELECT 1 AS n")
+    with at("2024-01-05 00:05"):
+        project.plan()
+    project.execute("UPDATE sqlmesh._environments SET finalized_ts = NULL, plan_id = 'abc'")
+    assert ask(project, "2024-01-05 00:05") == {"unfinished_plan": "abc"}
+
+
+# -- how it is demanded ------------------------------------------------------------------------
+
+
+def demand_what_a_run_evaluates(project: Project, environment: str = "prod") -> dict[str, Any]:
+    """Ask what is due now; a run evaluates that, and nothing was changed by asking."""
+    before = everything(project)
+    said = ask(project, datetime.now(timezone.utc).isoformat(), environment)
+    assert everything(project) == before
+    assert set(said["due"]) == scheduled(project.run(environment))
+    return said
+
+
+def demand_next_due(project: Project, moment: str, environment: str = "prod") -> None:
+    """Nothing is due before the next due time, and something is from then on."""
+    said = ask(project, moment, environment)
+    assert said["due"] == said["waiting"] == []
+    tick = datetime.fromisoformat(said["next_due"]).replace(tzinfo=None)
+    with at(tick - timedelta(seconds=4)):
+        assert not scheduled(project.run(environment))
+    with at(tick):
+        assert scheduled(project.run(environment))
+
+
+def ask(
+    project: Project,
+    moment: str,
+    environment: str = "prod",
+    *,
+    models: list[str] | None = None,
+    only: bool = False,
+) -> dict[str, Any]:
+    """As it is asked in a process of its own: of a context that has not loaded the project."""
+    if models is None:
+        models = [*project.context.models, *project.context.standalone_audits]
+    said = datetime.fromisoformat(moment)
+    with not_loaded(project) as context:
+        return due(
+            context,
+            environment=environment,
+            moment=(said if said.tzinfo else said.replace(tzinfo=timezone.utc)).isoformat(),
+            models=models,
+            only=only,
+        )
+
+
+@contextmanager
+def not_loaded(project: Project) -> Iterator[Any]:
+    project.context.close()
+    context = open_context([str(project.path)], load=False)
+    try:
+        yield context
+    finally:
+        context.close()
+
+
+def scheduled(report: RunReport) -> set[str]:
+    """The models and standalone audits of which a batch was scheduled."""
+    return {outcome.fqn for outcome in report.outcomes.values() if outcome.batches}
+
+
+def everything(project: Project) -> dict[str, list[Any]]:
+    """All rows of all tables of the database, SQLMesh's state among them."""
+    fetch = project.context.engine_adapter.fetchall
+    tables = fetch("SELECT schema_name, table_name FROM duckdb_tables()")
+    names = sorted(f'"{schema}"."{table}"' for schema, table in tables)
+    return {name: sorted(fetch(f"FROM {name}"), key=str) for name in names}
+
+
+def fqns(*names: str) -> list[str]:
+    return [".".join(f'"{part}"' for part in ("wh", *name.split("."))) for name in names]

@@ -1,0 +1,153 @@
+"""Questions that SQLMesh answers in a process of its own: real processes, and what can go wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_sqlmesh_tracker.tracking.errors.types import BusyError, ProjectError
+from pytest_sqlmesh_tracker.tracking.queries.process import answer_of_process
+from tests.projects import Project, at
+
+PLANNED, NEXT_DAY = "2024-01-05 00:05", "2024-01-06T00:05:00+00:00"
+ORDERS = '"wh"."s"."orders"'
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A planned project, whose signal and configuration print what they like."""
+    project = Project(tmp_path_factory.mktemp("noisy"))
+    config = (project.path / "config.yaml").read_text()
+    (project.path / "config.yaml").unlink()
+    project.write("settings.txt", config)
+    project.write(
+        "config.py",
+        """
+        import os, yaml
+        from pathlib import Path
+        from sqlmesh.core.config import Config
+
+        print("{}")
+        os.write(1, b"{}")
+        text = (Path(__file__).parent / "settings.txt").read_text()
+        config = Config.model_validate(yaml.safe_load(text))
+        """,
+    )
+    project.write(
+        "signals/__init__.py",
+        """
+        from sqlmesh import signal
+
+        @signal()
+        def noisy(batch):
+            print("a signal says what it likes")
+            return True
+        """,
+    )
+    project.incremental(
+        "s.orders", "SELECT @start_dt::TIMESTAMP AS ts", cron="'@daily'", signals="(noisy())"
+    )
+    with at(PLANNED):
+        project.plan()
+    project.context.close()
+    return project
+
+
+def ask(path: Path, *, timeout: float = 60) -> Any:
+    """What is due on the next day."""
+    asked = {"environment": "prod", "moment": NEXT_DAY, "models": [ORDERS]}
+    settings = {"gateway": None, "config": None, "dotenv": None}
+    return answer_of_process([str(path)], settings, "due", asked, timeout=timeout)
+
+
+def test_what_a_project_prints_is_no_part_of_the_answer(planned: Project) -> None:
+    assert ask(planned.path) == {"due": [ORDERS], "waiting": [], "next_due": None}
+
+
+def test_who_asks_does_not_load_sqlmesh(planned: Project) -> None:
+    code = (
+        "import json, sys\n"
+        "from pytest_sqlmesh_tracker.dagster import SqlmeshProject, SqlmeshResource\n"
+        "resource = SqlmeshResource(project=SqlmeshProject(sys.argv[1]))\n"
+        "said = resource.ask('due', **json.loads(sys.argv[2]))\n"
+        "print(json.dumps([said['due'], 'sqlmesh' in sys.modules]))"
+    )
+    asked = json.dumps({"environment": "prod", "moment": NEXT_DAY, "models": [ORDERS]})
+    command = [sys.executable, "-W", "ignore", "-c", code, str(planned.path), asked]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(ran.stdout) == [[ORDERS], False]
+
+
+def test_a_database_that_another_process_has(planned: Project) -> None:
+    with held(planned.path / "wh.db"), pytest.raises(BusyError, match="Could not set lock"):
+        ask(planned.path)
+
+
+def test_there_is_no_project(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError, match=r"no SQLMesh project in .*nowhere: there is no such"):
+        ask(tmp_path / "nowhere")
+
+
+def test_a_configuration_that_is_broken(project: Project) -> None:
+    project.write("config.yaml", "gateways: [")
+    with pytest.raises(ProjectError) as raised:
+        ask(project.path)
+    assert not isinstance(raised.value, BusyError)
+    assert str(raised.value).startswith(f"the SQLMesh project {project.path} can't be loaded: ")
+    assert "\n" not in str(raised.value)
+
+
+def test_what_the_current_folder_has_is_not_taken_for_a_library(
+    planned: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sqlmesh").mkdir()
+    for name in ("json.py", "sqlmesh/__init__.py"):
+        (tmp_path / name).write_text("raise ImportError('of the current folder')")
+    monkeypatch.chdir(tmp_path)
+    assert ask(planned.path)["due"] == [ORDERS]
+
+
+def test_no_answer_in_time(planned: Project) -> None:
+    with pytest.raises(ProjectError, match=r"did not answer within 0\.01 s"):
+        ask(planned.path, timeout=0.01)
+
+
+@pytest.mark.parametrize(
+    ("dies", "said"),
+    [
+        ("os._exit(3)", "its process ended with 3"),
+        ("os.write(2, b'out of memory'); os._exit(3)", "out of memory"),
+    ],
+)
+def test_a_process_that_dies(tmp_path: Path, dies: str, said: str) -> None:
+    (tmp_path / "config.py").write_text(f"import os; {dies}")
+    with pytest.raises(ProjectError) as raised:
+        ask(tmp_path)
+    assert str(raised.value) == f"the SQLMesh project {tmp_path} did not answer: {said}"
+
+
+@contextmanager
+def held(database: Path) -> Iterator[None]:
+    """The database is open in another process."""
+    code = (
+        "import duckdb, sys\n"
+        "connection = duckdb.connect(sys.argv[1])\n"
+        "print('held')\n"
+        "sys.stdin.read()"
+    )
+    command = [sys.executable, "-u", "-c", code, str(database)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.readline() == b"held\n"
+        try:
+            yield
+        finally:
+            process.stdin.close()

@@ -1,0 +1,43 @@
+"""Which crons SQLMesh takes for due at times that depend on the process."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_sqlmesh_tracker.tracking.reasons.crons import is_undetermined
+
+EVEN = ["@hourly", "@daily", "@weekly", "*/5 * * * *", "0 */6 * * *", "0 0,12 * * *", "30 7 * * 1"]
+NEVER_EVEN_FOR_LONG = ["@monthly", "@yearly", "0 9 * * 1-5", "0 */7 * * *", "0 1,2,5 * * *"]
+EVEN_FOR_A_WHILE = [
+    "0 8-18 * * *",
+    "*/5 9 * * *",
+    "*/30 6-20 * * *",
+    "*/7 * * * *",
+    "0 0 1-10 * *",
+    "0 0 * * 0-5",
+    "0 */12 * * 1-6",
+    "* * 1-10 * *",
+]
+
+
+@pytest.mark.parametrize("cron", [*EVEN, *NEVER_EVEN_FOR_LONG])
+def test_one_answer(cron: str) -> None:
+    assert not is_undetermined(cron)
+
+
+@pytest.mark.parametrize("cron", EVEN_FOR_A_WHILE)
+def test_two_answers(cron: str) -> None:
+    assert is_undetermined(cron)
+
+
+@pytest.mark.parametrize("cron", ["@daily", "0 9 * * 1-5", "0 8-18 * * *", "0 0 1-10 * *"])
+def test_what_sqlmesh_finds_at_different_moments(cron: str) -> None:
+    """SQLMesh's own function, asked of a cron that is first used at many moments of two months."""
+    import time_machine
+    from sqlmesh.utils.cron import interval_seconds
+
+    answers = set()
+    for minute in range(0, 60 * 24 * 40, 307):
+        with time_machine.travel(1_704_067_200 + 60 * minute, tick=False):
+            answers.add(interval_seconds.__wrapped__(cron))
+    assert (len(answers) > 1) is is_undetermined(cron)
