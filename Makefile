@@ -8,9 +8,7 @@ UNMEASURED := tests/properties tests/dbt tests/browser tests/dagster_processes t
 PACKAGE := pytest_sqlmesh_tracker
 empty :=
 comma := ,
-CORE := $(subst $(empty) ,$(comma),$(addprefix $(PACKAGE)/,outcomes.py matching.py expectations.py \
-	report.py report_files.py assertions.py listening.py explanation.py cause_words.py \
-	formats.py gate/*.py diff.py render/*.py))
+CORE := $(subst $(empty) ,$(comma),$(addsuffix /*,$(addprefix $(PACKAGE)/,outcomes models wording reports gate render)))
 
 .PHONY: demo test lint types coverage processes ui compat neighbours truth truth-cli truth-dagster mutants mutants-dagster week bench schema startup clean
 
@@ -91,7 +89,7 @@ bench: $(VENV)/installed
 
 # The JSON Schema of report files, after a change of their models.
 schema: $(VENV)/installed
-	$(RUN)/python -c "import json; from pytest_sqlmesh_tracker.reports.files import file_schema; print(json.dumps(file_schema(), indent=2))" > pytest_sqlmesh_tracker/report.schema.json
+	$(RUN)/python -c "import json; from pytest_sqlmesh_tracker.reports.files import file_schema; print(json.dumps(file_schema(), indent=2))" > pytest_sqlmesh_tracker/reports/report.schema.json
 
 # What loading the plugin adds to a session's start, interleaved with pytest alone.
 startup: $(VENV)/installed

@@ -1,7 +1,7 @@
 """To hold the SQLMesh that is installed to what the tracker relies on.
 
-What that is, the package knows (`tracking/contract.py`), except for what is only seen in runs. The
-tests: `tracking/test_sqlmesh_contract.py`.
+What that is, the package knows (`doctor/contract.py`), except for what is only seen in runs. The
+tests: `doctor/test_sqlmesh_contract.py`.
 """
 
 from __future__ import annotations

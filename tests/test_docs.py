@@ -21,7 +21,8 @@ ROWS = ROW.findall((ROOT / "docs" / "reasons.md").read_text())
 @cache
 def functions(file: str) -> dict[str, str]:
     """The source of each function of a module of the tracking tests."""
-    source = (ROOT / "tests" / "tracking" / file).read_text()
+    (path,) = (ROOT / "tests" / "tracking").rglob(file)
+    source = path.read_text()
     nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
     return {node.name: ast.get_source_segment(source, node) or "" for node in nodes}
 

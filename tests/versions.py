@@ -15,13 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-TESTS = ("tests/tracking",)
-ASSETS = ("tests/dagster_assets",)
+TESTS = ("tests/tracking", "tests/doctor")
+ASSETS = ("tests/dagster",)
 # Not where a single version is asked for, as in CI: they take their time. The unit tests know no
 # SQLMesh, but other versions of Python.
 MORE = (
     "tests/properties",
-    "tests/unit",
+    "tests/outcomes",
+    "tests/models",
+    "tests/wording",
+    "tests/reports",
+    "tests/gate",
+    "tests/render",
     "tests/sandbox",
     "tests/cli",
     "tests/dbt",

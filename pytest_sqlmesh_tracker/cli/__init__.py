@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from pytest_sqlmesh_tracker import __version__
+from pytest_sqlmesh_tracker.version import __version__
 
 from . import options as sqlmesh_options
 from .arguments import Command, reject_empty

@@ -35,16 +35,16 @@ if TYPE_CHECKING:
     from .resource import SqlmeshResource as SqlmeshResource
 
 _HOMES = {
-    "..definitions": ("AuditDefinition", "ModelDefinition"),
-    "..tracking.errors": ("ProjectError",),
+    "..models.definitions": ("AuditDefinition", "ModelDefinition"),
+    "..tracking.errors.types": ("ProjectError",),
     ".assets": ("build_sqlmesh_assets", "sqlmesh_assets"),
-    ".component": ("SqlmeshProjectComponent",),
-    ".invocation": ("SqlmeshInvocation",),
+    ".component.component": ("SqlmeshProjectComponent",),
+    ".running.invocation": ("SqlmeshInvocation",),
     ".project": ("SqlmeshProject",),
     ".resource": ("SqlmeshResource",),
-    ".schedule": ("build_sqlmesh_schedule",),
-    ".sensor": ("build_sqlmesh_sensor",),
-    ".translator": ("SqlmeshTranslator",),
+    ".automation.schedule": ("build_sqlmesh_schedule",),
+    ".automation.sensor": ("build_sqlmesh_sensor",),
+    ".definitions.translator": ("SqlmeshTranslator",),
 }
 _DG = "dagster.components.core.package_entry"
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

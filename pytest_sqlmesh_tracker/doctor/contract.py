@@ -14,6 +14,8 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pytest_sqlmesh_tracker import tracking
+
 
 class Event(NamedTuple):
     """A method of SQLMesh's console that is heard."""
@@ -267,7 +269,7 @@ def _own(path: str) -> dict[str, Any]:
 def _imported() -> dict[str, str]:
     """What the tracker's modules import from SQLMesh, at once or when they are called."""
     paths = {}
-    for file in sorted(Path(__file__).parent.glob("*.py")):
+    for file in sorted(Path(tracking.__file__).parent.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sqlmesh."):
                 module = (node.module or "").removeprefix("sqlmesh.")

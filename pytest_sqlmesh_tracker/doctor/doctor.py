@@ -13,9 +13,9 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from pytest_sqlmesh_tracker import __version__
 from pytest_sqlmesh_tracker.tracking.errors.exceptions import described
 from pytest_sqlmesh_tracker.tracking.errors.secrets import redacted
+from pytest_sqlmesh_tracker.version import __version__
 
 from . import contract, trial
 from .diagnosis import Check, Diagnosis, Level

@@ -22,9 +22,9 @@ _FREEZEGUN = "freezegun.api"
 # SQLMesh imports pandas when it loads a project; under a frozen clock that never ends.
 _OF_TRACKED_TESTS = (
     "pandas",
-    f"{__package__}.strict",
-    f"{__package__}.tracking.reporting",
-    f"{__package__}.tracking.tracker",
+    "pytest_sqlmesh_tracker.pytest_plugin.strict",
+    "pytest_sqlmesh_tracker.tracking.reasons.reporting",
+    "pytest_sqlmesh_tracker.tracking.tracker",
 )
 
 

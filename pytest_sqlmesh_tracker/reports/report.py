@@ -11,7 +11,6 @@ from uuid import UUID, uuid4, uuid5
 from pydantic import BeforeValidator, Field, JsonValue, ValidationError, model_validator
 from pydantic_core import to_jsonable_python
 
-from pytest_sqlmesh_tracker import __version__
 from pytest_sqlmesh_tracker.models.matching import UnknownModelError, find_model, find_models
 from pytest_sqlmesh_tracker.outcomes.outcomes import (
     Cause,
@@ -21,6 +20,7 @@ from pytest_sqlmesh_tracker.outcomes.outcomes import (
     Status,
     UtcDatetime,
 )
+from pytest_sqlmesh_tracker.version import __version__
 
 from .assertions import AssertionMethods
 from .expectations import cause_named, reason_named

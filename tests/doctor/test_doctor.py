@@ -177,7 +177,7 @@ class TestWithoutSqlmesh:
         (tmp_path / "sqlmesh.py").write_text("raise ImportError('half of it\\nis missing')")
         code = """
 import json
-from pytest_sqlmesh_tracker.tracking.doctor import diagnosis
+from pytest_sqlmesh_tracker.doctor.doctor import diagnosis
 print(json.dumps(diagnosis().to_dict()))
 """
         path = os.pathsep.join([str(tmp_path), str(ROOT)])

@@ -25,7 +25,7 @@ def night(sqlmesh_project):
 TOLD_NIGHT = '''
 import pytest
 from types import SimpleNamespace
-from tests.unit.builders import failed, run, skipped
+from tests.builders import failed, run, skipped
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from .shops import tell_of_shop
 
 HOSTILE = r"""
 from types import SimpleNamespace
-from tests.unit.builders import executed, run
+from tests.builders import executed, run
 
 def test_hostile(sqlmesh_tracker):
     name = 'shop."<b>&' + "'\x00\x1b[2J\x9b ]]>" + '"'

@@ -270,7 +270,7 @@ def test_the_policy_is_held_against_last_tries_alone(told_shop: pytest.Pytester)
         """
         import pytest
         from types import SimpleNamespace
-        from tests.unit.builders import executed, run
+        from tests.builders import executed, run
 
         @pytest.mark.flaky(reruns=1)
         def test_it(sqlmesh_tracker, number, request):

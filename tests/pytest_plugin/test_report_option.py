@@ -181,7 +181,7 @@ def test_a_session_that_is_cut_off_has_what_happened_until_then(
 NIGHTS = r"""
 import pytest
 from types import SimpleNamespace
-from tests.unit.builders import failed, run
+from tests.builders import failed, run
 
 pytestmark = pytest.mark.sqlmesh_project(at="2024-01-09")
 

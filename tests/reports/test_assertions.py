@@ -902,7 +902,7 @@ def test_helpers_raise_under_python_o() -> None:
     code = """
 import json
 import pytest_sqlmesh_tracker
-from tests.unit.test_assertions import FAILING, SHOP
+from tests.reports.test_assertions import FAILING, SHOP
 
 assert False, "not stripped: this Python is not optimized"
 said = {}

@@ -275,7 +275,7 @@ class TestSchema:
         reason="older versions of pydantic word the same schema differently",
     )
     def test_is_the_one_in_the_package(self) -> None:
-        packaged = files("pytest_sqlmesh_tracker").joinpath("report.schema.json")
+        packaged = files("pytest_sqlmesh_tracker.reports").joinpath("report.schema.json")
         assert json.loads(packaged.read_text(encoding="utf-8")) == file_schema()
 
     @unhurried

@@ -36,7 +36,7 @@ from .anchors import invocation_anchors, model_anchor
 from .graph import Graph, layout
 from .schemas import SchemaGroup, by_schema, split
 
-_FILES = Path(__file__).with_name("page")
+_FILES = Path(__file__).parent
 _MOST_BATCHES = 100
 _LONG, _BLOCK = 20_000, 4_000
 _FEW = 12

@@ -550,7 +550,7 @@ def test_a_project_that_is_not_there_is_one_line(sandbox: DefsFolderSandbox, sta
 
 
 def test_the_example_of_the_chapter(sandbox: DefsFolderSandbox, state: Path) -> None:
-    chapter = (Path(__file__).parents[2] / "docs/dagster.md").read_text()
+    chapter = (Path(__file__).parents[3] / "docs/dagster.md").read_text()
     orders, manual = model("sales.orders"), model("sales.corrections", tags=("manual",))
     revenue = model("finance.revenue", "sales.orders")
     state.write_text(project(orders, manual, revenue).definition.to_json())

@@ -20,7 +20,7 @@ from dagster.components.testing.utils import create_defs_folder_sandbox
 
 from pytest_sqlmesh_tracker.dagster import SqlmeshProjectComponent
 
-SAMPLES = Path(__file__).parents[2] / "sample_projects"
+SAMPLES = Path(__file__).parents[3] / "sample_projects"
 DG = Path(sys.executable).with_name("dg")
 
 
