@@ -17,29 +17,23 @@ if TYPE_CHECKING:
     from .gate import GateResult as GateResult
     from .gate import GateRule as GateRule
     from .models.matching import UnknownModelError as UnknownModelError
-    from .outcomes.outcomes import AuditOutcome as AuditOutcome
-    from .outcomes.outcomes import Batch as Batch
-    from .outcomes.outcomes import Cause as Cause
-    from .outcomes.outcomes import ModelOutcome as ModelOutcome
-    from .outcomes.outcomes import Reason as Reason
-    from .outcomes.outcomes import Status as Status
+    from .outcomes.outcome import AuditOutcome as AuditOutcome
+    from .outcomes.outcome import Batch as Batch
+    from .outcomes.vocabulary import Cause as Cause
+    from .outcomes.vocabulary import Reason as Reason
+    from .outcomes.vocabulary import Status as Status
     from .reports.assertions import assert_audit_failed as assert_audit_failed
     from .reports.assertions import assert_executed as assert_executed
-    from .reports.assertions import (
-        assert_execution_order as assert_execution_order,
-    )
+    from .reports.assertions import assert_execution_order as assert_execution_order
     from .reports.assertions import assert_failed as assert_failed
     from .reports.assertions import assert_not_executed as assert_not_executed
-    from .reports.assertions import (
-        assert_nothing_executed as assert_nothing_executed,
-    )
-    from .reports.assertions import (
-        assert_only_executed as assert_only_executed,
-    )
+    from .reports.assertions import assert_nothing_executed as assert_nothing_executed
+    from .reports.assertions import assert_only_executed as assert_only_executed
     from .reports.assertions import assert_outcomes as assert_outcomes
     from .reports.assertions import assert_skipped as assert_skipped
     from .reports.files import dump_reports as dump_reports
     from .reports.files import load_reports as load_reports
+    from .reports.outcomes import ModelOutcome as ModelOutcome
     from .reports.report import NoReportError as NoReportError
     from .reports.report import RunReport as RunReport
     from .sandbox.options import SandboxError as SandboxError
@@ -50,9 +44,22 @@ if TYPE_CHECKING:
     from .tracking.tracker import track_all as track_all
 
 _HOMES = {
-    ".gate": ("GatePolicy", "GatePolicyError", "GateResult", "GateRule"),
+    ".gate": (
+        "GatePolicy",
+        "GatePolicyError",
+        "GateResult",
+        "GateRule",
+    ),
     ".models.matching": ("UnknownModelError",),
-    ".outcomes.outcomes": ("AuditOutcome", "Batch", "Cause", "ModelOutcome", "Reason", "Status"),
+    ".outcomes.outcome": (
+        "AuditOutcome",
+        "Batch",
+    ),
+    ".outcomes.vocabulary": (
+        "Cause",
+        "Reason",
+        "Status",
+    ),
     ".reports.assertions": (
         "assert_audit_failed",
         "assert_executed",
@@ -64,11 +71,25 @@ _HOMES = {
         "assert_outcomes",
         "assert_skipped",
     ),
-    ".reports.files": ("dump_reports", "load_reports"),
-    ".reports.report": ("NoReportError", "RunReport"),
+    ".reports.files": (
+        "dump_reports",
+        "load_reports",
+    ),
+    ".reports.outcomes": ("ModelOutcome",),
+    ".reports.report": (
+        "NoReportError",
+        "RunReport",
+    ),
     ".sandbox.options": ("SandboxError",),
-    ".sandbox.sandbox": ("Sandbox", "SandboxWarning"),
-    ".tracking.tracker": ("Tracker", "sqlmesh_run_tracker", "track_all"),
+    ".sandbox.sandbox": (
+        "Sandbox",
+        "SandboxWarning",
+    ),
+    ".tracking.tracker": (
+        "Tracker",
+        "sqlmesh_run_tracker",
+        "track_all",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -54,10 +54,10 @@ def sqlmesh_tracker(request: pytest.FixtureRequest) -> Iterator[Tracker]:
         strict = _strict_test(request.node)
     except (ValueError, FrozenClockError, pytest.UsageError) as error:
         raise pytest.fail.Exception(f"sqlmesh_tracker: {error}", pytrace=False) from None
-    from pytest_sqlmesh_tracker.reports.listening import listening
+    from pytest_sqlmesh_tracker.reports.observers import observing
     from pytest_sqlmesh_tracker.tracking.tracker import track_all
 
-    with track_all() as tracker, listening(strict.asserted) if strict else nullcontext():
+    with track_all() as tracker, observing(strict.asserted) if strict else nullcontext():
         tried = request.node.stash.setdefault(_TRIES, Tries()).current
         tried.tracker, tried.strict = tracker, strict
         yield tracker
@@ -380,7 +380,7 @@ class _Session:
             terminalreporter.line(line, **color)
 
     def _tell_totals(self, terminalreporter: pytest.TerminalReporter) -> None:
-        from pytest_sqlmesh_tracker.render.words import totals_line
+        from pytest_sqlmesh_tracker.wording.invocations import totals_line
 
         by_test = self._reports.by_test
         if terminalreporter.config.get_verbosity() > 0:

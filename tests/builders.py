@@ -11,9 +11,9 @@ from typing import Any
 from uuid import UUID
 
 from pytest_sqlmesh_tracker import AuditOutcome, Batch, ModelOutcome, RunReport, Status
-from pytest_sqlmesh_tracker.outcomes.outcomes import Interval
+from pytest_sqlmesh_tracker.outcomes.types import Interval
 from pytest_sqlmesh_tracker.reports.assertions import AssertionMethods
-from pytest_sqlmesh_tracker.wording.explanation import sentence
+from pytest_sqlmesh_tracker.wording.sentences import sentence
 
 
 def utc(text: str) -> datetime:

@@ -17,8 +17,9 @@ from pytest_sqlmesh_tracker import (
     RunReport,
     Status,
 )
-from pytest_sqlmesh_tracker.outcomes.outcomes import Evidence, Interval
-from pytest_sqlmesh_tracker.reports.report import Command, Completion, EnvironmentState
+from pytest_sqlmesh_tracker.outcomes.invocation import Command, Completion, EnvironmentState
+from pytest_sqlmesh_tracker.outcomes.types import Interval
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Evidence
 
 unhurried = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """For tests that draw whole reports."""

@@ -58,7 +58,7 @@ class _Commands(click.Group):
             wrong.show()
             return 2
         except click.ClickException as wrong:
-            from pytest_sqlmesh_tracker.render.words import printable
+            from pytest_sqlmesh_tracker.wording.printable import printable
 
             # What files are called, and what is in them, must not steer the terminal.
             click.echo(printable(f"Error: {wrong.format_message()}"), err=True)

@@ -16,11 +16,14 @@ import click
 from pytest_sqlmesh_tracker.doctor.diagnosis import Diagnosis
 from pytest_sqlmesh_tracker.gate import GateResult
 from pytest_sqlmesh_tracker.models.matching import UnknownModelError
-from pytest_sqlmesh_tracker.render import doctor, markdown, terminal, words
+from pytest_sqlmesh_tracker.render import doctor, markdown, terminal
 from pytest_sqlmesh_tracker.render.files import checked_path, write
 from pytest_sqlmesh_tracker.reports.diff import Difference
 from pytest_sqlmesh_tracker.reports.files import entries_to_json
 from pytest_sqlmesh_tracker.wording.formats import one_line
+from pytest_sqlmesh_tracker.wording.invocations import totals_line
+from pytest_sqlmesh_tracker.wording.printable import printable
+from pytest_sqlmesh_tracker.wording.table import table as table_of
 
 from .reports import Entries
 from .streams import colored
@@ -75,14 +78,12 @@ class Output:
             shown = [entry for entry in entries if everything or not entry[1].superseded]
             for test, report in shown:
                 if test:
-                    click.echo(one_line(words.printable(test)))
-                table = terminal.table(
-                    report, limit=_MODELS_LIMIT, everything=everything, **self.style
-                )
+                    click.echo(one_line(printable(test)))
+                table = table_of(report, limit=_MODELS_LIMIT, everything=everything, **self.style)
                 self._print(table + "\n")
             if len(entries) != 1 or not shown:
                 hint = " (--all shows them)" if len(shown) < len(entries) else ""
-                click.echo(words.totals_line([report for _, report in entries]) + hint)
+                click.echo(totals_line([report for _, report in entries]) + hint)
 
     def explain(self, entries: Entries, models: Sequence[str], *, repeated: bool = False) -> None:
         """Print the paragraphs on some models; those of repeated tries only if they are wanted.
@@ -99,7 +100,7 @@ class Output:
                     unknown = error
             if not paragraphs:
                 raise click.ClickException(str(unknown or f"{model!r}: there is no report"))
-            click.echo(words.printable("\n\n".join(paragraphs)) + "\n")
+            click.echo(printable("\n\n".join(paragraphs)) + "\n")
 
     def judge(self, result: GateResult, *, beside_reports: bool = False) -> None:
         """Print what the gate found; beside reports in JSON it goes to standard error."""

@@ -15,16 +15,16 @@ from typing import Any
 import click
 
 from pytest_sqlmesh_tracker.gate import GateFinding, GateResult
-from pytest_sqlmesh_tracker.render import words
-from pytest_sqlmesh_tracker.reports.report import EnvironmentState
+from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
 from pytest_sqlmesh_tracker.tracking.command import Ended, Signals, run_sqlmesh
 from pytest_sqlmesh_tracker.tracking.queries.project_files import (
     ProjectFiles,
     ProjectLocation,
     read_project_files,
 )
-from pytest_sqlmesh_tracker.wording.explanation import environment_words
 from pytest_sqlmesh_tracker.wording.formats import one_line
+from pytest_sqlmesh_tracker.wording.invocations import environment_words
+from pytest_sqlmesh_tracker.wording.printable import printable
 
 from .options import words_for_sqlmesh
 from .output import Output
@@ -97,12 +97,12 @@ def _tell(ended: Ended, result: GateResult | None, output: Output) -> None:
         output.judge(result, beside_reports=True)
     elif output.quiet:
         for error in filter(None, (report.error for report in ended.reports)):
-            click.echo(words.printable(f"Error: {error}"), err=True)
+            click.echo(printable(f"Error: {error}"), err=True)
 
 
 def _tell_of_waiting(environment: str, state: EnvironmentState) -> None:
     line = f"Waiting (--wait SECONDS bounds it): {environment_words(environment, state)}"
-    click.echo(words.printable(line), err=True)
+    click.echo(printable(line), err=True)
 
 
 def _read_files(project: ProjectLocation, options: dict[str, Any]) -> ProjectFiles | None:

@@ -11,7 +11,7 @@ import dagster as dg
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
 from pytest_sqlmesh_tracker.dagster.definitions.ops import annotated, assets_of_op
 from pytest_sqlmesh_tracker.models.matching import close_matches
-from pytest_sqlmesh_tracker.outcomes.outcomes import Reason, Status
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 
 from .project import SqlmeshProject
 from .resource import SqlmeshResource

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Literal, get_args
 
-from pytest_sqlmesh_tracker.outcomes.outcomes import Frozen, Reason, Status, UtcDatetime
-from pytest_sqlmesh_tracker.reports.report import Command
+from pytest_sqlmesh_tracker.outcomes.invocation import Command
+from pytest_sqlmesh_tracker.outcomes.types import Frozen, UtcDatetime
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 from pytest_sqlmesh_tracker.wording.formats import counted, minute, one_line
+from pytest_sqlmesh_tracker.wording.remarks import Fact
 
-from .facts import Fact
 from .rules import GateRule, Severity
 
 FindingKind = Literal[

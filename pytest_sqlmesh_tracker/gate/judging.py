@@ -7,23 +7,18 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timezone
 from typing import Any
 
-from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome, Status
+from pytest_sqlmesh_tracker.outcomes.expected import UNEXPECTED_STATUSES, unexpected_by_default
+from pytest_sqlmesh_tracker.outcomes.invocation import SUCCESSFUL
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.reports.files import Entry
-from pytest_sqlmesh_tracker.reports.report import SUCCESSFUL
-from pytest_sqlmesh_tracker.wording.explanation import sentence
+from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.wording.formats import minute, one_line
+from pytest_sqlmesh_tracker.wording.remarks import Fact
+from pytest_sqlmesh_tracker.wording.sentences import sentence
 
-from .facts import Fact
 from .findings import FindingKind, GateFinding, GateResult
 from .listing import Listing, unmatched
-from .rules import (
-    UNEXPECTED_STATUSES,
-    GateRule,
-    Severity,
-    contradictions,
-    unexpected_by_default,
-    verdict,
-)
+from .rules import GateRule, Severity, contradictions, verdict
 
 _KIND_OF: dict[Status, FindingKind] = {
     Status.FAILED: "failure",

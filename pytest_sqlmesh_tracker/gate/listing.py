@@ -8,7 +8,7 @@ from fnmatch import translate
 from functools import lru_cache
 
 from pytest_sqlmesh_tracker.models.matching import UnknownModelError, find_models, unquoted
-from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome
+from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 
 from .rules import GateRule
 

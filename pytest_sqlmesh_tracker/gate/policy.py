@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pytest_sqlmesh_tracker.outcomes.outcomes import Frozen
+from pytest_sqlmesh_tracker.outcomes.types import Frozen
 from pytest_sqlmesh_tracker.reports.files import Given, entry
 
 from .findings import GateResult

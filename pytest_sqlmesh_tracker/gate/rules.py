@@ -12,28 +12,12 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 
-from pytest_sqlmesh_tracker.outcomes.outcomes import Frozen, Reason, Status
-from pytest_sqlmesh_tracker.reports.expectations import member_named
+from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
+from pytest_sqlmesh_tracker.outcomes.types import Frozen
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
+from pytest_sqlmesh_tracker.reports.expectations import parse_member
 from pytest_sqlmesh_tracker.wording.formats import one_line
-
-from .facts import Fact
-
-UNEXPECTED_STATUSES = frozenset({Status.FAILED, Status.INTERRUPTED, Status.UNKNOWN})
-"""Unexpected by default, whatever the reason."""
-UNEXPECTED_SKIPS = frozenset(
-    {
-        Reason.UPSTREAM_FAILED,
-        Reason.SIGNAL_NOT_READY,
-        Reason.UPSTREAM_NOT_READY,
-        Reason.DEPENDS_ON_PAST_GAP,
-        Reason.NOT_IN_ENVIRONMENT,
-        Reason.NOT_APPLIED,
-        Reason.BACKFILL_EMPTIED,
-        Reason.RESTATEMENT_REFUSED,
-    }
-)
-"""Primary reasons for which a skipped model is unexpected by default."""
-
+from pytest_sqlmesh_tracker.wording.remarks import Fact
 
 Word = Status | Reason | Fact
 """What a rule can allow or deny."""
@@ -116,13 +100,6 @@ class GateRule(Frozen):
         return ", ".join(self.models[:3]) + more
 
 
-def unexpected_by_default(status: Status, reason: Reason | None) -> bool:
-    """Whether an outcome with this status and primary reason is unexpected where no rule tells."""
-    if status is Status.SKIPPED:
-        return reason in UNEXPECTED_SKIPS
-    return status in UNEXPECTED_STATUSES
-
-
 def verdict(
     rules: Sequence[GateRule], status: Status, reason: Reason | None, reasons: Sequence[Reason]
 ) -> tuple[bool, int | None]:
@@ -189,7 +166,7 @@ def _words(key: str, value: object) -> tuple[Word, ...]:
     words = _listed(key, value, "a list of statuses, reasons and facts")
     not_valid = "neither a status, a reason nor a fact"
     try:
-        return tuple(dict.fromkeys(member_named(word, _WORDS, not_valid) for word in words))
+        return tuple(dict.fromkeys(parse_member(word, _WORDS, not_valid) for word in words))
     except ValueError as error:
         raise GatePolicyError(f"{key}: {one_line(str(error), 800)}") from None
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from pytest_sqlmesh_tracker.outcomes.outcomes import Frozen
+from pytest_sqlmesh_tracker.outcomes.types import Frozen
 
 
 class ColumnDefinition(Frozen):

@@ -12,13 +12,14 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from pytest_sqlmesh_tracker.gate import GateFinding, GatePolicy, GateRule
-from pytest_sqlmesh_tracker.gate.facts import Fact
 from pytest_sqlmesh_tracker.gate.listing import Listing, unmatched
-from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome, Reason, Status
-from pytest_sqlmesh_tracker.render.words import printable
-from pytest_sqlmesh_tracker.reports.expectations import reason_named
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
+from pytest_sqlmesh_tracker.reports.expectations import parse_reason
+from pytest_sqlmesh_tracker.reports.outcomes import Assertable, ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.wording.formats import counted, one_line
+from pytest_sqlmesh_tracker.wording.printable import printable
+from pytest_sqlmesh_tracker.wording.remarks import Fact
 
 from .markers import MarkerError, check_keywords
 
@@ -68,7 +69,7 @@ def strict_options(arguments: Mapping[str, Any]) -> StrictOptions:
 def _allowing(models: Any, reasons: Any) -> GateRule:
     words = [reasons] if isinstance(reasons, str) or not isinstance(reasons, Iterable) else reasons
     try:
-        allow = [reason_named(word) for word in words]
+        allow = [parse_reason(word) for word in words]
         if not allow:
             raise ValueError("it needs a reason, or a list of them")
         for reason in _NO_SKIPS.intersection(allow):
@@ -93,12 +94,12 @@ class StrictTest:
         self._today = today
         # By identity: two invocations can be equal in all that they report. Kept with their
         # reports, or a new one could be where a forgotten one was.
-        self._asserted: dict[int, tuple[RunReport, set[str | None]]] = {}
+        self._asserted: dict[int, tuple[Assertable, set[str | None]]] = {}
 
     def asserted(
-        self, report: RunReport, outcomes: Iterable[ModelOutcome], /, *, whole: bool
+        self, report: Assertable, outcomes: Iterable[ModelOutcome], /, *, whole: bool
     ) -> None:
-        """Take note of an assertion that passed, as a `Listener`."""
+        """Take note of an assertion that passed, as an `Observer`."""
         _, names = self._asserted.setdefault(id(report), (report, set()))
         names.update(outcome.name for outcome in outcomes)
         if whole:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from textwrap import wrap
 
 from pytest_sqlmesh_tracker.doctor.diagnosis import Check, Diagnosis
-
-from .words import printable
+from pytest_sqlmesh_tracker.wording.printable import printable
 
 
 def text(diagnosis: Diagnosis, *, width: int = 100) -> str:

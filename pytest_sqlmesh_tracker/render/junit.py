@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pytest_sqlmesh_tracker.gate.facts import Fact
-from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome, Status
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
+from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
-
-from .words import name_of
+from pytest_sqlmesh_tracker.wording.printable import name_of
+from pytest_sqlmesh_tracker.wording.remarks import Fact
 
 _INVOCATIONS, _REPEATED = "sqlmesh_invocations", "sqlmesh_repeated_tries"
 _PROPERTIES: dict[str, str] = {word: f"sqlmesh_{word}" for word in (*Status, *Fact)}

@@ -12,15 +12,21 @@ from datetime import timedelta
 from typing import Literal
 from xml.etree import ElementTree
 
-from pytest_sqlmesh_tracker.gate import UNEXPECTED_STATUSES, GateFinding, GateResult
-from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome, Status
+from pytest_sqlmesh_tracker.gate import GateFinding, GateResult
+from pytest_sqlmesh_tracker.outcomes.expected import UNEXPECTED_STATUSES
+from pytest_sqlmesh_tracker.outcomes.invocation import Completion
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.reports.files import Entry
-from pytest_sqlmesh_tracker.reports.report import Completion, RunReport
-from pytest_sqlmesh_tracker.wording.explanation import notes, paragraph, sentence
+from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
+from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.wording.formats import minute
+from pytest_sqlmesh_tracker.wording.invocations import notes
+from pytest_sqlmesh_tracker.wording.paragraphs import paragraph
+from pytest_sqlmesh_tracker.wording.printable import name_of, printable
+from pytest_sqlmesh_tracker.wording.rows import reason_of
+from pytest_sqlmesh_tracker.wording.sentences import sentence
 
 from .junit import properties
-from .words import name_of, printable, reason_of
 
 _Verdict = Literal["failure", "error", "skipped"]
 _VERDICTS: Mapping[Status, _Verdict] = {

@@ -5,33 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from pytest_sqlmesh_tracker.gate import UNEXPECTED_STATUSES, GateFinding, GateResult
-from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome, Status
+from pytest_sqlmesh_tracker.gate import GateFinding, GateResult
+from pytest_sqlmesh_tracker.outcomes.expected import UNEXPECTED_STATUSES
+from pytest_sqlmesh_tracker.outcomes.invocation import SUCCESSFUL
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.reports.diff import Comparison, Difference
 from pytest_sqlmesh_tracker.reports.files import Entry
-from pytest_sqlmesh_tracker.reports.report import SUCCESSFUL, RunReport
-from pytest_sqlmesh_tracker.wording.explanation import notes, remarks
-from pytest_sqlmesh_tracker.wording.formats import counted, minute, one_line
-
-from .alike import in_groups
-from .markdown_page import Part, code, page, row, text
-from .words import (
+from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
+from pytest_sqlmesh_tracker.reports.report import RunReport
+from pytest_sqlmesh_tracker.wording.formats import counted, duration, minute, one_line
+from pytest_sqlmesh_tracker.wording.invocations import (
     before_error,
-    change_of,
-    compared,
-    duration,
     ended,
     error_headline,
-    executed_and_why,
-    invocations,
-    name_of,
-    needs_attention,
-    reason_in_short,
-    shown_reason,
+    notes,
     statuses,
     superseded,
     totals_line,
 )
+from pytest_sqlmesh_tracker.wording.printable import name_of
+from pytest_sqlmesh_tracker.wording.remarks import remarks
+from pytest_sqlmesh_tracker.wording.rows import (
+    executed_and_why,
+    needs_attention,
+    reason_in_short,
+    shown_reason,
+)
+
+from .alike import in_groups
+from .comparisons import change_of, compared, invocations
+from .markdown_page import Part, code, page, row, text
 
 _SYMBOLS = {
     Status.EXECUTED: "✅",

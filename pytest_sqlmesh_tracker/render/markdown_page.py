@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from pytest_sqlmesh_tracker.wording.formats import counted
-
-from .words import printable
+from pytest_sqlmesh_tracker.wording.printable import printable
 
 # Other characters, and these forms, may mean something on one of the platforms: emphasis, images,
 # emoji, links, references to issues.

@@ -9,26 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytest_sqlmesh_tracker.models.matching import close_matches
-from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome, Status
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.wording.causes import causes_in_words
-from pytest_sqlmesh_tracker.wording.explanation import paragraph
 from pytest_sqlmesh_tracker.wording.formats import counted, span
+from pytest_sqlmesh_tracker.wording.paragraphs import paragraph
 
 from .expectations import (
     Moment,
-    cause_named,
     expression,
-    reason_named,
-    span_of_time,
-    status_or_reason_named,
+    parse_cause,
+    parse_interval,
+    parse_reason,
+    parse_status_or_reason,
 )
-from .listening import notify
-
-if TYPE_CHECKING:
-    from .report import RunReport
+from .observers import notify
+from .outcomes import Assertable, ModelOutcome
 
 _PAST = {
     Status.SKIPPED: ("was skipped", "was not skipped"),
@@ -39,8 +37,9 @@ _PAST = {
 class AssertionMethods:
     """The assertions as methods: of a report, or of a tracker's last report."""
 
-    def _asserted(self) -> RunReport:
-        return self  # type: ignore[return-value]  # a RunReport, unless overridden
+    def _asserted(self) -> Assertable:
+        """The report that the assertions are about."""
+        raise NotImplementedError
 
     def assert_executed(
         self,
@@ -65,8 +64,8 @@ class AssertionMethods:
         """
         __tracebackhide__ = True
         report = self._asserted()
-        window = None if intervals is None else span_of_time(intervals)
-        because = None if cause is None else cause_named(cause)
+        window = None if intervals is None else parse_interval(intervals)
+        because = None if cause is None else parse_cause(cause)
         failures = []
         named = _named(report, models, "assert_executed")
         for outcome in named:
@@ -208,7 +207,7 @@ class AssertionMethods:
         failures = []
         named: dict[str, ModelOutcome] = {}
         for model, expectation in expected.items():
-            wanted = status_or_reason_named(expectation)
+            wanted = parse_status_or_reason(expectation)
             for outcome in report.matching(model):
                 named[outcome.name] = outcome
                 known = outcome.status is not Status.UNKNOWN
@@ -245,7 +244,7 @@ class AssertionMethods:
     ) -> None:
         __tracebackhide__ = True
         report = self._asserted()
-        wanted = None if reason is None else reason_named(reason)
+        wanted = None if reason is None else parse_reason(reason)
         pattern = None if match is None else expression(match)
         named = _named(report, models, f"assert_{status}")
         was, was_not = _PAST[status]
@@ -344,7 +343,7 @@ def _demand_models(models: Sequence[object], helper: str) -> None:
         raise TypeError(f"{helper} needs at least one model{hint if 'executed' in helper else ''}")
 
 
-def _named(report: RunReport, models: Sequence[object], helper: str) -> list[ModelOutcome]:
+def _named(report: Assertable, models: Sequence[object], helper: str) -> list[ModelOutcome]:
     __tracebackhide__ = True
     _demand_models(models, helper)
     by_name = {o.name: o for found in tuple(map(report.matching, models)) for o in found}
@@ -352,7 +351,7 @@ def _named(report: RunReport, models: Sequence[object], helper: str) -> list[Mod
 
 
 def _settle(
-    report: RunReport,
+    report: Assertable,
     outcomes: Iterable[ModelOutcome],
     failures: Sequence[str],
     *,
@@ -367,7 +366,7 @@ def _settle(
     notify(report, outcomes, whole=whole)
 
 
-def _executions(report: RunReport, outcomes: Iterable[ModelOutcome]) -> list[str]:
+def _executions(report: Assertable, outcomes: Iterable[ModelOutcome]) -> list[str]:
     """Complaints about those that executed, if only in part, or may have."""
     return [
         paragraph(report, outcome, _executed_after_all(outcome))
@@ -391,7 +390,7 @@ def _executed_after_all(outcome: ModelOutcome) -> str:
     return "was executed" if outcome.status is Status.EXECUTED else "was executed in part"
 
 
-def _out_of_order(report: RunReport, groups: Sequence[Sequence[ModelOutcome]]) -> list[str]:
+def _out_of_order(report: Assertable, groups: Sequence[Sequence[ModelOutcome]]) -> list[str]:
     wrong = []
     for earlier, later in pairwise(groups):
         last, first = max(earlier, key=_start_order), min(later, key=_start_order)

@@ -7,18 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple, get_args
 
-from pytest_sqlmesh_tracker.gate import unexpected_by_default
-from pytest_sqlmesh_tracker.outcomes.outcomes import (
-    Frozen,
-    ModelOutcome,
-    Seconds,
-    Status,
-    UtcDatetime,
-)
+from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
+from pytest_sqlmesh_tracker.outcomes.invocation import Command, Completion
+from pytest_sqlmesh_tracker.outcomes.types import Frozen, Seconds, UtcDatetime
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.wording.formats import counted
 
 from .files import Given, entry
-from .report import Command, Completion, RunReport
+from .outcomes import ModelOutcome
+from .report import RunReport
 
 ChangeKind = Literal[
     "no_longer_executed",

@@ -8,7 +8,7 @@ from datetime import date, datetime, timezone
 from typing import TypeVar
 
 from pytest_sqlmesh_tracker.models.matching import close_matches
-from pytest_sqlmesh_tracker.outcomes.outcomes import Cause, Reason, Status
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Cause, Reason, Status
 
 Moment = str | date | datetime
 """A point in time: ISO text, date or datetime; UTC where it names no zone."""
@@ -16,7 +16,7 @@ Moment = str | date | datetime
 _Member = TypeVar("_Member")
 
 
-def reason_named(word: object) -> Reason:
+def parse_reason(word: object) -> Reason:
     """The reason with this value.
 
     Raises:
@@ -31,16 +31,16 @@ def reason_named(word: object) -> Reason:
         ) from None
 
 
-def cause_named(word: object) -> Cause:
+def parse_cause(word: object) -> Cause:
     """The cause with this value.
 
     Raises:
         ValueError: there is none; the message has close matches.
     """
-    return member_named(word, Cause, "not a cause")
+    return parse_member(word, Cause, "not a cause")
 
 
-def status_or_reason_named(word: object) -> Status | Reason:
+def parse_status_or_reason(word: object) -> Status | Reason:
     """The status or the reason with this value; no word is both.
 
     Raises:
@@ -48,10 +48,10 @@ def status_or_reason_named(word: object) -> Status | Reason:
     """
     __tracebackhide__ = True
     members: tuple[Status | Reason, ...] = (*Status, *Reason)
-    return member_named(word, members, "neither a status nor a reason")
+    return parse_member(word, members, "neither a status nor a reason")
 
 
-def member_named(word: object, members: Iterable[_Member], what_it_is_not: str) -> _Member:
+def parse_member(word: object, members: Iterable[_Member], what_it_is_not: str) -> _Member:
     """The member with this value, of one or several enums.
 
     Raises:
@@ -64,7 +64,7 @@ def member_named(word: object, members: Iterable[_Member], what_it_is_not: str) 
     raise ValueError(_not_among(word, what_it_is_not, list(by_value)))
 
 
-def span_of_time(intervals: tuple[Moment, Moment]) -> tuple[datetime, datetime]:
+def parse_interval(intervals: tuple[Moment, Moment]) -> tuple[datetime, datetime]:
     """The half-open `(start, end)` as aware datetimes.
 
     Raises:

@@ -12,28 +12,23 @@ from pydantic import BeforeValidator, Field, JsonValue, ValidationError, model_v
 from pydantic_core import to_jsonable_python
 
 from pytest_sqlmesh_tracker.models.matching import UnknownModelError, find_model, find_models
-from pytest_sqlmesh_tracker.outcomes.outcomes import (
-    Cause,
-    Frozen,
-    ModelOutcome,
-    Reason,
-    Status,
-    UtcDatetime,
-)
+from pytest_sqlmesh_tracker.outcomes.invocation import Command, Completion, EnvironmentState
+from pytest_sqlmesh_tracker.outcomes.types import Frozen, UtcDatetime
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Cause, Reason, Status
 from pytest_sqlmesh_tracker.version import __version__
+from pytest_sqlmesh_tracker.wording import brief
+from pytest_sqlmesh_tracker.wording.paragraphs import paragraph
 
 from .assertions import AssertionMethods
-from .expectations import cause_named, reason_named
+from .expectations import parse_cause, parse_reason
+from .outcomes import ModelOutcome
 
 SCHEMA_VERSION: Literal[2] = 2
 _READABLE = (1, SCHEMA_VERSION)
 _DERIVED_IDS = UUID("7c1c8e5b-6f0a-4d0e-9d5f-0f4b2a7f7f11")
 """The namespace of the ids that are derived from the content of reports without one."""
 
-Command = Literal["run", "plan", "audit"]
-Completion = Literal["success", "nothing_to_do", "failure", "interrupted", "raised"]
 _Word = TypeVar("_Word", Reason, Cause)
-SUCCESSFUL: frozenset[Completion] = frozenset({"success", "nothing_to_do"})
 
 
 def _as_json(value: object) -> object:
@@ -44,22 +39,12 @@ class NoReportError(LookupError):
     """A tracker was asked for a report before any invocation was tracked."""
 
 
-class EnvironmentState(Frozen):
-    """What SQLMesh's state had of an environment that could not be run, or that a plan left so."""
-
-    unfinished_plan: str | None
-    """Id of the plan that updates it, or that failed or was stopped before it was done; None where
-    the environment does not exist."""
-    environments: tuple[str, ...] = ()
-    """Names of the environments that exist."""
-
-
 class ByReason(dict[str, frozenset[str]]):
     """Reason → names of the models whose primary reason it is; a valid reason is never missing."""
 
     def __missing__(self, key: object) -> frozenset[str]:
         __tracebackhide__ = True
-        return _nothing(reason_named, key)
+        return _nothing(parse_reason, key)
 
 
 class ByCause(dict[str, frozenset[str]]):
@@ -67,7 +52,7 @@ class ByCause(dict[str, frozenset[str]]):
 
     def __missing__(self, key: object) -> frozenset[str]:
         __tracebackhide__ = True
-        return _nothing(cause_named, key)
+        return _nothing(parse_cause, key)
 
 
 def _nothing(named: Callable[[object], object], key: object) -> frozenset[str]:
@@ -128,21 +113,20 @@ class RunReport(AssertionMethods, Frozen):
                 raise ValueError(f"outcomes.{name} is named {outcome.name!r}")
         return self
 
+    def _asserted(self) -> RunReport:
+        return self
+
     def __str__(self) -> str:
         """The invocation, the models that were evaluated or need attention, and totals."""
-        from pytest_sqlmesh_tracker.wording.brief import text
-
-        return text(self)
+        return brief.text(self)
 
     def __repr__(self) -> str:
         """The invocation and its totals, in one line."""
-        from pytest_sqlmesh_tracker.wording.brief import line
-
-        return f"<RunReport {line(self)}>"
+        return f"<RunReport {brief.line(self)}>"
 
     def table(self) -> str:
         """A row for every model, as plain text; also for those that are not evaluatable."""
-        from pytest_sqlmesh_tracker.render.terminal import table
+        from pytest_sqlmesh_tracker.wording.table import table
 
         return table(self, everything=True)
 
@@ -233,8 +217,6 @@ class RunReport(AssertionMethods, Frozen):
             UnknownModelError: nothing matches, or a name is ambiguous.
         """
         __tracebackhide__ = True
-        from pytest_sqlmesh_tracker.wording.explanation import paragraph
-
         return "\n\n".join(paragraph(self, outcome) for outcome in self.matching(model))
 
     def to_dict(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from pytest_sqlmesh_tracker.wording.escapes import without_escape_codes
+from pytest_sqlmesh_tracker.wording.printable import without_escape_codes
 
 _Error = TypeVar("_Error", bound=Exception)
 

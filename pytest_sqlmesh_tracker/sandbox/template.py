@@ -17,8 +17,8 @@ from sqlmesh.core.loader import LoadedProject
 from sqlmesh.utils.date import to_datetime
 from sqlmesh.utils.errors import SQLMeshError
 
-from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.process.imports import CONFIG_FILES
+from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.sandbox.databases.connections import Connections
 from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
@@ -28,7 +28,7 @@ from pytest_sqlmesh_tracker.sandbox.problems.existing import inherited, missing_
 from pytest_sqlmesh_tracker.sandbox.problems.failures import failed_plan
 from pytest_sqlmesh_tracker.sandbox.problems.hints import Hints
 from pytest_sqlmesh_tracker.sandbox.problems.variables import check_variables
-from pytest_sqlmesh_tracker.wording.escapes import without_escape_codes
+from pytest_sqlmesh_tracker.wording.printable import without_escape_codes
 
 from .clock import STATEMENT, Clock, check_not_frozen, shown
 from .context import Kept, SandboxContext, Selection

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from pytest_sqlmesh_tracker.doctor.contract import REPLACED
+from pytest_sqlmesh_tracker.outcomes.invocation import Command
 from pytest_sqlmesh_tracker.process.frozen import check_imported
 from pytest_sqlmesh_tracker.process.sleeping import Sleeps, sleep
 from pytest_sqlmesh_tracker.reports.assertions import AssertionMethods
-from pytest_sqlmesh_tracker.reports.report import Command, NoReportError, RunReport
+from pytest_sqlmesh_tracker.reports.report import NoReportError, RunReport
 from pytest_sqlmesh_tracker.tracking.events.auditing import AuditInvocation
 from pytest_sqlmesh_tracker.tracking.events.invocation import Invocation
 from pytest_sqlmesh_tracker.tracking.events.live import CancelledError, Hooks, OnExecuted, OnWaiting

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome, Status
-from pytest_sqlmesh_tracker.render.words import (
-    before_error,
-    error_headline,
-    has_own_error,
-    headline,
-    name_of,
-    needs_attention,
-    printable,
-    reason_of,
-    result,
-    statuses,
-)
-from pytest_sqlmesh_tracker.reports.report import RunReport
+from pytest_sqlmesh_tracker.outcomes.invocation import Invocation
+from pytest_sqlmesh_tracker.outcomes.outcome import Outcome
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 
-from .explanation import notes
 from .formats import counted, minute, one_line
+from .invocations import before_error, error_headline, headline, notes, statuses
+from .printable import name_of, printable
+from .rows import has_own_error, needs_attention, reason_of, result
 
 _MOST = 20
 
 
-def text(report: RunReport) -> str:
+def text(report: Invocation) -> str:
     """The headline, the models that were evaluated or need attention, and one line of totals."""
     lines = [headline(report)]
     if report.error:
@@ -46,19 +37,19 @@ def text(report: RunReport) -> str:
     return printable("\n".join(line.rstrip() for line in lines))
 
 
-def line(report: RunReport) -> str:
+def line(report: Invocation) -> str:
     """`run of prod at 2024-01-14 06:30 UTC, success: 9 executed, 3 skipped`."""
     at, ended = minute(report.execution_time), report.completion.replace("_", " ")
     where = f"{report.command} of {report.environment} at {at}, {ended}"
     return name_of(f"{where}: {statuses(report.counted)}")
 
 
-def _most_urgent(outcomes: list[ModelOutcome]) -> list[ModelOutcome]:
+def _most_urgent(outcomes: list[Outcome]) -> list[Outcome]:
     """As many as are shown, those that need attention before others; in their order."""
     by_urgency = sorted(outcomes, key=lambda outcome: not needs_attention(outcome))
     kept = {outcome.name for outcome in by_urgency[:_MOST]}
     return [outcome for outcome in outcomes if outcome.name in kept]
 
 
-def _result(outcome: ModelOutcome) -> str:
+def _result(outcome: Outcome) -> str:
     return one_line(reason_of(outcome) if has_own_error(outcome) else result(outcome), 200)

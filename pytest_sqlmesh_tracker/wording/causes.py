@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_sqlmesh_tracker.outcomes.outcomes import Cause, ModelOutcome
+from pytest_sqlmesh_tracker.outcomes.outcome import Outcome
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Cause
 
 from .formats import listed, spans
 
@@ -22,17 +23,17 @@ _PHRASES = {
 }
 
 
-def causes_in_words(outcome: ModelOutcome) -> str:
+def causes_in_words(outcome: Outcome) -> str:
     """All causes, as they follow "executed in 2 batches"; empty when there are none."""
     return ", ".join(_in_words(outcome, cause) for cause in outcome.causes)
 
 
-def causes_in_short(outcome: ModelOutcome) -> str:
+def causes_in_short(outcome: Outcome) -> str:
     """By the names that assertions take: `restated (staging.orders), reloaded`."""
     return ", ".join(_in_short(outcome, cause) for cause in outcome.causes)
 
 
-def cause_facts(outcome: ModelOutcome) -> list[tuple[str, str]]:
+def cause_facts(outcome: Outcome) -> list[tuple[str, str]]:
     """Label and text of what is known of the causes: their intervals where there are several."""
     facts = []
     if len(outcome.causes) == 1:
@@ -47,7 +48,7 @@ def cause_facts(outcome: ModelOutcome) -> list[tuple[str, str]]:
     return facts
 
 
-def _in_words(outcome: ModelOutcome, cause: Cause) -> str:
+def _in_words(outcome: Outcome, cause: Cause) -> str:
     phrase = _PHRASES[cause]
     restated_by = _others(outcome, outcome.restated_by)
     if cause is Cause.RESTATED:
@@ -64,7 +65,7 @@ def _in_words(outcome: ModelOutcome, cause: Cause) -> str:
     return phrase
 
 
-def _after_changes(outcome: ModelOutcome) -> str:
+def _after_changes(outcome: Outcome) -> str:
     """` after a breaking change of staging.orders`; nothing where it is not known of a change."""
     changed_by = outcome.changed_by
     if not changed_by:
@@ -77,7 +78,7 @@ def _after_changes(outcome: ModelOutcome) -> str:
     return f" after {article} {category}change{of}"
 
 
-def _in_short(outcome: ModelOutcome, cause: Cause) -> str:
+def _in_short(outcome: Outcome, cause: Cause) -> str:
     by: Sequence[str] = ()
     if cause in (Cause.RESTATED, Cause.AUTO_RESTATED):
         by = _others(outcome, outcome.restated_by)
@@ -86,12 +87,12 @@ def _in_short(outcome: ModelOutcome, cause: Cause) -> str:
     return f"{cause} ({listed(by)})" if by else str(cause)
 
 
-def _with_intervals(outcome: ModelOutcome, cause: Cause) -> str:
+def _with_intervals(outcome: Outcome, cause: Cause) -> str:
     intervals = outcome.intervals_by_cause.get(cause)
     return f"{cause}: {spans(intervals)}" if intervals else str(cause)
 
 
-def _others(outcome: ModelOutcome, names: Sequence[str]) -> list[str]:
+def _others(outcome: Outcome, names: Sequence[str]) -> list[str]:
     """The models that brought it about; none where it was the model itself."""
     return [] if outcome.name in names else list(names)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
-from pytest_sqlmesh_tracker.outcomes.outcomes import Interval
+from pytest_sqlmesh_tracker.outcomes.types import Interval
 
 
 def moment(at: datetime) -> str:
@@ -76,3 +76,16 @@ def shortened(text: str, lines: int = 6, width: int = 300) -> str:
 def midnight(at: datetime) -> bool:
     """Whether it is the beginning of a day in UTC."""
     return (at.hour, at.minute, at.second, at.microsecond) == (0, 0, 0, 0)
+
+
+def duration(took: timedelta | None) -> str:
+    """`0.25 s`, `42 s`, `3 min 5 s`, `2 h 0 min`; nothing where it is not known."""
+    if took is None:
+        return ""
+    if took.total_seconds() < 9.995:
+        return f"{took.total_seconds():.2f} s"
+    minutes, seconds = divmod(round(took.total_seconds()), 60)
+    if not minutes:
+        return f"{seconds} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min {seconds} s"

@@ -18,17 +18,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pytest_sqlmesh_tracker import ModelOutcome, Reason, RunReport, Status, UnknownModelError
-from pytest_sqlmesh_tracker.gate import (
-    GateFinding,
-    GatePolicy,
-    GateResult,
-    GateRule,
-    unexpected_by_default,
-)
-from pytest_sqlmesh_tracker.gate.facts import Fact
+from pytest_sqlmesh_tracker.gate import GateFinding, GatePolicy, GateResult, GateRule
 from pytest_sqlmesh_tracker.gate.rules import verdict
+from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
+from pytest_sqlmesh_tracker.outcomes.invocation import Completion
 from pytest_sqlmesh_tracker.reports.files import entries_from_json, entries_to_json
-from pytest_sqlmesh_tracker.reports.report import Completion
+from pytest_sqlmesh_tracker.wording.remarks import Fact
 from tests.builders import (
     audit,
     audited,

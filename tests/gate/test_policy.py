@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from pytest_sqlmesh_tracker import Reason, Status
 from pytest_sqlmesh_tracker.gate import GatePolicy, GatePolicyError, GateRule
-from pytest_sqlmesh_tracker.gate.facts import Fact
 from pytest_sqlmesh_tracker.wording.formats import one_line
+from pytest_sqlmesh_tracker.wording.remarks import Fact
 
 TWO_RULES = """
 [[tool.sqlmesh_tracker.gate.rules]]

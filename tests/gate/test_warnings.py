@@ -7,8 +7,8 @@ from typing import Any
 
 from pytest_sqlmesh_tracker import GatePolicy, Status
 from pytest_sqlmesh_tracker.gate import GateFinding
-from pytest_sqlmesh_tracker.gate.facts import Fact
 from pytest_sqlmesh_tracker.pytest_plugin.strict import StrictTest
+from pytest_sqlmesh_tracker.wording.remarks import Fact
 from tests.builders import audit, audited, executed, failed, interval, run, skipped
 
 from .test_gate import evaluate, found

@@ -18,7 +18,7 @@ from pytest_sqlmesh_tracker import (
     RunReport,
     Status,
 )
-from pytest_sqlmesh_tracker.outcomes.outcomes import Interval
+from pytest_sqlmesh_tracker.outcomes.types import Interval
 from tests.builders import (
     NOW,
     audit,

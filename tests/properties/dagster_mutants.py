@@ -11,7 +11,8 @@ from pytest_sqlmesh_tracker.dagster import resource
 from pytest_sqlmesh_tracker.dagster.events import telling
 from pytest_sqlmesh_tracker.dagster.events.history import Told
 from pytest_sqlmesh_tracker.dagster.running import asking, invocation
-from pytest_sqlmesh_tracker.outcomes.outcomes import AuditOutcome, Reason, Status
+from pytest_sqlmesh_tracker.outcomes.outcome import AuditOutcome
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 from pytest_sqlmesh_tracker.tracking.reasons import batches
 
 from . import mutants

@@ -22,7 +22,7 @@ from datetime import datetime, timezone
 from typing import Any
 from unittest.mock import patch
 
-from pytest_sqlmesh_tracker.outcomes.outcomes import Cause, Reason, Status
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Cause, Reason, Status
 from pytest_sqlmesh_tracker.tracking import compat
 from pytest_sqlmesh_tracker.tracking.events import facts
 from pytest_sqlmesh_tracker.tracking.events.auditing import AuditInvocation

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from pytest_sqlmesh_tracker import GatePolicy, Sandbox
 from pytest_sqlmesh_tracker.cli import main
-from pytest_sqlmesh_tracker.gate import UNEXPECTED_SKIPS, UNEXPECTED_STATUSES
+from pytest_sqlmesh_tracker.outcomes.expected import UNEXPECTED_SKIPS, UNEXPECTED_STATUSES
 from pytest_sqlmesh_tracker.render import terminal
 from tests.builders import executed, run
 

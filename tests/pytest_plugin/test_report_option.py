@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from pytest_sqlmesh_tracker import RunReport
-from pytest_sqlmesh_tracker.reports import listening
+from pytest_sqlmesh_tracker.reports import observers
 from pytest_sqlmesh_tracker.reports.files import entries_from_json
 
 from .shops import tell_of_shop, write_ini, write_shop
@@ -175,7 +175,7 @@ def test_a_session_that_is_cut_off_has_what_happened_until_then(
     named = ["test_shop.py::test_before", "test_shop.py::test_cut_off"]
     assert ids_in(told_shop.path / "all.json") == named
     result.stdout.fnmatch_lines("sqlmesh: 2 invocations in 2 tests: *")
-    assert listening._LISTENERS == []
+    assert observers._OBSERVERS == []
 
 
 NIGHTS = r"""

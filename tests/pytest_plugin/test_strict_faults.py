@@ -26,7 +26,7 @@ from pytest_sqlmesh_tracker import (
 )
 from pytest_sqlmesh_tracker.pytest_plugin.markers import MarkerError
 from pytest_sqlmesh_tracker.pytest_plugin.strict import StrictTest, faults_of, strict_options
-from pytest_sqlmesh_tracker.reports.listening import listening
+from pytest_sqlmesh_tracker.reports.observers import observing
 from tests.builders import TrackerOf, audit, executed, failed, run, skipped, unknown
 
 TODAY = date(2024, 1, 14)
@@ -74,7 +74,7 @@ class TestWhatCounts:
         self, helper: Callable[..., None], arguments: list[Any], left: list[str]
     ) -> None:
         strict, report = strict_test(), failed_night()
-        with listening(strict.asserted):
+        with observing(strict.asserted):
             helper(report, *arguments)
         assert told(strict, report) == left
 
@@ -96,20 +96,20 @@ class TestWhatCounts:
         self, helper: Callable[..., None], arguments: list[Any]
     ) -> None:
         strict, report = strict_test(), failed_night()
-        with listening(strict.asserted), pytest.raises(AssertionError):
+        with observing(strict.asserted), pytest.raises(AssertionError):
             helper(report, *arguments)
         assert told(strict, report) == ["sales.orders", "sales.daily"]
 
     def test_nor_does_one_whose_match_is_not_in_the_error(self) -> None:
         strict, report = strict_test(), run(failed("sales.orders"))
-        with listening(strict.asserted), pytest.raises(AssertionError):
+        with observing(strict.asserted), pytest.raises(AssertionError):
             assert_failed(report, "sales.orders", match="nonsense")
         assert told(strict, report) == ["sales.orders"]
 
     def test_an_exact_mapping_and_nothing_executed_name_every_model(self) -> None:
         strict = strict_test()
         exact, nothing = failed_night(), run(*FAILED_NIGHT[1:], completion="failure")
-        with listening(strict.asserted):
+        with observing(strict.asserted):
             expected = {"web.*": "executed", "sales.orders": "failed"}
             exact.assert_outcomes(
                 {**expected, "sales.daily": "skipped", "sales.weekly": "skipped"}, exact=True
@@ -119,28 +119,28 @@ class TestWhatCounts:
 
     def test_methods_of_a_tracker_are_about_its_last_report(self) -> None:
         strict, earlier, last = strict_test(), failed_night(), failed_night()
-        with listening(strict.asserted):
+        with observing(strict.asserted):
             TrackerOf(earlier, last).assert_not_executed("sales.*")
         assert earlier == last
         assert told(strict, earlier, last) == ["sales.orders", "sales.daily"]
 
     def test_what_is_asserted_in_other_threads_counts(self) -> None:
         strict, reports = strict_test(), [failed_night() for _ in range(20)]
-        with listening(strict.asserted), ThreadPoolExecutor(4) as threads:
+        with observing(strict.asserted), ThreadPoolExecutor(4) as threads:
             list(threads.map(lambda report: report.assert_not_executed("sales.*"), reports))
         assert strict.complaint(reports) == ""
 
     def test_nobody_hears_what_is_asserted_before_or_afterwards(self) -> None:
         strict, report = strict_test(), failed_night()
         assert_not_executed(report, "sales.*")
-        with listening(strict.asserted):
+        with observing(strict.asserted):
             pass
         assert_not_executed(report, "sales.*")
         assert told(strict, report) == ["sales.orders", "sales.daily"]
 
-    def test_of_two_that_listen_each_hears_all(self) -> None:
+    def test_of_two_observers_each_is_notified(self) -> None:
         outer, inner, report = strict_test(), strict_test(), failed_night()
-        with listening(outer.asserted), listening(inner.asserted):
+        with observing(outer.asserted), observing(inner.asserted):
             report.assert_not_executed("sales.*")
         assert outer.complaint([report]) == inner.complaint([report]) == ""
 
@@ -162,7 +162,7 @@ class TestHowCommandsEnd:
     def returned(report: RunReport, *helpers: Callable[[RunReport], None]) -> str:
         """The complaint on a report that the sandbox returned, after these assertions."""
         strict = strict_test()
-        with listening(strict.asserted):
+        with observing(strict.asserted):
             for helper in helpers:
                 helper(report)
         return strict.complaint([report], unraised=[report])
@@ -245,7 +245,7 @@ class TestNonBlockingAudits:
         complaint = strict.complaint([self.report])
         assert "a.x has a failed non-blocking audit: small (1 row) (denied by rule 1" in complaint
         assert '\n  assert_audit_failed("a.x", "small")\n' in complaint
-        with listening(strict.asserted):
+        with observing(strict.asserted):
             assert_audit_failed(self.report, "a.x", "small")
         assert strict.complaint([self.report]) == ""
 

@@ -8,11 +8,11 @@ import pytest
 
 from pytest_sqlmesh_tracker import GatePolicy, RunReport
 from pytest_sqlmesh_tracker.gate import GateResult
+from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
 from pytest_sqlmesh_tracker.render import junit, junit_file, markdown, terminal
 from pytest_sqlmesh_tracker.render.page import html
-from pytest_sqlmesh_tracker.render.words import statuses, totals_line
 from pytest_sqlmesh_tracker.reports.diff import compare
-from pytest_sqlmesh_tracker.reports.report import EnvironmentState
+from pytest_sqlmesh_tracker.wording.invocations import statuses, totals_line
 from tests.builders import (
     audit,
     audited,

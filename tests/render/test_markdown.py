@@ -16,8 +16,9 @@ from markdown_it.token import Token
 from pytest_sqlmesh_tracker import RunReport
 from pytest_sqlmesh_tracker.gate import GatePolicy
 from pytest_sqlmesh_tracker.render.markdown import difference, summary
-from pytest_sqlmesh_tracker.render.words import name_of, needs_attention, printable
 from pytest_sqlmesh_tracker.reports.diff import compare
+from pytest_sqlmesh_tracker.wording.printable import name_of, printable
+from pytest_sqlmesh_tracker.wording.rows import needs_attention
 from tests.builders import (
     audit,
     audited,

@@ -13,15 +13,14 @@ from rich.cells import cell_len
 
 from pytest_sqlmesh_tracker import AuditOutcome, RunReport
 from pytest_sqlmesh_tracker.gate import GatePolicy
-from pytest_sqlmesh_tracker.render.terminal import difference, findings, table, tables
-from pytest_sqlmesh_tracker.render.words import (
-    change_of,
-    duration,
-    error_headline,
-    name_of,
-    reason_in_short,
-)
+from pytest_sqlmesh_tracker.render.comparisons import change_of
+from pytest_sqlmesh_tracker.render.terminal import difference, findings, tables
 from pytest_sqlmesh_tracker.reports.diff import compare
+from pytest_sqlmesh_tracker.wording.formats import duration
+from pytest_sqlmesh_tracker.wording.invocations import error_headline
+from pytest_sqlmesh_tracker.wording.printable import name_of
+from pytest_sqlmesh_tracker.wording.rows import reason_in_short
+from pytest_sqlmesh_tracker.wording.table import table
 from tests.builders import (
     audit,
     audited,

@@ -15,7 +15,7 @@ import pytest_sqlmesh_tracker
 
 HEAVY = {"sqlmesh", "sqlglot", "dagster", "pandas", "pydantic", "rich", "duckdb", "pytest"}
 PACKAGES = ["pytest_sqlmesh_tracker", "pytest_sqlmesh_tracker.dagster"]
-PURE = ("outcomes", "models", "wording", "reports", "gate")
+PURE = ("outcomes", "models", "reports", "gate")
 
 TRACKING = {"Tracker", "sqlmesh_run_tracker", "track_all"}
 REPORTS = {"RunReport", "ModelOutcome", "Batch", "AuditOutcome", "Status", "Reason", "Cause"}

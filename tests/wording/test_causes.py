@@ -9,7 +9,8 @@ import pytest
 
 from pytest_sqlmesh_tracker import Cause, ModelOutcome, UnknownModelError, assert_executed
 from pytest_sqlmesh_tracker.wording.causes import causes_in_short, causes_in_words
-from pytest_sqlmesh_tracker.wording.explanation import paragraph, sentence
+from pytest_sqlmesh_tracker.wording.paragraphs import paragraph
+from pytest_sqlmesh_tracker.wording.sentences import sentence
 from tests.builders import (
     TrackerOf,
     audit,

@@ -11,18 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_sqlmesh_tracker import AuditOutcome, ModelOutcome, Reason, RunReport, Status
-from pytest_sqlmesh_tracker.reports.report import EnvironmentState
-from pytest_sqlmesh_tracker.wording.explanation import (
-    environment_words,
-    failure,
-    in_short,
-    paragraph,
-    sentence,
-    totals,
-    what_failed,
-    why,
-)
+from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
 from pytest_sqlmesh_tracker.wording.formats import minute, moment, span, spans
+from pytest_sqlmesh_tracker.wording.invocations import environment_words, totals
+from pytest_sqlmesh_tracker.wording.paragraphs import paragraph
+from pytest_sqlmesh_tracker.wording.sentences import failure, in_short, sentence, what_failed, why
 from tests.builders import (
     audit,
     audited,

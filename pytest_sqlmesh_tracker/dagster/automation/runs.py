@@ -12,9 +12,9 @@ from pytest_sqlmesh_tracker.dagster.definitions.ops import annotated, assets_of_
 from pytest_sqlmesh_tracker.dagster.definitions.specs import ProjectAssets
 from pytest_sqlmesh_tracker.dagster.resource import SqlmeshResource
 from pytest_sqlmesh_tracker.dagster.running.waits import awaited_plan
-from pytest_sqlmesh_tracker.reports.report import EnvironmentState
+from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
 from pytest_sqlmesh_tracker.tracking.errors.types import BusyError
-from pytest_sqlmesh_tracker.wording.explanation import environment_problem, environment_remedy
+from pytest_sqlmesh_tracker.wording.invocations import environment_problem, environment_remedy
 
 _AT_REST = {"NOT_STARTED", "MANAGED", "SUCCESS", "FAILURE", "CANCELED"}
 """Statuses of runs that neither run nor will by themselves."""

@@ -19,7 +19,7 @@ from pytest_sqlmesh_tracker.dagster.events.records import (
     on_record,
     without,
 )
-from pytest_sqlmesh_tracker.outcomes.outcomes import Frozen
+from pytest_sqlmesh_tracker.outcomes.types import Frozen
 from pytest_sqlmesh_tracker.wording.formats import counted, listed, spans
 
 from .runs import Watched

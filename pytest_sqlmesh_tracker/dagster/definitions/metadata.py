@@ -10,10 +10,12 @@ from typing import Any
 import dagster as dg
 
 from pytest_sqlmesh_tracker.models.definitions import ModelDefinition
-from pytest_sqlmesh_tracker.outcomes.outcomes import UNREADY_ENVIRONMENT, Interval, ModelOutcome
+from pytest_sqlmesh_tracker.outcomes.types import Interval
+from pytest_sqlmesh_tracker.outcomes.vocabulary import UNREADY_ENVIRONMENT
+from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
-from pytest_sqlmesh_tracker.wording.explanation import environment_remedy, existing_environments
 from pytest_sqlmesh_tracker.wording.formats import spans
+from pytest_sqlmesh_tracker.wording.invocations import environment_remedy, existing_environments
 
 MODEL = "sqlmesh/model"
 """The key under which an asset says which model it is."""

@@ -5,14 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_sqlmesh_tracker.models.definitions import ModelDefinition
-from pytest_sqlmesh_tracker.outcomes.outcomes import (
-    UNREADY_ENVIRONMENT,
-    ModelOutcome,
-    Reason,
-    Status,
-)
+from pytest_sqlmesh_tracker.outcomes.vocabulary import UNREADY_ENVIRONMENT, Reason, Status
+from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
-from pytest_sqlmesh_tracker.wording.explanation import sentence
+from pytest_sqlmesh_tracker.wording.sentences import sentence
 
 _UNDECIDED = frozenset({Status.INTERRUPTED, Status.UNKNOWN})
 

@@ -11,7 +11,7 @@ import dagster as dg
 
 from pytest_sqlmesh_tracker.dagster.definitions.metadata import IGNORED_CRON
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
-from pytest_sqlmesh_tracker.outcomes.outcomes import Reason, Status
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 
 _SINCE, _WHERE = "sqlmesh/missing_since", "sqlmesh/missing_in"
 _ANYHOW = "sqlmesh/missing_whatever_cron_says"

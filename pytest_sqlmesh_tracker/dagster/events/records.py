@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 import dagster as dg
 
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK, fitting
-from pytest_sqlmesh_tracker.outcomes.outcomes import Interval
+from pytest_sqlmesh_tracker.outcomes.types import Interval
 
 from .history import latest_evaluation
 

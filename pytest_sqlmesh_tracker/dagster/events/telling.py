@@ -14,11 +14,13 @@ import dagster as dg
 from pytest_sqlmesh_tracker.dagster.definitions.metadata import OF_THE_DEFINITION, outcome_metadata
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK, named_call
 from pytest_sqlmesh_tracker.dagster.definitions.specs import ProjectAssets
-from pytest_sqlmesh_tracker.gate import unexpected_by_default
-from pytest_sqlmesh_tracker.outcomes.outcomes import AuditOutcome, ModelOutcome, Status
+from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
+from pytest_sqlmesh_tracker.outcomes.outcome import AuditOutcome
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
+from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
-from pytest_sqlmesh_tracker.wording.explanation import in_short
 from pytest_sqlmesh_tracker.wording.formats import counted, spans
+from pytest_sqlmesh_tracker.wording.sentences import in_short
 
 from .gone import outcome_of_gone
 from .history import Fault

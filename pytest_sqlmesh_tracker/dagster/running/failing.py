@@ -9,17 +9,14 @@ import dagster as dg
 
 from pytest_sqlmesh_tracker.dagster.definitions.metadata import environment_metadata
 from pytest_sqlmesh_tracker.models.matching import UnknownModelError
-from pytest_sqlmesh_tracker.outcomes.outcomes import (
-    UNREADY_ENVIRONMENT,
-    ModelOutcome,
-    Reason,
-    Status,
-)
-from pytest_sqlmesh_tracker.reports.report import SUCCESSFUL, RunReport
+from pytest_sqlmesh_tracker.outcomes.invocation import SUCCESSFUL
+from pytest_sqlmesh_tracker.outcomes.vocabulary import UNREADY_ENVIRONMENT, Reason, Status
+from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
+from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.tracking.errors.exceptions import described
 from pytest_sqlmesh_tracker.tracking.errors.secrets import redacted
-from pytest_sqlmesh_tracker.wording.explanation import environment_words
 from pytest_sqlmesh_tracker.wording.formats import counted, one_line
+from pytest_sqlmesh_tracker.wording.invocations import environment_words
 
 _SHOWN = 20
 _KNOWN = "ProjectError", "SelectorError"

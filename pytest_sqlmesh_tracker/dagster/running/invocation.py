@@ -15,13 +15,15 @@ import dagster as dg
 from pytest_sqlmesh_tracker.dagster.events.history import Fault
 from pytest_sqlmesh_tracker.dagster.events.recording import record
 from pytest_sqlmesh_tracker.dagster.events.telling import Event, Telling
-from pytest_sqlmesh_tracker.gate import unexpected_by_default
-from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome, Reason, Status
-from pytest_sqlmesh_tracker.render.words import headline, statuses
-from pytest_sqlmesh_tracker.reports.report import EnvironmentState, NoReportError, RunReport
+from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
+from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
+from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
+from pytest_sqlmesh_tracker.reports.report import NoReportError, RunReport
 from pytest_sqlmesh_tracker.tracking.queries.missing import still_missing
-from pytest_sqlmesh_tracker.wording.explanation import ahead_of_upstream, environment_words
 from pytest_sqlmesh_tracker.wording.formats import listed
+from pytest_sqlmesh_tracker.wording.invocations import environment_words, headline, statuses
+from pytest_sqlmesh_tracker.wording.remarks import ahead_of_upstream
 
 from .asking import Asked
 from .failing import failure_before, failure_of

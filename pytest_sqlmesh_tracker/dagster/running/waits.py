@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from pytest_sqlmesh_tracker.reports.report import EnvironmentState
+from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
 
 _TAG = "sqlmesh/waits_for_plan"
 """The tag of a run that had to wait, with the id of the unfinished plan; it stays afterwards."""

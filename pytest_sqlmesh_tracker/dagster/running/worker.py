@@ -20,8 +20,9 @@ from datetime import datetime
 from typing import Any
 
 from pytest_sqlmesh_tracker.dagster.events.telling import Event
-from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome
-from pytest_sqlmesh_tracker.reports.report import EnvironmentState, RunReport
+from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
+from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
+from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.tracking.tracker import Tracker, sqlmesh_run_tracker
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")

@@ -16,21 +16,20 @@ from typing import NamedTuple, TypeVar
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pytest_sqlmesh_tracker.gate import KINDS, UNEXPECTED_STATUSES, GateFinding, GateResult
-from pytest_sqlmesh_tracker.outcomes.outcomes import Batch, Cause, ModelOutcome, Reason, Status
+from pytest_sqlmesh_tracker.gate import KINDS, GateFinding, GateResult
+from pytest_sqlmesh_tracker.outcomes.expected import UNEXPECTED_STATUSES
+from pytest_sqlmesh_tracker.outcomes.outcome import Batch
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Cause, Reason, Status
 from pytest_sqlmesh_tracker.render.alike import in_groups
-from pytest_sqlmesh_tracker.render.words import (
-    UNSEEN,
-    duration,
-    ended,
-    reason_of,
-    statuses,
-    superseded,
-)
 from pytest_sqlmesh_tracker.reports.files import Entry
+from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
-from pytest_sqlmesh_tracker.wording.explanation import is_waiting, notes, paragraph
-from pytest_sqlmesh_tracker.wording.formats import counted, minute, moment, span, spans
+from pytest_sqlmesh_tracker.wording.formats import counted, duration, minute, moment, span, spans
+from pytest_sqlmesh_tracker.wording.invocations import ended, notes, statuses, superseded
+from pytest_sqlmesh_tracker.wording.paragraphs import paragraph
+from pytest_sqlmesh_tracker.wording.printable import UNSEEN
+from pytest_sqlmesh_tracker.wording.rows import reason_of
+from pytest_sqlmesh_tracker.wording.sentences import is_waiting
 
 from .anchors import invocation_anchors, model_anchor
 from .graph import Graph, layout

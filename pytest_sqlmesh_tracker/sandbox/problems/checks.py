@@ -11,8 +11,8 @@ from typing import Any
 
 from rich.console import Console as RichConsole
 
-from pytest_sqlmesh_tracker.wording.escapes import without_escape_codes
 from pytest_sqlmesh_tracker.wording.formats import counted, listed
+from pytest_sqlmesh_tracker.wording.printable import without_escape_codes
 
 _WIDTH = 100
 """Of SQLMesh's tables, in characters."""

@@ -7,16 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from textwrap import fill
 
-from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome, Reason, Status
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
+from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
-from pytest_sqlmesh_tracker.wording.explanation import (
-    audit_in_words,
-    failed_audits,
-    in_short,
-    paragraph,
-    why,
-)
 from pytest_sqlmesh_tracker.wording.formats import counted, one_line
+from pytest_sqlmesh_tracker.wording.paragraphs import paragraph
+from pytest_sqlmesh_tracker.wording.remarks import audit_in_words, failed_audits
+from pytest_sqlmesh_tracker.wording.sentences import in_short, why
 
 _VERSION = re.compile(r"\w+__\d{5,}\w*")
 """A physical table's name, which differs from model to model."""

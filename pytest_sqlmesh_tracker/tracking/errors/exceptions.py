@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from types import FrameType
 
 from pytest_sqlmesh_tracker.tracking.events.recording import Connection
-from pytest_sqlmesh_tracker.wording.escapes import without_escape_codes
-from pytest_sqlmesh_tracker.wording.explanation import FOLLOWED_BY, RAISED_AS
+from pytest_sqlmesh_tracker.wording.printable import without_escape_codes
+from pytest_sqlmesh_tracker.wording.sentences import FOLLOWED_BY, RAISED_AS
 
 from .types import Stopped
 

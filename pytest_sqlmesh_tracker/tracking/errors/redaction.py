@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from html.entities import codepoint2name
 
-from pytest_sqlmesh_tracker.wording.escapes import without_escape_codes
+from pytest_sqlmesh_tracker.wording.printable import without_escape_codes
 
 MASK = "***"
 

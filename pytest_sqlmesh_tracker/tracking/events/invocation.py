@@ -16,8 +16,8 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 
+from pytest_sqlmesh_tracker.outcomes.invocation import Command
 from pytest_sqlmesh_tracker.process.frozen import is_frozen, perf_counter
-from pytest_sqlmesh_tracker.reports.report import Command
 from pytest_sqlmesh_tracker.tracking import compat
 from pytest_sqlmesh_tracker.tracking.errors.exceptions import described
 from pytest_sqlmesh_tracker.tracking.errors.secrets import secrets_of

@@ -12,8 +12,9 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome, Status
-from pytest_sqlmesh_tracker.reports.report import EnvironmentState
+from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
+from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.tracking.errors.types import Stopped
 
 from .recording import Recording, Round

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from pytest_sqlmesh_tracker.reports.report import Command, EnvironmentState
+from pytest_sqlmesh_tracker.outcomes.invocation import Command, EnvironmentState
 from pytest_sqlmesh_tracker.tracking.errors.redaction import Secrets
 
 Millis = int

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
 from pytest_sqlmesh_tracker.process.sleeping import sleep
-from pytest_sqlmesh_tracker.reports.report import EnvironmentState
 
 from .facts import frozen_by_name, interrupt_behind
 from .live import CancelledError, Hooks

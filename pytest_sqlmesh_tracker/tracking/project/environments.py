@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlmesh.utils.errors import SQLMeshError
 
-from pytest_sqlmesh_tracker.reports.report import EnvironmentState
-from pytest_sqlmesh_tracker.wording.explanation import environment_words
+from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
+from pytest_sqlmesh_tracker.wording.invocations import environment_words
 
 
 class EnvironmentBusyError(SQLMeshError):

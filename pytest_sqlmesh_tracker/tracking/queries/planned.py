@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlmesh.core.environment import Environment
 
-from pytest_sqlmesh_tracker.reports.report import EnvironmentState
+from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
 from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
-from pytest_sqlmesh_tracker.wording.explanation import environment_remedy, existing_environments
+from pytest_sqlmesh_tracker.wording.invocations import environment_remedy, existing_environments
 
 
 def planned(context: Any, environment: str) -> Any:

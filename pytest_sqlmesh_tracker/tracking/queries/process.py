@@ -17,8 +17,8 @@ from importlib import import_module
 from typing import Any
 
 from pytest_sqlmesh_tracker.tracking.errors.types import BusyError, ProjectError
-from pytest_sqlmesh_tracker.wording.escapes import without_escape_codes
 from pytest_sqlmesh_tracker.wording.formats import one_line
+from pytest_sqlmesh_tracker.wording.printable import without_escape_codes
 
 _QUESTIONS = {"due": ".due", "loaded": ".loaded", "nodes": ".project_files"}
 """A question is a function that takes a context and keywords, and returns what JSON can say; the

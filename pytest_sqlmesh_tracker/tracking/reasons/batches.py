@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from sqlmesh.core.snapshot import merge_intervals
 
-from pytest_sqlmesh_tracker.outcomes.outcomes import AuditOutcome, Batch, Interval, Status
+from pytest_sqlmesh_tracker.outcomes.outcome import AuditOutcome, Batch
+from pytest_sqlmesh_tracker.outcomes.types import Interval
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.tracking.events.recording import (
     AuditResult,
     BatchEnd,

@@ -9,7 +9,9 @@ from typing import Any
 from sqlmesh.core.snapshot import merge_intervals
 from sqlmesh.utils.date import make_exclusive, to_timestamp
 
-from pytest_sqlmesh_tracker.outcomes.outcomes import Batch, Interval, Status
+from pytest_sqlmesh_tracker.outcomes.outcome import Batch
+from pytest_sqlmesh_tracker.outcomes.types import Interval
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.tracking.events.recording import Millis, Recording, Span
 
 from .batches import as_intervals

@@ -14,7 +14,9 @@ from typing import Any
 from sqlmesh.core.snapshot import apply_auto_restatements, merge_intervals
 from sqlmesh.utils.date import to_timestamp
 
-from pytest_sqlmesh_tracker.outcomes.outcomes import Batch, Cause, Evidence, Interval, Status
+from pytest_sqlmesh_tracker.outcomes.outcome import Batch
+from pytest_sqlmesh_tracker.outcomes.types import Interval
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Cause, Evidence, Status
 from pytest_sqlmesh_tracker.tracking.events.recording import PlanFacts, Recording, Span
 
 from .batches import as_intervals

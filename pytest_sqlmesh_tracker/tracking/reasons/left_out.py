@@ -14,7 +14,7 @@ from typing import Any
 from sqlmesh.core.snapshot import DeployabilityIndex, merge_intervals
 from sqlmesh.utils.date import make_exclusive, to_timestamp
 
-from pytest_sqlmesh_tracker.outcomes.outcomes import Reason
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason
 from pytest_sqlmesh_tracker.tracking import compat
 from pytest_sqlmesh_tracker.tracking.events.recording import (
     FrozenSnapshot,

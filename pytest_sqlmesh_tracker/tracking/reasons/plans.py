@@ -12,7 +12,7 @@ from functools import cached_property
 
 from sqlmesh.utils.date import validate_date_range
 
-from pytest_sqlmesh_tracker.outcomes.outcomes import Reason, Status
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 from pytest_sqlmesh_tracker.tracking.events.recording import PlanFacts, Question, Recording
 
 from .batches import as_intervals, failed_upstream

@@ -14,22 +14,19 @@ from sqlmesh.core import constants as c
 from sqlmesh.core.snapshot import DeployabilityIndex
 from sqlmesh.utils.date import to_datetime
 
-from pytest_sqlmesh_tracker.outcomes.outcomes import (
-    UNREADY_ENVIRONMENT,
-    AuditOutcome,
-    Batch,
-    ModelOutcome,
-    Reason,
-    Status,
-)
-from pytest_sqlmesh_tracker.reports.report import Completion, RunReport
+from pytest_sqlmesh_tracker.outcomes.invocation import Completion
+from pytest_sqlmesh_tracker.outcomes.outcome import AuditOutcome, Batch
+from pytest_sqlmesh_tracker.outcomes.vocabulary import UNREADY_ENVIRONMENT, Reason, Status
+from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
+from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.tracking import compat
 from pytest_sqlmesh_tracker.tracking.errors.redaction import redacted
 from pytest_sqlmesh_tracker.tracking.events.recording import FrozenSnapshot, Recording
 from pytest_sqlmesh_tracker.tracking.project.edits import differs
 from pytest_sqlmesh_tracker.tracking.project.names import display_names, kind_of, shown
 from pytest_sqlmesh_tracker.tracking.project.nodes import audit_names, is_never_evaluated
-from pytest_sqlmesh_tracker.wording import explanation
+from pytest_sqlmesh_tracker.wording.invocations import environment_words
+from pytest_sqlmesh_tracker.wording.sentences import in_short, sentence
 
 from . import runs as reasons
 from .batches import Evaluation, audits, connections_lost, evaluation
@@ -313,7 +310,7 @@ class _Reporter:
             return failure.error if failure else None
         for lost in connections_lost(self._recording):
             name, error = self._names.get(lost.name, lost.name), lost.error or ""
-            return f"{failure.error}, after {name} had failed with {explanation.in_short(error)}"
+            return f"{failure.error}, after {name} had failed with {in_short(error)}"
         return failure.error
 
     def _audits(self, fqn: str, evaluated: Evaluation) -> Iterator[AuditOutcome]:
@@ -327,14 +324,14 @@ class _Reporter:
         state = recording.environment_state
         if state and outcome.reason in UNREADY_ENVIRONMENT:
             # Of the environment an outcome says nothing, and so it can't say it itself.
-            words = explanation.environment_words(recording.environment, state)
+            words = environment_words(recording.environment, state)
             return f"{outcome.status}: {words}"
         if outcome.status is Status.INTERRUPTED and outcome.fqn in recording.under_way:
             return (
                 f"{outcome.status}: it was still being evaluated when the invocation was left; "
                 "whether that is recorded is not known"
             )
-        return explanation.sentence(outcome)
+        return sentence(outcome)
 
     def _finding(self, fqn: str, evaluated: Evaluation) -> Finding:
         if evaluated.status is None:

@@ -15,7 +15,7 @@ from sqlmesh.core.scheduler import interval_diff
 from sqlmesh.core.snapshot.definition import merge_intervals
 from sqlmesh.utils.date import make_exclusive, to_datetime, to_timestamp
 
-from pytest_sqlmesh_tracker.outcomes.outcomes import Evidence, Reason, Status
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Evidence, Reason, Status
 from pytest_sqlmesh_tracker.tracking.events.recording import (
     Question,
     Recording,

@@ -22,7 +22,7 @@ from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
 from pytest_sqlmesh_tracker.dagster.events import records
 from pytest_sqlmesh_tracker.dagster.events.history import latest_evaluation
 from pytest_sqlmesh_tracker.dagster.testing import _bound
-from pytest_sqlmesh_tracker.outcomes.outcomes import Interval
+from pytest_sqlmesh_tracker.outcomes.types import Interval
 from pytest_sqlmesh_tracker.tracking.errors.types import BusyError
 from pytest_sqlmesh_tracker.wording.formats import spans
 from tests.dagster.conftest import facts

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
 from pytest_sqlmesh_tracker.render.files import write
-from pytest_sqlmesh_tracker.render.terminal import table
+from pytest_sqlmesh_tracker.wording.table import table
 from tests.projects import Project, at, read_between
 
 NOT_THERE = "SELECT * FROM @this_model WHERE id NOT IN (SELECT id FROM raw.not_there)"

@@ -19,7 +19,7 @@ from sqlmesh.core.snapshot import SnapshotEvaluator
 from sqlmesh.utils.errors import PlanError, SQLMeshError
 
 from pytest_sqlmesh_tracker import RunReport, Tracker, sqlmesh_run_tracker, track_all
-from pytest_sqlmesh_tracker.reports.report import EnvironmentState
+from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
 from tests.projects import Project, at
 
 TRIES: Any = getattr(getattr(SnapshotEvaluator, "_migrate_target_table", None), "retry", None)

@@ -1,147 +1,21 @@
-"""What is said of one model in one invocation. Pure data: knows no SQLMesh."""
+"""What is known of one model in one invocation, as data. Knows no SQLMesh."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
-from enum import Enum
-from typing import Annotated, Literal, NamedTuple
 
 from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    PlainSerializer,
     field_serializer,
     model_validator,
 )
 
-
-class Word(str, Enum):
-    """Base of the words of a report: equal to, and formatted as, their values."""
-
-    def __str__(self) -> str:
-        return str(self.value)
-
-    def __format__(self, spec: str) -> str:
-        return format(str(self.value), spec)
-
-
-class RankedWord(Word):
-    """Words whose members stand in order of precedence."""
-
-    @property
-    def rank(self) -> int:
-        """The place in the order of precedence, from 0."""
-        return _RANKS[self]
-
-
-class Status(Word):
-    """What happened to a model; equal to, and formatted as, its value."""
-
-    EXECUTED = "executed"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    AUDITED = "audited"
-    INTERRUPTED = "interrupted"
-    UNKNOWN = "unknown"
-
-
-class Reason(RankedWord):
-    """Why a model has its status; equal to, and formatted as, its value.
-
-    Members stand in order of precedence: of the reasons that hold, the first is the primary one.
-    """
-
-    NOT_IN_ENVIRONMENT = "not_in_environment"
-    NOT_EVALUATABLE = "not_evaluatable"
-    NOT_SELECTED = "not_selected"
-    RESTATEMENT_REFUSED = "restatement_refused"
-    ENDED = "ended"
-    NOT_STARTED = "not_started"
-    BACKFILL_SKIPPED = "backfill_skipped"
-    BACKFILL_EMPTIED = "backfill_emptied"
-    OUTSIDE_WINDOW = "outside_window"
-    PLAN_LIMIT = "plan_limit"
-    SIGNAL_NOT_READY = "signal_not_ready"
-    UPSTREAM_NOT_READY = "upstream_not_ready"
-    DEPENDS_ON_PAST_GAP = "depends_on_past_gap"
-    UPSTREAM_FAILED = "upstream_failed"
-    NOT_APPLIED = "not_applied"
-    NO_PREVIEW = "no_preview"
-    REUSED = "reused"
-    NO_CHANGES = "no_changes"
-    UP_TO_DATE = "up_to_date"
-    CRON_NOT_DUE = "cron_not_due"
-    NO_AUDITS = "no_audits"
-    ERROR = "error"
-    AUDIT_FAILED = "audit_failed"
-    CREATION_FAILED = "creation_failed"
-    ENVIRONMENT_CHANGED = "environment_changed"
-    ENVIRONMENT_MISSING = "environment_missing"
-    ENVIRONMENT_BUSY = "environment_busy"
-    COMMAND_FAILED = "command_failed"
-    ABORTED = "aborted"
-
-
-class Cause(RankedWord):
-    """Why an interval of a model was evaluated; equal to, and formatted as, its value.
-
-    Members stand in order of precedence: an interval has the first that holds.
-    """
-
-    RESTATED = "restated"
-    AUTO_RESTATED = "auto_restated"
-    FIRST_LOAD = "first_load"
-    REMOVED_BEFORE = "removed_before"
-    FILLED_GAP = "filled_gap"
-    NEW_INTERVAL = "new_interval"
-    AHEAD_OF_CRON = "ahead_of_cron"
-    RELOADED = "reloaded"
-    AUDITS_CHANGED = "audits_changed"
-    REQUESTED = "requested"
-
-
-UNREADY_ENVIRONMENT = frozenset({Reason.ENVIRONMENT_MISSING, Reason.ENVIRONMENT_BUSY})
-"""The reasons for which a run can't begin, whatever its models."""
-_RANKS: dict[RankedWord, int] = {
-    word: rank for words in (Reason, Cause) for rank, word in enumerate(words)
-}
-
-Evidence = Literal["observed", "inferred"]
-"""`observed`: SQLMesh said so; `inferred`: recomputed with SQLMesh's own functions."""
-
-
-def _in_utc(at: datetime) -> datetime:
-    try:
-        return at.astimezone(timezone.utc)
-    except OverflowError:
-        raise ValueError("it is no time in UTC") from None
-
-
-UtcDatetime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-"""A timezone-aware datetime; in UTC, whatever zone it was given in."""
-
-
-Seconds = Annotated[
-    timedelta, PlainSerializer(lambda took: took.total_seconds(), float, when_used="json")
-]
-"""A duration, in JSON in seconds. (`ser_json_timedelta` also makes numbers of an `Interval`'s times
-with pydantic 2.12 and 2.13.)"""
-
-
-class Interval(NamedTuple):
-    """A half-open span of time `[start, end)`, in UTC."""
-
-    start: UtcDatetime
-    end: UtcDatetime
-
-
-class Frozen(BaseModel):
-    """Base of everything in a report: immutable, and closed against unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from .types import Frozen, Interval, Seconds, UtcDatetime
+from .vocabulary import (
+    Cause,
+    Evidence,
+    Reason,
+    Status,
+)
 
 
 class Batch(Frozen):
@@ -179,8 +53,8 @@ class AuditOutcome(Frozen):
     has neither passed nor found rows; `passed` is False."""
 
 
-class ModelOutcome(Frozen):
-    """What is known of one model (or standalone audit) in one invocation.
+class Outcome(Frozen):
+    """What is known of one model (or standalone audit) in one invocation, as data.
 
     Datetimes are timezone-aware and in UTC, intervals are half-open, durations are measured with
     `perf_counter`.
@@ -270,18 +144,12 @@ class ModelOutcome(Frozen):
         return {str(cause): intervals for cause, intervals in by_cause.items()}
 
     @model_validator(mode="after")
-    def _reason_and_cause_are_the_first(self) -> ModelOutcome:
+    def _reason_and_cause_are_the_first(self) -> Outcome:
         if self.reason is not (self.reasons[0] if self.reasons else None):
             raise ValueError("reason is not the first of reasons")
         if self.cause is not (self.causes[0] if self.causes else None):
             raise ValueError("cause is not the first of causes")
         return self
-
-    def __str__(self) -> str:
-        """Its explanation: the headline and the facts that it has without its report."""
-        from pytest_sqlmesh_tracker.wording.explanation import paragraph
-
-        return paragraph(None, self)
 
     @property
     def is_counted(self) -> bool:

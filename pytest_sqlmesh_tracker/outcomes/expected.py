@@ -1,0 +1,30 @@
+"""Which outcomes are unexpected where no rule of a gate says otherwise."""
+
+from __future__ import annotations
+
+from .vocabulary import Reason, Status
+
+UNEXPECTED_STATUSES = frozenset({Status.FAILED, Status.INTERRUPTED, Status.UNKNOWN})
+"""Unexpected by default, whatever the reason."""
+
+
+UNEXPECTED_SKIPS = frozenset(
+    {
+        Reason.UPSTREAM_FAILED,
+        Reason.SIGNAL_NOT_READY,
+        Reason.UPSTREAM_NOT_READY,
+        Reason.DEPENDS_ON_PAST_GAP,
+        Reason.NOT_IN_ENVIRONMENT,
+        Reason.NOT_APPLIED,
+        Reason.BACKFILL_EMPTIED,
+        Reason.RESTATEMENT_REFUSED,
+    }
+)
+"""Primary reasons for which a skipped model is unexpected by default."""
+
+
+def unexpected_by_default(status: Status, reason: Reason | None) -> bool:
+    """Whether an outcome with this status and primary reason is unexpected where no rule tells."""
+    if status is Status.SKIPPED:
+        return reason in UNEXPECTED_SKIPS
+    return status in UNEXPECTED_STATUSES

@@ -1,0 +1,45 @@
+"""The types that a report is made of: times, durations, intervals, immutable records."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Annotated, NamedTuple
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    PlainSerializer,
+)
+
+
+def _in_utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(timezone.utc)
+    except OverflowError:
+        raise ValueError("it is no time in UTC") from None
+
+
+UtcDatetime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A timezone-aware datetime; in UTC, whatever zone it was given in."""
+
+
+Seconds = Annotated[
+    timedelta, PlainSerializer(lambda took: took.total_seconds(), float, when_used="json")
+]
+"""A duration, in JSON in seconds. (`ser_json_timedelta` also makes numbers of an `Interval`'s times
+with pydantic 2.12 and 2.13.)"""
+
+
+class Interval(NamedTuple):
+    """A half-open span of time `[start, end)`, in UTC."""
+
+    start: UtcDatetime
+    end: UtcDatetime
+
+
+class Frozen(BaseModel):
+    """Base of everything in a report: immutable, and closed against unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,0 +1,37 @@
+"""Outcomes as reports have them, and what assertions need of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from pytest_sqlmesh_tracker.outcomes.invocation import Invocation
+from pytest_sqlmesh_tracker.outcomes.outcome import Outcome
+from pytest_sqlmesh_tracker.wording.paragraphs import paragraph
+
+
+class ModelOutcome(Outcome):
+    """What is known of one model (or standalone audit) in one invocation.
+
+    Datetimes are timezone-aware and in UTC, intervals are half-open, durations are measured with
+    `perf_counter`.
+    """
+
+    def __str__(self) -> str:
+        """Its explanation: the headline and the facts that it has without its report."""
+        return paragraph(None, self)
+
+
+class Assertable(Invocation, Protocol):
+    """What assertions are made about. A `RunReport` is one."""
+
+    @property
+    def outcomes(self) -> Mapping[str, ModelOutcome]:
+        """Name → outcome, in topological order."""
+
+    @property
+    def counted(self) -> tuple[ModelOutcome, ...]:
+        """The outcomes that sets, totals and tables count."""
+
+    def matching(self, model: object) -> list[ModelOutcome]:
+        """The outcomes that a name, an object or a glob means; never none."""

@@ -1,0 +1,126 @@
+"""An invocation as a whole in words: how it ended, its totals, its environment."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from pytest_sqlmesh_tracker.outcomes.invocation import Completion, EnvironmentState, Invocation
+from pytest_sqlmesh_tracker.outcomes.outcome import Outcome
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
+
+from .formats import (
+    counted,
+    duration,
+    listed,
+    moment,
+    one_line,
+)
+from .printable import name_of
+
+
+def notes(report: Invocation) -> list[str]:
+    """What concerns the invocation as a whole and its error does not say; a line each."""
+    lines = []
+    if report.environment_state:
+        words = environment_words(report.environment, report.environment_state)
+        if words not in (report.error or ""):
+            lines.append(words)
+    if report.project_files == "not_read":
+        why_not = one_line(report.project_files_note or "unknown")
+        lines.append(f"the project's files were not read: {why_not}")
+    return lines
+
+
+def environment_words(environment: str, state: EnvironmentState) -> str:
+    """Why the environment can't be run, what helps, and which environments exist: in one line."""
+    return (
+        f"{environment_problem(environment, state)}; {environment_remedy(environment, state)} "
+        f"(environments: {existing_environments(state)})"
+    )
+
+
+def environment_problem(environment: str, state: EnvironmentState) -> str:
+    """Why the environment can't be run."""
+    if state.unfinished_plan is None:
+        return f"environment {environment} does not exist"
+    return f"plan {state.unfinished_plan[:8]} of {environment} is not finished"
+
+
+def environment_remedy(environment: str, state: EnvironmentState) -> str:
+    """What helps."""
+    if state.unfinished_plan is None:
+        return f"create it by a plan of {environment}"
+    return f"if it failed or was stopped, apply a plan of {environment}: until then, runs wait"
+
+
+def existing_environments(state: EnvironmentState) -> str:
+    """The names of the environments that exist."""
+    return listed(state.environments, 10) or "none"
+
+
+def totals(report: Invocation) -> str:
+    """How many models have each status; few executed ones by name."""
+    parts = []
+    for status in Status:
+        names = [outcome.name for outcome in report.counted if outcome.status is status]
+        if names:
+            named = status in (Status.EXECUTED, Status.FAILED) and len(names) <= 3
+            parts.append(f"{len(names)} {status}" + (f" ({', '.join(names)})" if named else ""))
+    return ", ".join(parts) or "no models"
+
+
+def totals_line(reports: Sequence[Invocation], tests: int | None = None) -> str:
+    """How many invocations there were, and how many models had each status in them.
+
+    Those of repeated tries are left out, and counted at the end.
+    """
+    last = [report for report in reports if not report.superseded]
+    told = statuses(outcome for report in last for outcome in report.outcomes.values())
+    where = "" if tests is None else f" in {counted(tests, 'test')}"
+    left_out = superseded(reports)
+    more = f"; left out: {left_out}" if left_out else ""
+    return f"{counted(len(last), 'invocation')}{where}: {told}{more}"
+
+
+def superseded(reports: Iterable[Invocation]) -> str:
+    """`2 invocations of repeated tries`; nothing where there are none."""
+    number = sum(report.superseded for report in reports)
+    return f"{counted(number, 'invocation')} of repeated tries" if number else ""
+
+
+def statuses(outcomes: Iterable[Outcome]) -> str:
+    """How many have each status, of those that are counted: `9 executed, 1 failed`."""
+    counts = Counter(outcome.status for outcome in outcomes if outcome.is_counted)
+    told = ", ".join(f"{counts[status]:,} {status}" for status in Status if counts[status])
+    return told or "no models"
+
+
+def headline(report: Invocation) -> str:
+    """The invocation in one line: command, environment, time and how it ended."""
+    at = moment(report.execution_time)
+    repeated = ", of a repeated try" if report.superseded else ""
+    return name_of(
+        f"{report.command} {report.environment}, execution_time {at}: {ended(report)}{repeated}"
+    )
+
+
+def ended(report: Invocation) -> str:
+    """`success in 2.31 s`."""
+    took = duration(report.finished_at - report.started_at)
+    return f"{report.completion.replace('_', ' ')} in {took}"
+
+
+def before_error(completion: Completion) -> str:
+    """What stands before the error: `raised SQLMeshError: …`, `interrupted: terminated by …`."""
+    return "interrupted:" if completion == "interrupted" else "raised"
+
+
+def error_headline(error: str) -> str:
+    """The first paragraph of an error in one line, with the second if that is all it introduces.
+
+    What follows can be a table that SQLMesh has drawn, which would not survive.
+    """
+    first, *others = [part for part in error.split("\n\n") if part.strip()] or [error]
+    introduces = first.rstrip().endswith(":")
+    return one_line("\n".join([first, *others[:1]]) if introduces else first)

@@ -1,0 +1,210 @@
+"""An outcome in a paragraph, as a failed assertion shows it: headline, facts, remedy."""
+
+from __future__ import annotations
+
+from datetime import timedelta, timezone
+
+from pytest_sqlmesh_tracker.outcomes.invocation import Invocation
+from pytest_sqlmesh_tracker.outcomes.outcome import Batch, Outcome
+from pytest_sqlmesh_tracker.outcomes.vocabulary import UNREADY_ENVIRONMENT, Reason, Status
+
+from .causes import cause_facts
+from .formats import (
+    amount,
+    counted,
+    midnight,
+    moment,
+    one_line,
+    shortened,
+    span,
+    spans,
+)
+from .invocations import (
+    environment_problem,
+    environment_remedy,
+    existing_environments,
+    totals,
+)
+from .sentences import TIMED, is_waiting, sentence, why
+
+_VERBS = dict.fromkeys(Status, "was ") | {Status.FAILED: "", Status.UNKNOWN: "is "}
+
+
+_BY_TIME = {Reason.NO_CHANGES, Reason.REUSED}
+"""Reasons of a plan beside which time alone has made something missing."""
+
+
+def paragraph(
+    report: Invocation | None,
+    outcome: Outcome,
+    complaint: str | None = None,
+    condition: str | None = None,
+) -> str:
+    """Headline with the reason, aligned facts, and a remedy where one is known to be true.
+
+    Args:
+        report: the one that has the outcome; without it, what the outcome has by itself.
+        complaint: what a test demanded in vain, such as "was not executed".
+        condition: what is true of the model instead, where its status and reason do not say it.
+    """
+    facts = _facts(report, outcome)
+    if report:
+        at = f"{report.environment}, execution_time {moment(report.execution_time)}"
+        facts = [(report.command, at), *facts, (f"this {report.command}", totals(report))]
+    width = max(12, *(len(label) + 2 for label, _ in facts)) if facts else 12
+    lines = [_headline(report, outcome, complaint, condition)]
+    for label, fact in facts:
+        first, *rest = fact.splitlines() or [""]
+        lines.append(f"  {label:<{width}}{first}")
+        lines += [f"  {'':<{width}}{line}" for line in rest]
+    remedy = _remedy(report, outcome) if report else ""
+    if remedy:
+        lines += ["", remedy]
+    return "\n".join(lines)
+
+
+def _headline(
+    report: Invocation | None, outcome: Outcome, complaint: str | None, condition: str | None
+) -> str:
+    if complaint is None:
+        said = outcome.message or sentence(outcome)
+        if report and report.environment_state and outcome.reason in UNREADY_ENVIRONMENT:
+            problem = environment_problem(report.environment, report.environment_state)
+            said = f"{outcome.status}: {problem}"
+        return f"{outcome.name} {_VERBS[outcome.status]}{one_line(said, 160)}"
+    return f"{outcome.name} {complaint}: {condition or _condition(outcome, complaint)}"
+
+
+def _condition(outcome: Outcome, complaint: str) -> str:
+    """What is true of the model instead, without repeating the complaint."""
+    if outcome.status is Status.UNKNOWN:
+        because = outcome.message.removeprefix("unknown").lstrip(": ")
+        return (
+            f"the tracker could not tell ({because})" if because else "the tracker could not tell"
+        )
+    if outcome.status is Status.EXECUTED:
+        told = sentence(outcome)
+        said = complaint.startswith("was executed")
+        return told.removeprefix("executed ") if said else f"it was {told}"
+    reason = why(outcome)
+    if not reason:
+        return f"it was only {sentence(outcome)}"
+    if outcome.status is Status.FAILED and not complaint.startswith("failed"):
+        return f"it failed, {reason}"
+    if outcome.status is Status.INTERRUPTED:
+        return f"it was interrupted, {reason}"
+    return reason
+
+
+def _facts(report: Invocation | None, outcome: Outcome) -> list[tuple[str, str]]:
+    facts: list[tuple[str, str]] = []
+    if outcome.cron and (outcome.reason in TIMED or outcome.next_due):
+        due = f", next due {moment(outcome.next_due)}" if outcome.next_due else ""
+        facts.append(("cron", f"{outcome.cron}{due}"))
+        if outcome.undetermined_cron:
+            facts.append(("", "its gaps differ: when it is due depends on the SQLMesh process"))
+    intervals = _interval_facts(outcome)
+    if intervals:
+        facts.append(("intervals", intervals))
+    if outcome.waiting_since and is_waiting(outcome):
+        facts.append(("waiting", f"since {moment(outcome.waiting_since)}"))
+    for name, held in outcome.signals.items():
+        facts.append(("signal", f"{name} held back {spans(held)}"))
+    for name in outcome.blocked_by:
+        root = report.outcomes.get(name) if report else None
+        became = f", {one_line(root.message or sentence(root), 72)}" if root else ""
+        facts.append(("blocked by", f"{name}{became}"))
+    if outcome.status is Status.EXECUTED and outcome.batches:
+        facts.append(("executed", spans(outcome.executed_intervals)))
+    elif any(batch.status is not Status.AUDITED for batch in outcome.batches):
+        facts.append(("batches", _batch_facts(outcome)))
+    facts += cause_facts(outcome)
+    for name, lacking in outcome.upstream_behind.items():
+        facts.append(("upstream", f"{name} had not loaded {spans(lacking)}"))
+    for audit in outcome.audits:
+        if not audit.passed:
+            kind = "blocking" if audit.blocking else "non-blocking"
+            rows = f"{counted(audit.rows_failed, 'row')} failed"
+            wrong = rows if audit.error is None else "could not be run"
+            facts.append(("audit", f"{audit.name} ({kind}), {wrong}"))
+    if outcome.error:
+        facts.append(("error", shortened(outcome.error)))
+    elif report and outcome.status is Status.INTERRUPTED and report.error:
+        label = "interrupted" if report.completion == "interrupted" else "raised"
+        facts.append((label, shortened(report.error)))
+    state = report.environment_state if report else None
+    if state and outcome.reason in UNREADY_ENVIRONMENT:
+        facts.append(("environments", existing_environments(state)))
+    elif report and state and outcome.status in (Status.FAILED, Status.INTERRUPTED):
+        problem = environment_problem(report.environment, state)
+        facts.append(("environment", f"{problem}: runs wait for it"))
+    others = [str(reason) for reason in outcome.reasons if reason is not outcome.reason]
+    if others:
+        facts.append(("also", ", ".join(others)))
+    if outcome.local_edit:
+        facts.append(("local edit", "the project has another definition than the environment"))
+    return facts
+
+
+def _interval_facts(outcome: Outcome) -> str:
+    lines = []
+    if outcome.loaded_through:
+        end = outcome.loaded_through.astimezone(timezone.utc)
+        day = f"{end - timedelta(days=1):%Y-%m-%d}"
+        lines.append(f"loaded through {day}" if midnight(end) else f"loaded up to {moment(end)}")
+    if outcome.held_back:
+        lines.append(f"{amount(outcome.held_back)} {_held(outcome)}: {spans(outcome.held_back)}")
+    return "\n".join(lines)
+
+
+def _held(outcome: Outcome) -> str:
+    """By what intervals are held back, where that is known from the primary reason alone."""
+    if outcome.reasons == (Reason.PLAN_LIMIT,):
+        return "left to the next run"
+    if outcome.reason is Reason.CRON_NOT_DUE:
+        return "held back by cron"
+    return "held back by time" if outcome.reason in _BY_TIME else "held back"
+
+
+def _batch_facts(outcome: Outcome) -> str:
+    lines = [f"{len(outcome.recorded_batches)} of {len(outcome.batches)} recorded"]
+    failed = [batch for batch in outcome.batches if batch.status is Status.FAILED]
+    lines += [_batch_fact(batch) for batch in failed[:3]]
+    return "\n".join(lines)
+
+
+def _batch_fact(batch: Batch) -> str:
+    failed = "could not be recorded" if batch.unrecorded else "failed"
+    return f"batch {batch.index + 1} {failed}: {span(batch.start, batch.end)}"
+
+
+def _remedy(report: Invocation, outcome: Outcome) -> str:
+    command = report.command
+    if report.environment_state and outcome.reason in UNREADY_ENVIRONMENT:
+        remedy = environment_remedy(report.environment, report.environment_state)
+        return f"{remedy[:1].upper()}{remedy[1:]}."
+    due = f"run at {moment(outcome.next_due)} or later" if outcome.next_due else ""
+    if outcome.reason is Reason.CRON_NOT_DUE:
+        if outcome.held_back:
+            now = "To evaluate it now, use run(ignore_cron=True)"
+            return f"{now}, or {due}." if due else f"{now}."
+        return f"It has nothing to evaluate before then: {due}." if due else ""
+    if outcome.reasons == (Reason.NOT_SELECTED,) and command != "plan":
+        if command == "audit":
+            return "It has audits: name it among the models to run them."
+        return "It had work to do: select it to evaluate it."
+    if outcome.status is Status.SKIPPED and Reason.PLAN_LIMIT in outcome.reasons:
+        return "It had work to do beyond what its environment has: plan with run=True."
+    if outcome.status is Status.SKIPPED and outcome.reasons == (Reason.OUTSIDE_WINDOW,):
+        return f"It had work to do at this execution_time: {_wider(report)} to evaluate it."
+    if outcome.reason is Reason.NOT_IN_ENVIRONMENT:
+        what = "A restatement" if command == "plan" else "A run"
+        return f"{what} evaluates what was planned: apply a plan that adds it."
+    return ""
+
+
+def _wider(report: Invocation) -> str:
+    """How to widen the window: without an end, SQLMesh ends it at the time of the call."""
+    given = {name for name in ("start", "end") if report.arguments.get(name)}
+    to_come = report.execution_time > report.finished_at
+    return "pass it as end, too," if to_come and not given else "widen start and end"

@@ -1,0 +1,110 @@
+"""An outcome in the row of a table."""
+
+from __future__ import annotations
+
+from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
+from pytest_sqlmesh_tracker.outcomes.outcome import Outcome
+from pytest_sqlmesh_tracker.outcomes.vocabulary import UNREADY_ENVIRONMENT, Reason, Status
+from pytest_sqlmesh_tracker.wording.remarks import has_facts
+
+from .causes import causes_in_short
+from .formats import (
+    amount,
+    minute,
+    one_line,
+    spans,
+)
+from .remarks import remarks
+from .sentences import failed_batches, is_waiting, what_failed, which_batches, why, with_batches
+
+_OPEN_ENDED = {Reason.SIGNAL_NOT_READY, Reason.UPSTREAM_NOT_READY, Reason.DEPENDS_ON_PAST_GAP}
+"""Reasons with which a model waits for nobody knows how long."""
+
+
+def reason_of(outcome: Outcome) -> str:
+    """The message without the status, which has a column of its own."""
+    return _with_remarks(outcome, _why(outcome))
+
+
+def _why(outcome: Outcome) -> str:
+    """The message without the status and without the remarks."""
+    more = remarks(outcome)
+    message = outcome.message.removesuffix(f"; {more}") if more else outcome.message
+    return one_line(message.removeprefix(str(outcome.status)).lstrip(": "), 200)
+
+
+def _with_remarks(outcome: Outcome, text: str) -> str:
+    return "; ".join(filter(None, (text, remarks(outcome))))
+
+
+def executed_and_why(outcome: Outcome) -> str:
+    """The recorded intervals and the causes: `2024-01-13: restated (staging.orders)`."""
+    recorded = spans(outcome.executed_intervals, limit=2)
+    causes = causes_in_short(outcome)
+    return ": ".join(filter(None, (recorded, causes))) if recorded else ""
+
+
+def shown_reason(outcome: Outcome) -> Reason | None:
+    """The reason that tables name: the primary one, unless a plan's limit is but a part of it."""
+    if outcome.status is Status.EXECUTED and outcome.reason is Reason.PLAN_LIMIT:
+        return outcome.reasons[min(1, len(outcome.reasons) - 1)]
+    return outcome.reason
+
+
+def reason_in_short(outcome: Outcome) -> str:
+    """The shown reason, and what the message tells on top: `cron_not_due: next due 2024-01-14`.
+
+    Without a reason, the message. What a gate warns of follows.
+    """
+    return _with_remarks(outcome, _reason_in_short(outcome) + _waiting(outcome))
+
+
+def _reason_in_short(outcome: Outcome) -> str:
+    said = _why(outcome).lstrip("; ").removeprefix(which_batches(outcome)).lstrip(": ")
+    reason = shown_reason(outcome)
+    if reason is None:
+        return said
+    if reason in UNREADY_ENVIRONMENT:
+        return str(reason)
+    if outcome.status is Status.EXECUTED:
+        return f"{reason}: {_left_out(outcome, reason)}"
+    told = said if what_failed(outcome) else said.removeprefix(why(outcome)).lstrip(" ,:")
+    if told.startswith("(") and told.endswith(")"):
+        told = told[1:-1]
+    word = with_batches(str(reason), outcome)
+    return f"{word}: {told}" if told else word
+
+
+def _left_out(outcome: Outcome, reason: Reason) -> str:
+    if reason is not Reason.PLAN_LIMIT:
+        return "in part held back"
+    return f"{amount(outcome.held_back) if outcome.held_back else 'the rest'} left to the next run"
+
+
+def _waiting(outcome: Outcome) -> str:
+    if outcome.waiting_since and is_waiting(outcome) and _OPEN_ENDED & {*outcome.reasons}:
+        return f", waiting since {minute(outcome.waiting_since)}"
+    return ""
+
+
+def result(outcome: Outcome) -> str:
+    """What was recorded and for which cause, why no more was, and what a gate warns of."""
+    if outcome.status is Status.EXECUTED and outcome.reason is None:
+        rest = remarks(outcome)
+    elif has_own_error(outcome):
+        reason = " ".join(filter(None, (str(outcome.reason), failed_batches(outcome))))
+        rest = _with_remarks(outcome, reason)
+    else:
+        rest = reason_in_short(outcome)
+    return "; ".join(filter(None, (executed_and_why(outcome), rest)))
+
+
+def has_own_error(outcome: Outcome) -> bool:
+    """Whether it has an error that would fill a column of a table."""
+    told = outcome.reason in (Reason.ERROR, Reason.CREATION_FAILED)
+    return told and bool(outcome.error)
+
+
+def needs_attention(outcome: Outcome) -> bool:
+    """Whether a gate without rules finds something in it, or warns of it."""
+    return unexpected_by_default(outcome.status, outcome.reason) or has_facts(outcome)

@@ -1,0 +1,217 @@
+"""An outcome in one line: status, reason, and the fact that matters most."""
+
+from __future__ import annotations
+
+import re
+from itertools import takewhile
+
+from pytest_sqlmesh_tracker.outcomes.outcome import Outcome
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Cause, Reason, Status
+
+from .causes import causes_in_words
+from .formats import (
+    amount,
+    counted,
+    listed,
+    minute,
+    one_line,
+)
+from .remarks import audit_label, failed_audits, remarks
+
+_WHY = {
+    Reason.NOT_IN_ENVIRONMENT: "it is not in the environment",
+    Reason.NOT_EVALUATABLE: "there is nothing to evaluate in {a_kind} model without audits",
+    Reason.NOT_SELECTED: "it was not selected",
+    Reason.RESTATEMENT_REFUSED: "its restatement was refused",
+    Reason.ENDED: "all is loaded up to its end",
+    Reason.NOT_STARTED: "its start is still to come",
+    Reason.BACKFILL_SKIPPED: "the plan was told to skip the backfill",
+    Reason.BACKFILL_EMPTIED: "its intervals were marked as loaded without evaluation",
+    Reason.OUTSIDE_WINDOW: "the invocation's window left it out",
+    Reason.PLAN_LIMIT: "the plan loads no further than its environment has got",
+    Reason.SIGNAL_NOT_READY: "its signal was not ready",
+    Reason.UPSTREAM_NOT_READY: "an upstream signal was not ready",
+    Reason.DEPENDS_ON_PAST_GAP: "there is a gap in its own past",
+    Reason.UPSTREAM_FAILED: "a model upstream failed",
+    Reason.NOT_APPLIED: "the plan was not applied",
+    Reason.NO_PREVIEW: "the plan makes no preview of its forward-only change",
+    Reason.REUSED: "its data was already there",
+    Reason.NO_CHANGES: "it did not change",
+    Reason.UP_TO_DATE: "nothing of it was missing",
+    Reason.CRON_NOT_DUE: "its cron was not due",
+    Reason.NO_AUDITS: "it has no audits to run",
+    Reason.ERROR: "its evaluation raised",
+    Reason.AUDIT_FAILED: "a blocking audit failed",
+    Reason.CREATION_FAILED: "its table or view could not be created",
+    Reason.ENVIRONMENT_CHANGED: "the environment was changed meanwhile",
+    Reason.ENVIRONMENT_MISSING: "its environment does not exist",
+    Reason.ENVIRONMENT_BUSY: "a plan of its environment was not finished",
+    Reason.COMMAND_FAILED: "the command failed before it was evaluated",
+    Reason.ABORTED: "the invocation was aborted",
+}
+
+
+_OF_SEEDS = {
+    Reason.NO_CHANGES: "its seed is loaded",
+    Reason.RESTATEMENT_REFUSED: "seeds are not restated",
+}
+
+
+RAISED_AS, FOLLOWED_BY = "raised as ", "followed by "
+"""How the paragraphs begin that follow what failed first, in the text of an error."""
+
+
+_STATEMENT = re.compile(r"\n\s{0,20}LINE \d{1,9}: .*(?:\n\s*\^)?")
+
+
+_ONLY_AUDITED = frozenset({"external", "embedded", "audit"})
+
+
+TIMED = {Reason.CRON_NOT_DUE, Reason.NOT_STARTED, Reason.UP_TO_DATE, Reason.NO_CHANGES}
+
+
+def why(outcome: Outcome) -> str:
+    """The primary reason in words, without a full stop; empty when there is none."""
+    reason = outcome.reason
+    if reason is None:
+        return ""
+    if outcome.status is Status.SKIPPED and Reason.PLAN_LIMIT in outcome.reasons:
+        # Whether or not a start and an end were given as well.
+        reason = Reason.PLAN_LIMIT
+    return what_failed(outcome) or _in_words(outcome, reason)
+
+
+def _in_words(outcome: Outcome, reason: Reason) -> str:
+    if outcome.kind == "seed" and reason in _OF_SEEDS:
+        return _OF_SEEDS[reason]
+    article = "an" if outcome.kind[:1] in "aeiou" else "a"
+    return _WHY[reason].format(a_kind=f"{article} {outcome.kind}")
+
+
+def what_failed(outcome: Outcome) -> str:
+    """What failed, where that is known better than the reason says it; else empty."""
+    if outcome.reason in (Reason.CREATION_FAILED, Reason.COMMAND_FAILED):
+        return outcome.failed_step or ""
+    if outcome.reason is not Reason.ERROR:
+        return ""
+    for audit in outcome.audits:
+        if audit.error is not None and audit.error == outcome.error:
+            return f"its audit {audit_label(outcome, audit)} could not be run"
+    failed = [batch for batch in outcome.batches if batch.status is Status.FAILED]
+    if failed and failed[0].unrecorded:
+        return f"{_written(outcome)}, but its interval could not be recorded"
+    return ""
+
+
+def _written(outcome: Outcome) -> str:
+    if outcome.kind in _ONLY_AUDITED:
+        return "its audits were run"
+    return "its view is created" if outcome.kind == "view" else "its rows are written"
+
+
+def which_batches(outcome: Outcome) -> str:
+    """`in batch 3 of 5; 2 recorded` of what failed, `2 of 5 batches recorded` of what was
+    interrupted after some; empty where there was one batch."""
+    recorded, failed = len(outcome.recorded_batches), failed_batches(outcome)
+    if failed:
+        return f"{failed}; {f'{recorded:,}' if recorded else 'none'} recorded"
+    several = outcome.status is Status.INTERRUPTED and recorded and len(outcome.batches) > 1
+    return f"{recorded:,} of {counted(len(outcome.batches), 'batch')} recorded" if several else ""
+
+
+def with_batches(word: str, outcome: Outcome) -> str:
+    """The word for what became of it, with its batches: `failed in batch 3 of 5; 2 recorded`."""
+    batches = which_batches(outcome)
+    joint = " " if batches.startswith("in ") else "; "
+    return f"{word}{joint}{batches}" if batches else word
+
+
+def failed_batches(outcome: Outcome) -> str:
+    """`in batch 3 of 5`, counted from 1; empty where there was one batch."""
+    batches = outcome.batches
+    failed = [batch for batch in batches if batch.status is Status.FAILED]
+    if len(batches) < 2 or not failed:
+        return ""
+    if len(failed) == 1:
+        count = max(batch.index for batch in batches if batch.round == failed[0].round) + 1
+        return f"in batch {failed[0].index + 1:,} of {count:,}"
+    return f"in {len(failed):,} of {counted(len(batches), 'batch')}"
+
+
+def in_short(error: str, limit: int = 200) -> str:
+    """What an error says, in one line.
+
+    Without the paragraphs on what it was raised as, and without the statement in which a database
+    shows the place.
+    """
+    first, *rest = _STATEMENT.sub("", error).strip().split("\n\n")
+    own = takewhile(lambda paragraph: not paragraph.startswith((RAISED_AS, FOLLOWED_BY)), rest)
+    return one_line(" ".join([first, *own]), limit)
+
+
+def sentence(outcome: Outcome) -> str:
+    """The outcome in one line: status, reason or cause, the fact that matters most, remarks."""
+    parts = (_what_and_why(outcome), remarks(outcome))
+    return " ".join("; ".join(filter(None, parts)).split())
+
+
+def left_out(outcome: Outcome) -> str:
+    """Of an executed model, what became of the rest: `in part held back: …`; empty without one."""
+    for reason in outcome.reasons:
+        if reason is not Reason.PLAN_LIMIT:
+            return f"in part held back: {_in_words(outcome, reason)}"
+    return _rest(outcome) if outcome.reasons else ""
+
+
+def _rest(outcome: Outcome) -> str:
+    """What a plan leaves is not held back: the next run loads it at once."""
+    rest = "the rest is left to the next run"
+    return f"{rest}: {amount(outcome.held_back)}" if outcome.held_back else rest
+
+
+def _what_and_why(outcome: Outcome) -> str:
+    """Status, reason and the fact that matters most."""
+    if outcome.status is Status.EXECUTED:
+        line = f"executed in {counted(len(outcome.recorded_batches), 'batch')}"
+        evaluated = ": ".join(filter(None, (line, causes_in_words(outcome))))
+        return "; ".join(filter(None, (evaluated, left_out(outcome))))
+    status = with_batches(str(outcome.status), outcome)
+    line = f"{status}: {why(outcome)}" if outcome.reason else status
+    if outcome.status is Status.AUDITED and not outcome.reason:
+        failed = sum(not audit.passed for audit in outcome.audits)
+        changed = causes_in_words(outcome) if Cause.AUDITS_CHANGED in outcome.causes else ""
+        counts = f"audited: {len(outcome.audits) - failed} passed, {failed} failed"
+        return "; ".join(filter(None, (counts, changed)))
+    if outcome.blocked_by:
+        return f"{line} ({listed(outcome.blocked_by)})"
+    if outcome.signals:
+        return f"{line} ({listed(tuple(outcome.signals))})"
+    blocking = [audit_label(outcome, audit) for audit in failed_audits(outcome, blocking=True)]
+    if outcome.reason is Reason.AUDIT_FAILED and blocking:
+        return f"{line} ({listed(blocking)})"
+    if outcome.error:
+        return f"{line}{_joint(outcome)}{in_short(outcome.error)}"
+    if outcome.next_due and outcome.reason in TIMED:
+        return f"{line}, next due {minute(outcome.next_due)}"
+    if outcome.undetermined_cron and outcome.reason in TIMED:
+        return f"{line}, next due when SQLMesh next takes {outcome.cron} for due"
+    return line
+
+
+def failure(outcome: Outcome) -> str:
+    """What follows the model's name where its error has a line of its own: ` raised ValueError: …`,
+    `: its audit positive could not be run: …`."""
+    error = in_short(outcome.error or "", 400)
+    specific = what_failed(outcome)
+    return f": {specific}: {error}" if specific else f" raised {error}"
+
+
+def _joint(outcome: Outcome) -> str:
+    """Between the reason and the error."""
+    raised = outcome.reason is Reason.ERROR and not what_failed(outcome)
+    return " " if raised else ": "
+
+
+def is_waiting(outcome: Outcome) -> bool:
+    """Whether something of it waits, and for something else than its cron."""
+    return outcome.waiting_since is not None and outcome.reasons != (Reason.CRON_NOT_DUE,)
