@@ -107,9 +107,9 @@ def interrupted(name: str, *reasons: str, **facts: Any) -> ModelOutcome:
 
 
 def unknown(
-    name: str, message: str = "unknown: the tracker lost its place", **facts: Any
+    name: str, note: str | None = "the tracker lost its place", **facts: Any
 ) -> ModelOutcome:
-    return outcome(name, "unknown", **{"message": message, **facts})
+    return outcome(name, "unknown", **{"note": note, **facts})
 
 
 def run(*outcomes: ModelOutcome, **facts: Any) -> RunReport:

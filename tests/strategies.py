@@ -92,6 +92,7 @@ def outcomes(draw: st.DrawFn, name: str = "sales.orders") -> ModelOutcome:
         reasons=reasons,
         evidence={reason: draw(st.sampled_from(get_args(Evidence))) for reason in reasons},
         message=draw(st.just("") | texts),
+        note=draw(st.none() | texts),
         partial=draw(st.booleans()),
         local_edit=draw(st.booleans()),
         cause=causes[0] if causes else None,

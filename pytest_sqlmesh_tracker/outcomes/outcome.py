@@ -79,6 +79,9 @@ class Outcome(Frozen):
     """For each of `reasons`: did SQLMesh say so, or was it recomputed."""
     message: str = ""
     """The outcome in one line."""
+    note: str | None = None
+    """Why it has its status, in words, where that is more than its reason says: why the tracker
+    could not tell, or what is the matter with the environment."""
     partial: bool = False
     """Failed or interrupted, but some of its batches were recorded."""
     local_edit: bool = False

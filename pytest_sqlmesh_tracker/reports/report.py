@@ -250,7 +250,7 @@ class RunReport(AssertionMethods, Frozen):
         elif "id" not in data:
             data = {**data, "id": _id_of(data)}
         try:
-            return cls.model_validate(data)
+            return cls.model_validate(_with_notes(data))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "report"
@@ -297,6 +297,27 @@ def version_of(data: Mapping[str, Any]) -> int:
             f"version {__version__} reads {' and '.join(map(str, _READABLE))}{remedy}"
         )
     return version
+
+
+def _with_notes(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The report, in which unknown outcomes that were written without a note have one.
+
+    Their messages were `unknown: ` and what the note says.
+    """
+    outcomes = data.get("outcomes")
+    if not isinstance(outcomes, dict):
+        return data
+    noted = {name: _with_note(outcome) for name, outcome in outcomes.items()}
+    return {**data, "outcomes": noted}
+
+
+def _with_note(outcome: object) -> object:
+    if not isinstance(outcome, dict) or outcome.get("status") != Status.UNKNOWN:
+        return outcome
+    message = outcome.get("message")
+    if "note" in outcome or not isinstance(message, str):
+        return outcome
+    return {**outcome, "note": message.removeprefix("unknown").lstrip(": ") or None}
 
 
 def _id_of(data: Mapping[str, Any]) -> UUID:

@@ -25,7 +25,8 @@ from .invocations import (
     existing_environments,
     totals,
 )
-from .sentences import TIMED, is_waiting, sentence, why
+from .remarks import remarks
+from .sentences import TIMED, account, is_waiting, reason_in_words, sentence
 
 _VERBS = dict.fromkeys(Status, "was ") | {Status.FAILED: "", Status.UNKNOWN: "is "}
 
@@ -67,26 +68,23 @@ def _headline(
     report: Invocation | None, outcome: Outcome, complaint: str | None, condition: str | None
 ) -> str:
     if complaint is None:
-        said = outcome.message or sentence(outcome)
+        line = outcome.message or sentence(outcome)
         if report and report.environment_state and outcome.reason in UNREADY_ENVIRONMENT:
             problem = environment_problem(report.environment, report.environment_state)
-            said = f"{outcome.status}: {problem}"
-        return f"{outcome.name} {_VERBS[outcome.status]}{one_line(said, 160)}"
+            line = f"{outcome.status}: {problem}"
+        return f"{outcome.name} {_VERBS[outcome.status]}{one_line(line, 160)}"
     return f"{outcome.name} {complaint}: {condition or _condition(outcome, complaint)}"
 
 
 def _condition(outcome: Outcome, complaint: str) -> str:
     """What is true of the model instead, without repeating the complaint."""
     if outcome.status is Status.UNKNOWN:
-        because = outcome.message.removeprefix("unknown").lstrip(": ")
-        return (
-            f"the tracker could not tell ({because})" if because else "the tracker could not tell"
-        )
+        return "the tracker could not tell" + (f" ({outcome.note})" if outcome.note else "")
     if outcome.status is Status.EXECUTED:
-        told = sentence(outcome)
-        said = complaint.startswith("was executed")
-        return told.removeprefix("executed ") if said else f"it was {told}"
-    reason = why(outcome)
+        if complaint.startswith("was executed"):
+            return "; ".join(filter(None, (account(outcome).without_status, remarks(outcome))))
+        return f"it was {sentence(outcome)}"
+    reason = reason_in_words(outcome)
     if not reason:
         return f"it was only {sentence(outcome)}"
     if outcome.status is Status.FAILED and not complaint.startswith("failed"):

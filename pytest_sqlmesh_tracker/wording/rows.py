@@ -5,7 +5,6 @@ from __future__ import annotations
 from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
 from pytest_sqlmesh_tracker.outcomes.outcome import Outcome
 from pytest_sqlmesh_tracker.outcomes.vocabulary import UNREADY_ENVIRONMENT, Reason, Status
-from pytest_sqlmesh_tracker.wording.remarks import has_facts
 
 from .causes import causes_in_short
 from .formats import (
@@ -14,23 +13,16 @@ from .formats import (
     one_line,
     spans,
 )
-from .remarks import remarks
-from .sentences import failed_batches, is_waiting, what_failed, which_batches, why, with_batches
+from .remarks import has_facts, remarks
+from .sentences import account, failed_batches, is_waiting, what_failed, with_batches
 
 _OPEN_ENDED = {Reason.SIGNAL_NOT_READY, Reason.UPSTREAM_NOT_READY, Reason.DEPENDS_ON_PAST_GAP}
 """Reasons with which a model waits for nobody knows how long."""
 
 
 def reason_of(outcome: Outcome) -> str:
-    """The message without the status, which has a column of its own."""
-    return _with_remarks(outcome, _why(outcome))
-
-
-def _why(outcome: Outcome) -> str:
-    """The message without the status and without the remarks."""
-    more = remarks(outcome)
-    message = outcome.message.removesuffix(f"; {more}") if more else outcome.message
-    return one_line(message.removeprefix(str(outcome.status)).lstrip(": "), 200)
+    """The sentence without the status, which has a column of its own."""
+    return _with_remarks(outcome, one_line(account(outcome).without_status, 200))
 
 
 def _with_remarks(outcome: Outcome, text: str) -> str:
@@ -52,27 +44,23 @@ def shown_reason(outcome: Outcome) -> Reason | None:
 
 
 def reason_in_short(outcome: Outcome) -> str:
-    """The shown reason, and what the message tells on top: `cron_not_due: next due 2024-01-14`.
+    """The shown reason, and the fact that matters most: `cron_not_due: next due 2024-01-14`.
 
-    Without a reason, the message. What a gate warns of follows.
+    Without a reason, the sentence without its status. What a gate warns of follows.
     """
-    return _with_remarks(outcome, _reason_in_short(outcome) + _waiting(outcome))
+    return _with_remarks(outcome, one_line(_reason_in_short(outcome), 240) + _waiting(outcome))
 
 
 def _reason_in_short(outcome: Outcome) -> str:
-    said = _why(outcome).lstrip("; ").removeprefix(which_batches(outcome)).lstrip(": ")
-    reason = shown_reason(outcome)
+    reason, words = shown_reason(outcome), account(outcome)
     if reason is None:
-        return said
+        return words.without_status
     if reason in UNREADY_ENVIRONMENT:
         return str(reason)
     if outcome.status is Status.EXECUTED:
         return f"{reason}: {_left_out(outcome, reason)}"
-    told = said if what_failed(outcome) else said.removeprefix(why(outcome)).lstrip(" ,:")
-    if told.startswith("(") and told.endswith(")"):
-        told = told[1:-1]
-    word = with_batches(str(reason), outcome)
-    return f"{word}: {told}" if told else word
+    detail = words.because if outcome.note or what_failed(outcome) else words.detail
+    return ": ".join(filter(None, (with_batches(str(reason), outcome), detail)))
 
 
 def _left_out(outcome: Outcome, reason: Reason) -> str:
@@ -101,8 +89,7 @@ def result(outcome: Outcome) -> str:
 
 def has_own_error(outcome: Outcome) -> bool:
     """Whether it has an error that would fill a column of a table."""
-    told = outcome.reason in (Reason.ERROR, Reason.CREATION_FAILED)
-    return told and bool(outcome.error)
+    return outcome.reason in (Reason.ERROR, Reason.CREATION_FAILED) and bool(outcome.error)
 
 
 def needs_attention(outcome: Outcome) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from itertools import takewhile
 
 from pytest_sqlmesh_tracker.outcomes.outcome import Outcome
@@ -71,7 +72,12 @@ TIMED = {Reason.CRON_NOT_DUE, Reason.NOT_STARTED, Reason.UP_TO_DATE, Reason.NO_C
 
 
 def why(outcome: Outcome) -> str:
-    """The primary reason in words, without a full stop; empty when there is none."""
+    """The note, or else the primary reason in words, without a full stop; empty without either."""
+    return outcome.note or reason_in_words(outcome)
+
+
+def reason_in_words(outcome: Outcome) -> str:
+    """The primary reason, without a full stop; empty where there is none."""
     reason = outcome.reason
     if reason is None:
         return ""
@@ -121,7 +127,10 @@ def which_batches(outcome: Outcome) -> str:
 
 def with_batches(word: str, outcome: Outcome) -> str:
     """The word for what became of it, with its batches: `failed in batch 3 of 5; 2 recorded`."""
-    batches = which_batches(outcome)
+    return _with_batches(word, which_batches(outcome))
+
+
+def _with_batches(word: str, batches: str) -> str:
     joint = " " if batches.startswith("in ") else "; "
     return f"{word}{joint}{batches}" if batches else word
 
@@ -149,9 +158,87 @@ def in_short(error: str, limit: int = 200) -> str:
     return one_line(" ".join([first, *own]), limit)
 
 
+@dataclass(frozen=True)
+class Account:
+    """An outcome in words, in the parts of which sentences and rows of tables are made."""
+
+    status: str
+    batches: str
+    """`in batch 3 of 5; 2 recorded`; empty where there is nothing to say of them."""
+    why: str
+    """The reason, or the causes, without a full stop; empty where there is none."""
+    detail: str
+    """The fact that matters most; empty where there is none."""
+    joint: str
+    """What stands between `why` and `detail`; one that opens a parenthesis is closed."""
+
+    @property
+    def headline(self) -> str:
+        """The status with its batches."""
+        return _with_batches(self.status, self.batches)
+
+    @property
+    def because(self) -> str:
+        """Why, with the fact that matters most."""
+        if not (self.why and self.detail):
+            return self.why or self.detail
+        closed = ")" if self.joint.endswith("(") else ""
+        return f"{self.why}{self.joint}{self.detail}{closed}"
+
+    @property
+    def line(self) -> str:
+        """All of it."""
+        return self._after(self.headline)
+
+    @property
+    def without_status(self) -> str:
+        """All but the status, which has a column of its own in tables."""
+        return self._after(self.batches)
+
+    def _after(self, head: str) -> str:
+        between = ": " if self.why else self.joint
+        return between.join(filter(None, (head, self.because)))
+
+
+def account(outcome: Outcome) -> Account:
+    """The outcome in words, without the remarks."""
+    status = str(outcome.status)
+    if outcome.status is Status.EXECUTED:
+        batches = f"in {counted(len(outcome.recorded_batches), 'batch')}"
+        return Account(status, batches, causes_in_words(outcome), left_out(outcome), "; ")
+    if outcome.status is Status.AUDITED and not outcome.reason:
+        failed = sum(not audit.passed for audit in outcome.audits)
+        changed = causes_in_words(outcome) if Cause.AUDITS_CHANGED in outcome.causes else ""
+        counts = f"{len(outcome.audits) - failed} passed, {failed} failed"
+        return Account(status, "", counts, changed, "; ")
+    detail, joint = _detail(outcome)
+    return Account(status, which_batches(outcome), why(outcome), detail, joint)
+
+
+def _detail(outcome: Outcome) -> tuple[str, str]:
+    """The fact that matters most beside the reason, and what stands before it."""
+    if outcome.note:
+        return "", ""
+    if outcome.blocked_by:
+        return listed(outcome.blocked_by), " ("
+    if outcome.signals:
+        return listed(tuple(outcome.signals)), " ("
+    blocking = [audit_label(outcome, audit) for audit in failed_audits(outcome, blocking=True)]
+    if outcome.reason is Reason.AUDIT_FAILED and blocking:
+        return listed(blocking), " ("
+    if outcome.error:
+        raised = outcome.reason is Reason.ERROR and not what_failed(outcome)
+        return in_short(outcome.error), " " if raised else ": "
+    if outcome.next_due and outcome.reason in TIMED:
+        return f"next due {minute(outcome.next_due)}", ", "
+    if outcome.undetermined_cron and outcome.reason in TIMED:
+        return f"next due when SQLMesh next takes {outcome.cron} for due", ", "
+    return "", ""
+
+
 def sentence(outcome: Outcome) -> str:
     """The outcome in one line: status, reason or cause, the fact that matters most, remarks."""
-    parts = (_what_and_why(outcome), remarks(outcome))
+    parts = (account(outcome).line, remarks(outcome))
     return " ".join("; ".join(filter(None, parts)).split())
 
 
@@ -169,47 +256,12 @@ def _rest(outcome: Outcome) -> str:
     return f"{rest}: {amount(outcome.held_back)}" if outcome.held_back else rest
 
 
-def _what_and_why(outcome: Outcome) -> str:
-    """Status, reason and the fact that matters most."""
-    if outcome.status is Status.EXECUTED:
-        line = f"executed in {counted(len(outcome.recorded_batches), 'batch')}"
-        evaluated = ": ".join(filter(None, (line, causes_in_words(outcome))))
-        return "; ".join(filter(None, (evaluated, left_out(outcome))))
-    status = with_batches(str(outcome.status), outcome)
-    line = f"{status}: {why(outcome)}" if outcome.reason else status
-    if outcome.status is Status.AUDITED and not outcome.reason:
-        failed = sum(not audit.passed for audit in outcome.audits)
-        changed = causes_in_words(outcome) if Cause.AUDITS_CHANGED in outcome.causes else ""
-        counts = f"audited: {len(outcome.audits) - failed} passed, {failed} failed"
-        return "; ".join(filter(None, (counts, changed)))
-    if outcome.blocked_by:
-        return f"{line} ({listed(outcome.blocked_by)})"
-    if outcome.signals:
-        return f"{line} ({listed(tuple(outcome.signals))})"
-    blocking = [audit_label(outcome, audit) for audit in failed_audits(outcome, blocking=True)]
-    if outcome.reason is Reason.AUDIT_FAILED and blocking:
-        return f"{line} ({listed(blocking)})"
-    if outcome.error:
-        return f"{line}{_joint(outcome)}{in_short(outcome.error)}"
-    if outcome.next_due and outcome.reason in TIMED:
-        return f"{line}, next due {minute(outcome.next_due)}"
-    if outcome.undetermined_cron and outcome.reason in TIMED:
-        return f"{line}, next due when SQLMesh next takes {outcome.cron} for due"
-    return line
-
-
 def failure(outcome: Outcome) -> str:
     """What follows the model's name where its error has a line of its own: ` raised ValueError: …`,
     `: its audit positive could not be run: …`."""
     error = in_short(outcome.error or "", 400)
     specific = what_failed(outcome)
     return f": {specific}: {error}" if specific else f" raised {error}"
-
-
-def _joint(outcome: Outcome) -> str:
-    """Between the reason and the error."""
-    raised = outcome.reason is Reason.ERROR and not what_failed(outcome)
-    return " " if raised else ": "
 
 
 def is_waiting(outcome: Outcome) -> bool:

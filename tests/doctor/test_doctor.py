@@ -356,7 +356,7 @@ class TestTheTrial:
             executed("trial.daily"),
             skipped("trial.weekly", "up_to_date"),
             failed("trial.broken", "error"),
-            unknown("trial.below", "unknown: a fault"),
+            unknown("trial.below", "a fault"),
         )
         assert list(trial.mistakes_in([planned, ran])) == [
             "of trial.weekly, the report of the run says up_to_date, not cron_not_due",

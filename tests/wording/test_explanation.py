@@ -244,7 +244,7 @@ class TestSentence:
                 interrupted("a.x", "environment_changed"),
                 "interrupted: the environment was changed meanwhile",
             ),
-            (unknown("a.x", message=""), "unknown"),
+            (unknown("a.x", note=None), "unknown"),
         ],
     )
     def test_of(self, made: ModelOutcome, expected: str) -> None:
@@ -410,7 +410,7 @@ run at 2024-01-21 00:00:00 UTC or later.
         )
 
     def test_unknown(self) -> None:
-        made = unknown("a.x", "unknown: the environment could not be read")
+        made = unknown("a.x", "the environment could not be read")
         assert explained(made, complaint="was not executed") == text(
             """
             a.x was not executed: the tracker could not tell (the environment could not be read)
@@ -477,7 +477,7 @@ class TestHeadline:
         )
 
     def test_of_unknown_without_a_message_has_no_empty_brackets(self) -> None:
-        headline = explained(unknown("a.x", ""), complaint="was not executed").splitlines()[0]
+        headline = explained(unknown("a.x", None), complaint="was not executed").splitlines()[0]
         assert "the tracker could not tell" in headline
         assert "()" not in headline
 

@@ -251,8 +251,9 @@ class _Reporter:
             return self._unknown(fqn, f"explaining it failed: {type(error).__name__}: {error}")
 
     def _unknown(self, fqn: str, message: str) -> ModelOutcome:
-        line = " ".join(f"unknown: {self._readable(message)}".split())
-        return ModelOutcome(**self._identity(fqn), status=Status.UNKNOWN, message=line)
+        note = " ".join(self._readable(message).split())
+        outcome = ModelOutcome(**self._identity(fqn), status=Status.UNKNOWN, note=note or None)
+        return outcome.model_copy(update={"message": sentence(outcome)})
 
     def _identity(self, fqn: str) -> dict[str, Any]:
         node = self._nodes[fqn]
@@ -301,7 +302,8 @@ class _Reporter:
             **finding.facts,
             **self._figures(fqn, evaluated.batches),
         )
-        return outcome.model_copy(update={"message": self._message(outcome)})
+        noted = outcome.model_copy(update={"note": self._note(outcome)})
+        return noted.model_copy(update={"message": sentence(noted)})
 
     def _error(self, evaluated: Evaluation) -> str | None:
         """What the first of its failures raised, with what had broken the connection before."""
@@ -319,19 +321,18 @@ class _Reporter:
             error = self._readable(audit.error)
             yield audit.model_copy(update={"error": error}) if error else audit
 
-    def _message(self, outcome: ModelOutcome) -> str:
+    def _note(self, outcome: ModelOutcome) -> str | None:
         recording = self._recording
         state = recording.environment_state
         if state and outcome.reason in UNREADY_ENVIRONMENT:
-            # Of the environment an outcome says nothing, and so it can't say it itself.
-            words = environment_words(recording.environment, state)
-            return f"{outcome.status}: {words}"
+            # An outcome has no other field for what is the matter with the environment.
+            return environment_words(recording.environment, state)
         if outcome.status is Status.INTERRUPTED and outcome.fqn in recording.under_way:
             return (
-                f"{outcome.status}: it was still being evaluated when the invocation was left; "
+                "it was still being evaluated when the invocation was left; "
                 "whether that is recorded is not known"
             )
-        return sentence(outcome)
+        return None
 
     def _finding(self, fqn: str, evaluated: Evaluation) -> Finding:
         if evaluated.status is None:

@@ -333,9 +333,9 @@ def test_nothing_of_a_long_error_is_lost() -> None:
 
 
 def test_a_message_that_no_line_has_room_for_is_there_in_full() -> None:
-    said = f"unknown: {'the tracker lost its place, and ' * 40}that is all"
+    note = f"{'the tracker lost its place, and ' * 40}that is all"
 
-    assert said in text_of(run(unknown("a", said)))
+    assert f"unknown: {note}" in text_of(run(unknown("a", note)))
 
 
 def test_a_name_without_end_is_there_in_full_once() -> None:
