@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pytest_sqlmesh_tracker.models.matching import close_matches
+from pytest_sqlmesh_tracker.models.matching import did_you_mean
 from pytest_sqlmesh_tracker.wording.formats import one_line
 
 from .rules import GatePolicyError, GateRule, shown
@@ -53,8 +53,7 @@ def check_keys(table: Mapping[Any, object], valid: Iterable[str]) -> None:
     keys = list(valid)
     for key in table:
         if key not in keys:
-            close = close_matches(str(key), keys)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"valid: {', '.join(keys)}"
+            hint = did_you_mean(str(key), keys, f"valid: {', '.join(keys)}")
             raise GatePolicyError(f"unknown key {shown(key)}; {hint}")
 
 

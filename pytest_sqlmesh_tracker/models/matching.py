@@ -50,6 +50,12 @@ def close_matches(word: str, valid: Iterable[str]) -> list[str]:
     return [by_folded[match] for match in close]
 
 
+def did_you_mean(word: str, valid: Iterable[str], otherwise: str) -> str:
+    """`did you mean sales.orders?`; where no valid word resembles the given one, the other text."""
+    close = close_matches(word, valid)
+    return f"did you mean {' or '.join(close)}?" if close else otherwise
+
+
 def find_model(outcomes: Sequence[Model], model: object, among: str = "the report") -> Model:
     """The one outcome that `model` names: by display or fully qualified name, or by an object.
 

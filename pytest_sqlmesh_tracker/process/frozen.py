@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime, timezone
 from importlib import import_module
 from importlib.util import resolve_name
@@ -19,13 +17,6 @@ from types import ModuleType
 from typing import Any
 
 _FREEZEGUN = "freezegun.api"
-# SQLMesh imports pandas when it loads a project; under a frozen clock that never ends.
-_OF_TRACKED_TESTS = (
-    "pandas",
-    "pytest_sqlmesh_tracker.pytest_plugin.strict",
-    "pytest_sqlmesh_tracker.tracking.reasons.reporting",
-    "pytest_sqlmesh_tracker.tracking.tracker",
-)
 
 
 class FrozenClockError(ImportError):
@@ -47,6 +38,11 @@ def utc_now() -> datetime:
     """The time that freezegun covers up; `time_machine` shows it to everybody, freezegun too."""
     real: type[datetime] = _real("real_datetime", datetime)
     return real.now(timezone.utc)
+
+
+def is_used() -> bool:
+    """Whether anything has imported freezegun."""
+    return _FREEZEGUN in sys.modules
 
 
 def _real(name: str, otherwise: Any) -> Any:
@@ -78,25 +74,3 @@ def check_imported(*modules: str) -> None:
             "before the clock is frozen, such as at the top of conftest.py",
             name=missing[0],
         )
-
-
-def check_tracked_tests() -> None:
-    """Reject to track SQLMesh for the first time under a frozen clock.
-
-    Raises:
-        FrozenClockError: the clock is frozen, and what this needs has not been imported.
-    """
-    check_imported(*_OF_TRACKED_TESTS)
-
-
-def import_for_tracked_tests() -> None:
-    """Import what tests that track SQLMesh need, before one of them freezes the clock.
-
-    Only where freezegun is in use. What can't be imported is the error of the test that needs it.
-    """
-    if _FREEZEGUN not in sys.modules or is_frozen():
-        return
-    with warnings.catch_warnings(), suppress(Exception):
-        warnings.simplefilter("ignore")
-        for module in _OF_TRACKED_TESTS:
-            import_module(module)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_sqlmesh_tracker.models.matching import close_matches
+from pytest_sqlmesh_tracker.models.matching import did_you_mean
 
 if TYPE_CHECKING:
     import pytest
@@ -65,6 +65,5 @@ def check_keywords(name: str, arguments: Iterable[str], valid: Collection[str]) 
     """
     for keyword in arguments:
         if keyword not in valid:
-            close = close_matches(keyword, valid)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(valid)}"
+            hint = did_you_mean(keyword, valid, f"it has {', '.join(valid)}")
             raise MarkerError(f"the marker {name} has no argument {keyword!r}: {hint}")

@@ -11,14 +11,14 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from pytest_sqlmesh_tracker.models.matching import close_matches
+from pytest_sqlmesh_tracker.models.matching import did_you_mean
+from pytest_sqlmesh_tracker.outcomes.moments import Moment
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.wording.causes import causes_in_words
 from pytest_sqlmesh_tracker.wording.formats import counted, span
 from pytest_sqlmesh_tracker.wording.paragraphs import paragraph
 
 from .expectations import (
-    Moment,
     expression,
     parse_cause,
     parse_interval,
@@ -413,8 +413,7 @@ def _no_such_failure(outcome: ModelOutcome, audit: str | None) -> str:
     if audit is None or audit in ran:
         which = "audit" if audit is None else f"audit {audit!r}"
         return f"had no failed {which}" if ran else "ran no audits"
-    close = close_matches(audit, ran)
-    known = f"did you mean {' or '.join(close)}?" if close else f"it ran {', '.join(ran) or 'none'}"
+    known = did_you_mean(audit, ran, f"it ran {', '.join(ran) or 'none'}")
     return f"ran no audit {audit!r} ({known})"
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, timezone
+from datetime import datetime
 from typing import TypeVar
 
-from pytest_sqlmesh_tracker.models.matching import close_matches
+from pytest_sqlmesh_tracker.models.matching import did_you_mean
+from pytest_sqlmesh_tracker.outcomes.moments import Moment, parse_moment
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Cause, Reason, Status
-
-Moment = str | date | datetime
-"""A point in time: ISO text, date or datetime; UTC where it names no zone."""
 
 _Member = TypeVar("_Member")
 
@@ -23,12 +21,7 @@ def parse_reason(word: object) -> Reason:
         ValueError: no such word; the message has close matches.
     """
     __tracebackhide__ = True
-    try:
-        return Reason(word)
-    except ValueError:
-        raise ValueError(
-            _not_among(word, "not a reason", [str(reason) for reason in Reason])
-        ) from None
+    return parse_member(word, Reason, "not a reason")
 
 
 def parse_cause(word: object) -> Cause:
@@ -68,14 +61,14 @@ def parse_interval(intervals: tuple[Moment, Moment]) -> tuple[datetime, datetime
     """The half-open `(start, end)` as aware datetimes.
 
     Raises:
-        ValueError: it is no pair of moments, or the start is not before the end.
+        ValueError: it is not a pair of moments, or the start is not before the end.
     """
     __tracebackhide__ = True
     try:
         start, end = intervals
     except (TypeError, ValueError):
         raise ValueError(f"intervals is a pair (start, end), not {intervals!r}") from None
-    span = _moment(start), _moment(end)
+    span = parse_moment(start), parse_moment(end)
     if span[0] >= span[1]:
         raise ValueError(f"intervals is half-open: {start} is not before {end}")
     return span
@@ -94,22 +87,6 @@ def expression(pattern: str) -> re.Pattern[str]:
         raise ValueError(f"match={pattern!r} is not a regular expression: {error}") from None
 
 
-def _moment(value: object) -> datetime:
-    __tracebackhide__ = True
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
-        except ValueError:
-            raise ValueError(f"{value!r} is not an ISO date or time") from None
-    elif isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day)
-    if not isinstance(value, datetime):
-        raise ValueError(f"{value!r} is not a date or time")
-    return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value
-
-
 def _not_among(word: object, what_it_is_not: str, valid: Sequence[str]) -> str:
-    close = close_matches(str(word), valid)
-    if close:
-        return f"{word!r} is {what_it_is_not}; did you mean {' or '.join(close)}?"
-    return f"{word!r} is {what_it_is_not}; valid are {', '.join(valid)}"
+    hint = did_you_mean(str(word), valid, f"valid are {', '.join(valid)}")
+    return f"{word!r} is {what_it_is_not}; {hint}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import datetime
 from inspect import signature
 from os import PathLike, fspath
 from typing import Any, Literal, get_args
 
-from pytest_sqlmesh_tracker.pytest_plugin.markers import check_keywords
+from pytest_sqlmesh_tracker.models.matching import did_you_mean
+from pytest_sqlmesh_tracker.outcomes.moments import parse_moment
 
 Plan = Literal[True, False, "partial"]
 State = Literal["fresh", "keep", "empty"]
@@ -50,10 +51,13 @@ def project_options(arguments: Mapping[str, Any]) -> ProjectOptions:
     """The options that the keywords of markers mean; None is the same as not given.
 
     Raises:
-        MarkerError: an unknown keyword.
-        SandboxError: a value that it can't have.
+        SandboxError: an unknown keyword, or a value that it can't have.
     """
-    check_keywords("sqlmesh_project", arguments, signature(_options).parameters)
+    valid = list(signature(_options).parameters)
+    for keyword in arguments:
+        if keyword not in valid:
+            hint = did_you_mean(keyword, valid, f"it has {', '.join(valid)}")
+            raise SandboxError(f"the marker sqlmesh_project has no argument {keyword!r}: {hint}")
     return _options(**{name: value for name, value in arguments.items() if value is not None})
 
 
@@ -107,24 +111,15 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
 
 
 def absolute(moment: Any) -> datetime:
-    """A moment given as ISO text, date or datetime; in UTC unless it says otherwise.
+    """A moment as ISO text, date or datetime; in UTC unless it names a time zone.
 
     Raises:
-        SandboxError: it is none.
+        SandboxError: it is something else.
     """
     __tracebackhide__ = True
-    if isinstance(moment, datetime):
-        found = moment
-    elif isinstance(moment, date):
-        found = datetime(moment.year, moment.month, moment.day)
-    else:
-        try:
-            # Python 3.10 does not read the Z.
-            found = datetime.fromisoformat(str(moment).strip().replace("Z", "+00:00"))
-        except ValueError:
-            raise SandboxError(
-                f"{moment!r} is no time: one is given like '2024-01-09 01:00' (UTC)"
-            ) from None
-    return (found.replace(tzinfo=timezone.utc) if found.tzinfo is None else found).astimezone(
-        timezone.utc
-    )
+    try:
+        return parse_moment(moment)
+    except ValueError:
+        raise SandboxError(
+            f"{moment!r} is not a time: use ISO text such as '2024-01-09 01:00' (UTC)"
+        ) from None

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import duckdb
 from sqlmesh.utils.errors import ConfigError, LinterError, PlanError
 
-from pytest_sqlmesh_tracker.models.matching import UnknownModelError, close_matches, find_models
+from pytest_sqlmesh_tracker.models.matching import UnknownModelError, did_you_mean, find_models
 from pytest_sqlmesh_tracker.process.imports import CONFIG_FILES
 from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.tracking.project.names import display_names, kind_of
@@ -259,10 +259,9 @@ class Sandbox:
             names = audit_names(self._nodes[model.fqn])
             shown_names = set(names.values())
             if wanted not in names and wanted not in shown_names:
-                close = close_matches(audit, shown_names)
-                listed = ", ".join(sorted(shown_names)) or "none"
-                has = f"did you mean {' or '.join(close)}?" if close else f"it has {listed}"
-                raise UnknownModelError(f"{model.name} has no audit {audit!r}: {has}")
+                has = f"it has {', '.join(sorted(shown_names)) or 'none'}"
+                hint = did_you_mean(audit, shown_names, has)
+                raise UnknownModelError(f"{model.name} has no audit {audit!r}: {hint}")
             wanted = names.get(wanted, wanted)
         return wanted
 

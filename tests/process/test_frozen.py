@@ -101,7 +101,7 @@ def test_tracked_tests_are_prepared_where_freezegun_is_used(before: str, importe
     code = f"""
 import sys
 {before}
-from pytest_sqlmesh_tracker.process.frozen import import_for_tracked_tests
+from pytest_sqlmesh_tracker.pytest_plugin.first_imports import import_for_tracked_tests
 import_for_tracked_tests()
 print({{"pandas", "sqlmesh.core.context", "pytest_sqlmesh_tracker.gate"}} <= sys.modules.keys())
 """

@@ -713,7 +713,7 @@ class TestUnknown:
         assert "a.x" in message(helper, run(self.rich), *args, **kwargs)
 
     def test_the_message_says_why_it_could_not_tell(self) -> None:
-        said = headline(assert_executed, run(unknown("a.x", "unknown: lost its place")), "a.x")
+        said = headline(assert_executed, run(unknown("a.x", "lost its place")), "a.x")
         assert said == "a.x was not executed: the tracker could not tell (lost its place)"
 
 

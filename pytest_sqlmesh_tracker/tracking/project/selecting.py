@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from pytest_sqlmesh_tracker.models.matching import close_matches
+from pytest_sqlmesh_tracker.models.matching import did_you_mean
 
 from .environments import planned_snapshots
 from .names import display_names, shown
@@ -89,7 +89,6 @@ def unmatched_selector(
                 continue
         except Exception:
             return None
-        close = close_matches(selector, names)
-        hint = f"did you mean {' or '.join(close)}?" if close else "it may never have been planned"
+        hint = did_you_mean(selector, names, "it may never have been planned")
         return f"--select-model {selector}: no model of environment {name} is selected; {hint}"
     return None

@@ -1,0 +1,143 @@
+"""The fixtures of the plugin. What is heavy is imported when a test asks for one."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .settings import setting
+from .tries import Tries
+
+if TYPE_CHECKING:
+    from pytest_sqlmesh_tracker.sandbox.options import ProjectOptions
+    from pytest_sqlmesh_tracker.sandbox.sandbox import Sandbox
+    from pytest_sqlmesh_tracker.sandbox.template import Templates
+    from pytest_sqlmesh_tracker.tracking.tracker import Tracker
+from .configuration import TRIES, is_worker, strict_test
+
+
+@pytest.fixture
+def sqlmesh_tracker(request: pytest.FixtureRequest) -> Iterator[Tracker]:
+    """Tracks every SQLMesh context used in the test: what ran, failed or was skipped, and why."""
+    from pytest_sqlmesh_tracker.process.frozen import FrozenClockError
+
+    from .first_imports import check_tracked_tests
+
+    try:
+        check_tracked_tests()
+        strict = strict_test(request.node)
+    except (ValueError, FrozenClockError, pytest.UsageError) as error:
+        raise pytest.fail.Exception(f"sqlmesh_tracker: {error}", pytrace=False) from None
+    from pytest_sqlmesh_tracker.reports.observers import observing
+    from pytest_sqlmesh_tracker.tracking.tracker import track_all
+
+    with track_all() as tracker, observing(strict.asserted) if strict else nullcontext():
+        tried = request.node.stash.setdefault(TRIES, Tries()).current
+        tried.tracker, tried.strict = tracker, strict
+        yield tracker
+
+
+@pytest.fixture
+def sqlmesh_project_config() -> Any:
+    """To override: a SQLMesh `Config`, or the name of one in `config.py`, for sandboxes."""
+    return None
+
+
+@pytest.fixture
+def sqlmesh_project_setup() -> Callable[[Any], Any] | None:
+    """To override: a function that loads raw data through a DuckDB connection, before the plan."""
+    return None
+
+
+@pytest.fixture(scope="session")
+def _sqlmesh_templates(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Templates]:
+    """The planned projects of the session."""
+    # SQLMesh is imported with it; what that warns of is not the test's.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pytest_sqlmesh_tracker.sandbox.template import Templates
+
+    scratch = tmp_path_factory.getbasetemp()
+    if is_worker(request.config):
+        # xdist gives each worker a folder in the session's.
+        scratch = scratch.parent
+    templates = Templates(
+        request.config.rootpath, lambda: tmp_path_factory.mktemp("sqlmesh_project"), scratch
+    )
+    yield templates
+    templates.remove()
+
+
+@pytest.fixture
+def sqlmesh_project(
+    request: pytest.FixtureRequest,
+    sqlmesh_tracker: Tracker,
+    sqlmesh_project_config: Any,
+    sqlmesh_project_setup: Callable[[Any], Any] | None,
+) -> Iterator[Sandbox]:
+    """An isolated copy of the planned SQLMesh project, with a clock and faults; tracked."""
+    from pytest_sqlmesh_tracker.sandbox.clock import check_not_frozen
+    from pytest_sqlmesh_tracker.sandbox.options import SandboxError
+
+    from .markers import MarkerError
+
+    try:
+        check_not_frozen()
+        options = _project_options(request)
+        # Not among the arguments: it would come first, and import SQLMesh under a frozen clock.
+        templates: Templates = request.getfixturevalue("_sqlmesh_templates")
+        template = templates.get(options, sqlmesh_project_config, sqlmesh_project_setup)
+    except (SandboxError, MarkerError) as error:
+        raise pytest.fail.Exception(f"sqlmesh_project: {error}", pytrace=False) from None
+    from pytest_sqlmesh_tracker.sandbox.sandbox import Sandbox
+
+    project = Sandbox(template, templates.new_folder(), sqlmesh_tracker)
+    tried = request.node.stash[TRIES].current
+    tried.returned = project.returned
+    tried.hints = lambda: project.hints
+    yield project
+    # A test that was cut off has not come to all that its faults were for.
+    project.close(warn=tried.passed)
+
+
+@pytest.fixture
+def sqlmesh_context(sqlmesh_project: Sandbox) -> Any:
+    """The SQLMesh context of `sqlmesh_project`."""
+    return sqlmesh_project.context
+
+
+@pytest.fixture
+def materialize_sqlmesh(sqlmesh_project: Sandbox) -> Iterator[Callable[..., Any]]:
+    """Materializes Dagster assets with SQLMesh on `sqlmesh_project`; a failure does not raise."""
+    try:
+        from pytest_sqlmesh_tracker.dagster.testing import materializing
+    except ModuleNotFoundError as error:
+        pytest.fail(f"materialize_sqlmesh: {error}; it is in the extra `dagster`", pytrace=False)
+    with materializing(sqlmesh_project) as materialize:
+        yield materialize
+
+
+def _project_options(request: pytest.FixtureRequest) -> ProjectOptions:
+    """What the markers of a test ask for, the closest first, then the option, then the ini file."""
+    from dataclasses import replace
+
+    from pytest_sqlmesh_tracker.sandbox.options import project_options
+
+    from .markers import marker_arguments
+
+    options = project_options(marker_arguments(request.node, "sqlmesh_project", "path"))
+    return options if options.paths else replace(options, paths=(_default_project(request),))
+
+
+def _default_project(request: pytest.FixtureRequest) -> str:
+    from pytest_sqlmesh_tracker.sandbox.finding import nearest_project
+
+    given = setting(request.config, "project")
+    return str(given) if given else nearest_project(Path(request.path), request.config.rootpath)

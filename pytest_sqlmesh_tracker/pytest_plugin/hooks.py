@@ -1,0 +1,127 @@
+"""The hooks of the plugin: around each test, and at the beginning of the session."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import suppress
+from datetime import datetime, timezone
+
+import pytest
+
+from .configuration import (
+    DESELECTED,
+    STRICT,
+    TODAY,
+    TRIES,
+    is_worker,
+    strict_test,
+)
+from .settings import add_options, setting
+from .summary import SECTION, Session, tables_of
+from .tries import place_of
+
+_MARKERS = (
+    'sqlmesh_project(path=None, *, gateway=None, at=None, environment="prod", variables=None, '
+    'plan=True, setup=None, state="fresh", tick=True, select=None): which SQLMesh project the '
+    "fixture sqlmesh_project copies, and how it is planned",
+    "sqlmesh_tracker(strict=None, allow_skips=None): whether unexpected outcomes that the test "
+    "does not assert are an error, and which skips are expected: a mapping of globs to reasons",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options, and the keys of ini files that mirror them."""
+    add_options(parser)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Before the first tracked test: import what it needs, and reject an unreadable policy."""
+    tracked = [i for i in session.items if "sqlmesh_tracker" in getattr(i, "fixturenames", ())]
+    if tracked and not session.config.option.collectonly:
+        from .first_imports import import_for_tracked_tests
+
+        import_for_tracked_tests()
+    # Workers of xdist can't reject a policy: there, it is the error of each of these tests.
+    for item in [] if is_worker(session.config) else tracked:
+        # A wrong marker is its own test's error.
+        with suppress(ValueError):
+            strict_test(item)
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Note that not all tests run."""
+    for item in items[:1]:
+        item.config.stash[DESELECTED] = True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A tracked test that is set up again is repeated, whichever plugin does so."""
+    if TRIES in item.stash:
+        item.stash[TRIES].begin()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Note that a test passed: of the tries that pytest-retry adds, it makes no report."""
+    result = yield
+    if TRIES in item.stash:
+        item.stash[TRIES].current.passed = True
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """In strict mode, what a passed test left unasserted is an error after its teardown."""
+    result = yield
+    tried = item.stash[TRIES].current if TRIES in item.stash else None
+    if tried and tried.strict and tried.passed:
+        complaint = tried.strict.complaint(tried.reports, unraised=tried.returned)
+        if complaint:
+            pytest.fail(complaint, pytrace=False)
+    return result
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show a failing test's invocations; hand those of every test to the session."""
+    report = yield
+    if TRIES not in item.stash:
+        return report
+    tries = item.stash[TRIES]
+    tried = tries.current
+    if report.when == "call" and not report.passed:
+        tried.passed = False
+    if report.failed and tried.reports:
+        shown = "\n\n".join([tables_of(tried.reports, item.config), *tried.hints()])
+        report.sections.append((SECTION, shown))
+    # Attributes of a report travel from xdist's workers to the controller.
+    report.sqlmesh_tries = tries.hand_over()  # type: ignore[attr-defined]
+    report.sqlmesh_item = place_of(item)  # type: ignore[attr-defined]
+    if report.when == "teardown":
+        if tried.strict:
+            deselected = item.config.stash.get(DESELECTED, False)
+            report.sqlmesh_strict = True  # type: ignore[attr-defined]
+            report.sqlmesh_deselected = deselected  # type: ignore[attr-defined]
+        if item.config.getoption("xmlpath", None):
+            from pytest_sqlmesh_tracker.render.junit import properties
+
+            report.user_properties += properties(tried.reports, tried.number - 1)
+        tries.end()
+    return report
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers; collect what tests report, where the summary is written."""
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+    try:
+        config.stash[STRICT] = setting(config, "strict")
+    except (ValueError, pytest.UsageError) as error:
+        raise pytest.UsageError(f"sqlmesh_tracker_strict: {error}") from None
+    # The real day: a test may be shown another one.
+    config.stash[TODAY] = datetime.now(timezone.utc).date()
+    if not is_worker(config):
+        config.pluginmanager.register(Session(config), "sqlmesh_tracker_session")
