@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .gate import GatePolicyError as GatePolicyError
     from .gate import GateResult as GateResult
     from .gate import GateRule as GateRule
-    from .models.matching import UnknownModelError as UnknownModelError
+    from .models.index import UnknownModelError as UnknownModelError
     from .outcomes.outcome import AuditOutcome as AuditOutcome
     from .outcomes.outcome import Batch as Batch
     from .outcomes.vocabulary import Cause as Cause
@@ -50,7 +50,7 @@ _HOMES = {
         "GateResult",
         "GateRule",
     ),
-    ".models.matching": ("UnknownModelError",),
+    ".models.index": ("UnknownModelError",),
     ".outcomes.outcome": (
         "AuditOutcome",
         "Batch",

@@ -19,7 +19,7 @@ PURE = {
     "pytest_sqlmesh_tracker.outcomes.outcomes": ("pydantic",),
     "pytest_sqlmesh_tracker.process.frozen": (),
     "pytest_sqlmesh_tracker.models.definitions": ("pydantic",),
-    "pytest_sqlmesh_tracker.models.matching": (),
+    "pytest_sqlmesh_tracker.models.index": (),
     "pytest_sqlmesh_tracker.pytest_plugin.markers": (),
     "pytest_sqlmesh_tracker.pytest_plugin.session": (),
     "pytest_sqlmesh_tracker.pytest_plugin.settings": (),

@@ -15,7 +15,7 @@ import click
 
 from pytest_sqlmesh_tracker.doctor.diagnosis import Diagnosis
 from pytest_sqlmesh_tracker.gate import GateResult
-from pytest_sqlmesh_tracker.models.matching import UnknownModelError
+from pytest_sqlmesh_tracker.models.index import UnknownModelError
 from pytest_sqlmesh_tracker.render import doctor, markdown, terminal
 from pytest_sqlmesh_tracker.render.files import checked_path, write
 from pytest_sqlmesh_tracker.reports.diff import Difference

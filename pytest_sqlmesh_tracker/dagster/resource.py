@@ -24,7 +24,7 @@ from pytest_sqlmesh_tracker.dagster.events.telling import Event, Telling
 from pytest_sqlmesh_tracker.dagster.running.asking import DUE_ONLY, Asked, asked_of, run_config
 from pytest_sqlmesh_tracker.dagster.running.failing import failure_before
 from pytest_sqlmesh_tracker.dagster.running.invocation import Limits, SqlmeshInvocation
-from pytest_sqlmesh_tracker.models.matching import UnknownModelError
+from pytest_sqlmesh_tracker.models.index import UnknownModelError
 
 from .project import SqlmeshProject
 

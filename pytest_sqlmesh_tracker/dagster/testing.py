@@ -10,7 +10,7 @@ import dagster as dg
 
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
 from pytest_sqlmesh_tracker.dagster.definitions.ops import annotated, assets_of_op
-from pytest_sqlmesh_tracker.models.matching import close_matches
+from pytest_sqlmesh_tracker.models.index import close_matches
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 
 from .project import SqlmeshProject

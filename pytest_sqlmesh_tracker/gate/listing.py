@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from fnmatch import translate
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pytest_sqlmesh_tracker.models.matching import UnknownModelError, find_models, unquoted
+from pytest_sqlmesh_tracker.models.index import ModelIndex, UnknownModelError, is_glob
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 
 from .rules import GateRule
@@ -18,16 +15,10 @@ class Listing:
 
     def __init__(self, outcomes: Sequence[ModelOutcome], rules: Mapping[int, GateRule]) -> None:
         self.outcomes = outcomes
-        self.ambiguous: dict[str, str] = {}
+        self._index = ModelIndex(outcomes, "the reports")
+        self.ambiguous: set[str] = set()
+        """Names of rules that mean several models."""
         patterns = dict.fromkeys(pattern for rule in rules.values() for pattern in rule.models)
-        texts_of = [_texts(o.name) | _texts(o.fqn) for o in outcomes] if patterns else []
-        self._by_text: dict[str, list[int]] = {}
-        for place, texts in enumerate(texts_of):
-            for text in texts:
-                self._by_text.setdefault(text, []).append(place)
-        # Most models match no glob at all: one look at each tells.
-        globs = _matcher(*filter(_is_glob, patterns))
-        self._in_globs = [(n, texts) for n, texts in enumerate(texts_of) if any(map(globs, texts))]
         self.meant = {pattern: self._meant_by(pattern) for pattern in patterns}
         """Name or glob of a rule → names of the models."""
         self.models = {
@@ -42,44 +33,20 @@ class Listing:
                 self.rules[name] = (*self.rules.get(name, ()), number)
 
     def _meant_by(self, pattern: str) -> list[str]:
-        """What `find_models` finds among those that resemble the pattern; nothing if it raises."""
-        places = set(self._by_text.get(unquoted(pattern).casefold(), ()))
-        if _is_glob(pattern):
-            matches = _matcher(pattern)
-            places.update(place for place, texts in self._in_globs if any(map(matches, texts)))
-        if not places:
+        """The names of the models that a name or a glob means; none if it is ambiguous."""
+        models = self._index.meant_by(pattern)
+        if len(models) > 1 and not is_glob(pattern):
+            self.ambiguous.add(pattern)
             return []
-        try:
-            found = find_models([self.outcomes[place] for place in sorted(places)], pattern)
-        except UnknownModelError as error:
-            if not _is_glob(pattern):
-                self.ambiguous[pattern] = str(error)
-            return []
-        return [outcome.name for outcome in found]
+        return [model.name for model in models]
 
     def complaint(self, pattern: str) -> str:
-        """What `find_models` says of a name or glob that none of these models has."""
-        said = ""
+        """What is wrong with a name or a glob; empty where nothing is."""
         try:
-            find_models(self.outcomes, pattern, "the reports")
+            self._index.matching(pattern)
         except UnknownModelError as error:
-            said = str(error)
-        return said
-
-
-def _texts(name: str) -> set[str]:
-    return {unquoted(name), unquoted(name).casefold()}
-
-
-def _is_glob(pattern: str) -> bool:
-    return any(sign in pattern for sign in "*?[")
-
-
-@lru_cache(maxsize=1024)
-def _matcher(*globs: str) -> Callable[[str], object]:
-    """Whether a text matches one of the globs, or its form without capitals."""
-    texts = sorted({text for glob in globs for text in _texts(glob)})
-    return re.compile("|".join(map(translate, texts)) or "(?!)").match
+            return str(error)
+        return ""
 
 
 def unmatched(
@@ -91,9 +58,9 @@ def unmatched(
     for number, rule in rules.items():
         complaints = []
         for pattern in rule.models if largest else ():
-            ambiguous = [each.ambiguous[pattern] for each in known if pattern in each.ambiguous]
+            ambiguous = next((each for each in known if pattern in each.ambiguous), None)
             if ambiguous:
-                complaints.append(ambiguous[0])
+                complaints.append(ambiguous.complaint(pattern))
             elif largest and not any(listing.meant[pattern] for listing in known):
                 complaints.append(largest.complaint(pattern))
         if complaints:

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pytest_sqlmesh_tracker.models.matching import did_you_mean
+from pytest_sqlmesh_tracker.models.index import did_you_mean
 from pytest_sqlmesh_tracker.wording.formats import one_line
 
 from .rules import GatePolicyError, GateRule, shown

@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from pytest_sqlmesh_tracker.models.matching import did_you_mean
+from pytest_sqlmesh_tracker.models.index import did_you_mean
 from pytest_sqlmesh_tracker.outcomes.moments import Moment
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.wording.causes import causes_in_words

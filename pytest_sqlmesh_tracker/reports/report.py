@@ -11,7 +11,7 @@ from uuid import UUID, uuid4, uuid5
 from pydantic import BeforeValidator, Field, JsonValue, ValidationError, model_validator
 from pydantic_core import to_jsonable_python
 
-from pytest_sqlmesh_tracker.models.matching import UnknownModelError, find_model, find_models
+from pytest_sqlmesh_tracker.models.index import ModelIndex, UnknownModelError
 from pytest_sqlmesh_tracker.outcomes.invocation import Command, Completion, EnvironmentState
 from pytest_sqlmesh_tracker.outcomes.types import Frozen, UtcDatetime
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Cause, Reason, Status
@@ -144,7 +144,7 @@ class RunReport(AssertionMethods, Frozen):
             UnknownModelError: no model, or several, of the report are meant.
         """
         __tracebackhide__ = True
-        return find_model(tuple(self.outcomes.values()), model)
+        return ModelIndex(self.outcomes.values()).one(model)
 
     def matching(self, model: object) -> list[ModelOutcome]:
         """The outcomes that a name, an object or a glob means; never none.
@@ -153,7 +153,7 @@ class RunReport(AssertionMethods, Frozen):
             UnknownModelError: nothing matches, or a name is ambiguous.
         """
         __tracebackhide__ = True
-        return find_models(tuple(self.outcomes.values()), model)
+        return ModelIndex(self.outcomes.values()).matching(model)
 
     def _with_status(self, status: Status) -> frozenset[str]:
         return frozenset(outcome.name for outcome in self.counted if outcome.status is status)

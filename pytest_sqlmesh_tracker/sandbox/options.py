@@ -9,7 +9,7 @@ from inspect import signature
 from os import PathLike, fspath
 from typing import Any, Literal, get_args
 
-from pytest_sqlmesh_tracker.models.matching import did_you_mean
+from pytest_sqlmesh_tracker.models.index import did_you_mean
 from pytest_sqlmesh_tracker.outcomes.moments import parse_moment
 
 Plan = Literal[True, False, "partial"]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import duckdb
 from sqlmesh.utils.errors import ConfigError, LinterError, PlanError
 
-from pytest_sqlmesh_tracker.models.matching import UnknownModelError, did_you_mean, find_models
+from pytest_sqlmesh_tracker.models.index import ModelIndex, UnknownModelError, did_you_mean
 from pytest_sqlmesh_tracker.process.imports import CONFIG_FILES
 from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.tracking.project.names import display_names, kind_of
@@ -236,7 +236,7 @@ class Sandbox:
         __tracebackhide__ = True
         names = display_names(self._nodes, self.context.default_catalog)
         known = [_Model(names[fqn], fqn, kind_of(node)) for fqn, node in self._nodes.items()]
-        return find_models(known, model, among="the project")
+        return ModelIndex(known, "the project").matching(model)
 
     @property
     def _nodes(self) -> dict[str, Any]:

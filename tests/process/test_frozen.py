@@ -38,12 +38,12 @@ def test_time_goes_on_meanwhile() -> None:
 
 
 def test_what_is_imported_is_there_under_a_frozen_clock() -> None:
-    import pytest_sqlmesh_tracker.models.matching
+    import pytest_sqlmesh_tracker.models.index
 
     with freezegun.freeze_time("2024-01-20"):
-        frozen.check_imported("pytest_sqlmesh_tracker.models.matching")
-        assert frozen.import_lazily(".models.matching", "pytest_sqlmesh_tracker") is (
-            pytest_sqlmesh_tracker.models.matching
+        frozen.check_imported("pytest_sqlmesh_tracker.models.index")
+        assert frozen.import_lazily(".models.index", "pytest_sqlmesh_tracker") is (
+            pytest_sqlmesh_tracker.models.index
         )
 
 

@@ -841,7 +841,7 @@ class TestEveryHelperOfModels:
         assert hinted == helper.endswith("executed")
 
     def test_a_list_of_models_is_a_type_error(self, helper: str) -> None:
-        with pytest.raises(TypeError, match="not by list"):
+        with pytest.raises(TypeError, match="not list"):
             function(helper)(SHOP, ["staging.users"])
 
     @pytest.mark.parametrize("typo", ["staging.user", "nonsense", "nonsense.*", ""])

@@ -34,7 +34,7 @@ from pytest_sqlmesh_tracker.dagster.definitions.translator import SqlmeshTransla
 from pytest_sqlmesh_tracker.dagster.project import SqlmeshProject
 from pytest_sqlmesh_tracker.dagster.resource import SqlmeshResource
 from pytest_sqlmesh_tracker.models.definitions import ModelDefinition, ProjectDefinition
-from pytest_sqlmesh_tracker.models.matching import UnknownModelError
+from pytest_sqlmesh_tracker.models.index import UnknownModelError
 from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
 
 from .attributes import OpSettings, ProjectSettings, ScheduleSettings, resolved_project

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from pytest_sqlmesh_tracker.models.definitions import ModelDefinition
-from pytest_sqlmesh_tracker.models.matching import UnknownModelError, close_matches, find_models
+from pytest_sqlmesh_tracker.models.index import ModelIndex, UnknownModelError, close_matches
 
 _NO_ASSETS = frozenset({"external", "embedded", "audit"})
 
@@ -49,7 +49,7 @@ def _meant(models: Sequence[ModelDefinition], selector: str) -> set[str]:
     if bare.startswith("tag:"):
         named = _tagged(models, bare.removeprefix("tag:"))
     else:
-        named = {model.name for model in find_models(models, bare, "the project")}
+        named = {model.name for model in ModelIndex(models, "the project").matching(bare)}
     upstream = {model.name: model.upstream for model in models}
     downstream: dict[str, list[str]] = {}
     for name, parents in upstream.items():

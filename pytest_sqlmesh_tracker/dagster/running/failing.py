@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from pytest_sqlmesh_tracker.dagster.definitions.metadata import environment_metadata
-from pytest_sqlmesh_tracker.models.matching import UnknownModelError
+from pytest_sqlmesh_tracker.models.index import UnknownModelError
 from pytest_sqlmesh_tracker.outcomes.invocation import SUCCESSFUL
 from pytest_sqlmesh_tracker.outcomes.vocabulary import UNREADY_ENVIRONMENT, Reason, Status
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pytest_sqlmesh_tracker.models.matching import close_matches
+from pytest_sqlmesh_tracker.models.index import close_matches
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
 _CODE = {".sql", ".py", ".yaml", ".yml", ".j2", ".jinja", ".jinja2", ".toml"}

@@ -15,6 +15,7 @@ from pytest_sqlmesh_tracker.tracking.errors.steps import (
     creation_step,
     raised_in_recording,
 )
+from pytest_sqlmesh_tracker.tracking.project.nodes import audit_arguments
 
 from .recording import AuditResult, FrozenSnapshot, NodeFailure, PlanFacts, Question, Span
 
@@ -174,7 +175,7 @@ def failures_in(error: BaseException | None) -> Iterator[NodeFailure]:
 def _failed_audit(error: Any) -> AuditResult:
     return AuditResult(
         name=error.audit_name,
-        arguments=_arguments(error.audit_args),
+        arguments=audit_arguments(error.audit_args),
         blocking=True,
         rows_failed=error.count,
     )
@@ -183,7 +184,7 @@ def _failed_audit(error: Any) -> AuditResult:
 def _broken_audit(call: AuditCall, error: str) -> AuditResult:
     return AuditResult(
         name=call.audit.name,
-        arguments=_arguments(call.arguments),
+        arguments=audit_arguments(call.arguments),
         blocking=call.blocking,
         rows_failed=0,
         error=error,
@@ -194,18 +195,10 @@ def audit_result(result: Any) -> AuditResult:
     """What the evaluator returned for one audit."""
     return AuditResult(
         name=result.audit.name,
-        arguments=_arguments(result.audit_args),
+        arguments=audit_arguments(result.audit_args),
         blocking=result.blocking,
         rows_failed=result.count or 0,
     )
-
-
-def _arguments(arguments: dict[Any, Any]) -> dict[str, str]:
-    return {
-        str(name): value.sql() if hasattr(value, "sql") else str(value)
-        for name, value in arguments.items()
-        if name != "blocking"
-    }
 
 
 def spans_by_name(intervals: Any) -> dict[str, tuple[Span, ...]]:

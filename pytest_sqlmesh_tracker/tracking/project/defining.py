@@ -12,7 +12,6 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from sqlglot import exp
-from sqlmesh.core.model.definition import AuditResult
 
 from pytest_sqlmesh_tracker.models.definitions import (
     AuditDefinition,
@@ -21,11 +20,10 @@ from pytest_sqlmesh_tracker.models.definitions import (
     ModelDefinition,
     ProjectDefinition,
 )
-from pytest_sqlmesh_tracker.tracking.events.facts import audit_result
 
 from .lineage import column_sources
 from .names import display_names, kind_of, shown
-from .nodes import audit_names, project_nodes
+from .nodes import audit_arguments, audit_names, project_nodes
 from .opening import check_models, load_files, nothing_left, open_context, told
 
 
@@ -163,17 +161,16 @@ def _audits(node: Any) -> tuple[AuditDefinition, ...]:
     """As SQLMesh's evaluator goes about them (sqlmesh/core/snapshot/evaluator.py, `_audit`), and a
     report: calls that are alike are one, of which the last says whether it blocks."""
     names = audit_names(node)
-    found: dict[tuple[str, frozenset[tuple[str, str]]], AuditDefinition] = {}
+    definitions: dict[tuple[str, frozenset[tuple[str, str]]], AuditDefinition] = {}
     for audit, arguments in node.audits_with_args:
         if audit.skip:
             continue
-        said = arguments.get("blocking")
-        blocking = audit.blocking if said is None else said == exp.true()
-        told = audit_result(AuditResult(audit=audit, audit_args=arguments, blocking=blocking))
-        found[told.name, frozenset(told.arguments.items())] = AuditDefinition(
-            name=names[told.name],
-            arguments=told.arguments,
-            blocking=told.blocking,
+        of_call = arguments.get("blocking")
+        as_sql = audit_arguments(arguments)
+        definitions[audit.name, frozenset(as_sql.items())] = AuditDefinition(
+            name=names[audit.name],
+            arguments=as_sql,
+            blocking=audit.blocking if of_call is None else of_call == exp.true(),
             description=getattr(audit, "description", None),
         )
-    return tuple(found.values())
+    return tuple(definitions.values())

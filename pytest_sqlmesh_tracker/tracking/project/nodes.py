@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 _DBT_TEST = re.compile(r"test\.[^.]+\.(?P<name>.+?)(\.[0-9a-f]{10})?")
@@ -46,3 +47,12 @@ def own_name(audit: Any, name: str) -> str:
     info = getattr(audit, "dbt_node_info", None)
     match = _DBT_TEST.fullmatch(info.unique_id.lower()) if info else None
     return match["name"] if match else name
+
+
+def audit_arguments(arguments: Mapping[Any, Any]) -> dict[str, str]:
+    """The arguments of a call of an audit as SQL, without `blocking`."""
+    return {
+        str(name): value.sql() if hasattr(value, "sql") else str(value)
+        for name, value in arguments.items()
+        if name != "blocking"
+    }

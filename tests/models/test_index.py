@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from pytest_sqlmesh_tracker import ModelOutcome, RunReport, UnknownModelError
-from pytest_sqlmesh_tracker.models.matching import close_matches, unquoted
+from pytest_sqlmesh_tracker.models.index import close_matches, unquoted
 from tests.builders import executed, fqn, outcome, run, skipped
 from tests.strategies import reports, unhurried
 
@@ -262,7 +262,7 @@ class TestUnknownNames:
     def test_a_glob_for_external_models_says_that_it_leaves_them_out(self) -> None:
         report = run(SHOP["raw.events"])
         assert self.message(report, "raw.*") == (
-            "no model matches 'raw.*' in the report; it has no models that a glob could match"
+            "no model matches 'raw.*' in the report; it has no models that globs can match"
         )
 
     def test_a_glob_that_only_left_out_external_ones_says_so_too(self) -> None:
@@ -277,7 +277,7 @@ class TestUnknownNames:
 class TestNonsense:
     def test_is_a_type_error_that_names_what_is_valid(self, nonsense: object) -> None:
         message = (
-            f"a model is given by name, glob, Model or Snapshot, not by {type(nonsense).__name__}"
+            f"a model must be a name, a glob, a Model or a Snapshot, not {type(nonsense).__name__}"
         )
         with pytest.raises(TypeError, match=f"^{message}$"):
             SHOP[nonsense]

@@ -1,0 +1,237 @@
+"""The models of a report or a project, by all that users name them with.
+
+That is the name that is shown, the fully qualified name, an object of SQLMesh's, or a glob.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Any, Generic, Protocol, TypeVar
+
+
+class Named(Protocol):
+    """What has the names and the kind of a model: an outcome, above all."""
+
+    @property
+    def name(self) -> str:
+        """As it is shown."""
+
+    @property
+    def fqn(self) -> str:
+        """Fully qualified."""
+
+    @property
+    def kind(self) -> str:
+        """SQLMesh's kind, in lower case."""
+
+
+Model = TypeVar("Model", bound=Named)
+
+_NOT_IN_GLOBS = frozenset({"external", "embedded", "audit"})
+
+
+class UnknownModelError(LookupError):
+    """A name that no model has, or that several models have.
+
+    Raised by everything that takes a model, so that nothing passes on a typo.
+    """
+
+
+def unquoted(name: str) -> str:
+    """The name without the quotes around its parts: `"wh"."sales"."orders"` → `wh.sales.orders`."""
+    return name.replace('"', "").replace("`", "")
+
+
+def is_glob(name: str) -> bool:
+    """Whether the name has `*`, `?` or `[`."""
+    return any(sign in name for sign in "*?[")
+
+
+def close_matches(word: str, valid: Iterable[str]) -> list[str]:
+    """Up to three of the valid words that resemble the given one, best first."""
+    by_folded = {candidate.casefold(): candidate for candidate in valid}
+    close = get_close_matches(word.casefold(), by_folded, n=3, cutoff=0.6)
+    return [by_folded[match] for match in close]
+
+
+def did_you_mean(word: str, valid: Iterable[str], otherwise: str) -> str:
+    """`did you mean sales.orders?`; where no valid word resembles the given one, the other text."""
+    close = close_matches(word, valid)
+    return f"did you mean {' or '.join(close)}?" if close else otherwise
+
+
+class _Globbed(Generic[Model]):
+    """Models that globs can match."""
+
+    def __init__(self, models: Iterable[Model]) -> None:
+        self._models = tuple(models)
+
+    def matching(self, pattern: str) -> list[Model]:
+        """What the glob matches: by shown names, else by fully qualified ones.
+
+        Capitals count only between models whose names differ in nothing else.
+        """
+        folded = pattern.casefold()
+        for texts in (self._names, self._fqns):
+            matches = [
+                model
+                for model, text, alone in texts
+                if fnmatchcase(text, pattern) or (alone and fnmatchcase(text.casefold(), folded))
+            ]
+            if matches:
+                return matches
+        return []
+
+    @cached_property
+    def _names(self) -> Sequence[tuple[Model, str, bool]]:
+        return self._texts([model.name for model in self._models])
+
+    @cached_property
+    def _fqns(self) -> Sequence[tuple[Model, str, bool]]:
+        return self._texts([model.fqn for model in self._models])
+
+    def _texts(self, names: Sequence[str]) -> Sequence[tuple[Model, str, bool]]:
+        """Each model, its name without quotes, and whether it is alone with it but for capitals."""
+        texts = [unquoted(name) for name in names]
+        alike = Counter(text.casefold() for text in texts)
+        alone = [alike[text.casefold()] == 1 for text in texts]
+        return list(zip(self._models, texts, alone, strict=True))
+
+
+class ModelIndex(Generic[Model]):
+    """Models, to be looked up.
+
+    Case is ignored where that is unique.
+    """
+
+    def __init__(self, models: Iterable[Model], among: str = "the report") -> None:
+        """Index nothing before it is needed.
+
+        Args:
+            models: in the order in which globs find them.
+            among: what has the models, for messages.
+        """
+        self._models = tuple(models)
+        self._among = among
+
+    def one(self, model: object) -> Model:
+        """The model that is meant: by its shown or fully qualified name, or by an object.
+
+        Raises:
+            UnknownModelError: none or several are meant; the message has close matches.
+            TypeError: it is neither a name nor a SQLMesh `Model` or `Snapshot`.
+        """
+        __tracebackhide__ = True
+        name = _name_of(model)
+        candidates = self._with_name(name)
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            names = ", ".join(sorted(f"{each.name} ({each.fqn})" for each in candidates))
+            raise UnknownModelError(f"{name!r} means several models: {names}")
+        raise UnknownModelError(self._unknown(name))
+
+    def matching(self, model: object) -> list[Model]:
+        """All models that are meant, where a name with `*`, `?` or `[` is a glob; never none.
+
+        A glob leaves out external and embedded models and standalone audits.
+
+        Raises:
+            UnknownModelError: nothing matches, or a name is ambiguous.
+            TypeError: it is neither a name nor a SQLMesh `Model` or `Snapshot`.
+        """
+        __tracebackhide__ = True
+        if not (isinstance(model, str) and is_glob(model)):
+            return [self.one(model)]
+        matches = self.meant_by(model)
+        if not matches:
+            raise UnknownModelError(self._no_match(model))
+        return matches
+
+    def meant_by(self, name: str) -> list[Model]:
+        """All models that a name or a glob means: several for an ambiguous name, or none."""
+        if not is_glob(name):
+            return self._with_name(name)
+        return self._exact.get(name, []) or self._globbed.matching(unquoted(name))
+
+    def _with_name(self, name: str) -> list[Model]:
+        bare = unquoted(name)
+        return (
+            self._exact.get(name)
+            or self._unquoted.get(bare)
+            or self._folded.get(bare.casefold())
+            or []
+        )
+
+    @cached_property
+    def _exact(self) -> Mapping[str, list[Model]]:
+        return self._by(str)
+
+    @cached_property
+    def _unquoted(self) -> Mapping[str, list[Model]]:
+        return self._by(unquoted)
+
+    @cached_property
+    def _folded(self) -> Mapping[str, list[Model]]:
+        return self._by(lambda name: unquoted(name).casefold())
+
+    def _by(self, text: Callable[[str], str]) -> Mapping[str, list[Model]]:
+        by_text: dict[str, list[Model]] = {}
+        for model in self._models:
+            for each in {text(model.name), text(model.fqn)}:
+                by_text.setdefault(each, []).append(model)
+        return by_text
+
+    @cached_property
+    def _globbed(self) -> _Globbed[Model]:
+        return _Globbed(model for model in self._models if model.kind not in _NOT_IN_GLOBS)
+
+    def _unknown(self, name: str) -> str:
+        names = [model.name for model in self._models]
+        if not names:
+            return f"no model {name!r}: {self._among} has no models"
+        close = close_matches(name, names)
+        if not close:
+            # A name that forgot its schema resembles only the last part.
+            last_parts = {unquoted(each).rsplit(".", 1)[-1]: each for each in names}
+            last_part = name.rsplit(".", 1)[-1]
+            close = [last_parts[part] for part in close_matches(last_part, last_parts)]
+        if close:
+            return f"no model {name!r} in {self._among}; did you mean {' or '.join(close)}?"
+        return f"no model {name!r} in {self._among}; it has {_some(names)}"
+
+    def _no_match(self, pattern: str) -> str:
+        names = [model.name for model in self._models if model.kind not in _NOT_IN_GLOBS]
+        others = _Globbed(model for model in self._models if model.kind in _NOT_IN_GLOBS)
+        left_out = others.matching(unquoted(pattern))
+        close = close_matches(pattern, names)
+        if close:
+            known = f"close to it are {', '.join(close)}"
+        else:
+            known = f"it has {_some(names)}" if names else "it has no models that globs can match"
+        if left_out and names:
+            known += f"; globs leave out {_some([model.name for model in left_out])}"
+        return f"no model matches {pattern!r} in {self._among}; {known}"
+
+
+def _name_of(model: object) -> str:
+    if isinstance(model, str):
+        return model
+    # A Model has `fqn`; a Snapshot has its fully qualified name in `name`.
+    for attribute in ("fqn", "name"):
+        name: Any = getattr(model, attribute, None)
+        if isinstance(name, str):
+            return name
+    raise TypeError(
+        f"a model must be a name, a glob, a Model or a Snapshot, not {type(model).__name__}"
+    )
+
+
+def _some(names: Sequence[str], limit: int = 8) -> str:
+    shown = ", ".join(sorted(names)[:limit])
+    more = len(names) - limit
+    return f"{shown} and {more} more" if more > 0 else shown
