@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import dagster as dg
@@ -21,6 +22,9 @@ for once in ("pandas", "duckdb", "sqlmesh"):
 
 MORNING = "2024-01-05 00:05"
 """All is loaded: the next day is due at midnight, the next week on Sunday, the 7th."""
+NEXT_DAY, SUNDAY = "2024-01-06 00:05", "2024-01-07 00:05"
+DAILY_ASSETS = ["shop/orders", "shop/report", "shop/revenue", "shop/till"]
+"""The assets of the shop whose models are due on the next day."""
 AUDITS = """
 AUDIT (name is_positive);
 SELECT * FROM @this_model WHERE amount <= 0;
@@ -86,11 +90,42 @@ def warehouse(shop: SqlmeshProject) -> dg.AssetsDefinition:
     return build_sqlmesh_assets(project=shop, name="warehouse")
 
 
+STORED = pytest.mark.parametrize("instance", ["stored"], indirect=True)
+"""The test's `instance` is the `stored_instance`."""
+
+
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    """One that stores as in production."""
-    with dg.instance_for_test() as made:
-        yield made
+def instance(request: pytest.FixtureRequest) -> Iterator[dg.DagsterInstance]:
+    """A Dagster instance in memory: it is created, and stores, several times as fast."""
+    if getattr(request, "param", None) == "stored":
+        yield request.getfixturevalue("stored_instance")
+    else:
+        with dg.DagsterInstance.ephemeral() as in_memory:
+            yield in_memory
+
+
+@pytest.fixture
+def stored_instance(dagster_home: Path) -> Iterator[dg.DagsterInstance]:
+    """A Dagster instance that stores in files, as in production."""
+    with dg.instance_for_test(temp_dir=str(dagster_home)) as stored:
+        yield stored
+
+
+@pytest.fixture
+def dagster_home(empty_home: Path, tmp_path: Path) -> Path:
+    """The folder of a Dagster instance in which nothing has happened yet."""
+    return copytree(empty_home, tmp_path / "dagster_home")
+
+
+@pytest.fixture(scope="session")
+def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Dagster's databases without contents: they take longer to create than to copy."""
+    folder = tmp_path_factory.mktemp("dagster_home")
+    with dg.instance_for_test(temp_dir=str(folder)) as created:
+        created.get_runs(limit=1)
+        created.all_asset_keys()
+        created.all_instigator_state()
+    return folder
 
 
 def checks(result: dg.ExecuteInProcessResult, name: str = STATUS_CHECK) -> dict[str, Any]:

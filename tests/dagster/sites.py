@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -93,35 +97,21 @@ ONE = "SELECT 1 AS n"
 MODELS = {"c/first", "c/slow", "c/third", "c/beside"}
 
 
-class Site:
-    """first → slow → third, and one model beside them: planned, and all of it missing.
+class Installation:
+    """A SQLMesh project and a Dagster instance in one folder, and `dagster` commands on them."""
 
-    `slow` writes its process into the file `begun`, and waits for the file `go`. There is a file
-    `told_to_end` when SQLMesh is.
-    """
+    def __init__(self, project: Project) -> None:
+        self.path, self.project = project.path, project
+        self.home = self.path / "dagster_home"
 
-    def __init__(self, path: Path, concurrent_tasks: int = 1) -> None:
-        self.path = path
-        self.project = Project(path, concurrent_tasks)
-        till = "- name: raw.till\n  columns: {n: int}\n"
-        self.project.write("external_models.yaml", till)
-        self.project.write("models/slow.py", SLOW)
-        self.project.model("c.first", "SELECT n FROM raw.till", **YEARLY)
-        self.project.model("c.third", "SELECT n FROM c.slow", **YEARLY)
-        self.project.model("c.beside", ONE, **YEARLY)
-        self.project.write("defs.py", DEFINITIONS)
-        self.home = path / "dagster_home"
+    def create_home(self) -> None:
+        """Create the folder of the Dagster instance."""
         self.home.mkdir()
         (self.home / "dagster.yaml").write_text(INSTANCE)
         with self.instance() as instance:
             # Two processes that create its databases at the same time are in each other's way.
             instance.get_runs(limit=1)
             instance.all_asset_keys()
-        context = self.project.context
-        context.engine_adapter.execute("CREATE SCHEMA raw; CREATE TABLE raw.till AS SELECT 1 AS n")
-        # The oldest SQLMesh leaves production without data only where it leaves no gaps.
-        context.plan(auto_apply=True, no_prompts=True, skip_backfill=True, no_gaps=True)
-        self.close()
 
     def close(self) -> None:
         """Let go of the database's file."""
@@ -172,6 +162,28 @@ class Site:
         """Execute a job."""
         return self.dagster("job", "execute", "-f", "defs.py", "-j", job)
 
+    @contextmanager
+    def instance(self) -> Iterator[dg.DagsterInstance]:
+        """The site's Dagster instance, opened in this process."""
+        with dg.DagsterInstance.from_config(str(self.home)) as instance:
+            yield instance
+
+    def runs(self) -> list[Any]:
+        """The runs, the latest last."""
+        with self.instance() as instance:
+            return list(reversed(list(instance.get_runs())))
+
+
+class Site(Installation):
+    """first → slow → third, and one model beside them: planned, and all of it missing.
+
+    `slow` writes its process into the file `begun`, and waits for the file `go`. There is a file
+    `told_to_end` when SQLMesh is.
+    """
+
+    def __init__(self, path: Path, concurrent_tasks: int = 1) -> None:
+        super().__init__(_planned(concurrent_tasks).copy(path))
+
     def launch(self, job: str) -> Any:
         """Launch a job by the instance: the code server that runs it outlives the command."""
         return self.dagster("job", "launch", "-f", "defs.py", "-j", job)
@@ -205,12 +217,6 @@ class Site:
                 "UPDATE sqlmesh._environments SET finalized_ts = NULL, plan_id = '1a2b3c4d5e'"
             )
 
-    @contextmanager
-    def instance(self) -> Iterator[dg.DagsterInstance]:
-        """The site's Dagster instance, opened in this process."""
-        with dg.DagsterInstance.from_config(str(self.home)) as instance:
-            yield instance
-
     # -- witnesses ---------------------------------------------------------------------------------
 
     def loaded(self) -> set[str]:
@@ -242,11 +248,6 @@ class Site:
             key = dg.AssetKey.from_user_string(asset)
             return instance.get_latest_materialization_event(key) is not None
 
-    def runs(self) -> list[Any]:
-        """The runs, the latest last."""
-        with self.instance() as instance:
-            return list(reversed(list(instance.get_runs())))
-
     def statuses(self) -> dict[str, str]:
         """Asset → the status that its latest status check says."""
         from dagster._core.storage.asset_check_execution_record import (
@@ -266,12 +267,51 @@ class Site:
         return found
 
 
+@cache
+def _planned(concurrent_tasks: int) -> Project:
+    """The project of a site, and its empty instance, which each site copies."""
+    folder = Path(tempfile.mkdtemp(prefix="site-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    project = Project(folder, concurrent_tasks)
+    project.write("external_models.yaml", "- name: raw.till\n  columns: {n: int}\n")
+    project.write("models/slow.py", SLOW)
+    project.model("c.first", "SELECT n FROM raw.till", **YEARLY)
+    project.model("c.third", "SELECT n FROM c.slow", **YEARLY)
+    project.model("c.beside", ONE, **YEARLY)
+    project.write("defs.py", DEFINITIONS)
+    Installation(project).create_home()
+    context = project.context
+    context.engine_adapter.execute("CREATE SCHEMA raw; CREATE TABLE raw.till AS SELECT 1 AS n")
+    # The oldest SQLMesh leaves production without data only where it leaves no gaps.
+    context.plan(auto_apply=True, no_prompts=True, skip_backfill=True, no_gaps=True)
+    project.close()
+    return project
+
+
 def materialized_in(instance: dg.DagsterInstance, run_id: str) -> list[str]:
     """The keys of SQLMesh's assets that a run has materialized so far."""
     logged = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
     keys = [entry.dagster_event.asset_key for entry in logged if entry.dagster_event]
     names = [key.to_user_string() for key in keys if key]
     return [name for name in names if name in MODELS]
+
+
+def is_gone(process: int) -> bool:
+    """Whether the process has ended."""
+    return _ended(os.kill, process)
+
+
+def group_is_gone(group: int) -> bool:
+    """Whether no process of the group is left."""
+    return _ended(os.killpg, group)
+
+
+def _ended(send: Callable[[int, int], None], target: int) -> bool:
+    try:
+        send(target, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def until(holds: Callable[[], object]) -> None:

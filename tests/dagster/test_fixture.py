@@ -20,10 +20,7 @@ from pytest_sqlmesh_tracker.dagster.testing import (
 )
 from tests.projects import Project, at
 
-from .conftest import Materialize, facts, materialized
-
-NEXT_DAY = "2024-01-06 00:05"
-DAILY = ["shop/orders", "shop/report", "shop/revenue", "shop/till"]
+from .conftest import DAILY_ASSETS, NEXT_DAY, Materialize, facts, materialized
 
 
 @dg.asset(key=["raw", "till"])
@@ -47,7 +44,7 @@ def test_assets_around_those_of_sqlmesh(
     assert result.success
     assert materialized(result)[0] == "raw/till"
     assert materialized(result)[-1] == "mail"
-    assert_materialized_exactly(result, ["raw/till", *DAILY, "mail"])
+    assert_materialized_exactly(result, ["raw/till", *DAILY_ASSETS, "mail"])
     (event,) = result.asset_materializations_for_node("mail")
     assert facts(event)["amount"] == 40
 
@@ -77,7 +74,7 @@ def test_two_groups_of_assets_with_a_resource_each(
     result = materialize_sqlmesh(first, rest, resources=resources)
     assert result.success
     assert materialized(result)[0] == "shop/orders"
-    assert_materialized_exactly(result, DAILY)
+    assert_materialized_exactly(result, DAILY_ASSETS)
 
 
 def test_other_resources_stay_as_they_are(

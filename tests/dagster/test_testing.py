@@ -17,10 +17,9 @@ from pytest_sqlmesh_tracker.dagster.testing import (
     assert_sqlmesh_status,
 )
 
-from .conftest import Materialize
+from .conftest import NEXT_DAY, Materialize
 
 STATUS = "sqlmesh_execution_status"
-NEXT_DAY = "2024-01-06 00:05"
 NOT_DUE = "skipped: its cron was not due, next due 2024-01-07 00:00 UTC"
 FAILED = "failed: its evaluation raised InjectedError: failed by the test"
 

@@ -7,11 +7,52 @@ from typing import Any
 
 import dagster as dg
 
+from pytest_sqlmesh_tracker.dagster import build_sqlmesh_schedule
+from pytest_sqlmesh_tracker.dagster.testing import _bound
+
 UNFINISHED = (
     "plan 1a2b3c4d of prod is not finished; if it failed or was stopped, apply a plan of prod: "
     "until then, runs wait"
 )
 """Why a tick is skipped while the plan 1a2b3c4d5e is not finished."""
+
+
+class Scheduled:
+    """Assets on a test's sandbox, a schedule of the first ones, and a Dagster instance."""
+
+    def __init__(
+        self,
+        sqlmesh_project: Any,
+        instance: dg.DagsterInstance,
+        warehouse: dg.AssetsDefinition,
+        *others: dg.AssetsDefinition,
+    ) -> None:
+        self.project, self.instance, self.warehouse = sqlmesh_project, instance, warehouse
+        self.schedule = build_sqlmesh_schedule(warehouse, "5 * * * *")
+        self.repository = dg.Definitions(
+            assets=[warehouse, *others],
+            schedules=[self.schedule],
+            resources={"sqlmesh": _bound(sqlmesh_project)},
+            jobs=[dg.define_asset_job("everything", selection="*")],
+        ).get_repository_def()
+
+    def evaluate(self) -> dg.RunRequest | str:
+        """What the schedule requests now, or why it skips the tick."""
+        return evaluated(self.repository, self.schedule, self.instance)
+
+    def requested(self) -> dg.RunRequest:
+        """What the schedule requests now: something is due."""
+        request = self.evaluate()
+        assert isinstance(request, dg.RunRequest), request
+        return request
+
+    def execute(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        """Run what was requested."""
+        return execute(self.repository, self.schedule, request, self.instance)
+
+    def shown_failed(self) -> list[dg.AssetKey]:
+        """The schedule's assets that Dagster's UI shows as failed."""
+        return shown_failed(self.instance, self.warehouse.keys)
 
 
 def evaluated(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import dagster as dg
 import duckdb
 import pytest
 
-from tests.dagster.sites import MODELS, Site, until
+from tests.dagster.sites import MODELS, Site, is_gone, until
 
 
 @pytest.mark.parametrize(
@@ -54,11 +53,3 @@ def test_marked_as_canceled_at_once(tmp_path: Path) -> None:
         until(lambda: is_gone(int((site.path / "begun").read_text())))
     assert [run.status.value for run in site.runs()] == ["CANCELED"]
     assert {"c/first", "c/slow"} <= site.loaded() == set(site.materialized()) != MODELS
-
-
-def is_gone(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return True
-    return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dagster.sites import MODELS, SECONDS, Site, until
+from tests.dagster.sites import MODELS, SECONDS, Site, group_is_gone, until
 
 LOCKED = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('CREATE TABLE mine (id INT)')"
 
@@ -26,7 +25,7 @@ def test_terminated(tmp_path: Path, job: str) -> None:
         time.sleep(1)
         site.let_slow_go_on()
         assert process.wait(SECONDS) == 1
-        until(lambda: gone(process.pid))
+        until(lambda: group_is_gone(process.pid))
     first = site.materialized()
     assert set(first) == site.loaded() >= {"c/first", "c/slow"}
     assert len(first) == len(set(first))
@@ -38,12 +37,3 @@ def test_terminated(tmp_path: Path, job: str) -> None:
     site.run_to_its_end(job)
     assert sorted(site.materialized()) == sorted(MODELS)
     assert [run.status.value for run in site.runs()] == ["FAILURE", "SUCCESS"]
-
-
-def gone(group: int) -> bool:
-    """Whether no process of the group is left."""
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return True
-    return False

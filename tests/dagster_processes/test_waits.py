@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dagster.sites import MODELS, SECONDS, Site, until
-
-from .test_signals import gone
+from tests.dagster.sites import MODELS, SECONDS, Site, group_is_gone, until
 
 JOBS = pytest.mark.parametrize("job", ["in_process", "multiprocess"])
 
@@ -25,7 +23,7 @@ def test_while_it_waits_for_its_environment(tmp_path: Path, job: str) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(SECONDS) == 1
         assert time.monotonic() - signalled < 10
-        until(lambda: gone(process.pid))
+        until(lambda: group_is_gone(process.pid))
     assert site.statuses() == dict.fromkeys(MODELS, "interrupted")
     assert site.loaded() == set()
 
@@ -42,7 +40,7 @@ def test_while_a_batch_does_not_end(
         process.send_signal(signal.SIGTERM)
         process.wait(SECONDS)
         assert time.monotonic() - signalled < 11
-        until(lambda: gone(process.pid))
+        until(lambda: group_is_gone(process.pid))
     assert site.loaded() == set(site.materialized()) >= {"c/first"}
     assert site.statuses()["c/first"] == "executed"
     assert site.statuses()["c/slow"] == site.statuses()["c/third"] == "interrupted"

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import browser as browser
-from tests.dagster.sites import Site, until
+from tests.dagster.sites import Installation, until
 
 from .shops import Shop
 
@@ -29,7 +29,7 @@ SCREEN: Any = {
 PATIENCE = 60_000
 """Milliseconds: the code location loads while the first pages wait for it."""
 
-Opener = Callable[[Site], AbstractContextManager[Page]]
+Opener = Callable[[Installation], AbstractContextManager[Page]]
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +39,7 @@ def open_ui(browser: Browser) -> Opener:
     expect.set_options(timeout=PATIENCE)
 
     @contextmanager
-    def opened(site: Site) -> Iterator[Page]:
+    def opened(site: Installation) -> Iterator[Page]:
         with dagster_dev(site) as address:
             context = browser.new_context(**SCREEN, base_url=address)
             context.set_default_timeout(PATIENCE)
@@ -55,7 +55,7 @@ def open_ui(browser: Browser) -> Opener:
 
 
 @contextmanager
-def dagster_dev(site: Site) -> Iterator[str]:
+def dagster_dev(site: Installation) -> Iterator[str]:
     """`dagster dev` on a port that is free; its address, as soon as it answers there."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

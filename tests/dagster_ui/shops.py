@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from tests.dagster.sites import INSTANCE, SECONDS, Site
+from tests.dagster.sites import SECONDS, Installation
 from tests.projects import CONFIG, Project
 
 RAW = """
@@ -74,12 +74,11 @@ defs = dg.Definitions(
 HOURLY = "'@hourly'"
 
 
-class Shop(Site):
+class Shop(Installation):
     """Models that are due, since the deployment was two hours ago, and weekly ones that are not."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.project = Project(path)
+        super().__init__(Project(path))
         start = _days_from_now(-28).date()
         database = path / "shop.duckdb"
         config = CONFIG.format(database=database, concurrent_tasks=1, start=start)
@@ -90,12 +89,7 @@ class Shop(Site):
         self._write_models()
         self.project.execute("CREATE SCHEMA raw")
         self.close()
-        self.home = path / "dagster_home"
-        self.home.mkdir()
-        (self.home / "dagster.yaml").write_text(INSTANCE)
-        with self.instance() as instance:
-            instance.get_runs(limit=1)
-            instance.all_asset_keys()
+        self.create_home()
 
     def _write_models(self) -> None:
         # Neither in the two hours since the deployment nor while the tests run.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,18 @@ from pytest_sqlmesh_tracker.dagster import (
     sqlmesh_assets,
 )
 from pytest_sqlmesh_tracker.dagster.testing import assert_materialized_exactly
-from tests.dagster.conftest import DAILY, Materialize, checks, materialized
+from tests.dagster.conftest import (
+    DAILY,
+    DAILY_ASSETS,
+    NEXT_DAY,
+    SUNDAY,
+    Materialize,
+    checks,
+    materialized,
+)
+from tests.dagster.daemons import Daemon
 from tests.projects import Project, at
 
-NEXT_DAY, SUNDAY = "2024-01-06 00:05", "2024-01-07 00:05"
-EACH_DAY = ["shop/orders", "shop/report", "shop/revenue", "shop/till"]
 EAGER = dg.AutomationCondition.eager()
 
 
@@ -180,28 +186,12 @@ def instance(sqlmesh_project: Any, materialize_sqlmesh: Materialize) -> dg.Dagst
     return found[0]
 
 
-class Daemon:
-    """Dagster's automation, that looks at the assets now and then."""
-
-    def __init__(self, instance: dg.DagsterInstance, *assets: dg.AssetsDefinition) -> None:
-        unused = {"sqlmesh": dg.ResourceDefinition.none_resource()}
-        self.definitions = dg.Definitions(assets=assets, resources=unused)
-        self._instance, self._cursor = instance, None
-        self.look()
-
-    def look(self, moment: str | None = None) -> set[str]:
-        """The assets that it asks for, in one run."""
-        now = datetime.fromisoformat(moment).replace(tzinfo=timezone.utc) if moment else None
-        looked: Any = dg.evaluate_automation_conditions(
-            defs=self.definitions,
-            instance=self._instance,
-            evaluation_time=now,
-            asset_selection=dg.AssetSelection.all(),
-            cursor=self._cursor,
-        )
-        self._cursor = looked.cursor
-        keys = [result.key for result in looked.results if result.true_subset.size]
-        return {key.to_user_string() for key in keys if isinstance(key, dg.AssetKey)}
+def daemon_of(instance: dg.DagsterInstance, *assets: dg.AssetsDefinition) -> Daemon:
+    """Dagster's automation, which has looked at these assets once."""
+    unused = {"sqlmesh": dg.ResourceDefinition.none_resource()}
+    daemon = Daemon(instance, dg.Definitions(assets=assets, resources=unused))
+    daemon.look()
+    return daemon
 
 
 @pytest.fixture
@@ -209,7 +199,7 @@ def daemon(instance: dg.DagsterInstance, scheduled: dg.AssetsDefinition) -> Daem
     """One that has seen all assets materialized once."""
     for key in (*scheduled.keys, *(asset.key for asset in BELOW)):
         instance.report_runless_asset_event(dg.AssetMaterialization(key))
-    return Daemon(instance, scheduled, *BELOW)
+    return daemon_of(instance, scheduled, *BELOW)
 
 
 class TestInJobsOfTheirOwn:
@@ -224,7 +214,7 @@ class TestInJobsOfTheirOwn:
     ) -> None:
         assert daemon.look() == set()
         sqlmesh_project.travel(NEXT_DAY)
-        assert_materialized_exactly(materialize_sqlmesh(scheduled), EACH_DAY)
+        assert_materialized_exactly(materialize_sqlmesh(scheduled), DAILY_ASSETS)
         assert daemon.look() == {"dashboard", "letters", "forecast"}
         assert daemon.look() == set()
 
@@ -245,10 +235,7 @@ class TestInJobsOfTheirOwn:
     def test_they_wait_for_the_end_of_a_run(
         self, instance: dg.DagsterInstance, scheduled: dg.AssetsDefinition, daemon: Daemon
     ) -> None:
-        job = daemon.definitions.get_repository_def().get_job("__ASSET_JOB")
-        run = instance.create_run_for_job(
-            job, status=dg.DagsterRunStatus.STARTED, asset_selection=frozenset(scheduled.keys)
-        )
+        run = daemon.begin_run(frozenset(scheduled.keys))
         instance.report_runless_asset_event(dg.AssetMaterialization(["shop", "report"]))
         assert daemon.look() == set()
         instance.report_run_canceled(run)
@@ -262,7 +249,7 @@ class TestInJobsOfTheirOwn:
         instance: dg.DagsterInstance,
     ) -> None:
         """Planned outside of Dagster, a weekly model keeps them waiting for a week."""
-        daemon = Daemon(instance, scheduled, *BELOW)
+        daemon = daemon_of(instance, scheduled, *BELOW)
         sqlmesh_project.travel(NEXT_DAY)
         materialize_sqlmesh(scheduled)
         assert daemon.look() == {"letters", "forecast"}
@@ -278,7 +265,7 @@ class TestInJobsOfTheirOwn:
         def warehouse(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Iterator[Any]:
             yield from sqlmesh.plan(context=context).stream()
 
-        daemon = Daemon(instance, warehouse, *BELOW)
+        daemon = daemon_of(instance, warehouse, *BELOW)
         assert materialize_sqlmesh(warehouse).success
         assert daemon.look() == {"dashboard", "letters", "forecast"}
 
@@ -300,11 +287,11 @@ def test_one_sensor_for_models_and_what_is_below_asks_for_all_in_one_run(
 ) -> None:
     """And what is below a model that executed is lost, when another one fails in it."""
     instance.report_runless_asset_event(dg.AssetMaterialization(["shop", "weekly"]))
-    daemon = Daemon(instance, warehouse, *BELOW)
+    daemon = daemon_of(instance, warehouse, *BELOW)
     daemon.look("2024-01-05 23:50")
     sqlmesh_project.travel(NEXT_DAY)
     asked = daemon.look(NEXT_DAY)
-    assert asked == {*EACH_DAY, "dashboard", "letters", "forecast"}
+    assert asked == {*DAILY_ASSETS, "dashboard", "letters", "forecast"}
     sqlmesh_project.fail("shop.revenue", times=1)
     failed = materialize_sqlmesh(warehouse, *BELOW, selection=sorted(asked))
     assert steps(failed) == {"warehouse": "FAILURE"}

@@ -23,58 +23,42 @@ from pytest_sqlmesh_tracker.dagster.automation import schedule as schedules
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
 from pytest_sqlmesh_tracker.dagster.running.asking import DUE_ONLY
 from pytest_sqlmesh_tracker.dagster.testing import (
-    _bound,
     assert_check_passed,
     assert_materialized_exactly,
     assert_sqlmesh_status,
 )
-from tests.dagster.conftest import checks, facts, materialized, step_failure
+from tests.dagster.conftest import (
+    DAILY_ASSETS,
+    NEXT_DAY,
+    SUNDAY,
+    checks,
+    facts,
+    materialized,
+    step_failure,
+)
 from tests.dagster.models import model, project
-from tests.dagster.ticks import UNFINISHED, evaluated, execute, shown_failed
+from tests.dagster.ticks import UNFINISHED, Scheduled, evaluated, execute
+from tests.databases import held
 from tests.projects import Project, at
-from tests.tracking.queries.test_process import held
 
-NEXT_DAY, SUNDAY, NOON = "2024-01-06 00:05", "2024-01-07 00:05", "2024-01-05 12:00"
-DAILY = ["shop/orders", "shop/report", "shop/revenue", "shop/till"]
+NOON = "2024-01-05 12:00"
 CHECKS_ALONE = pytest.mark.skipif(
     Version(dg.__version__) < schedules._CHECKS_ALONE,
     reason="this Dagster requests no checks alone",
 )
 
 
-class Site:
-    """The shop's assets, a schedule of them, and a Dagster instance, on the test's sandbox."""
-
-    def __init__(self, sqlmesh_project: Any, instance: dg.DagsterInstance, *assets: Any) -> None:
-        self.shop, self.instance, self.assets = sqlmesh_project, instance, assets[0]
-        self.schedule = build_sqlmesh_schedule(self.assets, "5 * * * *")
-        self.repository = dg.Definitions(
-            assets=assets,
-            schedules=[self.schedule],
-            resources={"sqlmesh": _bound(sqlmesh_project)},
-            jobs=[dg.define_asset_job("all_assets", selection="*")],
-        ).get_repository_def()
-
-    def tick(self) -> dg.RunRequest | str:
-        return evaluated(self.repository, self.schedule, self.instance)
-
-    def requested(self) -> dg.RunRequest:
-        request = self.tick()
-        assert isinstance(request, dg.RunRequest), request
-        return request
-
-    def execute(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
-        return execute(self.repository, self.schedule, request, self.instance)
-
-    def shown_failed(self) -> list[str]:
-        return names(shown_failed(self.instance, self.assets.keys))
+@pytest.fixture
+def instance(stored_instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    """Dagster evaluates schedules on instances that are stored alone."""
+    return stored_instance
 
 
 @pytest.fixture
 def site(
     sqlmesh_project: Any, instance: dg.DagsterInstance, warehouse: dg.AssetsDefinition
-) -> Site:
-    return Site(sqlmesh_project, instance, warehouse)
+) -> Scheduled:
+    return Scheduled(sqlmesh_project, instance, warehouse)
 
 
 def names(keys: Any) -> list[str]:
@@ -84,19 +68,19 @@ def names(keys: Any) -> list[str]:
 # -- what is due -----------------------------------------------------------------------------------
 
 
-def test_what_is_due_is_requested_and_executed(site: Site) -> None:
-    site.shop.travel(NEXT_DAY)
+def test_what_is_due_is_requested_and_executed(site: Scheduled) -> None:
+    site.project.travel(NEXT_DAY)
     request = site.requested()
-    assert names(request.asset_selection) == DAILY
+    assert names(request.asset_selection) == DAILY_ASSETS
     assert request.tags["sqlmesh/environment"] == "prod"
-    assert_materialized_exactly(site.execute(request), DAILY)
+    assert_materialized_exactly(site.execute(request), DAILY_ASSETS)
     # All of it is done.
-    assert site.tick() == "nothing of prod is due; next: 2024-01-07 00:00 UTC"
+    assert site.evaluate() == "nothing of prod is due; next: 2024-01-07 00:00 UTC"
 
 
-def test_nothing_is_due(site: Site) -> None:
-    site.shop.travel(NOON)
-    assert site.tick() == "nothing of prod is due; next: 2024-01-06 00:00 UTC"
+def test_nothing_is_due(site: Scheduled) -> None:
+    site.project.travel(NOON)
+    assert site.evaluate() == "nothing of prod is due; next: 2024-01-06 00:00 UTC"
 
 
 def test_keys_are_those_that_the_assets_have_by_now(
@@ -105,22 +89,23 @@ def test_keys_are_those_that_the_assets_have_by_now(
     module = ModuleType("warehouse")
     vars(module)["warehouse"] = warehouse
     (renamed,) = dg.load_assets_from_modules([module], key_prefix="lake")
-    site = Site(sqlmesh_project, instance, renamed)
-    site.shop.travel(NEXT_DAY)
+    assert isinstance(renamed, dg.AssetsDefinition)
+    site = Scheduled(sqlmesh_project, instance, renamed)
+    site.project.travel(NEXT_DAY)
     request = site.requested()
-    assert names(request.asset_selection) == [f"lake/{key}" for key in DAILY]
+    assert names(request.asset_selection) == [f"lake/{key}" for key in DAILY_ASSETS]
     assert "lake/shop/orders:orders_exist" in names(request.asset_check_keys)
-    assert_materialized_exactly(site.execute(request), [f"lake/{key}" for key in DAILY])
+    assert_materialized_exactly(site.execute(request), [f"lake/{key}" for key in DAILY_ASSETS])
 
 
 def test_some_of_the_models(
     sqlmesh_project: Any, instance: dg.DagsterInstance, shop: SqlmeshProject
 ) -> None:
     revenue = build_sqlmesh_assets(project=shop, name="revenue", select="shop.revenue")
-    site = Site(sqlmesh_project, instance, revenue)
-    site.shop.travel(NEXT_DAY)
+    site = Scheduled(sqlmesh_project, instance, revenue)
+    site.project.travel(NEXT_DAY)
     # Asked for alone, it does not wait for what is upstream.
-    site.shop.hold("shop.orders")
+    site.project.hold("shop.orders")
     request = site.requested()
     assert names(request.asset_selection) == ["shop/revenue"]
     assert_materialized_exactly(site.execute(request), ["shop/revenue"])
@@ -129,9 +114,9 @@ def test_some_of_the_models(
 # -- signals ---------------------------------------------------------------------------------------
 
 
-def test_what_waits_for_a_signal_is_not_requested(site: Site) -> None:
-    site.shop.hold("shop.orders")
-    site.shop.travel(NEXT_DAY)
+def test_what_waits_for_a_signal_is_not_requested(site: Scheduled) -> None:
+    site.project.hold("shop.orders")
+    site.project.travel(NEXT_DAY)
     request = site.requested()
     assert names(request.asset_selection) == ["shop/till"]
     result = site.execute(request)
@@ -144,21 +129,21 @@ def test_what_waits_for_a_signal_is_not_requested(site: Site) -> None:
         "shop/revenue": "upstream_not_ready",
         "shop/till": None,
     }
-    assert site.tick() == (
+    assert site.evaluate() == (
         "nothing of prod is due; waiting for a signal: shop.orders, shop.revenue, "
         "orders_exist, shop.report; next: 2024-01-07 00:00 UTC"
     )
 
 
-def test_what_waited_and_is_executed_after_all_is_told_as_mended(site: Site) -> None:
+def test_what_waited_and_is_executed_after_all_is_told_as_mended(site: Scheduled) -> None:
     """The signal is ready when the run begins; when the schedule asked, it was not."""
-    site.shop.hold("shop.orders")
-    site.shop.travel(NEXT_DAY)
+    site.project.hold("shop.orders")
+    site.project.travel(NEXT_DAY)
     waiting = checks(site.execute(site.requested()))["shop/orders"]
-    site.shop.travel(SUNDAY)
+    site.project.travel(SUNDAY)
     request = site.requested()
     assert "shop/orders" not in names(request.asset_selection)
-    site.shop.release("shop.orders")
+    site.project.release("shop.orders")
     result = site.execute(request)
     assert "shop/orders" in materialized(result)
     mended = checks(result)["shop/orders"]
@@ -168,11 +153,11 @@ def test_what_waited_and_is_executed_after_all_is_told_as_mended(site: Site) -> 
     assert checks(result, "is_small")["shop/revenue"].passed
 
 
-def test_many_models_that_wait(site: Site) -> None:
-    site.shop.hold("shop.*")
-    site.shop.travel(SUNDAY)
+def test_many_models_that_wait(site: Scheduled) -> None:
+    site.project.hold("shop.*")
+    site.project.travel(SUNDAY)
     # Neither an asset nor one of its checks is the audit of an external model.
-    assert site.tick() == (
+    assert site.evaluate() == (
         "due is only raw.till, of which Dagster can request nothing alone; waiting for a signal: "
         "shop.orders, shop.revenue, shop.till, shop.weekly, orders_exist and 1 more"
     )
@@ -181,46 +166,46 @@ def test_many_models_that_wait(site: Site) -> None:
 # -- failures --------------------------------------------------------------------------------------
 
 
-def test_nothing_is_shown_as_failed_that_did_not_fail(site: Site) -> None:
-    site.shop.fail("shop.revenue")
-    site.shop.travel(NEXT_DAY)
+def test_nothing_is_shown_as_failed_that_did_not_fail(site: Scheduled) -> None:
+    site.project.fail("shop.revenue")
+    site.project.travel(NEXT_DAY)
     request = site.requested()
     assert not site.execute(request).success
     # The report was due, and what it reads failed.
-    assert site.shown_failed() == ["shop/report", "shop/revenue"]
+    assert names(site.shown_failed()) == ["shop/report", "shop/revenue"]
     # The weekly model would be, if it had been asked for.
-    site.repository.get_job("all_assets").execute_in_process(
+    site.repository.get_job("everything").execute_in_process(
         instance=site.instance, raise_on_error=False
     )
-    assert "shop/weekly" in site.shown_failed()
+    assert "shop/weekly" in names(site.shown_failed())
 
 
-def test_what_came_due_meanwhile_is_executed_and_told(site: Site) -> None:
-    site.shop.travel(NEXT_DAY)
+def test_what_came_due_meanwhile_is_executed_and_told(site: Scheduled) -> None:
+    site.project.travel(NEXT_DAY)
     request = site.requested()
-    site.shop.travel(SUNDAY)
+    site.project.travel(SUNDAY)
     result = site.execute(request)
     assert result.success
-    assert sorted(materialized(result)) == [*DAILY, "shop/weekly"]
+    assert sorted(materialized(result)) == [*DAILY_ASSETS, "shop/weekly"]
 
 
-def test_a_failure_of_what_was_not_requested(site: Site) -> None:
-    site.shop.travel(NEXT_DAY)
+def test_a_failure_of_what_was_not_requested(site: Scheduled) -> None:
+    site.project.travel(NEXT_DAY)
     request = site.requested()
-    site.shop.fail("shop.weekly")
-    site.shop.travel(SUNDAY)
+    site.project.fail("shop.weekly")
+    site.project.travel(SUNDAY)
     result = site.execute(request)
-    assert_materialized_exactly(result, DAILY)
+    assert_materialized_exactly(result, DAILY_ASSETS)
     assert "shop.weekly" in step_failure(result).description
     assert facts(checks(result)["shop/weekly"])["sqlmesh/reason"] == "error"
-    assert site.shown_failed() == []
+    assert names(site.shown_failed()) == []
 
 
 # -- standalone audits -----------------------------------------------------------------------------
 
 
-def test_a_standalone_audit_is_requested_when_it_is_due(site: Site) -> None:
-    site.shop.travel(NEXT_DAY)
+def test_a_standalone_audit_is_requested_when_it_is_due(site: Scheduled) -> None:
+    site.project.travel(NEXT_DAY)
     request = site.requested()
     assert "shop/orders:orders_exist" in names(request.asset_check_keys)
     result = site.execute(request)
@@ -228,14 +213,14 @@ def test_a_standalone_audit_is_requested_when_it_is_due(site: Site) -> None:
     assert_sqlmesh_status(result, "shop/orders", "executed")
 
 
-def only_the_audit_is_left(site: Site) -> None:
+def only_the_audit_is_left(site: Scheduled) -> None:
     """Of what was due, all has run but the standalone audit: models are selected."""
-    site.shop.travel(NEXT_DAY)
-    site.shop.run(select_models=["shop.orders", "shop.revenue", "shop.report", "shop.till"])
+    site.project.travel(NEXT_DAY)
+    site.project.run(select_models=["shop.orders", "shop.revenue", "shop.report", "shop.till"])
 
 
 @CHECKS_ALONE
-def test_a_standalone_audit_that_alone_is_due(site: Site) -> None:
+def test_a_standalone_audit_that_alone_is_due(site: Scheduled) -> None:
     only_the_audit_is_left(site)
     request = site.requested()
     assert request.asset_selection == []
@@ -246,11 +231,11 @@ def test_a_standalone_audit_that_alone_is_due(site: Site) -> None:
 
 
 def test_a_dagster_that_requests_no_checks_alone(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: Scheduled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schedules, "_CHECKS_ALONE", Version("99"))
     only_the_audit_is_left(site)
-    said = site.tick()
+    said = site.evaluate()
     assert str(said).startswith("due is only ")
     assert "orders_exist" in str(said)
     assert str(said).endswith(
@@ -258,8 +243,8 @@ def test_a_dagster_that_requests_no_checks_alone(
     )
 
 
-def test_without_the_tag_checks_alone_run_nothing(site: Site) -> None:
-    site.shop.travel(NEXT_DAY)
+def test_without_the_tag_checks_alone_run_nothing(site: Scheduled) -> None:
+    site.project.travel(NEXT_DAY)
     # Not `check`: Dagster's first versions would take it for a module of theirs.
     status = dg.AssetCheckKey(dg.AssetKey(["shop", "orders"]), STATUS_CHECK)
     request = dg.RunRequest(asset_selection=[], asset_check_keys=[status])
@@ -271,27 +256,27 @@ def test_without_the_tag_checks_alone_run_nothing(site: Site) -> None:
 
 @pytest.mark.parametrize("selection", [None, [dg.AssetKey(["shop", "orders"])]])
 @pytest.mark.parametrize("status", ["STARTING", "STARTED", "CANCELING"])
-def test_a_run_that_is_not_finished(site: Site, status: str, selection: Any) -> None:
-    site.shop.travel(NEXT_DAY)
-    run = create_run(site, dg.DagsterRunStatus[status], "all_assets", selection)
-    assert site.tick() == f"run {run.run_id[:8]} of prod is not finished"
+def test_a_run_that_is_not_finished(site: Scheduled, status: str, selection: Any) -> None:
+    site.project.travel(NEXT_DAY)
+    run = create_run(site, dg.DagsterRunStatus[status], "everything", selection)
+    assert site.evaluate() == f"run {run.run_id[:8]} of prod is not finished"
     site.instance.delete_run(run.run_id)
-    assert isinstance(site.tick(), dg.RunRequest)
+    assert isinstance(site.evaluate(), dg.RunRequest)
 
 
-def test_a_run_that_had_to_wait(site: Site) -> None:
-    site.shop.travel(NEXT_DAY)
-    run = create_run(site, dg.DagsterRunStatus.STARTED, "all_assets")
+def test_a_run_that_had_to_wait(site: Scheduled) -> None:
+    site.project.travel(NEXT_DAY)
+    run = create_run(site, dg.DagsterRunStatus.STARTED, "everything")
     site.instance.add_run_tags(run.run_id, {"sqlmesh/waits_for_plan": "1a2b3c4d5e"})
     words = f"run {run.run_id[:8]} of prod is not finished; it had to wait: {UNFINISHED}"
-    assert site.tick() == words
+    assert site.evaluate() == words
 
 
 @pytest.mark.parametrize("status", ["NOT_STARTED", "SUCCESS", "FAILURE", "CANCELED"])
-def test_a_run_that_is_over_or_was_never_begun(site: Site, status: str) -> None:
-    site.shop.travel(NEXT_DAY)
-    create_run(site, dg.DagsterRunStatus[status], "all_assets")
-    assert isinstance(site.tick(), dg.RunRequest)
+def test_a_run_that_is_over_or_was_never_begun(site: Scheduled, status: str) -> None:
+    site.project.travel(NEXT_DAY)
+    create_run(site, dg.DagsterRunStatus[status], "everything")
+    assert isinstance(site.evaluate(), dg.RunRequest)
 
 
 def test_a_run_of_other_assets(
@@ -301,14 +286,14 @@ def test_a_run_of_other_assets(
     def other() -> None:
         """Nothing of SQLMesh's."""
 
-    site = Site(sqlmesh_project, instance, warehouse, other)
-    site.shop.travel(NEXT_DAY)
-    create_run(site, dg.DagsterRunStatus.STARTED, "all_assets", [other.key])
-    assert isinstance(site.tick(), dg.RunRequest)
+    site = Scheduled(sqlmesh_project, instance, warehouse, other)
+    site.project.travel(NEXT_DAY)
+    create_run(site, dg.DagsterRunStatus.STARTED, "everything", [other.key])
+    assert isinstance(site.evaluate(), dg.RunRequest)
 
 
 def create_run(
-    site: Site, status: dg.DagsterRunStatus, job: str, selection: Any = None
+    site: Scheduled, status: dg.DagsterRunStatus, job: str, selection: Any = None
 ) -> dg.DagsterRun:
     """A run that the instance knows of; its log says what it has planned."""
     definition = site.repository.get_job(job)
@@ -317,11 +302,11 @@ def create_run(
     return site.instance.create_run_for_job(definition, status=status)
 
 
-def test_a_plan_that_is_being_applied(site: Site) -> None:
-    site.shop.execute(
+def test_a_plan_that_is_being_applied(site: Scheduled) -> None:
+    site.project.execute(
         "UPDATE sqlmesh._environments SET finalized_ts = NULL, plan_id = '1a2b3c4d5e'"
     )
-    assert site.tick() == UNFINISHED
+    assert site.evaluate() == UNFINISHED
 
 
 # -- in a process of its own -----------------------------------------------------------------------

@@ -25,11 +25,9 @@ from pytest_sqlmesh_tracker.dagster.testing import _bound
 from pytest_sqlmesh_tracker.outcomes.types import Interval
 from pytest_sqlmesh_tracker.tracking.errors.types import BusyError
 from pytest_sqlmesh_tracker.wording.formats import spans
-from tests.dagster.conftest import facts
+from tests.dagster.conftest import DAILY_ASSETS, NEXT_DAY, STORED, SUNDAY, facts
 from tests.dagster.ticks import UNFINISHED
 
-NEXT_DAY, SUNDAY = "2024-01-06 00:05", "2024-01-07 00:05"
-DAILY = ["shop/orders", "shop/report", "shop/revenue", "shop/till"]
 NOTED = "noted what is loaded in prod: 6 models; what is new is told from now on"
 NOTHING = "nothing is loaded in prod of which Dagster is not told"
 DOUBLED = "SELECT SUM(2 * amount) AS amount FROM shop.revenue"
@@ -118,6 +116,7 @@ def test_what_was_loaded_before_the_first_tick_is_not_told(sensor: Sensor) -> No
     assert not sensor.instance.all_asset_keys()
 
 
+@STORED
 def test_a_run_outside_of_dagster_is_told_once(sqlmesh_project: Any, sensor: Sensor) -> None:
     sqlmesh_project.run(at=SUNDAY)
     told = sensor.look()
@@ -133,7 +132,7 @@ def test_a_run_outside_of_dagster_is_told_once(sqlmesh_project: Any, sensor: Sen
         "sqlmesh/message": orders.description,
     }
     keys = [event.asset_key.to_user_string() for event in told.asset_events]
-    assert sorted(keys) == [*DAILY, "shop/weekly"]
+    assert sorted(keys) == [*DAILY_ASSETS, "shop/weekly"]
     assert keys.index("shop/orders") < keys.index("shop/revenue") < keys.index("shop/report")
     sensor.tick()
     assert sensor.tick() == NOTHING
@@ -242,6 +241,7 @@ def test_what_a_run_of_dagster_told(sqlmesh_project: Any, sensor: Sensor) -> Non
     assert sensor.tick() == NOTHING
 
 
+@STORED
 def test_only_what_a_run_of_dagster_did_not_tell(sqlmesh_project: Any, sensor: Sensor) -> None:
     sqlmesh_project.travel(NEXT_DAY)
     sensor.run("shop/orders")
@@ -321,12 +321,13 @@ def test_what_another_sensor_told(sqlmesh_project: Any, sensor: Sensor) -> None:
     assert other.tick() == NOTHING
 
 
+@STORED
 def test_what_was_stored_before_the_daemon_could_store_the_cursor(
     sqlmesh_project: Any, sensor: Sensor
 ) -> None:
     sqlmesh_project.run(at=NEXT_DAY)
     cursor = sensor.cursor
-    assert sorted(sensor.told()) == DAILY
+    assert sorted(sensor.told()) == DAILY_ASSETS
     sensor.cursor = cursor
     assert sensor.tick() == NOTHING
 
@@ -342,7 +343,7 @@ def test_a_run_of_dagster_that_is_not_finished_tells_by_itself(
     sqlmesh_project.run(at=NEXT_DAY)
     assert sensor.tick() == f"run {run.run_id[:8]} of prod is not finished"
     sensor.instance.report_run_failed(run)
-    assert sorted(sensor.told()) == DAILY
+    assert sorted(sensor.told()) == DAILY_ASSETS
 
 
 class Answering(SqlmeshResource):
@@ -461,6 +462,7 @@ def test_each_is_another_data_version(sqlmesh_project: Any, sensor: Sensor) -> N
     assert len(set(versions)) == 2
 
 
+@STORED
 def test_a_failure_that_is_mended_outside_of_dagster(sqlmesh_project: Any, sensor: Sensor) -> None:
     """Its check says so with the next run, not before."""
     check = dg.AssetCheckKey(dg.AssetKey(["shop", "orders"]), STATUS_CHECK)
@@ -517,12 +519,14 @@ def test_a_record_reads_as_it_was_written(
     assert on_record(instance) == intervals
 
 
+@STORED
 def test_a_record_that_is_cut_off_stands_for_all(instance: dg.DagsterInstance) -> None:
     store(instance, "2024-01-01, 2024-01-03 and 7 more")
     found = list(records.on_record(instance, ORDERS, "dev_1", after=0))
     assert not records.without([(0, 10**15)], found)
 
 
+@STORED
 def test_records_are_of_an_environment_and_of_a_time(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,7 @@ from pytest_sqlmesh_tracker.dagster import (
 from pytest_sqlmesh_tracker.dagster.definitions.metadata import MODEL
 from pytest_sqlmesh_tracker.dagster.testing import assert_materialized_exactly
 from pytest_sqlmesh_tracker.models.definitions import ColumnSource
-from tests.dagster.conftest import Materialize, materialized
+from tests.dagster.conftest import NEXT_DAY, Materialize, materialized
 from tests.dagster.models import audit, model, project
 from tests.projects import Project, at
 
@@ -420,7 +420,6 @@ def _nowhere() -> dg.ComponentLoadContext:
 
 # -- runs ---------------------------------------------------------------------------------------
 
-NEXT_DAY = "2024-01-06 00:05"
 DAILY = ["wh/shop/orders", "wh/shop/report", "wh/shop/revenue", "wh/shop/till"]
 
 

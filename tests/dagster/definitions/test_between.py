@@ -99,11 +99,6 @@ class TestWhatCanBeRequested:
 
 
 class TestWhatIsRequested:
-    @pytest.fixture
-    def instance(self) -> Iterator[dg.DagsterInstance]:
-        with dg.DagsterInstance.ephemeral() as made:
-            yield made
-
     @pytest.mark.parametrize(
         ("due", "materialized", "requested"),
         [

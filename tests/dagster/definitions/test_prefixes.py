@@ -14,9 +14,7 @@ from pytest_sqlmesh_tracker.dagster.testing import (
     assert_materialized_exactly,
     assert_sqlmesh_status,
 )
-from tests.dagster.conftest import Materialize, materialized
-
-NEXT_DAY = "2024-01-06 00:05"
+from tests.dagster.conftest import NEXT_DAY, Materialize, materialized
 
 
 @pytest.fixture

@@ -8,12 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pytest_sqlmesh_tracker.dagster import (
-    SqlmeshProject,
-    SqlmeshResource,
-    build_sqlmesh_assets,
-    sqlmesh_assets,
-)
+from pytest_sqlmesh_tracker.dagster import SqlmeshProject, build_sqlmesh_assets
 from pytest_sqlmesh_tracker.dagster.testing import (
     assert_check_passed,
     assert_materialized_exactly,
@@ -22,10 +17,9 @@ from pytest_sqlmesh_tracker.dagster.testing import (
 )
 from pytest_sqlmesh_tracker.tracking.project.opening import open_context
 from pytest_sqlmesh_tracker.tracking.project.selecting import SelectorError, selectors_of
-from tests.dagster.conftest import Materialize, checks, materialized, step_failure
+from tests.dagster.building import running
+from tests.dagster.conftest import NEXT_DAY, Materialize, checks, materialized, step_failure
 from tests.projects import Project
-
-NEXT_DAY = "2024-01-06 00:05"
 
 
 def test_what_is_selected_runs_without_what_is_upstream_of_it(
@@ -132,10 +126,7 @@ def test_checks_alone_do_not_hide_what_failed(
 def test_arguments_of_the_user_outweigh_the_selection(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
-    @sqlmesh_assets(project=shop)
-    def warehouse(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Any:
-        yield from sqlmesh.run(context=context, select_models=["shop.till"]).stream()
-
+    warehouse = running(shop, select_models=["shop.till"])
     sqlmesh_project.travel(NEXT_DAY)
     result = materialize_sqlmesh(warehouse, selection="shop/orders")
     assert materialized(result) == ["shop/till"]

@@ -21,12 +21,11 @@ from pytest_sqlmesh_tracker.dagster.testing import (
     assert_materialized_exactly,
     assert_sqlmesh_status,
 )
+from tests.dagster.building import hourly_models, planning, running
 from tests.dagster.conftest import Materialize, checks, facts, step_failure
-from tests.projects import ONE_AND_FOUR, Project
 
 pytestmark = pytest.mark.sqlmesh_project(at="2024-01-08 10:05")
 AN_HOUR_LATER, ANOTHER_HOUR = "2024-01-08 11:05", "2024-01-08 12:05"
-HOURLY = {"cron": "'@hourly'"}
 LAST = "models/s.last.sql"
 GONE = "skipped: it is not in the environment, nor in the project"
 SELECTIONS = pytest.mark.parametrize(
@@ -39,12 +38,12 @@ SELECTIONS = pytest.mark.parametrize(
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """first → middle → last, each of them hourly."""
-    project = Project(tmp_path_factory.mktemp("chain"))
-    project.write("config.yaml", ONE_AND_FOUR)
-    project.model("s.first", "SELECT 1 AS n", **HOURLY)
-    project.model("s.middle", "SELECT n FROM s.first", **HOURLY)
-    project.model("s.last", "SELECT n FROM s.middle", **HOURLY)
-    return project.path
+    queries = {
+        "s.first": "SELECT 1 AS n",
+        "s.middle": "SELECT n FROM s.first",
+        "s.last": "SELECT n FROM s.middle",
+    }
+    return hourly_models(tmp_path_factory.mktemp("chain"), queries)
 
 
 @pytest.fixture(scope="module")
@@ -270,14 +269,10 @@ def test_a_retry_does_not_talk_over_what_executed_before_it_was_removed(
 def test_a_plan(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, chain: SqlmeshProject, applied: bool
 ) -> None:
-    @sqlmesh_assets(project=chain)
-    def warehouse(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Iterator[Any]:
-        yield from sqlmesh.plan(context=context).stream()
-
     remove(sqlmesh_project)
     if applied:
         sqlmesh_project.plan()
-    result = materialize_sqlmesh(warehouse)
+    result = materialize_sqlmesh(planning(chain))
     assert result.success
     assert_gone(result, "s/last")
 
@@ -286,14 +281,9 @@ def test_where_the_environment_was_not_read_it_is_not_known(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, chain: SqlmeshProject
 ) -> None:
     """Then it has the status of all the others."""
-
-    @sqlmesh_assets(project=chain)
-    def warehouse(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Iterator[Any]:
-        yield from sqlmesh.run(context=context, environment="nowhere").stream()
-
     remove(sqlmesh_project)
     sqlmesh_project.plan()
-    result = materialize_sqlmesh(warehouse)
+    result = materialize_sqlmesh(running(chain, environment="nowhere"))
     assert "nowhere" in str(step_failure(result).description)
     descriptions = {key: check.description for key, check in checks(result).items()}
     assert len(descriptions) == 3

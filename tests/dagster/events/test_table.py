@@ -9,12 +9,7 @@ import pytest
 from sqlmesh.core.snapshot import Snapshot, SnapshotEvaluator
 
 from pytest_sqlmesh_tracker import ModelOutcome
-from pytest_sqlmesh_tracker.dagster import (
-    SqlmeshProject,
-    SqlmeshResource,
-    build_sqlmesh_assets,
-    sqlmesh_assets,
-)
+from pytest_sqlmesh_tracker.dagster import SqlmeshProject, build_sqlmesh_assets
 from pytest_sqlmesh_tracker.dagster.definitions.metadata import outcome_metadata
 from pytest_sqlmesh_tracker.dagster.events import telling
 from pytest_sqlmesh_tracker.dagster.testing import (
@@ -24,11 +19,18 @@ from pytest_sqlmesh_tracker.dagster.testing import (
     assert_sqlmesh_status,
 )
 from pytest_sqlmesh_tracker.tracking.events.invocation import Invocation
-from tests.dagster.conftest import Materialize, checks, facts, materialized, step_failure
+from tests.dagster.building import configured, planning, running
+from tests.dagster.conftest import (
+    DAILY_ASSETS,
+    NEXT_DAY,
+    Materialize,
+    checks,
+    facts,
+    materialized,
+    step_failure,
+)
 
 STATUS = "sqlmesh_execution_status"
-NEXT_DAY = "2024-01-06 00:05"
-DAILY = ["shop/orders", "shop/report", "shop/revenue", "shop/till"]
 
 
 def materialization(result: dg.ExecuteInProcessResult, key: str) -> dg.AssetMaterialization:
@@ -47,7 +49,7 @@ def test_what_executed_is_materialized(
     sqlmesh_project.travel("2024-01-07 00:05")
     result = materialize_sqlmesh(warehouse)
     assert result.success
-    assert_materialized_exactly(result, [*DAILY, "shop/weekly"])
+    assert_materialized_exactly(result, [*DAILY_ASSETS, "shop/weekly"])
     # In topological order.
     assert materialized(result)[0] in ("shop/orders", "shop/till")
     assert_sqlmesh_status(result, "shop/orders", "executed")
@@ -187,22 +189,15 @@ def test_a_fault_of_the_tracker_turns_nothing_red(
 ) -> None:
     """What SQLMesh did is not known then, and said so."""
     monkeypatch.setattr(Invocation, "_deciding", _broken)
-    strict: dict[str, Any] = {"fail_on_unknown": False}
-
-    @sqlmesh_assets(project=shop)
-    def warehouse(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Any:
-        yield from sqlmesh.run(context=context, **strict).stream()
-
     sqlmesh_project.travel(NEXT_DAY)
-    result = materialize_sqlmesh(warehouse)
+    result = materialize_sqlmesh(running(shop, fail_on_unknown=False))
     assert result.success
     assert_materialized_exactly(result, [])
     assert_sqlmesh_status(result, "shop/orders", "unknown")
     assert_check_failed(result, "shop/orders", STATUS, "ERROR")
 
-    strict["fail_on_unknown"] = True
     sqlmesh_project.travel("+1 day")
-    result = materialize_sqlmesh(warehouse)
+    result = materialize_sqlmesh(running(shop, fail_on_unknown=True))
     assert not result.success
     assert "unknown" in step_failure(result).description
 
@@ -220,7 +215,7 @@ def test_a_fault_in_telling_of_one_model_concerns_no_other(
     sqlmesh_project.travel(NEXT_DAY)
     result = materialize_sqlmesh(warehouse)
     assert result.success
-    assert_materialized_exactly(result, [key for key in DAILY if key != "shop/till"])
+    assert_materialized_exactly(result, [key for key in DAILY_ASSETS if key != "shop/till"])
     assert_sqlmesh_status(result, "shop/till", "unknown")
     assert_check_failed(result, "shop/till", STATUS, "ERROR")
 
@@ -259,7 +254,7 @@ def test_an_audit_that_does_not_block(
     sqlmesh_project.fail("shop.revenue", audit="is_small")
     result = materialize_sqlmesh(warehouse)
     assert result.success
-    assert_materialized_exactly(result, DAILY)
+    assert_materialized_exactly(result, DAILY_ASSETS)
     assert_check_failed(result, "shop/revenue", "is_small", "WARN")
     assert_check_passed(result, "shop/revenue", STATUS)
 
@@ -305,11 +300,7 @@ def test_a_plan_of_changed_audits_materializes_nothing(
         "models/shop.revenue.sql", model.read_text().replace("(is_positive, ", "(")
     )
 
-    @sqlmesh_assets(project=shop)
-    def warehouse(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Any:
-        yield from sqlmesh.plan(context=context).stream()
-
-    result = materialize_sqlmesh(warehouse)
+    result = materialize_sqlmesh(planning(shop))
     assert result.success
     assert_materialized_exactly(result, [])
     assert_sqlmesh_status(result, "shop/revenue", "audited")
@@ -321,10 +312,7 @@ def test_a_plan_of_changed_audits_materializes_nothing(
 def test_what_is_upstream_of_the_selection_and_ran_is_told_too(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
-    @sqlmesh_assets(project=shop)
-    def warehouse(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Any:
-        yield from sqlmesh.run(context=context, no_auto_upstream=False).stream()
-
+    warehouse = running(shop, no_auto_upstream=False)
     sqlmesh_project.travel(NEXT_DAY)
     result = materialize_sqlmesh(warehouse, selection="shop/revenue")
     assert result.success
@@ -342,7 +330,7 @@ def test_a_model_that_the_files_no_longer_have(
     sqlmesh_project.travel(NEXT_DAY)
     result = materialize_sqlmesh(warehouse)
     assert result.success
-    assert sorted(materialized(result)) == DAILY
+    assert sorted(materialized(result)) == DAILY_ASSETS
     assert sorted(checks(result)) == ["shop/orders", "shop/report", "shop/revenue", "shop/weekly"]
 
 
@@ -357,7 +345,7 @@ def test_a_run_of_everything_tells_of_models_that_are_no_assets(
     sqlmesh_project.travel(NEXT_DAY)
     result = materialize_sqlmesh(warehouse)
     assert result.success
-    assert sorted(materialized(result)) == ["other/new", *DAILY]
+    assert sorted(materialized(result)) == ["other/new", *DAILY_ASSETS]
 
 
 def test_a_model_is_on_record_before_the_next_one_starts(
@@ -371,7 +359,7 @@ def test_a_model_is_on_record_before_the_next_one_starts(
 
     def evaluating(self: SnapshotEvaluator, snapshot: Snapshot, *args: Any, **rest: Any) -> Any:
         key = "/".join(snapshot.name.replace('"', "").split(".")[1:])
-        if key in DAILY:
+        if key in DAILY_ASSETS:
             story.append(("starts", key))
         return evaluate(self, snapshot, *args, **rest)
 
@@ -386,7 +374,7 @@ def test_a_model_is_on_record_before_the_next_one_starts(
     monkeypatch.setattr(dg.DagsterInstance, "handle_new_event", handling)
     sqlmesh_project.travel(NEXT_DAY)
     assert materialize_sqlmesh(warehouse).success
-    assert len(story) == 2 * len(DAILY)
+    assert len(story) == 2 * len(DAILY_ASSETS)
     for started, recorded in zip(story[::2], story[1::2], strict=True):
         assert (started[0], recorded[0]) == ("starts", "is on record")
         assert started[1] == recorded[1]
@@ -395,8 +383,7 @@ def test_a_model_is_on_record_before_the_next_one_starts(
 def test_why_a_model_was_evaluated_is_told(
     materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    again = {"ops": {"warehouse": {"config": {"restate": ["shop.orders"]}}}}
-    result = materialize_sqlmesh(warehouse, run_config=again)
+    result = materialize_sqlmesh(warehouse, run_config=configured(restate=["shop.orders"]))
     for told in (
         facts(materialization(result, "shop/revenue")),
         facts(checks(result)["shop/revenue"]),

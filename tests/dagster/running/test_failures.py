@@ -8,12 +8,7 @@ import dagster as dg
 import pytest
 
 from pytest_sqlmesh_tracker import AuditOutcome
-from pytest_sqlmesh_tracker.dagster import (
-    SqlmeshProject,
-    SqlmeshResource,
-    build_sqlmesh_assets,
-    sqlmesh_assets,
-)
+from pytest_sqlmesh_tracker.dagster import SqlmeshProject, build_sqlmesh_assets
 from pytest_sqlmesh_tracker.dagster.events.history import standing_faults
 from pytest_sqlmesh_tracker.dagster.events.telling import _audit_check
 from pytest_sqlmesh_tracker.dagster.testing import (
@@ -24,11 +19,11 @@ from pytest_sqlmesh_tracker.dagster.testing import (
     materializing,
 )
 from tests.builders import failed
-from tests.dagster.conftest import Materialize, checks, facts
+from tests.dagster.building import configured, running
+from tests.dagster.conftest import NEXT_DAY, Materialize, checks, facts
 
 STATUS = "sqlmesh_execution_status"
-NEXT_DAY = "2024-01-06 00:05"
-BEFORE_IT = {"ops": {"warehouse": {"config": {"end": "2024-01-03"}}}}
+BEFORE_IT = configured(end="2024-01-03")
 """A run that looks at nothing of what failed."""
 STILL = (
     "skipped: the invocation's window left it out; what an earlier run did not load is still "
@@ -113,7 +108,7 @@ def test_what_failed_before_it_was_due(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     """It is missing, though a run that heeds cron finds nothing to do."""
-    early = {"ops": {"warehouse": {"config": {"ignore_cron": True}}}}
+    early = configured(ignore_cron=True)
     sqlmesh_project.fail("shop.weekly", times=1)
     assert_sqlmesh_status(materialize_sqlmesh(warehouse, run_config=early), "shop/weekly", "failed")
     for _ in range(2):
@@ -187,18 +182,19 @@ def test_what_can_not_be_asked_is_not_taken_for_mended(
 
 
 def test_an_instance_that_is_stored(
-    sqlmesh_project: Any, warehouse: dg.AssetsDefinition, monkeypatch: pytest.MonkeyPatch
+    sqlmesh_project: Any,
+    warehouse: dg.AssetsDefinition,
+    stored_instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As in production: events come back from a database."""
     sqlmesh_project.travel(NEXT_DAY)
     sqlmesh_project.fail("shop.orders", times=1)
-    with dg.instance_for_test() as stored:
-        monkeypatch.setattr(dg.DagsterInstance, "ephemeral", lambda: dg.DagsterInstance.get())
-        with materializing(sqlmesh_project) as materialize:
-            assert materialize(warehouse).dagster_run in [
-                r.dagster_run for r in stored.get_run_records()
-            ]
-            result = materialize(warehouse, run_config=BEFORE_IT)
+    monkeypatch.setattr(dg.DagsterInstance, "ephemeral", lambda: dg.DagsterInstance.get())
+    with materializing(sqlmesh_project) as materialize:
+        run = materialize(warehouse).dagster_run
+        assert run in [record.dagster_run for record in stored_instance.get_run_records()]
+        result = materialize(warehouse, run_config=BEFORE_IT)
     assert_check_failed(result, "shop/orders", STATUS, "ERROR")
     assert checks(result)["shop/orders"].description == STILL
 
@@ -212,25 +208,19 @@ def test_the_check_of_an_audit_that_could_not_be_run() -> None:
     assert check.description == "could not be run: IOException: x"
 
 
-def test_a_check_of_the_same_name_that_somebody_else_told() -> None:
+def test_a_check_of_the_same_name_that_somebody_else_told(instance: dg.DagsterInstance) -> None:
     """It has none of the facts, and so nothing can be asked."""
     orders = dg.AssetKey(["shop", "orders"])
     told = dg.AssetCheckEvaluation(asset_key=orders, check_name=STATUS, passed=False, metadata={})
-    with dg.DagsterInstance.ephemeral() as instance:
-        instance.report_runless_asset_event(told)
-        assert standing_faults(instance, [orders, dg.AssetKey("never_told")]) == {}
+    instance.report_runless_asset_event(told)
+    assert standing_faults(instance, [orders, dg.AssetKey("never_told")]) == {}
 
 
 def test_a_run_of_another_environment_mends_nothing_in_this_one(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
     """The assets are the same ones, whichever environment their function runs."""
-    wanted: dict[str, Any] = {"environment": "prod"}
-
-    @sqlmesh_assets(project=shop)
-    def warehouse(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Any:
-        yield from sqlmesh.run(context=context, **wanted).stream()
-
+    prod, dev = (running(shop, environment=name) for name in ("prod", "dev"))
     sqlmesh_project.travel(NEXT_DAY)
     sqlmesh_project.write(
         "models/shop.orders.sql",
@@ -241,10 +231,8 @@ def test_a_run_of_another_environment_mends_nothing_in_this_one(
     sqlmesh_project.plan("dev", include_unmodified=True)
     sqlmesh_project.run("dev").assert_executed("shop.orders")
     sqlmesh_project.fail("shop.orders", times=1)
-    assert_sqlmesh_status(materialize_sqlmesh(warehouse), "shop/orders", "failed")
-    wanted["environment"] = "dev"
-    result = materialize_sqlmesh(warehouse)
+    assert_sqlmesh_status(materialize_sqlmesh(prod), "shop/orders", "failed")
+    result = materialize_sqlmesh(dev)
     assert_sqlmesh_status(result, "shop/orders", "skipped", "cron_not_due")
     assert_check_failed(result, "shop/orders", STATUS, "ERROR")
-    wanted["environment"] = "prod"
-    assert_sqlmesh_status(materialize_sqlmesh(warehouse), "shop/orders", "executed")
+    assert_sqlmesh_status(materialize_sqlmesh(prod), "shop/orders", "executed")

@@ -14,31 +14,12 @@ from pytest_sqlmesh_tracker.dagster.testing import (
     assert_materialized_exactly,
     assert_sqlmesh_status,
 )
+from tests.dagster.building import configured, planning, running
 from tests.dagster.conftest import Materialize, checks, facts, step_failure
 
 STATUS = "sqlmesh_execution_status"
 ALL = ["shop/orders", "shop/report", "shop/revenue", "shop/till", "shop/weekly"]
 UNPLANNED = pytest.mark.sqlmesh_project(plan=False)
-
-
-def planning(shop: SqlmeshProject, **arguments: Any) -> dg.AssetsDefinition:
-    """The shop, planned with these arguments."""
-
-    @sqlmesh_assets(project=shop)
-    def warehouse(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Any:
-        yield from sqlmesh.plan(context=context, **arguments).stream()
-
-    return warehouse
-
-
-def running(shop: SqlmeshProject, **arguments: Any) -> dg.AssetsDefinition:
-    """The shop, run with these arguments."""
-
-    @sqlmesh_assets(project=shop)
-    def warehouse(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Any:
-        yield from sqlmesh.run(context=context, **arguments).stream()
-
-    return warehouse
 
 
 class Wishes(dg.Config):
@@ -168,10 +149,6 @@ def test_statements_before_all_that_fail(
 
 
 # -- run config ------------------------------------------------------------------------------------
-
-
-def configured(**config: Any) -> dict[str, Any]:
-    return {"ops": {"warehouse": {"config": config}}}
 
 
 def test_ignore_cron(materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition) -> None:

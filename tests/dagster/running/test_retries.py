@@ -14,10 +14,8 @@ from pytest_sqlmesh_tracker.dagster.testing import (
     assert_not_materialized,
     assert_sqlmesh_status,
 )
-from tests.dagster.conftest import Materialize, checks, materialized
+from tests.dagster.conftest import DAILY_ASSETS, NEXT_DAY, Materialize, checks, materialized
 
-NEXT_DAY = "2024-01-06 00:05"
-DAILY = ["shop/orders", "shop/report", "shop/revenue", "shop/till"]
 RESTATE = {"ops": {"warehouse": {"config": {"restate": ["shop.orders"], "start": "2024-01-04"}}}}
 
 
@@ -51,7 +49,7 @@ def test_a_retry_runs_what_failed_and_what_that_blocked(
     assert result.success
     assert attempts(result) == 2
     # Each once.
-    assert sorted(materialized(result)) == DAILY
+    assert sorted(materialized(result)) == DAILY_ASSETS
     assert sqlmesh_project.tracker.last.executed == {"shop.revenue", "shop.report"}
     assert told(result, "shop/orders") == [True]
     assert told(result, "shop/revenue") == [False, True]
@@ -118,7 +116,7 @@ def test_an_error_beside_failed_audits_is(
     result = materialize_sqlmesh(warehouse)
     assert result.success
     assert attempts(result) == 2
-    assert sorted(materialized(result)) == DAILY
+    assert sorted(materialized(result)) == DAILY_ASSETS
 
 
 def test_a_restatement_goes_on_where_the_first_try_ended(

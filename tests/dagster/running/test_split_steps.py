@@ -11,21 +11,16 @@ import dagster as dg
 import pytest
 
 from pytest_sqlmesh_tracker import Status
-from pytest_sqlmesh_tracker.dagster import (
-    SqlmeshProject,
-    build_sqlmesh_assets,
-    build_sqlmesh_schedule,
-)
+from pytest_sqlmesh_tracker.dagster import SqlmeshProject, build_sqlmesh_assets
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
 from pytest_sqlmesh_tracker.dagster.running.asking import DUE_ONLY
-from pytest_sqlmesh_tracker.dagster.testing import _bound, assert_sqlmesh_status
+from pytest_sqlmesh_tracker.dagster.testing import assert_sqlmesh_status
+from tests.dagster.building import hourly_models
 from tests.dagster.conftest import checks, materialized
-from tests.dagster.ticks import evaluated, execute
-from tests.projects import ONE_AND_FOUR, Project
+from tests.dagster.ticks import Scheduled
 
 pytestmark = pytest.mark.sqlmesh_project(at="2024-01-08 09:05")
 TEN, ELEVEN, MIDNIGHT = "2024-01-08 10:05", "2024-01-08 11:05", "2024-01-09 00:05"
-HOURLY = {"cron": "'@hourly'"}
 EXTERNAL = """
 - name: raw.rates
   columns: {hour: int}
@@ -40,15 +35,14 @@ EVERYTHING = sorted([*MODELS, "raw/rates", "raw/scores", "dashboard"])
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """orders → clean → [rates] → priced → [scores] → ranked, and one model beside them: in brackets
     what Python writes. Each of them has the hour in which the orders were evaluated."""
-    project = Project(tmp_path_factory.mktemp("split"))
-    project.write("config.yaml", ONE_AND_FOUR)
-    project.write("external_models.yaml", EXTERNAL)
-    project.model("s.orders", "SELECT HOUR(@execution_ts::TIMESTAMP)::INT AS hour", **HOURLY)
-    project.model("s.clean", "SELECT hour FROM s.orders", **HOURLY)
-    project.model("s.priced", "SELECT r.hour FROM raw.rates AS r, s.clean AS c", **HOURLY)
-    project.model("s.ranked", "SELECT hour FROM raw.scores", **HOURLY)
-    project.model("s.beside", "SELECT 1 AS n", **HOURLY)
-    return project.path
+    queries = {
+        "s.orders": "SELECT HOUR(@execution_ts::TIMESTAMP)::INT AS hour",
+        "s.clean": "SELECT hour FROM s.orders",
+        "s.priced": "SELECT r.hour FROM raw.rates AS r, s.clean AS c",
+        "s.ranked": "SELECT hour FROM raw.scores",
+        "s.beside": "SELECT 1 AS n",
+    }
+    return hourly_models(tmp_path_factory.mktemp("split"), queries, EXTERNAL)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +50,7 @@ def chain(files: Path) -> SqlmeshProject:
     return SqlmeshProject(files)
 
 
-class Site:
+class Site(Scheduled):
     """Assets with Python between the models, a schedule of them, and a Dagster instance."""
 
     def __init__(
@@ -66,25 +60,13 @@ class Site:
         instance: dg.DagsterInstance,
         retry_policy: dg.RetryPolicy | None = None,
     ) -> None:
-        self.project, self.instance = sqlmesh_project, instance
         self.failing: list[str] = []
         """Tables of which the next write fails."""
         self.written: list[str] = []
-        self.warehouse = build_sqlmesh_assets(
-            project=chain, name="warehouse", retry_policy=retry_policy
-        )
-        self.schedule = build_sqlmesh_schedule(self.warehouse, "5 * * * *")
-        self.repository = dg.Definitions(
-            assets=[
-                self.warehouse,
-                self._copying("s.clean", "raw.rates"),
-                self._copying("s.priced", "raw.scores"),
-                _below("s/ranked"),
-            ],
-            schedules=[self.schedule],
-            resources={"sqlmesh": _bound(sqlmesh_project)},
-            jobs=[dg.define_asset_job("everything", selection="*")],
-        ).get_repository_def()
+        warehouse = build_sqlmesh_assets(project=chain, name="warehouse", retry_policy=retry_policy)
+        rates = self._copying("s.clean", "raw.rates")
+        scores = self._copying("s.priced", "raw.scores")
+        super().__init__(sqlmesh_project, instance, warehouse, rates, scores, _below("s/ranked"))
 
     def _copying(self, source: str, table: str) -> dg.AssetsDefinition:
         @dg.asset(key=table.split("."), deps=[source.split(".")])
@@ -109,14 +91,9 @@ class Site:
             raise_on_error=False,
         )
 
-    def requested(self) -> dg.RunRequest:
-        request = evaluated(self.repository, self.schedule, self.instance)
-        assert isinstance(request, dg.RunRequest), request
-        return request
-
-    def tick(self) -> dg.ExecuteInProcessResult:
+    def run_requested(self) -> dg.ExecuteInProcessResult:
         """Run what the schedule requests."""
-        return execute(self.repository, self.schedule, self.requested(), self.instance)
+        return self.execute(self.requested())
 
     def hours(self) -> dict[str, int | None]:
         """Model → the hour of the orders that came down to it."""
@@ -140,6 +117,12 @@ def _below(key: str) -> dg.AssetsDefinition:
     def dashboard() -> None: ...
 
     return dashboard
+
+
+@pytest.fixture
+def instance(stored_instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    """Dagster evaluates schedules on instances that are stored alone."""
+    return stored_instance
 
 
 @pytest.fixture
@@ -169,7 +152,7 @@ def statuses(result: dg.ExecuteInProcessResult) -> Counter[str]:
 ONCE = Counter(dict.fromkeys(MODELS, 1))
 RUNS = pytest.mark.parametrize(
     "run",
-    [Site.run, lambda site: site.run(due_only=True), Site.tick],
+    [Site.run, lambda site: site.run(due_only=True), Site.run_requested],
     ids=["job", "job of what is due", "schedule"],
 )
 Run = Callable[[Site], dg.ExecuteInProcessResult]
@@ -185,7 +168,7 @@ def test_each_step_runs_its_part_in_order(site: Site, run: Run) -> None:
     # Nothing was evaluated before what it reads.
     assert set(site.hours().values()) == {10}
     # Everything once.
-    below = {"dashboard"} if run is not Site.tick else set()
+    below = {"dashboard"} if run is not Site.run_requested else set()
     told = Counter(materialized(result))
     assert told == Counter({*MODELS, "raw/rates", "raw/scores", *below})
     assert statuses(result) == ONCE
@@ -233,12 +216,12 @@ def test_what_failed_between_is_requested_again(site: Site) -> None:
     """What is below it is due until then, and does not run without it."""
     site.project.travel(TEN)
     site.failing.append("raw.rates")
-    failed = site.tick()
+    failed = site.run_requested()
     assert not failed.success
     assert "s/priced" not in materialized(failed)
     assert keys(site.requested()) == ["raw/rates", "raw/scores", "s/priced", "s/ranked"]
 
-    assert site.tick().success
+    assert site.run_requested().success
     assert set(site.hours().values()) == {10}
     assert set(site.evaluations().values()) == {1}
 
@@ -246,12 +229,12 @@ def test_what_failed_between_is_requested_again(site: Site) -> None:
 def test_a_model_that_failed_keeps_what_is_below_it_from_running(site: Site) -> None:
     site.project.travel(TEN)
     site.project.fail("s.clean", times=1)
-    failed = site.tick()
+    failed = site.run_requested()
     assert not failed.success
     assert sorted(materialized(failed)) == ["s/beside", "s/orders"]
     assert site.written == []
 
-    again = site.tick()
+    again = site.run_requested()
     assert again.success
     assert set(site.hours().values()) == {10}
     assert site.evaluations()["s.orders"] == 1
@@ -261,9 +244,9 @@ def test_what_is_up_to_date_between_is_not_requested(site: Site) -> None:
     """The second of two steps failed: what stands before it has been written already."""
     site.project.travel(TEN)
     site.project.fail("s.priced", times=1)
-    assert not site.tick().success
+    assert not site.run_requested().success
     assert keys(site.requested()) == ["raw/scores", "s/priced", "s/ranked"]
-    assert site.tick().success
+    assert site.run_requested().success
     assert site.written == ["raw.rates", "raw.scores"]
     assert set(site.hours().values()) == {10}
 
@@ -279,7 +262,7 @@ def test_what_became_due_meanwhile_does_not_overtake_what_stands_between(site: S
     assert site.hours() == {"s.orders": 11, "s.clean": 11, "s.priced": 10, "s.ranked": 10}
     # The next tick comes to the rest, with what stands between.
     assert keys(site.requested()) == ["raw/rates", "raw/scores", "s/priced", "s/ranked"]
-    assert site.tick().success
+    assert site.run_requested().success
     assert set(site.hours().values()) == {11}
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +9,6 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.storage.event_log.in_memory import InMemoryEventLogStorage
-from sqlmesh.core.snapshot import SnapshotEvaluator
 
 from pytest_sqlmesh_tracker.dagster import (
     SqlmeshInvocation,
@@ -21,47 +17,12 @@ from pytest_sqlmesh_tracker.dagster import (
     build_sqlmesh_assets,
     sqlmesh_assets,
 )
-from tests.dagster.sites import MODELS, Site, materialized_in
-
-EVALUATIONS = {dg.DagsterEventType.ASSET_CHECK_EVALUATION}
-
-
-def interrupt() -> None:
-    """As Ctrl-C, or `dagster` that ends a run."""
-    os.kill(os.getpid(), signal.SIGINT)
+from tests.dagster.interrupting import EVALUATIONS, Here, interrupt, interrupt_in
+from tests.dagster.sites import MODELS, Site
 
 
-class Here:
-    """A site whose assets are materialized in this process."""
-
-    def __init__(self, site: Site, instance: dg.DagsterInstance) -> None:
-        self.site, self.instance = site, instance
-        self.project = SqlmeshProject(site.path)
-        self.warehouse = build_sqlmesh_assets(project=self.project, name="warehouse")
-
-    def materialize(self, *assets: Any) -> dg.ExecuteInProcessResult:
-        return dg.materialize(
-            assets or [self.warehouse],
-            resources={"sqlmesh": SqlmeshResource(project=self.project)},
-            instance=self.instance,
-            raise_on_error=False,
-        )
-
-    def materialized(self, result: dg.ExecuteInProcessResult) -> set[str]:
-        """What the run has materialized, once each."""
-        found = materialized_in(self.instance, result.run_id)
-        assert len(found) == len(set(found))
-        return set(found)
-
-    def statuses(self, result: dg.ExecuteInProcessResult) -> dict[str, object]:
-        """Asset → what its status check says, which the run told once."""
-        logged = self.instance.all_logs(result.run_id, of_type=EVALUATIONS)
-        told = [e.dagster_event.asset_check_evaluation_data for e in logged if e.dagster_event]
-        statuses: dict[str, object] = {
-            each.asset_key.to_user_string(): each.metadata["sqlmesh/status"].value for each in told
-        }
-        assert len(told) == len(statuses)
-        return statuses
+class InterruptedHere(Here):
+    """And held against SQLMesh's state after an interruption."""
 
     def check(self, result: dg.ExecuteInProcessResult) -> set[str]:
         """Hold a run that was interrupted against SQLMesh's state, and let another do the rest.
@@ -90,11 +51,12 @@ def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
 
 
 @pytest.fixture
-def here(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
+def here(
+    site: Site, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> InterruptedHere:
     monkeypatch.setenv("SITE", str(site.path))
     site.let_slow_go_on()
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield Here(site, instance)
+    return InterruptedHere(site, instance)
 
 
 @pytest.fixture
@@ -129,26 +91,26 @@ class TestWhileDagsterStores:
         "kind", [dg.DagsterEventType.ASSET_MATERIALIZATION, *EVALUATIONS], ids=lambda k: k.value
     )
     def test_what_it_has_not_taken_is_put_on_record(
-        self, here: Here, as_it_stores: Callable[..., None], kind: dg.DagsterEventType
+        self, here: InterruptedHere, as_it_stores: Callable[..., None], kind: dg.DagsterEventType
     ) -> None:
         as_it_stores("c/first", kind)
         assert "c/first" in here.check(here.materialize())
 
-    def test_the_last_event(self, here: Here, as_it_stores: Callable[..., None]) -> None:
+    def test_the_last_event(self, here: InterruptedHere, as_it_stores: Callable[..., None]) -> None:
         as_it_stores("c/third", dg.DagsterEventType.ASSET_MATERIALIZATION)
         assert here.check(here.materialize()) == MODELS
 
 
 class TestWhileSqlmeshRuns:
     def test_what_is_under_way_ends_and_nothing_else_begins(
-        self, here: Here, monkeypatch: pytest.MonkeyPatch
+        self, here: InterruptedHere, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """However often it is interrupted meanwhile."""
         interrupt_in(monkeypatch, "evaluate", "c.slow", times=3)
         assert here.check(here.materialize()) == MODELS - {"c/third"}
 
     def test_before_the_project_is_loaded(
-        self, here: Here, monkeypatch: pytest.MonkeyPatch
+        self, here: InterruptedHere, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         load = SqlmeshProject.open_context
 
@@ -163,7 +125,9 @@ class TestWhileSqlmeshRuns:
         assert set(here.statuses(result).values()) == {"interrupted"}
         assert here.check(result) == set()
 
-    def test_a_plan_that_creates_tables(self, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_plan_that_creates_tables(
+        self, here: InterruptedHere, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """They are all created, and nothing is said to be materialized."""
         here.site.project.model("c.new", "SELECT n FROM c.slow", cron="'@yearly'")
         project = SqlmeshProject(here.site.path)
@@ -179,7 +143,7 @@ class TestWhileSqlmeshRuns:
         assert here.materialized(result) == here.site.loaded() == set()
         assert here.materialize(planned).success
 
-    def test_the_op_that_reads_no_further(self, here: Here) -> None:
+    def test_the_op_that_reads_no_further(self, here: InterruptedHere) -> None:
         """Its generator is closed, and the step goes on."""
 
         @sqlmesh_assets(project=here.project)
@@ -189,7 +153,9 @@ class TestWhileSqlmeshRuns:
         result = here.materialize(impatient)
         assert here.materialized(result) == here.site.loaded() != set()
 
-    def test_a_retry_does_the_rest(self, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_retry_does_the_rest(
+        self, here: InterruptedHere, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Dagster retries what was interrupted, too."""
         retried = build_sqlmesh_assets(
             project=here.project, name="warehouse", retry_policy=dg.RetryPolicy(max_retries=1)
@@ -200,24 +166,7 @@ class TestWhileSqlmeshRuns:
         assert here.materialized(result) == here.site.loaded() == MODELS
 
 
-def interrupt_in(
-    monkeypatch: pytest.MonkeyPatch, method: str, model: str | None = None, times: int = 1
-) -> None:
-    """Interrupt, so many times, as SQLMesh's evaluator begins to do that."""
-    original, left = getattr(SnapshotEvaluator, method), [interrupt] * times
-
-    def interrupted(self: SnapshotEvaluator, *args: Any, **kwargs: Any) -> Any:
-        while left and (model is None or args[0].node.name == model):
-            # By now Dagster waits for the next event; and it is interrupted before this goes on.
-            time.sleep(0.5)
-            left.pop()()
-            time.sleep(0.2)
-        return original(self, *args, **kwargs)
-
-    monkeypatch.setattr(SnapshotEvaluator, method, interrupted)
-
-
-def test_what_was_never_streamed_is_over(here: Here) -> None:
+def test_what_was_never_streamed_is_over(here: InterruptedHere) -> None:
     """Prepared and left alone, an invocation keeps nobody waiting."""
     prepared: list[SqlmeshInvocation] = []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,11 @@ import dagster as dg
 import pytest
 from sqlmesh.core.plan import PlanBuilder
 
-from pytest_sqlmesh_tracker.dagster import SqlmeshProject, SqlmeshResource, sqlmesh_assets
 from pytest_sqlmesh_tracker.tracking.events.waiting import EnvironmentWait
+from tests.dagster.building import planning, running
 from tests.dagster.conftest import checks, facts, step_failure
-from tests.dagster.sites import MODELS, Site, materialized_in, until
-
-from .test_termination import interrupt, interrupt_in
+from tests.dagster.interrupting import Here, interrupt, interrupt_in
+from tests.dagster.sites import MODELS, Site, until
 
 PROBLEM = (
     "plan 1a2b3c4d of prod is not finished; if it failed or was stopped, apply a plan of prod: "
@@ -29,54 +27,13 @@ NOT_KNOWN = (
 )
 
 
-class Here:
-    """A site whose assets are materialized in this process, and how long the last run took."""
-
-    def __init__(self, site: Site, instance: dg.DagsterInstance) -> None:
-        self.site, self.instance, self.seconds = site, instance, 0.0
-        self.project = SqlmeshProject(site.path)
-
-    def materialize(
-        self, command: str = "run", environment: str = "prod", **limits: Any
-    ) -> dg.ExecuteInProcessResult:
-        @sqlmesh_assets(project=self.project, name="warehouse")
-        def warehouse(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Iterator[Any]:
-            method = getattr(sqlmesh, command)
-            yield from method(context=context, environment=environment).stream()
-
-        began = time.monotonic()
-        result = dg.materialize(
-            [warehouse],
-            resources={"sqlmesh": SqlmeshResource(project=self.project, **limits)},
-            instance=self.instance,
-            raise_on_error=False,
-        )
-        self.seconds = time.monotonic() - began
-        return result
-
-    def warnings(self, result: dg.ExecuteInProcessResult) -> list[str]:
-        entries = self.instance.all_logs(result.run_id)
-        # 30: a warning.
-        return [entry.user_message for entry in entries if entry.level == 30]
-
-    def checks_on_record(self, result: dg.ExecuteInProcessResult) -> dict[str, Any]:
-        """Asset → its status check, each evaluated once: Dagster's result has only what was
-        yielded."""
-        kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION
-        entries = self.instance.all_logs(result.run_id, of_type=kind)
-        events = [entry.dagster_event for entry in entries if entry.dagster_event]
-        evaluations = [event.asset_check_evaluation_data for event in events]
-        by_asset = {each.asset_key.to_user_string(): each for each in evaluations}
-        assert len(evaluations) == len(by_asset)
-        return by_asset
-
-
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
+def here(
+    tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Here]:
     site = Site(tmp_path, concurrent_tasks=4)
     monkeypatch.setenv("SITE", str(site.path))
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield Here(site, instance)
+    yield Here(site, instance)
     # What was left behind comes to its end.
     site.let_slow_go_on()
     until(lambda: not sqlmesh_threads())
@@ -133,7 +90,7 @@ class TestForTheEnvironment:
         assert statuses(result) == dict.fromkeys(MODELS, "interrupted")
 
     def test_one_that_does_not_exist(self, here: Here) -> None:
-        result = here.materialize(environment="pord")
+        result = here.materialize(running(here.project, environment="pord"))
 
         problem = "environment pord does not exist; create it by a plan of pord"
         failure = step_failure(result)
@@ -150,7 +107,7 @@ class TestForWhatIsUnderWay:
 
         assert here.seconds < 15
         assert not result.success
-        assert set(materialized_in(here.instance, result.run_id)) == {"c/first", "c/beside"}
+        assert here.materialized(result) == {"c/first", "c/beside"}
         evaluations = here.checks_on_record(result)
         assert evaluations["c/first"].passed
         assert evaluations["c/beside"].passed
@@ -166,11 +123,11 @@ class TestForWhatIsUnderWay:
         assert step_failure(blocked).description.startswith("SQLMesh still works on this project")
         here.site.let_slow_go_on()
         until(lambda: not sqlmesh_threads())
-        assert set(materialized_in(here.instance, result.run_id)) == {"c/first", "c/beside"}
+        assert here.materialized(result) == {"c/first", "c/beside"}
         assert here.site.loaded() == MODELS - {"c/third"}
         last = here.materialize()
         assert last.success
-        assert set(materialized_in(here.instance, last.run_id)) == {"c/third"}
+        assert here.materialized(last) == {"c/third"}
 
     def test_a_plan_that_does_not_come_to_a_model(
         self, here: Here, monkeypatch: pytest.MonkeyPatch
@@ -184,7 +141,7 @@ class TestForWhatIsUnderWay:
             return build(self)
 
         monkeypatch.setattr(PlanBuilder, "build", stalled)
-        result = here.materialize("plan", drain_timeout=0.5)
+        result = here.materialize(planning(here.project), drain_timeout=0.5)
 
         assert here.seconds < 15
         evaluations = here.checks_on_record(result)
@@ -192,4 +149,4 @@ class TestForWhatIsUnderWay:
         for check in evaluations.values():
             assert check.description == "interrupted: the invocation was aborted"
         assert "was in the middle of the plan" in here.warnings(result)[0]
-        assert materialized_in(here.instance, result.run_id) == []
+        assert here.materialized(result) == set()

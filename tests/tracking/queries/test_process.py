@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 
 from pytest_sqlmesh_tracker.tracking.errors.types import BusyError, ProjectError
 from pytest_sqlmesh_tracker.tracking.queries.process import answer_of_process
+from tests.databases import held
 from tests.projects import Project, at
 
 PLANNED, NEXT_DAY = "2024-01-05 00:05", "2024-01-06T00:05:00+00:00"
@@ -131,23 +130,3 @@ def test_a_process_that_dies(tmp_path: Path, dies: str, said: str) -> None:
     with pytest.raises(ProjectError) as raised:
         ask(tmp_path)
     assert str(raised.value) == f"the SQLMesh project {tmp_path} did not answer: {said}"
-
-
-@contextmanager
-def held(database: Path) -> Iterator[None]:
-    """The database is open in another process."""
-    code = (
-        "import duckdb, sys\n"
-        "connection = duckdb.connect(sys.argv[1])\n"
-        "print('held')\n"
-        "sys.stdin.read()"
-    )
-    command = [sys.executable, "-u", "-c", code, str(database)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin
-        assert process.stdout
-        assert process.stdout.readline() == b"held\n"
-        try:
-            yield
-        finally:
-            process.stdin.close()
