@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from shutil import copytree, ignore_patterns
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import time_machine
+
+from . import planned_databases
 
 if TYPE_CHECKING:
     from sqlmesh import Context
@@ -70,14 +71,6 @@ class Project:
             ),
         )
 
-    def copy(self, path: Path) -> Project:
-        """The same project in another folder, with what is loaded; close its context first."""
-        copytree(self.path, path, dirs_exist_ok=True, ignore=ignore_patterns("logs"))
-        copied = Project(path)
-        config = (self.path / "config.yaml").read_text()
-        copied.write("config.yaml", config.replace(str(self.path), str(path)))
-        return copied
-
     def close(self) -> None:
         """Close the context; a new one is made when it is needed."""
         if self._context is not None:
@@ -126,6 +119,26 @@ class Project:
                     raise
 
         return self._witnessed(apply)
+
+    def plan_once(
+        self, moment: str, *, sql: str | None = None, environment: str | None = None, **options: Any
+    ) -> None:
+        """Execute the SQL and plan at this time, with success; or be as an equal project was then.
+
+        Of equal projects, one is planned in a session, and the others get a copy of its database.
+        The context is closed, so that nothing but files is shared.
+        """
+        self.close()
+        assert not (self.path / "wh.db").exists(), "what is in the database already is not compared"
+        plan = (moment, sql, environment, options)
+        if planned_databases.restore(self.path, plan):
+            return
+        with at(moment):
+            if sql:
+                self.execute(sql)
+            assert self.plan(environment, **options).completion == "success"
+        self.close()
+        planned_databases.keep(self.path, plan)
 
     def unwitnessed_plan(self, environment: str | None = None, **arguments: Any) -> RunReport:
         """A plan that SQLMesh's state can't witness: it books intervals that it does not load, or

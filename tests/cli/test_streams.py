@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from select import select
 
 import pytest
 
@@ -23,13 +24,21 @@ BIG = [(None, run(*(executed(f"sales.model_{n}") for n in range(150))))] * 20
 AT_ONCE = ["--no-load", "--execution-time", "2024-01-10 00:05"]
 
 
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two files of reports, one of them larger than any pipe."""
+    folder = tmp_path_factory.mktemp("reports")
+    (folder / "big.json").write_text(entries_to_json(BIG))
+    (folder / "night.json").write_text(entries_to_json([(None, NIGHT)]))
+    return folder
+
+
 @pytest.fixture
-def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def saved(reports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of reports, which nothing is written to, is the current one."""
+    monkeypatch.chdir(reports)
     for variable in ("NO_COLOR", "FORCE_COLOR", "TERM"):
         monkeypatch.delenv(variable, raising=False)
-    Path("big.json").write_text(entries_to_json(BIG))
-    Path("night.json").write_text(entries_to_json([(None, NIGHT)]))
 
 
 def unread(*arguments: str, stream: str = "stdout") -> tuple[int, str]:
@@ -83,14 +92,20 @@ def test_a_reader_that_is_slow_on_a_stream_that_does_not_block() -> None:
     os.set_blocking(writing, False)
     command = [sys.executable, "-m", "pytest_sqlmesh_tracker.cli", "show", "big.json", "--json"]
     with subprocess.Popen(command, stdout=writing, stderr=subprocess.PIPE, text=True) as shown:
+        wait_until_full(writing, shown)
         os.close(writing)
-        # The pipe is full by now.
-        time.sleep(2)
         with os.fdopen(reading) as output:
             assert len(entries_from_json(output.read())) == len(BIG)
         assert shown.stderr is not None
         assert shown.stderr.read() == ""
     assert shown.returncode == 0
+
+
+def wait_until_full(pipe: int, writer: subprocess.Popen[str]) -> None:
+    """Wait until the pipe that the process writes to takes nothing more."""
+    while select([], [pipe], [], 0)[1]:
+        assert writer.poll() is None, "it ended, and the pipe is not full"
+        time.sleep(0.05)
 
 
 @pytest.mark.usefixtures("saved")
@@ -110,16 +125,15 @@ def test_a_full_disk_is_told_once(line: str) -> None:
 @pytest.mark.usefixtures("shop")
 class TestARunThatNobodyReads:
     def test_is_complete(self) -> None:
-        code, _ = unread("run", "--json", "--report", "night.json", *AT_ONCE)
+        code, _ = unread("run", "--json", "--quiet", "--report", "night.json", *AT_ONCE)
         assert code == 0
         [(_, report)] = entries_from_json(Path("night.json").read_bytes())
         report.assert_executed("shop.orders", "shop.daily", "marketing.spend")
 
-    @pytest.mark.parametrize("option", ["--gate", "--json"])
-    def test_with_closed_streams_is_complete(self, option: str) -> None:
+    def test_with_closed_streams_is_complete(self) -> None:
         # A database could be opened under the number of the standard output.
         when = shlex.join(AT_ONCE)
-        ran = in_shell(f"tracker run {option} --report night.json {when} <&- >&- 2>&-")
+        ran = in_shell(f"tracker run --gate --json --report night.json {when} <&- >&- 2>&-")
         assert ran.returncode == 0
         [(_, report)] = entries_from_json(Path("night.json").read_bytes())
         report.assert_executed("shop.orders", "shop.daily", "marketing.spend")

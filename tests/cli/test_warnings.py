@@ -32,6 +32,21 @@ def plan(typed: Typed, *arguments: str, code: int = 0) -> str:
     return " ".join(ended.out.partition("\nplan prod")[2].split())
 
 
+@pytest.fixture(scope="module")
+def night_of_one_plan() -> list[str]:
+    """The report file of the plan that all tests of the gate judge, once there is one."""
+    return []
+
+
+@pytest.fixture
+def night(typed: Typed, night_of_one_plan: list[str]) -> None:
+    """`night.json` has the report of such a plan."""
+    if not night_of_one_plan:
+        plan(typed, "--report", "night.json")
+        night_of_one_plan.append(Path("night.json").read_text())
+    Path("night.json").write_text(night_of_one_plan[0])
+
+
 def gate(typed: Typed, rule: str) -> tuple[int, str]:
     """Exit code and output of the gate with this rule for shop.weekly."""
     table = f"[[tool.sqlmesh_tracker.gate.rules]]\nmodels = 'shop.weekly'\n{rule}\n"
@@ -71,8 +86,8 @@ def test_it_is_in_every_report(typed: Typed, monkeypatch: pytest.MonkeyPatch) ->
     assert "  audit       is_large (non-blocking), 1 row failed\n" in explained.out
 
 
+@pytest.mark.usefixtures("night")
 def test_the_gate_judges_by_rules(typed: Typed) -> None:
-    plan(typed, "--report", "night.json")
     passed = "gate passed: 4 outcomes in 1 report"
     denied = "gate failed: 1 failed non-blocking audit (4 outcomes in 1 report)"
     assert gate(typed, "allow = ['nonblocking_audit_failed']") == (0, f"{passed}\n")
@@ -84,16 +99,16 @@ def test_the_gate_judges_by_rules(typed: Typed) -> None:
     assert (code, printed.splitlines()[-1]) == (0, f"{passed}, 1 warning")
 
 
+@pytest.mark.usefixtures("night")
 def test_a_fact_that_does_not_exist(typed: Typed) -> None:
-    plan(typed, "--report", "night.json")
     code, printed = gate(typed, "deny = ['non_blocking_audit_failed']")
     assert code == 2
     assert "did you mean nonblocking_audit_failed" in printed
     assert len(printed.splitlines()) == 1
 
 
+@pytest.mark.usefixtures("night")
 def test_the_gate_in_json(typed: Typed) -> None:
-    plan(typed, "--report", "night.json")
     result = json.loads(typed("gate", "night.json", "--json").out)
     assert (result["passed"], result["findings"]) == (True, [])
     [warning] = result["warnings"]

@@ -29,8 +29,7 @@ def planned(project: Project) -> Project:
         ("t.aside", "1 AS id"),
     ):
         project.model(name, f"SELECT {query}", cron="'@daily'")
-    with at("2024-01-09 12:00"):
-        project.plan()
+    project.plan_once("2024-01-09 12:00")
     return project
 
 

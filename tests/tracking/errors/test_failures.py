@@ -34,9 +34,7 @@ def fan(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
         "f.bottom", "SELECT l.id FROM f.left_child AS l JOIN f.right_child USING (id)", **daily
     )
     project.model("f.aside", "SELECT 1 AS id", **daily)
-    with at("2024-01-09 12:00"):
-        project.execute(SWITCHES)
-        project.plan()
+    project.plan_once("2024-01-09 12:00", sql=SWITCHES)
     return project
 
 
@@ -153,9 +151,9 @@ class TestAudits:
             audits="(positive, small(limit_ := 5), not_null(columns := (id)))",
         )
         project.model("a.child", "SELECT id FROM a.audited", cron="'@daily'")
-        with at("2024-01-09 12:00"):
-            project.execute("CREATE SCHEMA raw; CREATE TABLE raw.ids AS SELECT 1 AS id")
-            project.plan()
+        project.plan_once(
+            "2024-01-09 12:00", sql="CREATE SCHEMA raw; CREATE TABLE raw.ids AS SELECT 1 AS id"
+        )
         return project
 
     def test_a_blocking_audit_fails_its_model(self, audited: Project) -> None:

@@ -52,8 +52,7 @@ def chain(tmp_path: Path, request: pytest.FixtureRequest) -> Project:
 @pytest.fixture
 def planned(chain: Project) -> Project:
     """The chain, loaded up to January 9th."""
-    with at("2024-01-09 12:00"):
-        chain.plan()
+    chain.plan_once("2024-01-09 12:00")
     return chain
 
 
@@ -341,9 +340,8 @@ class TestFailures:
         chain.model("c.below_bad", "SELECT n FROM c.a_bad", **DAILY)
         chain.model("c.both", "SELECT b.n FROM c.below_bad b CROSS JOIN c.second", **DAILY)
         chain.model("c.below_both", "SELECT n FROM c.both", **DAILY)
-        chain.execute("CREATE SCHEMA raw; CREATE TABLE raw.broken (id INT)")
-        with at("2024-01-09 12:00"):
-            chain.plan()
+        raw = "CREATE SCHEMA raw; CREATE TABLE raw.broken (id INT)"
+        chain.plan_once("2024-01-09 12:00", sql=raw)
         chain.execute("INSERT INTO raw.broken VALUES (1)")
         return chain
 

@@ -23,8 +23,7 @@ def shop(tmp_path: Path) -> Iterator[Project]:
     project.model("shop.first", "SELECT 1 AS id", cron="'@daily'")
     project.model("shop.slow", "SELECT id FROM shop.first", cron="'@daily'")
     project.model("shop.third", "SELECT id FROM shop.slow", cron="'@daily'")
-    with at("2024-01-08 09:00"):
-        project.plan()
+    project.plan_once("2024-01-08 09:00")
     yield project
     project.context.close()
 

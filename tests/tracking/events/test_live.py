@@ -29,13 +29,14 @@ def until_the_8th(batch):
     return [(start, end) for start, end in batch if start.day < 8]
 """
 BROKEN = "SELECT CASE WHEN EXISTS (SELECT 1 FROM raw.broken) THEN error('broken')::INT END AS n"
+RAW = "CREATE SCHEMA raw; CREATE TABLE raw.broken (id INT)"
 AUDIT = "AUDIT (name {name}, dialect duckdb{more});\nSELECT * FROM l.first WHERE amount < 0"
 
 Told = list[tuple[ModelOutcome, RunReport]]
 
 
 @pytest.fixture(params=[1, 4], ids="{} workers".format)
-def lively(tmp_path: Path, request: pytest.FixtureRequest) -> Project:
+def written(tmp_path: Path, request: pytest.FixtureRequest) -> Project:
     """first (four batches) → second → third; others fail, wait, or have audits alone."""
     project = Project(tmp_path, concurrent_tasks=request.param)
     project.write("signals/__init__.py", SIGNAL)
@@ -48,8 +49,21 @@ def lively(tmp_path: Path, request: pytest.FixtureRequest) -> Project:
     project.model("l.broken", BROKEN, **DAILY)
     project.model("l.below_broken", "SELECT n FROM l.broken", **DAILY)
     project.model("l.weekly", "SELECT 1 AS n", cron="'@weekly'")
-    project.execute("CREATE SCHEMA raw; CREATE TABLE raw.broken (id INT)")
     return project
+
+
+@pytest.fixture
+def lively(written: Project) -> Project:
+    """Before its first plan."""
+    written.execute(RAW)
+    return written
+
+
+@pytest.fixture
+def planned(written: Project) -> Project:
+    """Loaded up to January 9th."""
+    written.plan_once("2024-01-09 12:00", sql=RAW)
+    return written
 
 
 def told_of(project: Project, call: Callable[[], Any]) -> tuple[list[ModelOutcome], RunReport]:
@@ -139,27 +153,23 @@ def test_what_is_told_is_in_the_state_by_then(project: Project) -> None:
     assert without(told, spans) == []
 
 
-def test_audits_alone_are_no_execution(lively: Project) -> None:
-    with at("2024-01-09 12:00"):
-        lively.plan()
-    lively.incremental("l.first", TICKS, ", batch_size 2", audits="(known())", **DAILY)
-    lively.reload()
+def test_audits_alone_are_no_execution(planned: Project) -> None:
+    planned.incremental("l.first", TICKS, ", batch_size 2", audits="(known())", **DAILY)
+    planned.reload()
     with at("2024-01-09 13:00"):
-        told, report = told_of(lively, plan(lively))
+        told, report = told_of(planned, plan(planned))
     assert report["l.first"].status == "audited"
     assert told == []
 
 
-def test_a_plan_of_two_rounds(lively: Project) -> None:
+def test_a_plan_of_two_rounds(planned: Project) -> None:
     """What is forward-only is evaluated in prod once the environment has been promoted."""
-    with at("2024-01-09 12:00"):
-        lively.plan()
-    lively.incremental("l.first", f"{TICKS}, 1 AS more", ", forward_only TRUE", **DAILY)
-    lively.model("l.new", "SELECT 1 AS n", **DAILY)
-    lively.reload()
+    planned.incremental("l.first", f"{TICKS}, 1 AS more", ", forward_only TRUE", **DAILY)
+    planned.model("l.new", "SELECT 1 AS n", **DAILY)
+    planned.reload()
     with at("2024-01-11 12:00"):
         told, report = told_of(
-            lively, lambda: lively.context.plan(auto_apply=True, no_prompts=True, run=True)
+            planned, lambda: planned.context.plan(auto_apply=True, no_prompts=True, run=True)
         )
     assert {batch.round for outcome in told for batch in outcome.batches} == {0, 1}
     check(told, report)
@@ -177,25 +187,23 @@ def test_a_view_that_can_not_be_promoted(lively: Project) -> None:
     assert report["l.third"].partial
 
 
-def test_a_run_that_is_restarted(lively: Project) -> None:
+def test_a_run_that_is_restarted(planned: Project) -> None:
     """What had executed before is told of once, though the run evaluates more of it then."""
-    with at("2024-01-09 12:00"):
-        lively.plan()
 
     class Overtaken(NoopConsole):
         def update_snapshot_evaluation_progress(self, snapshot: Any, *_: Any, **__: Any) -> None:
             if "first" in snapshot.name:
-                lively.execute("UPDATE sqlmesh._environments SET plan_id = 'theirs'")
+                planned.execute("UPDATE sqlmesh._environments SET plan_id = 'theirs'")
 
         def log_warning(self, short_message: str, *_: Any, **__: Any) -> None:
             if "Restarting" in short_message:
                 later.start()
 
-    lively.context.console = Overtaken()
+    planned.context.console = Overtaken()
     later = time_machine.travel("2024-01-11 12:00Z", tick=True)
     try:
         with at("2024-01-10 12:00"):
-            told, report = told_of(lively, lambda: lively.context.run())
+            told, report = told_of(planned, lambda: planned.context.run())
     finally:
         later.stop()
     assert [batch.round for batch in report["l.first"].batches] == [0, 1]

@@ -38,9 +38,7 @@ def pair(project: Project) -> Project:
         "s.child", read_between("s.parent"), ", batch_size 1, batch_concurrency 1",
         cron="'@hourly'", signals="(unheld())",
     )  # fmt: skip
-    with at("2024-01-02 08:00"):
-        project.execute("CREATE SCHEMA raw; CREATE TABLE raw.broken (id INT)")
-        project.plan()
+    project.plan_once("2024-01-02 08:00", sql="CREATE SCHEMA raw; CREATE TABLE raw.broken (id INT)")
     return project
 
 

@@ -32,10 +32,8 @@ def shop(project: Project) -> Project:
     """Two models of prod, and one that was never planned."""
     project.model("shop.a", "SELECT 1 AS id", cron="'@daily'")
     project.model("shop.b", "SELECT id FROM shop.a", cron="'@daily'")
-    with at("2024-01-08 09:00"):
-        project.plan()
+    project.plan_once("2024-01-08 09:00")
     project.model("shop.later", "SELECT 1 AS id")
-    project.reload()
     return project
 
 

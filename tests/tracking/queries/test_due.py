@@ -89,8 +89,7 @@ def test_what_is_due_is_what_a_run_evaluates(
     project: Project, scene: Callable[[Project], None], moment: str
 ) -> None:
     scene(project)
-    with at("2024-01-05 00:05"):
-        assert project.plan().completion == "success"
+    project.plan_once("2024-01-05 00:05")
     with at(moment):
         demand_what_a_run_evaluates(project)
         demand_what_a_run_evaluates(project)

@@ -34,8 +34,7 @@ def shop(project: Project) -> Project:
     project.write(
         "audits/a.sql", "AUDIT (name a, standalone true);\nSELECT * FROM s.view WHERE 1 = 2"
     )
-    with at("2024-01-05 00:05"):
-        project.plan()
+    project.plan_once("2024-01-05 00:05")
     return project
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -15,23 +14,14 @@ DAILY = {"cron": "'@daily'"}
 TICKS = "SELECT @start_dt AS ts, 1 AS id"
 
 
-@pytest.fixture(scope="module")
-def planned(tmp_path_factory: pytest.TempPathFactory) -> Project:
+@pytest.fixture
+def shop(project: Project) -> Project:
     """raw → orders → totals, which looks back two days; planned to prod on January 9th."""
-    project = Project(tmp_path_factory.mktemp("shop"))
     project.incremental("s.raw", TICKS, **DAILY)
     project.incremental("s.orders", "SELECT ts, id FROM s.raw", **DAILY)
     project.incremental("s.totals", "SELECT ts, id FROM s.orders", ", lookback 2", **DAILY)
-    with at("2024-01-09 12:00"):
-        project.plan()
-    project.close()
+    project.plan_once("2024-01-09 12:00")
     return project
-
-
-@pytest.fixture
-def shop(planned: Project, tmp_path: Path) -> Project:
-    """The planned project, for one test."""
-    return planned.copy(tmp_path)
 
 
 def test_a_new_model_is_loaded_for_the_first_time(project: Project) -> None:

@@ -31,8 +31,7 @@ def audited(project: Project) -> Project:
         "a.plain": None,
     }.items():
         project.model(name, "SELECT 1 AS id", **DAILY, **({"audits": audits} if audits else {}))
-    with at("2024-01-09 12:00"):
-        project.plan()
+    project.plan_once("2024-01-09 12:00")
     return project
 
 

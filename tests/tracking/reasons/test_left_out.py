@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +15,9 @@ TICKS = "SELECT @start_dt AS ts, 1 AS id"
 THIRD = {"start": "2024-01-03", "end": "2024-01-03"}
 
 
-@pytest.fixture(scope="module")
-def planned(tmp_path_factory: pytest.TempPathFactory) -> Project:
+@pytest.fixture
+def kinds(project: Project) -> Project:
     """raw, and a model of each kind that reads it; planned to prod on January 9th."""
-    project = Project(tmp_path_factory.mktemp("kinds"))
     project.incremental("s.raw", TICKS, **DAILY)
     for name, kind in {
         "full": "FULL",
@@ -32,16 +30,8 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Project:
     }.items():
         partitioned = {"partitioned_by": "ts"} if name == "by_partition" else {}
         project.model(f"s.{name}", "SELECT ts, id FROM s.raw", kind=kind, **DAILY, **partitioned)
-    with at("2024-01-09 12:00"):
-        project.plan()
-    project.close()
+    project.plan_once("2024-01-09 12:00")
     return project
-
-
-@pytest.fixture
-def kinds(planned: Project, tmp_path: Path) -> Project:
-    """The planned project, for one test."""
-    return planned.copy(tmp_path)
 
 
 def test_a_restatement_holds_nothing_back_whatever_its_window(kinds: Project) -> None:

@@ -23,8 +23,7 @@ def orders(project: Project) -> Project:
     project.incremental("s.orders", TICKS, **DAILY)
     project.incremental("s.totals", "SELECT ts, id FROM s.orders", **DAILY)
     project.model("s.names", "SELECT 'a' AS name", **DAILY)
-    with at("2024-01-09 12:00"):
-        project.plan()
+    project.plan_once("2024-01-09 12:00")
     return project
 
 

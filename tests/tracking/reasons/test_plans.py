@@ -16,8 +16,7 @@ def orders(project: Project) -> Project:
     project.incremental("s.orders", "SELECT ts, id FROM s.raw", **daily)
     project.model("s.totals", "SELECT COUNT(*) AS n FROM s.orders", **daily)
     project.model("s.names", "SELECT 'a' AS name", **daily)
-    with at("2024-01-09 12:00"):
-        project.plan()
+    project.plan_once("2024-01-09 12:00")
     return project
 
 

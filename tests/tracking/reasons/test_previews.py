@@ -15,12 +15,10 @@ def orders(project: Project) -> Project:
     project.incremental("s.raw", "SELECT @start_dt AS ts, 1 AS id", **DAILY)
     project.incremental("s.orders", "SELECT ts, id FROM s.raw", ", forward_only TRUE", **DAILY)
     project.model("s.totals", "SELECT COUNT(*) AS n FROM s.orders", **DAILY)
-    with at("2024-01-09 12:00"):
-        project.plan()
+    project.plan_once("2024-01-09 12:00")
     project.incremental(
         "s.orders", "SELECT ts, id + 1 AS id FROM s.raw", ", forward_only TRUE", **DAILY
     )
-    project.reload()
     return project
 
 

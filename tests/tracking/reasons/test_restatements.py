@@ -24,8 +24,7 @@ def warehouse(project: Project) -> Project:
         "s.ledger", "SELECT ts, id FROM s.orders", ", disable_restatement TRUE", **DAILY
     )
     project.model("s.below_ledger", "SELECT COUNT(*) AS n FROM s.ledger", **DAILY)
-    with at("2024-01-09 12:00"):
-        project.plan()
+    project.plan_once("2024-01-09 12:00")
     return project
 
 

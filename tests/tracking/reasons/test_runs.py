@@ -17,8 +17,7 @@ def utc(text: str) -> datetime:
 
 @pytest.fixture
 def planned(shop: Project) -> Project:
-    with at("2024-01-09 12:10"):
-        shop.plan()
+    shop.plan_once("2024-01-09 12:10")
     return shop
 
 
