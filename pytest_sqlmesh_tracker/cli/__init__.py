@@ -79,9 +79,9 @@ class _Tracked(Command):
         own: list[tuple[str, str]] = []
         of_sqlmesh: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
-            told = param.get_help_record(ctx)
-            if told and isinstance(param, click.Option):
-                (of_sqlmesh if isinstance(param, Forwarded) else own).append(told)
+            record = param.get_help_record(ctx)
+            if record and isinstance(param, click.Option):
+                (of_sqlmesh if isinstance(param, Forwarded) else own).append(record)
         for heading, rows in (("Options", own), ("Options of SQLMesh", of_sqlmesh)):
             with formatter.section(heading):
                 formatter.write_dl(rows)
@@ -203,8 +203,8 @@ def plan(ctx: click.Context, /, **options: Any) -> int:
 
     asks = options["no_auto_categorization"] and not options["no_prompts"]
     if options["quiet"] and (asks or not options["auto_apply"]):
-        wanted = "--no-prompts" if options["auto_apply"] else "--auto-apply"
-        raise click.UsageError(f"plan --quiet would hide what SQLMesh asks: add {wanted}")
+        option = "--no-prompts" if options["auto_apply"] else "--auto-apply"
+        raise click.UsageError(f"plan --quiet would hide what SQLMesh asks: add {option}")
     return track(ctx, options)
 
 
@@ -335,6 +335,6 @@ def doctor(as_json: bool) -> int:
 
     from .output import Output
 
-    found = diagnosis()
-    Output(as_json).diagnose(found)
-    return 1 if found.degraded else 0
+    result = diagnosis()
+    Output(as_json).diagnose(result)
+    return 1 if result.degraded else 0

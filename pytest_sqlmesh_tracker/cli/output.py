@@ -59,8 +59,8 @@ class Output:
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         if options["github_summary"] and not summary:
             raise click.UsageError("--github-summary: not in GitHub Actions: it has no summary")
-        wanted = Path(summary) if summary and options["github_summary"] else None
-        return cls(options["as_json"], options["quiet"], files, wanted)
+        summary_path = Path(summary) if summary and options["github_summary"] else None
+        return cls(options["as_json"], options["quiet"], files, summary_path)
 
     def show(self, entries: Entries, *, below: bool = False, everything: bool = False) -> None:
         """Print what happened to each model of each invocation.
@@ -114,11 +114,11 @@ class Output:
         if self.as_json:
             click.echo(json.dumps(difference.to_dict(), indent=2))
         else:
-            said = (
+            text = (
                 difference.summary if self.quiet else terminal.difference(difference, **self.style)
             )
-            self._print(said)
-        self._told(self._summarize(lambda limit: markdown.difference(difference, limit=limit)))
+            self._print(text)
+        self._exit_with(self._summarize(lambda limit: markdown.difference(difference, limit=limit)))
 
     def diagnose(self, diagnosis: Diagnosis) -> None:
         """Print what the doctor found."""
@@ -139,10 +139,10 @@ class Output:
                 write(path, entries, result)
             except (OSError, ValueError, RuntimeError) as error:
                 # A loop of links is a RuntimeError before Python 3.13.
-                said = error.strerror if isinstance(error, OSError) else error
-                wrong.append(f"--report {path}: {said or error}")
+                reason = error.strerror if isinstance(error, OSError) else error
+                wrong.append(f"--report {path}: {reason or error}")
         wrong += self._summarize(lambda limit: markdown.summary(entries, result, limit=limit))
-        self._told(wrong)
+        self._exit_with(wrong)
 
     def _summarize(self, rendered: Callable[[int], str]) -> list[str]:
         """Add to what other commands of the same step have written, as much as there is room."""
@@ -156,7 +156,7 @@ class Output:
             return [f"--github-summary: {error.strerror or error}"]
         return []
 
-    def _told(self, wrong: Sequence[str]) -> None:
+    def _exit_with(self, wrong: Sequence[str]) -> None:
         if wrong:
             raise click.ClickException("\n".join(wrong))
 

@@ -22,10 +22,10 @@ def read(*sets: Sequence[str]) -> list[Entries]:
         ClickException: files can't be read or hold no reports; a line each.
     """
     wrong: list[str] = []
-    found = [[*_entries(inputs, wrong)] for inputs in sets]
+    entries = [[*_entries(inputs, wrong)] for inputs in sets]
     if wrong:
         raise click.ClickException("\n".join(wrong))
-    return found
+    return entries
 
 
 def _entries(inputs: Sequence[str], wrong: list[str]) -> Iterator[Entry]:
@@ -35,8 +35,8 @@ def _entries(inputs: Sequence[str], wrong: list[str]) -> Iterator[Entry]:
             for path in _files(name):
                 yield from entries_from_json(_text(path))
         except (OSError, ValueError) as error:
-            said = error.strerror if isinstance(error, OSError) else error
-            wrong.append(f"{path}: {said or error}")
+            reason = error.strerror if isinstance(error, OSError) else error
+            wrong.append(f"{path}: {reason or error}")
 
 
 def _text(path: Path) -> bytes:
@@ -47,14 +47,14 @@ def _text(path: Path) -> bytes:
     return sys.stdin.buffer.read()
 
 
-def policy_of(given: str | None, start: str) -> GatePolicy:
+def policy_of(path: str | None, start: str) -> GatePolicy:
     """The policy in the file that was given, or else the nearest from a folder upward.
 
     Raises:
         ClickException: it can't be read, or can't be meant.
     """
     try:
-        return GatePolicy.nearest(start) if given is None else GatePolicy.from_file(given)
+        return GatePolicy.nearest(start) if path is None else GatePolicy.from_file(path)
     except GatePolicyError as error:
         raise click.ClickException(str(error)) from None
 

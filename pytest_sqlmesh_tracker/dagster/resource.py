@@ -77,10 +77,10 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
             ProjectError: there is no project, or no answer; one line says why.
         """
         if self._bound_to is not None:
-            from pytest_sqlmesh_tracker.tracking.project.opening import told
+            from pytest_sqlmesh_tracker.tracking.project.opening import in_one_line
             from pytest_sqlmesh_tracker.tracking.queries.process import answer
 
-            with told(self.project.paths, "does not answer"):
+            with in_one_line(self.project.paths, "does not answer"):
                 return answer(self._bound_to, question, arguments)
         return self.project.ask(question, timeout=timeout, **arguments)
 

@@ -83,10 +83,10 @@ def _requirements(sqlmesh: str) -> Iterator[Check]:
             yield fits
 
 
-def _fits(name: str, wanted: SpecifierSet, sqlmesh: str) -> Check:
-    bounded = any(specifier.operator in ("<", "<=", "==", "~=") for specifier in wanted)
+def _fits(name: str, required: SpecifierSet, sqlmesh: str) -> Check:
+    bounded = any(specifier.operator in ("<", "<=", "==", "~=") for specifier in required)
     if name in CEILINGS and not bounded and Version(sqlmesh) <= Version(NEWEST):
-        wanted &= SpecifierSet(CEILINGS[name])
+        required &= SpecifierSet(CEILINGS[name])
     # Without the others SQLMesh can work: that is seen in the trial.
     level: Level = "problem" if name in CEILINGS else "warning"
     shown = _SHOWN.get(name, name)
@@ -94,9 +94,11 @@ def _fits(name: str, wanted: SpecifierSet, sqlmesh: str) -> Check:
         installed = version(name)
     except PackageNotFoundError:
         return Check(shown, level, f"not installed; SQLMesh {sqlmesh} needs it")
-    if wanted.contains(installed, prereleases=True):
+    if required.contains(installed, prereleases=True):
         return Check(shown, "ok", installed)
-    return Check(shown, level, f"{installed} does not fit SQLMesh {sqlmesh}, which needs {wanted}")
+    return Check(
+        shown, level, f"{installed} does not fit SQLMesh {sqlmesh}, which needs {required}"
+    )
 
 
 def _console() -> Iterator[Check]:
@@ -104,18 +106,18 @@ def _console() -> Iterator[Check]:
         # What importing it warns of is not the user's.
         warnings.simplefilter("ignore")
         import_module("sqlmesh")
-    changed = [*_found("problem", contract.changes_of_console())]
-    changed += _found("warning", contract.news_of_console())
+    changed = [*_checks_of_changes("problem", contract.changes_of_console())]
+    changed += _checks_of_changes("warning", contract.news_of_console())
     number = len(contract.HEARD)
     yield from changed or [Check("console", "ok", f"the {number} methods that are heard are known")]
 
 
 def _internals() -> Iterator[Check]:
-    changed = list(_found("problem", contract.changes_elsewhere()))
+    changed = list(_checks_of_changes("problem", contract.changes_elsewhere()))
     yield from changed or [Check("internals", "ok", "all that is called or replaced is there")]
 
 
-def _found(level: Level, changes: Iterable[contract.Change]) -> Iterator[Check]:
+def _checks_of_changes(level: Level, changes: Iterable[contract.Change]) -> Iterator[Check]:
     return (Check(name, level, what, concern) for name, what, concern in changes)
 
 

@@ -59,12 +59,12 @@ def mistakes_in(reports: Sequence[RunReport]) -> Iterator[str]:
         return
     for report in reports:
         for model, expected in _EXPECTED[report.command].items():
-            said = _said(report, model)
-            if said != expected:
-                yield f"of {model}, the report of the {report.command} says {said}, not {expected}"
+            outcome = _outcome(report, model)
+            if outcome != expected:
+                yield f"of {model}, the {report.command} reports {outcome}, not {expected}"
 
 
-def _said(report: RunReport, model: str) -> str:
+def _outcome(report: RunReport, model: str) -> str:
     outcome = report.outcomes.get(model)
     if outcome is None:
         return "not listed"

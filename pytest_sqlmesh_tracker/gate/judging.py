@@ -35,40 +35,42 @@ class Evaluation:
     """A policy's rules and the reports that they judge."""
 
     def __init__(
-        self, rules: tuple[GateRule, ...], given: Sequence[Entry], today: date | None
+        self, rules: tuple[GateRule, ...], entries: Sequence[Entry], today: date | None
     ) -> None:
         today = today or datetime.now(timezone.utc).date()
         self._rules = rules
         # A try that was repeated is judged by the last one; the places of the others stay.
-        self._given = {n: one for n, one in enumerate(given) if not one[1].superseded}
+        self._entries = {n: one for n, one in enumerate(entries) if not one[1].superseded}
         self._active = {n: r for n, r in enumerate(rules) if r.until is None or r.until >= today}
         self._listings: dict[int, Listing] = {}
         known: dict[object, Listing] = {}
-        for index, (_, report) in self._given.items():
+        for index, (_, report) in self._entries.items():
             outcomes = tuple(report.outcomes.values())
             key = tuple((outcome.name, outcome.fqn, outcome.kind) for outcome in outcomes)
             if key not in known:
                 known[key] = Listing(outcomes, self._active)
             self._listings[index] = known[key]
-        alike = Counter(_told(one) for one in self._given.values())
-        self._numbers = {n: n + 1 for n, one in self._given.items() if alike[_told(one)] > 1}
+        alike = Counter(_invocation_key(one) for one in self._entries.values())
+        self._numbers = {
+            n: n + 1 for n, one in self._entries.items() if alike[_invocation_key(one)] > 1
+        }
         self._verdicts: dict[object, tuple[bool, int | None]] = {}
         self._allowed = 0
 
     def result(self) -> GateResult:
         """All findings, in their order."""
-        every = [one for index in self._given for one in self._on_report(index)]
+        every = [one for index in self._entries for one in self._on_report(index)]
         every += [*self._on_requirements(), *self._on_rules()]
         return GateResult(
             findings=tuple(finding for finding in every if finding.severity == "error"),
             warnings=tuple(finding for finding in every if finding.severity == "warning"),
-            reports=len(self._given),
-            outcomes=sum(len(report.counted) for _, report in self._given.values()),
+            reports=len(self._entries),
+            outcomes=sum(len(report.counted) for _, report in self._entries.values()),
             allowed=self._allowed,
         )
 
     def _on_report(self, index: int) -> Iterator[GateFinding]:
-        report = self._given[index][1]
+        report = self._entries[index][1]
         rules_of = self._listings[index].rules
         explained = report.completion in SUCCESSFUL
         for outcome in report.outcomes.values():
@@ -92,7 +94,7 @@ class Evaluation:
 
     def _on_completion(self, index: int) -> GateFinding:
         """What ended the command, where none of its models tells: no rule accepts that."""
-        report = self._given[index][1]
+        report = self._entries[index][1]
         kind: FindingKind = "command_error"
         if report.completion == "raised":
             ended = f"raised {report.error or 'an exception'}"
@@ -107,7 +109,7 @@ class Evaluation:
 
     def _on_project_files(self, index: int) -> GateFinding:
         """Models that were never planned can't be found: no rule says that this is expected."""
-        why = self._given[index][1].project_files_note or "unknown"
+        why = self._entries[index][1].project_files_note or "unknown"
         message = one_line(f"the project's files were not read: {why}")
         return self._finding("project_files_not_read", message, None, index, severity="warning")
 
@@ -138,7 +140,7 @@ class Evaluation:
         return self._finding(kind, message, number, index, outcome, severity)
 
     def _message(self, outcome: ModelOutcome, predicate: str, number: int | None) -> str:
-        denied = "" if number is None else f" (denied by {self._named(number)})"
+        denied = "" if number is None else f" (denied by {self._rule_label(number)})"
         return one_line(f"{one_line(outcome.name, 120)} {predicate}") + denied
 
     def _severity(self, number: int | None) -> Severity:
@@ -157,7 +159,7 @@ class Evaluation:
         if number is not None:
             facts.update(rule_index=number, rule=self._rules[number])
         if index is not None:
-            test, report = self._given[index]
+            test, report = self._entries[index]
             facts.update(report_index=index, number=self._numbers.get(index))
             facts.update(test=test, command=report.command)
             facts.update(environment=report.environment, execution_time=report.execution_time)
@@ -166,14 +168,14 @@ class Evaluation:
         return GateFinding(kind=kind, severity=severity, message=message, **facts)
 
     def _on_requirements(self) -> Iterator[GateFinding]:
-        runs = [n for n, (_, report) in self._given.items() if report.command == "run"]
-        runs.sort(key=lambda index: self._given[index][1].started_at)
+        runs = [n for n, (_, report) in self._entries.items() if report.command == "run"]
+        runs.sort(key=lambda index: self._entries[index][1].started_at)
         for number in [n for n, rule in self._active.items() if rule.require and runs]:
             names = [name for one in self._listings.values() for name in one.models[number]]
             required = dict.fromkeys(names)
             latest: dict[str, int] = {}
             for index in runs:
-                outcomes = self._given[index][1].outcomes
+                outcomes = self._entries[index][1].outcomes
                 for name in self._listings[index].models[number]:
                     latest[name] = index
                     if outcomes[name].status is Status.EXECUTED:
@@ -183,12 +185,12 @@ class Evaluation:
 
     def _on_requirement(self, name: str, number: int, latest: int | None, runs: int) -> GateFinding:
         kind: FindingKind = "required_not_executed"
-        must = f"{one_line(name, 120)} must execute, by {self._named(number)}"
+        must = f"{one_line(name, 120)} must execute, by {self._rule_label(number)}"
         severity = self._severity(number)
         if latest is None:
             message = f"{must}, and is in no report of a run"
             return self._finding(kind, message, number, severity=severity, model=name)
-        outcome = self._given[latest][1].outcomes[name]
+        outcome = self._entries[latest][1].outcomes[name]
         where = f"in {runs} run reports; in the last one it" if runs > 1 else "in the run; it"
         message = one_line(f"{must}, and did not {where} {_became(outcome)}")
         return self._finding(kind, message, number, latest, outcome, severity)
@@ -199,15 +201,21 @@ class Evaluation:
         listings = [*self._listings.values()]
         faults: list[tuple[int, FindingKind, str]] = [
             *((number, "expired_rule", f"it expired after {day}") for number, day in expired),
-            *((n, "unmatched_rule", said) for n, said in unmatched(self._active, listings)),
-            *((number, "contradiction", said) for number, said in contradictions(self._active)),
+            *(
+                (n, "unmatched_rule", complaint)
+                for n, complaint in unmatched(self._active, listings)
+            ),
+            *(
+                (number, "contradiction", complaint)
+                for number, complaint in contradictions(self._active)
+            ),
         ]
         return [
-            self._finding(kind, one_line(f"{self._named(number)}: {said}"), number)
-            for number, kind, said in sorted(faults, key=lambda fault: fault[0])
+            self._finding(kind, one_line(f"{self._rule_label(number)}: {complaint}"), number)
+            for number, kind, complaint in sorted(faults, key=lambda fault: fault[0])
         ]
 
-    def _named(self, number: int) -> str:
+    def _rule_label(self, number: int) -> str:
         rule = self._rules[number]
         why = f", {rule.why}" if rule.why else ""
         return one_line(f"rule {number + 1} ({rule.label}{why})", 160)
@@ -217,7 +225,7 @@ def _became(outcome: ModelOutcome) -> str:
     return f"{_VERBS.get(outcome.status, 'was ')}{outcome.message or sentence(outcome)}"
 
 
-def _told(given: Entry) -> object:
+def _invocation_key(entry: Entry) -> object:
     """The facts of an invocation that `where` shows."""
-    test, report = given
+    test, report = entry
     return test, report.command, report.environment, minute(report.execution_time)

@@ -19,7 +19,7 @@ class Listing:
         self.ambiguous: set[str] = set()
         """Names of rules that mean several models."""
         patterns = dict.fromkeys(pattern for rule in rules.values() for pattern in rule.models)
-        self.meant = {pattern: self._meant_by(pattern) for pattern in patterns}
+        self.meant = {pattern: self._names_of(pattern) for pattern in patterns}
         """Name or glob of a rule → names of the models."""
         self.models = {
             number: list(dict.fromkeys(name for one in rule.models for name in self.meant[one]))
@@ -32,7 +32,7 @@ class Listing:
             for name in self.models[number]:
                 self.rules[name] = (*self.rules.get(name, ()), number)
 
-    def _meant_by(self, pattern: str) -> list[str]:
+    def _names_of(self, pattern: str) -> list[str]:
         """The names of the models that a name or a glob means; none if it is ambiguous."""
         models = self._index.meant_by(pattern)
         if len(models) > 1 and not is_glob(pattern):

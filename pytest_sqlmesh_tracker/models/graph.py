@@ -10,10 +10,10 @@ Node = TypeVar("Node", bound=Hashable)
 
 def reached(begin: Iterable[Node], neighbors: Callable[[Node], Iterable[Node]]) -> set[Node]:
     """What can be reached from the nodes in one step or more; of these, only what others reach."""
-    seen: set[Node] = set()
+    visited: set[Node] = set()
     waiting = list(begin)
     while waiting:
-        new = set(neighbors(waiting.pop())) - seen
-        seen |= new
+        new = set(neighbors(waiting.pop())) - visited
+        visited |= new
         waiting += new
-    return seen
+    return visited

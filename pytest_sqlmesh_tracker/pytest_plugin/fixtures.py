@@ -139,5 +139,9 @@ def _project_options(request: pytest.FixtureRequest) -> ProjectOptions:
 def _default_project(request: pytest.FixtureRequest) -> str:
     from pytest_sqlmesh_tracker.sandbox.finding import nearest_project
 
-    given = setting(request.config, "project")
-    return str(given) if given else nearest_project(Path(request.path), request.config.rootpath)
+    configured = setting(request.config, "project")
+    return (
+        str(configured)
+        if configured
+        else nearest_project(Path(request.path), request.config.rootpath)
+    )

@@ -50,8 +50,8 @@ def merged(name: str, marks: Iterable[Mark], positional: Sequence[str]) -> dict[
         if len(mark.args) > len(positional):
             has = ("one positional argument", "two positional arguments")[len(positional) - 1]
             raise MarkerError(f"the marker {name} has {has}: {', '.join(positional)}")
-        given = {**dict(zip(positional, mark.args, strict=False)), **mark.kwargs}
-        for keyword, value in given.items():
+        of_mark = {**dict(zip(positional, mark.args, strict=False)), **mark.kwargs}
+        for keyword, value in of_mark.items():
             if value is not None or keyword not in arguments:
                 arguments[keyword] = value
     return arguments

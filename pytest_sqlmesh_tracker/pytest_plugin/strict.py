@@ -76,8 +76,8 @@ def _allowing(models: Any, reasons: Any) -> GateRule:
             raise ValueError(f"no model is skipped for {reason}; assert_failed asserts a failure")
         return GateRule(models, allow=allow)
     except ValueError as error:
-        given = _shown({models: reasons})
-        raise MarkerError(f"allow_skips={given}: {one_line(str(error), 800)}") from None
+        value = _shown({models: reasons})
+        raise MarkerError(f"allow_skips={value}: {one_line(str(error), 800)}") from None
 
 
 def _shown(value: object) -> str:
@@ -113,14 +113,14 @@ class StrictTest:
         Args:
             unraised: those that raised nothing as far as the test could see.
         """
-        found = [self._unasserted(report, unraised) for report in reports]
+        by_invocation = [self._unasserted(report, unraised) for report in reports]
         listings = [Listing(tuple(r.outcomes.values()), self._allowed) for r in reports]
-        typos = [f"allow_skips: {said}" for _, said in unmatched(self._allowed, listings)]
-        if not any(found):
+        typos = [f"allow_skips: {complaint}" for _, complaint in unmatched(self._allowed, listings)]
+        if not any(by_invocation):
             return printable("\n".join(f"sqlmesh_tracker strict: {typo}" for typo in typos))
-        findings = list(chain(*found))
+        findings = list(chain(*by_invocation))
         headline = f"sqlmesh_tracker strict: {_amount(findings)} that the test did not assert"
-        parts = ["\n".join(_listed(found)), "\n".join(typos), _remedy(findings)]
+        parts = ["\n".join(_listed(by_invocation)), "\n".join(typos), _remedy(findings)]
         return printable("\n\n".join([headline, *filter(None, parts)]))
 
     def _unasserted(self, report: RunReport, unraised: Sequence[RunReport]) -> list[GateFinding]:
@@ -131,10 +131,10 @@ class StrictTest:
         return [finding for finding in result.on_reports if finding.model not in names]
 
 
-def _listed(found: Iterable[Sequence[GateFinding]]) -> Iterator[str]:
+def _listed(by_invocation: Iterable[Sequence[GateFinding]]) -> Iterator[str]:
     """The first findings of all, those of an invocation below it."""
     left = _SHOWN
-    for findings in found:
+    for findings in by_invocation:
         shown = findings[: max(left, 0)]
         if shown:
             yield shown[0].where
@@ -208,6 +208,6 @@ def faults_of(
         reports: those of all tests.
         complete: whether all tests ran; else it means nothing that a rule is for no model.
     """
-    found = policy.evaluate(*reports, today=today).on_rules if policy.rules else ()
-    kept = [finding for finding in found if complete or finding.kind != "unmatched_rule"]
+    findings = policy.evaluate(*reports, today=today).on_rules if policy.rules else ()
+    kept = [finding for finding in findings if complete or finding.kind != "unmatched_rule"]
     return [printable(finding.message) for finding in kept]

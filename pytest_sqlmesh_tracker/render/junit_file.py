@@ -62,11 +62,11 @@ class _Case:
         case = ElementTree.Element("testcase", name=self.name, classname=place)
         case.set("time", _seconds(self.took or timedelta()))
         if self.verdict:
-            told = ElementTree.SubElement(case, self.verdict, message=printable(self.message))
+            element = ElementTree.SubElement(case, self.verdict, message=printable(self.message))
             if self.verdict != "skipped":
                 # GitLab shows the text alone, Jenkins the message as well.
-                told.set("type", self.kind)
-                told.text = printable(self.details)
+                element.set("type", self.kind)
+                element.text = printable(self.details)
         if self.output:
             ElementTree.SubElement(case, "system-out").text = printable(self.output)
         return case
@@ -85,9 +85,9 @@ def suites(reports: Sequence[Entry], result: GateResult | None = None) -> str:
         reports: each with the node id of its test, or None.
         result: what a policy said of these very reports.
     """
-    found: dict[int | None, list[GateFinding]] = defaultdict(list)
+    findings: dict[int | None, list[GateFinding]] = defaultdict(list)
     for finding in () if result is None else result.findings:
-        found[finding.report_index].append(finding)
+        findings[finding.report_index].append(finding)
     root = ElementTree.Element("testsuites", name="sqlmesh")
     times: Counter[tuple[str, ...]] = Counter()
     for index, (test, report) in enumerate(reports):
@@ -95,10 +95,10 @@ def suites(reports: Sequence[Entry], result: GateResult | None = None) -> str:
             continue
         place = (*filter(None, [test]), report.command, report.environment)
         times[place] += 1
-        root.append(_suite(test, report, found[index], place, times[place]))
-    if found[None]:
+        root.append(_suite(test, report, findings[index], place, times[place]))
+    if findings[None]:
         policy = ElementTree.Element("testsuite", name="gate policy")
-        root.append(_counted(policy, map(_of_policy, found[None]), "gate.policy"))
+        root.append(_counted(policy, map(_of_policy, findings[None]), "gate.policy"))
     for total in ("tests", "failures", "errors"):
         root.set(total, str(sum(int(suite.get(total, "0")) for suite in root)))
     ElementTree.indent(root)
@@ -109,7 +109,7 @@ def suites(reports: Sequence[Entry], result: GateResult | None = None) -> str:
 def _suite(
     test: str | None,
     report: RunReport,
-    found: Sequence[GateFinding],
+    findings: Sequence[GateFinding],
     place: Sequence[str],
     number: int,
 ) -> ElementTree.Element:
@@ -125,10 +125,10 @@ def _suite(
     suite = ElementTree.Element("testsuite", name=name)
     suite.set("timestamp", f"{report.started_at:%Y-%m-%dT%H:%M:%S}")
     suite.set("time", _seconds(report.finished_at - report.started_at))
-    told = ElementTree.SubElement(suite, "properties")
+    properties_of_suite = ElementTree.SubElement(suite, "properties")
     for key, value in _facts(test, report):
-        ElementTree.SubElement(told, "property", name=key, value=printable(value))
-    return _counted(suite, _cases(report, found), name_of(".".join(place)) + again)
+        ElementTree.SubElement(properties_of_suite, "property", name=key, value=printable(value))
+    return _counted(suite, _cases(report, findings), name_of(".".join(place)) + again)
 
 
 def _counted(suite: ElementTree.Element, cases: Iterator[_Case], place: str) -> ElementTree.Element:
@@ -165,9 +165,9 @@ def _facts(test: str | None, report: RunReport) -> Iterator[tuple[str, str]]:
         yield "sqlmesh_removed", ", ".join(map(name_of, report.removed))
 
 
-def _cases(report: RunReport, found: Sequence[GateFinding]) -> Iterator[_Case]:
+def _cases(report: RunReport, findings: Sequence[GateFinding]) -> Iterator[_Case]:
     by_model: dict[str | None, list[GateFinding]] = defaultdict(list)
-    for finding in found:
+    for finding in findings:
         by_model[finding.model].append(finding)
     outcomes = report.outcomes.values()
     blamed = any(outcome.status in UNEXPECTED_STATUSES for outcome in outcomes)
@@ -179,10 +179,10 @@ def _cases(report: RunReport, found: Sequence[GateFinding]) -> Iterator[_Case]:
             yield _of_model(report, outcome, by_model[outcome.name])
 
 
-def _of_command(report: RunReport, found: Sequence[GateFinding]) -> _Case:
+def _of_command(report: RunReport, findings: Sequence[GateFinding]) -> _Case:
     """An end that no model of the report is to blame for."""
-    said = report.error or f"the {report.command} {_ENDS[report.completion]}"
-    lines = [finding.message for finding in found] or [said]
+    ending = report.error or f"the {report.command} {_ENDS[report.completion]}"
+    lines = [finding.message for finding in findings] or [ending]
     took = report.finished_at - report.started_at
     return _Case(
         f"the {report.command} itself", took, "error", report.completion, lines[0], "\n".join(lines)
@@ -199,16 +199,16 @@ def _of_policy(finding: GateFinding) -> _Case:
     )
 
 
-def _of_model(report: RunReport, outcome: ModelOutcome, found: Sequence[GateFinding]) -> _Case:
+def _of_model(report: RunReport, outcome: ModelOutcome, findings: Sequence[GateFinding]) -> _Case:
     name, verdict = name_of(outcome.name), _VERDICTS.get(outcome.status)
-    if found and verdict != "error":
+    if findings and verdict != "error":
         verdict = "failure"
     if verdict is None:
         return _Case(name, outcome.duration, output=outcome.message or sentence(outcome))
     if verdict == "skipped":
         return _Case(name, outcome.duration, verdict, message=reason_of(outcome))
     kind = str(outcome.reason or outcome.status)
-    by_rules = [finding.message for finding in found if finding.rule is not None]
+    by_rules = [finding.message for finding in findings if finding.rule is not None]
     message = next(iter(by_rules), outcome.message or sentence(outcome))
     details = "\n\n".join([*by_rules, paragraph(report, outcome)])
     return _Case(name, outcome.duration, verdict, kind, message, details)

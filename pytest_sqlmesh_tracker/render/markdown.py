@@ -72,9 +72,9 @@ def summary(
     every = [report for _, report in reports]
     if len(reports) != 1 or superseded(every):
         parts.append(Part(f"{totals_line(every)}\n\n"))
-    found = None if result is None else _found(result)
+    models_found = None if result is None else _unexpected_models(result)
     runs = [
-        _Run(test, report, _unexpected(report) if found is None else found.get(index))
+        _Run(test, report, _unexpected(report) if models_found is None else models_found.get(index))
         for index, (test, report) in enumerate(reports)
         if not report.superseded
     ]
@@ -151,13 +151,13 @@ def _finding(finding: GateFinding) -> str:
     return f"{symbol} {text(finding.message)}"
 
 
-def _found(result: GateResult) -> dict[int, set[str]]:
+def _unexpected_models(result: GateResult) -> dict[int, set[str]]:
     """Place of each report that has findings or warnings → their models."""
-    found: dict[int, set[str]] = {}
+    models: dict[int, set[str]] = {}
     for finding in (*result.findings, *result.warnings):
         if finding.report_index is not None:
-            found.setdefault(finding.report_index, set()).add(finding.model or "")
-    return found
+            models.setdefault(finding.report_index, set()).add(finding.model or "")
+    return models
 
 
 def _unexpected(report: RunReport) -> set[str] | None:
@@ -187,10 +187,10 @@ class _Run:
             rows = [*alarming, *expected]
             return [self._first(rows, fold)]
         first = self._first(alarming, None)
-        told = [statuses(self._expected)] if self._expected else []
+        totals = [statuses(self._expected)] if self._expected else []
         if self.report.removed:
-            told.append(f"{len(self.report.removed):,} removed")
-        as_expected = ", ".join(told) + ", as expected" * self.needs_attention
+            totals.append(f"{len(self.report.removed):,} removed")
+        as_expected = ", ".join(totals) + ", as expected" * self.needs_attention
         rest = Part(self._columns, expected, "model", as_expected, late=True, after=first)
         return [first, rest]
 
@@ -211,8 +211,8 @@ class _Run:
         if report.error:
             raised = f"{before_error(report.completion)} {code(error_headline(report.error))}\n\n"
         raised += "".join(f"{text(note)}\n\n" for note in notes(report))
-        told = statuses(report.outcomes.values())
-        return f"### {symbol} {text(one_line(where))}: {ended(report)}\n\n{raised}{told}\n\n"
+        totals = statuses(report.outcomes.values())
+        return f"### {symbol} {text(one_line(where))}: {ended(report)}\n\n{raised}{totals}\n\n"
 
     @property
     def _columns(self) -> str:
@@ -240,13 +240,13 @@ class _Run:
 
 def _intervals_or_reason(outcome: ModelOutcome) -> str:
     """What was recorded and for which cause; why no more was. Both by their names for policies."""
-    told, reason = reason_in_short(outcome), shown_reason(outcome)
+    words, reason = reason_in_short(outcome), shown_reason(outcome)
     if reason:
-        rest = told.removeprefix(str(reason))
-        told = code(reason) + " " * rest.startswith(" ") + text(rest)
+        rest = words.removeprefix(str(reason))
+        words = code(reason) + " " * rest.startswith(" ") + text(rest)
     else:
-        told = text(remarks(outcome) if outcome.status is Status.EXECUTED else told)
-    return "; ".join(filter(None, (text(executed_and_why(outcome)), told)))
+        words = text(remarks(outcome) if outcome.status is Status.EXECUTED else words)
+    return "; ".join(filter(None, (text(executed_and_why(outcome)), words)))
 
 
 def _comparison(comparison: Comparison) -> list[Part]:

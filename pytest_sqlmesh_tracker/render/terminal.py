@@ -84,8 +84,8 @@ def _comparison(comparison: Comparison, limit: int) -> list[RenderableType]:
     parts: list[RenderableType] = [Text(compared(comparison), style="bold")]
     if comparison.ended_differently and comparison.new.error:
         new = comparison.new
-        told = f"{before_error(new.completion)} {error_headline(comparison.new.error)}"
-        parts.append(Text(printable(told), style="red"))
+        line = f"{before_error(new.completion)} {error_headline(comparison.new.error)}"
+        parts.append(Text(printable(line), style="red"))
     for kind, changes in groupby(comparison.changes, key=lambda change: change.kind):
         of_kind = list(changes)
         grid = new_grid()

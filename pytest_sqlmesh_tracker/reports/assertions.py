@@ -67,22 +67,22 @@ class AssertionMethods:
         window = None if intervals is None else parse_interval(intervals)
         because = None if cause is None else parse_cause(cause)
         failures = []
-        named = _named(report, models, "assert_executed")
-        for outcome in named:
+        outcomes = _outcomes_of(report, models, "assert_executed")
+        for outcome in outcomes:
             if outcome.status is not Status.EXECUTED:
                 failures.append(paragraph(report, outcome, "was not executed"))
             elif window and not _covered(outcome, *window):
-                wanted = f"did not execute all of {span(*window)}"
-                failures.append(paragraph(report, outcome, wanted))
+                complaint = f"did not execute all of {span(*window)}"
+                failures.append(paragraph(report, outcome, complaint))
             elif batches is not None and len(outcome.recorded_batches) != batches:
-                wanted = (
+                complaint = (
                     f"executed in {counted(len(outcome.recorded_batches), 'batch')}, not {batches}"
                 )
-                failures.append(paragraph(report, outcome, wanted))
+                failures.append(paragraph(report, outcome, complaint))
             elif because is not None and because not in outcome.causes:
-                wanted = f"was executed, but its cause is not {because}"
-                failures.append(paragraph(report, outcome, wanted, _causes_instead(outcome)))
-        _settle(report, named, failures)
+                complaint = f"was executed, but its cause is not {because}"
+                failures.append(paragraph(report, outcome, complaint, _causes_instead(outcome)))
+        _settle(report, outcomes, failures)
 
     def assert_skipped(self, *models: object, reason: str | None = None) -> None:
         """Demand that of each model nothing was evaluated or audited.
@@ -129,8 +129,8 @@ class AssertionMethods:
         """
         __tracebackhide__ = True
         report = self._asserted()
-        named = _named(report, models, "assert_not_executed")
-        _settle(report, named, _executions(report, named))
+        outcomes = _outcomes_of(report, models, "assert_not_executed")
+        _settle(report, outcomes, _executions(report, outcomes))
 
     def assert_only_executed(self, *models: object) -> None:
         """Demand that exactly these models executed.
@@ -142,14 +142,14 @@ class AssertionMethods:
         """
         __tracebackhide__ = True
         report = self._asserted()
-        named = _named(report, models, "assert_only_executed")
-        wanted = {outcome.name for outcome in named}
+        outcomes = _outcomes_of(report, models, "assert_only_executed")
+        names = {outcome.name for outcome in outcomes}
         failures = [
             paragraph(report, outcome, "was not executed")
-            for outcome in named
+            for outcome in outcomes
             if outcome.status is not Status.EXECUTED
         ]
-        others = [o for o in report.outcomes.values() if o.name not in wanted]
+        others = [o for o in report.outcomes.values() if o.name not in names]
         failures += _executions(report, others)
         _settle(report, report.outcomes.values(), failures, whole=True)
 
@@ -180,12 +180,12 @@ class AssertionMethods:
         __tracebackhide__ = True
         report = self._asserted()
         failures = []
-        named = _named(report, (model,), "assert_audit_failed")
-        for outcome in named:
+        outcomes = _outcomes_of(report, (model,), "assert_audit_failed")
+        for outcome in outcomes:
             failed = [a.name for a in outcome.audits if not a.passed and a.error is None]
             if not failed or (audit is not None and audit not in failed):
                 failures.append(paragraph(report, outcome, _no_such_failure(outcome, audit)))
-        _settle(report, named, failures)
+        _settle(report, outcomes, failures)
 
     def assert_outcomes(self, expected: Mapping[Any, str], *, exact: bool = False) -> None:
         """Demand a status or a reason of each model.
@@ -205,21 +205,21 @@ class AssertionMethods:
         if not expected and not exact:
             raise TypeError("assert_outcomes needs at least one model")
         failures = []
-        named: dict[str, ModelOutcome] = {}
+        outcomes: dict[str, ModelOutcome] = {}
         for model, expectation in expected.items():
-            wanted = parse_status_or_reason(expectation)
+            expected = parse_status_or_reason(expectation)
             for outcome in report.matching(model):
-                named[outcome.name] = outcome
+                outcomes[outcome.name] = outcome
                 known = outcome.status is not Status.UNKNOWN
-                if wanted is not outcome.status and not (known and wanted in outcome.reasons):
-                    failures.append(paragraph(report, outcome, f"is not {wanted}"))
+                if expected is not outcome.status and not (known and expected in outcome.reasons):
+                    failures.append(paragraph(report, outcome, f"is not {expected}"))
         if exact:
             failures += [
                 paragraph(report, outcome, "is not among the expected outcomes")
                 for outcome in report.counted
-                if outcome.name not in named
+                if outcome.name not in outcomes
             ]
-        _settle(report, named.values(), failures, whole=exact)
+        _settle(report, outcomes.values(), failures, whole=exact)
 
     def assert_execution_order(self, *models: object) -> None:
         """Demand that the first batches of the models started in this order.
@@ -235,29 +235,31 @@ class AssertionMethods:
         report = self._asserted()
         _demand_models(models, "assert_execution_order")
         groups = [report.matching(model) for model in models]
-        named = [outcome for group in groups for outcome in group]
-        failures = [paragraph(report, o, "did not start") for o in named if o.start_order is None]
-        _settle(report, named, failures or _out_of_order(report, groups))
+        outcomes = [outcome for group in groups for outcome in group]
+        failures = [
+            paragraph(report, o, "did not start") for o in outcomes if o.start_order is None
+        ]
+        _settle(report, outcomes, failures or _out_of_order(report, groups))
 
     def _demand(
         self, status: Status, models: Sequence[object], reason: object, match: str | None = None
     ) -> None:
         __tracebackhide__ = True
         report = self._asserted()
-        wanted = None if reason is None else parse_reason(reason)
+        expected = None if reason is None else parse_reason(reason)
         pattern = None if match is None else expression(match)
-        named = _named(report, models, f"assert_{status}")
+        outcomes = _outcomes_of(report, models, f"assert_{status}")
         was, was_not = _PAST[status]
         failures = []
-        for outcome in named:
+        for outcome in outcomes:
             if outcome.status is not status:
                 failures.append(paragraph(report, outcome, was_not))
-            elif wanted is not None and wanted not in outcome.reasons:
-                failures.append(paragraph(report, outcome, f"{was}, but not for {wanted}"))
+            elif expected is not None and expected not in outcome.reasons:
+                failures.append(paragraph(report, outcome, f"{was}, but not for {expected}"))
             elif pattern and (outcome.error is None or not pattern.search(outcome.error)):
                 wrong = f"{was}, but its error does not match {match!r}"
                 failures.append(paragraph(report, outcome, wrong))
-        _settle(report, named, failures)
+        _settle(report, outcomes, failures)
 
 
 def assert_executed(
@@ -343,10 +345,10 @@ def _demand_models(models: Sequence[object], helper: str) -> None:
         raise TypeError(f"{helper} needs at least one model{hint if 'executed' in helper else ''}")
 
 
-def _named(report: Assertable, models: Sequence[object], helper: str) -> list[ModelOutcome]:
+def _outcomes_of(report: Assertable, models: Sequence[object], helper: str) -> list[ModelOutcome]:
     __tracebackhide__ = True
     _demand_models(models, helper)
-    by_name = {o.name: o for found in tuple(map(report.matching, models)) for o in found}
+    by_name = {o.name: o for matches in tuple(map(report.matching, models)) for o in matches}
     return list(by_name.values())
 
 

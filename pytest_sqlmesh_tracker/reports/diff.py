@@ -215,12 +215,12 @@ class _Group:
     def models(self) -> _Models:
         """Fully qualified name → what all of them together say of the model."""
         models: dict[str, ModelOutcome] = {}
-        told: set[str] = set()
+        unexpected: set[str] = set()
         for outcome in (made for report in self._reports for made in report.outcomes.values()):
             status, reason = outcome.status, outcome.reason
             if status is not Status.SKIPPED or unexpected_by_default(status, reason):
-                told.add(outcome.fqn)
-            elif outcome.fqn in told:
+                unexpected.add(outcome.fqn)
+            elif outcome.fqn in unexpected:
                 continue
             models[outcome.fqn] = outcome
         return models
@@ -230,10 +230,10 @@ _Groups = Mapping[_Key, _Group]
 _Models = Mapping[str, ModelOutcome]
 
 
-def _grouped(given: Iterable[Given]) -> _Groups:
+def _grouped(reports_given: Iterable[Given]) -> _Groups:
     reports: dict[_Key, list[RunReport]] = {}
     numbers: Counter[tuple[str, str, str]] = Counter()
-    for one in given:
+    for one in reports_given:
         test, report = entry(one, "what is compared are")
         if report.superseded:
             continue

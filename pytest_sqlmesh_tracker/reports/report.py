@@ -55,7 +55,7 @@ class ByCause(dict[str, frozenset[str]]):
         return _nothing(parse_cause, key)
 
 
-def _nothing(named: Callable[[object], object], key: object) -> frozenset[str]:
+def _nothing(parse: Callable[[object], object], key: object) -> frozenset[str]:
     """No models, of a word that is valid.
 
     Raises:
@@ -63,7 +63,7 @@ def _nothing(named: Callable[[object], object], key: object) -> frozenset[str]:
     """
     __tracebackhide__ = True
     try:
-        named(key)
+        parse(key)
     except ValueError as error:
         raise KeyError(str(error)) from None
     return frozenset()

@@ -65,8 +65,10 @@ def totals(report: Invocation) -> str:
     for status in Status:
         names = [outcome.name for outcome in report.counted if outcome.status is status]
         if names:
-            named = status in (Status.EXECUTED, Status.FAILED) and len(names) <= 3
-            parts.append(f"{len(names)} {status}" + (f" ({', '.join(names)})" if named else ""))
+            with_names = status in (Status.EXECUTED, Status.FAILED) and len(names) <= 3
+            parts.append(
+                f"{len(names)} {status}" + (f" ({', '.join(names)})" if with_names else "")
+            )
     return ", ".join(parts) or "no models"
 
 
@@ -76,11 +78,11 @@ def totals_line(reports: Sequence[Invocation], tests: int | None = None) -> str:
     Those of repeated tries are left out, and counted at the end.
     """
     last = [report for report in reports if not report.superseded]
-    told = statuses(outcome for report in last for outcome in report.outcomes.values())
+    totals = statuses(outcome for report in last for outcome in report.outcomes.values())
     where = "" if tests is None else f" in {counted(tests, 'test')}"
     left_out = superseded(reports)
     more = f"; left out: {left_out}" if left_out else ""
-    return f"{counted(len(last), 'invocation')}{where}: {told}{more}"
+    return f"{counted(len(last), 'invocation')}{where}: {totals}{more}"
 
 
 def superseded(reports: Iterable[Invocation]) -> str:
@@ -92,8 +94,10 @@ def superseded(reports: Iterable[Invocation]) -> str:
 def statuses(outcomes: Iterable[Outcome]) -> str:
     """How many have each status, of those that are counted: `9 executed, 1 failed`."""
     counts = Counter(outcome.status for outcome in outcomes if outcome.is_counted)
-    told = ", ".join(f"{counts[status]:,} {status}" for status in Status if counts[status])
-    return told or "no models"
+    counted_statuses = ", ".join(
+        f"{counts[status]:,} {status}" for status in Status if counts[status]
+    )
+    return counted_statuses or "no models"
 
 
 def headline(report: Invocation) -> str:

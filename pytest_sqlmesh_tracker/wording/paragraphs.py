@@ -203,6 +203,6 @@ def _remedy(report: Invocation, outcome: Outcome) -> str:
 
 def _wider(report: Invocation) -> str:
     """How to widen the window: without an end, SQLMesh ends it at the time of the call."""
-    given = {name for name in ("start", "end") if report.arguments.get(name)}
+    window = {name for name in ("start", "end") if report.arguments.get(name)}
     to_come = report.execution_time > report.finished_at
-    return "pass it as end, too," if to_come and not given else "widen start and end"
+    return "pass it as end, too," if to_come and not window else "widen start and end"

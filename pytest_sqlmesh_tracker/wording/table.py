@@ -66,8 +66,8 @@ def table(
     for outcome in shown:
         rows = [f"{outcome.rows:,}" if outcome.rows is not None else ""] if with_rows else []
         status = Text(str(outcome.status), style=_STYLES[outcome.status])
-        told = printable(result(outcome))
-        grid.add_row(status, name_of(outcome.name), told, *rows, duration(outcome.duration))
+        words = printable(result(outcome))
+        grid.add_row(status, name_of(outcome.name), words, *rows, duration(outcome.duration))
     for name in report.removed[:limit]:
         grid.add_row("removed", name_of(name), "the plan removes it")
     parts: list[RenderableType] = [Text(headline(report), style="bold")]
@@ -82,8 +82,8 @@ def table(
     if grid.rows:
         parts.append(grid)
     for outcome in filter(has_own_error, shown):
-        told = f"{name_of(outcome.name)}{printable(failure(outcome))}"
-        parts.append(Text(told, style="red"))
+        line = f"{name_of(outcome.name)}{printable(failure(outcome))}"
+        parts.append(Text(line, style="red"))
     left_out = _left_out(report, listed, shown, limit)
     if left_out:
         parts.append(Text(f"not shown: {left_out}", style="dim"))

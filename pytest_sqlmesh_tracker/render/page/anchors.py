@@ -17,12 +17,12 @@ _LONGEST = 160
 
 def invocation_anchors(ids: Sequence[UUID]) -> list[str]:
     """Unique ones: the first digits of each report's id, with a number where they occur again."""
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     anchors = []
     for report_id in ids:
         digits = report_id.hex[:8]
-        seen[digits] += 1
-        anchors.append(digits if seen[digits] == 1 else f"{digits}-{seen[digits]}")
+        counts[digits] += 1
+        anchors.append(digits if counts[digits] == 1 else f"{digits}-{counts[digits]}")
     return anchors
 
 

@@ -180,8 +180,8 @@ class _Layout:
             for layer in reversed(layers) if sweep % 2 else layers:
                 members = self._members[layer]
                 near = self._below if sweep % 2 else self._above
-                wanted = [_mean([at[n] for n in near[v]], at[v]) for v in members]
-                for vertex, place in zip(members, _settled(wanted, gaps[layer]), strict=True):
+                ideal = [_mean([at[n] for n in near[v]], at[v]) for v in members]
+                for vertex, place in zip(members, _settled(ideal, gaps[layer]), strict=True):
                     at[vertex] = place
         top = min(at, default=0.0) - NODE_HEIGHT / 2 - _MARGIN
         return [place - top for place in at]
@@ -267,7 +267,7 @@ def _mean(values: Sequence[float], default: float) -> float:
     return sum(values) / len(values) if values else default
 
 
-def _settled(wanted: Sequence[float], gaps: Sequence[float]) -> list[float]:
+def _settled(ideal: Sequence[float], gaps: Sequence[float]) -> list[float]:
     """The places nearest to the wanted ones that keep the order and the gaps.
 
     Nearest by least squares: neighbors that want to overlap form a block at the mean of what they
@@ -275,8 +275,8 @@ def _settled(wanted: Sequence[float], gaps: Sequence[float]) -> list[float]:
     """
     offsets = list(accumulate(gaps, initial=0.0))
     blocks: list[tuple[float, int]] = []
-    for want, offset in zip(wanted, offsets, strict=True):
-        total, count = want - offset, 1
+    for place, offset in zip(ideal, offsets, strict=True):
+        total, count = place - offset, 1
         while blocks and blocks[-1][0] * count >= total * blocks[-1][1]:
             total, count = total + blocks[-1][0], count + blocks[-1][1]
             blocks.pop()

@@ -50,9 +50,9 @@ def frames(error: BaseException) -> Iterator[FrameType]:
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
     """The exception and those behind it: the causes, else what was being handled."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
+    visited: set[int] = set()
+    while error is not None and id(error) not in visited:
+        visited.add(id(error))
         yield error
         error = _behind(error)
 
@@ -85,11 +85,11 @@ def _behind(error: BaseException) -> BaseException | None:
 
 def _of_the_user(error: BaseException) -> BaseException:
     """What SQLMesh's error was made of: the exception that it quotes, or else itself."""
-    found = error
+    first = error
     for inner in chain(error):
-        if inner is not error and not (_is_silent(found) or _quotes(found, inner)):
+        if inner is not error and not (_is_silent(first) or _quotes(first, inner)):
             break
-        found = inner
+        first = inner
         if not _is_sqlmesh(inner):
             return inner
     # Its own errors say more than those of its parser that they quote.

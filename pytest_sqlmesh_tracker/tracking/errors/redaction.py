@@ -40,7 +40,7 @@ class Secrets:
         for name, value in settings:
             (secrets if names_a_secret(name) else openly).add(value.strip())
             # What is secret in a connection string, or in a URL.
-            secrets.update(match["secret"] for match in _found(value))
+            secrets.update(match["secret"] for match in _matches(value))
         secrets = {value for value in secrets if len(value) >= 6 and value.lower() not in _NAMES}
         distinct = {value for value in secrets if len(value) >= 8 and not _plain(value)}
         words = {v for v in secrets - distinct if not (_plain(v) and v in openly)}
@@ -172,7 +172,7 @@ def _by_pattern(text: str) -> str:
     return text
 
 
-def _found(text: str) -> Iterator[re.Match[str]]:
+def _matches(text: str) -> Iterator[re.Match[str]]:
     return (match for pattern in _PATTERNS for match in pattern.finditer(text))
 
 

@@ -49,10 +49,10 @@ class AuditCall:
 def audit_that_raised(error: BaseException) -> AuditCall | None:
     """The audit that could not be run; None where the exception came from elsewhere."""
     for frame in _of_function(error, _EVALUATOR, "_audit"):
-        seen = frame.f_locals
-        if "audit" in seen:
-            blocking = seen.get("blocking", seen["audit"].blocking)
-            return AuditCall(seen["audit"], seen.get("audit_args") or {}, bool(blocking))
+        variables = frame.f_locals
+        if "audit" in variables:
+            blocking = variables.get("blocking", variables["audit"].blocking)
+            return AuditCall(variables["audit"], variables.get("audit_args") or {}, bool(blocking))
     return None
 
 

@@ -24,7 +24,7 @@ from pytest_sqlmesh_tracker.models.definitions import (
 from .lineage import column_sources
 from .names import display_names, kind_of, shown
 from .nodes import audit_arguments, audit_names, project_nodes
-from .opening import check_models, load_files, nothing_left, open_context, told
+from .opening import check_models, in_one_line, load_files, nothing_left, open_context
 
 
 def load_definition(
@@ -47,7 +47,7 @@ def load_definition(
     with nothing_left(paths):
         context = open_context(paths, gateway=gateway, config=config, dotenv=dotenv, load=False)
         try:
-            with told(paths):
+            with in_one_line(paths):
                 load_files(context)
                 check_models(context, paths)
                 return define(context)

@@ -61,14 +61,14 @@ class _Query:
         self._scope = build_scope(query)
 
     def sources(self) -> dict[str, Sources]:
-        found: dict[str, Sources] = {}
+        lineage: dict[str, Sources] = {}
         for column in self._query.named_selects:
             try:
                 if column != "*":
-                    found[column] = self._sources_of(column)
+                    lineage[column] = self._sources_of(column)
             except Exception:
                 logger.debug("no lineage of %s.%s", self._model.fqn, column, exc_info=True)
-        return found
+        return lineage
 
     def _sources_of(self, column: str) -> Sources:
         root = lineage(

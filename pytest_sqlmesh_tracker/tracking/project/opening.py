@@ -48,7 +48,7 @@ def open_context(
     """
     gateway = gateway or os.environ.get("SQLMESH_GATEWAY") or None
     dotenv = dotenv or os.environ.get("SQLMESH_DOTENV_PATH")
-    with told(paths):
+    with in_one_line(paths):
         folders = _folders(paths)
         if dotenv and not Path(dotenv).is_file():
             raise ProjectError(f"there is no file {dotenv}, which was to be used as .env")
@@ -62,7 +62,7 @@ def open_context(
 
 
 def _folders(paths: Sequence[str]) -> list[Path]:
-    folders = _named(paths)
+    folders = _expanded(paths)
     if not folders:
         raise ProjectError("no folder of a SQLMesh project was named")
     for folder in folders:
@@ -74,9 +74,9 @@ def _folders(paths: Sequence[str]) -> list[Path]:
     return folders
 
 
-def _named(paths: Sequence[str]) -> list[Path]:
+def _expanded(paths: Sequence[str]) -> list[Path]:
     # As SQLMesh finds them: also absolute ones, for which `Path.glob` is not made.
-    return [Path(found) for path in paths for found in glob.glob(path) or [path]]  # noqa: PTH207
+    return [Path(folder) for path in paths for folder in glob.glob(path) or [path]]  # noqa: PTH207
 
 
 def load_files(context: Any) -> None:
@@ -99,7 +99,7 @@ def check_models(context: Any, paths: Sequence[str]) -> None:
 
 
 @contextmanager
-def told(paths: Sequence[str], what: str = "can't be loaded") -> Iterator[None]:
+def in_one_line(paths: Sequence[str], what: str = "can't be loaded") -> Iterator[None]:
     """Say in one line of what SQLMesh, or the project's own code, raises where it comes from.
 
     Args:
@@ -131,7 +131,7 @@ def nothing_left(paths: Sequence[str]) -> Iterator[None]:
         sys.dont_write_bytecode = bytecode
         for kind, registry in registries:
             kind.set_registry(registry)
-        for name in modules_in(folder.absolute() for folder in _named(paths)):
+        for name in modules_in(folder.absolute() for folder in _expanded(paths)):
             if name not in modules:
                 del sys.modules[name]
         # A project's own can have taken the names of others: `macros`, `config`.

@@ -32,14 +32,14 @@ def selectors_of(context: Any, names: Sequence[str]) -> list[str]:
     nodes = project_nodes(context)
     fqns = {name: fqn for fqn, name in display_names(nodes, context.default_catalog).items()}
     known = [name for name in names if name in fqns]
-    if _meant(context, known) == {fqns[name] for name in known}:
+    if _selected(context, known) == {fqns[name] for name in known}:
         return list(names)
     return [_selector(context, name, fqns[name]) if name in fqns else name for name in names]
 
 
 def _selector(context: Any, name: str, fqn: str) -> str:
     for selector in _candidates(context, name, fqn):
-        if _meant(context, [selector]) == {fqn}:
+        if _selected(context, [selector]) == {fqn}:
             return selector
     raise SelectorError(f"SQLMesh has no selector that means {name} and no other model")
 
@@ -52,7 +52,7 @@ def _candidates(context: Any, name: str, fqn: str) -> Iterator[str]:
     yield "*" + re.sub(r"[^\w.]", "?", context.models[fqn].name)
 
 
-def _meant(context: Any, selectors: Iterable[str]) -> set[str]:
+def _selected(context: Any, selectors: Iterable[str]) -> set[str]:
     try:
         return set(context._new_selector().expand_model_selections(selectors))
     except Exception:
