@@ -32,9 +32,9 @@ _NOT_IN_GLOBS = frozenset({"external", "embedded", "audit"})
 
 
 class UnknownModelError(LookupError):
-    """A model was named that the report does not know, or a name that means several of its models.
+    """A name matches no model, or is ambiguous. The message lists close matches.
 
-    Raised by everything that takes a model, so that nothing passes on a typo.
+    Everything that takes a model raises it, so that nothing passes on a typo.
     """
 
 
