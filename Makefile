@@ -10,7 +10,7 @@ empty :=
 comma := ,
 CORE := $(subst $(empty) ,$(comma),$(addsuffix /*,$(addprefix $(PACKAGE)/,outcomes models wording reports gate render)))
 
-.PHONY: demo test lint types coverage processes ui compat neighbours truth truth-cli truth-dagster mutants mutants-dagster week bench schema startup clean
+.PHONY: demo test lint types coverage processes ui compat neighbours truth truth-cli truth-dagster mutants mutants-dagster week bench schema reference startup clean
 
 demo: $(VENV)/installed
 	$(RUN)/python sample_projects/demo.py
@@ -90,6 +90,10 @@ bench: $(VENV)/installed
 # The JSON Schema of report files, after a change of their models.
 schema: $(VENV)/installed
 	$(RUN)/python -c "import json; from pytest_sqlmesh_tracker.reports.files import file_schema; print(json.dumps(file_schema(), indent=2))" > pytest_sqlmesh_tracker/reports/report.schema.json
+
+# The reference, after a change of a public name, a docstring, an option or a marker.
+reference: $(VENV)/installed
+	$(RUN)/python -m docs.reference
 
 # What loading the plugin adds to a session's start, interleaved with pytest alone.
 startup: $(VENV)/installed

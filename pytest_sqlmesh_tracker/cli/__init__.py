@@ -97,7 +97,7 @@ def main(**_: Any) -> None:
     handed to SQLMesh as it is.
 
     Exit codes: 0; 1 if the gate found something; 2 for wrong usage, for input that can't be read,
-    and for a command that failed itself; 130 after Ctrl-C, 143 after SIGTERM.
+    and for a command that itself failed; 130 after Ctrl-C, 143 after SIGTERM.
     """
 
 
@@ -166,12 +166,12 @@ _load = all_of(
         default=30.0,
         show_default=True,
         metavar="SECONDS",
-        help="Longest time to read the project's files, after the run.",
+        help="Longest time to read the project's files after the run.",
     ),
     click.option(
         "--no-load",
         is_flag=True,
-        help="Do not read them: models that were never planned are not listed then.",
+        help="Do not read the project's files: models that were never planned are not listed then.",
     ),
 )
 

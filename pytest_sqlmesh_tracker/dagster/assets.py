@@ -45,22 +45,24 @@ def sqlmesh_assets(
     pool: str | None = None,
     op_tags: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Make assets of a SQLMesh project's models; the function below runs them, in one op.
+    """Make assets of a SQLMesh project's models. The decorated function runs them, in one op.
 
     Args:
-        environment: SQLMesh's environment that the function runs or plans. It is in no asset's
-            key: two of them in one `Definitions` need translators that tell them apart.
-        select: the models that become assets: names, globs, `tag:` with a tag, with `+` before or
-            after for what is upstream or downstream of them; one or a list.
-        exclude: models that do not, in the same words.
-        name: of the op; that of the function, if None.
-        translator: names and metadata of the assets.
-        retry_policy: a retry runs what failed or was blocked, not what executed before.
-        pool: whose limit keeps runs apart; `sqlmesh/<project>/<environment>`, if None.
+        project: the SQLMesh project.
+        environment: the SQLMesh environment that the function runs or plans. It is not part of the
+            assets' keys: two environments in one `Definitions` need translators with other keys.
+        select: the models that become assets: names, globs, or `tag:` and a tag, one or a list. A
+            `+` before or after it adds what is upstream or downstream.
+        exclude: the models that do not become assets, in the same form.
+        name: the op's name; None means the name of the function.
+        translator: determines the names and metadata of the assets.
+        retry_policy: a retry runs the models that failed or were blocked, not those that executed.
+        pool: the pool whose limit keeps runs apart; None means `sqlmesh/<project>/<environment>`.
+        op_tags: tags of the op.
 
     Raises:
-        ProjectError: there is no project, or it can't be loaded; one line says why.
-        UnknownModelError: a selector matches nothing.
+        ProjectError: the project does not exist or can't be loaded; the message is one line.
+        UnknownModelError: a selector matches no model.
         DagsterInvalidDefinitionError: two models have the same name in Dagster.
     """
     assets = ProjectAssets(
@@ -102,11 +104,11 @@ def build_sqlmesh_assets(
     pool: str | None = None,
     op_tags: Mapping[str, Any] | None = None,
 ) -> dg.AssetsDefinition:
-    """The assets of `sqlmesh_assets` with a function that runs the environment.
+    """Make assets as `sqlmesh_assets` does, with a function that runs the environment.
 
-    It needs a `SqlmeshResource` under the key `sqlmesh`. The op is called after the project, the
-    environment and the selection; the arguments are those of `sqlmesh_assets`, which raises the
-    same.
+    The assets require a `SqlmeshResource` under the key `sqlmesh`. The default name of the op
+    consists of the project, the environment and the selection. The other arguments and the
+    exceptions are those of `sqlmesh_assets`.
     """
     decorate = sqlmesh_assets(
         project=project,

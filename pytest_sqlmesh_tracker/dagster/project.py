@@ -18,10 +18,9 @@ Folders = Folder | Sequence[Folder]
 
 
 class SqlmeshProject(dg.Config):
-    """A SQLMesh project: its folder, or several that are one project, and how it is opened.
+    """A SQLMesh project: its folder or folders, and how it is opened.
 
-    Its models are loaded when they are first asked for, and once; neither the warehouse nor
-    SQLMesh's state is opened for that.
+    The models are loaded once, on first use; that opens neither the warehouse nor SQLMesh's state.
     """
 
     paths: list[str] = Field(description="The project's folders, absolute.")
@@ -45,12 +44,14 @@ class SqlmeshProject(dg.Config):
         config: str | None = None,
         dotenv: str | os.PathLike[str] | None = None,
     ) -> None:
-        """Name a project; nothing is read yet.
+        """Name a project. Nothing is read yet.
 
         Args:
-            folders: one, several, or a list; relative ones are those of the current folder.
-            paths: the same, by keyword.
-            gateway: as SQLMesh's command line has it, and so `config` and `dotenv`.
+            folders: the project's folders, relative to the current folder.
+            paths: the same as a keyword.
+            gateway: the gateway to use, as in SQLMesh's option `--gateway`.
+            config: the name of a configuration in `config.py`, as in SQLMesh's option `--config`.
+            dotenv: a file of environment variables, as in SQLMesh's option `--dotenv`.
         """
         each = [folder for given in (*folders, paths) for folder in _listed(given)]
         if not each:
@@ -64,10 +65,10 @@ class SqlmeshProject(dg.Config):
 
     @property
     def definition(self) -> ProjectDefinition:
-        """What is known of the project before anything runs.
+        """What the project's files define.
 
         Raises:
-            ProjectError: there is no project, or it can't be loaded; one line says why.
+            ProjectError: the project does not exist or can't be loaded; the message is one line.
         """
         if self._definition is None:
             from pytest_sqlmesh_tracker.tracking.project.defining import load_definition
@@ -77,7 +78,7 @@ class SqlmeshProject(dg.Config):
         return self._definition
 
     def with_definition(self, definition: ProjectDefinition | None) -> SqlmeshProject:
-        """The same project, of which this is known; with None, its models are loaded anew."""
+        """The same project with this definition; with None, its models are loaded anew."""
         known = self.model_copy()
         object.__setattr__(known, "_definition", definition)
         return known
@@ -87,24 +88,26 @@ class SqlmeshProject(dg.Config):
         return {"gateway": self.gateway, "config": self.config, "dotenv": self.dotenv}
 
     def open_context(self) -> Any:
-        """A new SQLMesh `Context` on the project; to be closed.
+        """A new SQLMesh `Context` of the project, which the caller must close.
 
         Raises:
-            ProjectError: there is no project, or it can't be loaded; one line says why.
+            ProjectError: the project does not exist or can't be loaded; the message is one line.
         """
         from pytest_sqlmesh_tracker.tracking.project.opening import open_context
 
         return open_context(self.paths, **self._settings)
 
     def ask(self, question: str, *, timeout: float, **arguments: Any) -> Any:
-        """What SQLMesh answers in a process of its own: nothing of it is loaded in this one.
+        """Let SQLMesh answer a question in a process of its own, so that this one does not load it.
 
         Args:
-            timeout: seconds after which there is no answer.
+            question: one of the questions that the package knows.
+            timeout: the number of seconds to wait for the answer.
+            arguments: the arguments of the question.
 
         Raises:
-            BusyError: another process has the database.
-            ProjectError: there is no project, or no answer; one line says why.
+            BusyError: another process has the database open.
+            ProjectError: the project does not exist, or does not answer; the message is one line.
         """
         from pytest_sqlmesh_tracker.tracking.queries.process import answer_of_process
 

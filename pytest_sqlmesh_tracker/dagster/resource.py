@@ -33,6 +33,7 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
     """Runs and plans the environments of a SQLMesh project."""
 
     project: SqlmeshProject
+    """The SQLMesh project."""
     longest_wait: Optional[float] = Field(  # noqa: UP045 - Dagster reads the annotation
         default=None,
         ge=0,
@@ -52,10 +53,10 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
 
     @contextmanager
     def open(self) -> Iterator[Any]:
-        """A SQLMesh `Context` on the project, which is closed afterwards.
+        """A context manager for a SQLMesh `Context` of the project, which it closes.
 
         Raises:
-            ProjectError: there is no project, or it can't be loaded; one line says why.
+            ProjectError: the project does not exist or can't be loaded; the message is one line.
         """
         if self._bound_to is not None:
             yield self._bound_to
@@ -67,14 +68,16 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
             context.close()
 
     def ask(self, question: str, *, timeout: float = 50, **arguments: Any) -> Any:
-        """What SQLMesh answers of an environment, in a process of its own.
+        """Let SQLMesh answer a question about an environment, in a process of its own.
 
         Args:
-            timeout: seconds after which there is no answer. Dagster gives a tick 60.
+            question: one of the questions that the package knows.
+            timeout: the number of seconds to wait for the answer; Dagster ends a tick after 60.
+            arguments: the arguments of the question.
 
         Raises:
-            BusyError: another process has the database.
-            ProjectError: there is no project, or no answer; one line says why.
+            BusyError: another process has the database open.
+            ProjectError: the project does not exist, or does not answer; the message is one line.
         """
         if self._bound_to is not None:
             from pytest_sqlmesh_tracker.tracking.project.opening import in_one_line
@@ -85,7 +88,7 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
         return self.project.ask(question, timeout=timeout, **arguments)
 
     def teardown_after_execution(self, context: Any) -> None:  # noqa: ARG002
-        """End what Dagster was interrupted in before it read it to its end."""
+        """End the invocations that Dagster did not read to their end. Dagster calls it."""
         for invocation in self._invocations:
             invocation.leave()
 
@@ -97,20 +100,22 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
         fail_on_unknown: bool = False,
         **arguments: Any,
     ) -> SqlmeshInvocation:
-        """Run the assets' environment: of the selected models, what is due.
+        """Run the assets' environment: what is due of the selected models.
 
-        It happens when its `stream()` is read. Selected models run without those upstream that are
-        not, unless `no_auto_upstream=False` is passed.
+        The run happens while its `stream()` is read. Upstream models that are not selected do not
+        run, unless `no_auto_upstream=False` is passed.
 
         Args:
-            context: of the op.
-            environment: that of the assets, if None.
-            fail_on_unknown: fail the step also of a model of which the tracker can't tell.
-            arguments: of SQLMesh's `Context.run`; they outweigh Dagster's selection and run config.
+            context: the context of the op.
+            environment: the environment's name; None means that of the assets.
+            fail_on_unknown: whether the step fails if the tracker can't determine what happened to
+                a model.
+            arguments: the arguments of SQLMesh's `Context.run`; they take precedence over Dagster's
+                selection and run config.
 
         Raises:
-            DagsterInvariantViolationError: the op is none of `@sqlmesh_assets`.
-            Failure: the run config can't be meant.
+            DagsterInvariantViolationError: `sqlmesh_assets` did not make the op.
+            Failure: the run config is not valid.
         """
         return _Step(context, environment).invocation("run", self, arguments, fail_on_unknown)
 
@@ -124,12 +129,12 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
     ) -> SqlmeshInvocation:
         """Plan the assets' environment and apply the plan: for a first deployment, or for `dev`.
 
-        It happens when its `stream()` is read. Arguments are those of `run` and of SQLMesh's
-        `Context.plan`.
+        The plan happens while its `stream()` is read. The arguments are those of `run`, and those
+        of SQLMesh's `Context.plan`.
 
         Raises:
-            DagsterInvariantViolationError: the op is none of `@sqlmesh_assets`.
-            Failure: the run config can't be meant.
+            DagsterInvariantViolationError: `sqlmesh_assets` did not make the op.
+            Failure: the run config is not valid.
         """
         return _Step(context, environment).invocation("plan", self, arguments, fail_on_unknown)
 

@@ -1,4 +1,4 @@
-"""Tests of SQLMesh assets: materialize them on a sandbox, and demand what came of them."""
+"""Assertions about SQLMesh assets that a test has materialized on a sandbox."""
 
 from __future__ import annotations
 
@@ -16,10 +16,21 @@ from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 from .project import SqlmeshProject
 from .resource import SqlmeshResource
 
+__all__ = [
+    "Key",
+    "Materialize",
+    "assert_check_failed",
+    "assert_check_passed",
+    "assert_materialized",
+    "assert_materialized_exactly",
+    "assert_not_materialized",
+    "assert_sqlmesh_status",
+]
+
 Materialize = Callable[..., dg.ExecuteInProcessResult]
 """The type of the fixture `materialize_sqlmesh`."""
 Key = str | Sequence[str] | dg.AssetKey
-"""An asset key as `"sales/orders"`, as a list of its parts, or itself."""
+"""An asset key: `"sales/orders"`, a list of its parts, or an `AssetKey`."""
 _GIVEN = "sqlmesh_tracker_given"
 """The attribute of a result that has the keys of all assets and checks that were given."""
 
@@ -111,11 +122,16 @@ def _selection(selection: Any) -> Any:
 
 
 def assert_materialized(result: dg.ExecuteInProcessResult, *keys: Key) -> None:
-    """Each of these assets was materialized.
+    """Assert that each of these assets was materialized.
+
+    Args:
+        result: what `materialize_sqlmesh` returned.
+        keys: keys of assets, each as a `Key`.
 
     Raises:
-        LookupError: there is no such asset; the message has close matches.
-        TypeError: no key is given.
+        AssertionError: one of them was not materialized; the message has the reason.
+        LookupError: an asset does not exist; the message has close matches.
+        TypeError: no key is passed.
     """
     __tracebackhide__ = True
     for key in _known(result, keys):
@@ -124,7 +140,7 @@ def assert_materialized(result: dg.ExecuteInProcessResult, *keys: Key) -> None:
 
 
 def assert_not_materialized(result: dg.ExecuteInProcessResult, *keys: Key) -> None:
-    """None of these assets was materialized; as `assert_materialized`."""
+    """Assert that none of these assets was materialized; otherwise as `assert_materialized`."""
     __tracebackhide__ = True
     for key in _known(result, keys):
         if key in _materialized(result):
@@ -132,11 +148,12 @@ def assert_not_materialized(result: dg.ExecuteInProcessResult, *keys: Key) -> No
 
 
 def assert_materialized_exactly(result: dg.ExecuteInProcessResult, keys: Iterable[Key]) -> None:
-    """These assets were materialized, and no others.
+    """Assert that these assets were materialized, and no others.
 
     Raises:
-        LookupError: there is no such asset; the message has close matches.
-        TypeError: `keys` is a single one.
+        AssertionError: an asset is missing, or another one was materialized.
+        LookupError: an asset does not exist; the message has close matches.
+        TypeError: `keys` is a single key.
     """
     __tracebackhide__ = True
     if isinstance(keys, str | dg.AssetKey):
@@ -151,10 +168,16 @@ def assert_materialized_exactly(result: dg.ExecuteInProcessResult, keys: Iterabl
 
 
 def assert_check_passed(result: dg.ExecuteInProcessResult, key: Key, name: str) -> None:
-    """The check of the asset was evaluated, and passed.
+    """Assert that a check of an asset was evaluated, and passed.
+
+    Args:
+        result: what `materialize_sqlmesh` returned.
+        key: the asset's key, as a `Key`.
+        name: the check's name.
 
     Raises:
-        LookupError: there is no such asset, or it has no such check.
+        AssertionError: the check failed, or was not evaluated.
+        LookupError: the asset or its check does not exist.
     """
     __tracebackhide__ = True
     evaluation = _evaluated(result, key, name)
@@ -168,10 +191,11 @@ def assert_check_failed(
     name: str,
     severity: dg.AssetCheckSeverity | str | None = None,
 ) -> None:
-    """The check of the asset was evaluated, and failed; as `assert_check_passed`.
+    """Assert that a check of an asset was evaluated, and failed; otherwise as
+    `assert_check_passed`.
 
     Args:
-        severity: `WARN` or `ERROR`, if that matters.
+        severity: `WARN` or `ERROR`; None means either.
     """
     __tracebackhide__ = True
     evaluation = _evaluated(result, key, name)
@@ -191,11 +215,18 @@ def assert_sqlmesh_status(
     status: Status | str,
     reason: Reason | str | None = None,
 ) -> None:
-    """SQLMesh executed, skipped, … the asset's model, for this reason if it matters.
+    """Assert what SQLMesh did with the model of an asset: the check `sqlmesh_execution_status`.
+
+    Args:
+        result: what `materialize_sqlmesh` returned.
+        key: the asset's key, as a `Key`.
+        status: a `Status`, or its value.
+        reason: a `Reason`, or its value, which must be the primary one; None means any.
 
     Raises:
-        LookupError: there is no such asset.
-        ValueError: there is no such status or reason.
+        AssertionError: the model has another status or reason.
+        LookupError: the asset does not exist.
+        ValueError: the status or the reason does not exist.
     """
     __tracebackhide__ = True
     status, reason = Status(status), None if reason is None else Reason(reason)

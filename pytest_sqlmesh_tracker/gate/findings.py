@@ -88,38 +88,38 @@ class GateFinding(Frozen):
 
 
 class GateResult(Frozen):
-    """What a policy found in reports. True where it passed: `assert policy.evaluate(report)`."""
+    """What a policy found in reports. It is true if the gate passed: `assert
+    policy.evaluate(report)`."""
 
     findings: tuple[GateFinding, ...] = ()
-    """The errors, which alone decide whether it passed: on reports in the order given, and their
-    models as listed; then requirements; then rules."""
+    """The errors, which alone decide whether the gate passed: first those about reports and their
+    models, in their order, then unmet requirements, then those about rules."""
     warnings: tuple[GateFinding, ...] = ()
-    """What is worth a look, in the same order."""
+    """The warnings, in the same order."""
     reports: int = 0
-    """How many were judged: all but those that are `superseded`."""
+    """The number of reports that were judged: all except those that are `superseded`."""
     outcomes: int = 0
-    """How many outcomes they have: a model of two reports has two, one that is `not_evaluatable`
-    has none."""
+    """The number of outcomes in these reports; models that are `not_evaluatable` do not count."""
     allowed: int = 0
-    """How many of them were expected only because a rule allows them."""
+    """The number of outcomes that were expected only because a rule allows them."""
 
     def __bool__(self) -> bool:
         return self.passed
 
     @property
     def passed(self) -> bool:
-        """Whether there are no findings; warnings do not count."""
+        """Whether there are no findings. Warnings do not count."""
         return not self.findings
 
     @property
     def on_reports(self) -> tuple[GateFinding, ...]:
-        """The findings on outcomes and commands: all that a single test can answer for."""
+        """The findings about outcomes and commands, for which a single test can be responsible."""
         others = (*_ABOUT_RULES, "required_not_executed")
         return tuple(finding for finding in self.findings if finding.kind not in others)
 
     @property
     def on_rules(self) -> tuple[GateFinding, ...]:
-        """The findings on the policy itself."""
+        """The findings about the policy itself."""
         return tuple(finding for finding in self.findings if finding.kind in _ABOUT_RULES)
 
     @property
@@ -138,7 +138,7 @@ class GateResult(Frozen):
         return f"gate failed: {', '.join(parts)} ({judged})" if parts else f"gate passed: {judged}"
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as JSON-ready values, with `passed` and `summary`."""
+        """The result as a dictionary of values that JSON can hold, with `passed` and `summary`."""
         return {"passed": self.passed, "summary": self.summary, **self.model_dump(mode="json")}
 
 

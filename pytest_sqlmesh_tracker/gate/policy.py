@@ -20,51 +20,53 @@ from .rules import GatePolicyError, GateRule
 
 
 class GatePolicy(Frozen):
-    """What is accepted of reports: the default, and rules that allow, deny or require.
+    """What is expected of reports: the default, and rules that allow, deny or require.
 
-    Unexpected by default is every model that failed, was interrupted or is unknown, and one that
-    was skipped for `upstream_failed`, `signal_not_ready`, `upstream_not_ready`,
-    `depends_on_past_gap`, `not_in_environment`, `not_applied`, `backfill_emptied` or
-    `restatement_refused`. A rule is a `GateRule` or a mapping with the same fields:
+    By default, these outcomes are unexpected: every model that failed, was interrupted or is
+    unknown, and every model that was skipped for `upstream_failed`, `signal_not_ready`,
+    `upstream_not_ready`, `depends_on_past_gap`, `not_in_environment`, `not_applied`,
+    `backfill_emptied` or `restatement_refused`. A rule is a `GateRule` or a mapping with the same
+    fields:
 
         GatePolicy(rules=[{"models": "marketing.*", "allow": ["signal_not_ready"]}])
 
     **Which rule judges.** An outcome is judged by its status and its primary reason, by the last
-    rule that is for its model and lists one of them; within a rule the reason counts before the
-    status, and `deny` before `allow`. An unknown outcome has a status only: allowing a reason does
-    not allow it. What executed is unexpected only if a rule denies that it executed, or one of its
-    `reasons`, and no later rule allows the same.
+    rule that matches its model and lists one of them. Within a rule, the reason takes precedence
+    over the status, and `deny` over `allow`. An unknown outcome has only a status: allowing a
+    reason does not allow it. An executed model is unexpected only if a rule denies `executed` or
+    one of its `reasons`, and no later rule allows the same.
 
-    **Warnings.** What a rule with `severity="warning"` denies or requires is a warning, and so is,
-    by default, a failed non-blocking audit (`nonblocking_audit_failed`) and a model that was
-    evaluated ahead of one upstream (`upstream_behind`): the last rule for the model that lists the
-    word decides. `GateResult.passed` looks at the findings alone.
+    **Warnings.** What a rule with `severity="warning"` denies or requires is a warning. By default,
+    so are a failed non-blocking audit (`nonblocking_audit_failed`) and a model that was evaluated
+    ahead of an upstream one (`upstream_behind`); the last rule that matches the model and lists the
+    word decides. `GateResult.passed` depends on the findings alone.
 
-    **Which models.** Reports of runs, plans and audits are judged alike, and each by its own names.
-    A rule need not be for a model in every report. Standalone audits and external models are judged
-    as well, but only exact names are for them.
+    **Which models.** Reports of runs, plans and audits are judged alike, each by its own names. A
+    rule does not have to match a model in every report. Standalone audits and external models are
+    judged as well, but only rules with their exact names match them.
 
-    **How a command ended.** Each completion but `success` and `nothing_to_do` is a finding: that of
-    the models that failed, were interrupted or are unknown, or else one by itself. No rule allows
-    that one; a `failure` of which rules accept all failed models has none.
+    **How a command ended.** Every completion except `success` and `nothing_to_do` is a finding:
+    either that of the models that failed, were interrupted or are unknown, or one of its own. No
+    rule allows the latter. A `failure` has no finding if rules allow all models that failed.
 
-    **`require`** looks at the reports of runs together: a plan that executed the model does not
-    count, nor does a model that only was audited. With a glob, each model that it matches is
-    required. Where no report is of a run, nothing is required, so that a plan and a run can share a
-    policy. That a skip is allowed does not excuse it.
+    **`require`** looks at all reports of runs together. Models that were only audited, or that a
+    plan executed, do not count. With a glob, each model that it matches is required. Without a
+    report of a run, nothing is required, so that a plan and a run can share a policy. Allowing a
+    skip does not exempt a model.
 
-    **Of the policy itself**, each told once: a rule after its last day, which has no effect; a name
-    or a glob that no model of any report has, or a name that is ambiguous; and contradictions: one
-    word allowed or required, and denied, by one rule, or by two for the same `models` of which the
-    later has no `until`.
+    **The policy itself** has findings, each of them once: a rule after its last day, which has no
+    effect; a name or glob that matches no model of any report; an ambiguous name; and a
+    contradiction, which is a word that is both allowed or required and denied, by one rule or by
+    two rules for the same `models` if the later one has no `until`.
 
     Raises:
-        GatePolicyError: a rule can't be meant; one line says why.
+        GatePolicyError: a rule is not valid; the message says in one line why.
     """
 
     rules: tuple[GateRule, ...] = ()
+    """The rules, of which later ones take precedence."""
     source: str | None = None
-    """The file that it was read from."""
+    """The file from which the policy was read."""
 
     def __init__(
         self, rules: Iterable[GateRule | Mapping[str, Any]] = (), *, source: str | None = None
@@ -75,19 +77,21 @@ class GatePolicy(Frozen):
     def from_toml(cls, toml: str | Mapping[str, Any]) -> GatePolicy:
         """The policy in TOML text or a parsed document: `[[tool.sqlmesh_tracker.gate.rules]]`.
 
-        A document of nothing but `[[rules]]` is a policy, too; an empty one is the default.
+        A document that consists of `[[rules]]` alone is a policy as well; an empty document is the
+        default policy.
 
         Raises:
-            GatePolicyError: it is no TOML, holds no policy, or one that can't be meant.
+            GatePolicyError: it is not TOML, holds no policy, or a policy that is not valid.
         """
         return cls(rules_in(parsed(toml) if isinstance(toml, str) else toml))
 
     @classmethod
     def from_file(cls, path: str | PathLike[str]) -> GatePolicy:
-        """The policy in a TOML file, as of `from_toml`; any `pyproject.toml` that has one will do.
+        """The policy in a TOML file, such as a `pyproject.toml`; otherwise as `from_toml`.
 
         Raises:
-            GatePolicyError: also when it can't be read; the line begins with the path.
+            GatePolicyError: the file can't be read or its policy is not valid; the message begins
+                with the path.
         """
         try:
             return cls(rules_in(document_in(Path(path))), source=str(path))
@@ -98,12 +102,12 @@ class GatePolicy(Frozen):
     def nearest(cls, start: str | PathLike[str] = ".") -> GatePolicy:
         """The policy of the nearest `pyproject.toml` from a folder upward, or else the default.
 
-        One without `[tool.sqlmesh_tracker.gate]` is passed over, as one may be in each package of
-        a repository; an empty table is the default policy, and ends the search.
+        Files without `[tool.sqlmesh_tracker.gate]` are passed over. An empty table is the default
+        policy, and ends the search.
 
         Raises:
-            GatePolicyError: a file on the way can't be read, is no TOML, or its policy can't be
-                meant; the line begins with the path.
+            GatePolicyError: a file on the way can't be read, is not TOML, or has a policy that is
+                not valid; the message begins with the path.
         """
         folder = Path(start).resolve()
         for file in (above / "pyproject.toml" for above in (folder, *folder.parents)):
@@ -115,16 +119,16 @@ class GatePolicy(Frozen):
         return cls()
 
     def evaluate(self, *reports: Given, today: date | None = None) -> GateResult:
-        """Judge reports together. Those that are `superseded` are passed over.
+        """Judge reports together, except those that are `superseded`.
 
         Args:
-            reports: each a `RunReport`, or a pair of its test's node id and the report, as
-                `load_reports` returns them. None at all pass: whether that is all right is for
-                the caller to say, by `GateResult.reports`.
-            today: the day by which rules expire; the present one, in UTC.
+            reports: each a `RunReport`, or a pair of a test's node id and the report, as
+                `load_reports` returns them. Without any, the gate passes; `GateResult.reports` is 0
+                then.
+            today: the day by which rules expire; None means the present one, in UTC.
 
         Raises:
-            TypeError: something else than reports.
+            TypeError: an argument is not a report.
         """
         return Evaluation(
             self.rules, [entry(report, "a gate judges") for report in reports], today

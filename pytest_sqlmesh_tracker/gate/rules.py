@@ -29,30 +29,35 @@ _SEVERITIES = get_args(Severity)
 
 
 class GatePolicyError(ValueError):
-    """A policy can't be read, or can't be meant; one line, with the valid words or close ones."""
+    """A gate policy can't be read or is not valid. The message is one line, with valid or close
+    words."""
 
 
 class GateRule(Frozen):
-    """One rule of a policy: what is accepted of some models, or demanded of them.
+    """One rule of a gate policy: what is expected of some models, or required of them.
 
     Raises:
-        GatePolicyError: a field holds what it can't; one line says which, and what is valid.
+        GatePolicyError: a field has an invalid value; the message says in one line which one, and
+            what is valid.
     """
 
     models: tuple[str, ...]
-    """Names and globs, as everywhere: globs leave out external and embedded models and standalone
-    audits, an exact name does not. Capitals count only where names differ in nothing else."""
+    """Names and globs. Globs leave out external and embedded models and standalone audits; exact
+    names do not. Case matters only where names differ in nothing else."""
     allow: tuple[Word, ...] = ()
     """Statuses, reasons and facts that are expected of these models."""
     deny: tuple[Word, ...] = ()
-    """Statuses, reasons and facts that are unexpected of them; of a word in both lists, too."""
+    """Statuses, reasons and facts that are unexpected of these models; it takes precedence over
+    `allow`."""
     require: Literal["executed"] | None = None
     """Each of these models must execute in at least one of the run reports."""
     severity: Severity = "error"
-    """What becomes of that which it denies or requires: a finding, or a warning."""
+    """Whether what the rule denies or requires is a finding (`error`) or a `warning`."""
     until: date | None = None
-    """The last day on which the rule holds, in UTC; later it has no effect and is a finding."""
+    """The last day on which the rule holds, in UTC. Afterwards it has no effect and is a
+    finding."""
     why: str | None = None
+    """An explanation, which is shown with what the rule decides."""
 
     def __init__(
         self,
@@ -85,17 +90,17 @@ class GateRule(Frozen):
 
     @property
     def accepted(self) -> dict[Word, str]:
-        """Words of which a `deny` contradicts it, and whether it allows or requires them."""
+        """The words that a `deny` would contradict, each with `allows` or `requires`."""
         accepted: dict[Word, str] = dict.fromkeys(self.allow, "allows")
         return {**accepted, Status.EXECUTED: "requires"} if self.require else accepted
 
     def lists(self, word: Word) -> bool:
-        """Whether it allows or denies this very word."""
+        """Whether the rule allows or denies this word itself."""
         return word in self.deny or word in self.allow
 
     @property
     def label(self) -> str:
-        """Its models, the first three of them."""
+        """The first three of its models, as text."""
         more = f" and {len(self.models) - 3} more" if len(self.models) > 3 else ""
         return ", ".join(self.models[:3]) + more
 

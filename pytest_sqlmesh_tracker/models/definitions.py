@@ -28,22 +28,24 @@ class ColumnSource(NamedTuple):
 
 
 class AuditDefinition(Frozen):
-    """An audit that runs with a model; its `AuditOutcome` has the same name and arguments."""
+    """An audit that runs with a model. Its `AuditOutcome` has the same name and arguments."""
 
     name: str
+    """The audit's name."""
     arguments: Mapping[str, str] = {}
-    """Those of the model's call as SQL, without `blocking`."""
+    """The arguments that the model passes, as SQL, without `blocking`."""
     blocking: bool = True
-    """As the call says, else the audit. (Where a dev environment has only a preview of the model's
-    data, SQLMesh lets no audit block.)"""
+    """As the model passes it, or else as the audit defines it. (Where a dev environment has only a
+    preview of the model's data, SQLMesh lets no audit block.)"""
     description: str | None = None
+    """The audit's description."""
 
 
 class ModelDefinition(Frozen):
     """A model (or standalone audit) as the project's files define it."""
 
     name: str
-    """As reports have it: without the default catalog, unique within the project."""
+    """The name as in reports: without the default catalog, unique within the project."""
     fqn: str
     """SQLMesh's quoted, fully qualified name; a standalone audit's bare name."""
     parts: tuple[str, ...]
@@ -51,30 +53,35 @@ class ModelDefinition(Frozen):
     kind: str
     """SQLMesh's kind, in lower case; `audit` for a standalone audit."""
     dialect: str | None = None
+    """The SQL dialect."""
     cron: str
+    """The cron expression."""
     cron_tz: str | None = None
-    """The IANA name of the time zone that `cron` is in; None: UTC."""
+    """The time zone of `cron`, as an IANA name; None means UTC."""
     start: str | None = None
-    """As it is written: a date, or a relative expression."""
+    """The start as it is written: a date, or a relative expression."""
     end: str | None = None
-    """As it is written."""
+    """The end as it is written."""
     description: str | None = None
+    """The description."""
     owner: str | None = None
+    """The owner."""
     tags: tuple[str, ...] = ()
+    """The tags."""
     upstream: tuple[str, ...] = ()
     """Names of what it reads: models, and tables outside of the project."""
     columns: tuple[ColumnDefinition, ...] = ()
-    """Empty if they are not known."""
+    """The columns; empty if they are not known."""
     lineage: Mapping[str, tuple[ColumnSource, ...]] = {}
-    """Column → the upstream columns it is computed from. Columns for which that can't be told are
-    left out; one computed from nothing upstream has no sources."""
+    """Column → the upstream columns from which it is computed. Columns whose lineage is not known
+    are left out; a column that is computed from nothing upstream has no sources."""
     file: str | None = None
     """The absolute path of the file that defines it."""
     version: str
-    """Changes when what the model itself computes does: the data hash of its fingerprint. SQLMesh
-    has the same one for all standalone audits."""
+    """The data hash of SQLMesh's fingerprint, which changes when what the model computes changes.
+    All standalone audits have the same one."""
     audits: tuple[AuditDefinition, ...] = ()
-    """Those that run with it; without skipped ones."""
+    """The audits that run with it."""
 
 
 class ProjectDefinition(Frozen):
@@ -96,7 +103,7 @@ class ProjectDefinition(Frozen):
         """The definition that `to_json` made.
 
         Raises:
-            ValueError: it is something else; one line says where and what.
+            ValueError: the value is not a report; the message says in one line where and why.
         """
         try:
             return cls.model_validate_json(text)

@@ -37,7 +37,7 @@ _NOT_IN_GLOBS = frozenset({"external", "embedded", "audit"})
 class UnknownModelError(LookupError):
     """A name that no model has, or that several models have.
 
-    Raised by everything that takes a model, so that nothing passes on a typo.
+    Everything that takes a model raises it, so that nothing passes on a typo.
     """
 
 

@@ -24,33 +24,44 @@ class Batch(Frozen):
     index: int
     """The batch's place among the model's batches of its round, from 0."""
     round: int = 0
-    """A plan may evaluate in two rounds, and so does a restarted run; from 0."""
+    """From 0. A plan may evaluate a model in two rounds, and so does a restarted run."""
     start: UtcDatetime
+    """Inclusive."""
     end: UtcDatetime
+    """Exclusive."""
     status: Status
+    """`executed`, `failed`, `interrupted`, or `audited` where only audits ran."""
     duration: Seconds | None = None
     """Measured with `perf_counter`; None when the batch did not start or did not end."""
     rows: int | None = None
+    """Rows that were written; None where the database does not report them, as DuckDB."""
     bytes: int | None = None
+    """Bytes that were processed; None where the database does not report them."""
     audits_passed: int = 0
+    """The number of audits that passed."""
     audits_failed: int = 0
+    """The number of audits that failed."""
     unrecorded: bool = False
-    """It failed after it was evaluated and audited: SQLMesh could not record its interval, so its
-    rows are written and the next run evaluates it again."""
+    """True if SQLMesh evaluated and audited the batch, but could not record its interval: its rows
+    are written, and the next run evaluates it again."""
 
 
 class AuditOutcome(Frozen):
-    """What one audit of a model found, over all batches that it was run for."""
+    """The result of one audit of a model, over all batches that it ran for."""
 
     name: str
+    """The audit's name."""
     arguments: Mapping[str, str] = {}
     """The audit's arguments as SQL."""
     blocking: bool = True
+    """True if a failure of the audit fails its model."""
     passed: bool
+    """False if it found rows or could not be run."""
     rows_failed: int = 0
+    """The number of rows that it found."""
     error: str | None = None
-    """Type and message of the exception that its own query raised: it could not be run, so that it
-    has neither passed nor found rows; `passed` is False."""
+    """Type and message of the exception that its own query raised. Such an audit could not be run:
+    it has neither passed nor found rows."""
 
 
 class Outcome(Frozen):
@@ -67,74 +78,85 @@ class Outcome(Frozen):
     kind: str
     """SQLMesh's kind, in lower case; `audit` for a standalone audit."""
     cron: str | None = None
+    """The model's cron expression."""
     undetermined_cron: bool = False
-    """Whether it depends on the process when SQLMesh takes this cron for due; `next_due` is None
-    then."""
+    """True if the moment at which SQLMesh considers this cron due depends on the process; then
+    `next_due` is None."""
     status: Status
+    """What happened to the model."""
     reason: Reason | None = None
-    """The primary one of `reasons`; None for a model that executed and had nothing held back."""
+    """The primary reason, which is the first of `reasons`; None for a model that executed and of
+    which nothing was held back."""
     reasons: tuple[Reason, ...] = ()
-    """All that hold, in order of precedence."""
+    """All reasons that hold, in order of precedence."""
     evidence: Mapping[Reason, Evidence] = {}
-    """For each of `reasons`: did SQLMesh say so, or was it recomputed."""
+    """For each of `reasons`: `observed` if SQLMesh reported it, `inferred` if it was recomputed."""
     message: str = ""
     """The outcome in one line."""
     note: str | None = None
     """Why it has its status, in words, where that is more than its reason says: why the tracker
     could not tell, or what is the matter with the environment."""
     partial: bool = False
-    """Failed or interrupted, but some of its batches were recorded."""
+    """True if the model failed or was interrupted, but some of its batches were recorded."""
     local_edit: bool = False
-    """Its definition in the project differs from the one in the environment that was run."""
+    """True if its definition in the project differs from the one in the environment that was
+    run."""
     cause: Cause | None = None
-    """The first of `causes`; None for a model of which no batch began."""
+    """The primary cause, which is the first of `causes`; None if no batch of the model began."""
     causes: tuple[Cause, ...] = ()
-    """Why its intervals were evaluated, or audited alone, in order of precedence."""
+    """Why its intervals were evaluated, or only audited, in order of precedence."""
     cause_evidence: Mapping[Cause, Evidence] = {}
-    """For each of `causes`: did SQLMesh say so, or was it recomputed."""
+    """For each of `causes`: `observed` or `inferred`, as in `evidence`."""
     intervals_by_cause: Mapping[Cause, tuple[Interval, ...]] = {}
-    """For each of `causes` the intervals that have it; each evaluated interval has exactly one."""
+    """For each of `causes`, its intervals. Each evaluated interval has exactly one cause."""
     restated_by: tuple[str, ...] = ()
-    """Names of the models whose restatement is the cause, of the user's or by a cron."""
+    """Names of the models whose restatement is the cause, whether by the user or by a cron."""
     changed_by: tuple[str, ...] = ()
     """Names of the models whose change made the version that is loaded for the first time."""
     loaded_through: UtcDatetime | None = None
-    """Exclusive end of what was loaded without a gap when the invocation ended."""
+    """The exclusive end of what was loaded without a gap when the invocation ended."""
     waiting_since: UtcDatetime | None = None
-    """End of the earliest complete interval that was missing at the execution time afterwards,
-    whatever held it back; None where nothing was."""
+    """The end of the earliest complete interval that was still missing at the execution time after
+    the invocation, whatever held it back; None if nothing was missing."""
     next_due: UtcDatetime | None = None
-    """First cron tick at which something of it will be missing, if nothing else happens before."""
+    """The first cron tick at which an interval will be missing, if nothing else happens before."""
     held_back: tuple[Interval, ...] = ()
-    """Still missing at the execution time after the invocation, for its `reasons`: what
-    `ignore_cron=True` would have evaluated, what signals or a window left out, or what a plan left
-    to time."""
+    """Intervals that were still missing at the execution time after the invocation, for its
+    `reasons`: what `ignore_cron=True` would have evaluated, what signals or a window left out, or
+    what a plan left to the next run."""
     upstream_behind: Mapping[str, tuple[Interval, ...]] = {}
-    """Model upstream → intervals that were evaluated here and were not loaded there at that moment:
-    their rows may be missing for good."""
+    """Upstream model → intervals that were evaluated here before they were loaded there: their rows
+    may be missing for good."""
     blocked_by: tuple[str, ...] = ()
     """Names of the models at the root of `upstream_failed` or `upstream_not_ready`."""
     signals: Mapping[str, tuple[Interval, ...]] = {}
-    """Of its own signals that were not ready: the intervals that each held back."""
+    """For each of its own signals that was not ready, the intervals that it held back."""
     change_category: str | None = None
+    """SQLMesh's category of the change that made this version, such as `breaking`."""
     error: str | None = None
-    """Type and message of the exception that made it fail; of several, of the one that came first.
-    What it was raised as, or was followed by, follows in paragraphs of its own."""
+    """Type and message of the exception that made the model fail; of several, the first one. The
+    exceptions that followed from it have paragraphs of their own."""
     failed_step: str | None = None
-    """For `creation_failed` and `command_failed`: what failed, in words, where SQLMesh's exception
-    tells (`its view sales.orders could not be created`)."""
+    """For `creation_failed` and `command_failed`: the step that failed, in words, if SQLMesh's
+    exception shows it (`its view sales.orders could not be created`)."""
     batches: tuple[Batch, ...] = ()
+    """The batches that were scheduled, in order."""
     audits: tuple[AuditOutcome, ...] = ()
+    """The audits that ran."""
     rows: int | None = None
+    """The sum over its batches; None where the database does not report rows."""
     bytes: int | None = None
+    """The sum over its batches; None where the database does not report bytes."""
     duration: Seconds | None = None
-    """Sum over its batches."""
+    """The sum over its batches."""
     started_at: UtcDatetime | None = None
+    """When its first batch started."""
     finished_at: UtcDatetime | None = None
+    """When its last batch ended."""
     start_order: int | None = None
-    """Its place among the models of the report, by the start of its first batch, from 0."""
+    """The model's place in the order in which the models of the report started, from 0."""
     upstream: tuple[str, ...] = ()
-    """Names of its parents in the report, as SQLMesh has them: also what an embedded one reads."""
+    """Names of its parents in the report, including those that it reads through embedded models."""
 
     @field_serializer("evidence", "cause_evidence", when_used="json")
     def _evidence_by_value(self, evidence: Mapping[Reason | Cause, Evidence]) -> dict[str, str]:
@@ -156,8 +178,8 @@ class Outcome(Frozen):
 
     @property
     def is_counted(self) -> bool:
-        """Whether sets, totals and tables count it: all but external and embedded models without
-        audits, in which there is nothing to evaluate."""
+        """Whether sets, totals and tables count the model: False for external and embedded models
+        without audits, in which there is nothing to evaluate."""
         return self.status is not Status.SKIPPED or self.reason is not Reason.NOT_EVALUATABLE
 
     @property
@@ -167,7 +189,7 @@ class Outcome(Frozen):
 
     @property
     def executed_intervals(self) -> tuple[Interval, ...]:
-        """What was evaluated and recorded, in order, adjacent batches merged."""
+        """The intervals that were evaluated and recorded, in order; adjacent ones are merged."""
         merged: list[Interval] = []
         for batch in sorted(self.recorded_batches, key=lambda batch: batch.start):
             if merged and batch.start <= merged[-1].end:

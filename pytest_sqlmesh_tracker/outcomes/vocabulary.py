@@ -26,7 +26,7 @@ class RankedWord(Word):
 
 
 class Status(Word):
-    """What happened to a model; equal to, and formatted as, its value."""
+    """What happened to a model. A member equals its value, and is formatted as its value."""
 
     EXECUTED = "executed"
     FAILED = "failed"
@@ -37,9 +37,10 @@ class Status(Word):
 
 
 class Reason(RankedWord):
-    """Why a model has its status; equal to, and formatted as, its value.
+    """Why a model has its status. A member equals its value, and is formatted as its value.
 
-    Members stand in order of precedence: of the reasons that hold, the first is the primary one.
+    The order of the members is the order of precedence: the first reason that holds is the primary
+    one.
     """
 
     NOT_IN_ENVIRONMENT = "not_in_environment"
@@ -74,9 +75,9 @@ class Reason(RankedWord):
 
 
 class Cause(RankedWord):
-    """Why an interval of a model was evaluated; equal to, and formatted as, its value.
+    """Why an interval of a model was evaluated. A member equals its value, and is formatted as it.
 
-    Members stand in order of precedence: an interval has the first that holds.
+    The order of the members is the order of precedence: an interval has the first cause that holds.
     """
 
     RESTATED = "restated"

@@ -23,7 +23,10 @@ from .configuration import TRIES, is_worker, strict_test
 
 @pytest.fixture
 def sqlmesh_tracker(request: pytest.FixtureRequest) -> Iterator[Tracker]:
-    """Tracks every SQLMesh context used in the test: what ran, failed or was skipped, and why."""
+    """A `Tracker` of every SQLMesh context that the test uses.
+
+    It also tracks contexts that the test makes itself.
+    """
     from pytest_sqlmesh_tracker.process.frozen import FrozenClockError
 
     from .first_imports import check_tracked_tests
@@ -44,13 +47,20 @@ def sqlmesh_tracker(request: pytest.FixtureRequest) -> Iterator[Tracker]:
 
 @pytest.fixture
 def sqlmesh_project_config() -> Any:
-    """To override: a SQLMesh `Config`, or the name of one in `config.py`, for sandboxes."""
+    """Override it to return the configuration of sandboxes.
+
+    Return a SQLMesh `Config`, or the name of one in the project's `config.py`. None, the default,
+    means the project's own configuration. The override may have a wider scope.
+    """
     return None
 
 
 @pytest.fixture
 def sqlmesh_project_setup() -> Callable[[Any], Any] | None:
-    """To override: a function that loads raw data through a DuckDB connection, before the plan."""
+    """Override it to return a function that loads raw data before the project is planned.
+
+    The function is called with a DuckDB connection. The override may have a wider scope.
+    """
     return None
 
 
@@ -82,7 +92,11 @@ def sqlmesh_project(
     sqlmesh_project_config: Any,
     sqlmesh_project_setup: Callable[[Any], Any] | None,
 ) -> Iterator[Sandbox]:
-    """An isolated copy of the planned SQLMesh project, with a clock and faults; tracked."""
+    """An isolated copy of the planned SQLMesh project, with a clock and faults of its own.
+
+    The marker `sqlmesh_project` says which project is copied. The copy is tracked by the fixture
+    `sqlmesh_tracker`.
+    """
     from pytest_sqlmesh_tracker.sandbox.clock import check_not_frozen
     from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
@@ -115,7 +129,14 @@ def sqlmesh_context(sqlmesh_project: Sandbox) -> Any:
 
 @pytest.fixture
 def materialize_sqlmesh(sqlmesh_project: Sandbox) -> Iterator[Callable[..., Any]]:
-    """Materializes Dagster assets with SQLMesh on `sqlmesh_project`; a failure does not raise."""
+    """A function that materializes Dagster assets with SQLMesh on the test's `sqlmesh_project`.
+
+    `materialize_sqlmesh(*assets, selection=None, resources=None, run_config=None)` binds each
+    `SqlmeshResource` to the sandbox and returns Dagster's `ExecuteInProcessResult`, also after a
+    failure. `selection` is a key, a list of keys or an `AssetSelection`; `resources` are those that
+    the assets need besides SQLMesh's. All calls of a test share one Dagster instance. It needs the
+    extra `dagster`.
+    """
     try:
         from pytest_sqlmesh_tracker.dagster.testing import materializing
     except ModuleNotFoundError as error:

@@ -12,17 +12,23 @@ if TYPE_CHECKING:
 def add_options(parser: pytest.Parser) -> None:
     """Make pytest know the options and the keys."""
     group = parser.getgroup("sqlmesh")
-    what = "the SQLMesh project that sqlmesh_project copies, relative to the root folder"
+    what = "folder of the SQLMesh project that sqlmesh_project copies, relative to the root folder"
     group.addoption("--sqlmesh-tracker-project", type=_typed, metavar="PATH", help=what)
     parser.addini("sqlmesh_tracker_project", what, default="")
-    what = "unexpected outcomes that a test does not assert are errors, by the gate policy"
+    what = "report unexpected outcomes, by the gate policy, that a test does not assert as errors"
     group.addoption("--sqlmesh-tracker-strict", action="store_true", help=what)
     parser.addini("sqlmesh_tracker_strict", what, type="bool", default=False)
     what = "write the reports of all tests to a file: .json, .md, .html or .xml (JUnit)"
     group.addoption(
-        "--sqlmesh-tracker-report", action="append", type=_typed, metavar="PATH", help=what
+        "--sqlmesh-tracker-report",
+        action="append",
+        type=_typed,
+        metavar="PATH",
+        help=f"{what}; repeatable",
     )
-    parser.addini("sqlmesh_tracker_report", f"{what}; a path a line", type="linelist", default=[])
+    parser.addini(
+        "sqlmesh_tracker_report", f"{what}; one path per line", type="linelist", default=[]
+    )
 
 
 def setting(config: pytest.Config, name: str) -> Any:

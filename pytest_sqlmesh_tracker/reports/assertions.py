@@ -48,19 +48,19 @@ class AssertionMethods:
         batches: int | None = None,
         cause: str | None = None,
     ) -> None:
-        """Demand that every scheduled batch of each model was evaluated and recorded.
+        """Assert that every scheduled batch of each model was evaluated and recorded.
 
         Args:
-            models: names, globs, `Model`s or `Snapshot`s.
-            intervals: `(start, end)`, half-open, in UTC: these batches must cover it.
-            batches: how many batches it must have been.
-            cause: must be one of the outcome's `causes`.
+            models: names, globs, or SQLMesh's `Model` or `Snapshot` objects.
+            intervals: `(start, end)`, half-open, in UTC; the recorded batches must cover it.
+            batches: the number of batches that must have been recorded.
+            cause: one of the outcome's `causes`.
 
         Raises:
-            AssertionError: one of them was not.
-            UnknownModelError: a name that is not in the report.
+            AssertionError: one of them did not execute, or not as required.
+            UnknownModelError: a name is not in the report.
             ValueError: `cause` is not a cause.
-            TypeError: no model given.
+            TypeError: no model is passed.
         """
         __tracebackhide__ = True
         report = self._asserted()
@@ -85,17 +85,17 @@ class AssertionMethods:
         _settle(report, outcomes, failures)
 
     def assert_skipped(self, *models: object, reason: str | None = None) -> None:
-        """Demand that of each model nothing was evaluated or audited.
+        """Assert that nothing of the models was evaluated or audited.
 
         Args:
-            models: names, globs, `Model`s or `Snapshot`s.
-            reason: must be one of the outcome's `reasons`.
+            models: names, globs, or SQLMesh's `Model` or `Snapshot` objects.
+            reason: one of the outcome's `reasons`.
 
         Raises:
             AssertionError: one of them was not skipped, or not for that reason.
-            UnknownModelError: a name that is not in the report.
+            UnknownModelError: a name is not in the report.
             ValueError: `reason` is not a reason.
-            TypeError: no model given.
+            TypeError: no model is passed.
         """
         __tracebackhide__ = True
         self._demand(Status.SKIPPED, models, reason)
@@ -103,29 +103,29 @@ class AssertionMethods:
     def assert_failed(
         self, *models: object, reason: str | None = None, match: str | None = None
     ) -> None:
-        """Demand that each model failed.
+        """Assert that each of the models failed.
 
         Args:
-            models: names, globs, `Model`s or `Snapshot`s.
-            reason: must be one of the outcome's `reasons`.
-            match: a regular expression that must be found in its error.
+            models: names, globs, or SQLMesh's `Model` or `Snapshot` objects.
+            reason: one of the outcome's `reasons`.
+            match: a regular expression that the model's error must contain.
 
         Raises:
-            AssertionError: one of them did not fail, or not so.
-            UnknownModelError: a name that is not in the report.
+            AssertionError: one of them did not fail, or not as required.
+            UnknownModelError: a name is not in the report.
             ValueError: `reason` is not a reason, or `match` not a regular expression.
-            TypeError: no model given.
+            TypeError: no model is passed.
         """
         __tracebackhide__ = True
         self._demand(Status.FAILED, models, reason, match)
 
     def assert_not_executed(self, *models: object) -> None:
-        """Demand that no batch of any of the models was recorded.
+        """Assert that no batch of the models was recorded.
 
         Raises:
             AssertionError: one was, or the tracker could not tell.
-            UnknownModelError: a name that is not in the report.
-            TypeError: no model given.
+            UnknownModelError: a name is not in the report.
+            TypeError: no model is passed.
         """
         __tracebackhide__ = True
         report = self._asserted()
@@ -133,12 +133,12 @@ class AssertionMethods:
         _settle(report, outcomes, _executions(report, outcomes))
 
     def assert_only_executed(self, *models: object) -> None:
-        """Demand that exactly these models executed.
+        """Assert that exactly these models executed.
 
         Raises:
             AssertionError: one of them did not, another one did, or the tracker could not tell.
-            UnknownModelError: a name that is not in the report.
-            TypeError: no model given (for "nothing ran" there is `assert_nothing_executed`).
+            UnknownModelError: a name is not in the report.
+            TypeError: no model is passed (for "nothing ran" there is `assert_nothing_executed`).
         """
         __tracebackhide__ = True
         report = self._asserted()
@@ -154,7 +154,7 @@ class AssertionMethods:
         _settle(report, report.outcomes.values(), failures, whole=True)
 
     def assert_nothing_executed(self) -> None:
-        """Demand that no batch of any model was recorded.
+        """Assert that no batch of any model was recorded.
 
         Raises:
             AssertionError: one was, or the tracker could not tell.
@@ -165,17 +165,17 @@ class AssertionMethods:
         _settle(report, outcomes, _executions(report, outcomes), whole=True)
 
     def assert_audit_failed(self, model: object, audit: str | None = None) -> None:
-        """Demand that an audit of the model found rows, blocking or not.
+        """Assert that an audit of the model found rows, whether or not it is blocking.
 
-        One whose own query raises has not failed, but could not be run: it would not find them.
+        An audit whose own query raised an exception could not be run: it does not count as failed.
 
         Args:
-            model: a name, glob, `Model` or `Snapshot`.
-            audit: the audit's name; any audit when None.
+            model: a name, a glob, or SQLMesh's `Model` or `Snapshot` object.
+            audit: the audit's name; None means any audit.
 
         Raises:
             AssertionError: it passed, did not run, or could not be run.
-            UnknownModelError: a name that is not in the report.
+            UnknownModelError: a name is not in the report.
         """
         __tracebackhide__ = True
         report = self._asserted()
@@ -188,17 +188,17 @@ class AssertionMethods:
         _settle(report, outcomes, failures)
 
     def assert_outcomes(self, expected: Mapping[Any, str], *, exact: bool = False) -> None:
-        """Demand a status or a reason of each model.
+        """Assert the status or the reason of each of the models.
 
         Args:
-            expected: model (a name, glob, `Model` or `Snapshot`) → status or reason.
-            exact: every model of the report must be among them, but for those that are
+            expected: maps models (names, globs or objects) to a status or a reason.
+            exact: every model of the report must be listed, except those that are
                 `not_evaluatable`.
 
         Raises:
-            AssertionError: one has another, or, with `exact`, is not named.
-            UnknownModelError: a name that is not in the report.
-            ValueError: neither a status nor a reason.
+            AssertionError: a model has another one, or `exact` is set and a model is missing.
+            UnknownModelError: a name is not in the report.
+            ValueError: a value is neither a status nor a reason.
         """
         __tracebackhide__ = True
         report = self._asserted()
@@ -207,12 +207,12 @@ class AssertionMethods:
         failures = []
         outcomes: dict[str, ModelOutcome] = {}
         for model, expectation in expected.items():
-            expected = parse_status_or_reason(expectation)
+            word = parse_status_or_reason(expectation)
             for outcome in report.matching(model):
                 outcomes[outcome.name] = outcome
                 known = outcome.status is not Status.UNKNOWN
-                if expected is not outcome.status and not (known and expected in outcome.reasons):
-                    failures.append(paragraph(report, outcome, f"is not {expected}"))
+                if word is not outcome.status and not (known and word in outcome.reasons):
+                    failures.append(paragraph(report, outcome, f"is not {word}"))
         if exact:
             failures += [
                 paragraph(report, outcome, "is not among the expected outcomes")
@@ -222,14 +222,14 @@ class AssertionMethods:
         _settle(report, outcomes.values(), failures, whole=exact)
 
     def assert_execution_order(self, *models: object) -> None:
-        """Demand that the first batches of the models started in this order.
+        """Assert that the first batches of the models started in this order.
 
-        Of a glob all matches count: each of them before all of the next.
+        All models that match a glob must have started before those of the next argument.
 
         Raises:
-            AssertionError: another order, or one of them did not start.
-            UnknownModelError: a name that is not in the report.
-            TypeError: no model given.
+            AssertionError: the order differs, or one of them did not start.
+            UnknownModelError: a name is not in the report.
+            TypeError: no model is passed.
         """
         __tracebackhide__ = True
         report = self._asserted()
@@ -269,13 +269,21 @@ def assert_executed(
     batches: int | None = None,
     cause: str | None = None,
 ) -> None:
-    """`AssertionMethods.assert_executed` of a report, or of a tracker's last one."""
+    """Assert that every scheduled batch of each model was evaluated and recorded.
+
+    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
+    in `RunReport.assert_executed`.
+    """
     __tracebackhide__ = True
     _checked(report).assert_executed(*models, intervals=intervals, batches=batches, cause=cause)
 
 
 def assert_skipped(report: AssertionMethods, *models: object, reason: str | None = None) -> None:
-    """`AssertionMethods.assert_skipped` of a report, or of a tracker's last one."""
+    """Assert that nothing of the models was evaluated or audited.
+
+    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
+    in `RunReport.assert_skipped`.
+    """
     __tracebackhide__ = True
     _checked(report).assert_skipped(*models, reason=reason)
 
@@ -286,31 +294,51 @@ def assert_failed(
     reason: str | None = None,
     match: str | None = None,
 ) -> None:
-    """`AssertionMethods.assert_failed` of a report, or of a tracker's last one."""
+    """Assert that each of the models failed.
+
+    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
+    in `RunReport.assert_failed`.
+    """
     __tracebackhide__ = True
     _checked(report).assert_failed(*models, reason=reason, match=match)
 
 
 def assert_not_executed(report: AssertionMethods, *models: object) -> None:
-    """`AssertionMethods.assert_not_executed` of a report, or of a tracker's last one."""
+    """Assert that no batch of the models was recorded.
+
+    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
+    in `RunReport.assert_not_executed`.
+    """
     __tracebackhide__ = True
     _checked(report).assert_not_executed(*models)
 
 
 def assert_only_executed(report: AssertionMethods, *models: object) -> None:
-    """`AssertionMethods.assert_only_executed` of a report, or of a tracker's last one."""
+    """Assert that exactly these models executed.
+
+    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
+    in `RunReport.assert_only_executed`.
+    """
     __tracebackhide__ = True
     _checked(report).assert_only_executed(*models)
 
 
 def assert_nothing_executed(report: AssertionMethods) -> None:
-    """`AssertionMethods.assert_nothing_executed` of a report, or of a tracker's last one."""
+    """Assert that no batch of any model was recorded.
+
+    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
+    in `RunReport.assert_nothing_executed`.
+    """
     __tracebackhide__ = True
     _checked(report).assert_nothing_executed()
 
 
 def assert_audit_failed(report: AssertionMethods, model: object, audit: str | None = None) -> None:
-    """`AssertionMethods.assert_audit_failed` of a report, or of a tracker's last one."""
+    """Assert that an audit of the model found rows, whether or not it is blocking.
+
+    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
+    in `RunReport.assert_audit_failed`.
+    """
     __tracebackhide__ = True
     _checked(report).assert_audit_failed(model, audit)
 
@@ -318,13 +346,21 @@ def assert_audit_failed(report: AssertionMethods, model: object, audit: str | No
 def assert_outcomes(
     report: AssertionMethods, expected: Mapping[Any, str], *, exact: bool = False
 ) -> None:
-    """`AssertionMethods.assert_outcomes` of a report, or of a tracker's last one."""
+    """Assert the status or the reason of each of the models.
+
+    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
+    in `RunReport.assert_outcomes`.
+    """
     __tracebackhide__ = True
     _checked(report).assert_outcomes(expected, exact=exact)
 
 
 def assert_execution_order(report: AssertionMethods, *models: object) -> None:
-    """`AssertionMethods.assert_execution_order` of a report, or of a tracker's last one."""
+    """Assert that the first batches of the models started in this order.
+
+    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
+    in `RunReport.assert_execution_order`.
+    """
     __tracebackhide__ = True
     _checked(report).assert_execution_order(*models)
 

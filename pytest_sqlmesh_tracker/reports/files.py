@@ -18,16 +18,16 @@ _OTHER_FORMS = (".md", ".html", ".xml")
 
 
 def load_reports(path: str | os.PathLike[str]) -> list[RunReport | tuple[str, RunReport]]:
-    """Read a report file: what `dump_reports`, a command or a session of pytest wrote.
+    """Read a report file that `dump_reports`, a command or a session of pytest has written.
 
-    Each is as it was dumped: a report; where a test made it, the pair of the test's node id and the
-    report. `GatePolicy.evaluate` takes both. A file of one bare report is read as well, and so are
-    files of schema version 1.
+    Each entry is returned as it was dumped: a report, or, if a test made the invocation, a pair of
+    the test's node id and the report. `GatePolicy.evaluate` takes both. The function also reads a
+    file that holds a single report, and files of schema version 1.
 
     Raises:
         OSError: the file can't be read.
-        ValueError: it does not hold reports, or was written by a newer version; one line says which
-            file, where and what.
+        ValueError: the file does not hold reports, or a newer version has written it. The message
+            says in one line which file, where and why.
     """
     try:
         entries = entries_from_json(Path(path).read_bytes())
@@ -39,16 +39,16 @@ def load_reports(path: str | os.PathLike[str]) -> list[RunReport | tuple[str, Ru
 def dump_reports(path: str | os.PathLike[str], reports: Iterable[Given]) -> None:
     """Write a report file, from which `load_reports` reads the same reports in the same order.
 
-    Folders are made. The file has its old content or all of the new.
+    Missing folders are created. The file has either its old content or all of the new content.
 
     Args:
-        path: of a JSON file, whatever its name ends in.
-        reports: each a `RunReport`, or a pair of its test's node id, or None, and the report.
+        path: the file to write; it is JSON, whatever its suffix.
+        reports: each a `RunReport`, or a pair of a test's node id (or None) and the report.
 
     Raises:
         OSError: the file can't be written.
-        TypeError: something else than reports.
-        ValueError: the name ends in `.md`, `.html` or `.xml`: these forms can't be read back.
+        TypeError: an entry is not a report.
+        ValueError: the name ends in `.md`, `.html` or `.xml`; these forms can't be read back.
     """
     text = entries_to_json(entry(given, "dump_reports takes") for given in reports)
     if Path(path).suffix.lower() in _OTHER_FORMS:

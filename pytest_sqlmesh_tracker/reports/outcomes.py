@@ -11,14 +11,14 @@ from pytest_sqlmesh_tracker.wording.paragraphs import paragraph
 
 
 class ModelOutcome(Outcome):
-    """What is known of one model (or standalone audit) in one invocation.
+    """What is known about one model (or standalone audit) in one invocation.
 
     Datetimes are timezone-aware and in UTC, intervals are half-open, durations are measured with
     `perf_counter`.
     """
 
     def __str__(self) -> str:
-        """Its explanation: the headline and the facts that it has without its report."""
+        """The explanation of the outcome: a headline and the facts below it."""
         return paragraph(None, self)
 
 

@@ -36,7 +36,7 @@ def _as_json(value: object) -> object:
 
 
 class NoReportError(LookupError):
-    """A tracker was asked for a report before any invocation was tracked."""
+    """A report was requested from a tracker before it had tracked any invocation."""
 
 
 class ByReason(dict[str, frozenset[str]]):
@@ -70,41 +70,50 @@ def _nothing(parse: Callable[[object], object], key: object) -> frozenset[str]:
 
 
 class RunReport(AssertionMethods, Frozen):
-    """What is known of one invocation of `Context.run`, `plan`, `apply` or `audit`.
+    """What is known about one invocation of `Context.run`, `plan`, `apply` or `audit`.
 
-    It is complete in itself: explaining it needs no SQLMesh, and nothing that happens later
-    changes it. Datetimes are timezone-aware and in UTC.
+    A report is complete in itself: explaining it does not need SQLMesh, and later invocations do
+    not change it. Datetimes are timezone-aware and in UTC.
     """
 
     schema_version: Literal[2] = SCHEMA_VERSION
+    """The version of the report's format."""
     id: UUID = Field(default_factory=uuid4)
-    """Made when the invocation begins; of a report that was written without one, derived from its
-    content."""
+    """Assigned when the invocation begins. A report that was written without an id gets one that is
+    derived from its content."""
     command: Command
+    """`run`; `plan`, also for `apply`; or `audit`."""
     environment: str
+    """The environment's name."""
     arguments: Annotated[Mapping[str, JsonValue], BeforeValidator(_as_json)] = {}
-    """What the caller passed, by parameter name; values that JSON can't hold as text."""
+    """The arguments of the call by parameter name. Values that JSON can't hold are texts."""
     execution_time: UtcDatetime
-    """The invocation's "now": the argument of that name, else when SQLMesh took it."""
+    """The invocation's "now": the argument of that name, or the time that SQLMesh used instead."""
     started_at: UtcDatetime
+    """When the call began."""
     finished_at: UtcDatetime
+    """When the call returned or raised an exception."""
     completion: Completion
+    """`success`; `nothing_to_do`, also for a plan without changes; `failure`: a model failed,
+    whether or not the call raised an exception; `interrupted`; `raised`: it raised any other
+    exception."""
     error: str | None = None
     """Type and message of the exception that the call raised."""
     outcomes: Mapping[str, ModelOutcome]
     """Name → outcome, in topological order."""
     removed: tuple[str, ...] = ()
-    """Models that the plan removes from the environment."""
+    """Names of the models that the plan removes from the environment."""
     environment_state: EnvironmentState | None = None
-    """Only where a run's environment is missing, or the latest plan was not finished at the end."""
+    """Present only if the environment of a run is missing, or if its latest plan was not finished
+    when the invocation ended."""
     project_files: Literal["read", "not_read"] | None = None
-    """Whether the project's files were read: `not_in_environment` and `local_edit` need them. None
-    in a report of version 1."""
+    """Whether the project's files were read, which `not_in_environment` and `local_edit` depend on.
+    None in a report of version 1."""
     project_files_note: str | None = None
     """Why they were not read."""
     superseded: bool = False
-    """The invocation belongs to a try of a test that was repeated: totals, the gate and strict
-    tests leave it out."""
+    """True if the invocation belongs to a try of a test that was repeated: totals, the gate and
+    strict tests leave it out."""
 
     @model_validator(mode="after")
     def _outcomes_are_under_their_names(self) -> RunReport:
@@ -125,29 +134,30 @@ class RunReport(AssertionMethods, Frozen):
         return f"<RunReport {brief.line(self)}>"
 
     def table(self) -> str:
-        """A row for every model, as plain text; also for those that are not evaluatable."""
+        """A plain-text table with a row for every model, including those that are not
+        evaluatable."""
         from pytest_sqlmesh_tracker.wording.table import table
 
         return table(self, everything=True)
 
     def __contains__(self, model: object) -> bool:
-        """Whether exactly one model of the report is meant."""
+        """Whether the name or object means exactly one model of the report."""
         try:
             return bool(self[model])
         except UnknownModelError:
             return False
 
     def __getitem__(self, model: object) -> ModelOutcome:
-        """The outcome of one model, by anything that names it.
+        """The outcome of one model: `report["sales.orders"]`.
 
         Raises:
-            UnknownModelError: no model, or several, of the report are meant.
+            UnknownModelError: the name or object means no model of the report, or several.
         """
         __tracebackhide__ = True
         return ModelIndex(self.outcomes.values()).one(model)
 
     def matching(self, model: object) -> list[ModelOutcome]:
-        """The outcomes that a name, an object or a glob means; never none.
+        """The outcomes that a name, an object or a glob means; at least one.
 
         Raises:
             UnknownModelError: nothing matches, or a name is ambiguous.
@@ -165,53 +175,57 @@ class RunReport(AssertionMethods, Frozen):
 
     @property
     def not_evaluatable(self) -> frozenset[str]:
-        """Names of the external and embedded models without audits, which are listed only."""
+        """Names of the external and embedded models without audits, which are listed but not
+        counted."""
         return frozenset(name for name, o in self.outcomes.items() if not o.is_counted)
 
     @property
     def executed(self) -> frozenset[str]:
-        """Names of the models of which every scheduled batch was evaluated and recorded."""
+        """Names of the models whose scheduled batches were all evaluated and recorded."""
         return self._with_status(Status.EXECUTED)
 
     @property
     def failed(self) -> frozenset[str]:
-        """Names of the models of which a batch, a table or a blocking audit failed."""
+        """Names of the models whose evaluation, table or blocking audit failed."""
         return self._with_status(Status.FAILED)
 
     @property
     def skipped(self) -> frozenset[str]:
-        """Names of the models of which nothing was evaluated or audited, though it could be."""
+        """Names of the models that could be evaluated, and were neither evaluated nor audited."""
         return self._with_status(Status.SKIPPED)
 
     @property
     def audited(self) -> frozenset[str]:
-        """Names of the models of which only audits ran."""
+        """Names of the models for which only audits ran."""
         return self._with_status(Status.AUDITED)
 
     @property
     def interrupted(self) -> frozenset[str]:
-        """Names of the models that the invocation's early end cut off."""
+        """Names of the models that had work left when the invocation ended early."""
         return self._with_status(Status.INTERRUPTED)
 
     @property
     def unknown(self) -> frozenset[str]:
-        """Names of the models that the tracker could not tell about."""
+        """Names of the models for which the tracker could not determine what happened."""
         return self._with_status(Status.UNKNOWN)
 
     @property
     def by_reason(self) -> ByReason:
-        """Primary reason → names of the models that have it, in order of precedence."""
+        """Primary reason → names of its models, in order of precedence. A valid reason that no
+        model has maps to an empty set."""
         pairs = ((o.reason, name) for name, o in self.outcomes.items() if o.reason)
         return ByReason(_grouped(Reason, pairs))
 
     @property
     def by_cause(self) -> ByCause:
-        """Primary cause → names of the models that have it, in order of precedence."""
+        """Primary cause → names of its models, in order of precedence. A valid cause that no model
+        has maps to an empty set."""
         pairs = ((o.cause, name) for name, o in self.outcomes.items() if o.cause)
         return ByCause(_grouped(Cause, pairs))
 
     def explain(self, model: object) -> str:
-        """The paragraph on a model, or on each that a glob matches, that failed assertions show.
+        """The paragraph that a failed assertion shows of a model, or of each model that a glob
+        matches.
 
         Raises:
             UnknownModelError: nothing matches, or a name is ambiguous.
@@ -220,7 +234,7 @@ class RunReport(AssertionMethods, Frozen):
         return "\n\n".join(paragraph(self, outcome) for outcome in self.matching(model))
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON-ready values."""
+        """The report as a dictionary of values that JSON can hold."""
         return self.model_dump(mode="json")
 
     def to_json(self, *, indent: int | None = None) -> str:
@@ -229,7 +243,7 @@ class RunReport(AssertionMethods, Frozen):
 
     @classmethod
     def from_dict(cls, data: object) -> RunReport:
-        """The report that `to_dict` made.
+        """The report from what `to_dict` returned.
 
         Raises:
             ValueError: it is something else; one line says where and what.
@@ -242,7 +256,7 @@ class RunReport(AssertionMethods, Frozen):
 
     @classmethod
     def from_parsed(cls, data: object) -> RunReport:
-        """As `from_dict`, of values that were parsed from JSON."""
+        """As `from_dict`, for values that were parsed from JSON."""
         if not isinstance(data, dict):
             raise ValueError(f"not a report: expected an object, found {json_type(data)}")
         if version_of(data) == 1:
@@ -260,7 +274,7 @@ class RunReport(AssertionMethods, Frozen):
 
     @classmethod
     def from_json(cls, text: str | bytes) -> RunReport:
-        """The report that `to_json` made.
+        """The report from what `to_json` returned.
 
         Raises:
             ValueError: it is something else; one line says where and what.

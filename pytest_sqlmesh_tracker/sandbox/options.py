@@ -17,7 +17,10 @@ State = Literal["fresh", "keep", "empty"]
 
 
 class SandboxError(Exception):
-    """A sandbox can't be made, or not of this: one clear line, or SQLMesh's own words below one."""
+    """A sandbox can't be made, or can't do what was requested.
+
+    The message is one line, below which SQLMesh's own message may follow.
+    """
 
 
 @dataclass(frozen=True)

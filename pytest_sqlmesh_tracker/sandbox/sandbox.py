@@ -39,24 +39,23 @@ class _Model(NamedTuple):
 
 
 class SandboxWarning(UserWarning):
-    """A fault was asked for, and never struck."""
+    """A fault that a test requested never struck."""
 
 
 class Sandbox:
-    """An isolated copy of a planned SQLMesh project, with a clock and faults.
+    """An isolated copy of a planned SQLMesh project, with a clock and faults of its own.
 
-    Times are in UTC. Nothing of it outlives the test, and nothing of the user's is written.
+    The fixture `sqlmesh_project` makes it. Times are in UTC. The copy ends with the test, and the
+    project itself is never written to.
     """
 
+    # Copies the template into an empty folder, and shows the process the copy's time. The tracker
+    # hears the context, as that of `track_all` does.
     def __init__(self, template: Template, folder: Path, tracker: Tracker) -> None:
-        """Copy the template into an empty folder, and show the process the copy's time.
-
-        Args:
-            tracker: hears the context, as that of `track_all` does.
-        """
         self.tracker = tracker
+        """The `Tracker` of the test, which is also the fixture `sqlmesh_tracker`."""
         self.returned: list[RunReport] = []
-        """What `plan` and `run` returned: of failed models, they did not raise."""
+        """The reports that `plan` and `run` returned."""
         self._template = template
         self._folder = folder
         self._environment = template.options.environment
@@ -68,33 +67,37 @@ class Sandbox:
             os.environ.update(template.environment)
             self._clock.start()
             self.context = template.copied(folder, self._clock, self._faults)
+            """The SQLMesh `Context` of the copy."""
         except BaseException:
             self._restore()
             raise
 
     @property
     def path(self) -> Path:
-        """The folder of this copy's files; the first of them, if the project has several paths."""
+        """The folder with the files of this copy; the first one if the project has several
+        paths."""
         return Path(self.context.path)
 
     @property
     def now(self) -> datetime:
-        """The time that the project's clock shows, in UTC."""
+        """The time that the sandbox's clock shows, in UTC."""
         return self._clock.now
 
     def __repr__(self) -> str:
         return f"<sandbox of {self.path.name} at {shown(self.now)}>"
 
     def travel(self, to: Moment, *, backwards: bool = False) -> None:
-        """Set the clock: to "2024-01-09 01:00" (UTC), "+1h", "+1 day" or a `timedelta` later.
+        """Set the clock.
 
-        A time that has gone by since the clock was last set changes nothing.
+        A time between the last one that was set and the present changes nothing.
 
         Args:
-            backwards: allow an earlier time. What SQLMesh has stored is then in its future.
+            to: a time such as "2024-01-09 01:00" (UTC), or a duration to add: "+1h", "+1 day" or a
+                `timedelta`.
+            backwards: allow an earlier time. What SQLMesh has stored then lies in its future.
 
         Raises:
-            SandboxError: the time is in the past, or is none.
+            SandboxError: the time is in the past, or the value is not a time.
         """
         __tracebackhide__ = True
         self._clock.travel(to, backwards=backwards)
@@ -104,15 +107,15 @@ class Sandbox:
     ) -> RunReport:
         """Plan an environment, apply the plan without prompts, and report on it.
 
-        Failing models do not raise, the report tells of them.
+        Models that fail do not raise an exception: the report has them.
 
         Args:
-            environment: that of the marker, if None.
-            at: when; see `travel`.
-            arguments: those of `Context.plan`.
+            environment: the environment's name; None means that of the marker.
+            at: the time to set the clock to before, as in `travel`.
+            arguments: the arguments of `Context.plan`.
 
         Raises:
-            Exception: what SQLMesh raises of anything but failed models.
+            Exception: SQLMesh raised it for any other cause than failed models.
         """
         __tracebackhide__ = True
         defaults: dict[str, Any] = {"auto_apply": True, "no_prompts": True, **self._defaults}
@@ -125,7 +128,10 @@ class Sandbox:
     def run(
         self, environment: str | None = None, *, at: Moment | None = None, **arguments: Any
     ) -> RunReport:
-        """Run an environment and report on it; as `plan`, with the arguments of `Context.run`."""
+        """Run an environment, and report on it.
+
+        As `plan`, with the arguments of `Context.run`.
+        """
         __tracebackhide__ = True
         return self._reported(self.context.run, environment, at, arguments)
 
@@ -157,7 +163,7 @@ class Sandbox:
 
     @property
     def hints(self) -> list[str]:
-        """What helps to understand the failures in the reports; a paragraph each."""
+        """Paragraphs that help to understand the failures in the reports."""
         errors = [
             error
             for report in self.tracker.reports
@@ -180,15 +186,15 @@ class Sandbox:
 
         Args:
             model: a name, a glob (each match fails), or a SQLMesh model or snapshot.
-            error: what is raised instead of evaluating, or its message.
-            audit: let this audit of the model find rows instead, after the model was evaluated;
-                a standalone audit needs no other name than its own.
-            batch: only this batch of an invocation, from 0.
-            times: how many batches of each model; None for all.
+            error: the exception to raise instead of evaluating the model, its class, or a message.
+            audit: the name of an audit of the model, which finds a row after the model was
+                evaluated. A standalone audit fails by its own name alone.
+            batch: fail only this batch of an invocation, counted from 0.
+            times: the number of batches of each model that fail; None means all.
 
         Raises:
-            UnknownModelError: there is no such model, or no such audit of it.
-            SandboxError: SQLMesh never evaluates it.
+            UnknownModelError: the project does not have this model, or the model not this audit.
+            SandboxError: SQLMesh never evaluates the model.
         """
         __tracebackhide__ = True
         found = self._models(model)
@@ -211,11 +217,11 @@ class Sandbox:
         self._faults.add(Fault(models, raised, audit, batch, times))
 
     def hold(self, model: object) -> None:
-        """Hold a model back, as a signal that is never ready would: `held_by_test`.
+        """Hold a model back, as a signal `held_by_test` that is never ready would do.
 
         Raises:
-            UnknownModelError: there is no such model.
-            SandboxError: SQLMesh never evaluates it.
+            UnknownModelError: the project does not have this model.
+            SandboxError: SQLMesh never evaluates the model.
         """
         __tracebackhide__ = True
         found = self._models(model)
@@ -223,10 +229,10 @@ class Sandbox:
         self._faults.held.update(candidate.fqn for candidate in found)
 
     def release(self, model: object) -> None:
-        """Hold a model back no longer.
+        """Stop holding a model back.
 
         Raises:
-            UnknownModelError: there is no such model.
+            UnknownModelError: the project does not have this model.
         """
         __tracebackhide__ = True
         self._faults.held.difference_update(candidate.fqn for candidate in self._models(model))
@@ -266,16 +272,16 @@ class Sandbox:
         return wanted
 
     def execute(self, sql: str) -> None:
-        """Execute SQL in the database of the project's gateway, as DuckDB reads it.
+        """Execute SQL, in DuckDB's dialect, in the database of the project's gateway.
 
         Raises:
-            SQLMeshError: it would write to a database or a file outside of the sandbox.
+            SQLMeshError: the SQL would write to a database or a file outside the sandbox.
         """
         __tracebackhide__ = True
         self._executed(sql)
 
     def fetch(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows of a query in the database of the project's gateway; as `execute`."""
+        """Execute a query as `execute` does, and return its rows."""
         __tracebackhide__ = True
         rows: list[tuple[Any, ...]] = self._executed(sql).fetchall()
         return rows
@@ -296,11 +302,15 @@ class Sandbox:
     def write(self, relative_path: str | os.PathLike[str], text: str) -> None:
         """Write a file of this copy, and load the project again from its files.
 
-        External models that it declares with columns get empty tables, as before the first plan.
+        External models that the file declares with columns get empty tables.
+
+        Args:
+            relative_path: the file's path below the project's folder.
+            text: the new content.
 
         Raises:
             SandboxError: the path leads out of the project.
-            Exception: what SQLMesh raises of a file that it can't load.
+            Exception: SQLMesh can't load the file.
         """
         __tracebackhide__ = True
         check_not_frozen()
@@ -326,11 +336,13 @@ class Sandbox:
     def close(self, *, warn: bool = True) -> None:
         """Close the databases, delete the files, and show the process its own time again.
 
+        The fixture calls it at the end of the test.
+
         Args:
-            warn: whether to tell of faults.
+            warn: whether to warn of faults that never struck.
 
         Warns:
-            SandboxWarning: of each fault that never struck.
+            SandboxWarning: for each fault that never struck.
         """
         try:
             self.context.close()

@@ -77,7 +77,8 @@ class Tracked:
 
 
 class Tracker(AssertionMethods):
-    """Collects the invocations made while it is active; readable then and afterwards."""
+    """Collects the invocations that are made while it is active. It can be read then and
+    afterwards."""
 
     def __init__(
         self,
@@ -102,7 +103,7 @@ class Tracker(AssertionMethods):
         """The report of the latest invocation that has ended.
 
         Raises:
-            NoReportError: there is none.
+            NoReportError: no invocation has ended yet.
         """
         __tracebackhide__ = True
         if not self._tracked:
@@ -114,7 +115,7 @@ class Tracker(AssertionMethods):
 
     @property
     def reports(self) -> list[RunReport]:
-        """The reports of all invocations that have ended, in that order."""
+        """The reports of all invocations, in the order in which they ended."""
         return [tracked.report for tracked in self._tracked]
 
     @property
@@ -129,10 +130,10 @@ class Tracker(AssertionMethods):
         return skipped - self.run_models
 
     def complete(self, read: Callable[[], ProjectFiles | None]) -> None:
-        """Add the project's files to the invocations whose context had not loaded them.
+        """Complete the reports of invocations whose context had not loaded the project's files.
 
         Args:
-            read: reads them, if there is such an invocation.
+            read: reads the files; called only if there is such an invocation.
         """
         unread = [tracked for tracked in self._tracked if tracked.lacks_files]
         files = read() if unread else None
@@ -140,20 +141,19 @@ class Tracker(AssertionMethods):
             tracked.complete(files)
 
     def cancel(self) -> None:
-        """From any thread: let no further batch begin, in the invocation that goes on or in a later
-        one of this tracker.
+        """Let no further batch begin, in the current invocation and in later ones of this tracker.
 
-        Batches under way end, and are recorded. To SQLMesh, those that would begin fail, so `run`
-        returns a failure and `plan` raises a `PlanError`; the report says `interrupted` of them,
-        and of what waits for them. `Context.audit` raises what stops it, and so does a run that
-        waits for its environment. Nothing is undone, and nothing else is cut short: neither signals
-        nor the creation of tables.
+        The method may be called from any thread. Batches that are running end and are recorded. For
+        SQLMesh, the batches that would begin fail, so `run` returns a failure and `plan` raises a
+        `PlanError`; in the report, these models and those that wait for them are `interrupted`.
+        `Context.audit` raises an exception, and so does a run that waits for its environment.
+        Nothing is undone, and signals and the creation of tables are not cut short.
         """
         self._cancelled.set()
 
     @property
     def execution_time(self) -> datetime | None:
-        """Of the invocation that goes on, in UTC: what its report will say; None between two."""
+        """The execution time of the current invocation, in UTC; None if none is running."""
         from pytest_sqlmesh_tracker.tracking.reasons.reporting import execution_time_of
 
         for invocation in list(self._under_way):
@@ -161,15 +161,15 @@ class Tracker(AssertionMethods):
         return None
 
     def detach(self) -> frozenset[str]:
-        """From any thread: hear no more of the invocation that goes on, and have its report as of
-        now.
+        """Stop tracking the current invocation, and add its report as of now.
 
-        It is that of an invocation that was interrupted. SQLMesh itself is not stopped: of a batch
-        under way the report says `interrupted`, and that it is not known whether it was recorded.
-        What comes of it later changes nothing of the report.
+        The method may be called from any thread. The report is that of an interrupted invocation.
+        SQLMesh itself is not stopped: models with a running batch are `interrupted`, with a note
+        that it is not known whether the batch was recorded. Whatever happens later does not change
+        the report.
 
         Returns:
-            Fully qualified names of the models of which a batch is under way.
+            Fully qualified names of the models that have a running batch.
         """
         recordings = [invocation.recording_so_far() for invocation in list(self._under_way)]
         for recording in recordings:
@@ -184,7 +184,7 @@ class Tracker(AssertionMethods):
                 self._tracked.append(tracked)
 
     def get_results(self) -> dict[str, list[str]]:
-        """`run_models` and `skipped_models`, each sorted."""
+        """A dictionary with the keys `run_models` and `skipped_models`, each a sorted list."""
         return {
             "run_models": sorted(self.run_models),
             "skipped_models": sorted(self.skipped_models),
@@ -201,20 +201,22 @@ def sqlmesh_run_tracker(
 ) -> Iterator[Tracker]:
     """Track the invocations of one SQLMesh context.
 
-    On every exit all is as it was, whatever order nested trackers end in.
+    On every exit, the context is restored to its original state, in whatever order nested trackers
+    end.
 
     Args:
-        on_executed: is called with a model's outcome as soon as the last batch scheduled for it is
-            recorded, once in an invocation, on the thread that evaluated it. What comes later can
-            still fail the model: a plan that can't promote its view, a run that is restarted. An
-            exception that it raises is logged.
-        on_waiting: is called when a run waits for its environment, as it does while a plan of it is
-            not finished, with the environment's name and what is known of the plan.
-        longest_wait: seconds after which a run that waits raises an `SQLMeshError`; None: as
-            SQLMesh is configured, which is six hours by default.
+        context: the SQLMesh `Context`.
+        on_executed: called with a model's outcome as soon as the last batch that is scheduled for
+            it is recorded: once per invocation, on the thread that evaluated it. The model can
+            still fail later, when a plan can't promote its view or a run is restarted. An exception
+            that the function raises is logged.
+        on_waiting: called with the environment's name and what is known about its plan when a run
+            waits for its environment, because a plan of it is not finished.
+        longest_wait: the number of seconds after which a run that waits raises an `SQLMeshError`;
+            None means SQLMesh's own setting, which is six hours by default.
 
     Raises:
-        TypeError: `context` is no SQLMesh context.
+        TypeError: `context` is not a SQLMesh context.
     """
     from sqlmesh.core.context import GenericContext
 
@@ -229,9 +231,9 @@ def sqlmesh_run_tracker(
 def track_all(
     *, on_waiting: OnWaiting | None = None, longest_wait: float | None = None
 ) -> Iterator[Tracker]:
-    """Track the invocations of every SQLMesh context, also of those that are made meanwhile.
+    """Track the invocations of every SQLMesh context, including contexts that are made meanwhile.
 
-    What prepares a sandbox, for any number of tests, is left out. The arguments are those of
+    The plans that prepare sandboxes are not tracked. The arguments are those of
     `sqlmesh_run_tracker`.
     """
     tracker = Tracker(None, on_waiting, longest_wait)

@@ -9,7 +9,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from .conftest import checks, facts, materialized
+from pytest_sqlmesh_tracker.dagster import SqlmeshProject
+from tests.chapters import not_printed, quotations
+
+from .conftest import checks, facts, materialized, step_failure
 
 DOCS = Path(__file__).parents[2] / "docs"
 CHAPTER, COMING_FROM, PRODUCTION = (
@@ -108,6 +111,46 @@ class TestProduction:
         assert "sales/customers" not in materialized(result)
         assert (check.passed, check.severity.value) == (False, "WARN")
         assert facts(check)["sqlmesh/reason"] == "not_in_environment"
+
+
+class TestTroubleshooting:
+    """The messages that the chapter on troubleshooting quotes of Dagster."""
+
+    QUOTATIONS = quotations("troubleshooting.md")
+
+    @pytest.fixture
+    def known(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+        """What the definitions of the chapter on production define."""
+        write_files(tmp_path, CHAPTER)
+        write_files(tmp_path, PRODUCTION)
+        monkeypatch.chdir(tmp_path)
+        known: dict[str, Any] = {"__name__": "production"}
+        exec((tmp_path / "definitions.py").read_text(), known)
+        return known
+
+    def test_a_missing_environment_and_a_model_that_is_gone(self, known: dict[str, Any]) -> None:
+        with dg.DagsterInstance.ephemeral() as instance:
+            missing = execute(known["defs"], "__ASSET_JOB", instance)
+            execute(known["defs"], "deploy", instance)
+            Path("warehouse/models/orders_daily.sql").unlink()
+            execute(known["defs"], "deploy", instance)
+            gone = execute(known["defs"], "__ASSET_JOB", instance)
+        failure = step_failure(missing).description
+        quotation = self.QUOTATIONS["The step fails because the environment is missing"]
+        assert not_printed(quotation, failure) == []
+        description = checks(gone)["sales/orders_daily"].description
+        assert not_printed(self.QUOTATIONS["An asset's model is gone"], description) == []
+
+    def test_a_component_without_state(self, tmp_path: Path) -> None:
+        component = pytest.importorskip(
+            "pytest_sqlmesh_tracker.dagster.component.component", exc_type=ImportError
+        )
+        made = component.SqlmeshProjectComponent(project=SqlmeshProject(tmp_path / "warehouse"))
+        [spec] = made.build_defs_from_state(None, None).assets or []
+        assert isinstance(spec, dg.AssetSpec)
+        assert spec.description is not None
+        quotation = self.QUOTATIONS["A component has no assets"]
+        assert not_printed(quotation, spec.description) == []
 
 
 def execute(definitions: dg.Definitions, job: str, instance: dg.DagsterInstance) -> Any:

@@ -1,4 +1,4 @@
-"""The README's examples, run as they stand, on a copy of the sample project that they speak of."""
+"""The examples of the README and of chapters without a project, on a copy of the sample project."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+import pytest_sqlmesh_tracker
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+CHAPTER = (ROOT / "docs" / "assertions.md").read_text()
+TRUTH = (ROOT / "docs" / "truth.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README + CHAPTER + TRUTH, re.MULTILINE | re.DOTALL)
 EXAMPLES = [text for language, text in BLOCKS if language == "python"]
 OUTPUT = next(text for language, text in BLOCKS if language == "text")
 
@@ -38,10 +42,9 @@ def test_the_other_examples_pass(pytester: pytest.Pytester, shop_repository: Pat
     for number, example in enumerate(EXAMPLES[1:]):
         (shop_repository / f"test_example_{number}.py").write_text(example)
     result = pytester.runpytest_inprocess("-p", "no:xdist")
-    result.assert_outcomes(passed=7)
+    result.assert_outcomes(passed=8)
 
 
-def test_every_reason_cause_and_status_is_in_the_tables() -> None:
-    from pytest_sqlmesh_tracker import Cause, Reason, Status
-
-    assert [str(word) for word in (*Reason, *Cause, *Status) if f"`{word}`" not in README] == []
+def test_the_chapter_lists_every_assertion() -> None:
+    assertions = {name for name in pytest_sqlmesh_tracker.__all__ if name.startswith("assert_")}
+    assert set(re.findall(r"^\| `(assert_\w+)\(", CHAPTER, re.MULTILINE)) == assertions

@@ -31,24 +31,26 @@ def build_sqlmesh_schedule(
     execution_timezone: str | None = None,
     default_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
 ) -> dg.ScheduleDefinition:
-    """A schedule that requests the assets of which SQLMesh would evaluate something then.
+    """Make a schedule that requests a run only of the assets whose models are due.
 
-    Where there is none, or a run of the assets is not finished, a tick is skipped and says why. The
-    run evaluates what is due when it begins, of all models of the assets: SQLMesh holds back what
-    waits for a signal upstream, and audits what it does. SQLMesh is asked in a process of its own.
+    A tick is skipped, with the reason, if nothing is due or if a run of the assets is not finished.
+    The run evaluates what is due when it begins, for all models of the assets: SQLMesh holds back
+    models that wait for a signal upstream, and runs audits. Each tick asks SQLMesh in a process of
+    its own.
 
-    An asset of another op that stands between two models is requested with what is due below it, if
-    it is older than what it reads, or that is due: the run then materializes all in their order.
+    An asset of another op between two models is requested together with the due models below it, if
+    its own upstream is due or was materialized after it. The run materializes all of them in order.
 
     Args:
-        assets: of `sqlmesh_assets`, with the keys that they have in the `Definitions`.
-        cron_schedule: how often to ask; when a model is due is said by its own `cron`.
-        name: that of the op with `_due`, if None.
-        execution_timezone: of `cron_schedule`, an IANA name; UTC, if None.
+        assets: what `sqlmesh_assets` returned, with the keys that it has in the `Definitions`.
+        cron_schedule: how often to ask. Each model's own `cron` determines when it is due.
+        name: the schedule's name; None means the op's name followed by `_due`.
+        execution_timezone: the time zone of `cron_schedule`, as an IANA name; None means UTC.
+        default_status: whether the schedule is running until somebody starts or stops it.
 
     Raises:
-        DagsterInvalidDefinitionError: the assets are none of `sqlmesh_assets`, or their function
-            has not exactly one parameter that is annotated with `SqlmeshResource`.
+        DagsterInvalidDefinitionError: `sqlmesh_assets` did not make the assets, or their function
+            does not have exactly one parameter that is annotated with `SqlmeshResource`.
     """
     due = _Due(Watched.by("build_sqlmesh_schedule", assets))
     return dg.ScheduleDefinition(

@@ -34,22 +34,23 @@ def build_sqlmesh_sensor(
     minimum_interval_seconds: int = 300,
     default_status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.STOPPED,
 ) -> dg.SensorDefinition:
-    """A sensor that materializes assets of which SQLMesh's state has more as loaded than before.
+    """Make a sensor that reports what was loaded outside of Dagster as materializations.
 
-    For plans and runs outside of Dagster, and for what a run of Dagster had done and could not tell
-    when it was killed. What a materialization has on record is not told again. The first tick only
-    notes what is loaded; ticks while a run of the assets is not finished wait for its end. SQLMesh
-    is asked in a process of its own.
+    It covers plans and runs outside of Dagster, and what a run of Dagster loaded before it was
+    killed. The first tick only notes what SQLMesh's state has as loaded; later ticks report what is
+    new since then and not yet materialized. While a run of the assets is not finished, ticks wait
+    for its end. Each tick asks SQLMesh in a process of its own.
 
     Args:
-        assets: of `sqlmesh_assets`, with the keys that they have in the `Definitions`.
-        name: that of the op with `_outside`, if None.
-        minimum_interval_seconds: how long to wait after a tick. Asking takes seconds, in which
-            nobody else can open a DuckDB file.
+        assets: what `sqlmesh_assets` returned, with the keys that it has in the `Definitions`.
+        name: the sensor's name; None means the op's name followed by `_outside`.
+        minimum_interval_seconds: the pause between ticks. A tick takes seconds, in which no other
+            process can open a DuckDB file.
+        default_status: whether the sensor is running until somebody starts or stops it.
 
     Raises:
-        DagsterInvalidDefinitionError: the assets are none of `sqlmesh_assets`, or their function
-            has not exactly one parameter that is annotated with `SqlmeshResource`.
+        DagsterInvalidDefinitionError: `sqlmesh_assets` did not make the assets, or their function
+            does not have exactly one parameter that is annotated with `SqlmeshResource`.
     """
     outside = _Outside(Watched.by("build_sqlmesh_sensor", assets))
     return dg.SensorDefinition(

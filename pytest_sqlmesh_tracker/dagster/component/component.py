@@ -52,10 +52,10 @@ _loading = Lock()
 class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
     """The models of a SQLMesh project as assets, and the op that runs them.
 
-    What is known of the models is the component's state, which `dg dev` refreshes when it starts,
-    and `dg utils refresh-defs-state` at any time. Definitions are made of it without SQLMesh.
+    The component's state has what is known about the models. `dg dev` refreshes it when it starts,
+    and `dg utils refresh-defs-state` at any time. Definitions are made from it without SQLMesh.
 
-    A subclass can have another `translator`, and another `execute`.
+    A subclass can replace `translator` and `execute`. It requires Dagster 1.12 or newer.
     """
 
     project: Annotated[
@@ -101,12 +101,13 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         TranslationFn[ModelDefinition] | None,
         TranslationFnResolver[ModelDefinition](lambda model: {"model": model}),
     ] = None
+    """Changes of the assets' specs, after those of the `translator`."""
     defs_state: ResolvedDefsStateConfig = field(
         default_factory=DefsStateConfigArgs.local_filesystem
     )
 
     translator: ClassVar[SqlmeshTranslator] = SqlmeshTranslator()
-    """Names and metadata of the assets, before YAML's `translation`."""
+    """Determines names and metadata of the assets, before YAML's `translation`."""
 
     @classmethod
     def resolve_from_model(
@@ -132,10 +133,10 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         return DefsStateConfig.from_args(self.defs_state, default_key=key)
 
     def write_state_to_path(self, state_path: Path) -> None:
-        """Load the SQLMesh project, and write what is known of it.
+        """Load the SQLMesh project, and write its definition.
 
         Raises:
-            ProjectError: there is no project, or it can't be loaded; one line says why.
+            ProjectError: the project does not exist or can't be loaded; the message is one line.
         """
         with self._named_in_errors(), _loading:
             definition = self.project.with_definition(None).definition
@@ -146,8 +147,8 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         context: dg.ComponentLoadContext,  # noqa: ARG002
         state_path: Path | None,
     ) -> dg.Definitions:
-        """The assets, their resource, and the schedule; until state is written, one asset
-        that says so and that nothing can materialize.
+        """The assets, their resource, and the schedule. Until state is written, there is one asset
+        that says so and can't be materialized.
 
         Raises:
             DagsterInvalidDefinitionError: the state can't be read, or two models have the same
@@ -160,7 +161,7 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
             return self._definitions(self.project.with_definition(self._read(state_path)))
 
     def execute(self, context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Iterator[Any]:
-        """Run the environment, and yield what Dagster is to be told."""
+        """Run the environment, and yield materializations and check results."""
         yield from sqlmesh.run(context=context).stream()
 
     def _definitions(self, project: SqlmeshProject) -> dg.Definitions:

@@ -15,34 +15,38 @@ from .naming import check_name, fitting, is_cron, is_owner, is_pool, not_reserve
 
 
 class SqlmeshTranslator:
-    """Owns every name: override what should be otherwise.
+    """Determines the names and metadata of assets. Override the methods whose result should differ.
 
-    What SQLMesh allows and Dagster does not is changed to what Dagster allows, so that definitions
-    load whatever owners, groups and tags there are. The environment is in no name but the pool's.
+    Names that SQLMesh allows and Dagster does not are changed to what Dagster allows, so that
+    definitions load with any owners, groups and tags. Only the pool's name contains the
+    environment.
     """
 
     def get_asset_key(self, model: ModelDefinition) -> dg.AssetKey:
-        """`["sales", "orders"]`; a catalog that is not the default one comes first."""
+        """The asset's key: `["sales", "orders"]`, preceded by the catalog if it is not the default
+        one."""
         return self.get_table_key(model.parts)
 
     def get_table_key(self, parts: Sequence[str]) -> dg.AssetKey:
-        """Of a table that models read and the project does not have, by its identifiers."""
+        """The key of a table outside of the project that models read, by its identifiers."""
         fitted = [fitting(part, r"[^A-Za-z0-9_.\-]") for part in parts]
         return dg.AssetKey(fitted if len(fitted) > 1 else [not_reserved(fitted[0])])
 
     def get_group_name(self, model: ModelDefinition) -> str | None:
-        """The schema; None, Dagster's default group, for a model without one."""
+        """The asset's group: the schema, or None, Dagster's default group, for a model without a
+        schema."""
         return fitting(model.parts[-2]) if len(model.parts) > 1 else None
 
     def get_owners(self, model: ModelDefinition) -> Sequence[str]:
-        """The owner: an email address as it is, anything else as a team."""
+        """The asset's owners: the model's owner as an email address, or otherwise as a team."""
         owner = re.sub(r"\s+", " ", model.owner or "").strip()
         if not owner:
             return []
         return [owner if is_owner(owner) else f"team:{owner}"]
 
     def get_tags(self, model: ModelDefinition) -> Mapping[str, str]:
-        """SQLMesh's tags; `pii:true` and `pii=true` are the tag `pii` with a value."""
+        """The asset's tags: those of the model. `pii:true` and `pii=true` are the tag `pii` with a
+        value."""
         tags: dict[str, str] = {}
         for tag in model.tags:
             key, _, value = map(tag_part, re.sub("[:=]", ":", tag, count=1).partition(":"))
@@ -52,36 +56,38 @@ class SqlmeshTranslator:
         return tags
 
     def get_kinds(self, model: ModelDefinition) -> set[str]:
-        """`sqlmesh`, the kind, and the dialect, without its settings."""
+        """The asset's kinds: `sqlmesh`, the model's kind, and its dialect without settings."""
         dialect = (model.dialect or "").partition(",")[0]
         return {tag_part(kind.lower()) for kind in ("sqlmesh", model.kind, dialect)} - {""}
 
     def get_description(self, model: ModelDefinition) -> str | None:
-        """The model's description."""
+        """The asset's description: that of the model."""
         return model.description
 
     def get_metadata(
         self, model: ModelDefinition, keys: Mapping[str, dg.AssetKey]
     ) -> Mapping[str, Any]:
-        """Columns, their lineage, where it is written, and SQLMesh's own facts.
+        """The asset's metadata: columns and their lineage, the source file, and SQLMesh's own
+        facts.
 
         Args:
-            keys: of the models and tables that it reads, by name.
+            model: the model.
+            keys: name → key of the models and tables that it reads.
         """
         return definition_metadata(model, keys)
 
     def get_code_version(self, model: ModelDefinition) -> str | None:
-        """SQLMesh's fingerprint of what the model computes: not of its description or owner."""
+        """The asset's code version: SQLMesh's fingerprint of what the model computes."""
         return model.version
 
     def get_automation_condition(
         self, model: ModelDefinition
     ) -> dg.AutomationCondition[Any] | None:
-        """Once for each tick of the model's cron, whether or not its upstream has one then.
+        """The asset's automation condition: once for each tick of the model's cron.
 
-        (`AutomationCondition.on_cron` would wait until everything upstream was updated: a daily
-        model below a weekly one would run weekly.) None for seeds, which no run loads again, and
-        for a cron that Dagster does not take: one with seconds.
+        It does not wait for upstream assets, as `AutomationCondition.on_cron` does: a daily model
+        below a weekly one would run weekly. It is None for seeds, which runs do not load again, and
+        for crons with seconds, which Dagster does not accept.
         """
         timezone = model.cron_tz or "UTC"
         if model.kind == "seed" or not is_cron(model.cron, timezone):
@@ -92,14 +98,15 @@ class SqlmeshTranslator:
         return (ticked | waiting) & ~dg.AutomationCondition.in_progress()
 
     def get_check_name(self, model: ModelDefinition, audit: AuditDefinition) -> str:
-        """The audit's name; with its arguments, where the model has several audits of that name.
+        """The name of an audit's check: the audit's name, followed by its arguments if the model
+        has several audits of that name.
 
-        What is taken nevertheless gets a number: Dagster wants names that are unique in the op.
+        Names that are still not unique in the op get a number.
         """
         return check_name(audit, model.audits)
 
     def get_pool(self, project: str, environment: str) -> str | None:
-        """The pool of the op: with a limit of 1, no two runs of one environment meet."""
+        """The op's pool. With a limit of 1, runs of one environment do not overlap."""
         wanted = f"sqlmesh/{fitting(project, '[^A-Za-z0-9_.-]')}/{fitting(environment)}"
         return wanted if is_pool(wanted) else fitting(wanted)
 
@@ -109,11 +116,12 @@ class SqlmeshTranslator:
         upstream: Sequence[dg.AssetKey],
         keys: Mapping[str, dg.AssetKey],
     ) -> dg.AssetSpec:
-        """All of the above.
+        """The whole `AssetSpec`, made by the methods above.
 
         Args:
-            upstream: what it depends on.
-            keys: of the models and tables that it reads, by name.
+            model: the model.
+            upstream: the keys that the asset depends on.
+            keys: name → key of the models and tables that it reads.
         """
         return dg.AssetSpec(
             self.get_asset_key(model),

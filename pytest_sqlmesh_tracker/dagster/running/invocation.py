@@ -44,7 +44,8 @@ class Limits:
 
 
 class SqlmeshInvocation:
-    """What `SqlmeshResource.run` and `.plan` prepare; `stream` lets it happen."""
+    """An invocation that `SqlmeshResource.run` or `plan` has prepared. Reading `stream` starts
+    it."""
 
     def __init__(
         self,
@@ -57,13 +58,8 @@ class SqlmeshInvocation:
         *,
         fail_on_unknown: bool = False,
     ) -> None:
-        """Prepare it; nothing happens yet.
-
-        Args:
-            context: of the op.
-            opened: gives the SQLMesh context, for as long as it lasts.
-            faults: assets of which the latest status check failed.
-        """
+        # Nothing happens yet. `opened` gives the SQLMesh context, for as long as it lasts; `faults`
+        # are assets whose latest status check failed.
         self._context, self._telling, self._faults = context, telling, faults
         self._fail_on_unknown = fail_on_unknown
         self._drain_timeout = limits.drain_timeout
@@ -86,24 +82,24 @@ class SqlmeshInvocation:
 
     @property
     def report(self) -> RunReport:
-        """What is known of the invocation, once it was streamed.
+        """The report of the invocation, after `stream` was read to its end.
 
         Raises:
-            NoReportError: it did not come so far.
+            NoReportError: it was not read to its end.
         """
         if self._worker.report is None:
             raise NoReportError("SQLMesh was not invoked: stream() was not read to its end")
         return self._worker.report
 
     def stream(self) -> Iterator[Event]:
-        """Let SQLMesh run, and yield to Dagster what it does, while it does it.
+        """Run SQLMesh, and yield materializations and check results while it works.
 
-        Interrupted, it lets the batches under way end, for as long as `drain_timeout` says, and
-        puts on record what came of them first.
+        If the step is interrupted, the batches that are running may end within `drain_timeout`, and
+        their results are recorded before the step ends.
 
         Raises:
-            Failure: at the end, if a model failed or was interrupted, or all of it failed; or at
-                once, if SQLMesh still works in this process for a step that has ended.
+            Failure: at the end, if a model failed or was interrupted, or the command itself failed;
+                or at once, if SQLMesh is still working in this process for a step that has ended.
         """
         if self._worker.is_blocked:
             raise dg.Failure(_BLOCKED, allow_retries=False)

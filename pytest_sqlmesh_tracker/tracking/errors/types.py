@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class ProjectError(Exception):
-    """A SQLMesh project can't be loaded, or does not answer; one line says which and why."""
+    """A SQLMesh project can't be loaded, or does not answer. The message says in one line why."""
 
 
 class Stopped:

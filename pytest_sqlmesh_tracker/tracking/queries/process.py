@@ -110,14 +110,14 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 
 def _reply(asked: Mapping[str, Any]) -> dict[str, Any]:
-    from pytest_sqlmesh_tracker.tracking.project.opening import open_context, told
+    from pytest_sqlmesh_tracker.tracking.project.opening import in_one_line, open_context
 
     # In SQLMesh's first versions, the state has of signals only from where they are imported.
     sys.path[:0] = asked["paths"]
     try:
         # What was planned is in the state, with the code of its models and signals.
         context = open_context(asked["paths"], **asked["settings"], load=False)
-        with closing(context), told(asked["paths"], "does not answer"):
+        with closing(context), in_one_line(asked["paths"], "does not answer"):
             return {"answer": answer(context, asked["question"], asked["arguments"])}
     except ProjectError as error:
         return {"error": str(error), "busy": _BUSY in str(error)}
