@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from functools import cache
-from importlib import metadata
+
+from tests.installed_packages import keep_installed_packages
 
 # SQLMesh loads models in a pool of processes; a handful of them is loaded sooner in this one. It
 # reads the variable when it is imported, which no plugin and no conftest.py does before.
@@ -14,6 +14,4 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # The processes that tests start are not measured: that takes longer, and tells little more.
     os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
-# Each plan looks up which package every installed module is of, a fifth of a second's work; that
-# does not change while tests run.
-metadata.packages_distributions = cache(metadata.packages_distributions)
+keep_installed_packages()
