@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import os
-from contextlib import suppress
-from functools import cache, partial
-from importlib import import_module, metadata
+from functools import partial
+
+from tests.installed_packages import keep_installed_packages
 
 # SQLMesh loads models in a pool of processes; a handful of them is loaded sooner in this one. It
 # reads the variable when it is imported, which no plugin and no conftest.py does before.
@@ -16,12 +16,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # The processes that tests start are not measured: that takes longer, and tells little more.
     os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
-# Each plan looks up which package every installed module is of, a quarter of a second's work; that
-# does not change while tests run. SQLMesh asks the backport on Python before 3.12.
-metadata.packages_distributions = cache(metadata.packages_distributions)
-with suppress(ImportError):
-    backport = import_module("importlib_metadata")
-    vars(backport)["packages_distributions"] = cache(backport.packages_distributions)
+keep_installed_packages()
 
 # With each run and plan, SQLMesh looks up who called it: the names of the callers' files. Their
 # lines, which nobody reads, take three times as long to find.

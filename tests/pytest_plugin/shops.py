@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.installed_packages import KEEP_PACKAGES
 from tests.projects import Project
 
 CONFIG = """
@@ -44,7 +45,7 @@ def write_shop(pytester: pytest.Pytester) -> None:
     project.write("config.yaml", CONFIG)
     project.model("shop.orders", "SELECT 1 AS id", cron="'@daily'")
     project.model("shop.revenue", "SELECT id FROM shop.orders", cron="'@daily'")
-    pytester.makeconftest(NIGHT)
+    pytester.makeconftest(KEEP_PACKAGES + NIGHT)
     write_ini(pytester)
 
 

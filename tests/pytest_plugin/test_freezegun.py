@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tests.projects import Project
+from tests.installed_packages import KEEP_PACKAGES
+from tests.projects import Project, read_between
 
-SAMPLES = Path(__file__).parents[2] / "sample_projects"
+from .outcomes import outcomes
 
 FROZEN = """
 import datetime
@@ -216,10 +215,35 @@ def test_the_product_afterwards():
     session.runpytest_subprocess().assert_outcomes(passed=5)
 
 
-def test_a_sandbox_under_a_frozen_clock(session: pytest.Pytester) -> None:
-    session.makepyfile(SANDBOX.format(project=str(SAMPLES / "cron_cascade")))
-    result = session.runpytest_subprocess()
-    result.assert_outcomes(passed=3, failed=2, errors=1)
+def test_contexts_and_sandboxes_under_a_frozen_clock(
+    session: pytest.Pytester, project: Project
+) -> None:
+    """One session has contexts that its tests make, and sandboxes of another project."""
+    project.write("models/slow.py", SLOW_MODEL)
+    web = Project(session.mkdir("web"))
+    views = "SELECT range AS ts, 1 AS amount FROM range(@start_dt, @end_dt, INTERVAL 30 MINUTE)"
+    web.incremental("web.page_views", views, cron="'*/30 * * * *'", start="'2024-01-08'")
+    web.incremental(
+        "web.sessions", read_between("web.page_views"), cron="'@hourly'", start="'2024-01-08'"
+    )
+    session.makepyfile(
+        test_context=CONTEXT.format(project=str(project.path)),
+        test_sandbox=SANDBOX.format(project=str(web.path)),
+    )
+    session.makeconftest(KEEP_PACKAGES)
+    result = session.runpytest_subprocess("-v")
+    result.assert_outcomes(passed=6, failed=2, errors=1)
+    assert outcomes(result) == {
+        "test_context.py::test_frozen_before": {"PASSED"},
+        "test_context.py::test_frozen_within": {"PASSED"},
+        "test_context.py::test_nothing_stays_frozen": {"PASSED"},
+        "test_sandbox.py::test_rejected_run": {"FAILED"},
+        "test_sandbox.py::test_rejected_frozen_before": {"ERROR"},
+        "test_sandbox.py::test_rejected_frozen_after": {"FAILED"},
+        "test_sandbox.py::test_all_that_is_rejected": {"PASSED"},
+        "test_sandbox.py::test_other_code_under_a_frozen_clock": {"PASSED"},
+        "test_sandbox.py::test_real_time_is_back": {"PASSED"},
+    }
     rejection = "freezegun has frozen the clock, and a sandbox needs its own clock*run(at='*"
     result.stdout.fnmatch_lines(
         [
@@ -228,14 +252,6 @@ def test_a_sandbox_under_a_frozen_clock(session: pytest.Pytester) -> None:
             f"E*SandboxError: {rejection}",
         ]
     )
-
-
-def test_a_context_of_ones_own_under_a_frozen_clock(
-    session: pytest.Pytester, project: Project
-) -> None:
-    project.write("models/slow.py", SLOW_MODEL)
-    session.makepyfile(CONTEXT.format(project=str(project.path)))
-    session.runpytest_subprocess().assert_outcomes(passed=3)
 
 
 def test_what_is_first_requested_under_a_frozen_clock(session: pytest.Pytester) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 import pytest_sqlmesh_tracker
 
+from .outcomes import outcomes
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 CHAPTER = (ROOT / "docs" / "assertions.md").read_text()
@@ -29,20 +31,18 @@ def shop_repository(pytester: pytest.Pytester, planned_project: Path) -> Path:  
     return pytester.path / "tests"
 
 
-def test_the_first_example_fails_as_shown(pytester: pytest.Pytester, shop_repository: Path) -> None:
-    (shop_repository / "test_first.py").write_text(EXAMPLES[0])
-    result = pytester.runpytest_inprocess("-p", "no:xdist")
-    result.assert_outcomes(failed=1)
+def test_the_first_example_fails_as_shown_and_the_others_pass(
+    pytester: pytest.Pytester, shop_repository: Path
+) -> None:
+    for number, example in enumerate(EXAMPLES):
+        (shop_repository / f"test_example_{number}.py").write_text(example)
+    result = pytester.runpytest_inprocess("-p", "no:xdist", "-v")
+    result.assert_outcomes(failed=1, passed=8)
+    failed = [test for test, each in outcomes(result).items() if each == {"FAILED"}]
+    assert [test.partition("::")[0] for test in failed] == ["tests/test_example_0.py"]
     shown = [line.rstrip() for line in OUTPUT.splitlines()]
     printed = [line.rstrip() for line in result.outlines if line.startswith("E")]
     assert printed == shown
-
-
-def test_the_other_examples_pass(pytester: pytest.Pytester, shop_repository: Path) -> None:
-    for number, example in enumerate(EXAMPLES[1:]):
-        (shop_repository / f"test_example_{number}.py").write_text(example)
-    result = pytester.runpytest_inprocess("-p", "no:xdist")
-    result.assert_outcomes(passed=8)
 
 
 def test_the_chapter_lists_every_assertion() -> None:

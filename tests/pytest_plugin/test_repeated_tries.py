@@ -55,7 +55,9 @@ def told(pytester: pytest.Pytester) -> list[tuple[str, bool]]:
 
 
 @EVERYWHERE
-def test_the_last_try_counts(told_shop: pytest.Pytester, workers: tuple[str, ...]) -> None:
+def test_the_last_try_counts_in_the_terminal_in_files_and_as_junit_properties(
+    told_shop: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
     told_shop.makepyfile(
         """
         import pytest
@@ -70,13 +72,18 @@ def test_the_last_try_counts(told_shop: pytest.Pytester, workers: tuple[str, ...
 
         def test_at_once(night):
             pass
+
+        @pytest.mark.flaky(reruns=1)
+        def test_with_a_property_of_its_own(night, number, record_property):
+            record_property("sqlmesh_version", number)
+            assert number == 2
         """
     )
     result = session(told_shop, "-v", *workers)
-    assert result.parseoutcomes() == {"passed": 2, "failed": 1, "rerun": 3}
+    assert result.parseoutcomes() == {"passed": 3, "failed": 1, "rerun": 4}
     result.stdout.fnmatch_lines(
-        "sqlmesh: 3 invocations in 3 tests: 3 failed, 3 skipped; "
-        "left out: 3 invocations of repeated tries"
+        "sqlmesh: 4 invocations in 4 tests: 4 failed, 4 skipped; "
+        "left out: 4 invocations of repeated tries"
     )
     assert told(told_shop) == [
         ("test_at_once", False),
@@ -85,9 +92,30 @@ def test_the_last_try_counts(told_shop: pytest.Pytester, workers: tuple[str, ...
         ("test_third_time", True),
         ("test_third_time", True),
         ("test_third_time", False),
+        ("test_with_a_property_of_its_own", True),
+        ("test_with_a_property_of_its_own", False),
     ]
     tables = str(result.stdout).partition("= sqlmesh runs =")[2]
-    assert tables.count("shop.orders raised") == 3
+    assert tables.count("shop.orders raised") == 4
+    # Newer versions of pytest-rerunfailures make an entry for each try.
+    *earlier, last = properties_in(told_shop.path / "all.xml", "test_with_a_property_of_its_own")
+    assert earlier in ([], [{"sqlmesh_version": "1"}])
+    assert last == {
+        "sqlmesh_version": "2",
+        "sqlmesh_invocations": "1",
+        "sqlmesh_repeated_tries": "1",
+        "sqlmesh_failed": "shop.orders (error)",
+        "sqlmesh_skipped": "shop.revenue (upstream_failed)",
+    }
+
+
+def properties_in(file: Path, test: str) -> list[dict[str | None, str | None]]:
+    """The properties of each entry of a test in a JUnit XML file."""
+    return [
+        {each.get("name"): each.get("value") for each in case.iter("property")}
+        for case in ElementTree.parse(file).iter("testcase")
+        if case.get("name") == test
+    ]
 
 
 def test_a_try_whose_set_up_failed_is_a_try(told_shop: pytest.Pytester) -> None:
@@ -120,41 +148,6 @@ def test_a_try_whose_set_up_failed_is_a_try(told_shop: pytest.Pytester) -> None:
         ("test_last_try_invokes_nothing", True),
     ]
     result.stdout.fnmatch_lines("sqlmesh: 1 invocation in 1 test: 1 failed, 1 skipped; left out: *")
-
-
-@EVERYWHERE
-def test_junit_properties_are_those_of_the_last_try(
-    told_shop: pytest.Pytester, workers: tuple[str, ...]
-) -> None:
-    told_shop.makepyfile(
-        """
-        import pytest
-
-        @pytest.mark.flaky(reruns=1)
-        def test_it(night, number, record_property):
-            record_property("sqlmesh_version", number)
-            assert number == 2
-        """
-    )
-    session(told_shop, *workers)
-    # Newer versions of pytest-rerunfailures make an entry for each try.
-    *earlier, last = properties_in(told_shop.path / "all.xml")
-    assert earlier in ([], [{"sqlmesh_version": "1"}])
-    assert last == {
-        "sqlmesh_version": "2",
-        "sqlmesh_invocations": "1",
-        "sqlmesh_repeated_tries": "1",
-        "sqlmesh_failed": "shop.orders (error)",
-        "sqlmesh_skipped": "shop.revenue (upstream_failed)",
-    }
-
-
-def properties_in(file: Path) -> list[dict[str | None, str | None]]:
-    """The properties of each entry in a JUnit XML file."""
-    return [
-        {each.get("name"): each.get("value") for each in case.iter("property")}
-        for case in ElementTree.parse(file).iter("testcase")
-    ]
 
 
 def test_another_worker_repeats_the_test_of_one_that_crashed(told_shop: pytest.Pytester) -> None:
@@ -345,7 +338,7 @@ def test_other_plugins_report_less_of_a_try(
     result = session(told_shop, *ALONE, "-p", "repeating")
     result.assert_outcomes(passed=1)
     assert told(told_shop) == [("test_it", True)] * (tries - 1) + [("test_it", False)]
-    last = properties_in(told_shop.path / "all.xml")[-1]
+    last = properties_in(told_shop.path / "all.xml", "test_it")[-1]
     assert last["sqlmesh_repeated_tries"] == str(tries - 1)
     # The last try is judged as well.
     next(told_shop.path.glob("*.tries")).unlink()

@@ -147,25 +147,30 @@ def test_the_markers_path_beats_them_and_is_the_root_folders(user: pytest.Pytest
     result.stdout.fnmatch_lines('*models: "memory"."shop"."other"')
 
 
-@pytest.mark.parametrize(
-    ("marker", "told"),
-    [
-        ('(att="2024")', "the marker sqlmesh_project has no argument 'att': did you mean at*"),
-        ("(environmnt=None)", "the marker sqlmesh_project has no argument 'environmnt': did you*"),
-        ('("other", "x")', "the marker sqlmesh_project has one positional argument: path"),
-        ('("none")', "no SQLMesh project in *none: there is no such folder"),
-        ('(at="soon")', "'soon' is no time: one is given like '2024-01-09 01:00' (UTC)"),
-        ('(at="2023-06-01")', "at=2023-06-01 00:00:00 UTC is before the project's start, 2024*"),
-        ('(setup="none.sql")', "setup: no file *none.sql"),
-    ],
-)
-def test_a_wrong_marker_is_an_error_of_one_line(
-    user: pytest.Pytester, marker: str, told: str
-) -> None:
-    user.makepyfile(f"import pytest\n\n{MARKER}{marker}\ndef test_it(sqlmesh_project):\n    pass")
+WRONG = {
+    '(att="2024")': "the marker sqlmesh_project has no argument 'att': did you mean at*",
+    "(environmnt=None)": "the marker sqlmesh_project has no argument 'environmnt': did you*",
+    '("other", "x")': "the marker sqlmesh_project has one positional argument: path",
+    '("none")': "no SQLMesh project in *none: there is no such folder",
+    '(at="soon")': "'soon' is no time: one is given like '2024-01-09 01:00' (UTC)",
+    '(at="2023-06-01")': "at=2023-06-01 00:00:00 UTC is before the project's start, 2024*",
+    '(setup="none.sql")': "setup: no file *none.sql",
+}
+
+
+def test_wrong_markers_are_errors_of_one_line(user: pytest.Pytester) -> None:
+    tests = [
+        f"{MARKER}{marker}\ndef test_{number}(sqlmesh_project):\n    pass\n"
+        for number, marker in enumerate(WRONG)
+    ]
+    user.makepyfile("import pytest\n\n" + "\n".join(tests))
     result = user.runpytest_inprocess("-p", "no:xdist")
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(f"sqlmesh_project: {told}")
+    result.assert_outcomes(errors=len(WRONG))
+    for number, message in enumerate(WRONG.values()):
+        result.stdout.fnmatch_lines(
+            [f"_* ERROR at setup of test_{number} _*", f"sqlmesh_project: {message}"],
+            consecutive=True,
+        )
     result.stdout.no_fnmatch_line("*Traceback*")
     result.stdout.no_fnmatch_line("E  *")
 

@@ -12,11 +12,12 @@ from pytest_sqlmesh_tracker import SandboxError, SandboxWarning, Status, Unknown
 
 from .conftest import Sandboxes
 
-pytestmark = pytest.mark.parametrize("gateway", ["one", "four"])
+# The default gateway has one worker; the other has four.
+pytestmark = pytest.mark.parametrize("gateway", [None, "four"], ids=["one", "four"])
 
 
 def test_a_model_fails_and_what_reads_it_is_skipped(
-    sandbox: Sandboxes, payroll: Path, gateway: str
+    sandbox: Sandboxes, payroll: Path, gateway: str | None
 ) -> None:
     with sandbox(payroll, gateway=gateway) as project:
         project.fail("pay.slips")
@@ -42,7 +43,7 @@ def test_a_model_fails_and_what_reads_it_is_skipped(
     ],
 )
 def test_it_fails_with_what_the_test_gives(
-    sandbox: Sandboxes, payroll: Path, gateway: str, error: Any, told: str
+    sandbox: Sandboxes, payroll: Path, gateway: str | None, error: Any, told: str
 ) -> None:
     with sandbox(payroll, gateway=gateway) as project:
         project.fail("pay.total", error=error)
@@ -51,7 +52,7 @@ def test_it_fails_with_what_the_test_gives(
 
 
 def test_the_second_batch_fails_and_the_retry_heals_it(
-    sandbox: Sandboxes, payroll: Path, gateway: str
+    sandbox: Sandboxes, payroll: Path, gateway: str | None
 ) -> None:
     with sandbox(payroll, gateway=gateway) as project:
         project.fail("pay.hours", batch=1, times=1)
@@ -69,14 +70,16 @@ def test_the_second_batch_fails_and_the_retry_heals_it(
         assert project.fetch("SELECT count(*), sum(amount) FROM pay.slips") == [(7, 56)]
 
 
-def test_a_glob_lets_each_match_fail(sandbox: Sandboxes, payroll: Path, gateway: str) -> None:
+def test_a_glob_lets_each_match_fail(
+    sandbox: Sandboxes, payroll: Path, gateway: str | None
+) -> None:
     with sandbox(payroll, gateway=gateway) as project:
         project.fail("pay.*ed", times=1)
         assert project.run(at="2024-01-07 00:05").failed == {"pay.clocked", "pay.noted"}
         assert not project.run(at="+1 minute").failed
 
 
-def test_several_faults_at_once(sandbox: Sandboxes, payroll: Path, gateway: str) -> None:
+def test_several_faults_at_once(sandbox: Sandboxes, payroll: Path, gateway: str | None) -> None:
     with sandbox(payroll, gateway=gateway) as project:
         project.fail("pay.hours", error="one")
         project.fail("pay.clocked", error="other", times=1)
@@ -89,7 +92,7 @@ def test_several_faults_at_once(sandbox: Sandboxes, payroll: Path, gateway: str)
 
 
 def test_a_blocking_audit_fails_after_the_data_was_written(
-    sandbox: Sandboxes, payroll: Path, gateway: str
+    sandbox: Sandboxes, payroll: Path, gateway: str | None
 ) -> None:
     with sandbox(payroll, gateway=gateway) as project:
         project.fail("pay.slips", audit="is_positive", times=1)
@@ -106,7 +109,7 @@ def test_a_blocking_audit_fails_after_the_data_was_written(
 
 
 def test_an_audit_that_does_not_block_fails_alone(
-    sandbox: Sandboxes, payroll: Path, gateway: str
+    sandbox: Sandboxes, payroll: Path, gateway: str | None
 ) -> None:
     with sandbox(payroll, gateway=gateway) as project:
         project.fail("pay.slips", audit="IS_SMALL")
@@ -118,7 +121,7 @@ def test_an_audit_that_does_not_block_fails_alone(
 
 
 def test_audits_of_external_models_and_standalone_ones_fail_too(
-    sandbox: Sandboxes, payroll: Path, gateway: str
+    sandbox: Sandboxes, payroll: Path, gateway: str | None
 ) -> None:
     with sandbox(payroll, gateway=gateway) as project:
         project.fail("raw.clock", audit="is_positive")
@@ -131,7 +134,7 @@ def test_audits_of_external_models_and_standalone_ones_fail_too(
         report.assert_skipped("pay.clocked", reason="upstream_failed")
 
 
-def test_a_plan_fails_as_a_run_does(sandbox: Sandboxes, payroll: Path, gateway: str) -> None:
+def test_a_plan_fails_as_a_run_does(sandbox: Sandboxes, payroll: Path, gateway: str | None) -> None:
     with sandbox(payroll, gateway=gateway, plan=False) as project:
         project.fail("pay.hours", batch=2)
         report = project.plan()
@@ -143,7 +146,7 @@ def test_a_plan_fails_as_a_run_does(sandbox: Sandboxes, payroll: Path, gateway: 
 
 
 def test_an_audit_round_of_a_plan_is_struck(
-    sandbox: Sandboxes, payroll: Path, gateway: str
+    sandbox: Sandboxes, payroll: Path, gateway: str | None
 ) -> None:
     """Changed audits are run by themselves, with no evaluation before them on their thread."""
     with sandbox(payroll, gateway=gateway) as project:
@@ -177,7 +180,12 @@ class TestAFaultThatNeverStruck:
         ],
     )
     def test_is_a_warning_in_the_end(
-        self, sandbox: Sandboxes, payroll: Path, gateway: str, fault: dict[str, Any], told: str
+        self,
+        sandbox: Sandboxes,
+        payroll: Path,
+        gateway: str | None,
+        fault: dict[str, Any],
+        told: str,
     ) -> None:
         def in_a_sandbox() -> None:
             with sandbox(payroll, gateway=gateway) as project:
@@ -189,7 +197,9 @@ class TestAFaultThatNeverStruck:
         (warning,) = warned
         assert str(warning.message).startswith(told)
 
-    def test_says_so_of_an_audit(self, sandbox: Sandboxes, payroll: Path, gateway: str) -> None:
+    def test_says_so_of_an_audit(
+        self, sandbox: Sandboxes, payroll: Path, gateway: str | None
+    ) -> None:
         def in_a_sandbox() -> None:
             with sandbox(payroll, gateway=gateway) as project:
                 project.fail("pay.slips", audit="is_small")
@@ -198,7 +208,7 @@ class TestAFaultThatNeverStruck:
             in_a_sandbox()
 
     def test_is_none_if_one_of_its_models_failed(
-        self, sandbox: Sandboxes, payroll: Path, gateway: str
+        self, sandbox: Sandboxes, payroll: Path, gateway: str | None
     ) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -207,72 +217,68 @@ class TestAFaultThatNeverStruck:
                 project.run(at="2024-01-06 00:05")
 
 
-@pytest.mark.parametrize(
-    ("fault", "error", "told"),
-    [
-        (
-            {"model": "pay.slip"},
-            UnknownModelError,
-            "no model 'pay.slip' in the project; did you mean pay.slips",
-        ),
-        ({"model": "zzz.*"}, UnknownModelError, "no model matches 'zzz.*' in the project"),
-        (
-            {"model": "pay.slips", "audit": "is_smal"},
-            UnknownModelError,
-            "pay.slips has no audit 'is_smal': did you mean is_small?",
-        ),
-        (
-            {"model": "pay.total", "audit": "x"},
-            UnknownModelError,
-            "pay.total has no audit 'x': it has none",
-        ),
-        (
-            {"model": "raw.clock"},
-            SandboxError,
-            "raw.clock is external, which SQLMesh never evaluates; use audit=",
-        ),
-        ({"model": "pay.pieces"}, SandboxError, "pay.pieces is embedded, which SQLMesh"),
-        (
-            {"model": "pay.slips", "audit": "is_small", "error": "x"},
-            SandboxError,
-            "fail(): an error or an audit, not both",
-        ),
-        (
-            {"model": "pay.slips", "batch": -1},
-            SandboxError,
-            "batch=-1, it is a number from 0",
-        ),
-        ({"model": "pay.slips", "times": 0}, SandboxError, "times=0, it is a number from 1"),
-        ({"model": "pay.slips", "batch": "1"}, SandboxError, "batch='1', it is a number"),
-        (
-            {"model": "pay.slips", "error": str},
-            SandboxError,
-            "error=<class 'str'>: it is a message or an Exception",
-        ),
-        (
-            {"model": "pay.slips", "error": KeyboardInterrupt},
-            SandboxError,
-            "error=<class 'KeyboardInterrupt'>: it is a message or an Exception",
-        ),
-    ],
-)
-def test_a_wrong_fault_is_told_in_one_line(
-    sandbox: Sandboxes,
-    payroll: Path,
-    gateway: str,
-    fault: dict[str, Any],
-    error: type[Exception],
-    told: str,
+# Arguments of `fail`, and the error that they raise.
+WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
+    (
+        {"model": "pay.slip"},
+        UnknownModelError,
+        "no model 'pay.slip' in the project; did you mean pay.slips",
+    ),
+    ({"model": "zzz.*"}, UnknownModelError, "no model matches 'zzz.*' in the project"),
+    (
+        {"model": "pay.slips", "audit": "is_smal"},
+        UnknownModelError,
+        "pay.slips has no audit 'is_smal': did you mean is_small?",
+    ),
+    (
+        {"model": "pay.total", "audit": "x"},
+        UnknownModelError,
+        "pay.total has no audit 'x': it has none",
+    ),
+    (
+        {"model": "raw.clock"},
+        SandboxError,
+        "raw.clock is external, which SQLMesh never evaluates; use audit=",
+    ),
+    ({"model": "pay.pieces"}, SandboxError, "pay.pieces is embedded, which SQLMesh"),
+    (
+        {"model": "pay.slips", "audit": "is_small", "error": "x"},
+        SandboxError,
+        "fail(): an error or an audit, not both",
+    ),
+    (
+        {"model": "pay.slips", "batch": -1},
+        SandboxError,
+        "batch=-1, it is a number from 0",
+    ),
+    ({"model": "pay.slips", "times": 0}, SandboxError, "times=0, it is a number from 1"),
+    ({"model": "pay.slips", "batch": "1"}, SandboxError, "batch='1', it is a number"),
+    (
+        {"model": "pay.slips", "error": str},
+        SandboxError,
+        "error=<class 'str'>: it is a message or an Exception",
+    ),
+    (
+        {"model": "pay.slips", "error": KeyboardInterrupt},
+        SandboxError,
+        "error=<class 'KeyboardInterrupt'>: it is a message or an Exception",
+    ),
+]
+
+
+def test_wrong_faults_are_rejected_in_one_line(
+    sandbox: Sandboxes, payroll: Path, gateway: str | None
 ) -> None:
     with sandbox(payroll, gateway=gateway) as project:
-        with pytest.raises(error) as raised:
-            project.fail(**fault)
-    assert told in str(raised.value)
-    assert "\n" not in str(raised.value)
+        for fault, error, message in WRONG:
+            with pytest.raises(error) as raised:
+                project.fail(**fault)
+            assert message in str(raised.value)
+            assert "\n" not in str(raised.value)
 
 
 def test_a_failed_batch_is_not_that_of_the_next_audit(
-    sandbox: Sandboxes, payroll: Path, gateway: str
+    sandbox: Sandboxes, payroll: Path, gateway: str | None
 ) -> None:
     """Audits that are run by themselves are of no batch."""
 

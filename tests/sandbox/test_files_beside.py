@@ -36,25 +36,35 @@ class TestSeeds:
     """A seed is loaded from wherever SQLMesh loads it."""
 
     @pytest.mark.parametrize(
-        ("seed", "folder", "model"),
+        ("folder", "seeds"),
         [
-            ("../../data/x.csv", "shop", "models/x.sql"),
-            ("../../../data/x.csv", "shop", "models/deep/x.sql"),
-            ("../../../../data/x.csv", "repos/a/shop", "models/x.sql"),
-            ("$root/../data/x.csv", "shop", "models/x.sql"),
-            ("{data}", "shop", "models/x.sql"),
+            (
+                "shop",
+                {
+                    "models/near.sql": "../../data/x.csv",
+                    "models/deep/far.sql": "../../../data/x.csv",
+                    "models/root.sql": "$root/../data/x.csv",
+                    "models/absolute.sql": "{data}",
+                },
+            ),
+            ("repos/a/shop", {"models/further.sql": "../../../../data/x.csv"}),
         ],
+        ids=["a folder up", "folders up"],
     )
     def test_beside_the_project_are_loaded(
-        self, tmp_path: Path, data: Path, sandbox: Sandboxes, seed: str, folder: str, model: str
+        self, tmp_path: Path, data: Path, sandbox: Sandboxes, folder: str, seeds: dict[str, str]
     ) -> None:
-        seed = seed.format(data=data)
-        made = with_seed(tmp_path / folder, seed, file=model)
+        for file, seed in seeds.items():
+            path = seed.format(data=data)
+            made = with_seed(tmp_path / folder, path, f"shop.{Path(file).stem}", file)
         before = seen(tmp_path)
 
         with sandbox(made.path) as copy:
-            assert copy.fetch("SELECT id, name FROM shop.x") == [(1, "a")]
-            copy.run(at="+1 day").assert_skipped("shop.x", reason="no_changes")
+            for file in seeds:
+                assert copy.fetch(f"SELECT id, name FROM shop.{Path(file).stem}") == [(1, "a")]
+            report = copy.run(at="+1 day")
+            names = [f"shop.{Path(file).stem}" for file in seeds]
+            report.assert_skipped(*names, reason="no_changes")
         assert seen(tmp_path) == before
 
     def test_of_several_projects_are_loaded(

@@ -110,9 +110,13 @@ class TestWords:
 
 
 class TestPartial:
-    def test_what_does_load_is_tested_as_ever(self, sandbox: Sandboxes, tmp_path: Path) -> None:
-        half_broken(tmp_path)
-        with sandbox(tmp_path, plan="partial") as project:
+    @pytest.fixture(scope="class")
+    def half(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """The project that is half broken; its partial plan is made once."""
+        return half_broken(tmp_path_factory.mktemp("half")).path
+
+    def test_what_does_load_is_tested_as_ever(self, sandbox: Sandboxes, half: Path) -> None:
+        with sandbox(half, plan="partial") as project:
             assert project.fetch("SELECT id FROM s.better") == [(1,)]
             report = project.run(at="+1 day")
             report.assert_only_executed("s.good", "s.better")
@@ -128,27 +132,22 @@ class TestPartial:
             report.assert_failed("s.good")
             report.assert_skipped("s.better", reason="upstream_failed")
 
-    def test_a_model_that_is_mended_is_planned(self, sandbox: Sandboxes, tmp_path: Path) -> None:
-        half_broken(tmp_path)
-        with sandbox(tmp_path, plan="partial") as project:
+    def test_a_model_that_is_mended_is_planned(self, sandbox: Sandboxes, half: Path) -> None:
+        with sandbox(half, plan="partial") as project:
             project.write("models/s.orders.sql", "MODEL (name s.orders); SELECT 1 AS id")
             report = project.plan()
             report.assert_only_executed("s.orders", "s.below")
             report.assert_skipped("s.items", "s.broken", reason="not_selected")
 
-    def test_all_can_be_planned_and_fail_as_they_do(
-        self, sandbox: Sandboxes, tmp_path: Path
-    ) -> None:
-        half_broken(tmp_path)
-        with sandbox(tmp_path, plan="partial") as project:
+    def test_all_can_be_planned_and_fail_as_they_do(self, sandbox: Sandboxes, half: Path) -> None:
+        with sandbox(half, plan="partial") as project:
             report = project.plan(select_models=["*"])
             report.assert_failed("s.orders", "s.items", "s.refunds", "s.broken")
             # What is planned stays as it was.
             project.run(at="+1 day").assert_only_executed("s.good", "s.better")
 
-    def test_restatements_are_of_what_is_planned(self, sandbox: Sandboxes, tmp_path: Path) -> None:
-        half_broken(tmp_path)
-        with sandbox(tmp_path, plan="partial") as project:
+    def test_restatements_are_of_what_is_planned(self, sandbox: Sandboxes, half: Path) -> None:
+        with sandbox(half, plan="partial") as project:
             report = project.plan(restate_models=["s.good"])
             report.assert_only_executed("s.good", "s.better")
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
+from tests.installed_packages import KEEP_PACKAGES
 from tests.projects import Project
 
 from .building import DEFAULTS, database, planned, project, seen
@@ -455,6 +456,7 @@ class Sessions:
         self._suite = folder / "suite"
         self._suite.mkdir()
         (self._suite / "test_shop.py").write_text(SUITE)
+        (self._suite / "conftest.py").write_text(KEEP_PACKAGES)
         self._temporary = folder / "temporary"
         self.before = seen(self.root)
 

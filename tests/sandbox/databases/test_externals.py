@@ -15,6 +15,46 @@ from tests.sandbox.conftest import Sandboxes
 LOCAL = "{local: {connection: {type: duckdb, database: w.duckdb}}}"
 SCHEMA = "CREATE SCHEMA IF NOT EXISTS raw"
 PEOPLE = "- {name: raw.people, columns: {id: int}}\n"
+MAKING = {
+    "a_view": [
+        "CREATE SCHEMA IF NOT EXISTS a_view",
+        "CREATE OR REPLACE VIEW a_view.people AS SELECT 1 id",
+    ],
+    "a_view_after_a_drop": [
+        "CREATE SCHEMA IF NOT EXISTS a_view_after_a_drop",
+        "DROP VIEW IF EXISTS a_view_after_a_drop.people",
+        "CREATE VIEW a_view_after_a_drop.people AS (SELECT 1 AS id)",
+    ],
+    "a_table_unless_it_exists": [
+        "CREATE SCHEMA IF NOT EXISTS a_table_unless_it_exists",
+        "CREATE TABLE IF NOT EXISTS a_table_unless_it_exists.people AS SELECT 1 AS id",
+    ],
+    "a_replaced_table": [
+        "CREATE SCHEMA IF NOT EXISTS a_replaced_table",
+        "CREATE OR REPLACE TABLE a_replaced_table.people AS SELECT 1 AS id",
+    ],
+    "a_table_after_a_drop": [
+        "CREATE SCHEMA IF NOT EXISTS a_table_after_a_drop",
+        "DROP TABLE IF EXISTS a_table_after_a_drop.people",
+        "CREATE TABLE a_table_after_a_drop.people (id INT)",
+        "INSERT INTO a_table_after_a_drop.people VALUES (1)",
+    ],
+    "a_schema_after_a_drop": [
+        "DROP SCHEMA IF EXISTS a_schema_after_a_drop CASCADE",
+        "CREATE SCHEMA a_schema_after_a_drop",
+        "CREATE VIEW a_schema_after_a_drop.people AS SELECT 1 id",
+    ],
+    "a_temporary_table": [
+        "CREATE SCHEMA IF NOT EXISTS a_temporary_table",
+        "CREATE OR REPLACE TEMP TABLE people AS SELECT 1 AS id",
+        "CREATE OR REPLACE TABLE w.a_temporary_table.people AS SELECT * FROM temp.people",
+    ],
+    "in_any_case": [
+        "CREATE SCHEMA IF NOT EXISTS IN_ANY_CASE",
+        'CREATE OR REPLACE VIEW "In_Any_Case"."People" AS SELECT 1 id',
+    ],
+}
+"""A schema → the statements of `before_all` that make the schema, and `people` in it."""
 
 
 def shop(path: Path, *before_all: str, external: str = PEOPLE, query: str = "") -> Project:
@@ -29,43 +69,27 @@ def shop(path: Path, *before_all: str, external: str = PEOPLE, query: str = "") 
 class TestWhatBeforeAllMakes:
     """What `before_all` creates takes the place of the empty table of an external model."""
 
-    @pytest.mark.parametrize(
-        "statements",
-        [
-            [SCHEMA, "CREATE OR REPLACE VIEW raw.people AS SELECT 1 id"],
-            [
-                SCHEMA,
-                "DROP VIEW IF EXISTS raw.people",
-                "CREATE VIEW raw.people AS (SELECT 1 AS id)",
-            ],
-            [SCHEMA, "CREATE TABLE IF NOT EXISTS raw.people AS SELECT 1 AS id"],
-            [SCHEMA, "CREATE OR REPLACE TABLE raw.people AS SELECT 1 AS id"],
-            [
-                SCHEMA,
-                "DROP TABLE IF EXISTS raw.people",
-                "CREATE TABLE raw.people (id INT)",
-                "INSERT INTO raw.people VALUES (1)",
-            ],
-            [
-                "DROP SCHEMA IF EXISTS raw CASCADE",
-                "CREATE SCHEMA raw",
-                "CREATE VIEW raw.people AS SELECT 1 id",
-            ],
-            [
-                SCHEMA,
-                "CREATE OR REPLACE TEMP TABLE people AS SELECT 1 AS id",
-                "CREATE OR REPLACE TABLE w.raw.people AS SELECT * FROM temp.people",
-            ],
-            [SCHEMA.upper(), 'CREATE OR REPLACE VIEW "Raw"."People" AS SELECT 1 id'],
-        ],
-    )  # fmt: skip
-    def test_is_read(self, tmp_path: Path, sandbox: Sandboxes, statements: list[str]) -> None:
-        made = shop(tmp_path / "shop", *statements)
+    def test_is_read(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+        made = project(
+            tmp_path / "shop",
+            LOCAL,
+            "before_all:"
+            + "".join(f"\n  - {each}" for statements in MAKING.values() for each in statements)
+            + f"\n{DEFAULTS}",
+        )
+        made.write(
+            "external_models.yaml",
+            "".join(f"- {{name: {schema}.people, columns: {{id: int}}}}\n" for schema in MAKING),
+        )
+        for schema in MAKING:
+            made.model(f"shop.{schema}", f"SELECT id FROM {schema}.people", cron="'@daily'")
 
         with sandbox(made.path) as copy:
-            assert copy.fetch("SELECT id FROM shop.a") == [(1,)]
-            copy.run(at="+1 day").assert_executed("shop.a")
-            assert copy.fetch("SELECT id FROM shop.a") == [(1,)]
+            rows = {schema: copy.fetch(f"SELECT id FROM shop.{schema}") for schema in MAKING}
+            assert rows == {schema: [(1,)] for schema in MAKING}
+            copy.run(at="+1 day").assert_executed(*(f"shop.{schema}" for schema in MAKING))
+            rows = {schema: copy.fetch(f"SELECT id FROM shop.{schema}") for schema in MAKING}
+            assert rows == {schema: [(1,)] for schema in MAKING}
 
     def test_may_be_made_but_once(self, tmp_path: Path, sandbox: Sandboxes) -> None:
         made = shop(tmp_path, "CREATE SCHEMA raw", "CREATE TABLE raw.people AS SELECT 1 AS id")

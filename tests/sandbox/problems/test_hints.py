@@ -14,6 +14,7 @@ from tests.sandbox.conftest import Sandboxes
 IN_MEMORY = "{one: {connection: {type: duckdb}}}"
 IN_A_FILE = "{{one: {{connection: {{type: duckdb, database: {} }} }} }}"
 READERS = ("read_csv('data/x.csv')", "read_parquet('data/x.parquet')", "read_json('data/*.json')")
+PATHS = ("data/x.csv", "data/x.parquet", "data/*.json")
 
 
 @pytest.fixture
@@ -26,28 +27,28 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class TestRelativePaths:
-    @pytest.mark.parametrize("reader", READERS)
     @pytest.mark.parametrize("below", ["project", ".", "project/models/raw"])
-    def test_a_file_of_the_project_is_located(
-        self, sandbox: Sandboxes, tmp_path: Path, elsewhere: Path, reader: str, below: str
+    def test_files_of_the_project_are_located(
+        self, sandbox: Sandboxes, tmp_path: Path, elsewhere: Path, below: str
     ) -> None:
         made = project(tmp_path / "project", IN_MEMORY)
-        made.model("s.a", f"SELECT a::INT AS a FROM {reader}", cron="'@daily'")
-        path = reader.split("'")[1]
-        file = tmp_path / below / path.replace("*", "one")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        duckdb.sql("SELECT 1 AS a").write_parquet(str(file)) if file.suffix == ".parquet" else (
-            file.write_text('{"a": 1}' if file.suffix == ".json" else "a\n1\n")
-        )
+        for number, reader in enumerate(READERS):
+            made.model(f"s.a{number}", f"SELECT a::INT AS a FROM {reader}", cron="'@daily'")
+        folder = (tmp_path / below).resolve()
+        (folder / "data").mkdir(parents=True)
+        (folder / "data/x.csv").write_text("a\n1\n")
+        (folder / "data/one.json").write_text('{"a": 1}')
+        duckdb.sql("SELECT 1 AS a").write_parquet(str(folder / "data/x.parquet"))
         with pytest.raises(SandboxError) as error:
             with sandbox(tmp_path / "project"):
                 pass
-        folder = (tmp_path / below).resolve()
-        assert (
-            f"{path} exists below {folder}, but relative paths start at the working folder, "
-            f"{elsewhere}." in str(error.value)
-        )
-        assert f'monkeypatch.chdir("{folder}")' in str(error.value)
+        words = str(error.value)
+        for path in PATHS:
+            assert (
+                f"{path} exists below {folder}, but relative paths start at the working folder, "
+                f"{elsewhere}." in words
+            )
+        assert words.count(f'monkeypatch.chdir("{folder}")') == len(PATHS)
 
     def test_the_remedy_works(
         self, sandbox: Sandboxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -105,19 +106,19 @@ class TestRelativePaths:
 
 
 class TestWhatALocalDatabaseBrings:
-    @pytest.fixture
-    def warehouse(self, tmp_path: Path) -> Path:
+    @pytest.fixture(scope="class")
+    def warehouse(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
         """A database with a table and a view, which a project names."""
         return database(
-            tmp_path / "w.duckdb",
+            tmp_path_factory.mktemp("warehouse") / "w.duckdb",
             "CREATE TABLE events (id INT)",
             "CREATE SCHEMA raw",
             "CREATE VIEW raw.clicks AS SELECT * FROM events",
         )
 
-    @pytest.fixture
-    def shop(self, tmp_path: Path, warehouse: Path) -> Path:
-        made = project(tmp_path / "project", IN_A_FILE.format(warehouse))
+    @pytest.fixture(scope="class")
+    def shop(self, tmp_path_factory: pytest.TempPathFactory, warehouse: Path) -> Path:
+        made = project(tmp_path_factory.mktemp("project"), IN_A_FILE.format(warehouse))
         made.model("s.a", "SELECT 1 AS id", cron="'@daily'")
         return made.path
 
