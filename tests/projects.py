@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
+from shutil import copytree, ignore_patterns
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,14 @@ class Project:
                 database=path / "wh.db", concurrent_tasks=concurrent_tasks, start="2024-01-01"
             ),
         )
+
+    def copy(self, path: Path) -> Project:
+        """The same project in another folder, with what is loaded; close its context first."""
+        copytree(self.path, path, dirs_exist_ok=True, ignore=ignore_patterns("logs"))
+        copied = Project(path)
+        config = (self.path / "config.yaml").read_text()
+        copied.write("config.yaml", config.replace(str(self.path), str(path)))
+        return copied
 
     def close(self) -> None:
         """Close the context; a new one is made when it is needed."""

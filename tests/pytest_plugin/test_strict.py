@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sqlmesh_tracker.reports import listening
+from pytest_sqlmesh_tracker.reports import observers
 
 from .shops import tell_of_shop, write_ini, write_shop
 
@@ -120,7 +120,7 @@ def test_what_a_passed_test_left_unasserted_is_an_error_at_teardown(shop: pytest
         "test_bad_assertion_that_failed",
         "test_bad_assertion_on_another_report",
     ]
-    assert listening._LISTENERS == []
+    assert observers._OBSERVERS == []
     first = next(n for n, line in enumerate(result.outlines) if "of test_bad_comparison" in line)
     assert result.outlines[first + 1 : first + 13] == [
         "sqlmesh_tracker strict: 2 unexpected outcomes that the test did not assert",

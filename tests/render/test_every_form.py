@@ -13,6 +13,7 @@ from pytest_sqlmesh_tracker.render import junit, junit_file, markdown, terminal
 from pytest_sqlmesh_tracker.render.page import html
 from pytest_sqlmesh_tracker.reports.diff import compare
 from pytest_sqlmesh_tracker.wording.invocations import statuses, totals_line
+from pytest_sqlmesh_tracker.wording.table import table
 from tests.builders import (
     audit,
     audited,
@@ -58,7 +59,7 @@ class TestNonBlockingAudits:
         ],
     )
     def test_tables_name_them_once(self, report: RunReport, reason: str) -> None:
-        row = terminal.table(report, width=200).splitlines()[2]
+        row = table(report, width=200).splitlines()[2]
         assert reason in row
         assert row.count("positive") == 1
         [cells] = Page.of(markdown.summary([(None, report)])).rows
@@ -67,8 +68,8 @@ class TestNonBlockingAudits:
 
     def test_a_page_has_them_in_the_table_and_with_the_model(self) -> None:
         words = Parsed(html.page([(None, NIGHT)])).words
-        table, _, details = words.partition("a.odd executed")
-        assert f"in 1 batch; {WORDS}" in table
+        rows, _, details = words.partition("a.odd executed")
+        assert f"in 1 batch; {WORDS}" in rows
         assert "positive 3 rows failed, non-blocking" in details
 
     def test_properties_of_a_test_name_them(self) -> None:
@@ -82,7 +83,7 @@ class TestNonBlockingAudits:
         assert "2 executed, 1 skipped" in markdown.summary([(None, NIGHT)])
 
     def test_a_model_that_has_one_is_left_out_last(self) -> None:
-        shown = terminal.table(NIGHT, limit=1)
+        shown = table(NIGHT, limit=1)
         assert "a.odd" in shown
         assert "not shown: 1 cron_not_due, 1 executed" in shown
 
@@ -123,7 +124,7 @@ class TestUpstreamBehind:
         assert "  upstream    s.orders had not loaded 2024-01-07" in lines
 
     def test_tables_have_it_with_the_intervals(self) -> None:
-        row = terminal.table(MORNING, width=200).splitlines()[3]
+        row = table(MORNING, width=200).splitlines()[3]
         assert f"2024-01-13: new_interval; {AHEAD}" in row
         page = Page.of(markdown.summary([(None, MORNING)]))
         assert page.headings[1].startswith("⚠️ run of prod")
@@ -135,8 +136,8 @@ class TestUpstreamBehind:
 
     def test_a_page_has_it_with_a_link(self) -> None:
         words = Parsed(html.page([(None, MORNING)])).words
-        table, _, details = words.partition("a.child executed")
-        assert AHEAD in table
+        rows, _, details = words.partition("a.child executed")
+        assert AHEAD in rows
         assert "Evaluated ahead of s.orders not in this report had not loaded 2024-01-07" in details
 
     def test_a_junit_file_has_it_as_output_and_property(self) -> None:
@@ -178,8 +179,8 @@ class TestNotEvaluatable:
         assert dict(junit.properties([self.REPORT]))["sqlmesh_skipped"] == "a.y (cron_not_due)"
 
     def test_no_table_has_them(self) -> None:
-        assert len(terminal.table(self.REPORT).splitlines()) == 4
-        assert "not shown: 1 cron_not_due" in terminal.table(self.REPORT, limit=1)
+        assert len(table(self.REPORT).splitlines()) == 4
+        assert "not shown: 1 cron_not_due" in table(self.REPORT, limit=1)
         assert [row[1] for row in Page.of(markdown.summary([(None, self.REPORT)])).rows] == [
             "a.x",
             "a.y",
@@ -188,7 +189,7 @@ class TestNotEvaluatable:
         assert [case.get("name") for case in cases] == ["a.x", "a.y"]
 
     def test_where_all_is_shown_they_are(self) -> None:
-        for shown in (self.REPORT.table(), terminal.table(self.REPORT, everything=True)):
+        for shown in (self.REPORT.table(), table(self.REPORT, everything=True)):
             rows = [line.split()[1] for line in shown.splitlines()[2:]]
             assert rows == list(self.REPORT.outcomes)
 
@@ -238,14 +239,14 @@ class TestWaiting:
 
     def test_tables_say_it(self) -> None:
         words = "signal_not_ready: feed, waiting since 2024-01-13 00:00 UTC"
-        assert words in terminal.table(run(self.HELD), width=200)
+        assert words in table(run(self.HELD), width=200)
         assert words in str(run(self.HELD))
         assert Page.of(markdown.summary([(None, run(self.HELD))])).rows[0][2] == words
 
     def test_of_what_is_held_back_in_part_as_well(self) -> None:
         made = executed("a.x", reasons=("signal_not_ready",), waiting_since=utc("2024-01-13"))
         words = "signal_not_ready: in part held back, waiting since 2024-01-13 00:00 UTC"
-        assert words in terminal.table(run(made), width=200)
+        assert words in table(run(made), width=200)
 
     def test_a_paragraph_says_it_with_what_is_held_back(self) -> None:
         lines = run(self.HELD).explain("a.held").splitlines()
@@ -259,7 +260,7 @@ class TestWaiting:
     def test_what_waits_for_its_cron_alone_does_not_say_it(self) -> None:
         made = skipped("a.x", waiting_since=utc("2024-01-13"))
         assert "waiting" not in run(made).explain("a.x")
-        assert "waiting" not in terminal.table(run(made))
+        assert "waiting" not in table(run(made))
 
     def test_what_waits_for_the_next_run_says_it_in_the_paragraph_only(self) -> None:
         made = executed(
@@ -269,7 +270,7 @@ class TestWaiting:
             waiting_since=utc("2024-01-13"),
         )
         assert "  waiting     since 2024-01-13 00:00:00 UTC" in run(made).explain("a.x")
-        row = terminal.table(run(made), width=200).splitlines()[2]
+        row = table(run(made), width=200).splitlines()[2]
         assert row.split(maxsplit=2)[2] == "2024-01-13; plan_limit: 2 days left to the next run"
 
 
@@ -283,12 +284,12 @@ class TestPlanLimit:
     )
     def test_is_named_where_it_is_all(self, reasons: tuple[str, ...], words: str) -> None:
         report = run(executed("a.x", reasons=reasons), command="plan")
-        assert words in terminal.table(report, width=200)
+        assert words in table(report, width=200)
         assert Page.of(markdown.summary([(None, report)])).rows[0][2] == f"2024-01-13; {words}"
 
     def test_of_a_skipped_model_is_its_reason(self) -> None:
         report = run(skipped("a.x", "plan_limit"), command="plan")
-        assert "a.x    plan_limit\n" in terminal.table(report) + "\n"
+        assert "a.x    plan_limit\n" in table(report) + "\n"
 
 
 class TestWarnings:
@@ -391,7 +392,7 @@ class TestNotesOnAnInvocation:
     """What concerns all models is said once, above them."""
 
     def test_on_a_table(self) -> None:
-        lines = terminal.table(CUT_OFF, width=200).splitlines()
+        lines = table(CUT_OFF, width=200).splitlines()
         assert lines[1] == WAITS
         assert [line.split()[-1] for line in lines[3:]] == ["environment_busy"] * 2
 
@@ -403,20 +404,20 @@ class TestNotesOnAnInvocation:
 
     def test_that_the_error_makes_already(self) -> None:
         report = CUT_OFF.model_copy(update={"error": f"EnvironmentBusyError: {WAITS}"})
-        assert terminal.table(report, width=300).count("is not finished") == 1
+        assert table(report, width=300).count("is not finished") == 1
 
     def test_on_files_that_were_not_read(self) -> None:
         note = "the project's files were not read: it took too long"
-        assert terminal.table(UNREAD, width=200).splitlines()[1] == note
+        assert table(UNREAD, width=200).splitlines()[1] == note
         assert note in Parsed(html.page([(None, UNREAD)])).words
 
     def test_why_is_not_always_known(self) -> None:
         unread = UNREAD.model_copy(update={"project_files_note": None})
-        assert "were not read: unknown" in terminal.table(unread)
+        assert "were not read: unknown" in table(unread)
 
     def test_none_where_all_is_well(self) -> None:
         well = run(executed("a.x"), project_files="read")
-        assert len(terminal.table(well).splitlines()) == 3
+        assert len(table(well).splitlines()) == 3
 
 
 class TestTheGateOnFilesThatWereNotRead:
