@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
-from time import perf_counter
+from time import process_time
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
@@ -762,10 +762,10 @@ def test_a_hundred_reports_of_a_thousand_models() -> None:
     ]
     policy = GatePolicy({"models": f"s{n}.m_?{n}*", "allow": ["failed"]} for n in range(20))
     reports = [run(*models)] * 100
-    start = perf_counter()
+    start = process_time()
     result = policy.evaluate(*reports)
     json.dumps(result.to_dict())
-    assert perf_counter() - start < 10
+    assert process_time() - start < 10
     assert result.outcomes == 100_000
 
 
