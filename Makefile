@@ -5,12 +5,14 @@ RUN := $(VENV)/bin
 # Branch coverage of these is complete; that of the whole package is at least 95 %. The tests that are
 # not measured take longer when they are, and what they run through others have.
 UNMEASURED := tests/properties tests/dbt tests/browser tests/dagster_processes tests/dagster_ui
+# Of the property tests, those that `make test` leaves to `make properties`.
+LONGER := $(addprefix tests/properties/,test_cli_truth.py test_copies.py test_week.py)
 PACKAGE := pytest_sqlmesh_tracker
 empty :=
 comma := ,
 CORE := $(subst $(empty) ,$(comma),$(addsuffix /*,$(addprefix $(PACKAGE)/,outcomes models wording reports gate render)))
 
-.PHONY: demo test lint types coverage processes ui compat neighbours truth truth-cli truth-dagster mutants mutants-dagster week bench schema reference startup clean
+.PHONY: demo test lint types coverage processes ui compat neighbours properties truth truth-cli truth-dagster mutants mutants-dagster week bench schema reference startup clean
 
 demo: $(VENV)/installed
 	$(RUN)/python sample_projects/demo.py
@@ -27,7 +29,7 @@ types: $(VENV)/installed
 coverage: $(VENV)/installed
 	rm -f .coverage .coverage.*
 	$(RUN)/coverage run -m pytest -n 2 -q $(addprefix --ignore=,$(UNMEASURED)) tests
-	$(RUN)/python -m pytest -n 2 -q tests/properties tests/dbt sample_projects
+	$(RUN)/python -m pytest -n 2 -q $(addprefix --ignore=,$(LONGER)) tests/properties tests/dbt sample_projects
 	$(RUN)/python -m pytest -n 2 -q tests/browser
 	$(RUN)/coverage combine -q
 	$(RUN)/coverage report --fail-under=95
@@ -57,15 +59,22 @@ neighbours:
 	.venv-neighbours/bin/python -m pip install --quiet --editable ".[pytest]" --group neighbours
 	.venv-neighbours/bin/python -m tests.neighbours
 
+# What `make test` leaves out of the property tests: ten times as many drawn histories, the command
+# line's run against Context.run, and a day of the due-only schedule.
+properties: export SQLMESH_TRACKER_HISTORIES ?= 36
+properties: export SQLMESH_TRACKER_DAGSTER_HISTORIES ?= 12
+properties: $(VENV)/installed
+	$(RUN)/python -m pytest -n 2 -q -k "not of_a_scene" tests/properties
+
 # A thousand drawn histories against the witnesses; stopped, it goes on where it was.
 truth: $(VENV)/installed
 	$(RUN)/python -m tests.properties.truth --workers 2
 
 # Sixty drawn histories: the command line's run against Context.run.
 truth-cli: $(VENV)/installed
-	SQLMESH_TRACKER_CLI_EXAMPLES=60 $(RUN)/python -m pytest -q tests/properties/test_cli_truth.py -rP
+	SQLMESH_TRACKER_CLI_HISTORIES=60 $(RUN)/python -m pytest -n 2 -q tests/properties/test_cli_truth.py -rP
 
-# Trackers that tell lies, each of which the short form of the above has to find out.
+# Faulty trackers, each of which the scenes and drawn histories of `make properties` must find out.
 mutants: $(VENV)/installed
 	$(RUN)/python -m tests.properties.mutants --workers 2
 
@@ -73,7 +82,7 @@ mutants: $(VENV)/installed
 truth-dagster: $(VENV)/installed
 	$(RUN)/python -m tests.properties.truth --dagster --examples 200 --workers 2
 
-# Assets that tell Dagster lies, each of which the short form of the above has to find out.
+# Faulty assets, each of which the scenes and drawn histories of `make properties` must find out.
 mutants-dagster: $(VENV)/installed
 	$(RUN)/python -m tests.properties.mutants --dagster --workers 2
 

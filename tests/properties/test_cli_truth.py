@@ -2,14 +2,15 @@
 
 Drawn projects with edits that are not planned and models that never were. Each run is made twice,
 on two copies of the same moment: by SQLMesh's command line, and by a context that has loaded the
-project. `SQLMESH_TRACKER_CLI_EXAMPLES` says how many histories are drawn.
+project. `SQLMESH_TRACKER_CLI_HISTORIES` says how many histories are drawn.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
-import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
@@ -28,16 +28,22 @@ from pytest_sqlmesh_tracker.tracking.queries.project_files import (
     read_project_files,
 )
 from tests.cli.conftest import undisturbed
-from tests.projects import CONFIG
+from tests.properties.drawing.dice import Dice
+from tests.properties.drawing.histories import draw_some_edits, histories
+from tests.properties.drawing.specs import History, Step, edited
+from tests.properties.playing.invocations import (
+    Story,
+    begin,
+    in_haste,
+    prepare,
+    prepared_call,
+    take,
+)
+from tests.properties.playing.project_files import config
+from tests.properties.playing.world import World
 
-from .drawing import Dice
-from .histories import _edits, histories
-from .playing import Story, _prepared, begin, in_haste, prepare, take
-from .projects import BEFORE_ALL, BEGIN, NO_WAITING, World
-from .specs import History, Step, edited
-from .test_truth import SETTINGS
+from .examples import Shard, draw_each, sharded
 
-EXAMPLES = int(os.environ.get("SQLMESH_TRACKER_CLI_EXAMPLES", "2"))
 COUNTS = {"runs": 0, "outcomes": 0, "never planned": 0, "edited": 0}
 
 
@@ -48,15 +54,23 @@ def unplanned_histories(draw: st.DrawFn) -> History:
     models, steps = history.models, []
     for step in history.steps:
         if comparable(step):
-            step = replace(step, edits=(*step.edits, *_edits(dice, models, added=50)))
+            step = replace(step, edits=(*step.edits, *draw_some_edits(dice, models, added=50)))
         models = edited(models, step.edits)
         steps.append(step)
     return replace(history, steps=tuple(steps))
 
 
-@settings(SETTINGS, max_examples=EXAMPLES)
-@given(unplanned_histories().filter(lambda history: any(map(comparable, history.steps))))
-def test_both_ways_to_run_say_the_same(history: History) -> None:
+@sharded("SQLMESH_TRACKER_CLI_HISTORIES", 4)
+def test_both_ways_to_run_say_the_same(shard: Shard) -> None:
+    draw_each(unplanned_histories().filter(_has_a_run), shard, _compare)
+    print(COUNTS)  # noqa: T201
+
+
+def _has_a_run(history: History) -> bool:
+    return any(map(comparable, history.steps))
+
+
+def _compare(history: History) -> None:
     logging.disable(logging.ERROR)
     try:
         for where, command_line, context in twins(history):
@@ -65,7 +79,6 @@ def test_both_ways_to_run_say_the_same(history: History) -> None:
             count(command_line)
     finally:
         logging.disable(logging.NOTSET)
-    print(COUNTS)  # noqa: T201
 
 
 def comparable(step: Step) -> bool:
@@ -93,7 +106,7 @@ def twins(history: History) -> Iterator[tuple[str, RunReport, RunReport]]:
                         by_context(other, step),
                     )
                     world.clock.start()
-                call = _prepared(world, step)
+                call = prepared_call(world, step)
                 assert call is not None
                 with contextlib.suppress(Exception):
                     call()
@@ -113,11 +126,8 @@ def by_context(world: World, step: Step) -> RunReport:
 def by_command_line(world: World, story: Story, step: Step) -> RunReport:
     history = story.history
     (database,) = world.folder.rglob("wh.db")
-    config = CONFIG.format(
-        database=database, concurrent_tasks=history.concurrent_tasks, start=BEGIN
-    )
-    more = BEFORE_ALL if history.before_all else ""
-    (world.path / "config.yaml").write_text(config + NO_WAITING + more)
+    text = config(database, history.concurrent_tasks, before_all=history.before_all)
+    (world.path / "config.yaml").write_text(text)
     location = ProjectLocation([str(world.path)])
     read = partial(read_project_files, location, timeout=120, print_output=lambda _: None)
     words = [f"--paths={world.path}", "run", step.environment, *options(step.arguments)]
@@ -141,15 +151,18 @@ def options(arguments: Any) -> Iterator[str]:
 
 def facts(report: RunReport) -> dict[str, Any]:
     """All that a report says, but for what differs between any two runs."""
-    found = report.to_dict()
+    text = report.to_json()
+    # A partial interval ends when the run begins, which SQLMesh counts in milliseconds.
+    now = json.loads(text)["execution_time"]
+    content: dict[str, Any] = json.loads(re.sub(rf"{now[:-4]}\d*Z", "now", text))
     for name in ("id", "arguments", "started_at", "finished_at", "execution_time"):
-        del found[name]
-    for outcome in found["outcomes"].values():
+        del content[name]
+    for outcome in content["outcomes"].values():
         for name in ("duration", "started_at", "finished_at", "start_order"):
             del outcome[name]
         for batch in outcome["batches"]:
             del batch["duration"]
-    return found
+    return content
 
 
 def count(report: RunReport) -> None:

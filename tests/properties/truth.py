@@ -2,8 +2,8 @@
 
 `python -m tests.properties.truth --examples 1000 --workers 2` plays twenty examples per seed, each
 seed in a process of its own, and keeps every seed's result in a file of JSON lines, so that it can
-be stopped and started again; what was found of another version of the code does not count.
-With `--dagster` the histories are played through Dagster, and what it was told is judged.
+be stopped and started again; results of another version of the code do not count.
+With `--dagster` the histories are played through Dagster, and what Dagster recorded is judged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 PER_SEED = 20
-COUNTED = ("statuses", "reasons", "causes", "draws", "completions", "raised", "told", "demands")
+COUNTED = ("statuses", "reasons", "causes", "draws", "completions", "raised", "dagster", "demands")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--results", type=Path)
-    parser.add_argument("--dagster", action="store_true", help="judge what Dagster is told")
+    parser.add_argument("--dagster", action="store_true", help="play them through Dagster")
     parser.add_argument("--seed", type=int, help="play this one seed, and print its result")
     options = parser.parse_args()
     if options.seed is not None:
@@ -60,50 +60,48 @@ def main() -> int:
 
 
 def play(seed: int, *, dagster: bool = False) -> dict[str, Any]:
-    """Play one seed's examples to the end, whatever is found."""
+    """Play one seed's examples to the end, whatever is violated."""
     os.environ.setdefault("MAX_FORK_WORKERS", "1")
-    from hypothesis import given, settings
-    from hypothesis import seed as seeded
     from sqlmesh import __version__
 
-    from .tally import TALLY
-    from .test_truth import PROFILES, SETTINGS
+    from tests.properties.demanding.tally import TALLY
+
+    from .examples import Shard, draw_each
 
     drawn, violations = _judging(dagster=dagster)
 
-    @seeded(seed)
-    @settings(SETTINGS, max_examples=PER_SEED, phases=PROFILES["thorough"].phases, database=None)
-    @given(drawn)
-    def test(history: Any) -> None:
+    def judge(history: Any) -> None:
         number = TALLY.examples
         try:
             unmet = violations(history)
         except Exception as error:
             unmet = [("crash", f"{type(error).__name__}: {error}")]
-        found = [{"example": number, "rule": rule, "sentence": text} for rule, text in unmet]
-        if found:
-            found[0]["history"] = str(history)
-        TALLY.violations.extend(found)
+        violated = [{"example": number, "rule": rule, "sentence": text} for rule, text in unmet]
+        if violated:
+            violated[0]["history"] = str(history)
+        TALLY.violations.extend(violated)
 
     logging.disable(logging.CRITICAL)
     began = time.perf_counter()
-    test()
+    draw_each(drawn, Shard(seed, PER_SEED), judge)
     took = round(time.perf_counter() - began, 1)
     known = {"seed": seed, "source": _source(), "sqlmesh": __version__, "seconds": took}
     return {**known, **TALLY.to_dict()}
 
 
 def _judging(*, dagster: bool) -> tuple[Any, Callable[[Any], list[tuple[str, str]]]]:
-    """What is drawn, and what finds in it what is not true."""
+    """What is drawn, and what lists what is not true of it."""
     if dagster:
-        from . import test_dagster_truth
-        from .dagster_drawing import told_histories
+        from tests.properties.drawing.dagster.requests import dagster_histories
 
-        return told_histories(), test_dagster_truth.violations
-    from . import test_truth
-    from .histories import histories
+        from .dagster_judging import violations as violations_through_dagster
 
-    return histories(), test_truth.violations
+        return dagster_histories(), violations_through_dagster
+    from tests.properties.drawing.histories import histories
+
+    from .judging import violations
+
+    return histories(), violations
 
 
 def _in_a_process(seed: int, more: Sequence[str]) -> dict[str, Any]:

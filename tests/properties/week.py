@@ -117,12 +117,12 @@ class Copy:
 
     def loaded(self) -> Any:
         """What the state has of each model and standalone audit."""
-        found = self.project.intervals()
+        intervals = self.project.intervals()
         self.close()
         # SQLMesh joins what it has recorded now and then.
         return {
             fqn: [merge_intervals(spans) for spans in tables.values()]
-            for fqn, tables in found.items()
+            for fqn, tables in intervals.items()
         }
 
 
@@ -176,8 +176,8 @@ class Week:
                 copy.live(now)
             report = self._run_plainly()
             requests = self._ask()
-            told = [self._execute(request) for request in requests]
-        self._compare(now, report, told)
+            results = [self._execute(request) for request in requests]
+        self._compare(now, report, results)
 
     def _run_plainly(self) -> RunReport:
         context = self.plain.project.context
@@ -188,11 +188,11 @@ class Week:
 
     def _ask(self) -> list[dg.RunRequest]:
         self.tally.ticks += 1
-        said = evaluated(self._repository, self.schedule, self._instance)
-        if isinstance(said, dg.RunRequest):
-            return [said]
+        answer = evaluated(self._repository, self.schedule, self._instance)
+        if isinstance(answer, dg.RunRequest):
+            return [answer]
         # Without the time at which something is due next, which differs.
-        self.tally.skips[said.partition("; next")[0]] += 1
+        self.tally.skips[answer.partition("; next")[0]] += 1
         return []
 
     def _execute(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
@@ -202,7 +202,7 @@ class Week:
         return result
 
     def _compare(
-        self, now: datetime, report: RunReport, told: Iterable[dg.ExecuteInProcessResult]
+        self, now: datetime, report: RunReport, results: Iterable[dg.ExecuteInProcessResult]
     ) -> None:
         wrong = self.tally.wrong
         if self.plain.loaded() != self.scheduled.loaded():
@@ -212,14 +212,16 @@ class Week:
             for outcome in report.outcomes.values()
             if outcome.status is Status.EXECUTED
         }
-        events = [event for result in told for event in result.get_asset_materialization_events()]
+        events = [
+            event for result in results for event in result.get_asset_materialization_events()
+        ]
         materialized = {
             key.to_user_string(): event.materialization.metadata["sqlmesh/batches"].value
             for event in events
             if (key := event.asset_key)
         }
         if plainly != materialized or len(events) != len(materialized):
-            wrong.append(f"{now}: SQLMesh executed {plainly}, Dagster was told {materialized}")
+            wrong.append(f"{now}: SQLMesh executed {plainly}, Dagster recorded {materialized}")
         self.tally.executions.update(materialized.keys())
         for key in shown_failed(self._instance, self.keys):
             outcome = report[key.to_user_string().replace("/", ".")]

@@ -1,0 +1,1 @@
+"""What must hold of each report of a played history."""

@@ -1,0 +1,1 @@
+"""What reasons and causes must hold."""

@@ -1,0 +1,1 @@
+"""What projects and histories are drawn."""

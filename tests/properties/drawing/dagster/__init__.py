@@ -1,0 +1,1 @@
+"""How Dagster is requested the invocations of a drawn history."""

@@ -1,0 +1,1 @@
+"""Faulty trackers, which the property tests must find out."""

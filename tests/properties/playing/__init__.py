@@ -1,0 +1,1 @@
+"""Drawn histories played on real SQLMesh, with witnesses."""

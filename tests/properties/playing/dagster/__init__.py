@@ -1,0 +1,1 @@
+"""Drawn histories played through Dagster."""

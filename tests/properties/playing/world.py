@@ -1,0 +1,181 @@
+"""One drawn project in a sandbox of its own: its database, its clock and its faults."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from copy import copy
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import dedent
+from typing import TYPE_CHECKING
+
+from pytest_sqlmesh_tracker.sandbox.clock import Clock
+from pytest_sqlmesh_tracker.sandbox.context import SandboxContext
+from pytest_sqlmesh_tracker.sandbox.databases.connections import Connections
+from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
+from pytest_sqlmesh_tracker.sandbox.databases.gateways import Databases
+from pytest_sqlmesh_tracker.sandbox.faults import Fault, Faults, InjectedError
+from pytest_sqlmesh_tracker.sandbox.files import UsersPaths
+from pytest_sqlmesh_tracker.sandbox.loading import finished, keeping_loader, loader_of, read_configs
+from pytest_sqlmesh_tracker.sandbox.options import absolute
+from tests.properties.drawing.specs import Model, Step
+
+from .project_files import config, model_files, shared_files, source
+
+if TYPE_CHECKING:
+    from sqlmesh.core.loader import LoadedProject
+
+
+class World:
+    """One drawn project with its database and its time, in a sandbox of its own."""
+
+    def __init__(
+        self, folder: Path, began: datetime, concurrent_tasks: int = 1, before_all: bool = False
+    ) -> None:
+        self._enter(folder, began)
+        self.concurrent_tasks = concurrent_tasks
+        text = config(self.path / "wh.db", concurrent_tasks, before_all=before_all)
+        self._write("config.yaml", text)
+        self._databases = Databases(read_configs([self.path], None), None, keep=True)
+        self._databases.copy_sources(folder)
+        self._loaded: dict[Path, LoadedProject] = {}
+        self._reads_files = True
+
+    def _enter(self, folder: Path, began: datetime) -> None:
+        self.folder = folder
+        self.path = folder / "project"
+        self.clock = Clock(absolute(began), tick=True)
+        self.faults = Faults()
+        self._context: SandboxContext | None = None
+
+    @property
+    def context(self) -> SandboxContext:
+        if self._context is None:
+            self._context = self._opened()
+        return self._context
+
+    def _opened(self) -> SandboxContext:
+        connections = Connections(self.folder, self.clock, EmptyTables())
+        (copied,) = self._databases.configs(connections, {}).values()
+        base = copied.loader
+        if self._reads_files:
+            loader = keeping_loader(self._loaded, base)
+        else:
+            (loaded,) = self._loaded.values()
+            loader = loader_of(loaded, self.path, base)
+        context = SandboxContext(
+            connections=connections,
+            faults=self.faults,
+            kept={},
+            selection=None,
+            users_paths=UsersPaths({}),
+            gateway=self._databases.gateway,
+            config={self.path: copied.copy(update={"loader": loader})},
+        )
+        if self._reads_files:
+            context.load()
+        else:
+            context.load_copied(asks_state=False)
+        return context
+
+    @contextmanager
+    def explaining(self, needed: bool) -> Iterator[None]:
+        """With a console that can explain plans, which the default one of scripts can't."""
+        from rich.console import Console
+        from sqlmesh.core.console import TerminalConsole
+
+        usual = self.context.console
+        if needed:
+            self.context.console = TerminalConsole(console=Console(file=io.StringIO(), width=200))
+        try:
+            yield
+        finally:
+            self.context.console = usual
+
+    def execute(self, sql: str) -> None:
+        self.context.engine_adapter.execute(sql)
+
+    def close(self) -> None:
+        if self._context is not None:
+            self._context.close()
+            self._context = None
+        self.clock.stop()
+
+    @contextmanager
+    def copy(self, when: datetime, *, reads_files: bool = False) -> Iterator[World]:
+        """The project and its databases as they are now, at another time, for what-if questions.
+
+        No faults are injected, and its clock does not run yet.
+
+        Args:
+            reads_files: load the models from the copied files, not those that are loaded already.
+        """
+        if self._context is not None:
+            self.execute("CHECKPOINT")
+            for project in self._loaded.values():
+                finished(project, self._context.models, self._context.standalone_audits)
+        other = copy(self)
+        other._loaded = dict(self._loaded)
+        other._reads_files = reads_files
+        with TemporaryDirectory(prefix="truth_copy_") as folder:
+            other._enter(Path(folder) / "w", when)
+            ignored = shutil.ignore_patterns(".cache", "logs")
+            shutil.copytree(self.folder, other.folder, ignore=ignored)
+            try:
+                yield other
+            finally:
+                other.close()
+
+    def set_up(self, models: Iterable[Model]) -> None:
+        """Write the project for the first time, and what it reads."""
+        for file, text in shared_files().items():
+            self._write(file, text)
+        self.rewrite(models)
+        self.execute("CREATE SCHEMA raw")
+        self.execute("CREATE TABLE raw.switch (what TEXT, model TEXT)")
+        self.switch((), models)
+
+    def switch(self, switches: Iterable[tuple[str, str]], models: Iterable[Model]) -> None:
+        """Turn exactly these faults on."""
+        switches = set(switches)
+        rows = ", ".join(f"('{what}', '{name}')" for what, name in sorted(switches))
+        self.execute("DELETE FROM raw.switch")
+        if rows:
+            self.execute(f"INSERT INTO raw.switch VALUES {rows}")
+        for model in models:
+            table = source(model)
+            if model.kind == "external":
+                self.execute(f"CREATE TABLE IF NOT EXISTS {model.name} AS SELECT 1 AS id")
+            if not model.sourced:
+                continue
+            gone = ("gone", model.name) in switches
+            verb = (
+                "DROP TABLE IF EXISTS {}" if gone else "CREATE TABLE IF NOT EXISTS {} AS SELECT 1"
+            )
+            with suppress(Exception):  # a view may hold on to it
+                self.execute(verb.format(table))
+
+    def inject(self, step: Step, fqns: Mapping[str, str]) -> None:
+        """Let exactly these faults of the sandbox strike; by each model's name, its full one."""
+        self.faults.held.clear()
+        self.faults.held.update(fqns[name] for name in step.switched("held"))
+        self.faults._faults.clear()
+        for each in step.injected:
+            models, error = {fqns[each.model]: each.model}, InjectedError(f"in {each.model}")
+            self.faults.add(Fault(models, error, each.audit, each.batch, each.times))
+
+    def rewrite(self, models: Iterable[Model]) -> None:
+        """Write all models, and nothing else."""
+        for folder in ("models", "audits/standalone"):
+            shutil.rmtree(self.path / folder, ignore_errors=True)
+        for file, text in model_files(models).items():
+            self._write(file, text)
+
+    def _write(self, file: str, text: str) -> None:
+        target = self.path / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(dedent(text))
