@@ -36,7 +36,7 @@ def test_an_entry_point_is_light(module: str) -> None:
 
 def test_imports_point_one_way() -> None:
     """The layers, and that there are no circles: the contracts in `pyproject.toml`."""
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout
 
