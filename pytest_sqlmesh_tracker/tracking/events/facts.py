@@ -1,8 +1,8 @@
-"""From SQLMesh's objects to recorded facts."""
+"""Facts to be recorded, made of SQLMesh's objects."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -15,22 +15,29 @@ from pytest_sqlmesh_tracker.tracking.errors.steps import (
     creation_step,
     raised_in_recording,
 )
+from pytest_sqlmesh_tracker.tracking.moments import is_absolute, resolved
+from pytest_sqlmesh_tracker.tracking.reliance import Reliance
 
-from .recording import AuditResult, FrozenSnapshot, NodeFailure, PlanFacts, Question, Span
+from .recording import AuditResult, FrozenSnapshot, Lifetime, NodeFailure, PlanFacts, Question, Span
+
+RELIES_ON = (
+    Reliance("utils.concurrency:NodeExecutionFailedError", "which models failed (failures_in)"),
+    Reliance("utils.errors:NodeAuditsErrors", "`audit_failed` (failure_of)"),
+)
 
 
 def plan_facts(plan: Any, to_restate: Collection[str]) -> PlanFacts:
-    """A built plan as it is now; `to_restate` is what the user asked to restate."""
+    """A built plan as it is now; `to_restate` is what the user selected for its restatement."""
     # A plan computes its moments when they are first read; on a copy, so that it still can.
     plan = plan.copy()
     diff, to_backfill = plan.context_diff, plan.models_to_backfill
     return PlanFacts(
         snapshots=frozen_by_name(plan.snapshots.values()),
         question=Question(
-            start=compat.resolved(plan.start),
-            end=compat.resolved(plan.end),
-            execution_time=compat.resolved(plan.execution_time),
-            ignore_cron=bool(getattr(plan, "ignore_cron", False)),
+            start=resolved(plan.start),
+            end=resolved(plan.end),
+            execution_time=resolved(plan.execution_time),
+            ignore_cron=compat.ignores_cron(plan),
             end_bounded=plan.end_bounded,
             start_override_per_model=dict(plan.start_override_per_model or {}),
             end_override_per_model=dict(plan.end_override_per_model or {}),
@@ -102,11 +109,23 @@ def _audits_changed(new: Any, old: Any) -> bool:
 
 def frozen_by_name(snapshots: Iterable[Any]) -> dict[str, FrozenSnapshot]:
     """The snapshots as they are now."""
-    resolve = cache(compat.resolved)
+    # A relative expression takes long, and a project's models have few of them.
+    resolve = cache(resolved)
     return {
-        snapshot.name: FrozenSnapshot.of(snapshot, compat.lifetime_of(snapshot.node, resolve))
+        snapshot.name: FrozenSnapshot.of(snapshot, _lifetime(snapshot.node, resolve))
         for snapshot in snapshots
     }
+
+
+def _lifetime(node: Any, resolve: Callable[[Any], Any]) -> Lifetime | None:
+    """When the node starts and ends, resolved now; None where that means the same at any time.
+
+    `start_date` and `Snapshot.missing_intervals` resolve "1 week ago" whenever they are called, by
+    the wall clock (sqlmesh/core/snapshot/definition.py).
+    """
+    if is_absolute(node.start) and is_absolute(node.end):
+        return None
+    return Lifetime(resolve(node.start), resolve(node.end))
 
 
 def as_first_loaded(
@@ -210,7 +229,7 @@ def _arguments(arguments: dict[Any, Any]) -> dict[str, str]:
 
 def spans_by_name(intervals: Any) -> dict[str, tuple[Span, ...]]:
     """Snapshot → intervals, as SQLMesh has it, by the snapshots' names."""
-    return {snapshot.name: spans(found) for snapshot, found in intervals.items()}
+    return {snapshot.name: spans(each) for snapshot, each in intervals.items()}
 
 
 def spans(intervals: Any) -> tuple[Span, ...]:

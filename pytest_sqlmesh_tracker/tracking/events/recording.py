@@ -9,6 +9,7 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from pytest_sqlmesh_tracker.reports.report import Command, EnvironmentState
+from pytest_sqlmesh_tracker.tracking.errors.exceptions import Connection
 from pytest_sqlmesh_tracker.tracking.errors.redaction import Secrets
 
 Millis = int
@@ -88,10 +89,6 @@ class SignalCheck:
     signal: str
     asked: tuple[Span, ...]
     ready: tuple[Span, ...]
-
-
-Connection = Literal["lost", "gone"] | None
-"""What a failure says of the connection to the database: it was lost in it, or gone before."""
 
 
 @dataclass(frozen=True)
