@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from inspect import Parameter, signature
-from typing import Any, TypeVar, cast
+from inspect import Parameter, getdoc, isfunction, signature
+from typing import Any, TypeVar, cast, get_type_hints
 
 _Declared = TypeVar("_Declared", bound=Callable[..., Any])
+_Kind = TypeVar("_Kind")
 _ATTRIBUTE = "_relies_on"
 
 
@@ -92,8 +93,47 @@ def handles(path: str, concern: str, ignores: str = "") -> Callable[[_Declared],
     return declare
 
 
+def part_of_sqlmesh(path: str, concern: str) -> Callable[[type[_Kind]], type[_Kind]]:
+    """Declare a protocol to be what the tracker reads and calls of a class of SQLMesh.
+
+    Args:
+        path: of the class, as in `Reliance`.
+        concern: what of a report rests on its attributes; for a method, its docstring has that.
+    """
+
+    def declare(protocol: type[_Kind]) -> type[_Kind]:
+        setattr(protocol, _ATTRIBUTE, Reliance(path, concern))
+        return protocol
+
+    return declare
+
+
+def fields_of(protocol: type) -> Iterator[str]:
+    """The attributes that a protocol has, as `one` or, where one is a protocol itself, `one.two`."""
+    for name, kind in get_type_hints(protocol).items():
+        inner = list(fields_of(kind)) if getattr(kind, "_is_protocol", False) else []
+        yield from (f"{name}.{field}" for field in inner)
+        if not inner:
+            yield name
+
+
+def methods_of(protocol: type) -> Iterator[Reliance]:
+    """The methods that a protocol has, as they are called."""
+    path = reliance_of(protocol).path
+    for name, method in vars(protocol).items():
+        if isfunction(method) and not name.startswith("_"):
+            parameters = signature(method).parameters.values()
+            keywords = [p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY]
+            yield Reliance(
+                f"{path}.{name}",
+                getdoc(method) or "",
+                reads=tuple(keywords),
+                positional=len(parameters) - len(keywords),
+            )
+
+
 def reliance_of(handler: Callable[..., Any]) -> Reliance:
-    """What was declared of a handler."""
+    """What was declared of a handler, or of a protocol."""
     return cast(Reliance, getattr(handler, _ATTRIBUTE))
 
 

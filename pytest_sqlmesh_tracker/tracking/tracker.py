@@ -32,7 +32,7 @@ class Tracker(AssertionMethods):
     ) -> None:
         self._tracked: list[Tracked] = []
         self._cancelled = threading.Event()
-        self.hooks = Hooks(
+        self._hooks = Hooks(
             cancelled=self._cancelled.is_set,
             on_executed=[on_executed] if on_executed else [],
             on_waiting=[on_waiting] if on_waiting else [],
@@ -124,15 +124,6 @@ class Tracker(AssertionMethods):
             self._add(Tracked(recording))
         return frozenset(name for recording in recordings for name in recording.under_way)
 
-    def begun(self, invocation: Invocation) -> None:
-        """An invocation begins."""
-        self._under_way.append(invocation)
-
-    def ended(self, invocation: Invocation, tracked: Tracked) -> None:
-        """It has ended."""
-        self._add(tracked)
-        self._under_way.remove(invocation)
-
     def _add(self, tracked: Tracked) -> None:
         """Take an invocation, unless it was taken when the tracker was detached from it."""
         with self._lock:
@@ -178,7 +169,7 @@ def sqlmesh_run_tracker(
     if not isinstance(context, GenericContext):
         raise TypeError(f"a SQLMesh Context is tracked, not {type(context).__name__}")
     tracker = Tracker(on_executed, on_waiting, longest_wait)
-    with _SWITCHBOARD.listening(tracker, lambda candidate: candidate is context):
+    with _SWITCHBOARD.listening(_Listener(tracker), lambda candidate: candidate is context):
         yield tracker
 
 
@@ -196,6 +187,21 @@ def track_all(
         tracker, lambda context: not getattr(context, "of_template", False)
     ):
         yield tracker
+
+
+class _Listener:
+    """What the switchboard calls, for one tracker."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self.hooks = tracker._hooks
+
+    def begun(self, invocation: Invocation) -> None:
+        self._tracker._under_way.append(invocation)
+
+    def ended(self, invocation: Invocation, tracked: Tracked) -> None:
+        self._tracker._add(tracked)
+        self._tracker._under_way.remove(invocation)
 
 
 _SWITCHBOARD = Switchboard()

@@ -155,7 +155,7 @@ def failed_step(error: BaseException) -> str | None:
 def _of_function(
     error: BaseException, *functions: Reliance, below: FrameType | None = None
 ) -> Iterator[FrameType]:
-    """The frames of any of the functions, in their modules or below, that the error came through."""
+    """The frames of the functions, in their modules or below, that the error came through."""
     for one in chain(error):
         passed = below is None
         for frame in frames(one):

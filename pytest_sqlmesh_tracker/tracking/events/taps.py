@@ -1,5 +1,5 @@
-"""Methods of SQLMesh's objects whose calls are recorded: what a run decides, what is scheduled, what
-the state has and gets.
+"""Methods of SQLMesh's objects whose calls are recorded: what a run decides, what is scheduled,
+what the state has and gets.
 
 Each method is shadowed on the one object of the invocation, and put back when that ends.
 """
@@ -98,8 +98,8 @@ class MethodEvents:
         self._recording = journal.recording
         self._taps = taps
         self._adjusted: Collection[Any] | None = None
-        """The snapshots whose intervals SQLMesh adjusts for a plan's stages; empty when it has, None
-        before it read them."""
+        """The snapshots whose intervals SQLMesh adjusts for a plan's stages; empty when it has,
+        None before it read them."""
 
     def attach(self, scheduler: Any) -> None:
         """Handle what a scheduler of this invocation decides, and what its audits return."""
@@ -117,8 +117,8 @@ class MethodEvents:
             self._taps.add(scheduler.snapshot_evaluator, self.auditing)
 
     def attach_state(self, state_sync: Any) -> None:
-        """Handle what is read of the state, and what is recorded there: of batches, and what SQLMesh
-        records without one, as it is emptied, or inherited in dev."""
+        """Handle what is read of the state, and what is recorded there: of batches, and what
+        SQLMesh records without one, as it is emptied, or inherited in dev."""
         self._taps.add(state_sync, self.refreshing)
         self._taps.add(state_sync, self.booking)
 
