@@ -39,29 +39,25 @@ class _Reader:
     def __init__(self, file: str, module: ast.Module) -> None:
         self._file = file
         self._module = module
-        self._paths = {
-            alias.asname or alias.name: f"{statement.module.removeprefix(_SQLMESH)}:{alias.name}"
-            for statement in ast.walk(module)
-            if isinstance(statement, ast.ImportFrom)
-            and statement.module
-            and statement.module.startswith(_SQLMESH)
-            for alias in statement.names
-        }
+        self._paths: dict[str, str] = {}
+        for statement in ast.walk(module):
+            if isinstance(statement, ast.ImportFrom):
+                self._paths.update(_imported(statement))
 
     def calls(self) -> Iterator[Call]:
-        """What is called, each with the function around it; then all that is imported."""
+        """What is called and what is imported, each with what is around it."""
         yield from self._in(self._module, [])
-        for path in self._paths.values():
-            yield Call(path, self._concern([self._module]))
 
     def _in(self, node: ast.AST, around: list[ast.AST]) -> Iterator[Call]:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
             around = [*around, node]
-        path = self._path(node.func) if isinstance(node, ast.Call) else None
-        if path and isinstance(node, ast.Call):
+        if isinstance(node, ast.ImportFrom):
+            for path in _imported(node).values():
+                yield Call(path, self._concern(around))
+        if isinstance(node, ast.Call) and (called := self._path(node.func)):
             starred = any(isinstance(each, ast.Starred) for each in node.args)
             yield Call(
-                path,
+                called,
                 self._concern(around),
                 # How many `*arguments` there are is not in the source.
                 positional=None if starred else len(node.args),
@@ -88,3 +84,12 @@ class _Reader:
         names = [n.name for n in around if isinstance(n, ast.ClassDef | ast.FunctionDef)]
         place = f"{'.'.join(names)} in {self._file}" if names else self._file
         return f"{' '.join(summary.split()).rstrip('.')} ({place})"
+
+
+def _imported(statement: ast.ImportFrom) -> dict[str, str]:
+    """Name in the module → path of what it is in SQLMesh."""
+    module = statement.module or ""
+    if not module.startswith(_SQLMESH):
+        return {}
+    below = module.removeprefix(_SQLMESH)
+    return {alias.asname or alias.name: f"{below}:{alias.name}" for alias in statement.names}

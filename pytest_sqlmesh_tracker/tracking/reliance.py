@@ -109,7 +109,7 @@ def part_of_sqlmesh(path: str, concern: str) -> Callable[[type[_Kind]], type[_Ki
 
 
 def fields_of(protocol: type) -> Iterator[str]:
-    """The attributes that a protocol has, as `one` or, where one is a protocol itself, `one.two`."""
+    """The attributes that a protocol has: `one`; or `one.two`, where one is a protocol itself."""
     for name, kind in get_type_hints(protocol).items():
         inner = list(fields_of(kind)) if getattr(kind, "_is_protocol", False) else []
         yield from (f"{name}.{field}" for field in inner)

@@ -198,6 +198,15 @@ class AuditReturn(Protocol):
     skipped: bool
 
 
+@part_of_sqlmesh("utils.errors:AuditError", "failed audits (AuditOutcome)")
+class AuditError(Protocol):
+    """A blocking audit that failed, among those of a `NodeAuditsErrors`."""
+
+    audit_name: str
+    audit_args: Mapping[Any, Any]
+    count: int
+
+
 class Evaluator(Protocol):
     """What evaluates and audits."""
 
@@ -268,7 +277,7 @@ class StateSync(Protocol):
 
 
 PARTS: tuple[type, ...] = (
-    *(Plan, AppliedPlan, Snapshot, Model, AuditReturn, DeployabilityIndex),
-    *(Context, Scheduler, StateSync),
+    *(Plan, AppliedPlan, Snapshot, Model, AuditReturn, AuditError),
+    *(DeployabilityIndex, Context, Scheduler, StateSync),
 )
 """The protocols that name a class of SQLMesh."""

@@ -184,7 +184,7 @@ def track_all(
     """
     tracker = Tracker(None, on_waiting, longest_wait)
     with _SWITCHBOARD.listening(
-        tracker, lambda context: not getattr(context, "of_template", False)
+        _Listener(tracker), lambda context: not getattr(context, "of_template", False)
     ):
         yield tracker
 

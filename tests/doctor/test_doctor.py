@@ -23,9 +23,10 @@ from sqlmesh.core.console import Console, TerminalConsole, get_console
 from sqlmesh.core.context import GenericContext
 
 from pytest_sqlmesh_tracker import track_all
-from pytest_sqlmesh_tracker.doctor import contract, doctor, trial
+from pytest_sqlmesh_tracker.doctor import doctor, trial
 from pytest_sqlmesh_tracker.doctor.diagnosis import Check, Diagnosis
 from pytest_sqlmesh_tracker.tracking import compat
+from pytest_sqlmesh_tracker.tracking.events.console_events import CONSOLE_EVENTS
 from tests import versions
 from tests.builders import executed, failed, run, skipped, unknown
 
@@ -41,10 +42,10 @@ def sound() -> Diagnosis:
 @pytest.fixture
 def changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """To change SQLMesh; the tracker meets it for the first time."""
-    compat._parameters.cache_clear()
+    compat._interface.cache_clear()
     yield monkeypatch
     monkeypatch.undo()
-    compat._parameters.cache_clear()
+    compat._interface.cache_clear()
 
 
 def check(diagnosis: Diagnosis, name: str) -> Check:
@@ -242,7 +243,7 @@ class TestAnotherConsole:
     def test_there_is_none(self, changed: pytest.MonkeyPatch) -> None:
         changed.delattr(console, "Console")
         found = problems(doctor.diagnosis())
-        assert {f"Console.{event}" for event in contract.HEARD} <= found.keys()
+        assert {f"Console.{event}" for event in CONSOLE_EVENTS} <= found.keys()
         assert found["Console.log_failed_models"] == "is not there (no 'Console')"
 
     def test_one_that_takes_anything_is_fine(self, changed: pytest.MonkeyPatch) -> None:
@@ -261,7 +262,7 @@ class TestAnotherConsole:
         warned = [check for check in diagnosis.checks if check.name.startswith("Console.")]
         assert [(check.name, check.level, check.detail) for check in warned] == [
             ("Console.stop_evaluation_progress", "warning", "has new parameters: why"),
-            ("Console.log_interrupted_models", "warning", "is new, and not heard"),
+            ("Console.log_interrupted_models", "warning", "is new, and not handled"),
         ]
         assert not diagnosis.degraded
 
@@ -278,7 +279,7 @@ class TestOtherInternals:
         changed.setattr(scheduler, "interval_diff", interval_diff)
         (check,) = [c for c in doctor.diagnosis().checks if c.name == "interval_diff"]
         assert check.detail.startswith("can't be called with 2 arguments: ")
-        assert check.concern == "what signals leave of a model (reasons.held_up)"
+        assert re.search(r" \(\S+ in tracking/reasons/\w+\.py\)$", check.concern)
 
     def test_a_module_is_gone(self, changed: pytest.MonkeyPatch) -> None:
         changed.setitem(sys.modules, "sqlmesh.core.plan.stages", None)

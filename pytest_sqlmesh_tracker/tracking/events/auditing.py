@@ -6,7 +6,7 @@ What is known of it is what `SnapshotEvaluator.audit` was called with and return
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +15,7 @@ from typing import Any
 from pytest_sqlmesh_tracker.process.frozen import perf_counter
 from pytest_sqlmesh_tracker.tracking.moments import span
 from pytest_sqlmesh_tracker.tracking.reliance import handles, reliances_of
+from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import AuditReturn, Snapshot
 
 from .facts import audit_result, failure_of, frozen_by_name
 from .invocation import Invocation
@@ -63,7 +64,7 @@ class AuditInvocation(Invocation):
 
     @handles("core.snapshot:SnapshotEvaluator.audit", "all that is reported of Context.audit")
     def auditing_alone(
-        self, _: Any, *, snapshot: Any, snapshots: Mapping[Any, Any], start: Any, end: Any
+        self, _: Any, *, snapshot: Snapshot, snapshots: Mapping[str, Snapshot], start: Any, end: Any
     ) -> OnReturn:
         """The audits of one model run."""
         if self.recording.audited is None:
@@ -72,7 +73,7 @@ class AuditInvocation(Invocation):
         self._under_way = _UnderWay(snapshot.name, span(start, end))
         return self._audited
 
-    def _audited(self, results: Any) -> None:
+    def _audited(self, results: Collection[AuditReturn]) -> None:
         ran = tuple(audit_result(result) for result in results if not result.skipped)
         blocking = tuple(audit for audit in ran if audit.blocking and audit.rows_failed)
         assert self._under_way is not None

@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from pytest_sqlmesh_tracker.process.frozen import perf_counter
-from pytest_sqlmesh_tracker.tracking import compat
-from pytest_sqlmesh_tracker.tracking.moments import resolved
+from pytest_sqlmesh_tracker.tracking import compat, moments
 from pytest_sqlmesh_tracker.tracking.reliance import handles, reliances_of
+from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import AppliedPlan, Snapshot
 
 from .facts import failure_of, interrupt_behind, node_failure, spans, spans_by_name
 from .journal import Journal, now
@@ -102,16 +102,16 @@ class ConsoleEvents:
         "core.console:Console.start_plan_evaluation",
         "whether a plan was applied, and its moments when it was",
     )
-    def start_plan_evaluation(self, *, plan: Any) -> None:
+    def start_plan_evaluation(self, *, plan: AppliedPlan) -> None:
         """A plan begins to be applied."""
         recording = self._journal.recording
         recording.applied = True
         if recording.plan:
             # A plan without an execution time of its own takes the one at which it is applied.
             question = recording.plan.question.but(
-                start=resolved(plan.start),
-                end=resolved(plan.end),
-                execution_time=resolved(plan.execution_time),
+                start=moments.resolved(plan.start),
+                end=moments.resolved(plan.end),
+                execution_time=moments.resolved(plan.execution_time),
             )
             recording.plan = replace(recording.plan, question=question, deployability_index=None)
         self._on_applied()
@@ -124,7 +124,7 @@ class ConsoleEvents:
     def update_signal_progress(
         self,
         *,
-        snapshot: Any,
+        snapshot: Snapshot,
         signal_name: str,
         check_intervals: Sequence[Any],
         ready_intervals: Sequence[Any],
@@ -140,7 +140,9 @@ class ConsoleEvents:
         "what was scheduled (Round.batches), on which every status rests",
         ignores="environment_naming_info default_catalog",
     )
-    def start_evaluation_progress(self, *, batched_intervals: Any, audit_only: bool) -> None:
+    def start_evaluation_progress(
+        self, *, batched_intervals: Mapping[Snapshot, Any], audit_only: bool
+    ) -> None:
         """A round begins."""
         self._journal.pending.batches = spans_by_name(batched_intervals)
         self._journal.pending.audit_only = bool(audit_only)
@@ -151,7 +153,7 @@ class ConsoleEvents:
         "start times and order (Recording.starts)",
         ignores="audit_only",
     )
-    def start_snapshot_evaluation_progress(self, *, snapshot: Any) -> None:
+    def start_snapshot_evaluation_progress(self, *, snapshot: Snapshot) -> None:
         """A batch begins."""
         batch = self._under_way[threading.get_ident()] = _BatchUnderWay(snapshot.name)
         self._journal.recording.started(batch.model, batch.started_at)
@@ -164,7 +166,7 @@ class ConsoleEvents:
     def update_snapshot_evaluation_progress(
         self,
         *,
-        snapshot: Any,
+        snapshot: Snapshot,
         batch_idx: int,
         duration_ms: int | None,
         num_audits_passed: int,

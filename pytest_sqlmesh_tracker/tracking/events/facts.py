@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from pytest_sqlmesh_tracker.tracking import compat
+from pytest_sqlmesh_tracker.tracking import compat, moments
 from pytest_sqlmesh_tracker.tracking.errors.exceptions import chain, connection_after, described
 from pytest_sqlmesh_tracker.tracking.errors.steps import (
     AuditCall,
@@ -15,8 +15,14 @@ from pytest_sqlmesh_tracker.tracking.errors.steps import (
     creation_step,
     raised_in_recording,
 )
-from pytest_sqlmesh_tracker.tracking.moments import is_absolute, resolved
 from pytest_sqlmesh_tracker.tracking.reliance import Reliance
+from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import (
+    AuditError,
+    AuditReturn,
+    ContextDiff,
+    Plan,
+    Snapshot,
+)
 
 from .recording import AuditResult, FrozenSnapshot, Lifetime, NodeFailure, PlanFacts, Question, Span
 
@@ -26,7 +32,7 @@ RELIES_ON = (
 )
 
 
-def plan_facts(plan: Any, to_restate: Collection[str]) -> PlanFacts:
+def plan_facts(plan: Plan, to_restate: Collection[str]) -> PlanFacts:
     """A built plan as it is now; `to_restate` is what the user selected for its restatement."""
     # A plan computes its moments when they are first read; on a copy, so that it still can.
     plan = plan.copy()
@@ -34,9 +40,9 @@ def plan_facts(plan: Any, to_restate: Collection[str]) -> PlanFacts:
     return PlanFacts(
         snapshots=frozen_by_name(plan.snapshots.values()),
         question=Question(
-            start=resolved(plan.start),
-            end=resolved(plan.end),
-            execution_time=resolved(plan.execution_time),
+            start=moments.resolved(plan.start),
+            end=moments.resolved(plan.end),
+            execution_time=moments.resolved(plan.execution_time),
             ignore_cron=compat.ignores_cron(plan),
             end_bounded=plan.end_bounded,
             start_override_per_model=dict(plan.start_override_per_model or {}),
@@ -67,7 +73,7 @@ def plan_facts(plan: Any, to_restate: Collection[str]) -> PlanFacts:
     )
 
 
-def _refused(plan: Any, to_restate: Collection[str]) -> Iterator[str]:
+def _refused(plan: Plan, to_restate: Collection[str]) -> Iterator[str]:
     """The models that `PlanBuilder._build_restatements` passed over, with a warning at most."""
     # Without a choice of the user's, restatements are previews of forward-only changes.
     for snapshot in plan.snapshots.values() if to_restate else ():
@@ -76,7 +82,7 @@ def _refused(plan: Any, to_restate: Collection[str]) -> Iterator[str]:
             yield snapshot.name
 
 
-def _changes(plan: Any) -> dict[str, tuple[str, ...]]:
+def _changes(plan: Plan) -> dict[str, tuple[str, ...]]:
     """Changed model → what changed it (sqlmesh/core/plan/builder.py,
     `_build_directly_and_indirectly_modified`)."""
     modified = plan.context_diff.modified_snapshots
@@ -89,7 +95,7 @@ def _changes(plan: Any) -> dict[str, tuple[str, ...]]:
     return changes
 
 
-def _overwritten(diff: Any) -> dict[str, tuple[Span, ...]]:
+def _overwritten(diff: ContextDiff) -> dict[str, tuple[Span, ...]]:
     """Of changes with `effective_from`, what is loaded of the table that they go on with
     (sqlmesh/core/snapshot/definition.py, `merge_intervals`)."""
     return {
@@ -99,7 +105,7 @@ def _overwritten(diff: Any) -> dict[str, tuple[Span, ...]]:
     }
 
 
-def _audits_changed(new: Any, old: Any) -> bool:
+def _audits_changed(new: Snapshot, old: Snapshot) -> bool:
     """As `PlanStagesBuilder._get_audit_only_snapshots` has it."""
     if not (new.is_model and old.is_model and new.is_metadata and new.evaluatable):
         return False
@@ -107,10 +113,10 @@ def _audits_changed(new: Any, old: Any) -> bool:
     return bool(new.model.audits) and before != now
 
 
-def frozen_by_name(snapshots: Iterable[Any]) -> dict[str, FrozenSnapshot]:
+def frozen_by_name(snapshots: Iterable[Snapshot]) -> dict[str, FrozenSnapshot]:
     """The snapshots as they are now."""
     # A relative expression takes long, and a project's models have few of them.
-    resolve = cache(resolved)
+    resolve = cache(moments.resolved)
     return {
         snapshot.name: FrozenSnapshot.of(snapshot, _lifetime(snapshot.node, resolve))
         for snapshot in snapshots
@@ -123,7 +129,7 @@ def _lifetime(node: Any, resolve: Callable[[Any], Any]) -> Lifetime | None:
     `start_date` and `Snapshot.missing_intervals` resolve "1 week ago" whenever they are called, by
     the wall clock (sqlmesh/core/snapshot/definition.py).
     """
-    if is_absolute(node.start) and is_absolute(node.end):
+    if moments.is_absolute(node.start) and moments.is_absolute(node.end):
         return None
     return Lifetime(resolve(node.start), resolve(node.end))
 
@@ -190,7 +196,7 @@ def failures_in(error: BaseException | None) -> Iterator[NodeFailure]:
             yield node_failure(one)
 
 
-def _failed_audit(error: Any) -> AuditResult:
+def _failed_audit(error: AuditError) -> AuditResult:
     return AuditResult(
         name=error.audit_name,
         arguments=_arguments(error.audit_args),
@@ -209,7 +215,7 @@ def _broken_audit(call: AuditCall, error: str) -> AuditResult:
     )
 
 
-def audit_result(result: Any) -> AuditResult:
+def audit_result(result: AuditReturn) -> AuditResult:
     """What the evaluator returned for one audit."""
     return AuditResult(
         name=result.audit.name,
@@ -219,7 +225,7 @@ def audit_result(result: Any) -> AuditResult:
     )
 
 
-def _arguments(arguments: dict[Any, Any]) -> dict[str, str]:
+def _arguments(arguments: Mapping[Any, Any]) -> dict[str, str]:
     return {
         str(name): value.sql() if hasattr(value, "sql") else str(value)
         for name, value in arguments.items()
@@ -227,7 +233,7 @@ def _arguments(arguments: dict[Any, Any]) -> dict[str, str]:
     }
 
 
-def spans_by_name(intervals: Any) -> dict[str, tuple[Span, ...]]:
+def spans_by_name(intervals: Mapping[Snapshot, Any]) -> dict[str, tuple[Span, ...]]:
     """Snapshot → intervals, as SQLMesh has it, by the snapshots' names."""
     return {snapshot.name: spans(each) for snapshot, each in intervals.items()}
 

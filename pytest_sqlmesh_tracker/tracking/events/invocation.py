@@ -14,6 +14,7 @@ from pytest_sqlmesh_tracker.tracking.errors.exceptions import described
 from pytest_sqlmesh_tracker.tracking.errors.secrets import secrets_of
 from pytest_sqlmesh_tracker.tracking.errors.steps import failed_step
 from pytest_sqlmesh_tracker.tracking.project.nodes import project_nodes
+from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import Plan, Scheduler
 
 from .console import ConsoleProxy, unwrapped
 from .console_events import ConsoleEvents
@@ -93,11 +94,11 @@ class Invocation:
                 self.recording.secrets = secrets_of(self._context)
         self._context = None
 
-    def attach(self, scheduler: Any) -> None:
+    def attach(self, scheduler: Scheduler) -> None:
         """Record what a scheduler of this invocation decides."""
         self._methods.attach(scheduler)
 
-    def planned(self, plan: Any) -> None:
+    def planned(self, plan: Plan) -> None:
         """Take the plan as it is before it is applied, or as `Context.plan` returned it."""
         if self.recording.plan is None:
             with self.journal.faultless():

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 from pytest_sqlmesh_tracker.reports.report import Command, EnvironmentState
 from pytest_sqlmesh_tracker.tracking.errors.exceptions import Connection
 from pytest_sqlmesh_tracker.tracking.errors.redaction import Secrets
+from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import Snapshot
 
 Millis = int
 """Milliseconds since the epoch, SQLMesh's own unit of time."""
@@ -43,7 +44,7 @@ class FrozenSnapshot:
     """None: its node's start and end mean the same at any time."""
 
     @classmethod
-    def of(cls, snapshot: Any, lifetime: Lifetime | None = None) -> FrozenSnapshot:
+    def of(cls, snapshot: Snapshot, lifetime: Lifetime | None = None) -> FrozenSnapshot:
         """The snapshot as it is now."""
         category = getattr(snapshot, "change_category", None)
         return cls(
@@ -149,7 +150,7 @@ class Round:
     """What was missing, before signals and batching; None when that was not heard."""
     batches: dict[str, tuple[Span, ...]] | None = None
     """What was scheduled; an empty tuple: due, but blocked. None: the block did not get there."""
-    snapshots: dict[str, Any] = field(default_factory=dict)
+    snapshots: dict[str, Snapshot] = field(default_factory=dict)
     """The scheduler's snapshots; only what never changes of them may be read."""
     audit_only: bool = False
     signals: dict[str, list[SignalCheck]] = field(default_factory=dict)

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from inspect import Parameter, Signature, signature
 from typing import Any
 
-from pytest_sqlmesh_tracker.tracking.moments import resolved, span
+from pytest_sqlmesh_tracker.tracking import moments
 from pytest_sqlmesh_tracker.tracking.project.removed import removed_intervals
 from pytest_sqlmesh_tracker.tracking.reliance import handles, reliance_of, reliances_of
+from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import AuditReturn, Scheduler, Snapshot
 
 from .facts import as_first_loaded, audit_result, frozen_by_name, spans, spans_by_name
 from .journal import Journal, now
@@ -97,11 +98,11 @@ class MethodEvents:
         self._journal = journal
         self._recording = journal.recording
         self._taps = taps
-        self._adjusted: Collection[Any] | None = None
+        self._adjusted: Collection[Snapshot] | None = None
         """The snapshots whose intervals SQLMesh adjusts for a plan's stages; empty when it has,
         None before it read them."""
 
-    def attach(self, scheduler: Any) -> None:
+    def attach(self, scheduler: Scheduler) -> None:
         """Handle what a scheduler of this invocation decides, and what its audits return."""
         with self._journal.faultless():
             self.take_compared()
@@ -128,7 +129,7 @@ class MethodEvents:
     )
     def deciding(
         self,
-        scheduler: Any,
+        scheduler: Scheduler,
         *,
         start: Any,
         end: Any,
@@ -141,16 +142,16 @@ class MethodEvents:
         began = now()
         recording = self._recording
 
-        def decided(due: Any) -> None:
+        def decided(due: Mapping[Snapshot, Any]) -> None:
             recording.environment_state = None
             snapshots = frozen_by_name(scheduler.snapshots.values())
             recording.first_seen = as_first_loaded(recording.first_seen, snapshots)
             recording.decision = RunDecision(
                 snapshots=snapshots,
                 question=Question(
-                    start=resolved(start),
-                    end=resolved(end) or began,
-                    execution_time=resolved(execution_time) or began,
+                    start=moments.resolved(start),
+                    end=moments.resolved(end) or began,
+                    execution_time=moments.resolved(execution_time) or began,
                     ignore_cron=bool(ignore_cron),
                 ),
                 end_given=bool(end),
@@ -175,7 +176,7 @@ class MethodEvents:
         "core.scheduler:Scheduler.run_merged_intervals",
         "what was due before signals (Round.due): `signal_not_ready`, `upstream_not_ready`",
     )
-    def scheduling(self, scheduler: Any, *, merged_intervals: Any) -> None:
+    def scheduling(self, scheduler: Scheduler, *, merged_intervals: Mapping[Snapshot, Any]) -> None:
         """A round is about to be scheduled."""
         due = spans_by_name(merged_intervals)
         with self._journal.lock:
@@ -187,11 +188,11 @@ class MethodEvents:
         "core.snapshot:SnapshotEvaluator.audit",
         "ModelOutcome.audits, of models that were evaluated",
     )
-    def auditing(self, _: Any, *, snapshot: Any, start: Any, end: Any) -> OnReturn:
+    def auditing(self, _: Any, *, snapshot: Snapshot, start: Any, end: Any) -> OnReturn:
         """The audits of a batch run."""
-        name, audited_span = snapshot.name, span(start, end)
+        name, audited_span = snapshot.name, moments.span(start, end)
 
-        def audited(results: Any) -> None:
+        def audited(results: Collection[AuditReturn]) -> None:
             with self._journal.faultless(name), self._journal.lock:
                 ran = tuple(audit_result(result) for result in results if not result.skipped)
                 self._journal.round.audits.setdefault(name, {})[audited_span] = ran
@@ -202,7 +203,7 @@ class MethodEvents:
         "core.state_sync:StateSync.refresh_snapshot_intervals",
         "the intervals from which a run, or a plan's stages, start (PlanFacts, Recording.stored)",
     )
-    def refreshing(self, _: Any, *, snapshots: Collection[Any]) -> OnReturn:
+    def refreshing(self, _: Any, *, snapshots: Collection[Snapshot]) -> OnReturn:
         """The state is read, which can be newer than the plan."""
         snapshots = list(snapshots)
         recording = self._recording

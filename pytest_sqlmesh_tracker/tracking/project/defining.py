@@ -163,17 +163,19 @@ def _audits(node: Any) -> tuple[AuditDefinition, ...]:
     """As SQLMesh's evaluator goes about them (sqlmesh/core/snapshot/evaluator.py, `_audit`), and a
     report: calls that are alike are one, of which the last says whether it blocks."""
     names = audit_names(node)
-    found: dict[tuple[str, frozenset[tuple[str, str]]], AuditDefinition] = {}
+    definitions: dict[tuple[str, frozenset[tuple[str, str]]], AuditDefinition] = {}
     for audit, arguments in node.audits_with_args:
         if audit.skip:
             continue
-        said = arguments.get("blocking")
-        blocking = audit.blocking if said is None else said == exp.true()
-        told = audit_result(AuditResult(audit=audit, audit_args=arguments, blocking=blocking))
-        found[told.name, frozenset(told.arguments.items())] = AuditDefinition(
-            name=names[told.name],
-            arguments=told.arguments,
-            blocking=told.blocking,
+        argument = arguments.get("blocking")
+        blocking = audit.blocking if argument is None else argument == exp.true()
+        returned: Any = AuditResult(audit=audit, audit_args=arguments, blocking=blocking)
+        result = audit_result(returned)
+        definitions[result.name, frozenset(result.arguments.items())] = AuditDefinition(
+            name=names[result.name],
+            arguments=result.arguments,
+            blocking=result.blocking,
+            # Only standalone audits have one.
             description=getattr(audit, "description", None),
         )
-    return tuple(found.values())
+    return tuple(definitions.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any
 
 import dagster as dg
@@ -23,7 +24,7 @@ from pytest_sqlmesh_tracker.dagster.testing import (
     assert_materialized_exactly,
     assert_sqlmesh_status,
 )
-from pytest_sqlmesh_tracker.tracking.events.invocation import Invocation
+from pytest_sqlmesh_tracker.tracking.events.taps import MethodEvents
 from tests.dagster.conftest import Materialize, checks, facts, materialized, step_failure
 
 STATUS = "sqlmesh_execution_status"
@@ -186,7 +187,7 @@ def test_a_fault_of_the_tracker_turns_nothing_red(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What SQLMesh did is not known then, and said so."""
-    monkeypatch.setattr(Invocation, "_deciding", _broken)
+    monkeypatch.setattr(MethodEvents, "deciding", wraps(MethodEvents.deciding)(_broken))
     strict: dict[str, Any] = {"fail_on_unknown": False}
 
     @sqlmesh_assets(project=shop)
