@@ -32,7 +32,7 @@ def found(path: str, concern: str) -> Any:
     """An object of SQLMesh, by `module:name.name` below `sqlmesh`."""
     __tracebackhide__ = True
     try:
-        return contract.found(path)
+        return contract.resolve(path)
     except LookupError as error:
         demand(False, f"{path} ({error})", concern)
         raise

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from inspect import Parameter, signature, unwrap
-from typing import Any, NamedTuple
+from typing import Any
 
 from packaging.version import Version
 
@@ -30,7 +31,8 @@ from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import PARTS
 from .calls import Call, calls_of_sqlmesh
 
 
-class Change(NamedTuple):
+@dataclass(frozen=True)
+class Change:
     """Something of SQLMesh is not as the tracker knows it."""
 
     name: str
@@ -43,7 +45,7 @@ NOT_HANDLED = {"start_signal_progress", "stop_signal_progress", "stop_plan_evalu
 _OF_EVALUATION = re.compile("evaluat|audit|signal|skip|fail|interrupt|cancel")
 
 
-def found(path: str) -> Any:
+def resolve(path: str) -> Any:
     """An object of SQLMesh, by `module:name.name` below `sqlmesh`.
 
     Raises:
@@ -62,7 +64,7 @@ def found(path: str) -> Any:
 
 
 def changes_of_console() -> Iterator[Change]:
-    """Methods of the console, and parameters that are read, that the installed SQLMesh has not."""
+    """Methods of the console, and their parameters, that the tracker reads and SQLMesh lacks."""
     in_terminal = _own("core.console:TerminalConsole")
     for event, reliance in CONSOLE_EVENTS.items():
         check = partial(_mismatch, reliance)
@@ -96,7 +98,7 @@ def changes_elsewhere() -> Iterator[Change]:
 
 def _elsewhere() -> Iterator[Change]:
     installed = Version(version("sqlmesh"))
-    for reliance in _declared():
+    for reliance in declared():
         if reliance.since is None or installed >= Version(reliance.since):
             yield from _changes(reliance.path, reliance.concern, partial(_mismatch, reliance))
     for call in calls_of_sqlmesh():
@@ -107,7 +109,8 @@ def _elsewhere() -> Iterator[Change]:
             yield Change(reliance.path.partition(":")[2], "is not defined in the class", concern)
 
 
-def _declared() -> Iterator[Reliance]:
+def declared() -> Iterator[Reliance]:
+    """What the tracker declares to rely on, its console's events excepted."""
     yield from METHOD_EVENTS.values()
     yield from AUDIT_EVENTS.values()
     yield from switchboard.REPLACED
@@ -120,7 +123,7 @@ def _declared() -> Iterator[Reliance]:
 
 def _changes(path: str, concern: str, check: Callable[[Any], str]) -> Iterator[Change]:
     try:
-        what = check(found(path))
+        what = check(resolve(path))
     except LookupError as error:
         what = str(error)
     if what:
@@ -156,7 +159,7 @@ def _uncallable(function: Any, positional: int, keywords: Iterable[str]) -> str:
     try:
         parameters = signature(function)
     except ValueError:
-        # Of what is not written in Python, that can't be told.
+        # It is not written in Python.
         return ""
     try:
         parameters.bind(*range(positional), **dict.fromkeys(keywords))
@@ -174,6 +177,6 @@ def _parameters(method: Any) -> tuple[str, ...]:
 def _own(path: str) -> dict[str, Any]:
     """What a class defines itself; nothing, if it is not there."""
     try:
-        return dict(vars(found(path)))
+        return dict(vars(resolve(path)))
     except LookupError:
         return {}

@@ -118,7 +118,7 @@ def _internals() -> Iterator[Check]:
 
 
 def _found(level: Level, changes: Iterable[contract.Change]) -> Iterator[Check]:
-    return (Check(name, level, what, concern) for name, what, concern in changes)
+    return (Check(change.name, level, change.what, change.concern) for change in changes)
 
 
 def _trial() -> Iterator[Check]:

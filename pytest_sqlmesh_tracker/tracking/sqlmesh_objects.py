@@ -96,7 +96,7 @@ class Snapshot(Protocol):
         """FrozenSnapshot."""
 
     def remove_interval(self, interval: Any) -> None:
-        """What a restatement evaluates (intervals.missing)."""
+        """What a restatement evaluates."""
 
     def missing_intervals(
         self,
@@ -108,10 +108,10 @@ class Snapshot(Protocol):
         ignore_cron: bool,
         end_bounded: bool,
     ) -> Any:
-        """Every inferred reason, and next_due (intervals.missing)."""
+        """Every inferred reason, and next_due."""
 
     def get_next_auto_restatement_interval(self, execution_time: Any) -> Any:
-        """`auto_restated` (causes.py)."""
+        """`auto_restated`."""
 
 
 @part_of_sqlmesh("core.snapshot:DeployabilityIndex", "which intervals count as loaded")
@@ -119,10 +119,10 @@ class DeployabilityIndex(Protocol):
     """Which snapshots of a plan have the table of prod."""
 
     def is_representative(self, snapshot: Any) -> bool:
-        """Which intervals count as loaded (intervals.Project.loaded)."""
+        """Which intervals count as loaded."""
 
     def is_deployable(self, snapshot: Any) -> bool:
-        """`upstream_behind` (behind.py)."""
+        """`upstream_behind`."""
 
 
 @part_of_sqlmesh("core.plan:Plan", "the moments at which a plan is applied")
@@ -150,9 +150,7 @@ class EnvironmentNamingInfo(Protocol):
     name: str
 
 
-@part_of_sqlmesh(
-    "core.plan:Plan", "PlanFacts (facts.plan_facts), on which every reason in plans rests"
-)
+@part_of_sqlmesh("core.plan:Plan", "PlanFacts, on which every reason in plans rests")
 class Plan(Protocol):
     """A plan that was built."""
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from inspect import signature
 from itertools import groupby, pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,14 @@ def test_a_handler_is_named_as_what_it_handles() -> None:
     for event, reliance in CONSOLE_EVENTS.items():
         assert reliance.path == f"core.console:Console.{event}"
         assert callable(getattr(ConsoleEvents, event))
+
+
+def test_the_modules_that_a_concern_names_exist() -> None:
+    package = Path(contract.__file__).parents[1]
+    modules = {path.name for path in package.rglob("*.py")}
+    for reliance in (*contract.declared(), *CONSOLE_EVENTS.values()):
+        named = {Path(path).name for path in re.findall(r"[\w/]+\.py", reliance.concern)}
+        assert named <= modules, reliance
 
 
 def test_what_is_called_is_read_from_the_source() -> None:
@@ -60,12 +69,12 @@ def test_what_is_called_is_read_from_the_source() -> None:
     ids=lambda changes: changes.__name__,
 )
 def test_what_is_called_heard_replaced_or_imported(changes: Callable[[], Any]) -> None:
-    lines = [f"{name} {what}; it concerns {concern}" for name, what, concern in changes()]
+    lines = [f"{each.name} {each.what}; it concerns {each.concern}" for each in changes()]
     assert lines == []
 
 
 def test_what_the_interval_functions_return() -> None:
-    concern = "all intervals in reports (intervals.py, reasons.py)"
+    concern = "all intervals in reports"
     merged = found("core.snapshot:merge_intervals", concern)([(0, 1), (1, 2), (3, 4)])
     demand(merged == [(0, 2), (3, 4)], f"merge_intervals (returned {merged})", concern)
     left = found("core.snapshot.definition:remove_interval", concern)([(0, 4)], 1, 2)
