@@ -21,9 +21,10 @@ from sqlmesh.core.analytics.collector import AnalyticsCollector
 from sqlmesh.core.analytics.dispatcher import NoopEventDispatcher
 from sqlmesh.core.console import Console, TerminalConsole, get_console
 from sqlmesh.core.context import GenericContext
+from sqlmesh.core.snapshot import Snapshot, SnapshotEvaluator
 
 from pytest_sqlmesh_tracker import track_all
-from pytest_sqlmesh_tracker.doctor import doctor, trial
+from pytest_sqlmesh_tracker.doctor import contract, doctor, trial
 from pytest_sqlmesh_tracker.doctor.diagnosis import Check, Diagnosis
 from pytest_sqlmesh_tracker.tracking import compat
 from pytest_sqlmesh_tracker.tracking.events.console_events import CONSOLE_EVENTS
@@ -280,6 +281,43 @@ class TestOtherInternals:
         (check,) = [c for c in doctor.diagnosis().checks if c.name == "interval_diff"]
         assert check.detail.startswith("can't be called with 2 arguments: ")
         assert re.search(r" \(\S+ in tracking/reasons/\w+\.py\)$", check.concern)
+
+    def test_a_method_has_another_signature(self, changed: pytest.MonkeyPatch) -> None:
+        def missing_intervals(self: Any, start: Any, end: Any, now: Any = None) -> Any: ...
+
+        changed.setattr(Snapshot, "missing_intervals", missing_intervals)
+        (change,) = contract.changes_elsewhere()
+        assert change.name == "Snapshot.missing_intervals"
+        assert "unexpected keyword argument 'execution_time'" in change.what
+        assert change.concern == "Every inferred reason, and next_due."
+
+    def test_a_method_that_is_handled_has_another_parameter(
+        self, changed: pytest.MonkeyPatch
+    ) -> None:
+        def audit(self: Any, snapshot: Any, *, snapshots: Any, window: Any) -> Any: ...
+
+        changed.setattr(SnapshotEvaluator, "audit", audit)
+        changes = list(contract.changes_elsewhere())
+        assert [change.what for change in changes] == ["has no parameter start, end"]
+
+    def test_a_variable_is_gone_that_errors_are_explained_with(
+        self, changed: pytest.MonkeyPatch
+    ) -> None:
+        def _execute_create(self: Any, snapshot: Any, name: Any) -> Any: ...
+
+        changed.setattr(SnapshotEvaluator, "_execute_create", _execute_create)
+        (change,) = contract.changes_elsewhere()
+        assert change.what == "has no variable table_name"
+        assert change.concern == "which table could not be created (creation_step)"
+
+    @pytest.mark.parametrize(("installed", "missing"), [("0.206.0", 0), ("0.210.0", 1)])
+    def test_what_came_later_is_not_demanded_of_older_versions(
+        self, changed: pytest.MonkeyPatch, installed: str, missing: int
+    ) -> None:
+        changed.delattr(SnapshotEvaluator, "_migrate_target_table", raising=False)
+        changed.setattr(contract, "version", lambda _: installed)
+        names = [change.name for change in contract.changes_elsewhere()]
+        assert names.count("SnapshotEvaluator._migrate_target_table") == missing
 
     def test_a_module_is_gone(self, changed: pytest.MonkeyPatch) -> None:
         changed.setitem(sys.modules, "sqlmesh.core.plan.stages", None)
