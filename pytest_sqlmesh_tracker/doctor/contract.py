@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from importlib.metadata import version
 from inspect import Parameter, signature, unwrap
 from typing import Any
 
@@ -97,7 +96,7 @@ def changes_elsewhere() -> Iterator[Change]:
 
 
 def _elsewhere() -> Iterator[Change]:
-    installed = Version(version("sqlmesh"))
+    installed = Version(import_module("sqlmesh").__version__)
     for reliance in declared():
         if reliance.since is None or installed >= Version(reliance.since):
             yield from _changes(reliance.path, reliance.concern, partial(_mismatch, reliance))

@@ -58,7 +58,9 @@ class Reliance:
             KeyError: SQLMesh did not pass one of them.
         """
         read = {name: arguments[name] for name in self.reads}
-        read.update((n, arguments[n]) for n in self.reads_if_there if n in arguments)
+        for name in self.reads_if_there:
+            if name in arguments:
+                read[name] = arguments[name]
         return read
 
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import duckdb
 import pytest
+import sqlmesh
 from sqlmesh.core import analytics, console, scheduler
 from sqlmesh.core.analytics.collector import AnalyticsCollector
 from sqlmesh.core.analytics.dispatcher import NoopEventDispatcher
@@ -315,7 +316,7 @@ class TestOtherInternals:
         self, changed: pytest.MonkeyPatch, installed: str, missing: int
     ) -> None:
         changed.delattr(SnapshotEvaluator, "_migrate_target_table", raising=False)
-        changed.setattr(contract, "version", lambda _: installed)
+        changed.setattr(sqlmesh, "__version__", installed)
         names = [change.name for change in contract.changes_elsewhere()]
         assert names.count("SnapshotEvaluator._migrate_target_table") == missing
 

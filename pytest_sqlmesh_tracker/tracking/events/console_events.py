@@ -6,10 +6,10 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_sqlmesh_tracker.process.frozen import perf_counter
 from pytest_sqlmesh_tracker.tracking import compat, moments
@@ -26,13 +26,13 @@ logger = logging.getLogger("pytest_sqlmesh_tracker")
 _BEGINS_BATCH = "start_snapshot_evaluation_progress"
 
 
-@dataclass(frozen=True)
-class _BatchUnderWay:
+class _BatchUnderWay(NamedTuple):
     """A batch that a worker thread evaluates."""
 
     model: str
-    started_at: datetime = field(default_factory=now)
-    began: float = field(default_factory=perf_counter)
+    started_at: datetime
+    began: float
+    """By `perf_counter`."""
 
 
 class ConsoleEvents:
@@ -155,8 +155,9 @@ class ConsoleEvents:
     )
     def start_snapshot_evaluation_progress(self, *, snapshot: Snapshot) -> None:
         """A batch begins."""
-        batch = self._under_way[threading.get_ident()] = _BatchUnderWay(snapshot.name)
-        self._journal.recording.started(batch.model, batch.started_at)
+        name, at = snapshot.name, now()
+        self._under_way[threading.get_ident()] = _BatchUnderWay(name, at, perf_counter())
+        self._journal.recording.started(name, at)
 
     @handles(
         "core.console:Console.update_snapshot_evaluation_progress",
