@@ -23,6 +23,7 @@ from sqlmesh.core.snapshot import SnapshotEvaluator
 from pytest_sqlmesh_tracker import Tracker, sqlmesh_run_tracker
 from pytest_sqlmesh_tracker.tracking.events.console import ConsoleProxy
 from pytest_sqlmesh_tracker.tracking.events.taps import Taps
+from pytest_sqlmesh_tracker.tracking.reliance import reliance_of
 
 _ENTRIES = ("run", "plan", "apply", "audit", "create_scheduler")
 _SHADOWED = (
@@ -127,9 +128,10 @@ def _looked_up(own: OwnTime) -> Callable[..., Any]:
 def _tapping(own: OwnTime) -> Callable[..., None]:
     tap = Taps.add
 
-    def tapping(taps: Taps, owner: Any, name: str, *args: Any) -> None:
+    def tapping(taps: Taps, owner: Any, handler: Any, *args: Any) -> None:
+        name = reliance_of(handler).name
         was = vars(owner).get(name)
-        tap(taps, owner, name, *args)
+        tap(taps, owner, handler, *args)
         shadow = vars(owner).get(name)
         if shadow is not was:
             setattr(owner, name, own.inside(shadow))

@@ -1,7 +1,7 @@
 """To hold the SQLMesh that is installed to what the tracker relies on.
 
-What that is, the package knows (`doctor/contract.py`), except for what is only seen in runs. The
-tests: `doctor/test_sqlmesh_contract.py`.
+What that is, the package declares (`doctor/contract.py` collects it), except for what is only seen
+in runs. The tests: `doctor/test_sqlmesh_contract.py`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from pytest_sqlmesh_tracker.doctor import contract
-from pytest_sqlmesh_tracker.doctor.contract import HEARD
 from pytest_sqlmesh_tracker.tracking import compat
+from pytest_sqlmesh_tracker.tracking.events.console_events import CONSOLE_EVENTS
+from pytest_sqlmesh_tracker.tracking.reliance import fields_of, reliance_of
 
 
 def demand(holds: object, what: str, concern: str) -> None:
@@ -31,19 +32,20 @@ def found(path: str, concern: str) -> Any:
     """An object of SQLMesh, by `module:name.name` below `sqlmesh`."""
     __tracebackhide__ = True
     try:
-        return contract.found(path)
+        return contract.resolve(path)
     except LookupError as error:
         demand(False, f"{path} ({error})", concern)
         raise
 
 
-def has_fields(thing: Any, label: str, fields: str, concern: str) -> None:
-    """Demand that an object has these fields, given as `one two.three`."""
+def has_fields(thing: Any, protocol: type) -> None:
+    """Demand that an object of SQLMesh has the fields that the tracker reads of it."""
     __tracebackhide__ = True
-    for name in fields.split():
+    label, concern = protocol.__name__, reliance_of(protocol).concern
+    for name in fields_of(protocol):
         value = thing
         for part in name.split("."):
-            demand(hasattr(value, part), f"{label} (no {name!r})", concern)
+            demand(hasattr(value, part), f"a {label} (no {name!r})", concern)
             value = getattr(value, part)
 
 
@@ -68,14 +70,14 @@ class Heard:
 
 
 class Recorder:
-    """A console that notes every call that the tracker hears, and passes all on."""
+    """A console that notes every call that the tracker handles, and passes all on."""
 
     def __init__(self, console: Any, heard: list[Heard]) -> None:
         self._console, self._heard = console, heard
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._console, name)
-        if name not in HEARD:
+        if name not in CONSOLE_EVENTS:
             return method
 
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -92,50 +94,11 @@ def tap(owner: Any, name: str, heard: list[Heard]) -> None:
     method = getattr(owner, name)
 
     def tapped(*args: Any, **kwargs: Any) -> Any:
-        call = Heard(name, compat.bound(signature(method), args, kwargs))
+        named = dict(signature(method).bind(*args, **kwargs).arguments)
+        named.update(named.pop("kwargs", {}))
+        call = Heard(name, named)
         heard.append(call)
         call.named["result"] = method(*args, **kwargs)
         return call.named["result"]
 
     setattr(owner, name, tapped)
-
-
-# What is read of an object, and what it is for.
-FIELDS = {
-    "plan": (
-        "snapshots context_diff models_to_backfill start end execution_time end_bounded "
-        "start_override_per_model end_override_per_model deployability_index is_dev "
-        "skip_backfill empty_backfill restatements requires_backfill has_unmodified_unpromoted "
-        "environment_naming_info.name user_provided_flags context_diff.modified_snapshots "
-        "context_diff.added context_diff.removed_snapshots context_diff.has_changes "
-        "context_diff.new_snapshots directly_modified indirectly_modified",
-        "PlanFacts (facts.plan_facts), on which every reason in plans rests",
-    ),
-    "snapshot": (
-        "name snapshot_id version intervals dev_intervals change_category parents node is_seed "
-        "evaluatable depends_on_past is_forward_only fingerprint.data_hash "
-        "fingerprint.metadata_hash model_or_none next_auto_restatement_ts remove_interval "
-        "pending_restatement_intervals "
-        "allow_partials model.kind.is_view model.kind.is_embedded",
-        "FrozenSnapshot, and every inferred reason",
-    ),
-    "model": (
-        "name dialect cron cron_next start end is_model data_hash metadata_hash depends_on "
-        "kind.name.value kind.is_symbolic mapping_schema auto_restatement_cron "
-        "disable_restatement interval_unit.milliseconds interval_unit.cron_next "
-        "interval_unit.cron_floor",
-        "ModelOutcome's description, next_due, local_edit",
-    ),
-    "audit result": ("audit.name audit_args blocking count skipped", "ModelOutcome.audits"),
-    "state sync": (
-        "state_sync.interval_state.intervals_table state_sync.interval_state.engine_adapter",
-        "`removed_before` (state.py)",
-    ),
-    "context": (
-        "console state_sync snapshot_evaluator models standalone_audits default_catalog "
-        "config.default_target_environment",
-        "Invocation: what it taps, and the models of the project",
-    ),
-    "scheduler": ("snapshots snapshot_evaluator default_catalog", "Invocation.attach"),
-    "applied plan": ("start end execution_time", "the moments at which a plan is applied"),
-}

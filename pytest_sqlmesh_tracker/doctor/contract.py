@@ -1,33 +1,37 @@
-"""What the tracker relies on in SQLMesh, what of a report each thing concerns, and what changed.
+"""What the tracker relies on in SQLMesh, held against the SQLMesh that is installed.
 
-Imports no SQLMesh before it is asked.
+What that is, is declared where the tracker handles, reads or calls it (`tracking.reliance`), or is
+read from the tracker's own source: what that imports from SQLMesh, and how it calls it.
+
+Imports no SQLMesh before a function is called.
 """
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from inspect import Parameter, signature
-from pathlib import Path
-from typing import Any, NamedTuple
+from inspect import Parameter, signature, unwrap
+from typing import Any
 
-from pytest_sqlmesh_tracker import tracking
+from packaging.version import Version
+
+from pytest_sqlmesh_tracker.tracking import compat, switchboard
+from pytest_sqlmesh_tracker.tracking.errors import steps
+from pytest_sqlmesh_tracker.tracking.events import facts
+from pytest_sqlmesh_tracker.tracking.events.auditing import AUDIT_EVENTS
+from pytest_sqlmesh_tracker.tracking.events.console_events import CONSOLE_EVENTS
+from pytest_sqlmesh_tracker.tracking.events.taps import METHOD_EVENTS
+from pytest_sqlmesh_tracker.tracking.reliance import Reliance, methods_of, reliance_of
+from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import PARTS
+
+from .calls import Call, calls_of_sqlmesh
 
 
-class Event(NamedTuple):
-    """A method of SQLMesh's console that is heard."""
-
-    read: str
-    """The parameters that are read."""
-    unread: str
-    """The others that it is known to have, or to have had."""
-    concern: str
-
-
-class Change(NamedTuple):
+@dataclass(frozen=True)
+class Change:
     """Something of SQLMesh is not as the tracker knows it."""
 
     name: str
@@ -35,141 +39,12 @@ class Change(NamedTuple):
     concern: str
 
 
-HEARD = {
-    "start_plan_evaluation": Event(
-        "plan", "", "whether a plan was applied, and its moments when it was"
-    ),
-    "update_signal_progress": Event(
-        "snapshot signal_name check_intervals ready_intervals",
-        "signal_idx total_signals duration",
-        "`signal_not_ready` and `upstream_not_ready` (Round.signals)",
-    ),
-    "start_evaluation_progress": Event(
-        "batched_intervals audit_only",
-        "environment_naming_info default_catalog",
-        "what was scheduled (Round.batches), on which every status rests",
-    ),
-    "start_snapshot_evaluation_progress": Event(
-        "snapshot", "audit_only", "start times and order (Recording.starts)"
-    ),
-    "update_snapshot_evaluation_progress": Event(
-        "snapshot batch_idx duration_ms num_audits_passed num_audits_failed",
-        # `execution_stats` is read where it is there: rows and bytes can be None.
-        "interval audit_only execution_stats auto_restatement_triggers",
-        "how batches ended (Round.ends): executed or failed",
-    ),
-    "stop_evaluation_progress": Event(
-        "", "success", "whether a round came to its end (Round.stopped)"
-    ),
-    "log_skipped_models": Event("snapshot_names", "", "`upstream_failed` (Round.skipped)"),
-    "log_failed_models": Event(
-        "errors", "", "`error`, `audit_failed`, `creation_failed` (Round.failures)"
-    ),
-}
-
-# Those that tell nothing that the others do not.
-NOT_HEARD = {"start_signal_progress", "stop_signal_progress", "stop_plan_evaluation"}
+NOT_HANDLED = {"start_signal_progress", "stop_signal_progress", "stop_plan_evaluation"}
+"""The console's methods from which the tracker learns nothing that it does not have from others."""
 _OF_EVALUATION = re.compile("evaluat|audit|signal|skip|fail|interrupt|cancel")
 
-# Called or heard method → the parameters that are read or passed by name, and what they are for.
-NAMED = {
-    "core.scheduler:Scheduler.merged_missing_intervals": (
-        "start end execution_time ignore_cron selected_snapshots deployability_index",
-        "what a run decided (RunDecision), on which every reason in runs rests",
-    ),
-    "core.scheduler:Scheduler.run_merged_intervals": (
-        "merged_intervals",
-        "what was due before signals (Round.due): `signal_not_ready`, `upstream_not_ready`",
-    ),
-    "core.scheduler:interval_diff": ("uninterrupted", "`depends_on_past_gap` (reasons.py)"),
-    "core.snapshot:SnapshotEvaluator.audit": (
-        "snapshot snapshots start end",
-        "ModelOutcome.audits, and all that is said of Context.audit",
-    ),
-    "core.snapshot:SnapshotEvaluator._audit": (
-        "audit audit_args",
-        "which audit could not be run (steps.audit_that_raised)",
-    ),
-    "core.snapshot:SnapshotEvaluator._execute_create": (
-        "table_name snapshot",
-        "which table could not be created (steps.creation_step)",
-    ),
-    "core.state_sync:StateSync.refresh_snapshot_intervals": (
-        "snapshots",
-        "the intervals from which a plan's stages start (PlanFacts)",
-    ),
-    "core.state_sync:StateSync.add_snapshots_intervals": (
-        "snapshots_intervals",
-        "what is loaded afterwards (state.py): loaded_through, waiting_since, what was left out",
-    ),
-    "core.snapshot:Snapshot.missing_intervals": (
-        "start end execution_time deployability_index ignore_cron end_bounded",
-        "every inferred reason, and next_due (intervals.missing)",
-    ),
-    "core.snapshot:DeployabilityIndex.create": ("start", "which intervals count as loaded"),
-    "core.snapshot:start_date": ("relative_to", "where a model starts (intervals.Project.start)"),
-    "core.context:GenericContext.run": (
-        "environment execution_time select_models ignore_cron",
-        "the arguments in reports of runs (Recording.arguments)",
-    ),
-    "core.context:GenericContext.plan": (
-        "environment execution_time restate_models select_models backfill_models",
-        "the arguments in reports of plans (Recording.arguments)",
-    ),
-    "core.context:GenericContext.apply": ("plan", "plans that are applied later (PlanFacts)"),
-    "core.context:GenericContext.audit": ("execution_time", "reports of Context.audit"),
-}  # fmt: skip
 
-# Function that is called with positional arguments → how many, and what it is for.
-POSITIONAL = {
-    "core.scheduler:interval_diff": (2, "what signals leave of a model (reasons.held_up)"),
-    "core.snapshot:start_date": (3, "where a model starts (intervals.Project.start)"),
-    "core.snapshot:merge_intervals": (1, "all intervals in reports"),
-    "core.snapshot.definition:remove_interval": (3, "intervals.without"),
-    "core.snapshot.definition:expand_range": (3, "units of intervals (reasons.held_up)"),
-    "core.snapshot:apply_auto_restatements": (
-        2,
-        "`auto_restated`, and next_due of models that SQLMesh restates",
-    ),
-    "core.snapshot:Snapshot.get_next_auto_restatement_interval": (2, "`auto_restated`"),
-    "core.state_sync.db.utils:fetchall": (2, "`removed_before` (state.py)"),
-    "core.snapshot:DeployabilityIndex.is_representative": (2, "which intervals count as loaded"),
-    "core.environment:Environment.sanitize_name": (1, "the environment's name in reports"),
-    "core.state_sync:StateSync.get_environment": (
-        2,
-        "`environment_missing` and `environment_busy` (environments.py)",
-    ),
-    "core.state_sync:StateSync.get_environments_summary": (
-        1,
-        "which environments exist (environments.py)",
-    ),
-    "utils.date:to_timestamp": (1, "moments (compat.span, intervals.py)"),
-    "utils.date:to_datetime": (1, "moments (compat.resolved, intervals.py)"),
-    "utils.date:is_date": (1, "moments that mean a whole day (compat.resolved)"),
-    "utils.date:make_exclusive": (1, "`ended`, and the intervals of audits"),
-}
-
-REPLACED = ("run", "plan", "apply", "audit", "create_scheduler")
-
-# What is there under a name that the tracker only compares.
-PRESENT = {
-    "core.context:time": "the end of a wait for an environment (sleeping.py)",
-    "core.plan.stages:RestatementStage.__dataclass_fields__": "`restatement_refused`",
-    "core.environment:execute_environment_statements": "which statements failed (steps.py)",
-    "core.plan.evaluator:BuiltInPlanEvaluator.visit_backfill_stage": (
-        "which stage of a plan failed (steps.failed_step)"
-    ),
-    "core.scheduler:Scheduler._check_ready_intervals": "which signal raised (steps.failed_step)",
-    "core.snapshot:SnapshotEvaluator._promote_snapshot": (
-        "which view could not be created (steps.creation_step)"
-    ),
-    "core.state_sync:StateSync.add_interval": "Batch.unrecorded (steps.raised_in_recording)",
-    "utils.concurrency:NodeExecutionFailedError": "which models failed (facts.failures_in)",
-    "utils.errors:NodeAuditsErrors": "`audit_failed` (facts.failure_of)",
-}
-
-
-def found(path: str) -> Any:
+def resolve(path: str) -> Any:
     """An object of SQLMesh, by `module:name.name` below `sqlmesh`.
 
     Raises:
@@ -188,67 +63,107 @@ def found(path: str) -> Any:
 
 
 def changes_of_console() -> Iterator[Change]:
-    """Methods of the console, and parameters that are read, that the installed SQLMesh has not."""
-    for event, (read, _, concern) in HEARD.items():
-        lacking = partial(_lacking, read)
-        yield from _changes(f"core.console:Console.{event}", concern, lacking)
-        if event in _own("core.console:TerminalConsole"):
-            yield from _changes(f"core.console:TerminalConsole.{event}", concern, lacking)
+    """Methods of the console, and their parameters, that the tracker reads and SQLMesh lacks."""
+    in_terminal = _own("core.console:TerminalConsole")
+    for event, reliance in CONSOLE_EVENTS.items():
+        check = partial(_mismatch, reliance)
+        yield from _changes(reliance.path, reliance.concern, check)
+        if event in in_terminal:
+            path = f"core.console:TerminalConsole.{event}"
+            yield from _changes(path, reliance.concern, check)
 
 
 def news_of_console() -> Iterator[Change]:
     """What the installed SQLMesh's console has that the tracker does not know."""
     console = _own("core.console:Console")
-    for event, (read, unread, concern) in HEARD.items():
-        known = {"self", *read.split(), *unread.split()}
+    for event, reliance in CONSOLE_EVENTS.items():
+        known = {"self", *reliance.parameters}
         new = [name for name in _parameters(console.get(event)) if name not in known]
         if new:
-            yield Change(f"Console.{event}", f"has new parameters: {', '.join(new)}", concern)
-    for name in sorted(console.keys() - HEARD.keys() - NOT_HEARD):
+            what = f"has new parameters: {', '.join(new)}"
+            yield Change(f"Console.{event}", what, reliance.concern)
+    for name in sorted(console.keys() - CONSOLE_EVENTS.keys() - NOT_HANDLED):
         if _OF_EVALUATION.search(name) and not name.startswith("_"):
-            concern = "what reports say, if it tells what another method told before"
-            yield Change(f"Console.{name}", "is new, and not heard", concern)
+            concern = "what reports say, if it has what another method had before"
+            yield Change(f"Console.{name}", "is new, and not handled", concern)
 
 
 def changes_elsewhere() -> Iterator[Change]:
-    """What else the tracker calls, hears, replaces or imports that is not as it relies on."""
-    for path, (named, concern) in NAMED.items():
-        yield from _changes(path, concern, partial(_lacking, named))
-    for path, (number, concern) in POSITIONAL.items():
-        yield from _changes(path, concern, partial(_uncallable, number))
-    imported = _imported()
-    for path in sorted(imported.keys() - NAMED.keys() - POSITIONAL.keys() - PRESENT.keys()):
-        yield from _changes(path, imported[path])
-    for path, concern in PRESENT.items():
-        yield from _changes(path, concern)
-    for name in REPLACED:
-        if name not in _own("core.context:GenericContext"):
-            concern = "tracking at all: `_Switchboard` replaces it in the class"
-            yield Change(f"GenericContext.{name}", "is not defined in the class", concern)
+    """What else the tracker handles, calls, replaces or imports that is not as it relies on."""
+    # One thing can be declared and called in several places; one change of it is one line.
+    changes = {(change.name, change.what): change for change in reversed([*_elsewhere()])}
+    yield from reversed(changes.values())
 
 
-def _changes(
-    path: str, concern: str, check: Callable[[Any], str] = lambda _: ""
-) -> Iterator[Change]:
+def _elsewhere() -> Iterator[Change]:
+    installed = Version(import_module("sqlmesh").__version__)
+    for reliance in declared():
+        if reliance.since is None or installed >= Version(reliance.since):
+            yield from _changes(reliance.path, reliance.concern, partial(_mismatch, reliance))
+    for call in calls_of_sqlmesh():
+        yield from _changes(call.path, call.concern, partial(_uncallable_as, call))
+    for reliance in switchboard.REPLACED:
+        if reliance.name not in _own(reliance.path.rpartition(".")[0]):
+            concern = "tracking at all: the switchboard replaces it in the class"
+            yield Change(reliance.path.partition(":")[2], "is not defined in the class", concern)
+
+
+def declared() -> Iterator[Reliance]:
+    """What the tracker declares to rely on, its console's events excepted."""
+    yield from METHOD_EVENTS.values()
+    yield from AUDIT_EVENTS.values()
+    yield from switchboard.REPLACED
+    for module in (switchboard, steps, facts, compat):
+        yield from module.RELIES_ON
+    for protocol in PARTS:
+        yield reliance_of(protocol)
+        yield from methods_of(protocol)
+
+
+def _changes(path: str, concern: str, check: Callable[[Any], str]) -> Iterator[Change]:
     try:
-        what = check(found(path))
+        what = check(resolve(path))
     except LookupError as error:
         what = str(error)
     if what:
         yield Change(path.partition(":")[2], what, concern)
 
 
-def _lacking(named: str, method: Any) -> str:
-    has = _parameters(method)
-    lacks = [name for name in named.split() if name not in has and "**" not in has]
-    return f"has no parameter {', '.join(lacks)}" if lacks else ""
+def _mismatch(reliance: Reliance, thing: Any) -> str:
+    """What of a thing is not as it was declared; empty, if all is."""
+    if reliance.positional is not None:
+        return _uncallable(thing, reliance.positional, reliance.reads)
+    if reliance.variables:
+        variables = unwrap(thing).__code__
+        return _lacking(
+            "variable", reliance.variables, variables.co_varnames, variables.co_cellvars
+        )
+    if reliance.reads:
+        has = _parameters(thing)
+        return "" if "**" in has else _lacking("parameter", reliance.reads, has)
+    return ""
 
 
-def _uncallable(number: int, function: Any) -> str:
+def _lacking(kind: str, names: Iterable[str], *has: tuple[str, ...]) -> str:
+    lacks = [name for name in names if not any(name in each for each in has)]
+    return f"has no {kind} {', '.join(lacks)}" if lacks else ""
+
+
+def _uncallable_as(call: Call, thing: Any) -> str:
+    """Why a thing can't be called in this way; empty, if it can, or is not called."""
+    return "" if call.positional is None else _uncallable(thing, call.positional, call.keywords)
+
+
+def _uncallable(function: Any, positional: int, keywords: Iterable[str]) -> str:
     try:
-        signature(function).bind(*range(number))
+        parameters = signature(function)
+    except ValueError:
+        # It is not written in Python.
+        return ""
+    try:
+        parameters.bind(*range(positional), **dict.fromkeys(keywords))
     except TypeError as error:
-        return f"can't be called with {number} arguments: {error}"
+        return f"can't be called with {positional} arguments: {error}"
     return ""
 
 
@@ -261,18 +176,6 @@ def _parameters(method: Any) -> tuple[str, ...]:
 def _own(path: str) -> dict[str, Any]:
     """What a class defines itself; nothing, if it is not there."""
     try:
-        return dict(vars(found(path)))
+        return dict(vars(resolve(path)))
     except LookupError:
         return {}
-
-
-def _imported() -> dict[str, str]:
-    """What the tracker's modules import from SQLMesh, at once or when they are called."""
-    paths = {}
-    for file in sorted(Path(tracking.__file__).parent.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sqlmesh."):
-                module = (node.module or "").removeprefix("sqlmesh.")
-                concern = f"tracking/{file.name}, which imports it"
-                paths.update({f"{module}:{alias.name}": concern for alias in node.names})
-    return paths

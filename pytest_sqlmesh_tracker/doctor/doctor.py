@@ -15,6 +15,7 @@ from packaging.version import Version
 
 from pytest_sqlmesh_tracker.tracking.errors.exceptions import described
 from pytest_sqlmesh_tracker.tracking.errors.secrets import redacted
+from pytest_sqlmesh_tracker.tracking.events.console_events import CONSOLE_EVENTS
 from pytest_sqlmesh_tracker.version import __version__
 
 from . import contract, trial
@@ -108,8 +109,9 @@ def _console() -> Iterator[Check]:
         import_module("sqlmesh")
     changed = [*_checks_of_changes("problem", contract.changes_of_console())]
     changed += _checks_of_changes("warning", contract.news_of_console())
-    number = len(contract.HEARD)
-    yield from changed or [Check("console", "ok", f"the {number} methods that are heard are known")]
+    number = len(CONSOLE_EVENTS)
+    detail = f"the {number} methods that are handled are known"
+    yield from changed or [Check("console", "ok", detail)]
 
 
 def _internals() -> Iterator[Check]:
@@ -118,7 +120,7 @@ def _internals() -> Iterator[Check]:
 
 
 def _checks_of_changes(level: Level, changes: Iterable[contract.Change]) -> Iterator[Check]:
-    return (Check(name, level, what, concern) for name, what, concern in changes)
+    return (Check(change.name, level, change.what, change.concern) for change in changes)
 
 
 def _trial() -> Iterator[Check]:

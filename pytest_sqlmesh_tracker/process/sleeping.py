@@ -48,18 +48,20 @@ class Sleeps:
         self._sleeper = sleeper
         self._put_back: list[Callable[[], None]] = []
 
-    def replace(self) -> None:
-        """Let the sleeper decide."""
+    def replace(self, migration_tries: Any) -> None:
+        """Let the sleeper decide.
+
+        Args:
+            migration_tries: the settings of the tries to migrate a table; None where SQLMesh does
+                not try again.
+        """
         from sqlmesh.core import context
-        from sqlmesh.core.snapshot import SnapshotEvaluator
 
         # A test can have put something else there, so that no run of it sleeps.
         if getattr(context, "time", None) is time:
             self._set(context, "time", _Time(self._sleeper.wait_for_environment))
-        # tenacity's own: the function that it wraps has the settings of the tries.
-        tries = getattr(getattr(SnapshotEvaluator, "_migrate_target_table", None), "retry", None)
-        if tries is not None:
-            self._set(tries, "sleep", self._sleeper.pause_between_tries)
+        if migration_tries is not None:
+            self._set(migration_tries, "sleep", self._sleeper.pause_between_tries)
 
     def restore(self) -> None:
         """Put back what was there."""

@@ -10,6 +10,7 @@ from sqlmesh.core.snapshot import SnapshotId
 from sqlmesh.utils.errors import SQLMeshError
 
 from pytest_sqlmesh_tracker.reports.report import RunReport
+from pytest_sqlmesh_tracker.tracking import compat
 from pytest_sqlmesh_tracker.tracking.tracker import sqlmesh_run_tracker
 from pytest_sqlmesh_tracker.wording.formats import listed
 
@@ -51,7 +52,11 @@ class LeftOut:
             if audit.fqn in without or audit.depends_on & without:
                 del context._standalone_audits[name]
         roots = [context.models[name] for name in names if name in context.models]
-        return [f"^({' | '.join(f'{_selector(model)}+' for model in roots)})"] if roots else None
+        return (
+            [f"^({' | '.join(f'{compat.selector_of(model)}+' for model in roots)})"]
+            if roots
+            else None
+        )
 
 
 def _is_still(context: Any, name: str, version: SnapshotId) -> bool:
@@ -63,11 +68,6 @@ def _and_below(context: Any, names: Iterable[str]) -> set[str]:
     """The models, and all that is downstream of them; standalone audits have nothing."""
     names = set(names)
     return names.union(*(context.dag.downstream(name) for name in names & set(context.models)))
-
-
-def _selector(model: Any) -> str:
-    """A model as SQLMesh's selectors name it; dbt's names are those of dbt in later versions."""
-    return str(getattr(model, "dbt_fqn", None) or model.name)
 
 
 def plan_template(

@@ -1,33 +1,53 @@
-"""Everything in which the supported SQLMesh versions differ."""
+"""Everything in which the supported SQLMesh versions differ, with the version that differs first.
+
+Each function hides one difference; the rest of the package does not look at versions, and reads no
+attribute that only some of them have.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
 from functools import cache
-from inspect import Parameter, Signature, signature
-from typing import Any
+from inspect import Parameter, signature
+from typing import Any, NamedTuple
 
-from pytest_sqlmesh_tracker.tracking.events.recording import Lifetime
+from .reliance import Reliance
+
+RELIES_ON = (
+    Reliance("core.plan.stages:RestatementStage.__dataclass_fields__", "`restatement_refused`"),
+)
+
+
+class _Interface(NamedTuple):
+    """The parameters of a console's method, in the installed SQLMesh."""
+
+    names: tuple[str, ...]
+    defaults: dict[str, Any]
 
 
 @cache
-def _parameters(event: str) -> tuple[str, ...]:
-    # Parameters were added and inserted over time (`execution_stats` before
-    # `auto_restatement_triggers` in 0.211.2), so the installed class is asked for their names.
+def _interface(event: str) -> _Interface:
     from sqlmesh.core.console import Console
 
     parameters = list(signature(getattr(Console, event)).parameters.values())[1:]
-    return tuple(p.name for p in parameters if p.kind is not Parameter.VAR_KEYWORD)
+    named = [p for p in parameters if p.kind is not Parameter.VAR_KEYWORD]
+    defaults = {p.name: p.default for p in named if p.default is not Parameter.empty}
+    return _Interface(tuple(p.name for p in named), defaults)
 
 
 def by_name(event: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """A console call's arguments by the names that the installed SQLMesh gives them."""
-    return {**dict(zip(_parameters(event), args, strict=False)), **kwargs}
+    """A console call's arguments by the names that the installed SQLMesh gives them.
+
+    Parameters were added and inserted over time (`auto_restatement_triggers` in 0.210,
+    `execution_stats` before it in 0.211.2), so the installed class knows their places.
+    """
+    names, defaults = _interface(event)
+    return {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
 
 
 def node_of(error: Any) -> tuple[str, int | None]:
     """Model and batch of a `NodeExecutionFailedError`; the batch is None for a table's creation.
+
+    Nodes have classes of their own since 0.210.
 
     Raises:
         ValueError: a node of a kind that this tracker does not know.
@@ -57,69 +77,15 @@ def sees_through_idle_parents() -> bool:
     return hasattr(Scheduler, "_find_upstream_dependencies")
 
 
-def bound(signature: Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a call by name, `**kwargs` of the method flattened."""
-    arguments = signature.bind(*args, **kwargs).arguments
-    for parameter in signature.parameters.values():
-        if parameter.kind is Parameter.VAR_KEYWORD:
-            arguments.update(arguments.pop(parameter.name, {}))
-    return arguments
+def ignores_cron(plan: Any) -> bool:
+    """Whether a plan evaluates what no cron is due for: only since 0.210 can it be told to."""
+    return bool(getattr(plan, "ignore_cron", False))
 
 
-def span(start: Any, end: Any) -> tuple[int, int]:
-    """Two `TimeLike`s in milliseconds since the epoch, 0 for None; a date as end is included."""
-    from sqlmesh.utils.date import make_exclusive, to_timestamp
+def selected_to_restate(context: Any, plan: Any) -> frozenset[str]:
+    """The models that the user selected for a plan's restatement, before any was refused.
 
-    if _is_millis(start) and _is_millis(end):
-        # As the scheduler has them, for each batch; SQLMesh's functions try other formats first.
-        return start, end
-    return to_timestamp(start) if start else 0, to_timestamp(make_exclusive(end)) if end else 0
-
-
-def _is_millis(moment: Any) -> bool:
-    """Whether SQLMesh takes this for milliseconds: a short number could be a date, 20240101."""
-    return type(moment) is int and moment > 99_999_999
-
-
-def resolved(moment: Any) -> Any:
-    """A `TimeLike` that means the same later: relative expressions become datetimes.
-
-    Dates stay dates, since SQLMesh takes them for whole days (sqlmesh/utils/date.py, `is_date`).
-    """
-    from sqlmesh.utils.date import is_date, to_datetime
-
-    return moment if not moment or is_date(moment) else to_datetime(moment)
-
-
-def lifetime_of(node: Any, resolve: Callable[[Any], Any]) -> Lifetime | None:
-    """When the node starts and ends, resolved now; None where that means the same at any time.
-
-    `start_date` and `Snapshot.missing_intervals` resolve "1 week ago" whenever they are asked, by
-    the wall clock (sqlmesh/core/snapshot/definition.py).
-
-    Args:
-        resolve: `resolved`, which takes long for a relative expression, and which a project's
-            models ask for few of them.
-    """
-    if _is_absolute(node.start) and _is_absolute(node.end):
-        return None
-    return Lifetime(resolve(node.start), resolve(node.end))
-
-
-def _is_absolute(moment: Any) -> bool:
-    if not moment or not isinstance(moment, str):
-        return True
-    try:
-        datetime.fromisoformat(moment)
-    except ValueError:
-        return bool(moment.isdigit())
-    return True
-
-
-def asked_to_restate(context: Any, plan: Any) -> frozenset[str]:
-    """The models that the user asked a plan to restate, before any was refused.
-
-    Plans have them in a field, except those of the first versions (0.206 has none).
+    Since 0.219, plans have them in a field; before, the selection is expanded once more.
     """
     if hasattr(plan, "selected_models_to_restate"):
         return frozenset(plan.selected_models_to_restate or ())
@@ -132,9 +98,31 @@ def asked_to_restate(context: Any, plan: Any) -> frozenset[str]:
 def restates_state_first() -> bool:
     """Whether a restatement forgets the loaded intervals before it loads them anew.
 
-    So it did in the first versions; later ones do so only for other versions of the models, and
-    when all is loaded (sqlmesh/core/plan/stages.py, `RestatementStage`).
+    Before 0.218; since then it does so only for other versions of the models, and when all is
+    loaded (sqlmesh/core/plan/stages.py, `RestatementStage`).
     """
     from sqlmesh.core.plan.stages import RestatementStage
 
     return "snapshot_intervals" in RestatementStage.__dataclass_fields__
+
+
+def dbt_id(audit: Any) -> str | None:
+    """dbt's unique id of the test that an audit is made of; None for any other audit.
+
+    Since 0.222; before, audits do not have it, and dbt's names are left as they are.
+    """
+    info = getattr(audit, "dbt_node_info", None)
+    return None if info is None else str(info.unique_id)
+
+
+def selector_of(model: Any) -> str:
+    """How SQLMesh's selectors name a model; since 0.222, a dbt model as dbt's own selectors do."""
+    return str(getattr(model, "dbt_fqn", None) or model.name)
+
+
+def migration_tries() -> Any:
+    """The settings (tenacity's) of the tries to migrate a table; None before 0.220.1, when SQLMesh
+    tried once."""
+    from sqlmesh.core.snapshot import SnapshotEvaluator
+
+    return getattr(getattr(SnapshotEvaluator, "_migrate_target_table", None), "retry", None)

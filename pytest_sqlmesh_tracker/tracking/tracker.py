@@ -1,79 +1,24 @@
-"""Which invocations are tracked, and by whom.
-
-While anything tracks, `run`, `plan`, `apply` and `audit` of SQLMesh's context class are replaced by
-wrappers, and so is `create_scheduler`; with the last tracker gone they are put back.
-"""
+"""Who tracks: the trackers of one context, or of all, and what they have tracked."""
 
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from functools import wraps
-from inspect import signature
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from pytest_sqlmesh_tracker.doctor.contract import REPLACED
-from pytest_sqlmesh_tracker.outcomes.invocation import Command
-from pytest_sqlmesh_tracker.process.frozen import check_imported
-from pytest_sqlmesh_tracker.process.sleeping import Sleeps, sleep
 from pytest_sqlmesh_tracker.reports.assertions import AssertionMethods
 from pytest_sqlmesh_tracker.reports.report import NoReportError, RunReport
-from pytest_sqlmesh_tracker.tracking.events.auditing import AuditInvocation
 from pytest_sqlmesh_tracker.tracking.events.invocation import Invocation
-from pytest_sqlmesh_tracker.tracking.events.live import CancelledError, Hooks, OnExecuted, OnWaiting
-from pytest_sqlmesh_tracker.tracking.events.recording import Recording
+from pytest_sqlmesh_tracker.tracking.events.live import Hooks, OnExecuted, OnWaiting
+
+from .switchboard import Switchboard
+from .tracked import Tracked
 
 if TYPE_CHECKING:
     from pytest_sqlmesh_tracker.tracking.queries.project_files import ProjectFiles
-
-_COMMANDS: dict[str, Command] = {"run": "run", "plan": "plan", "apply": "plan", "audit": "audit"}
-
-
-class Tracked:
-    """One invocation that has ended; its report is made when it is first read."""
-
-    def __init__(self, recording: Recording) -> None:
-        self.id = recording.id
-        self._recording: Recording | None = recording
-        self._report: RunReport | None = None
-        self._lock = threading.Lock()
-
-    @property
-    def report(self) -> RunReport:
-        """The invocation's report, always the same object."""
-        with self._lock:
-            if self._report is None:
-                from pytest_sqlmesh_tracker.tracking.reasons.reporting import report_of
-
-                assert self._recording is not None
-                self._report = report_of(self._recording)
-                self._recording = None
-            return self._report
-
-    @property
-    def lacks_files(self) -> bool:
-        """Whether the context had not loaded the project's files."""
-        return self._recording is not None and self._recording.project_files == "not_read"
-
-    def complete(self, files: ProjectFiles | None) -> None:
-        """Add what was read of the project's files since, before the report is made.
-
-        Args:
-            files: None, if they are not to be read.
-        """
-        with self._lock:
-            recording = self._recording
-            assert recording is not None
-            if files is None:
-                recording.project_files, recording.project_files_note = None, None
-                return
-            recording.local_nodes = files.nodes
-            recording.project_files = "not_read" if files.unread else "read"
-            recording.project_files_note = files.unread
 
 
 class Tracker(AssertionMethods):
@@ -87,10 +32,13 @@ class Tracker(AssertionMethods):
         longest_wait: float | None = None,
     ) -> None:
         self._tracked: list[Tracked] = []
-        self._on_executed = on_executed
-        self._on_waiting = on_waiting
-        self._longest_wait = longest_wait
         self._cancelled = threading.Event()
+        self._hooks = Hooks(
+            cancelled=self._cancelled.is_set,
+            on_executed=[on_executed] if on_executed else [],
+            on_waiting=[on_waiting] if on_waiting else [],
+            longest_wait=longest_wait,
+        )
         self._lock = threading.Lock()
         self._under_way: list[Invocation] = []
         self._ids: set[UUID] = set()
@@ -223,7 +171,7 @@ def sqlmesh_run_tracker(
     if not isinstance(context, GenericContext):
         raise TypeError(f"a SQLMesh Context is tracked, not {type(context).__name__}")
     tracker = Tracker(on_executed, on_waiting, longest_wait)
-    with _listening(tracker, lambda candidate: candidate is context):
+    with _SWITCHBOARD.listening(_Listener(tracker), lambda candidate: candidate is context):
         yield tracker
 
 
@@ -237,212 +185,25 @@ def track_all(
     `sqlmesh_run_tracker`.
     """
     tracker = Tracker(None, on_waiting, longest_wait)
-    with _listening(tracker, lambda context: not getattr(context, "of_template", False)):
+    with _SWITCHBOARD.listening(
+        _Listener(tracker), lambda context: not getattr(context, "of_template", False)
+    ):
         yield tracker
 
 
-@contextmanager
-def _listening(tracker: Tracker, concerns: Callable[[Any], bool]) -> Iterator[None]:
-    _SWITCHBOARD.add(tracker, concerns)
-    try:
-        yield
-    finally:
-        _SWITCHBOARD.remove(tracker)
+class _Listener:
+    """What the switchboard calls, for one tracker."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self.hooks = tracker._hooks
+
+    def begun(self, invocation: Invocation) -> None:
+        self._tracker._under_way.append(invocation)
+
+    def ended(self, invocation: Invocation, tracked: Tracked) -> None:
+        self._tracker._add(tracked)
+        self._tracker._under_way.remove(invocation)
 
 
-class _Switchboard:
-    """Knows who tracks which context, and which invocations are under way on which thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._trackers: dict[Tracker, Callable[[Any], bool]] = {}
-        self._under_way: dict[tuple[int, int], Invocation] = {}
-        self._replaced: dict[str, tuple[Any, Any]] = {}
-        self._sleeps = Sleeps(self)
-
-    def add(self, tracker: Tracker, concerns: Callable[[Any], bool]) -> None:
-        with self._lock:
-            if not self._trackers:
-                self._replace_methods()
-            self._trackers[tracker] = concerns
-
-    def remove(self, tracker: Tracker) -> None:
-        with self._lock:
-            del self._trackers[tracker]
-            if not self._trackers:
-                self._restore_methods()
-
-    def _replace_methods(self) -> None:
-        # Where a test is the first to import SQLMesh, what that warns of is not the test's.
-        check_imported("sqlmesh.core.context")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from sqlmesh.core.context import GenericContext
-
-        # All of them first: a SQLMesh without one of them is left as it is.
-        originals = {name: vars(GenericContext)[name] for name in REPLACED}
-        for name, original in originals.items():
-            make = self._scheduling if name == "create_scheduler" else self._tracking
-            self._replaced[name] = original, make(name, original)
-            setattr(GenericContext, name, self._replaced[name][1])
-        self._sleeps.replace()
-
-    def _restore_methods(self) -> None:
-        from sqlmesh.core.context import GenericContext
-
-        for name, (original, wrapper) in self._replaced.items():
-            # What somebody else put over the wrapper is theirs to take away; it passes through.
-            if vars(GenericContext)[name] is wrapper:
-                setattr(GenericContext, name, original)
-        self._replaced.clear()
-        self._sleeps.restore()
-
-    def wait_for_environment(self, seconds: float) -> None:
-        """Sleep, unless the invocation of this thread is to end."""
-        thread = threading.get_ident()
-        own = [each for (_, of), each in list(self._under_way.items()) if of == thread]
-        if own:
-            # The latest: code of a signal or of a model can make a context of its own.
-            own[-1].waiting.sleep(seconds)
-        else:
-            sleep(seconds, lambda _: False)
-
-    def pause_between_tries(self, seconds: float) -> None:
-        """Sleep, unless all that is under way is to end.
-
-        Raises:
-            CancelledError: it is. Workers' threads do not say which invocation they are of.
-        """
-
-        def over(_: float) -> bool:
-            under_way = list(self._under_way.values())
-            if under_way and all(invocation.cancelled for invocation in under_way):
-                raise CancelledError("cancelled between two tries")
-            return False
-
-        sleep(seconds, over)
-
-    def _scheduling(self, _: str, original: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(original)
-        def create_scheduler(context: Any, *args: Any, **kwargs: Any) -> Any:
-            scheduler = original(context, *args, **kwargs)
-            invocation = self._under_way.get(_key(context))
-            if invocation:
-                invocation.attach(scheduler)
-            return scheduler
-
-        return create_scheduler
-
-    def _tracking(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(original)
-        def call(context: Any, *args: Any, **kwargs: Any) -> Any:
-            outer = self._under_way.get(_key(context))
-            trackers = self._trackers_of(context)
-            if outer is None and trackers:
-                return self._track(name, original, trackers, context, args, kwargs)
-            if outer is not None and name == "apply":
-                outer.planned(_first(args, kwargs, "plan"))
-            return original(context, *args, **kwargs)
-
-        return call
-
-    def _trackers_of(self, context: Any) -> list[Tracker]:
-        with self._lock:
-            return [tracker for tracker, concerns in self._trackers.items() if concerns(context)]
-
-    def _track(
-        self,
-        name: str,
-        original: Callable[..., Any],
-        trackers: list[Tracker],
-        context: Any,
-        args: Any,
-        kwargs: Any,
-    ) -> Any:
-        kind = AuditInvocation if name == "audit" else Invocation
-        invocation = kind(
-            context,
-            _COMMANDS[name],
-            _arguments(original, args, kwargs),
-            _hooks(context, trackers),
-        )
-        if name == "apply":
-            invocation.planned(_first(args, kwargs, "plan"))
-        for tracker in trackers:
-            tracker._under_way.append(invocation)
-        try:
-            with self._while_under_way(invocation, context), invocation.listen():
-                try:
-                    result = original(context, *args, **kwargs)
-                except BaseException as error:
-                    invocation.raised(error)
-                    raise
-                invocation.returned(result)
-                return result
-        finally:
-            tracked = Tracked(invocation.recording)
-            for tracker in trackers:
-                tracker._add(tracked)
-                tracker._under_way.remove(invocation)
-
-    @contextmanager
-    def _while_under_way(self, invocation: Invocation, context: Any) -> Iterator[None]:
-        key = _key(context)
-        with self._lock:
-            for (other, _), under_way in self._under_way.items():
-                if other == key[0]:
-                    message = "two threads used one context at the same time"
-                    invocation.fault(message)
-                    under_way.fault(message)
-            self._under_way[key] = invocation
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._under_way[key]
-
-
-def _hooks(context: Any, trackers: list[Tracker]) -> Hooks:
-    limits = [tracker._longest_wait for tracker in trackers]
-    # In a sandbox, nobody is there who could finish a plan.
-    limits.append(getattr(context, "longest_wait", None))
-    return Hooks(
-        cancelled=lambda: any(tracker._cancelled.is_set() for tracker in trackers),
-        on_executed=[t._on_executed for t in trackers if t._on_executed],
-        on_waiting=[t._on_waiting for t in trackers if t._on_waiting],
-        longest_wait=min((limit for limit in limits if limit is not None), default=None),
-    )
-
-
-def _key(context: Any) -> tuple[int, int]:
-    return id(context), threading.get_ident()
-
-
-def _first(args: Any, kwargs: Any, name: str) -> Any:
-    return args[0] if args else kwargs.get(name)
-
-
-def _arguments(original: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, Any]:
-    """What the caller passed, by name; the plan of `apply` is not an argument to show."""
-    try:
-        passed = dict(signature(original).bind(None, *args, **kwargs).arguments)
-    except TypeError:
-        # The call does not fit the signature; SQLMesh will say so.
-        passed = kwargs
-    hidden = ("self", "plan", "circuit_breaker")
-    return {name: _plain(value) for name, value in passed.items() if name not in hidden}
-
-
-def _plain(value: Any) -> Any:
-    """A copy of the value as JSON can hold it; what is no plain value as text."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, set | frozenset):
-        return sorted(map(_plain, value), key=str)
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    # A model or a snapshot, by its name.
-    return str(getattr(value, "fqn", None) or getattr(value, "name", None) or value)
-
-
-_SWITCHBOARD = _Switchboard()
+_SWITCHBOARD = Switchboard()

@@ -16,16 +16,19 @@ from typing import Any, ClassVar
 
 import duckdb
 import pytest
+import sqlmesh
 from sqlmesh.core import analytics, console, scheduler
 from sqlmesh.core.analytics.collector import AnalyticsCollector
 from sqlmesh.core.analytics.dispatcher import NoopEventDispatcher
 from sqlmesh.core.console import Console, TerminalConsole, get_console
 from sqlmesh.core.context import GenericContext
+from sqlmesh.core.snapshot import Snapshot, SnapshotEvaluator
 
 from pytest_sqlmesh_tracker import track_all
 from pytest_sqlmesh_tracker.doctor import contract, doctor, trial
 from pytest_sqlmesh_tracker.doctor.diagnosis import Check, Diagnosis
 from pytest_sqlmesh_tracker.tracking import compat
+from pytest_sqlmesh_tracker.tracking.events.console_events import CONSOLE_EVENTS
 from tests import versions
 from tests.builders import executed, failed, run, skipped, unknown
 
@@ -41,10 +44,10 @@ def sound() -> Diagnosis:
 @pytest.fixture
 def changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """To change SQLMesh; the tracker meets it for the first time."""
-    compat._parameters.cache_clear()
+    compat._interface.cache_clear()
     yield monkeypatch
     monkeypatch.undo()
-    compat._parameters.cache_clear()
+    compat._interface.cache_clear()
 
 
 def check(diagnosis: Diagnosis, name: str) -> Check:
@@ -242,7 +245,7 @@ class TestAnotherConsole:
     def test_there_is_none(self, changed: pytest.MonkeyPatch) -> None:
         changed.delattr(console, "Console")
         found = problems(doctor.diagnosis())
-        assert {f"Console.{event}" for event in contract.HEARD} <= found.keys()
+        assert {f"Console.{event}" for event in CONSOLE_EVENTS} <= found.keys()
         assert found["Console.log_failed_models"] == "is not there (no 'Console')"
 
     def test_one_that_takes_anything_is_fine(self, changed: pytest.MonkeyPatch) -> None:
@@ -261,7 +264,7 @@ class TestAnotherConsole:
         warned = [check for check in diagnosis.checks if check.name.startswith("Console.")]
         assert [(check.name, check.level, check.detail) for check in warned] == [
             ("Console.stop_evaluation_progress", "warning", "has new parameters: why"),
-            ("Console.log_interrupted_models", "warning", "is new, and not heard"),
+            ("Console.log_interrupted_models", "warning", "is new, and not handled"),
         ]
         assert not diagnosis.degraded
 
@@ -278,7 +281,44 @@ class TestOtherInternals:
         changed.setattr(scheduler, "interval_diff", interval_diff)
         (check,) = [c for c in doctor.diagnosis().checks if c.name == "interval_diff"]
         assert check.detail.startswith("can't be called with 2 arguments: ")
-        assert check.concern == "what signals leave of a model (reasons.held_up)"
+        assert re.search(r" \(\S+ in tracking/reasons/\w+\.py\)$", check.concern)
+
+    def test_a_method_has_another_signature(self, changed: pytest.MonkeyPatch) -> None:
+        def missing_intervals(self: Any, start: Any, end: Any, now: Any = None) -> Any: ...
+
+        changed.setattr(Snapshot, "missing_intervals", missing_intervals)
+        (change,) = contract.changes_elsewhere()
+        assert change.name == "Snapshot.missing_intervals"
+        assert "unexpected keyword argument 'execution_time'" in change.what
+        assert change.concern == "Every inferred reason, and next_due."
+
+    def test_a_method_that_is_handled_has_another_parameter(
+        self, changed: pytest.MonkeyPatch
+    ) -> None:
+        def audit(self: Any, snapshot: Any, *, snapshots: Any, window: Any) -> Any: ...
+
+        changed.setattr(SnapshotEvaluator, "audit", audit)
+        changes = list(contract.changes_elsewhere())
+        assert [change.what for change in changes] == ["has no parameter start, end"]
+
+    def test_a_variable_is_gone_that_errors_are_explained_with(
+        self, changed: pytest.MonkeyPatch
+    ) -> None:
+        def _execute_create(self: Any, snapshot: Any, name: Any) -> Any: ...
+
+        changed.setattr(SnapshotEvaluator, "_execute_create", _execute_create)
+        (change,) = contract.changes_elsewhere()
+        assert change.what == "has no variable table_name"
+        assert change.concern == "which table could not be created (creation_step)"
+
+    @pytest.mark.parametrize(("installed", "missing"), [("0.206.0", 0), ("0.210.0", 1)])
+    def test_what_came_later_is_not_demanded_of_older_versions(
+        self, changed: pytest.MonkeyPatch, installed: str, missing: int
+    ) -> None:
+        changed.delattr(SnapshotEvaluator, "_migrate_target_table", raising=False)
+        changed.setattr(sqlmesh, "__version__", installed)
+        names = [change.name for change in contract.changes_elsewhere()]
+        assert names.count("SnapshotEvaluator._migrate_target_table") == missing
 
     def test_a_module_is_gone(self, changed: pytest.MonkeyPatch) -> None:
         changed.setitem(sys.modules, "sqlmesh.core.plan.stages", None)

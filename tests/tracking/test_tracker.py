@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from sqlmesh import Context
 from sqlmesh.core.console import NoopConsole
 
 from pytest_sqlmesh_tracker import NoReportError, Tracker, sqlmesh_run_tracker, track_all
-from pytest_sqlmesh_tracker.tracking.events.invocation import Invocation
+from pytest_sqlmesh_tracker.tracking.events.console_events import CONSOLE_EVENTS, ConsoleEvents
+from pytest_sqlmesh_tracker.tracking.events.taps import MethodEvents
 from tests.projects import Project, at
 
 COMMANDS = ("run", "plan", "apply", "audit", "create_scheduler")
@@ -420,13 +422,7 @@ class _Lacking:
         return getattr(self._console, name)
 
 
-EVENTS = sorted(
-    {
-        name
-        for name in dir(Invocation)
-        if name.startswith("_on_") and "plan" not in name and "signal" not in name
-    }
-)
+EVENTS = sorted(name for name in CONSOLE_EVENTS if "plan" not in name and "signal" not in name)
 
 
 class TestTrackersThatFail:
@@ -438,12 +434,10 @@ class TestTrackersThatFail:
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        def broken(*_: Any) -> None:
+        def broken(*_: Any, **__: Any) -> None:
             raise ZeroDivisionError("ours")
 
-        import pytest_sqlmesh_tracker.tracking.events.invocation as module
-
-        monkeypatch.setitem(module._HANDLERS, event.removeprefix("_on_"), broken)
+        monkeypatch.setattr(ConsoleEvents, event, broken)
         with (
             at("2024-01-10 12:00"),
             caplog.at_level(logging.ERROR, "pytest_sqlmesh_tracker"),
@@ -458,16 +452,14 @@ class TestTrackersThatFail:
     def test_an_error_about_one_model_concerns_that_model(
         self, planned: Project, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        import pytest_sqlmesh_tracker.tracking.events.invocation as module
+        handler = ConsoleEvents.update_snapshot_evaluation_progress
 
-        handler = module._HANDLERS["update_snapshot_evaluation_progress"]
-
-        def broken(invocation: Invocation, named: dict[str, Any]) -> None:
-            if "aside" in named["snapshot"].name:
+        def broken(events: ConsoleEvents, *, snapshot: Any, **arguments: Any) -> Any:
+            if "aside" in snapshot.name:
                 raise ZeroDivisionError("ours")
-            handler(invocation, named)
+            return handler(events, snapshot=snapshot, **arguments)
 
-        monkeypatch.setitem(module._HANDLERS, "update_snapshot_evaluation_progress", broken)
+        monkeypatch.setattr(ConsoleEvents, "update_snapshot_evaluation_progress", broken)
         with at("2024-01-10 12:00"), sqlmesh_run_tracker(planned.context) as tracker:
             planned.context.run()
         tracker.assert_executed("t.parent", "t.child")
@@ -475,14 +467,15 @@ class TestTrackersThatFail:
         with pytest.raises(AssertionError, match="could not tell"):
             tracker.assert_not_executed("t.aside")
 
-    @pytest.mark.parametrize("part", ["_deciding", "_scheduling", "_auditing"])
+    @pytest.mark.parametrize("part", ["deciding", "scheduling", "auditing"])
     def test_an_error_beside_the_console_is_told_too(
         self, planned: Project, part: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def broken(*_: Any) -> None:
+        @wraps(getattr(MethodEvents, part))
+        def broken(*_: Any, **__: Any) -> None:
             raise ZeroDivisionError("ours")
 
-        monkeypatch.setattr(Invocation, part, broken)
+        monkeypatch.setattr(MethodEvents, part, broken)
         with at("2024-01-10 12:00"), sqlmesh_run_tracker(planned.context) as tracker:
             assert planned.context.run().is_success
         assert tracker.last.unknown == set(tracker.last.outcomes)

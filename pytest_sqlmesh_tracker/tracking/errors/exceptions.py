@@ -10,12 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from types import FrameType
+from typing import Literal
 
-from pytest_sqlmesh_tracker.tracking.events.recording import Connection
 from pytest_sqlmesh_tracker.wording.printable import without_escape_codes
 from pytest_sqlmesh_tracker.wording.sentences import FOLLOWED_BY, RAISED_AS
 
 from .types import Stopped
+
+Connection = Literal["lost", "gone"] | None
+"""What an error says of the connection to the database: it broke off, or had been lost before."""
 
 _CLEANS_UP = re.compile(r"rollback|close|__a?exit__|clean_?up|dispose|release|reset|abort|teardown")
 _CONNECTION_GONE = "InterfaceError"

@@ -1,7 +1,6 @@
-"""Which step of SQLMesh's an exception was raised in, told by the functions that it passed through.
+"""Which step of SQLMesh's an exception was raised in, by the functions that it passed through.
 
-Those that are named here, and the names of their variables, are asked of the installed SQLMesh by
-`contract`; where one is missing, the words are those for any exception.
+Where SQLMesh has no such function or variable any more, the words are those for any exception.
 """
 
 from __future__ import annotations
@@ -11,7 +10,9 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from .exceptions import chain, frames
+from pytest_sqlmesh_tracker.tracking.reliance import Reliance
+
+from .exceptions import chain, frames, module_of
 
 _STAGES = {
     "before_all": "the before_all statements of the plan failed",
@@ -28,12 +29,71 @@ _STAGES = {
     "virtual_layer_update": "the plan failed when it updated the views of its environment",
     "finalize_environment": "the plan could not finalize its environment",
 }
-_EVALUATOR = "sqlmesh.core.snapshot.evaluator"
+_STAGES_SINCE = {"physical_layer_schema_creation": "0.210.0"}
+
+_EVALUATOR = "core.snapshot.evaluator:SnapshotEvaluator"
+_AUDIT = Reliance(
+    f"{_EVALUATOR}._audit",
+    "which audit could not be run (audit_that_raised)",
+    variables=("audit", "audit_args", "blocking"),
+)
+_ADD_INTERVAL = Reliance(
+    "core.state_sync:StateSync.add_interval",
+    "Batch.unrecorded (raised_in_recording)",
+)
+_PROMOTE_SNAPSHOT = Reliance(
+    f"{_EVALUATOR}._promote_snapshot",
+    "which view could not be created (creation_step)",
+    variables=("view_name",),
+)
+_PROMOTE = Reliance(
+    "core.snapshot.evaluator:EvaluationStrategy.promote",
+    "whether a view could not be created, or its statements failed (creation_step)",
+)
+_MIGRATE_TARGET_TABLE = Reliance(
+    f"{_EVALUATOR}._migrate_target_table",
+    "which table could not be altered (creation_step)",
+    variables=("target_table_name", "snapshot"),
+    since="0.210.0",
+)
+_MIGRATE_SNAPSHOT = Reliance(
+    f"{_EVALUATOR}._migrate_snapshot",
+    "which table could not be altered (creation_step)",
+    variables=("target_table_name", "snapshot"),
+)
+_EXECUTE_CREATE = Reliance(
+    f"{_EVALUATOR}._execute_create",
+    "which table could not be created (creation_step)",
+    variables=("table_name", "snapshot"),
+)
+_CHECK_READY_INTERVALS = Reliance(
+    "core.scheduler:Scheduler._check_ready_intervals",
+    "which signal raised (failed_step)",
+    variables=("signal_name",),
+)
+_ENVIRONMENT_STATEMENTS = Reliance(
+    "core.environment:execute_environment_statements",
+    "which statements failed (failed_step)",
+    variables=("runtime_stage",),
+)
+_PLAN_EVALUATOR = "core.plan.evaluator:BuiltInPlanEvaluator"
+_STAGE_VISITS = {
+    Reliance(
+        f"{_PLAN_EVALUATOR}.visit_{stage}_stage",
+        "which stage of a plan failed (failed_step)",
+        since=_STAGES_SINCE.get(stage),
+    ): words
+    for stage, words in _STAGES.items()
+}
 # To alter a table, SQLMesh creates another one beside it.
 _OF_TABLES = (
-    ("_migrate_target_table", "target_table_name", "altered"),
-    ("_migrate_snapshot", "target_table_name", "altered"),
-    ("_execute_create", "table_name", "created"),
+    (_MIGRATE_TARGET_TABLE, "altered"),
+    (_MIGRATE_SNAPSHOT, "altered"),
+    (_EXECUTE_CREATE, "created"),
+)
+RELIES_ON = (
+    *(_AUDIT, _ADD_INTERVAL, _PROMOTE_SNAPSHOT, _PROMOTE, _MIGRATE_TARGET_TABLE, _MIGRATE_SNAPSHOT),
+    *(_EXECUTE_CREATE, _CHECK_READY_INTERVALS, _ENVIRONMENT_STATEMENTS, *_STAGE_VISITS),
 )
 
 
@@ -48,29 +108,30 @@ class AuditCall:
 
 def audit_that_raised(error: BaseException) -> AuditCall | None:
     """The audit that could not be run; None where the exception came from elsewhere."""
-    for frame in _of_function(error, _EVALUATOR, "_audit"):
+    for frame in _of_function(error, _AUDIT):
         variables = frame.f_locals
         if "audit" in variables:
-            blocking = variables.get("blocking", variables["audit"].blocking)
-            return AuditCall(variables["audit"], variables.get("audit_args") or {}, bool(blocking))
+            audit = variables["audit"]
+            blocking = variables.get("blocking", audit.blocking)
+            return AuditCall(audit, variables.get("audit_args") or {}, bool(blocking))
     return None
 
 
 def raised_in_recording(error: BaseException) -> bool:
     """Whether the state would not take the interval of a batch that was evaluated and audited."""
-    return any(True for _ in _of_function(error, "sqlmesh.core.state_sync", "add_interval"))
+    return any(True for _ in _of_function(error, _ADD_INTERVAL))
 
 
 def creation_step(error: BaseException) -> str | None:
     """What of a model's table or view failed, in words; None where that can't be told."""
-    for frame in _of_function(error, _EVALUATOR, "_promote_snapshot"):
-        view = _relation(frame, "view_name")
-        if view and any(_of_function(error, _EVALUATOR, "promote", below=frame)):
+    for frame in _of_function(error, _PROMOTE_SNAPSHOT):
+        view = _relation(frame, _PROMOTE_SNAPSHOT)
+        if view and any(_of_function(error, _PROMOTE, below=frame)):
             return f"its view {view} could not be created"
         return f"the ON_VIRTUAL_UPDATE statements of its view {view} failed" if view else None
-    for function, variable, happened in _OF_TABLES:
-        for frame in _of_function(error, _EVALUATOR, function):
-            table, snapshot = _relation(frame, variable), frame.f_locals.get("snapshot")
+    for function, happened in _OF_TABLES:
+        for frame in _of_function(error, function):
+            table, snapshot = _relation(frame, function), frame.f_locals.get("snapshot")
             what = "view" if getattr(snapshot, "is_view", False) else "table"
             return f"its {what} {table} could not be {happened}" if table else None
     return None
@@ -78,37 +139,38 @@ def creation_step(error: BaseException) -> str | None:
 
 def failed_step(error: BaseException) -> str | None:
     """What of a run or a plan failed, outside of its models' batches, in words."""
-    for frame in _of_function(error, "sqlmesh.core.scheduler", "_check_ready_intervals"):
+    for frame in _of_function(error, _CHECK_READY_INTERVALS):
         signal = frame.f_locals.get("signal_name")
         if signal:
             return f"the signal {signal} raised"
-    stages = [
-        frame.f_code.co_name.removeprefix("visit_").removesuffix("_stage")
-        for frame in _of_function(error, "sqlmesh.core.plan.evaluator", None)
-    ]
-    for stage in stages:
-        if stage in _STAGES:
-            return _STAGES[stage]
-    for frame in _of_function(error, "sqlmesh.core.environment", "execute_environment_statements"):
+    words_of = {visit.name: words for visit, words in _STAGE_VISITS.items()}
+    for frame in _of_function(error, *_STAGE_VISITS):
+        return words_of[frame.f_code.co_name]
+    for frame in _of_function(error, _ENVIRONMENT_STATEMENTS):
         when = getattr(frame.f_locals.get("runtime_stage"), "value", None)
         return f"the {when} statements failed" if when else None
     return None
 
 
 def _of_function(
-    error: BaseException, module: str, function: str | None, below: FrameType | None = None
+    error: BaseException, *functions: Reliance, below: FrameType | None = None
 ) -> Iterator[FrameType]:
-    """The frames of a function (None: of any) of a module, or a package, that it came through."""
+    """The frames of the functions, in their modules or below, that the error came through."""
     for one in chain(error):
         passed = below is None
         for frame in frames(one):
-            if passed and function in (None, frame.f_code.co_name):
-                name = str(frame.f_globals.get("__name__", ""))
-                if name == module or name.startswith(f"{module}."):
-                    yield frame
+            if passed and any(_is_of(frame, function) for function in functions):
+                yield frame
             passed = passed or frame is below
 
 
-def _relation(frame: FrameType, variable: str) -> str | None:
-    name = frame.f_locals.get(variable)
+def _is_of(frame: FrameType, function: Reliance) -> bool:
+    module = module_of(frame)
+    inside = module == function.module or module.startswith(f"{function.module}.")
+    return inside and frame.f_code.co_name == function.name
+
+
+def _relation(frame: FrameType, function: Reliance) -> str | None:
+    """The name of the table or view that the function works on: its first variable."""
+    name = frame.f_locals.get(function.variables[0])
     return None if name is None else str(name).replace('"', "").replace("`", "")

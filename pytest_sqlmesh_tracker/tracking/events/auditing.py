@@ -1,4 +1,4 @@
-"""`Context.audit`, which has no scheduler and tells its console nothing but text.
+"""`Context.audit`, which has no scheduler and gives its console nothing but text.
 
 What is known of it is what `SnapshotEvaluator.audit` was called with and returned
 (sqlmesh/core/context.py, `audit`).
@@ -6,18 +6,22 @@ What is known of it is what `SnapshotEvaluator.audit` was called with and return
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from pytest_sqlmesh_tracker.process.frozen import perf_counter
-from pytest_sqlmesh_tracker.tracking import compat
+from pytest_sqlmesh_tracker.tracking.moments import span
+from pytest_sqlmesh_tracker.tracking.reliance import handles, reliances_of
+from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import AuditReturn, Snapshot
 
 from .facts import audit_result, failure_of, frozen_by_name
-from .invocation import Invocation, now
+from .invocation import Invocation
+from .journal import now
 from .recording import AuditResult, BatchEnd, NodeFailure, Round, Span
+from .taps import OnReturn
 
 
 @dataclass(frozen=True)
@@ -51,22 +55,25 @@ class AuditInvocation(Invocation):
 
     @contextmanager
     def listen(self) -> Iterator[None]:
-        """Hear the context's evaluator as well."""
+        """Handle the audits of the context's evaluator as well."""
         with super().listen():
-            with self.faultless():
+            with self.journal.faultless():
                 evaluator = self._context.snapshot_evaluator
-                self._taps.add(evaluator, "audit", self._auditing_alone, self._admit)
+                self._taps.add(evaluator, self.auditing_alone, self._admit)
             yield
 
-    def _auditing_alone(self, _: Any, asked: dict[str, Any]) -> Callable[[Any], None]:
+    @handles("core.snapshot:SnapshotEvaluator.audit", "all that is reported of Context.audit")
+    def auditing_alone(
+        self, _: Any, *, snapshot: Snapshot, snapshots: Mapping[str, Snapshot], start: Any, end: Any
+    ) -> OnReturn:
+        """The audits of one model run."""
         if self.recording.audited is None:
-            self.recording.audited = frozen_by_name(asked["snapshots"].values())
+            self.recording.audited = frozen_by_name(snapshots.values())
             self.recording.rounds.append(Round(batches={}, audit_only=True))
-        span = compat.span(asked.get("start"), asked.get("end"))
-        self._under_way = _UnderWay(asked["snapshot"].name, span)
+        self._under_way = _UnderWay(snapshot.name, span(start, end))
         return self._audited
 
-    def _audited(self, results: Any) -> None:
+    def _audited(self, results: Collection[AuditReturn]) -> None:
         ran = tuple(audit_result(result) for result in results if not result.skipped)
         blocking = tuple(audit for audit in ran if audit.blocking and audit.rows_failed)
         assert self._under_way is not None
@@ -86,8 +93,11 @@ class AuditInvocation(Invocation):
             round_.ends[audited.name, 0] = audited.end(ran, failure)
 
     def raised(self, error: BaseException) -> None:
-        """The call raised: of the audits under way, if they were what raised."""
+        """Record that the call raised: of the audits under way, if they were what raised."""
         super().raised(error)
-        with self.faultless():
+        with self.journal.faultless():
             if self._under_way and isinstance(error, Exception):
                 self._ended((), failure_of(self._under_way.name, 0, error))
+
+
+AUDIT_EVENTS = reliances_of(AuditInvocation)

@@ -1,8 +1,8 @@
 """The proxy that stands in `context.console` during an invocation.
 
 It delegates everything to the console it wraps, attribute reads and writes included, so that the
-wrapped console hears each call exactly as if the proxy were not there. It is no subclass of
-SQLMesh's `Console`: the abstract methods of that class grow with every release.
+wrapped console gets each call exactly as if the proxy were not there. It is not a subclass of
+SQLMesh's `Console`: that class has more abstract methods with every release.
 """
 
 from __future__ import annotations
@@ -13,29 +13,34 @@ from typing import Any, Protocol
 
 
 class Listener(Protocol):
-    """What a proxy tells of the calls it forwards."""
+    """Who handles the calls that a proxy forwards."""
 
-    events: frozenset[str]
-    """The methods whose calls it wants to hear."""
+    @property
+    def events(self) -> frozenset[str]:
+        """The methods whose calls it handles."""
 
     def hear(
         self, event: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Callable[[], None] | None:
-        """Take note of a call; returns what to call once it is forwarded.
+        """Handle a call that is about to be forwarded.
 
-        What it raises reaches SQLMesh, and not the console.
+        Returns:
+            What is to be called once it is forwarded.
+
+        Raises:
+            Exception: reaches SQLMesh; the call does not reach the console.
         """
 
 
 class ConsoleProxy:
-    """Forwards everything to `wrapped`; calls among the listener's events are heard first."""
+    """Forwards everything to `wrapped`; the listener handles calls of its events first."""
 
     __slots__ = ("_tracked_by", "_tracked_console", "_tracked_methods")
 
     _tracked_console: Any
     _tracked_by: Listener
     _tracked_methods: dict[str, Any]
-    """Methods that forward what is heard, by name, each as it was made for its first call."""
+    """Methods that forward what is handled, by name, each as it was made for its first call."""
 
     def __init__(self, wrapped: Any, listener: Listener) -> None:
         object.__setattr__(self, "_tracked_console", wrapped)
@@ -52,11 +57,11 @@ class ConsoleProxy:
         listener = self._tracked_by
         if name not in listener.events or not callable(attribute):
             return attribute
-        heard = self._tracked_methods.get(name)
+        forwarding = self._tracked_methods.get(name)
         # Somebody can put another method into the console meanwhile.
-        if heard is None or heard.__wrapped__ != attribute:
-            heard = self._tracked_methods[name] = _heard(listener, name, attribute)
-        return heard
+        if forwarding is None or forwarding.__wrapped__ != attribute:
+            forwarding = self._tracked_methods[name] = _forwarding(listener, name, attribute)
+        return forwarding
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._tracked_console, name, value)
@@ -85,13 +90,13 @@ def unwrapped(console: Any) -> Any:
     return console._tracked_console if type(console) is ConsoleProxy else console
 
 
-def _heard(listener: Listener, event: str, method: Callable[..., Any]) -> Callable[..., Any]:
+def _forwarding(listener: Listener, event: str, method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method, updated=())
     def call(*args: Any, **kwargs: Any) -> Any:
-        forwarded = listener.hear(event, args, kwargs)
+        when_forwarded = listener.hear(event, args, kwargs)
         result = method(*args, **kwargs)
-        if forwarded:
-            forwarded()
+        if when_forwarded:
+            when_forwarded()
         return result
 
     return call

@@ -1,13 +1,13 @@
-"""From SQLMesh's objects to recorded facts."""
+"""Facts to be recorded, made of SQLMesh's objects."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from pytest_sqlmesh_tracker.tracking import compat
+from pytest_sqlmesh_tracker.tracking import compat, moments
 from pytest_sqlmesh_tracker.tracking.errors.exceptions import chain, connection_after, described
 from pytest_sqlmesh_tracker.tracking.errors.steps import (
     AuditCall,
@@ -16,22 +16,35 @@ from pytest_sqlmesh_tracker.tracking.errors.steps import (
     raised_in_recording,
 )
 from pytest_sqlmesh_tracker.tracking.project.nodes import audit_arguments
+from pytest_sqlmesh_tracker.tracking.reliance import Reliance
+from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import (
+    AuditError,
+    AuditReturn,
+    ContextDiff,
+    Plan,
+    Snapshot,
+)
 
-from .recording import AuditResult, FrozenSnapshot, NodeFailure, PlanFacts, Question, Span
+from .recording import AuditResult, FrozenSnapshot, Lifetime, NodeFailure, PlanFacts, Question, Span
+
+RELIES_ON = (
+    Reliance("utils.concurrency:NodeExecutionFailedError", "which models failed (failures_in)"),
+    Reliance("utils.errors:NodeAuditsErrors", "`audit_failed` (failure_of)"),
+)
 
 
-def plan_facts(plan: Any, to_restate: Collection[str]) -> PlanFacts:
-    """A built plan as it is now; `to_restate` is what the user asked to restate."""
+def plan_facts(plan: Plan, to_restate: Collection[str]) -> PlanFacts:
+    """A built plan as it is now; `to_restate` is what the user selected for its restatement."""
     # A plan computes its moments when they are first read; on a copy, so that it still can.
     plan = plan.copy()
     diff, to_backfill = plan.context_diff, plan.models_to_backfill
     return PlanFacts(
         snapshots=frozen_by_name(plan.snapshots.values()),
         question=Question(
-            start=compat.resolved(plan.start),
-            end=compat.resolved(plan.end),
-            execution_time=compat.resolved(plan.execution_time),
-            ignore_cron=bool(getattr(plan, "ignore_cron", False)),
+            start=moments.resolved(plan.start),
+            end=moments.resolved(plan.end),
+            execution_time=moments.resolved(plan.execution_time),
+            ignore_cron=compat.ignores_cron(plan),
             end_bounded=plan.end_bounded,
             start_override_per_model=dict(plan.start_override_per_model or {}),
             end_override_per_model=dict(plan.end_override_per_model or {}),
@@ -61,7 +74,7 @@ def plan_facts(plan: Any, to_restate: Collection[str]) -> PlanFacts:
     )
 
 
-def _refused(plan: Any, to_restate: Collection[str]) -> Iterator[str]:
+def _refused(plan: Plan, to_restate: Collection[str]) -> Iterator[str]:
     """The models that `PlanBuilder._build_restatements` passed over, with a warning at most."""
     # Without a choice of the user's, restatements are previews of forward-only changes.
     for snapshot in plan.snapshots.values() if to_restate else ():
@@ -70,7 +83,7 @@ def _refused(plan: Any, to_restate: Collection[str]) -> Iterator[str]:
             yield snapshot.name
 
 
-def _changes(plan: Any) -> dict[str, tuple[str, ...]]:
+def _changes(plan: Plan) -> dict[str, tuple[str, ...]]:
     """Changed model → what changed it (sqlmesh/core/plan/builder.py,
     `_build_directly_and_indirectly_modified`)."""
     modified = plan.context_diff.modified_snapshots
@@ -83,7 +96,7 @@ def _changes(plan: Any) -> dict[str, tuple[str, ...]]:
     return changes
 
 
-def _overwritten(diff: Any) -> dict[str, tuple[Span, ...]]:
+def _overwritten(diff: ContextDiff) -> dict[str, tuple[Span, ...]]:
     """Of changes with `effective_from`, what is loaded of the table that they go on with
     (sqlmesh/core/snapshot/definition.py, `merge_intervals`)."""
     return {
@@ -93,7 +106,7 @@ def _overwritten(diff: Any) -> dict[str, tuple[Span, ...]]:
     }
 
 
-def _audits_changed(new: Any, old: Any) -> bool:
+def _audits_changed(new: Snapshot, old: Snapshot) -> bool:
     """As `PlanStagesBuilder._get_audit_only_snapshots` has it."""
     if not (new.is_model and old.is_model and new.is_metadata and new.evaluatable):
         return False
@@ -101,13 +114,25 @@ def _audits_changed(new: Any, old: Any) -> bool:
     return bool(new.model.audits) and before != now
 
 
-def frozen_by_name(snapshots: Iterable[Any]) -> dict[str, FrozenSnapshot]:
+def frozen_by_name(snapshots: Iterable[Snapshot]) -> dict[str, FrozenSnapshot]:
     """The snapshots as they are now."""
-    resolve = cache(compat.resolved)
+    # A relative expression takes long, and a project's models have few of them.
+    resolve = cache(moments.resolved)
     return {
-        snapshot.name: FrozenSnapshot.of(snapshot, compat.lifetime_of(snapshot.node, resolve))
+        snapshot.name: FrozenSnapshot.of(snapshot, _lifetime(snapshot.node, resolve))
         for snapshot in snapshots
     }
+
+
+def _lifetime(node: Any, resolve: Callable[[Any], Any]) -> Lifetime | None:
+    """When the node starts and ends, resolved now; None where that means the same at any time.
+
+    `start_date` and `Snapshot.missing_intervals` resolve "1 week ago" whenever they are called, by
+    the wall clock (sqlmesh/core/snapshot/definition.py).
+    """
+    if moments.is_absolute(node.start) and moments.is_absolute(node.end):
+        return None
+    return Lifetime(resolve(node.start), resolve(node.end))
 
 
 def as_first_loaded(
@@ -172,7 +197,7 @@ def failures_in(error: BaseException | None) -> Iterator[NodeFailure]:
             yield node_failure(one)
 
 
-def _failed_audit(error: Any) -> AuditResult:
+def _failed_audit(error: AuditError) -> AuditResult:
     return AuditResult(
         name=error.audit_name,
         arguments=audit_arguments(error.audit_args),
@@ -191,7 +216,7 @@ def _broken_audit(call: AuditCall, error: str) -> AuditResult:
     )
 
 
-def audit_result(result: Any) -> AuditResult:
+def audit_result(result: AuditReturn) -> AuditResult:
     """What the evaluator returned for one audit."""
     return AuditResult(
         name=result.audit.name,
@@ -201,9 +226,9 @@ def audit_result(result: Any) -> AuditResult:
     )
 
 
-def spans_by_name(intervals: Any) -> dict[str, tuple[Span, ...]]:
+def spans_by_name(intervals: Mapping[Snapshot, Any]) -> dict[str, tuple[Span, ...]]:
     """Snapshot → intervals, as SQLMesh has it, by the snapshots' names."""
-    return {snapshot.name: spans(found) for snapshot, found in intervals.items()}
+    return {snapshot.name: spans(each) for snapshot, each in intervals.items()}
 
 
 def spans(intervals: Any) -> tuple[Span, ...]:

@@ -1,4 +1,4 @@
-"""What was heard of one invocation, as plain facts: nothing here judges, nothing calls SQLMesh."""
+"""What is recorded of one invocation, as plain facts: nothing here judges, or calls SQLMesh."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from pytest_sqlmesh_tracker.outcomes.invocation import Command, EnvironmentState
+from pytest_sqlmesh_tracker.tracking.errors.exceptions import Connection
 from pytest_sqlmesh_tracker.tracking.errors.redaction import Secrets
+from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import Snapshot
 
 Millis = int
 """Milliseconds since the epoch, SQLMesh's own unit of time."""
@@ -42,7 +44,7 @@ class FrozenSnapshot:
     """None: its node's start and end mean the same at any time."""
 
     @classmethod
-    def of(cls, snapshot: Any, lifetime: Lifetime | None = None) -> FrozenSnapshot:
+    def of(cls, snapshot: Snapshot, lifetime: Lifetime | None = None) -> FrozenSnapshot:
         """The snapshot as it is now."""
         category = getattr(snapshot, "change_category", None)
         return cls(
@@ -59,7 +61,7 @@ class FrozenSnapshot:
         """A snapshot to compute with: a copy that has the frozen intervals and lifetime."""
         copy = self.snapshot.copy()
         if self.lifetime:
-            # Only now: what SQLMesh knows of the node's cron it found out after it was frozen.
+            # Only now: SQLMesh computes what it knows of a node's cron after it was frozen.
             lifetime = {"start": self.lifetime.start, "end": self.lifetime.end}
             copy.node = copy.node.copy(update=lifetime)
         copy.intervals = list(self.intervals)
@@ -83,15 +85,11 @@ class AuditResult:
 
 @dataclass(frozen=True)
 class SignalCheck:
-    """One signal's answer: the intervals it was asked for and those it let through."""
+    """One signal's answer: the intervals that it checked, and those that it let through."""
 
     signal: str
     asked: tuple[Span, ...]
     ready: tuple[Span, ...]
-
-
-Connection = Literal["lost", "gone"] | None
-"""What a failure says of the connection to the database: it was lost in it, or gone before."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +129,8 @@ class BatchEnd:
     interrupted: bool = False
     """What it raised was no ordinary exception: a KeyboardInterrupt or the like."""
     triggers: tuple[str, ...] | None = None
-    """The models whose automatic restatement SQLMesh names as what triggered it; None before it
-    said so (0.210)."""
+    """The models whose automatic restatement SQLMesh names as what triggered it; None before
+    SQLMesh 0.210."""
 
 
 @dataclass(frozen=True)
@@ -149,10 +147,10 @@ class Round:
     """One evaluation block of SQLMesh's scheduler: from batching to the lists of what failed."""
 
     due: dict[str, tuple[Span, ...]] | None = None
-    """What was missing, before signals and batching; None when that was not heard."""
+    """What was missing, before signals and batching; None when that is not known."""
     batches: dict[str, tuple[Span, ...]] | None = None
     """What was scheduled; an empty tuple: due, but blocked. None: the block did not get there."""
-    snapshots: dict[str, Any] = field(default_factory=dict)
+    snapshots: dict[str, Snapshot] = field(default_factory=dict)
     """The scheduler's snapshots; only what never changes of them may be read."""
     audit_only: bool = False
     signals: dict[str, list[SignalCheck]] = field(default_factory=dict)
@@ -166,7 +164,7 @@ class Round:
     audits: dict[str, dict[Span, tuple[AuditResult, ...]]] = field(default_factory=dict)
 
     def copied(self) -> Round:
-        """What was heard until now."""
+        """What was recorded until now."""
         return replace(
             self,
             signals={name: list(checks) for name, checks in self.signals.items()},
@@ -193,7 +191,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Question:
-    """What SQLMesh was asked when it looked for missing intervals.
+    """The arguments with which SQLMesh looked for missing intervals.
 
     Moments are SQLMesh's `TimeLike`s, with relative ones ("1 day ago") resolved.
     """
@@ -215,10 +213,10 @@ class Question:
 
 @dataclass(frozen=True)
 class RunDecision:
-    """What SQLMesh's scheduler was asked when it decided what a run has to evaluate.
+    """How SQLMesh's scheduler decided what a run has to evaluate.
 
-    Heard in `Scheduler.merged_missing_intervals`, after it refreshed the snapshots' intervals and
-    applied automatic restatements (sqlmesh/core/scheduler.py, `_run_or_audit`).
+    Recorded in `Scheduler.merged_missing_intervals`, after it refreshed the snapshots' intervals
+    and applied automatic restatements (sqlmesh/core/scheduler.py, `_run_or_audit`).
     """
 
     snapshots: Mapping[str, FrozenSnapshot]
@@ -252,13 +250,13 @@ class PlanFacts:
     added: frozenset[str]
     removed: tuple[str, ...]
     refused: frozenset[str]
-    """What the user asked to restate, or is downstream of what is restated, and is not restated."""
+    """What the user selected, or is downstream of what is restated, and is not restated."""
     to_audit: frozenset[str]
     """Of what only the audits changed: they run before anything is evaluated."""
     to_backfill: frozenset[str] | None
     """None: every model."""
     to_restate: frozenset[str]
-    """What the user asked to restate."""
+    """What the user selected for a restatement."""
     created: frozenset[str]
     """The models of which the plan makes a version that the state does not know."""
     changed_by: Mapping[str, tuple[str, ...]]
@@ -283,7 +281,7 @@ class Booking:
 
 @dataclass
 class Recording:
-    """Everything that was heard of one invocation."""
+    """Everything that is known of one invocation."""
 
     command: Command
     arguments: dict[str, Any]
@@ -336,8 +334,8 @@ class Recording:
     """Models of which a batch was under way when a tracker was detached from the invocation, which
     went on."""
     secrets: Secrets | None = field(default_factory=Secrets)
-    """What no text of the report may hold; None: that could not be told. Only where there are texts
-    of errors it was looked for."""
+    """What no text of the report may hold; None: that is not known. It is
+    looked for only where there are texts of errors."""
 
     @property
     def has_errors(self) -> bool:
@@ -349,7 +347,7 @@ class Recording:
         return bool(failed or self.creation_failures or self.raised or self.faults)
 
     def copied(self) -> Recording:
-        """What was heard until now; what is heard from now on changes nothing of it."""
+        """What was recorded until now; what is recorded from now on changes nothing of it."""
         return replace(
             self,
             rounds=[round_.copied() for round_ in self.rounds],

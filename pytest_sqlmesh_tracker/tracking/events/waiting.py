@@ -76,7 +76,7 @@ class EnvironmentWait:
                 recording.environment_state = None
 
     def look(self) -> None:
-        """Take note of why the environment can't be run, if that is so, and can be read."""
+        """Record why the environment can't be run, if that is so, and can be read."""
         recording = self._recording
         try:
             from pytest_sqlmesh_tracker.tracking.project.environments import (

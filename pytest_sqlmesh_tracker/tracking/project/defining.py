@@ -171,6 +171,7 @@ def _audits(node: Any) -> tuple[AuditDefinition, ...]:
             name=names[audit.name],
             arguments=as_sql,
             blocking=audit.blocking if of_call is None else of_call == exp.true(),
+            # Only standalone audits have one.
             description=getattr(audit, "description", None),
         )
     return tuple(definitions.values())

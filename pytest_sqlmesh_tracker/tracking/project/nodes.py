@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from pytest_sqlmesh_tracker.tracking import compat
+
 _DBT_TEST = re.compile(r"test\.[^.]+\.(?P<name>.+?)(\.[0-9a-f]{10})?")
 """dbt's unique id of a test; that of a generic one ends with a hash."""
 
@@ -43,9 +45,8 @@ def audit_names(node: Any) -> dict[str, str]:
 
 def own_name(audit: Any, name: str) -> str:
     """dbt's own name of a test, in small letters; of any other audit, SQLMesh's `name`."""
-    # SQLMesh's first versions have no such attribute, and leave dbt's names as they are.
-    info = getattr(audit, "dbt_node_info", None)
-    match = _DBT_TEST.fullmatch(info.unique_id.lower()) if info else None
+    dbt_id = compat.dbt_id(audit)
+    match = _DBT_TEST.fullmatch(dbt_id.lower()) if dbt_id else None
     return match["name"] if match else name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any
 
 import dagster as dg
@@ -18,7 +19,7 @@ from pytest_sqlmesh_tracker.dagster.testing import (
     assert_materialized_exactly,
     assert_sqlmesh_status,
 )
-from pytest_sqlmesh_tracker.tracking.events.invocation import Invocation
+from pytest_sqlmesh_tracker.tracking.events.taps import MethodEvents
 from tests.dagster.building import configured, planning, running
 from tests.dagster.conftest import (
     DAILY_ASSETS,
@@ -188,7 +189,7 @@ def test_a_fault_of_the_tracker_turns_nothing_red(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What SQLMesh did is not known then, and said so."""
-    monkeypatch.setattr(Invocation, "_deciding", _broken)
+    monkeypatch.setattr(MethodEvents, "deciding", wraps(MethodEvents.deciding)(_broken))
     sqlmesh_project.travel(NEXT_DAY)
     result = materialize_sqlmesh(running(shop, fail_on_unknown=False))
     assert result.success

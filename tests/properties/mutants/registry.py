@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import wraps
 from typing import Any
 from unittest.mock import patch
 
@@ -21,6 +22,8 @@ def mutant_of(
     def register(mutated: Callable[..., Any]) -> None:
         original = getattr(owner, attribute)
 
+        # What a handler declares of SQLMesh travels with the function.
+        @wraps(original)
         def instead(*args: Any, **kwargs: Any) -> Any:
             return mutated(original, *args, **kwargs)
 

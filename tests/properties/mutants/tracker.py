@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Cause, Reason, Status
-from pytest_sqlmesh_tracker.tracking import compat
+from pytest_sqlmesh_tracker.tracking import moments
 from pytest_sqlmesh_tracker.tracking.events import facts
 from pytest_sqlmesh_tracker.tracking.events.auditing import AuditInvocation
 from pytest_sqlmesh_tracker.tracking.events.invocation import Invocation
-from pytest_sqlmesh_tracker.tracking.events.state import StateLog
+from pytest_sqlmesh_tracker.tracking.events.taps import MethodEvents
 from pytest_sqlmesh_tracker.tracking.reasons import batches, behind, reporting
 from pytest_sqlmesh_tracker.tracking.reasons import runs as reasons
 from pytest_sqlmesh_tracker.tracking.reasons.behind import UpstreamBehind
@@ -64,16 +64,12 @@ def nothing_is_held_back_by_cron(original: Any, *args: Any) -> Finding:
     return finding
 
 
-@mutant(Invocation, "_deciding")
-def a_run_works_on_the_local_models(original: Any, self: Any, *args: Any) -> Any:
-    heard = original(self, *args)
-
-    def decided(due: Any) -> None:
-        heard(due)
+@mutant(Invocation, "returned")
+def a_run_works_on_the_local_models(original: Any, self: Any, *args: Any) -> None:
+    if self.recording.decision:
         local = facts.frozen_by_name(self._context.snapshots.values())
         self.recording.decision = replace(self.recording.decision, snapshots=local)
-
-    return decided
+    original(self, *args)
 
 
 @mutant(reporting, "report_of")
@@ -138,7 +134,7 @@ def nothing_was_edited(original: Any, *args: Any) -> bool:  # noqa: ARG001
     return False
 
 
-@mutant(compat, "resolved")
+@mutant(moments, "resolved")
 def what_is_relative_is_counted_from_the_reading(original: Any, value: Any) -> Any:  # noqa: ARG001
     return value
 
@@ -212,7 +208,7 @@ for _mutated, _by in (
     mutant(Causes, "_give")(_instead(_mutated, _by))
 
 
-@mutant(StateLog, "look_for_removed")
+@mutant(MethodEvents, "look_for_removed")
 def what_was_removed_was_never_loaded(original: Any, *args: Any) -> None:
     pass
 

@@ -1,0 +1,265 @@
+"""Which calls of SQLMesh's contexts are invocations, and who tracks them: across nested calls,
+nested trackers and threads.
+
+While anything tracks, `run`, `plan`, `apply` and `audit` of SQLMesh's context class are replaced by
+wrappers, and so is `create_scheduler`; with the last tracker gone they are put back.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from inspect import signature
+from typing import Any, Protocol
+
+from pytest_sqlmesh_tracker.outcomes.invocation import Command
+from pytest_sqlmesh_tracker.process.frozen import check_imported
+from pytest_sqlmesh_tracker.process.sleeping import Sleeps, sleep
+from pytest_sqlmesh_tracker.tracking.events.auditing import AuditInvocation
+from pytest_sqlmesh_tracker.tracking.events.invocation import Invocation
+from pytest_sqlmesh_tracker.tracking.events.live import CancelledError, Hooks
+
+from . import compat
+from .reliance import Reliance
+from .tracked import Tracked
+
+_COMMANDS: dict[str, Command] = {"run": "run", "plan": "plan", "apply": "plan", "audit": "audit"}
+_CONTEXT = "core.context:GenericContext"
+REPLACED = (
+    Reliance(
+        f"{_CONTEXT}.run",
+        "the arguments in reports of runs (Recording.arguments)",
+        reads=("environment", "execution_time", "select_models", "ignore_cron"),
+    ),
+    Reliance(
+        f"{_CONTEXT}.plan",
+        "the arguments in reports of plans (Recording.arguments)",
+        reads=(
+            *("environment", "execution_time"),
+            *("restate_models", "select_models", "backfill_models"),
+        ),
+    ),
+    Reliance(f"{_CONTEXT}.apply", "plans that are applied later (PlanFacts)", reads=("plan",)),
+    Reliance(f"{_CONTEXT}.audit", "reports of Context.audit", reads=("execution_time",)),
+    Reliance(f"{_CONTEXT}.create_scheduler", "what runs and plans evaluate (Invocation.attach)"),
+)
+"""The methods of SQLMesh's context class that are replaced; they must be its own."""
+RELIES_ON = (
+    Reliance("core.context:time", "the end of a wait for an environment (process/sleeping.py)"),
+)
+
+
+class Listener(Protocol):
+    """Who tracks invocations."""
+
+    @property
+    def hooks(self) -> Hooks:
+        """What it wants of an invocation while it lasts."""
+
+    def begun(self, invocation: Invocation) -> None:
+        """An invocation begins."""
+
+    def ended(self, invocation: Invocation, tracked: Tracked) -> None:
+        """It has ended."""
+
+
+class Switchboard:
+    """Knows who tracks which context, and which invocations are under way on which thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._listeners: dict[Listener, Callable[[Any], bool]] = {}
+        self._under_way: dict[tuple[int, int], Invocation] = {}
+        self._replaced: dict[str, tuple[Any, Any]] = {}
+        self._sleeps = Sleeps(self)
+
+    @contextmanager
+    def listening(self, listener: Listener, concerns: Callable[[Any], bool]) -> Iterator[None]:
+        """Let a listener track the contexts that concern it."""
+        with self._lock:
+            if not self._listeners:
+                self._replace_methods()
+            self._listeners[listener] = concerns
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._listeners[listener]
+                if not self._listeners:
+                    self._restore_methods()
+
+    def _replace_methods(self) -> None:
+        # Where a test is the first to import SQLMesh, what that warns of is not the test's.
+        check_imported("sqlmesh.core.context")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from sqlmesh.core.context import GenericContext
+
+        # All of them first: a SQLMesh without one of them is left as it is.
+        originals = {each.name: vars(GenericContext)[each.name] for each in REPLACED}
+        for name, original in originals.items():
+            make = self._scheduling if name == "create_scheduler" else self._tracking
+            self._replaced[name] = original, make(name, original)
+            setattr(GenericContext, name, self._replaced[name][1])
+        self._sleeps.replace(compat.migration_tries())
+
+    def _restore_methods(self) -> None:
+        from sqlmesh.core.context import GenericContext
+
+        for name, (original, wrapper) in self._replaced.items():
+            # What somebody else put over the wrapper is theirs to take away; it passes through.
+            if vars(GenericContext)[name] is wrapper:
+                setattr(GenericContext, name, original)
+        self._replaced.clear()
+        self._sleeps.restore()
+
+    def wait_for_environment(self, seconds: float) -> None:
+        """Sleep, unless the invocation of this thread is to end."""
+        thread = threading.get_ident()
+        own = [each for (_, of), each in list(self._under_way.items()) if of == thread]
+        if own:
+            # The latest: code of a signal or of a model can make a context of its own.
+            own[-1].waiting.sleep(seconds)
+        else:
+            sleep(seconds, lambda _: False)
+
+    def pause_between_tries(self, seconds: float) -> None:
+        """Sleep, unless all that is under way is to end.
+
+        Raises:
+            CancelledError: it is. Workers' threads do not say which invocation they are of.
+        """
+
+        def over(_: float) -> bool:
+            under_way = list(self._under_way.values())
+            if under_way and all(invocation.cancelled for invocation in under_way):
+                raise CancelledError("cancelled between two tries")
+            return False
+
+        sleep(seconds, over)
+
+    def _scheduling(self, _: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        def create_scheduler(context: Any, *args: Any, **kwargs: Any) -> Any:
+            scheduler = original(context, *args, **kwargs)
+            invocation = self._under_way.get(_key(context))
+            if invocation:
+                invocation.attach(scheduler)
+            return scheduler
+
+        return create_scheduler
+
+    def _tracking(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        def call(context: Any, *args: Any, **kwargs: Any) -> Any:
+            outer = self._under_way.get(_key(context))
+            listeners = self._listeners_to(context)
+            if outer is None and listeners:
+                return self._track(name, original, listeners, context, args, kwargs)
+            if outer is not None and name == "apply":
+                outer.planned(_first(args, kwargs, "plan"))
+            return original(context, *args, **kwargs)
+
+        return call
+
+    def _listeners_to(self, context: Any) -> list[Listener]:
+        with self._lock:
+            return [each for each, concerns in self._listeners.items() if concerns(context)]
+
+    def _track(
+        self,
+        name: str,
+        original: Callable[..., Any],
+        listeners: list[Listener],
+        context: Any,
+        args: Any,
+        kwargs: Any,
+    ) -> Any:
+        kind = AuditInvocation if name == "audit" else Invocation
+        invocation = kind(
+            context,
+            _COMMANDS[name],
+            _arguments(original, args, kwargs),
+            _hooks(context, listeners),
+        )
+        if name == "apply":
+            invocation.planned(_first(args, kwargs, "plan"))
+        for listener in listeners:
+            listener.begun(invocation)
+        try:
+            with self._while_under_way(invocation, context), invocation.listen():
+                try:
+                    result = original(context, *args, **kwargs)
+                except BaseException as error:
+                    invocation.raised(error)
+                    raise
+                invocation.returned(result)
+                return result
+        finally:
+            tracked = Tracked(invocation.recording)
+            for listener in listeners:
+                listener.ended(invocation, tracked)
+
+    @contextmanager
+    def _while_under_way(self, invocation: Invocation, context: Any) -> Iterator[None]:
+        key = _key(context)
+        with self._lock:
+            for (other, _), under_way in self._under_way.items():
+                if other == key[0]:
+                    message = "two threads used one context at the same time"
+                    invocation.journal.fault(message)
+                    under_way.journal.fault(message)
+            self._under_way[key] = invocation
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._under_way[key]
+
+
+def _hooks(context: Any, listeners: list[Listener]) -> Hooks:
+    """What all the listeners want."""
+    every = [listener.hooks for listener in listeners]
+    limits = [hooks.longest_wait for hooks in every]
+    # In a sandbox, nobody is there who could finish a plan.
+    limits.append(getattr(context, "longest_wait", None))
+    return Hooks(
+        cancelled=lambda: any(hooks.cancelled() for hooks in every),
+        on_executed=[callback for hooks in every for callback in hooks.on_executed],
+        on_waiting=[callback for hooks in every for callback in hooks.on_waiting],
+        longest_wait=min((limit for limit in limits if limit is not None), default=None),
+    )
+
+
+def _key(context: Any) -> tuple[int, int]:
+    return id(context), threading.get_ident()
+
+
+def _first(args: Any, kwargs: Any, name: str) -> Any:
+    return args[0] if args else kwargs.get(name)
+
+
+def _arguments(original: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, Any]:
+    """What the caller passed, by name; the plan of `apply` is not an argument to show."""
+    try:
+        passed = dict(signature(original).bind(None, *args, **kwargs).arguments)
+    except TypeError:
+        # The call does not fit the signature; SQLMesh will say so.
+        passed = kwargs
+    hidden = ("self", "plan", "circuit_breaker")
+    return {name: _plain(value) for name, value in passed.items() if name not in hidden}
+
+
+def _plain(value: Any) -> Any:
+    """A copy of the value as JSON can hold it; what is not a plain value as text."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, set | frozenset):
+        return sorted(map(_plain, value), key=str)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    # A model or a snapshot, by its name.
+    return str(getattr(value, "fqn", None) or getattr(value, "name", None) or value)
