@@ -1,4 +1,4 @@
-"""Which SQLMesh project assets are of."""
+"""The SQLMesh project of assets."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Folders = Folder | Sequence[Folder]
 
 
 class SqlmeshProject(dg.Config):
-    """A SQLMesh project: its folder, or several that are one project, and how it is opened.
+    """A SQLMesh project: its folder, or several that form one project, and how to open it.
 
-    Its models are loaded when they are first asked for, and once; neither the warehouse nor
-    SQLMesh's state is opened for that.
+    Its models are loaded once, when they are first needed, without opening the warehouse or
+    SQLMesh's state.
     """
 
     paths: list[str] = Field(description="The project's folders, absolute.")
@@ -45,18 +45,20 @@ class SqlmeshProject(dg.Config):
         config: str | None = None,
         dotenv: str | os.PathLike[str] | None = None,
     ) -> None:
-        """Name a project; nothing is read yet.
+        """Describe a project; nothing is read yet.
 
         Args:
-            folders: one, several, or a list; relative ones are those of the current folder.
+            folders: one, several, or a list; relative paths start from the current folder.
             paths: the same, by keyword.
-            gateway: as SQLMesh's command line has it, and so `config` and `dotenv`.
+            gateway: the option of SQLMesh's command line, as are `config` and `dotenv`.
+            config: the name of a configuration in `config.py`.
+            dotenv: a file of environment variables to load.
         """
-        each = [folder for given in (*folders, paths) for folder in _listed(given)]
-        if not each:
+        all_folders = [folder for each in (*folders, paths) for folder in _listed(each)]
+        if not all_folders:
             raise TypeError("a SqlmeshProject needs the folder of the project")
         super().__init__(
-            paths=[_absolute(folder) for folder in each],
+            paths=[_absolute(folder) for folder in all_folders],
             gateway=gateway,
             config=config,
             dotenv=_absolute(dotenv) if dotenv else None,
@@ -77,17 +79,17 @@ class SqlmeshProject(dg.Config):
         return self._definition
 
     def with_definition(self, definition: ProjectDefinition | None) -> SqlmeshProject:
-        """The same project, of which this is known; with None, its models are loaded anew."""
-        known = self.model_copy()
-        object.__setattr__(known, "_definition", definition)
-        return known
+        """The same project with this definition; with None, its models are loaded again."""
+        copy = self.model_copy()
+        object.__setattr__(copy, "_definition", definition)
+        return copy
 
     @property
     def _settings(self) -> dict[str, Any]:
         return {"gateway": self.gateway, "config": self.config, "dotenv": self.dotenv}
 
     def open_context(self) -> Any:
-        """A new SQLMesh `Context` on the project; to be closed.
+        """A new SQLMesh `Context` on the project, which the caller must close.
 
         Raises:
             ProjectError: there is no project, or it can't be loaded; one line says why.
@@ -97,10 +99,10 @@ class SqlmeshProject(dg.Config):
         return open_context(self.paths, **self._settings)
 
     def ask(self, question: str, *, timeout: float, **arguments: Any) -> Any:
-        """What SQLMesh answers in a process of its own: nothing of it is loaded in this one.
+        """Ask SQLMesh in a process of its own, without loading it in this one.
 
         Args:
-            timeout: seconds after which there is no answer.
+            timeout: seconds to wait for the answer.
 
         Raises:
             BusyError: another process has the database.

@@ -1,4 +1,4 @@
-"""Tests of SQLMesh assets: materialize them on a sandbox, and demand what came of them."""
+"""For tests of SQLMesh assets: materialize them on a sandbox, and assert what happened."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import dagster as dg
 
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
-from pytest_sqlmesh_tracker.dagster.definitions.ops import annotated, assets_of_op
+from pytest_sqlmesh_tracker.dagster.definitions.ops import assets_of_op, parameters_annotated_with
+from pytest_sqlmesh_tracker.dagster.events.record import read_record
 from pytest_sqlmesh_tracker.models.matching import close_matches
 from pytest_sqlmesh_tracker.outcomes.outcomes import Reason, Status
 
@@ -20,15 +21,15 @@ Materialize = Callable[..., dg.ExecuteInProcessResult]
 """The type of the fixture `materialize_sqlmesh`."""
 Key = str | Sequence[str] | dg.AssetKey
 """An asset key as `"sales/orders"`, as a list of its parts, or itself."""
-_GIVEN = "sqlmesh_tracker_given"
-"""The attribute of a result that has the keys of all assets and checks that were given."""
+_ALL_KEYS = "sqlmesh_tracker_keys"
+"""The attribute of a result that has the keys of all its assets and checks, selected or not."""
 
 
 @contextmanager
 def materializing(project: Any) -> Iterator[Callable[..., dg.ExecuteInProcessResult]]:
-    """What the fixture `materialize_sqlmesh` gives: a function that materializes on a sandbox.
+    """The value of the fixture `materialize_sqlmesh`: a function that materializes on a sandbox.
 
-    All that it materializes is on one Dagster instance, so that a run knows what came before.
+    All its runs are on one Dagster instance, so that each has the history of the earlier ones.
 
     Args:
         project: the test's `sqlmesh_project`.
@@ -41,13 +42,14 @@ def materializing(project: Any) -> Iterator[Callable[..., dg.ExecuteInProcessRes
             resources: Mapping[str, Any] | None = None,
             run_config: Any = None,
         ) -> dg.ExecuteInProcessResult:
-            """Materialize assets in this process; what fails does not raise, the result tells.
+            """Materialize assets in this process. A failure does not raise: the result has it.
 
             Args:
-                assets: of SQLMesh, and any others that read them or that they read.
-                selection: a key, a list of them, or an `AssetSelection`; None for all.
-                resources: others than SQLMesh's; each `SqlmeshResource` is bound to the sandbox.
-                run_config: as `dagster.materialize` takes it.
+                assets: assets of SQLMesh, and any others upstream or downstream of them.
+                selection: a key, a list of keys, or an `AssetSelection`; None for all assets.
+                resources: resources other than SQLMesh's: each `SqlmeshResource` is bound to the
+                    sandbox.
+                run_config: that of `dagster.materialize`.
             """
             result = dg.materialize(
                 assets,
@@ -57,8 +59,8 @@ def materializing(project: Any) -> Iterator[Callable[..., dg.ExecuteInProcessRes
                 run_config=run_config,
                 raise_on_error=False,
             )
-            # Dagster's result knows of nothing but the ops that were selected.
-            vars(result)[_GIVEN] = _keys_of(assets)
+            # Dagster's result has only the ops that were selected.
+            vars(result)[_ALL_KEYS] = _keys_of(assets)
             return result
 
         yield materialize
@@ -67,16 +69,16 @@ def materializing(project: Any) -> Iterator[Callable[..., dg.ExecuteInProcessRes
 def _bound_resources(
     project: Any, assets: Iterable[Any], resources: Mapping[str, Any]
 ) -> dict[str, Any]:
-    given = {**dict.fromkeys(_sqlmesh_resources(assets)), **resources}
+    all_resources = {**dict.fromkeys(_sqlmesh_resources(assets)), **resources}
     return {
         name: _bound(project) if isinstance(resource, SqlmeshResource | None) else resource
-        for name, resource in given.items()
+        for name, resource in all_resources.items()
     }
 
 
 def _bound(project: Any) -> dg.ResourceDefinition:
     def bound(_: Any) -> Iterator[SqlmeshResource]:
-        # As it is: Dagster would make another one of its fields.
+        # In a function: otherwise, Dagster would make a new resource of the fields.
         resource = SqlmeshResource(project=SqlmeshProject(project.path))
         resource._bound_to = project.context
         try:
@@ -89,12 +91,12 @@ def _bound(project: Any) -> dg.ResourceDefinition:
 
 def _sqlmesh_resources(assets: Iterable[Any]) -> set[str]:
     """The keys under which ops of `@sqlmesh_assets` need a `SqlmeshResource`."""
-    found: set[str] = set()
+    parameters: set[str] = set()
     for each in assets:
         op = getattr(each, "node_def", None)
         if isinstance(op, dg.OpDefinition) and assets_of_op(op) is not None:
-            found |= annotated(op, SqlmeshResource)
-    return found
+            parameters |= parameters_annotated_with(op, SqlmeshResource)
+    return parameters
 
 
 def _keys_of(assets: Sequence[Any]) -> set[dg.AssetKey | dg.AssetCheckKey]:
@@ -115,7 +117,7 @@ def assert_materialized(result: dg.ExecuteInProcessResult, *keys: Key) -> None:
 
     Raises:
         LookupError: there is no such asset; the message has close matches.
-        TypeError: no key is given.
+        TypeError: there are no keys.
     """
     __tracebackhide__ = True
     for key in _known(result, keys):
@@ -132,7 +134,7 @@ def assert_not_materialized(result: dg.ExecuteInProcessResult, *keys: Key) -> No
 
 
 def assert_materialized_exactly(result: dg.ExecuteInProcessResult, keys: Iterable[Key]) -> None:
-    """These assets were materialized, and no others.
+    """Exactly these assets were materialized.
 
     Raises:
         LookupError: there is no such asset; the message has close matches.
@@ -141,10 +143,10 @@ def assert_materialized_exactly(result: dg.ExecuteInProcessResult, keys: Iterabl
     __tracebackhide__ = True
     if isinstance(keys, str | dg.AssetKey):
         raise TypeError(f"keys is a list of keys, not {keys!r}")
-    wanted, found = set(_known(result, tuple(keys), some=False)), _materialized(result)
+    expected, actual = set(_known(result, tuple(keys), some=False)), _materialized(result)
     complaints = [
-        f"{_key_text(key)} was {'' if key in found else 'not '}materialized{_why(result, key)}"
-        for key in sorted(wanted ^ found, key=_key_text)
+        f"{_key_text(key)} was {'' if key in actual else 'not '}materialized{_why(result, key)}"
+        for key in sorted(expected ^ actual, key=_key_text)
     ]
     if complaints:
         raise AssertionError("\n".join(complaints))
@@ -159,7 +161,7 @@ def assert_check_passed(result: dg.ExecuteInProcessResult, key: Key, name: str) 
     __tracebackhide__ = True
     evaluation = _evaluated(result, key, name)
     if not evaluation.passed:
-        raise AssertionError(f"{_of(evaluation)} failed: {_said(evaluation)}")
+        raise AssertionError(f"{_of(evaluation)} failed: {_description(evaluation)}")
 
 
 def assert_check_failed(
@@ -176,12 +178,12 @@ def assert_check_failed(
     __tracebackhide__ = True
     evaluation = _evaluated(result, key, name)
     if evaluation.passed:
-        raise AssertionError(f"{_of(evaluation)} passed: {_said(evaluation)}")
+        raise AssertionError(f"{_of(evaluation)} passed: {_description(evaluation)}")
     if severity is not None and evaluation.severity is not dg.AssetCheckSeverity(severity):
-        wanted = dg.AssetCheckSeverity(severity).value
+        expected = dg.AssetCheckSeverity(severity).value
         raise AssertionError(
-            f"{_of(evaluation)} failed with {evaluation.severity.value}, not {wanted}: "
-            f"{_said(evaluation)}"
+            f"{_of(evaluation)} failed with {evaluation.severity.value}, not {expected}: "
+            f"{_description(evaluation)}"
         )
 
 
@@ -191,7 +193,10 @@ def assert_sqlmesh_status(
     status: Status | str,
     reason: Reason | str | None = None,
 ) -> None:
-    """SQLMesh executed, skipped, … the asset's model, for this reason if it matters.
+    """The asset's model has this status, and the reason among its reasons.
+
+    Args:
+        reason: None if it does not matter.
 
     Raises:
         LookupError: there is no such asset.
@@ -200,15 +205,15 @@ def assert_sqlmesh_status(
     __tracebackhide__ = True
     status, reason = Status(status), None if reason is None else Reason(reason)
     evaluation = _evaluated(result, key, STATUS_CHECK)
-    facts = {name: value.value for name, value in evaluation.metadata.items()}
-    reasons = str(facts.get("sqlmesh/reasons") or facts.get("sqlmesh/reason") or "").split(", ")
-    said = f"{_key_text(key)} was {facts['sqlmesh/message']}"
-    if facts["sqlmesh/status"] != status:
-        raise AssertionError(f"{said}; expected {status}")
-    if reason is not None and reason not in reasons:
-        raise AssertionError(
-            f"{said}; expected {reason}, found {', '.join(reasons) or 'no reason'}"
-        )
+    record = read_record(evaluation.metadata)
+    if record is None:
+        raise AssertionError(f"{_of(evaluation)} was not evaluated by SQLMesh's op")
+    complaint = f"{_key_text(key)} was {record.message}; expected"
+    if record.status is not status:
+        raise AssertionError(f"{complaint} {status}")
+    if reason is not None and reason not in record.reasons:
+        actual = ", ".join(map(str, record.reasons)) or "no reason"
+        raise AssertionError(f"{complaint} {reason}, found {actual}")
 
 
 def _materialized(result: dg.ExecuteInProcessResult) -> set[dg.AssetKey]:
@@ -217,7 +222,7 @@ def _materialized(result: dg.ExecuteInProcessResult) -> set[dg.AssetKey]:
 
 
 def _evaluations(result: dg.ExecuteInProcessResult) -> dict[dg.AssetCheckKey, Any]:
-    """The latest evaluation of each check: a retry can have told another one."""
+    """The latest evaluation of each check: a retry can have evaluated it again."""
     return {each.asset_check_key: each for each in result.get_asset_check_evaluations()}
 
 
@@ -236,14 +241,14 @@ def _evaluated(result: dg.ExecuteInProcessResult, key: Key, name: str) -> Any:
 
 def _why(result: dg.ExecuteInProcessResult, key: dg.AssetKey) -> str:
     evaluation = _evaluations(result).get(dg.AssetCheckKey(key, STATUS_CHECK))
-    return f": {_said(evaluation)}" if evaluation else ""
+    return f": {_description(evaluation)}" if evaluation else ""
 
 
 def _of(evaluation: Any) -> str:
     return f"{evaluation.check_name} of {evaluation.asset_key.to_user_string()}"
 
 
-def _said(evaluation: Any) -> str:
+def _description(evaluation: Any) -> str:
     return str(evaluation.description or "it says no more")
 
 
@@ -262,8 +267,8 @@ def _known(
 
 def _all_keys(result: dg.ExecuteInProcessResult) -> set[dg.AssetKey | dg.AssetCheckKey]:
     graph = result.job_def.asset_layer.asset_graph
-    given = vars(result).get(_GIVEN, ())
-    return {*graph.get_all_asset_keys(), *graph.asset_check_keys, *given}
+    unselected = vars(result).get(_ALL_KEYS, ())
+    return {*graph.get_all_asset_keys(), *graph.asset_check_keys, *unselected}
 
 
 def _hint(word: str, valid: Iterable[str]) -> str:

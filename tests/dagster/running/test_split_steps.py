@@ -17,7 +17,7 @@ from pytest_sqlmesh_tracker.dagster import (
     build_sqlmesh_schedule,
 )
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
-from pytest_sqlmesh_tracker.dagster.running.asking import DUE_ONLY
+from pytest_sqlmesh_tracker.dagster.running.tags import DUE_ONLY
 from pytest_sqlmesh_tracker.dagster.testing import _bound, assert_sqlmesh_status
 from tests.dagster.conftest import checks, materialized
 from tests.dagster.ticks import evaluated, execute
