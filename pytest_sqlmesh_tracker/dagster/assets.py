@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import dagster as dg
 
 from pytest_sqlmesh_tracker.dagster.definitions.naming import joined, not_reserved
-from pytest_sqlmesh_tracker.dagster.definitions.ops import run_by
+from pytest_sqlmesh_tracker.dagster.definitions.ops import with_assets
 from pytest_sqlmesh_tracker.dagster.definitions.selection import listed
 from pytest_sqlmesh_tracker.dagster.definitions.specs import ProjectAssets
 from pytest_sqlmesh_tracker.dagster.definitions.translator import SqlmeshTranslator
@@ -30,7 +31,9 @@ _RUN_CONFIG = {
         description="Models to evaluate anew, with all that is downstream of them.",
     ),
 }
-"""What a run of the assets can be asked for."""
+"""The options of a run of the assets."""
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
 
 
 def sqlmesh_assets(
@@ -74,52 +77,59 @@ def sqlmesh_assets(
     )
 
     def decorated(function: Callable[..., Any]) -> dg.AssetsDefinition:
-        # A function's own `config` decides by itself what a run can be asked for.
+        # A function that has a parameter `config` defines the op's config itself.
         own_config = "config" in inspect.signature(function).parameters
         make = dg.multi_asset(
             name=name or function.__name__,
             specs=assets.specs,
             check_specs=assets.check_specs,
-            # Only with it may checks that were not evaluated be left out.
+            # Without it, Dagster requires an evaluation of every check.
             can_subset=True,
             config_schema=None if own_config else _RUN_CONFIG,
             retry_policy=retry_policy,
             pool=pool or assets.translator.get_pool(assets.project.name, environment),
             op_tags=op_tags,
         )
-        return make(run_by(assets, function, run_config=not own_config))
+        return make(with_assets(assets, function, run_config=not own_config))
 
     return decorated
 
 
-def build_sqlmesh_assets(
-    *,
-    project: SqlmeshProject,
-    environment: str = "prod",
-    select: str | Sequence[str] = "*",
-    exclude: str | Sequence[str] | None = None,
-    name: str | None = None,
-    translator: SqlmeshTranslator | None = None,
-    retry_policy: dg.RetryPolicy | None = None,
-    pool: str | None = None,
-    op_tags: Mapping[str, Any] | None = None,
-) -> dg.AssetsDefinition:
-    """Make assets as `sqlmesh_assets` does, with a function that runs the environment.
+def _with_parameters_of(
+    source: Callable[_Parameters, object],
+) -> Callable[[Callable[..., _Result]], Callable[_Parameters, _Result]]:
+    """Give a function the signature of another one, and pass it all arguments by name."""
+    signature = inspect.signature(source)
 
-    The assets require a `SqlmeshResource` under the key `sqlmesh`. The default name of the op
-    consists of the project, the environment and the selection. The other arguments and the
-    exceptions are those of `sqlmesh_assets`.
+    def decorated(function: Callable[..., _Result]) -> Callable[_Parameters, _Result]:
+        @wraps(function)
+        def call(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{function.__name__}(): {error}") from None
+            bound.apply_defaults()
+            return function(**bound.arguments)
+
+        returned = inspect.signature(function).return_annotation
+        call.__signature__ = signature.replace(return_annotation=returned)  # type: ignore[attr-defined]
+        return call
+
+    return decorated
+
+
+@_with_parameters_of(sqlmesh_assets)
+def build_sqlmesh_assets(**arguments: Any) -> dg.AssetsDefinition:
+    """The assets of `sqlmesh_assets` with a function that runs the environment.
+
+    It needs a `SqlmeshResource` under the key `sqlmesh`. The arguments are those of
+    `sqlmesh_assets`, and it raises the same; the name of the op is by default that of the project,
+    the environment and the selection.
     """
+    project = _definition(arguments["project"]).name
+    contents = [arguments[name] for name in ("environment", "select", "exclude")]
     decorate = sqlmesh_assets(
-        project=project,
-        environment=environment,
-        select=select,
-        exclude=exclude,
-        name=name or op_name(_definition(project).name, environment, select, exclude),
-        translator=translator,
-        retry_policy=retry_policy,
-        pool=pool,
-        op_tags=op_tags,
+        **{**arguments, "name": arguments["name"] or op_name(project, *contents)}
     )
 
     def run(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Iterator[Any]:
@@ -130,7 +140,7 @@ def build_sqlmesh_assets(
 
 def _definition(project: SqlmeshProject) -> ProjectDefinition:
     if not isinstance(project, SqlmeshProject):
-        raise TypeError(f"project is a SqlmeshProject, not {project!r}")
+        raise TypeError(f"project must be a SqlmeshProject, not {project!r}")
     return project.definition
 
 
@@ -140,7 +150,7 @@ def op_name(
     select: str | Sequence[str],
     exclude: str | Sequence[str] | None,
 ) -> str:
-    """What an op is called whose function has no name of its own."""
+    """The default name of an op whose function has no name of its own."""
     selected = [] if select == "*" else listed(select)
     left_out = ["without", *listed(exclude)] if exclude else []
     return not_reserved(joined([project, environment, *selected, *left_out]))

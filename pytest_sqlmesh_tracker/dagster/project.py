@@ -1,4 +1,4 @@
-"""Which SQLMesh project assets are of."""
+"""The SQLMesh project of assets."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ class SqlmeshProject(dg.Config):
             config: the name of a configuration in `config.py`, as in SQLMesh's option `--config`.
             dotenv: a file of environment variables, as in SQLMesh's option `--dotenv`.
         """
-        each = [folder for given in (*folders, paths) for folder in _listed(given)]
-        if not each:
+        all_folders = [folder for each in (*folders, paths) for folder in _listed(each)]
+        if not all_folders:
             raise TypeError("a SqlmeshProject needs the folder of the project")
         super().__init__(
-            paths=[_absolute(folder) for folder in each],
+            paths=[_absolute(folder) for folder in all_folders],
             gateway=gateway,
             config=config,
             dotenv=_absolute(dotenv) if dotenv else None,
@@ -78,10 +78,10 @@ class SqlmeshProject(dg.Config):
         return self._definition
 
     def with_definition(self, definition: ProjectDefinition | None) -> SqlmeshProject:
-        """The same project with this definition; with None, its models are loaded anew."""
-        known = self.model_copy()
-        object.__setattr__(known, "_definition", definition)
-        return known
+        """The same project with this definition; with None, its models are loaded again."""
+        copy = self.model_copy()
+        object.__setattr__(copy, "_definition", definition)
+        return copy
 
     @property
     def _settings(self) -> dict[str, Any]:

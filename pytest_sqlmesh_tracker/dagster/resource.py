@@ -1,30 +1,16 @@
-"""The resource with which assets run SQLMesh."""
+"""The resource by which assets run SQLMesh."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Optional
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from pytest_sqlmesh_tracker.dagster.definitions.between import Between
-from pytest_sqlmesh_tracker.dagster.definitions.metadata import MODEL
-from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
-from pytest_sqlmesh_tracker.dagster.definitions.ops import assets_of_op
-from pytest_sqlmesh_tracker.dagster.definitions.specs import ProjectAssets
-from pytest_sqlmesh_tracker.dagster.events.history import (
-    Told,
-    latest_evaluation,
-    standing_faults,
-    told_by,
-)
-from pytest_sqlmesh_tracker.dagster.events.telling import Event, Telling
-from pytest_sqlmesh_tracker.dagster.running.asking import DUE_ONLY, Asked, asked_of, run_config
-from pytest_sqlmesh_tracker.dagster.running.failing import failure_before
 from pytest_sqlmesh_tracker.dagster.running.invocation import Limits, SqlmeshInvocation
-from pytest_sqlmesh_tracker.models.index import UnknownModelError
+from pytest_sqlmesh_tracker.dagster.running.step import Step
 
 from .project import SqlmeshProject
 
@@ -37,18 +23,18 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
     longest_wait: Optional[float] = Field(  # noqa: UP045 - Dagster reads the annotation
         default=None,
         ge=0,
-        description="Seconds for which a run waits while a plan of its environment is not "
-        "finished; then the step fails. As SQLMesh is configured, if not given.",
+        description="Seconds to wait while a plan of the environment is not finished, before the "
+        "step fails. By default, as SQLMesh is configured.",
     )
     drain_timeout: Optional[float] = Field(  # noqa: UP045
         default=Limits.drain_timeout,
         ge=0,
-        description="Seconds for which a step that is to end waits for the batches under way; then "
-        "it leaves SQLMesh behind. With null, for as long as they take.",
+        description="Seconds that a step which is to end waits for the batches under way, before "
+        "it leaves SQLMesh behind. With null, it waits until they have ended.",
     )
 
     _bound_to: Any = PrivateAttr(default=None)
-    """A context to use as long as it lasts, instead of a new one: that of a test's sandbox."""
+    """A context to use instead of a new one: that of a test's sandbox."""
     _invocations: list[SqlmeshInvocation] = PrivateAttr(default_factory=list)
 
     @contextmanager
@@ -117,7 +103,7 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
             DagsterInvariantViolationError: `sqlmesh_assets` did not make the op.
             Failure: the run config is not valid.
         """
-        return _Step(context, environment).invocation("run", self, arguments, fail_on_unknown)
+        return self._invocation("run", context, environment, arguments, fail_on_unknown)
 
     def plan(
         self,
@@ -136,121 +122,22 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
             DagsterInvariantViolationError: `sqlmesh_assets` did not make the op.
             Failure: the run config is not valid.
         """
-        return _Step(context, environment).invocation("plan", self, arguments, fail_on_unknown)
+        return self._invocation("plan", context, environment, arguments, fail_on_unknown)
 
-
-class _Step:
-    """A Dagster step: of which assets it is, and what of them is selected."""
-
-    def __init__(self, context: Any, environment: str | None) -> None:
-        assets = assets_of_op(context.op_def)
-        if assets is None:
-            raise dg.DagsterInvariantViolationError(
-                f"{context.op_def.name} is no op of @sqlmesh_assets: pass the context of one"
-            )
-        self._context = context
-        self.assets: ProjectAssets = assets
-        self.environment = environment or assets.environment
-        keys = context.selected_asset_keys
-        # Keys can have been given a prefix since the assets were made.
-        of_op = context.assets_def.specs_by_key
-        self.of_models = {s.metadata[MODEL]: s for s in of_op.values() if MODEL in s.metadata}
-        self.keys = {**assets.keys, **{name: spec.key for name, spec in self.of_models.items()}}
-        self.specs = {name: spec for name, spec in self.of_models.items() if spec.key in keys}
-        self.selected = [model.name for model in assets.models if model.name in self.specs]
-        self.before = Told()
-        self.called_directly = _is_called_directly(context)
-        if not self.called_directly and context.op_execution_context.retry_number:
-            self.before = told_by(context.instance, context.run.run_id)
-
-    def invocation(
+    def _invocation(
         self,
         command: str,
-        resource: SqlmeshResource,
-        arguments: Mapping[str, Any],
+        context: Any,
+        environment: str | None,
+        arguments: dict[str, Any],
         fail_on_unknown: bool,
     ) -> SqlmeshInvocation:
-        models = self._asked_for(command)
-        telling = Telling(
-            assets=self.assets,
-            specs=self.specs,
-            unannounced={name: self.of_models[name] for name in models if name not in self.specs},
-            environment=self.environment,
-            keys=self.keys,
-            checks=frozenset(self._context.selected_asset_check_keys),
-            told_before=self.before.materialized,
-            called_directly=self.called_directly,
-        )
-        keys = [spec.key for spec in self.specs.values()]
-        invocation = SqlmeshInvocation if models else _Nothing
-        prepared = invocation(
-            self._context,
-            resource.open,
-            self._asked(command, models, arguments),
-            telling,
-            standing_faults(self._context.instance, keys),
-            Limits(resource.longest_wait, resource.drain_timeout),
+        invocation = Step(context, environment).invocation(
+            command,
+            arguments,
+            self.open,
+            Limits(self.longest_wait, self.drain_timeout),
             fail_on_unknown=fail_on_unknown,
         )
-        resource._invocations.append(prepared)
-        return prepared
-
-    def _asked_for(self, command: str) -> list[str]:
-        due_only = not self.called_directly and DUE_ONLY in self._context.run.tags
-        if not due_only or command != "run":
-            return self.selected
-        if not self.selected:
-            return [model.name for model in self.assets.models]
-        others = self._not_to_run_here()
-        return [model.name for model in self.assets.models if model.name not in others]
-
-    def _not_to_run_here(self) -> set[str]:
-        """Of what a run may come to beyond its selection: the models that are not this step's."""
-        names = {spec.key: name for name, spec in self.of_models.items()}
-        own = frozenset(self.specs[name].key for name in self.selected)
-        # They wait for an asset of another op, which may not be materialized before this step.
-        waiting = Between.of_step(self._context, names.keys()).own_below - own
-        elsewhere = self._context.job_def.asset_layer.executable_asset_keys & names.keys() - own
-        if not elsewhere:
-            return {names[key] for key in waiting}
-        # The op is divided into steps. What is upstream may hold back what this one is to run.
-        here = self.assets.upstream_of(self.selected)
-        return {
-            name
-            for key, name in names.items()
-            if key not in own and (key in waiting | elsewhere or name not in here)
-        }
-
-    def _asked(self, command: str, models: list[str], arguments: Mapping[str, Any]) -> Asked:
-        unfinished = self.before.unfinished
-        try:
-            return asked_of(
-                command,
-                self.assets,
-                models,
-                self.environment,
-                run_config(self._context),
-                arguments,
-                unfinished=[name for name, spec in self.specs.items() if spec.key in unfinished],
-            )
-        except UnknownModelError as error:
-            raise failure_before(error) from None
-
-
-class _Nothing(SqlmeshInvocation):
-    """Where only checks are selected: SQLMesh audits what it evaluates, and nothing else."""
-
-    def stream(self) -> Iterator[Event]:
-        """Say so, and repeat what SQLMesh did last: of a check that is not evaluated, Dagster would
-        no longer show that it failed."""
-        self._context.log.info("no asset is selected: SQLMesh is not run, and audits nothing")
-        for check in sorted(self._telling.checks):
-            told = latest_evaluation(self._context.instance, check)
-            if check.name == STATUS_CHECK and told is not None:
-                yield told
-
-
-def _is_called_directly(context: Any) -> bool:
-    """Whether a test calls the op's function, with what `build_asset_context` made."""
-    # Only that has it: by it, Dagster tells whether the context is in use.
-    return hasattr(context, "is_bound")
+        self._invocations.append(invocation)
+        return invocation

@@ -9,7 +9,8 @@ from typing import Any
 import dagster as dg
 
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
-from pytest_sqlmesh_tracker.dagster.definitions.ops import annotated, assets_of_op
+from pytest_sqlmesh_tracker.dagster.definitions.ops import assets_of_op, parameters_annotated_with
+from pytest_sqlmesh_tracker.dagster.events.record import read_record
 from pytest_sqlmesh_tracker.models.index import close_matches
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 
@@ -30,16 +31,16 @@ __all__ = [
 Materialize = Callable[..., dg.ExecuteInProcessResult]
 """The type of the fixture `materialize_sqlmesh`."""
 Key = str | Sequence[str] | dg.AssetKey
-"""An asset key: `"sales/orders"`, a list of its parts, or an `AssetKey`."""
-_GIVEN = "sqlmesh_tracker_given"
-"""The attribute of a result that has the keys of all assets and checks that were given."""
+"""An asset key as `"sales/orders"`, as a list of its parts, or itself."""
+_ALL_KEYS = "sqlmesh_tracker_keys"
+"""The attribute of a result that has the keys of all its assets and checks, selected or not."""
 
 
 @contextmanager
 def materializing(project: Any) -> Iterator[Callable[..., dg.ExecuteInProcessResult]]:
-    """What the fixture `materialize_sqlmesh` gives: a function that materializes on a sandbox.
+    """The value of the fixture `materialize_sqlmesh`: a function that materializes on a sandbox.
 
-    All that it materializes is on one Dagster instance, so that a run knows what came before.
+    All its runs are on one Dagster instance, so that each has the history of the earlier ones.
 
     Args:
         project: the test's `sqlmesh_project`.
@@ -52,13 +53,14 @@ def materializing(project: Any) -> Iterator[Callable[..., dg.ExecuteInProcessRes
             resources: Mapping[str, Any] | None = None,
             run_config: Any = None,
         ) -> dg.ExecuteInProcessResult:
-            """Materialize assets in this process; what fails does not raise, the result tells.
+            """Materialize assets in this process. A failure does not raise: the result has it.
 
             Args:
-                assets: of SQLMesh, and any others that read them or that they read.
-                selection: a key, a list of them, or an `AssetSelection`; None for all.
-                resources: others than SQLMesh's; each `SqlmeshResource` is bound to the sandbox.
-                run_config: as `dagster.materialize` takes it.
+                assets: assets of SQLMesh, and any others upstream or downstream of them.
+                selection: a key, a list of keys, or an `AssetSelection`; None for all assets.
+                resources: resources other than SQLMesh's: each `SqlmeshResource` is bound to the
+                    sandbox.
+                run_config: that of `dagster.materialize`.
             """
             result = dg.materialize(
                 assets,
@@ -68,8 +70,8 @@ def materializing(project: Any) -> Iterator[Callable[..., dg.ExecuteInProcessRes
                 run_config=run_config,
                 raise_on_error=False,
             )
-            # Dagster's result knows of nothing but the ops that were selected.
-            vars(result)[_GIVEN] = _keys_of(assets)
+            # Dagster's result has only the ops that were selected.
+            vars(result)[_ALL_KEYS] = _keys_of(assets)
             return result
 
         yield materialize
@@ -78,16 +80,16 @@ def materializing(project: Any) -> Iterator[Callable[..., dg.ExecuteInProcessRes
 def _bound_resources(
     project: Any, assets: Iterable[Any], resources: Mapping[str, Any]
 ) -> dict[str, Any]:
-    given = {**dict.fromkeys(_sqlmesh_resources(assets)), **resources}
+    all_resources = {**dict.fromkeys(_sqlmesh_resources(assets)), **resources}
     return {
         name: _bound(project) if isinstance(resource, SqlmeshResource | None) else resource
-        for name, resource in given.items()
+        for name, resource in all_resources.items()
     }
 
 
 def _bound(project: Any) -> dg.ResourceDefinition:
     def bound(_: Any) -> Iterator[SqlmeshResource]:
-        # As it is: Dagster would make another one of its fields.
+        # In a function: otherwise, Dagster would make a new resource of the fields.
         resource = SqlmeshResource(project=SqlmeshProject(project.path))
         resource._bound_to = project.context
         try:
@@ -100,12 +102,12 @@ def _bound(project: Any) -> dg.ResourceDefinition:
 
 def _sqlmesh_resources(assets: Iterable[Any]) -> set[str]:
     """The keys under which ops of `@sqlmesh_assets` need a `SqlmeshResource`."""
-    found: set[str] = set()
+    parameters: set[str] = set()
     for each in assets:
         op = getattr(each, "node_def", None)
         if isinstance(op, dg.OpDefinition) and assets_of_op(op) is not None:
-            found |= annotated(op, SqlmeshResource)
-    return found
+            parameters |= parameters_annotated_with(op, SqlmeshResource)
+    return parameters
 
 
 def _keys_of(assets: Sequence[Any]) -> set[dg.AssetKey | dg.AssetCheckKey]:
@@ -158,10 +160,10 @@ def assert_materialized_exactly(result: dg.ExecuteInProcessResult, keys: Iterabl
     __tracebackhide__ = True
     if isinstance(keys, str | dg.AssetKey):
         raise TypeError(f"keys is a list of keys, not {keys!r}")
-    wanted, found = set(_known(result, tuple(keys), some=False)), _materialized(result)
+    expected, actual = set(_known(result, tuple(keys), some=False)), _materialized(result)
     complaints = [
-        f"{_key_text(key)} was {'' if key in found else 'not '}materialized{_why(result, key)}"
-        for key in sorted(wanted ^ found, key=_key_text)
+        f"{_key_text(key)} was {'' if key in actual else 'not '}materialized{_why(result, key)}"
+        for key in sorted(expected ^ actual, key=_key_text)
     ]
     if complaints:
         raise AssertionError("\n".join(complaints))
@@ -182,7 +184,7 @@ def assert_check_passed(result: dg.ExecuteInProcessResult, key: Key, name: str) 
     __tracebackhide__ = True
     evaluation = _evaluated(result, key, name)
     if not evaluation.passed:
-        raise AssertionError(f"{_of(evaluation)} failed: {_said(evaluation)}")
+        raise AssertionError(f"{_of(evaluation)} failed: {_description(evaluation)}")
 
 
 def assert_check_failed(
@@ -200,12 +202,12 @@ def assert_check_failed(
     __tracebackhide__ = True
     evaluation = _evaluated(result, key, name)
     if evaluation.passed:
-        raise AssertionError(f"{_of(evaluation)} passed: {_said(evaluation)}")
+        raise AssertionError(f"{_of(evaluation)} passed: {_description(evaluation)}")
     if severity is not None and evaluation.severity is not dg.AssetCheckSeverity(severity):
-        wanted = dg.AssetCheckSeverity(severity).value
+        expected = dg.AssetCheckSeverity(severity).value
         raise AssertionError(
-            f"{_of(evaluation)} failed with {evaluation.severity.value}, not {wanted}: "
-            f"{_said(evaluation)}"
+            f"{_of(evaluation)} failed with {evaluation.severity.value}, not {expected}: "
+            f"{_description(evaluation)}"
         )
 
 
@@ -231,15 +233,15 @@ def assert_sqlmesh_status(
     __tracebackhide__ = True
     status, reason = Status(status), None if reason is None else Reason(reason)
     evaluation = _evaluated(result, key, STATUS_CHECK)
-    facts = {name: value.value for name, value in evaluation.metadata.items()}
-    reasons = str(facts.get("sqlmesh/reasons") or facts.get("sqlmesh/reason") or "").split(", ")
-    said = f"{_key_text(key)} was {facts['sqlmesh/message']}"
-    if facts["sqlmesh/status"] != status:
-        raise AssertionError(f"{said}; expected {status}")
-    if reason is not None and reason not in reasons:
-        raise AssertionError(
-            f"{said}; expected {reason}, found {', '.join(reasons) or 'no reason'}"
-        )
+    record = read_record(evaluation.metadata)
+    if record is None:
+        raise AssertionError(f"{_of(evaluation)} was not evaluated by SQLMesh's op")
+    complaint = f"{_key_text(key)} was {record.message}; expected"
+    if record.status is not status:
+        raise AssertionError(f"{complaint} {status}")
+    if reason is not None and reason not in record.reasons:
+        actual = ", ".join(map(str, record.reasons)) or "no reason"
+        raise AssertionError(f"{complaint} {reason}, found {actual}")
 
 
 def _materialized(result: dg.ExecuteInProcessResult) -> set[dg.AssetKey]:
@@ -248,7 +250,7 @@ def _materialized(result: dg.ExecuteInProcessResult) -> set[dg.AssetKey]:
 
 
 def _evaluations(result: dg.ExecuteInProcessResult) -> dict[dg.AssetCheckKey, Any]:
-    """The latest evaluation of each check: a retry can have told another one."""
+    """The latest evaluation of each check: a retry can have evaluated it again."""
     return {each.asset_check_key: each for each in result.get_asset_check_evaluations()}
 
 
@@ -267,14 +269,14 @@ def _evaluated(result: dg.ExecuteInProcessResult, key: Key, name: str) -> Any:
 
 def _why(result: dg.ExecuteInProcessResult, key: dg.AssetKey) -> str:
     evaluation = _evaluations(result).get(dg.AssetCheckKey(key, STATUS_CHECK))
-    return f": {_said(evaluation)}" if evaluation else ""
+    return f": {_description(evaluation)}" if evaluation else ""
 
 
 def _of(evaluation: Any) -> str:
     return f"{evaluation.check_name} of {evaluation.asset_key.to_user_string()}"
 
 
-def _said(evaluation: Any) -> str:
+def _description(evaluation: Any) -> str:
     return str(evaluation.description or "it says no more")
 
 
@@ -293,8 +295,8 @@ def _known(
 
 def _all_keys(result: dg.ExecuteInProcessResult) -> set[dg.AssetKey | dg.AssetCheckKey]:
     graph = result.job_def.asset_layer.asset_graph
-    given = vars(result).get(_GIVEN, ())
-    return {*graph.get_all_asset_keys(), *graph.asset_check_keys, *given}
+    unselected = vars(result).get(_ALL_KEYS, ())
+    return {*graph.get_all_asset_keys(), *graph.asset_check_keys, *unselected}
 
 
 def _hint(word: str, valid: Iterable[str]) -> str:

@@ -8,12 +8,15 @@ from typing import TypeVar
 Node = TypeVar("Node", bound=Hashable)
 
 
-def reached(begin: Iterable[Node], neighbors: Callable[[Node], Iterable[Node]]) -> set[Node]:
-    """What can be reached from the nodes in one step or more; of these, only what others reach."""
-    visited: set[Node] = set()
-    waiting = list(begin)
-    while waiting:
-        new = set(neighbors(waiting.pop())) - visited
-        visited |= new
-        waiting += new
-    return visited
+def reachable(start: Iterable[Node], neighbors: Callable[[Node], Iterable[Node]]) -> set[Node]:
+    """The nodes where edges lead from those at the start, at any distance.
+
+    The start itself is among them only where an edge leads back to it.
+    """
+    reached: set[Node] = set()
+    queue = list(start)
+    while queue:
+        new = set(neighbors(queue.pop())) - reached
+        reached |= new
+        queue += new
+    return reached

@@ -168,7 +168,7 @@ def test_an_op_that_is_none_of_ours(materialize_sqlmesh: Materialize) -> None:
     resource = SqlmeshResource(project=SqlmeshProject("nowhere"))
     result = materialize_sqlmesh(plain, resources={"sqlmesh": resource})
     (failed,) = result.get_step_failure_events()
-    assert "plain is no op of @sqlmesh_assets" in str(failed.step_failure_data.error)
+    assert "plain is not an op of @sqlmesh_assets" in str(failed.step_failure_data.error)
 
 
 # -- in a user's session ---------------------------------------------------------------------------

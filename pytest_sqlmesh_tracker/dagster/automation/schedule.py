@@ -1,4 +1,4 @@
-"""A schedule that asks Dagster only for the assets of which something is due."""
+"""A schedule that requests only the assets whose models are due."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from typing import Any
 import dagster as dg
 from packaging.version import Version
 
-from pytest_sqlmesh_tracker.dagster.definitions.between import Between, WithBetween
-from pytest_sqlmesh_tracker.dagster.running.asking import DUE_ONLY
+from pytest_sqlmesh_tracker.dagster.definitions.intermediates import (
+    IntermediateAssets,
+    WithIntermediates,
+)
+from pytest_sqlmesh_tracker.dagster.running.tags import DUE_ONLY
 from pytest_sqlmesh_tracker.wording.formats import listed, minute
 
-from .runs import Watched
+from .op import AutomatedOp
 
 _CHECKS_ALONE = Version("1.11.4")
-"""The first Dagster whose daemon launches what a schedule requests of checks; those before launch a
-request of checks alone as one of everything."""
+"""The first version of Dagster whose daemon launches a request of checks alone; earlier ones launch
+everything instead."""
 _SHOWN = 5
 
 
@@ -52,51 +55,51 @@ def build_sqlmesh_schedule(
         DagsterInvalidDefinitionError: `sqlmesh_assets` did not make the assets, or their function
             does not have exactly one parameter that is annotated with `SqlmeshResource`.
     """
-    due = _Due(Watched.by("build_sqlmesh_schedule", assets))
+    tick = _DueTick(AutomatedOp.of(assets, "build_sqlmesh_schedule"))
     return dg.ScheduleDefinition(
         name=name or f"{assets.op.name}_due",
         cron_schedule=cron_schedule,
         execution_timezone=execution_timezone,
         default_status=default_status,
-        # By their keys: the assets themselves are the `Definitions`' own.
-        target=WithBetween(frozenset(due.watched.keys.values())),
-        execution_fn=due.tick,
-        required_resource_keys={due.watched.resource},
-        description=f"Runs what is due of SQLMesh's environment {due.watched.environment}.",
+        # Selected by key: the `Definitions` have the assets themselves.
+        target=WithIntermediates(frozenset(tick.op.keys.values())),
+        execution_fn=tick.evaluate,
+        required_resource_keys={tick.op.resource},
+        description=f"Runs what is due of SQLMesh's environment {tick.op.environment}.",
     )
 
 
 @dataclass(frozen=True)
-class _Due:
-    """What a schedule asks for."""
+class _DueTick:
+    """The evaluation of a schedule's ticks."""
 
-    watched: Watched
+    op: AutomatedOp
 
     @cached_property
     def audits(self) -> dict[str, dg.AssetCheckKey]:
         """Standalone audit → its check."""
-        assets, keys = self.watched.assets, self.watched.keys
-        by_now = {assets.keys[model.name]: keys[model.fqn] for model in assets.models}
-        # With models selected, SQLMesh runs no standalone audit.
+        assets, keys = self.op.assets, self.op.keys
+        current_keys = {assets.keys[model.name]: keys[model.fqn] for model in assets.models}
+        # SQLMesh runs no standalone audits where models are selected.
         standalone = assets.standalone if assets.complete else {}
         return {
-            name: dg.AssetCheckKey(by_now[check.asset_key], check.name)
+            name: dg.AssetCheckKey(current_keys[check.asset_key], check.name)
             for name, check in standalone.items()
         }
 
-    def tick(self, context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        """Ask SQLMesh what is due now.
+    def evaluate(self, context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        """Ask SQLMesh what is due now, and request it.
 
         Raises:
             ProjectError: the project can't be opened, or the environment is not planned.
         """
-        answer = self.watched.answer(
+        answer = self.op.ask(
             context,
             "due",
             "what is due of",
             moment=datetime.now(timezone.utc).isoformat(),
-            models=[*self.watched.keys, *self.audits],
-            only=not self.watched.assets.complete,
+            models=[*self.op.keys, *self.audits],
+            only=not self.op.assets.complete,
         )
         if isinstance(answer, dg.SkipReason):
             return answer
@@ -105,38 +108,39 @@ class _Due:
     def _request(
         self, context: dg.ScheduleEvaluationContext, due: Sequence[str]
     ) -> dg.RunRequest | None:
-        assets = [self.watched.keys[name] for name in due if name in self.watched.keys]
+        assets = [self.op.keys[name] for name in due if name in self.op.keys]
         audits = {self.audits[name] for name in due if name in self.audits}
         if not assets and not (audits and Version(dg.__version__) >= _CHECKS_ALONE):
             return None
         graph = context.repository_def.asset_graph
-        between = Between(graph, frozenset(self.watched.keys.values()))
-        others = sorted(between.to_request(context.instance, frozenset(assets)))
+        intermediates = IntermediateAssets(graph, frozenset(self.op.keys.values()))
+        others = sorted(intermediates.outdated_upstream_of(frozenset(assets), context.instance))
         checks = None
         if self.audits:
-            # Of selected models, SQLMesh runs no standalone audits: these are requested next time.
-            if assets and between.own_below:
+            # Where models are selected, SQLMesh runs no standalone audits: the next tick requests
+            # these.
+            if assets and intermediates.own_downstream:
                 audits = set()
-            # A check that is requested and not evaluated would be shown as failed with the run.
+            # If the run fails, Dagster shows requested checks without an evaluation as failed.
             of_assets = graph.get_check_keys_for_assets({*assets, *others})
             checks = sorted(of_assets - set(self.audits.values()) | audits)
         return dg.RunRequest(
             asset_selection=[*assets, *others],
             asset_check_keys=checks,
-            tags={DUE_ONLY: "true", "sqlmesh/environment": self.watched.environment},
+            tags={DUE_ONLY: "true", "sqlmesh/environment": self.op.environment},
         )
 
     def _why_not(self, answer: Any) -> str:
-        said = [f"nothing of {self.watched.environment} is due"]
+        parts = [f"nothing of {self.op.environment} is due"]
         if answer["due"]:
             names = self._shown(answer["due"])
-            said = [f"due is only {names}, of which Dagster can request nothing alone"]
+            parts = [f"nothing is due that Dagster can request alone, only {names}"]
         if answer["waiting"]:
-            said.append(f"waiting for a signal: {self._shown(answer['waiting'])}")
+            parts.append(f"waiting for a signal: {self._shown(answer['waiting'])}")
         if answer["next_due"]:
-            said.append(f"next: {minute(datetime.fromisoformat(answer['next_due']))}")
-        return "; ".join(said)
+            parts.append(f"next: {minute(datetime.fromisoformat(answer['next_due']))}")
+        return "; ".join(parts)
 
     def _shown(self, fqns: Sequence[str]) -> str:
-        names = {model.fqn: model.name for model in self.watched.assets.project.models}
+        names = {model.fqn: model.name for model in self.op.assets.project.models}
         return listed([names.get(fqn, fqn) for fqn in fqns], _SHOWN)

@@ -1,28 +1,26 @@
-"""A sensor that tells Dagster what SQLMesh loaded and no run of Dagster told."""
+"""A sensor that materializes what SQLMesh loaded outside of Dagster."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import dagster as dg
 
-from pytest_sqlmesh_tracker.dagster.events.recording import DATA_VERSION
-from pytest_sqlmesh_tracker.dagster.events.records import (
-    Spans,
-    by_the_minute,
-    interval,
-    on_record,
-    without,
+from pytest_sqlmesh_tracker.dagster.events.emission import observed_event
+from pytest_sqlmesh_tracker.dagster.events.event_log import recorded_intervals
+from pytest_sqlmesh_tracker.dagster.events.materializations import (
+    ObservedMaterialization,
+    data_version,
 )
 from pytest_sqlmesh_tracker.outcomes.types import Frozen
 from pytest_sqlmesh_tracker.wording.formats import counted, listed, spans
 
-from .runs import Watched
+from .op import AutomatedOp
+from .spans import Spans, by_the_minute, interval_of, span_of, without
 
 _SHOWN = 5
 
@@ -52,15 +50,15 @@ def build_sqlmesh_sensor(
         DagsterInvalidDefinitionError: `sqlmesh_assets` did not make the assets, or their function
             does not have exactly one parameter that is annotated with `SqlmeshResource`.
     """
-    outside = _Outside(Watched.by("build_sqlmesh_sensor", assets))
+    tick = _OutsideTick(AutomatedOp.of(assets, "build_sqlmesh_sensor"))
     return dg.SensorDefinition(
+        evaluation_fn=tick.evaluate,
+        required_resource_keys={tick.op.resource},
         name=name or f"{assets.op.name}_outside",
-        evaluation_fn=outside.tick,
         minimum_interval_seconds=minimum_interval_seconds,
         default_status=default_status,
-        required_resource_keys={outside.watched.resource},
-        description="Tells what SQLMesh's state has as loaded in "
-        f"{outside.watched.environment}, and no run of Dagster told.",
+        description="Materializes what SQLMesh's state has as loaded in "
+        f"{tick.op.environment}, and no run of Dagster materialized.",
     )
 
 
@@ -68,29 +66,29 @@ class Loaded(Frozen):
     """What is loaded of a model."""
 
     version: str
-    """Another one for another table."""
+    """Identifies the model's table."""
     intervals: Spans
 
 
-class Look(Frozen):
-    """What a tick saw, for the next one to compare with."""
+class LoadedModels(Frozen):
+    """What was loaded at a tick, for the next one to compare with."""
 
     environment: str
-    record: int
-    """The latest event in Dagster's log, before SQLMesh was asked: what was loaded later was told
-    later."""
+    log_position: int
+    """The position of the latest event in Dagster's log before this tick's question: events of what
+    was loaded later come after it."""
     models: Mapping[str, Loaded]
-    """All of the environment: a model can become an asset later. By fully qualified name."""
+    """All models of the environment, by fully qualified name: each can become an asset later."""
     layout: Literal[1] = 1
 
     @property
     def cursor(self) -> str:
-        """For Dagster, which stores it with each tick: MySQL takes no more than 64 KiB."""
+        """The text that Dagster stores with each tick: on MySQL, at most 64 KiB."""
         return base64.b64encode(zlib.compress(self.model_dump_json().encode())).decode()
 
     @classmethod
-    def of(cls, cursor: str | None) -> Look | None:
-        """What a tick saw; None, if the cursor does not say so."""
+    def of_cursor(cls, cursor: str | None) -> LoadedModels | None:
+        """The snapshot that a cursor holds; None if it does not hold one of this layout."""
         try:
             return cls.model_validate_json(zlib.decompress(base64.b64decode(cursor or "")))
         except (ValueError, zlib.error):
@@ -98,92 +96,94 @@ class Look(Frozen):
 
 
 @dataclass(frozen=True)
-class _Outside:
-    """What the sensor tells, and of which assets."""
+class _OutsideTick:
+    """The evaluation of a sensor's ticks."""
 
-    watched: Watched
+    op: AutomatedOp
 
-    def tick(self, context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        """Look what is loaded by now, and tell what is new.
+    def evaluate(self, context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        """Ask SQLMesh what is loaded now, and materialize what is new.
 
         Raises:
             ProjectError: the project can't be opened, or the environment is not planned.
         """
-        instance, environment = context.instance, self.watched.environment
-        record = instance.event_log_storage.get_maximum_record_id() or 0
-        models = self.watched.answer(context, "loaded", "what is loaded in")
+        instance, environment = context.instance, self.op.environment
+        log_position = instance.event_log_storage.get_maximum_record_id() or 0
+        models = self.op.ask(context, "loaded", "what is loaded in")
         if isinstance(models, dg.SkipReason):
             return models
-        # One that began meanwhile tells by itself what it has loaded.
-        waiting = self.watched.run_under_way(instance)
-        if waiting:
-            return waiting
-        now = Look(environment=environment, record=record, models=models)
-        before = Look.of(context.cursor)
-        # Of another environment, or another log, it says nothing here.
-        if not before or before.environment != now.environment or before.record > record:
-            said = f"noted what is loaded in {environment}: {counted(len(models), 'model')}"
+        # A run that began meanwhile emits by itself what it has loaded.
+        unfinished_run = self.op.skip_during_run(instance)
+        if unfinished_run:
+            return unfinished_run
+        now = LoadedModels(environment=environment, log_position=log_position, models=models)
+        before = LoadedModels.of_cursor(context.cursor)
+        # A snapshot of another environment, or with another log, can't be compared.
+        if not before or before.environment != environment or before.log_position > log_position:
+            noted = f"noted what is loaded in {environment}: {counted(len(models), 'model')}"
             return dg.SensorResult(
-                skip_reason=f"{said}; what is new is told from now on", cursor=now.cursor
+                skip_reason=f"{noted}; later ticks materialize what is new", cursor=now.cursor
             )
-        events = list(self._new(instance, before, now))
+        observed = list(self._new(instance, before, now))
         return dg.SensorResult(
-            asset_events=events, cursor=now.cursor, skip_reason=self._said(events)
+            asset_events=[observed_event(each) for each in observed],
+            cursor=now.cursor,
+            skip_reason=self._summary(observed),
         )
 
     def _new(
-        self, instance: dg.DagsterInstance, before: Look, now: Look
-    ) -> Iterator[dg.AssetMaterialization]:
-        # In topological order: Dagster takes what is upstream and newer for a reason to update.
-        for fqn, key in self.watched.keys.items():
+        self, instance: dg.DagsterInstance, before: LoadedModels, now: LoadedModels
+    ) -> Iterator[ObservedMaterialization]:
+        # In topological order: for Dagster, a newer materialization upstream is a reason to update.
+        for fqn, key in self.op.keys.items():
             if fqn not in now.models:
                 continue
-            model, known = now.models[fqn], before.models.get(fqn)
-            same = known.intervals if known and known.version == model.version else ()
+            model, earlier = now.models[fqn], before.models.get(fqn)
+            same = earlier.intervals if earlier and earlier.version == model.version else ()
             new = by_the_minute(without(model.intervals, same))
             if new:
-                told = on_record(instance, key, now.environment, after=before.record)
-                new = without(new, told)
+                recorded = recorded_intervals(
+                    instance, key, now.environment, after=before.log_position
+                )
+                new = without(new, by_the_minute(map(span_of, recorded)))
             if new:
-                yield self._materialization(key, known, model, new, now.record)
+                yield self._observed(key, earlier, model, new, now.log_position)
 
-    def _materialization(
-        self, key: dg.AssetKey, known: Loaded | None, model: Loaded, new: Spans, record: int
-    ) -> dg.AssetMaterialization:
-        intervals = [interval(span) for span in new]
-        change = _change(known, model).format(of=self.watched.environment, spans=spans(intervals))
-        said = f"{change}; Dagster has no materialization of it since then"
-        version = hashlib.sha256(f"{model.version} {new} {record}".encode()).hexdigest()[:32]
-        return dg.AssetMaterialization(
+    def _observed(
+        self, key: dg.AssetKey, earlier: Loaded | None, model: Loaded, new: Spans, log_position: int
+    ) -> ObservedMaterialization:
+        environment, intervals = self.op.environment, tuple(map(interval_of, new))
+        change = _change(earlier, model, environment, spans(intervals))
+        return ObservedMaterialization(
             key,
-            description=said,
-            metadata={
-                "sqlmesh/environment": self.watched.environment,
-                "sqlmesh/intervals": spans(intervals, limit=100),
-                "sqlmesh/loaded_through": interval(model.intervals[-1]).end.isoformat(),
-                "sqlmesh/message": said,
-            },
-            # Without one, Dagster would take it for the same data as that of the last one without.
-            tags={DATA_VERSION: version},
+            environment,
+            intervals,
+            loaded_through=interval_of(model.intervals[-1]).end,
+            description=f"{change}; Dagster has no materialization of it since then",
+            data_version=data_version(model.version, new, log_position),
         )
 
-    def _said(self, events: list[dg.AssetMaterialization]) -> str:
-        if not events:
-            return f"nothing is loaded in {self.watched.environment} of which Dagster is not told"
-        names = [event.asset_key.to_user_string() for event in events]
-        return f"told of {counted(len(names), 'asset')}: {listed(names, _SHOWN)}"
+    def _summary(self, observed: Sequence[ObservedMaterialization]) -> str:
+        if not observed:
+            return f"nothing is loaded in {self.op.environment} that Dagster has not materialized"
+        names = [each.asset.to_user_string() for each in observed]
+        return f"materialized {counted(len(names), 'asset')}: {listed(names, _SHOWN)}"
 
 
-def _change(known: Loaded | None, model: Loaded) -> str:
-    """What the state tells: not whether it was evaluated or only booked, nor when, nor by whom."""
-    if known is None:
+def _change(earlier: Loaded | None, model: Loaded, environment: str, intervals: str) -> str:
+    """What the state shows. It does not show whether the model was evaluated or only booked, when,
+    nor by whom."""
+    if earlier is None:
         return (
-            "{of} has the model, and had not when this sensor last looked; "
-            "SQLMesh's state has {spans} as loaded"
+            f"{environment} has the model, and had not when this sensor last looked; "
+            f"SQLMesh's state has {intervals} as loaded"
         )
-    if known.version != model.version:
+    if earlier.version != model.version:
         return (
-            "{of} has another version of the model than when this sensor last looked, "
-            "of which SQLMesh's state has {spans} as loaded"
+            f"{environment} has another version of the model than when this sensor last looked; "
+            f"SQLMesh's state has {intervals} of it as loaded"
         )
-    return "SQLMesh's state has {spans} as loaded in {of}, and had not when this sensor last looked"
+    return (
+        f"SQLMesh's state has {intervals} as loaded in {environment}, "
+        "and had not when this sensor last looked"
+    )

@@ -1,4 +1,4 @@
-"""What a component's YAML can say, and what it becomes."""
+"""The attributes of a component's YAML, and the objects that they become."""
 
 # Dagster reads the annotations: they can't be the texts of `from __future__ import annotations`.
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from pytest_sqlmesh_tracker.dagster.running.invocation import Limits
 
 @dataclass
 class ProjectSettings(dg.Resolvable):
-    """The attribute `project`, where a folder does not say it all."""
+    """The attribute `project`, if it is more than a folder."""
 
     paths: Annotated[
         str | list[str],
         dg.Resolver.default(
-            description="The project's folder, or several that are one project; relative ones are "
-            "those of this file's folder."
+            description="The project's folder, or several that form one project; relative paths "
+            "start from this file's folder."
         ),
     ]
     gateway: Annotated[
@@ -34,17 +34,17 @@ class ProjectSettings(dg.Resolvable):
 
 def resolved_project(context: dg.ResolutionContext, model: Any) -> SqlmeshProject:
     """The project of a folder, or of `ProjectSettings`."""
-    said = (
+    settings = (
         ProjectSettings(paths=model)
         if isinstance(model, str)
         else ProjectSettings.resolve_from_model(context, model)
     )
-    folders = [said.paths] if isinstance(said.paths, str) else said.paths
+    folders = [settings.paths] if isinstance(settings.paths, str) else settings.paths
     return SqlmeshProject(
         paths=[context.resolve_source_relative_path(folder) for folder in folders],
-        gateway=said.gateway,
-        config=said.config,
-        dotenv=context.resolve_source_relative_path(said.dotenv) if said.dotenv else None,
+        gateway=settings.gateway,
+        config=settings.config,
+        dotenv=context.resolve_source_relative_path(settings.dotenv) if settings.dotenv else None,
     )
 
 
@@ -61,12 +61,12 @@ class RetrySettings(dg.Resolvable):
 
 
 def _resolved_retry_policy(context: dg.ResolutionContext, model: Any) -> dg.RetryPolicy:
-    said = RetrySettings.resolve_from_model(context, model)
+    settings = RetrySettings.resolve_from_model(context, model)
     return dg.RetryPolicy(
-        max_retries=said.max_retries,
-        delay=said.delay,
-        backoff=dg.Backoff(said.backoff) if said.backoff else None,
-        jitter=dg.Jitter(said.jitter) if said.jitter else None,
+        max_retries=settings.max_retries,
+        delay=settings.delay,
+        backoff=dg.Backoff(settings.backoff) if settings.backoff else None,
+        jitter=dg.Jitter(settings.jitter) if settings.jitter else None,
     )
 
 
@@ -77,7 +77,7 @@ class OpSettings(dg.Resolvable):
     name: Annotated[
         str | None,
         dg.Resolver.default(
-            description="After the project, the environment and the selection, if not given."
+            description="By default, that of the project, the environment and the selection."
         ),
     ] = None
     description: str | None = None
@@ -85,8 +85,8 @@ class OpSettings(dg.Resolvable):
     pool: Annotated[
         str | None,
         dg.Resolver.default(
-            description="`sqlmesh/<project>/<environment>`, if not given. With a limit of 1, no "
-            "two runs of one environment meet."
+            description="By default `sqlmesh/<project>/<environment>`. With a limit of 1, runs of "
+            "one environment do not overlap."
         ),
     ] = None
     retry_policy: Annotated[
@@ -94,31 +94,31 @@ class OpSettings(dg.Resolvable):
         dg.Resolver(
             _resolved_retry_policy,
             model_field_type=RetrySettings.model(),
-            description="A retry runs what failed or was blocked, not what executed before.",
+            description="A retry runs what failed or was blocked, not what was executed before.",
             examples=[{"max_retries": 2, "delay": 60}],
         ),
     ] = None
     longest_wait: Annotated[
         float | None,
         dg.Resolver.default(
-            description="Seconds for which a run waits while a plan of its environment is not "
-            "finished. As SQLMesh is configured, if not given."
+            description="Seconds to wait while a plan of the environment is not finished. By "
+            "default, as SQLMesh is configured."
         ),
     ] = None
     drain_timeout: Annotated[
         float | None,
         dg.Resolver.default(
-            description="Seconds for which a step that is to end waits for the batches under way."
+            description="Seconds that a step which is to end waits for the batches under way."
         ),
     ] = Limits.drain_timeout
 
 
 @dataclass
 class ScheduleSettings(dg.Resolvable):
-    """The attribute `schedule`: ticks at which what is due is run."""
+    """The attribute `schedule`: when to run what is due."""
 
     cron_schedule: str
     name: str | None = None
     execution_timezone: Annotated[
-        str | None, dg.Resolver.default(description="The IANA name; UTC, if not given.")
+        str | None, dg.Resolver.default(description="The IANA name; by default UTC.")
     ] = None

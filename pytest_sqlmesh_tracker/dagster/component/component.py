@@ -63,8 +63,8 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         dg.Resolver(
             resolved_project,
             model_field_type=str | ProjectSettings.model(),
-            description="The folder of the SQLMesh project, from this file's folder; or a mapping "
-            "that says more.",
+            description="The folder of the SQLMesh project, relative to this file's folder; or a "
+            "mapping with more settings.",
             examples=["../../warehouse", {"paths": ["../../warehouse"], "gateway": "prod"}],
         ),
     ]
@@ -74,14 +74,14 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
     select: Annotated[
         str | list[str],
         dg.Resolver.default(
-            description="The models that become assets: names, globs, `tag:` with a tag, with `+` "
-            "before or after for what is upstream or downstream of them; one or a list.",
+            description="The models that become assets: names, globs, or `tag:` followed by a tag; "
+            "`+` before or after adds everything upstream or downstream. One selector or a list.",
             examples=["sales.*", ["tag:core", "+finance.revenue"]],
         ),
     ] = "*"
     exclude: Annotated[
         str | list[str] | None,
-        dg.Resolver.default(description="The models that do not, in the same words."),
+        dg.Resolver.default(description="The models that do not become assets, likewise."),
     ] = None
     op: Annotated[
         OpSettings | None,
@@ -93,7 +93,7 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
     schedule: Annotated[
         ScheduleSettings | None,
         dg.Resolver.default(
-            description="When to ask SQLMesh which models are due, and to run those.",
+            description="When to ask SQLMesh which models are due, and run these.",
             examples=[{"cron_schedule": "*/15 * * * *"}],
         ),
     ] = None
@@ -113,7 +113,7 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
     def resolve_from_model(
         cls, context: dg.ResolutionContext, model: BaseModel
     ) -> "SqlmeshProjectComponent":
-        """The component that YAML describes."""
+        """Make the component that YAML describes."""
         component: SqlmeshProjectComponent = super().resolve_from_model(context, model)
         at = context.stash.get(RESOLUTION_CONTEXT_STASH_KEY)
         if at and context.source_position_tree:
@@ -123,7 +123,7 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
 
     @cached_property
     def place(self) -> str:
-        """What tells it from other components: its file, or else the folders of the project."""
+        """What distinguishes it from other components: its file, else the project's folders."""
         return ", ".join(Path(folder).name for folder in self.project.paths)
 
     @property
@@ -180,7 +180,7 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
             pool=op.pool,
             op_tags=op.tags,
         )
-        # Those of all components are in one place.
+        # All components share the keys of resources.
         resource = f"sqlmesh_{name}"
         assets = make(self._function(resource, op.description))
         return dg.Definitions(
@@ -196,7 +196,7 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         )
 
     def _without_state(self) -> dg.Definitions:
-        """Without a word, a deployment that forgot the state would look like an empty project."""
+        """Otherwise, a deployment without the state would look like an empty project."""
         message = (
             f"{self.place} has no state yet, and so no assets: run dg utils refresh-defs-state"
         )
@@ -214,16 +214,16 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         def run(context: Any, **resources: Any) -> Iterator[Any]:
             yield from self.execute(context, resources[resource])
 
-        # Dagster takes the name of a parameter for the key of a resource.
-        known: Any = run
-        known.__annotations__ = {"context": dg.AssetExecutionContext, resource: SqlmeshResource}
-        known.__signature__ = inspect.Signature(
+        # Dagster uses the name of a parameter as the key of a resource.
+        annotated: Any = run
+        annotated.__annotations__ = {"context": dg.AssetExecutionContext, resource: SqlmeshResource}
+        annotated.__signature__ = inspect.Signature(
             [
                 inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=kind)
-                for name, kind in known.__annotations__.items()
+                for name, kind in annotated.__annotations__.items()
             ]
         )
-        known.__doc__ = description
+        annotated.__doc__ = description
         return run
 
     def _schedule(self, assets: dg.AssetsDefinition) -> dg.ScheduleDefinition:
@@ -244,8 +244,8 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
     def _moved(
         self, definition: ProjectDefinition, move: Callable[[str, str], str]
     ) -> ProjectDefinition:
-        """With other paths of its files: those of the state are from the project's folder, which
-        can be elsewhere where the definitions are made."""
+        """With changed paths of its files: those in the state are relative to the project's folder,
+        which can be in another place where the definitions are made."""
         folder = self.project.paths[0]
         moved = [
             model.model_copy(update={"file": move(model.file, folder)}) if model.file else model
@@ -262,9 +262,9 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
 
 
 def _place(context: ComponentDeclLoadContext, file: Path) -> str:
-    """The file of a component from where Python finds it: it is the same on all machines."""
+    """The file of a component, from where Python finds it: the same on all machines."""
     folder = context.component_path.file_path.relative_to(context.defs_module_path)
     place = PurePosixPath(*context.defs_module_name.split("."), *folder.parts, file.name)
-    # The first one of a file stays what it is when others come after it.
+    # The place of the first component of a file does not change when others follow.
     number = context.component_path.instance_key
     return f"{place}[{number}]" if number else str(place)

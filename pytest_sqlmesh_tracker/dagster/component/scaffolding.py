@@ -26,18 +26,18 @@ class SqlmeshProjectScaffolder(dg.Scaffolder[SqlmeshScaffoldParams]):
 
     @classmethod
     def get_scaffold_params(cls) -> type[SqlmeshScaffoldParams]:
-        """What is asked for."""
+        """The class of the options."""
         return SqlmeshScaffoldParams
 
     def scaffold(self, request: dg.ScaffoldRequest[SqlmeshScaffoldParams]) -> None:
-        """Write it.
+        """Write the YAML.
 
         Raises:
             UsageError: there is no SQLMesh project in the folder.
         """
-        given = request.params.project_path
-        if given and not any((Path(given) / name).is_file() for name in CONFIG_FILES):
+        path = request.params.project_path
+        if path and not any((Path(path) / name).is_file() for name in CONFIG_FILES):
             names = ", ".join(CONFIG_FILES)
-            raise click.UsageError(f"no SQLMesh project in {given}: it has none of {names}")
-        folder = given and Path(os.path.relpath(given, request.target_path)).as_posix()
+            raise click.UsageError(f"no SQLMesh project in {path}: it has none of {names}")
+        folder = path and Path(os.path.relpath(path, request.target_path)).as_posix()
         scaffold_component(request, {"project": folder})

@@ -1,20 +1,21 @@
-"""A translator whose assets are what YAML's `translation` makes of them."""
+"""A translator that applies the `translation` of a component's YAML."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import dagster as dg
 
+from pytest_sqlmesh_tracker.dagster.definitions.metadata import AssetKeys
 from pytest_sqlmesh_tracker.dagster.definitions.translator import SqlmeshTranslator
 from pytest_sqlmesh_tracker.models.definitions import AuditDefinition, ModelDefinition
 
 
 class TranslatedBy(SqlmeshTranslator):
-    """The names of another translator, of which a translation has the last word.
+    """Applies a translation to the assets of another translator.
 
-    A key that it changes is changed everywhere: where models read it, in the lineage of columns,
-    of external models.
+    A key that the translation changes is changed everywhere: where models read it, in the lineage
+    of columns, and for external models.
     """
 
     def __init__(
@@ -27,28 +28,25 @@ class TranslatedBy(SqlmeshTranslator):
         self._translated: dict[str, dg.AssetSpec] = {}
 
     def get_asset_key(self, model: ModelDefinition) -> dg.AssetKey:
-        """The translated one."""
+        """The key after the translation."""
         return self._of(model).key
 
     def get_table_key(self, parts: Sequence[str]) -> dg.AssetKey:
-        """The other translator's: a table that is no model is not translated."""
+        """The key of the other translator: only models are translated."""
         return self._translator.get_table_key(parts)
 
     def get_check_name(self, model: ModelDefinition, audit: AuditDefinition) -> str:
-        """The other translator's."""
+        """The name of the other translator."""
         return self._translator.get_check_name(model, audit)
 
     def get_pool(self, project: str, environment: str) -> str | None:
-        """The other translator's."""
+        """The pool of the other translator."""
         return self._translator.get_pool(project, environment)
 
     def get_asset_spec(
-        self,
-        model: ModelDefinition,
-        upstream: Sequence[dg.AssetKey],
-        keys: Mapping[str, dg.AssetKey],
+        self, model: ModelDefinition, upstream: Sequence[dg.AssetKey], keys: AssetKeys
     ) -> dg.AssetSpec:
-        """The translated one, with what it depends on, unless that was translated."""
+        """The translated asset, with its upstream assets unless the translation replaced them."""
         spec, translated = self._translator.get_asset_spec(model, upstream, keys), self._of(model)
         return translated.replace_attributes(
             deps=translated.deps or spec.deps,
@@ -56,9 +54,10 @@ class TranslatedBy(SqlmeshTranslator):
         )
 
     def _of(self, model: ModelDefinition) -> dg.AssetSpec:
-        """The asset without what is upstream of it, which is known when all keys are."""
+        """The translated asset without upstream: the keys of that are known once all models are
+        translated."""
         if model.name not in self._translated:
-            # Once: Dagster compiles the templates of YAML each time.
+            # Only once: Dagster compiles the YAML's templates with each call.
             spec = self._translator.get_asset_spec(model, [], {})
             self._translated[model.name] = self._translation(spec, model)
         return self._translated[model.name]

@@ -1,4 +1,4 @@
-"""Which assets an op is of: its function knows."""
+"""The assets that an op runs, which are kept on its function."""
 
 from __future__ import annotations
 
@@ -12,43 +12,46 @@ import dagster as dg
 from .specs import ProjectAssets
 
 
-def run_by(
+def with_assets(
     assets: ProjectAssets, function: Callable[..., Any], *, run_config: bool
 ) -> Callable[..., Any]:
-    """The function, as one that knows which assets it runs, and whether by our run config.
+    """The function of an op, with the assets that the op runs attached to it.
 
-    It yields what the function yields, or what is in what it returns.
+    It yields what the original function yields, or the items of what it returns.
+
+    Args:
+        run_config: whether the op's config is that of `sqlmesh_assets`.
     """
 
     @wraps(function)
     def stream(*args: Any, **kwargs: Any) -> Any:
         yield from function(*args, **kwargs) or ()
 
-    known: Any = stream
-    known.__signature__ = _signature(function)
-    known.sqlmesh_assets, known.sqlmesh_run_config = assets, run_config
-    return known  # type: ignore[no-any-return]
+    annotated: Any = stream
+    annotated.__signature__ = _signature(function)
+    annotated.sqlmesh_assets, annotated.sqlmesh_run_config = assets, run_config
+    return stream
 
 
 def assets_of_op(op: dg.OpDefinition) -> ProjectAssets | None:
-    """The assets that an op runs; None if it is none of ours."""
+    """The assets that an op runs; None if `sqlmesh_assets` did not make the op."""
     assets = getattr(_function(op), "sqlmesh_assets", None)
     return assets if isinstance(assets, ProjectAssets) else None
 
 
 def takes_run_config(op: dg.OpDefinition) -> bool:
-    """Whether the op's config is ours."""
+    """Whether the op has the config of `sqlmesh_assets`."""
     return bool(getattr(_function(op), "sqlmesh_run_config", False))
 
 
-def annotated(op: dg.OpDefinition, kind: type) -> set[str]:
-    """The parameters of the op's function that are annotated with this very class."""
+def parameters_annotated_with(op: dg.OpDefinition, annotation: type) -> set[str]:
+    """The parameters of the op's function that are annotated with exactly this class."""
     hints = get_type_hints(inspect.unwrap(_function(op)))
-    return {name for name, hint in hints.items() if hint is kind}
+    return {name for name, hint in hints.items() if hint is annotation}
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    """Dagster takes annotations as they are; those of many modules are texts."""
+    """With evaluated annotations: many modules have them as text, which Dagster does not read."""
     try:
         return inspect.signature(function, eval_str=True)
     except NameError as error:

@@ -1,4 +1,4 @@
-"""The assets and checks of a project's models, and which model and audit each is of."""
+"""The assets and asset checks of a project, by model and audit."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from pytest_sqlmesh_tracker.models.definitions import (
     ModelDefinition,
     ProjectDefinition,
 )
+from pytest_sqlmesh_tracker.models.graph import reachable
 
 from .metadata import MODEL
-from .naming import STATUS_CHECK, Call, CheckNames, fitting, named_call, outputs_of
-from .selection import asset_models, reached
+from .naming import STATUS_CHECK, Call, CheckNames, audit_call, fitting, outputs_of
+from .selection import asset_models
 from .translator import SqlmeshTranslator
 
 
 @dataclass(frozen=True)
 class ProjectAssets:
-    """The assets that stand for models of a project in one environment."""
+    """The assets of a project's models in one environment."""
 
     project: ProjectDefinition
     environment: str
@@ -36,7 +37,7 @@ class ProjectAssets:
         """The models that are assets, in topological order.
 
         Raises:
-            UnknownModelError: a selector matches nothing, or none is left.
+            UnknownModelError: a selector matches nothing, or no model is left.
         """
         return asset_models(self.project.models, self.select, self.exclude)
 
@@ -50,8 +51,9 @@ class ProjectAssets:
         }
 
     def upstream_of(self, names: Iterable[str]) -> set[str]:
-        """Everything that these models read, and what that reads."""
-        return reached(names, {model.name: model.upstream for model in self.project.models})
+        """All models and tables that these models read, directly or not."""
+        upstream = {model.name: model.upstream for model in self.project.models}
+        return reachable(names, lambda name: upstream.get(name, ()))
 
     @cached_property
     def complete(self) -> bool:
@@ -65,32 +67,32 @@ class ProjectAssets:
         Raises:
             DagsterInvalidDefinitionError: two models have the same name in Dagster.
         """
-        self._refuse_alike()
+        self._reject_ambiguous_keys()
         return [self._spec(model) for model in self.models]
 
     def _spec(self, model: ModelDefinition) -> dg.AssetSpec:
         model = model.model_copy(update={"lineage": self._lineage(model)})
         upstream = dict.fromkeys(self.keys[name] for name in self._reads(model))
         spec = self.translator.get_asset_spec(model, list(upstream), self.keys)
-        # Whatever the translator says, the op finds its models by this; and what SQLMesh did not
-        # execute is not materialized.
+        # Whatever the translator returns: the op finds its models by this key, and models that
+        # SQLMesh did not execute are not materialized.
         return spec.replace_attributes(
             metadata={**spec.metadata, MODEL: model.name}, skippable=True
         )
 
-    def _refuse_alike(self) -> None:
-        """Refuse two assets that Dagster can't tell apart, and an asset that has the key of
-        something else that is read."""
-        called: dict[str, list[str]] = {}
+    def _reject_ambiguous_keys(self) -> None:
+        """Reject two assets that Dagster can't distinguish, and an asset whose key is also that of
+        another table that is read."""
+        names_by_output: dict[str, list[str]] = {}
         for model in self.models:
             for output in outputs_of(self.keys[model.name]):
-                called.setdefault(output, []).append(model.name)
+                names_by_output.setdefault(output, []).append(model.name)
         assets = {model.name: self.keys[model.name] for model in self.models}
         read = {name: self.keys[name] for model in self.models for name in self._reads(model)}
         for name in sorted(read.keys() - assets.keys()):
             if read[name] in assets.values():
-                called[outputs_of(read[name])[0]].append(name)
-        for output, names in called.items():
+                names_by_output[outputs_of(read[name])[0]].append(name)
+        for output, names in names_by_output.items():
             if len(names) > 1:
                 raise dg.DagsterInvalidDefinitionError(
                     f"{' and '.join(names)} would all be {output} in Dagster: override "
@@ -98,25 +100,26 @@ class ProjectAssets:
                 )
 
     def _reads(self, model: ModelDefinition) -> list[str]:
-        """Models and tables that it reads: through embedded models, which are part of its query."""
-        found: dict[str, None] = {}
+        """The models and tables that it reads, also through embedded models, which are part of its
+        query."""
+        read: dict[str, None] = {}
         queue = list(model.upstream)
         while queue:
             name = queue.pop(0)
             if embedded := self._embedded.get(name):
                 queue += embedded.upstream
             else:
-                found[name] = None
-        return list(found)
+                read[name] = None
+        return list(read)
 
     def _lineage(self, model: ModelDefinition) -> dict[str, tuple[ColumnSource, ...]]:
-        """From the columns of what it reads: through embedded models as well."""
-        found = {}
+        """Column → the columns that it is computed from, also through embedded models."""
+        lineage = {}
         for column, sources in model.lineage.items():
-            # Of an embedded model's column it can be unknown.
+            # The lineage of an embedded model's column can be unknown.
             with suppress(KeyError):
-                found[column] = tuple(dict.fromkeys(self._through_embedded(sources)))
-        return found
+                lineage[column] = tuple(dict.fromkeys(self._through_embedded(sources)))
+        return lineage
 
     def _through_embedded(self, sources: Iterable[ColumnSource]) -> Iterator[ColumnSource]:
         for source in sources:
@@ -136,29 +139,29 @@ class ProjectAssets:
         """Model → its audits → the names of their checks."""
         names = CheckNames(self.keys[model.name] for model in self.models)
         return {
-            # In an order of their own: a name does not change when audits change places.
+            # Sorted: a name does not change when the audits of a model are reordered.
             model.name: {
-                named_call(audit): names.take(
+                audit_call(audit): names.take(
                     self.keys[model.name], self.translator.get_check_name(model, audit)
                 )
-                for audit in sorted(model.audits, key=named_call)
+                for audit in sorted(model.audits, key=audit_call)
             }
             for model in self.models
         }
 
     @cached_property
     def check_specs(self) -> list[dg.AssetCheckSpec]:
-        """The check of what SQLMesh did with each model, and one for each audit."""
+        """The status check of each model, and one check for each audit."""
         of_models = [spec for model in self.models for spec in self._checks_of(model)]
         return [*of_models, *self._standalone.values()]
 
     def _checks_of(self, model: ModelDefinition) -> Iterator[dg.AssetCheckSpec]:
         key = self.keys[model.name]
-        said = "What SQLMesh did with the model, and why."
-        yield dg.AssetCheckSpec(STATUS_CHECK, asset=key, description=said)
+        description = "What SQLMesh did with the model, and why."
+        yield dg.AssetCheckSpec(STATUS_CHECK, asset=key, description=description)
         for audit in model.audits:
             yield dg.AssetCheckSpec(
-                self.checks[model.name][named_call(audit)],
+                self.checks[model.name][audit_call(audit)],
                 asset=key,
                 blocking=audit.blocking,
                 description=audit.description,
@@ -167,7 +170,7 @@ class ProjectAssets:
 
     @cached_property
     def standalone(self) -> dict[str, dg.AssetCheckKey]:
-        """Standalone audit → its check, which is of the first of the assets that it reads."""
+        """Standalone audit → its check, which belongs to the first asset that the audit reads."""
         return {name: spec.key for name, spec in self._standalone.items()}
 
     @cached_property
@@ -179,14 +182,14 @@ class ProjectAssets:
         specs: dict[str, dg.AssetCheckSpec] = {}
         for audit in self.project.models:
             read = [name for name in self._reads(audit) if name in self.checks]
-            # Dagster has no check that is of no asset.
+            # In Dagster, each check belongs to an asset.
             if audit.kind == "audit" and read:
-                of, *others = (self.keys[name] for name in read)
+                first, *others = (self.keys[name] for name in read)
                 specs[audit.name] = dg.AssetCheckSpec(
-                    names.take(of, fitting(audit.name)),
-                    asset=of,
+                    names.take(first, fitting(audit.name)),
+                    asset=first,
                     additional_deps=others,
-                    # SQLMesh goes on with what is downstream of the models that it reads.
+                    # SQLMesh goes on with what is downstream of the models that the audit reads.
                     blocking=False,
                     description=audit.description,
                     metadata={"sqlmesh/audit": audit.name},
@@ -195,5 +198,5 @@ class ProjectAssets:
 
 
 def _arguments(arguments: Mapping[str, str]) -> dict[str, str]:
-    said = ", ".join(f"{name} := {value}" for name, value in sorted(arguments.items()))
-    return {"sqlmesh/arguments": said} if said else {}
+    text = ", ".join(f"{name} := {value}" for name, value in sorted(arguments.items()))
+    return {"sqlmesh/arguments": text} if text else {}

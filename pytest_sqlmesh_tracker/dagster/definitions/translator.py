@@ -1,4 +1,4 @@
-"""What a model is called in Dagster, and what Dagster is told of it before anything runs."""
+"""The names and the metadata of a model in Dagster."""
 
 from __future__ import annotations
 
@@ -10,35 +10,36 @@ import dagster as dg
 
 from pytest_sqlmesh_tracker.models.definitions import AuditDefinition, ModelDefinition
 
-from .metadata import definition_metadata
+from .metadata import AssetKeys, definition_metadata
 from .naming import check_name, fitting, is_cron, is_owner, is_pool, not_reserved, tag_part
 
 
 class SqlmeshTranslator:
-    """Determines the names and metadata of assets. Override the methods whose result should differ.
+    """Makes all names that assets have in Dagster; override its methods to change them.
 
-    Names that SQLMesh allows and Dagster does not are changed to what Dagster allows, so that
-    definitions load with any owners, groups and tags. Only the pool's name contains the
-    environment.
+    Characters that SQLMesh allows and Dagster rejects are replaced, so that definitions load with
+    any owners, groups and tags. Only the name of the pool contains the environment.
     """
 
     def get_asset_key(self, model: ModelDefinition) -> dg.AssetKey:
-        """The asset's key: `["sales", "orders"]`, preceded by the catalog if it is not the default
-        one."""
+        """`["sales", "orders"]`, preceded by the catalog if it is not the default one."""
         return self.get_table_key(model.parts)
 
     def get_table_key(self, parts: Sequence[str]) -> dg.AssetKey:
-        """The key of a table outside of the project that models read, by its identifiers."""
+        """The key of a table that models read and that is not a model of the project.
+
+        Args:
+            parts: the identifiers of its name.
+        """
         fitted = [fitting(part, r"[^A-Za-z0-9_.\-]") for part in parts]
         return dg.AssetKey(fitted if len(fitted) > 1 else [not_reserved(fitted[0])])
 
     def get_group_name(self, model: ModelDefinition) -> str | None:
-        """The asset's group: the schema, or None, Dagster's default group, for a model without a
-        schema."""
+        """The schema; None, for Dagster's default group, if the model has no schema."""
         return fitting(model.parts[-2]) if len(model.parts) > 1 else None
 
     def get_owners(self, model: ModelDefinition) -> Sequence[str]:
-        """The asset's owners: the model's owner as an email address, or otherwise as a team."""
+        """The owner: an email address unchanged, anything else as a team."""
         owner = re.sub(r"\s+", " ", model.owner or "").strip()
         if not owner:
             return []
@@ -51,7 +52,7 @@ class SqlmeshTranslator:
         for tag in model.tags:
             key, _, value = map(tag_part, re.sub("[:=]", ":", tag, count=1).partition(":"))
             if tags.setdefault(key or "tag", value) != value:
-                # A second value, for which Dagster has no place.
+                # Dagster allows one value for each key.
                 tags[tag_part(tag)] = ""
         return tags
 
@@ -64,15 +65,11 @@ class SqlmeshTranslator:
         """The asset's description: that of the model."""
         return model.description
 
-    def get_metadata(
-        self, model: ModelDefinition, keys: Mapping[str, dg.AssetKey]
-    ) -> Mapping[str, Any]:
-        """The asset's metadata: columns and their lineage, the source file, and SQLMesh's own
-        facts.
+    def get_metadata(self, model: ModelDefinition, keys: AssetKeys) -> Mapping[str, Any]:
+        """Columns, their lineage, a reference to the code, and SQLMesh's own properties.
 
         Args:
-            model: the model.
-            keys: name → key of the models and tables that it reads.
+            keys: the asset keys of the models and tables that it reads, by name.
         """
         return definition_metadata(model, keys)
 
@@ -106,15 +103,12 @@ class SqlmeshTranslator:
         return check_name(audit, model.audits)
 
     def get_pool(self, project: str, environment: str) -> str | None:
-        """The op's pool. With a limit of 1, runs of one environment do not overlap."""
-        wanted = f"sqlmesh/{fitting(project, '[^A-Za-z0-9_.-]')}/{fitting(environment)}"
-        return wanted if is_pool(wanted) else fitting(wanted)
+        """The pool of the op: with a limit of 1, runs of one environment do not overlap."""
+        pool = f"sqlmesh/{fitting(project, '[^A-Za-z0-9_.-]')}/{fitting(environment)}"
+        return pool if is_pool(pool) else fitting(pool)
 
     def get_asset_spec(
-        self,
-        model: ModelDefinition,
-        upstream: Sequence[dg.AssetKey],
-        keys: Mapping[str, dg.AssetKey],
+        self, model: ModelDefinition, upstream: Sequence[dg.AssetKey], keys: AssetKeys
     ) -> dg.AssetSpec:
         """The whole `AssetSpec`, made by the methods above.
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import dagster as dg
 
-from pytest_sqlmesh_tracker.dagster.events.history import Fault
-from pytest_sqlmesh_tracker.dagster.events.recording import record
-from pytest_sqlmesh_tracker.dagster.events.telling import Event, Telling
-from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
+from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
+from pytest_sqlmesh_tracker.dagster.events.emission import Event
+from pytest_sqlmesh_tracker.dagster.events.event_log import latest_evaluation
+from pytest_sqlmesh_tracker.dagster.events.faults import Fault, may_stand
+from pytest_sqlmesh_tracker.dagster.events.log_writer import write_events
+from pytest_sqlmesh_tracker.dagster.events.step_events import StepEvents
 from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
-from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import NoReportError, RunReport
 from pytest_sqlmesh_tracker.tracking.queries.missing import still_missing
@@ -25,22 +26,27 @@ from pytest_sqlmesh_tracker.wording.formats import listed
 from pytest_sqlmesh_tracker.wording.invocations import environment_words, headline, statuses
 from pytest_sqlmesh_tracker.wording.remarks import ahead_of_upstream
 
-from .asking import Asked
-from .failing import failure_before, failure_of
-from .waits import note_wait
+from .failures import failure_before, failure_of
+from .requests import Request
+from .tags import add_wait_tag
 from .worker import Work, Worker
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")
+_SHOWN = 10
+_BLOCKED = (
+    "SQLMesh still works on this project in this process, for a step that was ended before it: "
+    "let the process end first"
+)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds for which SQLMesh is waited for; None: for as long as it takes."""
+    """How many seconds to wait for SQLMesh; None means without a limit."""
 
     longest_wait: float | None = None
-    """While the environment can't be run."""
+    """While the environment can't be run; None means the limit that SQLMesh is configured with."""
     drain_timeout: float | None = 20
-    """Once the step is to end: less than the 30 seconds that Kubernetes gives a container."""
+    """Once the step is to end. Kubernetes ends a container after 30 seconds."""
 
 
 class SqlmeshInvocation:
@@ -50,33 +56,38 @@ class SqlmeshInvocation:
     def __init__(
         self,
         context: Any,
-        opened: Callable[[], AbstractContextManager[Any]],
-        asked: Asked,
-        telling: Telling,
+        open_context: Callable[[], AbstractContextManager[Any]],
+        request: Request,
+        events: StepEvents,
         faults: dict[dg.AssetKey, Fault],
         limits: Limits,
         *,
         fail_on_unknown: bool = False,
     ) -> None:
-        # Nothing happens yet. `opened` gives the SQLMesh context, for as long as it lasts; `faults`
-        # are assets whose latest status check failed.
-        self._context, self._telling, self._faults = context, telling, faults
+        """Prepare it; nothing happens yet.
+
+        Args:
+            context: the context of the op.
+            open_context: opens the SQLMesh context, and closes it afterwards.
+            faults: the faults of the assets whose latest status check failed.
+        """
+        self._context, self._events, self._faults = context, events, faults
         self._fail_on_unknown = fail_on_unknown
         self._drain_timeout = limits.drain_timeout
         self._worker = Worker(
             Work(
-                project=telling.assets.project.name,
-                opened=opened,
-                invoke=asked.of,
-                executed=telling.executed,
-                waits=self._waits,
-                reported=self._reported,
-                rest=telling.ended,
+                project=events.assets.project.name,
+                open_context=open_context,
+                invoke=request.send,
+                events_of_executed=events.of_executed,
+                on_waiting=self._on_waiting,
+                on_report=self._on_report,
+                events_of_ended=events.of_ended,
                 longest_wait=limits.longest_wait,
             )
         )
-        self._taken = 0
-        """How many events Dagster has taken for sure: it has asked for the next one."""
+        self._stored = 0
+        """How many events Dagster has stored for certain: it has requested the next one."""
         self._over = True
         self._leaving = threading.Thread(target=self._leave, name="sqlmesh-leave", daemon=True)
 
@@ -106,13 +117,13 @@ class SqlmeshInvocation:
         self._over = False
         try:
             self._worker.start()
-            while (event := self._worker.event(self._taken)) is not None:
+            while (event := self._worker.event(self._stored)) is not None:
                 yield event
-                self._worker.took(self._taken)
-                self._taken += 1
+                self._worker.mark_stored(self._stored)
+                self._stored += 1
             self._over = True
         except GeneratorExit:
-            # Whether the last event is taken is known when the step has ended.
+            # Whether the last event is stored is known when the step has ended.
             self._worker.end(self._drain_timeout)
             raise
         except BaseException:
@@ -123,8 +134,10 @@ class SqlmeshInvocation:
     def _raise_failure(self) -> None:
         report, error, fault = self._worker.report, self._worker.error, self._worker.fault
         if fault is not None:
-            said = f"{type(fault).__name__}: {fault}"
-            self._context.log.error(f"pytest-sqlmesh-tracker failed to tell all of it: {said}")
+            self._context.log.error(
+                "pytest-sqlmesh-tracker failed to make all Dagster events: "
+                f"{type(fault).__name__}: {fault}"
+            )
         if report is None:
             if error is not None:
                 raise failure_before(error) from None
@@ -133,17 +146,17 @@ class SqlmeshInvocation:
         if failure is not None:
             raise failure from None
         if error is not None:
-            # After SQLMesh had done all that it was asked for.
+            # SQLMesh had completed the request before.
             self._context.log.warning(f"SQLMesh could not be closed: {error}")
 
-    # -- when Dagster takes no more events ---------------------------------------------------------
+    # -- when Dagster accepts no more events -------------------------------------------------------
 
     def leave(self) -> None:
-        """End it, if it is not over; what Dagster has not taken is put on record directly.
+        """End the invocation, if it is not over, and write the remaining events directly.
 
-        That is so after an interrupt, which Dagster raises as often as it is asked to: here, or,
-        when it came while Dagster stored an event, where `stream` never sees it. What SQLMesh has
-        committed is not due next time, and so has to be told.
+        That is the case after an interrupt, which Dagster raises each time it is requested: here,
+        or, if it came while Dagster stored an event, where `stream` does not see it. What SQLMesh
+        has committed is not due next time, so its events must not be lost.
         """
         if not self._over and self._leaving.ident is None:
             self._leaving.start()
@@ -152,80 +165,77 @@ class SqlmeshInvocation:
                 time.sleep(0.02)
 
     def _leave(self) -> None:
-        """On a thread, where nothing is interrupted."""
+        """On a thread of its own, which no interrupt reaches."""
         try:
             self._worker.end(self._drain_timeout)
-            record(self._context, self._worker.events[self._taken :])
+            write_events(self._context, self._worker.events[self._stored :])
             if self._worker.is_left_behind:
                 self._context.log.warning(self._left_behind())
         except Exception:
-            logger.exception("pytest-sqlmesh-tracker failed to tell Dagster what SQLMesh did")
+            logger.exception("pytest-sqlmesh-tracker failed to write the remaining Dagster events")
         finally:
             self._over = True
 
     def _left_behind(self) -> str:
         report, under_way = self._worker.report, self._worker.under_way
         if report is None:
-            what = "it had not begun yet"
+            state = "it had not begun yet"
         elif under_way:
-            what = f"it was still evaluating {listed(under_way, _SHOWN)}"
+            state = f"it was still evaluating {listed(under_way, _SHOWN)}"
         else:
-            what = f"it was in the middle of the {report.command}, and was evaluating no model"
+            state = f"it was in the middle of the {report.command}, and was evaluating no model"
         return (
             f"SQLMesh did not end within {self._drain_timeout:g} s, the resource's drain_timeout, "
-            f"and was left behind: {what}. What it commits from then on is not on record here"
+            f"and was left behind: {state}. What it commits from then on is not on record here"
         )
 
     # -- on the worker's thread --------------------------------------------------------------------
 
-    def _waits(self, environment: str, state: EnvironmentState) -> None:
+    def _on_waiting(self, environment: str, state: EnvironmentState) -> None:
         words = environment_words(environment, state)
         self._context.log.warning(f"SQLMesh waits before it can run {environment}: {words}")
-        if not self._telling.called_directly:
-            note_wait(self._context, state)
+        if not self._events.called_directly:
+            add_wait_tag(self._context, state)
 
-    def _reported(self, context: Any, report: RunReport) -> None:
-        self._look_for_faults(context, report)
+    def _on_report(self, context: Any, report: RunReport) -> None:
+        self._find_standing_faults(context, report)
         self._context.log.info(f"{headline(report)}: {statuses(report.outcomes.values())}")
         for outcome in report.outcomes.values():
             if outcome.upstream_behind:
                 self._context.log.warning(f"{outcome.name} was {ahead_of_upstream(outcome)}")
 
-    def _look_for_faults(self, context: Any, report: RunReport) -> None:
-        """Of the models that look well now, find those of which an earlier failure still stands."""
+    def _find_standing_faults(self, context: Any, report: RunReport) -> None:
+        """Ask SQLMesh which earlier faults still stand, of models whose outcome is expected."""
         suspects: dict[str, tuple[ModelOutcome, Fault]] = {}
-        for name, spec in self._telling.specs.items():
+        for name, spec in self._events.specs.items():
             outcome, fault = report.outcomes.get(name), self._faults.get(spec.key)
-            if outcome and fault and _may_stand(outcome, fault, report):
+            if outcome and fault and may_stand(fault, outcome, report):
                 suspects[outcome.fqn] = outcome, fault
         if not suspects:
             return
         due = {
-            fqn: (fault.environment, fault.at, fault.ignored_cron)
+            fqn: (fault.environment, fault.execution_time, fault.ignore_cron)
             for fqn, (_, fault) in suspects.items()
         }
         try:
-            # Without a context, nobody can look; what stands is told as it was.
+            # Without a context, SQLMesh can't be asked: all of them stand.
             missing = still_missing(context, due) if context else frozenset(due)
         except Exception:
             logger.exception("pytest-sqlmesh-tracker failed to look for what is still missing")
-            # Not known to be mended: it stands as it was told.
+            # Nothing shows that they are mended: all of them stand.
             missing = frozenset(due)
-        self._telling.faults = {suspects[fqn][0].name: suspects[fqn][1] for fqn in missing}
+        self._events.faults = {suspects[fqn][0].name: suspects[fqn][1] for fqn in missing}
 
 
-_SHOWN = 10
-_BLOCKED = (
-    "SQLMesh still works on this project in this process, for a step that was ended before it: "
-    "let the process end first"
-)
+class EmptyInvocation(SqlmeshInvocation):
+    """The invocation of a step in which only checks are selected: SQLMesh audits only what it
+    evaluates, so it is not run."""
 
-
-def _may_stand(outcome: ModelOutcome, fault: Fault, report: RunReport) -> bool:
-    if outcome.status is Status.EXECUTED or unexpected_by_default(outcome.status, outcome.reason):
-        return False
-    # SQLMesh itself has looked for what is missing, and found nothing.
-    nothing_due = outcome.reason is Reason.CRON_NOT_DUE and not fault.ignored_cron
-    found_nothing = nothing_due or outcome.reason is Reason.UP_TO_DATE
-    same = report.environment == fault.environment and report.execution_time >= fault.at
-    return not (found_nothing and same)
+    def stream(self) -> Iterator[Event]:
+        """Repeat the latest status checks: without an evaluation in this run, Dagster would no
+        longer show that a check failed."""
+        self._context.log.info("no asset is selected: SQLMesh is not run, and audits nothing")
+        for check in sorted(self._events.selected_checks):
+            evaluation = latest_evaluation(self._context.instance, check)
+            if check.name == STATUS_CHECK and evaluation is not None:
+                yield evaluation

@@ -1,8 +1,8 @@
-"""SQLMesh on a thread of its own, so that what it does can be told while it goes on.
+"""SQLMesh on a thread of its own, so that Dagster gets the events while SQLMesh goes on.
 
-Everything that touches the context happens on that thread: two threads on one DuckDB cursor get
-each other's rows. Events are made there as well: Dagster's interrupts, which are signals, are
-raised on the main thread only, between any two steps of it.
+Everything that uses the context happens on that thread: two threads on one DuckDB cursor get each
+other's rows. Events are made there as well: Dagster's interrupts, which are signals, are raised on
+the main thread only, between any two of its instructions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pytest_sqlmesh_tracker.dagster.events.telling import Event
+from pytest_sqlmesh_tracker.dagster.events.emission import Event
 from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
@@ -30,34 +30,34 @@ logger = logging.getLogger("pytest_sqlmesh_tracker")
 _IN_POOLS: Any = getattr(pools, "_threads_queues", {})
 """The threads for which Python waits at its exit, though they are daemons."""
 _left_behind: list[Worker] = []
-"""Of this process: those that did not end in time."""
+"""The workers of this process that did not end in time."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a worker does, and whom it calls meanwhile."""
+    """What a worker does, and which functions it calls meanwhile."""
 
     project: str
     """The name of the SQLMesh project."""
-    opened: Callable[[], AbstractContextManager[Any]]
-    """Gives the SQLMesh context, which is closed with it."""
+    open_context: Callable[[], AbstractContextManager[Any]]
+    """Opens the SQLMesh context, and closes it afterwards."""
     invoke: Callable[[Any], object]
     """Calls `run` or `plan` of the context."""
-    executed: Callable[[ModelOutcome, datetime | None], Iterable[Event]]
-    """Gives the events of a model, as soon as it is done; of an invocation at this time."""
-    waits: Callable[[str, EnvironmentState], None]
+    events_of_executed: Callable[[ModelOutcome, datetime | None], Iterable[Event]]
+    """Makes the events of a model as soon as it is executed; the time is the execution time."""
+    on_waiting: Callable[[str, EnvironmentState], None]
     """Is called when a run waits for its environment."""
-    reported: Callable[[Any, RunReport], None]
-    """Is called with the context, or with None where it can't be used any more, and the report."""
-    rest: Callable[[RunReport], Iterable[Event]]
-    """What is left to tell after that."""
+    on_report: Callable[[Any, RunReport], None]
+    """Is called with the context, or None where it can't be used any more, and the report."""
+    events_of_ended: Callable[[RunReport], Iterable[Event]]
+    """Makes all other events, after that."""
     longest_wait: float | None = None
     """Seconds for which a run may wait for its environment."""
 
 
 class Worker:
-    """One invocation on a thread: `events` grows while it goes on; then it has a report, or an
-    error, or both."""
+    """One invocation on a thread: `events` grows while it goes on; when it has ended, there is a
+    report, an error, or both."""
 
     def __init__(self, work: Work) -> None:
         """Prepare it; nothing happens yet."""
@@ -65,11 +65,11 @@ class Worker:
         self.report: RunReport | None = None
         self.error: BaseException | None = None
         self.fault: Exception | None = None
-        """What went wrong in telling, which is not SQLMesh's."""
+        """The exception by which events could not be made; not one of SQLMesh."""
         self.is_left_behind = False
-        """Whether SQLMesh had not ended when it had to: what it does from then on is not told."""
+        """Whether SQLMesh did not end in time: what it does from then on has no events."""
         self.under_way: list[str] = []
-        """The models that it was evaluating then."""
+        """The models that SQLMesh was evaluating when it was left behind."""
         self._work = work
         self._ended = False
         # Not a condition: an interrupt in the middle of its methods would leave it locked.
@@ -77,14 +77,14 @@ class Worker:
         # Several models can be done at the same time.
         self._lock = threading.Lock()
         self._awaited: dict[int, queue.SimpleQueue[None]] = {}
-        """Number of an event → what wakes the thread that waits until it is taken."""
-        self._alone = False
-        """Whether nobody takes events any more."""
-        self._told_rest = False
+        """Number of an event → what wakes the thread that waits until Dagster has stored it."""
+        self._is_ending = False
+        """Whether Dagster accepts no more events."""
+        self._has_all_events = False
         self._cancelled = threading.Event()
         self._deadline: float | None = None
         self._tracker: Tracker | None = None
-        # A thread that is no daemon would be waited for before anybody could cancel it at exit.
+        # At its exit, Python waits for other threads before anything could cancel them.
         self._thread = threading.Thread(
             target=contextvars.copy_context().run, args=(self._run,), name="sqlmesh", daemon=True
         )
@@ -92,7 +92,7 @@ class Worker:
 
     @property
     def is_blocked(self) -> bool:
-        """Whether SQLMesh still works on the project for a step of this process that has ended."""
+        """Whether SQLMesh still runs this project for an earlier step of this process."""
         _left_behind[:] = [worker for worker in _left_behind if worker._thread.is_alive()]
         return any(worker._work.project == self._work.project for worker in _left_behind)
 
@@ -102,15 +102,15 @@ class Worker:
         self._thread.start()
 
     def event(self, number: int) -> Event | None:
-        """Wait for the event of this number, from 0 on; None if it has ended without."""
+        """Wait for the event with this number, from 0; None if the invocation ended without it."""
         while number >= len(self.events):
             if self._ended:
                 return None if number >= len(self.events) else self.events[number]
             self._news.get()
         return self.events[number]
 
-    def took(self, number: int) -> None:
-        """The event of this number is on record."""
+    def mark_stored(self, number: int) -> None:
+        """Dagster has stored the event with this number."""
         awaited = self._awaited.get(number)
         if awaited is not None:
             awaited.put(None)
@@ -119,11 +119,11 @@ class Worker:
         """Let no further batch begin, and wait until those under way have ended.
 
         Args:
-            timeout: seconds, from the first call on, after which SQLMesh is left behind: what is
-                known by then is among the events.
+            timeout: seconds from the first call on, after which SQLMesh is left behind; the events
+                then include what is known by that time.
         """
         self._cancelled.set()
-        self._alone = True
+        self._is_ending = True
         for awaited in list(self._awaited.values()):
             awaited.put(None)
         tracker = self._tracker
@@ -149,54 +149,56 @@ class Worker:
                 self.report = self._tracker.last
                 outcomes = self.report.outcomes.values()
                 self.under_way = [each.name for each in outcomes if each.fqn in under_way]
-        if self.report is None or self._told_rest:
+        if self.report is None or self._has_all_events:
             return
         try:
-            self._work.reported(None, self.report)
-            self.events.extend(self._work.rest(self.report))
+            self._work.on_report(None, self.report)
+            self.events.extend(self._work.events_of_ended(self.report))
         except Exception as error:
             self.fault = error
 
     def _spare_exit(self) -> None:
-        """Let the process end without SQLMesh's pools of threads: they are daemons, as the thread
-        is that has begun them."""
+        """Let the process end without waiting for SQLMesh's pools of threads: they are daemons, as
+        is the thread that has started them."""
         for thread in set(_IN_POOLS) - self._pools_before:
             if thread.daemon:
                 _IN_POOLS.pop(thread, None)
 
-    def _hear(self, outcome: ModelOutcome) -> None:
-        """On SQLMesh's own threads: it goes on when Dagster has the events, so that hardly anything
-        can be lost. (To run at the same time takes two threads of Python longer than in turn.)"""
-        taken: queue.SimpleQueue[None] = queue.SimpleQueue()
+    def _on_executed(self, outcome: ModelOutcome) -> None:
+        """On SQLMesh's own threads: SQLMesh goes on when Dagster has stored the events, so that
+        hardly anything can be lost. (Two threads of Python at once take longer than in turn.)"""
+        stored: queue.SimpleQueue[None] = queue.SimpleQueue()
         try:
             with self._lock:
                 if self.is_left_behind:
                     return
-                moment = self._tracker.execution_time if self._tracker else None
-                self.events += self._work.executed(outcome, moment)
-                self._awaited[len(self.events) - 1] = taken
+                execution_time = self._tracker.execution_time if self._tracker else None
+                self.events += self._work.events_of_executed(outcome, execution_time)
+                self._awaited[len(self.events) - 1] = stored
         except Exception:
             # It is tried again when the invocation has ended.
-            logger.exception("pytest-sqlmesh-tracker failed to tell of %s", outcome.name)
+            logger.exception(
+                "pytest-sqlmesh-tracker failed to make the Dagster events of %s", outcome.name
+            )
             return
         self._news.put(None)
-        if not self._alone:
-            taken.get()
+        if not self._is_ending:
+            stored.get()
 
-    def _tell_rest(self, context: Any, report: RunReport) -> None:
+    def _add_remaining_events(self, context: Any, report: RunReport) -> None:
         try:
-            self._work.reported(context, report)
+            self._work.on_report(context, report)
             with self._lock:
                 if not self.is_left_behind:
-                    self._told_rest = True
-                    self.events.extend(self._work.rest(report))
+                    self._has_all_events = True
+                    self.events.extend(self._work.events_of_ended(report))
         except Exception as error:
             self.fault = error
         self._news.put(None)
 
     def _run(self) -> None:
         try:
-            with self._work.opened() as context:
+            with self._work.open_context() as context:
                 self._invoke_in(context)
         except BaseException as error:
             self.error = error
@@ -207,8 +209,8 @@ class Worker:
     def _invoke_in(self, context: Any) -> None:
         with sqlmesh_run_tracker(
             context,
-            on_executed=self._hear,
-            on_waiting=self._work.waits,
+            on_executed=self._on_executed,
+            on_waiting=self._work.on_waiting,
             longest_wait=self._work.longest_wait,
         ) as tracker:
             self._tracker = tracker
@@ -219,4 +221,4 @@ class Worker:
             finally:
                 if tracker.reports and not self.is_left_behind:
                     self.report = tracker.last
-                    self._tell_rest(context, self.report)
+                    self._add_remaining_events(context, self.report)

@@ -7,6 +7,10 @@ class ProjectError(Exception):
     """A SQLMesh project can't be loaded, or does not answer. The message says in one line why."""
 
 
+class SelectorError(ValueError):
+    """SQLMesh has no selector that matches one model and no other."""
+
+
 class Stopped:
     """Of exceptions by which the tracker ends an invocation: the message says it all to users."""
 

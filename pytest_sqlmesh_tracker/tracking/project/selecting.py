@@ -9,14 +9,11 @@ from typing import Any
 from sqlglot import exp
 
 from pytest_sqlmesh_tracker.models.index import did_you_mean
+from pytest_sqlmesh_tracker.tracking.errors.types import SelectorError
 
 from .environments import planned_snapshots
 from .names import display_names, shown
 from .nodes import project_nodes
-
-
-class SelectorError(ValueError):
-    """SQLMesh has no selector that means one model, and no other."""
 
 
 def selectors_of(context: Any, names: Sequence[str]) -> list[str]:

@@ -21,7 +21,7 @@ from pytest_sqlmesh_tracker.dagster import (
 )
 from pytest_sqlmesh_tracker.dagster.automation import schedule as schedules
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
-from pytest_sqlmesh_tracker.dagster.running.asking import DUE_ONLY
+from pytest_sqlmesh_tracker.dagster.running.tags import DUE_ONLY
 from pytest_sqlmesh_tracker.dagster.testing import (
     assert_check_passed,
     assert_materialized_exactly,
@@ -158,7 +158,7 @@ def test_many_models_that_wait(site: Scheduled) -> None:
     site.project.travel(SUNDAY)
     # Neither an asset nor one of its checks is the audit of an external model.
     assert site.evaluate() == (
-        "due is only raw.till, of which Dagster can request nothing alone; waiting for a signal: "
+        "nothing is due that Dagster can request alone, only raw.till; waiting for a signal: "
         "shop.orders, shop.revenue, shop.till, shop.weekly, orders_exist and 1 more"
     )
 
@@ -236,11 +236,9 @@ def test_a_dagster_that_requests_no_checks_alone(
     monkeypatch.setattr(schedules, "_CHECKS_ALONE", Version("99"))
     only_the_audit_is_left(site)
     said = site.evaluate()
-    assert str(said).startswith("due is only ")
+    assert str(said).startswith("nothing is due that Dagster can request alone, only ")
     assert "orders_exist" in str(said)
-    assert str(said).endswith(
-        "of which Dagster can request nothing alone; next: 2024-01-07 00:00 UTC"
-    )
+    assert str(said).endswith("; next: 2024-01-07 00:00 UTC")
 
 
 def test_without_the_tag_checks_alone_run_nothing(site: Scheduled) -> None:

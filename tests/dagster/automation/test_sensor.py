@@ -17,19 +17,20 @@ from pytest_sqlmesh_tracker.dagster import (
     build_sqlmesh_sensor,
     sqlmesh_assets,
 )
-from pytest_sqlmesh_tracker.dagster.automation.sensor import Look
+from pytest_sqlmesh_tracker.dagster.automation import spans as arithmetic
+from pytest_sqlmesh_tracker.dagster.automation.sensor import LoadedModels
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
-from pytest_sqlmesh_tracker.dagster.events import records
-from pytest_sqlmesh_tracker.dagster.events.history import latest_evaluation
+from pytest_sqlmesh_tracker.dagster.events import event_log
+from pytest_sqlmesh_tracker.dagster.events.event_log import latest_evaluation
+from pytest_sqlmesh_tracker.dagster.events.record import INTERVALS_LIMIT, OUTCOME, OutcomeRecord
 from pytest_sqlmesh_tracker.dagster.testing import _bound
 from pytest_sqlmesh_tracker.outcomes.types import Interval
 from pytest_sqlmesh_tracker.tracking.errors.types import BusyError
-from pytest_sqlmesh_tracker.wording.formats import spans
 from tests.dagster.conftest import DAILY_ASSETS, NEXT_DAY, STORED, SUNDAY, facts
 from tests.dagster.ticks import UNFINISHED
 
-NOTED = "noted what is loaded in prod: 6 models; what is new is told from now on"
-NOTHING = "nothing is loaded in prod of which Dagster is not told"
+NOTED = "noted what is loaded in prod: 6 models; later ticks materialize what is new"
+NOTHING = "nothing is loaded in prod that Dagster has not materialized"
 DOUBLED = "SELECT SUM(2 * amount) AS amount FROM shop.revenue"
 
 
@@ -126,6 +127,18 @@ def test_a_run_outside_of_dagster_is_told_once(sqlmesh_project: Any, sensor: Sen
         "sensor last looked; Dagster has no materialization of it since then"
     )
     assert facts(orders) == {
+        OUTCOME: {
+            "schema_version": 1,
+            "environment": "prod",
+            "execution_time": None,
+            "ignore_cron": False,
+            "status": None,
+            "reasons": [],
+            "message": orders.description,
+            "intervals": [["2024-01-05T00:00:00Z", "2024-01-07T00:00:00Z"]],
+            "more_intervals": 0,
+            "standing_fault": None,
+        },
         "sqlmesh/environment": "prod",
         "sqlmesh/intervals": "2024-01-05 .. 2024-01-06",
         "sqlmesh/loaded_through": "2024-01-07T00:00:00+00:00",
@@ -182,9 +195,9 @@ def test_another_version_is_told_with_all_of_it_that_is_loaded(
     happens(sqlmesh_project, sensor)
     (report,) = sensor.look().asset_events
     assert report.description == (
-        "prod has another version of the model than when this sensor last looked, of which "
-        "SQLMesh's state has 2024-01-01 .. 2024-01-04 as loaded; Dagster has no materialization of "
-        "it since then"
+        "prod has another version of the model than when this sensor last looked; SQLMesh's state "
+        "has 2024-01-01 .. 2024-01-04 of it as loaded; Dagster has no materialization of it since "
+        "then"
     )
     assert sensor.told() == {"shop/report": "2024-01-01 .. 2024-01-04"}
     # What it had before is another table.
@@ -227,7 +240,7 @@ def test_many_at_once(sqlmesh_project: Any, sensor: Sensor) -> None:
     after = Sensor(sensor.instance, _bound(sqlmesh_project), wider)
     after.cursor = sensor.cursor
     assert after.tick() == (
-        "told of 6 assets: shop/more_0, shop/more_1, shop/more_2, shop/more_3, shop/more_4 "
+        "materialized 6 assets: shop/more_0, shop/more_1, shop/more_2, shop/more_3, shop/more_4 "
         "and 1 more"
     )
 
@@ -401,10 +414,10 @@ def test_a_cursor_that_says_nothing(sensor: Sensor, cursor: str) -> None:
     assert sensor.tick() == NOTED
 
 
-@pytest.mark.parametrize("facts", [{"environment": "dev"}, {"record": 10**9}, {"layout": 2}])
+@pytest.mark.parametrize("facts", [{"environment": "dev"}, {"log_position": 10**9}, {"layout": 2}])
 def test_a_cursor_of_something_else(sensor: Sensor, facts: dict[str, Any]) -> None:
     """Of another environment, of an event log that is there no more, of another version of ours."""
-    look = Look.of(sensor.cursor)
+    look = LoadedModels.of_cursor(sensor.cursor)
     assert look
     sensor.cursor = look.model_copy(update=facts).cursor
     assert sensor.tick() == NOTED
@@ -412,7 +425,7 @@ def test_a_cursor_of_something_else(sensor: Sensor, facts: dict[str, Any]) -> No
 
 def test_a_cursor_fits_into_every_database_of_dagster(sensor: Sensor) -> None:
     """MySQL takes 64 KiB of a tick."""
-    look = Look.of(sensor.cursor)
+    look = LoadedModels.of_cursor(sensor.cursor)
     assert look
     (orders, *_) = look.models.values()
     names = [f'"warehouse"."schema_{n % 9}"."model_{n}"' for n in range(2000)]
@@ -489,13 +502,13 @@ ORDERS = dg.AssetKey(["shop", "orders"])
 
 
 def on_record(instance: dg.DagsterInstance, after: int = 0) -> list[Interval]:
-    found = records.on_record(instance, ORDERS, "Dev-1", after=after)
-    return [records.interval(span) for span in found]
+    return list(event_log.recorded_intervals(instance, ORDERS, "Dev-1", after=after))
 
 
-def store(instance: dg.DagsterInstance, intervals: str, environment: str = "dev_1") -> None:
-    told = {"sqlmesh/environment": environment, "sqlmesh/intervals": intervals}
-    instance.report_runless_asset_event(dg.AssetMaterialization(ORDERS, metadata=told))
+def store(instance: dg.DagsterInstance, *intervals: Interval, environment: str = "dev_1") -> None:
+    record = OutcomeRecord(environment=environment, message="executed").with_intervals(intervals)
+    event = dg.AssetMaterialization(ORDERS, metadata=record.metadata)
+    instance.report_runless_asset_event(event)
 
 
 def day(number: int, hour: int = 0, minute: int = 0) -> datetime:
@@ -515,27 +528,35 @@ def day(number: int, hour: int = 0, minute: int = 0) -> datetime:
 def test_a_record_reads_as_it_was_written(
     instance: dg.DagsterInstance, intervals: list[Interval]
 ) -> None:
-    store(instance, spans(intervals, limit=100))
+    store(instance, *intervals)
     assert on_record(instance) == intervals
 
 
 @STORED
 def test_a_record_that_is_cut_off_stands_for_all(instance: dg.DagsterInstance) -> None:
-    store(instance, "2024-01-01, 2024-01-03 and 7 more")
-    found = list(records.on_record(instance, ORDERS, "dev_1", after=0))
-    assert not records.without([(0, 10**15)], found)
+    minutes = [Interval(day(1, 0, number), day(1, 1, number)) for number in range(60)]
+    store(instance, *minutes, *minutes[: INTERVALS_LIMIT - 59])
+    recorded = map(arithmetic.span_of, on_record(instance))
+    assert not arithmetic.without([(0, 10**14)], recorded)
+
+
+def test_a_record_of_another_layout_is_left_out(instance: dg.DagsterInstance) -> None:
+    for value in (dg.MetadataValue.json({"schema_version": 2}), "2024-01-01"):
+        event = dg.AssetMaterialization(ORDERS, metadata={OUTCOME: value})
+        instance.report_runless_asset_event(event)
+    assert on_record(instance) == []
 
 
 @STORED
 def test_records_are_of_an_environment_and_of_a_time(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "_PAGE", 1)
-    store(instance, "2024-01-01")
+    monkeypatch.setattr(event_log, "_PAGE", 1)
+    store(instance, Interval(day(1), day(2)))
     after = instance.event_log_storage.get_maximum_record_id()
-    store(instance, "2024-01-02")
-    store(instance, "2024-01-03", "prod")
-    store(instance, "2024-01-04")
+    store(instance, Interval(day(2), day(3)))
+    store(instance, Interval(day(3), day(4)), environment="prod")
+    store(instance, Interval(day(4), day(5)))
     instance.report_runless_asset_event(dg.AssetMaterialization(ORDERS))
     assert on_record(instance, after or 0) == [
         Interval(day(4), day(5)),
@@ -545,7 +566,7 @@ def test_records_are_of_an_environment_and_of_a_time(
 
 def test_seconds_are_not_on_record() -> None:
     """SQLMesh loads some models up to the moment."""
-    assert records.by_the_minute([(30_000, 90_500), (120_000, 150_000)]) == ((0, 60_000),)
+    assert arithmetic.by_the_minute([(30_000, 90_500), (120_000, 150_000)]) == ((0, 60_000),)
 
 
 def test_a_function_of_somebody_elses() -> None:

@@ -22,7 +22,7 @@ from pytest_sqlmesh_tracker.dagster import (
     sqlmesh_assets,
 )
 from pytest_sqlmesh_tracker.dagster.definitions.metadata import MODEL
-from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK, named_call
+from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK, audit_call
 from pytest_sqlmesh_tracker.dagster.definitions.ops import assets_of_op, takes_run_config
 from pytest_sqlmesh_tracker.models.definitions import ColumnSource
 from tests.dagster.models import audit, load, model, project
@@ -230,7 +230,7 @@ def test_every_audit_that_ran_has_its_check(tmp_path: Path) -> None:
     assert assets
     with at("2024-01-05"):
         ran = written.plan()["sales.orders"].audits
-    names = {assets.checks["sales.orders"][named_call(each)] for each in ran}
+    names = {assets.checks["sales.orders"][audit_call(each)] for each in ran}
     assert names == {"at_most", "at_most_5", "not_null"}
 
 

@@ -15,8 +15,9 @@ from pytest_sqlmesh_tracker.dagster.testing import (
     assert_not_materialized,
     assert_sqlmesh_status,
 )
+from pytest_sqlmesh_tracker.tracking.errors.types import SelectorError
 from pytest_sqlmesh_tracker.tracking.project.opening import open_context
-from pytest_sqlmesh_tracker.tracking.project.selecting import SelectorError, selectors_of
+from pytest_sqlmesh_tracker.tracking.project.selecting import selectors_of
 from tests.dagster.building import running
 from tests.dagster.conftest import NEXT_DAY, Materialize, checks, materialized, step_failure
 from tests.projects import Project

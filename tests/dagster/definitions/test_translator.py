@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pytest_sqlmesh_tracker import AuditOutcome
 from pytest_sqlmesh_tracker.dagster import ModelDefinition, SqlmeshTranslator, build_sqlmesh_assets
 from pytest_sqlmesh_tracker.dagster.definitions.metadata import MODEL
-from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK, named_call
+from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK, audit_call
 from tests.dagster.models import assets, audit, load, model, project
 
 TRANSLATOR = SqlmeshTranslator()
@@ -30,7 +30,7 @@ calls = st.builds(
 @st.composite
 def models(draw: st.DrawFn) -> ModelDefinition:
     parts = draw(st.lists(identifiers, min_size=1, max_size=3))
-    audits = draw(st.lists(calls, max_size=4, unique_by=named_call))
+    audits = draw(st.lists(calls, max_size=4, unique_by=audit_call))
     return model(
         ".".join(f'"{part}"' for part in parts),
         parts=tuple(parts),
@@ -92,7 +92,7 @@ def test_each_audit_has_a_check_of_its_own_in_whatever_order(
             ran = AuditOutcome(
                 name=each.name, arguments=each.arguments, blocking=True, passed=True, rows_failed=0
             )
-            assert own[named_call(ran)] == own[named_call(each)]
+            assert own[audit_call(ran)] == own[audit_call(each)]
     shuffled = [
         each.model_copy(update={"audits": tuple(random.sample(each.audits, len(each.audits)))})
         for each in definitions

@@ -126,7 +126,7 @@ def test_a_project_takes_folders_one_by_one_and_as_a_list(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("make", [sqlmesh_assets, build_sqlmesh_assets])
 def test_a_folder_is_no_project(make: Callable[..., Any]) -> None:
-    with pytest.raises(TypeError, match="project is a SqlmeshProject, not 'shop'"):
+    with pytest.raises(TypeError, match="project must be a SqlmeshProject, not 'shop'"):
         make(project="shop")
 
 

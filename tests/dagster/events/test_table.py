@@ -11,8 +11,8 @@ from sqlmesh.core.snapshot import Snapshot, SnapshotEvaluator
 
 from pytest_sqlmesh_tracker import ModelOutcome
 from pytest_sqlmesh_tracker.dagster import SqlmeshProject, build_sqlmesh_assets
-from pytest_sqlmesh_tracker.dagster.definitions.metadata import outcome_metadata
-from pytest_sqlmesh_tracker.dagster.events import telling
+from pytest_sqlmesh_tracker.dagster.events import emission
+from pytest_sqlmesh_tracker.dagster.events.metadata import outcome_metadata
 from pytest_sqlmesh_tracker.dagster.testing import (
     assert_check_failed,
     assert_check_passed,
@@ -212,7 +212,7 @@ def test_a_fault_in_telling_of_one_model_concerns_no_other(
     def breaking(outcome: ModelOutcome, *args: Any) -> Any:
         return _broken() if outcome.name == "shop.till" else outcome_metadata(outcome, *args)
 
-    monkeypatch.setattr(telling, "outcome_metadata", breaking)
+    monkeypatch.setattr(emission, "outcome_metadata", breaking)
     sqlmesh_project.travel(NEXT_DAY)
     result = materialize_sqlmesh(warehouse)
     assert result.success

@@ -9,8 +9,8 @@ import pytest
 
 from pytest_sqlmesh_tracker import AuditOutcome
 from pytest_sqlmesh_tracker.dagster import SqlmeshProject, build_sqlmesh_assets
-from pytest_sqlmesh_tracker.dagster.events.history import standing_faults
-from pytest_sqlmesh_tracker.dagster.events.telling import _audit_check
+from pytest_sqlmesh_tracker.dagster.events.checks import audit_check
+from pytest_sqlmesh_tracker.dagster.events.event_log import standing_faults
 from pytest_sqlmesh_tracker.dagster.testing import (
     assert_check_failed,
     assert_check_passed,
@@ -202,7 +202,8 @@ def test_an_instance_that_is_stored(
 def test_the_check_of_an_audit_that_could_not_be_run() -> None:
     broken = AuditOutcome(name="known", blocking=False, passed=False, error="IOException: x")
     made = failed("shop.revenue", error=broken.error, audits=(broken,))
-    check = _audit_check(made, broken, dg.AssetKey(["shop", "revenue"]), "known")
+    key = dg.AssetCheckKey(dg.AssetKey(["shop", "revenue"]), "known")
+    check = audit_check(made, broken, key)
     assert not check.passed
     assert check.severity is dg.AssetCheckSeverity.ERROR
     assert check.description == "could not be run: IOException: x"

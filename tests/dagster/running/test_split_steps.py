@@ -13,7 +13,7 @@ import pytest
 from pytest_sqlmesh_tracker import Status
 from pytest_sqlmesh_tracker.dagster import SqlmeshProject, build_sqlmesh_assets
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
-from pytest_sqlmesh_tracker.dagster.running.asking import DUE_ONLY
+from pytest_sqlmesh_tracker.dagster.running.tags import DUE_ONLY
 from pytest_sqlmesh_tracker.dagster.testing import assert_sqlmesh_status
 from tests.dagster.building import hourly_models
 from tests.dagster.conftest import checks, materialized

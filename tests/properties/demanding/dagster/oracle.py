@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -121,6 +121,12 @@ def _check_intervals(tried: Try, event: Any, fqn: str, ledger: Ledger) -> None:
         "dagster-intervals",
         f"{shown(fqn)}: intervals {reported}, recorded {recorded}",
     )
+    in_json = facts["sqlmesh/outcome"]["intervals"]
+    ledger.demand(
+        _to_the_minute(map(_span_in_json, in_json)) == _to_the_minute(merged(recorded)),
+        "dagster-intervals",
+        f"{shown(fqn)}: intervals {in_json} in JSON, recorded {recorded}",
+    )
     batches = facts.get("sqlmesh/batches")
     ledger.demand(
         batches == len(recorded),
@@ -168,6 +174,11 @@ def _spans(text: str) -> list[Span]:
             end = moment(last if len(last) > 5 else f"{first[:10]} {last}")
         spans.append((millis(moment(first)), millis(end)))
     return spans
+
+
+def _span_in_json(interval: list[str]) -> Span:
+    start, end = (datetime.fromisoformat(at.replace("Z", "+00:00")) for at in interval)
+    return millis(start), millis(end)
 
 
 def _to_the_minute(spans: Iterable[Span]) -> list[Span]:

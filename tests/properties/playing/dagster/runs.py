@@ -12,7 +12,7 @@ import dagster as dg
 from pytest_sqlmesh_tracker import NoReportError
 from pytest_sqlmesh_tracker.dagster import SqlmeshProject, SqlmeshResource
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
-from pytest_sqlmesh_tracker.dagster.running.asking import DUE_ONLY
+from pytest_sqlmesh_tracker.dagster.running.tags import DUE_ONLY
 from pytest_sqlmesh_tracker.dagster.testing import _bound
 from tests.properties.drawing.dagster.requests import CONFIGURED, DagsterRequest
 from tests.properties.drawing.specs import Step

@@ -1,4 +1,4 @@
-"""How a Dagster step fails of what SQLMesh could not do: once, at the end, naming the models."""
+"""The `Failure` of a Dagster step: one, raised at its end, that names the models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from pytest_sqlmesh_tracker.dagster.definitions.metadata import environment_metadata
+from pytest_sqlmesh_tracker.dagster.events.metadata import environment_metadata
 from pytest_sqlmesh_tracker.models.index import UnknownModelError
 from pytest_sqlmesh_tracker.outcomes.invocation import SUCCESSFUL
 from pytest_sqlmesh_tracker.outcomes.vocabulary import UNREADY_ENVIRONMENT, Reason, Status
@@ -15,19 +15,20 @@ from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.tracking.errors.exceptions import described
 from pytest_sqlmesh_tracker.tracking.errors.secrets import redacted
+from pytest_sqlmesh_tracker.tracking.errors.types import BusyError, ProjectError, SelectorError
 from pytest_sqlmesh_tracker.wording.formats import counted, one_line
 from pytest_sqlmesh_tracker.wording.invocations import environment_words
 
 _SHOWN = 20
-_KNOWN = "ProjectError", "SelectorError"
-"""Errors that say in their line all that there is to say."""
+_SELF_EXPLANATORY = ProjectError, SelectorError, UnknownModelError
+"""Errors whose message states everything; a second try would raise them again."""
 
 
 def failure_of(report: RunReport, *, fail_on_unknown: bool) -> dg.Failure | None:
-    """Of a model that failed or was interrupted, or of the whole invocation; None if of nothing.
+    """The failure of a step whose invocation ended with a report; None if nothing failed.
 
     Args:
-        fail_on_unknown: also of a model of which the tracker can't tell.
+        fail_on_unknown: whether models with the status `unknown` fail the step as well.
     """
     by_status = {
         status: [outcome for outcome in report.outcomes.values() if outcome.status is status]
@@ -40,20 +41,20 @@ def failure_of(report: RunReport, *, fail_on_unknown: bool) -> dg.Failure | None
     state = report.environment_state
     problem = environment_words(report.environment, state) if state else ""
     if problem and interrupted and all(one.reason in UNREADY_ENVIRONMENT for one in interrupted):
-        wrong, said, problem = [], problem, ""
+        wrong, summary, problem = [], problem, ""
     elif report.completion == "raised" and not failed:
-        # Nothing came of any model: they all say the same.
-        wrong, said = [], one_line(report.error or "it failed", 600)
+        # The invocation failed before any model did: all models would repeat its error.
+        wrong, summary = [], one_line(report.error or "it failed", 600)
     else:
-        said = _counts(report, wrong) or report.completion
-    lines = [f"SQLMesh {report.command} of {report.environment}: {said}", *_listed(wrong)]
+        summary = _counts(report, wrong) or report.completion
+    lines = [f"SQLMesh {report.command} of {report.environment}: {summary}", *_listed(wrong)]
     if problem:
         lines.append(problem)
     facts = {
-        **{f"sqlmesh/{status}": _names(found) for status, found in by_status.items() if found},
+        **{f"sqlmesh/{status}": _names(models) for status, models in by_status.items() if models},
         "sqlmesh/completion": report.completion,
         **({"sqlmesh/error": report.error} if report.error else {}),
-        **environment_metadata(report),
+        **environment_metadata(report.environment, state),
     }
     return dg.Failure(
         "\n".join(lines), metadata=facts, allow_retries=not _only_audits(failed, interrupted)
@@ -62,9 +63,9 @@ def failure_of(report: RunReport, *, fail_on_unknown: bool) -> dg.Failure | None
 
 def _counts(report: RunReport, wrong: Sequence[ModelOutcome]) -> str:
     counts = Counter(str(outcome.status) for outcome in wrong)
-    said = [f"{counted(number, 'model')} {status}" for status, number in counts.items()]
+    parts = [f"{counted(number, 'model')} {status}" for status, number in counts.items()]
     blocked = len(report.by_reason[Reason.UPSTREAM_FAILED])
-    return ", ".join([*said, *([f"{blocked} skipped for it"] if blocked else [])])
+    return ", ".join([*parts, *([f"{blocked} skipped for it"] if blocked else [])])
 
 
 def _listed(wrong: Sequence[ModelOutcome]) -> list[str]:
@@ -75,11 +76,11 @@ def _listed(wrong: Sequence[ModelOutcome]) -> list[str]:
 
 
 def failure_before(error: BaseException) -> dg.Failure:
-    """Of a project that could not be opened, or a call that SQLMesh did not take: one line."""
-    # Nobody mends these between two tries.
-    known = isinstance(error, UnknownModelError) or type(error).__name__ in _KNOWN
-    said = str(error) or type(error).__name__ if known else described(error)
-    return dg.Failure(redacted(one_line(said, 600)), allow_retries=not known)
+    """The failure of a step without a report: the project could not be opened, or SQLMesh rejected
+    the call."""
+    explained = isinstance(error, _SELF_EXPLANATORY) and not isinstance(error, BusyError)
+    message = str(error) or type(error).__name__ if explained else described(error)
+    return dg.Failure(redacted(one_line(message, 600)), allow_retries=not explained)
 
 
 def _names(outcomes: Sequence[ModelOutcome]) -> str:
@@ -87,10 +88,10 @@ def _names(outcomes: Sequence[ModelOutcome]) -> str:
 
 
 def _only_audits(failed: Sequence[ModelOutcome], interrupted: Sequence[ModelOutcome]) -> bool:
-    """Whether a second try would find the same rows again."""
+    """Whether only audits failed, which a second try would fail again."""
     return (
         bool(failed)
         and all(set(outcome.reasons) == {Reason.AUDIT_FAILED} for outcome in failed)
-        # A later stage of a plan, which ends with the first failure, is not come to again either.
+        # A plan ends with the first failure: a second try would not reach its later stages either.
         and all(outcome.reason is Reason.COMMAND_FAILED for outcome in interrupted)
     )

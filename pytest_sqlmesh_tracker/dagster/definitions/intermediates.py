@@ -1,16 +1,18 @@
-"""Assets of others that stand between models: below one that an op runs, and above another one.
+"""Intermediate assets: those of other ops downstream of one model of an op and upstream of another.
 
 Where they run in the same Dagster run, Dagster divides the op into several steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import dagster as dg
+
+from pytest_sqlmesh_tracker.models.graph import reachable
 
 from .metadata import MODEL
 
@@ -18,8 +20,8 @@ Keys = Set[dg.AssetKey]
 
 
 @dataclass(frozen=True)
-class Between:
-    """What stands between the assets of one op."""
+class IntermediateAssets:
+    """The assets of other ops between the assets of one op."""
 
     graph: Any
     """Dagster's graph of all assets of a code location."""
@@ -27,10 +29,10 @@ class Between:
     """The assets of the op."""
 
     @classmethod
-    def of_step(cls, context: Any, own: Keys) -> Between:
+    def of_step(cls, context: Any, own: Keys) -> IntermediateAssets:
         """In the code location of a step."""
         graph = context.job_def.asset_layer.asset_graph
-        # That of a job knows of nothing but its own assets.
+        # The graph of a job contains only the job's own assets.
         while (source := graph.source_asset_graph) is not graph:
             graph = source
         return cls(graph, own & graph.get_all_asset_keys())
@@ -41,14 +43,17 @@ class Between:
         return (self._downstream(self.own) & self._upstream(self.own)) - self.own
 
     @cached_property
-    def own_below(self) -> Keys:
-        """The assets of the op that come after one that stands between."""
+    def own_downstream(self) -> Keys:
+        """The assets of the op that are downstream of an intermediate asset."""
         return self._downstream(self.keys) & self.own
 
     @cached_property
     def requestable(self) -> Keys:
-        """Those that a run can be requested of, with what is materialized together with them: not
-        what is partitioned, nor what SQLMesh evaluates, which has schedules of its own."""
+        """Those that a run can be requested of, with the assets materialized together with them.
+
+        Partitioned assets are left out, and so are the models of other ops, which have schedules of
+        their own.
+        """
         return frozenset().union(
             *(
                 together
@@ -57,19 +62,21 @@ class Between:
             )
         )
 
-    def to_request(self, instance: dg.DagsterInstance, due: Keys) -> Keys:
-        """Those to materialize in the same run as what is due: it reads them, and they are older
-        than what they read, or about to be."""
-        read_by_due = _reached(due, lambda key: self.graph.get(key).parent_keys & self.keys)
-        wanted = read_by_due & self.requestable
-        requested: set[dg.AssetKey] = set()
-        for key in filter(wanted.__contains__, self.graph.toposorted_asset_keys):
-            read = self.graph.get(key).parent_keys & (self.own | self.keys)
-            if read & (due | requested) or self._is_behind(instance, key, read):
-                requested |= self._together(key)
-        return requested
+    def outdated_upstream_of(self, due: Keys, instance: dg.DagsterInstance) -> Keys:
+        """Those to materialize in the same run as the assets that are due.
 
-    def _is_behind(self, instance: dg.DagsterInstance, key: dg.AssetKey, read: Keys) -> bool:
+        The due assets read them, and they are older than what they read themselves, or will be as
+        soon as the due assets are materialized.
+        """
+        upstream = self._upstream_within(due, self.keys) & self.requestable
+        outdated: set[dg.AssetKey] = set()
+        for key in filter(upstream.__contains__, self.graph.toposorted_asset_keys):
+            read = self.graph.get(key).parent_keys & (self.own | self.keys)
+            if read & (due | outdated) or self._is_older(instance, key, read):
+                outdated |= self._together(key)
+        return outdated
+
+    def _is_older(self, instance: dg.DagsterInstance, key: dg.AssetKey, read: Keys) -> bool:
         latest = max((_latest(instance, other) for other in read), default=0)
         return _latest(instance, key) < latest
 
@@ -87,36 +94,30 @@ class Between:
         return keys
 
     def _downstream(self, keys: Keys) -> Keys:
-        return _reached(keys, lambda key: self.graph.get(key).child_keys)
+        return reachable(keys, lambda key: self.graph.get(key).child_keys)
 
     def _upstream(self, keys: Keys) -> Keys:
-        return _reached(keys, lambda key: self.graph.get(key).parent_keys)
+        return reachable(keys, lambda key: self.graph.get(key).parent_keys)
+
+    def _upstream_within(self, keys: Keys, allowed: Keys) -> Keys:
+        return reachable(keys, lambda key: self.graph.get(key).parent_keys & allowed)
 
 
 @dataclass(frozen=True)
-class WithBetween(dg.AssetSelection):
-    """The assets of an op, and those between them that a run can be requested of."""
+class WithIntermediates(dg.AssetSelection):
+    """The assets of an op, and the intermediate ones that a run can be requested of."""
 
     own: frozenset[dg.AssetKey]
 
     def resolve_inner(self, asset_graph: Any, allow_missing: bool) -> Keys:
         """As Dagster resolves a selection."""
-        known = dg.AssetSelection.assets(*self.own).resolve_inner(
+        own = dg.AssetSelection.assets(*self.own).resolve_inner(
             asset_graph, allow_missing=allow_missing
         )
-        return known | Between(asset_graph, known).requestable
+        return own | IntermediateAssets(asset_graph, own).requestable
 
 
 def _latest(instance: dg.DagsterInstance, key: dg.AssetKey) -> int:
-    """Where in Dagster's log the latest materialization is; 0, if there is none."""
+    """The position of the asset's latest materialization in Dagster's event log; 0 without one."""
     records = instance.fetch_materializations(key, limit=1).records
     return records[0].storage_id if records else 0
-
-
-def _reached(begin: Keys, following: Callable[[dg.AssetKey], Iterable[dg.AssetKey]]) -> Keys:
-    reached, queue = set(begin), list(begin)
-    while queue:
-        new = set(following(queue.pop())) - reached
-        reached |= new
-        queue += new
-    return reached

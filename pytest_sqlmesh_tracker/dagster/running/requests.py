@@ -1,4 +1,4 @@
-"""What Dagster asks of SQLMesh: its selection and its run config, as SQLMesh's own arguments."""
+"""A call of SQLMesh, made of Dagster's selection, the run config, and the user's arguments."""
 
 from __future__ import annotations
 
@@ -10,59 +10,56 @@ from pytest_sqlmesh_tracker.dagster.definitions.ops import takes_run_config
 from pytest_sqlmesh_tracker.dagster.definitions.selection import asset_models
 from pytest_sqlmesh_tracker.dagster.definitions.specs import ProjectAssets
 
-DUE_ONLY = "sqlmesh/due_only"
-"""The tag of a Dagster run in which the selection says only what was due: what is due is asked for
-of all models, or a model would not wait for one upstream that waits for a signal."""
-_NAMES = "select_models", "restate_models"
-"""Arguments that hold names of models."""
+_MODEL_ARGUMENTS = "select_models", "restate_models"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One call of a method of SQLMesh's context."""
+class Request:
+    """One call of `run` or `plan` of a SQLMesh context."""
 
     command: str
     environment: str
     derived: Mapping[str, Any]
-    """Arguments that Dagster gave cause for; models by the names they are shown with."""
-    given: Mapping[str, Any]
-    """Arguments of the user's, as SQLMesh takes them; they outweigh the derived ones."""
+    """Arguments derived from Dagster's selection and run config; models by their shown names."""
+    arguments: Mapping[str, Any]
+    """The user's arguments, as SQLMesh accepts them; they take precedence."""
 
-    def of(self, context: Any) -> None:
-        """Call it.
+    def send(self, context: Any) -> None:
+        """Call the SQLMesh context.
 
         Raises:
             SelectorError: SQLMesh has no selector for one of the models.
         """
         from pytest_sqlmesh_tracker.tracking.project.selecting import selectors_of
 
-        derived = {name: value for name, value in self.derived.items() if name not in self.given}
-        for name in _NAMES:
-            if name in derived:
-                derived[name] = selectors_of(context, derived[name])
-        getattr(context, self.command)(self.environment, **derived, **self.given)
+        derived = {
+            name: selectors_of(context, value) if name in _MODEL_ARGUMENTS else value
+            for name, value in self.derived.items()
+            if name not in self.arguments
+        }
+        getattr(context, self.command)(self.environment, **derived, **self.arguments)
 
 
-def asked_of(
+def build_request(
     command: str,
     assets: ProjectAssets,
     selected: Sequence[str],
     environment: str,
     config: Mapping[str, Any],
-    given: Mapping[str, Any],
+    arguments: Mapping[str, Any],
     *,
     unfinished: Sequence[str] = (),
-) -> Asked:
-    """A run, or a plan, of the selected models; a plan, if it is to restate some.
+) -> Request:
+    """The request to run or plan the selected models; always a plan, if models are to be restated.
 
     Args:
-        selected: models that are selected in Dagster.
-        config: of the Dagster run.
-        given: arguments of `Context.run` or `Context.plan`.
-        unfinished: models that an earlier try of this Dagster run began, and did not come to.
+        selected: the names of the models that are selected in Dagster.
+        config: the run config of the op.
+        arguments: the user's arguments of `Context.run` or `Context.plan`.
+        unfinished: the names of models that an earlier try of this Dagster run did not finish.
 
     Raises:
-        UnknownModelError: nothing matches what is to be restated.
+        UnknownModelError: a selector of the models to restate matches nothing.
     """
     derived = {name: config[name] for name in ("start", "end", "ignore_cron") if config.get(name)}
     restated = (
@@ -70,23 +67,23 @@ def asked_of(
     )
     if restated:
         command = "plan"
-        # Of a run's argument, a plan knows nothing.
-        given = {name: value for name, value in given.items() if name != "no_auto_upstream"}
+        # A plan has no such argument.
+        arguments = {name: value for name, value in arguments.items() if name != "no_auto_upstream"}
         derived["restate_models"] = list(unfinished) or [model.name for model in restated]
-    elif "restate_models" not in given and not _is_all(assets, selected):
+    elif "restate_models" not in arguments and not _is_all(assets, selected):
         derived["select_models"] = list(selected)
         if command == "run":
             derived["no_auto_upstream"] = True
     if command == "plan":
         derived |= {"auto_apply": True, "no_prompts": True}
-    return Asked(command, environment, derived, given)
+    return Request(command, environment, derived, arguments)
 
 
 def run_config(context: Any) -> Mapping[str, Any]:
     """The run config of an op of `@sqlmesh_assets`; empty, if its function has its own."""
     if not takes_run_config(context.op_def):
         return {}
-    # An op's context has it itself.
+    # The context of an op has the config itself.
     return getattr(context, "op_execution_context", context).op_config or {}
 
 

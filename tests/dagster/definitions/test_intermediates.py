@@ -1,4 +1,4 @@
-"""Which assets stand between the models of an op, and which of them a schedule can request."""
+"""The assets of other ops between the models of an op, and which of them a schedule requests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from pytest_sqlmesh_tracker.dagster import build_sqlmesh_assets, build_sqlmesh_schedule
-from pytest_sqlmesh_tracker.dagster.definitions.between import Between
+from pytest_sqlmesh_tracker.dagster.definitions.intermediates import IntermediateAssets
 from tests.dagster.models import load, model, project
 
 SHOP = project(
@@ -23,11 +23,11 @@ DAYS = dg.DailyPartitionsDefinition("2024-01-01")
 HOURS = dg.HourlyPartitionsDefinition("2024-01-01-00:00")
 
 
-def of(*others: Any) -> Between:
+def of(*others: Any) -> IntermediateAssets:
     """What stands between the shop's assets in a code location that has these as well."""
     warehouse = build_sqlmesh_assets(project=SHOP, name="warehouse")
     graph = load(warehouse, *others).get_repository_def().asset_graph
-    return Between(graph, frozenset(warehouse.keys))
+    return IntermediateAssets(graph, frozenset(warehouse.keys))
 
 
 def asset(key: str, *deps: str, **arguments: Any) -> dg.AssetsDefinition:
@@ -49,7 +49,7 @@ class TestWhatStandsBetween:
     def test_what_reads_a_model_and_is_read_by_another(self) -> None:
         between = of(RATES, SCORES, asset("dashboard", "s/ranked"), asset("till"))
         assert names(between.keys) == ["raw/rates", "raw/scores"]
-        assert names(between.own_below) == ["s/priced", "s/ranked"]
+        assert names(between.own_downstream) == ["s/priced", "s/ranked"]
 
     def test_several_in_a_row(self) -> None:
         between = of(asset("raw/rates", "fetched"), asset("fetched", "s/orders"))
@@ -57,7 +57,7 @@ class TestWhatStandsBetween:
 
     def test_nothing(self) -> None:
         between = of(asset("raw/rates"), asset("dashboard", "s/ranked"))
-        assert names(between.keys) == names(between.own_below) == []
+        assert names(between.keys) == names(between.own_downstream) == []
 
 
 class TestWhatCanBeRequested:
@@ -69,7 +69,7 @@ class TestWhatCanBeRequested:
         )
         assert names(between.keys) == ["raw/rates", "raw/scores"]
         assert names(between.requestable) == []
-        assert names(between.own_below) == ["s/priced", "s/ranked"]
+        assert names(between.own_downstream) == ["s/priced", "s/ranked"]
 
     def test_what_nothing_here_materializes_cannot(self) -> None:
         between = of(dg.AssetSpec(["raw", "rates"], deps=[["s", "orders"]]))
@@ -123,7 +123,7 @@ class TestWhatIsRequested:
                 dg.AssetMaterialization(dg.AssetKey.from_user_string(key))
             )
         keys = frozenset(map(dg.AssetKey.from_user_string, due))
-        assert names(of(RATES, SCORES).to_request(instance, keys)) == requested.split()
+        assert names(of(RATES, SCORES).outdated_upstream_of(keys, instance)) == requested.split()
 
 
 def test_a_schedule_targets_what_it_can_request() -> None:

@@ -1,4 +1,4 @@
-"""Models that are assets and that a report does not list: they were removed or renamed since."""
+"""Models that were removed or renamed since their assets were made: reports do not list them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pytest_sqlmesh_tracker.wording.sentences import sentence
 _UNDECIDED = frozenset({Status.INTERRUPTED, Status.UNKNOWN})
 
 
-def outcome_of_gone(model: ModelDefinition, report: RunReport) -> ModelOutcome:
+def outcome_of_removed(model: ModelDefinition, report: RunReport) -> ModelOutcome:
     """The outcome of a model that neither the environment nor the project's files have any more.
 
     Args:
         model: as it was when the assets were made.
-        report: of an invocation that does not list it.
+        report: the report of an invocation, which does not list the model.
     """
     listed = [outcome for outcome in report.outcomes.values() if outcome.is_counted]
     if listed and all(outcome.status in _UNDECIDED for outcome in listed):
-        # What the environment has was not read, or not heard: nothing more is known of this one.
-        return _as_another(model, listed[-1])
+        # The models of the environment are not known, so neither is whether it has this one.
+        return _like(model, listed[-1])
     outcome = _outcome(
         model,
         status=Status.SKIPPED,
@@ -35,7 +35,7 @@ def outcome_of_gone(model: ModelDefinition, report: RunReport) -> ModelOutcome:
     return outcome.model_copy(update={"message": message})
 
 
-def _as_another(model: ModelDefinition, other: ModelOutcome) -> ModelOutcome:
+def _like(model: ModelDefinition, other: ModelOutcome) -> ModelOutcome:
     outcome = _outcome(
         model,
         status=other.status,
@@ -47,7 +47,7 @@ def _as_another(model: ModelDefinition, other: ModelOutcome) -> ModelOutcome:
     )
     if other.status is Status.UNKNOWN or other.reason in UNREADY_ENVIRONMENT:
         return outcome
-    # The other one may have been evaluated when it was interrupted.
+    # The other model may have been under way when it was interrupted; this one was not.
     return outcome.model_copy(update={"message": sentence(outcome)})
 
 

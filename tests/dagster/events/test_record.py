@@ -1,0 +1,99 @@
+"""The outcome of a model as JSON in the metadata of its events: what later runs read of it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pytest_sqlmesh_tracker.dagster.events.checks import status_check
+from pytest_sqlmesh_tracker.dagster.events.emission import check_evaluation
+from pytest_sqlmesh_tracker.dagster.events.faults import Fault
+from pytest_sqlmesh_tracker.dagster.events.record import (
+    INTERVALS_LIMIT,
+    OUTCOME,
+    InvocationFacts,
+    OutcomeRecord,
+    read_record,
+)
+from pytest_sqlmesh_tracker.outcomes.types import Interval
+from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
+from tests.builders import failed, skipped
+
+ORDERS = dg.AssetKey(["shop", "orders"])
+MIDNIGHT = datetime(2024, 1, 6, tzinfo=timezone.utc)
+RUN = InvocationFacts("prod", MIDNIGHT, ignore_cron=True)
+FAULT = Fault(
+    severity=dg.AssetCheckSeverity.WARN,
+    message="skipped: its signal was not ready",
+    environment="prod",
+    execution_time=MIDNIGHT - timedelta(days=1),
+)
+
+
+def stored(outcome: ModelOutcome, fault: Fault | None = None) -> dg.AssetCheckEvaluation:
+    """The status check of an outcome, as it comes back from Dagster's event log."""
+    evaluation = check_evaluation(status_check(outcome, ORDERS, RUN, fault))
+    return dg.deserialize_value(dg.serialize_value(evaluation), dg.AssetCheckEvaluation)
+
+
+def test_what_is_read_is_what_was_written() -> None:
+    outcome = failed("shop.orders", message="failed: it, raised (2024-01-01 and 7 more)")
+    evaluation = stored(outcome)
+    record = read_record(evaluation.metadata)
+    assert record == OutcomeRecord(
+        environment="prod",
+        execution_time=MIDNIGHT,
+        ignore_cron=True,
+        status=outcome.status,
+        reasons=outcome.reasons,
+        message=outcome.message,
+    )
+
+
+def test_the_fault_of_a_check_that_failed() -> None:
+    """Its own, or the earlier one because of which it failed."""
+    evaluation = stored(failed("shop.orders"))
+    record = read_record(evaluation.metadata)
+    assert record
+    assert record.fault(evaluation.severity) == Fault(
+        severity=dg.AssetCheckSeverity.ERROR,
+        message=record.message,
+        environment="prod",
+        execution_time=MIDNIGHT,
+        ignore_cron=True,
+    )
+
+    evaluation = stored(skipped("shop.orders", "cron_not_due"), FAULT)
+    assert not evaluation.passed
+    record = read_record(evaluation.metadata)
+    assert record
+    assert record.fault(evaluation.severity) == record.standing_fault == FAULT
+
+
+def test_no_more_intervals_than_an_event_has_place_for() -> None:
+    hours = [MIDNIGHT + timedelta(hours=number) for number in range(INTERVALS_LIMIT + 7)]
+    intervals = tuple(Interval(at, at + timedelta(minutes=5)) for at in hours)
+    record = OutcomeRecord(environment="prod", message="").with_intervals(intervals)
+    assert (record.intervals, record.more_intervals) == (intervals[:INTERVALS_LIMIT], 7)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {OUTCOME: dg.MetadataValue.text("skipped")},
+        {OUTCOME: dg.MetadataValue.json(["skipped"])},
+        {OUTCOME: dg.MetadataValue.json({"schema_version": 2, "environment": "prod"})},
+    ],
+)
+def test_what_can_not_be_read_is_no_record(metadata: dict[str, dg.MetadataValue]) -> None:
+    assert read_record(metadata) is None
+
+
+def test_every_key_is_documented() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "dagster.md").read_text()
+    keys = {*OutcomeRecord.model_fields, *Fault.model_fields}
+    assert {key for key in keys if f"`{key}`" not in page} == set()
