@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from pytest_sqlmesh_tracker.doctor.contract import REPLACED
+from pytest_sqlmesh_tracker.outcomes.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.process.frozen import check_imported
 from pytest_sqlmesh_tracker.process.sleeping import Sleeps, sleep
 from pytest_sqlmesh_tracker.reports.assertions import AssertionMethods
@@ -153,7 +154,7 @@ class Tracker(AssertionMethods):
     @property
     def execution_time(self) -> datetime | None:
         """Of the invocation that goes on, in UTC: what its report will say; None between two."""
-        from pytest_sqlmesh_tracker.tracking.reasons.reporting import execution_time_of
+        from pytest_sqlmesh_tracker.tracking.intervals.loaded import execution_time_of
 
         for invocation in list(self._under_way):
             return execution_time_of(invocation.recording)
@@ -404,11 +405,19 @@ def _hooks(context: Any, trackers: list[Tracker]) -> Hooks:
     # In a sandbox, nobody is there who could finish a plan.
     limits.append(getattr(context, "longest_wait", None))
     return Hooks(
+        outcomes_so_far=_outcomes_so_far,
         cancelled=lambda: any(tracker._cancelled.is_set() for tracker in trackers),
         on_executed=[t._on_executed for t in trackers if t._on_executed],
         on_waiting=[t._on_waiting for t in trackers if t._on_waiting],
         longest_wait=min((limit for limit in limits if limit is not None), default=None),
     )
+
+
+def _outcomes_so_far(recording: Recording) -> Callable[[str], ModelOutcome]:
+    # Explaining imports SQLMesh, and is needed only where somebody listens for executed models.
+    from pytest_sqlmesh_tracker.tracking.reasons.reporting import outcomes_so_far
+
+    return outcomes_so_far(recording)
 
 
 def _key(context: Any) -> tuple[int, int]:

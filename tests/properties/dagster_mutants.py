@@ -12,7 +12,7 @@ from pytest_sqlmesh_tracker.dagster.events import telling
 from pytest_sqlmesh_tracker.dagster.events.history import Told
 from pytest_sqlmesh_tracker.dagster.running import asking, invocation
 from pytest_sqlmesh_tracker.outcomes.outcomes import AuditOutcome, Reason, Status
-from pytest_sqlmesh_tracker.tracking.reasons import batches
+from pytest_sqlmesh_tracker.tracking.evaluation import batches
 
 from . import mutants
 
@@ -28,11 +28,10 @@ def what_was_skipped_is_materialized(original: Any, self: Any, report: Any) -> A
     yield from original(self, report)
 
 
-@mutant(batches, "_heard_of")
+@mutant(batches, "_scheduled_in")
 def a_failed_batch_counts_as_executed(original: Any, *args: Any) -> Any:
-    for batch, failure in original(*args):
-        ran = batch.model_copy(update={"status": Status.EXECUTED}) if failure else batch
-        yield batches._Heard(ran, None)
+    for scheduled in original(*args):
+        yield mutants.passed(scheduled)
 
 
 @mutant(telling, "outcome_metadata")

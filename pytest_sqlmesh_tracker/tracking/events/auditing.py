@@ -14,10 +14,11 @@ from typing import Any
 
 from pytest_sqlmesh_tracker.process.frozen import perf_counter
 from pytest_sqlmesh_tracker.tracking import compat
+from pytest_sqlmesh_tracker.tracking.spans import Span
 
 from .facts import audit_result, failure_of, frozen_by_name
 from .invocation import Invocation, now
-from .recording import AuditResult, BatchEnd, NodeFailure, Round, Span
+from .recording import AuditResult, BatchEnd, NodeFailure, Round
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from pytest_sqlmesh_tracker.tracking.errors.steps import (
     creation_step,
     raised_in_recording,
 )
+from pytest_sqlmesh_tracker.tracking.spans import Span
 
-from .recording import AuditResult, FrozenSnapshot, NodeFailure, PlanFacts, Question, Span
+from .recording import AuditResult, FrozenSnapshot, NodeFailure, PlanFacts, Question
 
 
 def plan_facts(plan: Any, to_restate: Collection[str]) -> PlanFacts:

@@ -74,7 +74,7 @@ class Invocation:
             started_at=began,
             finished_at=began,
         )
-        self._executions = Executions(self.recording, hooks.on_executed)
+        self._executions = Executions(self.recording, hooks.on_executed, hooks.outcomes_so_far)
         self._state = StateLog(self.recording, self._taps, self._lock)
         self.waiting = EnvironmentWait(context, self.recording, hooks)
         with self.faultless():

@@ -10,11 +10,7 @@ from uuid import UUID, uuid4
 
 from pytest_sqlmesh_tracker.reports.report import Command, EnvironmentState
 from pytest_sqlmesh_tracker.tracking.errors.redaction import Secrets
-
-Millis = int
-"""Milliseconds since the epoch, SQLMesh's own unit of time."""
-Span = tuple[Millis, Millis]
-"""A half-open interval `[start, end)`."""
+from pytest_sqlmesh_tracker.tracking.spans import Millis, Span
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pytest_sqlmesh_tracker.tracking.spans import Span, within
+
 from .facts import spans
-from .recording import Booking, FrozenSnapshot, Recording, Span
+from .recording import Booking, FrozenSnapshot, Recording
 from .taps import Taps
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")
@@ -85,8 +87,6 @@ def _removed(state_sync: Any, versions: Mapping[str, str]) -> dict[str, tuple[Sp
     SQLMesh itself reads these rows whenever it reads intervals, and drops them when it compacts
     the table (sqlmesh/core/state_sync/db/interval.py): what is removed before that is forgotten.
     """
-    from pytest_sqlmesh_tracker.tracking.reasons.intervals import within
-
     rows = _rows(state_sync, versions, is_removed=True)
     if not rows:
         return {}
