@@ -51,10 +51,10 @@ def evaluation(
     failures: list[NodeFailure] = []
     blocked_by: tuple[str, ...] = ()
     cut_by_environment = False
-    decided_anew = recording.decision.rounds_before if recording.decision else 0
+    rounds_void = recording.decision.rounds_before if recording.decision else 0
     for number, round_ in enumerate(recording.rounds):
         latest = list(_scheduled_in(round_, number, name, only_audits, sees_through))
-        if number < decided_anew:
+        if number < rounds_void:
             # The run was restarted: what had not run by then was decided upon again.
             latest = [each for each in latest if _ran(each.batch)]
         creation = [f for f in round_.failures or () if f.name == name and f.batch is None]
