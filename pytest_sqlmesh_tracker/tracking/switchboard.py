@@ -221,12 +221,13 @@ class Switchboard:
 
 
 def _hooks(context: Any, listeners: list[Listener]) -> Hooks:
-    """What all the listeners want."""
+    """The hooks of all listeners together."""
     every = [listener.hooks for listener in listeners]
     limits = [hooks.longest_wait for hooks in every]
     # In a sandbox, nobody is there who could finish a plan.
     limits.append(getattr(context, "longest_wait", None))
     return Hooks(
+        outcomes_so_far=every[0].outcomes_so_far,
         cancelled=lambda: any(hooks.cancelled() for hooks in every),
         on_executed=[callback for hooks in every for callback in hooks.on_executed],
         on_waiting=[callback for hooks in every for callback in hooks.on_waiting],

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from pytest_sqlmesh_tracker.reports.assertions import AssertionMethods
+from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import NoReportError, RunReport
 from pytest_sqlmesh_tracker.tracking.events.invocation import Invocation
 from pytest_sqlmesh_tracker.tracking.events.live import Hooks, OnExecuted, OnWaiting
+from pytest_sqlmesh_tracker.tracking.events.recording import Recording
 
 from .switchboard import Switchboard
 from .tracked import Tracked
@@ -34,6 +36,7 @@ class Tracker(AssertionMethods):
         self._tracked: list[Tracked] = []
         self._cancelled = threading.Event()
         self._hooks = Hooks(
+            outcomes_so_far=_outcomes_so_far,
             cancelled=self._cancelled.is_set,
             on_executed=[on_executed] if on_executed else [],
             on_waiting=[on_waiting] if on_waiting else [],
@@ -102,7 +105,7 @@ class Tracker(AssertionMethods):
     @property
     def execution_time(self) -> datetime | None:
         """The execution time of the current invocation, in UTC; None if none is running."""
-        from pytest_sqlmesh_tracker.tracking.reasons.reporting import execution_time_of
+        from pytest_sqlmesh_tracker.tracking.intervals.loaded import execution_time_of
 
         for invocation in list(self._under_way):
             return execution_time_of(invocation.recording)
@@ -207,3 +210,10 @@ class _Listener:
 
 
 _SWITCHBOARD = Switchboard()
+
+
+def _outcomes_so_far(recording: Recording) -> Callable[[str], ModelOutcome]:
+    # Explaining imports SQLMesh, and is needed only where a callback is called for each model.
+    from pytest_sqlmesh_tracker.tracking.reasons.reporting import outcomes_so_far
+
+    return outcomes_so_far(recording)

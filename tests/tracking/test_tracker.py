@@ -501,16 +501,16 @@ class TestTrackersThatFail:
     def test_an_error_in_explaining_concerns_that_model(
         self, planned: Project, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from pytest_sqlmesh_tracker.tracking.reasons import runs as reasons
+        from pytest_sqlmesh_tracker.tracking.reasons.runs import RunExplainer
 
-        idle_in_run = reasons.idle_in_run
+        idle = RunExplainer.idle
 
-        def broken(project: Any, decision: Any, name: str) -> Any:
+        def broken(self: RunExplainer, name: str) -> Any:
             if "aside" in name:
                 raise ZeroDivisionError("ours")
-            return idle_in_run(project, decision, name)
+            return idle(self, name)
 
-        monkeypatch.setattr(reasons, "idle_in_run", broken)
+        monkeypatch.setattr(RunExplainer, "idle", broken)
         with at("2024-01-09 13:00"), sqlmesh_run_tracker(planned.context) as tracker:
             planned.context.run()
         assert tracker.last.unknown == {"t.aside"}

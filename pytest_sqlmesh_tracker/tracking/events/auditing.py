@@ -15,12 +15,13 @@ from typing import Any
 from pytest_sqlmesh_tracker.process.frozen import perf_counter
 from pytest_sqlmesh_tracker.tracking.moments import span
 from pytest_sqlmesh_tracker.tracking.reliance import handles, reliances_of
+from pytest_sqlmesh_tracker.tracking.spans import Span
 from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import AuditReturn, Snapshot
 
 from .facts import audit_result, failure_of, frozen_by_name
 from .invocation import Invocation
 from .journal import now
-from .recording import AuditResult, BatchEnd, NodeFailure, Round, Span
+from .recording import AuditResult, BatchEnd, NodeFailure, Round
 from .taps import OnReturn
 
 

@@ -17,6 +17,7 @@ from pytest_sqlmesh_tracker.tracking.errors.steps import (
 )
 from pytest_sqlmesh_tracker.tracking.project.nodes import audit_arguments
 from pytest_sqlmesh_tracker.tracking.reliance import Reliance
+from pytest_sqlmesh_tracker.tracking.spans import Span
 from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import (
     AuditError,
     AuditReturn,
@@ -25,7 +26,7 @@ from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import (
     Snapshot,
 )
 
-from .recording import AuditResult, FrozenSnapshot, Lifetime, NodeFailure, PlanFacts, Question, Span
+from .recording import AuditResult, FrozenSnapshot, Lifetime, NodeFailure, PlanFacts, Question
 
 RELIES_ON = (
     Reliance("utils.concurrency:NodeExecutionFailedError", "which models failed (failures_in)"),

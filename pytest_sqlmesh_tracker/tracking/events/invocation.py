@@ -51,7 +51,7 @@ class Invocation:
         self._methods = MethodEvents(self.journal, self._taps)
         self._console_events = ConsoleEvents(
             self.journal,
-            Executions(self.recording, hooks.on_executed),
+            Executions(self.recording, hooks.on_executed, hooks.outcomes_so_far),
             admit=self._admit,
             on_applied=lambda: self._methods.attach_state(self._context.state_sync),
         )

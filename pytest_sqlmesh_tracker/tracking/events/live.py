@@ -22,6 +22,9 @@ from .recording import Recording, Round
 OnExecuted = Callable[[ModelOutcome], None]
 OnWaiting = Callable[[str, EnvironmentState], None]
 """Is called with the name of the environment that a run waits for."""
+OutcomesSoFar = Callable[[Recording], Callable[[str], ModelOutcome]]
+"""Makes, for the round that is under way, a function from a model's fully qualified name to the
+outcome that the report would have for it now."""
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 
@@ -37,6 +40,7 @@ class CancelledError(Stopped, Exception):
 class Hooks:
     """What a tracker wants of an invocation while it lasts."""
 
+    outcomes_so_far: OutcomesSoFar
     cancelled: Callable[[], bool] = lambda: False
     on_executed: Sequence[OnExecuted] = ()
     on_waiting: Sequence[OnWaiting] = ()
@@ -50,6 +54,7 @@ class Executions:
 
     recording: Recording
     on_executed: Sequence[OnExecuted]
+    outcomes_so_far: OutcomesSoFar
     _left: dict[str, int] = field(default_factory=dict)
     """Of the models that the current round evaluates: how many batches have not come through."""
     _outcome_of: Callable[[str], ModelOutcome] | None = None
@@ -73,9 +78,7 @@ class Executions:
         if self._left[name]:
             return None
         if self._outcome_of is None:
-            from pytest_sqlmesh_tracker.tracking.reasons.reporting import outcomes_so_far
-
-            self._outcome_of = outcomes_so_far(self.recording)
+            self._outcome_of = self.outcomes_so_far(self.recording)
         outcome = self._outcome_of(name)
         if outcome.status is not Status.EXECUTED:
             return None

@@ -11,12 +11,8 @@ from uuid import UUID, uuid4
 from pytest_sqlmesh_tracker.outcomes.invocation import Command, EnvironmentState
 from pytest_sqlmesh_tracker.tracking.errors.exceptions import Connection
 from pytest_sqlmesh_tracker.tracking.errors.redaction import Secrets
+from pytest_sqlmesh_tracker.tracking.spans import Millis, Span
 from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import Snapshot
-
-Millis = int
-"""Milliseconds since the epoch, SQLMesh's own unit of time."""
-Span = tuple[Millis, Millis]
-"""A half-open interval `[start, end)`."""
 
 
 @dataclass(frozen=True)

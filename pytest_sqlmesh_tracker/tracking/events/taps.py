@@ -15,11 +15,12 @@ from typing import Any
 from pytest_sqlmesh_tracker.tracking import moments
 from pytest_sqlmesh_tracker.tracking.project.removed import removed_intervals
 from pytest_sqlmesh_tracker.tracking.reliance import handles, reliance_of, reliances_of
+from pytest_sqlmesh_tracker.tracking.spans import Span
 from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import AuditReturn, Scheduler, Snapshot
 
 from .facts import as_first_loaded, audit_result, frozen_by_name, spans, spans_by_name
 from .journal import Journal, now
-from .recording import Booking, FrozenSnapshot, PlanFacts, Question, RunDecision, Span
+from .recording import Booking, FrozenSnapshot, PlanFacts, Question, RunDecision
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pytest_sqlmesh_tracker.tracking.spans import within
+
 
 def removed_intervals(
     state_sync: Any, versions: Mapping[str, str]
@@ -21,8 +23,6 @@ def removed_intervals(
     Raises:
         Exception: what SQLMesh raises where its state can't be read.
     """
-    from pytest_sqlmesh_tracker.tracking.reasons.intervals import within
-
     rows = _rows(state_sync, versions, is_removed=True)
     if not rows:
         return {}

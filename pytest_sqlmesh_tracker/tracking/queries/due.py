@@ -11,8 +11,10 @@ from sqlmesh.core.console import NoopConsole
 from sqlmesh.core.snapshot import DeployabilityIndex, earliest_start_date
 from sqlmesh.utils.date import to_timestamp
 
-from pytest_sqlmesh_tracker.tracking.events.recording import FrozenSnapshot, Millis
-from pytest_sqlmesh_tracker.tracking.reasons.intervals import Project, next_due
+from pytest_sqlmesh_tracker.tracking.events.recording import FrozenSnapshot
+from pytest_sqlmesh_tracker.tracking.intervals.next_due import next_due
+from pytest_sqlmesh_tracker.tracking.intervals.snapshots import Snapshots
+from pytest_sqlmesh_tracker.tracking.spans import Millis
 
 from .planned import planned
 
@@ -58,21 +60,21 @@ def due(
     }
 
 
-def _project(context: Any, environment: str, now: Millis) -> Project:
+def _project(context: Any, environment: str, now: Millis) -> Snapshots:
     """The models of the environment, as a run would have them before it looks for what is missing
     (sqlmesh/core/scheduler.py, `_run_or_audit`): copies, of which nothing comes to the state."""
     scheduler = context.scheduler(environment=environment)
     scheduler.state_sync.refresh_snapshot_intervals(scheduler.snapshots.values())
     frozen = {each.name: FrozenSnapshot.of(each) for each in scheduler.snapshots.values()}
     if environment.lower() == c.PROD:
-        project = Project(frozen).restated_at(now, frozen)
+        project = Snapshots(frozen).restated_at(now, frozen)
         project.restates = True
         return project
-    return Project(frozen, DeployabilityIndex.create([each.thawed() for each in frozen.values()]))
+    return Snapshots(frozen, DeployabilityIndex.create([each.thawed() for each in frozen.values()]))
 
 
 def _batches(
-    context: Any, project: Project, now: Millis, naming_info: Any, only: Collection[str] | None
+    context: Any, project: Snapshots, now: Millis, naming_info: Any, only: Collection[str] | None
 ) -> dict[Any, Any]:
     """Snapshots of which something is missing, and the batches of it that are held back by nothing,
     as SQLMesh's scheduler makes them."""

@@ -1,1 +1,1 @@
-"""From the recording of an invocation to its report."""
+"""From the recording of an invocation to its report, with the reason for each status."""

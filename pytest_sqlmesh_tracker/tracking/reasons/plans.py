@@ -1,118 +1,169 @@
-"""Why a plan evaluated nothing of a model, or not all of it.
+"""Why a plan did not evaluate a model, or not all of it.
 
-What a plan evaluates is decided when it is built (sqlmesh/core/plan/builder.py), and once more when
-its stages are (sqlmesh/core/plan/stages.py); the questions asked here are those of the latter, if
-it came to them.
+SQLMesh decides what a plan evaluates when it builds the plan (sqlmesh/core/plan/builder.py), and
+once more when it builds the plan's stages (sqlmesh/core/plan/stages.py). The questions here are
+those of the stages, if SQLMesh got to them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from sqlmesh.utils.date import validate_date_range
+from sqlmesh.utils.date import make_exclusive, to_timestamp, validate_date_range
 
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
+from pytest_sqlmesh_tracker.tracking.evaluation.batches import failed_upstream
 from pytest_sqlmesh_tracker.tracking.events.recording import PlanFacts, Question, Recording
+from pytest_sqlmesh_tracker.tracking.intervals.loaded import recorded_since
+from pytest_sqlmesh_tracker.tracking.intervals.missing import (
+    missing,
+    missing_or_rejected,
+    outside_lifetime,
+)
+from pytest_sqlmesh_tracker.tracking.intervals.snapshots import Snapshots
+from pytest_sqlmesh_tracker.tracking.project.nodes import is_never_evaluated
+from pytest_sqlmesh_tracker.tracking.spans import Span, as_intervals, units, within, without
 
-from .batches import as_intervals, failed_upstream
-from .intervals import Project, missing, missing_or_refused, within, without
-from .left_out import project_afterwards
-from .runs import Finding, cannot_tell, outside_lifetime, waits_for_cron
+from .explaining import interrupted
+from .finding import Finding, UnexplainedError
+from .left_out import Omission, left_out, left_over
+from .models import Models
+from .runs import waits_for_cron
+from .signals import HeldUp
 
 
 @dataclass(frozen=True)
-class PlanReasons:
-    """The questions that explain what one plan did not evaluate."""
+class PlanExplainer:
+    """Explains what a plan did not evaluate."""
 
-    project: Project
     recording: Recording
     plan: PlanFacts
+    models: Models
+    snapshots: Snapshots
+    """As SQLMesh compared them when it looked for what is missing."""
+    held_up: HeldUp
+
+    def executed(self, name: str, coming: Snapshots) -> Finding:
+        """Signals, the user's window or the plan's own limits can have left out something."""
+        remaining = left_over(self.plan.question, coming, name)
+        if not remaining:
+            return Finding(Status.EXECUTED)
+        return left_out(self.held_up, name, remaining, self._omission(name, remaining, coming))
+
+    def idle(self, name: str) -> Finding:
+        """Why nothing of the model was scheduled."""
+        held_up = self.held_up.idle(name)
+        if held_up is not None:
+            return held_up
+        if self._dates_rejected and not is_never_evaluated(self.models.nodes[name]):
+            return interrupted(self.recording)
+        if name not in self.plan.snapshots:
+            return self._absent()
+        return self._not_scheduled(name)
+
+    def _omission(self, name: str, remaining: Sequence[Span], coming: Snapshots) -> Omission:
+        """What the plan did not look for."""
+        compared = missing(self.plan.question, self.snapshots, name)
+        unit = coming.snapshot(name).node.interval_unit
+        omitted = units(without(remaining, compared), unit)
+        start, end = _window(self.plan)
+        outside = [span for span in omitted if not (start <= span[0] and span[1] <= end)]
+        reasons = [Reason.OUTSIDE_WINDOW] if outside else []
+        if len(outside) < len(omitted):
+            reasons.append(Reason.PLAN_LIMIT)
+        return Omission(omitted, reasons)
 
     @cached_property
-    def dates_refused(self) -> bool:
-        """Whether SQLMesh refused the plan's dates when its stages looked for what is missing."""
-        recording, asked = self.recording, self.plan.question
+    def _dates_rejected(self) -> bool:
+        """Whether SQLMesh rejected the plan's dates when its stages looked for what is missing."""
+        recording, question = self.recording, self.plan.question
         if recording.raised_kind != "error" or not recording.applied or recording.rounds:
             return False
         try:
-            validate_date_range(asked.start, asked.end)
+            validate_date_range(question.start, question.end)
             for name in self.plan.snapshots:
-                missing_or_refused(asked, self.project, name)
+                missing_or_rejected(question, self.snapshots, name)
         except ValueError:
             return True
         return False
 
     @cached_property
-    def _afterwards(self) -> Project:
-        """With what SQLMesh has recorded: an emptied plan also books what cron holds back."""
-        return project_afterwards(self.recording, self.project)
+    def _recorded(self) -> Snapshots:
+        """With what SQLMesh has recorded: an emptied plan also records what cron holds back."""
+        return recorded_since(self.recording, self.snapshots)
 
-    def absent(self) -> Finding:
-        """Of a model of the project that the plan does not have."""
-        asked = self.plan.asked
-        if "select_models" in asked and "restate_models" not in asked:
-            return Finding().add(Reason.NOT_SELECTED, "observed")
+    def _absent(self) -> Finding:
+        """Why the plan does not have a model of the project."""
+        arguments = self.plan.asked
         # A restatement works on the models of the environment, whatever the project has.
-        return Finding().add(Reason.NOT_IN_ENVIRONMENT, "observed")
+        selected = "select_models" in arguments and "restate_models" not in arguments
+        reason = Reason.NOT_SELECTED if selected else Reason.NOT_IN_ENVIRONMENT
+        return Finding(Status.SKIPPED).because(reason, "observed")
 
-    def idle(self, name: str) -> Finding:
-        """Of a model that the plan has, but did not schedule."""
-        plan, finding = self.plan, Finding()
-        if not self.project.snapshot(name).evaluatable:
-            return finding.add(Reason.NOT_EVALUATABLE, "observed")
-        wanted = missing(plan.question, self.project, name)
-        to_backfill = bool(wanted) and self._in_backfill(name)
-        if self._left_out(name, to_backfill):
-            finding.add(Reason.NOT_SELECTED, "observed")
+    def _not_scheduled(self, name: str) -> Finding:
+        """Why a plan that has the model did not schedule it."""
+        plan, finding = self.plan, Finding(Status.SKIPPED)
+        if not self.snapshots.snapshot(name).evaluatable:
+            return finding.because(Reason.NOT_EVALUATABLE, "observed")
+        to_load = missing(plan.question, self.snapshots, name)
+        to_backfill = bool(to_load) and self._in_backfill(name)
+        if self._not_selected(name, to_backfill):
+            finding = finding.because(Reason.NOT_SELECTED, "observed")
         if name in plan.refused:
-            finding.add(Reason.RESTATEMENT_REFUSED, "observed")
+            finding = finding.because(Reason.RESTATEMENT_REFUSED, "observed")
         if name in plan.to_audit and self._ended_before_audits():
-            return Finding(status=Status.INTERRUPTED)
+            return interrupted(self.recording)
         if self._emptied(name):
-            return finding.add(Reason.BACKFILL_EMPTIED, "observed")
+            return finding.because(Reason.BACKFILL_EMPTIED, "observed")
         if to_backfill:
             return self._left_undone(name, finding)
-        if wanted and finding.reasons:
+        if to_load and finding.reasons:
             return finding
-        lifetime = outside_lifetime(self.project, name, plan.question.execution_time)
+        lifetime = outside_lifetime(self.snapshots, name, plan.question.execution_time)
         if lifetime:
-            return finding.add(lifetime, "inferred")
-        if self.cut_by_window(name):
-            finding.add(Reason.OUTSIDE_WINDOW, "inferred")
+            return finding.because(lifetime, "inferred")
+        if self._cut_by_window(name):
+            finding = finding.because(Reason.OUTSIDE_WINDOW, "inferred")
         if name in plan.modified | plan.added:
             return self._changed(name, finding)
-        held_back = as_intervals(missing(self._by_now(), self.project, name))
-        return finding.add(Reason.NO_CHANGES, "inferred", held_back=held_back)
+        finding = replace(finding, held_back=as_intervals(self._missing_by_now(name)))
+        return finding.because(Reason.NO_CHANGES, "inferred")
 
-    def cut_by_window(self, name: str) -> bool:
+    def _cut_by_window(self, name: str) -> bool:
         """Whether the plan would evaluate more of the model without the user's start and end."""
         if not self.plan.asked & {"start", "end"} or not self._in_backfill(name):
             return False
-        found = missing(self.plan.question.but(restatements={}), self.project, name)
-        return bool(without(missing(self._windowless(), self.project, name), found))
+        inside = missing(self.plan.question.but(restatements={}), self.snapshots, name)
+        return bool(without(self._missing_without_window(name), inside))
 
-    def _windowless(self) -> Question:
-        """What the plan would look for without the user's start and end."""
-        question, given = self.plan.question.but(restatements={}), self.plan.asked
-        if given & {"start", "end"}:
+    def _missing_without_window(self, name: str) -> list[Span]:
+        """What the plan would find missing without the user's start and end."""
+        question, arguments = self.plan.question.but(restatements={}), self.plan.asked
+        if arguments & {"start", "end"}:
             question = question.but(start=None)
-        if "end" in given:
+        if "end" in arguments:
             question = question.but(end=question.execution_time, end_override_per_model={})
-        return question
+        return missing(question, self.snapshots, name)
+
+    def _missing_by_now(self, name: str) -> list[Span]:
+        """What a run would find missing at the time of the plan."""
+        at = self.plan.question.execution_time
+        return missing(Question(end=at, execution_time=at), self.snapshots, name)
 
     def _in_backfill(self, name: str) -> bool:
         return self.plan.to_backfill is None or name in self.plan.to_backfill
 
-    def _left_out(self, name: str, to_backfill: bool) -> bool:
+    def _not_selected(self, name: str, to_backfill: bool) -> bool:
         """Whether a selection that the user passed is why the model was not evaluated."""
         plan = self.plan
         if "restate_models" in plan.asked:
             # A restatement evaluates also what is missing of the models that it does not restate.
             restated = name in plan.question.restatements or name in plan.refused
             return not restated and not to_backfill
-        chosen = plan.asked & {"select_models", "backfill_models"}
-        return bool(chosen) and not self._in_backfill(name)
+        selection = plan.asked & {"select_models", "backfill_models"}
+        return bool(selection) and not self._in_backfill(name)
 
     def _ended_before_audits(self) -> bool:
         recording = self.recording
@@ -120,36 +171,37 @@ class PlanReasons:
         return ended and not recording.audits_decided
 
     def _emptied(self, name: str) -> bool:
-        """Whether SQLMesh has recorded something that was due as loaded without evaluation.
+        """Whether SQLMesh has recorded something that was due as loaded without evaluating it.
 
         It does so for the plan's whole window, whatever was missing
         (sqlmesh/core/plan/evaluator.py, `visit_backfill_stage`).
         """
         if not self.plan.empty_backfill:
             return False
-        bookings = [each for each in self.recording.bookings if each.name == name]
-        booked = [span for b in bookings for span in (*b.intervals, *b.dev_intervals)]
-        return bool(within(booked, missing(self._by_now(), self.project, name)))
+        bookings = [booking for booking in self.recording.bookings if booking.name == name]
+        recorded = [span for b in bookings for span in (*b.intervals, *b.dev_intervals)]
+        return bool(within(recorded, self._missing_by_now(name)))
 
     def _left_undone(self, name: str, finding: Finding) -> Finding:
-        """Why the plan did not get to what it found missing."""
+        """Why the plan did not load what it found missing."""
         plan, recording = self.plan, self.recording
         if plan.skip_backfill:
-            return finding.add(Reason.BACKFILL_SKIPPED, "observed")
+            return finding.because(Reason.BACKFILL_SKIPPED, "observed")
         if not plan.has_work and recording.raised is None:
-            # Standalone audits alone, or what is to be emptied, are no work to SQLMesh: it does
+            # To SQLMesh, standalone audits alone, or what is to be emptied, are not work: it does
             # not apply such a plan (sqlmesh/core/plan/definition.py, `requires_backfill`).
-            held_back = as_intervals(missing(self._by_now(), self.project, name))
-            return finding.add(Reason.NO_CHANGES, "observed", held_back=held_back)
+            finding = replace(finding, held_back=as_intervals(self._missing_by_now(name)))
+            return finding.because(Reason.NO_CHANGES, "observed")
         if not recording.applied and recording.raised is None:
-            return finding.add(Reason.NOT_APPLIED, "observed")
-        if recording.raised is not None:
-            # A later stage would have waited for it, as its own stage does for what is in that.
-            roots = self._failed_upstream(name) if recording.raised_kind == "error" else ()
-            if roots:
-                return Finding().add(Reason.UPSTREAM_FAILED, "inferred", blocked_by=roots)
-            return Finding(status=Status.INTERRUPTED)
-        return cannot_tell("the plan found it missing, but did not schedule it")
+            return finding.because(Reason.NOT_APPLIED, "observed")
+        if recording.raised is None:
+            raise UnexplainedError("the plan found it missing, but did not schedule it")
+        # A later stage would have waited for it, as its own stage does for what is in that.
+        roots = self._failed_upstream(name) if recording.raised_kind == "error" else ()
+        if not roots:
+            return interrupted(recording)
+        failed = Finding(Status.SKIPPED, blocked_by=roots)
+        return failed.because(Reason.UPSTREAM_FAILED, "inferred")
 
     def _failed_upstream(self, name: str) -> tuple[str, ...]:
         snapshots = self.plan.snapshots
@@ -161,25 +213,29 @@ class PlanReasons:
         return failed_upstream(self.recording, parents, name)
 
     def _changed(self, name: str, finding: Finding) -> Finding:
-        """Of a model that is new or changed, and of which nothing is missing."""
-        plan, snapshot = self.plan, self.project.snapshot(name)
-        index = self.project.deployability_index
+        """Why nothing was loaded for a model that is new or changed."""
+        plan, snapshot = self.plan, self.snapshots.snapshot(name)
+        index = self.snapshots.deployability_index
         if plan.is_dev and snapshot.is_forward_only and not index.is_representative(snapshot):
             # Its table in dev is not that of prod, and is not loaded for a preview.
-            return finding.add(Reason.NO_PREVIEW, "inferred")
-        if self.project.loaded(name):
-            category = plan.snapshots[name].change_category
-            return finding.add(Reason.REUSED, "inferred", change_category=category)
-        by_now = missing(self._by_now(), self.project, name)
-        if without(by_now, missing(self._windowless(), self.project, name)):
+            return finding.because(Reason.NO_PREVIEW, "inferred")
+        if self.snapshots.loaded(name):
+            finding = replace(finding, change_category=plan.snapshots[name].change_category)
+            return finding.because(Reason.REUSED, "inferred")
+        by_now = self._missing_by_now(name)
+        if without(by_now, self._missing_without_window(name)):
             # Without `run`, a plan loads no further than its environment has got: a window as well.
-            finding.add(Reason.OUTSIDE_WINDOW, "inferred").add(Reason.PLAN_LIMIT, "inferred")
+            finding = finding.because(Reason.OUTSIDE_WINDOW, "inferred")
+            finding = finding.because(Reason.PLAN_LIMIT, "inferred")
         if by_now:
             return finding
-        waiting = waits_for_cron(self._afterwards, name, plan.question)
-        return finding.add(Reason.CRON_NOT_DUE, "inferred", **waiting.facts)
+        return waits_for_cron(finding, self._recorded, name, plan.question)
 
-    def _by_now(self) -> Question:
-        """What a run would look for, at the time of the plan."""
-        question = self.plan.question
-        return Question(end=question.execution_time, execution_time=question.execution_time)
+
+def _window(plan: PlanFacts) -> tuple[float, float]:
+    """The start and the end that the user passed, in milliseconds; infinite if none."""
+    arguments, question = plan.asked, plan.question
+    has_start = "start" in arguments and question.start
+    start = to_timestamp(question.start) if has_start else -float("inf")
+    end = to_timestamp(make_exclusive(question.end)) if "end" in arguments else float("inf")
+    return start, end

@@ -13,9 +13,10 @@ from pytest_sqlmesh_tracker.dagster.events.event_log import EarlierTries
 from pytest_sqlmesh_tracker.dagster.running import invocation, requests, step, tags
 from pytest_sqlmesh_tracker.outcomes.outcome import AuditOutcome
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
-from pytest_sqlmesh_tracker.tracking.reasons import batches
+from pytest_sqlmesh_tracker.tracking.evaluation import batches
 
 from .registry import Mutant, mutant_of
+from .tracker import passed
 
 MUTANTS: dict[str, Mutant] = {}
 mutant = partial(mutant_of, among=MUTANTS)
@@ -29,11 +30,10 @@ def what_was_skipped_is_materialized(original: Any, self: Any, report: Any) -> A
     yield from original(self, report)
 
 
-@mutant(batches, "_heard_of")
+@mutant(batches, "_scheduled_in")
 def a_failed_batch_counts_as_executed(original: Any, *args: Any) -> Any:
-    for batch, failure in original(*args):
-        ran = batch.model_copy(update={"status": Status.EXECUTED}) if failure else batch
-        yield batches._Heard(ran, None)
+    for scheduled in original(*args):
+        yield passed(scheduled)
 
 
 @mutant(emission, "outcome_metadata")

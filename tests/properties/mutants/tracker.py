@@ -2,38 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Cause, Reason, Status
 from pytest_sqlmesh_tracker.tracking import moments
+from pytest_sqlmesh_tracker.tracking.evaluation import batches, behind, causes
+from pytest_sqlmesh_tracker.tracking.evaluation.behind import UpstreamBehind
 from pytest_sqlmesh_tracker.tracking.events import facts
 from pytest_sqlmesh_tracker.tracking.events.auditing import AuditInvocation
 from pytest_sqlmesh_tracker.tracking.events.invocation import Invocation
 from pytest_sqlmesh_tracker.tracking.events.taps import MethodEvents
-from pytest_sqlmesh_tracker.tracking.reasons import batches, behind, reporting
-from pytest_sqlmesh_tracker.tracking.reasons import runs as reasons
-from pytest_sqlmesh_tracker.tracking.reasons.behind import UpstreamBehind
-from pytest_sqlmesh_tracker.tracking.reasons.causes import Causes
-from pytest_sqlmesh_tracker.tracking.reasons.left_out import LeftOut
-from pytest_sqlmesh_tracker.tracking.reasons.plans import PlanReasons
-from pytest_sqlmesh_tracker.tracking.reasons.runs import Finding, HeldUp
+from pytest_sqlmesh_tracker.tracking.intervals.loaded import After
+from pytest_sqlmesh_tracker.tracking.reasons import audits, explaining, plans, reporting, runs
+from pytest_sqlmesh_tracker.tracking.reasons.finding import Finding
+from pytest_sqlmesh_tracker.tracking.reasons.left_out import Omission
+from pytest_sqlmesh_tracker.tracking.reasons.outcomes import Outcomes
+from pytest_sqlmesh_tracker.tracking.reasons.plans import PlanExplainer
+from pytest_sqlmesh_tracker.tracking.reasons.signals import HeldUp
+from pytest_sqlmesh_tracker.tracking.spans import utc
 
 from .registry import Mutant, mutant_of
 
-Reporter = reporting._Reporter
 MUTANTS: dict[str, Mutant] = {}
 mutant = partial(mutant_of, among=MUTANTS)
 
 
-@mutant(batches, "_heard_of")
+def passed(scheduled: batches._Scheduled) -> batches._Scheduled:
+    """The batch, executed if it had failed."""
+    if scheduled.failure is None:
+        return scheduled
+    executed = scheduled.batch.model_copy(update={"status": Status.EXECUTED})
+    return batches._Scheduled(executed, None)
+
+
+@mutant(batches, "_scheduled_in")
 def a_failed_batch_counts_as_executed(original: Any, *args: Any) -> Any:
-    for batch, failure in original(*args):
-        ran = batch.model_copy(update={"status": Status.EXECUTED}) if failure else batch
-        yield batches._Heard(ran, None)
+    for scheduled in original(*args):
+        yield passed(scheduled)
 
 
 @mutant(batches, "_batch_status")
@@ -52,16 +63,15 @@ def the_root_is_a_parent(original: Any, round_: Any, name: str, _: bool) -> Any:
     return round_.parents(name)
 
 
-@mutant(reasons, "next_due")
-def the_next_tick_is_due(original: Any, project: Any, name: str, after: Any) -> Any:  # noqa: ARG001
-    return batches.utc(project.ticks.next(project.snapshot(name).node, after))
+@mutant(runs, "next_due")
+def the_next_tick_is_due(original: Any, snapshots: Any, name: str, after: Any) -> Any:  # noqa: ARG001
+    return utc(snapshots.ticks.next(snapshots.snapshot(name).node, after))
 
 
-@mutant(reasons, "waits_for_cron")
+@mutant(runs, "waits_for_cron")
 def nothing_is_held_back_by_cron(original: Any, *args: Any) -> Finding:
     finding: Finding = original(*args)
-    finding.facts["held_back"] = ()
-    return finding
+    return replace(finding, held_back=())
 
 
 @mutant(Invocation, "returned")
@@ -81,17 +91,15 @@ def the_second_round_is_lost(original: Any, recording: Any) -> Any:
 @mutant(HeldUp, "of")
 def a_signal_is_taken_for_the_cron(original: Any, *args: Any) -> Finding:
     finding: Finding = original(*args)
-    if finding.reasons:
-        finding.reasons = {Reason.CRON_NOT_DUE: "inferred"}
-    return finding
+    return replace(finding, reasons={Reason.CRON_NOT_DUE: "inferred"} if finding.reasons else {})
 
 
-@mutant(reasons, "cut_by_window")
-def a_window_cuts_nothing_off(original: Any, *args: Any) -> bool:  # noqa: ARG001
-    return False
+@mutant(runs, "cut_by_window")
+def a_window_cuts_nothing_off(original: Any, *args: Any) -> list[Any]:  # noqa: ARG001
+    return []
 
 
-@mutant(reasons, "outside_lifetime")
+@mutant(runs, "outside_lifetime")
 def models_live_for_ever(original: Any, *args: Any) -> None:  # noqa: ARG001
     return None
 
@@ -101,19 +109,19 @@ def a_refused_restatement_was_not_selected(original: Any, *args: Any) -> tuple[(
     return ()
 
 
-@mutant(PlanReasons, "_changed")
+@mutant(PlanExplainer, "_changed")
 def what_is_not_previewed_is_reused(original: Any, *args: Any) -> Finding:
     finding: Finding = original(*args)
     if Reason.NO_PREVIEW in finding.reasons:
-        finding.reasons = {Reason.REUSED: "inferred"}
+        finding = replace(finding, reasons={Reason.REUSED: "inferred"})
     return finding
 
 
-@mutant(PlanReasons, "_left_undone")
+@mutant(PlanExplainer, "_left_undone")
 def a_plan_that_was_not_applied_changed_nothing(original: Any, *args: Any) -> Finding:
     finding: Finding = original(*args)
     if Reason.NOT_APPLIED in finding.reasons:
-        finding.reasons = {Reason.NO_CHANGES: "observed"}
+        finding = replace(finding, reasons={Reason.NO_CHANGES: "observed"})
     return finding
 
 
@@ -122,14 +130,25 @@ def audits_on_demand_never_fail(original: Any, self: Any, ran: Any, _: Any) -> A
     return original(self, ran, None)
 
 
-@mutant(Reporter, "_interrupted")
-def what_was_cut_off_failed(original: Any, *args: Any) -> Finding:
-    finding: Finding = original(*args)
-    finding.status = Status.FAILED
-    return finding
+def _failed(original: Any, *args: Any, **kwargs: Any) -> Finding:
+    finding: Finding = original(*args, **kwargs)
+    return replace(finding, status=Status.FAILED)
 
 
-@mutant(Reporter, "_edited")
+@contextmanager
+def _cut_off_failed() -> Iterator[None]:
+    """Each explainer has imported the function that is mutated."""
+    with ExitStack() as stack:
+        for module in (explaining, runs, plans, audits):
+            mutated = partial(_failed, module.interrupted)
+            stack.enter_context(patch.object(module, "interrupted", mutated))
+        yield
+
+
+MUTANTS["what was cut off failed"] = _cut_off_failed
+
+
+@mutant(Outcomes, "_is_edited")
 def nothing_was_edited(original: Any, *args: Any) -> bool:  # noqa: ARG001
     return False
 
@@ -148,40 +167,39 @@ def a_report_is_of_the_moment_in_which_it_is_read(original: Any, recording: Any)
     return original(recording)
 
 
-@mutant(reporting, "loaded_through")
-def gaps_do_not_end_what_is_loaded(original: Any, after: Any, name: str, at: Any) -> Any:
-    loaded = after.loaded(name) if name in after.frozen else ()
-    return batches.utc(max(end for _, end in loaded)) if loaded else original(after, name, at)
+@mutant(After, "loaded_through")
+def gaps_do_not_end_what_is_loaded(original: Any, self: After, name: str, at: Any) -> Any:
+    loaded = self.loaded.loaded(name) if name in self.loaded.frozen else ()
+    return utc(max(end for _, end in loaded)) if loaded else original(self, name, at)
 
 
-@mutant(reporting, "waiting_since")
+@mutant(After, "waiting_since")
 def nothing_waits(original: Any, *args: Any) -> None:  # noqa: ARG001
     return None
 
 
-@mutant(LeftOut, "of")
-def a_window_holds_back_what_was_evaluated(original: Any, self: Any, name: str) -> Finding:
-    finding: Finding = original(self, name)
-    plan = self.recording.plan
-    window = plan and plan.asked & {"start", "end"}
-    return finding.add(Reason.OUTSIDE_WINDOW, "inferred") if window else finding
+@mutant(PlanExplainer, "executed")
+def a_window_holds_back_what_was_evaluated(original: Any, self: Any, *args: Any) -> Finding:
+    finding: Finding = original(self, *args)
+    window = self.plan.asked & {"start", "end"}
+    return finding.because(Reason.OUTSIDE_WINDOW, "inferred") if window else finding
 
 
-@mutant(LeftOut, "_by_plan")
-def a_plan_is_silent_about_the_rest(original: Any, *args: Any) -> list[Any]:  # noqa: ARG001
-    return []
+@mutant(PlanExplainer, "_omission")
+def a_plan_is_silent_about_the_rest(original: Any, *args: Any) -> Omission:  # noqa: ARG001
+    return Omission()
 
 
-@mutant(PlanReasons, "_left_undone")
+@mutant(PlanExplainer, "_left_undone")
 def a_restatement_that_was_not_applied_selected_nothing(original: Any, *args: Any) -> Finding:
     finding: Finding = original(*args)
     restates = "restate_models" in args[0].plan.asked
     if restates and Reason.NOT_APPLIED in finding.reasons:
-        finding.reasons = {Reason.NOT_SELECTED: "observed"}
+        finding = replace(finding, reasons={Reason.NOT_SELECTED: "observed"})
     return finding
 
 
-@mutant(PlanReasons, "_failed_upstream")
+@mutant(PlanExplainer, "_failed_upstream")
 def later_stages_wait_for_nothing(original: Any, *args: Any) -> tuple[()]:  # noqa: ARG001
     return ()
 
@@ -189,8 +207,8 @@ def later_stages_wait_for_nothing(original: Any, *args: Any) -> tuple[()]:  # no
 def _instead(mutated: Cause, by: Cause) -> Callable[..., None]:
     """A tracker that gives intervals another cause."""
 
-    def give(original: Any, self: Any, caused: Any, cause: Cause, *args: Any) -> None:
-        original(self, caused, by if cause is mutated else cause, *args)
+    def give(original: Any, self: Any, cause: Cause, *args: Any) -> None:
+        original(self, by if cause is mutated else cause, *args)
 
     give.__name__ = f"{mutated}_is_{by}"
     return give
@@ -205,7 +223,7 @@ for _mutated, _by in (
     (Cause.RELOADED, Cause.NEW_INTERVAL),
     (Cause.AUDITS_CHANGED, Cause.REQUESTED),
 ):
-    mutant(Causes, "_give")(_instead(_mutated, _by))
+    mutant(causes._Classification, "give")(_instead(_mutated, _by))
 
 
 @mutant(MethodEvents, "look_for_removed")
@@ -213,15 +231,15 @@ def what_was_removed_was_never_loaded(original: Any, *args: Any) -> None:
     pass
 
 
-@mutant(Causes, "_restating")
-def a_restatement_is_by_the_parents(original: Any, self: Any, plan: Any, name: str) -> Any:  # noqa: ARG001
-    return tuple(parent.name for parent in self._before.frozen[name].snapshot.parents)
+@mutant(causes._Classification, "_restated_upstream")
+def a_restatement_is_by_the_parents(original: Any, self: Any, _: Any) -> Any:  # noqa: ARG001
+    return tuple(self._compared.parents(self._name))
 
 
-@mutant(Causes, "_first_load")
-def new_versions_are_changed_by_nothing(original: Any, self: Any, caused: Any, *args: Any) -> None:
-    original(self, caused, *args)
-    caused.changed_by = ()
+@mutant(causes._Classification, "_first_load")
+def new_versions_are_changed_by_nothing(original: Any, self: Any, *args: Any) -> None:
+    original(self, *args)
+    self._changed_by = ()
 
 
 @mutant(UpstreamBehind, "of")

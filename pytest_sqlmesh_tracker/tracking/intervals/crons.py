@@ -1,4 +1,4 @@
-"""Crons of which SQLMesh itself does not determine when they are due."""
+"""Crons that SQLMesh takes for due at different times in different processes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _DAY = 24 * 60
 
 @lru_cache(maxsize=1024)
 def is_undetermined(cron: str) -> bool:
-    """Whether it depends on the process when SQLMesh takes this cron for due.
+    """Whether the time at which SQLMesh takes this cron for due depends on the process.
 
     SQLMesh looks at five gaps between ticks, after the moment at which a process uses a cron for
     the first time. If they are equal, it takes all gaps for equal, and steps back from a later tick
-    by that length (`Node.cron_floor`). Where gaps are equal at some times and not at others, one
-    process finds intervals due that another one does not, also at hours that are not over.
+    by that length (`Node.cron_floor`). If gaps are equal at some times and not at others, one
+    process finds intervals due that another does not, some of them before they are over.
     """
     gaps, longest = set(), 0
     for _, run in groupby(following - tick for tick, following in pairwise(_ticks(cron))):
@@ -36,7 +36,7 @@ def is_undetermined(cron: str) -> bool:
 
 
 def _ticks(cron: str) -> Iterator[int]:
-    """Ticks, in minutes: of two days, where all days are alike, else of a year and more."""
+    """Ticks in minutes: those of two days if all days are alike, else of more than a year."""
     expanded = croniter.expand(cron)[0]
     minutes, hours = (
         list(range(size)) if field == ["*"] else field
@@ -48,7 +48,7 @@ def _ticks(cron: str) -> Iterator[int]:
 
 
 def _days(cron: str) -> Iterator[int]:
-    """The days, counted from some day on, on which a cron ticks."""
+    """The days on which a cron ticks, counted from 2024-01-01 as 0."""
     ticks, day = croniter(cron, _BEGIN), -1
     while day < _DAYS:
         ticks.set_current(_BEGIN + timedelta(days=day + 1, seconds=-1), force=True)

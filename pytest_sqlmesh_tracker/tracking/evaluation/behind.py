@@ -1,4 +1,4 @@
-"""Models that ran ahead of what they read: upstream, what they evaluated was not loaded yet."""
+"""Models that were evaluated ahead of what they read: intervals not yet loaded upstream."""
 
 from __future__ import annotations
 
@@ -6,34 +6,42 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlmesh.core.snapshot import merge_intervals
 from sqlmesh.utils.date import make_exclusive, to_timestamp
 
 from pytest_sqlmesh_tracker.outcomes.outcome import Batch
 from pytest_sqlmesh_tracker.outcomes.types import Interval
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
-from pytest_sqlmesh_tracker.tracking.events.recording import Millis, Recording, Span
-
-from .batches import as_intervals
-from .intervals import Project, Ticks, within, without
+from pytest_sqlmesh_tracker.tracking.events.recording import Recording
+from pytest_sqlmesh_tracker.tracking.intervals.snapshots import Snapshots, Ticks
+from pytest_sqlmesh_tracker.tracking.spans import (
+    Millis,
+    Span,
+    as_intervals,
+    within,
+    without,
+)
 
 _TICKS, _AT_MOST = 12, 3_000
-"""How many ticks of two crons are compared, at least and at most."""
+"""How many ticks of each cron are compared, at least and at most."""
 _WEEK = 8 * 24 * 60 * 60 * 1000
-"""What the ticks cover, so that a cron that rests at night or on Sundays is seen to rest."""
+"""What the ticks cover at least: a week and a day, so that pauses at night and on Sundays count."""
 
 
 class UpstreamBehind:
-    """Finds, for one invocation, the intervals that models evaluated ahead of their upstream."""
+    """Finds the intervals that one invocation evaluated before they were loaded upstream."""
 
-    def __init__(self, recording: Recording, stored: Project, at: datetime) -> None:
+    def __init__(self, recording: Recording, stored: Snapshots, at: datetime) -> None:
         self._recording = recording
         self._stored = stored
         self._at = to_timestamp(at)
 
     def of(self, name: str, batches: Sequence[Batch]) -> dict[str, tuple[Interval, ...]]:
-        """Fully qualified name of a model upstream → what of these batches it had not loaded when
-        the batch began."""
+        """Which intervals of these batches each model upstream had not loaded when they began.
+
+        Returns:
+            Fully qualified name of a model upstream → those intervals; nothing for models that had
+            loaded everything.
+        """
         if name not in self._stored.frozen or not _keeps_rows(self._stored.snapshot(name)):
             return {}
         behind: dict[str, list[Span]] = {}
@@ -44,8 +52,8 @@ class UpstreamBehind:
                 continue
             span = to_timestamp(batch.start), to_timestamp(batch.end)
             for parent in upstream:
-                left = self._not_loaded(parent, span, began)
-                behind.setdefault(parent, []).extend(left)
+                not_loaded = self._not_loaded(parent, span, began)
+                behind.setdefault(parent, []).extend(not_loaded)
         return {
             parent: as_intervals(spans)
             for parent, spans in behind.items()
@@ -53,7 +61,8 @@ class UpstreamBehind:
         }
 
     def _upstream(self, name: str) -> Iterator[str]:
-        """The models that it reads from tables, through views, embedded and symbolic ones."""
+        """The models whose tables it reads, directly or through views, embedded and symbolic
+        models."""
         seen, queue = {name}, [name]
         while queue:
             for parent in self._stored.frozen[queue.pop(0)].snapshot.parents:
@@ -71,7 +80,8 @@ class UpstreamBehind:
         return end.started_at if end else None
 
     def _not_loaded(self, parent: str, span: Span, began: datetime) -> list[Span]:
-        """What of the span the model upstream has to load, and had not loaded at that moment."""
+        """The parts of the span that the model upstream has to load and had not loaded at that
+        moment."""
         snapshot = self._stored.snapshot(parent)
         start, end = to_timestamp(self._stored.start(parent, self._at)), self._complete(snapshot)
         if snapshot.node.end:
@@ -79,17 +89,18 @@ class UpstreamBehind:
         if start >= end:
             return []
         loaded = [*self._stored.loaded(parent), *self._recorded(parent, began)]
-        return without(within([span], [(start, end)]), merge_intervals(loaded))
+        return without(within([span], [(start, end)]), loaded)
 
     def _complete(self, snapshot: Any) -> Millis:
-        """Until when time lets the model load, whatever its cron."""
+        """The end of the model's last complete interval at the execution time, whatever its
+        cron."""
         if snapshot.allow_partials:
             return self._at
         return self._stored.ticks.floor(snapshot.node.interval_unit, self._at)
 
     def _recorded(self, name: str, before: datetime) -> Iterator[Span]:
-        """What was recorded of the model in this invocation before that moment, in the table that
-        is read."""
+        """What this invocation recorded before that moment in the table of the model that is
+        read."""
         index = self._stored.deployability_index
         snapshot = self._stored.snapshot(name)
         if index and index.is_representative(snapshot) and not index.is_deployable(snapshot):
@@ -99,13 +110,13 @@ class UpstreamBehind:
             # `to_table_mapping`).
             return
         for round_ in self._recording.rounds:
-            for index, span in enumerate((round_.batches or {}).get(name, ())):
-                end = round_.ends.get((name, index))
+            for number, span in enumerate((round_.batches or {}).get(name, ())):
+                end = round_.ends.get((name, number))
                 if end and end.recorded and end.finished_at <= before:
                     yield span
 
     def _is_due_as_often(self, parent: str, name: str, since: Millis) -> bool:
-        """Whether the longest time between two ticks is no longer than the child's."""
+        """Whether the longest time between two of its ticks is at most as long as the child's."""
         ticks = self._stored.ticks
         of_parent, of_child = (
             _longest_pause(ticks, self._stored.snapshot(each).node, since)
@@ -125,7 +136,7 @@ def _longest_pause(ticks: Ticks, node: Any, since: Millis) -> Millis:
 
 
 def _pause(node: Any, tick: Millis, following: Millis) -> Millis:
-    """The time between two ticks; a day that daylight saving makes longer is a day."""
+    """The time between two ticks; a day that daylight saving time makes longer counts as a day."""
     passed = following - tick
     if node.cron_tz is None:
         return passed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_sqlmesh_tracker.tracking.reasons.crons import is_undetermined
+from pytest_sqlmesh_tracker.tracking.intervals.crons import is_undetermined
 
 EVEN = ["@hourly", "@daily", "@weekly", "*/5 * * * *", "0 */6 * * *", "0 0,12 * * *", "30 7 * * 1"]
 NEVER_EVEN_FOR_LONG = ["@monthly", "@yearly", "0 9 * * 1-5", "0 */7 * * *", "0 1,2,5 * * *"]

@@ -1,93 +1,75 @@
-"""From what was heard of the rounds: each model's batches, and the status that they add up to."""
+"""Each model's batches over all rounds of an invocation, and the status that they add up to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
-from typing import NamedTuple
-
-from sqlmesh.core.snapshot import merge_intervals
+from datetime import timedelta
 
 from pytest_sqlmesh_tracker.outcomes.outcome import AuditOutcome, Batch
-from pytest_sqlmesh_tracker.outcomes.types import Interval
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.tracking.events.recording import (
     AuditResult,
     BatchEnd,
-    Millis,
     NodeFailure,
     Recording,
     Round,
-    Span,
 )
+from pytest_sqlmesh_tracker.tracking.spans import Span, utc
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the rounds say of one model: the batches that decide, and what went wrong."""
+    """What happened to one model in all rounds: the batches that decide, and what failed."""
 
     batches: tuple[Batch, ...]
     status: Status | None
-    """None: nothing of it was scheduled."""
+    """None if nothing of it was scheduled."""
     failures: tuple[NodeFailure, ...]
     blocked_by: tuple[str, ...]
-    """Fully qualified names of the failed models at the root of its being skipped."""
+    """Fully qualified names of the failed models because of which it was skipped."""
     cut_by_environment: bool
-    """What was scheduled for it was cut off because the environment changed."""
+    """Batches of it did not begin because the environment changed."""
 
     @property
     def partial(self) -> bool:
-        """Something of it was recorded, though not all that was scheduled."""
+        """Whether some of what was scheduled for it was recorded, but not all."""
         recorded = any(batch.status is Status.EXECUTED for batch in self.batches)
         return recorded and self.status is not Status.EXECUTED
-
-
-def utc(millis: Millis) -> datetime:
-    """SQLMesh's milliseconds as a datetime in UTC."""
-    return datetime.fromtimestamp(millis / 1000, timezone.utc)
-
-
-def as_intervals(spans: Sequence[Span]) -> tuple[Interval, ...]:
-    """Spans as intervals of a report, adjacent ones merged.
-
-    Without those that end before they start: SQLMesh finds such of a model that allows partials,
-    where a run's start is still to come.
-    """
-    forward = [(start, end) for start, end in spans if start < end]
-    return tuple(Interval(utc(start), utc(end)) for start, end in merge_intervals(forward))
 
 
 def evaluation(
     recording: Recording, name: str, only_audits: bool, sees_through: bool
 ) -> Evaluation:
-    """What the rounds say of the model `name`.
+    """What happened to the model `name` in all rounds.
 
     Args:
-        only_audits: of its kind, batches only run audits (external, embedded, standalone audit).
+        only_audits: whether batches of its kind only run audits (external, embedded, standalone
+            audit).
         sees_through: see `compat.sees_through_idle_parents`.
     """
-    heard: list[_Heard] = []
+    scheduled: list[_Scheduled] = []
     failures: list[NodeFailure] = []
     blocked_by: tuple[str, ...] = ()
     cut_by_environment = False
-    decided_anew = recording.decision.rounds_before if recording.decision else 0
+    rounds_void = recording.decision.rounds_before if recording.decision else 0
     for number, round_ in enumerate(recording.rounds):
-        scheduled = list(_heard_of(round_, number, name, only_audits, sees_through))
-        if number < decided_anew:
+        latest = list(_scheduled_in(round_, number, name, only_audits, sees_through))
+        if number < rounds_void:
             # The run was restarted: what had not run by then was decided upon again.
-            scheduled = [one for one in scheduled if _ran(one.batch)]
+            latest = [each for each in latest if _ran(each.batch)]
         creation = [f for f in round_.failures or () if f.name == name and f.batch is None]
-        if not scheduled and not creation:
+        if not latest and not creation:
             continue
-        heard = [one for one in heard if not _superseded(one.batch, scheduled)] + scheduled
+        later = [each.batch for each in latest]
+        scheduled = [each for each in scheduled if not _superseded(each.batch, later)] + latest
         failures += creation
         blocked_by = tuple(_roots(round_, name, sees_through))
         cut_by_environment = round_.circuit_broken
     outside = (*recording.creation_failures, *recording.raised_nodes)
     failures += [failure for failure in outside if failure.name == name]
-    failures += [one.failure for one in heard if one.failure]
-    batches = tuple(one.batch for one in heard)
+    failures += [each.failure for each in scheduled if each.failure]
+    batches = tuple(each.batch for each in scheduled)
     return Evaluation(
         batches=batches,
         status=_status(batches, failures),
@@ -103,10 +85,12 @@ def audits(
     failures: Sequence[NodeFailure],
     names: Mapping[str, str],
 ) -> list[AuditOutcome]:
-    """What each audit of the model found: rows summed over intervals, the latest round deciding.
+    """The outcome of each audit of the model, with its failed rows summed over all intervals.
+
+    If an interval was audited in several rounds, the latest counts.
 
     Args:
-        names: what SQLMesh calls an audit → what it is shown as.
+        names: SQLMesh's name of an audit → the name to show.
     """
     results: dict[Span, tuple[AuditResult, ...]] = {}
     for round_ in recording.rounds:
@@ -115,13 +99,13 @@ def audits(
     if not ran_audits:
         ran_audits = [audit for failure in failures for audit in failure.audits or ()]
     ran_audits += [failure.audit for failure in failures if failure.audit]
-    found: dict[tuple[str, tuple[tuple[str, str], ...]], AuditOutcome] = {}
+    outcomes: dict[tuple[str, tuple[tuple[str, str], ...]], AuditOutcome] = {}
     for result in ran_audits:
         key = result.name, tuple(sorted(result.arguments.items()))
-        before = found.get(key)
+        before = outcomes.get(key)
         rows_failed = (before.rows_failed if before else 0) + result.rows_failed
         error = (before.error if before else None) or result.error
-        found[key] = AuditOutcome(
+        outcomes[key] = AuditOutcome(
             name=names.get(result.name, result.name),
             arguments=dict(result.arguments),
             blocking=result.blocking,
@@ -129,19 +113,20 @@ def audits(
             rows_failed=rows_failed,
             error=error,
         )
-    return list(found.values())
+    return list(outcomes.values())
 
 
-class _Heard(NamedTuple):
+@dataclass(frozen=True)
+class _Scheduled:
     """A batch, and what it raised."""
 
     batch: Batch
     failure: NodeFailure | None
 
 
-def _heard_of(
+def _scheduled_in(
     round_: Round, number: int, name: str, only_audits: bool, sees_through: bool
-) -> Iterator[_Heard]:
+) -> Iterator[_Scheduled]:
     listed = {f.batch: f for f in round_.failures or () if f.name == name}
     for index, span in enumerate((round_.batches or {}).get(name, ())):
         end = round_.ends.get((name, index))
@@ -152,7 +137,7 @@ def _heard_of(
         batch = _batch(index, number, span, status, end, audits)
         if failure and failure.unrecorded:
             batch = batch.model_copy(update={"unrecorded": True})
-        yield _Heard(batch, failure)
+        yield _Scheduled(batch, failure)
 
 
 def _ran(batch: Batch) -> bool:
@@ -207,8 +192,9 @@ def _batch_status(
 def _skipped(round_: Round, name: str, index: int, sees_through: bool) -> bool:
     """Whether a batch did not begin because something failed.
 
-    What had not begun when the invocation or the round ended is in no list; a round that ends
-    because the environment changed, or that is cancelled, lists also what nothing failed for.
+    SQLMesh does not list what had not begun when the invocation or the round ended. If a round ends
+    because the environment changed, or is cancelled, SQLMesh also lists models as skipped for which
+    nothing failed.
     """
     if name not in (round_.skipped or ()) or round_.circuit_broken:
         return False
@@ -219,12 +205,16 @@ def _skipped(round_: Round, name: str, index: int, sees_through: bool) -> bool:
     return name in _failed(round_) or bool(_roots(round_, name, sees_through))
 
 
-def _superseded(batch: Batch, later: Sequence[_Heard]) -> bool:
-    """For one interval the latest round decides; but what ran outlasts what was only scheduled, and
-    an evaluation outlasts an audit. A lookback alone loads a part of a batch anew."""
+def _superseded(batch: Batch, later: Sequence[Batch]) -> bool:
+    """Whether batches of a later round replace this one.
+
+    For one interval the latest round decides, except that a batch that ran is not replaced by one
+    that was only scheduled, nor an evaluation by an audit. An executed batch is only replaced as a
+    whole: a lookback alone loads a part of it again.
+    """
     deciding = [
         other
-        for other, _ in later
+        for other in later
         if other.start < batch.end
         and batch.start < other.end
         and (_ran(other) or not _ran(batch))
@@ -258,7 +248,8 @@ def _status(batches: Sequence[Batch], failures: Sequence[NodeFailure]) -> Status
 def failed_upstream(
     recording: Recording, parents: Callable[[str], Iterable[str]], name: str
 ) -> tuple[str, ...]:
-    """The failed models, nearest first, that what is evaluated later would have waited for."""
+    """The failed models upstream for which later batches of the model would have waited, nearest
+    first."""
     outside = (*recording.creation_failures, *recording.raised_nodes)
     failed = {failure.name for failure in outside}.union(*map(_failed, recording.rounds))
     roots: dict[str, None] = {}
@@ -276,7 +267,7 @@ def failed_upstream(
 
 
 def connections_lost(recording: Recording) -> list[NodeFailure]:
-    """The failures in which a connection was lost, the first of them first."""
+    """The failures in which a connection was lost, in order of time."""
     ends = [end for round_ in recording.rounds for end in round_.ends.values()]
     failures = [e.failure for e in sorted(ends, key=lambda e: e.finished_at) if e.failure]
     return [failure for failure in failures if failure.connection == "lost"]
@@ -295,8 +286,8 @@ def _raised(end: BatchEnd) -> bool:
 def _roots(round_: Round, name: str, sees_through: bool) -> list[str]:
     """The failed ancestors for which the model's batches were skipped, nearest first.
 
-    They are found where SQLMesh's schedule has edges: through skipped models, and through models
-    without batches where the schedule sees through those (sqlmesh/core/scheduler.py, `_dag`).
+    The search follows the edges of SQLMesh's schedule: through skipped models, and through models
+    without batches if the schedule sees through those (sqlmesh/core/scheduler.py, `_dag`).
     """
     if name not in (round_.skipped or ()):
         return []

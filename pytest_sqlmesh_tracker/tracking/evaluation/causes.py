@@ -1,0 +1,310 @@
+"""Why intervals of a model were evaluated.
+
+Each interval of which a batch began has exactly one cause, the first that holds. It follows from
+what SQLMesh's state had of the model before, what the user requested, and what SQLMesh restated by
+itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from sqlmesh.core.snapshot import apply_auto_restatements
+from sqlmesh.utils.date import to_timestamp
+
+from pytest_sqlmesh_tracker.outcomes.outcome import Batch
+from pytest_sqlmesh_tracker.outcomes.types import Interval
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Cause, Evidence, Status
+from pytest_sqlmesh_tracker.tracking.events.recording import PlanFacts, Recording
+from pytest_sqlmesh_tracker.tracking.intervals.loaded import Before
+from pytest_sqlmesh_tracker.tracking.intervals.snapshots import Snapshots
+from pytest_sqlmesh_tracker.tracking.spans import (
+    Millis,
+    Span,
+    as_intervals,
+    merged,
+    within,
+    without,
+)
+
+
+@dataclass(frozen=True)
+class Caused:
+    """The causes of what was evaluated of one model, and the facts that they carry."""
+
+    intervals: Mapping[Cause, tuple[Interval, ...]] = field(default_factory=dict)
+    """By cause, in order of precedence."""
+    evidence: Mapping[Cause, Evidence] = field(default_factory=dict)
+    restated_by: tuple[str, ...] = ()
+    """Fully qualified names."""
+    changed_by: tuple[str, ...] = ()
+    """Fully qualified names."""
+    change_category: str | None = None
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """The causes in order of precedence."""
+        return tuple(self.intervals)
+
+
+class Causes:
+    """Finds the causes of one invocation's evaluations."""
+
+    def __init__(self, recording: Recording, before: Before) -> None:
+        self._recording = recording
+        self._compared = before.first_compared
+        self._auto_restatements = _AutoRestatements(recording, before.first_compared, before.stored)
+        self._stored = before.stored
+
+    def of(self, name: str, batches: Sequence[Batch]) -> Caused:
+        """Why the model was evaluated or audited in these batches; empty if none of them began."""
+        began = [batch for batch in batches if _began(batch)]
+        classification = _Classification(
+            name, self._recording, self._compared, self._stored, self._auto_restatements
+        )
+        if self._recording.command == "audit":
+            classification.give(Cause.REQUESTED, "observed", _spans(began))
+            return classification.caused()
+        evaluated = _spans(batch for batch in began if not self._repeats_audits(batch))
+        audited_alone = without(self._audited_alone(name), evaluated)
+        classification.give(Cause.AUDITS_CHANGED, "observed", audited_alone)
+        if evaluated and name in self._compared.frozen:
+            classification.classify(evaluated)
+        return classification.caused()
+
+    def _audited_alone(self, name: str) -> list[Span]:
+        """What a plan audited because the audits had changed, even if it was evaluated later."""
+        return merged(
+            span
+            for round_ in self._recording.rounds
+            for index, span in enumerate((round_.batches or {}).get(name, ()))
+            if round_.audit_only and (name, index) in round_.ends
+        )
+
+    def _repeats_audits(self, batch: Batch) -> bool:
+        return self._recording.rounds[batch.round].audit_only
+
+
+@dataclass(frozen=True)
+class _AutoRestated:
+    """What a run's automatic restatements removed of a model before it decided."""
+
+    spans: tuple[Span, ...]
+    triggers: tuple[str, ...]
+    """The models whose own `auto_restatement_cron` was due: this one, or some upstream."""
+
+
+@dataclass(frozen=True)
+class _AutoRestatements:
+    """What SQLMesh restates by itself in one run (`apply_auto_restatements`)."""
+
+    recording: Recording
+    compared: Snapshots
+    stored: Snapshots
+
+    def removed(self, name: str) -> list[Span]:
+        """What was loaded and the run takes for missing, because of this run's restatements or of
+        those of an earlier run that did not evaluate the model."""
+        if self.recording.decision is None or name not in self.stored.frozen:
+            return []
+        return without(self.stored.loaded(name), self.compared.loaded(name))
+
+    def of(self, name: str) -> _AutoRestated | None:
+        """What this run's own restatements remove; None for nothing."""
+        return self._restated.get(name)
+
+    def reported_triggers(self, name: str) -> tuple[str, ...] | None:
+        """The models that SQLMesh itself names as the triggers; None if it names none."""
+        ends = [end for round_ in self.recording.rounds for end in round_.ends_of(name)]
+        triggers = [end.triggers for end in ends if end.triggers]
+        return triggers[-1] if triggers else None
+
+    @cached_property
+    def _restated(self) -> Mapping[str, _AutoRestated]:
+        """The restatements, applied again to what the state had."""
+        decision = self.recording.decision
+        assert decision is not None
+        at = decision.question.execution_time
+        thawed = [frozen.thawed() for frozen in self.stored.frozen.values()]
+        due: dict[str, bool] = {}
+        for snapshot in thawed:
+            snapshot.pending_restatement_intervals = []
+            due[snapshot.name] = bool(snapshot.get_next_auto_restatement_interval(at))
+        apply_auto_restatements({snapshot.snapshot_id: snapshot for snapshot in thawed}, at)
+        spans = {snapshot.name: snapshot.pending_restatement_intervals for snapshot in thawed}
+        triggers: dict[str, tuple[str, ...]] = {}
+
+        def triggers_of(name: str) -> tuple[str, ...]:
+            if name not in triggers:
+                parents = [parent for parent in self.stored.parents(name) if spans.get(parent)]
+                above = [trigger for parent in parents for trigger in triggers_of(parent)]
+                triggers[name] = (name,) if due[name] else tuple(dict.fromkeys(above))
+            return triggers[name]
+
+        return {
+            name: _AutoRestated(tuple(restated), triggers_of(name))
+            for name, restated in spans.items()
+            if restated
+        }
+
+
+class _Classification:
+    """Distributes the evaluated spans of one model among the causes."""
+
+    def __init__(
+        self,
+        name: str,
+        recording: Recording,
+        compared: Snapshots,
+        stored: Snapshots,
+        auto_restatements: _AutoRestatements,
+    ) -> None:
+        self._name = name
+        self._recording = recording
+        self._compared = compared
+        self._stored = stored
+        self._auto_restatements = auto_restatements
+        self._spans: dict[Cause, list[Span]] = {}
+        self._evidence: dict[Cause, Evidence] = {}
+        self._restated_by: tuple[str, ...] = ()
+        self._changed_by: tuple[str, ...] = ()
+        self._change_category: str | None = None
+
+    def caused(self) -> Caused:
+        """The causes that were given."""
+        ordered = sorted(self._spans, key=lambda cause: cause.rank)
+        return Caused(
+            intervals={cause: as_intervals(self._spans[cause]) for cause in ordered},
+            evidence=dict(self._evidence),
+            restated_by=self._restated_by,
+            changed_by=self._changed_by,
+            change_category=self._change_category,
+        )
+
+    def give(self, cause: Cause, evidence: Evidence, spans: Sequence[Span]) -> None:
+        """Give the spans this cause."""
+        if spans:
+            self._spans[cause] = list(spans)
+            self._evidence[cause] = evidence
+
+    def classify(self, evaluated: list[Span]) -> None:
+        """Give every evaluated span a cause."""
+        removed_by_run = self._auto_restatements.removed(self._name)
+        remaining = self._restated(evaluated)
+        remaining, removed_earlier = self._auto_restated(remaining, removed_by_run)
+        loaded = self._loaded()
+        recorded_as_removed = self._whole_units(self._recording.removed.get(self._name, ()))
+        removed = without([*removed_earlier, *recorded_as_removed], loaded)
+        if not (loaded or removed_by_run or removed):
+            self._first_load(remaining)
+            return
+        remaining = self._take(Cause.REMOVED_BEFORE, "inferred", remaining, removed)
+        newest = max(end for _, end in [*loaded, *removed_by_run, *removed])
+        not_loaded = without(remaining, loaded)
+        self.give(Cause.FILLED_GAP, "inferred", within(not_loaded, [(0, newest)]))
+        newer = without(not_loaded, [(0, newest)])
+        due_by_cron = [(newest, self._due_by_cron())]
+        self.give(Cause.NEW_INTERVAL, "inferred", within(newer, due_by_cron))
+        self.give(Cause.AHEAD_OF_CRON, "inferred", without(newer, due_by_cron))
+        self.give(Cause.RELOADED, "inferred", within(remaining, loaded))
+
+    def _restated(self, spans: list[Span]) -> list[Span]:
+        """Give what the user restates its cause; the other spans are returned."""
+        plan = self._recording.plan
+        restated = plan.question.restatements.get(self._name) if plan and plan.to_restate else None
+        if plan is None or restated is None or not within(spans, [restated]):
+            return spans
+        self._restated_by = self._restated_upstream(plan)
+        return self._take(Cause.RESTATED, "observed", spans, [restated])
+
+    def _restated_upstream(self, plan: PlanFacts) -> tuple[str, ...]:
+        """The models that the user restates, among the model and those upstream through which a
+        restatement is passed on (sqlmesh/core/plan/builder.py, `_build_restatements`)."""
+        seen, queue = {self._name: None}, [self._name]
+        while queue:
+            parents = set(self._compared.parents(queue.pop(0)))
+            new = sorted(parents & plan.question.restatements.keys() - seen.keys())
+            seen.update(dict.fromkeys(new))
+            queue += new
+        return tuple(restated for restated in seen if restated in plan.to_restate)
+
+    def _auto_restated(
+        self, spans: list[Span], removed_by_run: list[Span]
+    ) -> tuple[list[Span], list[Span]]:
+        """Give what this run restates by itself its cause.
+
+        Returns:
+            The other spans, and what was removed by an earlier run.
+        """
+        restated = self._auto_restatements.of(self._name) if removed_by_run else None
+        if restated is None:
+            return spans, removed_by_run
+        removed_now = within(removed_by_run, restated.spans)
+        if within(spans, removed_now):
+            reported = self._auto_restatements.reported_triggers(self._name)
+            self._restated_by = restated.triggers if reported is None else reported
+            evidence: Evidence = "inferred" if reported is None else "observed"
+            spans = self._take(Cause.AUTO_RESTATED, evidence, spans, removed_now)
+        return spans, without(removed_by_run, removed_now)
+
+    def _loaded(self) -> list[Span]:
+        """What was loaded before, without what automatic restatements removed."""
+        plan = self._recording.plan
+        before = self._stored if self._recording.decision is None else self._compared
+        overwritten = plan.overwritten.get(self._name, ()) if plan else ()
+        return merged([*before.loaded(self._name), *overwritten])
+
+    def _whole_units(self, spans: Iterable[Span]) -> list[Span]:
+        """The spans, widened to the model's interval unit.
+
+        A restatement in prod removes of a daily model in dev the hour that is restated upstream,
+        and SQLMesh takes the whole day for missing.
+        """
+        ticks, unit = self._compared.ticks, self._compared.snapshot(self._name).node.interval_unit
+        return [
+            (ticks.floor(unit, start), ticks.next(unit, ticks.floor(unit, end - 1)))
+            for start, end in spans
+        ]
+
+    def _first_load(self, spans: list[Span]) -> None:
+        plan = self._recording.plan
+        created = plan is not None and self._name in plan.created
+        self.give(Cause.FIRST_LOAD, "observed" if created else "inferred", spans)
+        self._change_category = self._compared.frozen[self._name].change_category
+        if plan:
+            self._changed_by = plan.changed_by.get(self._name, ())
+
+    def _due_by_cron(self) -> Millis:
+        """The moment up to which cron lets a run load at the invocation's execution time
+        (`Snapshot.missing_intervals`)."""
+        decided = self._recording.decision or self._recording.plan
+        assert decided is not None
+        ticks, snapshot = self._compared.ticks, self._compared.snapshot(self._name)
+        bound = ticks.floor(snapshot.node, to_timestamp(decided.question.execution_time))
+        return bound if snapshot.allow_partials else ticks.floor(snapshot.node.interval_unit, bound)
+
+    def _take(
+        self, cause: Cause, evidence: Evidence, spans: list[Span], limits: Sequence[Span]
+    ) -> list[Span]:
+        """Give the parts of the spans inside the limits this cause; the others are returned."""
+        self.give(cause, evidence, within(spans, limits))
+        return without(spans, limits)
+
+
+def _began(batch: Batch) -> bool:
+    if batch.start >= batch.end:
+        # SQLMesh schedules a new model from its start back to its last tick if that comes first,
+        # and rejects the batch before it evaluates anything.
+        return False
+    ran = batch.status in (Status.EXECUTED, Status.AUDITED, Status.FAILED)
+    return ran or batch.duration is not None
+
+
+def _spans(batches: Iterable[Batch]) -> list[Span]:
+    spans: list[tuple[Any, Any]] = [
+        (to_timestamp(batch.start), to_timestamp(batch.end)) for batch in batches
+    ]
+    return merged(spans)

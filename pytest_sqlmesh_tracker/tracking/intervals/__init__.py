@@ -1,0 +1,1 @@
+"""Which intervals are loaded, and which SQLMesh would find missing."""

@@ -1,0 +1,186 @@
+"""What was loaded before an invocation, and what is loaded after it.
+
+SQLMesh's state records intervals as loaded, whether or not they were evaluated: it also records
+what a plan with `empty_backfill` passes over, and what a forward-only version inherits in dev. No
+run will evaluate those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from functools import cached_property
+
+from sqlmesh.core import constants as c
+from sqlmesh.core.snapshot import DeployabilityIndex
+from sqlmesh.utils.date import to_datetime, to_timestamp
+
+from pytest_sqlmesh_tracker.tracking import compat
+from pytest_sqlmesh_tracker.tracking.events.recording import (
+    FrozenSnapshot,
+    PlanFacts,
+    Question,
+    Recording,
+    RunDecision,
+)
+from pytest_sqlmesh_tracker.tracking.spans import Span, merged, utc, without
+
+from .missing import still_missing
+from .snapshots import Snapshots
+
+
+class Before:
+    """What an invocation started from. It does not change while the invocation lasts."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+
+    @property
+    def _decided(self) -> RunDecision | PlanFacts | None:
+        return self._recording.decision or self._recording.plan
+
+    @cached_property
+    def frozen(self) -> Mapping[str, FrozenSnapshot]:
+        """The models of the environment that was run, of the plan, or of `Context.audit`; empty if
+        the invocation did not get that far."""
+        recording = self._recording
+        if recording.command == "audit":
+            return recording.audited or {}
+        return self._decided.snapshots if self._decided else recording.planned
+
+    @cached_property
+    def compared(self) -> Snapshots:
+        """With the intervals that SQLMesh took for loaded when it decided what is missing."""
+        recording, plan = self._recording, self._recording.plan
+        index = self._decided.deployability_index if self._decided else None
+        if plan and plan.is_dev and index is None:
+            # As the stages of a plan do (sqlmesh/core/plan/stages.py, `build`).
+            thawed = [snapshot.thawed() for snapshot in self.frozen.values()]
+            index = DeployabilityIndex.create(thawed, start=plan.question.start)
+        return Snapshots(self.frozen, index, restates=recording.environment == c.PROD)
+
+    @cached_property
+    def first_compared(self) -> Snapshots:
+        """As `compared`, when a run that SQLMesh restarted decided for the first time."""
+        return replace(self.compared, frozen={**self.frozen, **self._recording.first_seen})
+
+    @cached_property
+    def stored(self) -> Snapshots:
+        """With the intervals that the state had, also those that SQLMesh counts as missing in order
+        to load them again."""
+        return replace(self.compared, frozen={**self.frozen, **self._recording.stored})
+
+
+class After:
+    """What is loaded when an invocation has ended, or at the moment if it has not."""
+
+    def __init__(self, recording: Recording, before: Before) -> None:
+        self._recording = recording
+        self._before = before
+
+    @cached_property
+    def loaded(self) -> Snapshots:
+        """With the intervals that the state has now."""
+        return recorded_since(self._recording, self._before.stored)
+
+    @cached_property
+    def coming(self) -> Snapshots:
+        """As the next run finds them: what a run is to restate is missing until it has done so."""
+        before = self._before.compared if self._recording.decision else self._before.stored
+        coming = recorded_since(self._recording, before)
+        return replace(coming, deployability_index=self._next_index)
+
+    def loaded_through(self, name: str, at: datetime) -> datetime | None:
+        """The end of what is loaded without a gap, not counting what is older than the model's
+        start at that time; None if nothing is loaded, or the model is not known."""
+        spans = merged(self.loaded.loaded(name)) if name in self.loaded.frozen else []
+        if not spans:
+            return None
+        start = to_timestamp(self.loaded.start(name, at))
+        return utc(next((end for _, end in spans if end > start), spans[-1][1]))
+
+    def waiting_since(self, name: str, at: datetime) -> datetime | None:
+        """The end of the earliest complete interval that is missing at a time; None if none is.
+
+        What a run is to restate is not missing here: it is loaded.
+        """
+        remaining = self._with_next_index
+        if name not in remaining.frozen:
+            return None
+        question = Question(end=at, execution_time=at, ignore_cron=True)
+        spans = still_missing(question, remaining, name)
+        if not spans:
+            return None
+        end = remaining.ticks.next(remaining.snapshot(name).node.interval_unit, spans[0][0])
+        return utc(end) if end <= to_timestamp(at) else None
+
+    @cached_property
+    def _with_next_index(self) -> Snapshots:
+        return replace(self.loaded, deployability_index=self._next_index)
+
+    @cached_property
+    def _next_index(self) -> DeployabilityIndex | None:
+        """Which tables count for the next run of the environment; None where all do.
+
+        In dev, which of a version's two tables counts depends on the start that a plan was given,
+        and a run is given none (sqlmesh/core/scheduler.py, `_run_or_audit`).
+        """
+        if self.loaded.deployability_index is None:
+            return None
+        snapshots = self.loaded.frozen.values()
+        return DeployabilityIndex.create([snapshot.thawed() for snapshot in snapshots])
+
+
+def execution_time_of(recording: Recording) -> datetime:
+    """The invocation's "now" in UTC, as far as it is known at the moment."""
+    decided = recording.decision or recording.plan
+    passed = recording.arguments.get("execution_time")
+    at = decided.question.execution_time if decided else passed or recording.started_at
+    try:
+        moment: datetime = to_datetime(at, relative_base=recording.started_at)
+    except (TypeError, ValueError):
+        # SQLMesh rejected it as well.
+        return recording.started_at
+    return moment
+
+
+def recorded_since(recording: Recording, before: Snapshots) -> Snapshots:
+    """The snapshots, with the intervals that SQLMesh has recorded or removed in its state since.
+
+    Models for which that is not known are left out.
+    """
+    plan = recording.plan
+    frozen = dict(before.frozen)
+    if plan and recording.rounds and compat.restates_state_first():
+        for name, span in plan.question.restatements.items():
+            frozen[name] = _removing(frozen[name], span)
+    for booking in recording.bookings:
+        known = frozen.get(booking.name)
+        if known and known.snapshot.version == booking.version:
+            frozen[booking.name] = _adding(known, booking.intervals, booking.dev_intervals)
+    for name in _recorded_elsewhere(recording):
+        frozen.pop(name, None)
+    return replace(before, frozen=frozen)
+
+
+def _recorded_elsewhere(recording: Recording) -> set[str]:
+    """Models with a recorded batch whose intervals did not go through SQLMesh's own state sync, so
+    that it is not known in which of their tables they count."""
+    rounds = [round_ for round_ in recording.rounds if not round_.audit_only]
+    ended = {name for round_ in rounds for (name, _), end in round_.ends.items() if end.recorded}
+    return ended - {booking.name for booking in recording.bookings}
+
+
+def _adding(
+    frozen: FrozenSnapshot, intervals: Iterable[Span], dev_intervals: Iterable[Span]
+) -> FrozenSnapshot:
+    return replace(
+        frozen,
+        intervals=tuple(merged([*frozen.intervals, *intervals])),
+        dev_intervals=tuple(merged([*frozen.dev_intervals, *dev_intervals])),
+    )
+
+
+def _removing(frozen: FrozenSnapshot, span: Span) -> FrozenSnapshot:
+    return replace(frozen, intervals=tuple(without(frozen.intervals, [span])))

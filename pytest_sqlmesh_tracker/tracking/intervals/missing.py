@@ -1,0 +1,106 @@
+"""What SQLMesh would find missing under other arguments, computed with SQLMesh's own functions.
+
+The rule is that of `sqlmesh.core.snapshot.missing_intervals`, for one snapshot at a time: a model
+without a start of its own takes it from its parents, so SQLMesh's function would need the whole
+project for each question.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlmesh.utils.date import make_exclusive, to_datetime, to_timestamp
+
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason
+from pytest_sqlmesh_tracker.tracking.events.recording import Question, RunDecision
+from pytest_sqlmesh_tracker.tracking.spans import Span, merged, without
+
+from .snapshots import Snapshots
+
+
+def missing(question: Question, snapshots: Snapshots, name: str) -> list[Span]:
+    """What SQLMesh finds missing of one model, merged.
+
+    Nothing, if SQLMesh would reject the dates.
+    """
+    try:
+        return missing_or_rejected(question, snapshots, name)
+    except ValueError:
+        return []
+
+
+def missing_or_rejected(question: Question, snapshots: Snapshots, name: str) -> list[Span]:
+    """What SQLMesh finds missing of one model, merged.
+
+    Raises:
+        ValueError: as SQLMesh does if the start does not lie before the end.
+    """
+    snapshot = snapshots.snapshot(name)
+    if not snapshot.evaluatable:
+        return []
+    start, end = question.start_override_per_model.get(name) or question.start, question.end
+    restated = question.restatements.get(name)
+    if restated:
+        start, end = (to_datetime(moment) for moment in restated)
+        snapshot = snapshot.copy()
+        snapshot.remove_interval(restated)
+    own_end = question.end_override_per_model.get(name)
+    if own_end:
+        if start and to_datetime(start) >= own_end:
+            return []
+        end = own_end
+    begin = snapshots.start(name, end)
+    if start:
+        begin = max(to_datetime(start), begin)
+    if begin > to_datetime(end):
+        return []
+    last = snapshot.node.end
+    if last and to_datetime(last) < to_datetime(end):
+        end = last
+    now = question.execution_time
+    spans = snapshot.missing_intervals(
+        begin,
+        end,
+        # The cron counts by its last tick alone, which SQLMesh would look for again in each model.
+        execution_time=now if question.ignore_cron else snapshots.ticks.floor(snapshot.node, now),
+        deployability_index=snapshots.deployability_index,
+        ignore_cron=True,
+        end_bounded=question.end_bounded,
+    )
+    return merged(spans)
+
+
+def still_missing(question: Question, coming: Snapshots, name: str) -> list[Span]:
+    """What SQLMesh finds missing, without what it would only load again for a lookback."""
+    return without(missing(question, coming, name), coming.loaded(name))
+
+
+def cut_by_window(snapshots: Snapshots, decision: RunDecision, name: str) -> list[Span]:
+    """What a run did not look for because it lies outside of the run's window."""
+    question, unbounded = decision.question, _without_window(decision)
+    if unbounded == question:
+        return []
+    return without(missing(unbounded, snapshots, name), missing(question, snapshots, name))
+
+
+def _without_window(decision: RunDecision) -> Question:
+    """The run's question without a start, and with the execution time as its end."""
+    question = decision.question
+    capped = to_datetime(question.execution_time) > to_datetime(question.end)
+    if decision.end_given or capped:
+        return question.but(start=None, end=question.execution_time)
+    # Without an end it is the wall clock: a past execution_time alone cuts nothing off.
+    return question.but(start=None)
+
+
+def outside_lifetime(snapshots: Snapshots, name: str, at: Any) -> Reason | None:
+    """`not_started` or `ended`; None where the model may have something to load at that time."""
+    node = snapshots.snapshot(name).node
+    now = to_datetime(at)
+    if snapshots.start(name, at) > now:
+        return Reason.NOT_STARTED
+    if not node.end or to_datetime(make_exclusive(node.end)) > now:
+        return None
+    later = to_timestamp(now) + 10 * node.interval_unit.milliseconds
+    ever = Question(end=later, execution_time=later, ignore_cron=True)
+    return None if missing(ever, snapshots, name) else Reason.ENDED

@@ -1,0 +1,101 @@
+"""When something of a model will be missing for a run, if nothing else happens before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from heapq import merge
+from itertools import islice
+from typing import Any
+
+from sqlmesh.utils.date import to_timestamp
+
+from pytest_sqlmesh_tracker.tracking.events.recording import Question
+from pytest_sqlmesh_tracker.tracking.spans import Millis, Span, utc
+
+from .missing import missing
+from .snapshots import Snapshots
+
+_MAX_TICKS = 1000
+"""How many cron ticks are tried; each later one skips a whole interval unit."""
+
+
+def next_due(snapshots: Snapshots, name: str, after: Any) -> datetime | None:
+    """The first moment after `after` at which a run would find something of the model missing.
+
+    That is a tick of its own cron, or of a cron by which SQLMesh restates it or a model upstream.
+    It lies between two ticks if SQLMesh finds the model's first interval only then.
+
+    Returns:
+        A moment in UTC; None if there is none, because the model's end has passed.
+    """
+    if snapshots.restates:
+        restating = _restating(snapshots, name)
+        if restating:
+            return _next_restated(snapshots, name, restating, to_timestamp(after))
+    for tick in _ticks(snapshots, name, to_timestamp(after)):
+        if _missing_at(tick, snapshots, name):
+            return utc(_first_missing(snapshots, name, to_timestamp(after), tick))
+    return None
+
+
+def _missing_at(moment: Millis, snapshots: Snapshots, name: str) -> list[Span]:
+    return missing(Question(end=moment, execution_time=moment), snapshots, name)
+
+
+def _first_missing(snapshots: Snapshots, name: str, after: Millis, tick: Millis) -> Millis:
+    """The first moment at which something is missing, given the first tick at which it is.
+
+    Of a model that starts within an interval, SQLMesh finds that interval when as much time has
+    gone by since the start as it is long, not when it ends (`Snapshot.missing_intervals`).
+    """
+    if snapshots.loaded(name) or not _missing_at(tick - 1, snapshots, name):
+        return tick
+    too_early, late_enough = after, tick - 1
+    while late_enough - too_early > 1:
+        moment = (too_early + late_enough) // 2
+        if _missing_at(moment, snapshots, name):
+            late_enough = moment
+        else:
+            too_early = moment
+    return late_enough
+
+
+def _ticks(snapshots: Snapshots, name: str, after: Millis) -> Iterator[Millis]:
+    """Ticks of the model's cron at which something of it can be missing for the first time."""
+    node = snapshots.snapshot(name).node
+    unit = node.interval_unit
+    last = to_timestamp(node.end) + 2 * unit.milliseconds if node.end else None
+    begin = max(after, to_timestamp(snapshots.start(name, after)) - 1)
+    ticks = snapshots.ticks
+    tick = ticks.next(node, begin)
+    for _ in range(_MAX_TICKS):
+        yield tick
+        if last is not None and tick > last:
+            return
+        # Nothing more can be missing before the interval unit that the tick lies in is complete.
+        complete = ticks.next(unit, ticks.floor(unit, tick))
+        tick = max(ticks.next(node, complete - 1), ticks.next(node, tick))
+
+
+def _next_restated(
+    snapshots: Snapshots, name: str, restating: Sequence[str], after: Millis
+) -> datetime | None:
+    restatements = [snapshots.frozen[upstream].next_restatement for upstream in restating]
+    ticks = merge(_ticks(snapshots, name, after), sorted(filter(None, restatements)))
+    for tick in islice(ticks, _MAX_TICKS):
+        restated = snapshots.restated_at(tick, snapshots.lineage(name))
+        if _missing_at(tick, restated, name):
+            return utc(tick)
+    return None
+
+
+def _restating(snapshots: Snapshots, name: str) -> list[str]:
+    """The model and those upstream of it that have an `auto_restatement_cron`.
+
+    `sqlmesh.core.snapshot.apply_auto_restatements` removes intervals also of what is downstream.
+    """
+    with_cron = snapshots.restated_by_cron
+    if not with_cron:
+        return []
+    return [upstream for upstream in snapshots.lineage(name) if upstream in with_cron]

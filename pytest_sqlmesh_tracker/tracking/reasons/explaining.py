@@ -1,0 +1,138 @@
+"""From what happened to a model's batches to the reasons for it.
+
+What a failure, a failure upstream or an interruption explains is the same for all commands. The
+rest is up to the explainer of the command.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
+from pytest_sqlmesh_tracker.tracking.evaluation.batches import Evaluation
+from pytest_sqlmesh_tracker.tracking.events.recording import Recording
+from pytest_sqlmesh_tracker.tracking.intervals.loaded import After
+from pytest_sqlmesh_tracker.tracking.intervals.snapshots import Snapshots
+from pytest_sqlmesh_tracker.tracking.project.nodes import is_never_evaluated
+
+from .finding import Finding, UnexplainedError
+from .models import Models
+from .signals import HeldUp
+
+
+class Explainer(Protocol):
+    """Explains what one invocation did not evaluate: each command decides that in its own way.
+
+    Models are passed by their fully qualified names.
+    """
+
+    def idle(self, name: str) -> Finding:
+        """Why nothing of the model was scheduled.
+
+        Raises:
+            UnexplainedError: the tracker cannot tell.
+        """
+
+    def executed(self, name: str, coming: Snapshots) -> Finding:
+        """Why something of a model that executed is still missing; without reasons if nothing is.
+
+        Args:
+            coming: as the next run finds them.
+        """
+
+
+@dataclass(frozen=True)
+class UndecidedExplainer:
+    """Explains a run or a plan that ended before SQLMesh had decided what to evaluate."""
+
+    recording: Recording
+    models: Models
+
+    def idle(self, name: str) -> Finding:
+        """The invocation's own end is the reason, except for what is never evaluated."""
+        if self.recording.raised_kind is None:
+            raise UnexplainedError("it is not known what SQLMesh decided")
+        if is_never_evaluated(self.models.nodes[name]):
+            return Finding(Status.SKIPPED).because(Reason.NOT_EVALUATABLE, "observed")
+        return interrupted(self.recording)
+
+    def executed(self, name: str, coming: Snapshots) -> Finding:  # noqa: ARG002
+        """Without a decision it is not known what was left out."""
+        return Finding(Status.EXECUTED)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Explains the models of one invocation, whatever happened to them."""
+
+    recording: Recording
+    explainer: Explainer
+    held_up: HeldUp
+
+    def of(self, name: str, evaluation: Evaluation, after: After) -> Finding:
+        """The model's status, and why it has that.
+
+        Raises:
+            UnexplainedError: the tracker cannot tell.
+        """
+        if evaluation.status is None:
+            return self.explainer.idle(name)
+        if evaluation.status is Status.EXECUTED:
+            return self.explainer.executed(name, after.coming)
+        if evaluation.status is Status.FAILED:
+            return _failed(evaluation)
+        if any(batch.status is Status.SKIPPED for batch in evaluation.batches):
+            return self._cut_by_failure(name, evaluation, evaluation.status)
+        if evaluation.status is Status.INTERRUPTED:
+            return interrupted(self.recording, by_environment=evaluation.cut_by_environment)
+        return Finding(evaluation.status)
+
+    def _cut_by_failure(self, name: str, evaluation: Evaluation, status: Status) -> Finding:
+        # Signals can have held back another part of it.
+        finding = self.held_up.in_part(name, status)
+        blocked_by = dict.fromkeys([*evaluation.blocked_by, *finding.blocked_by])
+        finding = replace(finding, blocked_by=tuple(blocked_by))
+        return finding.because(Reason.UPSTREAM_FAILED, "observed")
+
+
+def _failed(evaluation: Evaluation) -> Finding:
+    finding = Finding(Status.FAILED)
+    for failure in evaluation.failures:
+        if failure.batch is None:
+            finding = replace(finding, failed_step=failure.step)
+            finding = finding.because(Reason.CREATION_FAILED, "observed")
+        else:
+            reason = Reason.ERROR if failure.audits is None else Reason.AUDIT_FAILED
+            finding = finding.because(reason, "observed")
+    return finding if finding.reasons else finding.because(Reason.ERROR, "observed")
+
+
+def interrupted(recording: Recording, *, by_environment: bool = False) -> Finding:
+    """The finding for a model that the invocation did not get to, or left under way.
+
+    Args:
+        by_environment: whether SQLMesh ended the round because the environment had changed.
+
+    Raises:
+        UnexplainedError: the invocation did not end early.
+    """
+    finding = Finding(Status.INTERRUPTED)
+    state = recording.environment_state
+    if state is not None and recording.command == "run":
+        missing = state.unfinished_plan is None
+        reason = Reason.ENVIRONMENT_MISSING if missing else Reason.ENVIRONMENT_BUSY
+        finding = finding.because(reason, "observed")
+    if by_environment:
+        return finding.because(Reason.ENVIRONMENT_CHANGED, "observed")
+    if was_aborted(recording):
+        return finding.because(Reason.ABORTED, "observed")
+    if recording.raised_kind == "error":
+        finding = replace(finding, failed_step=recording.raised_step)
+        return finding.because(Reason.COMMAND_FAILED, "observed")
+    raise UnexplainedError("SQLMesh scheduled it, but never reported how it ended")
+
+
+def was_aborted(recording: Recording) -> bool:
+    """Whether the invocation was cancelled, or ended by a KeyboardInterrupt or the like."""
+    return recording.raised_kind == "interrupt" or recording.cancelled

@@ -1,0 +1,208 @@
+"""The outcome of each model of one invocation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+
+from pytest_sqlmesh_tracker.outcomes.outcome import AuditOutcome
+from pytest_sqlmesh_tracker.outcomes.vocabulary import UNREADY_ENVIRONMENT, Status
+from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
+from pytest_sqlmesh_tracker.tracking import compat
+from pytest_sqlmesh_tracker.tracking.errors.redaction import redacted
+from pytest_sqlmesh_tracker.tracking.evaluation.batches import (
+    Evaluation,
+    audits,
+    connections_lost,
+    evaluation,
+)
+from pytest_sqlmesh_tracker.tracking.evaluation.behind import UpstreamBehind
+from pytest_sqlmesh_tracker.tracking.evaluation.causes import Causes
+from pytest_sqlmesh_tracker.tracking.events.recording import Recording
+from pytest_sqlmesh_tracker.tracking.intervals.crons import is_undetermined
+from pytest_sqlmesh_tracker.tracking.intervals.loaded import After, Before, execution_time_of
+from pytest_sqlmesh_tracker.tracking.project.edits import differs
+from pytest_sqlmesh_tracker.tracking.project.names import kind_of
+from pytest_sqlmesh_tracker.tracking.project.nodes import audit_names
+from pytest_sqlmesh_tracker.wording.invocations import environment_words
+from pytest_sqlmesh_tracker.wording.sentences import in_short, sentence
+
+from .audits import AuditExplainer
+from .explaining import Explainer, Explanation, UndecidedExplainer
+from .finding import UnexplainedError
+from .models import Models
+from .plans import PlanExplainer
+from .runs import RunExplainer
+from .signals import HeldUp
+
+logger = logging.getLogger("pytest_sqlmesh_tracker")
+
+
+class Outcomes:
+    """Makes the outcomes of one invocation. What was loaded before it is computed once."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self._before = Before(recording)
+        self.models = Models(recording, self._before)
+
+    def of(self, fqn: str, after: After) -> ModelOutcome:
+        """The outcome of a model; `unknown` if the tracker failed, or cannot tell."""
+        faults = self._recording.faults
+        fault = faults.get(fqn) or faults.get(None)
+        try:
+            return self._unknown(fqn, fault) if fault else self._explained(fqn, after)
+        except UnexplainedError as error:
+            return self._unknown(fqn, str(error))
+        except Exception as error:
+            logger.exception("pytest-sqlmesh-tracker failed to explain %s", fqn)
+            return self._unknown(fqn, f"explaining it failed: {type(error).__name__}: {error}")
+
+    def after(self) -> After:
+        """What is loaded now."""
+        return After(self._recording, self._before)
+
+    @cached_property
+    def _explanation(self) -> Explanation:
+        held_up = HeldUp(self._recording)
+        return Explanation(self._recording, self._explainer(held_up), held_up)
+
+    def _explainer(self, held_up: HeldUp) -> Explainer:
+        recording, models = self._recording, self.models
+        if recording.command == "audit":
+            return AuditExplainer(recording, models)
+        if recording.decision:
+            return RunExplainer(recording, recording.decision, self._before.compared, held_up)
+        if recording.plan:
+            compared = self._before.compared
+            return PlanExplainer(recording, recording.plan, models, compared, held_up)
+        return UndecidedExplainer(recording, models)
+
+    @cached_property
+    def _causes(self) -> Causes:
+        return Causes(self._recording, self._before)
+
+    @cached_property
+    def _behind(self) -> UpstreamBehind:
+        at = execution_time_of(self._recording)
+        return UpstreamBehind(self._recording, self._before.stored, at)
+
+    def _unknown(self, fqn: str, message: str) -> ModelOutcome:
+        note = " ".join((self._readable(message) or "").split())
+        outcome = self._outcome(fqn, Status.UNKNOWN, note=note or None)
+        return outcome.model_copy(update={"message": sentence(outcome)})
+
+    def _outcome(self, fqn: str, status: Status, **facts: Any) -> ModelOutcome:
+        node = self.models.nodes[fqn]
+        return ModelOutcome(
+            name=self.models.names[fqn],
+            fqn=fqn,
+            kind=kind_of(node),
+            cron=node.cron,
+            undetermined_cron=is_undetermined(node.cron),
+            upstream=self.models.shown(self.models.parents(fqn)),
+            status=status,
+            **facts,
+        )
+
+    def _explained(self, fqn: str, after: After) -> ModelOutcome:
+        recording, shown = self._recording, self.models.shown
+        at = execution_time_of(recording)
+        evaluated = self._evaluation(fqn)
+        batches = evaluated.batches
+        finding = self._explanation.of(fqn, evaluated, after)
+        reasons = finding.ordered_reasons
+        caused = self._causes.of(fqn, batches)
+        behind = self._behind.of(fqn, batches)
+        durations = [batch.duration for batch in batches if batch.duration is not None]
+        ends = [end for round_ in recording.rounds for end in round_.ends_of(fqn)]
+        start = recording.starts.get(fqn)
+        outcome = self._outcome(
+            fqn,
+            finding.status,
+            reason=reasons[0] if reasons else None,
+            reasons=reasons,
+            evidence={reason: finding.reasons[reason] for reason in reasons},
+            partial=evaluated.partial,
+            local_edit=self._is_edited(fqn),
+            cause=caused.causes[0] if caused.causes else None,
+            causes=caused.causes,
+            cause_evidence=caused.evidence,
+            intervals_by_cause=caused.intervals,
+            restated_by=shown(caused.restated_by),
+            changed_by=shown(caused.changed_by),
+            change_category=caused.change_category or finding.change_category,
+            loaded_through=after.loaded_through(fqn, at),
+            waiting_since=None if recording.command == "audit" else after.waiting_since(fqn, at),
+            next_due=finding.next_due,
+            held_back=finding.held_back,
+            upstream_behind={self.models.names.get(name, name): behind[name] for name in behind},
+            blocked_by=shown(finding.blocked_by),
+            signals=finding.signals,
+            error=self._readable(self._error(evaluated)),
+            failed_step=finding.failed_step,
+            batches=batches,
+            audits=tuple(self._audits(fqn, evaluated)),
+            rows=_sum(batch.rows for batch in batches),
+            bytes=_sum(batch.bytes for batch in batches),
+            duration=sum(durations, timedelta()) if durations else None,
+            started_at=start.at if start else None,
+            finished_at=max((end.finished_at for end in ends), default=None),
+            start_order=start.order if start else None,
+        )
+        noted = outcome.model_copy(update={"note": self._note(outcome)})
+        return noted.model_copy(update={"message": sentence(noted)})
+
+    def _evaluation(self, fqn: str) -> Evaluation:
+        node = self.models.nodes[fqn]
+        only_audits = not getattr(node, "is_model", False) or node.kind.is_symbolic
+        sees_through = compat.sees_through_idle_parents()
+        return evaluation(self._recording, fqn, only_audits, sees_through)
+
+    def _is_edited(self, fqn: str) -> bool:
+        """Whether the model was edited since it was planned; always False of plans and audits."""
+        local, frozen = self._recording.local_nodes.get(fqn), self._before.frozen.get(fqn)
+        if self._recording.command != "run" or local is None or frozen is None:
+            return False
+        return differs(local, frozen.snapshot)
+
+    def _error(self, evaluated: Evaluation) -> str | None:
+        """What the model's first failure raised, and what had broken the connection before it."""
+        failure = next(iter(evaluated.failures), None)
+        if failure is None or failure.error is None or failure.connection != "gone":
+            return failure.error if failure else None
+        for lost in connections_lost(self._recording):
+            name, error = self.models.names.get(lost.name, lost.name), lost.error or ""
+            return f"{failure.error}, after {name} had failed with {in_short(error)}"
+        return failure.error
+
+    def _audits(self, fqn: str, evaluated: Evaluation) -> Iterator[AuditOutcome]:
+        names = audit_names(self.models.nodes[fqn])
+        for audit in audits(self._recording, fqn, evaluated.failures, names):
+            error = self._readable(audit.error)
+            yield audit.model_copy(update={"error": error}) if error else audit
+
+    def _note(self, outcome: ModelOutcome) -> str | None:
+        recording = self._recording
+        state = recording.environment_state
+        if state and outcome.reason in UNREADY_ENVIRONMENT:
+            # An outcome has no other field for what is the matter with the environment.
+            return environment_words(recording.environment, state)
+        if outcome.status is Status.INTERRUPTED and outcome.fqn in recording.under_way:
+            return (
+                "it was still being evaluated when the invocation was left; "
+                "whether that is recorded is not known"
+            )
+        return None
+
+    def _readable(self, text: str | None) -> str | None:
+        """The text without passwords and tokens."""
+        return None if text is None else redacted(text, self._recording.secrets)
+
+
+def _sum(figures: Iterable[int | None]) -> int | None:
+    known = [figure for figure in figures if figure is not None]
+    return sum(known) if known else None
