@@ -18,6 +18,18 @@ class EnvironmentBusyError(SQLMeshError):
         super().__init__(environment_words(environment, state))
 
 
+def deployability(environment: str, snapshots: Iterable[Any]) -> Any:
+    """Which intervals of an environment count as loaded: a `DeployabilityIndex` of SQLMesh's.
+
+    In dev, a preview of a model's data has intervals of its own; in prod there are none, and so the
+    index is None. As SQLMesh's scheduler has it (sqlmesh/core/scheduler.py, `_run_or_audit`).
+    """
+    from sqlmesh.core import constants as c
+    from sqlmesh.core.snapshot import DeployabilityIndex
+
+    return None if environment.lower() == c.PROD else DeployabilityIndex.create(snapshots)
+
+
 def planned_snapshots(context: Any, name: str) -> Iterable[Any]:
     """The snapshots of an environment as its latest plan has them, finished or not.
 
