@@ -17,11 +17,8 @@ import click
 from pytest_sqlmesh_tracker.gate import GateFinding, GateResult
 from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
 from pytest_sqlmesh_tracker.tracking.command import Ended, Signals, run_sqlmesh
-from pytest_sqlmesh_tracker.tracking.queries.project_files import (
-    ProjectFiles,
-    ProjectLocation,
-    read_project_files,
-)
+from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
+from pytest_sqlmesh_tracker.tracking.queries.project_files import ProjectFiles, read_project_files
 from pytest_sqlmesh_tracker.wording.formats import one_line
 from pytest_sqlmesh_tracker.wording.invocations import environment_words
 from pytest_sqlmesh_tracker.wording.printable import printable

@@ -11,6 +11,8 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from pytest_sqlmesh_tracker.models.definitions import ProjectDefinition
+from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
+from pytest_sqlmesh_tracker.tracking.queries.questions import Answer, Query, UnfinishedPlan
 
 Folder = str | os.PathLike[str]
 Folders = Folder | Sequence[Folder]
@@ -73,7 +75,7 @@ class SqlmeshProject(dg.Config):
         if self._definition is None:
             from pytest_sqlmesh_tracker.tracking.project.defining import load_definition
 
-            object.__setattr__(self, "_definition", load_definition(self.paths, **self._settings))
+            object.__setattr__(self, "_definition", load_definition(self.location))
         assert self._definition is not None
         return self._definition
 
@@ -84,8 +86,9 @@ class SqlmeshProject(dg.Config):
         return copy
 
     @property
-    def _settings(self) -> dict[str, Any]:
-        return {"gateway": self.gateway, "config": self.config, "dotenv": self.dotenv}
+    def location(self) -> ProjectLocation:
+        """Where the project is, and how it is opened."""
+        return ProjectLocation(self.paths, self.gateway, self.config, self.dotenv)
 
     def open_context(self) -> Any:
         """A new SQLMesh `Context` of the project, which the caller must close.
@@ -95,23 +98,22 @@ class SqlmeshProject(dg.Config):
         """
         from pytest_sqlmesh_tracker.tracking.project.opening import open_context
 
-        return open_context(self.paths, **self._settings)
+        return open_context(self.location)
 
-    def ask(self, question: str, *, timeout: float, **arguments: Any) -> Any:
+    def ask(self, query: Query[Answer], *, timeout: float) -> Answer | UnfinishedPlan:
         """Let SQLMesh answer a question in a process of its own, so that this one does not load it.
 
         Args:
-            question: one of the questions that the package knows.
+            query: the question.
             timeout: the number of seconds to wait for the answer.
-            arguments: the arguments of the question.
 
         Raises:
             BusyError: another process has the database open.
             ProjectError: the project does not exist, or does not answer; the message is one line.
         """
-        from pytest_sqlmesh_tracker.tracking.queries.process import answer_of_process
+        from pytest_sqlmesh_tracker.tracking.queries.transport import ask
 
-        return answer_of_process(self.paths, self._settings, question, arguments, timeout=timeout)
+        return ask(self.location, query, timeout=timeout)
 
 
 def _listed(folders: Folders) -> Sequence[Folder]:

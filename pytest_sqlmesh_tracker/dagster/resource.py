@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr
 
 from pytest_sqlmesh_tracker.dagster.running.invocation import Limits, SqlmeshInvocation
 from pytest_sqlmesh_tracker.dagster.running.step import Step
+from pytest_sqlmesh_tracker.tracking.queries.questions import Answer, Query, UnfinishedPlan
 
 from .project import SqlmeshProject
 
@@ -53,13 +54,12 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
         finally:
             context.close()
 
-    def ask(self, question: str, *, timeout: float = 50, **arguments: Any) -> Any:
+    def ask(self, query: Query[Answer], *, timeout: float = 50) -> Answer | UnfinishedPlan:
         """Let SQLMesh answer a question about an environment, in a process of its own.
 
         Args:
-            question: one of the questions that the package knows.
+            query: the question.
             timeout: the number of seconds to wait for the answer; Dagster ends a tick after 60.
-            arguments: the arguments of the question.
 
         Raises:
             BusyError: another process has the database open.
@@ -67,11 +67,11 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
         """
         if self._bound_to is not None:
             from pytest_sqlmesh_tracker.tracking.project.opening import in_one_line
-            from pytest_sqlmesh_tracker.tracking.queries.process import answer
+            from pytest_sqlmesh_tracker.tracking.queries.answering import answer
 
             with in_one_line(self.project.paths, "does not answer"):
-                return answer(self._bound_to, question, arguments)
-        return self.project.ask(question, timeout=timeout, **arguments)
+                return answer(self._bound_to, query)
+        return self.project.ask(query, timeout=timeout)
 
     def teardown_after_execution(self, context: Any) -> None:  # noqa: ARG002
         """End the invocations that Dagster did not read to their end. Dagster calls it."""

@@ -16,10 +16,8 @@ import pytest
 
 from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
 from pytest_sqlmesh_tracker.reports.files import entries_from_json
-from pytest_sqlmesh_tracker.tracking.queries.project_files import (
-    ProjectLocation,
-    read_project_files,
-)
+from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
+from pytest_sqlmesh_tracker.tracking.queries.project_files import read_project_files
 from tests.projects import at
 
 from .conftest import Typed

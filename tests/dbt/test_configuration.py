@@ -10,6 +10,7 @@ from sqlmesh import __version__ as sqlmesh_version
 
 from pytest_sqlmesh_tracker import Sandbox
 from pytest_sqlmesh_tracker.tracking.project.defining import load_definition
+from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 
 from .conftest import write_files
 
@@ -60,7 +61,7 @@ def test_a_sandbox(sqlmesh_project: Sandbox) -> None:
 
 
 def test_a_definition(with_yaml: Path) -> None:
-    definition = load_definition([str(with_yaml)])
+    definition = load_definition(ProjectLocation([str(with_yaml)]))
 
     assert [(model.name, model.kind) for model in definition.models] == [
         ("main.numbers", "view"),

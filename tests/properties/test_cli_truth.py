@@ -23,10 +23,8 @@ from hypothesis import strategies as st
 
 from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
 from pytest_sqlmesh_tracker.tracking.command import Signals, run_sqlmesh
-from pytest_sqlmesh_tracker.tracking.queries.project_files import (
-    ProjectLocation,
-    read_project_files,
-)
+from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
+from pytest_sqlmesh_tracker.tracking.queries.project_files import read_project_files
 from tests.cli.conftest import undisturbed
 from tests.properties.drawing.dice import Dice
 from tests.properties.drawing.histories import draw_some_edits, histories

@@ -14,6 +14,7 @@ from pytest_sqlmesh_tracker.dagster.resource import SqlmeshResource
 from pytest_sqlmesh_tracker.dagster.running.tags import awaited_plan
 from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
 from pytest_sqlmesh_tracker.tracking.errors.types import BusyError
+from pytest_sqlmesh_tracker.tracking.queries.questions import Answer, Query, UnfinishedPlan
 from pytest_sqlmesh_tracker.wording.invocations import environment_problem, environment_remedy
 
 _AT_REST = {"NOT_STARTED", "MANAGED", "SUCCESS", "FAILURE", "CANCELED"}
@@ -66,11 +67,12 @@ class AutomatedOp:
         """The environment of the assets."""
         return self.assets.environment
 
-    def ask(self, context: Any, question: str, subject: str, **arguments: Any) -> Any:
+    def ask(self, context: Any, query: Query[Answer], subject: str) -> Answer | dg.SkipReason:
         """Ask SQLMesh about the environment; a `SkipReason`, if that is not possible now.
 
         Args:
             context: the context of a tick.
+            query: the question.
             subject: the subject of the question in words, for the reason.
 
         Raises:
@@ -81,13 +83,13 @@ class AutomatedOp:
         if unfinished_run:
             return unfinished_run
         try:
-            answer = resource.ask(question, environment=environment, **arguments)
+            answer: Answer | UnfinishedPlan = resource.ask(query)
         except BusyError:
             return dg.SkipReason(
                 f"{subject} {environment} is not known: another process has the database"
             )
-        if "unfinished_plan" in answer:
-            return dg.SkipReason(_unfinished(environment, answer["unfinished_plan"]))
+        if isinstance(answer, UnfinishedPlan):
+            return dg.SkipReason(_unfinished(environment, answer.plan))
         return answer
 
     def skip_during_run(self, instance: dg.DagsterInstance) -> dg.SkipReason | None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
-from typing import Any
 
 import dagster as dg
 from packaging.version import Version
@@ -16,6 +15,7 @@ from pytest_sqlmesh_tracker.dagster.definitions.intermediates import (
     WithIntermediates,
 )
 from pytest_sqlmesh_tracker.dagster.running.tags import DUE_ONLY
+from pytest_sqlmesh_tracker.tracking.queries.questions import Due, DueQuery
 from pytest_sqlmesh_tracker.wording.formats import listed, minute
 
 from .op import AutomatedOp
@@ -93,17 +93,16 @@ class _DueTick:
         Raises:
             ProjectError: the project can't be opened, or the environment is not planned.
         """
-        answer = self.op.ask(
-            context,
-            "due",
-            "what is due of",
-            moment=datetime.now(timezone.utc).isoformat(),
-            models=[*self.op.keys, *self.audits],
+        query = DueQuery(
+            environment=self.op.environment,
+            moment=datetime.now(timezone.utc),
+            models=(*self.op.keys, *self.audits),
             only=not self.op.assets.complete,
         )
+        answer = self.op.ask(context, query, "what is due of")
         if isinstance(answer, dg.SkipReason):
             return answer
-        return self._request(context, answer["due"]) or dg.SkipReason(self._why_not(answer))
+        return self._request(context, answer.due) or dg.SkipReason(self._why_not(answer))
 
     def _request(
         self, context: dg.ScheduleEvaluationContext, due: Sequence[str]
@@ -130,15 +129,15 @@ class _DueTick:
             tags={DUE_ONLY: "true", "sqlmesh/environment": self.op.environment},
         )
 
-    def _why_not(self, answer: Any) -> str:
+    def _why_not(self, answer: Due) -> str:
         parts = [f"nothing of {self.op.environment} is due"]
-        if answer["due"]:
-            names = self._shown(answer["due"])
+        if answer.due:
+            names = self._shown(answer.due)
             parts = [f"nothing is due that Dagster can request alone, only {names}"]
-        if answer["waiting"]:
-            parts.append(f"waiting for a signal: {self._shown(answer['waiting'])}")
-        if answer["next_due"]:
-            parts.append(f"next: {minute(datetime.fromisoformat(answer['next_due']))}")
+        if answer.waiting:
+            parts.append(f"waiting for a signal: {self._shown(answer.waiting)}")
+        if answer.next_due:
+            parts.append(f"next: {minute(answer.next_due)}")
         return "; ".join(parts)
 
     def _shown(self, fqns: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from pytest_sqlmesh_tracker.dagster.events.materializations import (
     data_version,
 )
 from pytest_sqlmesh_tracker.outcomes.types import Frozen
+from pytest_sqlmesh_tracker.tracking.queries.questions import LoadedModel, LoadedQuery
 from pytest_sqlmesh_tracker.wording.formats import counted, listed, spans
 
 from .op import AutomatedOp
@@ -62,14 +63,6 @@ def build_sqlmesh_sensor(
     )
 
 
-class Loaded(Frozen):
-    """What is loaded of a model."""
-
-    version: str
-    """Identifies the model's table."""
-    intervals: Spans
-
-
 class LoadedModels(Frozen):
     """What was loaded at a tick, for the next one to compare with."""
 
@@ -77,7 +70,7 @@ class LoadedModels(Frozen):
     log_position: int
     """The position of the latest event in Dagster's log before this tick's question: events of what
     was loaded later come after it."""
-    models: Mapping[str, Loaded]
+    models: Mapping[str, LoadedModel]
     """All models of the environment, by fully qualified name: each can become an asset later."""
     layout: Literal[1] = 1
 
@@ -109,18 +102,18 @@ class _OutsideTick:
         """
         instance, environment = context.instance, self.op.environment
         log_position = instance.event_log_storage.get_maximum_record_id() or 0
-        models = self.op.ask(context, "loaded", "what is loaded in")
-        if isinstance(models, dg.SkipReason):
-            return models
+        answer = self.op.ask(context, LoadedQuery(environment=environment), "what is loaded in")
+        if isinstance(answer, dg.SkipReason):
+            return answer
         # A run that began meanwhile emits by itself what it has loaded.
         unfinished_run = self.op.skip_during_run(instance)
         if unfinished_run:
             return unfinished_run
-        now = LoadedModels(environment=environment, log_position=log_position, models=models)
+        now = LoadedModels(environment=environment, log_position=log_position, models=answer.models)
         before = LoadedModels.of_cursor(context.cursor)
         # A snapshot of another environment, or with another log, can't be compared.
         if not before or before.environment != environment or before.log_position > log_position:
-            noted = f"noted what is loaded in {environment}: {counted(len(models), 'model')}"
+            noted = f"noted what is loaded in {environment}: {counted(len(answer.models), 'model')}"
             return dg.SensorResult(
                 skip_reason=f"{noted}; later ticks materialize what is new", cursor=now.cursor
             )
@@ -150,7 +143,12 @@ class _OutsideTick:
                 yield self._observed(key, earlier, model, new, now.log_position)
 
     def _observed(
-        self, key: dg.AssetKey, earlier: Loaded | None, model: Loaded, new: Spans, log_position: int
+        self,
+        key: dg.AssetKey,
+        earlier: LoadedModel | None,
+        model: LoadedModel,
+        new: Spans,
+        log_position: int,
     ) -> ObservedMaterialization:
         environment, intervals = self.op.environment, tuple(map(interval_of, new))
         change = _change(earlier, model, environment, spans(intervals))
@@ -170,7 +168,9 @@ class _OutsideTick:
         return f"materialized {counted(len(names), 'asset')}: {listed(names, _SHOWN)}"
 
 
-def _change(earlier: Loaded | None, model: Loaded, environment: str, intervals: str) -> str:
+def _change(
+    earlier: LoadedModel | None, model: LoadedModel, environment: str, intervals: str
+) -> str:
     """What the state shows. It does not show whether the model was evaluated or only booked, when,
     nor by whom."""
     if earlier is None:

@@ -21,7 +21,7 @@ from pytest_sqlmesh_tracker.dagster.events.step_events import StepEvents
 from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import NoReportError, RunReport
-from pytest_sqlmesh_tracker.tracking.queries.missing import still_missing
+from pytest_sqlmesh_tracker.tracking.queries.missing import RunAt, still_missing
 from pytest_sqlmesh_tracker.wording.formats import listed
 from pytest_sqlmesh_tracker.wording.invocations import environment_words, headline, statuses
 from pytest_sqlmesh_tracker.wording.remarks import ahead_of_upstream
@@ -214,7 +214,7 @@ class SqlmeshInvocation:
         if not suspects:
             return
         due = {
-            fqn: (fault.environment, fault.execution_time, fault.ignore_cron)
+            fqn: RunAt(fault.environment, fault.execution_time, fault.ignore_cron)
             for fqn, (_, fault) in suspects.items()
         }
         try:

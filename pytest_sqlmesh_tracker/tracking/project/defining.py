@@ -7,7 +7,7 @@ not tell its default catalog (as of Spark, and of BigQuery without `project`), i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -22,19 +22,14 @@ from pytest_sqlmesh_tracker.models.definitions import (
 )
 
 from .lineage import column_sources
+from .location import ProjectLocation
 from .names import display_names, kind_of, shown
 from .nodes import audit_arguments, audit_names, project_nodes
 from .opening import check_models, in_one_line, load_files, nothing_left, open_context
 
 
-def load_definition(
-    paths: Sequence[str],
-    *,
-    gateway: str | None = None,
-    config: str | None = None,
-    dotenv: str | None = None,
-) -> ProjectDefinition:
-    """The definition of the project in these folders; the arguments are those of `open_context`.
+def load_definition(project: ProjectLocation) -> ProjectDefinition:
+    """The definition of the project at this location.
 
     Environment variables, imported modules and SQLMesh's registries are as before afterwards.
     What stays is SQLMesh's `.cache` in the folders, dbt's `target` in those of dbt projects, and in
@@ -44,12 +39,12 @@ def load_definition(
     Raises:
         ProjectError: it can't be loaded.
     """
-    with nothing_left(paths):
-        context = open_context(paths, gateway=gateway, config=config, dotenv=dotenv, load=False)
+    with nothing_left(project.paths):
+        context = open_context(project, load=False)
         try:
-            with in_one_line(paths):
+            with in_one_line(project.paths):
                 load_files(context)
-                check_models(context, paths)
+                check_models(context, project.paths)
                 return define(context)
         finally:
             context.close()

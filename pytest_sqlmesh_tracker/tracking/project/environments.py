@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from sqlmesh.utils.errors import SQLMeshError
@@ -16,6 +16,18 @@ class EnvironmentBusyError(SQLMeshError):
 
     def __init__(self, environment: str, state: EnvironmentState) -> None:
         super().__init__(environment_words(environment, state))
+
+
+def deployability(environment: str, snapshots: Collection[Any]) -> Any:
+    """Which intervals of an environment count as loaded: a `DeployabilityIndex` of SQLMesh's.
+
+    In dev, a preview of a model's data has intervals of its own; in prod there are none, and so the
+    index is None. As SQLMesh's scheduler has it (sqlmesh/core/scheduler.py, `_run_or_audit`).
+    """
+    from sqlmesh.core import constants as c
+    from sqlmesh.core.snapshot import DeployabilityIndex
+
+    return None if environment.lower() == c.PROD else DeployabilityIndex.create(snapshots)
 
 
 def planned_snapshots(context: Any, name: str) -> Iterable[Any]:

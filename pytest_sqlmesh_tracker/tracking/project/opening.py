@@ -22,42 +22,37 @@ from pytest_sqlmesh_tracker.tracking.errors.secrets import redacted
 from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
 from pytest_sqlmesh_tracker.wording.formats import one_line
 
+from .location import ProjectLocation
 
-def open_context(
-    paths: Sequence[str],
-    *,
-    gateway: str | None = None,
-    config: str | None = None,
-    dotenv: str | None = None,
-    load: bool = True,
-) -> Context:
+
+def open_context(project: ProjectLocation, *, load: bool = True) -> Context:
     """A context as SQLMesh's command line makes it, without its console and logging.
 
-    As there, `SQLMESH_GATEWAY` and `SQLMESH_DOTENV_PATH` stand in for what is not given, and the
-    variables of a `.env` file come into this process's environment.
+    As there, `SQLMESH_GATEWAY` and `SQLMESH_DOTENV_PATH` stand in for a gateway and a file that the
+    location does not name, and the variables of a `.env` file come into this process's environment.
 
     Args:
-        paths: the folders of one or several projects, or globs of them.
-        gateway: other than the configuration's default.
-        config: the name of a configuration in `config.py`.
-        dotenv: a file to use instead of `.env` in the folders.
+        project: where it is; its folders can be globs.
         load: read the project's models; with `project` configured, SQLMesh then reads its state.
 
     Raises:
         ProjectError: it can't be made.
     """
-    gateway = gateway or os.environ.get("SQLMESH_GATEWAY") or None
-    dotenv = dotenv or os.environ.get("SQLMESH_DOTENV_PATH")
-    with in_one_line(paths):
-        folders = _folders(paths)
+    gateway = project.gateway or os.environ.get("SQLMESH_GATEWAY") or None
+    dotenv = project.dotenv or os.environ.get("SQLMESH_DOTENV_PATH")
+    with in_one_line(project.paths):
+        folders = _folders(project.paths)
         if dotenv and not Path(dotenv).is_file():
             raise ProjectError(f"there is no file {dotenv}, which was to be used as .env")
         configs = load_configs(
-            config, Context.CONFIG_TYPE, folders, dotenv_path=Path(dotenv) if dotenv else None
+            project.config,
+            Context.CONFIG_TYPE,
+            folders,
+            dotenv_path=Path(dotenv) if dotenv else None,
         )
         context = Context(config=configs, gateway=gateway, load=load)
         if load:
-            check_models(context, paths)
+            check_models(context, project.paths)
         return context
 
 

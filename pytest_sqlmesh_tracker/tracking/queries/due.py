@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Collection
 from typing import Any
 
 from sqlmesh.core import constants as c
@@ -14,14 +13,14 @@ from sqlmesh.utils.date import to_timestamp
 from pytest_sqlmesh_tracker.tracking.events.recording import FrozenSnapshot
 from pytest_sqlmesh_tracker.tracking.intervals.next_due import next_due
 from pytest_sqlmesh_tracker.tracking.intervals.snapshots import Snapshots
+from pytest_sqlmesh_tracker.tracking.project.environments import deployability
 from pytest_sqlmesh_tracker.tracking.spans import Millis
 
 from .planned import planned
+from .questions import Due, DueQuery, UnfinishedPlan
 
 
-def due(
-    context: Any, *, environment: str, moment: str, models: Sequence[str], only: bool = False
-) -> dict[str, Any]:
+def due(context: Any, query: DueQuery) -> Due | UnfinishedPlan:
     """What `Context.run(environment)` would schedule at a moment, and when something is due next.
 
     As SQLMesh's scheduler decides, with its automatic restatements, and what signals hold back. The
@@ -29,35 +28,28 @@ def due(
 
     Args:
         context: need not have loaded the project: the models are those of the state.
-        moment: ISO text with a time zone.
-        models: fully qualified names; of these, `next_due` is told.
-        only: the run is of these models alone, by `select_models`.
 
     Returns:
-        `due`: fully qualified names, in topological order, of models and standalone audits of which
-        a batch would be scheduled. `waiting`: those of which something is missing, and signals
-        hold all of it back. `next_due`: the first moment, as ISO text in UTC, at which something of
-        `models` will be missing of which nothing is now, if nothing happens before; None if there
-        is none. While a plan is applied, for the end of which a run would wait, its id alone:
-        `unfinished_plan`.
+        While a plan is applied, that it is not finished: a run would wait for its end.
 
     Raises:
         ProjectError: there is no such environment.
     """
-    now = to_timestamp(datetime.fromisoformat(moment))
-    target = planned(context, environment)
-    if not target.finalized_ts:
-        return {"unfinished_plan": target.plan_id}
-    project = _project(context, target.name, now)
-    batches = _batches(context, project, now, target.naming_info, models if only else None)
+    now = to_timestamp(query.moment)
+    environment = planned(context, query.environment)
+    if not environment.finalized_ts:
+        return UnfinishedPlan(plan=environment.plan_id)
+    project = _project(context, environment.name, now)
+    only = query.models if query.only else None
+    batches = _batches(context, project, now, environment.naming_info, only)
     missing = {snapshot.name for snapshot in batches}
-    idle = [each for each in models if each in project.frozen.keys() - missing]
+    idle = [each for each in query.models if each in project.frozen.keys() - missing]
     moments = [tick for each in idle if (tick := next_due(project, each, now))]
-    return {
-        "due": [snapshot.name for snapshot, spans in batches.items() if spans],
-        "waiting": [snapshot.name for snapshot, spans in batches.items() if not spans],
-        "next_due": min(moments).isoformat() if moments else None,
-    }
+    return Due(
+        due=tuple(snapshot.name for snapshot, spans in batches.items() if spans),
+        waiting=tuple(snapshot.name for snapshot, spans in batches.items() if not spans),
+        next_due=min(moments, default=None),
+    )
 
 
 def _project(context: Any, environment: str, now: Millis) -> Snapshots:
@@ -70,7 +62,9 @@ def _project(context: Any, environment: str, now: Millis) -> Snapshots:
         project = Snapshots(frozen).restated_at(now, frozen)
         project.restates = True
         return project
-    return Snapshots(frozen, DeployabilityIndex.create([each.thawed() for each in frozen.values()]))
+    return Snapshots(
+        frozen, deployability(environment, [each.thawed() for each in frozen.values()])
+    )
 
 
 def _batches(

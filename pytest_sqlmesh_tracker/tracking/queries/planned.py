@@ -23,15 +23,15 @@ def planned(context: Any, environment: str) -> Any:
     state = context._new_state_sync()
     state.engine_adapter.ping()
     begun = state.get_versions(validate=False).schema_version
-    found = context.state_sync.get_environment(name) if begun else None
-    if found is None:
+    latest = context.state_sync.get_environment(name) if begun else None
+    if latest is None:
         summaries = context.state_sync.get_environments_summary() if begun else []
         names = sorted(summary.name for summary in summaries)
-        state = EnvironmentState(unfinished_plan=None, environments=tuple(names))
+        missing = EnvironmentState(unfinished_plan=None, environments=tuple(names))
         raise ProjectError(
             f"environment {name} of the SQLMesh project {context.path} is not planned yet; "
-            f"{environment_remedy(name, state)} (environments: {existing_environments(state)})"
+            f"{environment_remedy(name, missing)} (environments: {existing_environments(missing)})"
         )
     # As a run does first: without them, models with custom materializations can't be read.
     context._load_materializations()
-    return found
+    return latest

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import base64
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
+from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from pytest_sqlmesh_tracker.wording.formats import one_line
 
-from .process import answer_of_process
+from .questions import Nodes, NodesQuery, UnfinishedPlan
+from .transport import ask
 
 
 @dataclass(frozen=True)
@@ -29,18 +31,6 @@ class ProjectFiles:
     """Why they were not read."""
 
 
-@dataclass(frozen=True)
-class ProjectLocation:
-    """Where a project is, in terms of SQLMesh's command line."""
-
-    paths: Sequence[str]
-    gateway: str | None = None
-    config: str | None = None
-    dotenv: str | None = None
-    folder: str | None = None
-    """The folder to which all that is relative refers, if not the current one."""
-
-
 def read_project_files(
     project: ProjectLocation, *, timeout: float, print_output: Callable[[str], object]
 ) -> ProjectFiles:
@@ -50,19 +40,12 @@ def read_project_files(
         timeout: seconds after which the process is ended.
         print_output: is called with what the project's code prints.
     """
-    settings = {"gateway": project.gateway, "config": project.config, "dotenv": project.dotenv}
     try:
-        answer = answer_of_process(
-            project.paths,
-            settings,
-            "nodes",
-            {},
-            timeout=timeout,
-            folder=project.folder,
-            print_output=print_output,
-        )
+        answer = ask(project, NodesQuery(), timeout=timeout, print_output=print_output)
+        if isinstance(answer, UnfinishedPlan):
+            raise ProjectError("the project's files do not depend on a plan")
         # What SQLMesh keeps in its `.cache` it pickles as well; this comes from our own process.
-        nodes = pickle.loads(base64.b64decode(answer))
+        nodes = pickle.loads(base64.b64decode(answer.pickled))
     except ProjectError as error:
         return ProjectFiles({}, one_line(str(error), 600))
     except KeyboardInterrupt:
@@ -73,8 +56,8 @@ def read_project_files(
     return ProjectFiles(nodes)
 
 
-def nodes(context: Any) -> str:
-    """The models and standalone audits of a context that has loaded nothing, pickled, as text.
+def nodes(context: Any) -> Nodes:
+    """The models and standalone audits of a context that has loaded nothing.
 
     Neither the state nor the warehouse is read.
     """
@@ -82,4 +65,4 @@ def nodes(context: Any) -> str:
     from pytest_sqlmesh_tracker.tracking.project.opening import load_files
 
     load_files(context)
-    return base64.b64encode(pickle.dumps(project_nodes(context))).decode()
+    return Nodes(pickled=base64.b64encode(pickle.dumps(project_nodes(context))).decode())

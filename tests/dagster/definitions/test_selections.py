@@ -16,6 +16,7 @@ from pytest_sqlmesh_tracker.dagster.testing import (
     assert_sqlmesh_status,
 )
 from pytest_sqlmesh_tracker.tracking.errors.types import SelectorError
+from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from pytest_sqlmesh_tracker.tracking.project.opening import open_context
 from pytest_sqlmesh_tracker.tracking.project.selecting import selectors_of
 from tests.dagster.building import running
@@ -153,7 +154,7 @@ def oddities(tmp_path: Path) -> Project:
 
 def test_any_model_can_be_selected(oddities: Project) -> None:
     """Where its name can't be said in the selector, its full name or a glob is."""
-    context = open_context([str(oddities.path)])
+    context = open_context(ProjectLocation([str(oddities.path)]))
     selector = context._new_selector()
     models = {model.fqn: model for model in context.models.values()}
     names = {"s.plain": "s.plain", 's."with space"': "*s.?with?space?", "s.snow": "*s.snow"}
@@ -172,14 +173,14 @@ def _is(context: Any, name: str, fqn: str) -> bool:
 def test_a_model_that_no_selector_means_alone(oddities: Project) -> None:
     oddities.write("models/like.sql", 'MODEL (name s."with-space"); SELECT 1 AS id')
     oddities.write("models/like2.sql", 'MODEL (name s."with+space"); SELECT 1 AS id')
-    context = open_context([str(oddities.path)])
+    context = open_context(ProjectLocation([str(oddities.path)]))
     with pytest.raises(SelectorError, match=r"no selector that means s\.\"with space\" and no"):
         selectors_of(context, ['s."with space"'])
     context.close()
 
 
 def test_what_the_context_does_not_know_is_left_to_sqlmesh(oddities: Project) -> None:
-    context = open_context([str(oddities.path)])
+    context = open_context(ProjectLocation([str(oddities.path)]))
     said = selectors_of(context, ["s.gone", 's."with space"'])
     assert said == ["s.gone", "*s.?with?space?"]
     context.close()

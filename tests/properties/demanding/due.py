@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_sqlmesh_tracker.tracking.queries.questions import Due
 from tests.properties.playing.state import shown
 
 if TYPE_CHECKING:
@@ -16,16 +17,16 @@ def check_due(invocation: Invocation, ledger: Ledger) -> None:
     """A run schedules what was due before, finds missing what was waiting, and raises
     where nobody could say: a signal does, or there is no such environment."""
     rounds, due = invocation.witness.rounds, invocation.due_before
-    if due and "error" in due:
-        ledger.demand(invocation.raised, "due-raised", f"nobody could say: {due['error']}")
-    if not due or "due" not in due or (invocation.raised and not rounds):
+    if isinstance(due, Exception):
+        ledger.demand(invocation.raised, "due-raised", f"nobody could say: {due}")
+    if not isinstance(due, Due) or (invocation.raised and not rounds):
         return
     observed = rounds[0].scheduled if rounds else {}
-    for what, fqns in (
-        ("due", {fqn for fqn, spans in observed.items() if spans}),
-        ("waiting", {fqn for fqn, spans in observed.items() if not spans}),
+    for what, claimed, fqns in (
+        ("due", due.due, {fqn for fqn, spans in observed.items() if spans}),
+        ("waiting", due.waiting, {fqn for fqn, spans in observed.items() if not spans}),
     ):
-        wrong = sorted(map(shown, fqns ^ set(due[what])))
+        wrong = sorted(map(shown, fqns ^ set(claimed)))
         ledger.demand(
             not wrong, f"{what}-before", f"{what} or not, and reported otherwise: {wrong}"
         )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sqlmesh.core.snapshot import Snapshot
 
     from pytest_sqlmesh_tracker import RunReport
+    from pytest_sqlmesh_tracker.tracking.queries.questions import Due, UnfinishedPlan
 
 Definitions = dict[tuple[str, str, str], Model]
 """The drawn model of each version that was ever in the project."""
@@ -48,7 +49,7 @@ class Invocation:
     after: State
     local: Snapshots
     definitions: Definitions
-    due_before: dict[str, Any] | None = None
+    due_before: Due | UnfinishedPlan | Exception | None = None
     """What was due before, for schedules; None before anything but a plain run."""
 
     log: Log | None = None

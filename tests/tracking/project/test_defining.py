@@ -24,6 +24,7 @@ from pytest_sqlmesh_tracker.models.definitions import (
 )
 from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
 from pytest_sqlmesh_tracker.tracking.project.defining import define, load_definition
+from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from pytest_sqlmesh_tracker.tracking.project.opening import open_context
 from tests.projects import Project, at
 
@@ -198,6 +199,11 @@ CREATE TABLE raw.pages AS SELECT '/' AS page;
 """
 
 
+def defined(project: Project, **options: Any) -> ProjectDefinition:
+    """The definition of a project, read from its files."""
+    return load_definition(ProjectLocation([str(project.path)], **options))
+
+
 @pytest.fixture(autouse=True, scope="module")
 def no_variables_of_sqlmesh() -> Iterator[None]:
     """Whoever runs these tests may have chosen a gateway for a project of their own."""
@@ -219,7 +225,7 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="module")
 def definition(rich: Project) -> ProjectDefinition:
-    return load_definition([str(rich.path)])
+    return defined(rich)
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +242,7 @@ def small(project: Project) -> Project:
 
 def loaded(project: Project, **options: Any) -> ModelDefinition:
     """The definition of the project's only model."""
-    (model,) = load_definition([str(project.path)], **options).models
+    (model,) = load_definition(ProjectLocation([str(project.path)], **options)).models
     return model
 
 
@@ -327,7 +333,7 @@ def test_identifiers_are_unique_without_quotes(project: Project) -> None:
         "models/quoted.sql",
         'MODEL (name shop."Daily", kind FULL, dialect snowflake);\n\nSELECT 1 AS id',
     )
-    models = load_definition([str(project.path)]).models
+    models = defined(project).models
     assert {model.name: model.parts for model in models} == {
         "shop.Daily": ("WH", "SHOP", "DAILY"),
         'shop."Daily"': ("WH", "SHOP", "Daily"),
@@ -339,16 +345,16 @@ def test_a_table_outside_is_not_called_like_a_standalone_audit(small: Project) -
         "audits/a.sql",
         "AUDIT (name raw_ids, standalone true);\n\nSELECT * FROM raw_ids WHERE id IS NULL",
     )
-    definition = load_definition([str(small.path)])
+    definition = defined(small)
     (audit,) = (model for model in definition.models if model.kind == "audit")
     assert audit.upstream == ('"raw_ids"',)
     assert definition.outside == {'"raw_ids"': ("raw_ids",)}
 
 
 def test_the_name_of_a_project(small: Project) -> None:
-    assert load_definition([str(small.path)]).name == small.path.name
+    assert defined(small).name == small.path.name
     small.write("config.yaml", f"project: shops\n{(small.path / 'config.yaml').read_text()}")
-    assert load_definition([str(small.path)]).name == "shops"
+    assert defined(small).name == "shops"
 
 
 def test_several_projects_are_one_definition(tmp_path: Path) -> None:
@@ -357,7 +363,7 @@ def test_several_projects_are_one_definition(tmp_path: Path) -> None:
         project.model(f"shop.{name}", "SELECT 1 AS id")
     paths = [str(tmp_path / "first"), str(tmp_path / "second")]
     for named in (paths, [str(tmp_path / "*")]):
-        names = [model.name for model in load_definition(named).models]
+        names = [model.name for model in load_definition(ProjectLocation(named)).models]
         assert sorted(names) == ["shop.first", "shop.second"]
 
 
@@ -586,9 +592,9 @@ def test_the_version_changes_when_what_is_computed_changes(
 
 def test_the_version_is_of_the_model_alone(small: Project) -> None:
     small.model("shop.weekly", "SELECT id FROM shop.daily")
-    before = {model.name: model.version for model in load_definition([str(small.path)]).models}
+    before = {model.name: model.version for model in defined(small).models}
     small.model("shop.daily", "SELECT 2 AS id")
-    after = {model.name: model.version for model in load_definition([str(small.path)]).models}
+    after = {model.name: model.version for model in defined(small).models}
     assert after["shop.daily"] != before["shop.daily"]
     assert after["shop.weekly"] == before["shop.weekly"]
 
@@ -646,7 +652,7 @@ def test_what_a_standalone_audit_says_of_itself(small: Project) -> None:
         "AUDIT (name no_ids, standalone true, description 'None at all');\n\n"
         "SELECT * FROM shop.daily WHERE id = 2",
     )
-    (audit,) = (m for m in load_definition([str(small.path)]).models if m.kind == "audit")
+    (audit,) = (m for m in defined(small).models if m.kind == "audit")
     assert audit.description == "None at all"
     assert [call.description for call in audit.audits] == ["None at all"]
 
@@ -703,7 +709,7 @@ def test_no_file_is_made_but_in_the_cache(tmp_path: Path) -> None:
         project.write(file, text)
     project.write("config.yaml", CONFIG.format(folder=tmp_path))
     before = files(project)
-    load_definition([str(project.path)])
+    defined(project)
     assert files(project) == before
 
 
@@ -766,7 +772,7 @@ def test_nothing_is_left_of_a_project(intrusive: Project, monkeypatch: pytest.Mo
     written, before = files(intrusive), traces()
     # Twice: the first versions of SQLMesh refuse signals that they have seen.
     for _ in range(2):
-        names = {model.name for model in load_definition([str(intrusive.path)]).models}
+        names = {model.name for model in defined(intrusive).models}
         assert names == {"shop.daily", "shop.forecast"}
     assert traces() == before
     assert files(intrusive) == written
@@ -776,7 +782,7 @@ def test_nothing_is_left_of_a_project_that_is_broken(intrusive: Project) -> None
     intrusive.write("macros/more.py", "raise RuntimeError('broken')")
     before = traces()
     with pytest.raises(ProjectError, match="broken"):
-        load_definition([str(intrusive.path)])
+        defined(intrusive)
     assert traces() == before
 
 
@@ -815,21 +821,21 @@ def test_variables_come_from_a_file(small: Project, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_configuration_is_chosen_by_name(intrusive: Project) -> None:
-    assert load_definition([str(intrusive.path)], config="nightly").name == "nightly"
+    assert defined(intrusive, config="nightly").name == "nightly"
 
 
 def test_an_open_context_runs(small: Project) -> None:
-    context = open_context([str(small.path)])
+    context = open_context(ProjectLocation([str(small.path)]))
     try:
         with at("2024-01-10"):
             context.plan(auto_apply=True, no_prompts=True)
-        assert define(context) == load_definition([str(small.path)])
+        assert define(context) == defined(small)
     finally:
         context.close()
 
 
 def test_a_context_is_opened_that_loads_later(small: Project) -> None:
-    context = open_context([str(small.path)], load=False)
+    context = open_context(ProjectLocation([str(small.path)]), load=False)
     assert dict(context.models) == {}
     assert [model.name for model in define(context.load()).models] == ["shop.daily"]
     context.close()
@@ -843,7 +849,7 @@ def refused(*paths: str, **options: Any) -> str:
     said = []
     for load in (load_definition, open_context):
         with pytest.raises(ProjectError) as raised:
-            load(paths, **options)
+            load(ProjectLocation(paths, **options))
         said.append(str(raised.value))
     assert said[0] == said[1]
     assert "\n" not in said[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -10,14 +10,18 @@ from typing import Any
 import pytest
 
 from pytest_sqlmesh_tracker import RunReport
+from pytest_sqlmesh_tracker.outcomes.moments import parse_moment
 from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
+from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from pytest_sqlmesh_tracker.tracking.project.opening import open_context
 from pytest_sqlmesh_tracker.tracking.queries.due import due
+from pytest_sqlmesh_tracker.tracking.queries.questions import Due, DueQuery, UnfinishedPlan
 from tests.projects import Project, at, read_between
 
 HOURS = "SELECT range AS ts, 1 AS amount FROM range(@start_dt, @end_dt, INTERVAL 1 HOUR)"
 DAYS = "SELECT @start_dt::TIMESTAMP AS ts, 1 AS amount"
 HOURLY, DAILY = {"cron": "'@hourly'"}, {"cron": "'@daily'"}
+SUNDAY = parse_moment("2024-01-07")
 WEEKLY = {"cron": "'@weekly'", "start": "'2023-12-01'"}
 
 
@@ -100,7 +104,7 @@ def test_all_that_is_left_has_ended(project: Project) -> None:
     project.incremental("e.past", DAYS, end="'2024-01-03'", **DAILY)
     with at("2024-01-05 00:05"):
         project.plan()
-    assert ask(project, "2024-01-07 00:05") == {"due": [], "waiting": [], "next_due": None}
+    assert ask(project, "2024-01-07 00:05") == Due(due=(), waiting=(), next_due=None)
 
 
 def test_a_signal_holds_back_its_model_and_what_is_below(gated: Project) -> None:
@@ -111,14 +115,14 @@ def test_a_signal_holds_back_its_model_and_what_is_below(gated: Project) -> None
         gated.plan()
     gated.write("orders", "2024-01-05")
     with at("2024-01-06 00:05"):
-        said = demand_what_a_run_evaluates(gated)
-        assert said["waiting"] == fqns("s.orders", "s.below")
-        assert said["due"] == fqns("s.beside")
+        answered = demand_what_a_run_evaluates(gated)
+        assert answered.waiting == fqns("s.orders", "s.below")
+        assert answered.due == fqns("s.beside")
         # Nobody knows when the signal will be ready.
-        assert demand_what_a_run_evaluates(gated)["next_due"] == "2024-01-07T00:00:00+00:00"
+        assert demand_what_a_run_evaluates(gated).next_due == SUNDAY
     (gated.path / "orders").unlink()
     with at("2024-01-06 00:15"):
-        assert demand_what_a_run_evaluates(gated)["due"] == fqns("s.orders", "s.below")
+        assert demand_what_a_run_evaluates(gated).due == fqns("s.orders", "s.below")
 
 
 def test_a_model_below_one_that_is_not_due_does_not_wait_for_its_signal(gated: Project) -> None:
@@ -128,7 +132,7 @@ def test_a_model_below_one_that_is_not_due_does_not_wait_for_its_signal(gated: P
         gated.plan()
     gated.write("weekly", "2024-01-05")
     with at("2024-01-06 00:05"):
-        assert demand_what_a_run_evaluates(gated)["due"] == fqns("s.daily")
+        assert demand_what_a_run_evaluates(gated).due == fqns("s.daily")
 
 
 def test_some_models_alone_wait_for_no_signal_of_others(gated: Project) -> None:
@@ -138,8 +142,8 @@ def test_some_models_alone_wait_for_no_signal_of_others(gated: Project) -> None:
         gated.plan()
     gated.write("orders", "2024-01-05")
     moment = "2024-01-06 00:05"
-    said = ask(gated, moment, models=fqns("s.below"), only=True)
-    assert said == {"due": fqns("s.below"), "waiting": [], "next_due": None}
+    answered = ask(gated, moment, models=fqns("s.below"), only=True)
+    assert answered == Due(due=fqns("s.below"), waiting=(), next_due=None)
     with at(moment):
         report = gated.run(select_models=["s.below"], no_auto_upstream=True)
     report.assert_only_executed("s.below")
@@ -154,7 +158,7 @@ def test_what_failed_and_what_it_blocked_is_due_again(project: Project) -> None:
     project.execute("DROP TABLE raw.ticks")
     with at("2024-01-06 00:05"):
         for _ in range(2):
-            assert demand_what_a_run_evaluates(project)["due"] == fqns("f.orders", "f.below")
+            assert demand_what_a_run_evaluates(project).due == fqns("f.orders", "f.below")
 
 
 def test_what_comes_after_a_gap_waits_for_it(gated: Project) -> None:
@@ -166,9 +170,9 @@ def test_what_comes_after_a_gap_waits_for_it(gated: Project) -> None:
         gated.plan()
     gated.write("sums", "2024-01-06")
     with at("2024-01-08 00:05"):
-        assert demand_what_a_run_evaluates(gated)["due"] == fqns("g.sums")
-        said = demand_what_a_run_evaluates(gated)
-    assert (said["due"], said["waiting"]) == ([], fqns("g.sums"))
+        assert demand_what_a_run_evaluates(gated).due == fqns("g.sums")
+        answered = demand_what_a_run_evaluates(gated)
+    assert (answered.due, answered.waiting) == ((), fqns("g.sums"))
 
 
 def test_a_preview_in_dev_has_cadences_of_its_own(project: Project) -> None:
@@ -209,26 +213,27 @@ def test_a_plan_that_is_being_applied(project: Project) -> None:
     with at("2024-01-05 00:05"):
         project.plan()
     project.execute("UPDATE sqlmesh._environments SET finalized_ts = NULL, plan_id = 'abc'")
-    assert ask(project, "2024-01-05 00:05") == {"unfinished_plan": "abc"}
+    assert answer(project, "2024-01-05 00:05") == UnfinishedPlan(plan="abc")
 
 
 # -- how it is demanded ------------------------------------------------------------------------
 
 
-def demand_what_a_run_evaluates(project: Project, environment: str = "prod") -> dict[str, Any]:
+def demand_what_a_run_evaluates(project: Project, environment: str = "prod") -> Due:
     """Ask what is due now; a run evaluates that, and nothing was changed by asking."""
     before = everything(project)
-    said = ask(project, datetime.now(timezone.utc).isoformat(), environment)
+    answered = ask(project, datetime.now(timezone.utc).isoformat(), environment)
     assert everything(project) == before
-    assert set(said["due"]) == scheduled(project.run(environment))
-    return said
+    assert set(answered.due) == scheduled(project.run(environment))
+    return answered
 
 
 def demand_next_due(project: Project, moment: str, environment: str = "prod") -> None:
     """Nothing is due before the next due time, and something is from then on."""
-    said = ask(project, moment, environment)
-    assert said["due"] == said["waiting"] == []
-    tick = datetime.fromisoformat(said["next_due"]).replace(tzinfo=None)
+    answered = ask(project, moment, environment)
+    assert answered.due == answered.waiting == ()
+    assert answered.next_due is not None
+    tick = answered.next_due.replace(tzinfo=None)
     with at(tick - timedelta(seconds=4)):
         assert not scheduled(project.run(environment))
     with at(tick):
@@ -240,27 +245,37 @@ def ask(
     moment: str,
     environment: str = "prod",
     *,
-    models: list[str] | None = None,
+    models: Sequence[str] | None = None,
     only: bool = False,
-) -> dict[str, Any]:
+) -> Due:
+    """What is due in an environment of which no plan is unfinished."""
+    answered = answer(project, moment, environment, models=models, only=only)
+    assert isinstance(answered, Due)
+    return answered
+
+
+def answer(
+    project: Project,
+    moment: str,
+    environment: str = "prod",
+    *,
+    models: Sequence[str] | None = None,
+    only: bool = False,
+) -> Due | UnfinishedPlan:
     """As it is asked in a process of its own: of a context that has not loaded the project."""
     if models is None:
         models = [*project.context.models, *project.context.standalone_audits]
-    said = datetime.fromisoformat(moment)
+    query = DueQuery(
+        environment=environment, moment=parse_moment(moment), models=tuple(models), only=only
+    )
     with not_loaded(project) as context:
-        return due(
-            context,
-            environment=environment,
-            moment=(said if said.tzinfo else said.replace(tzinfo=timezone.utc)).isoformat(),
-            models=models,
-            only=only,
-        )
+        return due(context, query)
 
 
 @contextmanager
 def not_loaded(project: Project) -> Iterator[Any]:
     project.context.close()
-    context = open_context([str(project.path)], load=False)
+    context = open_context(ProjectLocation([str(project.path)]), load=False)
     try:
         yield context
     finally:
@@ -280,5 +295,5 @@ def everything(project: Project) -> dict[str, list[Any]]:
     return {name: sorted(fetch(f"FROM {name}"), key=str) for name in names}
 
 
-def fqns(*names: str) -> list[str]:
-    return [".".join(f'"{part}"' for part in ("wh", *name.split("."))) for name in names]
+def fqns(*names: str) -> tuple[str, ...]:
+    return tuple(".".join(f'"{part}"' for part in ("wh", *name.split("."))) for name in names)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
+from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from pytest_sqlmesh_tracker.tracking.project.opening import open_context
 from pytest_sqlmesh_tracker.tracking.queries.loaded import loaded
-from pytest_sqlmesh_tracker.tracking.queries.process import answer_of_process
+from pytest_sqlmesh_tracker.tracking.queries.questions import Loaded, LoadedQuery
+from pytest_sqlmesh_tracker.tracking.queries.transport import ask
 from tests.projects import Project, at, read_between
 
 DAY, WEEK = {"cron": "'@daily'"}, {"cron": "'@weekly'", "start": "'2023-12-24'"}
@@ -38,22 +38,29 @@ def shop(project: Project) -> Project:
     return project
 
 
+def loaded_in(project: Project, environment: str = "prod") -> Loaded:
+    """What is loaded in an environment of which no plan is unfinished."""
+    answer = loaded(project.context, LoadedQuery(environment=environment))
+    assert isinstance(answer, Loaded)
+    return answer
+
+
 def days(project: Project, environment: str = "prod") -> dict[str, list[tuple[float, float]]]:
     """Model → its intervals as days of January 2024, from 0; without what is empty."""
     return {
         fqn.split(".", 1)[1].replace('"', ""): [
-            tuple((moment - FIRST) / MILLIS_OF_DAY for moment in span)
-            for span in found["intervals"]
+            ((start - FIRST) / MILLIS_OF_DAY, (end - FIRST) / MILLIS_OF_DAY)
+            for start, end in model.intervals
         ]
-        for fqn, found in loaded(project.context, environment=environment).items()
-        if found["intervals"]
+        for fqn, model in loaded_in(project, environment).models.items()
+        if model.intervals
     }
 
 
 def versions(project: Project, environment: str = "prod") -> dict[str, str]:
     """Model → which table it has."""
-    found = loaded(project.context, environment=environment)
-    return {fqn.split(".", 1)[1].replace('"', ""): each["version"] for fqn, each in found.items()}
+    models = loaded_in(project, environment).models
+    return {fqn.split(".", 1)[1].replace('"', ""): each.version for fqn, each in models.items()}
 
 
 def test_what_was_planned_and_what_a_run_adds(shop: Project) -> None:
@@ -71,7 +78,7 @@ def test_what_was_planned_and_what_a_run_adds(shop: Project) -> None:
 
 
 def test_audits_are_not_loaded_nor_what_is_no_table(shop: Project) -> None:
-    assert "a" not in loaded(shop.context, environment="prod")
+    assert "a" not in loaded_in(shop).models
     assert not {"s.part", "raw.till"} & days(shop).keys()
 
 
@@ -113,7 +120,7 @@ def test_a_preview_in_dev_is_a_table_of_its_own(shop: Project) -> None:
 def test_what_another_context_has_loaded_meanwhile(shop: Project) -> None:
     with at("2024-01-06 00:05"):
         assert days(shop)["s.orders"] == [(0, 4)]
-        other = open_context([str(shop.path)])
+        other = open_context(ProjectLocation([str(shop.path)]))
         other.run()
         assert days(shop)["s.orders"] == [(0, 5)]
     other.close()
@@ -137,28 +144,26 @@ def test_an_interval_that_is_removed(shop: Project) -> None:
 def test_nothing_is_compacted_away(shop: Project) -> None:
     with at("2024-01-06 00:05"):
         shop.run()
-        before = loaded(shop.context, environment="prod")
+        before = loaded_in(shop)
         shop.context.state_sync.compact_intervals()
-    assert loaded(shop.context, environment="prod") == before
+    assert loaded_in(shop) == before
 
 
 def test_a_process_of_its_own_says_the_same(shop: Project) -> None:
     """It has not loaded the project's models."""
-    said = loaded(shop.context, environment="prod")
+    expected = loaded_in(shop)
     before = shop.intervals()
     shop.context.close()
-    settings = {"gateway": None, "config": None, "dotenv": None}
-    asked = {"environment": "prod"}
-    answer = answer_of_process([str(shop.path)], settings, "loaded", asked, timeout=60)
-    assert answer == json.loads(json.dumps(said))
+    location = ProjectLocation([str(shop.path)])
+    assert ask(location, LoadedQuery(environment="prod"), timeout=60) == expected
     assert shop.intervals() == before
 
 
 def test_an_environment_that_is_not_planned(project: Project) -> None:
     project.model("s.orders", "SELECT 1 AS n")
-    context = open_context([str(project.path)], load=False)
+    context = open_context(ProjectLocation([str(project.path)]), load=False)
     with pytest.raises(ProjectError, match=r"environment dev of .* is not planned yet"):
-        loaded(context, environment="dev")
+        loaded(context, LoadedQuery(environment="dev"))
     # Nothing is made of a state that is not there.
     assert not context.engine_adapter.fetchall("SELECT * FROM information_schema.tables")
     context.close()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pytest_sqlmesh_tracker.tracking.errors.types import BusyError, ProjectError
-from pytest_sqlmesh_tracker.tracking.queries.process import answer_of_process
+from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
+from pytest_sqlmesh_tracker.tracking.queries import transport
+from pytest_sqlmesh_tracker.tracking.queries.questions import Due, DueQuery, UnfinishedPlan
 from tests.databases import held
 from tests.projects import Project, at
 
@@ -30,7 +32,8 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Project:
         "config.py",
         """
         import os, yaml
-        from pathlib import Path
+        from datetime import datetime
+from pathlib import Path
         from sqlmesh.core.config import Config
 
         print("{}")
@@ -59,15 +62,16 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-def ask(path: Path, *, timeout: float = 60) -> Any:
+QUERY = DueQuery(environment="prod", moment=datetime.fromisoformat(NEXT_DAY), models=(ORDERS,))
+
+
+def ask(path: Path, *, timeout: float = 60) -> Due | UnfinishedPlan:
     """What is due on the next day."""
-    asked = {"environment": "prod", "moment": NEXT_DAY, "models": [ORDERS]}
-    settings = {"gateway": None, "config": None, "dotenv": None}
-    return answer_of_process([str(path)], settings, "due", asked, timeout=timeout)
+    return transport.ask(ProjectLocation([str(path)]), QUERY, timeout=timeout)
 
 
 def test_what_a_project_prints_is_no_part_of_the_answer(planned: Project) -> None:
-    assert ask(planned.path) == {"due": [ORDERS], "waiting": [], "next_due": None}
+    assert ask(planned.path) == Due(due=(ORDERS,), waiting=(), next_due=None)
 
 
 def test_who_asks_does_not_load_sqlmesh(planned: Project) -> None:
@@ -75,11 +79,12 @@ def test_who_asks_does_not_load_sqlmesh(planned: Project) -> None:
         "import json, sys\n"
         "from pytest_sqlmesh_tracker.dagster import SqlmeshProject, SqlmeshResource\n"
         "resource = SqlmeshResource(project=SqlmeshProject(sys.argv[1]))\n"
-        "said = resource.ask('due', **json.loads(sys.argv[2]))\n"
-        "print(json.dumps([said['due'], 'sqlmesh' in sys.modules]))"
+        "from pytest_sqlmesh_tracker.tracking.queries.questions import DueQuery\n"
+        "answer = resource.ask(DueQuery.model_validate_json(sys.argv[2]))\n"
+        "print(json.dumps([answer.due, 'sqlmesh' in sys.modules]))"
     )
-    asked = json.dumps({"environment": "prod", "moment": NEXT_DAY, "models": [ORDERS]})
-    command = [sys.executable, "-W", "ignore", "-c", code, str(planned.path), asked]
+    query = QUERY.model_dump_json()
+    command = [sys.executable, "-W", "ignore", "-c", code, str(planned.path), query]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(ran.stdout) == [[ORDERS], False]
 
@@ -110,7 +115,7 @@ def test_what_the_current_folder_has_is_not_taken_for_a_library(
     for name in ("json.py", "sqlmesh/__init__.py"):
         (tmp_path / name).write_text("raise ImportError('of the current folder')")
     monkeypatch.chdir(tmp_path)
-    assert ask(planned.path)["due"] == [ORDERS]
+    assert ask(planned.path) == Due(due=(ORDERS,), waiting=(), next_due=None)
 
 
 def test_no_answer_in_time(planned: Project) -> None:

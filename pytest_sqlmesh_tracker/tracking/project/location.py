@@ -1,0 +1,25 @@
+"""Where a SQLMesh project is, and how it is opened: in terms of SQLMesh's command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ProjectLocation:
+    """The folders of a project, and what SQLMesh's command line would be given beside them."""
+
+    paths: Sequence[str]
+    gateway: str | None = None
+    config: str | None = None
+    """The name of a configuration in `config.py`."""
+    dotenv: str | None = None
+    """A file to use instead of `.env` in the folders."""
+    folder: str | None = None
+    """The folder to which everything relative refers, if not the current one."""
+
+    @property
+    def names(self) -> str:
+        """The folders, for messages."""
+        return ", ".join(self.paths)
