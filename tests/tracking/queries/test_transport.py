@@ -32,8 +32,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Project:
         "config.py",
         """
         import os, yaml
-        from datetime import datetime
-from pathlib import Path
+        from pathlib import Path
         from sqlmesh.core.config import Config
 
         print("{}")
