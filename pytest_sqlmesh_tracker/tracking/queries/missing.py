@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pytest_sqlmesh_tracker.tracking.project.environments import deployability
-
 
 @dataclass(frozen=True)
 class RunAt:
@@ -29,6 +27,9 @@ def still_missing(context: Any, due: Mapping[str, RunAt]) -> frozenset[str]:
     Args:
         due: fully qualified names of models, and for each the run.
     """
+    # It imports SQLMesh, and this module is imported where definitions are made.
+    from pytest_sqlmesh_tracker.tracking.project.environments import deployability
+
     lacking: set[str] = set()
     for run in set(due.values()):
         scheduler = context.scheduler(environment=run.environment)
