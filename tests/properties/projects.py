@@ -16,7 +16,6 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import dedent
-from typing import TYPE_CHECKING
 
 from pytest_sqlmesh_tracker.sandbox.clock import Clock
 from pytest_sqlmesh_tracker.sandbox.context import SandboxContext
@@ -25,14 +24,16 @@ from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
 from pytest_sqlmesh_tracker.sandbox.databases.gateways import Databases
 from pytest_sqlmesh_tracker.sandbox.faults import Fault, Faults, InjectedError
 from pytest_sqlmesh_tracker.sandbox.files import UsersPaths
-from pytest_sqlmesh_tracker.sandbox.loading import finished, keeping_loader, loader_of, read_configs
-from pytest_sqlmesh_tracker.sandbox.options import absolute
+from pytest_sqlmesh_tracker.sandbox.loading import (
+    LoadedFiles,
+    copying_loader,
+    read_configs,
+    recording_loader,
+)
+from pytest_sqlmesh_tracker.sandbox.options import DatabaseState, absolute
 from tests.projects import CONFIG
 
 from .specs import Model, Step
-
-if TYPE_CHECKING:
-    from sqlmesh.core.loader import LoadedProject
 
 BEGIN = "2023-12-01"
 NO_WAITING = """
@@ -109,9 +110,9 @@ class World:
             database=self.path / "wh.db", concurrent_tasks=concurrent_tasks, start=BEGIN
         )
         self._write("config.yaml", config + NO_WAITING + (BEFORE_ALL if before_all else ""))
-        self._databases = Databases(read_configs([self.path], None), None, keep=True)
+        self._databases = Databases(read_configs([self.path], None), None, state=DatabaseState.KEEP)
         self._databases.copy_sources(folder)
-        self._loaded: dict[Path, LoadedProject] = {}
+        self._loaded: dict[Path, LoadedFiles] = {}
         self._reads_files = True
 
     def _enter(self, folder: Path, began: datetime) -> None:
@@ -128,19 +129,20 @@ class World:
         return self._context
 
     def _opened(self) -> SandboxContext:
-        connections = Connections(self.folder, self.clock, EmptyTables())
+        empty_tables = EmptyTables()
+        connections = Connections(self.folder, self.clock, empty_tables)
         (config,) = self._databases.configs(connections, {}).values()
         base = config.loader
         if self._reads_files:
-            loader = keeping_loader(self._loaded, base)
+            loader = recording_loader(self._loaded, base)
         else:
             (loaded,) = self._loaded.values()
-            loader = loader_of(loaded, self.path, base)
+            loader = copying_loader(loaded, base)
         context = SandboxContext(
             connections=connections,
             faults=self.faults,
-            kept={},
-            selection=None,
+            empty_tables=empty_tables,
+            shared_snapshots={},
             users_paths=UsersPaths({}),
             gateway=self._databases.gateway,
             config={self.path: config.copy(update={"loader": loader})},
@@ -148,7 +150,7 @@ class World:
         if self._reads_files:
             context.load()
         else:
-            context.load_copied(asks_state=False)
+            context.load_copied(reads_state=False)
         return context
 
     @contextmanager
@@ -185,8 +187,8 @@ class World:
         """
         if self._context is not None:
             self.execute("CHECKPOINT")
-            for project in self._loaded.values():
-                finished(project, self._context.models, self._context.standalone_audits)
+            for path, loaded in self._loaded.items():
+                self._loaded[path] = loaded.updated(self._context)
         other = copy(self)
         other._loaded = dict(self._loaded)
         other._reads_files = reads_files
@@ -232,9 +234,8 @@ class World:
 
     def inject(self, step: Step, fqns: Mapping[str, str]) -> None:
         """Let exactly these faults of the sandbox strike; by each model's name, its full one."""
-        self.faults.held.clear()
+        self.faults.clear()
         self.faults.held.update(fqns[name] for name in step.switched("held"))
-        self.faults._faults.clear()
         for each in step.injected:
             models, error = {fqns[each.model]: each.model}, InjectedError(f"in {each.model}")
             self.faults.add(Fault(models, error, each.audit, each.batch, each.times))

@@ -69,7 +69,7 @@ def _catalog_of(config: Config, gateway: str) -> str | None:
 
 
 def _external_models(path: Path, dialect: str | None) -> Iterator[tuple[str | None, str]]:
-    """The gateway and the catalog of each external model, as far as they are given."""
+    """The gateway and the catalog of each external model, as far as its file has them."""
     folder = path / EXTERNAL_MODELS
     for file in (path / EXTERNAL_MODELS_YAML, *sorted(folder.rglob("*.y*ml"))):
         try:

@@ -1,4 +1,4 @@
-"""What is said of a template's plan in which models failed: by error, root causes first."""
+"""The message on a template's plan in which models failed: by error, root causes first."""
 
 from __future__ import annotations
 

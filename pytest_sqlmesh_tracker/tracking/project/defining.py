@@ -20,11 +20,12 @@ from pytest_sqlmesh_tracker.models.definitions import (
     ModelDefinition,
     ProjectDefinition,
 )
+from pytest_sqlmesh_tracker.process.state import process_state_restored
 
 from .lineage import column_sources
 from .names import display_names, kind_of, shown
 from .nodes import audit_arguments, audit_names, project_nodes
-from .opening import check_models, in_one_line, load_files, nothing_left, open_context
+from .opening import check_models, expanded, in_one_line, load_files, open_context
 
 
 def load_definition(
@@ -44,7 +45,7 @@ def load_definition(
     Raises:
         ProjectError: it can't be loaded.
     """
-    with nothing_left(paths):
+    with process_state_restored(folder.absolute() for folder in expanded(paths)):
         context = open_context(paths, gateway=gateway, config=config, dotenv=dotenv, load=False)
         try:
             with in_one_line(paths):

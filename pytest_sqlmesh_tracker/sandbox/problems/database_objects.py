@@ -49,15 +49,15 @@ def inherited(adapters: Iterable[Any], sources: Mapping[Path, Path]) -> tuple[In
     """
     if not sources:
         return ()
-    found: dict[Inherited, None] = {}
+    objects: dict[Inherited, None] = {}
     for adapter in adapters:
         attached = adapter.fetchall("SELECT database_name, path FROM duckdb_databases()")
         files = {name: sources.get(Path(path)) for name, path in attached if path}
         for database, name in adapter.fetchall(_OBJECTS):
             file = files.get(database)
             if file is not None:
-                found[Inherited(name.removeprefix("main."), file)] = None
-    return tuple(found)
+                objects[Inherited(name.removeprefix("main."), file)] = None
+    return tuple(objects)
 
 
 def missing_tables(context: Any, models: Iterable[str]) -> list[str]:
