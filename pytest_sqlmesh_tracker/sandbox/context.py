@@ -27,7 +27,7 @@ SharedSnapshots = dict[SnapshotId, Snapshot | None]
 
 
 def _by_own_clock(name: str) -> Any:
-    """A method of SQLMesh's context, with its signature, by no other clock than the sandbox's."""
+    """A method of SQLMesh's context, with its signature, by the sandbox's clock alone."""
 
     @wraps(getattr(Context, name))
     def call(context: SandboxContext, *args: Any, **kwargs: Any) -> Any:
@@ -39,9 +39,9 @@ def _by_own_clock(name: str) -> Any:
 
 
 class SandboxContext(Context):
-    """A context on a copy of a project, in which models fail as a test says.
+    """A context on a copy of a project, in which models fail as a test requests it.
 
-    `of_template` contexts belong to no test: they are not tracked with the others.
+    Contexts `of_template` do not belong to a test, and are not tracked with the others.
     """
 
     longest_wait: float | None = 0
@@ -76,7 +76,7 @@ class SandboxContext(Context):
         self._selectors = selectors
         self._faults = faults
         self.users_paths = users_paths
-        self._tested: Any = None
+        self._test_result: Any = None
         super().__init__(load=False, **arguments)
 
     run = _by_own_clock("run")
@@ -121,7 +121,7 @@ class SandboxContext(Context):
         """Lint models as SQLMesh does.
 
         Raises:
-            LinterError: with the rules, models and files, of which SQLMesh tells its console alone.
+            LinterError: with the rules, models and files, which SQLMesh shows on its console alone.
         """
         violations = super().lint_models(models, raise_on_error=False, **kwargs)
         if raise_on_error and any(v.violation_type == "error" for v in violations):
@@ -130,18 +130,18 @@ class SandboxContext(Context):
 
     def test(self, *args: Any, **kwargs: Any) -> Any:
         """Run the project's unit tests."""
-        self._tested = super().test(*args, **kwargs)
-        return self._tested
+        self._test_result = super().test(*args, **kwargs)
+        return self._test_result
 
     def _run_plan_tests(self, *args: Any, **kwargs: Any) -> Any:
         """Run the unit tests before a plan; an error has their names, and what they expected."""
-        self._tested = None
+        self._test_result = None
         try:
             return super()._run_plan_tests(*args, **kwargs)
         except PlanError as error:
-            if self._tested is None or self._tested.wasSuccessful():
+            if self._test_result is None or self._test_result.wasSuccessful():
                 raise
-            words = self.users_paths.in_text(unit_test_message(self._tested))
+            words = self.users_paths.in_text(unit_test_message(self._test_result))
             raise PlanError(f"{words}\n\n{error}") from None
 
     @property

@@ -142,7 +142,7 @@ class Files:
         """Take the folder as it is for what every test begins with."""
         self._folder = folder
         self._spare = folder.with_name("spare")
-        self._original = _seen(folder)
+        self._original = _stamps(folder)
 
     def copy(self, target: Path) -> None:
         """Put a copy of the files there, which belongs to nobody else."""
@@ -153,14 +153,14 @@ class Files:
 
     def take_back(self, copy: Path) -> None:
         """Keep a copy for the next test, if nothing in it was written since it was made."""
-        if copy.exists() and not self._spare.exists() and _seen(copy) == self._original:
+        if copy.exists() and not self._spare.exists() and _stamps(copy) == self._original:
             copy.rename(self._spare)
 
 
 _CACHES = shutil.ignore_patterns(".cache", "__pycache__")
 
 
-def _seen(folder: Path) -> dict[str, tuple[int, int]]:
+def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
     """Every file and folder below, with its size and when it was last written.
 
     A copy has the times of its original; a file that is written gets a time of its own.

@@ -125,9 +125,10 @@ class EmptyTables:
             if not adapter.fetchone(f"SELECT 1 FROM {table} LIMIT 1"):
                 yield table
 
-    def advice_in(self, error: str) -> list[str]:
-        """The advice of `explain` that an error's text contains."""
-        return [each.advice for each in self._undeclared if each.advice in error]
+    def explained_in(self, error: str) -> list[Undeclared]:
+        """The tables whose advice an error's text contains: an exception's text is all that SQLMesh
+        hands on of it."""
+        return [each for each in self._undeclared if each.advice in error]
 
     def explain(self, adapter: Any, sql: str, error: duckdb.Error) -> str | None:
         """What to do about a statement that failed because no model declares a table."""

@@ -15,6 +15,8 @@ from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, build_scope
 from sqlglot.schema import MappingSchema
 
+from .relations import shown_name
+
 _SYSTEM = {"information_schema", "pg_catalog"}
 
 _NUMBER, _TEXT, _MOMENT, _TRUTH = map(
@@ -42,7 +44,7 @@ class Undeclared:
     """A table that models read and none declares.
 
     Attributes:
-        name: as SQLMesh has it.
+        name: as users write it.
         readers: the names of the models that read it.
         columns: those that the queries read, with what they seem to hold; empty if they don't say.
     """
@@ -105,7 +107,7 @@ def undeclared(
     queries = _Queries(models, default_catalog, set(by_name))
     return tuple(
         Undeclared(
-            name=".".join(part.name for part in table.parts if part.name != default_catalog),
+            name=shown_name(table, default_catalog),
             table=table,
             readers=tuple(sorted(m.name for m in models.values() if name in m.depends_on)),
             columns=queries.columns_of(name),

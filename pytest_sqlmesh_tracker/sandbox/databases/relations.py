@@ -94,6 +94,12 @@ def relations_in(adapter: Any) -> list[Relation]:
     ]
 
 
+def shown_name(table: exp.Table, default_catalog: str | None) -> str:
+    """A table's name as users write it, without the default catalog."""
+    parts = table.parts[1:] if table.catalog and table.catalog == default_catalog else table.parts
+    return ".".join(part.name for part in parts)
+
+
 def rows(adapter: Any, sql: str) -> list[Any]:
     """The rows of a query."""
     fetched: list[Any] = adapter.fetchall(sql)

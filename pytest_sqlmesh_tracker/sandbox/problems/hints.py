@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .database_objects import Inherited
 
+# DuckDB's exceptions have no attributes, and a report keeps the text of errors alone.
 _NO_FILE = (
     # DuckDB: read_csv, read_parquet, read_json, COPY … FROM.
     re.compile(r'No files found that match the pattern "([^"\n]+)"'),

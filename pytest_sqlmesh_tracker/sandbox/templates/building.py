@@ -42,7 +42,7 @@ from pytest_sqlmesh_tracker.sandbox.options import (
     SandboxError,
 )
 from pytest_sqlmesh_tracker.sandbox.problems.database_objects import inherited, missing_tables
-from pytest_sqlmesh_tracker.sandbox.problems.failures import failed_plan
+from pytest_sqlmesh_tracker.sandbox.problems.failures import Help, failed_plan
 from pytest_sqlmesh_tracker.sandbox.problems.hints import Hints
 from pytest_sqlmesh_tracker.sandbox.problems.variables import check_variables
 from pytest_sqlmesh_tracker.wording.printable import without_escape_codes
@@ -329,7 +329,8 @@ def _explanation(context: SandboxContext, report: RunReport, hints: Hints) -> st
     def missing(outcomes: Iterable[ModelOutcome]) -> list[str]:
         return missing_tables(context, [outcome.fqn for outcome in outcomes])
 
-    def advice(error: str) -> list[str]:
-        return [*hints.of(error), *context.empty_tables.advice_in(error)]
+    def help_with(error: str) -> list[Help]:
+        undeclared = context.empty_tables.explained_in(error)
+        return [*map(Help, hints.of(error)), *(Help(each.advice, each.name) for each in undeclared)]
 
-    return failed_plan(report, hints=advice, missing=missing)
+    return failed_plan(report, help_with=help_with, missing=missing)
