@@ -61,7 +61,7 @@ PURE = {
     "pytest_sqlmesh_tracker.tracking.queries.missing": (),
     "pytest_sqlmesh_tracker.tracking.tracker": ("pydantic",),
     "pytest_sqlmesh_tracker.sandbox.options": (),
-    "pytest_sqlmesh_tracker.sandbox.nearest": (),
+    "pytest_sqlmesh_tracker.sandbox.finding": (),
     "pytest_sqlmesh_tracker.sandbox.clock": (),
 }
 

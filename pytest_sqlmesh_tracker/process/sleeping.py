@@ -49,7 +49,7 @@ class Sleeps:
         self._put_back: list[Callable[[], None]] = []
 
     def replace(self) -> None:
-        """Let the sleeper sleep in SQLMesh's place."""
+        """Let the sleeper decide."""
         from sqlmesh.core import context
         from sqlmesh.core.snapshot import SnapshotEvaluator
 
