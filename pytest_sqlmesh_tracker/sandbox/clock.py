@@ -1,4 +1,4 @@
-"""The clock of a sandbox: it shows a given time, and never stands still.
+"""The clock of a sandbox: it shows the time that a test sets, and never stands still.
 
 SQLMesh orders what it stores by the time at which it stored it. Under a clock that stands still,
 an interval that was restated is loaded twice.

@@ -122,7 +122,7 @@ class Faults:
         self._batches.current = batch
 
     def audited(self, snapshot: Any, results: list[Any]) -> list[Any]:
-        """The results of a batch's audits, of which some fail that did not."""
+        """The results of a batch's audits, which fail where a fault strikes."""
         batch = self._batches.__dict__.pop("current", None)
         changed, names = [], audit_names(snapshot.node)
         # One audit can be there several times, with other arguments: it fails as a whole.

@@ -145,7 +145,7 @@ class Files:
         self._original = _stamps(folder)
 
     def copy(self, target: Path) -> None:
-        """Put a copy of the files there, which belongs to nobody else."""
+        """Put a copy of the files there, which no other test has."""
         if self._spare.exists():
             self._spare.rename(target)
             return

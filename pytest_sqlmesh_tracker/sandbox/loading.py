@@ -157,7 +157,7 @@ def copying_loader(loaded: LoadedFiles, base: type[Loader]) -> type[Loader]:
     """A loader that returns what was loaded the first time, and then what its own files say.
 
     Args:
-        loaded: from the folder of which the loader has a copy.
+        loaded: from the folder that the loader has a copy of.
         base: the loader that reads files.
     """
 

@@ -173,7 +173,7 @@ class Sandbox:
             if error
         ]
         hints = dict.fromkeys(hint for e in errors for hint in self._template.hints.of(e))
-        return [*hints, *self._template.left_out.remark]
+        return [*hints, *self._template.left_out.remarks]
 
     def fail(
         self,

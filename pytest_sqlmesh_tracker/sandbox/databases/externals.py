@@ -95,7 +95,7 @@ class EmptyTables:
         try:
             created = [each for tokens in statements(sql) if (each := _Created.by(tokens))]
         except SQLMeshError:
-            # DuckDB says what is wrong with it.
+            # DuckDB reports what is wrong with it.
             return
         for each in created:
             for table in self._in_place_of(adapter, each):

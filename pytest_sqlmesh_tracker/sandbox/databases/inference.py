@@ -230,7 +230,7 @@ def _scope_of(model: Any, default_catalog: str | None) -> Scope | None:
             validate_qualify_columns=False,
         )
         return build_scope(qualified)
-    # What can't be rendered without a database says nothing here; its evaluation will.
+    # What can't be rendered without a database shows nothing here; its evaluation raises the error.
     except Exception:
         return None
 

@@ -74,7 +74,7 @@ def _external_models(path: Path, dialect: str | None) -> Iterator[tuple[str | No
     for file in (path / EXTERNAL_MODELS_YAML, *sorted(folder.rglob("*.y*ml"))):
         try:
             rows: Any = yaml.load(file, raise_if_empty=False, render_jinja=False) or []
-        # SQLMesh says what is wrong with it when it loads the project.
+        # SQLMesh reports what is wrong with it when it loads the project.
         except Exception:
             continue
         for row in rows:

@@ -166,7 +166,7 @@ def _copied_project(
     scratch: Path,
     config: Config | str | None,
 ) -> CopiedProject:
-    """The project with a first copy of its files, of which nothing is loaded yet."""
+    """The project with a first copy of its files; nothing is loaded yet."""
     _check_paths(paths, config)
     configs = read_configs(paths, config)
     warehouse = (

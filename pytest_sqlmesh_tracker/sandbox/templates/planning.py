@@ -29,8 +29,8 @@ class LeftOut:
     names: tuple[str, ...] = ()
 
     @property
-    def remark(self) -> list[str]:
-        """The remark in a failing test, if anything was left out."""
+    def remarks(self) -> list[str]:
+        """What a failing test shows, if anything was left out."""
         if not self.names:
             return []
         below = f"what is below {'it' if len(self.names) == 1 else 'them'}"
