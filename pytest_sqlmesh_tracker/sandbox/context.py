@@ -45,7 +45,7 @@ class SandboxContext(Context):
     """
 
     longest_wait: float | None = 0
-    """A run that would wait for an unfinished plan raises at once: no other process can finish it."""
+    """A run that would wait for an unfinished plan raises at once: nothing else can finish it."""
 
     def __init__(
         self,
