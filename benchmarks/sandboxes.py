@@ -29,7 +29,7 @@ from benchmarks.generated import ALL_DUE, write_project
 from benchmarks.measures import say, shown, verdict
 from pytest_sqlmesh_tracker import Sandbox, track_all
 from pytest_sqlmesh_tracker.sandbox.options import project_options
-from pytest_sqlmesh_tracker.sandbox.template import Templates
+from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 from tests.projects import at
 
 SAMPLES = Path(__file__).parents[1] / "sample_projects"

@@ -1,1 +1,1 @@
-"""This process: its clock, its modules and what they find there."""
+"""The state of this process: its clock, its sleeps, its environment and its modules."""

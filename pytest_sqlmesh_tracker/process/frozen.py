@@ -1,8 +1,8 @@
-"""What must not happen while freezegun has frozen the clock, and the timer that goes on meanwhile.
+"""What must not happen while freezegun has frozen the clock, and clocks that go on meanwhile.
 
 freezegun replaces `date` and `datetime` in all modules, and puts them back in all modules. It does
 not reach the schemas that pydantic has built meanwhile: what is first imported under a frozen clock
-rejects real dates until the process ends. Knows neither freezegun nor pytest, and imports neither.
+rejects real dates until the process ends. This module imports neither freezegun nor pytest.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FREEZEGUN = "freezegun.api"
 
 
 class FrozenClockError(ImportError):
-    """Something was to be imported for the first time while freezegun had frozen the clock."""
+    """A module was first imported while freezegun had frozen the clock."""
 
 
 def is_frozen() -> bool:
@@ -35,7 +35,7 @@ def perf_counter() -> float:
 
 
 def utc_now() -> datetime:
-    """The time that freezegun covers up; `time_machine` shows it to everybody, freezegun too."""
+    """The time behind freezegun's; that of `time_machine`, where that is in force."""
     real: type[datetime] = _real("real_datetime", datetime)
     return real.now(timezone.utc)
 
@@ -46,7 +46,7 @@ def is_used() -> bool:
 
 
 def _real(name: str, otherwise: Any) -> Any:
-    """What freezegun replaces, as it has kept it; not there where nobody has imported freezegun."""
+    """What freezegun has replaced, as it keeps it; `otherwise` where it was not imported."""
     return getattr(sys.modules.get(_FREEZEGUN), name, otherwise)
 
 

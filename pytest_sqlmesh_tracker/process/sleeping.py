@@ -1,4 +1,4 @@
-"""SQLMesh's sleeps, which can't be ended from outside: while anything is tracked, they can be.
+"""SQLMesh's sleeps, which can be ended from outside while anything is tracked.
 
 A run sleeps for up to six hours while its environment is not finalized (sqlmesh/core/context.py,
 `run`), and evaluators sleep between the tries to migrate a table
@@ -13,11 +13,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 _SLICE = 0.2
-"""Seconds after which a sleeper looks again whether it is to go on."""
+"""Seconds after which it is checked whether a sleep goes on."""
 
 
 class Sleeper(Protocol):
-    """Who decides about a sleep."""
+    """What sleeps in SQLMesh's place."""
 
     def wait_for_environment(self, seconds: float) -> None:
         """Sleep in place of a run that waits for its environment; what it raises ends the run."""
@@ -30,9 +30,9 @@ def sleep(seconds: float, over: Callable[[float], bool]) -> None:
     """Sleep in slices.
 
     Args:
-        over: is called around each slice with the seconds that have been slept, and says whether
-            that is enough; what it raises ends the sleep as well. The seconds are counted, since a
-            test can have replaced the clock.
+        over: is called around each slice with the seconds that have been slept, and returns
+            whether that is enough; what it raises ends the sleep as well. The seconds are counted,
+            since a test can have replaced the clock.
     """
     slept = 0.0
     while not over(slept) and slept < seconds:
@@ -64,7 +64,7 @@ class Sleeps:
             self._set(migration_tries, "sleep", self._sleeper.pause_between_tries)
 
     def restore(self) -> None:
-        """Put back what was there."""
+        """Restore what was there."""
         for put_back in self._put_back:
             put_back()
         self._put_back.clear()
@@ -73,7 +73,7 @@ class Sleeps:
         original = getattr(owner, name)
 
         def put_back() -> None:
-            # What somebody else put over it is theirs to take away.
+            # What others have put there meanwhile, they restore themselves.
             if getattr(owner, name) == replacement:
                 setattr(owner, name, original)
 

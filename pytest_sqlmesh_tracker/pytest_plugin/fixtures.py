@@ -16,7 +16,7 @@ from .tries import Tries
 if TYPE_CHECKING:
     from pytest_sqlmesh_tracker.sandbox.options import ProjectOptions
     from pytest_sqlmesh_tracker.sandbox.sandbox import Sandbox
-    from pytest_sqlmesh_tracker.sandbox.template import Templates
+    from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
     from pytest_sqlmesh_tracker.tracking.tracker import Tracker
 from .configuration import TRIES, is_worker, strict_test
 
@@ -72,7 +72,7 @@ def _sqlmesh_templates(
     # SQLMesh is imported with it; what that warns of is not the test's.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from pytest_sqlmesh_tracker.sandbox.template import Templates
+        from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 
     scratch = tmp_path_factory.getbasetemp()
     if is_worker(request.config):
@@ -158,7 +158,7 @@ def _project_options(request: pytest.FixtureRequest) -> ProjectOptions:
 
 
 def _default_project(request: pytest.FixtureRequest) -> str:
-    from pytest_sqlmesh_tracker.sandbox.finding import nearest_project
+    from pytest_sqlmesh_tracker.sandbox.nearest import nearest_project
 
     configured = setting(request.config, "project")
     return (

@@ -1,4 +1,4 @@
-"""The clock of a sandbox: it shows a given time, and never stands still.
+"""The clock of a sandbox: it shows the time that a test sets, and never stands still.
 
 SQLMesh orders what it stores by the time at which it stored it. Under a clock that stands still,
 an interval that was restated is loaded twice.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +69,15 @@ class Clock:
             self._travel.stop()
             self._travel = self._traveller = None
 
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Show this time to the process meanwhile."""
+        self.start()
+        try:
+            yield
+        finally:
+            self.stop()
+
     @property
     def now(self) -> datetime:
         """What the clock shows, in UTC."""
@@ -79,21 +90,21 @@ class Clock:
         A time that has gone by since the clock was last set changes nothing.
 
         Raises:
-            SandboxError: the time is earlier than that, without `backwards`, or is none;
-                or freezegun has frozen the clock.
+            SandboxError: the time is earlier than that, without `backwards`; the value is not a
+                time; or freezegun has frozen the clock.
         """
         __tracebackhide__ = True
         check_not_frozen()
-        wanted = self._moment(to)
-        if wanted < self._latest and not backwards:
+        target = self._moment(to)
+        if target < self._latest and not backwards:
             raise SandboxError(
                 f"{to!r} is in the past of this test, where it is {shown(self.now)}: what SQLMesh "
                 "has stored since then would lie in its future; travel(..., backwards=True) does it"
             )
-        self._latest = wanted
-        if wanted > self.now or backwards:
-            self._traveller.move_to(wanted)
-            if abs(self.now - wanted) > _OFF:
+        self._latest = target
+        if target > self.now or backwards:
+            self._traveller.move_to(target)
+            if abs(self.now - target) > _OFF:
                 raise SandboxError(
                     "another clock is in force: time_machine was started after this sandbox"
                 )
@@ -136,5 +147,5 @@ def check_not_frozen() -> None:
 
 
 def shown(moment: datetime) -> str:
-    """A time as messages have it, to the second."""
+    """A time to the second, as messages contain it."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
@@ -14,17 +15,19 @@ from sqlmesh.utils.dag import DAG
 from sqlmesh.utils.errors import LinterError, PlanError
 
 from pytest_sqlmesh_tracker.sandbox.databases.connections import Connections
+from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
 from pytest_sqlmesh_tracker.sandbox.problems.checks import linter_message, unit_test_message
 
 from .clock import check_not_frozen
 from .faults import Faults, FaultyEvaluator
 from .files import UsersPaths
 
-Kept = dict[SnapshotId, Snapshot | None]
+SharedSnapshots = dict[SnapshotId, Snapshot | None]
+"""The snapshots that all copies of a template have; None until one of them has read it."""
 
 
 def _by_own_clock(name: str) -> Any:
-    """A method of SQLMesh's context, with its signature, by no other clock than the sandbox's."""
+    """A method of SQLMesh's context, with its signature, by the sandbox's clock alone."""
 
     @wraps(getattr(Context, name))
     def call(context: SandboxContext, *args: Any, **kwargs: Any) -> Any:
@@ -36,39 +39,44 @@ def _by_own_clock(name: str) -> Any:
 
 
 class SandboxContext(Context):
-    """A context on a copy of a project, in which models fail as a test says.
+    """A context on a copy of a project, in which models fail as a test requests it.
 
-    `of_template` contexts belong to no test: they are not tracked with the others.
+    Contexts `of_template` do not belong to a test, and are not tracked with the others.
     """
 
     longest_wait: float | None = 0
-    """A run raises at once, where it would wait for a plan: nobody can finish it."""
+    """A run that would wait for an unfinished plan raises at once: nothing else can finish it."""
 
     def __init__(
         self,
         *,
         connections: Connections,
         faults: Faults,
-        kept: Kept,
-        selection: Selection | None,
+        empty_tables: EmptyTables,
+        shared_snapshots: SharedSnapshots,
         users_paths: UsersPaths,
+        selection: Selection | None = None,
+        selectors: tuple[str, ...] = (),
         of_template: bool = False,
         **arguments: Any,
     ) -> None:
         """Make a context that has loaded nothing; the other arguments are those of `Context`.
 
         Args:
+            empty_tables: those of external models, in the databases of the connections.
             users_paths: what messages show instead of the paths of copies.
-            kept: the snapshots that every copy of a template has, None where none has read it yet.
             selection: of the project's models, if not all.
+            selectors: those by which the first load selects models, if there is no selection yet.
         """
         self.of_template = of_template
         self.connections = connections
+        self.empty_tables = empty_tables
+        self.shared_snapshots = shared_snapshots
+        self.selection = selection
+        self._selectors = selectors
         self._faults = faults
-        self._kept = kept
-        self._selection = selection
         self.users_paths = users_paths
-        self._tested: Any = None
+        self._test_result: Any = None
         super().__init__(load=False, **arguments)
 
     run = _by_own_clock("run")
@@ -80,18 +88,20 @@ class SandboxContext(Context):
         """Load the project, or the selected part of it."""
         check_not_frozen()
         super().load(*args, **kwargs)
-        if self._selection is not None:
-            self._selection.apply(self)
+        if self.selection is None and self._selectors:
+            self.selection = Selection.of(self, self._selectors)
+        if self.selection is not None:
+            self.selection.apply(self)
         return self
 
-    def load_copied(self, *, asks_state: bool) -> None:
+    def load_copied(self, *, reads_state: bool) -> None:
         """Load a project whose models are known, with their schemas, without a look at its files.
 
         Args:
-            asks_state: whether the state has models of other projects, which SQLMesh adds.
+            reads_state: whether the state has models of other projects, which SQLMesh adds.
         """
         projects = self._projects
-        if not asks_state:
+        if not reads_state:
             self._projects = set()
         try:
             self.load(update_schemas=False)
@@ -111,7 +121,7 @@ class SandboxContext(Context):
         """Lint models as SQLMesh does.
 
         Raises:
-            LinterError: with the rules, models and files, of which SQLMesh tells its console alone.
+            LinterError: with the rules, models and files, which SQLMesh shows on its console alone.
         """
         violations = super().lint_models(models, raise_on_error=False, **kwargs)
         if raise_on_error and any(v.violation_type == "error" for v in violations):
@@ -120,18 +130,18 @@ class SandboxContext(Context):
 
     def test(self, *args: Any, **kwargs: Any) -> Any:
         """Run the project's unit tests."""
-        self._tested = super().test(*args, **kwargs)
-        return self._tested
+        self._test_result = super().test(*args, **kwargs)
+        return self._test_result
 
     def _run_plan_tests(self, *args: Any, **kwargs: Any) -> Any:
         """Run the unit tests before a plan; an error has their names, and what they expected."""
-        self._tested = None
+        self._test_result = None
         try:
             return super()._run_plan_tests(*args, **kwargs)
         except PlanError as error:
-            if self._tested is None or self._tested.wasSuccessful():
+            if self._test_result is None or self._test_result.wasSuccessful():
                 raise
-            words = self.users_paths.in_text(unit_test_message(self._tested))
+            words = self.users_paths.in_text(unit_test_message(self._test_result))
             raise PlanError(f"{words}\n\n{error}") from None
 
     @property
@@ -150,7 +160,7 @@ class SandboxContext(Context):
 
     def _new_state_sync(self) -> Any:
         sync: Any = super()._new_state_sync()
-        sync.snapshot_state._snapshot_cache = _KeptSnapshots(self._kept)
+        sync.snapshot_state._snapshot_cache = _SnapshotsOfState(self.shared_snapshots)
         return sync
 
     def close(self) -> None:
@@ -159,24 +169,29 @@ class SandboxContext(Context):
         self.connections.close()
 
 
+@dataclass(frozen=True)
 class Selection:
-    """Which of a project's models a sandbox has: selected ones, and all that is upstream."""
+    """Which of a project's models a sandbox has: selected ones, and all that is upstream.
 
-    def __init__(self, selectors: tuple[str, ...]) -> None:
-        """Select models as SQLMesh does, when the project is first loaded."""
-        self._selectors = selectors
-        self._loaded: frozenset[str] | None = None
-        self._wanted: frozenset[str] = frozenset()
+    Attributes:
+        models: the selected ones, by their fully qualified names.
+        loaded: all models of the project; those that a test adds are selected as well.
+    """
+
+    models: frozenset[str]
+    loaded: frozenset[str]
+
+    @classmethod
+    def of(cls, context: Any, selectors: tuple[str, ...]) -> Selection:
+        """Select models as SQLMesh does, from all that a context has loaded."""
+        models = context._new_selector().expand_model_selections(selectors)
+        return cls(frozenset(models), frozenset(context._models))
 
     def apply(self, context: Any) -> None:
-        """Take the other models out of a context; models that a test adds stay."""
+        """Remove all other models from a context."""
         loaded = frozenset(context._models)
-        if self._loaded is None:
-            self._loaded = loaded
-            selector = context._new_selector()
-            self._wanted = frozenset(selector.expand_model_selections(self._selectors))
-        wanted = self._wanted | (loaded - self._loaded)
-        kept = wanted.union(*(context.dag.upstream(name) for name in wanted if name in loaded))
+        selected = self.models | (loaded - self.loaded)
+        kept = selected.union(*(context.dag.upstream(name) for name in selected if name in loaded))
         if loaded <= kept:
             return
         context._models = _only(context._models, kept)
@@ -188,39 +203,34 @@ class Selection:
         for name, model in context._models.items():
             context.dag.add(name, model.depends_on)
 
-    @property
-    def matches(self) -> bool:
-        """Whether the selectors name any model of the project."""
-        return bool(self._wanted)
-
 
 def _only(models: Any, names: frozenset[str]) -> Any:
     return UniqueKeyDict("models", {name: m for name, m in models.items() if name in names})
 
 
-class _KeptSnapshots(SnapshotCache):
+class _SnapshotsOfState(SnapshotCache):
     """Snapshots as the state has them; those of the template are read once for all its copies.
 
     SQLMesh keeps them as files. What can change of a snapshot it reads from the state either way
     (sqlmesh/core/state_sync/db/snapshot.py, `_get_snapshots`).
     """
 
-    def __init__(self, of_template: Kept) -> None:
-        # Without the files of the class above.
-        self._of_template = of_template
+    def __init__(self, shared: SharedSnapshots) -> None:
+        # Without the files of the base class.
+        self._shared = shared
         self._own: dict[SnapshotId, Snapshot] = {}
 
     def get_or_load(self, snapshot_ids: Any, loader: Any) -> Any:
         """Snapshots by their id, and the ids of those that were not loaded from the state."""
-        known = {**self._own, **self._of_template}
-        found = {s: _fresh(kept) for s in snapshot_ids if (kept := known.get(s)) is not None}
-        missing = snapshot_ids - found.keys()
+        known = {**self._own, **self._shared}
+        cached = {s: _fresh(kept) for s in snapshot_ids if (kept := known.get(s)) is not None}
+        missing = snapshot_ids - cached.keys()
         loaded = {s.snapshot_id: s for s in loader(missing)} if missing else {}
         for s, snapshot in loaded.items():
             self._update_node_hash_cache(snapshot)
-            keep: Any = self._of_template if s in self._of_template else self._own
-            keep[s] = _fresh(snapshot)
-        return {**found, **loaded}, set(found)
+            cache: Any = self._shared if s in self._shared else self._own
+            cache[s] = _fresh(snapshot)
+        return {**cached, **loaded}, set(cached)
 
     def put(self, snapshot: Snapshot) -> None:
         """Nothing: what was stored is read from the state."""

@@ -1,15 +1,16 @@
-"""Models that fail, and models that are not ready, because a test says so.
+"""Models that fail, and models that are not ready, because a test requests it.
 
-What follows from that is SQLMesh's own doing: a batch fails where it would be evaluated
-(`SnapshotEvaluator.evaluate`), an audit where it has found its rows (`SnapshotEvaluator.audit`),
-and a model is not ready where its signals are asked (`Scheduler._check_ready_intervals`).
+SQLMesh itself does what follows from that: a batch fails where it would be evaluated
+(`SnapshotEvaluator.evaluate`), an audit where its rows were counted (`SnapshotEvaluator.audit`),
+and a model is not ready where its signals are checked (`Scheduler._check_ready_intervals`).
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlmesh.core.snapshot import SnapshotEvaluator
@@ -22,12 +23,12 @@ SIGNAL = "held_by_test"
 
 
 class InjectedError(Exception):
-    """What a model fails with when a test only says that it fails."""
+    """The error of a model for which a test has not chosen one."""
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True)
 class Fault:
-    """One call of `fail`: which models, what of them fails, and how often it did.
+    """One call of `fail`: which models, and what of them fails.
 
     Attributes:
         models: fully qualified name → name to show.
@@ -36,41 +37,50 @@ class Fault:
         times: how many batches of a model fail; None for all.
     """
 
-    models: dict[str, str]
+    models: Mapping[str, str]
     error: Exception | type[Exception]
     audit: str | None = None
     batch: int | None = None
     times: int | None = None
-    struck: dict[str, int] = field(default_factory=dict)
-    seen: list[int | None] = field(default_factory=list)
+
+
+class _ActiveFault:
+    """A fault, the batches that it could have struck, and how often it struck."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        self._struck: Counter[str] = Counter()
+        self._batches: list[int | None] = []
 
     def strikes(self, model: str, batch: int | None, audit: str | None) -> bool:
-        """Whether it makes this batch, or this audit of it, fail; it counts what it did."""
-        if model not in self.models or audit != self.audit:
+        """Whether it makes this batch, or this audit of it, fail; it counts what it does."""
+        fault = self.fault
+        if model not in fault.models or audit != fault.audit:
             return False
-        self.seen.append(batch)
-        if self.batch not in (None, batch):
+        self._batches.append(batch)
+        if fault.batch not in (None, batch):
             return False
-        if self.times is not None and self.struck.get(model, 0) >= self.times:
+        if fault.times is not None and self._struck[model] >= fault.times:
             return False
-        self.struck[model] = self.struck.get(model, 0) + 1
+        self._struck[model] += 1
         return True
 
     @property
     def never_struck(self) -> str | None:
-        """Why nothing came of it, in a line; None if something did."""
-        if self.struck:
+        """Why it never struck, in a line; None if it did."""
+        if self._struck:
             return None
-        names = ", ".join(sorted(self.models.values()))
-        what = f"audit {self.audit} of {names}" if self.audit else names
-        if not self.seen:
-            why = "it was not audited" if self.audit else "it was not evaluated"
+        audit = self.fault.audit
+        names = ", ".join(sorted(self.fault.models.values()))
+        what = f"audit {audit} of {names}" if audit else names
+        if not self._batches:
+            why = "it was not audited" if audit else "it was not evaluated"
             return f"the fault on {what} never struck: {why} after fail() was called"
-        batches = [batch for batch in self.seen if batch is not None]
-        why = "its audits were run by themselves, and are of no batch then"
+        batches = [batch for batch in self._batches if batch is not None]
+        why = "its audits were run by themselves, and belong to no batch then"
         if batches:
             why = f"batches count from 0, and no invocation had more than {max(batches) + 1}"
-        return f"the fault on batch {self.batch} of {what} never struck: {why}"
+        return f"the fault on batch {self.fault.batch} of {what} never struck: {why}"
 
 
 class Faults:
@@ -78,18 +88,23 @@ class Faults:
 
     def __init__(self) -> None:
         self.held: set[str] = set()
-        self._faults: list[Fault] = []
+        self._active: list[_ActiveFault] = []
         self._lock = threading.Lock()
         self._batches = threading.local()
 
     def add(self, fault: Fault) -> None:
         """Let something fail from now on."""
-        self._faults.append(fault)
+        self._active.append(_ActiveFault(fault))
+
+    def clear(self) -> None:
+        """Let nothing fail, and hold nothing back, from now on."""
+        self._active.clear()
+        self.held.clear()
 
     @property
     def never_struck(self) -> list[str]:
-        """What each fault says of which nothing came."""
-        return [line for fault in self._faults if (line := fault.never_struck)]
+        """For each fault that never struck, why, in a line."""
+        return [line for active in self._active if (line := active.never_struck)]
 
     def evaluating(self, model: str, batch: int) -> None:
         """A batch is about to be evaluated.
@@ -97,7 +112,8 @@ class Faults:
         Raises:
             Exception: that of the fault which strikes it.
         """
-        for fault in self._striking(model, batch, None):
+        fault = self._striking(model, batch, None)
+        if fault is not None:
             error = fault.error
             raise error.with_traceback(None) if isinstance(error, Exception) else error
 
@@ -106,7 +122,7 @@ class Faults:
         self._batches.current = batch
 
     def audited(self, snapshot: Any, results: list[Any]) -> list[Any]:
-        """The results of a batch's audits, of which some fail that did not."""
+        """The results of a batch's audits, which fail where a fault strikes."""
         batch = self._batches.__dict__.pop("current", None)
         changed, names = [], audit_names(snapshot.node)
         # One audit can be there several times, with other arguments: it fails as a whole.
@@ -114,17 +130,19 @@ class Faults:
         for result in results:
             name = names[result.audit.name]
             if not result.skipped and name not in struck:
-                struck[name] = bool(self._striking(snapshot.name, batch, name))
+                struck[name] = self._striking(snapshot.name, batch, name) is not None
             fails = not result.skipped and struck[name]
             changed.append(result.copy(update={"count": result.count or 1}) if fails else result)
         return changed
 
-    def _striking(self, model: str, batch: int | None, audit: str | None) -> Iterable[Fault]:
+    def _striking(self, model: str, batch: int | None, audit: str | None) -> Fault | None:
+        """The first fault that strikes; the others count that they would have."""
         with self._lock:
-            return [fault for fault in self._faults if fault.strikes(model, batch, audit)][:1]
+            striking = [each.fault for each in self._active if each.strikes(model, batch, audit)]
+        return striking[0] if striking else None
 
     def hold_back(self, scheduler: Any) -> None:
-        """Let a scheduler find held models not ready, as by a signal; it asks their own first."""
+        """Make held models not ready, as a signal would; their own signals are checked first."""
         check = scheduler._check_ready_intervals
 
         def check_ready_intervals(

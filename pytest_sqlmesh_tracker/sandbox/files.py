@@ -23,7 +23,12 @@ _NOT_COPIED_AT_THE_TOP = {"logs", "venv"}
 """Further down, models can be in folders of these names."""
 
 
-def copy_paths(paths: Iterable[Path], folder: Path, scratch: Path) -> dict[Path, Path]:
+def place_of_copy(path: Path, folder: Path) -> Path:
+    """Where the copy of a user's path is below the folder, which has it at its whole path."""
+    return folder / path.relative_to(path.anchor)
+
+
+def copy_paths(paths: Iterable[Path], folder: Path, scratch: Path) -> None:
     """Copy the project's files below the folder, each at its whole path.
 
     So what lies beside the project has a place as well, however many folders up: see `bring`.
@@ -31,39 +36,37 @@ def copy_paths(paths: Iterable[Path], folder: Path, scratch: Path) -> dict[Path,
     Args:
         scratch: a folder that is not copied: it has sandboxes, also of other processes, and can be
             below the project itself (`pytest --basetemp`).
-
-    Returns:
-        Each of the paths → its copy.
     """
     paths = list(paths)
-    copies = {path: folder / path.relative_to(path.anchor) for path in paths}
     scratch = scratch.resolve()
 
-    def ignored(below: str, names: list[str]) -> set[str]:
-        found = set(_NOT_COPIED(below, names))
-        if Path(below) in copies:
-            found |= _NOT_COPIED_AT_THE_TOP.intersection(names)
-        found |= {name for name in names if _leads_astray(Path(below, name), scratch)}
-        return found
+    def not_copied(below: str, names: list[str]) -> set[str]:
+        ignored = set(_NOT_COPIED(below, names))
+        if Path(below) in paths:
+            ignored |= _NOT_COPIED_AT_THE_TOP.intersection(names)
+        return ignored | {name for name in names if _leads_astray(Path(below, name), scratch)}
 
-    for path, copy in copies.items():
+    for path in paths:
         shutil.copytree(
-            path, copy, ignore=ignored, ignore_dangling_symlinks=True, dirs_exist_ok=True
+            path,
+            place_of_copy(path, folder),
+            ignore=not_copied,
+            ignore_dangling_symlinks=True,
+            dirs_exist_ok=True,
         )
-    return copies
 
 
-def bring(words: str, folder: Path, anchor: str) -> bool:
+def bring(message: str, folder: Path, anchor: str) -> bool:
     """Copy the user's files that an error misses below the folder: those beside the project.
 
     Args:
-        words: those of the error, which may name several.
+        message: that of the error, which may name several.
         anchor: the root of the user's paths.
 
     Returns:
         Whether there were any.
     """
-    missing = {Path(os.path.normpath(path)) for _, path in _MISSING.findall(words)}
+    missing = {Path(os.path.normpath(path)) for _, path in _MISSING.findall(message)}
     brought = False
     for place in missing:
         if folder in place.parents and not place.exists():
@@ -76,20 +79,32 @@ def bring(words: str, folder: Path, anchor: str) -> bool:
 
 
 _MISSING = re.compile(r"No such file or directory: (['\"])(.+?)\1")
+"""SQLMesh loads models in processes of their own, of whose errors it keeps the messages alone."""
 
 
 class UsersPaths:
-    """The paths of a user's project, for messages: it is the user's own file that is mended."""
+    """The paths of a user's project, for messages: users edit their own files, not the copies."""
 
     def __init__(self, copies: Mapping[Path, Path]) -> None:
         """Each folder with a copy → the user's own."""
-        named = {
+        names = {
             str(each): str(own).rstrip(os.sep)
             for copy, own in copies.items()
             for each in _spelled(copy)
         }
         # What is below another comes first.
-        self._names = dict(sorted(named.items(), key=lambda pair: len(pair[0]), reverse=True))
+        self._names = {copy: names[copy] for copy in sorted(names, key=len, reverse=True)}
+
+    @classmethod
+    def of_copies(cls, paths: Iterable[Path], folders: Iterable[Path]) -> UsersPaths:
+        """The paths of a project that has a copy in each of the sandboxes' folders."""
+        paths = list(paths)
+        copies: dict[Path, Path] = {}
+        for copy in (folder / "project" for folder in folders):
+            for path in paths:
+                copies[copy] = Path(path.anchor)
+                copies[place_of_copy(path, copy)] = path
+        return cls(copies)
 
     def in_text(self, text: str) -> str:
         """The text with the user's own paths."""
@@ -127,10 +142,10 @@ class Files:
         """Take the folder as it is for what every test begins with."""
         self._folder = folder
         self._spare = folder.with_name("spare")
-        self._original = _seen(folder)
+        self._original = _stamps(folder)
 
     def copy(self, target: Path) -> None:
-        """Put a copy of the files there, which belongs to nobody else."""
+        """Put a copy of the files there, which no other test has."""
         if self._spare.exists():
             self._spare.rename(target)
             return
@@ -138,14 +153,14 @@ class Files:
 
     def take_back(self, copy: Path) -> None:
         """Keep a copy for the next test, if nothing in it was written since it was made."""
-        if copy.exists() and not self._spare.exists() and _seen(copy) == self._original:
+        if copy.exists() and not self._spare.exists() and _stamps(copy) == self._original:
             copy.rename(self._spare)
 
 
 _CACHES = shutil.ignore_patterns(".cache", "__pycache__")
 
 
-def _seen(folder: Path) -> dict[str, tuple[int, int]]:
+def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
     """Every file and folder below, with its size and when it was last written.
 
     A copy has the times of its original; a file that is written gets a time of its own.
@@ -166,5 +181,5 @@ def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
 def _stamp(entry: os.DirEntry[str]) -> tuple[int, int]:
     if entry.is_dir(follow_symlinks=False):
         return 0, 0
-    found = entry.stat(follow_symlinks=False)
-    return found.st_size, found.st_mtime_ns
+    status = entry.stat(follow_symlinks=False)
+    return status.st_size, status.st_mtime_ns

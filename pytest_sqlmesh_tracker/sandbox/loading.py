@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,13 +15,14 @@ from pydantic import Field
 from sqlmesh import Context
 from sqlmesh.core.config import Config, connection, load_configs
 from sqlmesh.core.config.connection import BaseDuckDBConnectionConfig
-from sqlmesh.core.constants import MACROS, SIGNALS
 from sqlmesh.core.loader import LoadedProject, Loader
-from sqlmesh.core.macros import macro
-from sqlmesh.core.signal import signal
 from sqlmesh.utils import UniqueKeyDict
 
-from pytest_sqlmesh_tracker.process.imports import modules_in
+from pytest_sqlmesh_tracker.process.state import (
+    bytecode_disabled,
+    project_modules,
+    registries_without_projects,
+)
 
 
 def read_configs(paths: Iterable[Path], config: Config | str | None) -> dict[Path, Config]:
@@ -33,92 +32,9 @@ def read_configs(paths: Iterable[Path], config: Config | str | None) -> dict[Pat
         config: one to use instead, or the name of one in `config.py`.
     """
     paths = list(paths)
-    _users.update(paths)
-    hidden = _taken_out(_users)
-    try:
-        with _no_bytecode(), _no_drivers():
-            configs: dict[Path, Config] = load_configs(config, Context.CONFIG_TYPE, paths)
-    finally:
-        _taken_out(_users)
-        sys.modules.update(hidden)
+    with project_modules.configured_from(paths), bytecode_disabled(), _no_drivers():
+        configs: dict[Path, Config] = load_configs(config, Context.CONFIG_TYPE, paths)
     return configs
-
-
-_users: set[Path] = set()
-"""The folders of all projects that have sandboxes."""
-_imported: dict[str, ModuleType] = {}
-"""The modules of the project that was loaded last, which no other one may find."""
-_covered: dict[str, ModuleType] = {}
-"""Those that tests have imported from a user's folder themselves, of which these took the names."""
-
-
-def _taken_out(folders: Iterable[Path]) -> dict[str, ModuleType]:
-    """The modules that were imported from the folders; the next import of them reads the files."""
-    found = modules_in(folders)
-    for name in found:
-        del sys.modules[name]
-    return found
-
-
-def _use(loader: Loader, modules: Mapping[str, ModuleType]) -> None:
-    """Let a project that a context loads find these modules, and none of other projects."""
-    if loader.config_path == next(iter(loader.context.configs)):
-        forget()
-    _covered.update({name: sys.modules[name] for name in modules if name in sys.modules})
-    sys.modules.update(modules)
-    _imported.update(modules)
-
-
-def forget() -> None:
-    """Take the modules of the project out that was loaded last; put back what they had covered."""
-    for name in _imported:
-        sys.modules.pop(name, None)
-    _imported.clear()
-    sys.modules.update(_covered)
-    _covered.clear()
-
-
-@contextmanager
-def _importing(loader: Loader) -> Iterator[None]:
-    """What a project imports while it is loaded is what its files say now."""
-    _use(loader, {})
-    hidden = _taken_out(_users)
-    # SQLMesh leaves a project's macros where a file of it is broken, and its first versions left
-    # signals in any case; the next project can have others of these names.
-    registries = [(kind, kind.get_registry()) for kind in (macro, signal)]
-    for kind, registry in registries:
-        kind.set_registry(_without_projects(registry))
-    importlib.invalidate_caches()
-    try:
-        # Of bytecode, Python only knows the second in which its source was written.
-        with _no_bytecode():
-            yield
-    finally:
-        for kind, registry in registries:
-            kind.set_registry(registry)
-        imported = _taken_out([loader.config_path])
-        sys.modules.update(hidden)
-        _use(loader, imported)
-
-
-def _without_projects(registry: UniqueKeyDict[str, Any]) -> UniqueKeyDict[str, Any]:
-    """What is in a registry without what contexts left there of projects' folders."""
-    kept = {
-        name: entry
-        for name, entry in registry.items()
-        if entry.func.__module__.partition(".")[0] not in (MACROS, SIGNALS)
-    }
-    return UniqueKeyDict(registry.name, **kept)
-
-
-@contextmanager
-def _no_bytecode() -> Iterator[None]:
-    """Python writes no `__pycache__` beside a user's `config.py`."""
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        yield
-    finally:
-        sys.dont_write_bytecode = before
 
 
 class _NotOpened(BaseDuckDBConnectionConfig):
@@ -157,62 +73,50 @@ def _no_drivers() -> Iterator[None]:
         module.parse_connection_config = parse
 
 
-@contextmanager
-def environment_kept() -> Iterator[None]:
-    """Put the environment variables back afterwards: SQLMesh sets those of a project's `.env`."""
-    before = dict(os.environ)
-    try:
-        yield
-    finally:
-        for name in os.environ.keys() - before.keys():
-            del os.environ[name]
-        os.environ.update(before)
+@dataclass(frozen=True)
+class LoadedFiles:
+    """What SQLMesh has loaded from one of a project's paths.
 
-
-def with_externals_of(gateway: str, base: type[Loader]) -> type[Loader]:
-    """A loader that loads the external models of this gateway, whichever is selected."""
-
-    class OfGateway(base):  # type: ignore[misc, valid-type]
-        def _load_external_models(self, audits: Any, cache: Any, _: Any = None) -> Any:
-            return super()._load_external_models(audits, cache, gateway)
-
-    return OfGateway
-
-
-def loader_of(loaded: LoadedProject, loaded_from: Path, base: type[Loader]) -> type[Loader]:
-    """A loader that returns a loaded project the first time, and from then on what the files say.
-
-    Args:
-        loaded_from: the folder that the project was loaded from, whose copy the loader has.
-        base: the loader that reads the files.
+    Attributes:
+        path: the folder that the files are in.
+        modules: those that were imported from the files, by name.
     """
 
-    class LoadedOnce(base):  # type: ignore[misc, valid-type]
-        _returned = False
+    path: Path
+    project: LoadedProject
+    modules: Mapping[str, ModuleType]
 
-        def load(self, *args: Any, **kwargs: Any) -> LoadedProject:
-            if not self._returned:
-                self._returned = True
-                _use(self, loaded.__dict__["imported"])
-                return _moved(loaded, loaded_from, self.config_path)
-            with _importing(self):
-                project: LoadedProject = super().load(*args, **kwargs)
-            return project
+    def updated(self, context: Any) -> LoadedFiles:
+        """With the models that a context made of these: with schemas, and only those it kept."""
+        models, audits = self.project.models, self.project.standalone_audits
+        project = replace(
+            self.project,
+            models=_named_alike(
+                models, {n: context.models[n] for n in models if n in context.models}
+            ),
+            standalone_audits=_named_alike(
+                audits, {n: a for n, a in audits.items() if n in context.standalone_audits}
+            ),
+        )
+        return replace(self, project=project)
 
-    return LoadedOnce
+    def moved(self, path: Path) -> LoadedProject:
+        """The project, whose models and audits have their files in another folder."""
+        return replace(
+            self.project,
+            models=self._moved(self.project.models, path),
+            standalone_audits=self._moved(self.project.standalone_audits, path),
+        )
+
+    def _moved(self, nodes: UniqueKeyDict[str, Any], path: Path) -> UniqueKeyDict[str, Any]:
+        return _named_alike(nodes, {n: _at(node, self.path, path) for n, node in nodes.items()})
 
 
-def _moved(project: LoadedProject, old: Path, new: Path) -> LoadedProject:
-    """The loaded project, whose models and audits say that they are in another folder."""
-    return replace(
-        project,
-        models=_all_at(project.models, old, new),
-        standalone_audits=_all_at(project.standalone_audits, old, new),
-    )
-
-
-def _all_at(nodes: UniqueKeyDict[str, Any], old: Path, new: Path) -> UniqueKeyDict[str, Any]:
-    return UniqueKeyDict(nodes.name, {name: _at(node, old, new) for name, node in nodes.items()})
+def _named_alike(
+    nodes: UniqueKeyDict[str, Any], others: Mapping[str, Any]
+) -> UniqueKeyDict[str, Any]:
+    """A dictionary that SQLMesh calls by the same name in its errors."""
+    return UniqueKeyDict(nodes.name, dict(others))
 
 
 def _at(node: Any, old: Path, new: Path) -> Any:
@@ -225,27 +129,69 @@ def _at(node: Any, old: Path, new: Path) -> Any:
     return moved
 
 
-def keeping_loader(kept: dict[Path, LoadedProject], base: type[Loader]) -> type[Loader]:
-    """A loader that leaves what it has loaded in `kept`, by its path."""
+def loader_with_externals_of(gateway: str, base: type[Loader]) -> type[Loader]:
+    """A loader that loads the external models of this gateway, whichever is selected."""
 
-    class Keeping(base):  # type: ignore[misc, valid-type]
+    class OfGateway(base):  # type: ignore[misc, valid-type]
+        def _load_external_models(self, audits: Any, cache: Any, _: Any = None) -> Any:
+            return super()._load_external_models(audits, cache, gateway)
+
+    return OfGateway
+
+
+def recording_loader(loaded: dict[Path, LoadedFiles], base: type[Loader]) -> type[Loader]:
+    """A loader that records what it has loaded in `loaded`, by its path."""
+
+    class Recording(base):  # type: ignore[misc, valid-type]
         def load(self, *args: Any, **kwargs: Any) -> LoadedProject:
             with _importing(self):
                 project: LoadedProject = super().load(*args, **kwargs)
-            # The folder's copies are loaded without a look at their files.
-            project.__dict__["imported"] = dict(_imported)
-            kept[self.config_path] = project
+            path = self.config_path
+            loaded[path] = LoadedFiles(path, project, project_modules.installed)
             return project
 
-    return Keeping
+    return Recording
 
 
-def finished(project: LoadedProject, models: Mapping[str, Any], audits: Mapping[str, Any]) -> None:
-    """Give a loaded project the models that a context made of it: with schemas, and only these."""
-    for name in list(project.models):
-        del project.models[name]
-        if name in models:
-            project.models[name] = models[name]
-    for name in list(project.standalone_audits):
-        if name not in audits:
-            del project.standalone_audits[name]
+def copying_loader(loaded: LoadedFiles, base: type[Loader]) -> type[Loader]:
+    """A loader that returns what was loaded the first time, and then what its own files say.
+
+    Args:
+        loaded: from the folder that the loader has a copy of.
+        base: the loader that reads files.
+    """
+
+    class Copying(base):  # type: ignore[misc, valid-type]
+        _returned = False
+
+        def load(self, *args: Any, **kwargs: Any) -> LoadedProject:
+            if not self._returned:
+                self._returned = True
+                _begin(self)
+                project_modules.install(loaded.modules)
+                return loaded.moved(self.config_path)
+            with _importing(self):
+                project: LoadedProject = super().load(*args, **kwargs)
+            return project
+
+    return Copying
+
+
+@contextmanager
+def _importing(loader: Loader) -> Iterator[None]:
+    """What a project imports while it is loaded is what its files contain now."""
+    _begin(loader)
+    importlib.invalidate_caches()
+    # Of bytecode, Python only knows the second in which its source was written.
+    with (
+        registries_without_projects(),
+        bytecode_disabled(),
+        project_modules.imported_from(loader.config_path),
+    ):
+        yield
+
+
+def _begin(loader: Loader) -> None:
+    """Remove the modules of the project before, if this is the first path of a context."""
+    if loader.config_path == next(iter(loader.context.configs)):
+        project_modules.remove()

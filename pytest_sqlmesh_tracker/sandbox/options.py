@@ -1,19 +1,37 @@
-"""What a test may ask of its sandbox: the arguments of the marker `sqlmesh_project`."""
+"""The options of a sandbox: the arguments of the marker `sqlmesh_project`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from inspect import signature
 from os import PathLike, fspath
-from typing import Any, Literal, get_args
+from typing import Any
 
 from pytest_sqlmesh_tracker.models.index import did_you_mean
 from pytest_sqlmesh_tracker.outcomes.moments import parse_moment
 
-Plan = Literal[True, False, "partial"]
-State = Literal["fresh", "keep", "empty"]
+
+class PlanScope(Enum):
+    """What is planned before a test begins."""
+
+    NOTHING = False
+    EVERYTHING = True
+    WHAT_LOADS = "partial"
+    """Everything but the models that fail, and what is below them."""
+
+
+class DatabaseState(Enum):
+    """What a sandbox begins with in the project's local database files."""
+
+    FRESH = "fresh"
+    """Copies, without what SQLMesh has made in them."""
+    KEEP = "keep"
+    """Copies."""
+    EMPTY = "empty"
+    """Empty databases: the files are not read."""
 
 
 class SandboxError(Exception):
@@ -30,11 +48,9 @@ class ProjectOptions:
     Attributes:
         paths: of the project, below the root folder; empty for the default.
         at: when it is planned, in UTC; None for the present.
-        variables: name and value, each of them a SQLMesh variable.
-        plan: whether it is planned; "partial" without the models that fail.
+        variables: SQLMesh's variables: name, in lower case and in order, → value.
         setup: SQL files that load raw data before the plan.
-        state: what becomes of local database files: copied without what SQLMesh made in them
-            ("fresh"), copied ("keep"), or not looked at ("empty").
+        tick: whether the sandbox's clock goes on by itself.
         select: selectors of the models to plan, with all that is upstream; empty for every model.
     """
 
@@ -42,16 +58,16 @@ class ProjectOptions:
     gateway: str | None = None
     at: datetime | None = None
     environment: str = "prod"
-    variables: tuple[tuple[str, Any], ...] = ()
-    plan: Plan = True
+    variables: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    plan: PlanScope = PlanScope.EVERYTHING
     setup: tuple[str, ...] = ()
-    state: State = "fresh"
+    state: DatabaseState = DatabaseState.FRESH
     tick: bool = True
     select: tuple[str, ...] = ()
 
 
 def project_options(arguments: Mapping[str, Any]) -> ProjectOptions:
-    """The options that the keywords of markers mean; None is the same as not given.
+    """The options that the keywords of markers mean; None means the default.
 
     Raises:
         SandboxError: an unknown keyword, or a value that it can't have.
@@ -77,30 +93,35 @@ def _options(
     tick: bool = True,
     select: Any = None,
 ) -> ProjectOptions:
-    if state not in get_args(State):
+    if state not in [each.value for each in DatabaseState]:
         raise SandboxError(f"state={state!r}: it must be 'fresh', 'keep' or 'empty'")
     if not (isinstance(plan, bool) or plan == "partial"):
         raise SandboxError(f"plan={plan!r}: it must be True, False or 'partial'")
     if not isinstance(tick, bool):
-        raise SandboxError(f"tick={tick!r}: it is True or False")
+        raise SandboxError(f"tick={tick!r}: it must be True or False")
     for name, text in (("gateway", gateway), ("environment", environment)):
         if not isinstance(text, str | None):
-            raise SandboxError(f"{name}={text!r}: it is a name")
+            raise SandboxError(f"{name}={text!r}: it must be a name")
     if not isinstance(variables or {}, Mapping):
-        raise SandboxError(f"variables={variables!r}: it is a mapping of names to values")
+        raise SandboxError(f"variables={variables!r}: it must be a mapping of names to values")
     return ProjectOptions(
         paths=_texts("path", path),
         gateway=gateway,
         at=None if at is None else absolute(at),
         environment=environment,
         # SQLMesh's names of variables ignore case.
-        variables=tuple(sorted((name.lower(), value) for name, value in (variables or {}).items())),
-        plan=plan,  # type: ignore[arg-type]
+        variables=_in_order(variables or {}),
+        plan=PlanScope(plan),
         setup=_texts("setup", setup),
-        state=state,  # type: ignore[arg-type]
+        state=DatabaseState(state),
         tick=tick,
         select=_texts("select", select),
     )
+
+
+def _in_order(variables: Mapping[str, Any]) -> dict[str, Any]:
+    lowered = {name.lower(): value for name, value in variables.items()}
+    return {name: lowered[name] for name in sorted(lowered)}
 
 
 def _texts(name: str, value: Any) -> tuple[str, ...]:
@@ -109,7 +130,7 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
         return ()
     values = [value] if isinstance(value, str | PathLike) else value
     if not isinstance(values, Iterable) or not all(isinstance(v, str | PathLike) for v in values):
-        raise SandboxError(f"{name}={value!r}: it is one text or path, or a list of them")
+        raise SandboxError(f"{name}={value!r}: it must be one text or path, or a list of them")
     return tuple(map(fspath, values))
 
 

@@ -1,38 +1,41 @@
-"""What a test has in its hands: an isolated, planned project, its clock and its faults."""
+"""What a test works with: an isolated, planned project, its clock and its faults."""
 
 from __future__ import annotations
 
 import os
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
 from sqlmesh.utils.errors import ConfigError, LinterError, PlanError
 
+from pytest_sqlmesh_tracker.models.config_files import CONFIG_FILES
 from pytest_sqlmesh_tracker.models.index import ModelIndex, UnknownModelError, did_you_mean
-from pytest_sqlmesh_tracker.process.imports import CONFIG_FILES
+from pytest_sqlmesh_tracker.process.state import project_modules
 from pytest_sqlmesh_tracker.reports.report import RunReport
+from pytest_sqlmesh_tracker.sandbox.templates.template import Template
 from pytest_sqlmesh_tracker.tracking.project.names import display_names, kind_of
 from pytest_sqlmesh_tracker.tracking.project.nodes import audit_names, project_nodes
 from pytest_sqlmesh_tracker.tracking.tracker import Tracker
 
 from .clock import Clock, Moment, check_not_frozen, shown
 from .faults import Fault, Faults, InjectedError
-from .loading import forget
 from .options import SandboxError
-from .template import Template
 
 _FAILED = "failed by the test"
-_SAYS_IT_ALL = (ConfigError, LinterError, PlanError)
+_SELF_EXPLANATORY = (ConfigError, LinterError, PlanError)
 """Errors whose messages are written for people; the way to them leads through SQLMesh."""
 _SELECTS = {"select_models", "restate_models", "backfill_models"}
 _NEVER_EVALUATED = ("external", "embedded", "audit")
 
 
-class _Model(NamedTuple):
+@dataclass(frozen=True)
+class _Model:
     name: str
     fqn: str
     kind: str
@@ -62,15 +65,14 @@ class Sandbox:
         self._defaults = {"skip_tests": True} if template.options.select else {}
         self._faults = Faults()
         self._clock = Clock(template.ready, tick=template.options.tick, since=template.began)
-        self._variables = {name: os.environ.get(name) for name in template.environment}
-        try:
-            os.environ.update(template.environment)
-            self._clock.start()
+        with ExitStack() as undone:
+            undone.callback(template.take_back, folder)
+            undone.enter_context(template.settings.applied())
+            undone.enter_context(self._clock.running())
+            undone.callback(project_modules.remove)
             self.context = template.copied(folder, self._clock, self._faults)
             """The SQLMesh `Context` of the copy."""
-        except BaseException:
-            self._restore()
-            raise
+            self._undone = undone.pop_all()
 
     @property
     def path(self) -> Path:
@@ -151,7 +153,7 @@ class Sandbox:
         except Exception as error:
             reports = self.tracker.reports[before:]
             if not reports or reports[-1].completion != "failure":
-                if isinstance(error, _SAYS_IT_ALL):
+                if isinstance(error, _SELF_EXPLANATORY):
                     raise self._in_short(error) from None
                 raise
         self.returned.append(self.tracker.last)
@@ -171,7 +173,7 @@ class Sandbox:
             if error
         ]
         hints = dict.fromkeys(hint for e in errors for hint in self._template.hints.of(e))
-        return [*hints, *self._template.left_out.remark]
+        return [*hints, *self._template.left_out.remarks]
 
     def fail(
         self,
@@ -197,24 +199,24 @@ class Sandbox:
             SandboxError: SQLMesh never evaluates the model.
         """
         __tracebackhide__ = True
-        found = self._models(model)
+        models = self._models(model)
         if error is not None and audit is not None:
             raise SandboxError("fail(): an error or an audit, not both")
         if not _is_failure(error):
-            raise SandboxError(f"fail(): error={error!r}: it is a message or an Exception")
+            raise SandboxError(f"fail(): error={error!r}: it must be a message or an Exception")
         for name, number, least in (("batch", batch, 0), ("times", times, 1)):
             if number is not None and not (isinstance(number, int) and number >= least):
-                raise SandboxError(f"fail(): {name}={number!r}, it is a number from {least}")
-        kinds = {candidate.kind for candidate in found}
+                raise SandboxError(f"fail(): {name}={number!r}: it must be a number from {least}")
+        kinds = {each.kind for each in models}
         if kinds == {"audit"} and audit is None:
-            (audit,) = audit_names(self._nodes[found[0].fqn]).values()
+            (audit,) = audit_names(self._nodes[models[0].fqn]).values()
         elif audit is None:
-            self._refuse_unevaluated(found, "use audit= for one of its audits")
+            self._check_evaluated(models, "use audit= for one of its audits")
         else:
-            audit = self._audit_of(found, audit)
+            audit = self._audit_of(models, audit)
         raised = error if isinstance(error, Exception | type) else InjectedError(error or _FAILED)
-        models = {candidate.fqn: candidate.name for candidate in found}
-        self._faults.add(Fault(models, raised, audit, batch, times))
+        names = {each.fqn: each.name for each in models}
+        self._faults.add(Fault(names, raised, audit, batch, times))
 
     def hold(self, model: object) -> None:
         """Hold a model back, as a signal `held_by_test` that is never ready would do.
@@ -224,9 +226,9 @@ class Sandbox:
             SandboxError: SQLMesh never evaluates the model.
         """
         __tracebackhide__ = True
-        found = self._models(model)
-        self._refuse_unevaluated(found, "hold what reads it")
-        self._faults.held.update(candidate.fqn for candidate in found)
+        models = self._models(model)
+        self._check_evaluated(models, "hold what reads it")
+        self._faults.held.update(each.fqn for each in models)
 
     def release(self, model: object) -> None:
         """Stop holding a model back.
@@ -235,10 +237,10 @@ class Sandbox:
             UnknownModelError: the project does not have this model.
         """
         __tracebackhide__ = True
-        self._faults.held.difference_update(candidate.fqn for candidate in self._models(model))
+        self._faults.held.difference_update(each.fqn for each in self._models(model))
 
     def _models(self, model: object) -> list[_Model]:
-        """The models of this project that are meant."""
+        """The models of this project that a name, a glob or an object of SQLMesh stands for."""
         __tracebackhide__ = True
         names = display_names(self._nodes, self.context.default_catalog)
         known = [_Model(names[fqn], fqn, kind_of(node)) for fqn, node in self._nodes.items()]
@@ -249,7 +251,7 @@ class Sandbox:
         """Models and standalone audits, by their fully qualified names."""
         return project_nodes(self.context)
 
-    def _refuse_unevaluated(self, models: list[_Model], way_out: str) -> None:
+    def _check_evaluated(self, models: list[_Model], way_out: str) -> None:
         __tracebackhide__ = True
         for model in models:
             if model.kind in _NEVER_EVALUATED:
@@ -260,16 +262,16 @@ class Sandbox:
 
     def _audit_of(self, models: list[_Model], audit: str) -> str:
         __tracebackhide__ = True
-        wanted = audit.lower()
+        name = audit.lower()
         for model in models:
             names = audit_names(self._nodes[model.fqn])
             shown_names = set(names.values())
-            if wanted not in names and wanted not in shown_names:
+            if name not in names and name not in shown_names:
                 has = f"it has {', '.join(sorted(shown_names)) or 'none'}"
                 hint = did_you_mean(audit, shown_names, has)
                 raise UnknownModelError(f"{model.name} has no audit {audit!r}: {hint}")
-            wanted = names.get(wanted, wanted)
-        return wanted
+            name = names.get(name, name)
+        return name
 
     def execute(self, sql: str) -> None:
         """Execute SQL, in DuckDB's dialect, in the database of the project's gateway.
@@ -290,7 +292,7 @@ class Sandbox:
         __tracebackhide__ = True
         context = self.context
         context.connections.executing(sql)
-        context.connections.empty_tables.give_way(context.engine_adapter, sql)
+        context.empty_tables.give_way(context.engine_adapter, sql)
         try:
             return context.engine_adapter.cursor.execute(sql)
         except duckdb.Error as error:
@@ -329,9 +331,9 @@ class Sandbox:
         context = self.context
         try:
             context.load()
-        except _SAYS_IT_ALL as error:
+        except _SELF_EXPLANATORY as error:
             raise self._in_short(error) from None
-        context.connections.empty_tables.create(context)
+        context.empty_tables.create(context)
 
     def close(self, *, warn: bool = True) -> None:
         """Close the databases, delete the files, and show the process its own time again.
@@ -344,22 +346,10 @@ class Sandbox:
         Warns:
             SandboxWarning: for each fault that never struck.
         """
-        try:
+        with self._undone:
             self.context.close()
-        finally:
-            self._restore()
         for line in self._faults.never_struck if warn else ():
             warnings.warn(line, SandboxWarning, stacklevel=2)
-
-    def _restore(self) -> None:
-        forget()
-        self._clock.stop()
-        for name, value in self._variables.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        self._template.take_back(self._folder)
 
 
 def _is_failure(error: Any) -> bool:

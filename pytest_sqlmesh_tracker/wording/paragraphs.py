@@ -48,12 +48,18 @@ def paragraph(
         complaint: what a test demanded in vain, such as "was not executed".
         condition: what is true of the model instead, where its status and reason do not say it.
     """
+    headline = _headline(report, outcome, complaint, condition)
+    return "\n".join([headline, *paragraph_below_headline(report, outcome)])
+
+
+def paragraph_below_headline(report: Invocation | None, outcome: Outcome) -> list[str]:
+    """The lines of a paragraph without its headline: aligned facts, and a remedy."""
     facts = _facts(report, outcome)
     if report:
         at = f"{report.environment}, execution_time {moment(report.execution_time)}"
         facts = [(report.command, at), *facts, (f"this {report.command}", totals(report))]
     width = max(12, *(len(label) + 2 for label, _ in facts)) if facts else 12
-    lines = [_headline(report, outcome, complaint, condition)]
+    lines = []
     for label, fact in facts:
         first, *rest = fact.splitlines() or [""]
         lines.append(f"  {label:<{width}}{first}")
@@ -61,7 +67,7 @@ def paragraph(
     remedy = _remedy(report, outcome) if report else ""
     if remedy:
         lines += ["", remedy]
-    return "\n".join(lines)
+    return lines
 
 
 def _headline(

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_sqlmesh_tracker import Sandbox, track_all
 from pytest_sqlmesh_tracker.sandbox.options import project_options
-from pytest_sqlmesh_tracker.sandbox.template import Templates
+from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 from tests.projects import ONE_AND_FOUR, Project, read_between
 
 Sandboxes = Callable[..., AbstractContextManager[Sandbox]]

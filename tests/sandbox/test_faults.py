@@ -249,19 +249,19 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"model": "pay.slips", "batch": -1},
         SandboxError,
-        "batch=-1, it is a number from 0",
+        "batch=-1: it must be a number from 0",
     ),
-    ({"model": "pay.slips", "times": 0}, SandboxError, "times=0, it is a number from 1"),
-    ({"model": "pay.slips", "batch": "1"}, SandboxError, "batch='1', it is a number"),
+    ({"model": "pay.slips", "times": 0}, SandboxError, "times=0: it must be a number from 1"),
+    ({"model": "pay.slips", "batch": "1"}, SandboxError, "batch='1': it must be a number"),
     (
         {"model": "pay.slips", "error": str},
         SandboxError,
-        "error=<class 'str'>: it is a message or an Exception",
+        "error=<class 'str'>: it must be a message or an Exception",
     ),
     (
         {"model": "pay.slips", "error": KeyboardInterrupt},
         SandboxError,
-        "error=<class 'KeyboardInterrupt'>: it is a message or an Exception",
+        "error=<class 'KeyboardInterrupt'>: it must be a message or an Exception",
     ),
 ]
 
@@ -290,5 +290,5 @@ def test_a_failed_batch_is_not_that_of_the_next_audit(
             project.context.audit(start="2024-01-01", end="2024-01-05", models=iter(["pay.slips"]))
             assert not any(audit.rows_failed for audit in project.tracker.last["pay.slips"].audits)
 
-    with pytest.warns(SandboxWarning, match=r"batch 0 of audit is_small.*are of no batch"):
+    with pytest.warns(SandboxWarning, match=r"batch 0 of audit is_small.*belong to no batch"):
         in_a_sandbox()

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_sqlmesh_tracker import SandboxError
 from pytest_sqlmesh_tracker.pytest_plugin.markers import MarkerError
-from pytest_sqlmesh_tracker.sandbox.finding import nearest_project
+from pytest_sqlmesh_tracker.sandbox.nearest import nearest_project
 from pytest_sqlmesh_tracker.sandbox.options import ProjectOptions, project_options
 
 
@@ -45,13 +45,13 @@ def test_variables_ignore_case_and_order() -> None:
         ({"zzz": 1}, "has no argument 'zzz': it has path, gateway, at, environment"),
         ({"state": "old"}, "state='old': it must be 'fresh', 'keep' or 'empty'"),
         ({"plan": "no"}, "plan='no': it must be True, False or 'partial'"),
-        ({"tick": 1}, "tick=1: it is True or False"),
-        ({"gateway": 3}, "gateway=3: it is a name"),
-        ({"environment": ["dev"]}, "environment=['dev']: it is a name"),
-        ({"variables": "a=1"}, "variables='a=1': it is a mapping of names to values"),
-        ({"path": 7}, "path=7: it is one text or path, or a list of them"),
-        ({"select": [1]}, "select=[1]: it is one text or path, or a list of them"),
-        ({"at": "soon"}, "'soon' is no time: one is given like '2024-01-09 01:00' (UTC)"),
+        ({"tick": 1}, "tick=1: it must be True or False"),
+        ({"gateway": 3}, "gateway=3: it must be a name"),
+        ({"environment": ["dev"]}, "environment=['dev']: it must be a name"),
+        ({"variables": "a=1"}, "variables='a=1': it must be a mapping of names to values"),
+        ({"path": 7}, "path=7: it must be one text or path, or a list of them"),
+        ({"select": [1]}, "select=[1]: it must be one text or path, or a list of them"),
+        ({"at": "soon"}, "'soon' is not a time: use ISO text such as '2024-01-09 01:00' (UTC)"),
     ],
 )
 def test_a_wrong_argument_is_told_in_one_line(arguments: dict[str, Any], message: str) -> None:

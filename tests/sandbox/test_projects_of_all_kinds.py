@@ -11,7 +11,7 @@ import pytest
 
 from pytest_sqlmesh_tracker import RunReport, Sandbox, sqlmesh_run_tracker, track_all
 from pytest_sqlmesh_tracker.sandbox.options import project_options
-from pytest_sqlmesh_tracker.sandbox.template import Templates
+from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 from tests.projects import Project, at
 
 from .building import plain, project, seen

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlmesh.core.macros import macro
 
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from tests.installed_packages import KEEP_PACKAGES
@@ -416,6 +417,78 @@ def execute(context, start, end, execution_time, **kwargs):
         time.sleep(60)
     return context.fetchdf("SELECT 1::INT AS id FROM raw.sales")
 """
+
+
+def test_a_path_that_the_configuration_adds_is_there_for_a_test_and_gone_after_it(
+    tmp_path: Path, sandbox: Sandboxes
+) -> None:
+    shop = Project(tmp_path / "shop")
+    (shop.path / "config.yaml").unlink()
+    shop.write(
+        "config.py",
+        f"""
+        import sys
+        from sqlmesh.core.config import (
+            Config, DuckDBConnectionConfig, GatewayConfig, ModelDefaultsConfig
+        )
+
+        sys.path.append({str(tmp_path / "library")!r})
+        config = Config(
+            gateways={{"g": GatewayConfig(connection=DuckDBConnectionConfig())}},
+            model_defaults=ModelDefaultsConfig(dialect="duckdb", start="2024-01-01"),
+        )
+        """,
+    )
+    shop.write(
+        "models/orders.py",
+        """
+        import pandas as pd
+        from sqlmesh import model
+
+        @model("shop.orders", kind="FULL", cron="@daily", columns={"rate": "int"})
+        def execute(context, **kwargs):
+            from shop_rates import RATE
+
+            return pd.DataFrame({"rate": [RATE]})
+        """,
+    )
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "shop_rates.py").write_text("RATE = 7")
+    before = list(sys.path)
+
+    with sandbox(shop.path) as copy:
+        assert copy.fetch("SELECT * FROM shop.orders") == [(7,)]
+        copy.run(at="+1 day").assert_executed("shop.orders")
+
+    assert list(sys.path) == before
+
+
+def test_a_template_that_fails_leaves_nothing_in_the_process(
+    tmp_path: Path, sandbox: Sandboxes
+) -> None:
+    shop = project(tmp_path, "{g: {connection: {type: duckdb}}}")
+    shop.write(".env", "SHOP_TENANT=acme\n")
+    shop.write(
+        "macros/tenant.py",
+        """
+        import sys
+        from sqlmesh import macro
+
+        sys.path.append("/of/the/shop")
+
+        @macro()
+        def tenant(evaluator):
+            return "'acme'"
+        """,
+    )
+    shop.model("shop.orders", "SELECT @tenant() AS tenant, error('no') AS id", cron="'@daily'")
+    before = dict(os.environ), list(sys.path), set(macro.get_registry())
+
+    with pytest.raises(SandboxError, match=r"shop\.orders"), sandbox(shop.path):
+        pass
+
+    assert (dict(os.environ), list(sys.path), set(macro.get_registry())) == before
+    assert not [name for name in sys.modules if name.partition(".")[0] == "macros"]
 
 
 class Sessions:

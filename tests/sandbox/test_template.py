@@ -11,7 +11,7 @@ import pytest
 
 from pytest_sqlmesh_tracker import SandboxError
 from pytest_sqlmesh_tracker.sandbox.options import project_options
-from pytest_sqlmesh_tracker.sandbox.template import Templates
+from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 from tests.projects import ONE_AND_FOUR, Project
 
 from .conftest import Sandboxes
@@ -211,8 +211,12 @@ class TestWhatCanNotBePlanned:
     @pytest.mark.parametrize(
         ("config", "setup", "told"),
         [
-            ({"a": 1}, None, "sqlmesh_project_config returned a dict; it is a Config of SQLMesh"),
-            (None, "raw.sql", "sqlmesh_project_setup returned a str; it is a function"),
+            (
+                {"a": 1},
+                None,
+                "sqlmesh_project_config returned a dict; it must return a Config",
+            ),
+            (None, "raw.sql", "sqlmesh_project_setup returned a str; it must return a function"),
         ],
     )
     def test_fixtures_that_return_something_else(

@@ -10,7 +10,7 @@ import dagster as dg
 from dagster.components import scaffold_component
 from pydantic import BaseModel, Field
 
-from pytest_sqlmesh_tracker.process.imports import CONFIG_FILES
+from pytest_sqlmesh_tracker.models.config_files import CONFIG_FILES
 
 
 class SqlmeshScaffoldParams(BaseModel):

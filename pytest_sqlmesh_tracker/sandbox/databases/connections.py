@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from copy import copy
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import duckdb
 from pydantic import PrivateAttr
 from sqlglot import exp
-from sqlglot.dialects.duckdb import DuckDB
-from sqlglot.errors import TokenError
-from sqlglot.tokens import Token, TokenType  # type: ignore[attr-defined]
 from sqlmesh.core.config.connection import BaseDuckDBConnectionConfig, DuckDBConnectionConfig
 from sqlmesh.core.engine_adapter.base import EngineAdapter
 from sqlmesh.core.engine_adapter.duckdb import DuckDBEngineAdapter
@@ -25,31 +20,36 @@ from sqlmesh.utils.errors import SQLMeshError
 from pytest_sqlmesh_tracker.sandbox.clock import Clock
 
 from .column_types import with_stored_types
+from .statements import check_stays_in, quoted
 
-if TYPE_CHECKING:
-    from .externals import EmptyTables
 
-_LEADS_OUT = re.compile(r"\b(ATTACH|COPY|EXPORT)\b", re.IGNORECASE)
-"""What statements have that open or write files; few do, and those are looked at closely."""
+class ExternalTables(Protocol):
+    """The tables of external models, as far as the execution of statements concerns them."""
+
+    def give_way(self, adapter: Any, sql: str) -> None:
+        """Drop those in whose place a statement is about to create something."""
+
+    def explain(self, adapter: Any, sql: str, error: duckdb.Error) -> str | None:
+        """Advice on a statement that failed for such a table; None where it did not."""
 
 
 class Connections:
     """The databases of one sandbox that are open, one adapter for each file."""
 
     def __init__(
-        self, folder: Path, clock: Clock, empty_tables: EmptyTables, *, stand_in: bool = False
+        self, folder: Path, clock: Clock, external_tables: ExternalTables, *, stand_in: bool = False
     ) -> None:
         """Nothing is open yet.
 
         Args:
             folder: where the sandbox's files are; statements can attach no others for writing.
-            empty_tables: give way to what statements create.
-            stand_in: for another warehouse, with types that DuckDB does not have.
+            external_tables: what gives way to what statements create.
+            stand_in: whether DuckDB stands in for another warehouse, with types of its own.
         """
         self.folder = folder
         self.stand_in = stand_in
         self.clock = clock
-        self.empty_tables = empty_tables
+        self.external_tables = external_tables
         self._adapters: dict[str, EngineAdapter] = {}
         self._opened: list[duckdb.DuckDBPyConnection] = []
 
@@ -76,46 +76,7 @@ class Connections:
             SQLMeshError: it would write to a database or a file outside of the sandbox.
         """
         self.clock.executing()
-        if _LEADS_OUT.search(sql):
-            for statement in statements(sql):
-                self._check(statement)
-
-    def _check(self, statement: list[Token]) -> None:
-        words = words_of(statement)
-        if words[0] == "ATTACH" and not self._attaches_harmlessly(statement):
-            # Not the statement itself: it can hold passwords.
-            raise SQLMeshError(
-                "a sandbox attaches local DuckDB files alone, and those from outside of it only "
-                f"READ_ONLY; a statement attaches {_named(statement)}"
-            )
-        if words[0] == "EXPORT" or (words[0] == "COPY" and not self._copies_harmlessly(statement)):
-            raise SQLMeshError(
-                f"a sandbox writes no files outside of its folder, as a statement with {words[0]} "
-                "would"
-            )
-
-    def _attaches_harmlessly(self, statement: list[Token]) -> bool:
-        path = _text(statement[1:])
-        if path in ("", ":memory:"):
-            return True
-        words = words_of(statement)
-        options = words[words.index("(") :] if "(" in words else []
-        kinds = [kind for word, kind in pairwise(options) if word == "TYPE"]
-        if path is None or is_remote(path) or kinds not in ([], ["DUCKDB"]):
-            return False
-        after = options[options.index("READ_ONLY") + 1] if "READ_ONLY" in options else None
-        return after in (",", ")", "TRUE") or self._own(path)
-
-    def _copies_harmlessly(self, statement: list[Token]) -> bool:
-        words = words_of(statement)
-        if "TO" not in words or words[1:3] == ["FROM", "DATABASE"]:
-            return True
-        last = len(words) - words[::-1].index("TO")
-        return self._own(_text(statement[last : last + 1]))
-
-    def _own(self, path: str | None) -> bool:
-        own = self.folder.resolve()
-        return path is not None and not is_remote(path) and own in Path(path).resolve().parents
+        check_stays_in(self.folder, sql)
 
     def catalogs(self) -> list[Path]:
         """The files of catalogs that SQLMesh created."""
@@ -133,7 +94,7 @@ class Connections:
     def close(self, *, checkpoint: bool = False) -> None:
         """Close all; with `checkpoint`, everything is in the files, for others to copy."""
         for connection in self._opened:
-            # An aborted database can be closed, but not be told anything.
+            # A database that was aborted can be closed, but executes nothing.
             with suppress(duckdb.Error):
                 if checkpoint:
                     _checkpoint(connection)
@@ -152,54 +113,6 @@ def _checkpoint(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"CHECKPOINT {quoted(name)}")
 
 
-def quoted(name: str) -> str:
-    """A name as an identifier of DuckDB."""
-    return exp.to_identifier(name, quoted=True).sql(dialect="duckdb")
-
-
-def statements(sql: str) -> Iterator[list[Token]]:
-    """The tokens of each statement, without comments: SQLMesh puts some in front.
-
-    Raises:
-        SQLMeshError: DuckDB's dialect can't read it.
-    """
-    statement: list[Token] = []
-    try:
-        tokens = DuckDB().tokenize(sql)
-    except TokenError as error:
-        raise SQLMeshError(f"a sandbox can't tell what a statement attaches: {error}") from error
-    for token in tokens:
-        if token.token_type != TokenType.SEMICOLON:
-            statement.append(token)
-        elif statement:
-            yield statement
-            statement = []
-    if statement:
-        yield statement
-
-
-def _text(tokens: list[Token]) -> str | None:
-    """The first of the tokens that is a text in quotes."""
-    return next((token.text for token in tokens if token.token_type == TokenType.STRING), None)
-
-
-def words_of(tokens: list[Token]) -> list[str]:
-    """The tokens in capitals; an empty one for what is in quotes."""
-    quoted = (TokenType.STRING, TokenType.IDENTIFIER)
-    return ["" if token.token_type in quoted else token.text.upper() for token in tokens]
-
-
-def _named(statement: list[Token]) -> str:
-    """What a statement attaches, without what may be secret."""
-    words = words_of(statement)
-    return statement[words.index("AS") + 1].text if "AS" in words[:-1] else "a database"
-
-
-def is_remote(path: str) -> bool:
-    """Whether a DuckDB path is no local file: `md:…`, `s3://…`, `ducklake:…`."""
-    return bool(re.match(r"[a-z][a-z0-9+]+:", path, re.I))
-
-
 def path_of(options: Any) -> str:
     """The path of an attached catalog: what a configuration has for it, or has in it."""
     path: str = options if isinstance(options, str) else options.path
@@ -216,7 +129,7 @@ class SandboxAdapter(DuckDBEngineAdapter):
 
     def _execute(self, sql: str, *args: Any, **kwargs: Any) -> None:
         self._connections.executing(sql)
-        tables = self._connections.empty_tables
+        tables = self._connections.external_tables
         tables.give_way(self, sql)
         try:
             super()._execute(sql, *args, **kwargs)

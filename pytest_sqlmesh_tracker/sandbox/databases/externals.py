@@ -7,6 +7,7 @@ They stand in for what a warehouse has. What the project creates under such a na
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +20,9 @@ from sqlmesh.utils.errors import SQLMeshError
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
 from .column_types import stored
-from .connections import quoted, statements, words_of
-from .contents import places
 from .inference import Undeclared, undeclared, unknown_tables
+from .relations import TablePlaces, qualified
+from .statements import statements, words_of
 
 _MARK = "empty, made by pytest-sqlmesh-tracker for an external model"
 """The comment on these tables: it goes with them into copies, and is rolled back with them."""
@@ -30,15 +31,19 @@ _MARK = "empty, made by pytest-sqlmesh-tracker for an external model"
 class EmptyTables:
     """The empty tables of a project's external models, in the databases of a sandbox."""
 
-    def __init__(self, template: EmptyTables | None = None) -> None:
-        """Begin with those of the template, or with none."""
-        # What a statement must mention before the database is asked about it: schema and name.
-        self._names: set[tuple[str, str]] = set(template._names) if template else set()
-        self._schemas: set[str] = set(template._schemas) if template else set()
-        self._undeclared: list[Undeclared] = template._undeclared if template else []
+    def __init__(self) -> None:
+        """There are none yet."""
+        # What a statement must mention before the database is queried for it: schema and name.
+        self._names: frozenset[tuple[str, str]] = frozenset()
+        self._schemas: frozenset[str] = frozenset()
+        self._undeclared: tuple[Undeclared, ...] = ()
+
+    def copy(self) -> EmptyTables:
+        """The same tables in a copy of the databases, to which others are added on their own."""
+        return copy(self)
 
     def create(self, context: Any) -> None:
-        """Create them where nothing of their name stands.
+        """Create them where nothing has their names.
 
         Columns are those that external models declare; of tables that no model declares, those
         that the queries read.
@@ -47,21 +52,18 @@ class EmptyTables:
             SandboxError: a table can't be created.
         """
         adapters, selected = context.engine_adapters, context.selected_gateway
-        externals = [
-            (model.gateway or selected, model.fully_qualified_table, model)
-            for model in context.models.values()
-            if model.kind.is_external and model.columns_to_types
-        ]
-        for adapter, table, existing, model in places(adapters, externals):
-            if not existing:
-                self._create(adapter, table, model.columns_to_types, model.name)
-        unknown = unknown_tables(context.models)
-        others = [(gateway or selected, table, table) for gateway, table in unknown]
-        missing = {
-            table: adapter
-            for adapter, table, existing, _ in places(adapters, others)
-            if not (existing or _is_readable(adapter, table))
-        }
+        places = TablePlaces(adapters)
+        for model in context.models.values():
+            if model.kind.is_external and model.columns_to_types:
+                place = places.place(model.gateway or selected, model.fully_qualified_table)
+                if place and not place.existing:
+                    self._create(place.adapter, place.table, model.columns_to_types, model.name)
+        places = TablePlaces(adapters)
+        missing: dict[exp.Table, Any] = {}
+        for unknown in unknown_tables(context.models):
+            place = places.place(unknown.gateway or selected, unknown.table)
+            if place and not (place.existing or _is_readable(place.adapter, place.table)):
+                missing[place.table] = place.adapter
         self._undeclared = undeclared(missing, context.models, context.default_catalog)
         for each in self._undeclared:
             if each.columns:
@@ -75,7 +77,7 @@ class EmptyTables:
         try:
             if not adapter.fetchone(_schema_query(table)):
                 adapter.create_schema(schema)
-                self._schemas.add(table.db.lower())
+                self._schemas |= {table.db.lower()}
             adapter.create_table(table, columns)
             adapter.execute(f"COMMENT ON TABLE {_sql(table)} IS '{_MARK}'")
         except duckdb.Error as error:
@@ -84,7 +86,7 @@ class EmptyTables:
                 f"the external model {name} can't be created as an empty table: {first}; "
                 "create one with setup="
             ) from error
-        self._names.add((table.db.lower(), table.name.lower()))
+        self._names |= {(table.db.lower(), table.name.lower())}
 
     def give_way(self, adapter: Any, sql: str) -> None:
         """Drop those in whose place a statement is about to create something."""
@@ -93,13 +95,13 @@ class EmptyTables:
         try:
             created = [each for tokens in statements(sql) if (each := _Created.by(tokens))]
         except SQLMeshError:
-            # DuckDB says what is wrong with it.
+            # DuckDB reports what is wrong with it.
             return
         for each in created:
             for table in self._in_place_of(adapter, each):
                 adapter.execute(f"DROP TABLE {table}")
             if each.kind == "SCHEMA" and each.names[-1].lower() in self._schemas:
-                name = ".".join(map(quoted, each.names))
+                name = qualified(*each.names)
                 if not adapter.fetchone(_content_query(each.names)):
                     adapter.execute(f"DROP SCHEMA IF EXISTS {name}")
 
@@ -119,16 +121,17 @@ class EmptyTables:
             "SELECT database_name, schema_name, table_name FROM duckdb_tables() "
             f"WHERE comment = '{_MARK}' AND lower(database_name) = {catalog} AND {condition}"
         ):
-            table = ".".join(map(quoted, place))
+            table = qualified(*place)
             if not adapter.fetchone(f"SELECT 1 FROM {table} LIMIT 1"):
                 yield table
 
-    def advice_in(self, error: str) -> list[str]:
-        """What `explain` has added to an error's text."""
-        return [each.advice for each in self._undeclared if each.advice in error]
+    def explained_in(self, error: str) -> list[Undeclared]:
+        """The tables whose advice an error's text contains: an exception's text is all that SQLMesh
+        hands on of it."""
+        return [each for each in self._undeclared if each.advice in error]
 
     def explain(self, adapter: Any, sql: str, error: duckdb.Error) -> str | None:
-        """What to do about a statement that failed for a table which no model declares."""
+        """What to do about a statement that failed because no model declares a table."""
         if not isinstance(error, duckdb.CatalogException | duckdb.BinderException):
             return None
         for each in self._undeclared:

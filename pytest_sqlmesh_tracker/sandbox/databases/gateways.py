@@ -1,7 +1,7 @@
 """Which databases a project has, and its configuration on copies of them.
 
 Every gateway that is kept has DuckDB files of the sandbox; what could reach another database is
-refused or left out.
+rejected or left out.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Any
 from sqlglot import exp
 from sqlmesh.core.config import Config, DuckDBConnectionConfig
 
-from pytest_sqlmesh_tracker.sandbox.options import SandboxError
+from pytest_sqlmesh_tracker.sandbox.options import DatabaseState, SandboxError
 
-from .connections import Connections, SandboxConnection, is_remote, path_of
+from .connections import Connections, SandboxConnection, path_of
+from .statements import is_remote
 from .warehouse import Warehouse
 
 WAYS_OUT = (
@@ -42,19 +43,17 @@ class Databases:
         configs: Mapping[Path, Config],
         gateway: str | None,
         *,
-        keep: bool,
+        state: DatabaseState,
         warehouse: Warehouse | None = None,
-        empty: bool = False,
     ) -> None:
         """Find them in the configuration of each of the project's paths.
 
         Args:
-            keep: whether the state is kept that the files hold.
+            state: what becomes of the user's files.
             warehouse: the project's own, for which the configuration stands in.
-            empty: whether the user's files are left where they are, and all databases are empty.
 
         Raises:
-            SandboxError: the gateway is missing, or is no DuckDB with local files.
+            SandboxError: the gateway is missing, or is not a DuckDB with local files.
         """
         first = next(iter(configs.values()))
         # The project's own gateways → that of the configuration which stands in for them.
@@ -67,8 +66,7 @@ class Databases:
             configs = {path: self._with_stand_ins(config) for path, config in configs.items()}
             first = next(iter(configs.values()))
         self._configs = configs
-        self._keep = keep
-        self._empty = empty
+        self._state = state
         # By gateway, and path as the configuration has it; the state's own file has none.
         self._files: dict[tuple[str, str | None], _File] = {}
         self.gateway = _existing(gateway or first.default_gateway_name, first)
@@ -136,13 +134,14 @@ class Databases:
 
     def _add_state(self, gateway: str, state: Any, folder: Path) -> None:
         local = isinstance(state, DuckDBConnectionConfig) and not _why_not(state)
-        if self._keep and not local:
+        keep = self._state is DatabaseState.KEEP
+        if keep and not local:
             raise SandboxError(
-                f"state='keep': the state of gateway {gateway!r} is in {state.type_}, and no "
-                "sandbox reads it; only a state in a local DuckDB file can be kept"
+                f"state='keep': the state of gateway {gateway!r} is in {state.type_}, which "
+                "sandboxes do not read; only a state in a local DuckDB file can be kept"
             )
         path = next(_files_of(state)) if local else ":memory:"
-        if self._keep:
+        if keep:
             self._add(gateway, path, folder)
             self._files[gateway, None] = self._files[gateway, path]
         else:
@@ -160,7 +159,9 @@ class Databases:
         for file in set(self._files.values()):
             target = folder / file.below
             target.parent.mkdir(parents=True, exist_ok=True)
-            if file.source and file.source.is_file() and not self._empty:
+            if self._state is DatabaseState.EMPTY:
+                continue
+            if file.source and file.source.is_file():
                 shutil.copyfile(file.source, target)
                 copied[target] = file.source
                 log = file.source.with_name(file.source.name + ".wal")
@@ -175,7 +176,7 @@ class Databases:
             connections: those of the sandbox, in whose folder the files are.
             variables: that override the project's own.
         """
-        # Nobody is told of what a test does.
+        # What a test does notifies nobody.
         silent: dict[str, Any] = {"gateways": {}, "notification_targets": [], "users": []}
         return {
             path: config.copy(update=silent).copy(
@@ -235,13 +236,13 @@ class Databases:
         return SandboxConnection.of(original, connections, catalogs=catalogs)
 
 
-def _existing(wanted: str, config: Config) -> str:
+def _existing(gateway: str, config: Config) -> str:
     """The gateway of this name, in any case, as the configuration spells it."""
     for name in config.gateways:
-        if name.lower() == wanted.lower():
+        if name.lower() == gateway.lower():
             return name
     names = ", ".join(filter(None, config.gateways)) or "one without a name"
-    raise SandboxError(f"no gateway {wanted!r}: the project has {names}")
+    raise SandboxError(f"no gateway {gateway!r}: the project has {names}")
 
 
 def _located(path: str, folder: Path) -> Path:
@@ -271,19 +272,19 @@ def _harmless(test_connection: Any) -> Any:
 
 
 def _why_not(connection: Any) -> str | None:
-    """Why a connection is none that a sandbox can have; None if it can."""
+    """Why a sandbox can't have a connection; None if it can."""
     if not isinstance(connection, DuckDBConnectionConfig):
         return f"is {connection.type_}, not DuckDB"
     if connection.database and is_remote(connection.database):
-        return f"has a database that is no local file: {_masked(connection.database)}"
+        return f"has a database that is not a local file: {_masked(connection.database)}"
     for alias, options in (connection.catalogs or {}).items():
         path = path_of(options)
         kind = "duckdb" if isinstance(options, str) else options.type.lower()
         if kind != "duckdb" or is_remote(path):
-            return f"attaches {alias}, which is no local DuckDB file but {_masked(path, kind)}"
+            return f"attaches {alias}, which is not a local DuckDB file but {_masked(path, kind)}"
     return None
 
 
 def _masked(path: str, kind: str = "duckdb") -> str:
-    """What a path is, without the secrets that it can hold."""
+    """What sort of path it is, without the secrets that it can contain."""
     return path.split(":")[0] if kind == "duckdb" else kind

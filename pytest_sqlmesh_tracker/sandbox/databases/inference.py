@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, build_scope
 from sqlglot.schema import MappingSchema
+
+from .relations import shown_name
 
 _SYSTEM = {"information_schema", "pg_catalog"}
 
@@ -43,7 +44,7 @@ class Undeclared:
     """A table that models read and none declares.
 
     Attributes:
-        name: as SQLMesh has it.
+        name: as users write it.
         readers: the names of the models that read it.
         columns: those that the queries read, with what they seem to hold; empty if they don't say.
     """
@@ -73,38 +74,46 @@ class Undeclared:
         )
 
 
-def unknown_tables(models: Mapping[str, Any]) -> list[tuple[str | None, exp.Table]]:
-    """The tables that models of a project read and that are none of its models.
+@dataclass(frozen=True)
+class UnknownTable:
+    """A table that is read and that belongs to none of a project's models.
 
-    Returns:
-        Each with the gateway of a model that reads it.
+    Attributes:
+        gateway: that of a model that reads it; None for the selected one.
     """
+
+    gateway: str | None
+    table: exp.Table
+
+
+def unknown_tables(models: Mapping[str, Any]) -> list[UnknownTable]:
+    """The tables that models of a project read and that belong to none of its models."""
     gateways = {
         name: model.gateway
         for model in models.values()
         for name in model.depends_on - models.keys()
     }
-    tables = [(gateways[name], exp.to_table(name)) for name in sorted(gateways)]
-    return [(gateway, table) for gateway, table in tables if _can_be_made(table)]
+    tables = [UnknownTable(gateways[name], exp.to_table(name)) for name in sorted(gateways)]
+    return [each for each in tables if _can_be_made(each.table)]
 
 
 def undeclared(
     tables: Iterable[exp.Table], models: Mapping[str, Any], default_catalog: str | None
-) -> list[Undeclared]:
+) -> tuple[Undeclared, ...]:
     """What the queries of a project show of tables that no model declares."""
     by_name = {_name(table): table for table in tables}
     if not by_name:
-        return []
+        return ()
     queries = _Queries(models, default_catalog, set(by_name))
-    return [
+    return tuple(
         Undeclared(
-            name=".".join(part.name for part in table.parts if part.name != default_catalog),
+            name=shown_name(table, default_catalog),
             table=table,
             readers=tuple(sorted(m.name for m in models.values() if name in m.depends_on)),
             columns=queries.columns_of(name),
         )
         for name, table in by_name.items()
-    ]
+    )
 
 
 def _can_be_made(table: exp.Table) -> bool:
@@ -122,7 +131,7 @@ class _Queries:
         self._undeclared = undeclared
         self._scopes: dict[str, Scope] = {}
         self._unread: set[str] = set()
-        """Tables with readers whose columns can't be told."""
+        """Tables whose columns can't be inferred from the queries that read them."""
         self._columns: dict[str, dict[str, list[exp.DataType]]] = {n: {} for n in undeclared}
         concerned = set(undeclared)
         # Models are in no order: go on until no more are downstream.
@@ -221,8 +230,8 @@ def _scope_of(model: Any, default_catalog: str | None) -> Scope | None:
             validate_qualify_columns=False,
         )
         return build_scope(qualified)
-    # What can't be rendered without a database says nothing here; its evaluation will.
-    except (SqlglotError, Exception):
+    # What can't be rendered without a database shows nothing here; its evaluation raises the error.
+    except Exception:
         return None
 
 

@@ -69,12 +69,12 @@ def _catalog_of(config: Config, gateway: str) -> str | None:
 
 
 def _external_models(path: Path, dialect: str | None) -> Iterator[tuple[str | None, str]]:
-    """The gateway and the catalog of each external model, as far as they are given."""
+    """The gateway and the catalog of each external model, as far as its file has them."""
     folder = path / EXTERNAL_MODELS
     for file in (path / EXTERNAL_MODELS_YAML, *sorted(folder.rglob("*.y*ml"))):
         try:
             rows: Any = yaml.load(file, raise_if_empty=False, render_jinja=False) or []
-        # SQLMesh says what is wrong with it when it loads the project.
+        # SQLMesh reports what is wrong with it when it loads the project.
         except Exception:
             continue
         for row in rows:

@@ -1,4 +1,4 @@
-"""What is said of a template's plan in which models failed: by error, root causes first."""
+"""The message on a template's plan in which models failed: by error, root causes first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.wording.formats import counted, one_line
-from pytest_sqlmesh_tracker.wording.paragraphs import paragraph
+from pytest_sqlmesh_tracker.wording.paragraphs import paragraph_below_headline
 from pytest_sqlmesh_tracker.wording.remarks import audit_in_words, failed_audits
 from pytest_sqlmesh_tracker.wording.sentences import in_short, why
 
@@ -36,17 +36,25 @@ class _Group:
         return _error(self.failed[0])
 
 
+@dataclass(frozen=True)
+class Help:
+    """A paragraph that helps with an error, and the missing table that it is about, if any."""
+
+    paragraph: str
+    missing_table: str | None = None
+
+
 def failed_plan(
     report: RunReport,
     *,
-    hints: Callable[[str], list[str]],
+    help_with: Callable[[str], list[Help]],
     missing: Callable[[Iterable[ModelOutcome]], list[str]],
 ) -> str:
     """A headline, the errors with the models of each, and what helps.
 
     Args:
-        hints: of an error's text.
-        missing: which tables the models read that do not exist.
+        help_with: what helps with an error, by its text.
+        missing: the names of tables that models read and that do not exist.
     """
     groups = _grouped(report)
     blocks = [_headline(groups)]
@@ -55,9 +63,10 @@ def failed_plan(
         lines = [f"  reads       {name}, which does not exist" for name in missing(group.failed)]
         blocks.append("\n".join([block, *lines]))
     failed = [outcome for group in groups for outcome in group.failed]
-    helpful = dict.fromkeys(hint for outcome in failed for hint in hints(outcome.error or ""))
-    blocks += helpful
-    unexplained = [name for name in missing(failed) if not any(name in hint for hint in helpful)]
+    helps = dict.fromkeys(each for outcome in failed for each in help_with(outcome.error or ""))
+    blocks += [each.paragraph for each in helps]
+    explained = {each.missing_table for each in helps}
+    unexplained = [name for name in missing(failed) if name not in explained]
     blocks += _remedies(report, unexplained)
     return "\n\n".join(blocks)
 
@@ -116,7 +125,7 @@ def _headline(groups: list[_Group]) -> str:
 def _block(report: RunReport, group: _Group, *, alone: bool) -> str:
     if len(group.failed) == 1 and alone:
         # Its headline is that of all.
-        return paragraph(report, group.failed[0]).partition("\n")[2]
+        return "\n".join(paragraph_below_headline(report, group.failed[0]))
     names = ", ".join(outcome.name for outcome in group.failed)
     lines = [
         f"{counted(len(group.failed), 'model')} failed: {group.error}",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from glob import escape, iglob
 from itertools import islice
 from pathlib import Path
 
-from .existing import Inherited
+from .database_objects import Inherited
 
+# DuckDB's exceptions have no attributes, and a report keeps the text of errors alone.
 _NO_FILE = (
     # DuckDB: read_csv, read_parquet, read_json, COPY … FROM.
     re.compile(r'No files found that match the pattern "([^"\n]+)"'),
@@ -40,7 +42,7 @@ class Hints:
     inherited: tuple[Inherited, ...] = ()
 
     def of(self, error: str) -> list[str]:
-        """What helps to understand an error, a paragraph each; each is true where it is given."""
+        """What helps to understand an error, a paragraph each; each is known to be true."""
         return [*self._files(error), *self._existing(error)]
 
     def _files(self, error: str) -> Iterator[str]:
@@ -82,20 +84,19 @@ class Hints:
 
     def _inherited(self, name: str) -> list[Inherited]:
         """The one of this name, with or without its schema."""
-        wanted = name.replace('"', "").lower()
+        lowered = name.replace('"', "").lower()
         return [
             each
             for each in self.inherited
-            if wanted in (each.name.lower(), each.name.rpartition(".")[2].lower())
+            if lowered in (each.name.lower(), each.name.rpartition(".")[2].lower())
         ][:1]
 
 
 def _matches(folder: Path, path: str) -> bool:
-    """Whether a path, which can be a pattern, leads to a file from the folder."""
-    try:
-        return (folder / path).is_file() or any(folder.glob(path))
-    except (OSError, ValueError, NotImplementedError, IndexError):
-        return False
+    """Whether a path, which can be a pattern, leads from the folder to what exists."""
+    # Not `Path.glob`, which raises for what is not a pattern.
+    patterns = escape(path), path
+    return any(any(iglob(each, root_dir=folder, recursive=True)) for each in patterns)  # noqa: PTH207
 
 
 def _folders(project: Path) -> Iterator[Path]:

@@ -21,14 +21,14 @@ _READS_ANY = re.compile(r"\b(\.locals|_variables|__sqlmesh__vars__|vars_by_gatew
 """How Python code gets at all of them."""
 
 
-def check_variables(given: Iterable[str], configs: Iterable[Any], folder: Path) -> None:
+def check_variables(variables: Iterable[str], configs: Iterable[Any], folder: Path) -> None:
     """Reject variables that are spelled almost like one of the project's, and that nothing reads.
 
     What can't be known is accepted: a name that occurs anywhere in the project's code, and every
     name if code computes the names that it reads, or imports code from outside of the project.
 
     Args:
-        given: names, in small letters.
+        variables: names, in lower case.
         configs: those of the project's paths.
         folder: where the project's files are.
 
@@ -38,10 +38,10 @@ def check_variables(given: Iterable[str], configs: Iterable[Any], folder: Path) 
     known = {
         name.lower()
         for config in configs
-        for variables in (config.variables, *(g.variables for g in config.gateways.values()))
-        for name in variables
+        for own in (config.variables, *(g.variables for g in config.gateways.values()))
+        for name in own
     }
-    unknown = [name for name in given if name not in known]
+    unknown = [name for name in variables if name not in known]
     if not unknown:
         return
     texts = list(_texts(folder))
@@ -63,7 +63,7 @@ def check_variables(given: Iterable[str], configs: Iterable[Any], folder: Path) 
 
 
 def _texts(folder: Path) -> Iterator[str]:
-    """The project's code, without the tests, in which the name is given, and `config.py`."""
+    """The project's code, without `config.py` and the tests, which contain the name."""
     for file in folder.rglob("*"):
         if file.suffix.lower() in _CODE and file.is_file():
             text = file.read_text(encoding="utf-8", errors="replace")

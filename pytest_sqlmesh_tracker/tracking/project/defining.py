@@ -20,12 +20,13 @@ from pytest_sqlmesh_tracker.models.definitions import (
     ModelDefinition,
     ProjectDefinition,
 )
+from pytest_sqlmesh_tracker.process.state import process_state_restored
 
 from .lineage import column_sources
 from .location import ProjectLocation
 from .names import display_names, kind_of, shown
 from .nodes import audit_arguments, audit_names, project_nodes
-from .opening import check_models, in_one_line, load_files, nothing_left, open_context
+from .opening import check_models, expanded, in_one_line, load_files, open_context
 
 
 def load_definition(project: ProjectLocation) -> ProjectDefinition:
@@ -39,7 +40,7 @@ def load_definition(project: ProjectLocation) -> ProjectDefinition:
     Raises:
         ProjectError: it can't be loaded.
     """
-    with nothing_left(project.paths):
+    with process_state_restored(folder.absolute() for folder in expanded(project.paths)):
         context = open_context(project, load=False)
         try:
             with in_one_line(project.paths):

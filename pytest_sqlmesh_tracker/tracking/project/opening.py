@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +11,9 @@ from typing import Any
 
 from sqlmesh import Context
 from sqlmesh.core.config import load_configs
-from sqlmesh.core.macros import macro
-from sqlmesh.core.model import model as python_model
-from sqlmesh.core.signal import signal
 from sqlmesh.utils.errors import SQLMeshError
 
-from pytest_sqlmesh_tracker.process.imports import CONFIG_FILES, modules_in
+from pytest_sqlmesh_tracker.models.config_files import CONFIG_FILES
 from pytest_sqlmesh_tracker.tracking.errors.secrets import redacted
 from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
 from pytest_sqlmesh_tracker.wording.formats import one_line
@@ -57,7 +53,7 @@ def open_context(project: ProjectLocation, *, load: bool = True) -> Context:
 
 
 def _folders(paths: Sequence[str]) -> list[Path]:
-    folders = _expanded(paths)
+    folders = expanded(paths)
     if not folders:
         raise ProjectError("no folder of a SQLMesh project was named")
     for folder in folders:
@@ -69,7 +65,8 @@ def _folders(paths: Sequence[str]) -> list[Path]:
     return folders
 
 
-def _expanded(paths: Sequence[str]) -> list[Path]:
+def expanded(paths: Sequence[str]) -> list[Path]:
+    """The folders that paths and globs lead to; a glob without a match stands for itself."""
     # As SQLMesh finds them: also absolute ones, for which `Path.glob` is not made.
     return [Path(folder) for path in paths for folder in glob.glob(path) or [path]]  # noqa: PTH207
 
@@ -111,27 +108,3 @@ def in_one_line(paths: Sequence[str], what: str = "can't be loaded") -> Iterator
         line = one_line(f"the SQLMesh project {names} {what}: {words}", 600)
         # What it says is all that concerns a user; pages of SQLMesh's own frames do not.
         raise ProjectError(line) from None
-
-
-@contextmanager
-def nothing_left(paths: Sequence[str]) -> Iterator[None]:
-    """Put back what loading a project changes in this process, and write no bytecode beside it."""
-    variables, path, modules = dict(os.environ), list(sys.path), dict(sys.modules)
-    # SQLMesh's first versions leave signals, and refuse them when they are loaded again.
-    registries = [(kind, kind.get_registry()) for kind in (macro, python_model, signal)]
-    bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        yield
-    finally:
-        sys.dont_write_bytecode = bytecode
-        for kind, registry in registries:
-            kind.set_registry(registry)
-        for name in modules_in(folder.absolute() for folder in _expanded(paths)):
-            if name not in modules:
-                del sys.modules[name]
-        # A project's own can have taken the names of others: `macros`, `config`.
-        sys.modules.update(modules)
-        sys.path[:] = path
-        for name in os.environ.keys() - variables.keys():
-            del os.environ[name]
-        os.environ.update(variables)

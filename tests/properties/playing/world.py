@@ -11,7 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import dedent
-from typing import TYPE_CHECKING
 
 from pytest_sqlmesh_tracker.sandbox.clock import Clock
 from pytest_sqlmesh_tracker.sandbox.context import SandboxContext
@@ -20,14 +19,16 @@ from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
 from pytest_sqlmesh_tracker.sandbox.databases.gateways import Databases
 from pytest_sqlmesh_tracker.sandbox.faults import Fault, Faults, InjectedError
 from pytest_sqlmesh_tracker.sandbox.files import UsersPaths
-from pytest_sqlmesh_tracker.sandbox.loading import finished, keeping_loader, loader_of, read_configs
-from pytest_sqlmesh_tracker.sandbox.options import absolute
+from pytest_sqlmesh_tracker.sandbox.loading import (
+    LoadedFiles,
+    copying_loader,
+    read_configs,
+    recording_loader,
+)
+from pytest_sqlmesh_tracker.sandbox.options import DatabaseState, absolute
 from tests.properties.drawing.specs import Model, Step
 
 from .project_files import config, model_files, shared_files, source
-
-if TYPE_CHECKING:
-    from sqlmesh.core.loader import LoadedProject
 
 
 class World:
@@ -40,9 +41,9 @@ class World:
         self.concurrent_tasks = concurrent_tasks
         text = config(self.path / "wh.db", concurrent_tasks, before_all=before_all)
         self._write("config.yaml", text)
-        self._databases = Databases(read_configs([self.path], None), None, keep=True)
+        self._databases = Databases(read_configs([self.path], None), None, state=DatabaseState.KEEP)
         self._databases.copy_sources(folder)
-        self._loaded: dict[Path, LoadedProject] = {}
+        self._loaded: dict[Path, LoadedFiles] = {}
         self._reads_files = True
 
     def _enter(self, folder: Path, began: datetime) -> None:
@@ -59,19 +60,20 @@ class World:
         return self._context
 
     def _opened(self) -> SandboxContext:
-        connections = Connections(self.folder, self.clock, EmptyTables())
+        empty_tables = EmptyTables()
+        connections = Connections(self.folder, self.clock, empty_tables)
         (copied,) = self._databases.configs(connections, {}).values()
         base = copied.loader
         if self._reads_files:
-            loader = keeping_loader(self._loaded, base)
+            loader = recording_loader(self._loaded, base)
         else:
             (loaded,) = self._loaded.values()
-            loader = loader_of(loaded, self.path, base)
+            loader = copying_loader(loaded, base)
         context = SandboxContext(
             connections=connections,
             faults=self.faults,
-            kept={},
-            selection=None,
+            empty_tables=empty_tables,
+            shared_snapshots={},
             users_paths=UsersPaths({}),
             gateway=self._databases.gateway,
             config={self.path: copied.copy(update={"loader": loader})},
@@ -79,7 +81,7 @@ class World:
         if self._reads_files:
             context.load()
         else:
-            context.load_copied(asks_state=False)
+            context.load_copied(reads_state=False)
         return context
 
     @contextmanager
@@ -116,8 +118,8 @@ class World:
         """
         if self._context is not None:
             self.execute("CHECKPOINT")
-            for project in self._loaded.values():
-                finished(project, self._context.models, self._context.standalone_audits)
+            for path, loaded in self._loaded.items():
+                self._loaded[path] = loaded.updated(self._context)
         other = copy(self)
         other._loaded = dict(self._loaded)
         other._reads_files = reads_files
@@ -161,9 +163,8 @@ class World:
 
     def inject(self, step: Step, fqns: Mapping[str, str]) -> None:
         """Let exactly these faults of the sandbox strike; by each model's name, its full one."""
-        self.faults.held.clear()
+        self.faults.clear()
         self.faults.held.update(fqns[name] for name in step.switched("held"))
-        self.faults._faults.clear()
         for each in step.injected:
             models, error = {fqns[each.model]: each.model}, InjectedError(f"in {each.model}")
             self.faults.add(Fault(models, error, each.audit, each.batch, each.times))

@@ -17,7 +17,7 @@ from sqlmesh.core.config import Config
 
 from pytest_sqlmesh_tracker import Sandbox, track_all
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError, project_options
-from pytest_sqlmesh_tracker.sandbox.template import Templates
+from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 from tests.projects import Project
 from tests.sandbox.building import DEFAULTS, database, planned, project, seen
 from tests.sandbox.conftest import Sandboxes

@@ -8,6 +8,7 @@ import duckdb
 import pytest
 
 from pytest_sqlmesh_tracker import SandboxError
+from pytest_sqlmesh_tracker.sandbox.problems.hints import Hints
 from tests.sandbox.building import DEFAULTS, database, project
 from tests.sandbox.conftest import Sandboxes
 
@@ -203,3 +204,14 @@ class TestWhatALocalDatabaseBrings:
             with pytest.raises(duckdb.CatalogException) as error:
                 copy.execute("CREATE TABLE mine (id INT)")
             assert "comes from" not in str(error.value)
+
+
+@pytest.mark.parametrize("path", ["a" * 300, "**x", "", ".", "a[", "a\0b", "a\0*/b"])
+def test_a_path_that_leads_nowhere_gets_no_hint(tmp_path: Path, path: str) -> None:
+    assert Hints((tmp_path,)).of(f"No such file or directory: '{path}'") == []
+
+
+def test_a_file_with_the_characters_of_a_pattern_gets_a_hint(tmp_path: Path) -> None:
+    (tmp_path / "rows[1].csv").touch()
+    (hint,) = Hints((tmp_path,)).of("No such file or directory: 'rows[1].csv'")
+    assert hint.startswith(f"rows[1].csv exists below {tmp_path}")

@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlglot import exp
 
+from pytest_sqlmesh_tracker.sandbox.databases.relations import shown_name
+
 _OBJECTS = """
     SELECT database_name, schema_name || '.' || table_name FROM duckdb_tables() WHERE NOT internal
     UNION ALL
@@ -49,15 +51,15 @@ def inherited(adapters: Iterable[Any], sources: Mapping[Path, Path]) -> tuple[In
     """
     if not sources:
         return ()
-    found: dict[Inherited, None] = {}
+    objects: dict[Inherited, None] = {}
     for adapter in adapters:
         attached = adapter.fetchall("SELECT database_name, path FROM duckdb_databases()")
         files = {name: sources.get(Path(path)) for name, path in attached if path}
         for database, name in adapter.fetchall(_OBJECTS):
             file = files.get(database)
             if file is not None:
-                found[Inherited(name.removeprefix("main."), file)] = None
-    return tuple(found)
+                objects[Inherited(name.removeprefix("main."), file)] = None
+    return tuple(objects)
 
 
 def missing_tables(context: Any, models: Iterable[str]) -> list[str]:
@@ -80,7 +82,5 @@ def missing_tables(context: Any, models: Iterable[str]) -> list[str]:
             table = exp.to_table(name)
             place = (table.catalog.lower(), f"{table.db}.{table.name}".lower())
             if place not in existing[model.gateway or context.selected_gateway]:
-                own = table.catalog == context.default_catalog
-                parts = table.parts[1:] if own and len(table.parts) > 2 else table.parts
-                missing[".".join(part.name for part in parts)] = None
+                missing[shown_name(table, context.default_catalog)] = None
     return list(missing)

@@ -10,11 +10,10 @@ from sqlmesh.core.snapshot import SnapshotId
 from sqlmesh.utils.errors import SQLMeshError
 
 from pytest_sqlmesh_tracker.reports.report import RunReport
+from pytest_sqlmesh_tracker.sandbox.options import PlanScope, SandboxError
 from pytest_sqlmesh_tracker.tracking import compat
 from pytest_sqlmesh_tracker.tracking.tracker import sqlmesh_run_tracker
 from pytest_sqlmesh_tracker.wording.formats import listed
-
-from .options import SandboxError
 
 
 @dataclass(frozen=True)
@@ -31,16 +30,16 @@ class LeftOut:
     names: tuple[str, ...] = ()
 
     @property
-    def remark(self) -> list[str]:
-        """What a failing test shows of it; nothing where nothing was left out."""
+    def remarks(self) -> list[str]:
+        """What a failing test shows, if anything was left out."""
         if not self.names:
             return []
         below = f"what is below {'it' if len(self.names) == 1 else 'them'}"
         return [f'plan="partial" left out {listed(self.names)}, which failed, and {below}.']
 
     def select(self, context: Any) -> list[str] | None:
-        """Selectors of what a plan can have: without those that still are as they failed, and
-        what is below them. None for all.
+        """Selectors of what can be planned: all but the models that are still as they failed, and
+        what is below them. None if nothing is left out.
 
         Standalone audits that read such models are taken out of the context: no selector does.
         """
@@ -74,8 +73,8 @@ def plan_template(
     context: Any,
     environment: str,
     *,
-    partial: bool,
-    in_words: Callable[[RunReport], str],
+    scope: PlanScope,
+    explain: Callable[[RunReport], str],
 ) -> LeftOut:
     """Plan the environment, and apply the plan.
 
@@ -83,8 +82,8 @@ def plan_template(
     plan is repeated without them and what is below them, until the rest is there.
 
     Args:
-        partial: whether models can fail.
-        in_words: what is said of a plan in which models failed.
+        scope: whether models may fail.
+        explain: makes the message on a plan in which models failed.
 
     Raises:
         SandboxError: the plan failed; or models did, and not all can.
@@ -108,14 +107,15 @@ def plan_template(
                     raise SandboxError(
                         f"the plan of {environment} failed: {kind}{error}"
                     ) from error
-                if not partial:
-                    words = in_words(report)
-                    raise SandboxError(f"the plan of {environment} failed: {words}") from error
+                if scope is not PlanScope.WHAT_LOADS:
+                    raise SandboxError(
+                        f"the plan of {environment} failed: {explain(report)}"
+                    ) from error
                 more = _versions(context, report)
                 if more.keys() <= left_out.failed.keys() or not _leaves_any(context, more):
                     raise SandboxError(
                         f"the plan of {environment} failed, and nothing is left that loads: "
-                        f"{in_words(report)}"
+                        f"{explain(report)}"
                     ) from error
                 names = dict.fromkeys((*left_out.names, *sorted(report.failed)))
                 left_out = LeftOut({**left_out.failed, **more}, tuple(names))

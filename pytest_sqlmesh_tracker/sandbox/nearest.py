@@ -1,14 +1,14 @@
-"""Which SQLMesh project a test means that names none."""
+"""The SQLMesh project that is nearest to a test."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_sqlmesh_tracker.process.imports import CONFIG_FILES
+from pytest_sqlmesh_tracker.models.config_files import CONFIG_FILES
 
 from .options import SandboxError
 
-_TELLING = ("model_defaults", "gateways", "gateway:", "sqlmesh", "default_gateway")
+_SQLMESH_WORDS = ("model_defaults", "gateways", "gateway:", "sqlmesh", "default_gateway")
 
 
 def nearest_project(test: Path, root: Path) -> str:
@@ -17,7 +17,7 @@ def nearest_project(test: Path, root: Path) -> str:
     First up to the root; a root that is below the project, as that of `pytest tests`, is passed.
 
     Raises:
-        SandboxError: there is none.
+        SandboxError: no folder has one.
     """
     inside = [folder for folder in test.parents if folder == root or root in folder.parents]
     for folder in (*inside, root, *root.parents):
@@ -30,9 +30,9 @@ def nearest_project(test: Path, root: Path) -> str:
 
 
 def _is_sqlmesh(file: Path) -> bool:
-    """Whether a configuration file is one of SQLMesh: other tools have a `config.py` as well."""
+    """Whether a configuration file is SQLMesh's: other tools have a `config.py` as well."""
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
-    return any(word in text for word in _TELLING)
+    return any(word in text for word in _SQLMESH_WORDS)

@@ -1,0 +1,263 @@
+"""The state of this process that loading a SQLMesh project changes, and how it is restored.
+
+SQLMesh sets the environment variables of a project's `.env` files. It imports the project's macros,
+signals, Python models and `config.py` under names that other projects use as well, and it keeps
+what they define in registries. SQLMesh is imported only where its registries are restored.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+
+@contextmanager
+def process_state_restored(folders: Iterable[Path]) -> Iterator[None]:
+    """Restore the process's state afterwards, and write no bytecode beside a project's files.
+
+    The state consists of the environment variables, `sys.path`, the imported modules and SQLMesh's
+    registries of macros, models and signals.
+
+    Args:
+        folders: those of the project. Modules that are imported from them meanwhile are removed;
+            modules from elsewhere stay imported.
+    """
+    with (
+        _environment_restored(),
+        _path_restored(),
+        _modules_restored(folders),
+        _registries_restored(),
+        bytecode_disabled(),
+    ):
+        yield
+
+
+@contextmanager
+def _environment_restored() -> Iterator[None]:
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+
+
+@contextmanager
+def _path_restored() -> Iterator[None]:
+    before = list(sys.path)
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+@contextmanager
+def _modules_restored(folders: Iterable[Path]) -> Iterator[None]:
+    folders = list(folders)
+    before = dict(sys.modules)
+    try:
+        yield
+    finally:
+        for name in modules_in(folders).keys() - before.keys():
+            del sys.modules[name]
+        # The project's own can have taken the names of others: `macros`, `config`.
+        sys.modules.update(before)
+
+
+@contextmanager
+def _registries_restored() -> Iterator[None]:
+    # SQLMesh's first versions leave signals, and reject them when they are loaded again.
+    before = [(decorator, decorator.get_registry()) for decorator in _registering_decorators()]
+    try:
+        yield
+    finally:
+        for decorator, registry in before:
+            decorator.set_registry(registry)
+
+
+def _registering_decorators() -> tuple[Any, ...]:
+    from sqlmesh.core.macros import macro
+    from sqlmesh.core.model import model
+    from sqlmesh.core.signal import signal
+
+    return macro, model, signal
+
+
+@contextmanager
+def registries_without_projects() -> Iterator[None]:
+    """Keep what earlier projects have left in SQLMesh's registries out of the next one.
+
+    SQLMesh leaves a project's macros where one of its files is broken, and its first versions left
+    signals in any case; the next project can define others of these names.
+    """
+    from sqlmesh.core.constants import MACROS, SIGNALS
+    from sqlmesh.core.macros import macro
+    from sqlmesh.core.signal import signal
+    from sqlmesh.utils import UniqueKeyDict
+
+    decorators: tuple[Any, ...] = (macro, signal)
+    with _registries_restored():
+        for decorator in decorators:
+            registry = decorator.get_registry()
+            kept = {
+                name: entry
+                for name, entry in registry.items()
+                if entry.func.__module__.partition(".")[0] not in (MACROS, SIGNALS)
+            }
+            decorator.set_registry(UniqueKeyDict(registry.name, **kept))
+        yield
+
+
+@contextmanager
+def bytecode_disabled() -> Iterator[None]:
+    """Let Python write no `__pycache__`."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
+
+
+@dataclass(frozen=True)
+class ProcessSettings:
+    """Environment variables, and entries at the two ends of `sys.path`."""
+
+    variables: Mapping[str, str]
+    first_entries: tuple[str, ...]
+    last_entries: tuple[str, ...] = ()
+
+    @classmethod
+    def current(cls) -> ProcessSettings:
+        """All that this process has."""
+        return cls(dict(os.environ), tuple(sys.path))
+
+    def since(self, before: ProcessSettings) -> ProcessSettings:
+        """What is new in the settings of this process, or has changed."""
+        variables = {n: v for n, v in self.variables.items() if before.variables.get(n) != v}
+        new = [entry for entry in self.first_entries if entry not in before.first_entries]
+        first = tuple(takewhile(new.__contains__, self.first_entries))
+        return ProcessSettings(variables, first, tuple(new[len(first) :]))
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Add them to the process; afterwards, remove them and restore what they replaced."""
+        variables = {name: os.environ.get(name) for name in self.variables}
+        first, last = (
+            [entry for entry in entries if entry not in sys.path]
+            for entries in (self.first_entries, self.last_entries)
+        )
+        os.environ.update(self.variables)
+        sys.path[:] = [*first, *sys.path, *last]
+        try:
+            yield
+        finally:
+            for name, value in variables.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+            for entry in (*first, *last):
+                if entry in sys.path:
+                    sys.path.remove(entry)
+
+
+def modules_in(folders: Iterable[Path]) -> dict[str, ModuleType]:
+    """The imported modules that are below these folders, by name."""
+    starts = tuple(f"{folder}{os.sep}" for folder in folders)
+    return {
+        name: module
+        for name, module in list(sys.modules.items())
+        if (place := _place(module)).startswith(starts) and not _is_installed(place)
+    }
+
+
+def _is_installed(place: str) -> bool:
+    """Whether it is of a virtual environment, which can be below a project."""
+    return not {"site-packages", "dist-packages"}.isdisjoint(Path(place).parts)
+
+
+def _place(module: Any) -> str:
+    """The file of a module, or the folder of one that is several files."""
+    known = getattr(module, "__dict__", {})
+    if known.get("__file__"):
+        return str(known["__file__"])
+    try:
+        return str(next(iter(known.get("__path__") or ()), ""))
+    except KeyError:
+        # A namespace package finds its path through its parent, which was removed.
+        return ""
+
+
+class ProjectModules:
+    """The modules that one project at a time has in `sys.modules`.
+
+    Projects are loaded from copies, one after the other, and have modules of the same names. The
+    code of a project that is loaded finds its own modules, and none of other projects.
+    """
+
+    def __init__(self) -> None:
+        self._users_folders: set[Path] = set()
+        self._installed: dict[str, ModuleType] = {}
+        # What tests have imported from a user's folder themselves, under the names of these.
+        self._covered: dict[str, ModuleType] = {}
+
+    @property
+    def installed(self) -> Mapping[str, ModuleType]:
+        """Those of the project that was loaded last, by name."""
+        return dict(self._installed)
+
+    def install(self, modules: Mapping[str, ModuleType]) -> None:
+        """Add modules to those of the project that is loaded."""
+        self._covered.update({name: sys.modules[name] for name in modules if name in sys.modules})
+        sys.modules.update(modules)
+        self._installed.update(modules)
+
+    def remove(self) -> None:
+        """Remove the modules of the project that was loaded last, and restore those it covered."""
+        for name in self._installed:
+            sys.modules.pop(name, None)
+        self._installed.clear()
+        sys.modules.update(self._covered)
+        self._covered.clear()
+
+    @contextmanager
+    def configured_from(self, folders: Iterable[Path]) -> Iterator[None]:
+        """Import what the configuration in these folders of a user reads; none of it stays."""
+        self._users_folders.update(folders)
+        hidden = _taken_out(self._users_folders)
+        try:
+            yield
+        finally:
+            _taken_out(self._users_folders)
+            sys.modules.update(hidden)
+
+    @contextmanager
+    def imported_from(self, folder: Path) -> Iterator[None]:
+        """Import what the files of a copied project contain now, and install it afterwards."""
+        hidden = _taken_out(self._users_folders)
+        try:
+            yield
+        finally:
+            imported = _taken_out([folder])
+            sys.modules.update(hidden)
+            self.install(imported)
+
+
+def _taken_out(folders: Iterable[Path]) -> dict[str, ModuleType]:
+    """The modules that were imported from the folders; the next import of them reads the files."""
+    modules = modules_in(folders)
+    for name in modules:
+        del sys.modules[name]
+    return modules
+
+
+project_modules = ProjectModules()
+"""Those of this process, which has one `sys.modules`."""

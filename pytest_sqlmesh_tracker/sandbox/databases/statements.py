@@ -1,0 +1,116 @@
+"""Statements of DuckDB, token by token, and which of them reach outside of a sandbox."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+from sqlglot import exp
+from sqlglot.dialects.duckdb import DuckDB
+from sqlglot.errors import TokenError
+from sqlglot.tokens import Token, TokenType  # type: ignore[attr-defined]
+from sqlmesh.utils.errors import SQLMeshError
+
+_LEADS_OUT = re.compile(r"\b(ATTACH|COPY|EXPORT)\b", re.IGNORECASE)
+"""What statements have that open or write files; few do, and those are examined closely."""
+
+
+def check_stays_in(folder: Path, sql: str) -> None:
+    """Reject statements that would write to a database or a file outside of the folder.
+
+    Raises:
+        SQLMeshError: a statement would.
+    """
+    if _LEADS_OUT.search(sql):
+        for statement in statements(sql):
+            _check(folder, statement)
+
+
+def _check(folder: Path, statement: list[Token]) -> None:
+    words = words_of(statement)
+    if words[0] == "ATTACH" and not _attaches_harmlessly(folder, statement):
+        # Not the statement itself: it can hold passwords.
+        raise SQLMeshError(
+            "a sandbox attaches local DuckDB files alone, and those from outside of it only "
+            f"READ_ONLY; a statement attaches {_attached(statement)}"
+        )
+    if words[0] == "EXPORT" or (words[0] == "COPY" and not _copies_harmlessly(folder, statement)):
+        raise SQLMeshError(
+            f"a sandbox writes no files outside of its folder, as a statement with {words[0]} would"
+        )
+
+
+def _attaches_harmlessly(folder: Path, statement: list[Token]) -> bool:
+    path = _text(statement[1:])
+    if path in ("", ":memory:"):
+        return True
+    words = words_of(statement)
+    options = words[words.index("(") :] if "(" in words else []
+    kinds = [kind for word, kind in pairwise(options) if word == "TYPE"]
+    if path is None or is_remote(path) or kinds not in ([], ["DUCKDB"]):
+        return False
+    after = options[options.index("READ_ONLY") + 1] if "READ_ONLY" in options else None
+    return after in (",", ")", "TRUE") or _is_below(folder, path)
+
+
+def _copies_harmlessly(folder: Path, statement: list[Token]) -> bool:
+    words = words_of(statement)
+    if "TO" not in words or words[1:3] == ["FROM", "DATABASE"]:
+        return True
+    last = len(words) - words[::-1].index("TO")
+    return _is_below(folder, _text(statement[last : last + 1]))
+
+
+def _is_below(folder: Path, path: str | None) -> bool:
+    inside = folder.resolve()
+    return path is not None and not is_remote(path) and inside in Path(path).resolve().parents
+
+
+def quoted(name: str) -> str:
+    """A name as an identifier of DuckDB, in quotes."""
+    return exp.to_identifier(name, quoted=True).sql(dialect="duckdb")
+
+
+def statements(sql: str) -> Iterator[list[Token]]:
+    """The tokens of each statement, without comments: SQLMesh puts some in front.
+
+    Raises:
+        SQLMeshError: DuckDB's dialect can't read it.
+    """
+    statement: list[Token] = []
+    try:
+        tokens = DuckDB().tokenize(sql)
+    except TokenError as error:
+        raise SQLMeshError(f"a sandbox can't tell what a statement attaches: {error}") from error
+    for token in tokens:
+        if token.token_type != TokenType.SEMICOLON:
+            statement.append(token)
+        elif statement:
+            yield statement
+            statement = []
+    if statement:
+        yield statement
+
+
+def _text(tokens: list[Token]) -> str | None:
+    """The first of the tokens that is a text in quotes."""
+    return next((token.text for token in tokens if token.token_type == TokenType.STRING), None)
+
+
+def words_of(tokens: list[Token]) -> list[str]:
+    """The tokens in capitals; an empty one for what is in quotes."""
+    quoted = (TokenType.STRING, TokenType.IDENTIFIER)
+    return ["" if token.token_type in quoted else token.text.upper() for token in tokens]
+
+
+def _attached(statement: list[Token]) -> str:
+    """What a statement attaches, without what may be secret."""
+    words = words_of(statement)
+    return statement[words.index("AS") + 1].text if "AS" in words[:-1] else "a database"
+
+
+def is_remote(path: str) -> bool:
+    """Whether a DuckDB path is not that of a local file: `md:…`, `s3://…`, `ducklake:…`."""
+    return bool(re.match(r"[a-z][a-z0-9+]+:", path, re.I))

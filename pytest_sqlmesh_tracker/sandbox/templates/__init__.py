@@ -1,0 +1,1 @@
+"""Projects that are loaded and planned once, and copied for each test."""

@@ -1,0 +1,336 @@
+"""Building a template: a project's files, its databases, loading and planning it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from sqlmesh.core.config import Config
+from sqlmesh.utils.date import to_datetime
+from sqlmesh.utils.errors import SQLMeshError
+
+from pytest_sqlmesh_tracker.models.config_files import CONFIG_FILES
+from pytest_sqlmesh_tracker.process.state import (
+    ProcessSettings,
+    process_state_restored,
+    project_modules,
+)
+from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
+from pytest_sqlmesh_tracker.reports.report import RunReport
+from pytest_sqlmesh_tracker.sandbox.clock import STATEMENT, Clock, shown
+from pytest_sqlmesh_tracker.sandbox.context import SandboxContext
+from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
+from pytest_sqlmesh_tracker.sandbox.databases.gateways import WAYS_OUT, Databases
+from pytest_sqlmesh_tracker.sandbox.databases.raw_data import Setup, call_setup, load_setup
+from pytest_sqlmesh_tracker.sandbox.databases.sqlmesh_objects import (
+    check_kept_state,
+    remove_models,
+    remove_state,
+)
+from pytest_sqlmesh_tracker.sandbox.databases.warehouse import Warehouse
+from pytest_sqlmesh_tracker.sandbox.faults import Faults
+from pytest_sqlmesh_tracker.sandbox.files import Files, UsersPaths, bring, copy_paths
+from pytest_sqlmesh_tracker.sandbox.loading import LoadedFiles, read_configs, recording_loader
+from pytest_sqlmesh_tracker.sandbox.options import (
+    DatabaseState,
+    PlanScope,
+    ProjectOptions,
+    SandboxError,
+)
+from pytest_sqlmesh_tracker.sandbox.problems.database_objects import inherited, missing_tables
+from pytest_sqlmesh_tracker.sandbox.problems.failures import Help, failed_plan
+from pytest_sqlmesh_tracker.sandbox.problems.hints import Hints
+from pytest_sqlmesh_tracker.sandbox.problems.variables import check_variables
+from pytest_sqlmesh_tracker.wording.printable import without_escape_codes
+
+from .planning import LeftOut, plan_template
+from .project import CopiedProject
+from .template import Template
+
+
+def build_template(
+    options: ProjectOptions,
+    folder: Path,
+    *,
+    root: Path,
+    scratch: Path,
+    config: Config | str | None = None,
+    setup: Setup | None = None,
+) -> Template:
+    """Copy a project, load and plan it, under a clock that shows the options' time.
+
+    Args:
+        folder: an empty one, for this template alone.
+        root: the folder that relative paths start at.
+        scratch: where all sandboxes are, which is never a part of a project.
+        config: instead of the project's own.
+        setup: called with a connection before the plan, after the options' SQL files.
+
+    Raises:
+        SandboxError: the project can't be planned; the message contains SQLMesh's own.
+    """
+    paths = [(root / path).resolve() for path in options.paths]
+    hints = Hints(tuple(paths))
+    # Those of a sandbox that is still open are not part of the state to restore.
+    project_modules.remove()
+    with (
+        process_state_restored((*paths, folder)),
+        _modules_removed(),
+        _errors_explained(hints, UsersPaths.of_copies(paths, (folder,))),
+    ):
+        before = ProcessSettings.current()
+        project = _copied_project(options, paths, folder, scratch, config)
+        sources = project.databases.copy_sources(folder)
+        clock = Clock(options.at or datetime.now(timezone.utc), tick=False)
+        began = clock.now
+        empty_tables = EmptyTables()
+        loaded: dict[Path, LoadedFiles] = {}
+        with (
+            clock.running(),
+            _template_context(project, options, clock, empty_tables, loaded) as context,
+        ):
+            _prepare_state(context, options, project.databases, began)
+            _load(context, options, project.databases, folder, loaded)
+            _check_start(context, began)
+            settings = ProcessSettings.current().since(before)
+            if options.state is DatabaseState.FRESH:
+                models = list(context.models.values())
+                remove_models(context.engine_adapters, models, context.selected_gateway)
+            # Before anything of the test's own is in the databases.
+            hints = replace(hints, inherited=inherited(context.engine_adapters.values(), sources))
+            with _errors_explained(hints, context.users_paths):
+                _load_raw_data(context, options, root, setup)
+                empty_tables.create(context)
+                left_out = LeftOut()
+                if options.plan is not PlanScope.NOTHING:
+                    left_out = _plan(context, options, hints)
+        own = {name for each in loaded.values() for name in each.project.models}
+        return Template(
+            options=options,
+            project=project,
+            files=Files(folder / "project"),
+            loaded={path: loaded[project.place(path, folder)] for path in paths},
+            selection=context.selection,
+            reads_state=bool(context.models.keys() - own),
+            empty_tables=empty_tables,
+            settings=settings,
+            hints=hints,
+            left_out=left_out,
+            began=began,
+            ready=clock.now + STATEMENT,
+        )
+
+
+@contextmanager
+def _modules_removed() -> Iterator[None]:
+    try:
+        yield
+    finally:
+        project_modules.remove()
+
+
+@contextmanager
+def _errors_explained(hints: Hints, users_paths: UsersPaths) -> Iterator[None]:
+    """Raise errors of SQLMesh, and of the project's own code, as errors of the sandbox.
+
+    They have the user's paths, and the hints that help and that they do not contain yet.
+    """
+
+    def explained(message: str) -> str:
+        message = users_paths.in_text(without_escape_codes(message))
+        return "\n\n".join([message, *(hint for hint in hints.of(message) if hint not in message)])
+
+    try:
+        yield
+    except SandboxError as error:
+        message = explained(str(error))
+        if message == str(error):
+            raise
+        raise SandboxError(message) from error
+    except Exception as error:
+        kind = "" if isinstance(error, SQLMeshError) else f"{type(error).__name__}: "
+        names = ", ".join(map(str, hints.projects))
+        raise SandboxError(
+            explained(f"the project {names} can't be loaded: {kind}{error}")
+        ) from error
+
+
+def _copied_project(
+    options: ProjectOptions,
+    paths: list[Path],
+    folder: Path,
+    scratch: Path,
+    config: Config | str | None,
+) -> CopiedProject:
+    """The project with a first copy of its files; nothing is loaded yet."""
+    _check_paths(paths, config)
+    configs = read_configs(paths, config)
+    warehouse = (
+        Warehouse.of(paths, config.model_defaults.dialect) if isinstance(config, Config) else None
+    )
+    databases = Databases(configs, options.gateway, state=options.state, warehouse=warehouse)
+    copy_paths(paths, folder / "project", scratch)
+    check_variables(options.variables, configs.values(), folder / "project")
+    return CopiedProject(folder, configs, databases, options.variables)
+
+
+def _check_paths(paths: Iterable[Path], config: Config | str | None) -> None:
+    for path in paths:
+        if not path.is_dir():
+            raise SandboxError(f"no SQLMesh project in {path}: there is no such folder")
+        if not (isinstance(config, Config) or any((path / f).is_file() for f in CONFIG_FILES)):
+            raise SandboxError(f"no SQLMesh project in {path}: it has no config.yaml or .py")
+
+
+@contextmanager
+def _template_context(
+    project: CopiedProject,
+    options: ProjectOptions,
+    clock: Clock,
+    empty_tables: EmptyTables,
+    loaded: dict[Path, LoadedFiles],
+) -> Iterator[SandboxContext]:
+    """A context on the template itself; afterwards, all that it has stored is in the files.
+
+    Args:
+        loaded: gets what the context loads.
+    """
+    context = project.new_context(
+        project.folder,
+        clock=clock,
+        faults=Faults(),
+        loaders={path: recording_loader(loaded, project.loader(path)) for path in project.configs},
+        empty_tables=empty_tables,
+        selectors=options.select,
+        of_template=True,
+    )
+    try:
+        yield context
+        context.connections.close(checkpoint=True)
+    finally:
+        context.close()
+
+
+def _prepare_state(
+    context: SandboxContext, options: ProjectOptions, databases: Databases, began: datetime
+) -> None:
+    """Remove the state of SQLMesh that the user's files contain, or check the one that is kept."""
+    if options.state is DatabaseState.KEEP:
+        state = context.config.get_state_connection(context.selected_gateway)
+        adapter = state.create_engine_adapter() if state else context.engine_adapter
+        check_kept_state(adapter, databases.state_schema, began)
+        return
+    for adapter in context.engine_adapters.values():
+        schemas = context.config.physical_schema_mapping.values()
+        remove_state(adapter, databases.state_schema, schemas)
+
+
+def _load(
+    context: SandboxContext,
+    options: ProjectOptions,
+    databases: Databases,
+    folder: Path,
+    loaded: dict[Path, LoadedFiles],
+) -> None:
+    """Load the project, and leave in `loaded` the models that the context has made of it."""
+    adapter: Any = context.engine_adapter
+    adapter.attach(databases.catalogs())
+    try:
+        _load_files(context, folder)
+    except Exception as error:
+        # Models without their gateways have no catalog, which SQLMesh reports as something else.
+        for each in loaded.values():
+            _check_gateways(each.project.models.values(), databases)
+        # SQLMesh has the gateway's name in its message alone.
+        gateway = next((g for g in databases.left_out if f"'{g}'" in str(error)), None)
+        if gateway is None:
+            raise
+        raise _gateway_error(gateway, databases, str(error)) from error
+    _check_gateways(context.models.values(), databases)
+    adapter.attach(databases.catalogs(context.models.values()))
+    if context.selection is not None and not context.selection.models:
+        raise SandboxError(f"select: no model matches {', '.join(options.select)}")
+    loaded.update({path: each.updated(context) for path, each in loaded.items()})
+
+
+def _load_files(context: SandboxContext, folder: Path) -> None:
+    """Load the project, with the files that it reads beside its folder: seeds, mostly."""
+    anchor = next(iter(context.configs)).anchor
+    while True:
+        try:
+            context.load()
+            return
+        except Exception as error:
+            if not bring(str(error), folder / "project", anchor):
+                raise
+
+
+def _check_gateways(models: Iterable[Any], databases: Databases) -> None:
+    for model in models:
+        if model.gateway in databases.left_out:
+            raise _gateway_error(model.gateway, databases, f"{model.name} is on it")
+
+
+def _gateway_error(gateway: str, databases: Databases, why: str) -> SandboxError:
+    reason = databases.left_out[gateway]
+    return SandboxError(f"the gateway {gateway} {reason}, and {why}.\n{WAYS_OUT}")
+
+
+def _check_start(context: SandboxContext, began: datetime) -> None:
+    """Reject a time before anything of the project can be loaded."""
+    starts = [
+        context.config.model_defaults.start if model.start is None else model.start
+        for model in context.models.values()
+        if not (model.kind.is_external or model.kind.is_seed)
+    ]
+    if starts and None not in starts:
+        earliest = min(to_datetime(start) for start in starts if start is not None)
+        if began < earliest:
+            raise SandboxError(
+                f"at={shown(began)} is before the project's start, {shown(earliest)}"
+            )
+
+
+def _load_raw_data(
+    context: SandboxContext, options: ProjectOptions, root: Path, setup: Setup | None
+) -> None:
+    cursor = context.engine_adapter.cursor
+    load_setup(cursor, [root / file for file in options.setup], context.connections.executing)
+    if setup is not None:
+        call_setup(cursor, setup)
+
+
+def _plan(context: SandboxContext, options: ProjectOptions, hints: Hints) -> LeftOut:
+    """Plan the environment, and read what every copy begins with."""
+    left_out = plan_template(
+        context,
+        options.environment,
+        scope=options.plan,
+        explain=lambda report: _explanation(context, report, hints),
+    )
+    stored = context.state_reader.get_environment(options.environment)
+    if stored is not None:
+        context.shared_snapshots.update(dict.fromkeys(s.snapshot_id for s in stored.snapshots))
+        # Past the cache in memory, which has what the plan made and not what the state contains.
+        sync: Any = context.state_sync
+        sync.state_sync.get_snapshots(stored.snapshots)
+    # Fingerprints are part of the models once they were computed: copies get them with the models.
+    context.snapshots  # noqa: B018
+    return left_out
+
+
+def _explanation(context: SandboxContext, report: RunReport, hints: Hints) -> str:
+    """Why models failed in a plan."""
+
+    def missing(outcomes: Iterable[ModelOutcome]) -> list[str]:
+        return missing_tables(context, [outcome.fqn for outcome in outcomes])
+
+    def help_with(error: str) -> list[Help]:
+        undeclared = context.empty_tables.explained_in(error)
+        return [*map(Help, hints.of(error)), *(Help(each.advice, each.name) for each in undeclared)]
+
+    return failed_plan(report, help_with=help_with, missing=missing)

@@ -1,0 +1,117 @@
+"""The templates of a session, each built when it is first needed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+from sqlmesh.core.config import Config
+
+from pytest_sqlmesh_tracker.sandbox.clock import check_not_frozen
+from pytest_sqlmesh_tracker.sandbox.databases.raw_data import Setup
+from pytest_sqlmesh_tracker.sandbox.options import ProjectOptions, SandboxError
+
+from .building import build_template
+from .template import Template
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why a template can't be built, in a line."""
+
+    line: str
+
+
+class Templates:
+    """The templates of a session."""
+
+    def __init__(
+        self, root: Path, new_folder: Callable[[], Path], scratch: Path | None = None
+    ) -> None:
+        """There are none yet.
+
+        Args:
+            root: the folder that relative paths of options start at.
+            new_folder: makes an empty folder.
+            scratch: the folder that has those folders, also of other processes.
+        """
+        self._root = root
+        self._scratch = scratch
+        self.new_folder = new_folder
+        self._built: dict[Hashable, Template | _Failure] = {}
+
+    def get(
+        self, options: ProjectOptions, config: Config | str | None, setup: Setup | None
+    ) -> Template:
+        """The template of these options.
+
+        Raises:
+            SandboxError: it can't be planned, which is tried only once; or freezegun has
+                frozen the clock.
+        """
+        check_not_frozen()
+        _check_fixtures(config, setup)
+        key = (repr(options), _identity_of(config), _identity_of_setup(setup))
+        if key not in self._built:
+            folder = self.new_folder()
+            try:
+                self._built[key] = build_template(
+                    options,
+                    folder,
+                    root=self._root,
+                    scratch=self._scratch or folder.parent,
+                    config=config,
+                    setup=setup,
+                )
+            except SandboxError as error:
+                shutil.rmtree(folder, ignore_errors=True)
+                self._built[key] = _Failure(_in_a_line(str(error)))
+                raise
+        built = self._built[key]
+        if isinstance(built, _Failure):
+            raise SandboxError(f"{built.line} (as before; it was not tried again)")
+        return built
+
+    def remove(self) -> None:
+        """Delete the files of all templates."""
+        for built in self._built.values():
+            if isinstance(built, Template):
+                built.remove()
+
+
+def _in_a_line(text: str, length: int = 300) -> str:
+    """The headline of an error, with the first line below it if that is all it introduces."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    line = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return line if len(line) <= length else f"{line[:length]}…"
+
+
+def _check_fixtures(config: Any, setup: Any) -> None:
+    if not isinstance(config, Config | str | None):
+        raise SandboxError(
+            f"sqlmesh_project_config returned a {type(config).__name__}; it must return a Config "
+            "of SQLMesh, or the name of one in config.py"
+        )
+    if not (setup is None or callable(setup)):
+        raise SandboxError(
+            f"sqlmesh_project_setup returned a {type(setup).__name__}; it must return a function "
+            "of a DuckDB connection"
+        )
+
+
+def _identity_of(config: Config | str | None) -> Hashable:
+    return config.fingerprint if isinstance(config, Config) else config
+
+
+def _identity_of_setup(setup: Setup | None) -> Hashable:
+    """Functions made anew for each test are one, unless they carry values of their own."""
+    if isinstance(setup, FunctionType) and not (
+        setup.__closure__ or setup.__defaults__ or setup.__kwdefaults__
+    ):
+        # Code of two files can be equal, and read other globals.
+        return setup.__code__, setup.__code__.co_filename
+    return setup

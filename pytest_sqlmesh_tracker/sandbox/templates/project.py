@@ -1,0 +1,87 @@
+"""A user's project as all copies of it have it, and contexts on its copies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlmesh.core.config import Config
+from sqlmesh.core.loader import Loader
+
+from pytest_sqlmesh_tracker.sandbox.clock import Clock
+from pytest_sqlmesh_tracker.sandbox.context import SandboxContext, Selection, SharedSnapshots
+from pytest_sqlmesh_tracker.sandbox.databases.connections import Connections
+from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
+from pytest_sqlmesh_tracker.sandbox.databases.gateways import Databases
+from pytest_sqlmesh_tracker.sandbox.faults import Faults
+from pytest_sqlmesh_tracker.sandbox.files import UsersPaths, place_of_copy
+from pytest_sqlmesh_tracker.sandbox.loading import loader_with_externals_of
+
+
+@dataclass(frozen=True)
+class CopiedProject:
+    """A user's project that has copies, each in a folder of its own; the first is the template.
+
+    Attributes:
+        folder: the template's.
+        configs: the user's own, by the project's paths.
+        variables: values that override the project's own.
+        snapshots: those of the template, once they were read.
+    """
+
+    folder: Path
+    configs: Mapping[Path, Config]
+    databases: Databases
+    variables: Mapping[str, Any]
+    snapshots: SharedSnapshots = field(default_factory=dict)
+
+    def place(self, path: Path, folder: Path) -> Path:
+        """Where the copy in this folder has one of the project's paths."""
+        return place_of_copy(path, folder / "project")
+
+    def loader(self, path: Path) -> type[Loader]:
+        """The class that loads the files in one of the project's paths."""
+        loader: type[Loader] = self.configs[path].loader
+        if not self.databases.stands_in:
+            return loader
+        return loader_with_externals_of(self.databases.external_gateway, loader)
+
+    def new_context(
+        self,
+        folder: Path,
+        *,
+        clock: Clock,
+        faults: Faults,
+        loaders: Mapping[Path, type[Loader]],
+        empty_tables: EmptyTables,
+        selection: Selection | None = None,
+        selectors: tuple[str, ...] = (),
+        of_template: bool = False,
+    ) -> SandboxContext:
+        """A context on the copy in this folder, which has loaded nothing.
+
+        Args:
+            loaders: by the project's paths.
+            selection: of the project's models, if not all.
+            selectors: those by which the first load selects the models.
+        """
+        stand_in = self.databases.stands_in
+        connections = Connections(folder, clock, empty_tables, stand_in=stand_in)
+        configs = self.databases.configs(connections, self.variables)
+        return SandboxContext(
+            connections=connections,
+            empty_tables=empty_tables,
+            faults=faults,
+            shared_snapshots=self.snapshots,
+            selection=selection,
+            selectors=selectors,
+            users_paths=UsersPaths.of_copies(self.configs, (self.folder, folder)),
+            of_template=of_template,
+            gateway=self.databases.gateway,
+            config={
+                self.place(path, folder): config.copy(update={"loader": loaders[path]})
+                for path, config in configs.items()
+            },
+        )

@@ -1,0 +1,82 @@
+"""A project that was loaded and planned once, and the copies of it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from pytest_sqlmesh_tracker.process.state import ProcessSettings
+from pytest_sqlmesh_tracker.sandbox.clock import Clock
+from pytest_sqlmesh_tracker.sandbox.context import SandboxContext, Selection
+from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
+from pytest_sqlmesh_tracker.sandbox.faults import Faults
+from pytest_sqlmesh_tracker.sandbox.files import Files
+from pytest_sqlmesh_tracker.sandbox.loading import LoadedFiles, copying_loader
+from pytest_sqlmesh_tracker.sandbox.options import ProjectOptions
+from pytest_sqlmesh_tracker.sandbox.problems.hints import Hints
+
+from .planning import LeftOut
+from .project import CopiedProject
+
+
+@dataclass(frozen=True)
+class Template:
+    """What a sandbox is made from: a project as the options describe it, planned in a folder.
+
+    Attributes:
+        files: those of the project, as every test begins with them.
+        loaded: what SQLMesh has loaded, by the project's paths.
+        selection: of the project's models, if not all.
+        reads_state: whether the state has models of other projects, which SQLMesh adds.
+        empty_tables: those of external models.
+        settings: what loading the project sets in the process.
+        hints: what helps to understand failures of the project.
+        left_out: what a partial plan left out.
+        began: the time of the plan, in UTC.
+        ready: the time at which tests begin, in UTC: after all that was stored.
+    """
+
+    options: ProjectOptions
+    project: CopiedProject
+    files: Files
+    loaded: Mapping[Path, LoadedFiles]
+    selection: Selection | None
+    reads_state: bool
+    empty_tables: EmptyTables
+    settings: ProcessSettings
+    hints: Hints
+    left_out: LeftOut
+    began: datetime
+    ready: datetime
+
+    def copied(self, folder: Path, clock: Clock, faults: Faults) -> SandboxContext:
+        """A context on a copy of the project and its databases, made in this empty folder."""
+        self.files.copy(folder / "project")
+        for name in ("databases", "catalogs"):
+            if (self.project.folder / name).is_dir():
+                shutil.copytree(self.project.folder / name, folder / name)
+        context = self.project.new_context(
+            folder,
+            clock=clock,
+            faults=faults,
+            loaders={
+                path: copying_loader(loaded, self.project.loader(path))
+                for path, loaded in self.loaded.items()
+            },
+            empty_tables=self.empty_tables.copy(),
+            selection=self.selection,
+        )
+        context.load_copied(reads_state=self.reads_state)
+        return context
+
+    def take_back(self, folder: Path) -> None:
+        """Delete a copy that is closed, except for the files that the next one can use."""
+        self.files.take_back(folder / "project")
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def remove(self) -> None:
+        """Delete the template's own files."""
+        shutil.rmtree(self.project.folder, ignore_errors=True)
