@@ -2,22 +2,26 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
-# Branch coverage of these is complete; that of the whole package is at least 95 %. The tests that are
-# not measured take longer when they are, and what they run through others have.
-UNMEASURED := tests/properties tests/dbt tests/browser tests/dagster_processes tests/dagster_ui
+PYTEST := -m pytest -n 2 -q
+# What is rare or slow has targets of its own, which CI runs after `make test`.
+RARE := $(addprefix tests/,browser dbt dagster_processes dagster_ui neighbours)
+MARKED := documents or processes or variants
 # Of the property tests, those that `make test` leaves to `make properties`.
 LONGER := $(addprefix tests/properties/,test_cli_truth.py test_copies.py test_week.py)
-PACKAGE := pytest_sqlmesh_tracker
+# Branch coverage of these is complete; that of the whole package is at least 95 %.
+CORE := outcomes models wording reports gate render
 empty :=
 comma := ,
-CORE := $(subst $(empty) ,$(comma),$(addsuffix /*,$(addprefix $(PACKAGE)/,outcomes models wording reports gate render)))
+COVERED := $(subst $(empty) ,$(comma),$(CORE:%=pytest_sqlmesh_tracker/%/*))
 
-.PHONY: demo test lint types coverage processes ui compat neighbours properties truth truth-cli truth-dagster mutants mutants-dagster week bench schema reference startup clean
+.PHONY: demo test lint types tests coverage rare browser dbt processes ui compat neighbours properties truth truth-cli truth-dagster mutants mutants-dagster week bench schema reference startup clean
 
 demo: $(VENV)/installed
 	$(RUN)/python sample_projects/demo.py
 
-test: lint types coverage
+# The types are checked beside the tests. With MEASURE=1, as in CI, so is branch coverage.
+test: $(VENV)/installed
+	$(MAKE) --no-print-directory --jobs=2 lint types $(if $(MEASURE),coverage,tests)
 
 lint: $(VENV)/installed
 	$(RUN)/ruff check .
@@ -26,18 +30,30 @@ lint: $(VENV)/installed
 types: $(VENV)/installed
 	$(RUN)/mypy
 
+SESSION := $(PYTEST) -m "not ($(MARKED))" $(addprefix --ignore=,$(RARE) $(LONGER))
+tests: $(VENV)/installed
+	$(RUN)/python $(SESSION)
+
 coverage: $(VENV)/installed
 	rm -f .coverage .coverage.*
-	$(RUN)/coverage run -m pytest -n 2 -q $(addprefix --ignore=,$(UNMEASURED)) tests
-	$(RUN)/python -m pytest -n 2 -q $(addprefix --ignore=,$(LONGER)) tests/properties tests/dbt sample_projects
-	$(RUN)/python -m pytest -n 2 -q tests/browser
+	$(RUN)/coverage run $(SESSION)
 	$(RUN)/coverage combine -q
 	$(RUN)/coverage report --fail-under=95
-	$(RUN)/coverage report --include="$(CORE)" --fail-under=100
+	$(RUN)/coverage report --include="$(COVERED)" --fail-under=100
 
-# Dagster in processes of its own: ended by signals, killed, several of them for one run.
+# What `make test` leaves out, in the short form that CI runs.
+rare: $(VENV)/installed
+	$(RUN)/python $(PYTEST) -m "$(MARKED)" $(addprefix --ignore=,$(RARE) tests/properties) tests
+	$(RUN)/python $(PYTEST) tests/dbt tests/browser
+
+# The report's page in chromium; projects of dbt.
+browser dbt: $(VENV)/installed
+	$(RUN)/python $(PYTEST) tests/$@
+
+# Tests that start processes; Dagster ended by signals, killed, and with several processes for a run.
 processes: $(VENV)/installed
-	$(RUN)/python -m pytest -n 2 -q tests/dagster_processes
+	$(RUN)/python $(PYTEST) -m processes $(addprefix --ignore=,$(RARE) tests/properties) tests
+	$(RUN)/python $(PYTEST) tests/dagster_processes
 
 # Dagster's web UI in a browser; with SQLMESH_TRACKER_SCREENSHOTS=folder, screenshots of it.
 ui: $(VENV)/installed

@@ -10,6 +10,7 @@ from shutil import copytree, ignore_patterns
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import time_machine
 
 from . import planned_databases
@@ -29,12 +30,17 @@ gateways:
       type: duckdb
       database: {database}
       concurrent_tasks: {concurrent_tasks}
+      # More than one takes longer for a handful of rows.
+      connector_config: {{threads: 1}}
 default_gateway: local
 model_defaults:
   dialect: duckdb
   start: {start}
 disable_anonymized_analytics: true
 """
+
+WORKERS = [pytest.param(1, marks=pytest.mark.variants), 4]
+"""Numbers of workers, of which `make test` tries one."""
 
 ONE_AND_FOUR = """
 gateways:

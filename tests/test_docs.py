@@ -47,8 +47,11 @@ def test_the_test_of_a_row_demands_its_reason_or_cause(word: str, file: str, tes
 
 @pytest.mark.parametrize("heading", quotations("troubleshooting.md"))
 def test_a_message_that_is_quoted_is_produced_by_a_test(heading: str) -> None:
-    sessions = ("plugin/test_troubleshooting_chapter.py", "cli/test_troubleshooting_chapter.py")
-    files = (*sessions, "dagster_assets/test_documents.py")
+    sessions = (
+        "pytest_plugin/test_troubleshooting_chapter.py",
+        "cli/test_troubleshooting_chapter.py",
+    )
+    files = (*sessions, "dagster/test_documents.py")
     sources = [(ROOT / "tests" / file).read_text() for file in files]
     assert sum(f'"{heading}"' in source for source in sources) == 1
 

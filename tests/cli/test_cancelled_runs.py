@@ -15,6 +15,7 @@ import pytest
 from .conftest import Typed
 
 
+@pytest.mark.processes
 def test_a_run_that_is_cancelled_while_it_waits_passes_no_gate(shop: Path, typed: Typed) -> None:
     leave_a_plan_unfinished(shop)
     out = shop / "out.txt"

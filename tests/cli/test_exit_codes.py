@@ -205,6 +205,7 @@ def test_what_is_raised_is_no_exception(typed: Typed) -> None:
     assert "Traceback" not in ended.out + ended.err
 
 
+@pytest.mark.processes
 def test_debug_shows_the_traceback() -> None:
     """In a process of its own: what SQLMesh sets up for it stays until the process ends."""
     Path("models/panic.py").write_text(PANIC)

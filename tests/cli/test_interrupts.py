@@ -41,6 +41,7 @@ REPORTS = [f"--report=night{suffix}" for suffix in FORMATS]
         (signal.SIGTERM, 143, "terminated by SIGTERM"),
     ],
 )
+@pytest.mark.processes
 def test_a_stopped_run_reports_what_happened_until_then(
     shop: Path, typed: Typed, number: signal.Signals, code: int, error: str
 ) -> None:
@@ -93,6 +94,7 @@ WHERE numbers.n * numbers.n % 7 = 3
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.processes
 def test_a_query_is_stopped_as_well(
     shop: Path, typed: Typed, number: signal.Signals, code: int
 ) -> None:
@@ -144,6 +146,7 @@ def until_it_sleeps(sign: Path, running: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.processes
 def test_a_run_that_is_stopped_before_it_began(
     shop: Path, number: signal.Signals, code: int
 ) -> None:

@@ -140,6 +140,7 @@ def test_a_report_stands_where_it_was_asked_for(typed: Typed, shop: Path, tmp_pa
     assert entries_from_json(Path("night.json").read_bytes())
 
 
+@pytest.mark.processes
 def test_what_is_printed_by_programs_is_not_in_the_json(typed: Typed) -> None:
     Path("models/calling.py").write_text(CALLING)
     unloaded = ("--skip-backfill", "--no-gaps")
@@ -150,6 +151,7 @@ def test_what_is_printed_by_programs_is_not_in_the_json(typed: Typed) -> None:
     assert "from a program" in ran.stderr
 
 
+@pytest.mark.processes
 def test_a_full_disk_is_told_and_loses_no_report() -> None:
     with Path("/dev/full").open("w") as full:
         ran = process("run", "--no-load", "--report", "night.json", stdout=full)

@@ -49,6 +49,7 @@ def comparable(report: RunReport) -> dict[str, object]:
     return facts
 
 
+@pytest.mark.processes
 def test_a_run_says_what_context_run_says(edited: Path, typed: Typed) -> None:
     from sqlmesh import Context
 
@@ -70,6 +71,7 @@ def test_a_run_says_what_context_run_says(edited: Path, typed: Typed) -> None:
     assert ended.code == 1
 
 
+@pytest.mark.processes
 def test_an_environment_that_does_not_exist_lists_the_projects_models(
     edited: Path,  # noqa: ARG001
     typed: Typed,
@@ -83,6 +85,7 @@ def test_an_environment_that_does_not_exist_lists_the_projects_models(
 
 
 class TestNotRead:
+    @pytest.mark.processes
     def test_a_project_that_can_not_be_loaded(self, shop: Path, typed: Typed) -> None:
         (shop / "models" / "broken.sql").write_text("MODEL (nonsense")
         ended = typed("run", "--json", when=TOMORROW, load=True)
@@ -116,6 +119,7 @@ class TestNotRead:
         assert "--load-timeout" in ended.err
 
 
+@pytest.mark.processes
 def test_what_the_project_prints_goes_to_standard_error(shop: Path, typed: Typed) -> None:
     """Also what is not text in any encoding."""
     loud = "import os\n\nprint('loaded out loud')\nos.write(2, b'caf\\xe9\\n')\n"
@@ -129,6 +133,7 @@ def test_what_the_project_prints_goes_to_standard_error(shop: Path, typed: Typed
     assert (ended.code, ended.report.project_files) == (0, "read")
 
 
+@pytest.mark.processes
 def test_what_the_project_prints_is_hidden_by_quiet(shop: Path, typed: Typed) -> None:
     (shop / "macros").mkdir()
     (shop / "macros" / "loud.py").write_text("print('loaded out loud')\n")
@@ -137,6 +142,7 @@ def test_what_the_project_prints_is_hidden_by_quiet(shop: Path, typed: Typed) ->
     assert "loaded out loud" not in ended.out + ended.err
 
 
+@pytest.mark.processes
 def test_a_model_that_changes_the_current_folder(shop: Path, typed: Typed) -> None:
     (shop / "models" / "wanders.py").write_text(
         "import os, tempfile\n"
@@ -157,6 +163,7 @@ def test_a_model_that_changes_the_current_folder(shop: Path, typed: Typed) -> No
     assert ended.report.project_files_note is None
 
 
+@pytest.mark.processes
 def test_ctrl_c_while_files_are_read_loses_nothing(shop: Path) -> None:
     (shop / "macros").mkdir()
     (shop / "macros" / "slow.py").write_text(
@@ -180,6 +187,7 @@ def test_ctrl_c_while_files_are_read_loses_nothing(shop: Path) -> None:
         os.kill(int(begun.read_text()), 0)
 
 
+@pytest.mark.processes
 def test_what_is_no_project(tmp_path: Path) -> None:
     files = read_project_files(ProjectLocation([str(tmp_path)]), timeout=60, print_output=print)
     assert not files.nodes

@@ -69,6 +69,7 @@ def in_shell(line: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 @pytest.mark.usefixtures("saved")
+@pytest.mark.processes
 def test_what_nobody_reads_changes_no_exit_code_and_is_silent(line: str, code: int) -> None:
     assert unread(*line.split()) == (code, "")
 
@@ -80,6 +81,7 @@ def test_a_stream_that_is_closed_changes_no_exit_code() -> None:
 
 
 @pytest.mark.usefixtures("saved")
+@pytest.mark.processes
 def test_a_reader_that_leaves_early() -> None:
     ran = in_shell("tracker show big.json | head -1")
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -116,6 +118,7 @@ def test_errors_that_nobody_reads() -> None:
 
 @pytest.mark.usefixtures("saved")
 @pytest.mark.parametrize("line", ["show big.json", "--help"])
+@pytest.mark.processes
 def test_a_full_disk_is_told_once(line: str) -> None:
     ran = in_shell(f"tracker {line} >/dev/full")
     assert ran.returncode == 2
@@ -123,6 +126,7 @@ def test_a_full_disk_is_told_once(line: str) -> None:
 
 
 @pytest.mark.usefixtures("shop")
+@pytest.mark.processes
 class TestARunThatNobodyReads:
     def test_is_complete(self) -> None:
         code, _ = unread("run", "--json", "--quiet", "--report", "night.json", *AT_ONCE)

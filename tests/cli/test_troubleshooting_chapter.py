@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from tests.chapters import not_printed, quotations
 
 from .conftest import Typed
+
+pytestmark = pytest.mark.documents
 
 QUOTATIONS = quotations("troubleshooting.md")
 HOLD_THE_FILE = (
@@ -51,6 +54,7 @@ def test_a_locked_database(shop: Path, typed: Typed) -> None:  # noqa: ARG001
     assert typed("run").code == 0
 
 
+@pytest.mark.processes
 def test_project_files_that_can_not_be_read(shop: Path, typed: Typed) -> None:
     (shop / "models" / "broken.py").write_text("raise ValueError('broken')")
     ended = typed("run", load=True)
@@ -58,6 +62,7 @@ def test_project_files_that_can_not_be_read(shop: Path, typed: Typed) -> None:
     assert not_printed(QUOTATIONS["The project's files were not read"], shown) == []
 
 
+@pytest.mark.processes
 def test_a_deployment_without_a_plan(shop: Path, typed: Typed) -> None:
     text = "MODEL (name shop.later, kind FULL, cron '@hourly'); SELECT n FROM shop.weekly"
     (shop / "models" / "shop.later.sql").write_text(text)

@@ -68,6 +68,7 @@ class TestABusyEnvironment:
         assert "Waiting" not in ended.err
         assert "of prod is not finished" in ended.out
 
+    @pytest.mark.processes
     def test_ends_when_it_is_stopped(self, busy: Path) -> None:  # noqa: ARG002
         process = started("run", "--report", "night.json")
         assert process.stderr is not None

@@ -14,6 +14,8 @@ from tests.chapters import not_printed, quotations
 
 from .conftest import checks, facts, materialized, step_failure
 
+pytestmark = pytest.mark.documents
+
 DOCS = Path(__file__).parents[2] / "docs"
 CHAPTER, COMING_FROM, PRODUCTION = (
     re.findall(r"^```(\w+)\n(.*?)^```$", (DOCS / name).read_text(), re.MULTILINE | re.DOTALL)
@@ -40,6 +42,7 @@ def from_zero(pytester: pytest.Pytester) -> Path:
     return pytester.path
 
 
+@pytest.mark.processes
 def test_the_tests_of_the_chapter_pass(pytester: pytest.Pytester, from_zero: Path) -> None:
     assert (from_zero / "definitions.py").exists()
     pytester.runpytest_subprocess("-p", "no:xdist").assert_outcomes(passed=3)

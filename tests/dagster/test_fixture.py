@@ -216,11 +216,13 @@ def user(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
+@pytest.mark.processes
 def test_a_test_of_a_user(user: pytest.Pytester) -> None:
     user.makepyfile(TEST)
     user.runpytest_subprocess("-p", "no:xdist").assert_outcomes(passed=1)
 
 
+@pytest.mark.processes
 def test_without_dagster(user: pytest.Pytester) -> None:
     user.makepyfile(WITHOUT)
     result = user.runpytest_subprocess("-p", "no:xdist")

@@ -399,9 +399,9 @@ class TestTheTrial:
             unknown("trial.below", "a fault"),
         )
         assert list(trial.mistakes_in([planned, ran])) == [
-            "of trial.weekly, the report of the run says up_to_date, not cron_not_due",
-            "of trial.below, the report of the run says unknown: a fault, not upstream_failed",
-            "of trial.audited, the report of the run says not listed, not audit_failed",
+            "of trial.weekly, the run reports up_to_date, not cron_not_due",
+            "of trial.below, the run reports unknown: a fault, not upstream_failed",
+            "of trial.audited, the run reports not listed, not audit_failed",
         ]
 
     @pytest.mark.parametrize("heard", [(), ("plan",)])

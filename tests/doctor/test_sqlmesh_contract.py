@@ -49,7 +49,7 @@ def test_what_is_called_is_read_from_the_source() -> None:
     assert calls >= {
         ("core.scheduler:interval_diff", 2, ("uninterrupted",)),
         ("core.snapshot:start_date", 3, ("relative_to",)),
-        ("core.snapshot:merge_intervals", 1, ()),
+        ("core.snapshot.definition:merge_intervals", 1, ()),
         ("core.snapshot.definition:remove_interval", 3, ()),
         ("core.snapshot.definition:expand_range", 3, ()),
         ("core.snapshot:apply_auto_restatements", 2, ()),

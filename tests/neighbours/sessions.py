@@ -13,7 +13,12 @@ from pathlib import Path
 from .suites import _FAILING, Neighbour
 
 OURS = "pytest_sqlmesh_tracker"
-IDLE = {OURS, *(f"{OURS}.{name}" for name in ("plugin", "session", "settings", "tries"))}
+_PARTS = ("configuration", "fixtures", "hooks", "session", "settings", "summary", "tries")
+IDLE = {
+    OURS,
+    *(f"{OURS}.{name}" for name in ("plugin", "pytest_plugin", "version")),
+    *(f"{OURS}.pytest_plugin.{name}" for name in _PARTS),
+}
 """What the plugin loads in a session that uses nothing of it."""
 HEAVY = {"sqlmesh", "sqlglot", "dagster", "pandas", "pydantic", "duckdb", "rich"}
 

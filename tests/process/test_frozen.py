@@ -97,6 +97,7 @@ print("sqlmesh" in sys.modules)
     ],
     ids=["without freezegun", "with freezegun", "while the clock is frozen"],
 )
+@pytest.mark.processes
 def test_tracked_tests_are_prepared_where_freezegun_is_used(before: str, imported: bool) -> None:
     code = f"""
 import sys

@@ -18,6 +18,8 @@ from pytest_sqlmesh_tracker.outcomes.expected import UNEXPECTED_SKIPS, UNEXPECTE
 from pytest_sqlmesh_tracker.render import terminal
 from tests.builders import executed, run
 
+pytestmark = pytest.mark.documents
+
 ROOT = Path(__file__).parents[2]
 CHAPTER = (ROOT / "docs" / "ci.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", CHAPTER, re.MULTILINE | re.DOTALL)

@@ -215,6 +215,7 @@ def test_the_product_afterwards():
     session.runpytest_subprocess().assert_outcomes(passed=5)
 
 
+@pytest.mark.processes
 def test_contexts_and_sandboxes_under_a_frozen_clock(
     session: pytest.Pytester, project: Project
 ) -> None:
@@ -254,6 +255,7 @@ def test_contexts_and_sandboxes_under_a_frozen_clock(
     )
 
 
+@pytest.mark.processes
 def test_what_is_first_requested_under_a_frozen_clock(session: pytest.Pytester) -> None:
     session.makepyfile(
         f"{FROZEN}"

@@ -166,6 +166,7 @@ def pytest_unconfigure(config):
 
 
 @pytest.mark.parametrize("options", [[], ["-v"], ["-n", "2"]], ids=["plain", "verbose", "xdist"])
+@pytest.mark.processes
 def test_an_idle_session_imports_nothing_heavy(
     pytester: pytest.Pytester, options: list[str]
 ) -> None:

@@ -12,6 +12,8 @@ import pytest_sqlmesh_tracker
 
 from .outcomes import outcomes
 
+pytestmark = pytest.mark.documents
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 CHAPTER = (ROOT / "docs" / "assertions.md").read_text()

@@ -55,6 +55,7 @@ def told(pytester: pytest.Pytester) -> list[tuple[str, bool]]:
 
 
 @EVERYWHERE
+@pytest.mark.processes
 def test_the_last_try_counts_in_the_terminal_in_files_and_as_junit_properties(
     told_shop: pytest.Pytester, workers: tuple[str, ...]
 ) -> None:
@@ -150,6 +151,7 @@ def test_a_try_whose_set_up_failed_is_a_try(told_shop: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines("sqlmesh: 1 invocation in 1 test: 1 failed, 1 skipped; left out: *")
 
 
+@pytest.mark.processes
 def test_another_worker_repeats_the_test_of_one_that_crashed(told_shop: pytest.Pytester) -> None:
     told_shop.makepyfile(
         """
@@ -176,6 +178,7 @@ def test_another_worker_repeats_the_test_of_one_that_crashed(told_shop: pytest.P
     ],
     ids=["keep-duplicates", "each"],
 )
+@pytest.mark.processes
 def test_a_test_that_is_run_twice_on_purpose_is_not_repeated(
     told_shop: pytest.Pytester, options: tuple[str, ...]
 ) -> None:

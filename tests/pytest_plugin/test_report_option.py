@@ -201,6 +201,7 @@ def test_text_that_no_encoding_can_write(sqlmesh_tracker):
 OPTIONS = ("--sqlmesh-tracker-strict", "--sqlmesh-tracker-report=all.json", "--junitxml=all.xml")
 
 
+@pytest.mark.processes
 def test_workers_hand_everything_to_one_file(
     pytester: pytest.Pytester,
     planned_project: Path,  # noqa: ARG001

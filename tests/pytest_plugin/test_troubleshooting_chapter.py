@@ -10,6 +10,8 @@ import pytest
 from tests.chapters import not_printed, quotations
 from tests.projects import Project
 
+pytestmark = pytest.mark.documents
+
 QUOTATIONS = quotations("troubleshooting.md")
 IN_A_SESSION = [
     "Nothing is tracked",
@@ -173,6 +175,7 @@ def test_every_message_is_printed(pytester: pytest.Pytester, planned_project: Pa
     assert {heading: lines for heading, lines in missing.items() if lines} == {}
 
 
+@pytest.mark.processes
 def test_the_message_without_the_plugin_and_the_remedy(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,6 +107,7 @@ print(json.dumps([before, dir(p)]))
     assert set(after) & set(pytest_sqlmesh_tracker.__all__) == {"Status"}
 
 
+@pytest.mark.processes
 def test_all_names_can_be_imported_at_once() -> None:
     code = """
 import json

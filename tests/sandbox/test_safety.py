@@ -557,6 +557,7 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> Sessions:
     return Sessions(tmp_path_factory.mktemp("sessions"))
 
 
+@pytest.mark.processes
 class TestWholeSessions:
     def test_several_at_once_leave_the_repository_as_it_was(self, sessions: Sessions) -> None:
         first, second = sessions.start(), sessions.start("-n", "2")

@@ -310,6 +310,7 @@ def test_a_plan_that_is_being_applied(site: Scheduled) -> None:
 # -- in a process of its own -----------------------------------------------------------------------
 
 
+@pytest.mark.processes
 def test_a_tick_with_a_process_of_its_own(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     written = Project(tmp_path)
     written.incremental("s.orders", "SELECT @start_dt::TIMESTAMP AS ts", cron="'@daily'")

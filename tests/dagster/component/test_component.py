@@ -207,6 +207,7 @@ print(*{"sqlmesh", "pandas", "duckdb"} & sys.modules.keys())
 """
 
 
+@pytest.mark.processes
 def test_definitions_never_load_sqlmesh(state: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-c", LOADED, str(state)]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -57,6 +57,7 @@ def test_no_yaml_for_a_folder_without_a_project(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not DG.exists(), reason="dg is not installed")
+@pytest.mark.processes
 def test_the_sample_loads(tmp_path: Path) -> None:
     home = tmp_path / "dagster_home"
     home.mkdir()

@@ -143,6 +143,7 @@ def test_an_annotation_that_dagster_could_not_read_is_one_line() -> None:
     )
 
 
+@pytest.mark.processes
 def test_dagster_prints_the_line_and_where_the_assets_are_made(
     shop: Project, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from pytest_sqlmesh_tracker.dagster import (
 )
 from tests.dagster.interrupting import EVALUATIONS, Here, interrupt, interrupt_in
 from tests.dagster.sites import MODELS, Site
+from tests.projects import WORKERS
 
 
 class InterruptedHere(Here):
@@ -43,7 +44,7 @@ class InterruptedHere(Here):
         return first
 
 
-@pytest.fixture(params=[1, 4], ids="{} workers".format)
+@pytest.fixture(params=WORKERS, ids="{} workers".format)
 def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
     site = Site(tmp_path, request.param)
     yield site

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_sqlmesh_tracker import RunReport, Sandbox
-from tests.projects import Project, at
+from tests.projects import WORKERS, Project, at
 
 DAILY = {"cron": "'@daily'"}
 TICKS = "SELECT @start_dt AS ts, 1 AS id"
@@ -131,7 +131,7 @@ def test_what_upstream_never_loads_is_not_missing_there(project: Project) -> Non
     assert report["s.orders"].upstream_behind == {"s.young": (day(9, 10),)}
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", WORKERS)
 def test_what_upstream_loads_in_the_same_invocation_is_there(tmp_path: Path, workers: int) -> None:
     project = Project(tmp_path, concurrent_tasks=workers)
     project.incremental("s.raw", TICKS, ", batch_size 1", **DAILY)
@@ -146,7 +146,7 @@ def test_what_upstream_loads_in_the_same_invocation_is_there(tmp_path: Path, wor
 
 @pytest.mark.sqlmesh_project("sample_projects/cron_cascade", at="2024-01-09 12:00")
 def test_a_cascade_of_crons_has_nobody_ahead(sqlmesh_project: Sandbox) -> None:
-    for _ in range(8):
+    for _ in range(6):
         assert nobody_is_ahead(sqlmesh_project.run(at="+1 day"))
     for _ in range(3):
         assert nobody_is_ahead(sqlmesh_project.run(at="+1h"))

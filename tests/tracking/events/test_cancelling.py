@@ -16,7 +16,7 @@ from sqlmesh.core.console import NoopConsole
 from sqlmesh.utils.errors import PlanError
 
 from pytest_sqlmesh_tracker import ModelOutcome, RunReport, Tracker, sqlmesh_run_tracker, track_all
-from tests.projects import Project, at, check_against_state, read_between
+from tests.projects import WORKERS, Project, at, check_against_state, read_between
 
 DAILY = {"cron": "'@daily'"}
 ONE = "SELECT 1 AS n"
@@ -38,7 +38,7 @@ def execute(context, **kwargs):
 LOCKED = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('CREATE TABLE mine (id INT)')"
 
 
-@pytest.fixture(params=[1, 4], ids="{} workers".format)
+@pytest.fixture(params=WORKERS, ids="{} workers".format)
 def chain(tmp_path: Path, request: pytest.FixtureRequest) -> Project:
     """first → second → third, daily; a weekly one beside them."""
     project = Project(tmp_path, concurrent_tasks=request.param)

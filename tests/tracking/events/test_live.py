@@ -16,7 +16,7 @@ from sqlmesh.utils.errors import SQLMeshError
 
 from pytest_sqlmesh_tracker import ModelOutcome, RunReport, sqlmesh_run_tracker
 from pytest_sqlmesh_tracker.tracking.reasons import reporting
-from tests.projects import Project, at, read_between, without
+from tests.projects import WORKERS, Project, at, read_between, without
 
 DAILY = {"cron": "'@daily'"}
 TICKS = "SELECT @start_dt::TIMESTAMP AS ts, 1 AS amount"
@@ -35,7 +35,7 @@ AUDIT = "AUDIT (name {name}, dialect duckdb{more});\nSELECT * FROM l.first WHERE
 Told = list[tuple[ModelOutcome, RunReport]]
 
 
-@pytest.fixture(params=[1, 4], ids="{} workers".format)
+@pytest.fixture(params=WORKERS, ids="{} workers".format)
 def written(tmp_path: Path, request: pytest.FixtureRequest) -> Project:
     """first (four batches) → second → third; others fail, wait, or have audits alone."""
     project = Project(tmp_path, concurrent_tasks=request.param)

@@ -357,7 +357,7 @@ class TestNothingIsLeft:
     ) -> None:
         slept: list[float] = []
         theirs = ModuleType("time")
-        vars(theirs).update(sleep=slept.append)
+        vars(theirs).update(sleep=slept.append, perf_counter=time.perf_counter)
         monkeypatch.setattr(sqlmesh_context, "time", theirs)
         shop.execute(UNFINISHED)
         retrying(shop, every=30, at_most=60)

@@ -149,6 +149,7 @@ def test_nothing_is_compacted_away(shop: Project) -> None:
     assert loaded_in(shop) == before
 
 
+@pytest.mark.processes
 def test_a_process_of_its_own_says_the_same(shop: Project) -> None:
     """It has not loaded the project's models."""
     expected = loaded_in(shop)

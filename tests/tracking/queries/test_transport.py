@@ -17,6 +17,8 @@ from pytest_sqlmesh_tracker.tracking.queries.questions import Due, DueQuery, Unf
 from tests.databases import held
 from tests.projects import Project, at
 
+pytestmark = pytest.mark.processes
+
 PLANNED, NEXT_DAY = "2024-01-05 00:05", "2024-01-06T00:05:00+00:00"
 ORDERS = '"wh"."s"."orders"'
 
