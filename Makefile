@@ -4,8 +4,8 @@ VENV := .venv
 RUN := $(VENV)/bin
 PYTEST := -m pytest -n 2 -q
 # What is rare or slow has targets of its own, which CI runs after `make test`.
-RARE := $(addprefix tests/,browser dbt dagster_processes dagster_ui neighbours)
-MARKED := documents or processes or variants
+RARE := sample_projects $(addprefix tests/,browser dbt dagster_processes dagster_ui neighbours)
+MARKED := documents or long or processes or variants
 # Of the property tests, those that `make test` leaves to `make properties`.
 LONGER := $(addprefix tests/properties/,test_cli_truth.py test_copies.py test_week.py)
 # Branch coverage of these is complete; that of the whole package is at least 95 %.
@@ -44,7 +44,7 @@ coverage: $(VENV)/installed
 # What `make test` leaves out, in the short form that CI runs.
 rare: $(VENV)/installed
 	$(RUN)/python $(PYTEST) -m "$(MARKED)" $(addprefix --ignore=,$(RARE) tests/properties) tests
-	$(RUN)/python $(PYTEST) tests/dbt tests/browser
+	$(RUN)/python $(PYTEST) sample_projects tests/dbt tests/browser
 
 # The report's page in chromium; projects of dbt.
 browser dbt: $(VENV)/installed

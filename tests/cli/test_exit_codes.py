@@ -45,6 +45,7 @@ def lose_the_rates() -> None:
         connection.execute("DROP TABLE raw.rates")
 
 
+@pytest.mark.long
 def test_a_run_that_executes_what_is_due(typed: Typed) -> None:
     ended = typed("run", when=TOMORROW)
     assert ended.code == 0, told(ended)
@@ -241,6 +242,7 @@ def test_what_sqlmesh_does_not_know_is_its_own_line(typed: Typed) -> None:
     assert "--no-such-option" in ended.err
 
 
+@pytest.mark.long
 def test_no_table_of_what_never_began(typed: Typed) -> None:
     ended = typed("run", "--select-model", "shop.weekly", "--end", "no date")
     assert ended.code == 2, told(ended)

@@ -235,6 +235,7 @@ class TestDoctor:
         assert ended.code == 0, ended.out
         assert ended.out.endswith("Tracking works.\n")
 
+    @pytest.mark.long
     def test_in_json(self, typed: Typed) -> None:
         assert json.loads(typed("doctor", "--json").out)["degraded"] is False
 

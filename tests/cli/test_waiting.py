@@ -147,6 +147,7 @@ class TestSelectors:
         assert (ended.code, "did you mean shop.orders?" in ended.err) == (2, True)
 
     @pytest.mark.parametrize("selector", ["+shop.daily", "tag:nightly"])
+    @pytest.mark.long
     def test_that_match_are_run(
         self,
         shop: Path,

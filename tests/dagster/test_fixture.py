@@ -110,6 +110,7 @@ def test_runs_of_one_test_are_on_one_instance(
     assert facts(event)["seen"] is True
 
 
+@pytest.mark.long
 def test_a_model_that_the_test_has_changed(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_model_that_the_test_has_changed(
 
 
 @pytest.mark.sqlmesh_project(gateway="four")
+@pytest.mark.long
 def test_several_models_at_once(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:

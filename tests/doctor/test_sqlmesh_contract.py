@@ -250,6 +250,7 @@ SIGNALS = """
 
 
 @pytest.mark.parametrize("story", ORDERS)
+@pytest.mark.long
 def test_the_order_of_what_is_heard(stories: Stories, story: str) -> None:
     words = [WORDS[heard.event] for heard in stories.told[story] if heard.event in WORDS]
     line = " ".join(word for word, _ in groupby(words))

@@ -222,6 +222,7 @@ def test_the_first_try_fails_by_itself(sqlmesh_project):
 """
 
 
+@pytest.mark.long
 def test_strict_mode_judges_the_last_try(
     pytester: pytest.Pytester,
     planned_project: Path,  # noqa: ARG001

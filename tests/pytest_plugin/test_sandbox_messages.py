@@ -90,6 +90,7 @@ def test_a_partial_plan_is_mentioned_where_a_test_fails(
     )
 
 
+@pytest.mark.long
 def test_a_failing_test_shows_which_database_is_in_the_way(
     pytester: pytest.Pytester, shop: Project
 ) -> None:

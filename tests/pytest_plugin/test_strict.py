@@ -109,6 +109,7 @@ def test_bad_assertion_on_another_report(night, sqlmesh_project):
 """
 
 
+@pytest.mark.long
 def test_what_a_passed_test_left_unasserted_is_an_error_at_teardown(shop: pytest.Pytester) -> None:
     shop.makepyfile(CASES)
     result = shop.runpytest_inprocess("-p", "no:xdist", "--sqlmesh-tracker-strict", "-rN")

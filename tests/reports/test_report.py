@@ -176,6 +176,7 @@ class TestRoundTrip:
 
     @unhurried
     @given(reports())
+    @pytest.mark.long
     def test_of_any_report(self, report: RunReport) -> None:
         back = RunReport.from_json(report.to_json())
         assert back == report
@@ -259,6 +260,7 @@ class TestFiles:
 
     @unhurried
     @given(st.lists(st.tuples(st.none() | st.text(max_size=9), reports()), max_size=3))
+    @pytest.mark.long
     def test_come_back_as_they_were(self, entries: list[tuple[str | None, RunReport]]) -> None:
         assert entries_from_json(entries_to_json(entries)) == entries
 
@@ -280,6 +282,7 @@ class TestSchema:
 
     @unhurried
     @given(st.lists(st.tuples(st.none() | st.text(max_size=9), reports()), max_size=2))
+    @pytest.mark.long
     def test_accepts_every_report_file(self, entries: list[tuple[str | None, RunReport]]) -> None:
         self.validator().validate(json.loads(entries_to_json(entries)))
 

@@ -70,6 +70,7 @@ class TestWords:
         assert "s.below" not in "\n".join(lines)
 
     @evaluates_what_it_can
+    @pytest.mark.long
     def test_the_remedies_are_true(self, sandbox: Sandboxes, tmp_path: Path) -> None:
         made = half_broken(tmp_path)
         *_, create, _, partial = refused(sandbox, tmp_path)
@@ -115,6 +116,7 @@ class TestPartial:
         """The project that is half broken; its partial plan is made once."""
         return half_broken(tmp_path_factory.mktemp("half")).path
 
+    @pytest.mark.long
     def test_what_does_load_is_tested_as_ever(self, sandbox: Sandboxes, half: Path) -> None:
         with sandbox(half, plan="partial") as project:
             assert project.fetch("SELECT id FROM s.better") == [(1,)]

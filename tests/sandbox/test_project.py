@@ -46,6 +46,7 @@ def test_it_is_an_isolated_copy(sandbox: Sandboxes, payroll: Path) -> None:
         assert other.fetch("SELECT count(*) FROM pay.slips") == [(4,)]
 
 
+@pytest.mark.long
 def test_a_test_leaves_nothing_behind(sandbox: Sandboxes, payroll: Path) -> None:
     def open_files() -> list[str]:
         return sorted(os.path.realpath(fd) for fd in Path("/proc/self/fd").iterdir())
@@ -97,6 +98,7 @@ class TestTime:
             project.travel("2024-01-04", backwards=True)
             assert f"{project.now:%Y-%m-%d}" == "2024-01-04"
 
+    @pytest.mark.long
     def test_that_does_not_tick_keeps_the_order_of_what_is_stored(
         self, sandbox: Sandboxes, payroll: Path
     ) -> None:
@@ -249,6 +251,7 @@ class TestFiles:
 
 
 class TestTracking:
+    @pytest.mark.long
     def test_hears_the_test_and_not_the_template(self, sandbox: Sandboxes, payroll: Path) -> None:
         with track_all() as outer:
             # At a time that no other test begins at: the template is planned now.
@@ -325,6 +328,7 @@ class TestAPlanThatLeavesItsEnvironmentUnfinished:
         assert time.monotonic() - began < 15
         assert stuck.tracker.last["s.hist"].reason == "environment_busy"
 
+    @pytest.mark.long
     def test_and_works_after_the_next_plan(self, stuck: Sandbox) -> None:
         stuck.execute("CREATE TABLE raw.not_there (id INT, name TEXT)")
         stuck.plan().assert_executed("s.hist")

@@ -178,6 +178,7 @@ def told(report: RunReport) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 def test_a_project_is_in_a_sandbox_what_it_is_for_sqlmesh(shop: Path, sandbox: Sandboxes) -> None:
     before = seen(shop)
     with plain(shop) as context:
@@ -214,6 +215,7 @@ class TestWritingIntoACopy:
             assert not (another.path / "models/new.sql").exists()
         assert not (shop / "models/new.sql").exists()
 
+    @pytest.mark.long
     def test_is_seen_wherever_it_is_used_and_not_by_the_next_test(
         self, shop: Path, sandbox: Sandboxes
     ) -> None:

@@ -25,6 +25,7 @@ def small(path: Path, query: str = "SELECT 1 AS id", **properties: str) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_those_who_ask_for_the_same_share_one(templates: Templates, payroll: Path) -> None:
     def template(**arguments: object) -> object:
         options = project_options({"path": payroll, "at": "2024-01-05 00:05", **arguments})
@@ -101,6 +102,7 @@ def test_it_need_not_be_planned(sandbox: Sandboxes, payroll: Path) -> None:
         project.plan().assert_executed("pay.*")
 
 
+@pytest.mark.long
 def test_it_is_planned_in_the_environment_that_is_asked_for(
     sandbox: Sandboxes, payroll: Path
 ) -> None:
@@ -135,6 +137,7 @@ class TestSelection:
         with sandbox(payroll, select="pay.clocked") as project:
             assert set(project.run(at="+1 day").outcomes) == {"raw.clock", "pay.clocked"}
 
+    @pytest.mark.long
     def test_stays_when_files_are_written(self, sandbox: Sandboxes, payroll: Path) -> None:
         with sandbox(payroll, select=["pay.total", "pay.clocked"]) as project:
             project.write("models/new.sql", "MODEL (name pay.new); SELECT ts FROM pay.noted")

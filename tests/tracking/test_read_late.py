@@ -82,6 +82,7 @@ def test_a_context_that_is_closed_and_its_files_gone(
     assert late == at_once
 
 
+@pytest.mark.long
 def test_what_comes_later_in_the_same_context(moving: Project) -> None:
     """Another plan categorizes the same versions anew, and loads them."""
     with at("2024-01-09 13:00"):

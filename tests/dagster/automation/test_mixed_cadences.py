@@ -69,6 +69,7 @@ def steps(result: Any) -> dict[str, str]:
 class TestWithinOneRun:
     """All of it in one job."""
 
+    @pytest.mark.long
     def test_an_op_runs_when_all_upstream_of_it_is_materialized(
         self,
         sqlmesh_project: Any,
@@ -114,6 +115,7 @@ class TestWithinOneRun:
         }
 
 
+@pytest.mark.long
 def test_a_restatement_begins_anew_in_another_run(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
@@ -218,6 +220,7 @@ class TestInJobsOfTheirOwn:
         assert daemon.look() == {"dashboard", "letters", "forecast"}
         assert daemon.look() == set()
 
+    @pytest.mark.long
     def test_after_a_failure_they_are_asked_for_when_theirs_is_materialized(
         self,
         sqlmesh_project: Any,
@@ -241,6 +244,7 @@ class TestInJobsOfTheirOwn:
         instance.report_run_canceled(run)
         assert daemon.look() == {"dashboard"}
 
+    @pytest.mark.long
     def test_they_wait_until_all_upstream_was_materialized_once(
         self,
         sqlmesh_project: Any,
@@ -258,6 +262,7 @@ class TestInJobsOfTheirOwn:
         assert "dashboard" in daemon.look()
 
     @pytest.mark.sqlmesh_project(plan=False)
+    @pytest.mark.long
     def test_deployed_by_dagster_they_do_not_wait(
         self, materialize_sqlmesh: Materialize, instance: dg.DagsterInstance, shop: SqlmeshProject
     ) -> None:

@@ -68,6 +68,7 @@ def names(keys: Any) -> list[str]:
 # -- what is due -----------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_what_is_due_is_requested_and_executed(site: Scheduled) -> None:
     site.project.travel(NEXT_DAY)
     request = site.requested()
@@ -83,6 +84,7 @@ def test_nothing_is_due(site: Scheduled) -> None:
     assert site.evaluate() == "nothing of prod is due; next: 2024-01-06 00:00 UTC"
 
 
+@pytest.mark.long
 def test_keys_are_those_that_the_assets_have_by_now(
     sqlmesh_project: Any, instance: dg.DagsterInstance, warehouse: dg.AssetsDefinition
 ) -> None:
@@ -135,6 +137,7 @@ def test_what_waits_for_a_signal_is_not_requested(site: Scheduled) -> None:
     )
 
 
+@pytest.mark.long
 def test_what_waited_and_is_executed_after_all_is_told_as_mended(site: Scheduled) -> None:
     """The signal is ready when the run begins; when the schedule asked, it was not."""
     site.project.hold("shop.orders")
@@ -166,6 +169,7 @@ def test_many_models_that_wait(site: Scheduled) -> None:
 # -- failures --------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_nothing_is_shown_as_failed_that_did_not_fail(site: Scheduled) -> None:
     site.project.fail("shop.revenue")
     site.project.travel(NEXT_DAY)
@@ -180,6 +184,7 @@ def test_nothing_is_shown_as_failed_that_did_not_fail(site: Scheduled) -> None:
     assert "shop/weekly" in names(site.shown_failed())
 
 
+@pytest.mark.long
 def test_what_came_due_meanwhile_is_executed_and_told(site: Scheduled) -> None:
     site.project.travel(NEXT_DAY)
     request = site.requested()
@@ -189,6 +194,7 @@ def test_what_came_due_meanwhile_is_executed_and_told(site: Scheduled) -> None:
     assert sorted(materialized(result)) == [*DAILY_ASSETS, "shop/weekly"]
 
 
+@pytest.mark.long
 def test_a_failure_of_what_was_not_requested(site: Scheduled) -> None:
     site.project.travel(NEXT_DAY)
     request = site.requested()
@@ -204,6 +210,7 @@ def test_a_failure_of_what_was_not_requested(site: Scheduled) -> None:
 # -- standalone audits -----------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_standalone_audit_is_requested_when_it_is_due(site: Scheduled) -> None:
     site.project.travel(NEXT_DAY)
     request = site.requested()

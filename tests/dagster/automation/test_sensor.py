@@ -231,6 +231,7 @@ def test_a_model_that_becomes_an_asset_is_not_new(
     assert sensor.tick() == NOTHING
 
 
+@pytest.mark.long
 def test_many_at_once(sqlmesh_project: Any, sensor: Sensor) -> None:
     for table in [f"shop.more_{number}" for number in range(6)]:
         model = f"MODEL (name {table}, kind FULL);\nSELECT 1 AS n"
@@ -255,6 +256,7 @@ def test_what_a_run_of_dagster_told(sqlmesh_project: Any, sensor: Sensor) -> Non
 
 
 @STORED
+@pytest.mark.long
 def test_only_what_a_run_of_dagster_did_not_tell(sqlmesh_project: Any, sensor: Sensor) -> None:
     sqlmesh_project.travel(NEXT_DAY)
     sensor.run("shop/orders")
@@ -264,6 +266,7 @@ def test_only_what_a_run_of_dagster_did_not_tell(sqlmesh_project: Any, sensor: S
     assert told["shop/revenue"] == "2024-01-05 .. 2024-01-06"
 
 
+@pytest.mark.long
 def test_of_another_version_only_what_dagster_did_not_load(
     sqlmesh_project: Any, sensor: Sensor
 ) -> None:
@@ -287,6 +290,7 @@ def test_a_failure_in_the_middle_is_no_materialization(
     assert sensor.told()["shop/orders"] == "2024-01-06"
 
 
+@pytest.mark.long
 def test_intervals_that_are_loaded_anew_between_two_ticks(
     sqlmesh_project: Any, sensor: Sensor
 ) -> None:
@@ -295,6 +299,7 @@ def test_intervals_that_are_loaded_anew_between_two_ticks(
     assert sensor.tick() == NOTHING
 
 
+@pytest.mark.long
 def test_intervals_that_a_tick_saw_removed(sqlmesh_project: Any, sensor: Sensor) -> None:
     """That Dagster had materialized them before does not matter: they were loaded anew."""
     sqlmesh_project.travel(NEXT_DAY)
@@ -476,6 +481,7 @@ def test_each_is_another_data_version(sqlmesh_project: Any, sensor: Sensor) -> N
 
 
 @STORED
+@pytest.mark.long
 def test_a_failure_that_is_mended_outside_of_dagster(sqlmesh_project: Any, sensor: Sensor) -> None:
     """Its check says so with the next run, not before."""
     check = dg.AssetCheckKey(dg.AssetKey(["shop", "orders"]), STATUS_CHECK)

@@ -56,6 +56,7 @@ def alike(definitions: Sequence[ModelDefinition]) -> bool:
     texts,
     texts.filter(bool),
 )
+@pytest.mark.long
 def test_definitions_load_or_one_line_says_why(
     definitions: list[ModelDefinition], name: str, environment: str
 ) -> None:

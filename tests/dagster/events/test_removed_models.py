@@ -117,6 +117,7 @@ def test_a_model_that_only_the_files_do_not_have_any_more_runs_as_planned(
 
 @SELECTIONS
 @pytest.mark.sqlmesh_project(plan=False)
+@pytest.mark.long
 def test_a_model_that_was_never_planned(
     sqlmesh_project: Any,
     materialize_sqlmesh: Materialize,
@@ -268,6 +269,7 @@ def test_a_retry_does_not_talk_over_what_executed_before_it_was_removed(
 
 
 @pytest.mark.parametrize("applied", [True, False], ids=["removed before", "removed by this plan"])
+@pytest.mark.long
 def test_a_plan(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, chain: SqlmeshProject, applied: bool
 ) -> None:

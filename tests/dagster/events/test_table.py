@@ -44,6 +44,7 @@ def materialization(result: dg.ExecuteInProcessResult, key: str) -> dg.AssetMate
     return made
 
 
+@pytest.mark.long
 def test_what_executed_is_materialized(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
@@ -269,6 +270,7 @@ def test_an_audit_that_did_not_run_is_not_evaluated(
     assert checks(materialize_sqlmesh(warehouse), "is_positive") == {}
 
 
+@pytest.mark.long
 def test_a_standalone_audit_is_a_check_of_what_it_reads(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:

@@ -44,6 +44,7 @@ def assets(shop: SqlmeshProject, environment: str) -> dg.AssetsDefinition:
     return build_sqlmesh_assets(project=shop, environment=environment, name="warehouse")
 
 
+@pytest.mark.long
 def test_it_stays_red_over_runs_that_leave_it_out(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, assets: dg.AssetsDefinition
 ) -> None:
@@ -104,6 +105,7 @@ def test_whatever_it_was_that_left_it_missing(
     assert_check_passed(result, "shop/orders", STATUS)
 
 
+@pytest.mark.long
 def test_what_failed_before_it_was_due(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
@@ -143,6 +145,7 @@ def test_a_selection_of_others_says_nothing_of_it(
     assert_sqlmesh_status(result, "shop/orders", "executed")
 
 
+@pytest.mark.long
 def test_a_change_that_is_only_previewed_in_dev(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
@@ -181,6 +184,7 @@ def test_what_can_not_be_asked_is_not_taken_for_mended(
     assert_check_failed(result, "shop/orders", STATUS, "ERROR")
 
 
+@pytest.mark.long
 def test_an_instance_that_is_stored(
     sqlmesh_project: Any,
     warehouse: dg.AssetsDefinition,
@@ -217,6 +221,7 @@ def test_a_check_of_the_same_name_that_somebody_else_told(instance: dg.DagsterIn
     assert standing_faults(instance, [orders, dg.AssetKey("never_told")]) == {}
 
 
+@pytest.mark.long
 def test_a_run_of_another_environment_mends_nothing_in_this_one(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:

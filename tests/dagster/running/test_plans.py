@@ -37,6 +37,7 @@ def only_line(result: dg.ExecuteInProcessResult) -> str:
 
 
 @UNPLANNED
+@pytest.mark.long
 def test_a_first_deployment(materialize_sqlmesh: Materialize, shop: SqlmeshProject) -> None:
     result = materialize_sqlmesh(planning(shop))
     assert result.success
@@ -46,6 +47,7 @@ def test_a_first_deployment(materialize_sqlmesh: Materialize, shop: SqlmeshProje
 
 
 @UNPLANNED
+@pytest.mark.long
 def test_a_first_deployment_of_which_a_model_fails(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:

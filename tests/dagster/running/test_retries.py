@@ -57,6 +57,7 @@ def test_a_retry_runs_what_failed_and_what_that_blocked(
     assert told(result, "shop/weekly") == [True, True]
 
 
+@pytest.mark.long
 def test_what_was_executed_stays_so_when_the_retry_fails_as_a_whole(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:

@@ -159,6 +159,7 @@ Run = Callable[[Site], dg.ExecuteInProcessResult]
 
 
 @RUNS
+@pytest.mark.long
 def test_each_step_runs_its_part_in_order(site: Site, run: Run) -> None:
     site.project.travel(TEN)
     result = run(site)
@@ -182,6 +183,7 @@ def assert_status(result: dg.ExecuteInProcessResult, key: str) -> None:
 
 
 @RUNS
+@pytest.mark.long
 def test_hour_after_hour(site: Site, run: Run) -> None:
     for at, hour in ((TEN, 10), (ELEVEN, 11)):
         site.project.travel(at)
@@ -190,6 +192,7 @@ def test_hour_after_hour(site: Site, run: Run) -> None:
     assert set(site.evaluations().values()) == {2}
 
 
+@pytest.mark.long
 def test_nothing_is_due_in_any_step(site: Site) -> None:
     """Then no step after the first runs at all, and nothing is evaluated."""
     site.project.travel(TEN)
@@ -212,6 +215,7 @@ def test_what_stands_between_is_requested_with_what_is_due(site: Site) -> None:
     assert keys(site.requested()) == sorted([*MODELS, "raw/rates", "raw/scores"])
 
 
+@pytest.mark.long
 def test_what_failed_between_is_requested_again(site: Site) -> None:
     """What is below it is due until then, and does not run without it."""
     site.project.travel(TEN)
@@ -226,6 +230,7 @@ def test_what_failed_between_is_requested_again(site: Site) -> None:
     assert set(site.evaluations().values()) == {1}
 
 
+@pytest.mark.long
 def test_a_model_that_failed_keeps_what_is_below_it_from_running(site: Site) -> None:
     site.project.travel(TEN)
     site.project.fail("s.clean", times=1)
@@ -240,6 +245,7 @@ def test_a_model_that_failed_keeps_what_is_below_it_from_running(site: Site) -> 
     assert site.evaluations()["s.orders"] == 1
 
 
+@pytest.mark.long
 def test_what_is_up_to_date_between_is_not_requested(site: Site) -> None:
     """The second of two steps failed: what stands before it has been written already."""
     site.project.travel(TEN)
@@ -251,6 +257,7 @@ def test_what_is_up_to_date_between_is_not_requested(site: Site) -> None:
     assert set(site.hours().values()) == {10}
 
 
+@pytest.mark.long
 def test_what_became_due_meanwhile_does_not_overtake_what_stands_between(site: Site) -> None:
     """A run that waited in the queue comes to what was requested, and to what waits for nothing."""
     site.project.travel(TEN)
@@ -278,6 +285,7 @@ def test_a_failure_between_is_executed_again_from_its_failure(site: Site) -> Non
     assert "s/ranked" not in materialized(result)
 
 
+@pytest.mark.long
 def test_a_retry_policy_is_that_of_each_step(
     sqlmesh_project: Any, chain: SqlmeshProject, instance: dg.DagsterInstance
 ) -> None:

@@ -91,6 +91,7 @@ class TestWhileDagsterStores:
     @pytest.mark.parametrize(
         "kind", [dg.DagsterEventType.ASSET_MATERIALIZATION, *EVALUATIONS], ids=lambda k: k.value
     )
+    @pytest.mark.long
     def test_what_it_has_not_taken_is_put_on_record(
         self, here: InterruptedHere, as_it_stores: Callable[..., None], kind: dg.DagsterEventType
     ) -> None:
@@ -154,6 +155,7 @@ class TestWhileSqlmeshRuns:
         result = here.materialize(impatient)
         assert here.materialized(result) == here.site.loaded() != set()
 
+    @pytest.mark.long
     def test_a_retry_does_the_rest(
         self, here: InterruptedHere, monkeypatch: pytest.MonkeyPatch
     ) -> None:

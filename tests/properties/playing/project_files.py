@@ -79,8 +79,6 @@ FAULT = (
 def config(database: Path, concurrent_tasks: int, *, before_all: bool) -> str:
     """The text of the project's `config.yaml`."""
     usual = CONFIG.format(database=database, concurrent_tasks=concurrent_tasks, start=BEGIN)
-    # A second thread of DuckDB's only costs time: the tables have a row or two.
-    usual = usual.replace("type: duckdb", "type: duckdb\n      connector_config: {threads: 1}")
     return usual + NO_WAITING + (BEFORE_ALL if before_all else "")
 
 

@@ -69,6 +69,7 @@ def shop(path: Path, *before_all: str, external: str = PEOPLE, query: str = "") 
 class TestWhatBeforeAllMakes:
     """What `before_all` creates takes the place of the empty table of an external model."""
 
+    @pytest.mark.long
     def test_is_read(self, tmp_path: Path, sandbox: Sandboxes) -> None:
         made = project(
             tmp_path / "shop",

@@ -118,6 +118,7 @@ class TestTheUsersDatabase:
 
             assert seen(tmp_path) == before
 
+    @pytest.mark.long
     def test_is_found_below_the_project_if_it_is_not_in_the_current_folder(
         self, tmp_path: Path, sandbox: Sandboxes, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -126,6 +126,7 @@ class TestExternalModels:
             copy.run(at="+1 day").assert_executed("web.prices")
             assert copy.fetch("SELECT price FROM web.prices") == [(2,)]
 
+    @pytest.mark.long
     def test_are_those_of_the_default_gateway(self, tmp_path: Path, sandbox: Sandboxes) -> None:
         made = made_for(
             tmp_path,

@@ -63,6 +63,7 @@ def test_a_parent_that_dev_evaluates_into_another_table_than_is_read(project: Pr
 
 
 @pytest.mark.parametrize("moment", ["2024-03-10", "2024-06-10", "2024-10-30", "2024-11-04"])
+@pytest.mark.long
 def test_a_day_that_is_longer_or_shorter_by_the_clock_is_a_day(
     project: Project, moment: str
 ) -> None:
@@ -132,6 +133,7 @@ def test_what_upstream_never_loads_is_not_missing_there(project: Project) -> Non
 
 
 @pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.long
 def test_what_upstream_loads_in_the_same_invocation_is_there(tmp_path: Path, workers: int) -> None:
     project = Project(tmp_path, concurrent_tasks=workers)
     project.incremental("s.raw", TICKS, ", batch_size 1", **DAILY)
@@ -145,6 +147,7 @@ def test_what_upstream_loads_in_the_same_invocation_is_there(tmp_path: Path, wor
 
 
 @pytest.mark.sqlmesh_project("sample_projects/cron_cascade", at="2024-01-09 12:00")
+@pytest.mark.long
 def test_a_cascade_of_crons_has_nobody_ahead(sqlmesh_project: Sandbox) -> None:
     for _ in range(6):
         assert nobody_is_ahead(sqlmesh_project.run(at="+1 day"))

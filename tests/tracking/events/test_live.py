@@ -87,6 +87,7 @@ def check(told: list[ModelOutcome], report: RunReport) -> None:
     }
 
 
+@pytest.mark.long
 def test_what_is_told_is_what_the_report_says(lively: Project) -> None:
     """In a first plan, a run of which something fails, and a plan to another environment."""
     with at("2024-01-09 12:00"):
@@ -153,6 +154,7 @@ def test_what_is_told_is_in_the_state_by_then(project: Project) -> None:
     assert without(told, spans) == []
 
 
+@pytest.mark.long
 def test_audits_alone_are_no_execution(planned: Project) -> None:
     planned.incremental("l.first", TICKS, ", batch_size 2", audits="(known())", **DAILY)
     planned.reload()
@@ -162,6 +164,7 @@ def test_audits_alone_are_no_execution(planned: Project) -> None:
     assert told == []
 
 
+@pytest.mark.long
 def test_a_plan_of_two_rounds(planned: Project) -> None:
     """What is forward-only is evaluated in prod once the environment has been promoted."""
     planned.incremental("l.first", f"{TICKS}, 1 AS more", ", forward_only TRUE", **DAILY)
@@ -187,6 +190,7 @@ def test_a_view_that_can_not_be_promoted(lively: Project) -> None:
     assert report["l.third"].partial
 
 
+@pytest.mark.long
 def test_a_run_that_is_restarted(planned: Project) -> None:
     """What had executed before is told of once, though the run evaluates more of it then."""
 

@@ -72,6 +72,7 @@ def hours(report: RunReport) -> list[tuple[int, int, str]]:
     return [(b.round, b.start.hour, str(b.status)) for b in report["s.child"].batches]
 
 
+@pytest.mark.long
 def test_what_was_left_is_decided_anew(pair: Project) -> None:
     report = restarted(pair, lambda: None)
     report.assert_executed("s.parent", "s.child")
@@ -79,6 +80,7 @@ def test_what_was_left_is_decided_anew(pair: Project) -> None:
     assert report["s.child"].reasons == ()
 
 
+@pytest.mark.long
 def test_causes_are_those_of_the_first_evaluation(pair: Project) -> None:
     """What the run had loaded before the restart was loaded by this run."""
     report = restarted(pair, lambda: None)
@@ -89,6 +91,7 @@ def test_causes_are_those_of_the_first_evaluation(pair: Project) -> None:
     assert all(not o.upstream_behind for o in report.outcomes.values())
 
 
+@pytest.mark.long
 def test_a_lookback_replaces_no_batch_that_it_does_not_cover(pair: Project) -> None:
     """After the restart, only the last two half hours of the parent are loaded once more."""
     ticks = "SELECT range AS ts, 1 AS amount FROM range(@start_dt, @end_dt, INTERVAL '30 minutes')"
@@ -101,6 +104,7 @@ def test_a_lookback_replaces_no_batch_that_it_does_not_cover(pair: Project) -> N
     assert batches == [(0, "07:00", "10:00"), (1, "09:00", "11:00")]
 
 
+@pytest.mark.long
 def test_what_a_signal_holds_back_after_the_restart(pair: Project) -> None:
     """What was scheduled before is neither interrupted nor skipped: it was held back."""
     report = restarted(pair, Path(pair.path / "held").touch)
@@ -109,6 +113,7 @@ def test_what_a_signal_holds_back_after_the_restart(pair: Project) -> None:
     assert report["s.child"].reasons == ("signal_not_ready",)
 
 
+@pytest.mark.long
 def test_what_fails_upstream_after_the_restart(pair: Project) -> None:
     """An hour of the child is recorded, two are not: it is neither executed nor skipped."""
     report = restarted(pair, lambda: pair.execute("INSERT INTO raw.broken VALUES (1)"))
@@ -120,6 +125,7 @@ def test_what_fails_upstream_after_the_restart(pair: Project) -> None:
     assert child.blocked_by == ("s.parent",)
 
 
+@pytest.mark.long
 def test_a_model_that_the_environment_loses_meanwhile(pair: Project) -> None:
     """It ran before the restart, and neither the environment nor the project has it any more."""
     pair.model("s.ahead", "SELECT 1 AS n", cron="'@hourly'")
@@ -138,6 +144,7 @@ def test_a_model_that_the_environment_loses_meanwhile(pair: Project) -> None:
     report.assert_executed("s.parent", "s.child", "s.ahead")
 
 
+@pytest.mark.long
 def test_nothing_is_left_after_the_restart(pair: Project) -> None:
     """The environment that arrived has it all: what was scheduled is not due any more."""
 

@@ -89,6 +89,7 @@ def ended(project: Project) -> None:
 
 @pytest.mark.parametrize("scene", [cadences, zones, restated, audited, ended])
 @pytest.mark.parametrize("moment", ["2024-01-05 09:20", "2024-01-07 00:10", "2024-01-09 07:05"])
+@pytest.mark.long
 def test_what_is_due_is_what_a_run_evaluates(
     project: Project, scene: Callable[[Project], None], moment: str
 ) -> None:
@@ -149,6 +150,7 @@ def test_some_models_alone_wait_for_no_signal_of_others(gated: Project) -> None:
     report.assert_only_executed("s.below")
 
 
+@pytest.mark.long
 def test_what_failed_and_what_it_blocked_is_due_again(project: Project) -> None:
     project.incremental("f.orders", read_between("raw.ticks"), **DAILY)
     project.incremental("f.below", read_between("f.orders"), **DAILY)
@@ -175,6 +177,7 @@ def test_what_comes_after_a_gap_waits_for_it(gated: Project) -> None:
     assert (answered.due, answered.waiting) == ((), fqns("g.sums"))
 
 
+@pytest.mark.long
 def test_a_preview_in_dev_has_cadences_of_its_own(project: Project) -> None:
     project.incremental("p.raw", DAYS, **DAILY)
     project.incremental("p.orders", read_between("p.raw"), ", forward_only TRUE", **DAILY)

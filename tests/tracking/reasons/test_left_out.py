@@ -34,6 +34,7 @@ def kinds(project: Project) -> Project:
     return project
 
 
+@pytest.mark.long
 def test_a_restatement_holds_nothing_back_whatever_its_window(kinds: Project) -> None:
     """Some kinds are loaded as a whole; of the others, what is outside is loaded already."""
     with at("2024-01-09 13:00"):
@@ -122,6 +123,7 @@ def test_a_window_of_a_run_that_covers_what_was_due(kinds: Project) -> None:
     assert rest["s.by_time"].reasons == ()
 
 
+@pytest.mark.long
 def test_what_a_restatement_would_evaluate_beside_it_was_not_left_out(project: Project) -> None:
     """Not applied, the plan would load a, which b reads, and of which something is missing."""
     project.incremental("s.a", TICKS, **DAILY)

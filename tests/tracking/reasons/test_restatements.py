@@ -121,6 +121,7 @@ def test_the_same_by_a_plan_that_was_built_before(warehouse: Project) -> None:
     tracker.assert_skipped("s.names", reason="not_selected")
 
 
+@pytest.mark.long
 def test_a_model_that_starts_after_what_is_restated(warehouse: Project) -> None:
     """It is downstream of what is restated, and has nothing there."""
     warehouse.incremental("s.recent", "SELECT ts, id FROM s.orders", start="'2024-01-06'", **DAILY)

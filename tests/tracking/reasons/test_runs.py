@@ -49,6 +49,7 @@ class TestCron:
         with at("2024-01-10 00:00"):
             planned.run().assert_executed("shop.daily")
 
+    @pytest.mark.long
     def test_next_due_is_not_always_the_next_tick(self, planned: Project) -> None:
         """A run into the future has loaded what the next ticks would have asked for."""
         with at("2024-01-09 12:20"):
@@ -212,6 +213,7 @@ class TestEnvironment:
         assert report.interrupted == set(report.outcomes)
         assert set(report.by_reason) == {"environment_missing"}
 
+    @pytest.mark.long
     def test_an_execution_time_that_is_none(self, planned: Project) -> None:
         from pytest_sqlmesh_tracker import sqlmesh_run_tracker
 
