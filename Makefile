@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 PYTEST := -m pytest -n 2 -q
 # What is rare or slow has targets of its own, which CI runs after `make test`.
-RARE := sample_projects $(addprefix tests/,browser dbt dagster_processes dagster_ui neighbours)
+RARE := $(addprefix tests/,browser dbt dagster_processes dagster_ui neighbours)
 MARKED := documents or long or processes or variants
 # Of the property tests, those that `make test` leaves to `make properties`.
 LONGER := $(addprefix tests/properties/,test_cli_truth.py test_copies.py test_week.py)
@@ -30,7 +30,7 @@ lint: $(VENV)/installed
 types: $(VENV)/installed
 	$(RUN)/mypy
 
-SESSION := $(PYTEST) -m "not ($(MARKED))" $(addprefix --ignore=,$(RARE) $(LONGER))
+SESSION := $(PYTEST) -m "not ($(MARKED))" $(addprefix --ignore=,$(RARE) $(LONGER)) tests
 tests: $(VENV)/installed
 	$(RUN)/python $(SESSION)
 

@@ -19,5 +19,6 @@ def test_events_of_a_scene_are_true(scene: str) -> None:
 
 
 @sharded("SQLMESH_TRACKER_DAGSTER_HISTORIES", 2)
+@pytest.mark.long
 def test_events_of_drawn_histories_are_true(shard: Shard) -> None:
     draw_each(dagster_histories(), shard, partial(assert_holds, violations))

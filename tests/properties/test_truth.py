@@ -19,5 +19,6 @@ def test_reports_of_a_scene_are_true(scene: str) -> None:
 
 
 @sharded("SQLMESH_TRACKER_HISTORIES", 4)
+@pytest.mark.long
 def test_reports_of_drawn_histories_are_true(shard: Shard) -> None:
     draw_each(histories(), shard, partial(assert_holds, violations))
