@@ -33,6 +33,8 @@ MORE = (
     *ASSETS,
     "tests/dagster_processes",
 )
+# The same tests as in `make test`, where a single version is asked for.
+SHORT = ("-m", "not (documents or long or processes or variants)")
 # Older SQLMesh releases set no upper bounds here, and do not run with what came later.
 OLD = ("duckdb<2", "pandas<3")
 OLDEST, OLDEST_DAGSTER = "0.206.0", "1.10.18"
@@ -90,7 +92,7 @@ def main(wanted: list[str]) -> int:
     unknown = names - {target.name for target in TARGETS}
     if unknown:
         sys.exit(f"no such version: {', '.join(sorted(unknown))}")
-    tests = TESTS if names else (*TESTS, *MORE)
+    tests = (*SHORT, *TESTS) if names else (*TESTS, *MORE)
     results = [run(target, tests) for target in TARGETS if not names or target.name in names]
     say(f"\n{'SQLMesh':<10}{'Dagster':<10}{'Python':<34}{'seconds':>8}  result")
     for each in results:
