@@ -162,7 +162,7 @@ class Output:
 
     def _print(self, text: str) -> None:
         """Print text of this style; beside JSON, to standard error."""
-        # Click would take the colors out where the stream is no terminal.
+        # Click would take the colors out where the stream is not a terminal.
         click.echo(text, err=self.as_json, color=self.style["color"])
 
     @property

@@ -154,7 +154,7 @@ def _exit_code(ended: Ended, result: GateResult | None, on_env_update: str | Non
         # SQLMesh's own code is 1 where it fails instead of exiting (0.236, `Context.run`).
         return int(on_env_update)
     ends = {report.completion for report in reports}
-    # Unless a report tells of models, SQLMesh's own failure is that of the command.
+    # Unless a report has models, SQLMesh's own failure is that of the command.
     if "raised" in ends or (ended.code and not ends & {"failure", "interrupted"}):
         return FAILED
     if result is not None:

@@ -19,10 +19,10 @@ class Listing:
         self.ambiguous: set[str] = set()
         """Names of rules that mean several models."""
         patterns = dict.fromkeys(pattern for rule in rules.values() for pattern in rule.models)
-        self.meant = {pattern: self._names_of(pattern) for pattern in patterns}
+        self.names = {pattern: self._names_of(pattern) for pattern in patterns}
         """Name or glob of a rule → names of the models."""
         self.models = {
-            number: list(dict.fromkeys(name for one in rule.models for name in self.meant[one]))
+            number: list(dict.fromkeys(name for one in rule.models for name in self.names[one]))
             for number, rule in rules.items()
         }
         """Number of a rule → names of its models."""
@@ -61,7 +61,7 @@ def unmatched(
             ambiguous = next((each for each in known if pattern in each.ambiguous), None)
             if ambiguous:
                 complaints.append(ambiguous.complaint(pattern))
-            elif largest and not any(listing.meant[pattern] for listing in known):
+            elif largest and not any(listing.names[pattern] for listing in known):
                 complaints.append(largest.complaint(pattern))
         if complaints:
             yield number, "; ".join(complaints)

@@ -83,7 +83,7 @@ def suites(reports: Sequence[Entry], result: GateResult | None = None) -> str:
 
     Args:
         reports: each with the node id of its test, or None.
-        result: what a policy said of these very reports.
+        result: the result of a policy for these very reports.
     """
     findings: dict[int | None, list[GateFinding]] = defaultdict(list)
     for finding in () if result is None else result.findings:

@@ -90,7 +90,7 @@ class Difference(Frozen):
     comparisons: tuple[Comparison, ...] = ()
     """All that could be compared, also those in which nothing differs."""
     only_old: tuple[Invocations, ...] = ()
-    """Invocations that the new reports have no counterpart of; nothing is said of their models."""
+    """Invocations that the new reports have no counterpart of; their models are not compared."""
     only_new: tuple[Invocations, ...] = ()
 
     def __bool__(self) -> bool:
@@ -200,7 +200,7 @@ class _Group:
 
     @property
     def facts(self) -> Invocations:
-        """What is said of all of them."""
+        """The facts of all of them together."""
         latest = self._reports[-1]
         return Invocations(
             **self._key._asdict(),

@@ -50,7 +50,7 @@ def dump_reports(path: str | os.PathLike[str], reports: Iterable[Given]) -> None
         TypeError: an entry is not a report.
         ValueError: the name ends in `.md`, `.html` or `.xml`; these forms can't be read back.
     """
-    text = entries_to_json(entry(given, "dump_reports takes") for given in reports)
+    text = entries_to_json(entry(one, "dump_reports takes") for one in reports)
     if Path(path).suffix.lower() in _OTHER_FORMS:
         raise ValueError(
             f"{os.fspath(path)}: dump_reports writes JSON; for other forms, use "
@@ -59,7 +59,7 @@ def dump_reports(path: str | os.PathLike[str], reports: Iterable[Given]) -> None
     write_whole(path, text)
 
 
-def entry(given: object, who: str) -> Entry:
+def entry(item: object, who: str) -> Entry:
     """A report, or a pair with it, as a pair.
 
     Args:
@@ -68,7 +68,7 @@ def entry(given: object, who: str) -> Entry:
     Raises:
         TypeError: it is neither.
     """
-    test, report = given if isinstance(given, tuple) and len(given) == 2 else (None, given)
+    test, report = item if isinstance(item, tuple) and len(item) == 2 else (None, item)
     if not isinstance(report, RunReport):
         raise TypeError(f"{who} RunReports, not {type(report).__name__}")
     return test, report

@@ -1,4 +1,4 @@
-"""What is said of one invocation. Pure data: knows no SQLMesh."""
+"""The report of one invocation. It is complete in itself, and does not import SQLMesh."""
 
 from __future__ import annotations
 

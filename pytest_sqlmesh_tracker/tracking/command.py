@@ -52,7 +52,7 @@ class Signals:
     """Ctrl-C and SIGTERM: they stop SQLMesh, and are ignored while the report is made."""
 
     def __init__(self) -> None:
-        self._heard = True
+        self._handles = True
         self.received: int | None = None
         """The signal that came last, if one did."""
         self.stop: Callable[[], None] = lambda: None
@@ -74,10 +74,10 @@ class Signals:
 
     def ignore(self) -> None:
         """From now on: CI sends SIGTERM after SIGINT, and people are impatient."""
-        self._heard = False
+        self._handles = False
 
     def _stop(self, number: int, _: object) -> None:
-        if self._heard:
+        if self._handles:
             self.received = number
             self.stop()
             raise _Terminated if number == signal.SIGTERM else KeyboardInterrupt
@@ -139,8 +139,8 @@ def run_sqlmesh(
     if number is not None:
         return Ended(reports, code=128 + number, signalled=True)
     error = one_line(redacted(error))
-    told = {one_line(report.error) for report in reports if report.error}
-    if error in told or any(report.completion == "failure" for report in reports):
+    errors = {one_line(report.error) for report in reports if report.error}
+    if error in errors or any(report.completion == "failure" for report in reports):
         error = ""
     return Ended(reports, error or None, code)
 

@@ -29,9 +29,9 @@ def _interface(event: str) -> _Interface:
     from sqlmesh.core.console import Console
 
     parameters = list(signature(getattr(Console, event)).parameters.values())[1:]
-    named = [p for p in parameters if p.kind is not Parameter.VAR_KEYWORD]
-    defaults = {p.name: p.default for p in named if p.default is not Parameter.empty}
-    return _Interface(tuple(p.name for p in named), defaults)
+    parameters_by_name = [p for p in parameters if p.kind is not Parameter.VAR_KEYWORD]
+    defaults = {p.name: p.default for p in parameters_by_name if p.default is not Parameter.empty}
+    return _Interface(tuple(p.name for p in parameters_by_name), defaults)
 
 
 def by_name(event: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -101,8 +101,8 @@ def _matches(folder: Path, path: str) -> bool:
 
 def _folders(project: Path) -> Iterator[Path]:
     """The folders below a project, the nearest first."""
-    waiting, seen = [project], 0
-    while waiting and seen < _MOST_ENTRIES:
+    waiting, visited = [project], 0
+    while waiting and visited < _MOST_ENTRIES:
         folder = waiting.pop(0)
         entries: Iterable[Path] = []
         try:
@@ -110,7 +110,7 @@ def _folders(project: Path) -> Iterator[Path]:
         except OSError:
             continue
         for entry in entries:
-            seen += 1
+            visited += 1
             hidden = entry.name.startswith(".") or entry.name in _NOT_SEARCHED
             if not hidden and entry.is_dir() and not entry.is_symlink():
                 waiting.append(entry)

@@ -75,7 +75,7 @@ def names_a_secret(name: str) -> bool:
 
 _NAMES = ("password", "passwd", "secret", "secrets", "credential", "credentials", "passphrase")
 _ABOUT_A_SECRET = ("path", "file", "dir", "url", "uri", "name", "type", "provider", "scope", "ttl")
-"""`private_key_path`, `token_uri`: where it is, and of what kind, is no secret."""
+"""`private_key_path`, `token_uri`: where it is, and of what kind, is not a secret."""
 _SECRET_NAME = re.compile(
     r"passw(or)?d|passphrase|passcode|secret|token(?!s|iz)|credential|authorization|connection_?string"
     r"|(?<![a-z])(pass|pw|pwd|pat|jwt|sas|keys?)(?![a-z])|(api|access|account)key"
@@ -207,7 +207,7 @@ _PROSE = (
     r"|from|in|of|on|with|without|has|given|missing|option|flag|argument|parameter|password|text|token)"
     r"\b"
 )
-# In running text, `token: x` is said of other tokens as well: eight characters, and a figure.
+# In running text, `token: x` names other tokens as well: eight characters, and a figure.
 _ODD = r"(?=[^\s\d]{0,64}\d)(?=\S{8})"
 
 _PATTERNS = [

@@ -131,7 +131,7 @@ class ConsoleEvents:
     ) -> None:
         """A signal was checked."""
         check = SignalCheck(
-            signal=signal_name, asked=spans(check_intervals), ready=spans(ready_intervals)
+            signal=signal_name, checked=spans(check_intervals), ready=spans(ready_intervals)
         )
         self._journal.pending.signals.setdefault(snapshot.name, []).append(check)
 
@@ -206,7 +206,7 @@ class ConsoleEvents:
             with self._journal.lock:
                 executed = self._executions.recorded(name)
             if executed:
-                self._executions.tell(executed)
+                self._executions.notify(executed)
 
     @handles(
         "core.console:Console.stop_evaluation_progress",

@@ -52,7 +52,9 @@ def plan_facts(plan: Plan, to_restate: Collection[str]) -> PlanFacts:
             restatements={s_id.name: span for s_id, span in plan.restatements.items()},
         ),
         deployability_index=plan.deployability_index if plan.is_dev else None,
-        asked=frozenset(name for name, flag in (plan.user_provided_flags or {}).items() if flag),
+        user_arguments=frozenset(
+            name for name, flag in (plan.user_provided_flags or {}).items() if flag
+        ),
         is_dev=plan.is_dev,
         skip_backfill=plan.skip_backfill,
         empty_backfill=plan.empty_backfill,

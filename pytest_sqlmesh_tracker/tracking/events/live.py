@@ -1,9 +1,9 @@
 """What can be had of an invocation while it lasts: its models as they execute, that it waits, and
 its end.
 
-Both use SQLMesh's own ways. When a batch's end is told to the console, its interval is in the state
-(sqlmesh/core/scheduler.py, `evaluate`). An exception as a batch begins makes it fail, and what
-depends on it is skipped; so SQLMesh winds down, with any number of workers.
+Both use SQLMesh's own ways. When the console is called with the end of a batch, its interval is in
+the state (sqlmesh/core/scheduler.py, `evaluate`). An exception as a batch begins makes it fail, and
+what depends on it is skipped; so SQLMesh winds down, with any number of workers.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Hooks:
 
 @dataclass
 class Executions:
-    """The models of an invocation that have executed, each told of once."""
+    """The models of an invocation that have executed, each reported once."""
 
     recording: Recording
     on_executed: Sequence[OnExecuted]
@@ -58,7 +58,7 @@ class Executions:
     _left: dict[str, int] = field(default_factory=dict)
     """Of the models that the current round evaluates: how many batches have not come through."""
     _outcome_of: Callable[[str], ModelOutcome] | None = None
-    _told: set[str] = field(default_factory=set)
+    _notified: set[str] = field(default_factory=set)
 
     def scheduled(self, round_: Round) -> None:
         """A round begins."""
@@ -72,7 +72,7 @@ class Executions:
 
         Returns the model's outcome, if that was the last batch and the model has executed now.
         """
-        if name in self._told or name not in self._left:
+        if name in self._notified or name not in self._left:
             return None
         self._left[name] -= 1
         if self._left[name]:
@@ -82,10 +82,10 @@ class Executions:
         outcome = self._outcome_of(name)
         if outcome.status is not Status.EXECUTED:
             return None
-        self._told.add(name)
+        self._notified.add(name)
         return outcome
 
-    def tell(self, outcome: ModelOutcome) -> None:
+    def notify(self, outcome: ModelOutcome) -> None:
         """Call back; what that raises is not the run's."""
         for callback in self.on_executed:
             try:

@@ -84,7 +84,7 @@ class SignalCheck:
     """One signal's answer: the intervals that it checked, and those that it let through."""
 
     signal: str
-    asked: tuple[Span, ...]
+    checked: tuple[Span, ...]
     ready: tuple[Span, ...]
 
 
@@ -237,7 +237,7 @@ class PlanFacts:
     """What it looks for as missing (sqlmesh/core/plan/stages.py, `_missing_intervals`)."""
     deployability_index: Any
     """None in prod, where everything is deployable."""
-    asked: frozenset[str]
+    user_arguments: frozenset[str]
     """The arguments of `Context.plan` that the user passed."""
     is_dev: bool
     skip_backfill: bool

@@ -70,7 +70,7 @@ class EnvironmentWait:
             self.look()
             state = recording.environment_state
             missing = state is not None and state.unfinished_plan is None
-            # That a plan which failed created no environment is no news. A run that did not wait
+            # That a plan which failed created no environment is not news. A run that did not wait
             # failed for another reason, also while somebody else's plan is not finished.
             if not (not missing if recording.applied else missing or self._has_waited):
                 recording.environment_state = None

@@ -36,7 +36,7 @@ def column_sources(model: Any) -> dict[str, Sources]:
 
 
 class _UnknownSourceError(Exception):
-    """A column has a source of which it can't be told what it is."""
+    """A column has a source that can't be determined."""
 
 
 class _Query:

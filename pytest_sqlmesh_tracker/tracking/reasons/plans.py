@@ -96,7 +96,7 @@ class PlanExplainer:
 
     def _absent(self) -> Finding:
         """Why the plan does not have a model of the project."""
-        arguments = self.plan.asked
+        arguments = self.plan.user_arguments
         # A restatement works on the models of the environment, whatever the project has.
         selected = "select_models" in arguments and "restate_models" not in arguments
         reason = Reason.NOT_SELECTED if selected else Reason.NOT_IN_ENVIRONMENT
@@ -133,14 +133,14 @@ class PlanExplainer:
 
     def _cut_by_window(self, name: str) -> bool:
         """Whether the plan would evaluate more of the model without the user's start and end."""
-        if not self.plan.asked & {"start", "end"} or not self._in_backfill(name):
+        if not self.plan.user_arguments & {"start", "end"} or not self._in_backfill(name):
             return False
         inside = missing(self.plan.question.but(restatements={}), self.snapshots, name)
         return bool(without(self._missing_without_window(name), inside))
 
     def _missing_without_window(self, name: str) -> list[Span]:
         """What the plan would find missing without the user's start and end."""
-        question, arguments = self.plan.question.but(restatements={}), self.plan.asked
+        question, arguments = self.plan.question.but(restatements={}), self.plan.user_arguments
         if arguments & {"start", "end"}:
             question = question.but(start=None)
         if "end" in arguments:
@@ -158,11 +158,11 @@ class PlanExplainer:
     def _not_selected(self, name: str, to_backfill: bool) -> bool:
         """Whether a selection that the user passed is why the model was not evaluated."""
         plan = self.plan
-        if "restate_models" in plan.asked:
+        if "restate_models" in plan.user_arguments:
             # A restatement evaluates also what is missing of the models that it does not restate.
             restated = name in plan.question.restatements or name in plan.refused
             return not restated and not to_backfill
-        selection = plan.asked & {"select_models", "backfill_models"}
+        selection = plan.user_arguments & {"select_models", "backfill_models"}
         return bool(selection) and not self._in_backfill(name)
 
     def _ended_before_audits(self) -> bool:
@@ -234,7 +234,7 @@ class PlanExplainer:
 
 def _window(plan: PlanFacts) -> tuple[float, float]:
     """The start and the end that the user passed, in milliseconds; infinite if none."""
-    arguments, question = plan.asked, plan.question
+    arguments, question = plan.user_arguments, plan.question
     has_start = "start" in arguments and question.start
     start = to_timestamp(question.start) if has_start else -float("inf")
     end = to_timestamp(make_exclusive(question.end)) if "end" in arguments else float("inf")

@@ -112,7 +112,7 @@ class _Unready:
     def signals(self, name: str) -> dict[str, list[Span]]:
         """What each of the model's own signals held back, without those that held back nothing."""
         checks = self._round.signals.get(name, [])
-        held = {check.signal: without(check.asked, check.ready) for check in checks}
+        held = {check.signal: without(check.checked, check.ready) for check in checks}
         return {signal: spans for signal, spans in held.items() if spans}
 
     def own(self, name: str) -> list[Span]:

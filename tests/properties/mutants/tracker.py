@@ -181,7 +181,7 @@ def nothing_waits(original: Any, *args: Any) -> None:  # noqa: ARG001
 @mutant(PlanExplainer, "executed")
 def a_window_holds_back_what_was_evaluated(original: Any, self: Any, *args: Any) -> Finding:
     finding: Finding = original(self, *args)
-    window = self.plan.asked & {"start", "end"}
+    window = self.plan.user_arguments & {"start", "end"}
     return finding.because(Reason.OUTSIDE_WINDOW, "inferred") if window else finding
 
 
@@ -193,7 +193,7 @@ def a_plan_is_silent_about_the_rest(original: Any, *args: Any) -> Omission:  # n
 @mutant(PlanExplainer, "_left_undone")
 def a_restatement_that_was_not_applied_selected_nothing(original: Any, *args: Any) -> Finding:
     finding: Finding = original(*args)
-    restates = "restate_models" in args[0].plan.asked
+    restates = "restate_models" in args[0].plan.user_arguments
     if restates and Reason.NOT_APPLIED in finding.reasons:
         finding = replace(finding, reasons={Reason.NOT_SELECTED: "observed"})
     return finding
