@@ -63,8 +63,8 @@ def summary(
     Args:
         reports: each with the node id of its test, or None. Those of
              repeated tries are counted only.
-        result: the result of a policy for these very reports; its findings need attention. Without it, what is
-            unexpected by default does, and what a gate warns of by default.
+        result: the result of a policy for these very reports; its findings need attention. Without
+            it, what is unexpected by default does, and what a gate warns of by default.
         limit: the most bytes the page may have, in UTF-8. Expected outcomes are left out first, and
             lines say where and how many. It is empty where not even that has room.
     """
