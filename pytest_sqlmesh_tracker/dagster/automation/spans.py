@@ -1,4 +1,4 @@
-"""Arithmetic on what is loaded: intervals as SQLMesh's state has them."""
+"""Arithmetic on what is loaded: spans as SQLMesh's state has them, in a process without SQLMesh."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 
 from pytest_sqlmesh_tracker.outcomes.types import Interval
+from pytest_sqlmesh_tracker.tracking.spans import Span
 
-Span = tuple[int, int]
-"""A half-open interval, in milliseconds since the epoch."""
 Spans = tuple[Span, ...]
 _EPOCH, _MILLI = datetime(1970, 1, 1, tzinfo=timezone.utc), timedelta(milliseconds=1)
 _MINUTE = 60_000
