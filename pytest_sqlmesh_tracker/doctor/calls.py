@@ -29,7 +29,7 @@ class Call:
 def calls_of_sqlmesh() -> Iterator[Call]:
     """The imports and calls of all modules of `tracking`, in their order."""
     for file in sorted(_ROOT.rglob("*.py")):
-        module = ast.parse(file.read_text(encoding="utf-8"))
+        module = _parsed(file.read_text(encoding="utf-8"))
         yield from _Reader(file.relative_to(_ROOT.parent).as_posix(), module).calls()
 
 
@@ -93,3 +93,11 @@ def _imported(statement: ast.ImportFrom) -> dict[str, str]:
         return {}
     below = module.removeprefix(_SQLMESH)
     return {alias.asname or alias.name: f"{below}:{alias.name}" for alias in statement.names}
+
+
+def _parsed(source: str) -> ast.Module:
+    try:
+        return ast.parse(source)
+    except SystemError:
+        # CPython 3.11 and 3.12 can raise it where another thread parses at the same moment.
+        return ast.parse(source)

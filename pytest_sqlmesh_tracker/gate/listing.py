@@ -42,11 +42,12 @@ class Listing:
 
     def complaint(self, pattern: str) -> str:
         """What is wrong with a name or a glob; empty where nothing is."""
+        complaint = ""
         try:
             self._index.matching(pattern)
         except UnknownModelError as error:
-            return str(error)
-        return ""
+            complaint = str(error)
+        return complaint
 
 
 def unmatched(

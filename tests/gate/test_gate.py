@@ -661,7 +661,6 @@ def meant(rule: GateRule, report: RunReport) -> set[str]:
     [run(failed("a.x", audits=AUDITS), completion=end) for end in ("failure", "interrupted")],
 )
 @example([GateRule("*", deny=FACT)], [run(executed("a.x", audits=AUDITS))])
-@pytest.mark.long
 def test_rules_are_for_the_models_that_assertions_would_find(
     policy: list[GateRule], reports: list[RunReport]
 ) -> None:
@@ -752,7 +751,7 @@ def test_without_rules_the_default_judges(status: Status, reason: Reason | None)
 
 @pytest.mark.long
 def test_a_hundred_reports_of_a_thousand_models() -> None:
-    """Far below the three seconds of the contract, which slow machines may exceed here."""
+    """Far below the ten seconds of CPU time that slow machines may take."""
     models = [
         skipped(f"s{n % 20}.m_{n}", "signal_not_ready") if n % 5 else failed(f"s{n % 20}.m_{n}")
         for n in range(1000)

@@ -243,7 +243,6 @@ def test_no_report_is_no_suite() -> None:
 
 @given(st.lists(st.tuples(st.none() | texts, reports()), max_size=3))
 @unhurried
-@pytest.mark.long
 def test_any_report_is_well_formed_and_read_by_everyone(
     entries: list[tuple[str | None, RunReport]],
 ) -> None:

@@ -303,7 +303,6 @@ class TestSafety:
 
     @unhurried
     @given(st.lists(st.tuples(st.none() | texts, reports()), max_size=3), st.booleans())
-    @pytest.mark.long
     def test_any_reports_have_a_row_a_model(self, entries: list[Entry], judged: bool) -> None:
         result = GatePolicy().evaluate(*entries) if judged else None
         markdown = summary(entries, result)
@@ -316,7 +315,6 @@ class TestSafety:
 
     @unhurried
     @given(reports(), reports())
-    @pytest.mark.long
     def test_any_difference_is_only_shown(self, old: RunReport, new: RunReport) -> None:
         diff = compare([old], [new])
         shown = Page.of(difference(diff))
@@ -391,7 +389,6 @@ class TestLimit:
         st.lists(st.tuples(st.none() | texts, reports()), min_size=1, max_size=4),
         st.integers(0, 6000),
     )
-    @pytest.mark.long
     def test_what_is_shown_and_what_is_left_out_is_all(
         self, entries: list[Entry], limit: int
     ) -> None:

@@ -299,13 +299,11 @@ entries = st.lists(st.tuples(st.none() | texts, reports()), max_size=3)
 class TestAnyReports:
     @unhurried
     @given(entries)
-    @pytest.mark.long
     def test_do_not_differ_from_themselves(self, made: list[tuple[str | None, RunReport]]) -> None:
         assert compare(made, made).empty
 
     @unhurried
     @given(entries, entries)
-    @pytest.mark.long
     def test_differ_the_other_way_round_by_the_opposite(
         self, old: list[tuple[str | None, RunReport]], new: list[tuple[str | None, RunReport]]
     ) -> None:

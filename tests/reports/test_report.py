@@ -176,7 +176,6 @@ class TestRoundTrip:
 
     @unhurried
     @given(reports())
-    @pytest.mark.long
     def test_of_any_report(self, report: RunReport) -> None:
         back = RunReport.from_json(report.to_json())
         assert back == report
@@ -260,9 +259,30 @@ class TestFiles:
 
     @unhurried
     @given(st.lists(st.tuples(st.none() | st.text(max_size=9), reports()), max_size=3))
-    @pytest.mark.long
     def test_come_back_as_they_were(self, entries: list[tuple[str | None, RunReport]]) -> None:
         assert entries_from_json(entries_to_json(entries)) == entries
+
+
+class TestUnknownOutcomesWithoutANote:
+    """As reports had them before there were notes: why, in the message alone."""
+
+    @pytest.mark.parametrize(
+        ("message", "note"),
+        [("unknown: lost its place", "lost its place"), ("unknown", None), ("", None)],
+    )
+    def test_have_it_from_their_message(self, message: str, note: str | None) -> None:
+        data = run(unknown("a.x", None, message=message)).to_dict()
+        del data["outcomes"]["a.x"]["note"]
+        assert RunReport.from_dict(data)["a.x"].note == note
+
+    def test_keep_one_that_they_have(self) -> None:
+        report = run(unknown("a.x", "lost its place", message="unknown: another story"))
+        assert RunReport.from_dict(report.to_dict())["a.x"].note == "lost its place"
+
+    @pytest.mark.parametrize("outcomes", [None, {"a.x": None}, {"a.x": {"status": "unknown"}}])
+    def test_that_are_none_are_rejected_as_ever(self, outcomes: object) -> None:
+        with pytest.raises(ValueError, match="not a report: outcomes"):
+            RunReport.from_dict({**run().to_dict(), "outcomes": outcomes})
 
 
 class TestSchema:
@@ -282,7 +302,6 @@ class TestSchema:
 
     @unhurried
     @given(st.lists(st.tuples(st.none() | st.text(max_size=9), reports()), max_size=2))
-    @pytest.mark.long
     def test_accepts_every_report_file(self, entries: list[tuple[str | None, RunReport]]) -> None:
         self.validator().validate(json.loads(entries_to_json(entries)))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from textwrap import dedent
 
-import pytest
 from hypothesis import given
 
 from pytest_sqlmesh_tracker import RunReport
@@ -90,7 +89,6 @@ class TestRepr:
 
     @unhurried
     @given(reports())
-    @pytest.mark.long
     def test_of_any_report(self, report: RunReport) -> None:
         assert len(repr(report).splitlines()) == 1
         assert len(repr(report)) < 400

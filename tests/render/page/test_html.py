@@ -457,7 +457,6 @@ def test_five_hundred_models_take_less_than_two_mebibytes() -> None:
 
 @strategies.unhurried
 @given(st.lists(strategies.reports(), max_size=3))
-@pytest.mark.long
 def test_any_report_has_a_page(reports: list[RunReport]) -> None:
     found = parsed(*reports, gate=True)
 
