@@ -90,7 +90,7 @@ class GateRule(Frozen):
 
     @property
     def accepted(self) -> dict[Word, str]:
-        """The words that a `deny` would contradict, each with the verb `allows` or `requires`."""
+        """The words that a `deny` would contradict, each with `allows` or `requires`."""
         accepted: dict[Word, str] = dict.fromkeys(self.allow, "allows")
         return {**accepted, Status.EXECUTED: "requires"} if self.require else accepted
 
