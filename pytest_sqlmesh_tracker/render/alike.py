@@ -18,7 +18,7 @@ def in_groups(findings: Sequence[GateFinding]) -> list[GateFinding]:
     """The findings in order; those that differ only in the model are merged into one.
 
     An environment that does not exist, or a plan that SQLMesh refuses, is one fault, however many
-    models wait for it: `shop.a, shop.b, shop.c and 268 more were interrupted: ...`.
+    models depend on it: `shop.a, shop.b, shop.c and 268 more were interrupted: ...`.
     """
     groups: dict[object, list[GateFinding]] = {}
     for finding in findings:

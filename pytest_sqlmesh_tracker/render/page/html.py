@@ -39,7 +39,7 @@ _FILES = Path(__file__).parent
 _MOST_BATCHES = 100
 _LONG, _BLOCK = 20_000, 4_000
 _FEW = 12
-"""As many models fit into a drawing of any width, and need no overview by schema."""
+"""The number of models that fit into any drawing and need no overview by schema."""
 _LOOKS = {
     "success": "executed",
     "nothing_to_do": "skipped",

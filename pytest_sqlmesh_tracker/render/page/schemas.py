@@ -20,7 +20,7 @@ class SchemaGroup(NamedTuple):
     mainly_reads: tuple[int, ...]
     """Those of `reads` that are above it and have enough edges to shape the drawing."""
     row: int
-    """The row, counted from the top from 0: below all those that it mainly reads."""
+    """The row, from the top, from 0: one below the last of those that it mainly reads."""
 
 
 def split(name: str) -> tuple[str, str]:
