@@ -63,7 +63,7 @@ def _finding(finding: GateFinding) -> Text:
 
 
 def difference(diff: Difference, *, width: int = 100, color: bool = False, limit: int = 50) -> str:
-    """The differences by comparison and kind, and a summary. Other comparisons are left out.
+    """The differences by comparison and kind, and a summary; empty comparisons are omitted.
 
     Args:
         limit: the most models to list per kind; a line counts the others.

@@ -21,7 +21,7 @@ _OPEN_ENDED = {Reason.SIGNAL_NOT_READY, Reason.UPSTREAM_NOT_READY, Reason.DEPEND
 
 
 def reason_of(outcome: Outcome) -> str:
-    """The sentence without the status, which has a column of its own."""
+    """The sentence without the status, which has its own column."""
     return _with_remarks(outcome, one_line(account(outcome).without_status, 200))
 
 
