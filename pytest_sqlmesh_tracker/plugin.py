@@ -1,7 +1,7 @@
 """The entry point of the pytest plugin: its fixtures and hooks, by the names that pytest looks for.
 
-Importing it, and a session that uses none of it, import nothing heavy: SQLMesh and all that reads
-reports is imported where it is first needed.
+Neither importing it nor a session that does not use it imports anything heavy: SQLMesh and the code
+that reads reports are imported when first needed.
 """
 
 from .pytest_plugin.fixtures import (

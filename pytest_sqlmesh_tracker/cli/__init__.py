@@ -19,7 +19,7 @@ from .streams import dependable
 
 
 class _Commands(click.Group):
-    """Gives errors the exit codes of the contract: click would say 1 of Ctrl-C and of bad input."""
+    """Maps errors to the documented exit codes: click would exit with 1 on Ctrl-C and bad input."""
 
     command_class = Command
 
@@ -60,7 +60,7 @@ class _Commands(click.Group):
         except click.ClickException as wrong:
             from pytest_sqlmesh_tracker.wording.printable import printable
 
-            # What files are called, and what is in them, must not steer the terminal.
+            # The names and contents of files must not control the terminal.
             click.echo(printable(f"Error: {wrong.format_message()}"), err=True)
             return 2
         except OSError as error:
@@ -73,7 +73,7 @@ class _Commands(click.Group):
 
 
 class _Tracked(Command):
-    """A command whose help tells SQLMesh's options from those of its own."""
+    """A command whose help lists SQLMesh's options separately."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         own: list[tuple[str, str]] = []
@@ -103,7 +103,7 @@ def main(**_: Any) -> None:
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """A hundred large reports are a million objects, none of which is garbage."""
+    """Pause garbage collection: a hundred large reports are a million objects, all in use."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -144,7 +144,7 @@ _inputs = click.argument("inputs", nargs=-1, required=True, metavar="REPORT...")
 
 
 def _finite(_: click.Context, param: click.Parameter, value: float | None) -> float | None:
-    """Neither infinite nor no number, nor more than any duration."""
+    """Reject infinity, NaN, and numbers too large for a duration."""
     if value is not None and not value < 1e9:
         raise click.BadParameter(f"{value} is not below 1e9", param=param)
     return value

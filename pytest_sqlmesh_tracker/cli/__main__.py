@@ -1,4 +1,4 @@
-"""`python -m pytest_sqlmesh_tracker.cli`, where scripts are not on the path."""
+"""`python -m pytest_sqlmesh_tracker.cli`, for when scripts are not on the path."""
 
 from . import main
 

@@ -1,4 +1,4 @@
-"""What is typed, before it is taken: a value that is empty is a variable that is not set."""
+"""Checking arguments before they are used: an empty value comes from an unset variable."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import click
 
 
 class Command(click.Command):
-    """A command that rejects empty values of all its options and arguments."""
+    """A command that rejects empty values for all its options and arguments."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse them as click does, unless one is empty."""
+        """Parse the arguments as click does, unless one is empty."""
         reject_empty(self, ctx, args)
         return super().parse_args(ctx, args)
 
 
 def reject_empty(command: click.Command, ctx: click.Context, args: list[str]) -> None:
-    """Reject values such as those of `--report "$UNSET"`, which would be taken for something else.
+    """Reject empty values, such as in `--report "$UNSET"`, which would be misinterpreted.
 
     Raises:
-        UsageError: one is empty; in one line.
+        UsageError: a value is empty; the message is one line.
     """
     typed, left, _ = command.make_parser(ctx).parse_args(args=list(args))
     values = {_label(param): typed.get(str(param.name)) for param in command.get_params(ctx)}
-    # The name of a command, or an argument that is one too many.
+    # The name of a command, or a superfluous argument.
     values["an argument"] = left[:1]
     for label, value in values.items():
         if any(not text.strip() for text in _texts(value)):

@@ -1,4 +1,4 @@
-"""The options that `run` and `plan` share with SQLMesh, and hand on to it."""
+"""The options of SQLMesh that `run` and `plan` accept and pass on to it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Forwarded(click.Option):
-    """An option of SQLMesh's, handed on as it was given: SQLMesh says what its value may be."""
+    """An option of SQLMesh, passed on unchanged. SQLMesh validates its value."""
 
     def words(self, ctx: click.Context) -> list[str]:
-        """The option as it was typed; nothing where it was not."""
+        """The option as it was typed; empty if it was not."""
         name = str(self.name)
         if ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             return []
@@ -29,11 +29,11 @@ class Forwarded(click.Option):
 
 
 class General(Forwarded):
-    """One of `sqlmesh` itself, which has it before the command."""
+    """An option of `sqlmesh` itself, which accepts it before the command."""
 
 
 def words_for_sqlmesh(ctx: click.Context) -> list[str]:
-    """All that SQLMesh's command line is given for a command, in the order that it wants."""
+    """The arguments for SQLMesh's command line, in the order that it requires."""
     general: list[str] = []
     own: list[str] = []
     for context in (ctx.find_root(), ctx):
@@ -47,7 +47,7 @@ def words_for_sqlmesh(ctx: click.Context) -> list[str]:
 
 
 def all_of(*decorators: Callable[[F], F]) -> Callable[[F], F]:
-    """Several decorators as one."""
+    """Combine several decorators into one."""
 
     def decorate(function: F) -> F:
         for decorator in reversed(decorators):
@@ -60,7 +60,7 @@ def all_of(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 def _options(
     *table: tuple[str, str, dict[str, Any]], cls: type[Forwarded] = Forwarded
 ) -> Callable[[F], F]:
-    """Options by their spellings, help and what else is not usual of them."""
+    """Options from their spellings, help texts and any other settings."""
 
     return all_of(
         *(
@@ -85,7 +85,7 @@ general = _options(
     ("--debug", "SQLMesh's debug mode; show tracebacks.", _FLAG),
     cls=General,
 )
-"""Of `sqlmesh` itself."""
+"""The options of `sqlmesh` itself."""
 
 _window = _options(
     ("-s --start", "Start of the interval to load.", _ONE),
@@ -130,6 +130,6 @@ _plan = _options(
 
 
 for_run = all_of(_window, _selection, _run)
-"""Of `sqlmesh run`."""
+"""The options of `sqlmesh run`."""
 for_plan = all_of(_window, _selection, _plan)
-"""Of `sqlmesh plan`."""
+"""The options of `sqlmesh plan`."""

@@ -1,4 +1,4 @@
-"""What the commands give: tables or JSON on standard output, files, and GitHub's summary."""
+"""The output of commands: tables or JSON on standard output, files, and GitHub's summary."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from .reports import Entries
 from .streams import colored
 
 _SUMMARY_LIMIT = 1024 * 1024
-"""Bytes that GitHub shows of a step's summary."""
+"""The size up to which GitHub shows a step's summary, in bytes."""
 
 _MODELS_LIMIT = 200
-"""Models that a table shows; of more, those that did as expected are counted."""
+"""The number of models that a table shows; further expected outcomes are only counted."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """Where a command's results go, by its options."""
+    """The destinations of a command's results, from its options."""
 
     as_json: bool = False
     quiet: bool = False
@@ -46,13 +46,14 @@ class Output:
 
     @classmethod
     def checked(cls, options: Mapping[str, Any]) -> Output:
-        """As the options say, before any work is done for what could not be written.
+        """The output for the options, checked before any work is done.
 
         Raises:
-            UsageError: a report of a form that there is not; no GitHub to show a summary.
+            UsageError: the format of a report file is not supported, or a summary is requested
+                outside GitHub Actions.
         """
         try:
-            # A model can change the current folder.
+            # A model can change the working directory.
             files = tuple(checked_path(path).absolute() for path in options.get("files", ()))
         except (OSError, ValueError) as wrong:
             raise click.UsageError(f"--report: {wrong}") from None
@@ -66,10 +67,10 @@ class Output:
         """Print what happened to each model of each invocation.
 
         Args:
-            entries: reports; JSON has all of them.
-            below: whether it is below of what SQLMesh printed.
-            everything: whether invocations of repeated tries are shown as well, and models that
-                are not evaluatable.
+            entries: the reports; JSON includes all of them.
+            below: whether the output follows what SQLMesh printed.
+            everything: whether to include invocations of repeated tries, and models that are not
+                evaluatable.
         """
         if self.as_json:
             click.echo(entries_to_json(entries), nl=False)
@@ -86,10 +87,10 @@ class Output:
                 click.echo(totals_line([report for _, report in entries]) + hint)
 
     def explain(self, entries: Entries, models: Sequence[str], *, repeated: bool = False) -> None:
-        """Print the paragraphs on some models; those of repeated tries only if they are wanted.
+        """Print the paragraphs on some models; those of repeated tries only with `repeated`.
 
         Raises:
-            ClickException: no report has one of them.
+            ClickException: one of them is not in any report.
         """
         for model in models:
             paragraphs, unknown = [], None
@@ -103,14 +104,14 @@ class Output:
             click.echo(printable("\n\n".join(paragraphs)) + "\n")
 
     def judge(self, result: GateResult, *, beside_reports: bool = False) -> None:
-        """Print what the gate found; beside reports in JSON it goes to standard error."""
+        """Print the gate's result; with reports in JSON, it goes to standard error."""
         if self.as_json and not beside_reports:
             click.echo(json.dumps(result.to_dict(), indent=2))
         else:
             self._print(terminal.findings(result, **self.style))
 
     def compare(self, difference: Difference) -> None:
-        """Print what differs, and add it to GitHub's summary."""
+        """Print the differences, and add them to GitHub's summary."""
         if self.as_json:
             click.echo(json.dumps(difference.to_dict(), indent=2))
         else:
@@ -121,31 +122,32 @@ class Output:
         self._exit_with(self._summarize(lambda limit: markdown.difference(difference, limit=limit)))
 
     def diagnose(self, diagnosis: Diagnosis) -> None:
-        """Print what the doctor found."""
+        """Print the diagnosis."""
         if self.as_json:
             click.echo(json.dumps(diagnosis.to_dict(), indent=2))
         else:
             click.echo(doctor.text(diagnosis, width=self.style["width"]))
 
     def write(self, entries: Entries, result: GateResult | None = None) -> None:
-        """Write the files that were asked for, and GitHub's summary.
+        """Write the requested files, and GitHub's summary.
 
         Raises:
-            ClickException: some can't be written, a line each; the others are.
+            ClickException: some files can't be written; the message has a line for each. The others
+                are written.
         """
         wrong = []
         for path in self.files:
             try:
                 write(path, entries, result)
             except (OSError, ValueError, RuntimeError) as error:
-                # A loop of links is a RuntimeError before Python 3.13.
+                # Before Python 3.13, a loop of links raises RuntimeError.
                 reason = error.strerror if isinstance(error, OSError) else error
                 wrong.append(f"--report {path}: {reason or error}")
         wrong += self._summarize(lambda limit: markdown.summary(entries, result, limit=limit))
         self._exit_with(wrong)
 
     def _summarize(self, rendered: Callable[[int], str]) -> list[str]:
-        """Add to what other commands of the same step have written, as much as there is room."""
+        """Append to the output of other commands in the same step as much as fits."""
         path = self.github_summary
         try:
             if path:
@@ -161,13 +163,13 @@ class Output:
             raise click.ClickException("\n".join(wrong))
 
     def _print(self, text: str) -> None:
-        """Print text of this style; beside JSON, to standard error."""
-        # Click would take the colors out where the stream is not a terminal.
+        """Print text in this style; with JSON, to standard error."""
+        # By default, click removes colors if the stream is not a terminal.
         click.echo(text, err=self.as_json, color=self.style["color"])
 
     @property
     def style(self) -> dict[str, Any]:
-        """Width and color: a terminal's own, or text that logs keep readable."""
+        """Width and color: those of the terminal, or ones that stay readable in logs."""
         stream = sys.stderr if self.as_json else sys.stdout
         width = max(80, shutil.get_terminal_size().columns) if stream.isatty() else 120
         return {"width": width, "color": colored(stream)}

@@ -1,4 +1,4 @@
-"""What the commands are given: report files and policies; what is wrong with them, in a line."""
+"""The input of commands: report files and policies, with errors of one line each."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pytest_sqlmesh_tracker.gate import GatePolicy, GatePolicyError
 from pytest_sqlmesh_tracker.reports.files import Entry, entries_from_json
 
 Entries = list[Entry]
-"""Reports, each with the node id of its test or None: what a report file holds."""
+"""The content of a report file: reports, each with the node id of its test or None."""
 
 
 def read(*sets: Sequence[str]) -> list[Entries]:
     """The reports of each set of files, folders (their `.json` files) and standard input (`-`).
 
     Raises:
-        ClickException: files can't be read or hold no reports; a line each.
+        ClickException: files can't be read or hold no reports; the message has a line for each.
     """
     wrong: list[str] = []
     entries = [[*_entries(inputs, wrong)] for inputs in sets]
@@ -48,10 +48,10 @@ def _text(path: Path) -> bytes:
 
 
 def policy_of(path: str | None, start: str) -> GatePolicy:
-    """The policy in the file that was given, or else the nearest from a folder upward.
+    """The policy in the file, or without one the nearest from a folder upward.
 
     Raises:
-        ClickException: it can't be read, or can't be meant.
+        ClickException: the policy can't be read, or is not valid.
     """
     try:
         return GatePolicy.nearest(start) if path is None else GatePolicy.from_file(path)

@@ -1,4 +1,4 @@
-"""The standard streams: who reads them, whether in color, and what happens when nobody does."""
+"""The standard streams: whether they have colors, and what happens if they are closed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any, TextIO
 
 @contextmanager
 def dependable() -> Iterator[Callable[[], OSError | None]]:
-    """Standard output and error accept everything that is printed, even if nobody reads it.
+    """Make standard output and error accept everything that is printed, even if nobody reads it.
 
-    A reader that has seen enough (`| head`) and a stream that is closed (`>&-`) stop no run and
-    change no exit code: what is printed is dropped. Names can hold what the encoding does not.
+    A reader that exits early (`| head`) or a closed stream (`>&-`) neither stops a run nor changes
+    its exit code: the output is dropped. Names may contain characters that the encoding lacks.
 
-    Yields what returns the error, such as a full disk, for which something else was dropped.
+    Yields a function that returns any other error, such as a full disk, that caused dropping.
     """
     _open_closed_descriptors()
     out, err = _dependable(sys.stdout, 1), _dependable(sys.stderr, 2)
@@ -34,9 +34,9 @@ def dependable() -> Iterator[Callable[[], OSError | None]]:
 
 
 def colored(stream: TextIO) -> bool:
-    """Whether what is printed to the stream has colors: on terminals, or as variables say.
+    """Whether text on the stream has colors: on terminals, or as environment variables specify.
 
-    `NO_COLOR` and `TERM=dumb` win over `FORCE_COLOR`, as they do in the output of SQLMesh.
+    `NO_COLOR` and `TERM=dumb` take precedence over `FORCE_COLOR`, as in the output of SQLMesh.
     """
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
@@ -44,14 +44,14 @@ def colored(stream: TextIO) -> bool:
 
 
 class _Dropping(FileIO):
-    """A file that drops what is written to it, once that has failed."""
+    """A file that drops everything written to it after a write has failed."""
 
     failure: OSError | None = None
-    """Why, unless nobody reads it."""
+    """The error of the failed write, unless it only means that nobody reads the stream."""
 
     def write(self, data: Any) -> int:
         try:
-            # Another process that shares the stream can have made it non-blocking.
+            # Another process that shares the stream may have made it non-blocking.
             while (written := super().write(data)) is None:
                 select([], [self], [])
             return written
@@ -65,12 +65,12 @@ class _Dropping(FileIO):
 
 
 def _open_closed_descriptors() -> None:
-    """A descriptor that is closed would be taken by the next file that is opened: a database."""
+    """Open closed descriptors: the next file to be opened, such as a database, would take them."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            # It takes the lowest number that is free.
+            # This takes the lowest free number.
             os.open(os.devnull, os.O_RDWR)
 
 

@@ -1,4 +1,4 @@
-"""`run` and `plan`: SQLMesh's own commands, tracked, told and judged."""
+"""`run` and `plan`: SQLMesh's own commands, tracked, reported and judged."""
 
 from __future__ import annotations
 
@@ -28,22 +28,23 @@ from .output import Output
 from .reports import policy_of
 
 FAILED = 2
-"""The exit code of a command that itself failed: what the gate finds then is not the reason."""
+"""The exit code of a command that itself failed, whatever the gate finds."""
 
 
 def track(ctx: click.Context, options: dict[str, Any]) -> int:
-    """Run SQLMesh's command, tell what happened to the models, and say the exit code.
+    """Run SQLMesh's command, print what happened to the models, and return the exit code.
 
     Raises:
-        ClickException: wrong usage or policy, before SQLMesh starts; a report can't be written.
+        ClickException: the usage or the policy is not valid, which is checked before SQLMesh
+            starts; or a report can't be written.
     """
     everywhere = ctx.find_root().params
     paths = (*everywhere["paths"], *options["paths"])
     output = Output.checked(options)
-    # That a plan which was to be explained is not applied is what was asked for.
+    # With --explain, a plan is deliberately not applied.
     judged = options["gated"] and not options.get("explain")
     folder = _folder(*paths)
-    # A model can change the current folder.
+    # A model can change the working directory.
     project = ProjectLocation(
         paths=[str(Path(path).absolute()) for path in paths or (".",)],
         **{name: options[name] or everywhere[name] for name in ("gateway", "config", "dotenv")},
@@ -59,19 +60,19 @@ def track(ctx: click.Context, options: dict[str, Any]) -> int:
                 signals,
                 debug=debug,
                 longest_wait=options.get("wait"),
-                on_waiting=_tell_of_waiting,
+                on_waiting=_print_waiting,
                 read_files=partial(_read_files, project, options),
             )
         if not ended.reports:
-            # What SQLMesh said last is then why there is none.
+            # The last output of SQLMesh then shows why there is none.
             click.echo(hidden.getvalue(), nl=False, err=True)
         result = policy.evaluate(*ended.reports) if policy and ended.reports else None
         code = _exit_code(ended, result, options.get("exit_on_env_update"))
         error = ended.error
         try:
-            _tell(ended, None if error or code == FAILED else result, output)
+            _print_results(ended, None if error or code == FAILED else result, output)
         finally:
-            # Also where nobody reads what is printed.
+            # Even if nobody reads the output.
             written = result if ended.reports or not code else _not_begun(ctx, ended)
             output.write([(None, report) for report in ended.reports], written)
     if error:
@@ -80,14 +81,14 @@ def track(ctx: click.Context, options: dict[str, Any]) -> int:
 
 
 def _not_begun(ctx: click.Context, ended: Ended) -> GateResult:
-    """For the files of a command without reports: without it, they would read as a quiet night."""
+    """The result for files of a command without reports, which would otherwise look successful."""
     why = f": {ended.error}" if ended.error else "; SQLMesh's own messages say why"
     message = one_line(f"the {ctx.info_name} failed before it came to a model{why}")
     return GateResult(findings=(GateFinding(kind="command_error", message=message),))
 
 
-def _tell(ended: Ended, result: GateResult | None, output: Output) -> None:
-    """Print what happened, and what the gate made of it, if it is that which decides."""
+def _print_results(ended: Ended, result: GateResult | None, output: Output) -> None:
+    """Print what happened, and the gate's result if it decides the exit code."""
     if ended.reports or output.as_json:
         output.show([(None, report) for report in ended.reports], below=True)
     if result is not None:
@@ -97,7 +98,7 @@ def _tell(ended: Ended, result: GateResult | None, output: Output) -> None:
             click.echo(printable(f"Error: {error}"), err=True)
 
 
-def _tell_of_waiting(environment: str, state: EnvironmentState) -> None:
+def _print_waiting(environment: str, state: EnvironmentState) -> None:
     line = f"Waiting (--wait SECONDS bounds it): {environment_words(environment, state)}"
     click.echo(printable(line), err=True)
 
@@ -113,7 +114,7 @@ def _read_files(project: ProjectLocation, options: dict[str, Any]) -> ProjectFil
 
 
 def _folder(*paths: str) -> str:
-    """The first project's; SQLMesh takes patterns (`load_configs` in sqlmesh/core/config)."""
+    """The first project's; SQLMesh accepts patterns (`load_configs` in sqlmesh/core/config)."""
     for path in paths:
         if not glob(path):  # noqa: PTH207
             raise click.UsageError(f"--paths {path}: there is no such folder")
@@ -122,7 +123,7 @@ def _folder(*paths: str) -> str:
 
 @contextmanager
 def _redirected(output: Output, hidden: StringIO) -> Iterator[None]:
-    """What SQLMesh prints goes to standard error beside JSON, and nowhere when quiet."""
+    """Redirect SQLMesh's output to standard error with JSON, and hide it when quiet."""
     if not (output.as_json or output.quiet):
         yield
         return
@@ -132,7 +133,7 @@ def _redirected(output: Output, hidden: StringIO) -> Iterator[None]:
 
 @contextmanager
 def _descriptors(redirected: bool) -> Iterator[None]:
-    """What other programs print, that models and signals start, goes to standard error as well."""
+    """Redirect the output of programs that models and signals start to standard error as well."""
     if not redirected:
         yield
         return
@@ -151,14 +152,14 @@ def _exit_code(ended: Ended, result: GateResult | None, on_env_update: str | Non
     if ended.signalled:
         return ended.code
     if on_env_update and any(report.by_reason["environment_changed"] for report in reports):
-        # SQLMesh's own code is 1 where it fails instead of exiting (0.236, `Context.run`).
+        # SQLMesh's own code is 1 if it fails instead of exiting (0.236, `Context.run`).
         return int(on_env_update)
     ends = {report.completion for report in reports}
-    # Unless a report has models, SQLMesh's own failure is that of the command.
+    # Unless a report shows failed models, SQLMesh's failure is that of the command.
     if "raised" in ends or (ended.code and not ends & {"failure", "interrupted"}):
         return FAILED
     if result is not None:
         return 0 if result else 1
-    # A model that failed can be unknown to the tracker; that the run failed, SQLMesh itself says.
+    # A failed model may be unknown to the tracker; SQLMesh itself reports that the run failed.
     failed = any(report.failed or report.interrupted for report in reports)
     return 1 if failed or ended.code else 0

@@ -1,4 +1,4 @@
-"""The gate: what CI accepts of reports."""
+"""The gate: which outcomes CI accepts."""
 
 from .findings import KINDS, GateFinding, GateResult
 from .policy import GatePolicy

@@ -1,4 +1,4 @@
-"""What a gate finds in reports: errors, which decide, and warnings."""
+"""The findings of a gate: errors, which fail it, and warnings."""
 
 from __future__ import annotations
 
@@ -28,57 +28,59 @@ FindingKind = Literal[
     "contradiction",
     "project_files_not_read",
 ]
-"""What a finding is about: an outcome, a command, a requirement, or a rule of the policy. Beside
-these, the facts have a kind each."""
+"""What a finding is about: an outcome, a command, a requirement, or a rule of the policy. Each
+`Fact` is a kind as well."""
 KINDS: tuple[str, ...] = (*get_args(FindingKind), *Fact)
-"""All of them, in the order of urgency."""
+"""All kinds of findings, the most urgent first."""
 
 _ABOUT_RULES = ("expired_rule", "unmatched_rule", "contradiction")
 
 
 class GateFinding(Frozen):
-    """One thing that CI does not accept, or warns of.
+    """One thing that CI does not accept, or warns about.
 
-    Findings on the rules of a policy have no report and no model; those on a command no model.
+    Findings about the rules of a policy have no report and no model; those about a command have no
+    model.
     """
 
     kind: FindingKind | Fact
     severity: Severity = "error"
-    """A warning fails no gate."""
+    """A warning does not fail the gate."""
     message: str
-    """All of it in one line, but for the report: `where` tells that."""
+    """The finding in one line, without the invocation, which `where` shows."""
     report_index: int | None = None
-    """Which of the reports given, from 0."""
+    """The position of the report among those evaluated, from 0."""
     number: int | None = None
-    """The same from 1, where several are alike in test, command, environment and time."""
+    """The position from 1, if several reports have the same test, command, environment and time."""
     test: str | None = None
-    """Node id of the test that made the invocation, where it is known."""
+    """The node id of the test that made the invocation, if known."""
     command: Command | None = None
     environment: str | None = None
     execution_time: UtcDatetime | None = None
     model: str | None = None
-    """As it is shown in its report."""
+    """The model's name as its report shows it."""
     status: Status | None = None
     reason: Reason | None = None
-    """The primary one."""
+    """The model's primary reason."""
     audit: str | None = None
-    """Name of the model's audit that it is about."""
+    """The name of the model's audit, if the finding is about one."""
     upstream: str | None = None
-    """Name of the model upstream that it is about."""
+    """The name of the upstream model, if the finding is about one."""
     rule_index: int | None = None
-    """Which rule of the policy judged, or is the finding, from 0; None for the default."""
+    """The position, from 0, of the rule that decided, or that the finding is about; None for the
+    default."""
     rule: GateRule | None = None
 
     @property
     def predicate(self) -> str:
-        """The message without the name of its model; all of it where it does not begin with one."""
+        """The message without the model's name, if it begins with one."""
         name = one_line(self.model or "", 120)
         alone = self.message.removeprefix(f"{name} ") if name else self.message
         return alone.lstrip()
 
     @property
     def where(self) -> str:
-        """`run of prod at 2024-01-09 00:05 UTC, in test_shop.py::test_night`; or nothing."""
+        """`run of prod at 2024-01-09 00:05 UTC, in test_shop.py::test_night`; or empty."""
         if self.command is None or self.execution_time is None:
             return ""
         test = f", in {self.test}" if self.test else ""

@@ -1,4 +1,4 @@
-"""Reports judged by the rules of a policy. Knows no SQLMesh."""
+"""Judging reports by the rules of a policy. Does not import SQLMesh."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Evaluation:
     ) -> None:
         today = today or datetime.now(timezone.utc).date()
         self._rules = rules
-        # A try that was repeated is judged by the last one; the places of the others stay.
+        # Superseded tries are not judged; the other reports keep their positions.
         self._entries = {n: one for n, one in enumerate(entries) if not one[1].superseded}
         self._active = {n: r for n, r in enumerate(rules) if r.until is None or r.until >= today}
         self._listings: dict[int, Listing] = {}
@@ -58,7 +58,7 @@ class Evaluation:
         self._allowed = 0
 
     def result(self) -> GateResult:
-        """All findings, in their order."""
+        """All findings, in order."""
         every = [one for index in self._entries for one in self._on_report(index)]
         every += [*self._on_requirements(), *self._on_rules()]
         return GateResult(
@@ -86,14 +86,15 @@ class Evaluation:
             yield from self._on_facts(index, outcome, numbers)
         if report.project_files == "not_read":
             yield self._on_project_files(index)
-        # Where models failed and no finding says so, rules accept each of these failures. For them
-        # a plan raises, and a run does not: what it raises, such as an `after_all`, is another one.
+        # If models failed without a finding, rules accept each of these failures. A plan raises an
+        # exception for failed models; a run does not, so that its exception, such as that of an
+        # `after_all`, is another failure.
         by_models = report.completion == "failure" and report.failed
         if not explained and not (by_models and (report.command != "run" or not report.error)):
             yield self._on_completion(index)
 
     def _on_completion(self, index: int) -> GateFinding:
-        """What ended the command, where none of its models tells: no rule accepts that."""
+        """The finding on how the command ended, if no model explains it. No rule can allow it."""
         report = self._entries[index][1]
         kind: FindingKind = "command_error"
         if report.completion == "raised":
@@ -108,7 +109,7 @@ class Evaluation:
         return self._finding(kind, one_line(f"the {report.command} {ended}"), None, index)
 
     def _on_project_files(self, index: int) -> GateFinding:
-        """Models that were never planned can't be found: no rule says that this is expected."""
+        """The warning that models never planned can't be detected. No rule can allow it."""
         why = self._entries[index][1].project_files_note or "unknown"
         message = one_line(f"the project's files were not read: {why}")
         return self._finding("project_files_not_read", message, None, index, severity="warning")
@@ -126,7 +127,7 @@ class Evaluation:
                     yield self._finding(fact, message, number, index, outcome, severity, **about)
 
     def _verdict(self, numbers: tuple[int, ...], outcome: ModelOutcome) -> tuple[bool, int | None]:
-        """Whether an outcome is expected, and the number of the rule that says so."""
+        """Whether an outcome is expected, and the number of the rule that decided."""
         key = (numbers, outcome.status, outcome.reasons)
         if key not in self._verdicts:
             rules = [self._rules[number] for number in numbers]
@@ -196,7 +197,7 @@ class Evaluation:
         return self._finding(kind, message, number, latest, outcome, severity)
 
     def _on_rules(self) -> list[GateFinding]:
-        """What is wrong with the policy, rule by rule."""
+        """The findings about the policy itself, rule by rule."""
         expired = [(n, rule.until) for n, rule in enumerate(self._rules) if n not in self._active]
         listings = [*self._listings.values()]
         faults: list[tuple[int, FindingKind, str]] = [
@@ -226,6 +227,6 @@ def _became(outcome: ModelOutcome) -> str:
 
 
 def _invocation_key(entry: Entry) -> object:
-    """The facts of an invocation that `where` shows."""
+    """The facts about an invocation that `where` shows."""
     test, report = entry
     return test, report.command, report.environment, minute(report.execution_time)

@@ -1,4 +1,4 @@
-"""Which models of reports the rules of a policy are for."""
+"""Which models in reports match the rules of a policy."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .rules import GateRule
 
 
 class Listing:
-    """The models of a report, as many reports list them, and which rules are for each."""
+    """The models of one or more reports that list the same, and the rules that match each."""
 
     def __init__(self, outcomes: Sequence[ModelOutcome], rules: Mapping[int, GateRule]) -> None:
         self.outcomes = outcomes
         self._index = ModelIndex(outcomes, "the reports")
         self.ambiguous: set[str] = set()
-        """Names of rules that mean several models."""
+        """Names in rules that match several models."""
         patterns = dict.fromkeys(pattern for rule in rules.values() for pattern in rule.models)
         self.names = {pattern: self._names_of(pattern) for pattern in patterns}
         """Name or glob of a rule → names of the models."""
@@ -33,7 +33,7 @@ class Listing:
                 self.rules[name] = (*self.rules.get(name, ()), number)
 
     def _names_of(self, pattern: str) -> list[str]:
-        """The names of the models that a name or a glob means; none if it is ambiguous."""
+        """The names of the models that a name or a glob matches; empty if it is ambiguous."""
         models = self._index.meant_by(pattern)
         if len(models) > 1 and not is_glob(pattern):
             self.ambiguous.add(pattern)
@@ -41,7 +41,7 @@ class Listing:
         return [model.name for model in models]
 
     def complaint(self, pattern: str) -> str:
-        """What is wrong with a name or a glob; empty where nothing is."""
+        """What is wrong with a name or a glob; empty if it is valid."""
         complaint = ""
         try:
             self._index.matching(pattern)
@@ -53,7 +53,7 @@ class Listing:
 def unmatched(
     rules: Mapping[int, GateRule], listings: Iterable[Listing]
 ) -> Iterator[tuple[int, str]]:
-    """Rules of which a name or a glob means nothing in any listing, or several models in one."""
+    """Rules with a name or glob that matches nothing in any listing, or an ambiguous name."""
     known = [listing for listing in dict.fromkeys(listings) if listing.outcomes]
     largest = max(known, key=lambda listing: len(listing.outcomes), default=None)
     for number, rule in rules.items():

@@ -1,4 +1,4 @@
-"""What CI accepts: a policy, and where it is read from. Knows no SQLMesh."""
+"""Gate policies, and the files from which they are read. Does not import SQLMesh."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From TOML to the rules of a policy: in a file of its own, or in a `pyproject.toml`."""
+"""Reading the rules of a policy from TOML: a separate file, or `pyproject.toml`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pytest_sqlmesh_tracker.wording.formats import one_line
 from .rules import GatePolicyError, GateRule, shown
 
 TABLE = "tool.sqlmesh_tracker.gate"
-"""Where a TOML document holds its policy."""
+"""The table of a TOML document that holds the policy."""
 _MISSPELT = ("sqlmesh-tracker", "pytest-sqlmesh-tracker", "pytest_sqlmesh_tracker")
 _KEYS = ("models", "allow", "deny", "require", "severity", "until", "why")
 
 
 def rules_from(tables: object) -> tuple[GateRule, ...]:
-    """The rules that these are, each a `GateRule` or a table with its fields.
+    """The rules from a list in which each is a `GateRule` or a table with its fields.
 
     Raises:
-        GatePolicyError: one of them is neither; the line begins with its number, from 1.
+        GatePolicyError: one of them is neither; the message begins with its number, from 1.
     """
     if isinstance(tables, str | Mapping) or not isinstance(tables, Iterable):
         raise GatePolicyError(f"rules is a list of tables, in TOML each below [[{TABLE}.rules]]")
@@ -45,10 +45,10 @@ def _rule(number: int, table: object) -> GateRule:
 
 
 def check_keys(table: Mapping[Any, object], valid: Iterable[str]) -> None:
-    """Demand that a table has no other keys than these.
+    """Reject keys that are not valid in a table.
 
     Raises:
-        GatePolicyError: it has; the line has close matches, or else the valid ones.
+        GatePolicyError: a key is not valid; the message has close matches, or else all valid keys.
     """
     keys = list(valid)
     for key in table:
@@ -58,10 +58,10 @@ def check_keys(table: Mapping[Any, object], valid: Iterable[str]) -> None:
 
 
 def rules_in(document: Mapping[str, Any]) -> tuple[GateRule, ...]:
-    """The rules of a TOML document that has to have some: below `TABLE`, or `rules` by itself.
+    """The rules of a TOML document that must have some: in `TABLE`, or in `rules` at the top.
 
     Raises:
-        GatePolicyError: there are none, or they can't be meant.
+        GatePolicyError: there are no rules, or one is not valid.
     """
     gate = gate_table(document)
     if gate is None:
@@ -73,10 +73,10 @@ def rules_in(document: Mapping[str, Any]) -> tuple[GateRule, ...]:
 
 
 def gate_table(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The policy's table in a document such as `pyproject.toml`; None if it has none.
+    """The policy's table in a document such as `pyproject.toml`; None if there is none.
 
     Raises:
-        GatePolicyError: it is not a table, or its name is misspelt.
+        GatePolicyError: the value is not a table, or its name is misspelled.
     """
     tools = _table(document, "tool", "tool")
     for name in _MISSPELT:
@@ -97,12 +97,12 @@ def _table(parent: Mapping[str, Any], key: str, path: str) -> Mapping[str, Any]:
 
 
 def parsed(text: str) -> dict[str, Any]:
-    """TOML.
+    """The document of a TOML text.
 
     Raises:
-        GatePolicyError: it is not; the line says where, and what.
+        GatePolicyError: the text is not TOML; the message says where and why.
     """
-    # Python 3.10 has it under its old name.
+    # Python 3.10 needs the backport.
     toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
         document: dict[str, Any] = toml.loads(text)
@@ -115,7 +115,7 @@ def document_in(file: Path) -> dict[str, Any]:
     """The TOML document in a file.
 
     Raises:
-        GatePolicyError: it can't be read, or is no TOML.
+        GatePolicyError: the file can't be read, or is not TOML.
     """
     try:
         return parsed(file.read_text(encoding="utf-8-sig"))

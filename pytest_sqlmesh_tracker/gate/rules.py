@@ -1,6 +1,6 @@
-"""The rules of a gate policy: what each says of its models, and which of them judges an outcome.
+"""The rules of a gate policy: what each allows and denies, and which of them decides.
 
-Knows no SQLMesh.
+Does not import SQLMesh.
 """
 
 from __future__ import annotations
@@ -108,11 +108,11 @@ class GateRule(Frozen):
 def verdict(
     rules: Sequence[GateRule], status: Status, reason: Reason | None, reasons: Sequence[Reason]
 ) -> tuple[bool, int | None]:
-    """Whether an outcome is expected, and the place of the rule that says so; None: the default.
+    """Whether an outcome is expected, and the position of the deciding rule; None is the default.
 
     Args:
-        rules: those that are for the model, the last one first.
-        reason: the primary one of `reasons`.
+        rules: the rules that match the model, the last one first.
+        reason: the first of `reasons`, the primary one.
     """
     if status is Status.EXECUTED:
         return _verdict_on_executed(rules, reasons)
@@ -129,7 +129,7 @@ def verdict(
 def _verdict_on_executed(
     rules: Sequence[GateRule], reasons: Sequence[Reason]
 ) -> tuple[bool, int | None]:
-    """Unexpected if a rule denies the execution or a reason that no later rule allows."""
+    """Unexpected if a rule denies `executed` or a reason, and no later rule allows the same."""
     allowed: set[Word] = set()
     for place, rule in enumerate(rules):
         if any(word in rule.deny and word not in allowed for word in (Status.EXECUTED, *reasons)):
@@ -141,7 +141,7 @@ def _verdict_on_executed(
 
 
 def contradictions(rules: Mapping[int, GateRule]) -> Iterator[tuple[int, str]]:
-    """What no report is needed for: the number of the rule, from 0, and what is wrong."""
+    """Contradictions, which need no report: the rule's number, from 0, and what is wrong."""
     for number, rule in rules.items():
         for word in rule.deny:
             if word in rule.accepted:
@@ -197,5 +197,5 @@ def _fitting(key: str, value: object, fits: bool, what: str) -> object:
 
 
 def shown(value: object) -> str:
-    """A value that is not what it must be, as Python has it, in one line."""
+    """The `repr` of an invalid value, in one line."""
     return one_line(repr(value), 80)

@@ -1,4 +1,4 @@
-"""What is known of a SQLMesh project before anything runs. Pure data: knows no SQLMesh."""
+"""What is known about a SQLMesh project before anything runs. Pure data, without SQLMesh."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class ColumnDefinition(Frozen):
 
     name: str
     type: str | None = None
-    """As SQL of the model's dialect; None if it is not known."""
+    """The type as SQL of the model's dialect; None if it is not known."""
     description: str | None = None
 
 
 class ColumnSource(NamedTuple):
-    """A column that another one is computed from."""
+    """A column from which another one is computed."""
 
     model: str
-    """The name, as reports have it, of a model or of a table outside of the project."""
+    """The name, as in reports, of a model or of a table outside the project."""
     column: str
 
 
@@ -85,14 +85,14 @@ class ModelDefinition(Frozen):
 
 
 class ProjectDefinition(Frozen):
-    """All models of a project."""
+    """All models in a project."""
 
     name: str
-    """The configuration's `project`, else the name of the folder."""
+    """The configuration's `project`, or else the folder's name."""
     models: tuple[ModelDefinition, ...]
-    """In topological order; also external and embedded models, and standalone audits."""
+    """In topological order, including external and embedded models and standalone audits."""
     outside: Mapping[str, tuple[str, ...]] = {}
-    """Tables that models read and that are none themselves: name → identifiers without quotes."""
+    """Tables that models read and that are not models: name → identifiers without quotes."""
 
     def to_json(self) -> str:
         """The definition as one JSON object."""
@@ -100,10 +100,11 @@ class ProjectDefinition(Frozen):
 
     @classmethod
     def from_json(cls, text: str | bytes) -> ProjectDefinition:
-        """The definition that `to_json` made.
+        """The definition from what `to_json` returned.
 
         Raises:
-            ValueError: the value is not a report; the message says in one line where and why.
+            ValueError: the text is not a project definition; the message says in one line where and
+                why.
         """
         try:
             return cls.model_validate_json(text)

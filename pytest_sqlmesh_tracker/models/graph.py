@@ -1,4 +1,4 @@
-"""One walk over graphs: of models, of assets, or of anything else that has neighbors."""
+"""Graph traversal, for models, assets and anything else that has neighbors."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ Node = TypeVar("Node", bound=Hashable)
 
 
 def reachable(start: Iterable[Node], neighbors: Callable[[Node], Iterable[Node]]) -> set[Node]:
-    """The nodes where edges lead from those at the start, at any distance.
+    """The nodes that can be reached from those at the start, at any distance.
 
-    The start itself is among them only where an edge leads back to it.
+    A start node is included only if a path leads back to it.
     """
     reached: set[Node] = set()
     queue = list(start)

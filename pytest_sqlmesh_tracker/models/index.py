@@ -1,6 +1,6 @@
-"""The models of a report or a project, by all that users name them with.
+"""The models of a report or a project, by every name that users can pass.
 
-That is the name that is shown, the fully qualified name, an object of SQLMesh's, or a glob.
+A model can be passed as its shown name, its fully qualified name, a SQLMesh object, or a glob.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any, Generic, Protocol, TypeVar
 
 
 class Named(Protocol):
-    """What has the names and the kind of a model: an outcome, above all."""
+    """Anything with the names and the kind of a model, such as an outcome."""
 
     @property
     def name(self) -> str:
-        """As it is shown."""
+        """The name that is shown."""
 
     @property
     def fqn(self) -> str:
-        """Fully qualified."""
+        """The fully qualified name."""
 
     @property
     def kind(self) -> str:
@@ -47,19 +47,19 @@ def unquoted(name: str) -> str:
 
 
 def is_glob(name: str) -> bool:
-    """Whether the name has `*`, `?` or `[`."""
+    """Whether the name contains `*`, `?` or `[`."""
     return any(sign in name for sign in "*?[")
 
 
 def close_matches(word: str, valid: Iterable[str]) -> list[str]:
-    """Up to three of the valid words that resemble the given one, best first."""
+    """Up to three valid words that resemble the word, the closest first."""
     by_folded = {candidate.casefold(): candidate for candidate in valid}
     close = get_close_matches(word.casefold(), by_folded, n=3, cutoff=0.6)
     return [by_folded[match] for match in close]
 
 
 def did_you_mean(word: str, valid: Iterable[str], otherwise: str) -> str:
-    """`did you mean sales.orders?`; where no valid word resembles the given one, the other text."""
+    """`did you mean sales.orders?`; if no valid word resembles the word, the other text."""
     close = close_matches(word, valid)
     return f"did you mean {' or '.join(close)}?" if close else otherwise
 
@@ -71,9 +71,9 @@ class _Globbed(Generic[Model]):
         self._models = tuple(models)
 
     def matching(self, pattern: str) -> list[Model]:
-        """What the glob matches: by shown names, else by fully qualified ones.
+        """The models that the glob matches by shown name, or else by fully qualified name.
 
-        Capitals count only between models whose names differ in nothing else.
+        Case matters only between models whose names differ in nothing else.
         """
         folded = pattern.casefold()
         for texts in (self._names, self._fqns):
@@ -95,7 +95,7 @@ class _Globbed(Generic[Model]):
         return self._texts([model.fqn for model in self._models])
 
     def _texts(self, names: Sequence[str]) -> Sequence[tuple[Model, str, bool]]:
-        """Each model, its name without quotes, and whether it is alone with it but for capitals."""
+        """Each model, its name without quotes, and whether no other name differs only in case."""
         texts = [unquoted(name) for name in names]
         alike = Counter(text.casefold() for text in texts)
         alone = [alike[text.casefold()] == 1 for text in texts]
@@ -103,27 +103,27 @@ class _Globbed(Generic[Model]):
 
 
 class ModelIndex(Generic[Model]):
-    """Models, to be looked up.
+    """An index of models.
 
-    Case is ignored where that is unique.
+    Names are looked up regardless of case if the match is unique.
     """
 
     def __init__(self, models: Iterable[Model], among: str = "the report") -> None:
-        """Index nothing before it is needed.
+        """Index the models lazily, on first use.
 
         Args:
-            models: in the order in which globs find them.
-            among: what has the models, for messages.
+            models: in the order in which globs return them.
+            among: what contains the models, for messages.
         """
         self._models = tuple(models)
         self._among = among
 
     def one(self, model: object) -> Model:
-        """The model that is meant: by its shown or fully qualified name, or by an object.
+        """The model with this shown or fully qualified name, or the one that the object stands for.
 
         Raises:
-            UnknownModelError: none or several are meant; the message has close matches.
-            TypeError: it is neither a name nor a SQLMesh `Model` or `Snapshot`.
+            UnknownModelError: no model matches, or several do; the message has close matches.
+            TypeError: the argument is neither a name nor a SQLMesh `Model` or `Snapshot`.
         """
         __tracebackhide__ = True
         name = _name_of(model)
@@ -136,13 +136,13 @@ class ModelIndex(Generic[Model]):
         raise UnknownModelError(self._unknown(name))
 
     def matching(self, model: object) -> list[Model]:
-        """All models that are meant, where a name with `*`, `?` or `[` is a glob; never none.
+        """All matching models, at least one. A name with `*`, `?` or `[` is a glob.
 
         A glob leaves out external and embedded models and standalone audits.
 
         Raises:
             UnknownModelError: nothing matches, or a name is ambiguous.
-            TypeError: it is neither a name nor a SQLMesh `Model` or `Snapshot`.
+            TypeError: the argument is neither a name nor a SQLMesh `Model` or `Snapshot`.
         """
         __tracebackhide__ = True
         if not (isinstance(model, str) and is_glob(model)):
@@ -153,7 +153,7 @@ class ModelIndex(Generic[Model]):
         return matches
 
     def meant_by(self, name: str) -> list[Model]:
-        """All models that a name or a glob means: several for an ambiguous name, or none."""
+        """All models that a name or a glob matches: several if the name is ambiguous, or none."""
         if not is_glob(name):
             return self._with_name(name)
         return self._exact.get(name, []) or self._globbed.matching(unquoted(name))
@@ -196,7 +196,7 @@ class ModelIndex(Generic[Model]):
             return f"no model {name!r}: {self._among} has no models"
         close = close_matches(name, names)
         if not close:
-            # A name that forgot its schema resembles only the last part.
+            # A name without its schema resembles only the last part.
             last_parts = {unquoted(each).rsplit(".", 1)[-1]: each for each in names}
             last_part = name.rsplit(".", 1)[-1]
             close = [last_parts[part] for part in close_matches(last_part, last_parts)]

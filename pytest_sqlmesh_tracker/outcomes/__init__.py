@@ -1,1 +1,1 @@
-"""What is known of one model in one invocation: the vocabulary, and plain data."""
+"""What is known about one model in one invocation: the vocabulary and plain data."""

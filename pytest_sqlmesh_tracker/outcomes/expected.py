@@ -1,11 +1,11 @@
-"""Which outcomes are unexpected where no rule of a gate says otherwise."""
+"""Which outcomes are unexpected unless a gate rule says otherwise."""
 
 from __future__ import annotations
 
 from .vocabulary import Reason, Status
 
 UNEXPECTED_STATUSES = frozenset({Status.FAILED, Status.INTERRUPTED, Status.UNKNOWN})
-"""Unexpected by default, whatever the reason."""
+"""Statuses that are unexpected by default, whatever the reason."""
 
 
 UNEXPECTED_SKIPS = frozenset(
@@ -24,7 +24,7 @@ UNEXPECTED_SKIPS = frozenset(
 
 
 def unexpected_by_default(status: Status, reason: Reason | None) -> bool:
-    """Whether an outcome with this status and primary reason is unexpected where no rule tells."""
+    """Whether an outcome with this status and primary reason is unexpected by default."""
     if status is Status.SKIPPED:
         return reason in UNEXPECTED_SKIPS
     return status in UNEXPECTED_STATUSES

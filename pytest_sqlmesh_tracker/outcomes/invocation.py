@@ -1,4 +1,4 @@
-"""What is known of an invocation as a whole, as data. Knows no SQLMesh."""
+"""What is known about an invocation as a whole, as data. Does not import SQLMesh."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class EnvironmentState(Frozen):
     """An environment that could not be run, or that a plan left unfinished, as the state has it."""
 
     unfinished_plan: str | None
-    """Id of the plan that updates it, or that failed or was stopped before it was done; None where
-    the environment does not exist."""
+    """The id of the plan that is updating the environment, or that failed or was stopped before it
+    finished; None if the environment does not exist."""
     environments: tuple[str, ...] = ()
-    """Names of the environments that exist."""
+    """The names of the environments that exist."""
 
 
 class Invocation(Protocol):
-    """What the words for an invocation are made from. A `RunReport` is one."""
+    """The facts from which an invocation is put into words. `RunReport` implements it."""
 
     @property
     def command(self) -> Command:
-        """What was called."""
+        """The command that was called."""
 
     @property
     def environment(self) -> str:
@@ -39,7 +39,7 @@ class Invocation(Protocol):
 
     @property
     def arguments(self) -> Mapping[str, JsonValue]:
-        """What the caller passed, by parameter name."""
+        """The arguments of the call, by parameter name."""
 
     @property
     def execution_time(self) -> datetime:
@@ -47,11 +47,11 @@ class Invocation(Protocol):
 
     @property
     def started_at(self) -> datetime:
-        """In UTC."""
+        """When the call began, in UTC."""
 
     @property
     def finished_at(self) -> datetime:
-        """In UTC."""
+        """When the call returned or raised an exception, in UTC."""
 
     @property
     def completion(self) -> Completion:
@@ -75,11 +75,11 @@ class Invocation(Protocol):
 
     @property
     def environment_state(self) -> EnvironmentState | None:
-        """What the state has of an environment that is missing or has an unfinished plan."""
+        """The state of an environment that is missing or has an unfinished plan; otherwise None."""
 
     @property
     def project_files(self) -> Literal["read", "not_read"] | None:
-        """Whether the files of the project were read."""
+        """Whether the project's files were read."""
 
     @property
     def project_files_note(self) -> str | None:
@@ -87,4 +87,4 @@ class Invocation(Protocol):
 
     @property
     def superseded(self) -> bool:
-        """Whether it belongs to a try of a test that was repeated."""
+        """Whether the invocation belongs to a try of a test that was repeated."""

@@ -1,4 +1,4 @@
-"""What is known of one model in one invocation, as data. Knows no SQLMesh."""
+"""What is known about one model in one invocation, as data. Does not import SQLMesh."""
 
 from __future__ import annotations
 

@@ -22,14 +22,14 @@ def _in_utc(at: datetime) -> datetime:
 
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-"""A timezone-aware datetime; in UTC, whatever zone it was given in."""
+"""A timezone-aware datetime, converted to UTC."""
 
 
 Seconds = Annotated[
     timedelta, PlainSerializer(lambda took: took.total_seconds(), float, when_used="json")
 ]
-"""A duration, in JSON in seconds. (`ser_json_timedelta` also makes numbers of an `Interval`'s times
-with pydantic 2.12 and 2.13.)"""
+"""A duration, which JSON holds in seconds. (With pydantic 2.12 and 2.13, `ser_json_timedelta` would
+also turn the times of an `Interval` into numbers.)"""
 
 
 class Interval(NamedTuple):
@@ -40,6 +40,6 @@ class Interval(NamedTuple):
 
 
 class Frozen(BaseModel):
-    """Base of everything in a report: immutable, and closed against unknown fields."""
+    """Base of everything in a report: immutable, and rejects unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -7,7 +7,7 @@ from typing import Literal
 
 
 class Word(str, Enum):
-    """Base of the words of a report: equal to, and formatted as, their values."""
+    """Base of the words in a report. A member equals its value, and is formatted as its value."""
 
     def __str__(self) -> str:
         return str(self.value)
@@ -17,11 +17,11 @@ class Word(str, Enum):
 
 
 class RankedWord(Word):
-    """Words whose members stand in order of precedence."""
+    """Words whose members are in order of precedence."""
 
     @property
     def rank(self) -> int:
-        """The place in the order of precedence, from 0."""
+        """The position in the order of precedence, from 0."""
         return _RANKS[self]
 
 
@@ -93,7 +93,7 @@ class Cause(RankedWord):
 
 
 UNREADY_ENVIRONMENT = frozenset({Reason.ENVIRONMENT_MISSING, Reason.ENVIRONMENT_BUSY})
-"""The reasons for which a run can't begin, whatever its models."""
+"""The reasons why a run can't begin, whatever its models."""
 
 
 _RANKS: dict[RankedWord, int] = {
@@ -102,4 +102,4 @@ _RANKS: dict[RankedWord, int] = {
 
 
 Evidence = Literal["observed", "inferred"]
-"""`observed`: SQLMesh said so; `inferred`: recomputed with SQLMesh's own functions."""
+"""`observed`: SQLMesh reported it; `inferred`: it was recomputed with SQLMesh's own functions."""

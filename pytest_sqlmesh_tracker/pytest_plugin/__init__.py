@@ -1,1 +1,1 @@
-"""What the plugin is made of; `pytest_sqlmesh_tracker.plugin` is its entry point."""
+"""The parts of the pytest plugin, whose entry point is `pytest_sqlmesh_tracker.plugin`."""

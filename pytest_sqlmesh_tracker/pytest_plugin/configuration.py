@@ -1,4 +1,4 @@
-"""What a session of pytest is configured to do, and what tests keep of it."""
+"""The configuration of a pytest session, and the stash keys of sessions and tests."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ DESELECTED = pytest.StashKey[bool]()
 
 
 def strict_test(item: pytest.Item) -> StrictTest | None:
-    """By what a test is judged; None if it is not in strict mode.
+    """The strict mode of a test; None if the test is not strict.
 
     Raises:
-        MarkerError: its markers can't be meant.
-        UsageError: the gate policy can't.
+        MarkerError: the arguments of its markers are not valid.
+        UsageError: the gate policy is not valid.
     """
     from .markers import marker_arguments
 
@@ -65,12 +65,12 @@ def policy(config: pytest.Config) -> GatePolicy:
 
 
 def is_worker(config: pytest.Config) -> bool:
-    """Whether it is the configuration of a worker of xdist."""
+    """Whether the configuration is that of an xdist worker."""
     return hasattr(config, "workerinput")
 
 
 def report_paths(config: pytest.Config) -> list[Path]:
-    """The files that reports are to be written to."""
+    """The files to write reports to."""
     paths = setting(config, "report")
     if not paths:
         return []

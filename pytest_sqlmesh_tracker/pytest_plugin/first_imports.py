@@ -1,4 +1,4 @@
-"""What tests that track SQLMesh import first, before one of them freezes the clock."""
+"""Modules that must be imported before a test that tracks SQLMesh freezes the clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib import import_module
 
 from pytest_sqlmesh_tracker.process.frozen import check_imported, is_frozen, is_used
 
-# SQLMesh imports pandas when it loads a project; under a frozen clock that never ends.
+# SQLMesh imports pandas when it loads a project; under a frozen clock, the import never ends.
 _MODULES = (
     "pandas",
     "pytest_sqlmesh_tracker.pytest_plugin.strict",
@@ -18,18 +18,18 @@ _MODULES = (
 
 
 def check_tracked_tests() -> None:
-    """Reject to track SQLMesh for the first time under a frozen clock.
+    """Reject tracking SQLMesh for the first time under a frozen clock.
 
     Raises:
-        FrozenClockError: the clock is frozen, and what this needs has not been imported.
+        FrozenClockError: the clock is frozen, and the required modules have not been imported.
     """
     check_imported(*_MODULES)
 
 
 def import_for_tracked_tests() -> None:
-    """Import what tests that track SQLMesh need, before one of them freezes the clock.
+    """Import the modules that tracked tests need, before one of them freezes the clock.
 
-    Only where freezegun is in use. What can't be imported is the error of the test that needs it.
+    It does so only if freezegun is in use. A failed import is the error of the test that needs it.
     """
     if not is_used() or is_frozen():
         return

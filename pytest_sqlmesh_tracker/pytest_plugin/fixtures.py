@@ -1,4 +1,4 @@
-"""The fixtures of the plugin. What is heavy is imported when a test asks for one."""
+"""The fixtures of the plugin. Heavy modules are imported when a test requests a fixture."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def _sqlmesh_templates(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Templates]:
     """The planned projects of the session."""
-    # SQLMesh is imported with it; what that warns of is not the test's.
+    # This imports SQLMesh, whose warnings do not concern the test.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 
     scratch = tmp_path_factory.getbasetemp()
     if is_worker(request.config):
-        # xdist gives each worker a folder in the session's.
+        # xdist gives each worker a subfolder of the session's folder.
         scratch = scratch.parent
     templates = Templates(
         request.config.rootpath, lambda: tmp_path_factory.mktemp("sqlmesh_project"), scratch
@@ -105,7 +105,7 @@ def sqlmesh_project(
     try:
         check_not_frozen()
         options = _project_options(request)
-        # Not among the arguments: it would come first, and import SQLMesh under a frozen clock.
+        # Not an argument: it would be set up first, and import SQLMesh under a frozen clock.
         templates: Templates = request.getfixturevalue("_sqlmesh_templates")
         template = templates.get(options, sqlmesh_project_config, sqlmesh_project_setup)
     except (SandboxError, MarkerError) as error:
@@ -117,7 +117,7 @@ def sqlmesh_project(
     tried.returned = project.returned
     tried.hints = lambda: project.hints
     yield project
-    # A test that was cut off has not come to all that its faults were for.
+    # A test that was cut off may not have reached the models that its faults were meant for.
     project.close(warn=tried.passed)
 
 
@@ -146,7 +146,7 @@ def materialize_sqlmesh(sqlmesh_project: Sandbox) -> Iterator[Callable[..., Any]
 
 
 def _project_options(request: pytest.FixtureRequest) -> ProjectOptions:
-    """What the markers of a test ask for, the closest first, then the option, then the ini file."""
+    """The project options: from the markers, closest first, then the option, then the ini file."""
     from dataclasses import replace
 
     from pytest_sqlmesh_tracker.sandbox.options import project_options

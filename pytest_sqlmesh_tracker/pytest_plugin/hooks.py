@@ -1,4 +1,4 @@
-"""The hooks of the plugin: around each test, and at the beginning of the session."""
+"""The hooks of the plugin around each test and at the beginning of the session."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ _MARKERS = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options, and the keys of ini files that mirror them."""
+    """Register options, and the keys of the ini file that mirror them."""
     add_options(parser)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Before the first tracked test: import what it needs, and reject an unreadable policy."""
+    """Before the first tracked test, import what it needs and reject an unreadable policy."""
     tracked = [i for i in session.items if "sqlmesh_tracker" in getattr(i, "fixturenames", ())]
     if tracked and not session.config.option.collectonly:
         from .first_imports import import_for_tracked_tests
 
         import_for_tracked_tests()
-    # Workers of xdist can't reject a policy: there, it is the error of each of these tests.
+    # xdist workers can't reject a policy: there, it is the error of each of these tests.
     for item in [] if is_worker(session.config) else tracked:
-        # A wrong marker is its own test's error.
+        # An invalid marker is the error of its own test.
         with suppress(ValueError):
             strict_test(item)
 
@@ -56,14 +56,14 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A tracked test that is set up again is repeated, whichever plugin does so."""
+    """Begin the next try of a tracked test that is set up again, whichever plugin repeats it."""
     if TRIES in item.stash:
         item.stash[TRIES].begin()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Note that a test passed: of the tries that pytest-retry adds, it makes no report."""
+    """Note that a test passed: pytest-retry makes no report for the tries that it adds."""
     result = yield
     if TRIES in item.stash:
         item.stash[TRIES].current.passed = True
@@ -72,7 +72,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
-    """In strict mode, what a passed test left unasserted is an error after its teardown."""
+    """In strict mode, raise an error after the teardown for what a passed test left unasserted."""
     result = yield
     tried = item.stash[TRIES].current if TRIES in item.stash else None
     if tried and tried.strict and tried.passed:
@@ -86,7 +86,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show a failing test's invocations; hand those of every test to the session."""
+    """Show the invocations of a failing test, and hand those of every test to the session."""
     report = yield
     if TRIES not in item.stash:
         return report
@@ -97,7 +97,7 @@ def pytest_runtest_makereport(
     if report.failed and tried.reports:
         shown = "\n\n".join([tables_of(tried.reports, item.config), *tried.hints()])
         report.sections.append((SECTION, shown))
-    # Attributes of a report travel from xdist's workers to the controller.
+    # xdist sends the attributes of a report from the worker to the controller.
     report.sqlmesh_tries = tries.hand_over()  # type: ignore[attr-defined]
     report.sqlmesh_item = place_of(item)  # type: ignore[attr-defined]
     if report.when == "teardown":
@@ -114,14 +114,14 @@ def pytest_runtest_makereport(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers; collect what tests report, where the summary is written."""
+    """Register the markers, and collect reports in the process that writes the summary."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     try:
         config.stash[STRICT] = setting(config, "strict")
     except (ValueError, pytest.UsageError) as error:
         raise pytest.UsageError(f"sqlmesh_tracker_strict: {error}") from None
-    # The real day: a test may be shown another one.
+    # The real date: a test may freeze the clock at another one.
     config.stash[TODAY] = datetime.now(timezone.utc).date()
     if not is_worker(config):
         config.pluginmanager.register(Session(config), "sqlmesh_tracker_session")

@@ -1,4 +1,4 @@
-"""What the markers of a test say together. Knows neither pytest nor SQLMesh."""
+"""Merging the markers of a test. Imports neither pytest nor SQLMesh."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ class Mark(Protocol):
 
     @property
     def kwargs(self) -> Mapping[str, Any]:
-        """Its keywords."""
+        """Its keyword arguments."""
 
 
 class MarkerError(ValueError):
-    """A marker's arguments can't be meant; one line says why."""
+    """A marker's arguments are not valid; the message says in one line why."""
 
 
 def marker_arguments(item: pytest.Item, name: str, *positional: str) -> dict[str, Any]:
-    """The merged keywords of a test's markers of this name."""
-    # The closest comes last: a class after its bases, parameters after functions.
+    """The merged keyword arguments of a test's markers with this name."""
+    # The closest marker comes last: a class after its bases, parameters after functions.
     marks = [mark for node in item.listchain() for mark in node.own_markers if mark.name == name]
     return merged(name, marks, positional)
 
 
 def merged(name: str, marks: Iterable[Mark], positional: Sequence[str]) -> dict[str, Any]:
-    """The keywords of the marks, of each the last that is not None.
+    """The keyword arguments of the marks: for each, the last value that is not None.
 
     Args:
-        name: of the markers, for messages.
-        marks: the closest to the test last.
-        positional: which keywords can also be given by position, at most two.
+        name: the name of the markers, for messages.
+        marks: the marks, the closest to the test last.
+        positional: the keywords that can also be passed by position, at most two.
 
     Raises:
-        MarkerError: a mark has more positional arguments than those.
+        MarkerError: a mark has more positional arguments than these.
     """
     arguments: dict[str, Any] = {}
     for mark in marks:
@@ -58,10 +58,10 @@ def merged(name: str, marks: Iterable[Mark], positional: Sequence[str]) -> dict[
 
 
 def check_keywords(name: str, arguments: Iterable[str], valid: Collection[str]) -> None:
-    """Demand that a marker has no other keywords than these.
+    """Reject keywords that are not valid for a marker.
 
     Raises:
-        MarkerError: it has; the line has close matches, or else the valid ones.
+        MarkerError: a keyword is not valid; the message has close matches, or else all valid ones.
     """
     for keyword in arguments:
         if keyword not in valid:

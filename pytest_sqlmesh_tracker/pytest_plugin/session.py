@@ -1,6 +1,6 @@
-"""The invocations of all tests of a session, and the files that they are written to.
+"""The invocations of all tests in a session, and the files that they are written to.
 
-Knows neither pytest nor SQLMesh, and imports nothing heavy before there is something to read.
+It imports neither pytest nor SQLMesh, and nothing heavy before there is a report to read.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 
 class SessionReports:
-    """The reports of all tests, as they come in: from any process, in any order of the tests.
+    """The reports of all tests, as they arrive from any process, in any order of the tests.
 
-    The tries of one test come in one after the other. All but the last are superseded.
+    The tries of one test arrive in order. All but the last are superseded.
     """
 
     def __init__(self, *, each: bool = False) -> None:
-        """Collect nothing yet.
+        """Begin an empty collection.
 
         Args:
-            each: whether each worker of xdist runs all tests (`--dist each`). If not, a worker that
-                runs another one's test repeats it: the other one crashed.
+            each: whether each xdist worker runs all tests (`--dist each`). If not, a worker that
+                runs another worker's test repeats it, because the other worker crashed.
         """
         self._each = each
         self._tries: dict[tuple[str, str], dict[tuple[str, int], Sequence[str]]] = {}
-        """Test and item → process and number of the try → invocations."""
+        """(Node id, item) → (process, number of the try) → invocations as JSON."""
 
     def receive(self, report: pytest.TestReport) -> None:
-        """Add what a phase's report hands over, if anything."""
+        """Add the invocations that a phase's report hands over, if any."""
         worker = getattr(report, "worker_id", "")
         item = getattr(report, "sqlmesh_item", "")
         tries = getattr(report, "sqlmesh_tries", ())
@@ -49,11 +49,12 @@ class SessionReports:
         item: str = "",
         process: str = "",
     ) -> None:
-        """Add tries of a test: the number of each, and its invocations so far, as JSON.
+        """Add tries of a test, each with its number and its invocations so far, as JSON.
 
         Args:
-            item: which item with this node id: the same test, collected twice, is not repeated.
-            process: where the tries were numbered.
+            item: which item with this node id it is. A test that was collected twice is not
+                repeated.
+            process: the process that numbered the tries.
         """
         for number, runs in tries:
             known = self._tries.setdefault((test, item), {})
@@ -61,9 +62,9 @@ class SessionReports:
 
     @cached_property
     def all(self) -> list[tuple[str, RunReport]]:
-        """Each report with the node id of its test; in the order of the ids, then as they came.
+        """Each report with the node id of its test, in the order of the ids, then of arrival.
 
-        Read when all have come in.
+        It must not be called before all have arrived.
         """
         return [*self._read()]
 
@@ -78,7 +79,7 @@ class SessionReports:
 
     @cached_property
     def by_test(self) -> dict[str, list[RunReport]]:
-        """Node id → the reports of the test's last try, where it has any."""
+        """Node id → the reports of the test's last try, if it has any."""
         reports: dict[str, list[RunReport]] = {}
         for test, report in self.all:
             if not report.superseded:
@@ -86,9 +87,9 @@ class SessionReports:
         return reports
 
     def write(self, paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
-        """Write the reports to each file; yields its path, and why it could not be written, or "".
+        """Write the reports to each file, and yield its path and the error message, or "".
 
-        They are written as well if there is no report: an earlier session's must not pass for it.
+        Files are also written without any report, so that those of earlier sessions do not remain.
         """
         for path in paths:
             from pytest_sqlmesh_tracker.render.files import write

@@ -1,4 +1,4 @@
-"""The options of the pytest plugin, and the keys of ini files that mirror them."""
+"""The options of the pytest plugin, and the keys of the ini file that mirror them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Make pytest know the options and the keys."""
+    """Register the options and the keys."""
     group = parser.getgroup("sqlmesh")
     what = "folder of the SQLMesh project that sqlmesh_project copies, relative to the root folder"
     group.addoption("--sqlmesh-tracker-project", type=_typed, metavar="PATH", help=what)
@@ -32,12 +32,12 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def setting(config: pytest.Config, name: str) -> Any:
-    """What an option says, or else the key of the ini file that mirrors it."""
+    """The value of an option, or else of the key of the ini file that mirrors it."""
     return config.getoption(f"sqlmesh_tracker_{name}") or config.getini(f"sqlmesh_tracker_{name}")
 
 
 def _typed(value: str) -> str:
-    """The value of an option, unless it is empty: it would count as not given."""
+    """The value of an option, which must not be empty: empty would count as not set."""
     if not value.strip():
         raise ArgumentTypeError("it has an empty value: is a variable unset?")
     return value

@@ -1,6 +1,6 @@
-"""Strict mode: what a test left unasserted of the unexpected outcomes of its invocations.
+"""Strict mode: the unexpected outcomes of its invocations that a test left unasserted.
 
-Knows neither pytest nor SQLMesh.
+Imports neither pytest nor SQLMesh.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pytest_sqlmesh_tracker.wording.remarks import Fact
 from .markers import MarkerError, check_keywords
 
 KEYWORDS = ("strict", "allow_skips")
-"""Of the marker `sqlmesh_tracker`, in the order in which they can also be positional."""
+"""The keywords of the marker `sqlmesh_tracker`, in the order of positional arguments."""
 
 _NO_SKIPS = frozenset(
     {
@@ -40,21 +40,21 @@ _NO_SKIPS = frozenset(
 )
 _SHOWN = 10
 _THE_COMMAND = None
-"""The model of a finding on a command: how it ended is asserted together with all its models."""
+"""The model of findings about a command: how it ended is asserted together with all models."""
 
 
 class StrictOptions(NamedTuple):
-    """What the markers of a test say; `strict` is None where they leave it to the ini file."""
+    """The options from a test's markers; `strict` is None if the ini file decides."""
 
     strict: bool | None
     allowed: tuple[GateRule, ...]
 
 
 def strict_options(arguments: Mapping[str, Any]) -> StrictOptions:
-    """What the keywords of markers mean; None is the same as not given.
+    """The options for the keyword arguments of markers; None counts as not passed.
 
     Raises:
-        MarkerError: an unknown keyword, or a value that it can't have; in one line.
+        MarkerError: a keyword or its value is not valid; the message is one line.
     """
     check_keywords("sqlmesh_tracker", arguments, KEYWORDS)
     strict, allow_skips = (arguments.get(name) for name in KEYWORDS)
@@ -85,33 +85,34 @@ def _shown(value: object) -> str:
 
 
 class StrictTest:
-    """A test in strict mode: what it has asserted by now, and by what it is judged."""
+    """A test in strict mode: what it has asserted so far, and the policy that judges it."""
 
     def __init__(self, policy: GatePolicy, allowed: Iterable[GateRule], today: date) -> None:
         self._allowed = dict(enumerate(allowed))
-        # The test's own come last, and so have the last word.
+        # The test's own rules come last, and so take precedence.
         self._policy = GatePolicy((*policy.rules, *self._allowed.values()))
         self._today = today
-        # By identity: two invocations can be equal in all that they report. Kept with their
-        # reports, or a new one could be where a forgotten one was.
+        # By identity, as two invocations can have equal reports. The reports are kept, as the id of
+        # a deleted one could be reused.
         self._asserted: dict[int, tuple[Assertable, set[str | None]]] = {}
 
     def asserted(
         self, report: Assertable, outcomes: Iterable[ModelOutcome], /, *, whole: bool
     ) -> None:
-        """Take note of an assertion that passed, as an `Observer`."""
+        """Note an assertion that passed. The method is an `Observer`."""
         _, names = self._asserted.setdefault(id(report), (report, set()))
         names.update(outcome.name for outcome in outcomes)
         if whole:
             names.add(_THE_COMMAND)
 
     def complaint(self, reports: Sequence[RunReport], *, unraised: Sequence[RunReport] = ()) -> str:
-        """What is unexpected in the invocations of the test and was not asserted; empty if nothing.
+        """What is unexpected in the test's invocations and was not asserted; empty if nothing is.
 
-        An invocation that raised, though the test passed, was asserted by catching what it raised.
+        An invocation that raised an exception, though the test passed, counts as asserted, since
+        the test caught the exception.
 
         Args:
-            unraised: those that raised nothing as far as the test could see.
+            unraised: the reports of invocations from which the test saw no exception.
         """
         by_invocation = [self._unasserted(report, unraised) for report in reports]
         listings = [Listing(tuple(r.outcomes.values()), self._allowed) for r in reports]
@@ -132,7 +133,7 @@ class StrictTest:
 
 
 def _listed(by_invocation: Iterable[Sequence[GateFinding]]) -> Iterator[str]:
-    """The first findings of all, those of an invocation below it."""
+    """The first findings, each below its invocation."""
     left = _SHOWN
     for findings in by_invocation:
         shown = findings[: max(left, 0)]
@@ -155,7 +156,7 @@ def _amount(findings: Sequence[GateFinding]) -> str:
 
 
 def _remedy(findings: Sequence[GateFinding]) -> str:
-    """How the first finding of each sort is asserted, and the first skip allowed."""
+    """How to assert the first finding of each kind, and how to allow the first skip."""
     lines = []
     calls = [*_calls(findings)]
     if calls:
@@ -172,7 +173,7 @@ def _remedy(findings: Sequence[GateFinding]) -> str:
 
 
 def _calls(findings: Sequence[GateFinding]) -> Iterator[str]:
-    """What asserts the first finding on outcomes of each status, and the first of each fact."""
+    """Calls that assert the first finding for each status and for each fact."""
     first = {(f.kind if isinstance(f.kind, Fact) else f.status): f for f in reversed(findings)}
     for sort in (*Status, *Fact):
         if sort in first:
@@ -195,18 +196,18 @@ def _name(finding: GateFinding) -> str:
 
 
 def _quoted(word: str) -> str:
-    """The word as Python has it, in double quotes."""
+    """The word as a Python literal in double quotes."""
     return json.dumps(str(word), ensure_ascii=False)
 
 
 def faults_of(
     policy: GatePolicy, reports: Iterable[RunReport], today: date, *, complete: bool
 ) -> list[str]:
-    """What is wrong with the rules of a policy, in a line each.
+    """What is wrong with the rules of a policy, one line per fault.
 
     Args:
-        reports: those of all tests.
-        complete: whether all tests ran; else it means nothing that a rule is for no model.
+        reports: the reports of all tests.
+        complete: whether all tests ran. If not, a rule that matches no model is not a fault.
     """
     findings = policy.evaluate(*reports, today=today).on_rules if policy.rules else ()
     kept = [finding for finding in findings if complete or finding.kind != "unmatched_rule"]

@@ -1,4 +1,4 @@
-"""The end of a session: its report files, and its part of the terminal summary."""
+"""The end of a session: report files, and the plugin's section of the terminal summary."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECTION = "sqlmesh runs"
 
 
 class Session:
-    """Collects the invocations of all tests; at the end, writes them and prints their totals."""
+    """Collects the invocations of all tests, then writes them and prints their totals."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._paths = report_paths(config)
@@ -32,10 +32,10 @@ class Session:
         self._faults: list[str] = []
         self._files: list[tuple[str, dict[str, bool]]] = []
 
-    # Before the JUnit file takes the report.
+    # Before the JUnit plugin reads the report.
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take in what the report of a phase hands over."""
+        """Collect the invocations that the report of a phase hands over."""
         self._reports.receive(report)
         repeated = self._repeated.ends_with(report)
         # Nothing is imported for tests that are not tracked.
@@ -46,12 +46,12 @@ class Session:
         if getattr(report, "sqlmesh_strict", False):
             self._strict, self._deselected = True, report.sqlmesh_deselected
 
-    # First: what others do at the end can go wrong.
+    # First, because other plugins can fail at the end.
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the files, and judge the policy by the reports of all tests."""
+        """Write the files, and check the policy against the reports of all tests."""
         for item in getattr(session, "items", ()):
-            # One that is still going was cut off, by Ctrl-C.
+            # A test that is still running was cut off by Ctrl-C.
             if TRIES in item.stash:
                 tries = item.stash[TRIES].hand_over()
                 self._reports.add(item.nodeid, tries, item=place_of(item))
@@ -81,7 +81,7 @@ class Session:
         return faults_of(policy(config), reports, config.stash[TODAY], complete=complete)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print totals, what is wrong with the policy, and which files were written."""
+        """Print totals, what is wrong with the policy, and the files that were written."""
         if self._reports.all:
             self._print_totals(terminalreporter)
         if self._faults:
@@ -99,7 +99,7 @@ class Session:
             terminalreporter.section(SECTION)
             for test, reports in by_test.items():
                 terminalreporter.line(test, bold=True)
-                # The summary is the only text that no file is made of: pytest's colors are right.
+                # Unlike all other text, the summary is never in a file: use pytest's colors.
                 colored = terminalreporter.hasmarkup
                 terminalreporter.line(tables_of(reports, terminalreporter.config, color=colored))
                 terminalreporter.line("")
@@ -108,7 +108,7 @@ class Session:
 
 
 def tables_of(reports: list[RunReport], config: pytest.Config, *, color: bool = False) -> str:
-    """One table for each invocation, as wide as the terminal."""
+    """One table per invocation, as wide as the terminal."""
     from pytest_sqlmesh_tracker.render.terminal import tables
 
     terminal = config.pluginmanager.get_plugin("terminalreporter")

@@ -1,1 +1,1 @@
-"""How people read reports."""
+"""Reports in forms for people to read."""

@@ -1,4 +1,4 @@
-"""Findings that say the same of many models, as one line each."""
+"""Grouping findings that say the same about many models."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pytest_sqlmesh_tracker.gate.findings import GateFinding
 from pytest_sqlmesh_tracker.wording.formats import one_line
 
 _FEWEST = 3
-"""Fewer findings stay one by one."""
+"""The least number of findings in a group; fewer are listed one by one."""
 _NAMES = 3
-"""The others of a group are counted."""
+"""The number of models that a group names; the others are counted."""
 _PLURALS = {"was ": "were ", "is ": "are ", "has ": "have "}
 
 
 def in_groups(findings: Sequence[GateFinding]) -> list[GateFinding]:
-    """The findings in their order, with those that differ in nothing but the model as one.
+    """The findings in order; those that differ only in the model are merged into one.
 
     An environment that does not exist, or a plan that SQLMesh refuses, is one fault, however many
-    models wait for it: `shop.a, shop.b, shop.c and 268 more were interrupted: ...`.
+    models depend on it: `shop.a, shop.b, shop.c and 268 more were interrupted: ...`.
     """
     groups: dict[object, list[GateFinding]] = {}
     for finding in findings:

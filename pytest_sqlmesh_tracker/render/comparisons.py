@@ -1,4 +1,4 @@
-"""What differs between two invocations, in words."""
+"""Differences between two invocations, in words."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pytest_sqlmesh_tracker.wording.rows import (
 
 
 def change_of(change: Change) -> str:
-    """How it differs: `now skipped, signal_not_ready: partner_feed`, `1.20 s → 4.50 s`."""
+    """How the model differs: `now skipped, signal_not_ready: partner_feed`, `1.20 s → 4.50 s`."""
     old, new = change.old, change.new
     if old is None or change.kind == "no_longer_executed":
         return f"now {_state(new)}" if new else ""
@@ -44,7 +44,7 @@ def _pace(outcome: ModelOutcome) -> str:
 
 
 def compared(comparison: Comparison) -> str:
-    """What is compared with what, in one line, with the times and how each ended."""
+    """The compared invocations in one line, with their times and how each ended."""
     old, new = comparison.old, comparison.new
     what = _either(invocations(old), invocations(new))
     at = _either(minute(old.execution_time), minute(new.execution_time))

@@ -1,4 +1,4 @@
-"""A diagnosis on a terminal."""
+"""A diagnosis as text for a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pytest_sqlmesh_tracker.wording.printable import printable
 
 
 def text(diagnosis: Diagnosis, *, width: int = 100) -> str:
-    """A paragraph a check, and in the last line what it all means."""
+    """A paragraph per check, and the conclusion in the last line."""
     names = max((len(check.name) for check in diagnosis.checks), default=0)
     lines = [line for check in diagnosis.checks for line in _lines(check, names, width)]
     return printable("\n".join([*lines, "", _conclusion(diagnosis)]))

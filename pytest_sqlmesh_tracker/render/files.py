@@ -1,4 +1,4 @@
-"""Reports in files; their format follows the file's name."""
+"""Report files, whose format depends on the suffix."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ FORMATS = (".json", ".md", ".html", ".xml")
 
 
 def checked_path(path: str | os.PathLike[str]) -> Path:
-    """The path, if reports can be written to it as far as can be told without trying.
+    """The path, if it is valid for a report file. Whether it can be written is not checked.
 
     Raises:
-        ValueError: it has another suffix, or is a folder; in one line.
+        ValueError: the path has another suffix, or is a folder; the message is one line.
     """
     checked = Path(path)
     if checked.suffix.lower() not in FORMATS:
@@ -37,14 +37,14 @@ def write(
 ) -> None:
     """Write reports, each with the node id of its test or None, in the format of the path's suffix.
 
-    Folders are made. The file has its old content or all of the new.
+    Missing folders are created. The file has either its old content or all of the new content.
 
     Args:
-        result: what the gate found in them; JSON has no place for it.
+        result: the gate's result for these reports; JSON files do not contain it.
 
     Raises:
         ValueError: the path has another suffix, or is a folder.
-        OSError: it can't be written.
+        OSError: the file can't be written.
     """
     from pytest_sqlmesh_tracker.reports.files import write_whole
 

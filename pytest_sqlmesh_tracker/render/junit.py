@@ -1,4 +1,4 @@
-"""What a test's entry in a JUnit XML file says of its invocations: properties, as CI shows them."""
+"""The properties of a test in a JUnit XML file, with which CI shows its invocations."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _LIMIT = 1000
 
 
 def properties(reports: Sequence[RunReport], repeated: int = 0) -> list[tuple[str, str]]:
-    """How many invocations there were, and for each status the models that had it in any of them;
-    for each fact that gates warn of likewise.
+    """The number of invocations, and for each status the models that had it in any of them;
+    likewise for each fact that gates warn about.
 
-    Models are named once, in the order of the reports, with the reason, the audit or the model
-    upstream where there is one; of very many, as many as fit into a thousand characters, and the
-    number of the others.
+    Models are named once, in the order of the reports, with the reason, the audit or the upstream
+    model if there is one. A property names as many models as fit into a thousand characters, and
+    counts the others.
 
     Args:
-        reports: those of the test's last try.
-        repeated: how many earlier tries there were.
+        reports: the reports of the test's last try.
+        repeated: the number of earlier tries.
     """
     labels: dict[str, dict[str, None]] = {word: {} for word in (*Status, *Fact)}
     for report in reports:
@@ -43,7 +43,7 @@ def properties(reports: Sequence[RunReport], repeated: int = 0) -> list[tuple[st
 
 
 def other_properties(properties: Iterable[tuple[str, object]]) -> list[tuple[str, object]]:
-    """Those that are not ours."""
+    """The properties that the plugin did not add."""
     ours = {_INVOCATIONS, _REPEATED, *_PROPERTIES.values()}
     return [(name, value) for name, value in properties if name not in ours]
 

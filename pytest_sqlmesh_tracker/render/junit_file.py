@@ -1,6 +1,6 @@
-"""Reports as a JUnit XML file: a suite for each invocation, a case for each model.
+"""Reports as a JUnit XML file, with a suite for each invocation and a case for each model.
 
-Elements and attributes are those that the schemas of Jenkins and Surefire share, and GitLab reads.
+It uses the elements and attributes that Jenkins, Surefire and GitLab have in common.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _ENDS: Mapping[Completion, str] = {
 
 @dataclass(frozen=True)
 class _Case:
-    """One `testcase`; it passed where it has no verdict."""
+    """A `testcase`, which passed if it has no verdict."""
 
     name: str
     took: timedelta | None = None
@@ -55,16 +55,16 @@ class _Case:
     message: str = ""
     details: str = ""
     output: str = ""
-    """What it wrote to the standard output, as it were."""
+    """The text for `system-out`."""
 
     def element(self, place: str) -> ElementTree.Element:
-        """The case as XML, in the class that stands for its suite."""
+        """The case as XML. Its class name stands for the suite."""
         case = ElementTree.Element("testcase", name=self.name, classname=place)
         case.set("time", _seconds(self.took or timedelta()))
         if self.verdict:
             element = ElementTree.SubElement(case, self.verdict, message=printable(self.message))
             if self.verdict != "skipped":
-                # GitLab shows the text alone, Jenkins the message as well.
+                # GitLab shows only the text, Jenkins the message as well.
                 element.set("type", self.kind)
                 element.text = printable(self.details)
         if self.output:
@@ -77,13 +77,13 @@ def suites(reports: Sequence[Entry], result: GateResult | None = None) -> str:
 
     A model that failed is a failure; one that was interrupted or is unknown is an error; one that
     was skipped is skipped, unless the gate found that unexpected. All other findings of the gate
-    are failures, too: the file is red wherever the gate is. The output of one that passed is its
-    outcome in words, with the cause. Repeated tries are left out, and so are models that are not
-    evaluatable.
+    are failures as well: if the gate fails, so does the file. The output of a case that passed is
+    the outcome in words, with the cause. Repeated tries and models that are not evaluatable are
+    left out.
 
     Args:
-        reports: each with the node id of its test, or None.
-        result: the result of a policy for these very reports.
+        reports: each with the node id of its test or None.
+        result: the result of a policy for the same reports.
     """
     findings: dict[int | None, list[GateFinding]] = defaultdict(list)
     for finding in () if result is None else result.findings:
@@ -116,8 +116,8 @@ def _suite(
     """The suite of one invocation.
 
     Args:
-        place: what it has in common with others that are alike.
-        number: which of them it is, from 1: CI takes cases of equal names for one.
+        place: the facts that it shares with similar suites.
+        number: its position among these, from 1, as CI merges cases with equal names.
     """
     again = f" ({number})" if number > 1 else ""
     where = f", in {test}" if test else ""
@@ -132,7 +132,7 @@ def _suite(
 
 
 def _counted(suite: ElementTree.Element, cases: Iterator[_Case], place: str) -> ElementTree.Element:
-    """The suite with its cases, and how many of them have which verdict."""
+    """The suite with its cases, and the number of cases with each verdict."""
     verdicts: Counter[str | None] = Counter()
     for case in cases:
         verdicts[case.verdict] += 1
@@ -148,7 +148,7 @@ def _counted(suite: ElementTree.Element, cases: Iterator[_Case], place: str) -> 
 
 
 def _facts(test: str | None, report: RunReport) -> Iterator[tuple[str, str]]:
-    """What matters of an invocation as a whole."""
+    """The facts about an invocation as a whole."""
     yield "sqlmesh_command", report.command
     yield "sqlmesh_environment", report.environment
     yield "sqlmesh_execution_time", minute(report.execution_time)
@@ -180,7 +180,7 @@ def _cases(report: RunReport, findings: Sequence[GateFinding]) -> Iterator[_Case
 
 
 def _of_command(report: RunReport, findings: Sequence[GateFinding]) -> _Case:
-    """An end that no model of the report is to blame for."""
+    """The case for how the command ended, if no model of the report is to blame."""
     ending = report.error or f"the {report.command} {_ENDS[report.completion]}"
     lines = [finding.message for finding in findings] or [ending]
     took = report.finished_at - report.started_at
@@ -190,7 +190,7 @@ def _of_command(report: RunReport, findings: Sequence[GateFinding]) -> _Case:
 
 
 def _of_policy(finding: GateFinding) -> _Case:
-    """What no report is to blame for."""
+    """The case for a finding about the policy, which no report is to blame for."""
     what = finding.model or finding.kind.replace("_", " ")
     number = (finding.rule_index or 0) + 1
     rule = f", rule {number} ({finding.rule.label})" if finding.rule else ""

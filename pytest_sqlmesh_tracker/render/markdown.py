@@ -1,4 +1,4 @@
-"""Reports as Markdown, for pages of GitHub and GitLab: what needs attention first."""
+"""Reports as Markdown for GitHub and GitLab, starting with what needs attention."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ _SYMBOLS = {
 _WARNING = "⚠️"
 _NO_BREAK = "\u00a0"
 _MOST_EXPECTED = 20
-"""More rows of expected outcomes are folded."""
+"""Expected outcomes are folded if they have more rows."""
 _MOST_OPEN = 50
-"""Of more findings or changes, the others are folded."""
+"""Further findings or changes are folded."""
 
 
 def summary(
@@ -58,23 +58,24 @@ def summary(
     *,
     limit: int | None = None,
 ) -> str:
-    """What the gate found, totals, and a table for each invocation: what needs attention first.
+    """The gate's findings, totals, and a table per invocation, starting with what needs attention.
 
     Args:
-        reports: each with the node id of its test, or None. Those of
-             repeated tries are counted only.
-        result: the result of a policy for these very reports; its findings need attention. Without
-            it, what is unexpected by default does, and what a gate warns of by default.
-        limit: the most bytes the page may have, in UTF-8. Expected outcomes are left out first, and
-            lines say where and how many. It is empty where not even that has room.
+        reports: each with the node id of its test or None. Reports of repeated tries are only
+            counted.
+        result: the result of a policy for the same reports; its findings need attention. Without
+            it, outcomes that are unexpected by default do, and those that a gate warns about by
+            default.
+        limit: the maximum size of the page in bytes of UTF-8. Expected outcomes are left out first,
+            and lines say where and how many. If even that does not fit, the page is empty.
     """
     parts = [Part("## SQLMesh\n\n")] if result is None else _verdict(result)
     every = [report for _, report in reports]
     if len(reports) != 1 or superseded(every):
         parts.append(Part(f"{totals_line(every)}\n\n"))
-    models_found = None if result is None else _unexpected_models(result)
+    models_of = None if result is None else _unexpected_models(result)
     runs = [
-        _Run(test, report, _unexpected(report) if models_found is None else models_found.get(index))
+        _Run(test, report, _unexpected(report) if models_of is None else models_of.get(index))
         for index, (test, report) in enumerate(reports)
         if not report.superseded
     ]
@@ -92,10 +93,10 @@ def summary(
 
 
 def difference(diff: Difference, *, limit: int | None = None) -> str:
-    """What differs between reports: a table for each comparison in which something does.
+    """The differences between reports, with a table for each comparison that has any.
 
     Args:
-        limit: the most bytes the page may have, in UTF-8, as of `summary`.
+        limit: the maximum size of the page in bytes of UTF-8, as in `summary`.
     """
     parts = [Part(f"## SQLMesh: what differs\n\n{diff.summary}\n\n")]
     for comparison in diff.comparisons:
@@ -119,7 +120,7 @@ def _verdict(result: GateResult) -> list[Part]:
 
 
 def _by_invocation(findings: Sequence[GateFinding], noun: str) -> list[Part]:
-    """Findings or warnings: the first ones, and the others in a fold."""
+    """Findings or warnings, all but the first of them in a fold."""
     parts = []
     what = "Warnings: " if noun == "warning" else ""
     findings = in_groups(findings)
@@ -133,7 +134,7 @@ def _by_invocation(findings: Sequence[GateFinding], noun: str) -> list[Part]:
 
 
 def _place(finding: GateFinding) -> str:
-    """The invocation that a finding is about; else the policy, or a command without any."""
+    """The invocation that a finding is about, or else the policy or a command without report."""
     return finding.where or ("The command" if finding.kind == "command_error" else "The policy")
 
 
@@ -152,7 +153,7 @@ def _finding(finding: GateFinding) -> str:
 
 
 def _unexpected_models(result: GateResult) -> dict[int, set[str]]:
-    """Place of each report that has findings or warnings → their models."""
+    """Position of each report with findings or warnings → the models in them."""
     models: dict[int, set[str]] = {}
     for finding in (*result.findings, *result.warnings):
         if finding.report_index is not None:
@@ -161,13 +162,13 @@ def _unexpected_models(result: GateResult) -> dict[int, set[str]]:
 
 
 def _unexpected(report: RunReport) -> set[str] | None:
-    """The models that need attention by default; None where nothing does."""
+    """The models that need attention by default; None if nothing does."""
     names = {outcome.name for outcome in report.outcomes.values() if needs_attention(outcome)}
     return names if names or report.completion not in SUCCESSFUL else None
 
 
 class _Run:
-    """One invocation, and the models that need attention; None where nothing does."""
+    """One invocation, and the models that need attention; None if nothing does."""
 
     def __init__(self, test: str | None, report: RunReport, models: set[str] | None) -> None:
         self.report = report
@@ -179,7 +180,7 @@ class _Run:
         self._with_rows = any(outcome.rows is not None for outcome in outcomes)
 
     def parts(self, fold: str | None = None) -> list[Part]:
-        """A heading and a table; if there is much of what is expected, that is folded after it."""
+        """A heading and a table; many expected outcomes are folded after it."""
         alarming = [self._row(outcome, alarming=True) for outcome in self._alarming]
         expected = [self._row(outcome) for outcome in self._expected]
         expected += [self._removed(name) for name in self.report.removed]
@@ -239,7 +240,7 @@ class _Run:
 
 
 def _intervals_or_reason(outcome: ModelOutcome) -> str:
-    """What was recorded and for which cause; why no more was. Both by their names for policies."""
+    """What was recorded and why, and why no more was, by the names that policies use."""
     words, reason = reason_in_short(outcome), shown_reason(outcome)
     if reason:
         rest = words.removeprefix(str(reason))
@@ -263,7 +264,7 @@ def _comparison(comparison: Comparison) -> list[Part]:
 
 
 def _opened(head: str, columns: str, rows: list[str], noun: str) -> list[Part]:
-    """The first rows, and the others in a fold."""
+    """The first rows openly, and the others in a fold."""
     first = Part(head + columns, rows[:_MOST_OPEN], noun)
     more = len(rows) - _MOST_OPEN
     fold = f"{more:,} more"

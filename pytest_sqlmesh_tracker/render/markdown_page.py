@@ -1,7 +1,7 @@
-"""Pages of Markdown: safe whatever they quote, and no larger than allowed.
+"""Markdown pages that are safe whatever they quote, and no larger than allowed.
 
-What comes from a project is plain words or stands in a code span, where it is neither Markdown nor
-HTML, and where GitHub and GitLab look for no mentions, links or references.
+Text from a project is plain words or in code spans, where it is neither Markdown nor HTML, and
+where GitHub and GitLab do not look for mentions, links or references.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _NOT_PLAIN = re.compile(
 
 
 def text(words: str) -> str:
-    """Words in one line, those in code spans that could be taken for Markdown."""
+    """Words in one line. Those that could be taken for Markdown are in code spans."""
     return " ".join(
         word if not _NOT_PLAIN.search(word) else _quoted(word) for word in words.split()
     )
 
 
 def _quoted(word: str) -> str:
-    """The word in a code span, without what punctuates the sentence."""
+    """The word in a code span, which excludes the punctuation of the sentence."""
     inside = word.lstrip("(\"'").rstrip(")\"',.;:")
     before, _, after = word.partition(inside)
     return f"{before}{code(inside)}{after}"
 
 
 def code(words: str) -> str:
-    """A code span of words in one line."""
+    """Words as a code span in one line."""
     words = printable(words)
     if not words:
         return ""
@@ -48,33 +48,33 @@ def code(words: str) -> str:
 
 
 def row(cells: Sequence[str]) -> str:
-    """A row of a table; a pipe can stand in code spans only."""
+    """A row of a table. Pipes can occur only in code spans."""
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |\n"
 
 
 @dataclass
 class Part:
-    """A head, and rows of which the last can be left out where there is no room for them."""
+    """A head and rows. The last rows can be left out if they do not fit."""
 
     head: str
     rows: Sequence[str] = ()
     noun: str = ""
-    """What a row is about."""
+    """The noun for what a row is about."""
     fold: str | None = None
-    """What the fold is called that it stands in; parts in succession share one."""
+    """The title of the fold around the part; successive parts with the same title share one."""
     late: bool = False
-    """The others are given room first."""
+    """Whether other parts get space first."""
     after: Part | None = None
-    """What it makes no sense without."""
+    """The part without which this one makes no sense."""
     is_invocation: bool = False
-    """The head is that of an invocation."""
+    """Whether the head is that of an invocation."""
 
 
 def page(parts: Sequence[Part], limit: int | None = None) -> str:
-    """The parts one after the other, in no more bytes of UTF-8 than the limit.
+    """The parts in sequence, in no more bytes of UTF-8 than the limit.
 
-    What has no room is counted where it is missing, and all together at the end. The page is empty
-    where not even its first part has room.
+    Rows that do not fit are counted where they are missing, and in total at the end. The page is
+    empty if not even its first part fits.
     """
     whole = "".join(_written(parts, [len(part.rows) for part in parts]))
     if limit is None or _size(whole) <= limit:
@@ -88,7 +88,7 @@ _END_OF_FOLD = "</details>\n\n"
 
 
 def _kept(parts: Sequence[Part], room: int) -> list[int | None]:
-    """How many rows of each part have room; None where the part has none."""
+    """How many rows of each part fit; None if the part does not fit."""
     kept: dict[int, int | None] = {}
     notes = {id(part.after): _left_out(part, len(part.rows)) for part in parts if part.after}
     for part in sorted(parts, key=lambda part: part.late):

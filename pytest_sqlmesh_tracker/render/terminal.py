@@ -1,4 +1,4 @@
-"""Reports on a terminal: what happened to each model, what the gate found, what differs."""
+"""Text for a terminal: tables of reports, a gate's findings, differences."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def tables(
     color: bool = False,
     limit: int | None = None,
 ) -> str:
-    """One table an invocation."""
+    """One table per invocation."""
     return "\n\n".join(table(report, width=width, color=color, limit=limit) for report in reports)
 
 
 def findings(result: GateResult, *, width: int = 100, color: bool = False, limit: int = 50) -> str:
-    """What the gate found, by invocation, below it what it warns of, and its summary.
+    """The gate's findings by invocation, then its warnings and its summary.
 
     Args:
-        limit: the most findings that are listed, and the most warnings; a line counts the others.
+        limit: the most findings and the most warnings to list; a line counts the others.
     """
     parts = [*_by_invocation(result.findings, limit), *_by_invocation(result.warnings, limit)]
     parts.append(Text(printable(result.summary), style="green" if result.passed else "bold red"))
@@ -44,7 +44,7 @@ def findings(result: GateResult, *, width: int = 100, color: bool = False, limit
 
 
 def _by_invocation(findings: Sequence[GateFinding], limit: int) -> Iterator[RenderableType]:
-    """Findings, or warnings, each of which is called one."""
+    """Findings or warnings. Each warning is labeled as such."""
     findings = in_groups(findings)
     for where, group in groupby(findings[:limit], key=lambda finding: finding.where):
         yield Text(printable(where) or "the policy", style="bold")
@@ -63,10 +63,10 @@ def _finding(finding: GateFinding) -> Text:
 
 
 def difference(diff: Difference, *, width: int = 100, color: bool = False, limit: int = 50) -> str:
-    """What differs, by comparison and kind, and a summary; nothing of comparisons without any.
+    """The differences by comparison and kind, and a summary; empty comparisons are omitted.
 
     Args:
-        limit: the most models that are listed of a kind; a line counts the others.
+        limit: the most models to list per kind; a line counts the others.
     """
     parts: list[RenderableType] = []
     for comparison in diff.comparisons:

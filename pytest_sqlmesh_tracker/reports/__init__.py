@@ -1,1 +1,1 @@
-"""What is known of an invocation, its files, and what tests and people ask of it."""
+"""Reports on invocations, report files, and the assertions and comparisons made with them."""

@@ -1,7 +1,7 @@
-"""What tests demand of a report. Each helper raises `AssertionError` itself: no rewriting needed.
+"""Assertions on reports. They raise `AssertionError` themselves and need no assertion rewriting.
 
-The rules live in `AssertionMethods`, which a `RunReport` and a `Tracker` (for its last report)
-inherit; the functions call them.
+They are implemented in `AssertionMethods`, from which `RunReport` and `Tracker` (for its last
+report) inherit; the functions call these methods.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PAST = {
 
 
 class AssertionMethods:
-    """The assertions as methods: of a report, or of a tracker's last report."""
+    """The assertions as methods of a report, or of a tracker for its last report."""
 
     def _asserted(self) -> Assertable:
         """The report that the assertions are about."""
@@ -395,7 +395,7 @@ def _settle(
     *,
     whole: bool = False,
 ) -> None:
-    """Raise what failed, or else tell that these outcomes of the report are as demanded."""
+    """Raise the failures, or else notify observers that these outcomes were asserted."""
     __tracebackhide__ = True
     if failures:
         shown = "\n\n".join(failures[:5])
@@ -405,7 +405,7 @@ def _settle(
 
 
 def _executions(report: Assertable, outcomes: Iterable[ModelOutcome]) -> list[str]:
-    """Complaints about those that executed, if only in part, or may have."""
+    """Complaints about the models that executed, even in part, or may have."""
     return [
         paragraph(report, outcome, _executed_after_all(outcome))
         for outcome in outcomes

@@ -1,4 +1,4 @@
-"""What differs between two reports, or two sets of them. Knows no SQLMesh."""
+"""Differences between two reports, or two sets of reports. Does not import SQLMesh."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ ChangeKind = Literal[
     "faster",
     "changed_rows",
 ]
-"""What may differ of a model. The first four exclude each other; `changed_cause` (of the primary
-one) and the last three are of models that executed on both sides, and may hold together."""
+"""How a model can differ. The first four exclude each other. `changed_cause` (the primary cause
+differs) and the last three apply to models that executed on both sides, and can occur together."""
 
 
 class Change(Frozen):
-    """One difference of one model."""
+    """One difference in one model."""
 
     kind: ChangeKind
     model: str
-    """As the new report shows it; the old one, if it is no longer listed."""
+    """The name in the new report, or in the old one if the model is no longer listed."""
     old: ModelOutcome | None = None
-    """None where the model was not listed."""
+    """None if the model was not listed."""
     new: ModelOutcome | None = None
 
 
@@ -48,30 +48,30 @@ class Invocations(Frozen):
     """One side of a comparison: an invocation, or several that are taken together."""
 
     test: str | None = None
-    """Node id of the test that made them."""
+    """The node id of the test that made them."""
     number: int | None = None
-    """Which of its test's invocations of this command and environment it is, from 1."""
+    """The position among the test's invocations of this command and environment, from 1."""
     command: Command
     environment: str
     reports: int
-    """How many they are; more than one only where no test made them."""
+    """The number of invocations; more than one only if no test made them."""
     execution_time: UtcDatetime
-    """Of the latest, as are `completion` and `error`."""
+    """The execution time of the latest one, as are `completion` and `error`."""
     completion: Completion
     error: str | None = None
     duration: Seconds
-    """How long they took altogether."""
+    """The sum of their durations."""
 
 
 class Comparison(Frozen):
-    """Invocations of the old reports, and what they were compared with."""
+    """Invocations from the old reports, and the new ones they were compared with."""
 
     old: Invocations
     new: Invocations
     models: int
-    """How many models either side lists, without those that are `not_evaluatable` on both."""
+    """The number of models listed on either side, except those `not_evaluatable` on both."""
     changes: tuple[Change, ...] = ()
-    """By kind, in the order of `ChangeKind`; within one as the new reports list them."""
+    """By kind, in the order of `ChangeKind`; within a kind, in the order of the new reports."""
 
     @property
     def ended_differently(self) -> bool:
@@ -85,12 +85,12 @@ class Comparison(Frozen):
 
 
 class Difference(Frozen):
-    """What differs between old and new reports. False where nothing does."""
+    """The differences between old and new reports. False if there are none."""
 
     comparisons: tuple[Comparison, ...] = ()
-    """All that could be compared, also those in which nothing differs."""
+    """All comparisons, including those without differences."""
     only_old: tuple[Invocations, ...] = ()
-    """Invocations that the new reports have no counterpart of; their models are not compared."""
+    """Invocations without a counterpart in the new reports; their models are not compared."""
     only_new: tuple[Invocations, ...] = ()
 
     def __bool__(self) -> bool:
@@ -98,7 +98,7 @@ class Difference(Frozen):
 
     @property
     def empty(self) -> bool:
-        """Whether nothing differs: no model, no completion, and nothing is on one side only."""
+        """Whether no model and no completion differs, and no invocation is on one side only."""
         alone = self.only_old or self.only_new
         return not alone and all(comparison.empty for comparison in self.comparisons)
 
@@ -124,7 +124,7 @@ class Difference(Frozen):
         return f"{', '.join(parts) or 'no differences'} ({compared})"
 
     def to_dict(self) -> dict[str, Any]:
-        """The difference as JSON-ready values, with `empty` and `summary`."""
+        """The difference as a dictionary for JSON, with `empty` and `summary`."""
         return {"empty": self.empty, "summary": self.summary, **self.model_dump(mode="json")}
 
 
@@ -137,21 +137,21 @@ def compare(
 ) -> Difference:
     """Compare two reports, or two sets of them, such as yesterday's and today's.
 
-    **What is compared with what.** Invocations that a test made: with those of the same test, the
-    first run of prod with the first run of prod, the second with the second. Others: all runs of
-    prod with all runs of prod. Where a test, or what no test made, has only one kind of invocation
-    of a command left on each side, these are compared though their environments differ (`ci_main`
-    with `ci_branch`); and two sets of a single kind each are compared whatever they are of. What
-    has no counterpart is in `only_old` and `only_new`.
+    **What is compared with what.** Invocations that a test made are compared with those of the same
+    test: the first run of prod with the first run of prod, the second with the second. For all
+    others, all runs of prod are compared with all runs of prod. If each side has only one
+    environment left for a command (of a test, or outside tests), these invocations are compared
+    although their environments differ (`ci_main` with `ci_branch`). Two sets of a single kind each
+    are always compared. Invocations without a counterpart are in `only_old` and `only_new`.
 
     **Several invocations together.** A model's outcome is its latest one that was not a skip for an
     expected reason: a daily model that executed once and was not due in 23 hourly runs has executed
-    that day. If all were such skips, it is the latest.
+    that day. If all were such skips, the latest one counts.
 
     **Repeated tries.** Reports that are `superseded` are left out: the last tries are compared.
 
-    **Which model is which**: by fully qualified names, and those that are left by the names shown,
-    as the default catalog of two machines may differ.
+    **Which model is which.** Models are matched by fully qualified names, and the remaining ones by
+    the names shown, as the default catalog may differ between machines.
 
     Args:
         old: each a `RunReport`, or a pair of its test's node id and the report, as `load_reports`
@@ -159,10 +159,10 @@ def compare(
         new: the same.
         slower_by: a model is slower when its duration grew by this factor or more, and faster the
             other way; its number of rows changed when it grew or shrank by it. 1 or more.
-        slower_than: the least difference of durations that counts.
+        slower_than: the smallest difference in duration that counts.
 
     Raises:
-        TypeError: something else than reports.
+        TypeError: an entry is not a report.
         ValueError: `slower_by` is less than 1.
     """
     if not slower_by >= 1:
@@ -183,7 +183,7 @@ def compare(
 
 
 class _Key(NamedTuple):
-    """What invocations that are taken together have in common."""
+    """What all invocations in a group have in common."""
 
     test: str | None
     number: int | None
@@ -200,7 +200,7 @@ class _Group:
 
     @property
     def facts(self) -> Invocations:
-        """The facts of all of them together."""
+        """The facts about the group as a whole."""
         latest = self._reports[-1]
         return Invocations(
             **self._key._asdict(),
@@ -213,7 +213,7 @@ class _Group:
 
     @property
     def models(self) -> _Models:
-        """Fully qualified name → what all of them together say of the model."""
+        """Fully qualified name → the model's outcome in the group as a whole."""
         models: dict[str, ModelOutcome] = {}
         unexpected: set[str] = set()
         for outcome in (made for report in self._reports for made in report.outcomes.values()):
@@ -230,10 +230,10 @@ _Groups = Mapping[_Key, _Group]
 _Models = Mapping[str, ModelOutcome]
 
 
-def _grouped(reports_given: Iterable[Given]) -> _Groups:
+def _grouped(items: Iterable[Given]) -> _Groups:
     reports: dict[_Key, list[RunReport]] = {}
     numbers: Counter[tuple[str, str, str]] = Counter()
-    for one in reports_given:
+    for one in items:
         test, report = entry(one, "what is compared are")
         if report.superseded:
             continue
@@ -247,7 +247,7 @@ def _grouped(reports_given: Iterable[Given]) -> _Groups:
 
 
 def _paired(old: _Groups, new: _Groups) -> dict[_Key, _Key]:
-    """Key of the old → key of the new invocations that they are compared with."""
+    """Key of old invocations → key of the new invocations to compare them with."""
     if len(old) == len(new) == 1:
         return dict(zip(old, new, strict=True))
     pairs = {key: key for key in old if key in new}
@@ -268,20 +268,20 @@ def _by_all_but_environment(keys: Iterable[_Key]) -> dict[_Key, list[_Key]]:
 
 
 class _Thresholds(NamedTuple):
-    """From when on a difference counts."""
+    """The thresholds above which a difference counts."""
 
     factor: float
     seconds: float
 
     def slower(self, old: timedelta | None, new: timedelta | None) -> bool:
-        """Whether the new duration is longer by both."""
+        """Whether the new duration exceeds the old one by both thresholds."""
         if old is None or new is None:
             return False
         less, more = old.total_seconds(), new.total_seconds()
         return more - less >= self.seconds and self._grew(less, more)
 
     def rows_differ(self, old: int | None, new: int | None) -> bool:
-        """Whether one number is larger by the factor."""
+        """Whether either number exceeds the other by the factor."""
         return old is not None and new is not None and self._grew(*sorted((old, new)))
 
     def _grew(self, less: float, more: float) -> bool:
@@ -304,8 +304,8 @@ _Pair = tuple[str, ModelOutcome | None, ModelOutcome | None]
 
 
 def _same_models(old: _Models, new: _Models) -> list[_Pair]:
-    """Name, old and new outcome of every model that counts on a side; in the new order, then what
-    is only in the old."""
+    """The name and both outcomes of every model that counts on either side, in the new order;
+    models that only the old side has come last."""
     left = {fqn: outcome for fqn, outcome in old.items() if fqn not in new}
     fqns = {outcome.name: fqn for fqn, outcome in left.items()}
     pairs: list[_Pair] = []

@@ -1,4 +1,4 @@
-"""What the caller of an assertion means: a reason, a status, a span of time."""
+"""Parsing the arguments of assertions: reasons, statuses, intervals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def parse_reason(word: object) -> Reason:
     """The reason with this value.
 
     Raises:
-        ValueError: no such word; the message has close matches.
+        ValueError: the word is not valid; the message has close matches.
     """
     __tracebackhide__ = True
     return parse_member(word, Reason, "not a reason")
@@ -28,7 +28,7 @@ def parse_cause(word: object) -> Cause:
     """The cause with this value.
 
     Raises:
-        ValueError: there is none; the message has close matches.
+        ValueError: the word is not valid; the message has close matches.
     """
     return parse_member(word, Cause, "not a cause")
 
@@ -37,7 +37,7 @@ def parse_status_or_reason(word: object) -> Status | Reason:
     """The status or the reason with this value; no word is both.
 
     Raises:
-        ValueError: no such word; the message has close matches.
+        ValueError: the word is not valid; the message has close matches.
     """
     __tracebackhide__ = True
     members: tuple[Status | Reason, ...] = (*Status, *Reason)
@@ -48,7 +48,7 @@ def parse_member(word: object, members: Iterable[_Member], what_it_is_not: str) 
     """The member with this value, of one or several enums.
 
     Raises:
-        ValueError: no such word; the message has close matches, or else all values.
+        ValueError: the word is not valid; the message has close matches, or else all values.
     """
     __tracebackhide__ = True
     by_value = {str(member): member for member in members}
@@ -58,10 +58,10 @@ def parse_member(word: object, members: Iterable[_Member], what_it_is_not: str) 
 
 
 def parse_interval(intervals: tuple[Moment, Moment]) -> tuple[datetime, datetime]:
-    """The half-open `(start, end)` as aware datetimes.
+    """The half-open `(start, end)` as aware datetimes in UTC.
 
     Raises:
-        ValueError: it is not a pair of moments, or the start is not before the end.
+        ValueError: the value is not a pair of moments, or the start is not before the end.
     """
     __tracebackhide__ = True
     try:
@@ -78,7 +78,7 @@ def expression(pattern: str) -> re.Pattern[str]:
     """The compiled regular expression.
 
     Raises:
-        ValueError: it is none; the message says where it goes wrong.
+        ValueError: the pattern is not a regular expression; the message says where and why.
     """
     __tracebackhide__ = True
     try:

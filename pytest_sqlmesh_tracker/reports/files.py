@@ -1,4 +1,4 @@
-"""Files of reports: written as a whole, read back as they were. JSON; knows no SQLMesh."""
+"""Report files in JSON, written atomically and read back. Does not import SQLMesh."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def dump_reports(path: str | os.PathLike[str], reports: Iterable[Given]) -> None
 
 
 def entry(item: object, who: str) -> Entry:
-    """A report, or a pair with it, as a pair.
+    """A report, or a pair of a node id and a report, as a pair.
 
     Args:
-        who: takes reports, for the message: `a gate judges`.
+        who: who accepts reports, for the message: `a gate judges`.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: the item is neither.
     """
     test, report = item if isinstance(item, tuple) and len(item) == 2 else (None, item)
     if not isinstance(report, RunReport):
@@ -84,7 +84,7 @@ def entries_from_json(text: str | bytes) -> list[Entry]:
     """The reports in the text of a report file, or a bare report as `to_json` makes it.
 
     Raises:
-        ValueError: it is something else; one line says where and what.
+        ValueError: the text is neither; the message says in one line where and why.
     """
     data = parsed(text)
     if not isinstance(data, dict) or "reports" not in data:
@@ -108,17 +108,17 @@ def _read(number: int, data: object) -> Entry:
 
 
 def write_whole(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file, which has its old content or all of the new; folders are made.
+    """Write a text file atomically, and create missing folders.
 
     Raises:
-        OSError: it can't be written; its file name is the path.
+        OSError: the file can't be written; the error's file name is the path.
     """
-    # Through a link, or the link itself would be replaced.
+    # Follow a link, or the link itself would be replaced.
     target = Path(path).resolve()
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # What no encoding can write, as a file's odd name in an error, is shown escaped.
+        # Surrogates, such as those of an undecodable file name in an error, are escaped.
         unfinished.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
         unfinished.replace(target)
     except OSError as error:

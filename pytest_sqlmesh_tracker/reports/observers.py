@@ -1,4 +1,4 @@
-"""Who is notified of assertions that pass: strict mode, of those of a test."""
+"""Observers of assertions that pass. Strict mode observes those of a test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .outcomes import Assertable, ModelOutcome
 
 
 class Observer(Protocol):
-    """What is called when an assertion passes."""
+    """A callback for assertions that pass."""
 
     def __call__(
         self, report: Assertable, outcomes: Iterable[ModelOutcome], /, *, whole: bool
@@ -18,9 +18,9 @@ class Observer(Protocol):
         """Take note of the report and the outcomes that were asserted.
 
         Args:
-            report: the one that the assertion was given.
-            outcomes: those that it named.
-            whole: whether it was about everything in the report.
+            report: the report that the assertion was made on.
+            outcomes: the outcomes that were asserted.
+            whole: whether the assertion was about everything in the report.
         """
 
 

@@ -1,4 +1,4 @@
-"""Outcomes as reports have them, and what assertions need of a report."""
+"""The outcomes in reports, and the protocol that assertions require of a report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ModelOutcome(Outcome):
 
 
 class Assertable(Invocation, Protocol):
-    """What assertions are made about. A `RunReport` is one."""
+    """A report on which assertions can be made. `RunReport` implements it."""
 
     @property
     def outcomes(self) -> Mapping[str, ModelOutcome]:
@@ -34,4 +34,4 @@ class Assertable(Invocation, Protocol):
         """The outcomes that sets, totals and tables count."""
 
     def matching(self, model: object) -> list[ModelOutcome]:
-        """The outcomes that a name, an object or a glob means; never none."""
+        """The outcomes that a name, an object or a glob matches; at least one."""

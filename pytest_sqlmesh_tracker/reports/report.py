@@ -1,4 +1,4 @@
-"""The report of one invocation. It is complete in itself, and does not import SQLMesh."""
+"""The report on one invocation. It is complete in itself, and does not import SQLMesh."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .outcomes import ModelOutcome
 SCHEMA_VERSION: Literal[2] = 2
 _READABLE = (1, SCHEMA_VERSION)
 _DERIVED_IDS = UUID("7c1c8e5b-6f0a-4d0e-9d5f-0f4b2a7f7f11")
-"""The namespace of the ids that are derived from the content of reports without one."""
+"""The namespace for ids that are derived from the content of reports without an id."""
 
 _Word = TypeVar("_Word", Reason, Cause)
 
@@ -40,7 +40,7 @@ class NoReportError(LookupError):
 
 
 class ByReason(dict[str, frozenset[str]]):
-    """Reason → names of the models whose primary reason it is; a valid reason is never missing."""
+    """Primary reason → names of its models. A valid reason without models maps to an empty set."""
 
     def __missing__(self, key: object) -> frozenset[str]:
         __tracebackhide__ = True
@@ -48,7 +48,7 @@ class ByReason(dict[str, frozenset[str]]):
 
 
 class ByCause(dict[str, frozenset[str]]):
-    """Cause → names of the models whose primary cause it is; a valid cause is never missing."""
+    """Primary cause → names of its models. A valid cause without models maps to an empty set."""
 
     def __missing__(self, key: object) -> frozenset[str]:
         __tracebackhide__ = True
@@ -56,10 +56,10 @@ class ByCause(dict[str, frozenset[str]]):
 
 
 def _nothing(parse: Callable[[object], object], key: object) -> frozenset[str]:
-    """No models, of a word that is valid.
+    """An empty set, if the word is valid.
 
     Raises:
-        KeyError: it is not; the message has close matches.
+        KeyError: the word is not valid; the message has close matches.
     """
     __tracebackhide__ = True
     try:
@@ -283,10 +283,10 @@ class RunReport(AssertionMethods, Frozen):
 
 
 def parsed(text: str | bytes) -> Any:
-    """The values in JSON.
+    """The value of a JSON text.
 
     Raises:
-        ValueError: it is not JSON.
+        ValueError: the text is not JSON.
     """
     try:
         return json.loads(text)
@@ -298,7 +298,7 @@ def version_of(data: Mapping[str, Any]) -> int:
     """The version of a report or a report file.
 
     Raises:
-        ValueError: it has none, or one that can't be read.
+        ValueError: the version is missing or not supported.
     """
     if "schema_version" not in data:
         raise ValueError("not a report: it has no schema_version")
@@ -314,9 +314,9 @@ def version_of(data: Mapping[str, Any]) -> int:
 
 
 def _with_notes(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The report, in which unknown outcomes that were written without a note have one.
+    """The report, with notes added to unknown outcomes that were written without one.
 
-    Their messages were `unknown: ` and what the note says.
+    The message of such an outcome is `unknown: ` followed by the note.
     """
     outcomes = data.get("outcomes")
     if not isinstance(outcomes, dict):
@@ -344,7 +344,7 @@ def _id_of(data: Mapping[str, Any]) -> UUID:
 
 
 def _grouped(words: type[_Word], pairs: Iterable[tuple[_Word, str]]) -> dict[str, frozenset[str]]:
-    """The names that each word has, in the order of the words."""
+    """Word → the names paired with it, in the order of the words."""
     names: dict[_Word, set[str]] = {}
     for word, name in pairs:
         names.setdefault(word, set()).add(name)
@@ -352,7 +352,7 @@ def _grouped(words: type[_Word], pairs: Iterable[tuple[_Word, str]]) -> dict[str
 
 
 def dumped(data: object, indent: int | None) -> str:
-    """JSON in which names stay readable, unless they hold what no encoding can write."""
+    """JSON with readable non-ASCII names, unless they contain surrogates."""
     text = json.dumps(data, indent=indent, ensure_ascii=False)
     try:
         text.encode()
@@ -362,6 +362,6 @@ def dumped(data: object, indent: int | None) -> str:
 
 
 def json_type(value: object) -> str:
-    """What JSON calls a value."""
+    """The name of the value's type in JSON."""
     names = {list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")

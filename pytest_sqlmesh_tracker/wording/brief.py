@@ -1,4 +1,4 @@
-"""An invocation in a few lines of plain text, or in one: what printing a report shows."""
+"""An invocation as a few lines of plain text, or one line: what printing a report shows."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def line(report: Invocation) -> str:
 
 
 def _most_urgent(outcomes: list[Outcome]) -> list[Outcome]:
-    """As many as are shown, those that need attention before others; in their order."""
+    """The outcomes to show, in their order; those that need attention are preferred."""
     by_urgency = sorted(outcomes, key=lambda outcome: not needs_attention(outcome))
     kept = {outcome.name for outcome in by_urgency[:_MOST]}
     return [outcome for outcome in outcomes if outcome.name in kept]

@@ -1,4 +1,4 @@
-"""The words for why a model was evaluated."""
+"""Why a model was evaluated, in words."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _PHRASES = {
 
 
 def causes_in_words(outcome: Outcome) -> str:
-    """All causes, as they follow "executed in 2 batches"; empty when there are none."""
+    """All causes, phrased to follow "executed in 2 batches"; empty if there are none."""
     return ", ".join(_in_words(outcome, cause) for cause in outcome.causes)
 
 
 def causes_in_short(outcome: Outcome) -> str:
-    """By the names that assertions take: `restated (staging.orders), reloaded`."""
+    """The causes, by the names that assertions accept: `restated (staging.orders), reloaded`."""
     return ", ".join(_in_short(outcome, cause) for cause in outcome.causes)
 
 
 def cause_facts(outcome: Outcome) -> list[tuple[str, str]]:
-    """Label and text of what is known of the causes: their intervals where there are several."""
+    """Labels and texts of the facts about the causes; with intervals if there are several."""
     facts = []
     if len(outcome.causes) == 1:
         facts.append(("cause", str(outcome.cause)))
@@ -66,7 +66,7 @@ def _in_words(outcome: Outcome, cause: Cause) -> str:
 
 
 def _after_changes(outcome: Outcome) -> str:
-    """` after a breaking change of staging.orders`; nothing where it is not known of a change."""
+    """` after a breaking change of staging.orders`; empty if no change is known."""
     changed_by = outcome.changed_by
     if not changed_by:
         return ""
@@ -93,7 +93,7 @@ def _with_intervals(outcome: Outcome, cause: Cause) -> str:
 
 
 def _others(outcome: Outcome, names: Sequence[str]) -> list[str]:
-    """The models that brought it about; none where it was the model itself."""
+    """The models that brought it about, except the model itself."""
     return [] if outcome.name in names else list(names)
 
 

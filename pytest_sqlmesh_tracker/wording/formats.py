@@ -1,4 +1,4 @@
-"""How times, intervals, numbers and names are written in every text."""
+"""How every text formats times, intervals, numbers and names."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def moment(at: datetime) -> str:
 
 
 def minute(at: datetime) -> str:
-    """`2024-01-14 00:00 UTC`; with seconds where it has any."""
+    """`2024-01-14 00:00 UTC`; with seconds unless they are zero."""
     return moment(at).replace(":00 UTC", " UTC")
 
 
 def span(start: datetime, end: datetime) -> str:
-    """A half-open interval: whole days by their first and last date, else by its two times."""
+    """A half-open interval: the first and last date of whole days, otherwise its two times."""
     start, end = start.astimezone(timezone.utc), end.astimezone(timezone.utc)
     if midnight(start) and midnight(end) and start < end:
         first, last = f"{start:%Y-%m-%d}", f"{end - timedelta(days=1):%Y-%m-%d}"
@@ -35,7 +35,7 @@ def spans(intervals: Sequence[Interval], limit: int = 3) -> str:
 
 
 def amount(intervals: Sequence[Interval]) -> str:
-    """How long they are together: `2 days`, `90 minutes`, `6 days 23:49:54`."""
+    """The total length of the intervals: `2 days`, `90 minutes`, `6 days 23:49:54`."""
     seconds = int(sum((end - start for start, end in intervals), timedelta()).total_seconds())
     if not seconds:
         return "less than a second"
@@ -61,25 +61,25 @@ def listed(names: Sequence[str], limit: int = 3) -> str:
 
 
 def one_line(text: str, limit: int = 400) -> str:
-    """Text without line breaks, shortened to so many characters."""
+    """The text without line breaks, shortened to `limit` characters."""
     line = " ".join(text[: 4 * limit].split())
     whole = len(line) <= limit and len(text) <= 4 * limit
     return line if whole else f"{line[: limit - 1]}…"
 
 
 def shortened(text: str, lines: int = 6, width: int = 300) -> str:
-    """The first lines that are not empty, each cut at a width."""
+    """The first lines that are not empty, each cut to `width` characters."""
     kept = [line[:width] for line in text.strip().splitlines() if line.strip()]
     return "\n".join(kept[:lines] + (["…"] if len(kept) > lines else []))
 
 
 def midnight(at: datetime) -> bool:
-    """Whether it is the beginning of a day in UTC."""
+    """Whether the time is midnight in UTC."""
     return (at.hour, at.minute, at.second, at.microsecond) == (0, 0, 0, 0)
 
 
 def duration(took: timedelta | None) -> str:
-    """`0.25 s`, `42 s`, `3 min 5 s`, `2 h 0 min`; nothing where it is not known."""
+    """`0.25 s`, `42 s`, `3 min 5 s`, `2 h 0 min`; empty if the duration is not known."""
     if took is None:
         return ""
     if took.total_seconds() < 9.995:

@@ -1,4 +1,4 @@
-"""An invocation as a whole in words: how it ended, its totals, its environment."""
+"""An invocation as a whole, in words: how it ended, its totals, its environment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .printable import name_of
 
 
 def notes(report: Invocation) -> list[str]:
-    """What concerns the invocation as a whole and its error does not say; a line each."""
+    """Facts about the invocation as a whole that its error does not mention, one per line."""
     lines = []
     if report.environment_state:
         words = environment_words(report.environment, report.environment_state)
@@ -33,7 +33,7 @@ def notes(report: Invocation) -> list[str]:
 
 
 def environment_words(environment: str, state: EnvironmentState) -> str:
-    """Why the environment can't be run, what helps, and which environments exist: in one line."""
+    """Why the environment can't be run, the remedy, and the existing environments, in one line."""
     return (
         f"{environment_problem(environment, state)}; {environment_remedy(environment, state)} "
         f"(environments: {existing_environments(state)})"
@@ -48,7 +48,7 @@ def environment_problem(environment: str, state: EnvironmentState) -> str:
 
 
 def environment_remedy(environment: str, state: EnvironmentState) -> str:
-    """What helps."""
+    """What to do so that the environment can be run."""
     if state.unfinished_plan is None:
         return f"create it by a plan of {environment}"
     return f"if it failed or was stopped, apply a plan of {environment}: until then, runs wait"
@@ -60,7 +60,7 @@ def existing_environments(state: EnvironmentState) -> str:
 
 
 def totals(report: Invocation) -> str:
-    """How many models have each status; few executed ones by name."""
+    """How many models have each status; executed models are named if they are few."""
     parts = []
     for status in Status:
         names = [outcome.name for outcome in report.counted if outcome.status is status]
@@ -75,7 +75,7 @@ def totals(report: Invocation) -> str:
 def totals_line(reports: Sequence[Invocation], tests: int | None = None) -> str:
     """How many invocations there were, and how many models had each status in them.
 
-    Those of repeated tries are left out, and counted at the end.
+    Invocations of repeated tries are left out, and counted at the end.
     """
     last = [report for report in reports if not report.superseded]
     totals = statuses(outcome for report in last for outcome in report.outcomes.values())
@@ -86,13 +86,13 @@ def totals_line(reports: Sequence[Invocation], tests: int | None = None) -> str:
 
 
 def superseded(reports: Iterable[Invocation]) -> str:
-    """`2 invocations of repeated tries`; nothing where there are none."""
+    """`2 invocations of repeated tries`; empty if there are none."""
     number = sum(report.superseded for report in reports)
     return f"{counted(number, 'invocation')} of repeated tries" if number else ""
 
 
 def statuses(outcomes: Iterable[Outcome]) -> str:
-    """How many have each status, of those that are counted: `9 executed, 1 failed`."""
+    """How many of the counted outcomes have each status: `9 executed, 1 failed`."""
     counts = Counter(outcome.status for outcome in outcomes if outcome.is_counted)
     counted_statuses = ", ".join(
         f"{counts[status]:,} {status}" for status in Status if counts[status]
@@ -110,20 +110,20 @@ def headline(report: Invocation) -> str:
 
 
 def ended(report: Invocation) -> str:
-    """`success in 2.31 s`."""
+    """How the invocation ended: `success in 2.31 s`."""
     took = duration(report.finished_at - report.started_at)
     return f"{report.completion.replace('_', ' ')} in {took}"
 
 
 def before_error(completion: Completion) -> str:
-    """What stands before the error: `raised SQLMeshError: …`, `interrupted: terminated by …`."""
+    """The prefix of the error: `raised SQLMeshError: …`, `interrupted: terminated by …`."""
     return "interrupted:" if completion == "interrupted" else "raised"
 
 
 def error_headline(error: str) -> str:
     """The first paragraph of an error in one line, with the second if that is all it introduces.
 
-    What follows can be a table that SQLMesh has drawn, which would not survive.
+    What follows may be a table drawn by SQLMesh, which would be unreadable in one line.
     """
     first, *others = [part for part in error.split("\n\n") if part.strip()] or [error]
     introduces = first.rstrip().endswith(":")

@@ -1,4 +1,4 @@
-"""An outcome in a paragraph, as a failed assertion shows it: headline, facts, remedy."""
+"""An outcome as a paragraph, as a failed assertion shows it: headline, facts, remedy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _VERBS = dict.fromkeys(Status, "was ") | {Status.FAILED: "", Status.UNKNOWN: "is
 
 
 _BY_TIME = {Reason.NO_CHANGES, Reason.REUSED}
-"""Reasons of a plan beside which time alone has made something missing."""
+"""Reasons in plans with which intervals are missing only because time has passed."""
 
 
 def paragraph(
@@ -41,12 +41,12 @@ def paragraph(
     complaint: str | None = None,
     condition: str | None = None,
 ) -> str:
-    """Headline with the reason, aligned facts, and a remedy where one is known to be true.
+    """A headline with the reason, aligned facts, and a remedy if one is known to work.
 
     Args:
-        report: the one that has the outcome; without it, what the outcome has by itself.
-        complaint: what a test demanded in vain, such as "was not executed".
-        condition: what is true of the model instead, where its status and reason do not say it.
+        report: the report of the outcome; without it, only facts of the outcome are shown.
+        complaint: how the outcome differs from what a test demanded: "was not executed".
+        condition: what is true of the model instead, if its status and reason do not say so.
     """
     headline = _headline(report, outcome, complaint, condition)
     return "\n".join([headline, *paragraph_below_headline(report, outcome)])
@@ -162,7 +162,7 @@ def _interval_facts(outcome: Outcome) -> str:
 
 
 def _held(outcome: Outcome) -> str:
-    """By what intervals are held back, where that is known from the primary reason alone."""
+    """What holds intervals back, if the primary reason alone shows it."""
     if outcome.reasons == (Reason.PLAN_LIMIT,):
         return "left to the next run"
     if outcome.reason is Reason.CRON_NOT_DUE:
@@ -208,7 +208,7 @@ def _remedy(report: Invocation, outcome: Outcome) -> str:
 
 
 def _wider(report: Invocation) -> str:
-    """How to widen the window: without an end, SQLMesh ends it at the time of the call."""
+    """How to widen the window. Without an end, SQLMesh ends it at the time of the call."""
     window = {name for name in ("start", "end") if report.arguments.get(name)}
     to_come = report.execution_time > report.finished_at
     return "pass it as end, too," if to_come and not window else "widen start and end"

@@ -1,4 +1,4 @@
-"""Facts that a gate warns of, whatever the status of a model, and the remarks on them."""
+"""Facts that a gate warns about, whatever the status of a model, and the remarks on them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .formats import (
 
 
 def remarks(outcome: Outcome) -> str:
-    """What a gate warns of, whatever the status: failed non-blocking audits, upstream behind."""
+    """What a gate warns about whatever the status: failed non-blocking audits, upstream behind."""
     return "; ".join(filter(None, (nonblocking_failures(outcome), ahead_of_upstream(outcome))))
 
 
 def ahead_of_upstream(outcome: Outcome) -> str:
-    """`evaluated ahead of s.orders, which had not loaded 2024-01-07`; empty where nothing is."""
+    """`evaluated ahead of s.orders, which had not loaded 2024-01-07`; empty if it was not."""
     behind = outcome.upstream_behind
     if len(behind) > 1:
         names = [f"{name} ({spans(lacking, limit=1)})" for name, lacking in behind.items()]
@@ -34,7 +34,7 @@ def ahead_of_upstream(outcome: Outcome) -> str:
 
 
 def nonblocking_failures(outcome: Outcome) -> str:
-    """`a non-blocking audit failed: positive (3 rows)`; empty where none did."""
+    """`a non-blocking audit failed: positive (3 rows)`; empty if none did."""
     failed = failed_audits(outcome, blocking=False)
     if not failed:
         return ""
@@ -44,20 +44,20 @@ def nonblocking_failures(outcome: Outcome) -> str:
 
 
 def failed_audits(outcome: Outcome, *, blocking: bool) -> list[AuditOutcome]:
-    """Its audits that found rows, of those that block or of those that do not."""
+    """The blocking or the non-blocking audits that found rows."""
     return [
         a for a in outcome.audits if a.blocking is blocking and not a.passed and a.error is None
     ]
 
 
 def audit_in_words(outcome: Outcome, audit: AuditOutcome) -> str:
-    """`positive (3 rows)`; with its arguments where another audit of the model has its name."""
+    """`positive (3 rows)`; with arguments if another audit of the model has the same name."""
     rows = f" ({counted(audit.rows_failed, 'row')})" if audit.rows_failed else ""
     return audit_label(outcome, audit) + rows
 
 
 def audit_label(outcome: Outcome, audit: AuditOutcome) -> str:
-    """Its name; with its arguments where another audit of the model has the same one."""
+    """The audit's name; with arguments if another audit of the model has the same name."""
     label = audit.name
     if sum(other.name == audit.name for other in outcome.audits) > 1:
         label += f"({', '.join(f'{name} := {sql}' for name, sql in audit.arguments.items())})"
@@ -65,18 +65,18 @@ def audit_label(outcome: Outcome, audit: AuditOutcome) -> str:
 
 
 class Occurrence(NamedTuple):
-    """One time that a fact holds of an outcome."""
+    """One occurrence of a fact in an outcome."""
 
     predicate: str
-    """What is true of the model, to follow its name."""
+    """What is true of the model, phrased to follow its name."""
     audit: str | None = None
-    """The audit's name, where it is about one."""
+    """The audit's name, if the fact is about an audit."""
     upstream: str | None = None
-    """The name of the model upstream, where it is about one."""
+    """The upstream model's name, if the fact is about one."""
 
     @property
     def subject(self) -> str | None:
-        """What it is about beside the model."""
+        """What the fact is about besides the model: an audit or an upstream model."""
         return self.audit or self.upstream
 
 
@@ -93,10 +93,11 @@ def _upstream_behind(outcome: Outcome) -> Iterator[Occurrence]:
 
 
 class Fact(str, Enum):
-    """What rules can allow and deny beside statuses and reasons; by default it is a warning.
+    """What rules can allow and deny besides statuses and reasons; a warning by default.
 
-    Equal to, and formatted as, its value. A member is its word, the noun that a summary counts it
-    by, and what finds its occurrences in an outcome: to add a fact, add a member.
+    A member equals its value, and is formatted as its value. It is defined by its word, the noun
+    for counts in summaries, and a function that returns its occurrences in an outcome. To add a
+    fact, add a member.
     """
 
     NONBLOCKING_AUDIT_FAILED = (
@@ -112,7 +113,7 @@ class Fact(str, Enum):
     def __new__(
         cls, word: str, noun: str, occurrences: Callable[[Outcome], Iterator[Occurrence]]
     ) -> Fact:
-        """A member that is its word."""
+        """Create a member whose value is its word."""
         member = str.__new__(cls, word)
         member._value_ = word
         member.noun = noun
@@ -127,5 +128,5 @@ class Fact(str, Enum):
 
 
 def has_facts(outcome: Outcome) -> bool:
-    """Whether any fact holds of the outcome."""
+    """Whether any fact is true of the outcome."""
     return any(True for fact in Fact for _ in fact.occurrences(outcome))

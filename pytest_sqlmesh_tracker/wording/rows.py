@@ -1,4 +1,4 @@
-"""An outcome in the row of a table."""
+"""An outcome as the row of a table."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .remarks import has_facts, remarks
 from .sentences import account, failed_batches, is_waiting, what_failed, with_batches
 
 _OPEN_ENDED = {Reason.SIGNAL_NOT_READY, Reason.UPSTREAM_NOT_READY, Reason.DEPENDS_ON_PAST_GAP}
-"""Reasons with which a model waits for nobody knows how long."""
+"""Reasons for which a model waits indefinitely."""
 
 
 def reason_of(outcome: Outcome) -> str:
-    """The sentence without the status, which has a column of its own."""
+    """The sentence without the status, which has its own column."""
     return _with_remarks(outcome, one_line(account(outcome).without_status, 200))
 
 
@@ -37,7 +37,7 @@ def executed_and_why(outcome: Outcome) -> str:
 
 
 def shown_reason(outcome: Outcome) -> Reason | None:
-    """The reason that tables name: the primary one, unless a plan's limit is but a part of it."""
+    """The reason that tables show: the primary one, unless a plan's limit is only part of it."""
     if outcome.status is Status.EXECUTED and outcome.reason is Reason.PLAN_LIMIT:
         return outcome.reasons[min(1, len(outcome.reasons) - 1)]
     return outcome.reason
@@ -46,7 +46,7 @@ def shown_reason(outcome: Outcome) -> Reason | None:
 def reason_in_short(outcome: Outcome) -> str:
     """The shown reason, and the fact that matters most: `cron_not_due: next due 2024-01-14`.
 
-    Without a reason, the sentence without its status. What a gate warns of follows.
+    Without a reason, it is the sentence without its status. What a gate warns about follows.
     """
     return _with_remarks(outcome, one_line(_reason_in_short(outcome), 240) + _waiting(outcome))
 
@@ -76,7 +76,7 @@ def _waiting(outcome: Outcome) -> str:
 
 
 def result(outcome: Outcome) -> str:
-    """What was recorded and for which cause, why no more was, and what a gate warns of."""
+    """What was recorded and why, why no more was, and what a gate warns about."""
     if outcome.status is Status.EXECUTED and outcome.reason is None:
         rest = remarks(outcome)
     elif has_own_error(outcome):
@@ -88,10 +88,10 @@ def result(outcome: Outcome) -> str:
 
 
 def has_own_error(outcome: Outcome) -> bool:
-    """Whether it has an error that would fill a column of a table."""
+    """Whether the outcome has an error that would fill a column of a table."""
     return outcome.reason in (Reason.ERROR, Reason.CREATION_FAILED) and bool(outcome.error)
 
 
 def needs_attention(outcome: Outcome) -> bool:
-    """Whether a gate without rules finds something in it, or warns of it."""
+    """Whether a gate without rules has a finding or a warning about the outcome."""
     return unexpected_by_default(outcome.status, outcome.reason) or has_facts(outcome)

@@ -59,7 +59,7 @@ _OF_SEEDS = {
 
 
 RAISED_AS, FOLLOWED_BY = "raised as ", "followed by "
-"""How the paragraphs begin that follow what failed first, in the text of an error."""
+"""How the paragraphs of an error begin that follow the first failure."""
 
 
 _STATEMENT = re.compile(r"\n\s{0,20}LINE \d{1,9}: .*(?:\n\s*\^)?")
@@ -72,17 +72,17 @@ TIMED = {Reason.CRON_NOT_DUE, Reason.NOT_STARTED, Reason.UP_TO_DATE, Reason.NO_C
 
 
 def why(outcome: Outcome) -> str:
-    """The note, or else the primary reason in words, without a full stop; empty without either."""
+    """The note, or else the primary reason in words, without a full stop; empty without both."""
     return outcome.note or reason_in_words(outcome)
 
 
 def reason_in_words(outcome: Outcome) -> str:
-    """The primary reason, without a full stop; empty where there is none."""
+    """The primary reason in words, without a full stop; empty if there is none."""
     reason = outcome.reason
     if reason is None:
         return ""
     if outcome.status is Status.SKIPPED and Reason.PLAN_LIMIT in outcome.reasons:
-        # Whether or not a start and an end were given as well.
+        # Whether or not a start and an end were passed as well.
         reason = Reason.PLAN_LIMIT
     return what_failed(outcome) or _in_words(outcome, reason)
 
@@ -95,7 +95,7 @@ def _in_words(outcome: Outcome, reason: Reason) -> str:
 
 
 def what_failed(outcome: Outcome) -> str:
-    """What failed, where that is known better than the reason says it; else empty."""
+    """What failed, if that is known more precisely than the reason says; otherwise empty."""
     if outcome.reason in (Reason.CREATION_FAILED, Reason.COMMAND_FAILED):
         return outcome.failed_step or ""
     if outcome.reason is not Reason.ERROR:
@@ -116,8 +116,8 @@ def _written(outcome: Outcome) -> str:
 
 
 def which_batches(outcome: Outcome) -> str:
-    """`in batch 3 of 5; 2 recorded` of what failed, `2 of 5 batches recorded` of what was
-    interrupted after some; empty where there was one batch."""
+    """`in batch 3 of 5; 2 recorded` if the model failed, `2 of 5 batches recorded` if it was
+    interrupted after some batches; empty if there was only one."""
     recorded, failed = len(outcome.recorded_batches), failed_batches(outcome)
     if failed:
         return f"{failed}; {f'{recorded:,}' if recorded else 'none'} recorded"
@@ -126,7 +126,7 @@ def which_batches(outcome: Outcome) -> str:
 
 
 def with_batches(word: str, outcome: Outcome) -> str:
-    """The word for what became of it, with its batches: `failed in batch 3 of 5; 2 recorded`."""
+    """The word for what happened, with the batches: `failed in batch 3 of 5; 2 recorded`."""
     return _with_batches(word, which_batches(outcome))
 
 
@@ -136,7 +136,7 @@ def _with_batches(word: str, batches: str) -> str:
 
 
 def failed_batches(outcome: Outcome) -> str:
-    """`in batch 3 of 5`, counted from 1; empty where there was one batch."""
+    """`in batch 3 of 5`, counted from 1; empty if there was only one batch."""
     batches = outcome.batches
     failed = [batch for batch in batches if batch.status is Status.FAILED]
     if len(batches) < 2 or not failed:
@@ -148,10 +148,10 @@ def failed_batches(outcome: Outcome) -> str:
 
 
 def in_short(error: str, limit: int = 200) -> str:
-    """What an error says, in one line.
+    """The message of an error, in one line.
 
-    Without the paragraphs on what it was raised as, and without the statement in which a database
-    shows the place.
+    It leaves out the paragraphs on what the error was raised as, and the statement in which a
+    database marks the position.
     """
     first, *rest = _STATEMENT.sub("", error).strip().split("\n\n")
     own = takewhile(lambda paragraph: not paragraph.startswith((RAISED_AS, FOLLOWED_BY)), rest)
@@ -160,17 +160,17 @@ def in_short(error: str, limit: int = 200) -> str:
 
 @dataclass(frozen=True)
 class Account:
-    """An outcome in words, in the parts of which sentences and rows of tables are made."""
+    """An outcome in words, in the parts from which sentences and rows of tables are composed."""
 
     status: str
     batches: str
-    """`in batch 3 of 5; 2 recorded`; empty where there is nothing to say of them."""
+    """`in batch 3 of 5; 2 recorded`; empty if the batches are not worth mentioning."""
     why: str
-    """The reason, or the causes, without a full stop; empty where there is none."""
+    """The reason, or the causes, without a full stop; empty if there are none."""
     detail: str
-    """The fact that matters most; empty where there is none."""
+    """The fact that matters most; empty if there is none."""
     joint: str
-    """What stands between `why` and `detail`; one that opens a parenthesis is closed."""
+    """The text between `why` and `detail`; a parenthesis that it opens is closed."""
 
     @property
     def headline(self) -> str:
@@ -179,7 +179,7 @@ class Account:
 
     @property
     def because(self) -> str:
-        """Why, with the fact that matters most."""
+        """The reason or the causes, with the fact that matters most."""
         if not (self.why and self.detail):
             return self.why or self.detail
         closed = ")" if self.joint.endswith("(") else ""
@@ -187,12 +187,12 @@ class Account:
 
     @property
     def line(self) -> str:
-        """All of it."""
+        """The whole outcome in one line."""
         return self._after(self.headline)
 
     @property
     def without_status(self) -> str:
-        """All but the status, which has a column of its own in tables."""
+        """Everything but the status, which has its own column in tables."""
         return self._after(self.batches)
 
     def _after(self, head: str) -> str:
@@ -216,7 +216,7 @@ def account(outcome: Outcome) -> Account:
 
 
 def _detail(outcome: Outcome) -> tuple[str, str]:
-    """The fact that matters most beside the reason, and what stands before it."""
+    """The fact that matters most besides the reason, and the text before it."""
     if outcome.note:
         return "", ""
     if outcome.blocked_by:
@@ -243,7 +243,7 @@ def sentence(outcome: Outcome) -> str:
 
 
 def left_out(outcome: Outcome) -> str:
-    """Of an executed model, what became of the rest: `in part held back: …`; empty without one."""
+    """What happened to the rest of an executed model: `in part held back: …`; empty without one."""
     for reason in outcome.reasons:
         if reason is not Reason.PLAN_LIMIT:
             return f"in part held back: {_in_words(outcome, reason)}"
@@ -251,13 +251,13 @@ def left_out(outcome: Outcome) -> str:
 
 
 def _rest(outcome: Outcome) -> str:
-    """What a plan leaves is not held back: the next run loads it at once."""
+    """The rest in words. What a plan leaves is not held back: the next run loads it at once."""
     rest = "the rest is left to the next run"
     return f"{rest}: {amount(outcome.held_back)}" if outcome.held_back else rest
 
 
 def failure(outcome: Outcome) -> str:
-    """What follows the model's name where its error has a line of its own: ` raised ValueError: …`,
+    """What follows the model's name in the line with its error: ` raised ValueError: …`,
     `: its audit positive could not be run: …`."""
     error = in_short(outcome.error or "", 400)
     specific = what_failed(outcome)
@@ -265,5 +265,5 @@ def failure(outcome: Outcome) -> str:
 
 
 def is_waiting(outcome: Outcome) -> bool:
-    """Whether something of it waits, and for something else than its cron."""
+    """Whether any of its intervals wait for something other than its cron."""
     return outcome.waiting_since is not None and outcome.reasons != (Reason.CRON_NOT_DUE,)

@@ -1,4 +1,4 @@
-"""An invocation as a table: a row for each model."""
+"""An invocation as a table with a row for each model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .rows import has_own_error, needs_attention, result
 from .sentences import failure
 
 _NARROWEST = 60
-"""Below this, lines are left to the terminal to fold: columns would lose letters."""
+"""The minimum width. Below it, columns would lose letters; the terminal wraps the lines instead."""
 
 
 _STYLES = {
@@ -42,15 +42,15 @@ def table(
     limit: int | None = None,
     everything: bool = False,
 ) -> str:
-    """The headline and a row a model: status, model, recorded intervals or why not, rows, duration.
+    """The headline and a row per model: status, model, intervals or reason, rows, duration.
 
-    There is a column for rows where they are known of a model.
+    There is a column for rows if they are known for any model.
 
     Args:
-        everything: whether the models that are not evaluatable have rows as well.
-        limit: of more models than this, those skipped for a reason that is expected by default are
-            left out, and of the others as many as are too much, last of all what needs attention. A
-            last line counts what is left out.
+        everything: whether models that are not evaluatable have rows as well.
+        limit: the most outcomes. If there are more, those skipped for a reason that is expected by
+            default are left out, then others, and last those that need attention. A last line
+            counts the models left out.
     """
     listed = [o for o in report.outcomes.values() if everything or o.is_counted]
     shown = _most_telling(listed, limit)
@@ -58,7 +58,7 @@ def table(
     grid = new_grid(header=True)
     grid.add_column("status", no_wrap=True)
     grid.add_column("model", overflow="fold")
-    # Few models have both: side by side they would leave no room for either.
+    # Few models have both: two columns would be too narrow.
     grid.add_column("intervals or reason", overflow="fold")
     if with_rows:
         grid.add_column("rows", justify="right", no_wrap=True)
@@ -106,7 +106,7 @@ def _left_out(
     shown: Iterable[Outcome],
     limit: int | None,
 ) -> str:
-    """How many models are not shown: of those that were skipped by reason, else by status."""
+    """How many models are not shown: skipped ones by reason, others by status."""
     names = {outcome.name for outcome in shown}
     left = (outcome for outcome in listed if outcome.name not in names)
     counts = Counter(
@@ -118,12 +118,12 @@ def _left_out(
 
 
 def new_grid(header: bool = False) -> Table:
-    """A table without lines, in which columns are only aligned."""
+    """A table without lines, whose columns are only aligned."""
     return Table(box=None, pad_edge=False, show_edge=False, show_header=header, header_style="dim")
 
 
 def rendered(parts: Iterable[RenderableType], width: int, color: bool) -> str:
-    """The parts as text, of a width of at least 60 columns."""
+    """The parts as text, at least 60 columns wide."""
     out = StringIO()
     console = Console(
         file=out,
@@ -133,7 +133,7 @@ def rendered(parts: Iterable[RenderableType], width: int, color: bool) -> str:
         emoji=False,
         force_terminal=color,
         color_system="standard" if color else None,
-        # Who calls has looked at NO_COLOR.
+        # The caller has checked NO_COLOR.
         no_color=not color,
         legacy_windows=False,
     )

@@ -1,1 +1,1 @@
-"""What the page consists of: its templates, and what they need that knows no report."""
+"""The HTML page: its templates, and the modules that they need."""

@@ -1,7 +1,7 @@
-"""The addresses within a page: `#3f2a9c1b` for an invocation, `#3f2a9c1b/sales.orders` for a model.
+"""Anchors within a page: `#3f2a9c1b` for an invocation, `#3f2a9c1b/sales.orders` for a model.
 
-They come from what they address, never from its place: they lead to the same when a page is made
-again, also of more reports.
+They are derived from what they address, not from its position, so they stay valid if the page is
+made again, even from more reports.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LONGEST = 160
 
 
 def invocation_anchors(ids: Sequence[UUID]) -> list[str]:
-    """Unique ones: the first digits of each report's id, with a number where they occur again."""
+    """Unique anchors: the first digits of each report's id, with a number if they are repeated."""
     counts: Counter[str] = Counter()
     anchors = []
     for report_id in ids:
@@ -27,9 +27,9 @@ def invocation_anchors(ids: Sequence[UUID]) -> list[str]:
 
 
 def model_anchor(invocation: str, name: str) -> str:
-    """Percent-encoded as browsers do it, so that it is the id of the element and its address.
+    """The anchor of a model, percent-encoded as in browsers, so that it is both id and address.
 
-    Unique within an invocation: of a name that is too long, the rest becomes a digest.
+    It is unique within an invocation. The end of a name that is too long is replaced by a digest.
     """
     encoded = quote(name, safe="", errors="surrogatepass")
     if len(encoded) > _LONGEST:

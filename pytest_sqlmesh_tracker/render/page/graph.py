@@ -1,8 +1,8 @@
-"""Where the models of a report stand in a drawing of their graph. Pure: knows no report.
+"""The layout of a report's model graph. Pure: it does not depend on reports.
 
-Layered from left to right: a model stands right of all that it reads. Its order among the others
-of its layer follows its neighbors (barycenters), so that few edges cross; its height follows them
-as far as the gaps allow.
+Layers run from left to right: a model is to the right of everything that it reads. Its order within
+its layer follows its neighbors (barycenters), so that few edges cross; its height follows them as
+far as the gaps allow.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from unicodedata import east_asian_width
 NODE_HEIGHT = 28
 _ROW = 40
 _LANE = 14
-"""What a long edge takes of the height of the layers that it passes."""
+"""The height that a long edge takes up in the layers that it passes, in pixels."""
 _MARGIN = 18
 _COLUMN_GAP = 64
 _SPLIT_GAP = 16
 _LABEL = 30
 _SWEEPS = 8
 _MOST_BENDS = 3000
-"""With more, long edges get no lanes: hostile graphs must be drawn, too."""
+"""If there are more bends, long edges get no lanes, so that hostile graphs can be drawn as well."""
 
 
 class Node(NamedTuple):
@@ -40,16 +40,16 @@ class Node(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """What leads from a model to one that reads it, by their places among the nodes."""
+    """An edge from a model to one that reads it, by their positions among the nodes."""
 
     parent: int
     child: int
     path: str
-    """As of SVG."""
+    """The path in SVG syntax."""
 
 
 class Graph(NamedTuple):
-    """The drawing: nodes in the order of the labels given."""
+    """The drawing. The nodes are in the order of the labels."""
 
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
@@ -58,15 +58,15 @@ class Graph(NamedTuple):
 
 
 def layout(labels: Sequence[str], parents: Sequence[Iterable[int]]) -> Graph:
-    """Draw the graph of models.
+    """Lay out the graph of models.
 
     Args:
-        labels: how each model is called; long ones are shortened in the middle.
-        parents: for each the places of those that it reads. Cycles are drawn, and a model that
-            reads itself is not.
+        labels: the name of each model; long ones are shortened in the middle.
+        parents: for each model, the positions of those that it reads. Cycles are drawn; an edge
+            from a model to itself is not.
     """
     edges = [sorted({p for p in reads if p != n}) for n, reads in enumerate(parents)]
-    # The invocations of a session mostly have the same models.
+    # The invocations of a session usually have the same models.
     return _drawn(tuple(map(_shortened, labels)), tuple(map(tuple, edges)))
 
 
@@ -76,7 +76,7 @@ def _drawn(labels: tuple[str, ...], parents: tuple[tuple[int, ...], ...]) -> Gra
 
 
 class _Layout:
-    """Vertices are the models by their number, and after them the bends of long edges."""
+    """A layout in progress. Vertices are the models, by number, then the bends of long edges."""
 
     def __init__(self, labels: Sequence[str], parents: Sequence[Sequence[int]]) -> None:
         self._labels = labels
@@ -95,7 +95,7 @@ class _Layout:
             self._members[layer].append(vertex)
 
     def _route(self, parent: int, child: int, bends: bool) -> list[int]:
-        """The vertices that an edge passes, each a layer further; new bends become neighbors."""
+        """The vertices that an edge passes, one per layer; new bends become neighbors."""
         route = [parent]
         if bends:
             for layer in range(self._layer[parent] + 1, self._layer[child]):
@@ -127,7 +127,7 @@ class _Layout:
         return Graph(tuple(nodes), tuple(edges), right + _MARGIN, round(bottom) + _MARGIN)
 
     def _order(self) -> None:
-        """Sort each layer by the mean places of neighbors, to and fro; keep the best order."""
+        """Sort each layer by its neighbors' mean places, back and forth; keep the best order."""
         places = self._places()
         best, fewest = [*self._members], self._crossings(places)
         for sweep in range(_SWEEPS):
@@ -147,7 +147,7 @@ class _Layout:
         return {v: at for members in self._members for v, at in _spread(members).items()}
 
     def _crossings(self, places: dict[int, float]) -> int:
-        """How often edges cross that begin in the same layer."""
+        """The number of crossings between edges that begin in the same layer."""
         total = 0
         for members in self._members:
             ends: list[float] = []
@@ -159,13 +159,13 @@ class _Layout:
         return total
 
     def _splits(self) -> list[int]:
-        """Into how many columns each layer is split: no layer may be a tower."""
+        """The number of columns into which each layer is split, so that no layer gets too tall."""
         tallest = max(12 * _ROW, 1.5 * _ROW * sqrt(len(self._labels)))
         models = [sum(v < len(self._labels) for v in members) for members in self._members]
         return [max(1, ceil(count * _ROW / tallest)) for count in models]
 
     def _heights(self, splits: list[int]) -> list[float]:
-        """The middle of each vertex: near its neighbors, in order, with room for each."""
+        """The vertical center of each vertex: near its neighbors, in order, without overlaps."""
         gaps = []
         for members, split in zip(self._members, splits, strict=True):
             rooms = [_ROW if v < len(self._labels) else _LANE for v in members]
@@ -196,8 +196,8 @@ class _Layout:
             width = max(_box_width(self._labels[v]) for v in models)
             widths.append(width)
             lefts.update(dict.fromkeys(members, left))
-            # Of a split layer each model takes the next column in turn: heights keep the order,
-            # and the models of one column a whole row's distance.
+            # In a split layer, each model takes the next column in turn: heights keep the order,
+            # and the models of one column are a whole row apart.
             for place, vertex in enumerate(models):
                 lefts[vertex] += place % split * (width + _SPLIT_GAP)
             left += split * (width + _SPLIT_GAP) - _SPLIT_GAP + _COLUMN_GAP
@@ -211,7 +211,7 @@ class _Layout:
         middles: list[float],
         splits: list[int],
     ) -> str:
-        """Curves between layers, straight lines through the layers passed."""
+        """Curves between layers, and straight lines through the layers that the edge passes."""
         parent, *bends, child = route
         x, y = nodes[parent].x + nodes[parent].width, round(middles[parent])
         path = f"M{x} {y}"
@@ -230,7 +230,7 @@ class _Layout:
 
 
 def _layers(parents: Sequence[Sequence[int]]) -> list[int]:
-    """The layer of each model: one after the last of its parents, in a cycle after some."""
+    """The layer of each model: after all of its parents, or in a cycle after some of them."""
     children: list[list[int]] = [[] for _ in parents]
     for child, reads in enumerate(parents):
         for parent in reads:
@@ -239,8 +239,8 @@ def _layers(parents: Sequence[Sequence[int]]) -> list[int]:
     waiting = [len(reads) for reads in parents]
     placed = [False] * len(parents)
     sources = [number for number, count in enumerate(waiting) if not count]
-    # After the sources and all that follows from them, what is left is in or after a cycle: begin
-    # with the first of it.
+    # After the sources and everything that follows from them, the remaining models are in or after
+    # a cycle: begin with the first of them.
     for first in (*sources, *range(len(parents))):
         ready = deque([] if placed[first] else [first])
         while ready:
@@ -252,14 +252,14 @@ def _layers(parents: Sequence[Sequence[int]]) -> list[int]:
                 if not waiting[child]:
                     ready.append(child)
     for number, reads in enumerate(parents):
-        # A source stands next to the first that reads it.
+        # A source is next to the first model that reads it.
         if not reads and children[number]:
             layer[number] = max(0, min(layer[child] for child in children[number]) - 1)
     return layer
 
 
 def _spread(members: Sequence[int]) -> dict[int, float]:
-    """Places from 0 to 1, so that layers of unlike size can be compared."""
+    """Places from 0 to 1, so that layers of different sizes can be compared."""
     return {vertex: (place + 0.5) / len(members) for place, vertex in enumerate(members)}
 
 
@@ -268,10 +268,10 @@ def _mean(values: Sequence[float], default: float) -> float:
 
 
 def _settled(ideal: Sequence[float], gaps: Sequence[float]) -> list[float]:
-    """The places nearest to the wanted ones that keep the order and the gaps.
+    """The places closest to the ideal ones that keep the order and the gaps.
 
-    Nearest by least squares: neighbors that want to overlap form a block at the mean of what they
-    want (isotonic regression by pooling adjacent violators).
+    Closest by least squares: neighbors that would overlap form a block at the mean of their ideal
+    places (isotonic regression by pooling adjacent violators).
     """
     offsets = list(accumulate(gaps, initial=0.0))
     blocks: list[tuple[float, int]] = []
@@ -286,13 +286,13 @@ def _settled(ideal: Sequence[float], gaps: Sequence[float]) -> list[float]:
 
 
 def _box_width(label: str) -> int:
-    """Room for the glyph and the label, in a monospaced font of 12 pixels."""
+    """The width for the glyph and the label, in a monospaced font of 12 pixels."""
     cells = sum(2 if east_asian_width(c) in "WF" else 1 for c in label)
     return 40 + ceil(7.25 * cells)
 
 
 def _shortened(label: str) -> str:
-    """Beginning and end: names of one schema often end differently."""
+    """The label's beginning and end, as names in one schema often differ at the end."""
     if len(label) <= _LABEL:
         return label
     return f"{label[: _LABEL // 2 - 1]}…{label[-(_LABEL // 2) :]}"

@@ -1,4 +1,4 @@
-"""Reports as one self-contained HTML page. It is complete without scripts; they add comfort."""
+"""Reports as one self-contained HTML page, which is complete even without its scripts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _FILES = Path(__file__).parent
 _MOST_BATCHES = 100
 _LONG, _BLOCK = 20_000, 4_000
 _FEW = 12
-"""So many models fit into a drawing of any width: they need no overview by schema."""
+"""The number of models that fit into any drawing and need no overview by schema."""
 _LOOKS = {
     "success": "executed",
     "nothing_to_do": "skipped",
@@ -67,15 +67,15 @@ def page(
     *,
     title: str = "SQLMesh runs",
 ) -> str:
-    """The page: totals, what the gate found, and of each invocation a graph, a table and details.
+    """The page: totals, the gate's findings, and a graph, a table and details per invocation.
 
     The same reports make the same page. It loads nothing, and can be encoded as UTF-8 whatever
-    its models are called. All times on it are in UTC.
+    the names of its models are. All times on it are in UTC.
 
     Args:
-        reports: pairs of the node id of the test, or None, and its report. Those of
-             repeated tries are counted only.
-        result: what a gate found in the same reports, in the same order.
+        reports: each with the node id of its test or None. Reports of repeated tries are only
+            counted.
+        result: a gate's result for the same reports, in the same order.
     """
     findings = () if result is None else result.findings
     warnings = () if result is None else result.warnings
@@ -126,7 +126,7 @@ class _Invocation:
         warnings: Sequence[GateFinding],
     ) -> None:
         self.number = number
-        """Its place among the reports given."""
+        """The position among the reports passed."""
         self.id = anchor
         self.test = test
         self.report = report
@@ -158,25 +158,25 @@ class _Invocation:
 
     @property
     def broken(self) -> bool:
-        """Whether something of it went wrong, by its own account."""
+        """Whether the report itself shows that something went wrong."""
         statuses = {model.outcome.status for model in self.models.values()}
         return self.look in ("failed", "interrupted") or bool(statuses & UNEXPECTED_STATUSES)
 
     @property
     def roots(self) -> list[_Model]:
-        """What failed, and what others say that they are blocked by."""
+        """The models that failed, and those that block others."""
         return [model for model in self.models.values() if model.is_root]
 
     @cached_property
     def graph(self) -> Graph:
-        """Its models, drawn."""
+        """The drawing of its models."""
         models = self.models.values()
         labels = [_visible(_short(m.outcome.name)).replace("\n", " ") for m in models]
         return layout(labels, [[parent.place for parent in m.up] for m in models])
 
     @cached_property
     def schemas(self) -> list[list[_Schema]]:
-        """Its models by schema, in rows from the top; of few models nothing."""
+        """Its models by schema, in rows from the top; empty if there are few models."""
         models = list(self.models.values())
         if len(models) <= _FEW:
             return []
@@ -190,17 +190,17 @@ class _Invocation:
 
     @property
     def statuses(self) -> list[tuple[Status, int]]:
-        """How many models have each status, of those that are counted."""
+        """How many of the counted models have each status."""
         return _counts(Status, (outcome.status for outcome in self.report.counted))
 
     @property
     def reasons(self) -> list[tuple[Reason, int]]:
-        """How many models have each reason among theirs."""
+        """How many models have each reason among their `reasons`."""
         return _counts(Reason, (r for m in self.models.values() for r in set(m.outcome.reasons)))
 
     @property
     def causes(self) -> list[tuple[Cause, int]]:
-        """How many models have each cause among theirs."""
+        """How many models have each cause among their `causes`."""
         return _counts(Cause, (c for m in self.models.values() for c in set(m.outcome.causes)))
 
 
@@ -210,33 +210,33 @@ class _Model:
 
     id: str
     place: int
-    """Among the models of its invocation, from 0."""
+    """The position among the models of its invocation, from 0."""
     outcome: ModelOutcome
     paragraph: str
     flagged: bool
-    """Whether the gate found something in it."""
+    """Whether the gate has a finding about it."""
     warned: bool
-    """Whether the gate warns of it."""
+    """Whether the gate warns about it."""
     blocks: int = 0
-    """How many others name it as what they are blocked by."""
+    """The number of models that it blocks."""
     up: list[_Model] = field(default_factory=list)
     down: list[_Model] = field(default_factory=list)
     roots: list[_Model] = field(default_factory=list)
 
     @property
     def look(self) -> str:
-        """The glyph and the color: of its status, or of what is blocked."""
+        """The name of the glyph and color: its status, or that it is blocked."""
         blocked = self.outcome.status is Status.SKIPPED and self.outcome.blocked_by
         return "blocked" if blocked else str(self.outcome.status)
 
     @property
     def is_root(self) -> bool:
-        """Whether it failed, or others are blocked by it."""
+        """Whether it failed or blocks others."""
         return self.outcome.status is Status.FAILED or self.blocks > 0
 
     @property
     def marks(self) -> list[str]:
-        """What else there is to say of it, in a few words each."""
+        """Further facts about it, in a few words each."""
         others = counted(self.blocks, "blocked model")
         marks = {
             "partial: some of its batches were recorded": self.outcome.partial,
@@ -249,7 +249,7 @@ class _Model:
 
     @property
     def columns(self) -> set[str]:
-        """What there is to say of any of its batches, besides interval and status."""
+        """The columns that any of its batches needs besides interval and status."""
         every = self.outcome.batches
         measured = ("duration", "rows", "bytes")
         numbers = ("round", "audits_passed", "audits_failed")
@@ -260,7 +260,7 @@ class _Model:
 
     @property
     def batches(self) -> list[Batch]:
-        """The first ones, and of the others all that were not simply executed."""
+        """The first batches, and all others that were not simply executed."""
         every = enumerate(self.outcome.batches)
         return [b for n, b in every if n < _MOST_BATCHES or b.status is not Status.EXECUTED]
 
@@ -269,7 +269,7 @@ class _Schema(NamedTuple):
     """What the overview shows of one schema."""
 
     place: int
-    """Among the schemas of its invocation, from 0."""
+    """The position among the schemas of its invocation, from 0."""
     group: SchemaGroup
     models: list[_Model]
 
@@ -283,17 +283,17 @@ class _Schema(NamedTuple):
 
     @property
     def by_urgency(self) -> list[_Model]:
-        """Its models, those first that need attention."""
+        """Its models; those that need attention come first."""
         return sorted(self.models, key=lambda model: _URGENT_FIRST.index(model.look))
 
     @property
     def has_root(self) -> bool:
-        """Whether a root cause is in it."""
+        """Whether it contains a root cause."""
         return any(model.is_root for model in self.models)
 
 
 def _most_urgent(invocations: Sequence[_Invocation]) -> _Invocation | None:
-    """The first with findings, else that broke, else with warnings, else the first of all."""
+    """The first invocation with findings, else broken, else with warnings, else the first."""
     urgent = (
         [i for i in invocations if i.findings]
         or [i for i in invocations if i.broken]
@@ -307,13 +307,13 @@ def _by_urgency(findings: Sequence[GateFinding]) -> list[GateFinding]:
 
 
 def _counts(words: type[_Word], values: Iterable[_Word]) -> list[tuple[_Word, int]]:
-    """Which words occur and how often, in the order of the enum."""
+    """The words that occur and how often, in the order of the enum."""
     counter = Counter(values)
     return [(word, counter[word]) for word in words if counter[word]]
 
 
 def _paragraph(report: RunReport, outcome: ModelOutcome) -> str:
-    """As of a failed assertion; what is too long for a line of it, the page has elsewhere."""
+    """The paragraph of a failed assertion. The page shows long texts in full elsewhere."""
     return "\n".join(_short(line, 300) for line in paragraph(report, outcome).splitlines())
 
 
@@ -322,7 +322,7 @@ def _short(text: str, limit: int = 255) -> str:
 
 
 def _breakable(name: str) -> Markup:
-    """A name that a line may break after its parts, rather than anywhere."""
+    """The name, with line breaks allowed only after its parts."""
     return Markup("<wbr>").join(re.findall(r"[^_./:]+[_./:]*|[_./:]+", _visible(name)))
 
 
@@ -331,7 +331,7 @@ def _number(value: int | None) -> str:
 
 
 def _whole(text: str) -> str:
-    """All of a text, however long: in blocks that a browser need not draw unless they are seen."""
+    """The whole text, however long, in blocks that a browser draws only if they are visible."""
     if len(text) <= _LONG or isinstance(text, Markup):
         return text
     blocks = re.findall(rf"(?s).{{1,{_BLOCK}}}\n|.{{1,{_BLOCK}}}", _visible(text))
@@ -339,16 +339,16 @@ def _whole(text: str) -> str:
 
 
 def _visible(text: str) -> str:
-    """The text with escapes in place of what can't be seen, or changes how the rest reads.
+    """The text with escapes for characters that are invisible or change how the rest reads.
 
-    Such are control characters, marks of the direction of writing and halves of surrogate pairs.
+    These are control characters, marks of text direction and surrogates.
     """
     line_ends = text.replace("\r\n", "\n")
     return UNSEEN.sub(lambda c: c[0].encode("unicode_escape").decode(), line_ends)
 
 
 def _finalized(value: object) -> object:
-    """What a template prints of a value; markup is of our own making."""
+    """The text of a value in a template. `Markup` is always made by this module."""
     return value if isinstance(value, Markup) else _visible(str(value))
 
 
@@ -357,7 +357,7 @@ def _source(name: str) -> Markup:
 
 
 def _digest(source: str) -> str:
-    """How a content security policy names an inline script or style."""
+    """The name of an inline script or style in a content security policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
 
 

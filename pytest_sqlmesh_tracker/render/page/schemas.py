@@ -1,4 +1,4 @@
-"""The models of a report by their schemas: what is drawn where single models don't fit."""
+"""The models of a report by schema, which are drawn if single models do not fit."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _NAME = re.compile(r'(?s)(?:(.*)\.)?("(?:[^"]|"")*"|[^."]*)')
 
 
 class SchemaGroup(NamedTuple):
-    """A schema, and by their places the models in it, in the order given."""
+    """A schema and its models, by position, in their original order."""
 
     name: str
     models: tuple[int, ...]
     reads: tuple[int, ...]
-    """The schemas, by their places among the groups, in which its models read others."""
+    """The positions of the groups whose models its models read."""
     mainly_reads: tuple[int, ...]
-    """Those of them that are above it, and with as many edges as make the drawing's shape."""
+    """Those of `reads` that are above it and have enough edges to shape the drawing."""
     row: int
-    """From the top, from 0: one below the last of those that it mainly reads."""
+    """The row, from the top, from 0: one below the last of those that it mainly reads."""
 
 
 def split(name: str) -> tuple[str, str]:
@@ -33,13 +33,13 @@ def by_schema(names: Sequence[str], parents: Sequence[Iterable[int]]) -> list[Sc
     """Group models by schema, upstream first.
 
     Args:
-        names: of the models, in topological order.
-        parents: for each the places of those that it reads.
+        names: the names of the models, in topological order.
+        parents: for each model, the positions of those that it reads.
     """
     members: dict[str, list[int]] = {}
     for place, name in enumerate(names):
         members.setdefault(split(name)[0], []).append(place)
-    # Schemas often read each other: those come first whose models are further upstream on average.
+    # Schemas often read each other: the one whose models are further upstream on average is first.
     depths = _depths(parents)
     order = sorted(members, key=lambda s: sum(depths[m] for m in members[s]) / len(members[s]))
     at = {model: place for place, schema in enumerate(order) for model in members[schema]}
@@ -49,7 +49,7 @@ def by_schema(names: Sequence[str], parents: Sequence[Iterable[int]]) -> list[Sc
     for place, schema in enumerate(order):
         reads = sorted(one for one, other in links if other == place and one != place)
         above = {one: links[one, place] for one in reads if one < place}
-        # A few models that read another one's neighbor must not make a chain of the neighbors.
+        # A few edges between neighboring schemas must not turn the neighbors into a chain.
         mainly = [one for one, edges in above.items() if 2 * edges >= max(above.values())]
         rows.append(max((rows[one] for one in mainly), default=-1) + 1)
         group = SchemaGroup(
@@ -60,7 +60,7 @@ def by_schema(names: Sequence[str], parents: Sequence[Iterable[int]]) -> list[Sc
 
 
 def _depths(parents: Sequence[Iterable[int]]) -> list[int]:
-    """How many models each has upstream of it in a row; of what comes in a cycle, some."""
+    """The length of the longest path upstream of each model; in a cycle, of a part of it."""
     depths: list[int] = []
     for place, reads in enumerate(parents):
         depths.append(max((depths[p] + 1 for p in reads if p < place), default=0))
