@@ -109,8 +109,8 @@ def _forms(value: str) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class _Spellings:
-    """The spellings of a value in texts: as it is, in URLs, in HTML, and in the quotes (also nested)
-    of SQL, JSON, Python and shells."""
+    """The spellings of a value in texts: as it is, in URLs, in HTML, and in quotes (also nested) of
+    SQL, JSON, Python and shells."""
 
     parts: tuple[str, ...]
     """Parts that are never escaped: a text that lacks one of them contains no spelling."""

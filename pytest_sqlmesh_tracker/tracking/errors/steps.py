@@ -155,7 +155,7 @@ def failed_step(error: BaseException) -> str | None:
 def _of_function(
     error: BaseException, *functions: Reliance, below: FrameType | None = None
 ) -> Iterator[FrameType]:
-    """The frames of the functions, in their modules or submodules, that the error passed through."""
+    """The frames of these functions, in their modules or submodules, that the error passed."""
     for one in chain(error):
         passed = below is None
         for frame in frames(one):

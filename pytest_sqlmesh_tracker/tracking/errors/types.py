@@ -12,7 +12,7 @@ class SelectorError(ValueError):
 
 
 class Stopped:
-    """A mixin for exceptions with which the tracker ends an invocation; the message suffices."""
+    """A mixin for exceptions with which the tracker ends an invocation; users see only the message."""
 
 
 class BusyError(ProjectError):
