@@ -12,7 +12,7 @@ class SelectorError(ValueError):
 
 
 class Stopped:
-    """A mixin for exceptions with which the tracker ends an invocation; users see only the message."""
+    """A mixin for exceptions by which the tracker ends an invocation; users see the message."""
 
 
 class BusyError(ProjectError):

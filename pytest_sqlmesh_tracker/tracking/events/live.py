@@ -20,16 +20,16 @@ from .recording import Recording, Round
 
 OnExecuted = Callable[[ModelOutcome], None]
 OnWaiting = Callable[[str, EnvironmentState], None]
-"""Called with the name and the state of the environment that a run waits for."""
+"""Called with the name and state of the environment that a run waits for."""
 OutcomesSoFar = Callable[[Recording], Callable[[str], ModelOutcome]]
-"""Creates, for the current round, a function from a model's fully qualified name to the outcome that
+"""Creates a function for the current round, from a model's fully qualified name to the outcome that
 the report would now have for it."""
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 
 
 class CancelledError(Stopped, Exception):
-    """Raised instead of starting a batch, and to end a wait, once an invocation is cancelled."""
+    """Raised instead of starting a batch, and to end a wait, after a cancellation."""
 
     def __init__(self, message: str = "cancelled before it began") -> None:
         super().__init__(message)
@@ -86,7 +86,7 @@ class Executions:
         return outcome
 
     def notify(self, outcome: ModelOutcome) -> None:
-        """Call the callbacks; their exceptions are logged and do not reach the run."""
+        """Call the callbacks; their exceptions are logged, not raised."""
         for callback in self.on_executed:
             try:
                 callback(outcome)

@@ -156,8 +156,8 @@ class Round:
     skipped: frozenset[str] | None = None
     failures: tuple[NodeFailure, ...] | None = None
     cancelled: frozenset[tuple[str, int | None]] = frozenset()
-    """Model and index of the batches that SQLMesh lists as failed because the invocation was cancelled
-    before they started."""
+    """Model and index of the batches that SQLMesh lists as failed because a cancellation kept
+    them from starting."""
     audits: dict[str, dict[Span, tuple[AuditResult, ...]]] = field(default_factory=dict)
 
     def copied(self) -> Round:
@@ -224,7 +224,7 @@ class RunDecision:
     deployability_index: Any
     due: Mapping[str, tuple[Span, ...]]
     rounds_before: int
-    """The number of earlier rounds that this decision supersedes, since the run was restarted."""
+    """The number of earlier rounds, which are void because the run was restarted."""
 
 
 @dataclass(frozen=True)
@@ -232,10 +232,10 @@ class PlanFacts:
     """A built plan, with its snapshots as they were before any evaluation."""
 
     snapshots: Mapping[str, FrozenSnapshot]
-    """With the intervals that SQLMesh compared, which exclude those that it removes in order to load
-    them again."""
+    """With the intervals that SQLMesh compared, which exclude those that it removes to load them
+    again."""
     question: Question
-    """How the plan looks for missing intervals (sqlmesh/core/plan/stages.py, `_missing_intervals`)."""
+    """The search for missing intervals (sqlmesh/core/plan/stages.py, `_missing_intervals`)."""
     deployability_index: Any
     """None in prod, where every snapshot is deployable."""
     user_arguments: frozenset[str]
@@ -247,7 +247,7 @@ class PlanFacts:
     added: frozenset[str]
     removed: tuple[str, ...]
     refused: frozenset[str]
-    """Models that were selected, or are downstream of restated ones, but are not restated."""
+    """Models that are selected, or downstream of restated ones, but not restated."""
     to_audit: frozenset[str]
     """Models whose audits alone changed; these audits run before any evaluation."""
     to_backfill: frozenset[str] | None
@@ -257,11 +257,11 @@ class PlanFacts:
     created: frozenset[str]
     """The models for which the plan creates a version that is not in the state."""
     changed_by: Mapping[str, tuple[str, ...]]
-    """Changed model → the models whose own change or addition led to its version. Models that are new
-    to the environment are left out."""
+    """Changed model → the models whose own change or addition led to its version. Models that are
+    new to the environment are left out."""
     overwritten: Mapping[str, tuple[Span, ...]]
-    """Model changed in prod from a date on → the intervals that the previous version had loaded into
-    the same table; SQLMesh treats them as missing from that date on."""
+    """Model changed in prod from a date on → the intervals that the previous version had loaded
+    into the same table; SQLMesh treats them as missing from that date on."""
     has_work: bool
     """If False, `Context.apply` returns immediately (sqlmesh/core/context.py)."""
 
@@ -302,10 +302,10 @@ class Recording:
     """The snapshots at the invocation's first decision, before any evaluation."""
     plan: PlanFacts | None = None
     stored: Mapping[str, FrozenSnapshot] = field(default_factory=dict)
-    """The snapshots with the intervals that the state had when the invocation started, before SQLMesh
-    removed those that it restates automatically or by a plan."""
+    """The snapshots with the intervals that the state had when the invocation started, before
+    SQLMesh removed those that it restates automatically or by a plan."""
     removed: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
-    """Model with missing intervals → those that were loaded once, as far as the state has them."""
+    """Model with missing intervals → what was loaded and removed, if the state still has it."""
     bookings: list[Booking] = field(default_factory=list)
     audited: Mapping[str, FrozenSnapshot] | None = None
     """The snapshots of `Context.audit`; None if it did not reach its first model."""
@@ -328,7 +328,7 @@ class Recording:
     faults: dict[str | None, str] = field(default_factory=dict)
     """Model → the error in the tracker itself; the key None stands for every model."""
     under_way: frozenset[str] = frozenset()
-    """Models with a running batch when a tracker was detached from the invocation, which continued."""
+    """Models with a running batch when a tracker detached from the invocation, which continued."""
     secrets: Secrets | None = field(default_factory=Secrets)
     """Values that must not appear in any text of the report; None if they could not be determined.
     They are collected only if there are error texts."""

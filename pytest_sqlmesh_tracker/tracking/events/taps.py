@@ -119,8 +119,8 @@ class MethodEvents:
             self._taps.add(scheduler.snapshot_evaluator, self.auditing)
 
     def attach_state(self, state_sync: Any) -> None:
-        """Handle reads of the state, and the intervals recorded there: those of batches, and those
-        that SQLMesh records without one, for empty backfills or inherited in dev."""
+        """Handle reads of intervals from the state, and writes to it: those of batches, and those
+        that SQLMesh records without one, for empty backfills or by inheritance in dev."""
         self._taps.add(state_sync, self.refreshing)
         self._taps.add(state_sync, self.booking)
 
@@ -254,7 +254,7 @@ class MethodEvents:
         return replace(plan, snapshots={**plan.snapshots, **frozen_by_name(self._adjusted)})
 
     def look_for_removed(self, state_sync: Any, due: Mapping[str, Sequence[Span]]) -> None:
-        """Record which missing intervals were loaded once and then removed."""
+        """Record the removed intervals of the models that have missing ones."""
         versions = dict(self._can_have_been_removed(due))
         if not versions:
             return

@@ -97,7 +97,7 @@ class EnvironmentWait:
             recording.environment_state = state
 
     def _announce(self) -> None:
-        """Call the callbacks once per plan; their exceptions are logged and do not reach the run."""
+        """Call the callbacks once per plan; their exceptions are logged, not raised."""
         state = self._recording.environment_state
         if state is None or state == self._announced:
             return
