@@ -123,7 +123,7 @@ class _Project:
         return fqn if name in self._names.values() else name
 
     def _identifiers(self) -> dict[str, tuple[str, ...]]:
-        """Identifiers as users write them, or as SQLMesh has them if those are not unique unquoted."""
+        """Names as users write them, or SQLMesh's if those are not unique without quotes."""
         parts = {
             fqn: _parts_of(name, self._nodes[fqn].dialect if name != fqn else None)
             if self._nodes[fqn].is_model
@@ -154,8 +154,8 @@ def _columns(model: Any) -> Iterator[ColumnDefinition]:
 
 
 def _audits(node: Any) -> tuple[AuditDefinition, ...]:
-    """Audits as SQLMesh's evaluator (sqlmesh/core/snapshot/evaluator.py, `_audit`) and reports treat
-    them: identical calls count as one, and the last decides whether it blocks."""
+    """Audits as SQLMesh's evaluator (sqlmesh/core/snapshot/evaluator.py, `_audit`) and reports
+    treat them: identical calls count as one, and the last decides whether it blocks."""
     names = audit_names(node)
     definitions: dict[tuple[str, frozenset[tuple[str, str]]], AuditDefinition] = {}
     for audit, arguments in node.audits_with_args:
