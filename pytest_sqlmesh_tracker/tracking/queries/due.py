@@ -70,8 +70,8 @@ def _project(context: Any, environment: str, now: Millis) -> Snapshots:
 def _batches(
     context: Any, project: Snapshots, now: Millis, naming_info: Any, only: Collection[str] | None
 ) -> dict[Any, Any]:
-    """Snapshots with missing intervals → those batches of them that nothing holds back, as SQLMesh's
-    scheduler makes them."""
+    """Snapshots with missing intervals → those of their batches that nothing holds back, as
+    SQLMesh's scheduler makes them."""
     snapshots = [project.snapshot(name) for name in project.frozen]
     scheduler = context.create_scheduler(snapshots, context.snapshot_evaluator)
     scheduler.console = NoopConsole()

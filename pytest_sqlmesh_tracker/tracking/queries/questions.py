@@ -40,7 +40,7 @@ class Due(Frozen):
 
 
 class DueQuery(Query[Due]):
-    """Asks what a run of an environment would schedule at a moment, and when any model is due next."""
+    """Asks what a run of an environment would schedule at a moment, and what `next_due` is."""
 
     query: Literal["due"] = "due"
     environment: str

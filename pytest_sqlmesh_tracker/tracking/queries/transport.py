@@ -30,7 +30,7 @@ if sys.path[0] == "":
 from {__package__}.answering import main
 main()
 """
-"""Moves the current folder, which may contain a `sqlmesh` or `json.py`, to the end of `sys.path`."""
+"""Moves the current folder, which can contain a `sqlmesh` or `json.py`, to the end of the path."""
 
 
 def _ignore(_: str) -> None:
