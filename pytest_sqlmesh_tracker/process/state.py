@@ -26,7 +26,7 @@ def process_state_restored(folders: Iterable[Path]) -> Iterator[None]:
     registries of macros, models and signals.
 
     Args:
-        folders: those of the project. Modules that are imported from them meanwhile are removed;
+        folders: the project's folders. Modules imported from them meanwhile are removed;
             modules from elsewhere stay imported.
     """
     with (

@@ -115,12 +115,12 @@ def run_sqlmesh(
             commands.main(list(arguments), "sqlmesh", standalone_mode=False)
         except SystemExit as ended:
             code, error = _exited(ended)
-        except SelectionError as wrong:
-            code, error = 2, wrong.format_message()
-        except click.UsageError as wrong:
-            code, error = 2, f"sqlmesh: {wrong.format_message()}"
-        except click.ClickException as wrong:
-            code, error = 1, wrong.format_message()
+        except SelectionError as usage_error:
+            code, error = 2, usage_error.format_message()
+        except click.UsageError as usage_error:
+            code, error = 2, f"sqlmesh: {usage_error.format_message()}"
+        except click.ClickException as click_error:
+            code, error = 1, click_error.format_message()
         except (click.Abort, KeyboardInterrupt) as ended:
             if isinstance(ended.__cause__ or ended.__context__, EOFError):
                 code, error = 1, "SQLMesh asked, and there is nobody to answer: use --auto-apply"

@@ -123,8 +123,8 @@ def selector_of(model: Any) -> str:
 
 
 def migration_tries() -> Any:
-    """The tenacity settings for retrying the migration of a table; None before 0.220.1, when SQLMesh
-    did not retry."""
+    """The tenacity settings for retrying the migration of a table; None before 0.220.1, when
+    SQLMesh did not retry."""
     from sqlmesh.core.snapshot import SnapshotEvaluator
 
     return getattr(getattr(SnapshotEvaluator, "_migrate_target_table", None), "retry", None)

@@ -38,7 +38,7 @@ class Reliance:
 
     @property
     def name(self) -> str:
-        """The name of the method itself."""
+        """The last name in the path."""
         return self.path.rpartition(".")[2]
 
     @property

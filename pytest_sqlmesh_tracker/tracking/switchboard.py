@@ -124,7 +124,9 @@ class Switchboard:
             EnvironmentBusyError: the longest permitted wait is over.
         """
         thread = threading.get_ident()
-        own = [each for (_, of), each in list(self._under_way.items()) if of == thread]
+        own = [
+            each for (_, thread_id), each in list(self._under_way.items()) if thread_id == thread
+        ]
         if own:
             # The latest, since the code of a signal or model can create another context.
             own[-1].waiting.sleep(seconds)

@@ -91,10 +91,10 @@ class Tracker(AssertionMethods):
             tracked.complete(files)
 
     def cancel(self) -> None:
-        """Let no further batch begin, in the current invocation and in later ones of this tracker.
+        """Let no further batch start, in the current invocation and in later ones of this tracker.
 
         The method may be called from any thread. Batches that are running end and are recorded. For
-        SQLMesh, the batches that would begin fail, so `run` returns a failure and `plan` raises a
+        SQLMesh, the batches that would start fail, so `run` returns a failure and `plan` raises a
         `PlanError`; in the report, these models and those that wait for them are `interrupted`.
         `Context.audit` raises an exception, and so does a run that waits for its environment.
         Nothing is undone, and signals and the creation of tables are not cut short.
@@ -181,7 +181,7 @@ def sqlmesh_run_tracker(
 def track_all(
     *, on_waiting: OnWaiting | None = None, longest_wait: float | None = None
 ) -> Iterator[Tracker]:
-    """Track the invocations of every SQLMesh context, including contexts that are made meanwhile.
+    """Track the invocations of every SQLMesh context, including contexts that are created later.
 
     The plans that prepare sandboxes are not tracked. The arguments are those of
     `sqlmesh_run_tracker`.

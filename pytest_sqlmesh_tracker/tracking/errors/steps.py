@@ -129,11 +129,11 @@ def creation_step(error: BaseException) -> str | None:
         if view and any(_of_function(error, _PROMOTE, below=frame)):
             return f"its view {view} could not be created"
         return f"the ON_VIRTUAL_UPDATE statements of its view {view} failed" if view else None
-    for function, happened in _OF_TABLES:
+    for function, action in _OF_TABLES:
         for frame in _of_function(error, function):
             table, snapshot = _relation(frame, function), frame.f_locals.get("snapshot")
-            what = "view" if getattr(snapshot, "is_view", False) else "table"
-            return f"its {what} {table} could not be {happened}" if table else None
+            kind = "view" if getattr(snapshot, "is_view", False) else "table"
+            return f"its {kind} {table} could not be {action}" if table else None
     return None
 
 

@@ -94,7 +94,7 @@ class AuditInvocation(Invocation):
             round_.ends[audited.name, 0] = audited.end(ran, failure)
 
     def raised(self, error: BaseException) -> None:
-        """Record that the call raised, as a failure of the audits under way if there are any."""
+        """Record that the call raised, as a failure of the running audits if there are any."""
         super().raised(error)
         with self.journal.faultless():
             if self._under_way and isinstance(error, Exception):

@@ -278,7 +278,7 @@ class Booking:
 
 @dataclass
 class Recording:
-    """Everything that is known of one invocation."""
+    """Everything that is known about one invocation."""
 
     command: Command
     arguments: dict[str, Any]

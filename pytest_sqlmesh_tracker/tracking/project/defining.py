@@ -161,12 +161,12 @@ def _audits(node: Any) -> tuple[AuditDefinition, ...]:
     for audit, arguments in node.audits_with_args:
         if audit.skip:
             continue
-        of_call = arguments.get("blocking")
+        override = arguments.get("blocking")
         as_sql = audit_arguments(arguments)
         definitions[audit.name, frozenset(as_sql.items())] = AuditDefinition(
             name=names[audit.name],
             arguments=as_sql,
-            blocking=audit.blocking if of_call is None else of_call == exp.true(),
+            blocking=audit.blocking if override is None else override == exp.true(),
             # Only standalone audits have a description.
             description=getattr(audit, "description", None),
         )

@@ -1,4 +1,4 @@
-"""Reads environments from SQLMesh's state, as far as an invocation depends on them."""
+"""Reads environments from SQLMesh's state."""
 
 from __future__ import annotations
 

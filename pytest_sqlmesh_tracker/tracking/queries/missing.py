@@ -14,7 +14,7 @@ class RunAt:
 
     environment: str
     moment: datetime
-    """Its execution time, in UTC."""
+    """The run's execution time, in UTC."""
     ignore_cron: bool
 
 

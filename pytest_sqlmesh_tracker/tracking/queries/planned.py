@@ -22,10 +22,10 @@ def planned(context: Any, environment: str) -> Any:
     # SQLMesh takes the state to be missing.
     state = context._new_state_sync()
     state.engine_adapter.ping()
-    begun = state.get_versions(validate=False).schema_version
-    latest = context.state_sync.get_environment(name) if begun else None
+    schema_version = state.get_versions(validate=False).schema_version
+    latest = context.state_sync.get_environment(name) if schema_version else None
     if latest is None:
-        summaries = context.state_sync.get_environments_summary() if begun else []
+        summaries = context.state_sync.get_environments_summary() if schema_version else []
         names = sorted(summary.name for summary in summaries)
         missing = EnvironmentState(unfinished_plan=None, environments=tuple(names))
         raise ProjectError(
