@@ -124,9 +124,7 @@ class Switchboard:
             EnvironmentBusyError: the longest permitted wait is over.
         """
         thread = threading.get_ident()
-        own = [
-            each for (_, thread_id), each in list(self._under_way.items()) if thread_id == thread
-        ]
+        own = [each for key, each in list(self._under_way.items()) if key[1] == thread]
         if own:
             # The latest, since the code of a signal or model can create another context.
             own[-1].waiting.sleep(seconds)

@@ -32,9 +32,9 @@ class Secrets:
     def among(cls, settings: Iterable[tuple[str, str]]) -> Secrets:
         """The secrets among settings, which are pairs of a field's or variable's name and a value.
 
-        Values of fewer than six characters are left out, since too much else would be hidden. So
-        is a plain word that is also the value of a setting that is not secret, such as the password
-        `postgres` of the user `postgres`.
+        Values of fewer than six characters are left out, since too much else would be hidden. A
+        plain word is also left out if a setting that is not secret has the same value, as where the
+        user `postgres` has that password.
         """
         secrets: set[str] = set()
         openly: set[str] = set()
