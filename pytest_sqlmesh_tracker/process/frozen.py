@@ -1,7 +1,7 @@
-"""What must not happen while freezegun has frozen the clock, and clocks that go on meanwhile.
+"""Prevents first imports while freezegun has frozen the clock, and offers clocks that keep running.
 
-freezegun replaces `date` and `datetime` in all modules, and puts them back in all modules. It does
-not reach the schemas that pydantic has built meanwhile: what is first imported under a frozen clock
+freezegun replaces `date` and `datetime` in all modules, and later restores them there. It does not
+reach schemas that pydantic has built meanwhile: a module first imported under a frozen clock
 rejects real dates until the process ends. This module imports neither freezegun nor pytest.
 """
 
@@ -24,18 +24,18 @@ class FrozenClockError(ImportError):
 
 
 def is_frozen() -> bool:
-    """Whether freezegun shows the process another time than its own."""
+    """Whether freezegun has frozen this process's clock."""
     return bool(getattr(sys.modules.get(_FREEZEGUN), "freeze_factories", ()))
 
 
 def perf_counter() -> float:
-    """`time.perf_counter`, which freezegun replaces as well."""
+    """The real `time.perf_counter`, in seconds, even while freezegun replaces it."""
     counter: Callable[[], float] = _real("real_perf_counter", time.perf_counter)
     return counter()
 
 
 def utc_now() -> datetime:
-    """The time behind freezegun's; that of `time_machine`, where that is in force."""
+    """The current UTC time behind freezegun's clock; `time_machine` still affects it."""
     real: type[datetime] = _real("real_datetime", datetime)
     return real.now(timezone.utc)
 
@@ -46,7 +46,7 @@ def is_used() -> bool:
 
 
 def _real(name: str, otherwise: Any) -> Any:
-    """What freezegun has replaced, as it keeps it; `otherwise` where it was not imported."""
+    """The original that freezegun keeps of what it replaces; `otherwise` if it is not imported."""
     return getattr(sys.modules.get(_FREEZEGUN), name, otherwise)
 
 
@@ -54,7 +54,7 @@ def import_lazily(name: str, package: str) -> ModuleType:
     """Import a module on first use, as `import_module` does.
 
     Raises:
-        FrozenClockError: the first use is under a frozen clock.
+        FrozenClockError: the clock is frozen at the first use.
     """
     check_imported(resolve_name(name, package))
     return import_module(name, package)
@@ -64,7 +64,7 @@ def check_imported(*modules: str) -> None:
     """Reject the first import of a module under a frozen clock.
 
     Raises:
-        FrozenClockError: the clock is frozen, and one of them has not been imported.
+        FrozenClockError: the clock is frozen, and one of the modules has not been imported.
     """
     missing = [module for module in modules if module not in sys.modules] if is_frozen() else []
     if missing:

@@ -1,9 +1,9 @@
-"""SQLMesh's sleeps, which can be ended from outside while anything is tracked.
+"""Makes SQLMesh's sleeps interruptible while any tracker is active.
 
 A run sleeps for up to six hours while its environment is not finalized (sqlmesh/core/context.py,
-`run`), and evaluators sleep between the tries to migrate a table
-(sqlmesh/core/snapshot/evaluator.py, `_migrate_target_table`). What SQLMesh does before and after a
-sleep stays its own.
+`run`), and evaluators sleep between attempts to migrate a table
+(sqlmesh/core/snapshot/evaluator.py, `_migrate_target_table`). SQLMesh's actions before and after a
+sleep do not change.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 _SLICE = 0.2
-"""Seconds after which it is checked whether a sleep goes on."""
+"""Seconds between checks of whether a sleep is over."""
 
 
 class Sleeper(Protocol):
-    """What sleeps in SQLMesh's place."""
+    """Sleeps in SQLMesh's place."""
 
     def wait_for_environment(self, seconds: float) -> None:
-        """Sleep in place of a run that waits for its environment; what it raises ends the run."""
+        """Sleep for a run that waits for its environment; an exception ends the run."""
 
     def pause_between_tries(self, seconds: float) -> None:
-        """Sleep in place of an evaluator that tries again; what it raises ends the tries."""
+        """Sleep for an evaluator that will try again; an exception ends the attempts."""
 
 
 def sleep(seconds: float, over: Callable[[float], bool]) -> None:
     """Sleep in slices.
 
     Args:
-        over: is called around each slice with the seconds that have been slept, and returns
-            whether that is enough; what it raises ends the sleep as well. The seconds are counted,
-            since a test can have replaced the clock.
+        over: called before and after each slice with the seconds slept so far; the sleep ends if
+            it returns True or raises. The seconds are counted, since a test can have replaced the
+            clock.
     """
     slept = 0.0
     while not over(slept) and slept < seconds:
@@ -49,22 +49,22 @@ class Sleeps:
         self._put_back: list[Callable[[], None]] = []
 
     def replace(self, migration_tries: Any) -> None:
-        """Let the sleeper decide.
+        """Replace SQLMesh's sleeps with the sleeper's.
 
         Args:
-            migration_tries: the settings of the tries to migrate a table; None where SQLMesh does
-                not try again.
+            migration_tries: the settings for retrying the migration of a table; None if SQLMesh
+                does not retry.
         """
         from sqlmesh.core import context
 
-        # A test can have put something else there, so that no run of it sleeps.
+        # A test can have replaced it already, so that its runs do not sleep.
         if getattr(context, "time", None) is time:
             self._set(context, "time", _Time(self._sleeper.wait_for_environment))
         if migration_tries is not None:
             self._set(migration_tries, "sleep", self._sleeper.pause_between_tries)
 
     def restore(self) -> None:
-        """Restore what was there."""
+        """Restore SQLMesh's own sleeps."""
         for put_back in self._put_back:
             put_back()
         self._put_back.clear()
@@ -73,7 +73,7 @@ class Sleeps:
         original = getattr(owner, name)
 
         def put_back() -> None:
-            # What others have put there meanwhile, they restore themselves.
+            # Other code that has replaced it meanwhile restores it itself.
             if getattr(owner, name) == replacement:
                 setattr(owner, name, original)
 

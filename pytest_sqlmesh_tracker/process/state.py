@@ -1,8 +1,8 @@
 """The state of this process that loading a SQLMesh project changes, and how it is restored.
 
 SQLMesh sets the environment variables of a project's `.env` files. It imports the project's macros,
-signals, Python models and `config.py` under names that other projects use as well, and it keeps
-what they define in registries. SQLMesh is imported only where its registries are restored.
+signals, Python models and `config.py` under names that other projects also use, and keeps their
+definitions in registries. This module imports SQLMesh only to restore its registries.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def process_state_restored(folders: Iterable[Path]) -> Iterator[None]:
     registries of macros, models and signals.
 
     Args:
-        folders: those of the project. Modules that are imported from them meanwhile are removed;
+        folders: the project's folders. Modules imported from them meanwhile are removed;
             modules from elsewhere stay imported.
     """
     with (
@@ -68,13 +68,13 @@ def _modules_restored(folders: Iterable[Path]) -> Iterator[None]:
     finally:
         for name in modules_in(folders).keys() - before.keys():
             del sys.modules[name]
-        # The project's own can have taken the names of others: `macros`, `config`.
+        # The project's modules can have replaced others of the same name: `macros`, `config`.
         sys.modules.update(before)
 
 
 @contextmanager
 def _registries_restored() -> Iterator[None]:
-    # SQLMesh's first versions leave signals, and reject them when they are loaded again.
+    # SQLMesh's early versions keep signals, and reject them when they are loaded again.
     before = [(decorator, decorator.get_registry()) for decorator in _registering_decorators()]
     try:
         yield
@@ -93,10 +93,10 @@ def _registering_decorators() -> tuple[Any, ...]:
 
 @contextmanager
 def registries_without_projects() -> Iterator[None]:
-    """Keep what earlier projects have left in SQLMesh's registries out of the next one.
+    """Hide from the next project what earlier projects left in SQLMesh's registries.
 
-    SQLMesh leaves a project's macros where one of its files is broken, and its first versions left
-    signals in any case; the next project can define others of these names.
+    SQLMesh keeps a project's macros if one of its files is broken, and its early versions always
+    keep signals; the next project can define others with the same names.
     """
     from sqlmesh.core.constants import MACROS, SIGNALS
     from sqlmesh.core.macros import macro
@@ -118,7 +118,7 @@ def registries_without_projects() -> Iterator[None]:
 
 @contextmanager
 def bytecode_disabled() -> Iterator[None]:
-    """Let Python write no `__pycache__`."""
+    """Keep Python from writing `__pycache__`."""
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
@@ -128,7 +128,7 @@ def bytecode_disabled() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class ProcessSettings:
-    """Environment variables, and entries at the two ends of `sys.path`."""
+    """Environment variables, and entries at both ends of `sys.path`."""
 
     variables: Mapping[str, str]
     first_entries: tuple[str, ...]
@@ -136,11 +136,11 @@ class ProcessSettings:
 
     @classmethod
     def current(cls) -> ProcessSettings:
-        """All that this process has."""
+        """The current settings of this process."""
         return cls(dict(os.environ), tuple(sys.path))
 
     def since(self, before: ProcessSettings) -> ProcessSettings:
-        """What is new in the settings of this process, or has changed."""
+        """The settings that are new or changed since `before`."""
         variables = {n: v for n, v in self.variables.items() if before.variables.get(n) != v}
         new = [entry for entry in self.first_entries if entry not in before.first_entries]
         first = tuple(takewhile(new.__contains__, self.first_entries))
@@ -148,7 +148,7 @@ class ProcessSettings:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Add them to the process; afterwards, remove them and restore what they replaced."""
+        """Add the settings to the process, then remove them and restore what they replaced."""
         variables = {name: os.environ.get(name) for name in self.variables}
         first, last = (
             [entry for entry in entries if entry not in sys.path]
@@ -170,7 +170,7 @@ class ProcessSettings:
 
 
 def modules_in(folders: Iterable[Path]) -> dict[str, ModuleType]:
-    """The imported modules that are below these folders, by name."""
+    """The imported modules whose files are below these folders, by name."""
     starts = tuple(f"{folder}{os.sep}" for folder in folders)
     return {
         name: module
@@ -180,42 +180,42 @@ def modules_in(folders: Iterable[Path]) -> dict[str, ModuleType]:
 
 
 def _is_installed(place: str) -> bool:
-    """Whether it is of a virtual environment, which can be below a project."""
+    """Whether a module is part of a virtual environment, which can be inside a project."""
     return not {"site-packages", "dist-packages"}.isdisjoint(Path(place).parts)
 
 
 def _place(module: Any) -> str:
-    """The file of a module, or the folder of one that is several files."""
+    """The file of a module, or the folder of a namespace package."""
     known = getattr(module, "__dict__", {})
     if known.get("__file__"):
         return str(known["__file__"])
     try:
         return str(next(iter(known.get("__path__") or ()), ""))
     except KeyError:
-        # A namespace package finds its path through its parent, which was removed.
+        # A namespace package reads its path from its parent, which was removed.
         return ""
 
 
 class ProjectModules:
-    """The modules that one project at a time has in `sys.modules`.
+    """The modules in `sys.modules` that belong to the loaded project, one project at a time.
 
-    Projects are loaded from copies, one after the other, and have modules of the same names. The
-    code of a project that is loaded finds its own modules, and none of other projects.
+    Projects are loaded from copies, one after another, and have modules of the same names. The code
+    of the loaded project sees its own modules but not those of other projects.
     """
 
     def __init__(self) -> None:
         self._users_folders: set[Path] = set()
         self._installed: dict[str, ModuleType] = {}
-        # What tests have imported from a user's folder themselves, under the names of these.
+        # Modules of the same names that tests have imported from a user's folder.
         self._covered: dict[str, ModuleType] = {}
 
     @property
     def installed(self) -> Mapping[str, ModuleType]:
-        """Those of the project that was loaded last, by name."""
+        """The modules of the project that was loaded last, by name."""
         return dict(self._installed)
 
     def install(self, modules: Mapping[str, ModuleType]) -> None:
-        """Add modules to those of the project that is loaded."""
+        """Add modules to those of the loaded project."""
         self._covered.update({name: sys.modules[name] for name in modules if name in sys.modules})
         sys.modules.update(modules)
         self._installed.update(modules)
@@ -230,7 +230,7 @@ class ProjectModules:
 
     @contextmanager
     def configured_from(self, folders: Iterable[Path]) -> Iterator[None]:
-        """Import what the configuration in these folders of a user reads; none of it stays."""
+        """Let the configuration in a user's folders import modules, and remove them afterwards."""
         self._users_folders.update(folders)
         hidden = _taken_out(self._users_folders)
         try:
@@ -241,7 +241,7 @@ class ProjectModules:
 
     @contextmanager
     def imported_from(self, folder: Path) -> Iterator[None]:
-        """Import what the files of a copied project contain now, and install it afterwards."""
+        """Let a copied project import its modules afresh, and install them afterwards."""
         hidden = _taken_out(self._users_folders)
         try:
             yield
@@ -252,7 +252,8 @@ class ProjectModules:
 
 
 def _taken_out(folders: Iterable[Path]) -> dict[str, ModuleType]:
-    """The modules that were imported from the folders; the next import of them reads the files."""
+    """Remove the modules imported from these folders, so that the next import reads the files
+    again."""
     modules = modules_in(folders)
     for name in modules:
         del sys.modules[name]
@@ -260,4 +261,4 @@ def _taken_out(folders: Iterable[Path]) -> dict[str, ModuleType]:
 
 
 project_modules = ProjectModules()
-"""Those of this process, which has one `sys.modules`."""
+"""The project modules of this process, which has only one `sys.modules`."""

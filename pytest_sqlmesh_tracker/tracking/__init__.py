@@ -1,1 +1,1 @@
-"""Listening to SQLMesh: from the console's calls to reports."""
+"""Tracks SQLMesh invocations, from calls of the console to reports."""

@@ -1,4 +1,4 @@
-"""SQLMesh's own command line, tracked: in this process, with the options that it has itself."""
+"""Runs SQLMesh's own command line, tracked, in this process and with its own options."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from .tracker import track_all
 
 @dataclass(frozen=True)
 class Ended:
-    """What came of a command: its invocations, and how it ended."""
+    """The result of a command: its invocations, and how it ended."""
 
     reports: tuple[RunReport, ...]
     error: str | None = None
-    """What it failed of, if no report tells."""
+    """Why it failed, if no report explains that."""
     code: int = 0
-    """SQLMesh's own exit code; 128 and the signal's number where one stopped it."""
+    """SQLMesh's own exit code, or 128 plus the signal's number if a signal stopped it."""
     signalled: bool = False
-    """Whether it was stopped, by Ctrl-C or by SIGTERM."""
+    """Whether Ctrl-C or SIGTERM stopped it."""
 
 
 class _Terminated(Stopped, KeyboardInterrupt):
-    """SIGTERM, by which CI cancels: it ends an invocation as Ctrl-C does."""
+    """SIGTERM, with which CI cancels jobs; it ends an invocation as Ctrl-C does."""
 
     def __init__(self) -> None:
         super().__init__("terminated by SIGTERM")
@@ -49,18 +49,18 @@ class SelectionError(click.UsageError):
 
 
 class Signals:
-    """Ctrl-C and SIGTERM: they stop SQLMesh, and are ignored while the report is made."""
+    """Handles Ctrl-C and SIGTERM, which stop SQLMesh and are ignored while the report is made."""
 
     def __init__(self) -> None:
         self._handles = True
         self.received: int | None = None
-        """The signal that came last, if one did."""
+        """The number of the latest signal; None if none was received."""
         self.stop: Callable[[], None] = lambda: None
-        """Is called when one comes. What is raised then can be lost: in a database's driver."""
+        """Called when a signal is received, since a database driver can swallow the exception."""
 
     @contextmanager
     def handled(self) -> Iterator[Signals]:
-        """Hear them; those that the process was started to ignore stay ignored."""
+        """Handle the signals, except those that the process was started to ignore."""
         numbers = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.getsignal(number) for number in numbers}
         for number in numbers:
@@ -73,7 +73,7 @@ class Signals:
                 signal.signal(number, handler)
 
     def ignore(self) -> None:
-        """From now on: CI sends SIGTERM after SIGINT, and people are impatient."""
+        """Ignore signals from now on: CI sends SIGTERM after SIGINT, and users repeat Ctrl-C."""
         self._handles = False
 
     def _stop(self, number: int, _: object) -> None:
@@ -92,15 +92,16 @@ def run_sqlmesh(
     on_waiting: OnWaiting | None = None,
     read_files: Callable[[], ProjectFiles | None] = lambda: None,
 ) -> Ended:
-    """Run `sqlmesh` with these arguments, tracked; it never raises.
+    """Run and track `sqlmesh` with these arguments; it never raises.
 
-    What stops it before SQLMesh is there, which takes seconds to import, leaves no report.
+    A signal during SQLMesh's import, which takes seconds, leaves no report.
 
     Args:
-        signals: are ignored once they have stopped it.
-        debug: print the traceback of an exception that SQLMesh did not handle itself.
-        longest_wait: as of `track_all`, and so is `on_waiting`.
-        read_files: reads the project's files after a run, which SQLMesh makes without them.
+        signals: the handler of signals, which are ignored once one has stopped the command.
+        debug: whether to print the traceback of an exception that SQLMesh does not handle.
+        longest_wait: as for `track_all`.
+        on_waiting: as for `track_all`.
+        read_files: reads the project's files after a run, since SQLMesh runs without them.
     """
     try:
         commands = _commands()
@@ -114,20 +115,20 @@ def run_sqlmesh(
             commands.main(list(arguments), "sqlmesh", standalone_mode=False)
         except SystemExit as ended:
             code, error = _exited(ended)
-        except SelectionError as wrong:
-            code, error = 2, wrong.format_message()
-        except click.UsageError as wrong:
-            code, error = 2, f"sqlmesh: {wrong.format_message()}"
-        except click.ClickException as wrong:
-            code, error = 1, wrong.format_message()
+        except SelectionError as usage_error:
+            code, error = 2, usage_error.format_message()
+        except click.UsageError as usage_error:
+            code, error = 2, f"sqlmesh: {usage_error.format_message()}"
+        except click.ClickException as click_error:
+            code, error = 1, click_error.format_message()
         except (click.Abort, KeyboardInterrupt) as ended:
             if isinstance(ended.__cause__ or ended.__context__, EOFError):
                 code, error = 1, "SQLMesh asked, and there is nobody to answer: use --auto-apply"
             elif signals.received is None:
-                # Project code, or SQLMesh's own prompt, raised it.
+                # The project's code or SQLMesh's prompt raised it.
                 signals.received = signal.SIGINT
         except BaseException as raised:
-            # Also what is no Exception: some libraries' panics are not.
+            # BaseException, since some libraries' panics are not subclasses of Exception.
             if debug:
                 traceback.print_exc()
             code, error = 1, described(raised)
@@ -146,7 +147,8 @@ def run_sqlmesh(
 
 
 def _exited(ended: SystemExit) -> tuple[int, str]:
-    """SQLMesh exits with 1 once it has printed why (sqlmesh/cli, `_default_exception_handler`)."""
+    """Exit code and error; SQLMesh exits with 1 after printing the error itself (sqlmesh/cli,
+    `_default_exception_handler`)."""
     if ended.code == 1:
         return 1, ""
     if isinstance(ended.code, str):
@@ -155,8 +157,8 @@ def _exited(ended: SystemExit) -> tuple[int, str]:
 
 
 def _commands() -> click.Group:
-    """SQLMesh's, and `run` with the `--execution-time` that `Context.run` takes."""
-    # Importing it warns of what is not the user's.
+    """SQLMesh's commands, with the `--execution-time` of `Context.run` added to `run`."""
+    # The import issues warnings that do not concern the user.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from sqlmesh.cli.main import cli
@@ -171,7 +173,7 @@ def _commands() -> click.Group:
 
 
 def _checking(run: Callable[..., Any]) -> Callable[..., Any]:
-    """SQLMesh's `run`, which is content with selectors that match no model (`Context.run`)."""
+    """SQLMesh's `run`, but rejecting selectors without a match, which `Context.run` accepts."""
 
     def checked(*args: Any, **options: Any) -> Any:
         from pytest_sqlmesh_tracker.tracking.project.selecting import unmatched_selector

@@ -1,7 +1,7 @@
-"""Everything in which the supported SQLMesh versions differ, with the version that differs first.
+"""All differences between the supported SQLMesh versions, with the first version that differs.
 
-Each function hides one difference; the rest of the package does not look at versions, and reads no
-attribute that only some of them have.
+Each function hides one difference. The rest of the package neither checks versions nor reads
+attributes that only some versions have.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RELIES_ON = (
 
 
 class _Interface(NamedTuple):
-    """The parameters of a console's method, in the installed SQLMesh."""
+    """The parameters of a console method in the installed SQLMesh."""
 
     names: tuple[str, ...]
     defaults: dict[str, Any]
@@ -35,22 +35,22 @@ def _interface(event: str) -> _Interface:
 
 
 def by_name(event: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """A console call's arguments by the names that the installed SQLMesh gives them.
+    """A console call's arguments, by the installed SQLMesh's parameter names.
 
     Parameters were added and inserted over time (`auto_restatement_triggers` in 0.210,
-    `execution_stats` before it in 0.211.2), so the installed class knows their places.
+    `execution_stats` before it in 0.211.2), so positions come from the installed class.
     """
     names, defaults = _interface(event)
     return {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
 
 
 def node_of(error: Any) -> tuple[str, int | None]:
-    """Model and batch of a `NodeExecutionFailedError`; the batch is None for a table's creation.
+    """Model and batch index of a `NodeExecutionFailedError`; the index is None for table creation.
 
-    Nodes have classes of their own since 0.210.
+    Since 0.210, nodes have their own classes.
 
     Raises:
-        ValueError: a node of a kind that this tracker does not know.
+        ValueError: the node is of an unknown kind.
     """
     node = error.node
     if isinstance(node, tuple) and not hasattr(node, "snapshot_name"):
@@ -70,7 +70,8 @@ def node_of(error: Any) -> tuple[str, int | None]:
 def sees_through_idle_parents() -> bool:
     """Whether a batch waits for ancestors behind a parent that has nothing to do.
 
-    Since 0.210 (`Scheduler._find_upstream_dependencies`); before, only for direct parents.
+    True since 0.210 (`Scheduler._find_upstream_dependencies`); before, batches wait only for
+    direct parents.
     """
     from sqlmesh.core.scheduler import Scheduler
 
@@ -78,14 +79,14 @@ def sees_through_idle_parents() -> bool:
 
 
 def ignores_cron(plan: Any) -> bool:
-    """Whether a plan evaluates what no cron is due for: only since 0.210 can it be told to."""
+    """Whether a plan ignores models' crons, an option of plans since 0.210."""
     return bool(getattr(plan, "ignore_cron", False))
 
 
 def selected_to_restate(context: Any, plan: Any) -> frozenset[str]:
-    """The models that the user selected for a plan's restatement, before any was refused.
+    """The models that the user selected for a plan's restatement, including any refused ones.
 
-    Since 0.219, plans have them in a field; before, the selection is expanded once more.
+    Since 0.219, plans have a field for them; before, the selection is expanded again.
     """
     if hasattr(plan, "selected_models_to_restate"):
         return frozenset(plan.selected_models_to_restate or ())
@@ -96,10 +97,10 @@ def selected_to_restate(context: Any, plan: Any) -> frozenset[str]:
 
 
 def restates_state_first() -> bool:
-    """Whether a restatement forgets the loaded intervals before it loads them anew.
+    """Whether a restatement removes the loaded intervals from the state before loading them again.
 
-    Before 0.218; since then it does so only for other versions of the models, and when all is
-    loaded (sqlmesh/core/plan/stages.py, `RestatementStage`).
+    True before 0.218. Since then, it removes only those of the models' other versions, after
+    everything is loaded (sqlmesh/core/plan/stages.py, `RestatementStage`).
     """
     from sqlmesh.core.plan.stages import RestatementStage
 
@@ -107,22 +108,23 @@ def restates_state_first() -> bool:
 
 
 def dbt_id(audit: Any) -> str | None:
-    """dbt's unique id of the test that an audit is made of; None for any other audit.
+    """dbt's unique ID of the test that an audit is created from; None for any other audit.
 
-    Since 0.222; before, audits do not have it, and dbt's names are left as they are.
+    Before 0.222, audits do not have it, and SQLMesh's names of tests stay as they are.
     """
     info = getattr(audit, "dbt_node_info", None)
     return None if info is None else str(info.unique_id)
 
 
 def selector_of(model: Any) -> str:
-    """How SQLMesh's selectors name a model; since 0.222, a dbt model as dbt's own selectors do."""
+    """The name of a model in SQLMesh's selectors; since 0.222, dbt models have that of dbt's
+    selectors."""
     return str(getattr(model, "dbt_fqn", None) or model.name)
 
 
 def migration_tries() -> Any:
-    """The settings (tenacity's) of the tries to migrate a table; None before 0.220.1, when SQLMesh
-    tried once."""
+    """The tenacity settings for retrying the migration of a table; None before 0.220.1, when
+    SQLMesh did not retry."""
     from sqlmesh.core.snapshot import SnapshotEvaluator
 
     return getattr(getattr(SnapshotEvaluator, "_migrate_target_table", None), "retry", None)

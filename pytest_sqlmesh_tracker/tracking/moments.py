@@ -7,24 +7,25 @@ from typing import Any
 
 
 def span(start: Any, end: Any) -> tuple[int, int]:
-    """Two `TimeLike`s in milliseconds since the epoch, 0 for None; a date as end is included."""
+    """Two `TimeLike`s in milliseconds since the epoch; None is 0, and an end date is included."""
     from sqlmesh.utils.date import make_exclusive, to_timestamp
 
     if _is_millis(start) and _is_millis(end):
-        # As the scheduler has them, for each batch; SQLMesh's functions try other formats first.
+        # The scheduler's form, common to all batches; SQLMesh's functions try other formats first.
         return start, end
     return to_timestamp(start) if start else 0, to_timestamp(make_exclusive(end)) if end else 0
 
 
 def _is_millis(moment: Any) -> bool:
-    """Whether SQLMesh takes this for milliseconds: a short number could be a date, 20240101."""
+    """Whether SQLMesh treats this as milliseconds; a short number can be a date, as 20240101 is."""
     return type(moment) is int and moment > 99_999_999
 
 
 def resolved(moment: Any) -> Any:
-    """A `TimeLike` that means the same later: relative expressions become datetimes.
+    """An equivalent `TimeLike` that does not depend on the clock: relative expressions become
+    datetimes.
 
-    Dates stay dates, since SQLMesh takes them for whole days (sqlmesh/utils/date.py, `is_date`).
+    Dates stay dates, since SQLMesh treats them as whole days (sqlmesh/utils/date.py, `is_date`).
     """
     from sqlmesh.utils.date import is_date, to_datetime
 
@@ -32,7 +33,7 @@ def resolved(moment: Any) -> Any:
 
 
 def is_absolute(moment: Any) -> bool:
-    """Whether a `TimeLike` means the same at any time."""
+    """Whether a `TimeLike` is independent of the clock."""
     if not moment or not isinstance(moment, str):
         return True
     try:

@@ -1,6 +1,6 @@
-"""What the tracker relies on in SQLMesh, declared beside the code that relies on it.
+"""Declares what the tracker relies on in SQLMesh, beside the code that relies on it.
 
-`doctor.contract` collects the declarations, and holds the installed SQLMesh to them.
+`doctor.contract` collects the declarations and checks the installed SQLMesh against them.
 """
 
 from __future__ import annotations
@@ -17,42 +17,42 @@ _ATTRIBUTE = "_relies_on"
 
 @dataclass(frozen=True)
 class Reliance:
-    """Something of SQLMesh that must be as the tracker knows it."""
+    """A part of SQLMesh that must be as the tracker expects."""
 
     path: str
-    """Where it is: `module:name.name`, below `sqlmesh`."""
+    """Its location below `sqlmesh`, as `module:name.name`."""
     concern: str
-    """What of a report rests on it."""
+    """The part of a report that depends on it."""
     reads: tuple[str, ...] = ()
-    """Its parameters that are read, or passed by name."""
+    """The parameters that are read or passed by name."""
     reads_if_there: tuple[str, ...] = ()
-    """Its parameters that are read in those versions of SQLMesh that have them."""
+    """The parameters that are read in the SQLMesh versions that have them."""
     ignores: tuple[str, ...] = ()
-    """Its other parameters, so that a new one is noticed."""
+    """All other parameters, so that a new one is noticed."""
     positional: int | None = None
-    """The number of arguments with which it is called, if it is called by position."""
+    """The number of positional arguments with which it is called, if any."""
     variables: tuple[str, ...] = ()
-    """Its variables that are read where an exception passed through it."""
+    """The local variables that are read when an exception passed through it."""
     since: str | None = None
-    """The SQLMesh version that has it first, if that is later than the oldest supported one."""
+    """The first SQLMesh version that has it, if later than the oldest supported one."""
 
     @property
     def name(self) -> str:
-        """The name of the method itself."""
+        """The last name in the path."""
         return self.path.rpartition(".")[2]
 
     @property
     def module(self) -> str:
-        """The name of its module."""
+        """The name of the module that contains it."""
         return f"sqlmesh.{self.path.partition(':')[0]}"
 
     @property
     def parameters(self) -> frozenset[str]:
-        """All the parameters that are known."""
+        """All known parameters."""
         return frozenset((*self.reads, *self.reads_if_there, *self.ignores))
 
     def pick(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """What a handler reads of the arguments of a call.
+        """The arguments of a call that a handler reads.
 
         Raises:
             KeyError: SQLMesh did not pass one of them.
@@ -65,15 +65,15 @@ class Reliance:
 
 
 def handles(path: str, concern: str, ignores: str = "") -> Callable[[_Declared], _Declared]:
-    """Declare a function to be the handler of the calls of a SQLMesh method.
+    """Declare a function to be the handler for calls of a SQLMesh method.
 
     Its keyword-only parameters are the method's parameters that it reads; one with a default is
-    read in those versions that have it.
+    read in the versions that have it.
 
     Args:
-        path: of the method, as in `Reliance`.
-        concern: what of a report rests on it.
-        ignores: the method's other parameters, where a new one is to be noticed.
+        path: the method's path, as in `Reliance`.
+        concern: the part of a report that depends on it.
+        ignores: the method's other parameters, separated by spaces, if a new one must be noticed.
     """
 
     def declare(handler: _Declared) -> _Declared:
@@ -96,11 +96,12 @@ def handles(path: str, concern: str, ignores: str = "") -> Callable[[_Declared],
 
 
 def part_of_sqlmesh(path: str, concern: str) -> Callable[[type[_Kind]], type[_Kind]]:
-    """Declare a protocol to be what the tracker reads and calls of a class of SQLMesh.
+    """Declare a protocol to be the part of a SQLMesh class that the tracker reads and calls.
 
     Args:
-        path: of the class, as in `Reliance`.
-        concern: what of a report rests on its attributes; for a method, its docstring has that.
+        path: the class's path, as in `Reliance`.
+        concern: the part of a report that depends on its attributes; a method's docstring has this
+            for the method.
     """
 
     def declare(protocol: type[_Kind]) -> type[_Kind]:
@@ -111,7 +112,7 @@ def part_of_sqlmesh(path: str, concern: str) -> Callable[[type[_Kind]], type[_Ki
 
 
 def fields_of(protocol: type) -> Iterator[str]:
-    """The attributes that a protocol has: `one`; or `one.two`, where one is a protocol itself."""
+    """The attributes of a protocol: `one`, or `one.two` if `one` is itself a protocol."""
     for name, kind in get_type_hints(protocol).items():
         inner = list(fields_of(kind)) if getattr(kind, "_is_protocol", False) else []
         yield from (f"{name}.{field}" for field in inner)
@@ -120,7 +121,7 @@ def fields_of(protocol: type) -> Iterator[str]:
 
 
 def methods_of(protocol: type) -> Iterator[Reliance]:
-    """The methods that a protocol has, as they are called."""
+    """The methods of a protocol, as the tracker calls them."""
     path = reliance_of(protocol).path
     for name, method in vars(protocol).items():
         if isfunction(method) and not name.startswith("_"):
@@ -135,11 +136,11 @@ def methods_of(protocol: type) -> Iterator[Reliance]:
 
 
 def reliance_of(handler: Callable[..., Any]) -> Reliance:
-    """What was declared of a handler, or of a protocol."""
+    """The declaration of a handler or protocol."""
     return cast(Reliance, getattr(handler, _ATTRIBUTE))
 
 
 def reliances_of(owner: type) -> dict[str, Reliance]:
-    """What was declared of the methods of a class, by their names."""
+    """The declarations of a class's methods, by name."""
     methods = vars(owner).items()
     return {name: reliance_of(method) for name, method in methods if hasattr(method, _ATTRIBUTE)}

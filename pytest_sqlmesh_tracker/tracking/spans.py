@@ -1,4 +1,4 @@
-"""Arithmetic of spans of time in SQLMesh's milliseconds, done by SQLMesh's own functions.
+"""Arithmetic on time spans in milliseconds, with SQLMesh's own functions.
 
 Importing this module does not import SQLMesh.
 """
@@ -26,7 +26,7 @@ def merged(spans: Iterable[Span]) -> list[Span]:
 
 
 def without(spans: Iterable[Span], removed: Iterable[Span]) -> list[Span]:
-    """The parts of the spans that lie outside of the removed ones, merged."""
+    """The parts of the spans that lie outside the removed ones, merged."""
     from sqlmesh.core.snapshot.definition import remove_interval
 
     remaining = merged(spans)

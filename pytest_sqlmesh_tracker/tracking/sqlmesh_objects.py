@@ -1,8 +1,8 @@
-"""SQLMesh's objects, as far as the tracker reads and calls them.
+"""Protocols for SQLMesh's objects, limited to what the tracker reads and calls.
 
-Each protocol names the class that it is a part of. mypy holds the tracker to the protocols, and
-`doctor.contract` holds the installed SQLMesh to them. The docstring of a method says what of a
-report rests on it.
+Each protocol names the class that it is a part of. mypy checks the tracker against the protocols,
+and `doctor.contract` checks the installed SQLMesh. A method's docstring names the part of a report
+that depends on it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .reliance import part_of_sqlmesh
 
 
 class KindName(Protocol):
-    """The name of a model's kind, a member of an enumeration."""
+    """The name of a model's kind, a member of an enum."""
 
     value: str
 
@@ -68,7 +68,7 @@ class Fingerprint(Protocol):
 
 @part_of_sqlmesh("core.snapshot:Snapshot", "FrozenSnapshot, and every inferred reason")
 class Snapshot(Protocol):
-    """A version of a model, or of a standalone audit (which is not a `Model`)."""
+    """A version of a model or of a standalone audit (which is not a `Model`)."""
 
     name: str
     snapshot_id: Any
@@ -116,7 +116,7 @@ class Snapshot(Protocol):
 
 @part_of_sqlmesh("core.snapshot:DeployabilityIndex", "which intervals count as loaded")
 class DeployabilityIndex(Protocol):
-    """Which snapshots of a plan have the table of prod."""
+    """Determines which snapshots of a plan share prod's table."""
 
     def is_representative(self, snapshot: Any) -> bool:
         """Which intervals count as loaded."""
@@ -127,7 +127,7 @@ class DeployabilityIndex(Protocol):
 
 @part_of_sqlmesh("core.plan:Plan", "the moments at which a plan is applied")
 class AppliedPlan(Protocol):
-    """A plan as its console gets it when it begins to be applied."""
+    """A plan as the console receives it when SQLMesh starts to apply it."""
 
     start: Any
     end: Any
@@ -152,7 +152,7 @@ class EnvironmentNamingInfo(Protocol):
 
 @part_of_sqlmesh("core.plan:Plan", "PlanFacts, on which every reason in plans rests")
 class Plan(Protocol):
-    """A plan that was built."""
+    """A built plan."""
 
     start: Any
     end: Any
@@ -198,7 +198,7 @@ class AuditReturn(Protocol):
 
 @part_of_sqlmesh("utils.errors:AuditError", "failed audits (AuditOutcome)")
 class AuditError(Protocol):
-    """A blocking audit that failed, among those of a `NodeAuditsErrors`."""
+    """A failed blocking audit in a `NodeAuditsErrors`."""
 
     audit_name: str
     audit_args: Mapping[Any, Any]
@@ -206,7 +206,7 @@ class AuditError(Protocol):
 
 
 class Evaluator(Protocol):
-    """What evaluates and audits."""
+    """Evaluates and audits snapshots."""
 
     audit: Any
 
@@ -215,7 +215,7 @@ class Evaluator(Protocol):
     "core.scheduler:Scheduler", "what is recorded of a scheduler (MethodEvents.attach)"
 )
 class Scheduler(Protocol):
-    """What evaluates the snapshots of a run, or of a stage of a plan."""
+    """Evaluates the snapshots of a run or of a plan's stage."""
 
     snapshots: Mapping[Any, Snapshot]
     snapshot_evaluator: Evaluator
@@ -234,7 +234,7 @@ class Config(Protocol):
     "Invocation: what it stands in for, and the models of the project",
 )
 class Context(Protocol):
-    """A project that is loaded, and its state."""
+    """A loaded project and its state."""
 
     console: Any
     state_sync: Any
@@ -246,21 +246,21 @@ class Context(Protocol):
 
 
 class IntervalState(Protocol):
-    """The table of the intervals that are loaded."""
+    """The table of loaded intervals."""
 
     intervals_table: Any
     engine_adapter: Any
 
 
 class InnerState(Protocol):
-    """The state behind the cache."""
+    """The state behind a context's cache."""
 
     interval_state: IntervalState
 
 
 @part_of_sqlmesh("core.state_sync:StateSync", "`removed_before` (removed.py)")
 class StateSync(Protocol):
-    """SQLMesh's state, with the cache that a context has in front of it."""
+    """SQLMesh's state, including the cache that a context puts in front of it."""
 
     state_sync: InnerState
 
@@ -278,4 +278,4 @@ PARTS: tuple[type, ...] = (
     *(Plan, AppliedPlan, Snapshot, Model, AuditReturn, AuditError),
     *(DeployabilityIndex, Context, Scheduler, StateSync),
 )
-"""The protocols that name a class of SQLMesh."""
+"""The protocols that name a SQLMesh class."""

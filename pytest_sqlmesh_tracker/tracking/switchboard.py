@@ -1,8 +1,8 @@
-"""Which calls of SQLMesh's contexts are invocations, and who tracks them: across nested calls,
-nested trackers and threads.
+"""Decides which calls of SQLMesh's contexts are invocations and which trackers track them, across
+nested calls, nested trackers and threads.
 
-While anything tracks, `run`, `plan`, `apply` and `audit` of SQLMesh's context class are replaced by
-wrappers, and so is `create_scheduler`; with the last tracker gone they are put back.
+While any tracker is active, wrappers replace `run`, `plan`, `apply`, `audit` and `create_scheduler`
+of SQLMesh's context class; the originals are restored when the last tracker ends.
 """
 
 from __future__ import annotations
@@ -46,28 +46,28 @@ REPLACED = (
     Reliance(f"{_CONTEXT}.audit", "reports of Context.audit", reads=("execution_time",)),
     Reliance(f"{_CONTEXT}.create_scheduler", "what runs and plans evaluate (Invocation.attach)"),
 )
-"""The methods of SQLMesh's context class that are replaced; they must be its own."""
+"""The methods of SQLMesh's context class that are replaced; the class itself must define them."""
 RELIES_ON = (
     Reliance("core.context:time", "the end of a wait for an environment (process/sleeping.py)"),
 )
 
 
 class Listener(Protocol):
-    """Who tracks invocations."""
+    """Tracks invocations."""
 
     @property
     def hooks(self) -> Hooks:
-        """What it wants of an invocation while it lasts."""
+        """Its callbacks and settings for a running invocation."""
 
     def begun(self, invocation: Invocation) -> None:
-        """An invocation begins."""
+        """An invocation starts."""
 
     def ended(self, invocation: Invocation, tracked: Tracked) -> None:
-        """It has ended."""
+        """An invocation has ended."""
 
 
 class Switchboard:
-    """Knows who tracks which context, and which invocations are under way on which thread."""
+    """Knows the listeners to each context and the current invocation of each context and thread."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -78,7 +78,7 @@ class Switchboard:
 
     @contextmanager
     def listening(self, listener: Listener, concerns: Callable[[Any], bool]) -> Iterator[None]:
-        """Let a listener track the contexts that concern it."""
+        """Let a listener track the contexts for which `concerns` returns True."""
         with self._lock:
             if not self._listeners:
                 self._replace_methods()
@@ -92,13 +92,13 @@ class Switchboard:
                     self._restore_methods()
 
     def _replace_methods(self) -> None:
-        # Where a test is the first to import SQLMesh, what that warns of is not the test's.
+        # If a test is the first to import SQLMesh, warnings of the import do not concern the test.
         check_imported("sqlmesh.core.context")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from sqlmesh.core.context import GenericContext
 
-        # All of them first: a SQLMesh without one of them is left as it is.
+        # Look up all of them first, so that a SQLMesh that lacks one stays unchanged.
         originals = {each.name: vars(GenericContext)[each.name] for each in REPLACED}
         for name, original in originals.items():
             make = self._scheduling if name == "create_scheduler" else self._tracking
@@ -110,27 +110,32 @@ class Switchboard:
         from sqlmesh.core.context import GenericContext
 
         for name, (original, wrapper) in self._replaced.items():
-            # What somebody else put over the wrapper is theirs to take away; it passes through.
+            # If other code has replaced the wrapper, that stays; the wrapper then passes through.
             if vars(GenericContext)[name] is wrapper:
                 setattr(GenericContext, name, original)
         self._replaced.clear()
         self._sleeps.restore()
 
     def wait_for_environment(self, seconds: float) -> None:
-        """Sleep, unless the invocation of this thread is to end."""
+        """Sleep until the time is over or this thread's invocation is cancelled.
+
+        Raises:
+            CancelledError: the invocation was cancelled.
+            EnvironmentBusyError: the longest permitted wait is over.
+        """
         thread = threading.get_ident()
-        own = [each for (_, of), each in list(self._under_way.items()) if of == thread]
+        own = [each for key, each in list(self._under_way.items()) if key[1] == thread]
         if own:
-            # The latest: code of a signal or of a model can make a context of its own.
+            # The latest, since the code of a signal or model can create another context.
             own[-1].waiting.sleep(seconds)
         else:
             sleep(seconds, lambda _: False)
 
     def pause_between_tries(self, seconds: float) -> None:
-        """Sleep, unless all that is under way is to end.
+        """Sleep until the time is over or all current invocations are cancelled.
 
         Raises:
-            CancelledError: it is. Workers' threads do not say which invocation they are of.
+            CancelledError: all are cancelled. Worker threads do not reveal their invocation.
         """
 
         def over(_: float) -> bool:
@@ -221,10 +226,10 @@ class Switchboard:
 
 
 def _hooks(context: Any, listeners: list[Listener]) -> Hooks:
-    """The hooks of all listeners together."""
+    """The combined hooks of all listeners."""
     every = [listener.hooks for listener in listeners]
     limits = [hooks.longest_wait for hooks in every]
-    # In a sandbox, nobody is there who could finish a plan.
+    # In a sandbox, no other process can finish a plan.
     limits.append(getattr(context, "longest_wait", None))
     return Hooks(
         outcomes_so_far=every[0].outcomes_so_far,
@@ -244,7 +249,7 @@ def _first(args: Any, kwargs: Any, name: str) -> Any:
 
 
 def _arguments(original: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, Any]:
-    """What the caller passed, by name; the plan of `apply` is not an argument to show."""
+    """The arguments that the caller passed, by name, without the plan of `apply`."""
     try:
         passed = dict(signature(original).bind(None, *args, **kwargs).arguments)
     except TypeError:
@@ -255,7 +260,7 @@ def _arguments(original: Callable[..., Any], args: Any, kwargs: Any) -> dict[str
 
 
 def _plain(value: Any) -> Any:
-    """A copy of the value as JSON can hold it; what is not a plain value as text."""
+    """A JSON-compatible copy of the value, in which other objects become text."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, set | frozenset):

@@ -1,4 +1,4 @@
-"""One invocation that has ended, and its report."""
+"""An invocation that has ended, and its report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Tracked:
-    """One invocation that has ended; its report is made when it is first read."""
+    """An invocation that has ended; its report is created on first read."""
 
     def __init__(self, recording: Recording) -> None:
         self.id = recording.id
@@ -39,10 +39,10 @@ class Tracked:
         return self._recording is not None and self._recording.project_files == "not_read"
 
     def complete(self, files: ProjectFiles | None) -> None:
-        """Add what was read of the project's files since, before the report is made.
+        """Add what was later read from the project's files, before the report is created.
 
         Args:
-            files: None, if they are not to be read.
+            files: what was read; None if the files are not to be read.
         """
         with self._lock:
             recording = self._recording

@@ -1,4 +1,4 @@
-"""Who tracks: the trackers of one context, or of all, and what they have tracked."""
+"""Trackers of one context or of all contexts, and what they have tracked."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 
 class Tracker(AssertionMethods):
-    """Collects the invocations that are made while it is active. It can be read then and
-    afterwards."""
+    """Collects the invocations made while it is active; readable during and after that time."""
 
     def __init__(
         self,
@@ -92,10 +91,10 @@ class Tracker(AssertionMethods):
             tracked.complete(files)
 
     def cancel(self) -> None:
-        """Let no further batch begin, in the current invocation and in later ones of this tracker.
+        """Let no further batch start, in the current invocation and in later ones of this tracker.
 
         The method may be called from any thread. Batches that are running end and are recorded. For
-        SQLMesh, the batches that would begin fail, so `run` returns a failure and `plan` raises a
+        SQLMesh, the batches that would start fail, so `run` returns a failure and `plan` raises a
         `PlanError`; in the report, these models and those that wait for them are `interrupted`.
         `Context.audit` raises an exception, and so does a run that waits for its environment.
         Nothing is undone, and signals and the creation of tables are not cut short.
@@ -128,7 +127,7 @@ class Tracker(AssertionMethods):
         return frozenset(name for recording in recordings for name in recording.under_way)
 
     def _add(self, tracked: Tracked) -> None:
-        """Take an invocation, unless it was taken when the tracker was detached from it."""
+        """Add an invocation, unless it was added when the tracker detached from it."""
         with self._lock:
             if tracked.id not in self._ids:
                 self._ids.add(tracked.id)
@@ -182,7 +181,7 @@ def sqlmesh_run_tracker(
 def track_all(
     *, on_waiting: OnWaiting | None = None, longest_wait: float | None = None
 ) -> Iterator[Tracker]:
-    """Track the invocations of every SQLMesh context, including contexts that are made meanwhile.
+    """Track the invocations of every SQLMesh context, including contexts that are created later.
 
     The plans that prepare sandboxes are not tracked. The arguments are those of
     `sqlmesh_run_tracker`.
@@ -195,7 +194,7 @@ def track_all(
 
 
 class _Listener:
-    """What the switchboard calls, for one tracker."""
+    """Receives the switchboard's calls for one tracker."""
 
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
@@ -213,7 +212,7 @@ _SWITCHBOARD = Switchboard()
 
 
 def _outcomes_so_far(recording: Recording) -> Callable[[str], ModelOutcome]:
-    # Explaining imports SQLMesh, and is needed only where a callback is called for each model.
+    # This imports SQLMesh, and is needed only for callbacks on executed models.
     from pytest_sqlmesh_tracker.tracking.reasons.reporting import outcomes_so_far
 
     return outcomes_so_far(recording)

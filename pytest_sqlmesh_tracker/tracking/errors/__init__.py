@@ -1,1 +1,1 @@
-"""Exceptions of SQLMesh in words, without what is secret."""
+"""SQLMesh's exceptions in words, without secrets."""

@@ -1,8 +1,8 @@
-"""From an exception to words: what failed first, and what was made of it.
+"""Turns an exception into words: what failed first, and what it was raised as.
 
-SQLMesh raises errors of its own where Python code of a project, or a statement, raised one; and
-where a database breaks off, the error of the rollback covers the one that says so. What users look
-for is behind those: in the chain of `__cause__` and `__context__`.
+SQLMesh raises its own errors when a project's Python code or a statement raises one. When a
+database connection breaks off, the error of the rollback covers the original error. What users
+need is behind these, in the chain of `__cause__` and `__context__`.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from pytest_sqlmesh_tracker.wording.sentences import FOLLOWED_BY, RAISED_AS
 from .types import Stopped
 
 Connection = Literal["lost", "gone"] | None
-"""What an error says of the connection to the database: it broke off, or had been lost before."""
+"""What an error shows about the database connection: it broke off, or was already gone."""
 
 _CLEANS_UP = re.compile(r"rollback|close|__a?exit__|clean_?up|dispose|release|reset|abort|teardown")
 _CONNECTION_GONE = "InterfaceError"
-"""What drivers raise, by PEP 249, where a connection or a cursor can't be used any more."""
+"""What drivers raise, following PEP 249, when a connection or cursor is no longer usable."""
 _SILENT = frozenset({"NodeExecutionFailedError"})
-"""Errors of SQLMesh that say nothing of what failed; their cause does."""
+"""SQLMesh's errors that do not explain what failed; their cause does."""
 _SILENT_TEXTS = frozenset({"Plan application failed."})
 
 
 def described(error: BaseException) -> str:
-    """Type and message of what failed first; in further paragraphs, what it was raised as.
+    """Type and message of what failed first; further paragraphs give what it was raised as.
 
-    Of exceptions that are the tracker's own the message alone. Without escape codes.
+    For the tracker's own exceptions, only the message. The text has no escape codes.
     """
     if isinstance(error, Stopped):
         return str(error)
@@ -44,7 +44,7 @@ def described(error: BaseException) -> str:
 
 
 def frames(error: BaseException) -> Iterator[FrameType]:
-    """Where the exception passed through, from where it was caught to where it was raised."""
+    """The frames that the exception passed through, from the one that caught it to the origin."""
     traceback = error.__traceback__
     while traceback is not None:
         yield traceback.tb_frame
@@ -52,7 +52,7 @@ def frames(error: BaseException) -> Iterator[FrameType]:
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The exception and those behind it: the causes, else what was being handled."""
+    """The exception and those behind it: its causes, or else what was being handled."""
     visited: set[int] = set()
     while error is not None and id(error) not in visited:
         visited.add(id(error))
@@ -61,12 +61,12 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def module_of(frame: FrameType) -> str:
-    """The name of the module that a frame's code is in."""
+    """The name of the module that contains a frame's code."""
     return str(frame.f_globals.get("__name__", ""))
 
 
 def connection_after(error: BaseException) -> Connection:
-    """What the exception says of the connection to the database."""
+    """What the exception shows about the database connection."""
     first, covering = _uncovered(_of_the_user(error))
     if _connection_gone(first):
         return "gone"
@@ -75,7 +75,7 @@ def connection_after(error: BaseException) -> Connection:
 
 def _typed(error: BaseException) -> str:
     name, text = type(error).__name__, without_escape_codes(str(error)).rstrip()
-    # A traceback begins with an indented line.
+    # A traceback starts with an indented line.
     joint = ":\n" if text[:1].isspace() else ": "
     return f"{name}{joint}{text}".strip().removesuffix(":")
 
@@ -87,7 +87,7 @@ def _behind(error: BaseException) -> BaseException | None:
 
 
 def _of_the_user(error: BaseException) -> BaseException:
-    """What SQLMesh's error was made of: the exception that it quotes, or else itself."""
+    """The exception that SQLMesh's error quotes, or else the error itself."""
     first = error
     for inner in chain(error):
         if inner is not error and not (_is_silent(first) or _quotes(first, inner)):
@@ -95,7 +95,7 @@ def _of_the_user(error: BaseException) -> BaseException:
         first = inner
         if not _is_sqlmesh(inner):
             return inner
-    # Its own errors say more than those of its parser that they quote.
+    # SQLMesh's own errors are more informative than the parser errors that they quote.
     return next((one for one in chain(error) if not _is_silent(one)), error)
 
 
@@ -110,7 +110,7 @@ def _is_silent(error: BaseException) -> bool:
 
 
 def _quotes(error: BaseException, inner: BaseException) -> bool:
-    """Whether SQLMesh's error has the inner one's text, with or without its type, on a line."""
+    """Whether a line of SQLMesh's error is the inner error's text, with or without its type."""
     line = next(iter(_text(inner).splitlines()), "")
     typed = f"{type(inner).__name__}: {line}".rstrip(": ")
     return any(quote.strip() in {line, typed} - {""} for quote in _text(error).splitlines())
@@ -121,7 +121,7 @@ def _text(error: BaseException) -> str:
 
 
 def _uncovered(error: BaseException) -> tuple[BaseException, list[BaseException]]:
-    """The first error, and those that were raised in cleaning up after it, in their order."""
+    """The first error, and the errors raised while cleaning up after it, in order."""
     covering: list[BaseException] = []
     for inner in chain(error):
         if inner is error:
@@ -138,10 +138,10 @@ def _connection_gone(error: BaseException) -> bool:
 
 
 def _raised_in_cleaning_up(error: BaseException, handled: BaseException) -> bool:
-    """Whether the exception came out of a rollback, or the like, for the one that was handled.
+    """Whether the exception came from a rollback or similar cleanup after the handled one.
 
-    Any other says what is wrong: it is raised in the words of the code that handled the first, or
-    where another way was tried.
+    Any other exception explains the problem itself: the code that handled the first one raised it
+    in its own words, or failed when it tried another way.
     """
     if _connection_gone(error):
         return True

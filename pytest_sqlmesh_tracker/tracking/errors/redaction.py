@@ -1,8 +1,8 @@
-"""Passwords and tokens in texts: errors of databases quote connections and statements.
+"""Hides passwords and tokens in texts: database errors quote connections and statements.
 
-Hidden is what is known to be secret, wherever it stands, and what looks so: by where it stands
-(`password=…`, `scheme://user:…@host`), or by its shape (a private key, an AWS key). Every pattern
-takes linear time: where one of them could look at the same text again and again, it is bounded.
+Known secrets are hidden wherever they appear. So is what looks like a secret, by its position
+(`password=…`, `scheme://user:…@host`) or by its shape (a private key, an AWS key). Every pattern
+takes linear time: a pattern that could scan the same text repeatedly is bounded.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ MASK = "***"
 
 @dataclass(frozen=True)
 class Secrets:
-    """Values that no text may hold, the longest first."""
+    """Values that must not appear in any text, longest first."""
 
     distinct: tuple[str, ...] = ()
-    """Hidden wherever they stand, also inside of a word, and however they are escaped."""
+    """Hidden wherever they appear, even inside a word, and however they are escaped."""
     words: tuple[str, ...] = ()
-    """Hidden where they are a word of their own: a longer one can have these letters by chance."""
+    """Hidden only as whole words, since a longer word can contain these letters by chance."""
 
     @classmethod
     def among(cls, settings: Iterable[tuple[str, str]]) -> Secrets:
-        """Those among settings: names (of fields, of environment variables) and values.
+        """The secrets among settings, which are pairs of a field's or variable's name and a value.
 
-        Of less than six characters none is: too much else would be hidden. Neither is a plain word
-        that is openly the value of another setting, as where the user `postgres` has that password.
+        Values of fewer than six characters are left out, since too much else would be hidden. A
+        plain word is also left out if a setting that is not secret has the same value, as where the
+        user `postgres` has that password.
         """
         secrets: set[str] = set()
         openly: set[str] = set()
         for name, value in settings:
             (secrets if names_a_secret(name) else openly).add(value.strip())
-            # What is secret in a connection string, or in a URL.
+            # Secrets in a connection string or a URL.
             secrets.update(match["secret"] for match in _matches(value))
         secrets = {value for value in secrets if len(value) >= 6 and value.lower() not in _NAMES}
         distinct = {value for value in secrets if len(value) >= 8 and not _plain(value)}
@@ -50,10 +51,10 @@ class Secrets:
 def redacted(text: str, secrets: Secrets | None) -> str:
     """The text without escape codes, and with `***` in place of each secret.
 
-    Without the text, where that fails.
+    If that fails, a note replaces the whole text.
 
     Args:
-        secrets: what is known to be secret; None where that could not be told.
+        secrets: the known secrets; None if they could not be determined.
     """
     if secrets is None:
         return "(not shown: it could not be told which secrets it holds)"
@@ -65,7 +66,7 @@ def redacted(text: str, secrets: Secrets | None) -> str:
 
 
 def names_a_secret(name: str) -> bool:
-    """Whether fields and variables of this name hold a secret: `db_password`, `ACCESS_TOKEN`."""
+    """Whether a field or variable of this name holds a secret: `db_password`, `ACCESS_TOKEN`."""
     words = re.findall(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+", name)
     if not words or name.upper() in ("PWD", "OLDPWD") or words[-1].lower() in _ABOUT_A_SECRET:
         return False
@@ -75,7 +76,7 @@ def names_a_secret(name: str) -> bool:
 
 _NAMES = ("password", "passwd", "secret", "secrets", "credential", "credentials", "passphrase")
 _ABOUT_A_SECRET = ("path", "file", "dir", "url", "uri", "name", "type", "provider", "scope", "ttl")
-"""`private_key_path`, `token_uri`: where it is, and of what kind, is not a secret."""
+"""`private_key_path`, `token_uri`: a secret's location or kind is not secret."""
 _SECRET_NAME = re.compile(
     r"passw(or)?d|passphrase|passcode|secret|token(?!s|iz)|credential|authorization|connection_?string"
     r"|(?<![a-z])(pass|pw|pwd|pat|jwt|sas|keys?)(?![a-z])|(api|access|account)key"
@@ -87,19 +88,19 @@ _KEY_OF_A_TABLE = re.compile(
 
 
 def _plain(value: str) -> bool:
-    """Whether it is all letters or all figures, as much else is."""
+    """Whether the value is only letters or only digits, as ordinary text is."""
     return value.isalpha() or value.isdigit()
 
 
 def _ordered(values: Iterable[str]) -> tuple[str, ...]:
-    """The values, and what texts make of those of several lines; the longest first."""
+    """The values, and the forms that multi-line values take in texts; longest first."""
     forms = {form for value in values for form in _forms(value)}
     return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
 
 def _forms(value: str) -> Iterator[str]:
     yield value
-    # Keys of several lines are quoted in one, or a line at a time.
+    # Multi-line keys are quoted on one line, or one line at a time.
     lines = value.split()
     if len(lines) > 1:
         yield " ".join(lines)
@@ -108,15 +109,15 @@ def _forms(value: str) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class _Spellings:
-    """A value as texts have it: as it is, in URLs, in HTML, and in quotes, also twice over, of SQL,
-    JSON, Python and shells."""
+    """The spellings of a value in texts: as it is, in URLs, in HTML, and in quotes (also nested) of
+    SQL, JSON, Python and shells."""
 
     parts: tuple[str, ...]
-    """What none of them escapes: where one of these is missing, there is none of its spellings."""
+    """Parts that are never escaped: a text that lacks one of them contains no spelling."""
     pattern: re.Pattern[str]
 
     def masked(self, text: str) -> str:
-        """The text without any of them."""
+        """The text with every spelling masked."""
         if not all(part in text for part in self.parts):
             return text
         return self.pattern.sub(MASK, text)
@@ -131,17 +132,17 @@ def _spellings(value: str, *, word: bool) -> _Spellings:
 
 
 def _spelled(character: str) -> str:
-    """A pattern for all ways to write a character. Each is bounded: backtracking is, as well."""
+    """A pattern for all ways to write a character, each bounded to limit backtracking."""
     if character.isascii() and character.isalnum():
         return character
-    # Environment variables can hold what UTF-8 can't.
+    # Environment variables can hold characters that UTF-8 can't encode.
     data, code = character.encode(errors="surrogatepass"), ord(character)
     plain, again = re.escape(character), rf"\\{{0,9}}{re.escape(character)}"
     ways = [again, "".join(f"%{byte:02x}" for byte in data)]
     if character == "\\":
         ways[0] = r"\\{1,16}"
     if character in "\"'":
-        # Doubled in SQL; in a shell the quotes end, and begin anew.
+        # Doubled in SQL; in a shell, the quotes are closed and reopened.
         ways[:0] = [again + again, rf"'\\{{0,9}}\"\\{{0,9}}{plain}\\{{0,9}}\"\\{{0,9}}'"]
         ways[:0] = [rf"'\\{{1,9}}{plain}\\{{0,9}}'"]
     if character == " ":
@@ -182,47 +183,47 @@ def _masked(match: re.Match[str]) -> str:
 
 
 _PASSWORD = r"(?:passw(?:or)?d|passphrase|pwd)"
-# The first letters are there for speed alone.
+# The lookahead for the first letter is only for speed.
 _NAME = (
     rf"(?=[acepst])(?:{_PASSWORD}|secret|token|credentials?|connection_?string|signature"
     r"|(?:api|access|account|private|secret|shared|encryption|signing)[_-]?(?:access[_-]?)?key"
     r"(?:_id)?|\bsig|\bsas)"
 )
 _QUOTE = r"(?P<quote>\\{0,9}[\"'])"
-# To the closing quote, or that of the line: quotes in it are doubled or escaped.
+# Up to the closing quote or the end of the line: quotes inside are doubled or escaped.
 _QUOTED = r"(?:(?P=quote){2}|(?!(?P=quote))(?:\\.?|[^\\\n]))+"
-# To the end of a word, which can have commas and brackets in it. ODBC has braces around it.
+# Up to the end of a word, which can contain commas and brackets. ODBC puts it in braces.
 _WORD = r"(?:\{[^}\n]+\}|(?:[^\s;&\"',)\]}]|[,)\]}](?=[^\s;&\"',)\]}]))+)"
 _VALUE = rf"(?!(?:none|null)\b)(?P<secret>(?(quote){_QUOTED}|{_WORD}))"
-# Before the quote of SQL's other literals: E'x', N'x', U&'x'.
+# The prefix of SQL's other string literals: E'x', N'x', U&'x'.
 _LITERAL = r"(?:[ebn]|u&)?"
 _OPTION = (
     rf"(?<![\w-])--(?:[a-z0-9]{{1,20}}[_-]){{0,4}}(?:{_PASSWORD}|secret|token|credentials?|pat"
     r"|(?:api|access|account|private|secret|shared|encryption|signing)[_-]?(?:access[_-]?)?key)"
     r"(?![\w-])"
 )
-# What follows the name of an option where it is only spoken of.
+# Words that follow an option's name in prose.
 _PROSE = (
     r"(?:is|are|was|must|may|can|can't|cannot|should|needs?|requires?|required|and|or|nor|not|no|to|for"
     r"|from|in|of|on|with|without|has|given|missing|option|flag|argument|parameter|password|text|token)"
     r"\b"
 )
-# In running text, `token: x` names other tokens as well: eight characters, and a figure.
+# In prose, `token: x` can be any token: require eight characters and a digit.
 _ODD = r"(?=[^\s\d]{0,64}\d)(?=\S{8})"
 
 _PATTERNS = [
     re.compile(pattern, re.ASCII | re.DOTALL | re.IGNORECASE)
     for pattern in (
-        # A private key, or the beginning of one.
+        # A private key, or the start of one.
         r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?P<secret>.+?)"
         r"(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)",
-        # scheme://user:password@host; a port is none.
+        # scheme://user:password@host; a port is not a password.
         r"://[^\s:/@?#\[\"'`]*:(?!\d{1,5}[?#])(?P<secret>[^\s/\"'`]+)@",
         # Authorization: Bearer x
         r"authorization\\{0,9}[\"']?\s*[:=]\s*\\{0,9}[\"']?(?:(?:bearer|basic|token)\s+)?"
         r"(?P<secret>[^\s\"',;]+)",
         rf"\b(?:bearer|basic)\s+{_ODD}(?P<secret>[\w+/.~=-]+)",
-        # password=x, password = 'x', 'password': x; of `a.password = b.password` nothing.
+        # password=x, password = 'x', 'password': x; not `a.password = b.password`.
         rf"{_NAME}\\{{0,9}}[\"']?(?:=|\s*:?=>?\s*(?=\\*[\"'])|(?<=[\"'])\s*:\s*)(?:{_QUOTE})?{_VALUE}",
         # password: x, password 'x', password E'x', identified by "x"
         rf"(?=[pi])(?:{_PASSWORD}\s*:\s*|{_PASSWORD}\s+{_LITERAL}(?=\\{{0,9}}')|identified\s+by\s+{_LITERAL}"
@@ -233,13 +234,13 @@ _PATTERNS = [
         rf"{_OPTION}(?:\s+(?!-|{_PROSE})|\\{{0,9}}[\"']\s*,\s*(?=\\{{0,9}}[\"']))(?:{_QUOTE})?{_VALUE}",
         # token: x, token = x
         rf"{_NAME}\s*[:=]\s*[\"']?{_ODD}(?P<secret>{_WORD})",
-        # (SECRET 'x', KEY_ID 'x'), of which a message can quote the end alone.
+        # (SECRET 'x', KEY_ID 'x'); a message can quote only its end.
         rf"(?:[(,]\s*|\.\.\.)\w{{0,40}}(?:{_NAME}|key_id)\s+{_QUOTE}{_VALUE}",
     )
 ] + [
     re.compile(rf"(?<![\w-])(?P<secret>{shape})")
     for shape in (
-        # Verifiers: what PostgreSQL and others keep in place of a password.
+        # Verifiers, which PostgreSQL and others store in place of a password.
         r"SCRAM-SHA-\d{1,3}\$\d{1,9}:[\w+/=]+\$[\w+/=]+:[\w+/=]+",
         r"md5[0-9a-f]{32}\b",
         r"\$2[abxy]\$\d\d\$[\w./]{53}",

@@ -1,6 +1,6 @@
-"""Which secrets SQLMesh was given: in a project's configuration, and in environment variables.
+"""The secrets in a project's configuration and in environment variables.
 
-Drivers put them into the messages of their errors, which come into reports.
+Drivers put them into error messages, which reports contain.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from .redaction import Secrets
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 
 _DEPTH = 12
-"""How far settings are followed into one another."""
+"""The depth to which nested settings are read."""
 
 
 def redacted(text: str, context: Any = None) -> str:
-    """A text without passwords and tokens, for what is shown of an error; it never raises.
+    """The text of an error without passwords and tokens; it never raises.
 
     Args:
-        context: the SQLMesh context that the error came from, if it was made at all.
+        context: the SQLMesh context that the error came from, if it was created.
     """
     return redaction.redacted(text, secrets_of(context))
 
 
 def secrets_of(context: Any) -> Secrets | None:
-    """What is secret in the environment, and in the context's configuration; it never raises.
+    """The secrets in the environment and in the context's configuration; it never raises.
 
-    None, with the error in the log, if that can't be told.
+    None if they can't be determined; the error is logged.
     """
     try:
         configs: Mapping[Any, Any] = getattr(context, "configs", {})
@@ -45,14 +45,14 @@ def secrets_of(context: Any) -> Secrets | None:
 
 
 def _environment() -> Iterator[tuple[str, str]]:
-    # SQLMesh puts a project's `.env` there.
+    # SQLMesh adds the variables of a project's `.env` to the environment.
     return ((name, value) for name, value in os.environ.items() if not _is_file(value))
 
 
 def _settings(name: str, value: Any, depth: int = _DEPTH) -> Iterator[tuple[str, str]]:
-    """Every text and number in a configuration, by the name of its field."""
+    """Every string and integer in a configuration, with the name of its field."""
     if isinstance(value, BaseModel):
-        # Without what is computed from the fields.
+        # Without computed fields.
         value = vars(value)
     if isinstance(value, Mapping):
         parts = [(str(key), part) for key, part in value.items()]
@@ -69,9 +69,9 @@ def _settings(name: str, value: Any, depth: int = _DEPTH) -> Iterator[tuple[str,
 
 
 def _is_file(value: str) -> bool:
-    """Whether it is the path of a file: a message that names one is of use."""
+    """Whether the value is an existing path, which is useful in a message."""
     try:
         return os.sep in value and Path(value).exists()
     except (OSError, ValueError):
-        # Longer than any path, or with a zero in it.
+        # Too long for a path, or with a null character.
         return False

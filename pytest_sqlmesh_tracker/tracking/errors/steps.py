@@ -1,6 +1,6 @@
-"""Which step of SQLMesh's an exception was raised in, by the functions that it passed through.
+"""The step of SQLMesh in which an exception was raised, by the functions it passed through.
 
-Where SQLMesh has no such function or variable any more, the words are those for any exception.
+If SQLMesh no longer has such a function or variable, the exception is described like any other.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ _STAGE_VISITS = {
     ): words
     for stage, words in _STAGES.items()
 }
-# To alter a table, SQLMesh creates another one beside it.
+# Altering comes first: to alter a table, SQLMesh creates another one.
 _OF_TABLES = (
     (_MIGRATE_TARGET_TABLE, "altered"),
     (_MIGRATE_SNAPSHOT, "altered"),
@@ -99,7 +99,7 @@ RELIES_ON = (
 
 @dataclass(frozen=True)
 class AuditCall:
-    """An audit whose own query, or what renders it, raised."""
+    """A call of an audit whose query, or the rendering of it, raised."""
 
     audit: Any
     arguments: Any
@@ -107,7 +107,7 @@ class AuditCall:
 
 
 def audit_that_raised(error: BaseException) -> AuditCall | None:
-    """The audit that could not be run; None where the exception came from elsewhere."""
+    """The audit that could not be run; None if the exception came from elsewhere."""
     for frame in _of_function(error, _AUDIT):
         variables = frame.f_locals
         if "audit" in variables:
@@ -118,27 +118,27 @@ def audit_that_raised(error: BaseException) -> AuditCall | None:
 
 
 def raised_in_recording(error: BaseException) -> bool:
-    """Whether the state would not take the interval of a batch that was evaluated and audited."""
+    """Whether recording the interval of an evaluated and audited batch in the state failed."""
     return any(True for _ in _of_function(error, _ADD_INTERVAL))
 
 
 def creation_step(error: BaseException) -> str | None:
-    """What of a model's table or view failed, in words; None where that can't be told."""
+    """What failed for a model's table or view, in words; None if it can't be determined."""
     for frame in _of_function(error, _PROMOTE_SNAPSHOT):
         view = _relation(frame, _PROMOTE_SNAPSHOT)
         if view and any(_of_function(error, _PROMOTE, below=frame)):
             return f"its view {view} could not be created"
         return f"the ON_VIRTUAL_UPDATE statements of its view {view} failed" if view else None
-    for function, happened in _OF_TABLES:
+    for function, action in _OF_TABLES:
         for frame in _of_function(error, function):
             table, snapshot = _relation(frame, function), frame.f_locals.get("snapshot")
-            what = "view" if getattr(snapshot, "is_view", False) else "table"
-            return f"its {what} {table} could not be {happened}" if table else None
+            kind = "view" if getattr(snapshot, "is_view", False) else "table"
+            return f"its {kind} {table} could not be {action}" if table else None
     return None
 
 
 def failed_step(error: BaseException) -> str | None:
-    """What of a run or a plan failed, outside of its models' batches, in words."""
+    """What failed in a run or plan outside its models' batches, in words; None if unknown."""
     for frame in _of_function(error, _CHECK_READY_INTERVALS):
         signal = frame.f_locals.get("signal_name")
         if signal:
@@ -155,7 +155,7 @@ def failed_step(error: BaseException) -> str | None:
 def _of_function(
     error: BaseException, *functions: Reliance, below: FrameType | None = None
 ) -> Iterator[FrameType]:
-    """The frames of the functions, in their modules or below, that the error came through."""
+    """The frames of these functions, in their modules or submodules, that the error passed."""
     for one in chain(error):
         passed = below is None
         for frame in frames(one):
@@ -171,6 +171,6 @@ def _is_of(frame: FrameType, function: Reliance) -> bool:
 
 
 def _relation(frame: FrameType, function: Reliance) -> str | None:
-    """The name of the table or view that the function works on: its first variable."""
+    """The name of the table or view that the function handles: its first variable."""
     name = frame.f_locals.get(function.variables[0])
     return None if name is None else str(name).replace('"', "").replace("`", "")

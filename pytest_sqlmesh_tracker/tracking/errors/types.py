@@ -1,19 +1,19 @@
-"""What is wrong with a project, for those who ask about it without loading SQLMesh; and its end."""
+"""Errors of projects, and of invocations that the tracker ends; importable without SQLMesh."""
 
 from __future__ import annotations
 
 
 class ProjectError(Exception):
-    """A SQLMesh project can't be loaded, or does not answer. The message says in one line why."""
+    """A SQLMesh project can't be loaded or does not answer; the message is one line."""
 
 
 class SelectorError(ValueError):
-    """SQLMesh has no selector that matches one model and no other."""
+    """SQLMesh has no selector that matches exactly one model."""
 
 
 class Stopped:
-    """Of exceptions by which the tracker ends an invocation: the message says it all to users."""
+    """A mixin for exceptions by which the tracker ends an invocation; users see the message."""
 
 
 class BusyError(ProjectError):
-    """Another process has the project's database, which then lets nobody else read it."""
+    """Another process has locked the project's database, so it can't be read."""

@@ -1,6 +1,6 @@
-"""`Context.audit`, which has no scheduler and gives its console nothing but text.
+"""Records `Context.audit`, which has no scheduler and passes only text to its console.
 
-What is known of it is what `SnapshotEvaluator.audit` was called with and returned
+The recording is made from the arguments and results of `SnapshotEvaluator.audit`
 (sqlmesh/core/context.py, `audit`).
 """
 
@@ -50,13 +50,13 @@ class _UnderWay:
 
 
 class AuditInvocation(Invocation):
-    """One call of `Context.audit`: one round, with a batch for each model that has audits."""
+    """A call of `Context.audit`: a single round with one batch per model that has audits."""
 
     _under_way: _UnderWay | None = None
 
     @contextmanager
     def listen(self) -> Iterator[None]:
-        """Handle the audits of the context's evaluator as well."""
+        """Also handle the audits of the context's evaluator."""
         with super().listen():
             with self.journal.faultless():
                 evaluator = self._context.snapshot_evaluator
@@ -67,7 +67,7 @@ class AuditInvocation(Invocation):
     def auditing_alone(
         self, _: Any, *, snapshot: Snapshot, snapshots: Mapping[str, Snapshot], start: Any, end: Any
     ) -> OnReturn:
-        """The audits of one model run."""
+        """The audits of a model start."""
         if self.recording.audited is None:
             self.recording.audited = frozen_by_name(snapshots.values())
             self.recording.rounds.append(Round(batches={}, audit_only=True))
@@ -85,7 +85,7 @@ class AuditInvocation(Invocation):
         (round_,), audited = self.recording.rounds, self._under_way
         assert audited is not None
         self._under_way = None
-        # A model without audits that run has no batch.
+        # A model has a batch only if any of its audits run.
         has_batch = bool(ran or failure)
         round_.batches = {**(round_.batches or {}), audited.name: (audited.span,) * has_batch}
         if has_batch:
@@ -94,7 +94,7 @@ class AuditInvocation(Invocation):
             round_.ends[audited.name, 0] = audited.end(ran, failure)
 
     def raised(self, error: BaseException) -> None:
-        """Record that the call raised: of the audits under way, if they were what raised."""
+        """Record that the call raised, as a failure of the running audits if there are any."""
         super().raised(error)
         with self.journal.faultless():
             if self._under_way and isinstance(error, Exception):

@@ -1,8 +1,8 @@
-"""The proxy that stands in `context.console` during an invocation.
+"""The proxy that replaces `context.console` during an invocation.
 
-It delegates everything to the console it wraps, attribute reads and writes included, so that the
-wrapped console gets each call exactly as if the proxy were not there. It is not a subclass of
-SQLMesh's `Console`: that class has more abstract methods with every release.
+It delegates everything to the console that it wraps, including attribute reads and writes, so the
+wrapped console receives each call exactly as if the proxy were not there. It does not subclass
+SQLMesh's `Console`, which gains abstract methods with every release.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 
 class Listener(Protocol):
-    """Who handles the calls that a proxy forwards."""
+    """Handles the calls that a proxy forwards."""
 
     @property
     def events(self) -> frozenset[str]:
-        """The methods whose calls it handles."""
+        """The console methods whose calls it handles."""
 
     def hear(
         self, event: str, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -25,22 +25,22 @@ class Listener(Protocol):
         """Handle a call that is about to be forwarded.
 
         Returns:
-            What is to be called once it is forwarded.
+            A function to call once the call has been forwarded, if any.
 
         Raises:
-            Exception: reaches SQLMesh; the call does not reach the console.
+            Exception: propagates to SQLMesh, and the call does not reach the console.
         """
 
 
 class ConsoleProxy:
-    """Forwards everything to `wrapped`; the listener handles calls of its events first."""
+    """Forwards everything to `wrapped`, after the listener has handled calls of its events."""
 
     __slots__ = ("_tracked_by", "_tracked_console", "_tracked_methods")
 
     _tracked_console: Any
     _tracked_by: Listener
     _tracked_methods: dict[str, Any]
-    """Methods that forward what is handled, by name, each as it was made for its first call."""
+    """Forwarding methods by name, each created on first use."""
 
     def __init__(self, wrapped: Any, listener: Listener) -> None:
         object.__setattr__(self, "_tracked_console", wrapped)
@@ -58,7 +58,7 @@ class ConsoleProxy:
         if name not in listener.events or not callable(attribute):
             return attribute
         forwarding = self._tracked_methods.get(name)
-        # Somebody can put another method into the console meanwhile.
+        # The console's method can be replaced at any time.
         if forwarding is None or forwarding.__wrapped__ != attribute:
             forwarding = self._tracked_methods[name] = _forwarding(listener, name, attribute)
         return forwarding
@@ -86,7 +86,7 @@ class ConsoleProxy:
 
 
 def unwrapped(console: Any) -> Any:
-    """The console itself, whether it is given bare or in a proxy."""
+    """The console itself, without the proxy that may wrap it."""
     return console._tracked_console if type(console) is ConsoleProxy else console
 
 

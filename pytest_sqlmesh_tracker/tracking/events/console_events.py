@@ -1,4 +1,4 @@
-"""What SQLMesh calls its console with, recorded."""
+"""Records SQLMesh's calls of its console."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _BEGINS_BATCH = "start_snapshot_evaluation_progress"
 
 
 class _BatchUnderWay(NamedTuple):
-    """A batch that a worker thread evaluates."""
+    """A batch that a worker thread is evaluating."""
 
     model: str
     started_at: datetime
     began: float
-    """By `perf_counter`."""
+    """In seconds, by `perf_counter`."""
 
 
 class ConsoleEvents:
-    """The handlers of console calls, each named as the console's method."""
+    """Handlers of console calls, each with the name of the console's method."""
 
     def __init__(
         self,
@@ -49,9 +49,9 @@ class ConsoleEvents:
         """Record into a journal.
 
         Args:
-            admit: is called before a batch begins; what it raises, SQLMesh takes for an error of
-                the batch.
-            on_applied: is called when a plan begins to be applied.
+            admit: called before a batch starts; SQLMesh treats an exception that it raises as an
+                error of the batch.
+            on_applied: called when SQLMesh starts to apply a plan.
         """
         self._journal = journal
         self._executions = executions
@@ -61,12 +61,12 @@ class ConsoleEvents:
 
     @property
     def events(self) -> frozenset[str]:
-        """The console's methods that are handled."""
+        """The console methods that are handled."""
         return frozenset(CONSOLE_EVENTS)
 
     @property
     def under_way(self) -> frozenset[str]:
-        """The models of which a batch is under way."""
+        """The models that have a running batch."""
         return frozenset(batch.model for batch in self._under_way.values())
 
     def hear(
@@ -75,10 +75,10 @@ class ConsoleEvents:
         """Record a console call.
 
         Returns:
-            What is to be called once the console has had the call.
+            A function to call once the call has been forwarded to the console, if any.
 
         Raises:
-            CancelledError: in place of a batch that would begin.
+            CancelledError: a batch would start, but the invocation was cancelled.
         """
         if event == _BEGINS_BATCH:
             self._admit()
@@ -103,11 +103,11 @@ class ConsoleEvents:
         "whether a plan was applied, and its moments when it was",
     )
     def start_plan_evaluation(self, *, plan: AppliedPlan) -> None:
-        """A plan begins to be applied."""
+        """SQLMesh starts to apply a plan."""
         recording = self._journal.recording
         recording.applied = True
         if recording.plan:
-            # A plan without an execution time of its own takes the one at which it is applied.
+            # A plan built without an execution time uses the time at which it is applied.
             question = recording.plan.question.but(
                 start=moments.resolved(plan.start),
                 end=moments.resolved(plan.end),
@@ -143,7 +143,7 @@ class ConsoleEvents:
     def start_evaluation_progress(
         self, *, batched_intervals: Mapping[Snapshot, Any], audit_only: bool
     ) -> None:
-        """A round begins."""
+        """A round starts."""
         self._journal.pending.batches = spans_by_name(batched_intervals)
         self._journal.pending.audit_only = bool(audit_only)
         self._executions.scheduled(self._journal.begin_round())
@@ -154,7 +154,7 @@ class ConsoleEvents:
         ignores="audit_only",
     )
     def start_snapshot_evaluation_progress(self, *, snapshot: Snapshot) -> None:
-        """A batch begins."""
+        """A batch starts."""
         name, at = snapshot.name, now()
         self._under_way[threading.get_ident()] = _BatchUnderWay(name, at, perf_counter())
         self._journal.recording.started(name, at)
@@ -180,7 +180,7 @@ class ConsoleEvents:
         # A batch starts and ends on one worker thread; start callbacks do not name the batch.
         batch = self._under_way.pop(threading.get_ident(), None)
         # Called in a `finally`: a batch that raised has no duration, and its exception is being
-        # handled. `log_failed_models` has it later, unless the invocation is cut off before.
+        # handled. `log_failed_models` gets it later, unless the invocation is cut short.
         recorded = duration_ms is not None
         error = None if recorded else sys.exc_info()[1]
         name = snapshot.name
@@ -190,7 +190,7 @@ class ConsoleEvents:
             started_at=None if batch is None else batch.started_at,
             finished_at=at,
             seconds=None if batch is None else ended - batch.began,
-            # Not every engine, nor every kind of model, has statistics.
+            # Not every engine or model kind provides statistics.
             rows=getattr(execution_stats, "total_rows_processed", None),
             bytes=getattr(execution_stats, "total_bytes_processed", None),
             audits_passed=num_audits_passed,
@@ -214,12 +214,12 @@ class ConsoleEvents:
         ignores="success",
     )
     def stop_evaluation_progress(self) -> None:
-        """The batches of a round have ended."""
+        """All batches of a round have ended."""
         self._journal.round.stopped = True
 
     @handles("core.console:Console.log_skipped_models", "`upstream_failed` (Round.skipped)")
     def log_skipped_models(self, *, snapshot_names: Any) -> None:
-        """SQLMesh lists what it skipped in a round."""
+        """SQLMesh lists the models that it skipped in a round."""
         if self._journal.has_round:
             self._journal.round.skipped = frozenset(snapshot_names)
 
@@ -228,20 +228,20 @@ class ConsoleEvents:
         "`error`, `audit_failed`, `creation_failed` (Round.failures)",
     )
     def log_failed_models(self, *, errors: Sequence[Any]) -> None:
-        """SQLMesh lists what failed in a round, or in the creation of tables."""
+        """SQLMesh lists the failures of a round or of table creation."""
         stopped = {error for error in errors if _is_stopped(error)}
         failures = tuple(node_failure(error) for error in errors if error not in stopped)
         if stopped:
             self._journal.round.cancelled = frozenset(map(compat.node_of, stopped))
         if not self._journal.has_round or self._journal.round.failures is not None:
-            # Outside of an evaluation block, tables could not be created.
+            # Outside an evaluation block, the failures are from table creation.
             self._journal.recording.creation_failures.extend(failures)
         else:
             self._journal.round.failures = failures
 
 
 def _is_stopped(error: Any) -> bool:
-    """Whether a node did not begin, since the invocation was cancelled, or was interrupted."""
+    """Whether a node did not start because of a cancellation, or was interrupted."""
     return isinstance(error.__cause__, CancelledError) or interrupt_behind(error) is not None
 
 

@@ -1,4 +1,4 @@
-"""Facts to be recorded, made of SQLMesh's objects."""
+"""Converts SQLMesh's objects into the facts that are recorded."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ RELIES_ON = (
 
 
 def plan_facts(plan: Plan, to_restate: Collection[str]) -> PlanFacts:
-    """A built plan as it is now; `to_restate` is what the user selected for its restatement."""
-    # A plan computes its moments when they are first read; on a copy, so that it still can.
+    """The facts of a built plan as it is now; the user selected `to_restate` for restatement."""
+    # A plan computes its moments on first read; reading a copy leaves that to the plan.
     plan = plan.copy()
     diff, to_backfill = plan.context_diff, plan.models_to_backfill
     return PlanFacts(
@@ -65,7 +65,7 @@ def plan_facts(plan: Plan, to_restate: Collection[str]) -> PlanFacts:
         to_audit=frozenset(
             name
             for name, (new, old) in diff.modified_snapshots.items()
-            # An earlier plan has audited those that the state knows.
+            # An earlier plan has audited the versions that the state already has.
             if new.snapshot_id in diff.new_snapshots and _audits_changed(new, old)
         ),
         to_backfill=None if to_backfill is None else frozenset(to_backfill),
@@ -78,8 +78,8 @@ def plan_facts(plan: Plan, to_restate: Collection[str]) -> PlanFacts:
 
 
 def _refused(plan: Plan, to_restate: Collection[str]) -> Iterator[str]:
-    """The models that `PlanBuilder._build_restatements` passed over, with a warning at most."""
-    # Without a choice of the user's, restatements are previews of forward-only changes.
+    """The models that `PlanBuilder._build_restatements` skipped, with a warning at most."""
+    # Without the user's selection, restatements are previews of forward-only changes.
     for snapshot in plan.snapshots.values() if to_restate else ():
         concerned = snapshot.name in to_restate or set(snapshot.parents) & plan.restatements.keys()
         if concerned and snapshot.snapshot_id not in plan.restatements:
@@ -87,7 +87,7 @@ def _refused(plan: Plan, to_restate: Collection[str]) -> Iterator[str]:
 
 
 def _changes(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """Changed model → what changed it (sqlmesh/core/plan/builder.py,
+    """Changed model → the models that changed it (sqlmesh/core/plan/builder.py,
     `_build_directly_and_indirectly_modified`)."""
     modified = plan.context_diff.modified_snapshots
     changes: dict[str, tuple[str, ...]] = {
@@ -100,7 +100,7 @@ def _changes(plan: Plan) -> dict[str, tuple[str, ...]]:
 
 
 def _overwritten(diff: ContextDiff) -> dict[str, tuple[Span, ...]]:
-    """Of changes with `effective_from`, what is loaded of the table that they go on with
+    """Model changed with `effective_from` → what is loaded in the table that it continues to use
     (sqlmesh/core/snapshot/definition.py, `merge_intervals`)."""
     return {
         name: spans(old.intervals)
@@ -110,7 +110,7 @@ def _overwritten(diff: ContextDiff) -> dict[str, tuple[Span, ...]]:
 
 
 def _audits_changed(new: Snapshot, old: Snapshot) -> bool:
-    """As `PlanStagesBuilder._get_audit_only_snapshots` has it."""
+    """Whether only audits changed, as in `PlanStagesBuilder._get_audit_only_snapshots`."""
     if not (new.is_model and old.is_model and new.is_metadata and new.evaluatable):
         return False
     before, now = old.model.audit_metadata_hash(), new.model.audit_metadata_hash()
@@ -118,8 +118,8 @@ def _audits_changed(new: Snapshot, old: Snapshot) -> bool:
 
 
 def frozen_by_name(snapshots: Iterable[Snapshot]) -> dict[str, FrozenSnapshot]:
-    """The snapshots as they are now."""
-    # A relative expression takes long, and a project's models have few of them.
+    """The snapshots as they are now, by name."""
+    # Relative expressions are slow to resolve, and a project has few distinct ones.
     resolve = cache(moments.resolved)
     return {
         snapshot.name: FrozenSnapshot.of(snapshot, _lifetime(snapshot.node, resolve))
@@ -128,10 +128,10 @@ def frozen_by_name(snapshots: Iterable[Snapshot]) -> dict[str, FrozenSnapshot]:
 
 
 def _lifetime(node: Any, resolve: Callable[[Any], Any]) -> Lifetime | None:
-    """When the node starts and ends, resolved now; None where that means the same at any time.
+    """When the node starts and ends, resolved now; None if both are absolute.
 
-    `start_date` and `Snapshot.missing_intervals` resolve "1 week ago" whenever they are called, by
-    the wall clock (sqlmesh/core/snapshot/definition.py).
+    `start_date` and `Snapshot.missing_intervals` resolve "1 week ago" by the wall clock on every
+    call (sqlmesh/core/snapshot/definition.py).
     """
     if moments.is_absolute(node.start) and moments.is_absolute(node.end):
         return None
@@ -141,9 +141,9 @@ def _lifetime(node: Any, resolve: Callable[[Any], Any]) -> Lifetime | None:
 def as_first_loaded(
     earlier: Mapping[str, FrozenSnapshot], snapshots: Mapping[str, FrozenSnapshot]
 ) -> dict[str, FrozenSnapshot]:
-    """The snapshots, with what was loaded when the same versions were seen earlier.
+    """The snapshots, with the intervals that the same versions had when they were first seen.
 
-    A run that SQLMesh restarts finds loaded what it has loaded by itself.
+    A run that SQLMesh restarts also sees the intervals that it has loaded itself.
     """
     return {
         name: replace(frozen, intervals=first.intervals, dev_intervals=first.dev_intervals)
@@ -154,17 +154,17 @@ def as_first_loaded(
 
 
 def node_failure(error: Any) -> NodeFailure:
-    """A `NodeExecutionFailedError`."""
+    """The failure that a `NodeExecutionFailedError` reports."""
     name, batch = compat.node_of(error)
     return failure_of(name, batch, error.__cause__ or error)
 
 
 def interrupt_behind(error: BaseException | None) -> BaseException | None:
-    """The Ctrl-C, or the like, that an exception is or stands for; None for any other exception.
+    """The Ctrl-C or similar that an exception is or stands for; None for any other exception.
 
-    DuckDB turns a Ctrl-C that arrives during a query into a RuntimeError with the interrupt as its
-    cause, and SQLMesh fails the model. Other causes do not count: a model that catches the
-    SystemExit of a program and raises an error from it has failed.
+    DuckDB turns a Ctrl-C during a query into a RuntimeError that the interrupt caused, and SQLMesh
+    fails the model. Other causes do not count: a model that catches a program's SystemExit and
+    raises an error from it has failed.
     """
     if error is None or not isinstance(error, Exception):
         return error
@@ -178,7 +178,7 @@ def interrupt_behind(error: BaseException | None) -> BaseException | None:
 
 
 def failure_of(name: str, batch: int | None, cause: BaseException) -> NodeFailure:
-    """What made a batch, or (None) a table's creation, fail."""
+    """The failure of a batch or, if `batch` is None, of a table's creation."""
     audits = getattr(cause, "errors", None) if type(cause).__name__ == "NodeAuditsErrors" else None
     error, call = described(cause), audit_that_raised(cause)
     return NodeFailure(
@@ -194,7 +194,7 @@ def failure_of(name: str, batch: int | None, cause: BaseException) -> NodeFailur
 
 
 def failures_in(error: BaseException | None) -> Iterator[NodeFailure]:
-    """Nodes named in a chain of causes: promotion fails so, without `log_failed_models`."""
+    """The node failures in a chain of causes; promotion raises them without `log_failed_models`."""
     for one in chain(error):
         if type(one).__name__ == "NodeExecutionFailedError":
             yield node_failure(one)
@@ -220,7 +220,7 @@ def _broken_audit(call: AuditCall, error: str) -> AuditResult:
 
 
 def audit_result(result: AuditReturn) -> AuditResult:
-    """What the evaluator returned for one audit."""
+    """The result that the evaluator returned for one audit."""
     return AuditResult(
         name=result.audit.name,
         arguments=audit_arguments(result.audit_args),
@@ -230,10 +230,10 @@ def audit_result(result: AuditReturn) -> AuditResult:
 
 
 def spans_by_name(intervals: Mapping[Snapshot, Any]) -> dict[str, tuple[Span, ...]]:
-    """Snapshot → intervals, as SQLMesh has it, by the snapshots' names."""
+    """SQLMesh's mapping of snapshots to intervals, by the snapshots' names."""
     return {snapshot.name: spans(each) for snapshot, each in intervals.items()}
 
 
 def spans(intervals: Any) -> tuple[Span, ...]:
-    """Intervals as SQLMesh has them."""
+    """SQLMesh's intervals as spans."""
     return tuple((int(start), int(end)) for start, end in intervals)

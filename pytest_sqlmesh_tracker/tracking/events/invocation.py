@@ -1,4 +1,4 @@
-"""One invocation from its begin to its end: what is put in place to record it, and put back."""
+"""Records one invocation from start to end: installs what listens to SQLMesh, and removes it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .waiting import EnvironmentWait
 
 
 class Invocation:
-    """Records one outermost call of a context."""
+    """Records an outermost call of a context's method."""
 
     def __init__(
         self,
@@ -63,11 +63,11 @@ class Invocation:
                 self.recording.project_files = "not_read"
                 self.recording.project_files_note = "the context has not loaded the project"
 
-    # -- begin and end -------------------------------------------------------------------------
+    # -- start and end -------------------------------------------------------------------------
 
     @contextmanager
     def listen(self) -> Iterator[None]:
-        """Stand in the context's console; what was there before is put back on every exit."""
+        """Replace the context's console, and restore the original on every exit."""
         proxy: Any = None
         with self.journal.faultless():
             proxy = ConsoleProxy(unwrapped(self._context.console), self._console_events)
@@ -79,13 +79,13 @@ class Invocation:
                 self._close(proxy)
 
     def _close(self, proxy: Any) -> None:
-        # What was there before comes first: what follows can fail.
+        # Restore first: the steps that follow can fail.
         self.journal.close()
         self._taps.remove()
         if self._context.console is proxy:
             self._context.console = unwrapped(proxy)
         self._methods.take_compared()
-        # A frozen clock would show that the invocation took no time.
+        # By a frozen clock, the invocation would have taken no time.
         elapsed = timedelta(seconds=perf_counter() - self._began)
         self.recording.finished_at = self.recording.started_at + elapsed if is_frozen() else now()
         self.recording.default_catalog = self._context.default_catalog
@@ -95,11 +95,11 @@ class Invocation:
         self._context = None
 
     def attach(self, scheduler: Scheduler) -> None:
-        """Record what a scheduler of this invocation decides."""
+        """Record the decisions of a scheduler of this invocation."""
         self._methods.attach(scheduler)
 
     def planned(self, plan: Plan) -> None:
-        """Take the plan as it is before it is applied, or as `Context.plan` returned it."""
+        """Record the plan as it is before it is applied, or as `Context.plan` returned it."""
         if self.recording.plan is None:
             with self.journal.faultless():
                 to_restate = compat.selected_to_restate(self._context, plan)
@@ -128,20 +128,20 @@ class Invocation:
             self.recording.raised_nodes = tuple(failures_in(error))
             self.recording.raised_step = failed_step(error)
 
-    # -- while it lasts ------------------------------------------------------------------------
+    # -- while it is running -------------------------------------------------------------------
 
     def _admit(self) -> None:
-        """Let a batch begin, unless the invocation was cancelled."""
+        """Let a batch start, unless the invocation was cancelled."""
         if self.journal.is_open and self.cancelled:
             raise CancelledError
 
     @property
     def cancelled(self) -> bool:
-        """Whether it is to end."""
+        """Whether the invocation was cancelled."""
         return self._hooks.cancelled()
 
     def recording_so_far(self) -> Recording:
-        """What was recorded until now, as of an invocation that was interrupted; it goes on."""
+        """A copy of the recording so far, as that of an interrupted invocation, which continues."""
         with self.journal.lock:
             recording = self.recording.copied()
             if not self.journal.is_open:

@@ -1,7 +1,7 @@
-"""The recording of one invocation while it is written, by all the threads that SQLMesh uses.
+"""Writes the recording of one invocation, from all the threads that SQLMesh uses.
 
-An error of the tracker's own never reaches the invocation: it is logged, and what it concerns
-becomes a fault, from which reports make `unknown`.
+An error in the tracker itself never reaches the invocation: it is logged and recorded as a fault,
+and the affected models become `unknown` in the report.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ logger = logging.getLogger("pytest_sqlmesh_tracker")
 
 
 def now() -> datetime:
-    """The moment, in UTC."""
+    """The current time, in UTC."""
     return datetime.now(timezone.utc)
 
 
 class Journal:
-    """Writes a recording, until it is closed."""
+    """Writes a recording until it is closed."""
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
@@ -31,12 +31,12 @@ class Journal:
         """Held while the recording is changed."""
         self.is_open = True
         self.pending = Round()
-        """What is known already of the round that begins next."""
+        """What is already known about the next round."""
         self._round: Round | None = None
 
     @contextmanager
     def faultless(self, model: str | None = None) -> Iterator[None]:
-        """Keep an error of the tracker's own from the invocation: log it, and note the fault."""
+        """Log an error in the tracker itself and record a fault, instead of raising the error."""
         try:
             yield
         except Exception as error:
@@ -44,21 +44,21 @@ class Journal:
             self.fault(f"the tracker failed: {type(error).__name__}: {error}", model)
 
     def fault(self, message: str, model: str | None = None) -> None:
-        """Note that nothing can be reported of the model, or (None) of any model."""
+        """Record that nothing can be reported about the model or, if None, about any model."""
         with self.lock:
             self.recording.faults.setdefault(model, message)
 
     @property
     def is_listening(self) -> bool:
-        """Whether calls are recorded: not after a fault that concerns every model."""
+        """Whether calls are recorded, which ends with a fault that affects every model."""
         return self.is_open and None not in self.recording.faults
 
     def close(self) -> None:
-        """Record nothing more of what SQLMesh calls."""
+        """Stop recording SQLMesh's calls."""
         self.is_open = False
 
     def begin_round(self) -> Round:
-        """Let the pending round begin."""
+        """Start the pending round."""
         round_ = self._round = self.pending
         self.pending = Round()
         self.recording.rounds.append(round_)
@@ -66,10 +66,10 @@ class Journal:
 
     @property
     def round(self) -> Round:
-        """The latest round that has begun.
+        """The latest round that has started.
 
         Raises:
-            RuntimeError: none has.
+            RuntimeError: no round has started.
         """
         if self._round is None:
             raise RuntimeError("an evaluation callback outside of any evaluation block")
@@ -77,5 +77,5 @@ class Journal:
 
     @property
     def has_round(self) -> bool:
-        """Whether a round has begun."""
+        """Whether any round has started."""
         return self._round is not None

@@ -1,9 +1,8 @@
-"""What can be had of an invocation while it lasts: its models as they execute, that it waits, and
-its end.
+"""What a running invocation offers: callbacks for executed models and for waits, and cancellation.
 
-Both use SQLMesh's own ways. When the console is called with the end of a batch, its interval is in
-the state (sqlmesh/core/scheduler.py, `evaluate`). An exception as a batch begins makes it fail, and
-what depends on it is skipped; so SQLMesh winds down, with any number of workers.
+When SQLMesh notifies the console of the end of a batch, its interval is already in the state
+(sqlmesh/core/scheduler.py, `evaluate`). An exception raised as a batch starts makes the batch fail,
+and SQLMesh skips what depends on it; so it winds down, with any number of workers.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ from .recording import Recording, Round
 
 OnExecuted = Callable[[ModelOutcome], None]
 OnWaiting = Callable[[str, EnvironmentState], None]
-"""Is called with the name of the environment that a run waits for."""
+"""Called with the name and state of the environment that a run waits for."""
 OutcomesSoFar = Callable[[Recording], Callable[[str], ModelOutcome]]
-"""Makes, for the round that is under way, a function from a model's fully qualified name to the
-outcome that the report would have for it now."""
+"""Creates a function for the current round, from a model's fully qualified name to the outcome that
+the report would now have for it."""
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 
 
 class CancelledError(Stopped, Exception):
-    """What a batch raises in place of beginning, and a wait, once its invocation was cancelled."""
+    """Raised instead of starting a batch, and to end a wait, after a cancellation."""
 
     def __init__(self, message: str = "cancelled before it began") -> None:
         super().__init__(message)
@@ -38,14 +37,14 @@ class CancelledError(Stopped, Exception):
 
 @dataclass(frozen=True)
 class Hooks:
-    """What a tracker wants of an invocation while it lasts."""
+    """A tracker's callbacks and settings for a running invocation."""
 
     outcomes_so_far: OutcomesSoFar
     cancelled: Callable[[], bool] = lambda: False
     on_executed: Sequence[OnExecuted] = ()
     on_waiting: Sequence[OnWaiting] = ()
     longest_wait: float | None = None
-    """Seconds for which a run may wait for its environment; None: as SQLMesh is configured."""
+    """Seconds for which a run may wait for its environment; None for SQLMesh's own setting."""
 
 
 @dataclass
@@ -56,21 +55,22 @@ class Executions:
     on_executed: Sequence[OnExecuted]
     outcomes_so_far: OutcomesSoFar
     _left: dict[str, int] = field(default_factory=dict)
-    """Of the models that the current round evaluates: how many batches have not come through."""
+    """Model of the current round → the number of its batches that are not recorded yet."""
     _outcome_of: Callable[[str], ModelOutcome] | None = None
     _notified: set[str] = field(default_factory=set)
 
     def scheduled(self, round_: Round) -> None:
-        """A round begins."""
+        """A round starts."""
         evaluates = self.on_executed and not round_.audit_only
         batches = (round_.batches or {}) if evaluates else {}
         self._left = {name: len(spans) for name, spans in batches.items()}
         self._outcome_of = None
 
     def recorded(self, name: str) -> ModelOutcome | None:
-        """A batch of the model was recorded, and the console heard so.
+        """A batch of the model was recorded, and the console was notified.
 
-        Returns the model's outcome, if that was the last batch and the model has executed now.
+        Returns:
+            The model's outcome if this was its last batch and the model has now executed.
         """
         if name in self._notified or name not in self._left:
             return None
@@ -86,7 +86,7 @@ class Executions:
         return outcome
 
     def notify(self, outcome: ModelOutcome) -> None:
-        """Call back; what that raises is not the run's."""
+        """Call the callbacks; their exceptions are logged, not raised."""
         for callback in self.on_executed:
             try:
                 callback(outcome)

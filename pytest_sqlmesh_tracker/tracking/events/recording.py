@@ -1,4 +1,4 @@
-"""What is recorded of one invocation, as plain facts: nothing here judges, or calls SQLMesh."""
+"""What is recorded of one invocation: plain facts, without judgments or calls of SQLMesh."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import Snapshot
 
 @dataclass(frozen=True)
 class Lifetime:
-    """When a model starts and ends, if it says so by the clock ("1 week ago"), as of a moment."""
+    """A model's start and end as resolved at one moment, if they are relative ("1 week ago")."""
 
     start: Any
     end: Any
@@ -25,19 +25,19 @@ class Lifetime:
 
 @dataclass(frozen=True)
 class FrozenSnapshot:
-    """A SQLMesh snapshot as it was, which SQLMesh goes on changing."""
+    """A SQLMesh snapshot as it was at one moment; SQLMesh continues to change its own."""
 
     snapshot: Any
-    """A copy: the versions of a plan that is not applied are categorized anew by the next one."""
+    """A copy: after a plan that is not applied, the next plan categorizes its versions again."""
     intervals: tuple[Span, ...]
     dev_intervals: tuple[Span, ...]
     pending: tuple[Span, ...]
-    """What automatic restatements removed and no run has loaded again."""
+    """Intervals that automatic restatements removed and that no run has loaded again."""
     change_category: str | None
     next_restatement: Millis | None
-    """When SQLMesh will restate the model by its `auto_restatement_cron`."""
+    """When SQLMesh will next restate the model by its `auto_restatement_cron`."""
     lifetime: Lifetime | None = None
-    """None: its node's start and end mean the same at any time."""
+    """None if the node's start and end are absolute."""
 
     @classmethod
     def of(cls, snapshot: Snapshot, lifetime: Lifetime | None = None) -> FrozenSnapshot:
@@ -54,10 +54,10 @@ class FrozenSnapshot:
         )
 
     def thawed(self) -> Any:
-        """A snapshot to compute with: a copy that has the frozen intervals and lifetime."""
+        """A copy for computations, with the frozen intervals and lifetime."""
         copy = self.snapshot.copy()
         if self.lifetime:
-            # Only now: SQLMesh computes what it knows of a node's cron after it was frozen.
+            # Not earlier: SQLMesh computes a node's cron properties after it was frozen.
             lifetime = {"start": self.lifetime.start, "end": self.lifetime.end}
             copy.node = copy.node.copy(update=lifetime)
         copy.intervals = list(self.intervals)
@@ -69,19 +69,19 @@ class FrozenSnapshot:
 
 @dataclass(frozen=True)
 class AuditResult:
-    """What the evaluator returned for one audit over one interval."""
+    """The result of one audit over one interval."""
 
     name: str
     arguments: Mapping[str, str]
     blocking: bool
     rows_failed: int
     error: str | None = None
-    """Type and message of what its own query raised: it could not be run."""
+    """Type and message of the exception from the audit's query if it could not be run."""
 
 
 @dataclass(frozen=True)
 class SignalCheck:
-    """One signal's answer: the intervals that it checked, and those that it let through."""
+    """The result of one signal: the intervals that it checked and those that are ready."""
 
     signal: str
     checked: tuple[Span, ...]
@@ -90,64 +90,65 @@ class SignalCheck:
 
 @dataclass(frozen=True)
 class NodeFailure:
-    """A node of SQLMesh's schedule that raised: a batch, or (`batch` None) a table's creation."""
+    """A failed node of SQLMesh's schedule: a batch or, if `batch` is None, a table's creation."""
 
     name: str
     batch: int | None
     error: str | None
-    """Type and message; None where SQLMesh only reports failed audits, as `Context.audit` does."""
+    """Type and message; None if SQLMesh only reports failed audits, as `Context.audit` does."""
     audits: tuple[AuditResult, ...] | None
-    """The blocking audits that failed; None when something else raised."""
+    """The blocking audits that failed; None if something else raised."""
     audit: AuditResult | None = None
-    """The audit that could not be run, where its own query is what raised."""
+    """The audit that could not be run because its query raised."""
     unrecorded: bool = False
-    """It was evaluated and audited; then its interval could not be recorded in the state."""
+    """Whether the batch was evaluated and audited, but recording it in the state failed."""
     connection: Connection = None
     step: str | None = None
-    """What of a table's or a view's creation failed, in words."""
+    """The step of a table's or view's creation that failed, in words."""
 
 
 @dataclass(frozen=True)
 class BatchEnd:
-    """An update callback: the batch ended, `recorded` only if SQLMesh had a duration for it."""
+    """How a batch ended; it is `recorded` only if SQLMesh passed a duration to the console."""
 
     recorded: bool
     started_at: datetime | None
     finished_at: datetime
     seconds: float | None
-    """Measured with `perf_counter`."""
+    """The duration, measured with `perf_counter`."""
     rows: int | None
     bytes: int | None
     audits_passed: int
     audits_failed: int
     failure: NodeFailure | None = None
-    """What it raised, when it was not recorded."""
+    """What the batch raised if it was not recorded."""
     interrupted: bool = False
-    """What it raised was no ordinary exception: a KeyboardInterrupt or the like."""
+    """Whether a KeyboardInterrupt or similar ended the batch, not an ordinary exception."""
     triggers: tuple[str, ...] | None = None
-    """The models whose automatic restatement SQLMesh names as what triggered it; None before
+    """The models whose automatic restatement triggered the batch, according to SQLMesh; None before
     SQLMesh 0.210."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """When the first batch of a model started."""
+    """The start of a model's first batch."""
 
     order: int
-    """Its place among the models of the invocation, from 0."""
+    """The model's position among those that started in the invocation, from 0."""
     at: datetime
 
 
 @dataclass
 class Round:
-    """One evaluation block of SQLMesh's scheduler: from batching to the lists of what failed."""
+    """One evaluation block of SQLMesh's scheduler, from batching to the lists of failures."""
 
     due: dict[str, tuple[Span, ...]] | None = None
-    """What was missing, before signals and batching; None when that is not known."""
+    """Missing intervals before signals and batching; None if unknown."""
     batches: dict[str, tuple[Span, ...]] | None = None
-    """What was scheduled; an empty tuple: due, but blocked. None: the block did not get there."""
+    """The scheduled batches; an empty tuple for a model that is due but blocked. None if the block
+    did not reach scheduling."""
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
-    """The scheduler's snapshots; only what never changes of them may be read."""
+    """The scheduler's snapshots; only their immutable attributes may be read."""
     audit_only: bool = False
     signals: dict[str, list[SignalCheck]] = field(default_factory=dict)
     ends: dict[tuple[str, int], BatchEnd] = field(default_factory=dict)
@@ -155,12 +156,12 @@ class Round:
     skipped: frozenset[str] | None = None
     failures: tuple[NodeFailure, ...] | None = None
     cancelled: frozenset[tuple[str, int | None]] = frozenset()
-    """Model and index of the batches that SQLMesh lists as failed because they did not begin: the
-    invocation was cancelled."""
+    """Model and index of the batches that SQLMesh lists as failed because a cancellation kept
+    them from starting."""
     audits: dict[str, dict[Span, tuple[AuditResult, ...]]] = field(default_factory=dict)
 
     def copied(self) -> Round:
-        """What was recorded until now."""
+        """A copy with what was recorded so far."""
         return replace(
             self,
             signals={name: list(checks) for name, checks in self.signals.items()},
@@ -169,25 +170,25 @@ class Round:
         )
 
     def ends_of(self, name: str) -> list[BatchEnd]:
-        """How those batches of a model ended that did."""
+        """The ends of those batches of a model that have ended."""
         count = len((self.batches or {}).get(name, ()))
         ends = (self.ends.get((name, index)) for index in range(count))
         return [end for end in ends if end]
 
     def parents(self, name: str) -> list[str]:
-        """The direct parents of a model, as the scheduler knew them."""
+        """The direct parents of a model, according to the scheduler."""
         snapshot = self.snapshots.get(name)
         return [] if snapshot is None else [parent.name for parent in snapshot.parents]
 
     @property
     def circuit_broken(self) -> bool:
-        """The environment changed: the scheduler raises before it would log what failed."""
+        """Whether the environment changed, so the scheduler raised before it logged failures."""
         return self.stopped and self.skipped is not None and self.failures is None
 
 
 @dataclass(frozen=True)
 class Question:
-    """The arguments with which SQLMesh looked for missing intervals.
+    """The arguments with which SQLMesh computed missing intervals.
 
     Moments are SQLMesh's `TimeLike`s, with relative ones ("1 day ago") resolved.
     """
@@ -200,7 +201,7 @@ class Question:
     start_override_per_model: Mapping[str, Any] = field(default_factory=dict)
     end_override_per_model: Mapping[str, Any] = field(default_factory=dict)
     restatements: Mapping[str, Span] = field(default_factory=dict)
-    """Of these models, what is loaded in the span counts as missing, and nothing else does."""
+    """For these models, exactly what is loaded within the span counts as missing."""
 
     def but(self, **changes: Any) -> Question:
         """The same question with other arguments."""
@@ -209,7 +210,7 @@ class Question:
 
 @dataclass(frozen=True)
 class RunDecision:
-    """How SQLMesh's scheduler decided what a run has to evaluate.
+    """How SQLMesh's scheduler decided what a run must evaluate.
 
     Recorded in `Scheduler.merged_missing_intervals`, after it refreshed the snapshots' intervals
     and applied automatic restatements (sqlmesh/core/scheduler.py, `_run_or_audit`).
@@ -218,25 +219,25 @@ class RunDecision:
     snapshots: Mapping[str, FrozenSnapshot]
     question: Question
     end_given: bool
-    """Whether the caller passed an end; else it is the wall clock that SQLMesh took for it."""
+    """Whether the caller passed an end; otherwise SQLMesh used the wall clock."""
     selected: frozenset[str] | None
     deployability_index: Any
     due: Mapping[str, tuple[Span, ...]]
     rounds_before: int
-    """How many rounds this decision made void: the run was restarted after them."""
+    """The number of earlier rounds, which are void because the run was restarted."""
 
 
 @dataclass(frozen=True)
 class PlanFacts:
-    """A built plan with its snapshots as they were before anything was evaluated."""
+    """A built plan, with its snapshots as they were before any evaluation."""
 
     snapshots: Mapping[str, FrozenSnapshot]
-    """With the intervals that SQLMesh compared: those that it forgets, to load them anew, are not
-    among them."""
+    """With the intervals that SQLMesh compared, which exclude those that it removes to load them
+    again."""
     question: Question
-    """What it looks for as missing (sqlmesh/core/plan/stages.py, `_missing_intervals`)."""
+    """The search for missing intervals (sqlmesh/core/plan/stages.py, `_missing_intervals`)."""
     deployability_index: Any
-    """None in prod, where everything is deployable."""
+    """None in prod, where every snapshot is deployable."""
     user_arguments: frozenset[str]
     """The arguments of `Context.plan` that the user passed."""
     is_dev: bool
@@ -246,28 +247,28 @@ class PlanFacts:
     added: frozenset[str]
     removed: tuple[str, ...]
     refused: frozenset[str]
-    """What the user selected, or is downstream of what is restated, and is not restated."""
+    """Models that are selected, or downstream of restated ones, but not restated."""
     to_audit: frozenset[str]
-    """Of what only the audits changed: they run before anything is evaluated."""
+    """Models whose audits alone changed; these audits run before any evaluation."""
     to_backfill: frozenset[str] | None
-    """None: every model."""
+    """None for all models."""
     to_restate: frozenset[str]
-    """What the user selected for a restatement."""
+    """The models that the user selected for restatement."""
     created: frozenset[str]
-    """The models of which the plan makes a version that the state does not know."""
+    """The models for which the plan creates a version that is not in the state."""
     changed_by: Mapping[str, tuple[str, ...]]
-    """Changed model → the models whose own change, or appearance, made its version; of models that
-    are new to the environment nothing did."""
+    """Changed model → the models whose own change or addition led to its version. Models that are
+    new to the environment are left out."""
     overwritten: Mapping[str, tuple[Span, ...]]
-    """Of models that are changed in prod from a date on: what the version before had loaded into
-    the same table, which SQLMesh takes for missing from that date on."""
+    """Model changed in prod from a date on → the intervals that the previous version had loaded
+    into the same table; SQLMesh treats them as missing from that date on."""
     has_work: bool
-    """`Context.apply` returns at once without it (sqlmesh/core/context.py)."""
+    """If False, `Context.apply` returns immediately (sqlmesh/core/context.py)."""
 
 
 @dataclass(frozen=True)
 class Booking:
-    """Intervals that SQLMesh recorded in its state, whether or not they were evaluated."""
+    """Intervals that SQLMesh recorded in its state, evaluated or not."""
 
     name: str
     version: str
@@ -277,18 +278,18 @@ class Booking:
 
 @dataclass
 class Recording:
-    """Everything that is known of one invocation."""
+    """Everything that is known about one invocation."""
 
     command: Command
     arguments: dict[str, Any]
-    """As they were passed, in values that JSON can hold: the caller's own may change later."""
+    """As passed, copied as JSON-compatible values, since the caller can change the originals."""
     environment: str
     started_at: datetime
     finished_at: datetime
     local_nodes: Mapping[str, Any] = field(default_factory=dict)
     """Fully qualified name → model or standalone audit of the loaded project."""
     project_files: Literal["read", "not_read"] | None = "read"
-    """None: nobody was to read them."""
+    """None if they were not to be read."""
     project_files_note: str | None = None
     """Why they were not read."""
     id: UUID = field(default_factory=uuid4)
@@ -296,46 +297,45 @@ class Recording:
     rounds: list[Round] = field(default_factory=list)
     starts: dict[str, Start] = field(default_factory=dict)
     decision: RunDecision | None = None
-    """The latest, where a run was restarted."""
+    """The latest decision if a run was restarted."""
     first_seen: Mapping[str, FrozenSnapshot] = field(default_factory=dict)
-    """What the first decision of the invocation saw, before anything was evaluated."""
+    """The snapshots at the invocation's first decision, before any evaluation."""
     plan: PlanFacts | None = None
     stored: Mapping[str, FrozenSnapshot] = field(default_factory=dict)
-    """The snapshots with the intervals that the state had when the invocation began, before SQLMesh
-    forgot what it restates by itself or by a plan."""
+    """The snapshots with the intervals that the state had when the invocation started, before
+    SQLMesh removed those that it restates automatically or by a plan."""
     removed: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
-    """Of models with something missing that was loaded once, as far as the state still had it."""
+    """Model with missing intervals → what was loaded and removed, if the state still has it."""
     bookings: list[Booking] = field(default_factory=list)
     audited: Mapping[str, FrozenSnapshot] | None = None
-    """The snapshots of `Context.audit`; None if it did not come to its first model."""
+    """The snapshots of `Context.audit`; None if it did not reach its first model."""
     environment_state: EnvironmentState | None = None
-    """Why a run could not begin, or in which state a plan left the environment."""
+    """Why a run could not start, or the state in which a plan left the environment."""
     planned: Mapping[str, FrozenSnapshot] = field(default_factory=dict)
-    """The models of an environment that a run could not begin with, since it is busy."""
+    """The models of an environment whose run could not start because it is busy."""
     applied: bool = False
     audits_decided: bool = False
-    """A plan came so far as to know what of its changed audits there is to run."""
+    """Whether a plan got as far as deciding which of its changed audits to run."""
     creation_failures: list[NodeFailure] = field(default_factory=list)
     returned: Literal["success", "nothing_to_do", "failure"] | None = None
-    """What a run returned."""
+    """The result of the call."""
     raised: str | None = None
     raised_kind: str | None = None
     """`interrupt`, or `error` for an ordinary exception."""
     raised_nodes: tuple[NodeFailure, ...] = ()
     raised_step: str | None = None
-    """What of a run or a plan failed, outside of its models' batches, in words."""
+    """What failed in a run or plan outside its models' batches, in words."""
     faults: dict[str | None, str] = field(default_factory=dict)
-    """Model → what went wrong in the tracker itself; None: it concerns every model."""
+    """Model → the error in the tracker itself; the key None stands for every model."""
     under_way: frozenset[str] = frozenset()
-    """Models of which a batch was under way when a tracker was detached from the invocation, which
-    went on."""
+    """Models with a running batch when a tracker detached from the invocation, which continued."""
     secrets: Secrets | None = field(default_factory=Secrets)
-    """What no text of the report may hold; None: that is not known. It is
-    looked for only where there are texts of errors."""
+    """Values that must not appear in any text of the report; None if they could not be determined.
+    They are collected only if there are error texts."""
 
     @property
     def has_errors(self) -> bool:
-        """Whether there are texts of errors, from wherever."""
+        """Whether there are any error texts."""
         failed = any(
             round_.failures or any(end.failure for end in round_.ends.values())
             for round_ in self.rounds
@@ -343,7 +343,7 @@ class Recording:
         return bool(failed or self.creation_failures or self.raised or self.faults)
 
     def copied(self) -> Recording:
-        """What was recorded until now; what is recorded from now on changes nothing of it."""
+        """A copy of the recording so far, which later events do not change."""
         return replace(
             self,
             rounds=[round_.copied() for round_ in self.rounds],
@@ -359,10 +359,10 @@ class Recording:
 
     @property
     def cancelled(self) -> bool:
-        """Whether something did not begin because the invocation was cancelled."""
+        """Whether any batch did not start because the invocation was cancelled."""
         return any(round_.cancelled for round_ in self.latest_rounds)
 
     @property
     def latest_rounds(self) -> list[Round]:
-        """The rounds that the latest decision led to: all, unless a run was restarted."""
+        """The rounds after the latest decision: all rounds, unless a run was restarted."""
         return self.rounds[self.decision.rounds_before if self.decision else 0 :]

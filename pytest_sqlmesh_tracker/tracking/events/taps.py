@@ -1,7 +1,7 @@
-"""Methods of SQLMesh's objects whose calls are recorded: what a run decides, what is scheduled,
-what the state has and gets.
+"""Records calls of SQLMesh's methods: what a run decides, what is scheduled, and what is read from
+and written to the state.
 
-Each method is shadowed on the one object of the invocation, and put back when that ends.
+Each method is shadowed only on the invocation's own object, and restored when the invocation ends.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from .recording import Booking, FrozenSnapshot, PlanFacts, Question, RunDecision
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 
 OnReturn = Callable[[Any], None]
-"""Is called with what the method returned."""
+"""Called with the method's return value."""
 Handler = Callable[..., OnReturn | None]
-"""Is called with the object, and with the arguments that it declares (`reliance.handles`)."""
+"""Called with the object and with the arguments that it declares (`reliance.handles`)."""
 
 
 @dataclass
@@ -38,16 +38,16 @@ class Taps:
     _shadowed: list[tuple[Any, str]] = field(default_factory=list)
 
     def add(self, owner: Any, handler: Handler, admit: Callable[[], None] = lambda: None) -> None:
-        """Handle the calls of a method on this one object.
+        """Handle the calls of a method on this object only.
 
         Args:
-            admit: is called before the method; what it raises, the method raises instead.
+            admit: called before the method; an exception that it raises replaces the call.
         """
         reliance = reliance_of(handler)
         if reliance.name in vars(owner):
             return
         method = getattr(owner, reliance.name)
-        # Looked up once: that takes longer than all that is done with a call.
+        # Looked up once, since this takes longer than handling a call.
         parameters = signature(method)
 
         def tapped(*args: Any, **kwargs: Any) -> Any:
@@ -67,7 +67,7 @@ class Taps:
         self._shadowed.append((owner, reliance.name))
 
     def remove(self) -> None:
-        """Put every method back."""
+        """Restore every method."""
         for owner, name in self._shadowed:
             vars(owner).pop(name, None)
 
@@ -75,11 +75,11 @@ class Taps:
 def _by_name(
     parameters: Signature, args: tuple[Any, ...], kwargs: dict[str, Any], names: Sequence[str]
 ) -> dict[str, Any]:
-    """The arguments of a call, defaults included, with `**kwargs` of the method flattened.
+    """The arguments of a call, including defaults, with the method's `**kwargs` flattened.
 
     Args:
-        names: the parameters of a method that is delegated to with `*args`, as SQLMesh's cache in
-            front of its state does.
+        names: the parameters of a method that receives `*args`, as the methods of the cache in
+            front of SQLMesh's state do.
     """
     call = parameters.bind(*args, **kwargs)
     call.apply_defaults()
@@ -93,18 +93,18 @@ def _by_name(
 
 
 class MethodEvents:
-    """The handlers of methods of schedulers, of their evaluators, and of the state."""
+    """Handlers for methods of schedulers, of their evaluators, and of the state."""
 
     def __init__(self, journal: Journal, taps: Taps) -> None:
         self._journal = journal
         self._recording = journal.recording
         self._taps = taps
         self._adjusted: Collection[Snapshot] | None = None
-        """The snapshots whose intervals SQLMesh adjusts for a plan's stages; empty when it has,
-        None before it read them."""
+        """The snapshots whose intervals SQLMesh adjusts for a plan's stages; empty once they are
+        recorded, None before SQLMesh has read them."""
 
     def attach(self, scheduler: Scheduler) -> None:
-        """Handle what a scheduler of this invocation decides, and what its audits return."""
+        """Handle the decisions of a scheduler of this invocation, and the results of its audits."""
         with self._journal.faultless():
             self.take_compared()
             self._recording.default_catalog = scheduler.default_catalog
@@ -112,15 +112,15 @@ class MethodEvents:
                 self.attach_state(scheduler.state_sync)
                 self._taps.add(scheduler, self.deciding)
             else:
-                # Of a plan, only the stage looks for missing intervals that runs changed audits.
+                # In a plan, only the stage for changed audits looks for missing intervals.
                 self._taps.add(scheduler, self.deciding_audits)
             self._taps.add(scheduler, self.scheduling)
-            # The console only has the number of the audits.
+            # The console gets only the number of audits.
             self._taps.add(scheduler.snapshot_evaluator, self.auditing)
 
     def attach_state(self, state_sync: Any) -> None:
-        """Handle what is read of the state, and what is recorded there: of batches, and what
-        SQLMesh records without one, as it is emptied, or inherited in dev."""
+        """Handle reads of intervals from the state, and writes to it: those of batches, and those
+        that SQLMesh records without one, for empty backfills or by inheritance in dev."""
         self._taps.add(state_sync, self.refreshing)
         self._taps.add(state_sync, self.booking)
 
@@ -139,7 +139,7 @@ class MethodEvents:
         selected_snapshots: Collection[str] | None,
         deployability_index: Any,
     ) -> OnReturn:
-        """A run looks for what is missing."""
+        """A run looks for missing intervals."""
         began = now()
         recording = self._recording
 
@@ -205,7 +205,7 @@ class MethodEvents:
         "the intervals from which a run, or a plan's stages, start (PlanFacts, Recording.stored)",
     )
     def refreshing(self, _: Any, *, snapshots: Collection[Snapshot]) -> OnReturn:
-        """The state is read, which can be newer than the plan."""
+        """Intervals are read from the state, which can be newer than the plan."""
         snapshots = list(snapshots)
         recording = self._recording
 
@@ -238,15 +238,15 @@ class MethodEvents:
         return booked
 
     def take_compared(self) -> None:
-        """Record the intervals that the stages of a plan have compared, once they have."""
+        """Record the intervals that a plan's stages have compared, once they have done so."""
         self._recording.plan, self._adjusted = self.compared_plan(), self._adjusted and ()
 
     def compared_plan(self) -> PlanFacts | None:
         """The plan, with the intervals that its stages compare.
 
-        SQLMesh adjusts them after it read the state: it forgets what is restated or rebuilt, and
-        lets forward-only versions inherit (sqlmesh/core/plan/stages.py, `_adjust_intervals`). That
-        is over when it makes a scheduler, or when the plan ends without one.
+        After reading the state, SQLMesh adjusts them: it removes what is restated or rebuilt, and
+        lets forward-only versions inherit (sqlmesh/core/plan/stages.py, `_adjust_intervals`). This
+        is complete when SQLMesh creates a scheduler, or when the plan ends without one.
         """
         plan = self._recording.plan
         if plan is None or not self._adjusted:
@@ -254,14 +254,14 @@ class MethodEvents:
         return replace(plan, snapshots={**plan.snapshots, **frozen_by_name(self._adjusted)})
 
     def look_for_removed(self, state_sync: Any, due: Mapping[str, Sequence[Span]]) -> None:
-        """Record what was loaded once of the models that have something missing."""
+        """Record the removed intervals of the models that have missing ones."""
         versions = dict(self._can_have_been_removed(due))
         if not versions:
             return
         try:
             removed = removed_intervals(state_sync, versions)
         except Exception:
-            # All that it costs is a cause: what was removed reads as if it had never been loaded.
+            # Only a cause is lost: removed intervals look as if they had never been loaded.
             logger.warning("pytest-sqlmesh-tracker could not read what was removed", exc_info=True)
         else:
             self._recording.removed = {**self._recording.removed, **removed}
@@ -269,12 +269,12 @@ class MethodEvents:
     def _can_have_been_removed(
         self, due: Mapping[str, Sequence[Span]]
     ) -> Iterator[tuple[str, str]]:
-        """The models that can have had something removed, and their versions.
+        """The models from which intervals may have been removed, and their versions.
 
-        A restatement removes nothing from the versions of prod, so an ordinary run of prod, which
-        finds only newer intervals, looks for none (sqlmesh/core/plan/common.py). What was removed
+        A restatement removes nothing from the versions of prod (sqlmesh/core/plan/common.py), so an
+        ordinary run of prod, which finds only newer intervals, skips the query. What was removed
         before a version came to prod is gone by then: the janitor has compacted the state. A
-        version that a plan makes can have the table of an earlier one.
+        version that a plan creates can share the table of an earlier one.
         """
         from sqlmesh.core import constants as c
 
@@ -286,7 +286,7 @@ class MethodEvents:
 
 
 def _is_new(stored: FrozenSnapshot, missing: Sequence[Span]) -> bool:
-    """Whether all that is missing is newer than what is loaded."""
+    """Whether all missing intervals are newer than the loaded ones."""
     newest = max((end for _, end in stored.intervals), default=None)
     return newest is not None and all(start >= newest for start, _ in missing)
 

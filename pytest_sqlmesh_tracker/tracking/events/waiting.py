@@ -1,7 +1,7 @@
-"""A run that waits for its environment: what it waits for, and when it stops waiting.
+"""Lets a run wait for its environment: why it waits, and when it stops waiting.
 
-SQLMesh waits while the latest plan of the environment is not finished, whoever applies it, and also
-where nobody does any more (sqlmesh/core/context.py, `run`, `_block_until_finalized`).
+SQLMesh waits while the latest plan of the environment is not finished, even if no process is still
+applying it (sqlmesh/core/context.py, `run`, `_block_until_finalized`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ logger = logging.getLogger("pytest_sqlmesh_tracker")
 
 
 class EnvironmentWait:
-    """The environment of one invocation, on the thread of the invocation."""
+    """The wait of one invocation for its environment, on the invocation's thread."""
 
     def __init__(self, context: Any, recording: Recording, hooks: Hooks) -> None:
         self._context = context
@@ -31,11 +31,11 @@ class EnvironmentWait:
         self._announced: EnvironmentState | None = None
 
     def sleep(self, seconds: float) -> None:
-        """Sleep in place of SQLMesh until it looks at the environment again.
+        """Sleep in place of SQLMesh, until it checks the environment again.
 
         Raises:
-            CancelledError: the invocation is to end.
-            EnvironmentBusyError: it has waited for as long as it may.
+            CancelledError: the invocation was cancelled.
+            EnvironmentBusyError: the longest permitted wait is over.
         """
         self._has_waited = True
         self.look()
@@ -52,7 +52,7 @@ class EnvironmentWait:
         sleep(seconds, over)
 
     def _ended_at_limit(self) -> bool:
-        # SQLMesh itself would look later.
+        # SQLMesh itself would check only later.
         self.look()
         state = self._recording.environment_state
         if state is not None:
@@ -62,21 +62,21 @@ class EnvironmentWait:
         return True
 
     def look_after_failure(self) -> None:
-        """Find out whether a run could not begin, or a plan has left the environment unfinished."""
+        """Determine whether a run could not start, or a plan left its environment unfinished."""
         recording = self._recording
         unstarted_run = recording.command == "run" and recording.decision is None
-        # Without a state, SQLMesh could not open it, or did not come so far.
+        # Without a state, SQLMesh could not open it, or did not get that far.
         if getattr(self._context, "_state_sync", None) and (unstarted_run or recording.applied):
             self.look()
             state = recording.environment_state
             missing = state is not None and state.unfinished_plan is None
-            # That a plan which failed created no environment is not news. A run that did not wait
-            # failed for another reason, also while somebody else's plan is not finished.
+            # A failed plan is expected to create no environment. A run that did not wait failed for
+            # another reason, even if some other plan is not finished.
             if not (not missing if recording.applied else missing or self._has_waited):
                 recording.environment_state = None
 
     def look(self) -> None:
-        """Record why the environment can't be run, if that is so, and can be read."""
+        """Record why the environment can't be run, if it can't and the state is readable."""
         recording = self._recording
         try:
             from pytest_sqlmesh_tracker.tracking.project.environments import (
@@ -97,7 +97,7 @@ class EnvironmentWait:
             recording.environment_state = state
 
     def _announce(self) -> None:
-        """Call back, once for each plan that is waited for; what that raises is not the run's."""
+        """Call the callbacks once per plan; their exceptions are logged, not raised."""
         state = self._recording.environment_state
         if state is None or state == self._announced:
             return

@@ -1,1 +1,1 @@
-"""SQLMesh projects: opened as its command line opens them, and described."""
+"""Opens SQLMesh projects as SQLMesh's command line does, and describes them."""

@@ -1,7 +1,7 @@
-"""From a SQLMesh project's files to what is known of it before anything runs.
+"""Reads the definition of a SQLMesh project from its files, before anything runs.
 
-Neither state nor warehouse are read. The exception is SQLMesh's: where a connection's settings do
-not tell its default catalog (as of Spark, and of BigQuery without `project`), it asks the database.
+Neither the state nor the warehouse is read, with one exception: if a connection's settings do not
+determine its default catalog (Spark, BigQuery without `project`), SQLMesh queries the database.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from .opening import check_models, expanded, in_one_line, load_files, open_conte
 def load_definition(project: ProjectLocation) -> ProjectDefinition:
     """The definition of the project at this location.
 
-    Environment variables, imported modules and SQLMesh's registries are as before afterwards.
-    What stays is SQLMesh's `.cache` in the folders, dbt's `target` in those of dbt projects, and in
-    this process what a configuration sets for good: whether there are analytics, and how a dialect
-    spells names. Models that only the state knows, of other projects, are not in it.
+    Environment variables, imported modules and SQLMesh's registries are restored afterwards.
+    SQLMesh's `.cache` stays in the folders, as does `target` in those of dbt projects; this process
+    keeps what a configuration sets permanently, which is the use of analytics and how a dialect
+    normalizes names. Models of other projects, which only the state has, are not included.
 
     Raises:
-        ProjectError: it can't be loaded.
+        ProjectError: the project can't be loaded.
     """
     with process_state_restored(folder.absolute() for folder in expanded(project.paths)):
         context = open_context(project, load=False)
@@ -52,12 +52,12 @@ def load_definition(project: ProjectLocation) -> ProjectDefinition:
 
 
 def define(context: Any) -> ProjectDefinition:
-    """What is known of the models that a SQLMesh context has loaded."""
+    """The definitions of the models that a SQLMesh context has loaded."""
     return _Project(context).definition()
 
 
 class _Project:
-    """A loaded project, and what its models and tables are called."""
+    """A loaded project, and the names of its models and tables."""
 
     def __init__(self, context: Any) -> None:
         self._context = context
@@ -123,7 +123,7 @@ class _Project:
         return fqn if name in self._names.values() else name
 
     def _identifiers(self) -> dict[str, tuple[str, ...]]:
-        """As users write them; where that is not unique without quotes, as SQLMesh has them."""
+        """Names as users write them, or SQLMesh's if those are not unique without quotes."""
         parts = {
             fqn: _parts_of(name, self._nodes[fqn].dialect if name != fqn else None)
             if self._nodes[fqn].is_model
@@ -154,20 +154,20 @@ def _columns(model: Any) -> Iterator[ColumnDefinition]:
 
 
 def _audits(node: Any) -> tuple[AuditDefinition, ...]:
-    """As SQLMesh's evaluator goes about them (sqlmesh/core/snapshot/evaluator.py, `_audit`), and a
-    report: calls that are alike are one, of which the last says whether it blocks."""
+    """Audits as SQLMesh's evaluator (sqlmesh/core/snapshot/evaluator.py, `_audit`) and reports
+    treat them: identical calls count as one, and the last decides whether it blocks."""
     names = audit_names(node)
     definitions: dict[tuple[str, frozenset[tuple[str, str]]], AuditDefinition] = {}
     for audit, arguments in node.audits_with_args:
         if audit.skip:
             continue
-        of_call = arguments.get("blocking")
+        override = arguments.get("blocking")
         as_sql = audit_arguments(arguments)
         definitions[audit.name, frozenset(as_sql.items())] = AuditDefinition(
             name=names[audit.name],
             arguments=as_sql,
-            blocking=audit.blocking if of_call is None else of_call == exp.true(),
-            # Only standalone audits have one.
+            blocking=audit.blocking if override is None else override == exp.true(),
+            # Only standalone audits have a description.
             description=getattr(audit, "description", None),
         )
     return tuple(definitions.values())

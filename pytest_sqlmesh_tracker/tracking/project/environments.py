@@ -1,4 +1,4 @@
-"""What SQLMesh's state has of environments, where an invocation depends on it."""
+"""Reads environments from SQLMesh's state."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pytest_sqlmesh_tracker.wording.invocations import environment_words
 
 
 class EnvironmentBusyError(SQLMeshError):
-    """The environment's latest plan is not finished, and the run was not to wait any longer."""
+    """The environment's latest plan is not finished, and the run has reached its longest wait."""
 
     def __init__(self, environment: str, state: EnvironmentState) -> None:
         super().__init__(environment_words(environment, state))
 
 
 def deployability(environment: str, snapshots: Collection[Any]) -> Any:
-    """Which intervals of an environment count as loaded: a `DeployabilityIndex` of SQLMesh's.
+    """The `DeployabilityIndex` that decides which intervals of an environment count as loaded.
 
-    In dev, a preview of a model's data has intervals of its own; in prod there are none, and so the
-    index is None. As SQLMesh's scheduler has it (sqlmesh/core/scheduler.py, `_run_or_audit`).
+    In dev, a preview of a model's data has separate intervals; prod has no previews, so the index
+    is None. SQLMesh's scheduler does the same (sqlmesh/core/scheduler.py, `_run_or_audit`).
     """
     from sqlmesh.core import constants as c
     from sqlmesh.core.snapshot import DeployabilityIndex
@@ -31,10 +31,10 @@ def deployability(environment: str, snapshots: Collection[Any]) -> Any:
 
 
 def planned_snapshots(context: Any, name: str) -> Iterable[Any]:
-    """The snapshots of an environment as its latest plan has them, finished or not.
+    """The snapshots of an environment according to its latest plan, finished or not.
 
     Raises:
-        Exception: what SQLMesh raises where its state can't be read.
+        Exception: SQLMesh's own, if its state can't be read.
     """
     environment = context.state_sync.get_environment(name)
     if environment is None:
@@ -44,13 +44,13 @@ def planned_snapshots(context: Any, name: str) -> Iterable[Any]:
 
 
 def environment_state(context: Any, name: str) -> EnvironmentState | None:
-    """Why a run of the environment can't begin; None if it can.
+    """Why a run of the environment can't start; None if it can.
 
     Args:
-        name: as SQLMesh's state has it.
+        name: the environment's name in SQLMesh's state.
 
     Raises:
-        Exception: what SQLMesh raises where its state can't be read.
+        Exception: SQLMesh's own, if its state can't be read.
     """
     state = context.state_sync
     environment = state.get_environment(name)

@@ -1,7 +1,7 @@
-"""Which columns the columns of a model are computed from.
+"""Determines the columns from which the columns of a model are computed.
 
-As SQLMesh's own `column_dependencies`, which is slower and keeps every query it has seen: but what
-can't be told is left out, and nothing is taken for a table that the model does not read.
+SQLMesh's own `column_dependencies` is slower and keeps every query in memory. Unlike it, this
+module leaves out what can't be determined, and never lists a table that the model does not read.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from sqlmesh.core.dialect import normalize_mapping_schema, normalize_model_name
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 
 Sources = frozenset[tuple[str, str]]
-"""Fully qualified names of models or tables, and columns of them."""
+"""Pairs of a model's or table's fully qualified name and a column of it."""
 
 
 def column_sources(model: Any) -> dict[str, Sources]:
-    """Column → its direct sources outside of the model, of a SQLMesh SQL model; it never raises.
+    """Column of a SQL model → its direct sources outside the model; it never raises.
 
-    Columns that SQLMesh adds (`valid_from`) are not in it, nor is anything of other models.
+    Columns that SQLMesh adds (`valid_from`) are left out. Other kinds of models have no lineage.
     """
     if not model.is_sql:
         return {}
@@ -40,15 +40,15 @@ class _UnknownSourceError(Exception):
 
 
 class _Query:
-    """A model's query, with every column of it under the table that it is of."""
+    """A model's query, with every column qualified by its table."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
         self._tables: dict[int, str | None] = {}
         query = model.render_query_or_raise()
         if not query.type:
-            # Those that have a type were qualified with it (sqlmesh/core/renderer.py,
-            # `_optimize_query`); what follows leaves the query, which the model keeps, as it is.
+            # A query with a type is already qualified (sqlmesh/core/renderer.py,
+            # `_optimize_query`). The model keeps its query, so a copy is qualified.
             schema = normalize_mapping_schema(model.mapping_schema, dialect=model.dialect)
             query = qualify(
                 query.copy(),
@@ -84,7 +84,7 @@ class _Query:
         return frozenset((table, name) for table, name in sources if table)
 
     def _table(self, leaf: Node) -> str | None:
-        """The table that a column at the end of the line is of; None: it is of none."""
+        """The table of a column at the end of the lineage; None if it has no table."""
         source = leaf.expression
         if id(source) not in self._tables:
             self._tables[id(source)] = self._read(source)
@@ -104,7 +104,7 @@ class _Query:
             if table == self._model.fqn:
                 return None
             raise _UnknownSourceError(f"{table} is nothing that the model reads")
-        # A constant, or a function's rows, unless either has to do with other columns.
+        # A constant or a function's rows, unless they depend on other columns.
         inside = source.this if isinstance(source, exp.Table) else source
         if inside.find(exp.Placeholder, exp.Table, exp.Query, exp.Column):
             raise _UnknownSourceError(f"{source}")

@@ -1,4 +1,4 @@
-"""Where a SQLMesh project is, and how it is opened: in terms of SQLMesh's command line."""
+"""Where a SQLMesh project is and how to open it, in terms of SQLMesh's command line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ProjectLocation:
-    """The folders of a project, and what SQLMesh's command line would be given beside them."""
+    """The folders of a project, and the other options of SQLMesh's command line to open it."""
 
     paths: Sequence[str]
     gateway: str | None = None
@@ -17,7 +17,7 @@ class ProjectLocation:
     dotenv: str | None = None
     """A file to use instead of `.env` in the folders."""
     folder: str | None = None
-    """The folder to which everything relative refers, if not the current one."""
+    """The folder that relative paths refer to; None for the current one."""
 
     @property
     def names(self) -> str:

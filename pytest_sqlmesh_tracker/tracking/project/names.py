@@ -1,4 +1,4 @@
-"""How models are shown: as users write them."""
+"""Display names of models, as users write them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .nodes import own_name
 
 
 def display_names(nodes: Mapping[str, Any], default_catalog: str | None) -> dict[str, str]:
-    """Fully qualified name → name to show, unique: where two would be alike, each stays as it is.
+    """Fully qualified name → unique display name; names that would collide stay fully qualified.
 
     Args:
         nodes: fully qualified name → SQLMesh model or standalone audit.
-        default_catalog: of the context; it is dropped, other catalogs are kept.
+        default_catalog: the context's; it is dropped, while other catalogs are kept.
     """
     names = {fqn: shown(fqn, default_catalog, node) for fqn, node in nodes.items()}
     counts = Counter(names.values())
@@ -27,7 +27,7 @@ def display_names(nodes: Mapping[str, Any], default_catalog: str | None) -> dict
 
 
 def shown(fqn: str, default_catalog: str | None, node: Any = None) -> str:
-    """One name to show, in the spelling of the model (`node`) where that is at hand."""
+    """The display name of one model, in the spelling of `node` if that is passed."""
     if node is None:
         return _shown(fqn, default_catalog, None, None)
     if not node.is_model:
@@ -40,26 +40,26 @@ def kind_of(node: Any) -> str:
     return str(node.kind.name.value).lower() if getattr(node, "is_model", False) else "audit"
 
 
-# The reports of a session are mostly on the same models.
+# The reports of a session mostly cover the same models.
 @lru_cache(maxsize=16384)
 def _shown(fqn: str, default_catalog: str | None, own: str | None, dialect: str | None) -> str:
     qualified = exp.to_table(fqn)
-    # The model's own name has the user's spelling, but not every part: models of two gateways can
-    # have the same one.
+    # The model's own name has the user's spelling but lacks some parts: models of two gateways
+    # can have the same name.
     written = qualified if own is None else exp.to_table(own, dialect=dialect)
     parts = list(written.parts)[-2:]
     if qualified.catalog and not _is_default(qualified.catalog, default_catalog, dialect):
         catalog = written.parts[0] if len(written.parts) == 3 else qualified.parts[0]
         parts = [catalog, *parts]
     plain = ".".join(_plain(part).sql(dialect=dialect) for part in parts)
-    # What the user wrote just so has been read already.
+    # A name exactly as the user wrote it has already been parsed.
     if plain == own or _reads_back(plain, parts, dialect):
         return plain
     return ".".join(part.sql(dialect=dialect) for part in parts)
 
 
 def _is_default(catalog: str, default_catalog: str | None, dialect: str | None) -> bool:
-    """Whether it is the context's catalog, perhaps as the model's dialect spells it: Snowflake's
+    """Whether it is the context's catalog, possibly as the model's dialect normalizes it: Snowflake
     models on DuckDB are in MEMORY."""
     if catalog == default_catalog or default_catalog is None:
         return catalog == default_catalog
@@ -67,14 +67,14 @@ def _is_default(catalog: str, default_catalog: str | None, dialect: str | None) 
 
 
 def _plain(part: Any) -> Any:
-    """The part without quotes that it does not need."""
+    """The part without unnecessary quotes."""
     if isinstance(part, exp.Identifier) and exp.SAFE_IDENTIFIER_RE.match(part.this):
         return exp.to_identifier(part.this, quoted=part.quoted and part.this != part.this.lower())
     return part
 
 
 def _reads_back(name: str, parts: list[Any], dialect: str | None) -> bool:
-    """Whether the name without quotes still means these parts: keywords need theirs."""
+    """Whether the name without quotes still means these parts: keywords need quotes."""
     try:
         read = parse_one(name, into=exp.Table, dialect=dialect).parts
     except SqlglotError:

@@ -1,4 +1,4 @@
-"""Opening a SQLMesh project as SQLMesh's command line does; what is wrong with it in one line."""
+"""Opens a SQLMesh project as SQLMesh's command line does, and reports errors in one line."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from .location import ProjectLocation
 
 
 def open_context(project: ProjectLocation, *, load: bool = True) -> Context:
-    """A context as SQLMesh's command line makes it, without its console and logging.
+    """A context as SQLMesh's command line creates it, without its console and logging.
 
-    As there, `SQLMESH_GATEWAY` and `SQLMESH_DOTENV_PATH` stand in for a gateway and a file that the
-    location does not name, and the variables of a `.env` file come into this process's environment.
+    As there, `SQLMESH_GATEWAY` and `SQLMESH_DOTENV_PATH` are used if the location has no gateway or
+    `.env` file, and the variables of a `.env` file are added to this process's environment.
 
     Args:
-        project: where it is; its folders can be globs.
-        load: read the project's models; with `project` configured, SQLMesh then reads its state.
+        project: the location; its folders can be globs.
+        load: whether to load the project's models; if `project` is configured, SQLMesh then reads
+            its state.
 
     Raises:
-        ProjectError: it can't be made.
+        ProjectError: the context can't be created.
     """
     gateway = project.gateway or os.environ.get("SQLMESH_GATEWAY") or None
     dotenv = project.dotenv or os.environ.get("SQLMESH_DOTENV_PATH")
@@ -66,13 +67,13 @@ def _folders(paths: Sequence[str]) -> list[Path]:
 
 
 def expanded(paths: Sequence[str]) -> list[Path]:
-    """The folders that paths and globs lead to; a glob without a match stands for itself."""
-    # As SQLMesh finds them: also absolute ones, for which `Path.glob` is not made.
+    """The folders that paths and globs match; a glob without a match stays as it is."""
+    # As in SQLMesh, globs can be absolute, which `Path.glob` does not support.
     return [Path(folder) for path in paths for folder in glob.glob(path) or [path]]  # noqa: PTH207
 
 
 def load_files(context: Any) -> None:
-    """Load the project without the state, which SQLMesh asks for the models of other projects."""
+    """Load the project without the state, from which SQLMesh reads other projects' models."""
     projects, context._projects = context._projects, set()
     try:
         context.load()
@@ -81,10 +82,10 @@ def load_files(context: Any) -> None:
 
 
 def check_models(context: Any, paths: Sequence[str]) -> None:
-    """Demand that there are models.
+    """Check that the project has models.
 
     Raises:
-        ProjectError: there are none.
+        ProjectError: it has none.
     """
     if not context.models:
         raise ProjectError(f"the SQLMesh project {', '.join(paths)} has no models")
@@ -92,10 +93,10 @@ def check_models(context: Any, paths: Sequence[str]) -> None:
 
 @contextmanager
 def in_one_line(paths: Sequence[str], what: str = "can't be loaded") -> Iterator[None]:
-    """Say in one line of what SQLMesh, or the project's own code, raises where it comes from.
+    """Turn what SQLMesh or the project's code raises into a one-line `ProjectError`.
 
     Args:
-        what: of the project, in words.
+        what: the predicate of the message, whose subject is the project.
     """
     try:
         yield
@@ -106,5 +107,5 @@ def in_one_line(paths: Sequence[str], what: str = "can't be loaded") -> Iterator
         words = redacted(f"{kind}{error}")
         names = ", ".join(paths)
         line = one_line(f"the SQLMesh project {names} {what}: {words}", 600)
-        # What it says is all that concerns a user; pages of SQLMesh's own frames do not.
+        # Users need only the message, not pages of SQLMesh's frames.
         raise ProjectError(line) from None

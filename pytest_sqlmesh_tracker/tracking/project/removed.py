@@ -1,4 +1,4 @@
-"""What SQLMesh's state still has of intervals that were loaded once, and removed since."""
+"""Reads intervals from SQLMesh's state that were once loaded and have since been removed."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pytest_sqlmesh_tracker.tracking.spans import within
 def removed_intervals(
     state_sync: Any, versions: Mapping[str, str]
 ) -> dict[str, tuple[tuple[int, int], ...]]:
-    """Model → what the state has as removed of its version, and as loaded at another time.
+    """Model → the intervals of its version that the state has both as loaded and as removed.
 
-    A restatement removes its whole window, also what another environment had not come to yet.
-    SQLMesh itself reads these rows whenever it reads intervals, and drops them when it compacts
-    the table (sqlmesh/core/state_sync/db/interval.py): what is removed before that is forgotten.
+    A restatement removes its whole window, including intervals that another environment has not
+    reached yet. SQLMesh reads these rows whenever it reads intervals, and deletes them when it
+    compacts the table (sqlmesh/core/state_sync/db/interval.py), so earlier removals are lost.
 
     Args:
-        versions: of the models, by their snapshots' names.
+        versions: the models' versions by their snapshots' names.
 
     Raises:
-        Exception: what SQLMesh raises where its state can't be read.
+        Exception: SQLMesh's own, if its state can't be read.
     """
     rows = _rows(state_sync, versions, is_removed=True)
     if not rows:
@@ -36,7 +36,7 @@ def _rows(
     from sqlglot import exp
     from sqlmesh.core.state_sync.db.utils import fetchall
 
-    # A context's own is a cache in front of the state.
+    # A context's state sync is a cache in front of the state.
     state = getattr(state_sync, "state_sync", state_sync).interval_state
     removed = exp.column("is_removed")
     query = (

@@ -1,4 +1,4 @@
-"""Selectors that mean the very models: SQLMesh's selector language knows no quotes."""
+"""Selectors that match exact models: SQLMesh's selector language does not support quotes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .nodes import project_nodes
 
 
 def selectors_of(context: Any, names: Sequence[str]) -> list[str]:
-    """What to pass as `select_models` or `restate_models`, so that these models are meant.
+    """The value of `select_models` or `restate_models` that matches exactly these models.
 
     Args:
-        names: as they are shown. One that the context does not know stays as it is: SQLMesh is to
-            say that there is none.
+        names: display names. A name that the context does not have stays as it is, so that SQLMesh
+            reports it.
 
     Raises:
-        SelectorError: there is no selector for one of them.
+        SelectorError: one of the models has no such selector.
     """
     nodes = project_nodes(context)
     fqns = {name: fqn for fqn, name in display_names(nodes, context.default_catalog).items()}
@@ -44,8 +44,8 @@ def _selector(context: Any, name: str, fqn: str) -> str:
 def _candidates(context: Any, name: str, fqn: str) -> Iterator[str]:
     yield name
     yield exp.to_table(fqn).sql(dialect=context.default_dialect, identify=True)
-    # Blanks and operators can't be said, nor capitals where the project's dialect has none; globs
-    # are held against the name as it is written.
+    # Selectors can't contain spaces or operators, nor capitals that the project's dialect folds;
+    # globs are matched against the name as written.
     yield "*" + re.sub(r"[^\w.]", "?", context.models[fqn].name)
 
 
@@ -53,18 +53,18 @@ def _selected(context: Any, selectors: Iterable[str]) -> set[str]:
     try:
         return set(context._new_selector().expand_model_selections(selectors))
     except Exception:
-        # It does not parse.
+        # The selectors do not parse.
         return set()
 
 
 def unmatched_selector(
     context: Any, environment: str | None, selectors: Sequence[str]
 ) -> str | None:
-    """What is wrong with the first selector that matches no model of an environment, in one line.
+    """A one-line error for the first selector that matches no model of an environment, or None.
 
-    As `Context.run` selects (sqlmesh/core/context.py, `_select_models_for_run`). None as well where
-    the environment can't be run, or a selector does not parse: SQLMesh says so itself. What was
-    changed since a Git branch may be nothing.
+    Models are selected as in `Context.run` (sqlmesh/core/context.py, `_select_models_for_run`).
+    None as well if the environment can't be run or a selector does not parse, which SQLMesh reports
+    itself. `git:` selectors are skipped, since there may be no changes.
     """
     if not selectors:
         return None

@@ -1,1 +1,1 @@
-"""Questions to SQLMesh, asked in a process of their own."""
+"""Queries that SQLMesh answers, in a separate process."""

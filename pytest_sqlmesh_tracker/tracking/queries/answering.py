@@ -1,4 +1,4 @@
-"""The process that answers: it opens the project, asks SQLMesh, and ends."""
+"""The answering process, which opens the project, queries SQLMesh, and exits."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
 from .questions import Answer, DueQuery, LoadedQuery, Query, Reply, Request, UnfinishedPlan
 
 _BUSY = "Could not set lock on file"
-"""What DuckDB says of a file that another process has; its exception has no code of its own."""
+"""DuckDB's message for a file that another process has locked; the exception has no code."""
 
 
 def answer(context: Any, query: Query[Answer]) -> Answer | UnfinishedPlan:
-    """What SQLMesh answers in this process.
+    """Answer a query in this process.
 
     Args:
-        context: of SQLMesh; need not have loaded the project.
+        context: a SQLMesh context, which need not have loaded the project.
 
     Raises:
         ProjectError: the environment is not planned.
@@ -28,7 +28,7 @@ def answer(context: Any, query: Query[Answer]) -> Answer | UnfinishedPlan:
 
 
 def _answer(context: Any, query: object) -> object:
-    # Each imports SQLMesh.
+    # Each of these modules imports SQLMesh.
     if isinstance(query, DueQuery):
         from .due import due
 
@@ -46,10 +46,10 @@ def _reply(request: Request) -> Reply:
     from pytest_sqlmesh_tracker.tracking.project.opening import in_one_line, open_context
 
     project = request.project
-    # In SQLMesh's first versions, the state has of signals only from where they are imported.
+    # In SQLMesh's early versions, the state has only the import paths of signals.
     sys.path[:0] = project.paths
     try:
-        # What was planned is in the state, with the code of its models and signals.
+        # The state has what was planned, with the code of its models and signals.
         context = open_context(project, load=False)
         with closing(context), in_one_line(project.paths, "does not answer"):
             return Reply.model_validate({"answer": _answer(context, request.query)})
@@ -60,7 +60,7 @@ def _reply(request: Request) -> Reply:
 def main() -> None:
     """Answer the request on standard input."""
     replies = os.fdopen(os.dup(1), "w")
-    # SQLMesh, and the code of signals, print what they like.
+    # SQLMesh and the code of signals can print to standard output.
     os.dup2(2, 1)
     with replies:
         replies.write(_reply(Request.model_validate_json(sys.stdin.read())).model_dump_json())

@@ -1,4 +1,4 @@
-"""What a run would evaluate, asked of SQLMesh's own scheduler; nothing is evaluated or written."""
+"""What a run would evaluate, according to SQLMesh's scheduler; nothing is evaluated or written."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from .questions import Due, DueQuery, UnfinishedPlan
 def due(context: Any, query: DueQuery) -> Due | UnfinishedPlan:
     """What `Context.run(environment)` would schedule at a moment, and when something is due next.
 
-    As SQLMesh's scheduler decides, with its automatic restatements, and what signals hold back. The
-    code of signals is called, as by a run.
+    SQLMesh's scheduler decides, taking into account automatic restatements and signals, whose code
+    is called as in a run.
 
     Args:
-        context: need not have loaded the project: the models are those of the state.
+        context: need not have loaded the project, since the models come from the state.
 
     Returns:
-        While a plan is applied, that it is not finished: a run would wait for its end.
+        `UnfinishedPlan` while a plan is applied, since a run would wait for its end.
 
     Raises:
-        ProjectError: there is no such environment.
+        ProjectError: the environment does not exist.
     """
     now = to_timestamp(query.moment)
     environment = planned(context, query.environment)
@@ -53,8 +53,8 @@ def due(context: Any, query: DueQuery) -> Due | UnfinishedPlan:
 
 
 def _project(context: Any, environment: str, now: Millis) -> Snapshots:
-    """The models of the environment, as a run would have them before it looks for what is missing
-    (sqlmesh/core/scheduler.py, `_run_or_audit`): copies, of which nothing comes to the state."""
+    """The environment's models as a run would have them before it looks for missing intervals
+    (sqlmesh/core/scheduler.py, `_run_or_audit`): copies, which never reach the state."""
     scheduler = context.scheduler(environment=environment)
     scheduler.state_sync.refresh_snapshot_intervals(scheduler.snapshots.values())
     frozen = {each.name: FrozenSnapshot.of(each) for each in scheduler.snapshots.values()}
@@ -70,15 +70,15 @@ def _project(context: Any, environment: str, now: Millis) -> Snapshots:
 def _batches(
     context: Any, project: Snapshots, now: Millis, naming_info: Any, only: Collection[str] | None
 ) -> dict[Any, Any]:
-    """Snapshots of which something is missing, and the batches of it that are held back by nothing,
-    as SQLMesh's scheduler makes them."""
+    """Snapshots with missing intervals → those of their batches that nothing holds back, as
+    SQLMesh's scheduler makes them."""
     snapshots = [project.snapshot(name) for name in project.frozen]
     scheduler = context.create_scheduler(snapshots, context.snapshot_evaluator)
     scheduler.console = NoopConsole()
     per_version = scheduler.snapshot_per_version.values()
     index = project.deployability_index or DeployabilityIndex.all_deployable()
     missing = scheduler.merged_missing_intervals(
-        # What SQLMesh takes without a start, at this moment and not by this process's clock.
+        # SQLMesh's default start, relative to this moment instead of this process's clock.
         start=earliest_start_date(per_version, relative_to=now),
         end=now,
         execution_time=now,

@@ -1,4 +1,4 @@
-"""What SQLMesh's state has as loaded; nothing is evaluated or written."""
+"""What is loaded according to SQLMesh's state; nothing is evaluated or written."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from .questions import Loaded, LoadedModel, LoadedQuery, UnfinishedPlan
 
 
 def loaded(context: Any, query: LoadedQuery) -> Loaded | UnfinishedPlan:
-    """Of each model of an environment, which table it has there, and what of it is loaded.
+    """The table of each model in an environment, and the intervals that are loaded in it.
 
-    As a run of the environment takes it (sqlmesh/core/scheduler.py, `_run_or_audit`): where an
+    A run of the environment sees the same (sqlmesh/core/scheduler.py, `_run_or_audit`): where an
     environment other than prod has only a preview of a model's data, the preview counts.
 
     Args:
-        context: need not have loaded the project: the models are those of the state.
+        context: need not have loaded the project, since the models come from the state.
 
     Returns:
-        While a plan is applied, that it is not finished: nobody can say then which tables the
-        environment has.
+        `UnfinishedPlan` while a plan is applied, since the environment's tables are then unknown.
 
     Raises:
-        ProjectError: there is no such environment.
+        ProjectError: the environment does not exist.
     """
     environment = planned(context, query.environment)
     if not environment.finalized_ts:

@@ -1,4 +1,4 @@
-"""What an environment still lacks, asked of SQLMesh itself."""
+"""What an environment still lacks, according to SQLMesh itself."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 
 @dataclass(frozen=True)
 class RunAt:
-    """A run that was to evaluate a model."""
+    """A run that was supposed to evaluate a model."""
 
     environment: str
     moment: datetime
-    """Its execution time, in UTC."""
+    """The run's execution time, in UTC."""
     ignore_cron: bool
 
 
 def still_missing(context: Any, due: Mapping[str, RunAt]) -> frozenset[str]:
-    """Of which models something is missing that a run at that time would have evaluated.
+    """The models that still lack intervals that a run at that time would have evaluated.
 
-    As SQLMesh's scheduler decides what a run evaluates (sqlmesh/core/scheduler.py,
-    `_run_or_audit`), with what the state holds now.
+    SQLMesh's scheduler decides what a run evaluates (sqlmesh/core/scheduler.py, `_run_or_audit`),
+    from the current state.
 
     Args:
-        due: fully qualified names of models, and for each the run.
+        due: fully qualified name of a model → its run.
     """
-    # It imports SQLMesh, and this module is imported where definitions are made.
+    # This imports SQLMesh, while this module is imported when definitions are created.
     from pytest_sqlmesh_tracker.tracking.project.environments import deployability
 
     lacking: set[str] = set()

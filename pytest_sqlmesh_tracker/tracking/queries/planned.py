@@ -1,4 +1,4 @@
-"""An environment as it was planned last, for questions that write nothing."""
+"""An environment as it was last planned, for queries that write nothing."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from pytest_sqlmesh_tracker.wording.invocations import environment_remedy, exist
 
 
 def planned(context: Any, environment: str) -> Any:
-    """The environment as the state has it; the context can then ask for its models.
+    """The environment in the state; afterwards, the context can read its models.
 
     Raises:
-        ProjectError: it is not planned.
+        ProjectError: the environment is not planned.
     """
     name = Environment.sanitize_name(environment)
-    # `Context.state_sync` would begin a state where there is none; and where the database can't be
-    # opened, SQLMesh finds that there is none.
+    # `Context.state_sync` would create a missing state; and if the database can't be opened,
+    # SQLMesh takes the state to be missing.
     state = context._new_state_sync()
     state.engine_adapter.ping()
-    begun = state.get_versions(validate=False).schema_version
-    latest = context.state_sync.get_environment(name) if begun else None
+    schema_version = state.get_versions(validate=False).schema_version
+    latest = context.state_sync.get_environment(name) if schema_version else None
     if latest is None:
-        summaries = context.state_sync.get_environments_summary() if begun else []
+        summaries = context.state_sync.get_environments_summary() if schema_version else []
         names = sorted(summary.name for summary in summaries)
         missing = EnvironmentState(unfinished_plan=None, environments=tuple(names))
         raise ProjectError(
             f"environment {name} of the SQLMesh project {context.path} is not planned yet; "
             f"{environment_remedy(name, missing)} (environments: {existing_environments(missing)})"
         )
-    # As a run does first: without them, models with custom materializations can't be read.
+    # A run does this first: without it, models with custom materializations can't be read.
     context._load_materializations()
     return latest

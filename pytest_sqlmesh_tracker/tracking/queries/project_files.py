@@ -1,8 +1,8 @@
-"""The models of a project's files, read in a process of its own after SQLMesh's `run`.
+"""Reads the models in a project's files, in a separate process after SQLMesh's `run`.
 
-SQLMesh's command line runs an environment without a look at the project's files
-(`SKIP_LOAD_COMMANDS` in sqlmesh/cli/main.py). What was never planned, or was edited since, is only
-there. They are read afterwards, so that nothing in them can change the run or make it fail.
+SQLMesh's command line runs an environment without reading the project's files
+(`SKIP_LOAD_COMMANDS` in sqlmesh/cli/main.py). Only the files show which models were never planned
+or were edited since. They are read afterwards, so that they can't change the run or make it fail.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .transport import ask
 
 @dataclass(frozen=True)
 class ProjectFiles:
-    """What was read of a project's files."""
+    """What was read from a project's files."""
 
     nodes: Mapping[str, Any]
     """Fully qualified name → model or standalone audit."""
@@ -34,30 +34,30 @@ class ProjectFiles:
 def read_project_files(
     project: ProjectLocation, *, timeout: float, print_output: Callable[[str], object]
 ) -> ProjectFiles:
-    """Read the models of a project; what goes wrong is in the result.
+    """Read the models of a project; an error becomes part of the result.
 
     Args:
-        timeout: seconds after which the process is ended.
-        print_output: is called with what the project's code prints.
+        timeout: the number of seconds after which the process is killed.
+        print_output: called with what the project's code prints.
     """
     try:
         answer = ask(project, NodesQuery(), timeout=timeout, print_output=print_output)
         if isinstance(answer, UnfinishedPlan):
             raise ProjectError("the project's files do not depend on a plan")
-        # What SQLMesh keeps in its `.cache` it pickles as well; this comes from our own process.
+        # Pickled by our own process, just as SQLMesh pickles its `.cache`.
         nodes = pickle.loads(base64.b64decode(answer.pickled))
     except ProjectError as error:
         return ProjectFiles({}, one_line(str(error), 600))
     except KeyboardInterrupt:
         return ProjectFiles({}, "it was stopped while it read them")
     except (Exception, SystemExit) as error:
-        # A class of the project's is imported to unpickle what it made.
+        # Unpickling can import the project's own classes.
         return ProjectFiles({}, one_line(f"{type(error).__name__}: {error}", 600))
     return ProjectFiles(nodes)
 
 
 def nodes(context: Any) -> Nodes:
-    """The models and standalone audits of a context that has loaded nothing.
+    """Load the project into a context, and return its models and standalone audits.
 
     Neither the state nor the warehouse is read.
     """

@@ -1,4 +1,4 @@
-"""What can be asked of SQLMesh about an environment, and what it answers. Plain data."""
+"""Queries about an environment that SQLMesh answers, and the answers: plain data."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Answer = TypeVar("Answer")
 
 
 class Query(Frozen, Generic[Answer]):
-    """A question; its parameter is the type of the answer."""
+    """A query; its type parameter is the type of the answer."""
 
 
 class UnfinishedPlan(Frozen):
-    """The answer while a plan of the environment is applied, for the end of which a run waits."""
+    """The answer while a plan of the environment is applied; a run would wait for its end."""
 
     answer: Literal["unfinished_plan"] = "unfinished_plan"
     plan: str
-    """Its id."""
+    """The plan's ID."""
 
 
 class Due(Frozen):
@@ -31,16 +31,16 @@ class Due(Frozen):
 
     answer: Literal["due"] = "due"
     due: tuple[str, ...]
-    """Models and standalone audits of which a batch would be scheduled."""
+    """Models and standalone audits with at least one batch that would be scheduled."""
     waiting: tuple[str, ...]
-    """Those of which something is missing, and signals hold all of it back."""
+    """Those with missing intervals that signals hold back entirely."""
     next_due: UtcDatetime | None
-    """The first moment at which something will be missing of those models of which nothing is now,
-    if nothing happens before; None if there is no such moment."""
+    """The first moment at which any model that is now complete will have a missing interval, if
+    nothing else happens before; None if there is no such moment."""
 
 
 class DueQuery(Query[Due]):
-    """What would a run of an environment schedule at a moment, and when is something due next?"""
+    """Asks what a run of an environment would schedule at a moment, and what `next_due` is."""
 
     query: Literal["due"] = "due"
     environment: str
@@ -48,20 +48,20 @@ class DueQuery(Query[Due]):
     models: tuple[str, ...]
     """Fully qualified names of the models that `Due.next_due` is about."""
     only: bool = False
-    """Whether the run is of these models alone, by `select_models`."""
+    """Whether the run selects only these models, by `select_models`."""
 
 
 class LoadedModel(Frozen):
-    """What is loaded of a model."""
+    """What is loaded for a model."""
 
     version: str
-    """Another one for another table."""
+    """Identifies the table: a different table has a different version."""
     intervals: tuple[Span, ...]
-    """Disjoint, in order."""
+    """Disjoint and in order."""
 
 
 class Loaded(Frozen):
-    """What is loaded of each model of an environment."""
+    """What is loaded for each model of an environment."""
 
     answer: Literal["loaded"] = "loaded"
     models: Mapping[str, LoadedModel]
@@ -69,22 +69,22 @@ class Loaded(Frozen):
 
 
 class LoadedQuery(Query[Loaded]):
-    """What is loaded in an environment?"""
+    """Asks what is loaded in an environment."""
 
     query: Literal["loaded"] = "loaded"
     environment: str
 
 
 class Nodes(Frozen):
-    """Models and standalone audits of SQLMesh."""
+    """SQLMesh's models and standalone audits."""
 
     answer: Literal["nodes"] = "nodes"
     pickled: str
-    """A mapping of their fully qualified names to them, pickled, in base 64."""
+    """A mapping from their fully qualified names to them, pickled and Base64-encoded."""
 
 
 class NodesQuery(Query[Nodes]):
-    """Which models and standalone audits do the project's files define?"""
+    """Asks which models and standalone audits the project's files define."""
 
     query: Literal["nodes"] = "nodes"
 
@@ -94,17 +94,17 @@ AnyAnswer = Annotated[Due | Loaded | Nodes | UnfinishedPlan, Field(discriminator
 
 
 class Request(Frozen):
-    """What the process that answers is given."""
+    """The input of the answering process."""
 
     project: ProjectLocation
     query: AnyQuery
 
 
 class Reply(Frozen):
-    """What it returns: an answer, or why there is none."""
+    """The output of the answering process: an answer or an error."""
 
     answer: AnyAnswer | None = None
     error: str | None = None
-    """In one line."""
+    """Why there is no answer, in one line."""
     busy: bool = False
-    """Whether another process has the database."""
+    """Whether another process has locked the database."""

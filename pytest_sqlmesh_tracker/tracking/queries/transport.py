@@ -1,7 +1,7 @@
-"""Questions about an environment that SQLMesh answers in a process of its own.
+"""Sends queries about an environment to a separate process, in which SQLMesh answers them.
 
-The process that asks neither loads SQLMesh nor keeps the lock of a DuckDB file: a run of the
-environment waits for as long as the answer takes, and not longer.
+The querying process neither loads SQLMesh nor holds the lock of a DuckDB file, so a run of the
+environment is blocked only until the answer is complete.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if sys.path[0] == "":
 from {__package__}.answering import main
 main()
 """
-"""Python looks first into the current folder, where a `sqlmesh` or a `json.py` can be."""
+"""Moves the current folder, which can contain a `sqlmesh` or `json.py`, to the end of the path."""
 
 
 def _ignore(_: str) -> None:
@@ -44,17 +44,17 @@ def ask(
     timeout: float,
     print_output: Callable[[str], object] = _ignore,
 ) -> Answer | UnfinishedPlan:
-    """What SQLMesh answers in a process that opens the project, and ends.
+    """SQLMesh's answer, from a process that opens the project and then exits.
 
     Args:
-        project: where it is, and how it is opened.
-        query: what is asked.
-        timeout: seconds after which the process is ended, with those that it has started.
-        print_output: is called with what SQLMesh and the project's code printed.
+        project: the location of the project, and how to open it.
+        query: the query to answer.
+        timeout: the number of seconds after which the process and its children are killed.
+        print_output: called with what SQLMesh and the project's code printed.
 
     Raises:
-        BusyError: another process has the database.
-        ProjectError: the project can't be opened, or does not answer; one line says why.
+        BusyError: another process has locked the database.
+        ProjectError: the project can't be opened or does not answer; the message is one line.
     """
     process = subprocess.Popen(
         [sys.executable, "-c", _MAIN],
@@ -63,9 +63,9 @@ def ask(
         stderr=subprocess.PIPE,
         cwd=project.folder,
         text=True,
-        # What the project's code prints can be anything; the answer itself is ASCII.
+        # The project's code can print any bytes; the answer itself is ASCII.
         errors="backslashreplace",
-        # SQLMesh loads models in processes of its own, which end with this one.
+        # SQLMesh loads models in child processes, which must be killed with this one.
         start_new_session=True,
     )
     try:
@@ -96,6 +96,6 @@ def _kill(process: subprocess.Popen[str]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     process.kill()
-    # Nothing more is read of its pipes.
+    # Closes its pipes and waits for it.
     with process:
         pass
