@@ -22,7 +22,7 @@ from . import contract, trial
 from .diagnosis import Check, Diagnosis, Level
 
 OLDEST, NEWEST = "0.206.0", "0.236.4"
-"""The oldest and the newest SQLMesh version that the tracker is tested with."""
+"""The range of SQLMesh versions that the tracker is tested with, both inclusive."""
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
 CEILINGS = {"duckdb": "<2", "pandas": "<3"}
 """What these SQLMesh versions require, including those that do not declare it."""

@@ -19,8 +19,7 @@ from .snapshots import Snapshots
 
 
 def missing(question: Question, snapshots: Snapshots, name: str) -> list[Span]:
-    """What SQLMesh finds missing of one model, merged; empty if SQLMesh would reject the dates.
-    """
+    """What SQLMesh finds missing of one model, merged; empty if SQLMesh would reject the dates."""
     try:
         return missing_or_rejected(question, snapshots, name)
     except ValueError:

@@ -16,7 +16,7 @@ from pytest_sqlmesh_tracker.tracking.spans import Millis, Span
 
 
 class Ticks:
-    """Ticks of crons. Each is computed by SQLMesh only once, since many models share a few crons."""
+    """Ticks of crons. SQLMesh computes each only once, because many models share a few crons."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[Any, ...], Millis] = {}
