@@ -150,7 +150,7 @@ class SandboxContext(Context):
 
     @property
     def snapshot_evaluator(self) -> SnapshotEvaluator:
-        """The evaluator, to which faults apply."""
+        """The evaluator, in which faults strike."""
         if self._snapshot_evaluator is None:
             evaluator = super().snapshot_evaluator
             self._snapshot_evaluator = FaultyEvaluator.like(evaluator, self._faults)

@@ -45,7 +45,7 @@ class Fault:
 
 
 class _ActiveFault:
-    """A fault, the batches that it could have applied to, and how often it applied."""
+    """A fault, the batches that it could have struck, and how often it struck."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
@@ -53,7 +53,7 @@ class _ActiveFault:
         self._batches: list[int | None] = []
 
     def strikes(self, model: str, batch: int | None, audit: str | None) -> bool:
-        """Whether it makes this batch, or this audit of it, fail; if so, it is counted."""
+        """Whether it makes this batch, or this audit of it, fail. The call is recorded."""
         fault = self.fault
         if model not in fault.models or audit != fault.audit:
             return False
@@ -67,7 +67,7 @@ class _ActiveFault:
 
     @property
     def never_struck(self) -> str | None:
-        """Why it never applied, in one line; None if it did."""
+        """Why it never struck, in one line; None if it did."""
         if self._struck:
             return None
         audit = self.fault.audit
@@ -93,7 +93,7 @@ class Faults:
         self._batches = threading.local()
 
     def add(self, fault: Fault) -> None:
-        """Add a fault, which applies from now on."""
+        """Add a fault, which strikes from now on."""
         self._active.append(_ActiveFault(fault))
 
     def clear(self) -> None:
@@ -103,14 +103,14 @@ class Faults:
 
     @property
     def never_struck(self) -> list[str]:
-        """Why each fault that never applied did not, one line each."""
+        """Why each fault that never struck did not, one line each."""
         return [line for active in self._active if (line := active.never_struck)]
 
     def evaluating(self, model: str, batch: int) -> None:
-        """Apply faults to a batch that is about to be evaluated.
+        """Let faults strike a batch that is about to be evaluated.
 
         Raises:
-            Exception: a fault applies; this is the fault's exception.
+            Exception: the fault's own, if one strikes.
         """
         fault = self._striking(model, batch, None)
         if fault is not None:
@@ -122,7 +122,7 @@ class Faults:
         self._batches.current = batch
 
     def audited(self, snapshot: Any, results: list[Any]) -> list[Any]:
-        """The results of a batch's audits, with those failed that a fault applies to."""
+        """The results of a batch's audits, which fail where a fault strikes."""
         batch = self._batches.__dict__.pop("current", None)
         changed, names = [], audit_names(snapshot.node)
         # An audit can occur several times with different arguments: it fails as a whole.
@@ -136,7 +136,7 @@ class Faults:
         return changed
 
     def _striking(self, model: str, batch: int | None, audit: str | None) -> Fault | None:
-        """The first fault that applies; the others record that they would have."""
+        """The first fault that strikes; the others record that they would have."""
         with self._lock:
             striking = [each.fault for each in self._active if each.strikes(model, batch, audit)]
         return striking[0] if striking else None
@@ -163,7 +163,7 @@ class Faults:
 
 
 class FaultyEvaluator(SnapshotEvaluator):
-    """Evaluates and audits as SQLMesh does, unless a fault applies."""
+    """Evaluates and audits as SQLMesh does, unless a fault strikes."""
 
     faults: Faults
 
@@ -183,7 +183,7 @@ class FaultyEvaluator(SnapshotEvaluator):
         return evaluated
 
     def audit(self, snapshot: Any, **kwargs: Any) -> list[Any]:
-        """Audit what was evaluated; audits that a fault applies to find rows."""
+        """Audit what was evaluated; audits that a fault strikes find rows."""
         return self.faults.audited(snapshot, super().audit(snapshot, **kwargs))
 
     def set_correlation_id(self, correlation_id: Any) -> SnapshotEvaluator:

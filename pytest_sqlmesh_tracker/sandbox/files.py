@@ -44,7 +44,7 @@ def copy_paths(paths: Iterable[Path], folder: Path, scratch: Path) -> None:
         ignored = set(_NOT_COPIED(below, names))
         if Path(below) in paths:
             ignored |= _NOT_COPIED_AT_THE_TOP.intersection(names)
-        return ignored | {name for name in names if _leads_astray(Path(below, name), scratch)}
+        return ignored | {name for name in names if _is_excluded(Path(below, name), scratch)}
 
     for path in paths:
         shutil.copytree(
@@ -90,7 +90,7 @@ class UsersPaths:
         names = {
             str(each): str(own).rstrip(os.sep)
             for copy, own in copies.items()
-            for each in _spelled(copy)
+            for each in _spellings(copy)
         }
         # A folder below another one comes first.
         self._names = {copy: names[copy] for copy in sorted(names, key=len, reverse=True)}
@@ -120,11 +120,11 @@ class UsersPaths:
         return error
 
 
-def _spelled(path: Path) -> set[Path]:
+def _spellings(path: Path) -> set[Path]:
     return {path, path.resolve()}
 
 
-def _leads_astray(entry: Path, scratch: Path) -> bool:
+def _is_excluded(entry: Path, scratch: Path) -> bool:
     """Whether the entry belongs to the sandboxes, or links to a folder that contains it."""
     if not entry.is_symlink():
         return entry == scratch

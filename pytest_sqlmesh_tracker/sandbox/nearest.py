@@ -14,7 +14,8 @@ _SQLMESH_WORDS = ("model_defaults", "gateways", "gateway:", "sqlmesh", "default_
 def nearest_project(test: Path, root: Path) -> str:
     """The first folder with a SQLMesh configuration, from the test's folder upwards.
 
-    The search stops at the root, unless the root is below the project, as with `pytest tests`.
+    The folders up to the root come first, then those above it, since the root can be below the
+    project, as with `pytest tests`.
 
     Raises:
         SandboxError: no folder contains a SQLMesh configuration.

@@ -250,7 +250,7 @@ def _shown_by(column: exp.Column) -> Iterator[exp.DataType]:
     while isinstance(parent, exp.Paren | exp.Distinct):
         parent = parent.parent
     if isinstance(parent, exp.Cast):
-        yield _roomy(parent.to)
+        yield _widened(parent.to)
     elif isinstance(parent, _ALIKE):
         yield from _alike(parent, column)
     else:
@@ -261,7 +261,7 @@ def _alike(parent: exp.Expression, column: exp.Column) -> Iterable[exp.DataType]
     others = [e for e in parent.iter_expressions() if column not in (e, e.unnest())]
     if any(isinstance(each, exp.Interval) for each in others):
         return [_MOMENT]
-    kinds = [_roomy(e.to) for e in others if isinstance(e, exp.Cast)]
+    kinds = [_widened(e.to) for e in others if isinstance(e, exp.Cast)]
     literals = [e for e in others if isinstance(e, exp.Literal | exp.Neg)]
     numbers = [e for e in literals if not getattr(e, "is_string", False)]
     if not kinds and numbers:
@@ -273,7 +273,7 @@ def _alike(parent: exp.Expression, column: exp.Column) -> Iterable[exp.DataType]
     return kinds
 
 
-def _roomy(kind: exp.DataType) -> exp.DataType:
+def _widened(kind: exp.DataType) -> exp.DataType:
     """A type that holds what can be cast to this one, including what the cast drops."""
     if kind.is_type(*exp.DataType.TEMPORAL_TYPES):
         return _MOMENT

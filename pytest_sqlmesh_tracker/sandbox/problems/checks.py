@@ -53,7 +53,7 @@ def unit_test_message(result: Any) -> str:
     # certain to belong to each failure.
     paired = len(tables) == len(failures)
     blocks = [
-        ("FAIL", test, _drawn(tables[number]) if paired else text)
+        ("FAIL", test, _rendered(tables[number]) if paired else text)
         for number, (test, text) in enumerate(failures)
     ]
     blocks += [("ERROR", test, text) for test, text in result.errors]
@@ -64,7 +64,7 @@ def unit_test_message(result: Any) -> str:
     return "\n".join(lines)
 
 
-def _drawn(tables: Iterable[Any]) -> str:
+def _rendered(tables: Iterable[Any]) -> str:
     console = RichConsole(width=_WIDTH, color_system=None)
     with console.capture() as capture:
         for table in tables:

@@ -66,11 +66,11 @@ class Causes:
             name, self._recording, self._compared, self._stored, self._auto_restatements
         )
         if self._recording.command == "audit":
-            classification.give(Cause.REQUESTED, "observed", _spans(began))
+            classification.assign(Cause.REQUESTED, "observed", _spans(began))
             return classification.caused()
         evaluated = _spans(batch for batch in began if not self._repeats_audits(batch))
         audited_alone = without(self._audited_alone(name), evaluated)
-        classification.give(Cause.AUDITS_CHANGED, "observed", audited_alone)
+        classification.assign(Cause.AUDITS_CHANGED, "observed", audited_alone)
         if evaluated and name in self._compared.frozen:
             classification.classify(evaluated)
         return classification.caused()
@@ -184,7 +184,7 @@ class _Classification:
             change_category=self._change_category,
         )
 
-    def give(self, cause: Cause, evidence: Evidence, spans: Sequence[Span]) -> None:
+    def assign(self, cause: Cause, evidence: Evidence, spans: Sequence[Span]) -> None:
         """Assign this cause to the spans."""
         if spans:
             self._spans[cause] = list(spans)
@@ -204,12 +204,12 @@ class _Classification:
         remaining = self._take(Cause.REMOVED_BEFORE, "inferred", remaining, removed)
         newest = max(end for _, end in [*loaded, *removed_by_run, *removed])
         not_loaded = without(remaining, loaded)
-        self.give(Cause.FILLED_GAP, "inferred", within(not_loaded, [(0, newest)]))
+        self.assign(Cause.FILLED_GAP, "inferred", within(not_loaded, [(0, newest)]))
         newer = without(not_loaded, [(0, newest)])
         due_by_cron = [(newest, self._due_by_cron())]
-        self.give(Cause.NEW_INTERVAL, "inferred", within(newer, due_by_cron))
-        self.give(Cause.AHEAD_OF_CRON, "inferred", without(newer, due_by_cron))
-        self.give(Cause.RELOADED, "inferred", within(remaining, loaded))
+        self.assign(Cause.NEW_INTERVAL, "inferred", within(newer, due_by_cron))
+        self.assign(Cause.AHEAD_OF_CRON, "inferred", without(newer, due_by_cron))
+        self.assign(Cause.RELOADED, "inferred", within(remaining, loaded))
 
     def _restated(self, spans: list[Span]) -> list[Span]:
         """Assign the cause of what the user restates, and return the other spans."""
@@ -272,7 +272,7 @@ class _Classification:
     def _first_load(self, spans: list[Span]) -> None:
         plan = self._recording.plan
         created = plan is not None and self._name in plan.created
-        self.give(Cause.FIRST_LOAD, "observed" if created else "inferred", spans)
+        self.assign(Cause.FIRST_LOAD, "observed" if created else "inferred", spans)
         self._change_category = self._compared.frozen[self._name].change_category
         if plan:
             self._changed_by = plan.changed_by.get(self._name, ())
@@ -290,7 +290,7 @@ class _Classification:
         self, cause: Cause, evidence: Evidence, spans: list[Span], limits: Sequence[Span]
     ) -> list[Span]:
         """Assign this cause to the parts of the spans inside the limits, and return the others."""
-        self.give(cause, evidence, within(spans, limits))
+        self.assign(cause, evidence, within(spans, limits))
         return without(spans, limits)
 
 
