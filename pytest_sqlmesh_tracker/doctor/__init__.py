@@ -1,1 +1,1 @@
-"""Whether tracking works with the SQLMesh that is installed."""
+"""Whether tracking works with the installed SQLMesh."""

@@ -1,4 +1,4 @@
-"""What the tracker's source imports from SQLMesh, and how it calls that."""
+"""What the tracker's source imports from SQLMesh, and how it calls it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _SQLMESH = "sqlmesh."
 
 @dataclass(frozen=True)
 class Call:
-    """A place in the source at which something of SQLMesh is imported, or called."""
+    """A place in the source at which something of SQLMesh is imported or called."""
 
     path: str
     """`module:name.name`, below `sqlmesh`."""
     concern: str
-    """What the code around it is for, and where that is."""
+    """What the surrounding code is for, and where it is."""
     positional: int | None = None
-    """The number of arguments by position; None: it is not called."""
+    """The number of positional arguments; None if it is not called, or if the number is unknown."""
     keywords: tuple[str, ...] = ()
 
 
 def calls_of_sqlmesh() -> Iterator[Call]:
-    """The imports and calls of all modules of `tracking`, in their order."""
+    """The imports and calls in all modules of `tracking`, in source order."""
     for file in sorted(_ROOT.rglob("*.py")):
         module = _parsed(file.read_text(encoding="utf-8"))
         yield from _Reader(file.relative_to(_ROOT.parent).as_posix(), module).calls()
@@ -45,7 +45,7 @@ class _Reader:
                 self._paths.update(_imported(statement))
 
     def calls(self) -> Iterator[Call]:
-        """What is called and what is imported, each with what is around it."""
+        """The imports and calls in the module, each with the code around it."""
         yield from self._in(self._module, [])
 
     def _in(self, node: ast.AST, around: list[ast.AST]) -> Iterator[Call]:
@@ -59,7 +59,7 @@ class _Reader:
             yield Call(
                 called,
                 self._concern(around),
-                # How many `*arguments` there are is not in the source.
+                # The source does not show how many `*arguments` there are.
                 positional=None if starred else len(node.args),
                 keywords=tuple(keyword.arg for keyword in node.keywords if keyword.arg),
             )
@@ -67,14 +67,14 @@ class _Reader:
             yield from self._in(child, around)
 
     def _path(self, function: ast.expr) -> str | None:
-        """Where a function is that is called by an imported name, or as a method of a class."""
+        """The path of a function called by an imported name, or as a method of a class."""
         if isinstance(function, ast.Attribute):
             owner = self._path(function.value)
             return f"{owner}.{function.attr}" if owner else None
         return self._paths.get(function.id) if isinstance(function, ast.Name) else None
 
     def _concern(self, around: list[ast.AST]) -> str:
-        """What the innermost thing with a docstring is, and which function the call is in."""
+        """The innermost docstring's summary, and the function that the call is in."""
         docstrings = [
             ast.get_docstring(node)
             for node in around
@@ -87,7 +87,7 @@ class _Reader:
 
 
 def _imported(statement: ast.ImportFrom) -> dict[str, str]:
-    """Name in the module → path of what it is in SQLMesh."""
+    """Name in the module → its path in SQLMesh."""
     module = statement.module or ""
     if not module.startswith(_SQLMESH):
         return {}

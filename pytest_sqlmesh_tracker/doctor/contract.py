@@ -1,9 +1,9 @@
-"""What the tracker relies on in SQLMesh, held against the SQLMesh that is installed.
+"""Compares what the tracker relies on in SQLMesh with the installed SQLMesh.
 
-What that is, is declared where the tracker handles, reads or calls it (`tracking.reliance`), or is
-read from the tracker's own source: what that imports from SQLMesh, and how it calls it.
+The tracker declares what it relies on where it handles, reads or calls it (`tracking.reliance`).
+The tracker's imports and calls of SQLMesh are read from its source.
 
-Imports no SQLMesh before a function is called.
+SQLMesh is not imported before a function is called.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .calls import Call, calls_of_sqlmesh
 
 @dataclass(frozen=True)
 class Change:
-    """Something of SQLMesh is not as the tracker knows it."""
+    """A part of SQLMesh that differs from what the tracker expects."""
 
     name: str
     what: str
@@ -40,15 +40,15 @@ class Change:
 
 
 NOT_HANDLED = {"start_signal_progress", "stop_signal_progress", "stop_plan_evaluation"}
-"""The console's methods from which the tracker learns nothing that it does not have from others."""
+"""The console's methods that give the tracker nothing that other methods do not give it."""
 _OF_EVALUATION = re.compile("evaluat|audit|signal|skip|fail|interrupt|cancel")
 
 
 def resolve(path: str) -> Any:
-    """An object of SQLMesh, by `module:name.name` below `sqlmesh`.
+    """The object of SQLMesh at a path `module:name.name` below `sqlmesh`.
 
     Raises:
-        LookupError: it is not there; the message says what is missing.
+        LookupError: the object does not exist; the message says what is missing.
     """
     module, _, names = path.partition(":")
     try:
@@ -63,7 +63,7 @@ def resolve(path: str) -> Any:
 
 
 def changes_of_console() -> Iterator[Change]:
-    """Methods of the console, and their parameters, that the tracker reads and SQLMesh lacks."""
+    """The console's methods and parameters that the tracker reads and SQLMesh lacks."""
     in_terminal = _own("core.console:TerminalConsole")
     for event, reliance in CONSOLE_EVENTS.items():
         check = partial(_mismatch, reliance)
@@ -74,7 +74,7 @@ def changes_of_console() -> Iterator[Change]:
 
 
 def news_of_console() -> Iterator[Change]:
-    """What the installed SQLMesh's console has that the tracker does not know."""
+    """The installed SQLMesh's console methods and parameters that the tracker does not know."""
     console = _own("core.console:Console")
     for event, reliance in CONSOLE_EVENTS.items():
         known = {"self", *reliance.parameters}
@@ -89,8 +89,8 @@ def news_of_console() -> Iterator[Change]:
 
 
 def changes_elsewhere() -> Iterator[Change]:
-    """What else the tracker handles, calls, replaces or imports that is not as it relies on."""
-    # One thing can be declared and called in several places; one change of it is one line.
+    """What else the tracker handles, calls, replaces or imports and finds changed."""
+    # An object can be declared and called in several places; each change of it is one line.
     changes = {(change.name, change.what): change for change in reversed([*_elsewhere()])}
     yield from reversed(changes.values())
 
@@ -109,7 +109,7 @@ def _elsewhere() -> Iterator[Change]:
 
 
 def declared() -> Iterator[Reliance]:
-    """What the tracker declares to rely on, its console's events excepted."""
+    """What the tracker declares that it relies on, except for its console's events."""
     yield from METHOD_EVENTS.values()
     yield from AUDIT_EVENTS.values()
     yield from switchboard.REPLACED
@@ -130,7 +130,7 @@ def _changes(path: str, concern: str, check: Callable[[Any], str]) -> Iterator[C
 
 
 def _mismatch(reliance: Reliance, thing: Any) -> str:
-    """What of a thing is not as it was declared; empty, if all is."""
+    """How an object differs from its declaration; empty if it does not."""
     if reliance.positional is not None:
         return _uncallable(thing, reliance.positional, reliance.reads)
     if reliance.variables:
@@ -150,7 +150,7 @@ def _lacking(kind: str, names: Iterable[str], *has: tuple[str, ...]) -> str:
 
 
 def _uncallable_as(call: Call, thing: Any) -> str:
-    """Why a thing can't be called in this way; empty, if it can, or is not called."""
+    """Why an object can't be called in this way; empty if it can, or is not called."""
     return "" if call.positional is None else _uncallable(thing, call.positional, call.keywords)
 
 
@@ -168,13 +168,13 @@ def _uncallable(function: Any, positional: int, keywords: Iterable[str]) -> str:
 
 
 def _parameters(method: Any) -> tuple[str, ...]:
-    """The names of a method's parameters; `**` for one that takes any."""
+    """The names of a method's parameters; `**` if it takes any keyword."""
     parameters = signature(method).parameters.values() if method else ()
     return tuple("**" if p.kind is Parameter.VAR_KEYWORD else p.name for p in parameters)
 
 
 def _own(path: str) -> dict[str, Any]:
-    """What a class defines itself; nothing, if it is not there."""
+    """The attributes that a class itself defines; empty if the class does not exist."""
     try:
         return dict(vars(resolve(path)))
     except LookupError:

@@ -1,4 +1,4 @@
-"""What `doctor` finds: whether tracking works with the SQLMesh that is installed. Pure data."""
+"""The findings of `doctor`: whether tracking works with the installed SQLMesh. Pure data."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Level = Literal["ok", "warning", "problem"]
-"""`problem`: what the tracker would say of an invocation can be wrong or missing."""
+"""`problem`: reports can be wrong or incomplete."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     level: Level
     detail: str
-    """What was found, in one line."""
+    """The finding, in one line."""
     concern: str = ""
-    """What of a report, or of the tracker, rests on it, unless it is as it should be."""
+    """The part of a report, or of the tracker, that depends on it; empty if the check passed."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Everything that was looked at, in the order in which one thing rests on another."""
+    """All checks, each after those that it depends on."""
 
     checks: tuple[Check, ...]
 
     @property
     def degraded(self) -> bool:
-        """Whether anything is a problem."""
+        """Whether any check found a problem."""
         return any(check.level == "problem" for check in self.checks)
 
     def to_dict(self) -> dict[str, Any]:

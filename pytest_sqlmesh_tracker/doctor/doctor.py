@@ -1,4 +1,4 @@
-"""Whether tracking works with what is installed. Opens no project, and needs no network."""
+"""Checks that tracking works with the installed packages, without a project or a network."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from . import contract, trial
 from .diagnosis import Check, Diagnosis, Level
 
 OLDEST, NEWEST = "0.206.0", "0.236.4"
-"""The SQLMesh versions between which the tracker is tested, and which are tested themselves."""
+"""The range of SQLMesh versions that the tracker is tested with, both inclusive."""
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
 CEILINGS = {"duckdb": "<2", "pandas": "<3"}
-"""What these SQLMesh versions need, also those that do not say so."""
+"""What these SQLMesh versions require, including those that do not declare it."""
 _SHOWN = {"duckdb": "DuckDB", "pandas": "pandas"}
 
 
 def diagnosis() -> Diagnosis:
-    """Look at everything; it never raises, and takes a few seconds.
+    """Run all checks. This takes a few seconds and never raises.
 
-    That a SQLMesh version was not tested is a warning: whether it changed anything that concerns
-    the tracker is seen in the checks that follow.
+    An untested SQLMesh version is a warning: the checks that follow show whether it changed
+    anything that concerns the tracker.
     """
     return Diagnosis(tuple(_checks()))
 
@@ -50,7 +50,7 @@ def _checks() -> Iterator[Check]:
         try:
             yield from checks
         except Exception as error:
-            # It can not be imported, as a rule: nothing more can be said.
+            # Usually SQLMesh can't be imported, so nothing more can be checked.
             yield Check("SQLMesh", "problem", _line(error))
             return
 
@@ -72,7 +72,7 @@ def _version(name: str, installed: str, tested: bool, versions: str) -> Check:
 
 
 def _requirements(sqlmesh: str) -> Iterator[Check]:
-    """Whether SQLMesh has what it needs: of other packages, only if it has not."""
+    """Checks of what SQLMesh requires; other packages are listed only if they do not fit."""
     declared: dict[str, SpecifierSet] = {
         canonicalize_name(requirement.name): requirement.specifier
         for requirement in map(Requirement, requires("sqlmesh") or ())
@@ -88,7 +88,7 @@ def _fits(name: str, required: SpecifierSet, sqlmesh: str) -> Check:
     bounded = any(specifier.operator in ("<", "<=", "==", "~=") for specifier in required)
     if name in CEILINGS and not bounded and Version(sqlmesh) <= Version(NEWEST):
         required &= SpecifierSet(CEILINGS[name])
-    # Without the others SQLMesh can work: that is seen in the trial.
+    # SQLMesh can work without the others: the trial shows whether it does.
     level: Level = "problem" if name in CEILINGS else "warning"
     shown = _SHOWN.get(name, name)
     try:
@@ -104,7 +104,7 @@ def _fits(name: str, required: SpecifierSet, sqlmesh: str) -> Check:
 
 def _console() -> Iterator[Check]:
     with warnings.catch_warnings():
-        # What importing it warns of is not the user's.
+        # Warnings on import do not concern the user.
         warnings.simplefilter("ignore")
         import_module("sqlmesh")
     changed = [*_checks_of_changes("problem", contract.changes_of_console())]

@@ -1,7 +1,6 @@
-"""A trial: a small project of its own is planned and run, and what is reported held against what
-must have happened.
+"""A trial: plans and runs a small project, and compares the reports with what must have happened.
 
-It opens no project and no database but its own, in memory, and leaves nothing changed.
+It opens only its own project and its own in-memory database, and leaves nothing changed.
 """
 
 from __future__ import annotations
@@ -39,10 +38,10 @@ _EXPECTED = {
 
 
 def mistakes() -> list[str]:
-    """What reports of the trial say wrongly, in a line each.
+    """The mistakes in the trial's reports, one line each.
 
     Raises:
-        Exception: whatever SQLMesh raises.
+        Exception: SQLMesh raised it.
     """
     with _unnoticed(), TemporaryDirectory() as folder, _context(Path(folder)) as context:
         with sqlmesh_run_tracker(context) as tracker:
@@ -52,7 +51,7 @@ def mistakes() -> list[str]:
 
 
 def mistakes_in(reports: Sequence[RunReport]) -> Iterator[str]:
-    """What these reports say of the trial that was not so."""
+    """The mistakes in these reports on the trial."""
     commands = [report.command for report in reports]
     if commands != list(_EXPECTED):
         yield f"a plan and a run were made, but reported: {', '.join(commands) or 'nothing'}"
@@ -93,7 +92,7 @@ def _context(folder: Path) -> Iterator[Any]:
         disable_anonymized_analytics=True,
     )
     context: Any = Context(paths=str(folder), config=config)
-    # Others that track every context leave this one out.
+    # Trackers of all contexts leave this one out.
     context.of_template = True
     try:
         yield context
@@ -103,14 +102,14 @@ def _context(folder: Path) -> Iterator[Any]:
 
 @contextmanager
 def _unnoticed() -> Iterator[None]:
-    """Without output, logs, warnings and analytics, all of which are as before afterwards."""
+    """Suppress output, logs, warnings and analytics, and restore them afterwards."""
     from sqlmesh.core import analytics
     from sqlmesh.core.analytics.collector import AnalyticsCollector
     from sqlmesh.core.analytics.dispatcher import NoopEventDispatcher
     from sqlmesh.core.console import NoopConsole, get_console, set_console
 
     console, collector, level = get_console(), analytics.collector, logging.root.manager.disable
-    # A configuration without analytics ends the collector that is there, for good.
+    # A configuration without analytics shuts down the current collector for good.
     analytics.collector = AnalyticsCollector(dispatcher=NoopEventDispatcher())
     set_console(NoopConsole())
     logging.disable(logging.CRITICAL)

@@ -1,1 +1,1 @@
-"""Isolated, planned copies of SQLMesh projects: template, clock, faults, databases."""
+"""Isolated, planned copies of SQLMesh projects: templates, clock, faults and databases."""

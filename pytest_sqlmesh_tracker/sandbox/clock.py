@@ -1,7 +1,7 @@
-"""The clock of a sandbox: it shows the time that a test sets, and never stands still.
+"""The clock of a sandbox. It shows the time that a test sets, and never stands still.
 
-SQLMesh orders what it stores by the time at which it stored it. Under a clock that stands still,
-an interval that was restated is loaded twice.
+SQLMesh orders what it stores by the time of storing. Under a clock that stands still, a restated
+interval is loaded twice.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ _UNITS = {
 _UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words}
 _OFF = timedelta(minutes=1)
 STATEMENT = timedelta(milliseconds=1)
-"""What a statement takes by a clock that does not tick: SQLMesh stores milliseconds."""
+"""How far a statement advances a clock that does not tick: SQLMesh stores milliseconds."""
 
 
 class Clock:
-    """A simulated clock, in UTC. It is seen by Python; a database has its own."""
+    """A simulated clock, in UTC. Only Python sees it; a database has its own clock."""
 
     def __init__(self, start: datetime, *, tick: bool, since: datetime | None = None) -> None:
-        """Make a clock that shows `start` once it runs; with `tick` it goes on by itself.
+        """Make a clock that shows `start` once it runs, and advances by itself with `tick`.
 
         Args:
-            since: the time that has gone by when it starts.
+            since: the earliest time to which `travel` may set it without `backwards`.
         """
         self._start = start
         self._tick = tick
@@ -53,7 +53,7 @@ class Clock:
         self._traveller: Any = None
 
     def start(self) -> None:
-        """Show this time to the process, until `stop`."""
+        """Show this clock's time to the process until `stop`."""
         __tracebackhide__ = True
         check_not_frozen()
         import time_machine
@@ -63,7 +63,7 @@ class Clock:
         self._travel = travel
 
     def stop(self) -> None:
-        """Show the process the time that it was shown before."""
+        """Restore the time that the process saw before."""
         if self._travel is not None:
             self._start = self.now
             self._travel.stop()
@@ -71,7 +71,7 @@ class Clock:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Show this time to the process meanwhile."""
+        """Show this clock's time to the process inside the `with` block."""
         self.start()
         try:
             yield
@@ -80,14 +80,14 @@ class Clock:
 
     @property
     def now(self) -> datetime:
-        """What the clock shows, in UTC."""
-        # A test may freeze the clock for other code meanwhile.
+        """The time that the clock shows, in UTC."""
+        # In the meantime, a test may freeze the clock for other code.
         return utc_now() if self._travel else self._start
 
     def travel(self, to: Moment, *, backwards: bool = False) -> None:
-        """Show a later time: absolute, or relative to what it shows.
+        """Set the clock to a later time, absolute or relative to the present one.
 
-        A time that has gone by since the clock was last set changes nothing.
+        A time that has passed since the clock was last set changes nothing.
 
         Raises:
             SandboxError: the time is earlier than that, without `backwards`; the value is not a
@@ -125,14 +125,14 @@ class Clock:
         return absolute(to)
 
     def executing(self) -> None:
-        """A statement is executed: a clock that does not tick goes on a little."""
+        """Advance a clock that does not tick by a little, because a statement is executed."""
         if not self._tick and self._traveller is not None:
             with self._lock:
                 self._traveller.shift(STATEMENT)
 
 
 def check_not_frozen() -> None:
-    """Reject what depends on the sandbox's clock while SQLMesh would see another one.
+    """Reject what depends on the sandbox's clock while SQLMesh would see a different one.
 
     Raises:
         SandboxError: freezegun has frozen the clock.
@@ -147,5 +147,5 @@ def check_not_frozen() -> None:
 
 
 def shown(moment: datetime) -> str:
-    """A time to the second, as messages contain it."""
+    """A time to the second, as shown in messages."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -23,29 +23,30 @@ from .faults import Faults, FaultyEvaluator
 from .files import UsersPaths
 
 SharedSnapshots = dict[SnapshotId, Snapshot | None]
-"""The snapshots that all copies of a template have; None until one of them has read it."""
+"""The snapshots shared by all copies of a template; None until one of them has read it."""
 
 
 def _by_own_clock(name: str) -> Any:
-    """A method of SQLMesh's context, with its signature, by the sandbox's clock alone."""
+    """A method of SQLMesh's context, with its signature, that rejects any other clock."""
 
     @wraps(getattr(Context, name))
     def call(context: SandboxContext, *args: Any, **kwargs: Any) -> Any:
         check_not_frozen()
-        # Looked up as it is called: what tracks replaces it meanwhile.
+        # Looked up at each call, since trackers replace the method.
         return getattr(super(SandboxContext, context), name)(*args, **kwargs)
 
     return call
 
 
 class SandboxContext(Context):
-    """A context on a copy of a project, in which models fail as a test requests it.
+    """A context on a copy of a project, in which models fail as a test requests.
 
-    Contexts `of_template` do not belong to a test, and are not tracked with the others.
+    Contexts `of_template` do not belong to a test and are not tracked with the others.
     """
 
     longest_wait: float | None = 0
-    """A run that would wait for an unfinished plan raises at once: nothing else can finish it."""
+    """In seconds. A run that would wait for an unfinished plan raises at once, since nothing else
+    can finish the plan."""
 
     def __init__(
         self,
@@ -63,10 +64,10 @@ class SandboxContext(Context):
         """Make a context that has loaded nothing; the other arguments are those of `Context`.
 
         Args:
-            empty_tables: those of external models, in the databases of the connections.
-            users_paths: what messages show instead of the paths of copies.
-            selection: of the project's models, if not all.
-            selectors: those by which the first load selects models, if there is no selection yet.
+            empty_tables: the tables of external models in the databases of the connections.
+            users_paths: the paths that messages show instead of those of copies.
+            selection: the selected part of the project's models, if not all.
+            selectors: the selectors that the first load applies, if there is no selection yet.
         """
         self.of_template = of_template
         self.connections = connections
@@ -95,7 +96,7 @@ class SandboxContext(Context):
         return self
 
     def load_copied(self, *, reads_state: bool) -> None:
-        """Load a project whose models are known, with their schemas, without a look at its files.
+        """Load a project whose models and schemas are known, without reading its files.
 
         Args:
             reads_state: whether the state has models of other projects, which SQLMesh adds.
@@ -109,7 +110,8 @@ class SandboxContext(Context):
             self._projects = projects
 
     def upsert_model(self, model: Any, **kwargs: Any) -> Any:
-        """Update a model; SQLMesh edits the schemas of those that read it, which copies share."""
+        """Update a model. SQLMesh edits the schemas of the models that read it, which copies
+        share."""
         for fqn, each in self._models.items():
             own = {"mapping_schema": deepcopy(each.mapping_schema)}
             self._models.update({fqn: each.copy(update=own)})
@@ -121,7 +123,8 @@ class SandboxContext(Context):
         """Lint models as SQLMesh does.
 
         Raises:
-            LinterError: with the rules, models and files, which SQLMesh shows on its console alone.
+            LinterError: a rule is violated; the message has the rules, models and files, which
+                SQLMesh shows only on its console.
         """
         violations = super().lint_models(models, raise_on_error=False, **kwargs)
         if raise_on_error and any(v.violation_type == "error" for v in violations):
@@ -134,7 +137,8 @@ class SandboxContext(Context):
         return self._test_result
 
     def _run_plan_tests(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the unit tests before a plan; an error has their names, and what they expected."""
+        """Run the unit tests before a plan. An error names the failed tests and what they
+        expected."""
         self._test_result = None
         try:
             return super()._run_plan_tests(*args, **kwargs)
@@ -153,7 +157,7 @@ class SandboxContext(Context):
         return self._snapshot_evaluator
 
     def create_scheduler(self, *args: Any, **kwargs: Any) -> Any:
-        """A scheduler, for which held models are not ready."""
+        """A scheduler for which held models are not ready."""
         scheduler = super().create_scheduler(*args, **kwargs)
         self._faults.hold_back(scheduler)
         return scheduler
@@ -171,11 +175,11 @@ class SandboxContext(Context):
 
 @dataclass(frozen=True)
 class Selection:
-    """Which of a project's models a sandbox has: selected ones, and all that is upstream.
+    """The models of a project that a sandbox has: the selected ones and everything upstream.
 
     Attributes:
-        models: the selected ones, by their fully qualified names.
-        loaded: all models of the project; those that a test adds are selected as well.
+        models: the fully qualified names of the selected models.
+        loaded: all models of the project; models that a test adds are also selected.
     """
 
     models: frozenset[str]
@@ -183,7 +187,7 @@ class Selection:
 
     @classmethod
     def of(cls, context: Any, selectors: tuple[str, ...]) -> Selection:
-        """Select models as SQLMesh does, from all that a context has loaded."""
+        """Select models as SQLMesh does, from all those that a context has loaded."""
         models = context._new_selector().expand_model_selections(selectors)
         return cls(frozenset(models), frozenset(context._models))
 
@@ -209,9 +213,9 @@ def _only(models: Any, names: frozenset[str]) -> Any:
 
 
 class _SnapshotsOfState(SnapshotCache):
-    """Snapshots as the state has them; those of the template are read once for all its copies.
+    """Snapshots as stored in the state; those of the template are read once for all its copies.
 
-    SQLMesh keeps them as files. What can change of a snapshot it reads from the state either way
+    SQLMesh caches them as files. It always reads what can change in a snapshot from the state
     (sqlmesh/core/state_sync/db/snapshot.py, `_get_snapshots`).
     """
 
@@ -221,7 +225,7 @@ class _SnapshotsOfState(SnapshotCache):
         self._own: dict[SnapshotId, Snapshot] = {}
 
     def get_or_load(self, snapshot_ids: Any, loader: Any) -> Any:
-        """Snapshots by their id, and the ids of those that were not loaded from the state."""
+        """Snapshots by id, and the ids of those that were not loaded from the state."""
         known = {**self._own, **self._shared}
         cached = {s: _fresh(kept) for s in snapshot_ids if (kept := known.get(s)) is not None}
         missing = snapshot_ids - cached.keys()
@@ -233,15 +237,15 @@ class _SnapshotsOfState(SnapshotCache):
         return {**cached, **loaded}, set(cached)
 
     def put(self, snapshot: Snapshot) -> None:
-        """Nothing: what was stored is read from the state."""
+        """Do nothing: stored snapshots are read from the state."""
 
     def clear(self) -> None:
-        """Forget what only this context has read."""
+        """Forget the snapshots that only this context has read."""
         self._own.clear()
 
 
 def _fresh(snapshot: Snapshot) -> Snapshot:
-    """A copy without intervals, which are read from the state."""
+    """A copy without its intervals, which are read from the state."""
     return snapshot.copy(
         update={"intervals": [], "dev_intervals": [], "pending_restatement_intervals": []}
     )

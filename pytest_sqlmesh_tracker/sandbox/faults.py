@@ -1,6 +1,6 @@
 """Models that fail, and models that are not ready, because a test requests it.
 
-SQLMesh itself does what follows from that: a batch fails where it would be evaluated
+SQLMesh itself handles the consequences: a batch fails where it would be evaluated
 (`SnapshotEvaluator.evaluate`), an audit where its rows were counted (`SnapshotEvaluator.audit`),
 and a model is not ready where its signals are checked (`Scheduler._check_ready_intervals`).
 """
@@ -23,18 +23,18 @@ SIGNAL = "held_by_test"
 
 
 class InjectedError(Exception):
-    """The error of a model for which a test has not chosen one."""
+    """The error of a failing model, unless the test chooses another one."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One call of `fail`: which models, and what of them fails.
+    """One call to `fail`: the models, and which part of them fails.
 
     Attributes:
         models: fully qualified name → name to show.
-        audit: the audit that fails, as it is shown; None where evaluation does.
-        batch: the batch that fails, from 0; None for each.
-        times: how many batches of a model fail; None for all.
+        audit: the shown name of the audit that fails; None if the evaluation fails.
+        batch: the batch that fails, counted from 0; None for every batch.
+        times: how many batches of each model fail; None for all.
     """
 
     models: Mapping[str, str]
@@ -53,7 +53,7 @@ class _ActiveFault:
         self._batches: list[int | None] = []
 
     def strikes(self, model: str, batch: int | None, audit: str | None) -> bool:
-        """Whether it makes this batch, or this audit of it, fail; it counts what it does."""
+        """Whether it makes this batch, or this audit of it, fail. The call is recorded."""
         fault = self.fault
         if model not in fault.models or audit != fault.audit:
             return False
@@ -67,7 +67,7 @@ class _ActiveFault:
 
     @property
     def never_struck(self) -> str | None:
-        """Why it never struck, in a line; None if it did."""
+        """Why it never struck, in one line; None if it did."""
         if self._struck:
             return None
         audit = self.fault.audit
@@ -93,24 +93,24 @@ class Faults:
         self._batches = threading.local()
 
     def add(self, fault: Fault) -> None:
-        """Let something fail from now on."""
+        """Add a fault, which strikes from now on."""
         self._active.append(_ActiveFault(fault))
 
     def clear(self) -> None:
-        """Let nothing fail, and hold nothing back, from now on."""
+        """Remove all faults and holds."""
         self._active.clear()
         self.held.clear()
 
     @property
     def never_struck(self) -> list[str]:
-        """For each fault that never struck, why, in a line."""
+        """Why each fault that never struck did not, one line each."""
         return [line for active in self._active if (line := active.never_struck)]
 
     def evaluating(self, model: str, batch: int) -> None:
-        """A batch is about to be evaluated.
+        """Let faults strike a batch that is about to be evaluated.
 
         Raises:
-            Exception: that of the fault which strikes it.
+            Exception: the fault's own, if one strikes.
         """
         fault = self._striking(model, batch, None)
         if fault is not None:
@@ -118,14 +118,14 @@ class Faults:
             raise error.with_traceback(None) if isinstance(error, Exception) else error
 
     def evaluated(self, batch: int) -> None:
-        """A batch was evaluated: the next audits on this thread are of it."""
+        """Record that a batch was evaluated: the next audits on this thread belong to it."""
         self._batches.current = batch
 
     def audited(self, snapshot: Any, results: list[Any]) -> list[Any]:
         """The results of a batch's audits, which fail where a fault strikes."""
         batch = self._batches.__dict__.pop("current", None)
         changed, names = [], audit_names(snapshot.node)
-        # One audit can be there several times, with other arguments: it fails as a whole.
+        # An audit can occur several times with different arguments: it fails as a whole.
         struck: dict[str, bool] = {}
         for result in results:
             name = names[result.audit.name]
@@ -136,13 +136,13 @@ class Faults:
         return changed
 
     def _striking(self, model: str, batch: int | None, audit: str | None) -> Fault | None:
-        """The first fault that strikes; the others count that they would have."""
+        """The first fault that strikes; the others record that they would have."""
         with self._lock:
             striking = [each.fault for each in self._active if each.strikes(model, batch, audit)]
         return striking[0] if striking else None
 
     def hold_back(self, scheduler: Any) -> None:
-        """Make held models not ready, as a signal would; their own signals are checked first."""
+        """Make held models not ready, as a signal would do; their own signals are checked first."""
         check = scheduler._check_ready_intervals
 
         def check_ready_intervals(
@@ -169,13 +169,13 @@ class FaultyEvaluator(SnapshotEvaluator):
 
     @classmethod
     def like(cls, evaluator: SnapshotEvaluator, faults: Faults) -> FaultyEvaluator:
-        """An evaluator on the same databases, made as SQLMesh makes one from another."""
+        """An evaluator on the same databases, copied as SQLMesh copies evaluators."""
         made = cls(evaluator.adapters, evaluator.ddl_concurrent_tasks, evaluator.selected_gateway)
         made.faults = faults
         return made
 
     def evaluate(self, snapshot: Any, **kwargs: Any) -> Any:
-        """Evaluate a batch, or raise the error of a fault instead."""
+        """Evaluate a batch, or raise a fault's error instead."""
         batch = kwargs.get("batch_index", 0)
         self.faults.evaluating(snapshot.name, batch)
         evaluated = super().evaluate(snapshot, **kwargs)
@@ -187,5 +187,5 @@ class FaultyEvaluator(SnapshotEvaluator):
         return self.faults.audited(snapshot, super().audit(snapshot, **kwargs))
 
     def set_correlation_id(self, correlation_id: Any) -> SnapshotEvaluator:
-        """The evaluator of a plan, with the same faults."""
+        """The evaluator for a plan, with the same faults."""
         return self.like(super().set_correlation_id(correlation_id), self.faults)

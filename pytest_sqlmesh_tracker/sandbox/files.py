@@ -1,4 +1,4 @@
-"""Copies of a project's files: one from the user's project, then one for each test from that."""
+"""Copies of a project's files: one of the user's project, and one of that copy for each test."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ _NOT_COPIED = shutil.ignore_patterns(
     ".cache", ".git", ".hg", ".venv", ".tox", ".nox", ".*_cache", ".hypothesis", "__pycache__",
     "node_modules", "*.duckdb", "*.duckdb.wal", "*.db", "*.db.wal", "*.ddb", "*.ddb.wal",
 )  # fmt: skip
-"""What is of no use to a copy of a project: caches, environments, and databases, which are copied
-where a gateway names them."""
+"""What a copy of a project does not need: caches, environments, and databases, which are copied
+if a gateway names them."""
 _NOT_COPIED_AT_THE_TOP = {"logs", "venv"}
-"""Further down, models can be in folders of these names."""
+"""Folders with these names can contain models further down."""
 
 
 def place_of_copy(path: Path, folder: Path) -> Path:
-    """Where the copy of a user's path is below the folder, which has it at its whole path."""
+    """The place of the copy of a user's path below the folder, which repeats the whole path."""
     return folder / path.relative_to(path.anchor)
 
 
 def copy_paths(paths: Iterable[Path], folder: Path, scratch: Path) -> None:
     """Copy the project's files below the folder, each at its whole path.
 
-    So what lies beside the project has a place as well, however many folders up: see `bring`.
+    This leaves a place for what lies beside the project, however many folders up: see `bring`.
 
     Args:
-        scratch: a folder that is not copied: it has sandboxes, also of other processes, and can be
-            below the project itself (`pytest --basetemp`).
+        scratch: a folder that is not copied: it contains sandboxes, including those of other
+            processes, and can be below the project itself (`pytest --basetemp`).
     """
     paths = list(paths)
     scratch = scratch.resolve()
@@ -44,7 +44,7 @@ def copy_paths(paths: Iterable[Path], folder: Path, scratch: Path) -> None:
         ignored = set(_NOT_COPIED(below, names))
         if Path(below) in paths:
             ignored |= _NOT_COPIED_AT_THE_TOP.intersection(names)
-        return ignored | {name for name in names if _leads_astray(Path(below, name), scratch)}
+        return ignored | {name for name in names if _is_excluded(Path(below, name), scratch)}
 
     for path in paths:
         shutil.copytree(
@@ -57,14 +57,14 @@ def copy_paths(paths: Iterable[Path], folder: Path, scratch: Path) -> None:
 
 
 def bring(message: str, folder: Path, anchor: str) -> bool:
-    """Copy the user's files that an error misses below the folder: those beside the project.
+    """Copy the user's files beside the project that an error reports as missing below the folder.
 
     Args:
-        message: that of the error, which may name several.
+        message: the error's message, which may name several files.
         anchor: the root of the user's paths.
 
     Returns:
-        Whether there were any.
+        Whether any files were copied.
     """
     missing = {Path(os.path.normpath(path)) for _, path in _MISSING.findall(message)}
     brought = False
@@ -79,7 +79,7 @@ def bring(message: str, folder: Path, anchor: str) -> bool:
 
 
 _MISSING = re.compile(r"No such file or directory: (['\"])(.+?)\1")
-"""SQLMesh loads models in processes of their own, of whose errors it keeps the messages alone."""
+"""SQLMesh loads models in separate processes, and keeps only the messages of their errors."""
 
 
 class UsersPaths:
@@ -90,9 +90,9 @@ class UsersPaths:
         names = {
             str(each): str(own).rstrip(os.sep)
             for copy, own in copies.items()
-            for each in _spelled(copy)
+            for each in _spellings(copy)
         }
-        # What is below another comes first.
+        # A folder below another one comes first.
         self._names = {copy: names[copy] for copy in sorted(names, key=len, reverse=True)}
 
     @classmethod
@@ -107,25 +107,25 @@ class UsersPaths:
         return cls(copies)
 
     def in_text(self, text: str) -> str:
-        """The text with the user's own paths."""
+        """The text, with the user's own paths in place of those of copies."""
         for copy, own in self._names.items():
             text = text.replace(copy, own)
         return text
 
     def in_error(self, error: _Error) -> _Error:
-        """The error, whose message has the user's own paths from now on, and no escape codes."""
+        """The error, after changing its message to the user's own paths, without escape codes."""
         first, *rest = error.args or ("",)
         if isinstance(first, str):
             error.args = (self.in_text(without_escape_codes(first)), *rest)
         return error
 
 
-def _spelled(path: Path) -> set[Path]:
+def _spellings(path: Path) -> set[Path]:
     return {path, path.resolve()}
 
 
-def _leads_astray(entry: Path, scratch: Path) -> bool:
-    """Whether it is of the sandboxes, or a link to a folder that it is itself in."""
+def _is_excluded(entry: Path, scratch: Path) -> bool:
+    """Whether the entry belongs to the sandboxes, or links to a folder that contains it."""
     if not entry.is_symlink():
         return entry == scratch
     target = entry.resolve()
@@ -133,26 +133,26 @@ def _leads_astray(entry: Path, scratch: Path) -> bool:
 
 
 class Files:
-    """The files of a template's project, and a copy of them that a test has left as it was.
+    """The files of a template's project, and a copy of them that a test has left unchanged.
 
-    To make a file takes longer than all else that a test's copy needs, and few tests change any.
+    Creating files takes longer than anything else a test's copy needs, and few tests change any.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Take the folder as it is for what every test begins with."""
+        """Take the folder's present content as what every test starts with."""
         self._folder = folder
         self._spare = folder.with_name("spare")
         self._original = _stamps(folder)
 
     def copy(self, target: Path) -> None:
-        """Put a copy of the files there, which no other test has."""
+        """Put a copy of the files at the target that no other test uses."""
         if self._spare.exists():
             self._spare.rename(target)
             return
         shutil.copytree(self._folder, target, ignore=_CACHES)
 
     def take_back(self, copy: Path) -> None:
-        """Keep a copy for the next test, if nothing in it was written since it was made."""
+        """Keep a copy for the next test if nothing in it was written since it was made."""
         if copy.exists() and not self._spare.exists() and _stamps(copy) == self._original:
             copy.rename(self._spare)
 
@@ -161,9 +161,9 @@ _CACHES = shutil.ignore_patterns(".cache", "__pycache__")
 
 
 def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file and folder below, with its size and when it was last written.
+    """Every file and folder below, with its size and the time of its last change.
 
-    A copy has the times of its original; a file that is written gets a time of its own.
+    A copy has the times of its original; writing a file changes its time.
     """
     return {entry.path[len(str(folder)) :]: _stamp(entry) for entry in _entries(str(folder))}
 

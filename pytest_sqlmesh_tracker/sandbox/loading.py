@@ -1,4 +1,4 @@
-"""Loading a project without leaving a trace, and handing the loaded project to many contexts."""
+"""Loads a project without leaving a trace, and shares the loaded project among many contexts."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from pytest_sqlmesh_tracker.process.state import (
 
 
 def read_configs(paths: Iterable[Path], config: Config | str | None) -> dict[Path, Config]:
-    """The configuration of each of the paths, as `Context` reads it; nothing is written there.
+    """The configuration of each of the paths, as `Context` reads it, without writing there.
 
     Args:
-        config: one to use instead, or the name of one in `config.py`.
+        config: a configuration to use instead, or the name of one in `config.py`.
     """
     paths = list(paths)
     with project_modules.configured_from(paths), bytecode_disabled(), _no_drivers():
@@ -38,24 +38,24 @@ def read_configs(paths: Iterable[Path], config: Config | str | None) -> dict[Pat
 
 
 class _NotOpened(BaseDuckDBConnectionConfig):
-    """What is known of a connection that no sandbox opens: type and catalog, and no secrets."""
+    """The type and catalog, without secrets, of a connection that no sandbox opens."""
 
     type_: str = Field(alias="type")
     catalog: str | None = None
 
     def get_catalog(self) -> str | None:
-        """The catalog of names that have none."""
+        """The catalog of names without one."""
         return self.catalog
 
 
 _CATALOG = ("catalog", "database", "project", "db", "catalog_name")
-"""What the settings of connections call the catalog of names that have none
+"""The connection settings that contain the catalog of names without one
 (sqlmesh/core/config/connection.py, `get_catalog`)."""
 
 
 @contextmanager
 def _no_drivers() -> Iterator[None]:
-    """Connections to other databases than DuckDB are read where their drivers are not installed."""
+    """Read connections to databases other than DuckDB even if their drivers are not installed."""
     module: Any = connection
     parse = module.parse_connection_config
 
@@ -78,8 +78,8 @@ class LoadedFiles:
     """What SQLMesh has loaded from one of a project's paths.
 
     Attributes:
-        path: the folder that the files are in.
-        modules: those that were imported from the files, by name.
+        path: the folder that contains the files.
+        modules: the modules that were imported from the files, by name.
     """
 
     path: Path
@@ -87,7 +87,7 @@ class LoadedFiles:
     modules: Mapping[str, ModuleType]
 
     def updated(self, context: Any) -> LoadedFiles:
-        """With the models that a context made of these: with schemas, and only those it kept."""
+        """The files with the models that a context kept, and with their schemas."""
         models, audits = self.project.models, self.project.standalone_audits
         project = replace(
             self.project,
@@ -101,7 +101,7 @@ class LoadedFiles:
         return replace(self, project=project)
 
     def moved(self, path: Path) -> LoadedProject:
-        """The project, whose models and audits have their files in another folder."""
+        """The project, with the files of its models and audits in another folder."""
         return replace(
             self.project,
             models=self._moved(self.project.models, path),
@@ -115,7 +115,7 @@ class LoadedFiles:
 def _named_alike(
     nodes: UniqueKeyDict[str, Any], others: Mapping[str, Any]
 ) -> UniqueKeyDict[str, Any]:
-    """A dictionary that SQLMesh calls by the same name in its errors."""
+    """A dictionary that has the same name in SQLMesh's errors."""
     return UniqueKeyDict(nodes.name, dict(others))
 
 
@@ -123,14 +123,14 @@ def _at(node: Any, old: Path, new: Path) -> Any:
     path = node._path
     if path is None or not path.is_relative_to(old):
         return node
-    # Not its own method, which leaves out what was computed of it.
+    # The node's own copy method would drop its cached properties.
     moved = copy(node)
     moved._path = new / path.relative_to(old)
     return moved
 
 
 def loader_with_externals_of(gateway: str, base: type[Loader]) -> type[Loader]:
-    """A loader that loads the external models of this gateway, whichever is selected."""
+    """A loader that loads the external models of this gateway, whichever gateway is selected."""
 
     class OfGateway(base):  # type: ignore[misc, valid-type]
         def _load_external_models(self, audits: Any, cache: Any, _: Any = None) -> Any:
@@ -140,7 +140,7 @@ def loader_with_externals_of(gateway: str, base: type[Loader]) -> type[Loader]:
 
 
 def recording_loader(loaded: dict[Path, LoadedFiles], base: type[Loader]) -> type[Loader]:
-    """A loader that records what it has loaded in `loaded`, by its path."""
+    """A loader that records what it has loaded in `loaded`, by path."""
 
     class Recording(base):  # type: ignore[misc, valid-type]
         def load(self, *args: Any, **kwargs: Any) -> LoadedProject:
@@ -154,10 +154,10 @@ def recording_loader(loaded: dict[Path, LoadedFiles], base: type[Loader]) -> typ
 
 
 def copying_loader(loaded: LoadedFiles, base: type[Loader]) -> type[Loader]:
-    """A loader that returns what was loaded the first time, and then what its own files say.
+    """A loader that first returns what is already loaded, and afterwards reads its own files.
 
     Args:
-        loaded: from the folder that the loader has a copy of.
+        loaded: what was loaded from the folder that the loader has a copy of.
         base: the loader that reads files.
     """
 
@@ -179,10 +179,10 @@ def copying_loader(loaded: LoadedFiles, base: type[Loader]) -> type[Loader]:
 
 @contextmanager
 def _importing(loader: Loader) -> Iterator[None]:
-    """What a project imports while it is loaded is what its files contain now."""
+    """Make a project's imports during loading reflect the present content of its files."""
     _begin(loader)
     importlib.invalidate_caches()
-    # Of bytecode, Python only knows the second in which its source was written.
+    # For bytecode, Python compares only the second in which the source was written.
     with (
         registries_without_projects(),
         bytecode_disabled(),
@@ -192,6 +192,6 @@ def _importing(loader: Loader) -> Iterator[None]:
 
 
 def _begin(loader: Loader) -> None:
-    """Remove the modules of the project before, if this is the first path of a context."""
+    """Remove the previous project's modules if this is the first path of a context."""
     if loader.config_path == next(iter(loader.context.configs)):
         project_modules.remove()

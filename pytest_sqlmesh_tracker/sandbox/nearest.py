@@ -1,4 +1,4 @@
-"""The SQLMesh project that is nearest to a test."""
+"""The SQLMesh project nearest to a test."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ _SQLMESH_WORDS = ("model_defaults", "gateways", "gateway:", "sqlmesh", "default_
 
 
 def nearest_project(test: Path, root: Path) -> str:
-    """The first folder with a SQLMesh configuration, from the test's own upwards.
+    """The first folder with a SQLMesh configuration, from the test's folder upwards.
 
-    First up to the root; a root that is below the project, as that of `pytest tests`, is passed.
+    The folders up to the root come first, then those above it, since the root can be below the
+    project, as with `pytest tests`.
 
     Raises:
-        SandboxError: no folder has one.
+        SandboxError: no folder contains a SQLMesh configuration.
     """
     inside = [folder for folder in test.parents if folder == root or root in folder.parents]
     for folder in (*inside, root, *root.parents):
@@ -30,7 +31,7 @@ def nearest_project(test: Path, root: Path) -> str:
 
 
 def _is_sqlmesh(file: Path) -> bool:
-    """Whether a configuration file is SQLMesh's: other tools have a `config.py` as well."""
+    """Whether a configuration file is SQLMesh's: other tools also use a `config.py`."""
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -20,16 +20,16 @@ class PlanScope(Enum):
     NOTHING = False
     EVERYTHING = True
     WHAT_LOADS = "partial"
-    """Everything but the models that fail, and what is below them."""
+    """Everything except the models that fail and the models downstream of them."""
 
 
 class DatabaseState(Enum):
-    """What a sandbox begins with in the project's local database files."""
+    """What a sandbox starts with in the project's local database files."""
 
     FRESH = "fresh"
-    """Copies, without what SQLMesh has made in them."""
+    """Copies, without what SQLMesh has created in them."""
     KEEP = "keep"
-    """Copies."""
+    """Copies, including what SQLMesh has created in them."""
     EMPTY = "empty"
     """Empty databases: the files are not read."""
 
@@ -37,21 +37,23 @@ class DatabaseState(Enum):
 class SandboxError(Exception):
     """A sandbox can't be made, or can't do what was requested.
 
-    The message is one line, below which SQLMesh's own message may follow.
+    The message is one line, which SQLMesh's own message may follow.
     """
 
 
 @dataclass(frozen=True)
 class ProjectOptions:
-    """Which project a test starts from, how it is planned, and when. Equal ones share a template.
+    """Which project a test starts from, how it is planned, and when.
+
+    Equal options share a template.
 
     Attributes:
-        paths: of the project, below the root folder; empty for the default.
-        at: when it is planned, in UTC; None for the present.
-        variables: SQLMesh's variables: name, in lower case and in order, → value.
+        paths: the project's paths, below the root folder; empty for the default.
+        at: the time of the plan, in UTC; None for the present.
+        variables: SQLMesh's variables: name (in lower case, sorted) → value.
         setup: SQL files that load raw data before the plan.
-        tick: whether the sandbox's clock goes on by itself.
-        select: selectors of the models to plan, with all that is upstream; empty for every model.
+        tick: whether the sandbox's clock advances by itself.
+        select: selectors of the models to plan, with everything upstream; empty for every model.
     """
 
     paths: tuple[str, ...] = ()
@@ -67,10 +69,10 @@ class ProjectOptions:
 
 
 def project_options(arguments: Mapping[str, Any]) -> ProjectOptions:
-    """The options that the keywords of markers mean; None means the default.
+    """The options that the markers' keywords set; None means the default.
 
     Raises:
-        SandboxError: an unknown keyword, or a value that it can't have.
+        SandboxError: a keyword is unknown, or its value is invalid.
     """
     valid = list(signature(_options).parameters)
     for keyword in arguments:
@@ -109,7 +111,7 @@ def _options(
         gateway=gateway,
         at=None if at is None else absolute(at),
         environment=environment,
-        # SQLMesh's names of variables ignore case.
+        # SQLMesh ignores the case of variable names.
         variables=_in_order(variables or {}),
         plan=PlanScope(plan),
         setup=_texts("setup", setup),
@@ -125,7 +127,7 @@ def _in_order(variables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _texts(name: str, value: Any) -> tuple[str, ...]:
-    """One text or path, or several."""
+    """One or several strings or paths, as strings."""
     if value is None:
         return ()
     values = [value] if isinstance(value, str | PathLike) else value
@@ -135,10 +137,10 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
 
 
 def absolute(moment: Any) -> datetime:
-    """A moment as ISO text, date or datetime; in UTC unless it names a time zone.
+    """A moment from an ISO string, date or datetime; in UTC unless it has a time zone.
 
     Raises:
-        SandboxError: it is something else.
+        SandboxError: the value is anything else.
     """
     __tracebackhide__ = True
     try:

@@ -1,4 +1,4 @@
-"""What a test works with: an isolated, planned project, its clock and its faults."""
+"""The sandbox that a test works with: an isolated, planned project, its clock and its faults."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .options import SandboxError
 
 _FAILED = "failed by the test"
 _SELF_EXPLANATORY = (ConfigError, LinterError, PlanError)
-"""Errors whose messages are written for people; the way to them leads through SQLMesh."""
+"""Errors whose messages explain themselves, without their traceback through SQLMesh."""
 _SELECTS = {"select_models", "restate_models", "backfill_models"}
 _NEVER_EVALUATED = ("external", "embedded", "audit")
 
@@ -48,15 +48,15 @@ class SandboxWarning(UserWarning):
 class Sandbox:
     """An isolated copy of a planned SQLMesh project, with a clock and faults of its own.
 
-    The fixture `sqlmesh_project` makes it. Times are in UTC. The copy ends with the test, and the
-    project itself is never written to.
+    The fixture `sqlmesh_project` makes it. Times are in UTC. The copy is deleted after the test,
+    and the project itself is never written to.
     """
 
-    # Copies the template into an empty folder, and shows the process the copy's time. The tracker
-    # hears the context, as that of `track_all` does.
+    # Copies the template into an empty folder, and shows the copy's time to the process. The
+    # tracker tracks the context, as that of `track_all` does.
     def __init__(self, template: Template, folder: Path, tracker: Tracker) -> None:
         self.tracker = tracker
-        """The `Tracker` of the test, which is also the fixture `sqlmesh_tracker`."""
+        """The test's `Tracker`, which is also the fixture `sqlmesh_tracker`."""
         self.returned: list[RunReport] = []
         """The reports that `plan` and `run` returned."""
         self._template = template
@@ -76,7 +76,7 @@ class Sandbox:
 
     @property
     def path(self) -> Path:
-        """The folder with the files of this copy; the first one if the project has several
+        """The folder that contains the files of this copy; the first one if the project has several
         paths."""
         return Path(self.context.path)
 
@@ -91,12 +91,12 @@ class Sandbox:
     def travel(self, to: Moment, *, backwards: bool = False) -> None:
         """Set the clock.
 
-        A time between the last one that was set and the present changes nothing.
+        A time that has passed since the clock was last set changes nothing.
 
         Args:
             to: a time such as "2024-01-09 01:00" (UTC), or a duration to add: "+1h", "+1 day" or a
                 `timedelta`.
-            backwards: allow an earlier time. What SQLMesh has stored then lies in its future.
+            backwards: allow an earlier time. What SQLMesh has stored is then in its future.
 
         Raises:
             SandboxError: the time is in the past, or the value is not a time.
@@ -109,15 +109,15 @@ class Sandbox:
     ) -> RunReport:
         """Plan an environment, apply the plan without prompts, and report on it.
 
-        Models that fail do not raise an exception: the report has them.
+        Failed models do not raise an exception: the report lists them.
 
         Args:
-            environment: the environment's name; None means that of the marker.
+            environment: the environment's name; None means the marker's environment.
             at: the time to set the clock to before, as in `travel`.
             arguments: the arguments of `Context.plan`.
 
         Raises:
-            Exception: SQLMesh raised it for any other cause than failed models.
+            Exception: SQLMesh raised it for a cause other than failed models.
         """
         __tracebackhide__ = True
         defaults: dict[str, Any] = {"auto_apply": True, "no_prompts": True, **self._defaults}
@@ -132,7 +132,7 @@ class Sandbox:
     ) -> RunReport:
         """Run an environment, and report on it.
 
-        As `plan`, with the arguments of `Context.run`.
+        This works like `plan`, with the arguments of `Context.run`.
         """
         __tracebackhide__ = True
         return self._reported(self.context.run, environment, at, arguments)
@@ -154,13 +154,13 @@ class Sandbox:
             reports = self.tracker.reports[before:]
             if not reports or reports[-1].completion != "failure":
                 if isinstance(error, _SELF_EXPLANATORY):
-                    raise self._in_short(error) from None
+                    raise self._shortened(error) from None
                 raise
         self.returned.append(self.tracker.last)
         return self.tracker.last
 
-    def _in_short(self, error: Exception) -> Exception:
-        """The error without the way through SQLMesh, and by the user's paths."""
+    def _shortened(self, error: Exception) -> Exception:
+        """The error with the user's paths, and without its traceback through SQLMesh."""
         return self.context.users_paths.in_error(error).with_traceback(None)
 
     @property
@@ -184,18 +184,18 @@ class Sandbox:
         batch: int | None = None,
         times: int | None = None,
     ) -> None:
-        """Let a model fail whenever it is evaluated, until `times` batches of it have failed.
+        """Make a model fail whenever it is evaluated, until `times` of its batches have failed.
 
         Args:
             model: a name, a glob (each match fails), or a SQLMesh model or snapshot.
             error: the exception to raise instead of evaluating the model, its class, or a message.
-            audit: the name of an audit of the model, which finds a row after the model was
-                evaluated. A standalone audit fails by its own name alone.
+            audit: the name of one of the model's audits, which then finds a row after the model was
+                evaluated. For a standalone audit, pass only its own name, as `model`.
             batch: fail only this batch of an invocation, counted from 0.
             times: the number of batches of each model that fail; None means all.
 
         Raises:
-            UnknownModelError: the project does not have this model, or the model not this audit.
+            UnknownModelError: the project does not have this model, or the model lacks this audit.
             SandboxError: SQLMesh never evaluates the model.
         """
         __tracebackhide__ = True
@@ -219,7 +219,7 @@ class Sandbox:
         self._faults.add(Fault(names, raised, audit, batch, times))
 
     def hold(self, model: object) -> None:
-        """Hold a model back, as a signal `held_by_test` that is never ready would do.
+        """Hold a model back, as a signal `held_by_test` that is never ready would.
 
         Raises:
             UnknownModelError: the project does not have this model.
@@ -240,7 +240,7 @@ class Sandbox:
         self._faults.held.difference_update(each.fqn for each in self._models(model))
 
     def _models(self, model: object) -> list[_Model]:
-        """The models of this project that a name, a glob or an object of SQLMesh stands for."""
+        """The models of this project that match a name, a glob or a SQLMesh object."""
         __tracebackhide__ = True
         names = display_names(self._nodes, self.context.default_catalog)
         known = [_Model(names[fqn], fqn, kind_of(node)) for fqn, node in self._nodes.items()]
@@ -248,7 +248,7 @@ class Sandbox:
 
     @property
     def _nodes(self) -> dict[str, Any]:
-        """Models and standalone audits, by their fully qualified names."""
+        """Models and standalone audits, by fully qualified name."""
         return project_nodes(self.context)
 
     def _check_evaluated(self, models: list[_Model], way_out: str) -> None:
@@ -302,7 +302,7 @@ class Sandbox:
             raise type(error)("\n\n".join([str(error), *hints])) from None
 
     def write(self, relative_path: str | os.PathLike[str], text: str) -> None:
-        """Write a file of this copy, and load the project again from its files.
+        """Write a file of this copy, and reload the project from its files.
 
         External models that the file declares with columns get empty tables.
 
@@ -311,7 +311,7 @@ class Sandbox:
             text: the new content.
 
         Raises:
-            SandboxError: the path leads out of the project.
+            SandboxError: the path leads outside the project.
             Exception: SQLMesh can't load the file.
         """
         __tracebackhide__ = True
@@ -332,11 +332,11 @@ class Sandbox:
         try:
             context.load()
         except _SELF_EXPLANATORY as error:
-            raise self._in_short(error) from None
+            raise self._shortened(error) from None
         context.empty_tables.create(context)
 
     def close(self, *, warn: bool = True) -> None:
-        """Close the databases, delete the files, and show the process its own time again.
+        """Close the databases, delete the files, and restore the process's own time.
 
         The fixture calls it at the end of the test.
 
@@ -353,7 +353,7 @@ class Sandbox:
 
 
 def _is_failure(error: Any) -> bool:
-    # A run in several threads can't be interrupted by one of them in all versions of SQLMesh.
+    # Not every SQLMesh version lets one thread of a concurrent run interrupt it.
     if isinstance(error, type):
         return issubclass(error, Exception)
     return error is None or isinstance(error, str | Exception)

@@ -1,1 +1,1 @@
-"""A sandbox's databases, in place of the project's own."""
+"""The databases of a sandbox, which replace the project's own."""

@@ -9,7 +9,7 @@ from sqlglot.errors import SqlglotError
 
 
 def stored(kind: exp.Expression) -> exp.Expression:
-    """A type, or one that DuckDB stores in place of what may hold anything."""
+    """The type, or JSON in place of a type that can hold any value."""
     if not isinstance(kind, exp.DataType):
         return kind
     types = exp.DataType.Type
@@ -19,7 +19,7 @@ def stored(kind: exp.Expression) -> exp.Expression:
 
 
 def with_stored_types(sql: str, is_known: Callable[[str], bool]) -> str | None:
-    """A statement with JSON or text for types that DuckDB can't store; None if it has none.
+    """A statement with JSON or text in place of types that DuckDB can't store; None if it has none.
 
     Args:
         is_known: whether DuckDB has a type.

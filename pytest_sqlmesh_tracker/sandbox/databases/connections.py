@@ -1,4 +1,4 @@
-"""DuckDB as a sandbox opens it: each file its own, nothing outside of the sandbox's folder."""
+"""DuckDB as a sandbox opens it: its own copy of each file, and nothing outside its folder."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from .statements import check_stays_in, quoted
 
 
 class ExternalTables(Protocol):
-    """The tables of external models, as far as the execution of statements concerns them."""
+    """The tables of external models, as far as executing statements affects them."""
 
     def give_way(self, adapter: Any, sql: str) -> None:
-        """Drop those in whose place a statement is about to create something."""
+        """Drop the tables that a statement is about to create something in place of."""
 
     def explain(self, adapter: Any, sql: str, error: duckdb.Error) -> str | None:
-        """Advice on a statement that failed for such a table; None where it did not."""
+        """Advice on a statement that failed because of such a table; None for other failures."""
 
 
 class Connections:
-    """The databases of one sandbox that are open, one adapter for each file."""
+    """The open databases of one sandbox, with one adapter for each file."""
 
     def __init__(
         self, folder: Path, clock: Clock, external_tables: ExternalTables, *, stand_in: bool = False
     ) -> None:
-        """Nothing is open yet.
+        """Start without an open database.
 
         Args:
-            folder: where the sandbox's files are; statements can attach no others for writing.
-            external_tables: what gives way to what statements create.
-            stand_in: whether DuckDB stands in for another warehouse, with types of its own.
+            folder: the folder of the sandbox's files; statements can't attach others for writing.
+            external_tables: the tables that give way to what statements create.
+            stand_in: whether DuckDB stands in for another warehouse, which has other types.
         """
         self.folder = folder
         self.stand_in = stand_in
@@ -61,7 +61,7 @@ class Connections:
     def adapter(self, files: set[str], make: Callable[[], EngineAdapter]) -> EngineAdapter:
         """The adapter that has one of the files open, or a new one.
 
-        Gateways that share a file share the adapter, as SQLMesh has it
+        Gateways that share a file share the adapter, as in SQLMesh
         (sqlmesh/core/config/connection.py, `create_engine_adapter`).
         """
         open_already = [self._adapters[file] for file in files if file in self._adapters]
@@ -70,10 +70,10 @@ class Connections:
         return adapter
 
     def executing(self, sql: str) -> None:
-        """A statement is about to be executed.
+        """Check a statement that is about to be executed, and advance the clock.
 
         Raises:
-            SQLMeshError: it would write to a database or a file outside of the sandbox.
+            SQLMeshError: it would write to a database or a file outside the sandbox.
         """
         self.clock.executing()
         check_stays_in(self.folder, sql)
@@ -83,7 +83,7 @@ class Connections:
         return sorted(self._catalogs.glob("*.db"))
 
     def catalog_file(self, name: str) -> Path:
-        """Where a catalog goes that SQLMesh creates: for environments that are catalogs."""
+        """The file of a catalog that SQLMesh creates for an environment."""
         self._catalogs.mkdir(exist_ok=True)
         return self._catalogs / f"{name}.db"
 
@@ -92,14 +92,15 @@ class Connections:
         return self.folder / "catalogs"
 
     def close(self, *, checkpoint: bool = False) -> None:
-        """Close all; with `checkpoint`, everything is in the files, for others to copy."""
+        """Close all; with `checkpoint`, write everything to the files, so that they can be
+        copied."""
         for connection in self._opened:
-            # A database that was aborted can be closed, but executes nothing.
+            # A database that was aborted can be closed, but can't execute anything.
             with suppress(duckdb.Error):
                 if checkpoint:
                     _checkpoint(connection)
                 else:
-                    # The files are deleted: what is not in them yet need not be written.
+                    # The files will be deleted, so nothing more needs to be written to them.
                     connection.execute("PRAGMA disable_checkpoint_on_shutdown")
         for adapter in self._adapters.values():
             adapter.close()
@@ -114,13 +115,13 @@ def _checkpoint(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def path_of(options: Any) -> str:
-    """The path of an attached catalog: what a configuration has for it, or has in it."""
+    """The path of an attached catalog, from its configuration: a path, or options with one."""
     path: str = options if isinstance(options, str) else options.path
     return path
 
 
 class SandboxAdapter(DuckDBEngineAdapter):
-    """Executes for a sandbox."""
+    """The adapter that executes a sandbox's statements."""
 
     @property
     def _connections(self) -> Connections:
@@ -153,14 +154,14 @@ class SandboxAdapter(DuckDBEngineAdapter):
         return True
 
     def attach(self, catalogs: Iterable[str]) -> None:
-        """Make catalogs of these names, where there are none."""
+        """Make the catalogs with these names that do not exist yet."""
         rows = self.fetchall("SELECT lower(database_name) FROM duckdb_databases()")
         for catalog in sorted(catalogs):
             if (catalog.lower(),) not in rows:
                 self._create_catalog(exp.to_identifier(catalog, quoted=True))
 
     def _create_catalog(self, catalog_name: exp.Identifier) -> None:
-        # SQLMesh would make the file in the current folder.
+        # SQLMesh would create the file in the current folder.
         file = exp.Literal.string(str(self._connections.catalog_file(catalog_name.output_name)))
         self.execute(exp.Attach(this=exp.alias_(file, catalog_name), exists=True))
 
@@ -171,7 +172,7 @@ class SandboxAdapter(DuckDBEngineAdapter):
 
 
 class SandboxConnection(DuckDBConnectionConfig):
-    """The configuration of a gateway's connection whose files are the sandbox's own."""
+    """The connection configuration of a gateway, on the sandbox's own files."""
 
     _connections: Connections = PrivateAttr()
     _catalog: str | None = PrivateAttr(None)
@@ -183,7 +184,7 @@ class SandboxConnection(DuckDBConnectionConfig):
         """The connection `original` on other files: `database=` or `catalogs=`.
 
         Args:
-            catalog: the default one, if not that of the file.
+            catalog: the default catalog, if not the file's.
         """
         settings = {name: getattr(original, name) for name in original.model_fields_set}
         kept = {
@@ -204,8 +205,8 @@ class SandboxConnection(DuckDBConnectionConfig):
     def _connection_factory(self) -> Callable[..., Any]:
         options = (self.catalogs or {}).get("memory")
         if options is not None:
-            # DuckDB ignores, without a word, that a file is to be attached under this name, which
-            # a database in memory has.
+            # An in-memory database has this name, so DuckDB silently ignores a request to attach
+            # a file under it.
             return partial(self._connections.connect, database=path_of(options))
         return self._connections.connect
 
@@ -235,7 +236,7 @@ class SandboxConnection(DuckDBConnectionConfig):
         files |= {self.database} if self.database else set()
 
         def make() -> EngineAdapter:
-            # Not the DuckDB class's own method, which keeps adapters for the process's lifetime.
+            # The DuckDB class's own method would keep adapters for the process's lifetime.
             return super(BaseDuckDBConnectionConfig, self).create_engine_adapter(
                 register_comments_override, concurrent_tasks=concurrent_tasks
             )

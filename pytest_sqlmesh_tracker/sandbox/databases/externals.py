@@ -1,7 +1,7 @@
 """The tables of external models: empty ones where the databases have none.
 
-They stand in for what a warehouse has. What the project creates under such a name itself, in
-`before_all` or in a model's statements, takes their place.
+They stand in for a warehouse's tables. What the project itself creates under such a name, in
+`before_all` or in a model's statements, replaces them.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from .relations import TablePlaces, qualified
 from .statements import statements, words_of
 
 _MARK = "empty, made by pytest-sqlmesh-tracker for an external model"
-"""The comment on these tables: it goes with them into copies, and is rolled back with them."""
+"""The comment on these tables: it is copied and rolled back with them."""
 
 
 class EmptyTables:
     """The empty tables of a project's external models, in the databases of a sandbox."""
 
     def __init__(self) -> None:
-        """There are none yet."""
-        # What a statement must mention before the database is queried for it: schema and name.
+        """Start without tables."""
+        # The schemas and names that a statement must mention before the database is queried.
         self._names: frozenset[tuple[str, str]] = frozenset()
         self._schemas: frozenset[str] = frozenset()
         self._undeclared: tuple[Undeclared, ...] = ()
 
     def copy(self) -> EmptyTables:
-        """The same tables in a copy of the databases, to which others are added on their own."""
+        """The same tables in a copy of the databases; tables added later are independent."""
         return copy(self)
 
     def create(self, context: Any) -> None:
-        """Create them where nothing has their names.
+        """Create the tables whose names are not in use.
 
-        Columns are those that external models declare; of tables that no model declares, those
-        that the queries read.
+        They have the columns that external models declare. Tables that no model declares have the
+        columns that the queries read.
 
         Raises:
             SandboxError: a table can't be created.
@@ -89,7 +89,7 @@ class EmptyTables:
         self._names |= {(table.db.lower(), table.name.lower())}
 
     def give_way(self, adapter: Any, sql: str) -> None:
-        """Drop those in whose place a statement is about to create something."""
+        """Drop the tables that a statement is about to create something in place of."""
         if not (self._names and _creates(sql)):
             return
         try:
@@ -106,7 +106,7 @@ class EmptyTables:
                     adapter.execute(f"DROP SCHEMA IF EXISTS {name}")
 
     def _in_place_of(self, adapter: Any, created: _Created) -> Iterator[str]:
-        """The empty tables, as SQL, that stand where something is created."""
+        """The empty tables, as SQL, that have the name of what is created."""
         *schema, name = (part.lower() for part in created.names)
         if created.kind == "SCHEMA":
             condition = f"lower(schema_name) = {_literal(name)}"
@@ -126,12 +126,12 @@ class EmptyTables:
                 yield table
 
     def explained_in(self, error: str) -> list[Undeclared]:
-        """The tables whose advice an error's text contains: an exception's text is all that SQLMesh
-        hands on of it."""
+        """The tables whose advice an error's text contains. SQLMesh passes on only the text of an
+        exception."""
         return [each for each in self._undeclared if each.advice in error]
 
     def explain(self, adapter: Any, sql: str, error: duckdb.Error) -> str | None:
-        """What to do about a statement that failed because no model declares a table."""
+        """Advice on a statement that failed because no model declares a table."""
         if not isinstance(error, duckdb.CatalogException | duckdb.BinderException):
             return None
         for each in self._undeclared:
@@ -142,14 +142,14 @@ class EmptyTables:
 
 @dataclass(frozen=True)
 class _Created:
-    """What a statement creates, or drops as a view: its kind, and the parts of its name."""
+    """The object that a statement creates, or drops as a view: its kind and name parts."""
 
     kind: str
     names: tuple[str, ...]
 
     @classmethod
     def by(cls, statement: list[Token]) -> _Created | None:
-        """What this statement creates for all to see."""
+        """The object that this statement creates, unless it is temporary."""
         words = words_of(statement)
         position = next((i for i, w in enumerate(words) if w in ("TABLE", "VIEW", "SCHEMA")), None)
         if position is None or position > 4 or {"TEMP", "TEMPORARY"} & set(words[:position]):
@@ -179,7 +179,7 @@ def _creates(sql: str) -> bool:
 
 
 def _is_to_blame(adapter: Any, undeclared: Undeclared) -> bool:
-    """Whether the table is missing, or is one of the empty ones, whose columns were inferred."""
+    """Whether the table is missing, or is an empty one whose columns were inferred."""
     table = undeclared.table
     comments = adapter.cursor.execute(
         f"SELECT comment FROM duckdb_tables() WHERE lower(table_name) = "
@@ -189,7 +189,7 @@ def _is_to_blame(adapter: Any, undeclared: Undeclared) -> bool:
 
 
 def _is_readable(adapter: Any, table: exp.Table) -> bool:
-    """Whether DuckDB knows the name: of a system's table, or of what has no tables to list."""
+    """Whether DuckDB can read the name: a system table, or a relation that it does not list."""
     try:
         adapter.cursor.execute(f"SELECT 1 FROM {_sql(table)} LIMIT 0")
     except duckdb.Error:
@@ -206,7 +206,7 @@ def _schema_query(table: exp.Table) -> str:
 
 
 def _content_query(schema: tuple[str, ...]) -> str:
-    """Whether anything is in a schema, which may have its catalog in front."""
+    """A query for whether a schema, optionally qualified by its catalog, contains anything."""
     name = _literal(schema[-1].lower())
     return (
         f"SELECT 1 FROM duckdb_tables() WHERE lower(schema_name) = {name} UNION ALL "

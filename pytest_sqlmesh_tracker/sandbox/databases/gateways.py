@@ -1,7 +1,7 @@
-"""Which databases a project has, and its configuration on copies of them.
+"""The databases of a project, and its configuration on copies of them.
 
-Every gateway that is kept has DuckDB files of the sandbox; what could reach another database is
-rejected or left out.
+Every gateway that is kept has DuckDB files in the sandbox; gateways that could reach another
+database are rejected or left out.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ WAYS_OUT = (
 
 @dataclass(frozen=True)
 class _File:
-    """A database file: where it is below the sandbox's folder, and the user's own, if any."""
+    """A database file: its place below the sandbox's folder, and the user's file, if any."""
 
     below: str
     source: Path | None
 
 
 class Databases:
-    """The databases of a project's gateways, and where they go in a sandbox's folder."""
+    """The databases of a project's gateways, and their places in a sandbox's folder."""
 
     def __init__(
         self,
@@ -46,17 +46,17 @@ class Databases:
         state: DatabaseState,
         warehouse: Warehouse | None = None,
     ) -> None:
-        """Find them in the configuration of each of the project's paths.
+        """Read them from the configuration of each of the project's paths.
 
         Args:
-            state: what becomes of the user's files.
-            warehouse: the project's own, for which the configuration stands in.
+            state: what the sandbox takes from the user's files.
+            warehouse: the project's own warehouse, which the configuration stands in for.
 
         Raises:
-            SandboxError: the gateway is missing, or is not a DuckDB with local files.
+            SandboxError: the gateway is missing, or is not DuckDB with local files.
         """
         first = next(iter(configs.values()))
-        # The project's own gateways → that of the configuration which stands in for them.
+        # Each of the project's own gateways → the configuration's gateway that stands in for it.
         self._stand_ins: dict[str, str] = {}
         self._warehouse = warehouse
         if warehouse:
@@ -67,7 +67,7 @@ class Databases:
             first = next(iter(configs.values()))
         self._configs = configs
         self._state = state
-        # By gateway, and path as the configuration has it; the state's own file has none.
+        # By gateway, and path as configured; a separate file for the state has no path.
         self._files: dict[tuple[str, str | None], _File] = {}
         self.gateway = _existing(gateway or first.default_gateway_name, first)
         self.left_out: dict[str, str] = {}
@@ -82,7 +82,7 @@ class Databases:
 
     @property
     def external_gateway(self) -> str:
-        """The gateway whose external models the project has."""
+        """The gateway whose external models belong to the project."""
         if self._warehouse and self.gateway not in self._warehouse.gateways:
             return self._warehouse.default or self.gateway
         return self.gateway
@@ -93,7 +93,7 @@ class Databases:
         return self._warehouse is not None
 
     def catalogs(self, models: Iterable[Any] = ()) -> set[str]:
-        """The catalogs that the warehouse has, also those that models and what they read are in."""
+        """The warehouse's catalogs, including those of models and of the tables they read."""
         if self._warehouse is None:
             return set()
         names = {name for model in models for name in (model.fqn, *model.depends_on)}
@@ -118,10 +118,10 @@ class Databases:
         if gateway in self._stand_ins:
             self._files[gateway, path] = self._files[self._stand_ins[gateway], path]
             return
-        # In-memory databases of two gateways are two; files are what they are on disk.
+        # In-memory databases of two gateways are distinct; files are identified by their location.
         source = None if path.startswith(":memory:") else _located(path, folder)
         same = (file for file in self._files.values() if source and file.source == source)
-        # The catalog is called after the file, so the name stays.
+        # The catalog is named after the file, so the file keeps its name.
         in_memory = f"{self._catalog_of(self.gateway) or 'memory'}.db"
         new = _File(f"databases/{len(self._files)}/{source.name if source else in_memory}", source)
         self._files.setdefault((gateway, path), next(same, new))
@@ -150,10 +150,10 @@ class Databases:
             self._files.setdefault((gateway, None), own)
 
     def copy_sources(self, folder: Path) -> dict[Path, Path]:
-        """Copy the user's files below the folder; they are not opened.
+        """Copy the user's files below the folder, without opening them.
 
         Returns:
-            Each copy → the user's file.
+            The path of each copy → the user's file.
         """
         copied = {}
         for file in set(self._files.values()):
@@ -173,10 +173,10 @@ class Databases:
         """The project's configuration in a sandbox, by the project's paths.
 
         Args:
-            connections: those of the sandbox, in whose folder the files are.
-            variables: that override the project's own.
+            connections: the sandbox's connections, in whose folder the files are.
+            variables: values that override the project's own.
         """
-        # What a test does notifies nobody.
+        # A test must not notify anybody.
         silent: dict[str, Any] = {"gateways": {}, "notification_targets": [], "users": []}
         return {
             path: config.copy(update=silent).copy(
@@ -190,7 +190,7 @@ class Databases:
                     # Caches are below the project's copy.
                     "cache_dir": None,
                 },
-                # What a test sets in its configuration is set in no other's.
+                # A test's changes to its configuration must not reach other tests.
                 deep=True,
             )
             for path, config in self._configs.items()
@@ -230,14 +230,14 @@ class Databases:
         catalogs = {}
         for alias, options in original.catalogs.items():
             file = place(_own(alias, path_of(options)))
-            # Copies can be written to, also where the user's own file must not.
+            # Copies can be written to, even if the user's own file must not be.
             changes = {"path": file, "read_only": False}
             catalogs[alias] = file if isinstance(options, str) else options.copy(update=changes)
         return SandboxConnection.of(original, connections, catalogs=catalogs)
 
 
 def _existing(gateway: str, config: Config) -> str:
-    """The gateway of this name, in any case, as the configuration spells it."""
+    """The gateway with this name, ignoring case, as the configuration spells it."""
     for name in config.gateways:
         if name.lower() == gateway.lower():
             return name
@@ -246,13 +246,13 @@ def _existing(gateway: str, config: Config) -> str:
 
 
 def _located(path: str, folder: Path) -> Path:
-    """A database's file: relative to the current folder, as SQLMesh has it, or to the project's."""
+    """A database's file: relative to the current folder, as in SQLMesh, or to the project's."""
     below = Path(path).expanduser()
     return (below if below.exists() else folder / below).resolve()
 
 
 def _own(alias: str, path: str) -> str:
-    """The path of an attached catalog; each one in memory is a database of its own."""
+    """The path of an attached catalog; each in-memory catalog is a separate database."""
     return f":memory:{alias}" if path == ":memory:" else path
 
 
@@ -264,7 +264,7 @@ def _files_of(connection: Any) -> Iterator[str]:
 
 
 def _harmless(test_connection: Any) -> Any:
-    """A connection for unit tests, if it is a DuckDB in memory; None stands for SQLMesh's own."""
+    """The connection for unit tests if it is an in-memory DuckDB; None stands for SQLMesh's own."""
     if not isinstance(test_connection, DuckDBConnectionConfig) or _why_not(test_connection):
         return None
     in_memory = all(path.startswith(":memory:") for path in _files_of(test_connection))
@@ -272,7 +272,7 @@ def _harmless(test_connection: Any) -> Any:
 
 
 def _why_not(connection: Any) -> str | None:
-    """Why a sandbox can't have a connection; None if it can."""
+    """Why a sandbox can't use a connection; None if it can."""
     if not isinstance(connection, DuckDBConnectionConfig):
         return f"is {connection.type_}, not DuckDB"
     if connection.database and is_remote(connection.database):
@@ -286,5 +286,5 @@ def _why_not(connection: Any) -> str | None:
 
 
 def _masked(path: str, kind: str = "duckdb") -> str:
-    """What sort of path it is, without the secrets that it can contain."""
+    """The kind of path, without the secrets that it can contain."""
     return path.split(":")[0] if kind == "duckdb" else kind

@@ -1,7 +1,7 @@
-"""The columns of tables that no model declares, from the queries that read them.
+"""The columns of tables that no model declares, inferred from the queries that read them.
 
-A query shows which columns it reads, and of some what they hold: a sum is of numbers. Where it
-shows nothing, a column is text, which takes every value.
+A query shows which columns it reads, and the types of some: a sum requires numbers. Otherwise a
+column is text, which can hold every value.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ _SHOWS: tuple[tuple[tuple[type[exp.Expression], ...], exp.DataType], ...] = (
     ((exp.And, exp.Or, exp.Not, exp.Where), _TRUTH),
     ((exp.JSONExtract, exp.JSONExtractScalar), exp.DataType.build("json")),
 )  # fmt: skip
-"""What the operand of an expression holds."""
+"""The types of the operands of expressions."""
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between, exp.In)
 _ALIKE = (*_COMPARISONS, exp.Coalesce, exp.Add, exp.Sub)
-"""What has operands that hold the same."""
+"""Expressions whose operands have the same type."""
 
 
 @dataclass(frozen=True)
 class Undeclared:
-    """A table that models read and none declares.
+    """A table that models read and that no model declares.
 
     Attributes:
-        name: as users write it.
+        name: the table's name as users write it.
         readers: the names of the models that read it.
-        columns: those that the queries read, with what they seem to hold; empty if they don't say.
+        columns: the columns that the queries read, with their inferred types; empty if unknown.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Undeclared:
 
     @property
     def advice(self) -> str:
-        """What a user can do about a statement that failed for it."""
+        """What a user can do about a statement that failed because of it."""
         readers = ", ".join(self.readers)
         if self.columns:
             shown = ", ".join(
@@ -76,10 +76,10 @@ class Undeclared:
 
 @dataclass(frozen=True)
 class UnknownTable:
-    """A table that is read and that belongs to none of a project's models.
+    """A table that is read but does not belong to any of a project's models.
 
     Attributes:
-        gateway: that of a model that reads it; None for the selected one.
+        gateway: the gateway of a model that reads it; None for the selected one.
     """
 
     gateway: str | None
@@ -87,7 +87,7 @@ class UnknownTable:
 
 
 def unknown_tables(models: Mapping[str, Any]) -> list[UnknownTable]:
-    """The tables that models of a project read and that belong to none of its models."""
+    """The tables that models of a project read but that do not belong to any of its models."""
     gateways = {
         name: model.gateway
         for model in models.values()
@@ -100,7 +100,7 @@ def unknown_tables(models: Mapping[str, Any]) -> list[UnknownTable]:
 def undeclared(
     tables: Iterable[exp.Table], models: Mapping[str, Any], default_catalog: str | None
 ) -> tuple[Undeclared, ...]:
-    """What the queries of a project show of tables that no model declares."""
+    """The tables that no model declares, with what the project's queries show about them."""
     by_name = {_name(table): table for table in tables}
     if not by_name:
         return ()
@@ -117,7 +117,7 @@ def undeclared(
 
 
 def _can_be_made(table: exp.Table) -> bool:
-    """Whether a name is that of a table, not of a file or of a system's own."""
+    """Whether a name is that of a table, rather than of a file or a system table."""
     is_file = any(sign in table.name for sign in "./*")
     return bool(table.db) and not is_file and table.db.lower() not in _SYSTEM
 
@@ -134,7 +134,7 @@ class _Queries:
         """Tables whose columns can't be inferred from the queries that read them."""
         self._columns: dict[str, dict[str, list[exp.DataType]]] = {n: {} for n in undeclared}
         concerned = set(undeclared)
-        # Models are in no order: go on until no more are downstream.
+        # Models are unordered: repeat until no more are downstream.
         while more := {
             fqn for fqn, m in models.items() if fqn not in concerned and m.depends_on & concerned
         }:
@@ -149,7 +149,7 @@ class _Queries:
             self._read(models[fqn], scope)
 
     def columns_of(self, name: str) -> dict[str, exp.DataType]:
-        """The columns of an undeclared table; empty if the queries do not show them."""
+        """The columns of an undeclared table; empty if the queries do not show them all."""
         if name in self._unread:
             return {}
         return {column: next(iter(kinds), _TEXT) for column, kinds in self._columns[name].items()}
@@ -171,7 +171,7 @@ class _Queries:
                 self._columns[table].setdefault(name, []).append(kind)
 
     def _starred(self, scope: Scope) -> set[str]:
-        """The undeclared tables all of whose columns a query hands on."""
+        """The undeclared tables from which a query passes on every column."""
         tables = set()
         for source in scope.sources.values():
             if isinstance(source, exp.Table):
@@ -181,7 +181,7 @@ class _Queries:
         return tables & self._undeclared
 
     def _origins(self, scope: Scope, column: exp.Column) -> Iterator[tuple[str, str]]:
-        """The columns of undeclared tables that a column hands on as they are."""
+        """The columns of undeclared tables that a column passes on unchanged."""
         source = scope.sources.get(column.table)
         if isinstance(source, exp.Table):
             yield from self._columns_in(_name(source), column.name)
@@ -214,7 +214,7 @@ class _Queries:
 
 
 def _scope_of(model: Any, default_catalog: str | None) -> Scope | None:
-    """The model's query, in which each column has its table; None where it can't be had."""
+    """The model's query, with each column qualified by its table; None if it can't be rendered."""
     if not model.is_sql:
         return None
     try:
@@ -230,7 +230,7 @@ def _scope_of(model: Any, default_catalog: str | None) -> Scope | None:
             validate_qualify_columns=False,
         )
         return build_scope(qualified)
-    # What can't be rendered without a database shows nothing here; its evaluation raises the error.
+    # A query that can't be rendered without a database is ignored; evaluation raises its error.
     except Exception:
         return None
 
@@ -245,12 +245,12 @@ def _name(table: exp.Table) -> str:
 
 
 def _shown_by(column: exp.Column) -> Iterator[exp.DataType]:
-    """What the expression that a column is in shows of what it holds."""
+    """The types that the expression around a column shows for it."""
     parent: Any = column.parent
     while isinstance(parent, exp.Paren | exp.Distinct):
         parent = parent.parent
     if isinstance(parent, exp.Cast):
-        yield _roomy(parent.to)
+        yield _widened(parent.to)
     elif isinstance(parent, _ALIKE):
         yield from _alike(parent, column)
     else:
@@ -261,7 +261,7 @@ def _alike(parent: exp.Expression, column: exp.Column) -> Iterable[exp.DataType]
     others = [e for e in parent.iter_expressions() if column not in (e, e.unnest())]
     if any(isinstance(each, exp.Interval) for each in others):
         return [_MOMENT]
-    kinds = [_roomy(e.to) for e in others if isinstance(e, exp.Cast)]
+    kinds = [_widened(e.to) for e in others if isinstance(e, exp.Cast)]
     literals = [e for e in others if isinstance(e, exp.Literal | exp.Neg)]
     numbers = [e for e in literals if not getattr(e, "is_string", False)]
     if not kinds and numbers:
@@ -273,8 +273,8 @@ def _alike(parent: exp.Expression, column: exp.Column) -> Iterable[exp.DataType]
     return kinds
 
 
-def _roomy(kind: exp.DataType) -> exp.DataType:
-    """A type that holds what can be cast to this one, with what the cast leaves away."""
+def _widened(kind: exp.DataType) -> exp.DataType:
+    """A type that holds what can be cast to this one, including what the cast drops."""
     if kind.is_type(*exp.DataType.TEMPORAL_TYPES):
         return _MOMENT
     if kind.is_type(*exp.DataType.NUMERIC_TYPES):

@@ -1,4 +1,4 @@
-"""Loading a test's raw data before the first plan: SQL files, and the user's own function."""
+"""Loads a test's raw data before the first plan, from SQL files and the user's own function."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Setup = Callable[[duckdb.DuckDBPyConnection], Any]
 def load_setup(
     connection: duckdb.DuckDBPyConnection, files: Iterable[Path], check: Callable[[str], None]
 ) -> None:
-    """Execute SQL files, in this order.
+    """Execute SQL files in order.
 
     Args:
         check: raises `SQLMeshError` for statements that a sandbox does not execute.

@@ -1,4 +1,4 @@
-"""The tables and views in a sandbox's databases, and where a project's tables go in them."""
+"""The tables and views in a sandbox's databases, and the places of a project's tables in them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .statements import quoted
 
 
 class RelationKind(str, Enum):
-    """What a relation is, as `CREATE` and `DROP` have it."""
+    """The kind of a relation, as written in `CREATE` and `DROP`."""
 
     TABLE = "TABLE"
     VIEW = "VIEW"
@@ -32,11 +32,11 @@ class Relation:
 
 @dataclass(frozen=True)
 class TablePlace:
-    """Where a table of a project goes.
+    """The place of a table of a project.
 
     Attributes:
-        adapter: of the table's database.
-        existing: what has the table's name already.
+        adapter: the adapter of the table's database.
+        existing: the kind of the relation that already has the table's name, if any.
     """
 
     adapter: Any
@@ -44,25 +44,25 @@ class TablePlace:
     existing: RelationKind | None
 
     def drop_existing(self) -> None:
-        """Drop what has the table's name, if anything has."""
+        """Drop the relation that has the table's name, if any."""
         if self.existing:
             name = self.table.sql(dialect="duckdb")
             self.adapter.execute(f"DROP {self.existing.value} {name}")
 
 
 class TablePlaces:
-    """The places of tables in the databases of a project's gateways, as they are when it is made.
+    """The places of tables in the databases of a project's gateways, read once when it is made.
 
     DuckDB ignores the case of names.
     """
 
     def __init__(self, adapters: Mapping[str, Any]) -> None:
-        """Read what exists; each adapter is under its gateway's name."""
+        """Read the existing relations; the adapters are keyed by gateway."""
         self._adapters = adapters
         self._existing = {name: _by_catalog(adapter) for name, adapter in adapters.items()}
 
     def place(self, gateway: str, table: exp.Table) -> TablePlace | None:
-        """The place of a table; None where its catalog is not attached."""
+        """The place of a table; None if its catalog is not attached."""
         adapter = self._adapters[gateway]
         catalog = (table.catalog or adapter.default_catalog).lower()
         relations = self._existing[gateway].get(catalog)
@@ -72,7 +72,7 @@ class TablePlaces:
 
 
 def _by_catalog(adapter: Any) -> dict[str, dict[tuple[str, str], RelationKind]]:
-    """Catalog → (schema, name) → what it is; in lower case."""
+    """Catalog → (schema, name) → kind of relation; names are in lower case."""
     catalogs: dict[str, dict[tuple[str, str], RelationKind]] = {
         name.lower(): {}
         for (name,) in rows(adapter, "SELECT database_name FROM duckdb_databases()")

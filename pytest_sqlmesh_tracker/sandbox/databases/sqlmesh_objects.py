@@ -1,4 +1,4 @@
-"""What SQLMesh has made in the user's databases: its state, its tables, and views of them."""
+"""What SQLMesh has created in the user's databases: its state, its tables, and views of them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from .relations import Relation, TablePlaces, qualified, relations_in, rows
 from .statements import quoted
 
 _OWN_SCHEMAS = "sqlmesh__"
-"""How SQLMesh begins the names of schemas for its tables (`physical_schema` of a snapshot)."""
+"""The prefix of the schemas of SQLMesh's tables (`physical_schema` of a snapshot)."""
 _OWN_TABLE = re.compile(r".+__\d+(__\w+)?|sqlmesh_md5__\w+", re.IGNORECASE)
-"""What SQLMesh calls a version of a model's table, also where its schema has another name."""
+"""SQLMesh's names for the versions of a model's table, whatever the name of the schema."""
 _STATE = re.compile(
     r"_(snapshots|environments|intervals|versions|auto_restatements|environment_statements"
     r"|plan_dags|seeds)(_backup)?"
@@ -30,11 +30,11 @@ _STATE = re.compile(
 
 @dataclass(frozen=True)
 class _History:
-    """Where SQLMesh has put tables and views, by its states; all names are in lower case.
+    """Where SQLMesh has put tables and views, according to its states; names are in lower case.
 
     Attributes:
-        schemas: of the tables of models' versions.
-        in_place: catalog, schema and name of tables that have their models' own names.
+        schemas: the schemas of the tables of models' versions.
+        in_place: catalog, schema and name of the tables that have their models' own names.
     """
 
     schemas: frozenset[str]
@@ -78,7 +78,7 @@ def _read_history(
             snapshot = json.loads(text)
             if snapshot.get("physical_schema"):
                 schemas.add(snapshot["physical_schema"].lower())
-            # Without virtual environments, tables are where the models' names say.
+            # Without virtual environments, tables have their models' names.
             if snapshot["node"].get("virtual_environment_mode") == "dev_only":
                 table = exp.to_table(snapshot["name"].lower(), dialect="duckdb")
                 in_place.add((table.catalog, table.db, table.name))
@@ -88,7 +88,7 @@ def _read_history(
 
 
 def _is_own(relation: Relation, history: _History) -> bool:
-    """Whether a table or view is SQLMesh's: a model's, a version's of it, or an environment's."""
+    """Whether SQLMesh created a table or view for a model, a version of it, or an environment."""
     catalog, schema, name = (
         part.lower() for part in (relation.catalog, relation.schema, relation.name)
     )
@@ -121,10 +121,10 @@ def _reads_version(sql: str, history: _History) -> bool:
 
 
 def remove_models(adapters: Mapping[str, Any], models: Iterable[Any], selected: str) -> None:
-    """Drop what has the names that the views of the models get.
+    """Drop the relations that have the names of the models' views.
 
     Args:
-        selected: the gateway of models that name none.
+        selected: the gateway of models that do not name one.
     """
     places = TablePlaces(adapters)
     for model in models:
@@ -135,7 +135,7 @@ def remove_models(adapters: Mapping[str, Any], models: Iterable[Any], selected: 
 
 
 def check_kept_state(adapter: Any, state_schema: str, at: datetime) -> None:
-    """Reject a time before the end of what the state has as loaded.
+    """Reject a time before the end of what the state records as loaded.
 
     Raises:
         SandboxError: `at` is earlier than the end of the newest interval.

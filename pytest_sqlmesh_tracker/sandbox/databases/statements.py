@@ -1,4 +1,4 @@
-"""Statements of DuckDB, token by token, and which of them reach outside of a sandbox."""
+"""DuckDB statements, token by token, and which of them reach outside a sandbox."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sqlglot.tokens import Token, TokenType  # type: ignore[attr-defined]
 from sqlmesh.utils.errors import SQLMeshError
 
 _LEADS_OUT = re.compile(r"\b(ATTACH|COPY|EXPORT)\b", re.IGNORECASE)
-"""What statements have that open or write files; few do, and those are examined closely."""
+"""Keywords of statements that open or write files. Few have one; those are examined closely."""
 
 
 def check_stays_in(folder: Path, sql: str) -> None:
-    """Reject statements that would write to a database or a file outside of the folder.
+    """Reject statements that would write to a database or a file outside the folder.
 
     Raises:
         SQLMeshError: a statement would.
@@ -31,7 +31,7 @@ def check_stays_in(folder: Path, sql: str) -> None:
 def _check(folder: Path, statement: list[Token]) -> None:
     words = words_of(statement)
     if words[0] == "ATTACH" and not _attaches_harmlessly(folder, statement):
-        # Not the statement itself: it can hold passwords.
+        # The message leaves out the statement itself, which can contain passwords.
         raise SQLMeshError(
             "a sandbox attaches local DuckDB files alone, and those from outside of it only "
             f"READ_ONLY; a statement attaches {_attached(statement)}"
@@ -69,15 +69,15 @@ def _is_below(folder: Path, path: str | None) -> bool:
 
 
 def quoted(name: str) -> str:
-    """A name as an identifier of DuckDB, in quotes."""
+    """A name as a quoted DuckDB identifier."""
     return exp.to_identifier(name, quoted=True).sql(dialect="duckdb")
 
 
 def statements(sql: str) -> Iterator[list[Token]]:
-    """The tokens of each statement, without comments: SQLMesh puts some in front.
+    """The tokens of each statement, without comments, which SQLMesh puts in front of some.
 
     Raises:
-        SQLMeshError: DuckDB's dialect can't read it.
+        SQLMeshError: the SQL can't be read in DuckDB's dialect.
     """
     statement: list[Token] = []
     try:
@@ -95,22 +95,22 @@ def statements(sql: str) -> Iterator[list[Token]]:
 
 
 def _text(tokens: list[Token]) -> str | None:
-    """The first of the tokens that is a text in quotes."""
+    """The first token that is a string in quotes."""
     return next((token.text for token in tokens if token.token_type == TokenType.STRING), None)
 
 
 def words_of(tokens: list[Token]) -> list[str]:
-    """The tokens in capitals; an empty one for what is in quotes."""
+    """The tokens in capitals; an empty string for each token in quotes."""
     quoted = (TokenType.STRING, TokenType.IDENTIFIER)
     return ["" if token.token_type in quoted else token.text.upper() for token in tokens]
 
 
 def _attached(statement: list[Token]) -> str:
-    """What a statement attaches, without what may be secret."""
+    """What a statement attaches, without possible secrets."""
     words = words_of(statement)
     return statement[words.index("AS") + 1].text if "AS" in words[:-1] else "a database"
 
 
 def is_remote(path: str) -> bool:
-    """Whether a DuckDB path is not that of a local file: `md:…`, `s3://…`, `ducklake:…`."""
+    """Whether a DuckDB path leads to anything but a local file: `md:…`, `s3://…`, `ducklake:…`."""
     return bool(re.match(r"[a-z][a-z0-9+]+:", path, re.I))

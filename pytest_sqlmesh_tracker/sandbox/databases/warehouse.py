@@ -1,7 +1,7 @@
 """What the names of a project mean in its own warehouse, which a sandbox replaces with DuckDB.
 
 External models name gateways and catalogs of the warehouse, as `sqlmesh create_external_models`
-writes them. With a configuration of the test's own they mean the same.
+writes them. Under the test's own configuration they keep that meaning.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Warehouse:
     """The gateways of a project.
 
     Attributes:
-        gateways: the name of each, and its catalog where that is known.
-        default: the one that models are on which name none, where that is known.
+        gateways: the name of each, and its catalog if known.
+        default: the gateway of models that do not name one, if known.
     """
 
     gateways: Mapping[str, str | None]
@@ -34,17 +34,18 @@ class Warehouse:
 
     @classmethod
     def of(cls, paths: Iterable[Path], dialect: str | None) -> Warehouse:
-        """What is known from the project's own configuration, and from its external models.
+        """Read what the project's own configuration and its external models show.
 
         Args:
-            dialect: of the external models' names.
+            dialect: the SQL dialect of the external models' names.
         """
         paths = list(paths)
         gateways: dict[str, str | None] = {}
         default = None
         try:
             configs = list(read_configs(paths, None).values())
-        # It may need secrets or drivers that tests don't have, which is why they have another one.
+        # The configuration may need secrets or drivers that tests don't have, which is why tests
+        # use another one.
         except Exception:
             configs = []
         for config in configs:
@@ -64,17 +65,17 @@ class Warehouse:
 
 def _catalog_of(config: Config, gateway: str) -> str | None:
     catalog = config.get_connection(gateway).get_catalog()
-    # What comes from an environment variable that tests don't have is not known.
+    # A value from an environment variable that tests don't have is unknown.
     return catalog if catalog not in ("", "None", "memory") else None
 
 
 def _external_models(path: Path, dialect: str | None) -> Iterator[tuple[str | None, str]]:
-    """The gateway and the catalog of each external model, as far as its file has them."""
+    """The gateway and the catalog of each external model, as far as its file contains them."""
     folder = path / EXTERNAL_MODELS
     for file in (path / EXTERNAL_MODELS_YAML, *sorted(folder.rglob("*.y*ml"))):
         try:
             rows: Any = yaml.load(file, raise_if_empty=False, render_jinja=False) or []
-        # SQLMesh reports what is wrong with it when it loads the project.
+        # SQLMesh reports what is wrong with the file when it loads the project.
         except Exception:
             continue
         for row in rows:

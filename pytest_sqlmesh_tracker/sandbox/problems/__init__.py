@@ -1,1 +1,1 @@
-"""Why a sandbox could not be made, and what helps."""
+"""Why a sandbox could not be made, and how to fix it."""

@@ -1,6 +1,6 @@
-"""What SQLMesh checks before it plans, the linter and unit tests, in its own words.
+"""Messages on what SQLMesh checks before it plans, the linter and unit tests, in its own words.
 
-SQLMesh tells its console which rule and which test failed; what it raises has no names.
+SQLMesh reports only to its console which rule and which test failed; its exceptions omit them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pytest_sqlmesh_tracker.wording.formats import counted, listed
 from pytest_sqlmesh_tracker.wording.printable import without_escape_codes
 
 _WIDTH = 100
-"""Of SQLMesh's tables, in characters."""
+"""The width of SQLMesh's tables, in characters."""
 
 
 def linter_message(violations: Iterable[Any]) -> str:
-    """Which errors the linter detected: a headline, then the rules that each file violates."""
+    """The linter's errors: a headline, then the rules that each file violates."""
     errors = [v for v in violations if v.violation_type == "error"]
     by_model: dict[str, list[Any]] = {}
     for error in errors:
@@ -47,13 +47,13 @@ def _violation(violation: Any) -> str:
 
 
 def unit_test_message(result: Any) -> str:
-    """Which unit tests failed: a headline, then SQLMesh's tables for each, or what it raised."""
+    """The failed unit tests: a headline, then SQLMesh's tables or the error for each test."""
     failures, tables = result.failures, result.failure_tables
-    # SQLMesh keeps the tables in a list of their own; where some failure has none, its texts are
-    # what belongs to it for certain.
+    # SQLMesh keeps the tables in a separate list. If a failure has no table, only the texts are
+    # certain to belong to each failure.
     paired = len(tables) == len(failures)
     blocks = [
-        ("FAIL", test, _drawn(tables[number]) if paired else text)
+        ("FAIL", test, _rendered(tables[number]) if paired else text)
         for number, (test, text) in enumerate(failures)
     ]
     blocks += [("ERROR", test, text) for test, text in result.errors]
@@ -64,7 +64,7 @@ def unit_test_message(result: Any) -> str:
     return "\n".join(lines)
 
 
-def _drawn(tables: Iterable[Any]) -> str:
+def _rendered(tables: Iterable[Any]) -> str:
     console = RichConsole(width=_WIDTH, color_system=None)
     with console.capture() as capture:
         for table in tables:

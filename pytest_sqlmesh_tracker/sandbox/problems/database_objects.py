@@ -1,4 +1,4 @@
-"""What exists in a sandbox's databases: what the user's files brought, and what models lack."""
+"""What the user's files brought into a sandbox's databases, and which tables models lack there."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _OBJECTS = """
 
 @dataclass(frozen=True)
 class Inherited:
-    """A table, view, schema or another object that a database of the user brought along.
+    """A table, view, schema or another object that comes from one of the user's databases.
 
     Attributes:
-        name: with its schema, except for that of a schema, and for what is in `main`.
-        file: the user's own.
+        name: qualified by the schema, except for schemas and for what is in `main`.
+        file: the user's own file.
     """
 
     name: str
@@ -44,10 +44,10 @@ class Inherited:
 
 
 def inherited(adapters: Iterable[Any], sources: Mapping[Path, Path]) -> tuple[Inherited, ...]:
-    """What the copies of the user's databases have.
+    """The objects in the copies of the user's databases.
 
     Args:
-        sources: the file of each copy → the user's own.
+        sources: the file of each copy → the user's own file.
     """
     if not sources:
         return ()
@@ -63,7 +63,7 @@ def inherited(adapters: Iterable[Any], sources: Mapping[Path, Path]) -> tuple[In
 
 
 def missing_tables(context: Any, models: Iterable[str]) -> list[str]:
-    """The names of tables and views that models read and that do not exist, others than models.
+    """The names of missing tables and views that models read, except for the project's models.
 
     Args:
         models: fully qualified names.

@@ -1,4 +1,4 @@
-"""The message on a template's plan in which models failed: by error, root causes first."""
+"""The message on a template's plan in which models failed, by error, with root causes first."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from pytest_sqlmesh_tracker.wording.remarks import audit_in_words, failed_audits
 from pytest_sqlmesh_tracker.wording.sentences import in_short, why
 
 _VERSION = re.compile(r"\w+__\d{5,}\w*")
-"""A physical table's name, which differs from model to model."""
+"""The name of a physical table, which differs from model to model."""
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Models that failed alike.
+    """Models that failed with the same error.
 
     Attributes:
-        failed: them, in topological order.
-        below: names of the models that they kept from being evaluated.
+        failed: the models, in topological order.
+        below: the names of the models whose evaluation they prevented.
     """
 
     failed: tuple[ModelOutcome, ...]
@@ -38,7 +38,7 @@ class _Group:
 
 @dataclass(frozen=True)
 class Help:
-    """A paragraph that helps with an error, and the missing table that it is about, if any."""
+    """A paragraph that helps with an error, and the missing table that it concerns, if any."""
 
     paragraph: str
     missing_table: str | None = None
@@ -50,11 +50,11 @@ def failed_plan(
     help_with: Callable[[str], list[Help]],
     missing: Callable[[Iterable[ModelOutcome]], list[str]],
 ) -> str:
-    """A headline, the errors with the models of each, and what helps.
+    """A headline, the errors with their models, and how to fix them.
 
     Args:
-        help_with: what helps with an error, by its text.
-        missing: the names of tables that models read and that do not exist.
+        help_with: returns the help for an error's text.
+        missing: returns the names of missing tables that the models read.
     """
     groups = _grouped(report)
     blocks = [_headline(groups)]
@@ -72,7 +72,7 @@ def failed_plan(
 
 
 def _grouped(report: RunReport) -> list[_Group]:
-    """The groups, those with the most models, failed or below, first."""
+    """The groups, starting with those that have the most models, failed or below."""
     alike: dict[str, list[ModelOutcome]] = {}
     for outcome in report.outcomes.values():
         if outcome.status is Status.FAILED:
@@ -88,8 +88,8 @@ def _below(report: RunReport, failed: list[ModelOutcome]) -> frozenset[str]:
 
 
 def _key(outcome: ModelOutcome) -> str:
-    """What failures have in common that are one: without the model's own names, and without what
-    a database suggests, which depends on what exists by then."""
+    """The key that equal failures share: the error without the model's own names, and without the
+    database's suggestions, which depend on what exists at that moment."""
     error = _error(outcome).partition(" Did you mean")[0]
     schema, _, name = outcome.name.rpartition(".")
     for own in (outcome.name, f'"{schema}"."{name}"'):
@@ -98,7 +98,7 @@ def _key(outcome: ModelOutcome) -> str:
 
 
 def _error(outcome: ModelOutcome) -> str:
-    """What failed, in one line."""
+    """The failure, in one line."""
     audits = failed_audits(outcome, blocking=True)
     if outcome.reason is Reason.AUDIT_FAILED and audits:
         return f"a blocking audit failed: {', '.join(audit_in_words(outcome, a) for a in audits)}"
@@ -106,7 +106,7 @@ def _error(outcome: ModelOutcome) -> str:
     if outcome.reason is Reason.ERROR and error:
         return error
     if outcome.reason is Reason.CREATION_FAILED and error:
-        # Without the name of the table, which is that of one model.
+        # The table's name is left out, since it differs from model to model.
         return f"its table or view could not be created: {error}"
     return ": ".join(filter(None, (why(outcome), error))) or one_line(outcome.message)
 
@@ -124,7 +124,7 @@ def _headline(groups: list[_Group]) -> str:
 
 def _block(report: RunReport, group: _Group, *, alone: bool) -> str:
     if len(group.failed) == 1 and alone:
-        # Its headline is that of all.
+        # The group's headline is the headline of the message.
         return "\n".join(paragraph_below_headline(report, group.failed[0]))
     names = ", ".join(outcome.name for outcome in group.failed)
     lines = [
@@ -152,7 +152,7 @@ def _remedies(report: RunReport, missing: list[str]) -> list[str]:
 
 
 def _left(report: RunReport) -> set[str]:
-    """Names of the models that neither failed nor are below one that did."""
+    """The names of the models that neither failed nor are below a failed model."""
     out: set[str] = set()
     for outcome in report.outcomes.values():
         if outcome.status is Status.FAILED or out.intersection(outcome.upstream):

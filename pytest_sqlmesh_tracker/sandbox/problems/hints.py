@@ -1,4 +1,4 @@
-"""What a person needs to know of a failure beside its error: where a thing is, or came from."""
+"""What users need to know about a failure beyond its error: where something is or came from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .database_objects import Inherited
 
-# DuckDB's exceptions have no attributes, and a report keeps the text of errors alone.
+# DuckDB's exceptions have no attributes, and a report keeps only the text of errors.
 _NO_FILE = (
     # DuckDB: read_csv, read_parquet, read_json, COPY … FROM.
     re.compile(r'No files found that match the pattern "([^"\n]+)"'),
@@ -26,23 +26,23 @@ _EXISTS_LOUDLY = re.compile(r'\bwith name "?([^"!\n]+?)"? already exists', re.IG
 _OTHER_COLUMNS = re.compile(r"\btable \"?([^\"\s]+)\"? has \d+ columns? but", re.IGNORECASE)
 _NOT_SEARCHED = {"node_modules", "__pycache__", "site-packages", "venv"}
 _MOST_ENTRIES = 20_000
-"""So many files and folders are looked through for a file that is missing."""
+"""The maximum number of files and folders that are searched for a missing file."""
 
 
 @dataclass(frozen=True)
 class Hints:
-    """What is known of a project's surroundings.
+    """What is known about a project's surroundings.
 
     Attributes:
         projects: the folders of the user's project.
-        inherited: what the user's databases brought into the sandbox.
+        inherited: the objects that the user's databases brought into the sandbox.
     """
 
     projects: tuple[Path, ...]
     inherited: tuple[Inherited, ...] = ()
 
     def of(self, error: str) -> list[str]:
-        """What helps to understand an error, a paragraph each; each is known to be true."""
+        """Paragraphs that help to understand an error; each states only what is certain."""
         return [*self._files(error), *self._existing(error)]
 
     def _files(self, error: str) -> Iterator[str]:
@@ -59,8 +59,8 @@ class Hints:
                 )
 
     def _folder_with(self, path: str) -> Path | None:
-        """The folder that a relative path leads to a file from: the project's, else the nearest
-        one above it, else one below it."""
+        """The folder from which a relative path leads to a file: the project's, else the nearest
+        folder above it, else one below it."""
         for project in self.projects:
             for folder in (project, *islice(project.parents, 2)):
                 if folder != folder.parent and _matches(folder, path):
@@ -83,7 +83,7 @@ class Hints:
                 )
 
     def _inherited(self, name: str) -> list[Inherited]:
-        """The one of this name, with or without its schema."""
+        """The inherited objects with this name, with or without its schema."""
         lowered = name.replace('"', "").lower()
         return [
             each
@@ -93,8 +93,8 @@ class Hints:
 
 
 def _matches(folder: Path, path: str) -> bool:
-    """Whether a path, which can be a pattern, leads from the folder to what exists."""
-    # Not `Path.glob`, which raises for what is not a pattern.
+    """Whether a path, which can be a pattern, leads from the folder to an existing file."""
+    # `Path.glob` would raise for what is not a pattern.
     patterns = escape(path), path
     return any(any(iglob(each, root_dir=folder, recursive=True)) for each in patterns)  # noqa: PTH207
 

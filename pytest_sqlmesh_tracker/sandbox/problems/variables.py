@@ -1,4 +1,4 @@
-"""Variables of a test that its project does not have, but for a typo."""
+"""Misspelled variables: those of a test that its project has only in a similar spelling."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _READ = re.compile(r"""\bvar\s*\(\s*(?:(['"])(\w+)\1\s*[,)])?""", re.IGNORECASE)
 """How code reads a variable by its name: `@VAR('x')`, `evaluator.var("x")`, `var('x', 1)`."""
 _IMPORTED = re.compile(r"^[ \t]*(?:from|import)[ \t]+(\w+)", re.MULTILINE)
 _READS_NONE = {"sqlmesh", "sqlglot", "pandas", "numpy", "polars", "pyarrow", "duckdb", "pydantic"}
-"""Packages without code of users', which reads their variables."""
+"""Packages whose code does not read the variables of users."""
 _READS_ANY = re.compile(r"\b(\.locals|_variables|__sqlmesh__vars__|vars_by_gateway)\b")
-"""How Python code gets at all of them."""
+"""How Python code accesses all variables."""
 
 
 def check_variables(variables: Iterable[str], configs: Iterable[Any], folder: Path) -> None:
     """Reject variables that are spelled almost like one of the project's, and that nothing reads.
 
-    What can't be known is accepted: a name that occurs anywhere in the project's code, and every
-    name if code computes the names that it reads, or imports code from outside of the project.
+    Doubtful cases are accepted: a name that occurs anywhere in the project's code, and every name
+    if code computes the names that it reads, or imports code from outside the project.
 
     Args:
-        variables: names, in lower case.
-        configs: those of the project's paths.
-        folder: where the project's files are.
+        variables: the names, in lower case.
+        configs: the configurations of the project's paths.
+        folder: the folder of the project's files.
 
     Raises:
-        SandboxError: with the names that come close.
+        SandboxError: a variable is rejected; the message contains the close matches.
     """
     known = {
         name.lower()
@@ -63,7 +63,7 @@ def check_variables(variables: Iterable[str], configs: Iterable[Any], folder: Pa
 
 
 def _texts(folder: Path) -> Iterator[str]:
-    """The project's code, without `config.py` and the tests, which contain the name."""
+    """The project's code, except for `config.py` and the tests, which contain the name."""
     for file in folder.rglob("*"):
         if file.suffix.lower() in _CODE and file.is_file():
             text = file.read_text(encoding="utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""Building a template: a project's files, its databases, loading and planning it."""
+"""Builds a template: copies a project's files and databases, then loads and plans it."""
 
 from __future__ import annotations
 
@@ -61,21 +61,21 @@ def build_template(
     config: Config | str | None = None,
     setup: Setup | None = None,
 ) -> Template:
-    """Copy a project, load and plan it, under a clock that shows the options' time.
+    """Copy, load and plan a project, under a clock that shows the options' time.
 
     Args:
-        folder: an empty one, for this template alone.
-        root: the folder that relative paths start at.
-        scratch: where all sandboxes are, which is never a part of a project.
-        config: instead of the project's own.
-        setup: called with a connection before the plan, after the options' SQL files.
+        folder: an empty folder for this template alone.
+        root: the folder that relative paths start from.
+        scratch: the folder of all sandboxes, which is never part of a project.
+        config: a configuration to use instead of the project's own.
+        setup: a function called with a connection before the plan, after the options' SQL files.
 
     Raises:
-        SandboxError: the project can't be planned; the message contains SQLMesh's own.
+        SandboxError: the project can't be planned; the message contains SQLMesh's own message.
     """
     paths = [(root / path).resolve() for path in options.paths]
     hints = Hints(tuple(paths))
-    # Those of a sandbox that is still open are not part of the state to restore.
+    # The modules of a sandbox that is still open are not part of the state to restore.
     project_modules.remove()
     with (
         process_state_restored((*paths, folder)),
@@ -100,7 +100,7 @@ def build_template(
             if options.state is DatabaseState.FRESH:
                 models = list(context.models.values())
                 remove_models(context.engine_adapters, models, context.selected_gateway)
-            # Before anything of the test's own is in the databases.
+            # The databases do not contain anything of the test's own yet.
             hints = replace(hints, inherited=inherited(context.engine_adapters.values(), sources))
             with _errors_explained(hints, context.users_paths):
                 _load_raw_data(context, options, root, setup)
@@ -135,9 +135,9 @@ def _modules_removed() -> Iterator[None]:
 
 @contextmanager
 def _errors_explained(hints: Hints, users_paths: UsersPaths) -> Iterator[None]:
-    """Raise errors of SQLMesh, and of the project's own code, as errors of the sandbox.
+    """Raise errors of SQLMesh and of the project's own code as sandbox errors.
 
-    They have the user's paths, and the hints that help and that they do not contain yet.
+    Their messages have the user's paths, and the helpful hints that they do not contain yet.
     """
 
     def explained(message: str) -> str:
@@ -166,7 +166,7 @@ def _copied_project(
     scratch: Path,
     config: Config | str | None,
 ) -> CopiedProject:
-    """The project with a first copy of its files; nothing is loaded yet."""
+    """The project with a first copy of its files, before anything is loaded."""
     _check_paths(paths, config)
     configs = read_configs(paths, config)
     warehouse = (
@@ -194,10 +194,10 @@ def _template_context(
     empty_tables: EmptyTables,
     loaded: dict[Path, LoadedFiles],
 ) -> Iterator[SandboxContext]:
-    """A context on the template itself; afterwards, all that it has stored is in the files.
+    """A context on the template itself; on exit, everything that it has stored is in the files.
 
     Args:
-        loaded: gets what the context loads.
+        loaded: receives what the context loads.
     """
     context = project.new_context(
         project.folder,
@@ -218,7 +218,7 @@ def _template_context(
 def _prepare_state(
     context: SandboxContext, options: ProjectOptions, databases: Databases, began: datetime
 ) -> None:
-    """Remove the state of SQLMesh that the user's files contain, or check the one that is kept."""
+    """Remove SQLMesh's state that the user's files contain, or check it if it is kept."""
     if options.state is DatabaseState.KEEP:
         state = context.config.get_state_connection(context.selected_gateway)
         adapter = state.create_engine_adapter() if state else context.engine_adapter
@@ -236,16 +236,16 @@ def _load(
     folder: Path,
     loaded: dict[Path, LoadedFiles],
 ) -> None:
-    """Load the project, and leave in `loaded` the models that the context has made of it."""
+    """Load the project, and put the context's models of it in `loaded`."""
     adapter: Any = context.engine_adapter
     adapter.attach(databases.catalogs())
     try:
         _load_files(context, folder)
     except Exception as error:
-        # Models without their gateways have no catalog, which SQLMesh reports as something else.
+        # Models without their gateways have no catalog, for which SQLMesh reports another error.
         for each in loaded.values():
             _check_gateways(each.project.models.values(), databases)
-        # SQLMesh has the gateway's name in its message alone.
+        # SQLMesh gives the gateway's name only in the message.
         gateway = next((g for g in databases.left_out if f"'{g}'" in str(error)), None)
         if gateway is None:
             raise
@@ -258,7 +258,7 @@ def _load(
 
 
 def _load_files(context: SandboxContext, folder: Path) -> None:
-    """Load the project, with the files that it reads beside its folder: seeds, mostly."""
+    """Load the project, with the files that it reads beside its folder, mostly seeds."""
     anchor = next(iter(context.configs)).anchor
     while True:
         try:
@@ -305,7 +305,7 @@ def _load_raw_data(
 
 
 def _plan(context: SandboxContext, options: ProjectOptions, hints: Hints) -> LeftOut:
-    """Plan the environment, and read what every copy begins with."""
+    """Plan the environment, and read what every copy starts with."""
     left_out = plan_template(
         context,
         options.environment,
@@ -315,10 +315,10 @@ def _plan(context: SandboxContext, options: ProjectOptions, hints: Hints) -> Lef
     stored = context.state_reader.get_environment(options.environment)
     if stored is not None:
         context.shared_snapshots.update(dict.fromkeys(s.snapshot_id for s in stored.snapshots))
-        # Past the cache in memory, which has what the plan made and not what the state contains.
+        # This bypasses the in-memory cache, which has the plan's snapshots, not the state's.
         sync: Any = context.state_sync
         sync.state_sync.get_snapshots(stored.snapshots)
-    # Fingerprints are part of the models once they were computed: copies get them with the models.
+    # Computed fingerprints become part of the models, so that copies get them with the models.
     context.snapshots  # noqa: B018
     return left_out
 

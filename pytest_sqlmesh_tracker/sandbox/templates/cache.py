@@ -21,7 +21,7 @@ from .template import Template
 
 @dataclass(frozen=True)
 class _Failure:
-    """Why a template can't be built, in a line."""
+    """Why a template can't be built, in one line."""
 
     line: str
 
@@ -32,12 +32,12 @@ class Templates:
     def __init__(
         self, root: Path, new_folder: Callable[[], Path], scratch: Path | None = None
     ) -> None:
-        """There are none yet.
+        """Start without templates.
 
         Args:
-            root: the folder that relative paths of options start at.
+            root: the folder that the options' relative paths start from.
             new_folder: makes an empty folder.
-            scratch: the folder that has those folders, also of other processes.
+            scratch: the folder that contains those folders, including those of other processes.
         """
         self._root = root
         self._scratch = scratch
@@ -47,10 +47,10 @@ class Templates:
     def get(
         self, options: ProjectOptions, config: Config | str | None, setup: Setup | None
     ) -> Template:
-        """The template of these options.
+        """The template for these options.
 
         Raises:
-            SandboxError: it can't be planned, which is tried only once; or freezegun has
+            SandboxError: the template can't be planned, which is tried only once; or freezegun has
                 frozen the clock.
         """
         check_not_frozen()
@@ -84,7 +84,7 @@ class Templates:
 
 
 def _in_a_line(text: str, length: int = 300) -> str:
-    """The headline of an error, with the first line below it if that is all it introduces."""
+    """The headline of an error; if it only introduces the first line below it, also that line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     line = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     return line if len(line) <= length else f"{line[:length]}…"
@@ -108,10 +108,10 @@ def _identity_of(config: Config | str | None) -> Hashable:
 
 
 def _identity_of_setup(setup: Setup | None) -> Hashable:
-    """Functions made anew for each test are one, unless they carry values of their own."""
+    """Functions recreated for each test are identical, unless they carry their own values."""
     if isinstance(setup, FunctionType) and not (
         setup.__closure__ or setup.__defaults__ or setup.__kwdefaults__
     ):
-        # Code of two files can be equal, and read other globals.
+        # Code in two files can be equal but read different globals.
         return setup.__code__, setup.__code__.co_filename
     return setup

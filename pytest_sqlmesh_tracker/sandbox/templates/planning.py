@@ -1,4 +1,4 @@
-"""The plan of a template: of the whole project, or of what does load."""
+"""The plan of a template: of the whole project, or of the part that loads."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class LeftOut:
     """What a partial plan left out.
 
     Attributes:
-        failed: the models, and standalone audits, that failed: fully qualified name → the version
-            that did.
-        names: theirs, as users write them.
+        failed: the failed models and standalone audits: fully qualified name → the version that
+            failed.
+        names: their names as users write them.
     """
 
     failed: Mapping[str, SnapshotId] = field(default_factory=dict)
@@ -31,17 +31,18 @@ class LeftOut:
 
     @property
     def remarks(self) -> list[str]:
-        """What a failing test shows, if anything was left out."""
+        """What a failing test shows; empty if nothing was left out."""
         if not self.names:
             return []
         below = f"what is below {'it' if len(self.names) == 1 else 'them'}"
         return [f'plan="partial" left out {listed(self.names)}, which failed, and {below}.']
 
     def select(self, context: Any) -> list[str] | None:
-        """Selectors of what can be planned: all but the models that are still as they failed, and
-        what is below them. None if nothing is left out.
+        """Selectors of what can be planned: all models except those that are unchanged since they
+        failed, and everything downstream of them. None if nothing is left out.
 
-        Standalone audits that read such models are taken out of the context: no selector does.
+        Standalone audits that read such models are removed from the context, since selectors can't
+        exclude them.
         """
         names = [name for name, version in self.failed.items() if _is_still(context, name, version)]
         if not names:
@@ -64,7 +65,7 @@ def _is_still(context: Any, name: str, version: SnapshotId) -> bool:
 
 
 def _and_below(context: Any, names: Iterable[str]) -> set[str]:
-    """The models, and all that is downstream of them; standalone audits have nothing."""
+    """The models and everything downstream of them; standalone audits have nothing downstream."""
     names = set(names)
     return names.union(*(context.dag.downstream(name) for name in names & set(context.models)))
 
@@ -78,15 +79,15 @@ def plan_template(
 ) -> LeftOut:
     """Plan the environment, and apply the plan.
 
-    SQLMesh promotes an environment once all of a plan is evaluated. So where models fail, a partial
-    plan is repeated without them and what is below them, until the rest is there.
+    SQLMesh promotes an environment only after everything in a plan is evaluated. So if models fail,
+    a partial plan is repeated without them and the models downstream, until the rest is there.
 
     Args:
         scope: whether models may fail.
         explain: makes the message on a plan in which models failed.
 
     Raises:
-        SandboxError: the plan failed; or models did, and not all can.
+        SandboxError: the plan failed; or models failed that must not, or none are left that load.
     """
     left_out = LeftOut()
     while True:

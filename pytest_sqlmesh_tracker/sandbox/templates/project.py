@@ -1,4 +1,4 @@
-"""A user's project as all copies of it have it, and contexts on its copies."""
+"""What all copies of a user's project share, and contexts on the copies."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from pytest_sqlmesh_tracker.sandbox.loading import loader_with_externals_of
 
 @dataclass(frozen=True)
 class CopiedProject:
-    """A user's project that has copies, each in a folder of its own; the first is the template.
+    """A user's project that has copies, each in its own folder; the first is the template.
 
     Attributes:
-        folder: the template's.
-        configs: the user's own, by the project's paths.
+        folder: the template's folder.
+        configs: the user's own configurations, by the project's paths.
         variables: values that override the project's own.
-        snapshots: those of the template, once they were read.
+        snapshots: the template's snapshots that have been read.
     """
 
     folder: Path
@@ -38,11 +38,11 @@ class CopiedProject:
     snapshots: SharedSnapshots = field(default_factory=dict)
 
     def place(self, path: Path, folder: Path) -> Path:
-        """Where the copy in this folder has one of the project's paths."""
+        """The place of one of the project's paths in the copy in this folder."""
         return place_of_copy(path, folder / "project")
 
     def loader(self, path: Path) -> type[Loader]:
-        """The class that loads the files in one of the project's paths."""
+        """The class that loads the files of one of the project's paths."""
         loader: type[Loader] = self.configs[path].loader
         if not self.databases.stands_in:
             return loader
@@ -60,12 +60,12 @@ class CopiedProject:
         selectors: tuple[str, ...] = (),
         of_template: bool = False,
     ) -> SandboxContext:
-        """A context on the copy in this folder, which has loaded nothing.
+        """A context on the copy in this folder that has not loaded anything yet.
 
         Args:
-            loaders: by the project's paths.
-            selection: of the project's models, if not all.
-            selectors: those by which the first load selects the models.
+            loaders: the loaders, by the project's paths.
+            selection: the selected part of the project's models, if not all.
+            selectors: the selectors that the first load applies.
         """
         stand_in = self.databases.stands_in
         connections = Connections(folder, clock, empty_tables, stand_in=stand_in)

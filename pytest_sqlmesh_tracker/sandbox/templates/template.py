@@ -1,4 +1,4 @@
-"""A project that was loaded and planned once, and the copies of it."""
+"""A project that was loaded and planned once, and its copies."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from .project import CopiedProject
 
 @dataclass(frozen=True)
 class Template:
-    """What a sandbox is made from: a project as the options describe it, planned in a folder.
+    """The source of a sandbox: a project as the options describe it, planned in a folder.
 
     Attributes:
-        files: those of the project, as every test begins with them.
+        files: the project's files, as every test starts with them.
         loaded: what SQLMesh has loaded, by the project's paths.
-        selection: of the project's models, if not all.
+        selection: the selected part of the project's models, if not all.
         reads_state: whether the state has models of other projects, which SQLMesh adds.
-        empty_tables: those of external models.
+        empty_tables: the empty tables of external models.
         settings: what loading the project sets in the process.
         hints: what helps to understand failures of the project.
         left_out: what a partial plan left out.
         began: the time of the plan, in UTC.
-        ready: the time at which tests begin, in UTC: after all that was stored.
+        ready: the time at which tests begin, in UTC: later than everything that was stored.
     """
 
     options: ProjectOptions
@@ -53,7 +53,7 @@ class Template:
     ready: datetime
 
     def copied(self, folder: Path, clock: Clock, faults: Faults) -> SandboxContext:
-        """A context on a copy of the project and its databases, made in this empty folder."""
+        """A context on a new copy of the project and its databases in this empty folder."""
         self.files.copy(folder / "project")
         for name in ("databases", "catalogs"):
             if (self.project.folder / name).is_dir():
@@ -73,7 +73,7 @@ class Template:
         return context
 
     def take_back(self, folder: Path) -> None:
-        """Delete a copy that is closed, except for the files that the next one can use."""
+        """Delete a closed copy, except for the files that the next one can use."""
         self.files.take_back(folder / "project")
         shutil.rmtree(folder, ignore_errors=True)
 

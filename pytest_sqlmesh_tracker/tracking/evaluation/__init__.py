@@ -1,1 +1,1 @@
-"""What was evaluated: the batches of each model, and the causes of its intervals."""
+"""What was evaluated: each model's batches, and the causes of its intervals."""

@@ -1,4 +1,4 @@
-"""Each model's batches over all rounds of an invocation, and the status that they add up to."""
+"""Each model's batches over all rounds of an invocation, and the resulting status."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from pytest_sqlmesh_tracker.tracking.spans import Span, utc
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What happened to one model in all rounds: the batches that decide, and what failed."""
+    """What happened to one model in all rounds: the deciding batches, and the failures."""
 
     batches: tuple[Batch, ...]
     status: Status | None
-    """None if nothing of it was scheduled."""
+    """None if nothing of the model was scheduled."""
     failures: tuple[NodeFailure, ...]
     blocked_by: tuple[str, ...]
-    """Fully qualified names of the failed models because of which it was skipped."""
+    """Fully qualified names of the failed models that caused it to be skipped."""
     cut_by_environment: bool
-    """Batches of it did not begin because the environment changed."""
+    """Whether batches of it did not begin because the environment changed."""
 
     @property
     def partial(self) -> bool:
-        """Whether some of what was scheduled for it was recorded, but not all."""
+        """Whether some but not all of its scheduled batches were recorded."""
         recorded = any(batch.status is Status.EXECUTED for batch in self.batches)
         return recorded and self.status is not Status.EXECUTED
 
@@ -56,7 +56,7 @@ def evaluation(
     for number, round_ in enumerate(recording.rounds):
         latest = list(_scheduled_in(round_, number, name, only_audits, sees_through))
         if number < rounds_void:
-            # The run was restarted: what had not run by then was decided upon again.
+            # The run was restarted: SQLMesh decided again on what had not run by then.
             latest = [each for each in latest if _ran(each.batch)]
         creation = [f for f in round_.failures or () if f.name == name and f.batch is None]
         if not latest and not creation:
@@ -87,7 +87,7 @@ def audits(
 ) -> list[AuditOutcome]:
     """The outcome of each audit of the model, with its failed rows summed over all intervals.
 
-    If an interval was audited in several rounds, the latest counts.
+    If an interval was audited in several rounds, the latest round counts.
 
     Args:
         names: SQLMesh's name of an audit → the name to show.
@@ -118,7 +118,7 @@ def audits(
 
 @dataclass(frozen=True)
 class _Scheduled:
-    """A batch, and what it raised."""
+    """A batch and its failure, if any."""
 
     batch: Batch
     failure: NodeFailure | None
@@ -155,8 +155,8 @@ def _batch(
     seconds = end.seconds if end else None
     passed, failed = (end.audits_passed, end.audits_failed) if end else (0, 0)
     if audits is not None:
-        # SQLMesh says 0 of both where a blocking one failed, and counts skipped ones as passed
-        # (sqlmesh/core/scheduler.py, `run_merged_intervals`).
+        # SQLMesh reports 0 for both if a blocking audit failed, and counts skipped audits as
+        # passed (sqlmesh/core/scheduler.py, `run_merged_intervals`).
         failed = sum(audit.rows_failed > 0 for audit in audits)
         passed = len(audits) - failed
     return Batch(
@@ -177,8 +177,8 @@ def _batch_status(
     round_: Round, name: str, index: int, audits_only: bool, sees_through: bool
 ) -> Status:
     end = round_.ends.get((name, index))
-    # A failure that SQLMesh lists outweighs an update that looked well: the console itself can
-    # raise in that callback.
+    # A failure that SQLMesh lists outweighs an update that reported success: the console itself
+    # can raise in that callback.
     if any(f.name == name and f.batch == index for f in round_.failures or ()):
         return Status.FAILED
     if end is None:
@@ -192,9 +192,9 @@ def _batch_status(
 def _skipped(round_: Round, name: str, index: int, sees_through: bool) -> bool:
     """Whether a batch did not begin because something failed.
 
-    SQLMesh does not list what had not begun when the invocation or the round ended. If a round ends
-    because the environment changed, or is cancelled, SQLMesh also lists models as skipped for which
-    nothing failed.
+    SQLMesh does not list what had not begun when the invocation or the round ended. If a round is
+    cancelled, or ends because the environment changed, SQLMesh also lists models as skipped
+    although nothing upstream failed.
     """
     if name not in (round_.skipped or ()) or round_.circuit_broken:
         return False
@@ -208,9 +208,9 @@ def _skipped(round_: Round, name: str, index: int, sees_through: bool) -> bool:
 def _superseded(batch: Batch, later: Sequence[Batch]) -> bool:
     """Whether batches of a later round replace this one.
 
-    For one interval the latest round decides, except that a batch that ran is not replaced by one
-    that was only scheduled, nor an evaluation by an audit. An executed batch is only replaced as a
-    whole: a lookback alone loads a part of it again.
+    The latest round decides for each interval, except that a batch that ran is not replaced by one
+    that was only scheduled, nor an evaluation by an audit. An executed batch is replaced only as a
+    whole: a lookback reloads only a part of it.
     """
     deciding = [
         other
@@ -240,7 +240,7 @@ def _status(batches: Sequence[Batch], failures: Sequence[NodeFailure]) -> Status
     if Status.SKIPPED not in statuses:
         return Status.EXECUTED if Status.EXECUTED in statuses else Status.AUDITED
     if Status.EXECUTED in statuses:
-        # Recorded before the run was restarted, and what was left then was not reached.
+        # Some were recorded before the run was restarted; the rest was not reached afterwards.
         return Status.INTERRUPTED
     return Status.AUDITED if Status.AUDITED in statuses else Status.SKIPPED
 
@@ -248,7 +248,7 @@ def _status(batches: Sequence[Batch], failures: Sequence[NodeFailure]) -> Status
 def failed_upstream(
     recording: Recording, parents: Callable[[str], Iterable[str]], name: str
 ) -> tuple[str, ...]:
-    """The failed models upstream for which later batches of the model would have waited, nearest
+    """The failed upstream models that later batches of the model would have waited for, nearest
     first."""
     outside = (*recording.creation_failures, *recording.raised_nodes)
     failed = {failure.name for failure in outside}.union(*map(_failed, recording.rounds))
@@ -267,7 +267,7 @@ def failed_upstream(
 
 
 def connections_lost(recording: Recording) -> list[NodeFailure]:
-    """The failures in which a connection was lost, in order of time."""
+    """The failures in which a connection was lost, in chronological order."""
     ends = [end for round_ in recording.rounds for end in round_.ends.values()]
     failures = [e.failure for e in sorted(ends, key=lambda e: e.finished_at) if e.failure]
     return [failure for failure in failures if failure.connection == "lost"]
@@ -284,10 +284,10 @@ def _raised(end: BatchEnd) -> bool:
 
 
 def _roots(round_: Round, name: str, sees_through: bool) -> list[str]:
-    """The failed ancestors for which the model's batches were skipped, nearest first.
+    """The failed ancestors that caused the model's batches to be skipped, nearest first.
 
     The search follows the edges of SQLMesh's schedule: through skipped models, and through models
-    without batches if the schedule sees through those (sqlmesh/core/scheduler.py, `_dag`).
+    without batches if the schedule sees through them (sqlmesh/core/scheduler.py, `_dag`).
     """
     if name not in (round_.skipped or ()):
         return []

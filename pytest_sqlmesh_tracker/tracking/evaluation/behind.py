@@ -1,4 +1,4 @@
-"""Models that were evaluated ahead of what they read: intervals not yet loaded upstream."""
+"""Intervals that were evaluated before they were loaded upstream."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from pytest_sqlmesh_tracker.tracking.spans import (
 )
 
 _TICKS, _AT_MOST = 12, 3_000
-"""How many ticks of each cron are compared, at least and at most."""
+"""The minimum and maximum number of ticks of each cron that are compared."""
 _WEEK = 8 * 24 * 60 * 60 * 1000
-"""What the ticks cover at least: a week and a day, so that pauses at night and on Sundays count."""
+"""The minimum span of the ticks in milliseconds: a week and a day, so that pauses at night and on
+Sundays count."""
 
 
 class UpstreamBehind:
@@ -36,11 +37,11 @@ class UpstreamBehind:
         self._at = to_timestamp(at)
 
     def of(self, name: str, batches: Sequence[Batch]) -> dict[str, tuple[Interval, ...]]:
-        """Which intervals of these batches each model upstream had not loaded when they began.
+        """The intervals of these batches that each upstream model had not loaded when they began.
 
         Returns:
-            Fully qualified name of a model upstream → those intervals; nothing for models that had
-            loaded everything.
+            Fully qualified name of an upstream model → those intervals; models that had loaded
+            everything are left out.
         """
         if name not in self._stored.frozen or not _keeps_rows(self._stored.snapshot(name)):
             return {}
@@ -61,7 +62,7 @@ class UpstreamBehind:
         }
 
     def _upstream(self, name: str) -> Iterator[str]:
-        """The models whose tables it reads, directly or through views, embedded and symbolic
+        """The models whose tables the model reads, directly or through views, embedded and symbolic
         models."""
         seen, queue = {name}, [name]
         while queue:
@@ -80,7 +81,7 @@ class UpstreamBehind:
         return end.started_at if end else None
 
     def _not_loaded(self, parent: str, span: Span, began: datetime) -> list[Span]:
-        """The parts of the span that the model upstream has to load and had not loaded at that
+        """The parts of the span that the upstream model has to load and had not loaded at that
         moment."""
         snapshot = self._stored.snapshot(parent)
         start, end = to_timestamp(self._stored.start(parent, self._at)), self._complete(snapshot)
@@ -99,13 +100,13 @@ class UpstreamBehind:
         return self._stored.ticks.floor(snapshot.node.interval_unit, self._at)
 
     def _recorded(self, name: str, before: datetime) -> Iterator[Span]:
-        """What this invocation recorded before that moment in the table of the model that is
+        """What this invocation had recorded by that moment in the table that downstream models
         read."""
         index = self._stored.deployability_index
         snapshot = self._stored.snapshot(name)
         if index and index.is_representative(snapshot) and not index.is_deployable(snapshot):
-            # In dev, a model with an auto_restatement_cron, among others, is evaluated into a table
-            # of its own, while what is downstream reads the one of prod
+            # In dev, some models, such as those with an auto_restatement_cron, are evaluated into
+            # a separate table, while downstream models read the table of prod
             # (sqlmesh/core/scheduler.py, `evaluate`; sqlmesh/core/snapshot/definition.py,
             # `to_table_mapping`).
             return
@@ -116,7 +117,7 @@ class UpstreamBehind:
                     yield span
 
     def _is_due_as_often(self, parent: str, name: str, since: Millis) -> bool:
-        """Whether the longest time between two of its ticks is at most as long as the child's."""
+        """Whether the parent's longest pause between ticks is at most as long as the child's."""
         ticks = self._stored.ticks
         of_parent, of_child = (
             _longest_pause(ticks, self._stored.snapshot(each).node, since)
@@ -136,7 +137,7 @@ def _longest_pause(ticks: Ticks, node: Any, since: Millis) -> Millis:
 
 
 def _pause(node: Any, tick: Millis, following: Millis) -> Millis:
-    """The time between two ticks; a day that daylight saving time makes longer counts as a day."""
+    """The time between two ticks; a day that daylight saving time lengthens counts as a day."""
     passed = following - tick
     if node.cron_tz is None:
         return passed
@@ -154,7 +155,7 @@ def _is_looked_through(snapshot: Any) -> bool:
 
 
 def _keeps_rows(snapshot: Any) -> bool:
-    """Whether it has a table of its own that intervals are loaded into."""
+    """Whether it has its own table, into which intervals are loaded."""
     if not snapshot.is_model or _is_looked_through(snapshot):
         return False
     return bool(snapshot.evaluatable) and not snapshot.is_seed

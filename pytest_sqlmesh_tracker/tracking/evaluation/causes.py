@@ -1,8 +1,8 @@
 """Why intervals of a model were evaluated.
 
-Each interval of which a batch began has exactly one cause, the first that holds. It follows from
-what SQLMesh's state had of the model before, what the user requested, and what SQLMesh restated by
-itself.
+Each interval whose batch began has exactly one cause, the first that holds. It follows from what
+SQLMesh's state contained for the model before, what the user requested, and what SQLMesh restated
+automatically.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pytest_sqlmesh_tracker.tracking.spans import (
 
 @dataclass(frozen=True)
 class Caused:
-    """The causes of what was evaluated of one model, and the facts that they carry."""
+    """The causes of one model's evaluated intervals, and the facts that they carry."""
 
     intervals: Mapping[Cause, tuple[Interval, ...]] = field(default_factory=dict)
     """By cause, in order of precedence."""
@@ -60,23 +60,23 @@ class Causes:
         self._stored = before.stored
 
     def of(self, name: str, batches: Sequence[Batch]) -> Caused:
-        """Why the model was evaluated or audited in these batches; empty if none of them began."""
+        """Why the model was evaluated or audited in these batches; empty if none began."""
         began = [batch for batch in batches if _began(batch)]
         classification = _Classification(
             name, self._recording, self._compared, self._stored, self._auto_restatements
         )
         if self._recording.command == "audit":
-            classification.give(Cause.REQUESTED, "observed", _spans(began))
+            classification.assign(Cause.REQUESTED, "observed", _spans(began))
             return classification.caused()
         evaluated = _spans(batch for batch in began if not self._repeats_audits(batch))
         audited_alone = without(self._audited_alone(name), evaluated)
-        classification.give(Cause.AUDITS_CHANGED, "observed", audited_alone)
+        classification.assign(Cause.AUDITS_CHANGED, "observed", audited_alone)
         if evaluated and name in self._compared.frozen:
             classification.classify(evaluated)
         return classification.caused()
 
     def _audited_alone(self, name: str) -> list[Span]:
-        """What a plan audited because the audits had changed, even if it was evaluated later."""
+        """What a plan audited because the audits had changed, even if it evaluated it later."""
         return merged(
             span
             for round_ in self._recording.rounds
@@ -90,41 +90,41 @@ class Causes:
 
 @dataclass(frozen=True)
 class _AutoRestated:
-    """What a run's automatic restatements removed of a model before it decided."""
+    """What a run's automatic restatements removed from a model before the run decided."""
 
     spans: tuple[Span, ...]
     triggers: tuple[str, ...]
-    """The models whose own `auto_restatement_cron` was due: this one, or some upstream."""
+    """The models whose own `auto_restatement_cron` was due: this one, or models upstream."""
 
 
 @dataclass(frozen=True)
 class _AutoRestatements:
-    """What SQLMesh restates by itself in one run (`apply_auto_restatements`)."""
+    """What SQLMesh restates automatically in one run (`apply_auto_restatements`)."""
 
     recording: Recording
     compared: Snapshots
     stored: Snapshots
 
     def removed(self, name: str) -> list[Span]:
-        """What was loaded and the run takes for missing, because of this run's restatements or of
+        """What was loaded but counts as missing for the run, because of its own restatements or
         those of an earlier run that did not evaluate the model."""
         if self.recording.decision is None or name not in self.stored.frozen:
             return []
         return without(self.stored.loaded(name), self.compared.loaded(name))
 
     def of(self, name: str) -> _AutoRestated | None:
-        """What this run's own restatements remove; None for nothing."""
+        """What this run's own restatements remove; None if nothing."""
         return self._restated.get(name)
 
     def reported_triggers(self, name: str) -> tuple[str, ...] | None:
-        """The models that SQLMesh itself names as the triggers; None if it names none."""
+        """The models that SQLMesh reports as the triggers; None if it reports none."""
         ends = [end for round_ in self.recording.rounds for end in round_.ends_of(name)]
         triggers = [end.triggers for end in ends if end.triggers]
         return triggers[-1] if triggers else None
 
     @cached_property
     def _restated(self) -> Mapping[str, _AutoRestated]:
-        """The restatements, applied again to what the state had."""
+        """The restatements, applied again to what the state contained."""
         decision = self.recording.decision
         assert decision is not None
         at = decision.question.execution_time
@@ -174,7 +174,7 @@ class _Classification:
         self._change_category: str | None = None
 
     def caused(self) -> Caused:
-        """The causes that were given."""
+        """The causes assigned so far."""
         ordered = sorted(self._spans, key=lambda cause: cause.rank)
         return Caused(
             intervals={cause: as_intervals(self._spans[cause]) for cause in ordered},
@@ -184,14 +184,14 @@ class _Classification:
             change_category=self._change_category,
         )
 
-    def give(self, cause: Cause, evidence: Evidence, spans: Sequence[Span]) -> None:
-        """Give the spans this cause."""
+    def assign(self, cause: Cause, evidence: Evidence, spans: Sequence[Span]) -> None:
+        """Assign this cause to the spans."""
         if spans:
             self._spans[cause] = list(spans)
             self._evidence[cause] = evidence
 
     def classify(self, evaluated: list[Span]) -> None:
-        """Give every evaluated span a cause."""
+        """Assign a cause to every evaluated span."""
         removed_by_run = self._auto_restatements.removed(self._name)
         remaining = self._restated(evaluated)
         remaining, removed_earlier = self._auto_restated(remaining, removed_by_run)
@@ -204,15 +204,15 @@ class _Classification:
         remaining = self._take(Cause.REMOVED_BEFORE, "inferred", remaining, removed)
         newest = max(end for _, end in [*loaded, *removed_by_run, *removed])
         not_loaded = without(remaining, loaded)
-        self.give(Cause.FILLED_GAP, "inferred", within(not_loaded, [(0, newest)]))
+        self.assign(Cause.FILLED_GAP, "inferred", within(not_loaded, [(0, newest)]))
         newer = without(not_loaded, [(0, newest)])
         due_by_cron = [(newest, self._due_by_cron())]
-        self.give(Cause.NEW_INTERVAL, "inferred", within(newer, due_by_cron))
-        self.give(Cause.AHEAD_OF_CRON, "inferred", without(newer, due_by_cron))
-        self.give(Cause.RELOADED, "inferred", within(remaining, loaded))
+        self.assign(Cause.NEW_INTERVAL, "inferred", within(newer, due_by_cron))
+        self.assign(Cause.AHEAD_OF_CRON, "inferred", without(newer, due_by_cron))
+        self.assign(Cause.RELOADED, "inferred", within(remaining, loaded))
 
     def _restated(self, spans: list[Span]) -> list[Span]:
-        """Give what the user restates its cause; the other spans are returned."""
+        """Assign the cause of what the user restates, and return the other spans."""
         plan = self._recording.plan
         restated = plan.question.restatements.get(self._name) if plan and plan.to_restate else None
         if plan is None or restated is None or not within(spans, [restated]):
@@ -221,8 +221,8 @@ class _Classification:
         return self._take(Cause.RESTATED, "observed", spans, [restated])
 
     def _restated_upstream(self, plan: PlanFacts) -> tuple[str, ...]:
-        """The models that the user restates, among the model and those upstream through which a
-        restatement is passed on (sqlmesh/core/plan/builder.py, `_build_restatements`)."""
+        """The models that the user restates, among the model and the upstream models that pass a
+        restatement on to it (sqlmesh/core/plan/builder.py, `_build_restatements`)."""
         seen, queue = {self._name: None}, [self._name]
         while queue:
             parents = set(self._compared.parents(queue.pop(0)))
@@ -234,7 +234,7 @@ class _Classification:
     def _auto_restated(
         self, spans: list[Span], removed_by_run: list[Span]
     ) -> tuple[list[Span], list[Span]]:
-        """Give what this run restates by itself its cause.
+        """Assign the cause of what this run restates automatically.
 
         Returns:
             The other spans, and what was removed by an earlier run.
@@ -251,7 +251,7 @@ class _Classification:
         return spans, without(removed_by_run, removed_now)
 
     def _loaded(self) -> list[Span]:
-        """What was loaded before, without what automatic restatements removed."""
+        """What was loaded before, except for what automatic restatements removed."""
         plan = self._recording.plan
         before = self._stored if self._recording.decision is None else self._compared
         overwritten = plan.overwritten.get(self._name, ()) if plan else ()
@@ -260,8 +260,8 @@ class _Classification:
     def _whole_units(self, spans: Iterable[Span]) -> list[Span]:
         """The spans, widened to the model's interval unit.
 
-        A restatement in prod removes of a daily model in dev the hour that is restated upstream,
-        and SQLMesh takes the whole day for missing.
+        If an hour is restated upstream in prod, that hour is removed from a daily model in dev, and
+        SQLMesh considers the whole day missing.
         """
         ticks, unit = self._compared.ticks, self._compared.snapshot(self._name).node.interval_unit
         return [
@@ -272,13 +272,13 @@ class _Classification:
     def _first_load(self, spans: list[Span]) -> None:
         plan = self._recording.plan
         created = plan is not None and self._name in plan.created
-        self.give(Cause.FIRST_LOAD, "observed" if created else "inferred", spans)
+        self.assign(Cause.FIRST_LOAD, "observed" if created else "inferred", spans)
         self._change_category = self._compared.frozen[self._name].change_category
         if plan:
             self._changed_by = plan.changed_by.get(self._name, ())
 
     def _due_by_cron(self) -> Millis:
-        """The moment up to which cron lets a run load at the invocation's execution time
+        """The end of what cron lets a run load at the invocation's execution time
         (`Snapshot.missing_intervals`)."""
         decided = self._recording.decision or self._recording.plan
         assert decided is not None
@@ -289,15 +289,15 @@ class _Classification:
     def _take(
         self, cause: Cause, evidence: Evidence, spans: list[Span], limits: Sequence[Span]
     ) -> list[Span]:
-        """Give the parts of the spans inside the limits this cause; the others are returned."""
-        self.give(cause, evidence, within(spans, limits))
+        """Assign this cause to the parts of the spans inside the limits, and return the others."""
+        self.assign(cause, evidence, within(spans, limits))
         return without(spans, limits)
 
 
 def _began(batch: Batch) -> bool:
     if batch.start >= batch.end:
-        # SQLMesh schedules a new model from its start back to its last tick if that comes first,
-        # and rejects the batch before it evaluates anything.
+        # SQLMesh schedules a new model from its start back to its last tick if the tick comes
+        # first, and rejects the batch before it evaluates anything.
         return False
     ran = batch.status in (Status.EXECUTED, Status.AUDITED, Status.FAILED)
     return ran or batch.duration is not None

@@ -1,4 +1,4 @@
-"""Crons that SQLMesh takes for due at different times in different processes."""
+"""Crons that SQLMesh considers due at different times in different processes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _DAY = 24 * 60
 
 @lru_cache(maxsize=1024)
 def is_undetermined(cron: str) -> bool:
-    """Whether the time at which SQLMesh takes this cron for due depends on the process.
+    """Whether the time at which SQLMesh considers this cron due depends on the process.
 
-    SQLMesh looks at five gaps between ticks, after the moment at which a process uses a cron for
-    the first time. If they are equal, it takes all gaps for equal, and steps back from a later tick
-    by that length (`Node.cron_floor`). If gaps are equal at some times and not at others, one
-    process finds intervals due that another does not, some of them before they are over.
+    SQLMesh looks at five gaps between ticks, after the moment at which a process first uses a cron.
+    If they are equal, it assumes that all gaps are, and steps back from a later tick by that length
+    (`Node.cron_floor`). If gaps are equal at some times and not at others, one process finds
+    intervals due that another does not, some of them before they are over.
     """
     gaps, longest = set(), 0
     for _, run in groupby(following - tick for tick, following in pairwise(_ticks(cron))):
@@ -36,7 +36,7 @@ def is_undetermined(cron: str) -> bool:
 
 
 def _ticks(cron: str) -> Iterator[int]:
-    """Ticks in minutes: those of two days if all days are alike, else of more than a year."""
+    """Ticks in minutes: those of two days if all days are alike, else those of over a year."""
     expanded = croniter.expand(cron)[0]
     minutes, hours = (
         list(range(size)) if field == ["*"] else field

@@ -1,8 +1,8 @@
 """What was loaded before an invocation, and what is loaded after it.
 
-SQLMesh's state records intervals as loaded, whether or not they were evaluated: it also records
-what a plan with `empty_backfill` passes over, and what a forward-only version inherits in dev. No
-run will evaluate those.
+SQLMesh's state also records intervals as loaded that were not evaluated: those that a plan with
+`empty_backfill` passes over, and those that a forward-only version inherits in dev. No run
+evaluates them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .snapshots import Snapshots
 
 
 class Before:
-    """What an invocation started from. It does not change while the invocation lasts."""
+    """What was loaded before an invocation. It does not change during the invocation."""
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
@@ -51,7 +51,8 @@ class Before:
 
     @cached_property
     def compared(self) -> Snapshots:
-        """With the intervals that SQLMesh took for loaded when it decided what is missing."""
+        """The snapshots, with the intervals that SQLMesh considered loaded when it decided what is
+        missing."""
         recording, plan = self._recording, self._recording.plan
         index = self._decided.deployability_index if self._decided else None
         if plan and plan.is_dev and index is None:
@@ -62,18 +63,18 @@ class Before:
 
     @cached_property
     def first_compared(self) -> Snapshots:
-        """As `compared`, when a run that SQLMesh restarted decided for the first time."""
+        """As `compared`, but at the first decision of a run that SQLMesh restarted."""
         return replace(self.compared, frozen={**self.frozen, **self._recording.first_seen})
 
     @cached_property
     def stored(self) -> Snapshots:
-        """With the intervals that the state had, also those that SQLMesh counts as missing in order
-        to load them again."""
+        """The snapshots, with the intervals that the state had, including those that SQLMesh counts
+        as missing in order to load them again."""
         return replace(self.compared, frozen={**self.frozen, **self._recording.stored})
 
 
 class After:
-    """What is loaded when an invocation has ended, or at the moment if it has not."""
+    """What is loaded after an invocation, or at present if it has not ended."""
 
     def __init__(self, recording: Recording, before: Before) -> None:
         self._recording = recording
@@ -81,19 +82,19 @@ class After:
 
     @cached_property
     def loaded(self) -> Snapshots:
-        """With the intervals that the state has now."""
+        """The snapshots, with the intervals that the state has now."""
         return recorded_since(self._recording, self._before.stored)
 
     @cached_property
     def coming(self) -> Snapshots:
-        """As the next run finds them: what a run is to restate is missing until it has done so."""
+        """The snapshots as the next run finds them: what it must restate counts as missing."""
         before = self._before.compared if self._recording.decision else self._before.stored
         coming = recorded_since(self._recording, before)
         return replace(coming, deployability_index=self._next_index)
 
     def loaded_through(self, name: str, at: datetime) -> datetime | None:
-        """The end of what is loaded without a gap, not counting what is older than the model's
-        start at that time; None if nothing is loaded, or the model is not known."""
+        """The end of what is loaded without a gap, ignoring what is older than the model's start at
+        that time; None if nothing is loaded or the model is unknown."""
         spans = merged(self.loaded.loaded(name)) if name in self.loaded.frozen else []
         if not spans:
             return None
@@ -103,7 +104,7 @@ class After:
     def waiting_since(self, name: str, at: datetime) -> datetime | None:
         """The end of the earliest complete interval that is missing at a time; None if none is.
 
-        What a run is to restate is not missing here: it is loaded.
+        What a run must restate counts as loaded here.
         """
         remaining = self._with_next_index
         if name not in remaining.frozen:
@@ -121,10 +122,10 @@ class After:
 
     @cached_property
     def _next_index(self) -> DeployabilityIndex | None:
-        """Which tables count for the next run of the environment; None where all do.
+        """Which tables count for the next run of the environment; None if all do.
 
-        In dev, which of a version's two tables counts depends on the start that a plan was given,
-        and a run is given none (sqlmesh/core/scheduler.py, `_run_or_audit`).
+        In dev, which of a version's two tables counts depends on the start of the plan, and a run
+        has no start (sqlmesh/core/scheduler.py, `_run_or_audit`).
         """
         if self.loaded.deployability_index is None:
             return None
@@ -133,7 +134,7 @@ class After:
 
 
 def execution_time_of(recording: Recording) -> datetime:
-    """The invocation's "now" in UTC, as far as it is known at the moment."""
+    """The invocation's "now" in UTC, as far as it is known."""
     decided = recording.decision or recording.plan
     passed = recording.arguments.get("execution_time")
     at = decided.question.execution_time if decided else passed or recording.started_at
@@ -146,9 +147,9 @@ def execution_time_of(recording: Recording) -> datetime:
 
 
 def recorded_since(recording: Recording, before: Snapshots) -> Snapshots:
-    """The snapshots, with the intervals that SQLMesh has recorded or removed in its state since.
+    """The snapshots, updated with the intervals that SQLMesh has since recorded or removed.
 
-    Models for which that is not known are left out.
+    Models for which these are unknown are left out.
     """
     plan = recording.plan
     frozen = dict(before.frozen)
@@ -165,8 +166,8 @@ def recorded_since(recording: Recording, before: Snapshots) -> Snapshots:
 
 
 def _recorded_elsewhere(recording: Recording) -> set[str]:
-    """Models with a recorded batch whose intervals did not go through SQLMesh's own state sync, so
-    that it is not known in which of their tables they count."""
+    """Models with a recorded batch whose intervals bypassed SQLMesh's own state sync, so that the
+    table in which they count is unknown."""
     rounds = [round_ for round_ in recording.rounds if not round_.audit_only]
     ended = {name for round_ in rounds for (name, _), end in round_.ends.items() if end.recorded}
     return ended - {booking.name for booking in recording.bookings}

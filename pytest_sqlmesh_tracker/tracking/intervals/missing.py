@@ -1,8 +1,8 @@
 """What SQLMesh would find missing under other arguments, computed with SQLMesh's own functions.
 
-The rule is that of `sqlmesh.core.snapshot.missing_intervals`, for one snapshot at a time: a model
-without a start of its own takes it from its parents, so SQLMesh's function would need the whole
-project for each question.
+The rule is that of `sqlmesh.core.snapshot.missing_intervals`, applied to one snapshot at a time: a
+model without a start takes its parents' start, so SQLMesh's function would need the whole project
+for each question.
 """
 
 from __future__ import annotations
@@ -19,10 +19,7 @@ from .snapshots import Snapshots
 
 
 def missing(question: Question, snapshots: Snapshots, name: str) -> list[Span]:
-    """What SQLMesh finds missing of one model, merged.
-
-    Nothing, if SQLMesh would reject the dates.
-    """
+    """What SQLMesh finds missing of one model, merged; empty if SQLMesh would reject the dates."""
     try:
         return missing_or_rejected(question, snapshots, name)
     except ValueError:
@@ -33,7 +30,7 @@ def missing_or_rejected(question: Question, snapshots: Snapshots, name: str) -> 
     """What SQLMesh finds missing of one model, merged.
 
     Raises:
-        ValueError: as SQLMesh does if the start does not lie before the end.
+        ValueError: as in SQLMesh, if the start is not before the end.
     """
     snapshot = snapshots.snapshot(name)
     if not snapshot.evaluatable:
@@ -61,7 +58,7 @@ def missing_or_rejected(question: Question, snapshots: Snapshots, name: str) -> 
     spans = snapshot.missing_intervals(
         begin,
         end,
-        # The cron counts by its last tick alone, which SQLMesh would look for again in each model.
+        # Only the cron's last tick counts, which SQLMesh would compute again for each model.
         execution_time=now if question.ignore_cron else snapshots.ticks.floor(snapshot.node, now),
         deployability_index=snapshots.deployability_index,
         ignore_cron=True,
@@ -71,12 +68,12 @@ def missing_or_rejected(question: Question, snapshots: Snapshots, name: str) -> 
 
 
 def still_missing(question: Question, coming: Snapshots, name: str) -> list[Span]:
-    """What SQLMesh finds missing, without what it would only load again for a lookback."""
+    """What SQLMesh finds missing, except for what it would only reload for a lookback."""
     return without(missing(question, coming, name), coming.loaded(name))
 
 
 def cut_by_window(snapshots: Snapshots, decision: RunDecision, name: str) -> list[Span]:
-    """What a run did not look for because it lies outside of the run's window."""
+    """What a run did not look for because it lies outside the run's window."""
     question, unbounded = decision.question, _without_window(decision)
     if unbounded == question:
         return []
@@ -84,17 +81,17 @@ def cut_by_window(snapshots: Snapshots, decision: RunDecision, name: str) -> lis
 
 
 def _without_window(decision: RunDecision) -> Question:
-    """The run's question without a start, and with the execution time as its end."""
+    """The run's question without a start, and with the execution time as the end."""
     question = decision.question
     capped = to_datetime(question.execution_time) > to_datetime(question.end)
     if decision.end_given or capped:
         return question.but(start=None, end=question.execution_time)
-    # Without an end it is the wall clock: a past execution_time alone cuts nothing off.
+    # The default end is the wall clock: a past execution_time alone cuts nothing off.
     return question.but(start=None)
 
 
 def outside_lifetime(snapshots: Snapshots, name: str, at: Any) -> Reason | None:
-    """`not_started` or `ended`; None where the model may have something to load at that time."""
+    """`not_started` or `ended`; None if the model may have something to load at that time."""
     node = snapshots.snapshot(name).node
     now = to_datetime(at)
     if snapshots.start(name, at) > now:

@@ -17,17 +17,17 @@ from .missing import missing
 from .snapshots import Snapshots
 
 _MAX_TICKS = 1000
-"""How many cron ticks are tried; each later one skips a whole interval unit."""
+"""How many cron ticks are tried; each after the first skips a whole interval unit."""
 
 
 def next_due(snapshots: Snapshots, name: str, after: Any) -> datetime | None:
     """The first moment after `after` at which a run would find something of the model missing.
 
-    That is a tick of its own cron, or of a cron by which SQLMesh restates it or a model upstream.
-    It lies between two ticks if SQLMesh finds the model's first interval only then.
+    This is a tick of the model's cron, or of a cron by which SQLMesh restates it or a model
+    upstream. It lies between two ticks if SQLMesh finds the model's first interval only then.
 
     Returns:
-        A moment in UTC; None if there is none, because the model's end has passed.
+        A moment in UTC; None if the model's end has passed.
     """
     if snapshots.restates:
         restating = _restating(snapshots, name)
@@ -46,8 +46,8 @@ def _missing_at(moment: Millis, snapshots: Snapshots, name: str) -> list[Span]:
 def _first_missing(snapshots: Snapshots, name: str, after: Millis, tick: Millis) -> Millis:
     """The first moment at which something is missing, given the first tick at which it is.
 
-    Of a model that starts within an interval, SQLMesh finds that interval when as much time has
-    gone by since the start as it is long, not when it ends (`Snapshot.missing_intervals`).
+    If a model starts within an interval, SQLMesh finds that interval once its length has passed
+    since the start, not when it ends (`Snapshot.missing_intervals`).
     """
     if snapshots.loaded(name) or not _missing_at(tick - 1, snapshots, name):
         return tick
@@ -62,7 +62,7 @@ def _first_missing(snapshots: Snapshots, name: str, after: Millis, tick: Millis)
 
 
 def _ticks(snapshots: Snapshots, name: str, after: Millis) -> Iterator[Millis]:
-    """Ticks of the model's cron at which something of it can be missing for the first time."""
+    """The model's cron ticks at which something of it can first be missing."""
     node = snapshots.snapshot(name).node
     unit = node.interval_unit
     last = to_timestamp(node.end) + 2 * unit.milliseconds if node.end else None
@@ -73,7 +73,7 @@ def _ticks(snapshots: Snapshots, name: str, after: Millis) -> Iterator[Millis]:
         yield tick
         if last is not None and tick > last:
             return
-        # Nothing more can be missing before the interval unit that the tick lies in is complete.
+        # Nothing more can be missing before the tick's interval unit is complete.
         complete = ticks.next(unit, ticks.floor(unit, tick))
         tick = max(ticks.next(node, complete - 1), ticks.next(node, tick))
 
@@ -91,9 +91,9 @@ def _next_restated(
 
 
 def _restating(snapshots: Snapshots, name: str) -> list[str]:
-    """The model and those upstream of it that have an `auto_restatement_cron`.
+    """The model and the models upstream, if they have an `auto_restatement_cron`.
 
-    `sqlmesh.core.snapshot.apply_auto_restatements` removes intervals also of what is downstream.
+    `sqlmesh.core.snapshot.apply_auto_restatements` also removes the intervals of models downstream.
     """
     with_cron = snapshots.restated_by_cron
     if not with_cron:

@@ -1,4 +1,4 @@
-"""The snapshots of an invocation, with the intervals that they had, to compute with."""
+"""The snapshots of an invocation, with the intervals that they had, for computations."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from pytest_sqlmesh_tracker.tracking.spans import Millis, Span
 
 
 class Ticks:
-    """Ticks of crons. SQLMesh computes each only once, since many models share a few crons."""
+    """Ticks of crons. SQLMesh computes each only once, because many models share a few crons."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[Any, ...], Millis] = {}
 
     def floor(self, node: Any, moment: Any) -> Millis:
-        """The last tick at or before the moment, of a node's cron or of an interval unit's."""
+        """The last tick of a node's or an interval unit's cron at or before the moment."""
         return self._computed("cron_floor", node, moment)
 
     def next(self, node: Any, moment: Any) -> Millis:
-        """The first tick after the moment, of a node's cron or of an interval unit's."""
+        """The first tick of a node's or an interval unit's cron after the moment."""
         return self._computed("cron_next", node, moment)
 
     def _computed(self, method: str, node: Any, moment: Any) -> Millis:
         at = moment if isinstance(moment, int) else to_timestamp(moment)
-        # An interval unit is its own key. Nothing else of a node decides on its ticks.
+        # An interval unit is its own key. A node's ticks depend on nothing else.
         key = method, getattr(node, "cron", node), getattr(node, "cron_tz", None), at
         if key not in self._known:
             self._known[key] = to_timestamp(getattr(node, method)(at))
@@ -44,7 +44,7 @@ class Snapshots:
 
     frozen: Mapping[str, FrozenSnapshot]
     deployability_index: Any = None
-    """None where all tables are deployable, as in prod."""
+    """None if all tables are deployable, as in prod."""
     restates: bool = False
     """Whether runs apply automatic restatements: only those of prod do
     (sqlmesh/core/context.py, `_run`)."""
@@ -55,7 +55,7 @@ class Snapshots:
 
     def __post_init__(self) -> None:
         for name, frozen in self.frozen.items():
-            # A model without a start of its own takes that of what is upstream.
+            # A model without a start takes that of the models upstream.
             known = self.snapshot(name) if frozen.lifetime else frozen.snapshot
             self._by_id[frozen.snapshot.snapshot_id] = known
 
@@ -81,7 +81,7 @@ class Snapshots:
         return start_date(snapshot, self._by_id, self._starts, relative_to=relative_to)
 
     def parents(self, name: str) -> list[str]:
-        """The direct parents of the model, also those that are not among these snapshots."""
+        """The direct parents of the model, including those that are not among these snapshots."""
         return [parent.name for parent in self.frozen[name].snapshot.parents]
 
     def lineage(self, name: str) -> list[str]:
@@ -99,7 +99,7 @@ class Snapshots:
         """These models as a run at that moment would leave them before it decides what is missing.
 
         Args:
-            names: must contain everything upstream of the models as well.
+            names: the models' names, which must include everything upstream.
         """
         thawed = [self.frozen[name].thawed() for name in names]
         apply_auto_restatements({snapshot.snapshot_id: snapshot for snapshot in thawed}, moment)
@@ -108,7 +108,7 @@ class Snapshots:
 
     @cached_property
     def restated_by_cron(self) -> frozenset[str]:
-        """The models that have an `auto_restatement_cron` that is in effect."""
+        """The models whose `auto_restatement_cron` is in effect."""
         nodes = {name: frozen.snapshot.node for name, frozen in self.frozen.items()}
         return frozenset(name for name, node in nodes.items() if _restated_by_cron(node))
 

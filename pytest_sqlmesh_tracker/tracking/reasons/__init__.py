@@ -1,1 +1,1 @@
-"""From the recording of an invocation to its report, with the reason for each status."""
+"""Turns the recording of an invocation into its report, with the reason for each status."""

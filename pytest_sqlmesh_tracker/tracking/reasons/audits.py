@@ -15,7 +15,7 @@ from .models import Models
 
 @dataclass(frozen=True)
 class AuditExplainer:
-    """Explains what a call of `Context.audit` did not audit."""
+    """Explains what a call to `Context.audit` did not audit."""
 
     recording: Recording
     models: Models
@@ -42,10 +42,10 @@ class AuditExplainer:
         return finding
 
     def _selected(self, name: str) -> bool:
-        """Whether a model that SQLMesh did not get to is among those that were to be audited."""
+        """Whether a model that SQLMesh did not reach was selected to be audited."""
         selection = self.recording.arguments.get("models")
         if self.recording.raised is None:
-            # SQLMesh got to every model that was selected.
+            # SQLMesh reached every selected model.
             return not selection
         if isinstance(selection, str):
             raise UnexplainedError("it is not known which models were to be audited")

@@ -1,7 +1,7 @@
-"""From what happened to a model's batches to the reasons for it.
+"""Turns what happened to a model's batches into the reasons for its status.
 
-What a failure, a failure upstream or an interruption explains is the same for all commands. The
-rest is up to the explainer of the command.
+Failures, failures upstream and interruptions are explained alike for all commands; the rest by the
+command's explainer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .signals import HeldUp
 
 
 class Explainer(Protocol):
-    """Explains what one invocation did not evaluate: each command decides that in its own way.
+    """Explains what one invocation did not evaluate. Each command has its own explainer.
 
     Models are passed by their fully qualified names.
     """
@@ -35,10 +35,10 @@ class Explainer(Protocol):
         """
 
     def executed(self, name: str, coming: Snapshots) -> Finding:
-        """Why something of a model that executed is still missing; without reasons if nothing is.
+        """Why something of an executed model is still missing; without reasons if nothing is.
 
         Args:
-            coming: as the next run finds them.
+            coming: the snapshots as the next run finds them.
         """
 
 
@@ -50,7 +50,7 @@ class UndecidedExplainer:
     models: Models
 
     def idle(self, name: str) -> Finding:
-        """The invocation's own end is the reason, except for what is never evaluated."""
+        """The end of the invocation is the reason, except for models that are never evaluated."""
         if self.recording.raised_kind is None:
             raise UnexplainedError("it is not known what SQLMesh decided")
         if is_never_evaluated(self.models.nodes[name]):
@@ -58,7 +58,7 @@ class UndecidedExplainer:
         return interrupted(self.recording)
 
     def executed(self, name: str, coming: Snapshots) -> Finding:  # noqa: ARG002
-        """Without a decision it is not known what was left out."""
+        """Without a decision, it is unknown what was left out."""
         return Finding(Status.EXECUTED)
 
 
@@ -71,7 +71,7 @@ class Explanation:
     held_up: HeldUp
 
     def of(self, name: str, evaluation: Evaluation, after: After) -> Finding:
-        """The model's status, and why it has that.
+        """The model's status, and the reasons for it.
 
         Raises:
             UnexplainedError: the tracker cannot tell.
@@ -89,7 +89,7 @@ class Explanation:
         return Finding(evaluation.status)
 
     def _cut_by_failure(self, name: str, evaluation: Evaluation, status: Status) -> Finding:
-        # Signals can have held back another part of it.
+        # Signals may have held back another part of it.
         finding = self.held_up.in_part(name, status)
         blocked_by = dict.fromkeys([*evaluation.blocked_by, *finding.blocked_by])
         finding = replace(finding, blocked_by=tuple(blocked_by))
@@ -109,7 +109,7 @@ def _failed(evaluation: Evaluation) -> Finding:
 
 
 def interrupted(recording: Recording, *, by_environment: bool = False) -> Finding:
-    """The finding for a model that the invocation did not get to, or left under way.
+    """The finding for a model that the invocation did not reach or did not finish.
 
     Args:
         by_environment: whether SQLMesh ended the round because the environment had changed.
@@ -134,5 +134,5 @@ def interrupted(recording: Recording, *, by_environment: bool = False) -> Findin
 
 
 def was_aborted(recording: Recording) -> bool:
-    """Whether the invocation was cancelled, or ended by a KeyboardInterrupt or the like."""
+    """Whether the invocation was cancelled, or ended by an exception like KeyboardInterrupt."""
     return recording.raised_kind == "interrupt" or recording.cancelled

@@ -1,4 +1,4 @@
-"""What explains the status of one model: the reasons that hold, and the facts that they carry."""
+"""The explanation of one model's status: the reasons that hold, and the facts they carry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class UnexplainedError(Exception):
 
 @dataclass(frozen=True)
 class Finding:
-    """The status of a model, the reasons that hold for it, and the facts that they carry."""
+    """The status of a model, the reasons that hold for it, and the facts they carry."""
 
     status: Status
     reasons: Mapping[Reason, Evidence] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Finding:
     failed_step: str | None = None
 
     def because(self, reason: Reason, evidence: Evidence) -> Finding:
-        """The finding with one more reason."""
+        """The finding with an additional reason."""
         return replace(self, reasons={**self.reasons, reason: evidence})
 
     @property

@@ -1,7 +1,7 @@
 """Why something of a model is still missing after the invocation that executed it.
 
-Missing is what SQLMesh would find missing then, at the invocation's execution time, with what its
-state holds once the invocation has ended.
+"Missing" is what SQLMesh would find missing at the invocation's execution time, with the state as
+it is once the invocation has ended.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from .signals import HeldUp
 
 @dataclass(frozen=True)
 class Omission:
-    """What an invocation did not look for, by its own limits or by the user's."""
+    """What an invocation did not look for because of its own limits or the user's."""
 
     spans: Sequence[Span] = ()
     reasons: Sequence[Reason] = ()
 
 
 def left_over(question: Question, coming: Snapshots, name: str) -> list[Span]:
-    """What was due at the question's execution time, and is still missing afterwards.
+    """What was due at the question's execution time and is still missing afterwards.
 
     Args:
-        question: what the invocation looked for; of it, only the time and the cron count.
-        coming: as the next run finds them.
+        question: what the invocation looked for; only its execution time and cron matter.
+        coming: the snapshots as the next run finds them.
     """
     if name not in coming.frozen:
-        # Of a run that was restarted, the environment can have lost the model meanwhile.
+        # The environment may have lost the model by the time SQLMesh restarted the run.
         return []
     at = question.execution_time
     due = Question(end=at, execution_time=at, ignore_cron=question.ignore_cron)

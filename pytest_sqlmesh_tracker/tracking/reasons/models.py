@@ -16,7 +16,7 @@ logger = logging.getLogger("pytest_sqlmesh_tracker")
 
 
 class Models:
-    """The models of the project and of the environment or plan, by fully qualified names."""
+    """The models of the project and of the environment or plan, by fully qualified name."""
 
     def __init__(self, recording: Recording, before: Before) -> None:
         self._recording = recording
@@ -24,10 +24,10 @@ class Models:
 
     @cached_property
     def nodes(self) -> dict[str, Any]:
-        """SQLMesh's model or standalone audit of each; the environment's before the project's."""
+        """SQLMesh's model or standalone audit for each; the environment's comes first."""
         nodes = dict(self._recording.local_nodes)
         for round_ in self._recording.rounds:
-            # Of a run that was restarted, the environment can have lost some meanwhile.
+            # The environment may have lost some by the time SQLMesh restarted the run.
             nodes.update({name: snapshot.node for name, snapshot in round_.snapshots.items()})
         frozen = self._before.frozen.items()
         nodes.update({name: snapshot.snapshot.node for name, snapshot in frozen})
@@ -35,7 +35,7 @@ class Models:
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """The name that the report shows for each."""
+        """The name that the report shows for each model."""
         try:
             return display_names(self.nodes, self._recording.default_catalog)
         except Exception:
@@ -62,7 +62,7 @@ class Models:
         try:
             sorter.prepare()
         except CycleError:
-            # The environment's models and local edits of them need not fit together.
+            # The environment's models and their local edits may form a cycle.
             return sorted(self.nodes)
         ordered: list[str] = []
         while sorter.is_active():

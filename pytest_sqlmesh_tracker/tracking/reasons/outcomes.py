@@ -42,7 +42,7 @@ logger = logging.getLogger("pytest_sqlmesh_tracker")
 
 
 class Outcomes:
-    """Makes the outcomes of one invocation. What was loaded before it is computed once."""
+    """Makes the outcomes of one invocation. What was loaded before it is computed only once."""
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
@@ -50,7 +50,7 @@ class Outcomes:
         self.models = Models(recording, self._before)
 
     def of(self, fqn: str, after: After) -> ModelOutcome:
-        """The outcome of a model; `unknown` if the tracker failed, or cannot tell."""
+        """The outcome of a model; `unknown` if the tracker failed or cannot tell."""
         faults = self._recording.faults
         fault = faults.get(fqn) or faults.get(None)
         try:
@@ -163,14 +163,14 @@ class Outcomes:
         return evaluation(self._recording, fqn, only_audits, sees_through)
 
     def _is_edited(self, fqn: str) -> bool:
-        """Whether the model was edited since it was planned; always False of plans and audits."""
+        """Whether the model was edited since it was planned; always False for plans and audits."""
         local, frozen = self._recording.local_nodes.get(fqn), self._before.frozen.get(fqn)
         if self._recording.command != "run" or local is None or frozen is None:
             return False
         return differs(local, frozen.snapshot)
 
     def _error(self, evaluated: Evaluation) -> str | None:
-        """What the model's first failure raised, and what had broken the connection before it."""
+        """The model's first error, and the error that had broken the connection before it."""
         failure = next(iter(evaluated.failures), None)
         if failure is None or failure.error is None or failure.connection != "gone":
             return failure.error if failure else None
@@ -189,7 +189,7 @@ class Outcomes:
         recording = self._recording
         state = recording.environment_state
         if state and outcome.reason in UNREADY_ENVIRONMENT:
-            # An outcome has no other field for what is the matter with the environment.
+            # An outcome has no other field for what is wrong with the environment.
             return environment_words(recording.environment, state)
         if outcome.status is Status.INTERRUPTED and outcome.fqn in recording.under_way:
             return (

@@ -1,8 +1,8 @@
 """Why a plan did not evaluate a model, or not all of it.
 
 SQLMesh decides what a plan evaluates when it builds the plan (sqlmesh/core/plan/builder.py), and
-once more when it builds the plan's stages (sqlmesh/core/plan/stages.py). The questions here are
-those of the stages, if SQLMesh got to them.
+again when it builds the plan's stages (sqlmesh/core/plan/stages.py). The questions here are those
+of the stages, if SQLMesh reached them.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class PlanExplainer:
     plan: PlanFacts
     models: Models
     snapshots: Snapshots
-    """As SQLMesh compared them when it looked for what is missing."""
+    """The snapshots as SQLMesh compared them when it looked for what is missing."""
     held_up: HeldUp
 
     def executed(self, name: str, coming: Snapshots) -> Finding:
-        """Signals, the user's window or the plan's own limits can have left out something."""
+        """What signals, the user's window or the plan's own limits left out."""
         remaining = left_over(self.plan.question, coming, name)
         if not remaining:
             return Finding(Status.EXECUTED)
@@ -91,19 +91,20 @@ class PlanExplainer:
 
     @cached_property
     def _recorded(self) -> Snapshots:
-        """With what SQLMesh has recorded: an emptied plan also records what cron holds back."""
+        """The snapshots, with what SQLMesh has recorded: a plan with `empty_backfill` also records
+        what cron holds back."""
         return recorded_since(self.recording, self.snapshots)
 
     def _absent(self) -> Finding:
-        """Why the plan does not have a model of the project."""
+        """Why the plan does not contain a model of the project."""
         arguments = self.plan.user_arguments
-        # A restatement works on the models of the environment, whatever the project has.
+        # A restatement works on the environment's models, regardless of the project's.
         selected = "select_models" in arguments and "restate_models" not in arguments
         reason = Reason.NOT_SELECTED if selected else Reason.NOT_IN_ENVIRONMENT
         return Finding(Status.SKIPPED).because(reason, "observed")
 
     def _not_scheduled(self, name: str) -> Finding:
-        """Why a plan that has the model did not schedule it."""
+        """Why a plan that contains the model did not schedule it."""
         plan, finding = self.plan, Finding(Status.SKIPPED)
         if not self.snapshots.snapshot(name).evaluatable:
             return finding.because(Reason.NOT_EVALUATABLE, "observed")
@@ -156,10 +157,10 @@ class PlanExplainer:
         return self.plan.to_backfill is None or name in self.plan.to_backfill
 
     def _not_selected(self, name: str, to_backfill: bool) -> bool:
-        """Whether a selection that the user passed is why the model was not evaluated."""
+        """Whether the user's selection is why the model was not evaluated."""
         plan = self.plan
         if "restate_models" in plan.user_arguments:
-            # A restatement evaluates also what is missing of the models that it does not restate.
+            # A restatement also evaluates what is missing of the models that it does not restate.
             restated = name in plan.question.restatements or name in plan.refused
             return not restated and not to_backfill
         selection = plan.user_arguments & {"select_models", "backfill_models"}
@@ -171,7 +172,7 @@ class PlanExplainer:
         return ended and not recording.audits_decided
 
     def _emptied(self, name: str) -> bool:
-        """Whether SQLMesh has recorded something that was due as loaded without evaluating it.
+        """Whether SQLMesh recorded something due as loaded without evaluating it.
 
         It does so for the plan's whole window, whatever was missing
         (sqlmesh/core/plan/evaluator.py, `visit_backfill_stage`).
@@ -188,15 +189,15 @@ class PlanExplainer:
         if plan.skip_backfill:
             return finding.because(Reason.BACKFILL_SKIPPED, "observed")
         if not plan.has_work and recording.raised is None:
-            # To SQLMesh, standalone audits alone, or what is to be emptied, are not work: it does
-            # not apply such a plan (sqlmesh/core/plan/definition.py, `requires_backfill`).
+            # SQLMesh does not apply a plan with nothing but standalone audits or an empty backfill
+            # (sqlmesh/core/plan/definition.py, `requires_backfill`).
             finding = replace(finding, held_back=as_intervals(self._missing_by_now(name)))
             return finding.because(Reason.NO_CHANGES, "observed")
         if not recording.applied and recording.raised is None:
             return finding.because(Reason.NOT_APPLIED, "observed")
         if recording.raised is None:
             raise UnexplainedError("the plan found it missing, but did not schedule it")
-        # A later stage would have waited for it, as its own stage does for what is in that.
+        # A later stage would have waited for a failed model, as its own stage does.
         roots = self._failed_upstream(name) if recording.raised_kind == "error" else ()
         if not roots:
             return interrupted(recording)
@@ -217,14 +218,14 @@ class PlanExplainer:
         plan, snapshot = self.plan, self.snapshots.snapshot(name)
         index = self.snapshots.deployability_index
         if plan.is_dev and snapshot.is_forward_only and not index.is_representative(snapshot):
-            # Its table in dev is not that of prod, and is not loaded for a preview.
+            # Its table in dev differs from that of prod, and is not loaded without a preview.
             return finding.because(Reason.NO_PREVIEW, "inferred")
         if self.snapshots.loaded(name):
             finding = replace(finding, change_category=plan.snapshots[name].change_category)
             return finding.because(Reason.REUSED, "inferred")
         by_now = self._missing_by_now(name)
         if without(by_now, self._missing_without_window(name)):
-            # Without `run`, a plan loads no further than its environment has got: a window as well.
+            # Without `run`, a plan loads no further than its environment has: this is a window too.
             finding = finding.because(Reason.OUTSIDE_WINDOW, "inferred")
             finding = finding.because(Reason.PLAN_LIMIT, "inferred")
         if by_now:

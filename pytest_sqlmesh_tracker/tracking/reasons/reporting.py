@@ -1,4 +1,4 @@
-"""From a recorded invocation to its report."""
+"""Turns a recorded invocation into its report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .outcomes import Outcomes
 
 
 def report_of(recording: Recording) -> RunReport:
-    """The report on what was recorded. It has every model, in topological order."""
+    """The report on a recorded invocation, with every model in topological order."""
     outcomes = Outcomes(recording)
     after = outcomes.after()
     in_order = [outcomes.of(fqn, after) for fqn in outcomes.models.in_order()]
@@ -43,10 +43,10 @@ def report_of(recording: Recording) -> RunReport:
 
 
 def outcomes_so_far(recording: Recording) -> Callable[[str], ModelOutcome]:
-    """A function from a model's fully qualified name to the outcome that the report would have for
-    it at the moment of the call.
+    """A function that takes a model's fully qualified name and returns the outcome that the report
+    would contain for it at the moment of the call.
 
-    It holds for the round that is under way: what was loaded before is computed only once.
+    It is valid for the current round: what was loaded before is computed only once.
     """
     outcomes = Outcomes(recording)
     return lambda fqn: outcomes.of(fqn, outcomes.after())
@@ -73,7 +73,7 @@ def _ended_by_environment(recording: Recording) -> bool:
 
 
 def _readable(value: Any, recording: Recording) -> Any:
-    """The value, with passwords and tokens removed from all its texts."""
+    """The value, with passwords and tokens removed from all its strings."""
     if isinstance(value, dict):
         return {name: _readable(part, recording) for name, part in value.items()}
     if isinstance(value, list):

@@ -1,7 +1,7 @@
 """Why a run did not evaluate a model, or not all of it.
 
-A reason is observed if SQLMesh reported it. Otherwise it is inferred: SQLMesh's own functions are
-called again with the arguments and intervals of the invocation, relaxing one constraint at a time.
+A reason is observed if SQLMesh reported it. Otherwise it is inferred by calling SQLMesh's own
+functions again with the invocation's arguments and intervals, relaxing one constraint at a time.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class RunExplainer:
     recording: Recording
     decision: RunDecision
     snapshots: Snapshots
-    """As SQLMesh compared them when it decided."""
+    """The snapshots as SQLMesh compared them when it decided."""
     held_up: HeldUp
 
     def executed(self, name: str, coming: Snapshots) -> Finding:
-        """Signals or the window can have left out something of an executed model."""
+        """What signals or the window left out of an executed model."""
         remaining = left_over(self.decision.question, coming, name)
         if not remaining:
             return Finding(Status.EXECUTED)
@@ -93,7 +93,7 @@ class RunExplainer:
 def waits_for_cron(
     finding: Finding, snapshots: Snapshots, name: str, question: Question
 ) -> Finding:
-    """The finding, for a model of which nothing is missing until its cron is due."""
+    """The finding for a model that has nothing missing until its cron is due."""
     waiting = replace(
         finding,
         held_back=as_intervals(missing(question.but(ignore_cron=True), snapshots, name)),
@@ -103,7 +103,7 @@ def waits_for_cron(
 
 
 def _next_due(snapshots: Snapshots, name: str, at: Any) -> datetime | None:
-    """When the model is next due; None also where that depends on the process that runs it."""
+    """When the model is next due; None also if that depends on the process that runs it."""
     if is_undetermined(snapshots.snapshot(name).node.cron):
         return None
     return next_due(snapshots, name, at)

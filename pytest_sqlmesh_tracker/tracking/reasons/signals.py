@@ -1,7 +1,7 @@
-"""Why models that were due were not scheduled, or not for everything that was due.
+"""Why models that were due were not scheduled, or only for a part of what was due.
 
-`Scheduler.batch_intervals` calls the model's signals, drops what they or a signal upstream held
-back, and for a model that depends on its past everything that follows (sqlmesh/core/scheduler.py).
+`Scheduler.batch_intervals` calls the model's signals and drops what they or a signal upstream held
+back, and everything that follows if the model depends on its past (sqlmesh/core/scheduler.py).
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from .finding import Finding, UnexplainedError
 
 
 class HeldUp:
-    """What an invocation's scheduler left out of what was due, and why."""
+    """What an invocation's scheduler left out although it was due, and why."""
 
     def __init__(self, recording: Recording) -> None:
         self._rounds = [r for r in recording.latest_rounds if r.batches is not None]
         self._unready: dict[int, _Unready] = {}
 
     def idle(self, name: str) -> Finding | None:
-        """Why the scheduler made no batches of the model; None if the model was not due to it.
+        """Why the scheduler made no batches for the model; None if the model was not due.
 
         Raises:
             UnexplainedError: neither signals nor the model's own past account for it.
@@ -46,7 +46,7 @@ class HeldUp:
         return finding
 
     def of(self, name: str) -> Finding:
-        """Why something due was not scheduled; without reasons if everything was, or nothing due.
+        """Why something due was not scheduled; without reasons if all was, or nothing was due.
 
         Raises:
             UnexplainedError: neither signals nor the model's own past account for it.
@@ -55,14 +55,14 @@ class HeldUp:
         return self._left_out(round_, name) if round_ else Finding(Status.SKIPPED)
 
     def in_part(self, name: str, status: Status) -> Finding:
-        """The same reasons for a model that has another status; none if they are not known."""
+        """The same reasons for a model with another status; none if they are unknown."""
         try:
             return replace(self.of(name), status=status)
         except UnexplainedError:
             return Finding(status)
 
     def spans(self, name: str) -> list[Span]:
-        """What was due of one model and was not scheduled."""
+        """What of one model was due but was not scheduled."""
         round_ = self._latest(name)
         if round_ is None:
             return []
@@ -92,7 +92,7 @@ class HeldUp:
             finding = finding.because(Reason.SIGNAL_NOT_READY, "observed")
         blocked = [unit for unit in let_through if unit not in kept]
         after_gap = [unit for unit in blocked if not overlaps(unit, upstream)]
-        # Of a coarser model, `interval_diff` can also leave out what follows the unready interval.
+        # In a coarser model, `interval_diff` can also leave out what follows the unready interval.
         passed_on = len(after_gap) < len(blocked) or not snapshot.depends_on_past
         if upstream and blocked and passed_on:
             finding = replace(finding, blocked_by=unready.roots(name, blocked))
@@ -103,14 +103,15 @@ class HeldUp:
 
 
 class _Unready:
-    """What signals held back in a round, of each model and of what is upstream of it."""
+    """What signals held back in a round, for each model and for the models upstream of it."""
 
     def __init__(self, round_: Round) -> None:
         self._round = round_
         self._all: dict[str, list[Span]] = {}
 
     def signals(self, name: str) -> dict[str, list[Span]]:
-        """What each of the model's own signals held back, without those that held back nothing."""
+        """What each of the model's own signals held back; those that held back nothing are left
+        out."""
         checks = self._round.signals.get(name, [])
         held = {check.signal: without(check.checked, check.ready) for check in checks}
         return {signal: spans for signal, spans in held.items() if spans}
@@ -120,11 +121,11 @@ class _Unready:
         return [span for spans in self.signals(name).values() for span in spans]
 
     def upstream(self, name: str) -> list[Span]:
-        """What signals of models upstream held back; only parents that were due pass it on."""
+        """What signals of upstream models held back; only parents that were due pass it on."""
         return [span for parent in self._parents(name) for span in self._own_and_upstream(parent)]
 
     def roots(self, name: str, blocked: Sequence[Span]) -> tuple[str, ...]:
-        """The models upstream whose own signals held back some of these spans, nearest first."""
+        """The upstream models whose own signals held back some of these spans, nearest first."""
         roots: dict[str, None] = {}
         queue, seen = self._parents(name), {name}
         while queue:
