@@ -206,10 +206,16 @@ def check_against_state(report: RunReport, before: Intervals, after: Intervals) 
         was = before.get(outcome.fqn, {})
         recorded = [s for t, spans in tables.items() for s in without(spans, was.get(t, []))]
         loaded = [span for spans in tables.values() for span in spans]
-        told = [(_millis(batch.start), _millis(batch.end)) for batch in outcome.recorded_batches]
-        assert not without(recorded, told), f"{outcome.name}: {recorded} recorded, but {told} told"
-        assert not without(told, loaded), f"{outcome.name}: {told} told, but {loaded} recorded"
-        assert (outcome.status is not Status.EXECUTED) or told, f"{outcome.name}: no batch told"
+        reported = [
+            (_millis(batch.start), _millis(batch.end)) for batch in outcome.recorded_batches
+        ]
+        assert not without(recorded, reported), (
+            f"{outcome.name}: {recorded} recorded, but {reported} told"
+        )
+        assert not without(reported, loaded), (
+            f"{outcome.name}: {reported} told, but {loaded} recorded"
+        )
+        assert (outcome.status is not Status.EXECUTED) or reported, f"{outcome.name}: no batch told"
 
 
 def without(spans: list[Span], removed: list[Span]) -> list[Span]:

@@ -144,14 +144,14 @@ def typed() -> Typed:
     def type_(
         *arguments: str,
         when: str = "2024-01-10 00:05",
-        given: str | None = None,
+        typed_in: str | None = None,
         load: bool = False,
     ) -> Ended:
         words = [*arguments]
         if "run" in words and not load:
             words.insert(words.index("run") + 1, "--no-load")
         with undisturbed(), at(when):
-            ended = runner().invoke(main, words, input=given)
+            ended = runner().invoke(main, words, input=typed_in)
         if ended.exception and not isinstance(ended.exception, SystemExit):
             raise ended.exception
         return Ended(ended.exit_code, ended.stdout, ended.stderr)

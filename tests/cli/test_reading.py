@@ -95,7 +95,7 @@ class TestShow:
         assert Path("b.json").read_text() == Path("a.json").read_text()
 
     def test_reads_a_bare_report_from_standard_input(self, typed: Typed) -> None:
-        ended = typed("show", "-", "--json", given=NIGHT.to_json())
+        ended = typed("show", "-", "--json", typed_in=NIGHT.to_json())
         assert ended.code == 0
         assert ended.report == NIGHT
 
@@ -133,7 +133,10 @@ class TestGate:
         ended = typed("gate", saved("a.json", NIGHT), "--json")
         assert ended.code == 1
         result = json.loads(ended.out)
-        assert [found["model"] for found in result["findings"]] == ["sales.orders", "sales.daily"]
+        assert [finding["model"] for finding in result["findings"]] == [
+            "sales.orders",
+            "sales.daily",
+        ]
 
     def test_takes_the_policy_of_the_current_folder(self, typed: Typed, saved: Saved) -> None:
         Path("pyproject.toml").write_text(

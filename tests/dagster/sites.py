@@ -254,7 +254,7 @@ class Site(Installation):
             COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES as COMPLETED,
         )
 
-        found = {}
+        by_key = {}
         with self.instance() as instance:
             for key in MODELS:
                 check = dg.AssetCheckKey(dg.AssetKey.from_user_string(key), STATUS_CHECK)
@@ -263,8 +263,8 @@ class Site(Installation):
                     check, limit=1, status=COMPLETED
                 ):
                     assert record.evaluation
-                    found[key] = str(record.evaluation.metadata["sqlmesh/status"].value)
-        return found
+                    by_key[key] = str(record.evaluation.metadata["sqlmesh/status"].value)
+        return by_key
 
 
 @cache

@@ -32,8 +32,8 @@ def till() -> None:
 def mail(sqlmesh: SqlmeshResource) -> Any:
     """What reads the report, downstream of SQLMesh and by itself."""
     with sqlmesh.open() as context:
-        found = context.fetchdf("SELECT amount FROM shop.report")
-    return dg.MaterializeResult(metadata={"amount": int(found["amount"][0])})
+        frame = context.fetchdf("SELECT amount FROM shop.report")
+    return dg.MaterializeResult(metadata={"amount": int(frame["amount"][0])})
 
 
 def test_assets_around_those_of_sqlmesh(
@@ -147,19 +147,19 @@ def test_a_call_of_the_function_itself(tmp_path: Path) -> None:
     project = Project(tmp_path)
     project.model("shop.orders", "SELECT 1 AS id", cron="'@daily'")
     project.model("shop.weekly", "SELECT 1 AS id", cron="'@weekly'", start="'2023-12-01'")
-    named = SqlmeshProject(tmp_path)
-    warehouse = build_sqlmesh_assets(project=named, name="warehouse")
+    shop = SqlmeshProject(tmp_path)
+    warehouse = build_sqlmesh_assets(project=shop, name="warehouse")
     with at("2024-01-05 00:05"):
         project.plan()
     project.context.close()
     with at(NEXT_DAY):
         context = dg.build_asset_context()
-        called: Any = warehouse(context, sqlmesh=SqlmeshResource(project=named))
+        called: Any = warehouse(context, sqlmesh=SqlmeshResource(project=shop))
         events = list(called)
     done = [event for event in events if isinstance(event, dg.MaterializeResult)]
     assert [event.asset_key for event in done] == [dg.AssetKey(["shop", "orders"])]
-    found = {e.asset_key: e.passed for e in events if isinstance(e, dg.AssetCheckResult)}
-    assert found == {spec.key: True for spec in warehouse.specs}
+    passed = {e.asset_key: e.passed for e in events if isinstance(e, dg.AssetCheckResult)}
+    assert passed == {spec.key: True for spec in warehouse.specs}
 
 
 def test_an_op_that_is_none_of_ours(materialize_sqlmesh: Materialize) -> None:

@@ -78,7 +78,7 @@ def test_one_key_is_no_list_of_keys(result: dg.ExecuteInProcessResult) -> None:
 
 
 def test_no_typo_passes(result: dg.ExecuteInProcessResult) -> None:
-    said = "no asset 'shop/oders'; did you mean shop/orders?"
+    complaint = "no asset 'shop/oders'; did you mean shop/orders?"
     for demand, arguments in (
         (assert_materialized, ["shop/oders"]),
         (assert_not_materialized, ["shop/oders"]),
@@ -89,7 +89,7 @@ def test_no_typo_passes(result: dg.ExecuteInProcessResult) -> None:
     ):
         with pytest.raises(LookupError) as raised:
             demand(result, *arguments)
-        assert raised.value.args == (said,)
+        assert raised.value.args == (complaint,)
     with pytest.raises(LookupError, match="no asset 'x'; there are raw/till, shop/orders"):
         assert_not_materialized(result, "x")
     with pytest.raises(LookupError, match=r"no check 'is_smal'; did you mean is_small\?"):

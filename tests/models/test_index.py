@@ -46,7 +46,7 @@ def names(report: RunReport, model: object) -> list[str]:
 
 class TestOneModel:
     @pytest.mark.parametrize(
-        "named",
+        "name",
         [
             "sales.orders",
             '"wh"."sales"."orders"',
@@ -64,9 +64,9 @@ class TestOneModel:
         ],
         ids=str,
     )
-    def test_is_named(self, named: object) -> None:
-        assert SHOP[named].name == "sales.orders"
-        assert names(SHOP, named) == ["sales.orders"]
+    def test_is_named(self, name: object) -> None:
+        assert SHOP[name].name == "sales.orders"
+        assert names(SHOP, name) == ["sales.orders"]
 
     def test_is_named_with_its_own_capitals_or_none(self) -> None:
         assert SHOP["sales.Weekly"] is SHOP["sales.weekly"]
@@ -236,9 +236,9 @@ class TestUnknownNames:
             "a.m000, a.m001, a.m002, a.m003, a.m004, a.m005, a.m006, a.m007 and 292 more"
         )
 
-    @pytest.mark.parametrize("named", ["a.x", "a.*"])
-    def test_in_a_report_without_models(self, named: str) -> None:
-        assert "no models" in self.message(run(), named)
+    @pytest.mark.parametrize("name", ["a.x", "a.*"])
+    def test_in_a_report_without_models(self, name: str) -> None:
+        assert "no models" in self.message(run(), name)
 
     def test_quotes_do_not_make_one_of_two(self) -> None:
         report = run(
@@ -320,9 +320,9 @@ class TestCloseMatches:
 
 def test_matching_never_yields_nothing() -> None:
     """Whatever is asked for: there is a match, or an error."""
-    asked: list[object] = ["*", "a*", "[", "[]", "?", "", ".", "sales.orders", '"', "``"]
+    patterns: list[object] = ["*", "a*", "[", "[]", "?", "", ".", "sales.orders", '"', "``"]
     for report in (SHOP, run()):
-        for model in asked:
+        for model in patterns:
             try:
                 matches: list[ModelOutcome] = report.matching(model)
             except UnknownModelError:

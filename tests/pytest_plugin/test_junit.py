@@ -39,11 +39,11 @@ def test_tracked_tests_have_properties(told_shop: pytest.Pytester) -> None:
     told_shop.makepyfile(HOSTILE)
     result = told_shop.runpytest_inprocess("-p", "no:xdist", "--junitxml=all.xml")
     result.assert_outcomes(passed=4)
-    found = {
+    properties = {
         case.get("name"): [(each.get("name"), each.get("value")) for each in case.iter("property")]
         for case in ElementTree.parse(told_shop.path / "all.xml").iter("testcase")
     }
-    assert found == {
+    assert properties == {
         "test_hostile": [
             ("sqlmesh_invocations", "1"),
             ("sqlmesh_executed", 'shop."<b>&\'��[2J� ]]>"'),

@@ -49,7 +49,7 @@ def reports_in(pytester: pytest.Pytester) -> list[tuple[str | None, RunReport]]:
     return entries_from_json((pytester.path / "all.json").read_text(encoding="utf-8"))
 
 
-def told(pytester: pytest.Pytester) -> list[tuple[str, bool]]:
+def tries_in(pytester: pytest.Pytester) -> list[tuple[str, bool]]:
     """Name of the test and whether the try was repeated, of each report in the file."""
     return [(str(test).partition("::")[2], r.superseded) for test, r in reports_in(pytester)]
 
@@ -86,7 +86,7 @@ def test_the_last_try_counts_in_the_terminal_in_files_and_as_junit_properties(
         "sqlmesh: 4 invocations in 4 tests: 4 failed, 4 skipped; "
         "left out: 4 invocations of repeated tries"
     )
-    assert told(told_shop) == [
+    assert tries_in(told_shop) == [
         ("test_at_once", False),
         ("test_never", True),
         ("test_never", False),
@@ -143,7 +143,7 @@ def test_a_try_whose_set_up_failed_is_a_try(told_shop: pytest.Pytester) -> None:
     )
     result = session(told_shop, *ALONE)
     assert result.parseoutcomes() == {"passed": 1, "errors": 1, "rerun": 2}
-    assert told(told_shop) == [
+    assert tries_in(told_shop) == [
         ("test_fails_after_its_invocation", True),
         ("test_fails_after_its_invocation", False),
         ("test_last_try_invokes_nothing", True),
@@ -167,7 +167,7 @@ def test_another_worker_repeats_the_test_of_one_that_crashed(told_shop: pytest.P
     )
     result = session(told_shop, "-n", "1")
     assert result.parseoutcomes()["passed"] == 1
-    assert told(told_shop) == [("test_it", True), ("test_it", False)]
+    assert tries_in(told_shop) == [("test_it", True), ("test_it", False)]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_test_that_is_run_twice_on_purpose_is_not_repeated(
 ) -> None:
     told_shop.makepyfile(test_it="def test_it(night):\n    pass")
     session(told_shop, *options).assert_outcomes(passed=2)
-    assert told(told_shop) == [("test_it", False)] * 2
+    assert tries_in(told_shop) == [("test_it", False)] * 2
 
 
 STRICT = """
@@ -252,7 +252,7 @@ def test_an_error_of_strict_mode_is_repeated_as_any_error_at_teardown(
     result = session(told_shop, *options, "sqlmesh_tracker strict")
     # pytest-rerunfailures counts the call that passed in each try.
     assert result.parseoutcomes() == {"passed": 2, "rerun": 1, "errors": 1}
-    assert told(told_shop) == [("test_it", True), ("test_it", False)]
+    assert tries_in(told_shop) == [("test_it", True), ("test_it", False)]
 
 
 def test_the_policy_is_held_against_last_tries_alone(told_shop: pytest.Pytester) -> None:
@@ -341,7 +341,7 @@ def test_other_plugins_report_less_of_a_try(
     told_shop.makepyfile(test_it=f"def test_it(night, number):\n    assert number == {tries}")
     result = session(told_shop, *ALONE, "-p", "repeating")
     result.assert_outcomes(passed=1)
-    assert told(told_shop) == [("test_it", True)] * (tries - 1) + [("test_it", False)]
+    assert tries_in(told_shop) == [("test_it", True)] * (tries - 1) + [("test_it", False)]
     last = properties_in(told_shop.path / "all.xml", "test_it")[-1]
     assert last["sqlmesh_repeated_tries"] == str(tries - 1)
     # The last try is judged as well.

@@ -61,11 +61,11 @@ def test_every_format_has_the_reports_of_all_tests(told_shop: pytest.Pytester) -
         """,
         consecutive=True,
     )
-    named = ["test_shop.py::test_one", "test_shop.py::test_two"]
-    assert ids_in(told_shop.path / "build" / "all.json") == named
+    tests = ["test_shop.py::test_one", "test_shop.py::test_two"]
+    assert ids_in(told_shop.path / "build" / "all.json") == tests
     for suffix in ("md", "html", "xml"):
         text = (told_shop.path / f"all.{suffix}").read_text(encoding="utf-8")
-        assert [name for name in named if name not in text] == []
+        assert [name for name in tests if name not in text] == []
 
 
 FILES = {"all of it.json", "all.md", "mine.json", "elsewhere/mine.json", "elsewhere/all.md"}
@@ -79,8 +79,8 @@ def test_the_ini_file_names_files_below_the_root_folder_and_the_option_others(
     told_shop.makepyfile(test_shop=TESTS)
     monkeypatch.chdir(told_shop.mkdir("elsewhere"))
     told_shop.runpytest_inprocess("-p", "no:xdist", "..", *option)
-    found = {name for name in FILES if (told_shop.path / name).exists()}
-    assert found == ({"elsewhere/mine.json"} if option else {"all of it.json", "all.md"})
+    written = {name for name in FILES if (told_shop.path / name).exists()}
+    assert written == ({"elsewhere/mine.json"} if option else {"all of it.json", "all.md"})
 
 
 @pytest.mark.parametrize("arguments", [[], ["-p", "no:terminal"], ["no_such_test.py"]])
@@ -100,7 +100,7 @@ def test_collecting_tests_is_no_session_of_theirs(told_shop: pytest.Pytester) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "complaint"),
     [
         (
             "all.txt",
@@ -111,14 +111,14 @@ def test_collecting_tests_is_no_session_of_theirs(told_shop: pytest.Pytester) ->
 )
 @pytest.mark.parametrize("ini", [False, True], ids=["option", "ini"])
 def test_a_path_that_can_be_no_report_is_a_usage_error(
-    pytester: pytest.Pytester, name: str, told: str, ini: bool
+    pytester: pytest.Pytester, name: str, complaint: str, ini: bool
 ) -> None:
     pytester.mkdir("folder.md")
     write_ini(pytester, f"sqlmesh_tracker_report = {name}" if ini else "")
     option = [] if ini else [f"--sqlmesh-tracker-report={name}"]
     result = pytester.runpytest_inprocess("-p", "no:xdist", *option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(f"ERROR: sqlmesh_tracker_report: {told}")
+    result.stderr.fnmatch_lines(f"ERROR: sqlmesh_tracker_report: {complaint}")
 
 
 def test_a_file_that_can_not_be_written_is_told_and_the_session_is_red(
@@ -172,8 +172,8 @@ def test_a_session_that_is_cut_off_has_what_happened_until_then(
     )
     ended_well = end.endswith("0)")
     assert result.ret == (pytest.ExitCode.OK if ended_well else pytest.ExitCode.INTERRUPTED)
-    named = ["test_shop.py::test_before", "test_shop.py::test_cut_off"]
-    assert ids_in(told_shop.path / "all.json") == named
+    tests = ["test_shop.py::test_before", "test_shop.py::test_cut_off"]
+    assert ids_in(told_shop.path / "all.json") == tests
     result.stdout.fnmatch_lines("sqlmesh: 2 invocations in 2 tests: *")
     assert observers._OBSERVERS == []
 
@@ -229,8 +229,8 @@ def test_workers_hand_everything_to_one_file(
 
     alone, together = session("-p", "no:xdist"), session("-n", "2")
     assert alone == together
-    told, tests, invocations, properties = together
-    assert told == [
+    messages, tests, invocations, properties = together
+    assert messages == [
         "sqlmesh_tracker strict: 1 unexpected outcome that the test did not assert",
         "sqlmesh: 8 invocations in 5 tests: 12 executed, 2 failed, 1 skipped",
         "rule 1 (shpo.*): no model matches 'shpo.*' in the reports; it has shop.orders, "

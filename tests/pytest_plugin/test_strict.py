@@ -35,8 +35,8 @@ def write_policy(pytester: pytest.Pytester, *rules: str) -> None:
 
 def errors(result: pytest.RunResult) -> list[str]:
     """The tests that are in error at teardown."""
-    found = re.findall(r"^_+ ERROR at teardown of (\S+) _+$", str(result.stdout), re.MULTILINE)
-    return [str(name) for name in found]
+    names = re.findall(r"^_+ ERROR at teardown of (\S+) _+$", str(result.stdout), re.MULTILINE)
+    return [str(name) for name in names]
 
 
 CASES = """
@@ -212,7 +212,7 @@ def test_the_closest_marker_wins_then_the_ini_file(
 
 
 @pytest.mark.parametrize(
-    ("marker", "told"),
+    ("marker", "complaint"),
     [
         (
             "(strct=True)",
@@ -227,13 +227,13 @@ def test_the_closest_marker_wins_then_the_ini_file(
     ],
 )
 def test_a_wrong_marker_is_an_error_of_one_line(
-    pytester: pytest.Pytester, marker: str, told: str
+    pytester: pytest.Pytester, marker: str, complaint: str
 ) -> None:
     mark = f"import pytest\n\n@pytest.mark.sqlmesh_tracker{marker}\n"
     pytester.makepyfile(f"{mark}def test_it(sqlmesh_tracker):\n    pass")
     result = pytester.runpytest_inprocess("-p", "no:xdist")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(f"sqlmesh_tracker: {told}")
+    result.stdout.fnmatch_lines(f"sqlmesh_tracker: {complaint}")
     result.stdout.no_fnmatch_line("E  *")
 
 
@@ -259,8 +259,8 @@ def test_a_policy_that_can_not_be_read_is_a_usage_error(told_shop: pytest.Pytest
     told_shop.makepyfile(TWO_TESTS)
     result = told_shop.runpytest_inprocess("-p", "no:xdist", "--sqlmesh-tracker-strict")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    told = "ERROR: *pyproject.toml: rule 1: unknown key 'alow'; did you mean allow?"
-    result.stderr.fnmatch_lines(told)
+    complaint = "ERROR: *pyproject.toml: rule 1: unknown key 'alow'; did you mean allow?"
+    result.stderr.fnmatch_lines(complaint)
     result.stdout.no_fnmatch_line("*test_tracked*")
 
 
@@ -316,7 +316,7 @@ def test_rules_expire_by_the_real_day(told_shop: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "shown"),
     [
         ([], [1, 2]),
         (["."], [1, 2]),
@@ -328,7 +328,7 @@ def test_rules_expire_by_the_real_day(told_shop: pytest.Pytester) -> None:
     ],
 )
 def test_what_is_wrong_with_rules_is_told_once(
-    told_shop: pytest.Pytester, options: list[str], told: list[int]
+    told_shop: pytest.Pytester, options: list[str], shown: list[int]
 ) -> None:
     write_policy(
         told_shop,
@@ -355,7 +355,7 @@ def test_what_is_wrong_with_rules_is_told_once(
         2: "rule 2 (shpo.*, of next year): no model matches 'shpo.*' in the reports; it has "
         "shop.orders, shop.revenue",
     }
-    assert [line for line in result.outlines if "rule " in line[:5]] == [lines[n] for n in told]
+    assert [line for line in result.outlines if "rule " in line[:5]] == [lines[n] for n in shown]
 
 
 def test_nor_do_they_change_the_exit_status(told_shop: pytest.Pytester) -> None:

@@ -97,8 +97,8 @@ class Page:
         return [token.content for token in inline if token.type == "text"]
 
 
-def page(*given: RunReport, **arguments: object) -> Page:
-    return Page.of(summary([(None, report) for report in given], **arguments))  # type: ignore[arg-type]
+def page(*reports: RunReport, **arguments: object) -> Page:
+    return Page.of(summary([(None, report) for report in reports], **arguments))  # type: ignore[arg-type]
 
 
 def assert_nothing_quoted_means_anything(shown: Page) -> None:
@@ -182,13 +182,13 @@ class TestWhatIsFirst:
 
     def test_repeated_tries_are_left_out_and_counted(self) -> None:
         repeated = NIGHT.model_copy(update={"superseded": True})
-        given = [("test_shop.py::test_it", report) for report in (repeated, QUIET)]
-        markdown = summary(given)
+        entries = [("test_shop.py::test_it", report) for report in (repeated, QUIET)]
+        markdown = summary(entries)
         assert len(Page.of(markdown).headings) == 2
         assert "1 invocation: 1 executed, 1 skipped; left out: 1 invocation of rep" in markdown
         assert "failed" not in markdown
-        denied = GatePolicy([{"models": "raw.orders", "deny": "executed"}]).evaluate(*given)
-        assert "⚠️ run of prod" in Page.of(summary(given, denied)).headings[1]
+        denied = GatePolicy([{"models": "raw.orders", "deny": "executed"}]).evaluate(*entries)
+        assert "⚠️ run of prod" in Page.of(summary(entries, denied)).headings[1]
 
     def test_the_test_of_an_invocation_is_named(self) -> None:
         markdown = summary([("tests/test_shop.py::TestShop::test_night[a|b]", QUIET)])

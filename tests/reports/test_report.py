@@ -200,7 +200,7 @@ class TestRoundTrip:
         assert len(SHOP.to_json(indent=2).splitlines()) > 20
 
     @pytest.mark.parametrize(
-        ("value", "told"),
+        ("value", "written"),
         [
             (NOW, "2024-01-14T06:30:00Z"),
             (date(2024, 1, 14), "2024-01-14"),
@@ -211,9 +211,9 @@ class TestRoundTrip:
         ],
         ids=str,
     )
-    def test_arguments_are_valid_json(self, value: object, told: object) -> None:
+    def test_arguments_are_valid_json(self, value: object, written: object) -> None:
         text = run(arguments={"value": value}).to_json()
-        assert json.loads(text, parse_constant=pytest.fail)["arguments"] == {"value": told}
+        assert json.loads(text, parse_constant=pytest.fail)["arguments"] == {"value": written}
 
     def test_an_error_that_is_no_valid_unicode_survives(self) -> None:
         """File names and decoding errors put lone surrogates into messages."""
@@ -430,7 +430,7 @@ class TestRefusals:
             assert "not JSON" in refusal(partial(entries_from_json, text.encode()[:length]))
 
     @pytest.mark.parametrize(
-        ("text", "found"),
+        ("text", "kind"),
         [
             ("[]", "a list"),
             ("null", "null"),
@@ -441,8 +441,8 @@ class TestRefusals:
             ('"report"', "a string"),
         ],
     )
-    def test_what_is_no_object(self, text: str, found: str) -> None:
-        message = f"not a report: expected an object, found {found}"
+    def test_what_is_no_object(self, text: str, kind: str) -> None:
+        message = f"not a report: expected an object, found {kind}"
         assert refusal(lambda: RunReport.from_json(text)) == message
         assert refusal(lambda: entries_from_json(text)) == message
 
@@ -583,10 +583,10 @@ class TestRefusedFiles:
         assert self.read(reports) == "not a report file: 'reports' is not a list"
 
     @pytest.mark.parametrize(
-        ("entry", "found"), [(None, "null"), ([], "a list"), (1, "a number"), ("x", "a string")]
+        ("entry", "kind"), [(None, "null"), ([], "a list"), (1, "a number"), ("x", "a string")]
     )
-    def test_with_something_else_among_the_reports(self, entry: object, found: str) -> None:
-        assert self.read([JSON, entry]) == f"report 2: expected an object, found {found}"
+    def test_with_something_else_among_the_reports(self, entry: object, kind: str) -> None:
+        assert self.read([JSON, entry]) == f"report 2: expected an object, found {kind}"
 
     @pytest.mark.parametrize("test", [1, True, [], {}, 1.5], ids=repr)
     def test_with_a_test_that_is_neither_text_nor_null(self, test: object) -> None:

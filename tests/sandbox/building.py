@@ -52,7 +52,7 @@ def planned(path: Path, environment: str | None = None, **arguments: Any) -> Non
         context.plan(environment, auto_apply=True, no_prompts=True, **arguments)
 
 
-def seen(folder: Path) -> dict[str, tuple[str, int]]:
+def snapshot_of(folder: Path) -> dict[str, tuple[str, int]]:
     """Every file below a folder: what is in it, and when it was last written."""
     return {
         str(file.relative_to(folder)): (

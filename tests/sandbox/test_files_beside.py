@@ -9,7 +9,7 @@ import pytest
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from tests.projects import Project
 
-from .building import project, seen
+from .building import project, snapshot_of
 from .conftest import Sandboxes
 
 LOCAL = "{local: {connection: {type: duckdb}}}"
@@ -57,7 +57,7 @@ class TestSeeds:
         for file, seed in seeds.items():
             path = seed.format(data=data)
             made = with_seed(tmp_path / folder, path, f"shop.{Path(file).stem}", file)
-        before = seen(tmp_path)
+        before = snapshot_of(tmp_path)
 
         with sandbox(made.path) as copy:
             for file in seeds:
@@ -65,7 +65,7 @@ class TestSeeds:
             report = copy.run(at="+1 day")
             names = [f"shop.{Path(file).stem}" for file in seeds]
             report.assert_skipped(*names, reason="no_changes")
-        assert seen(tmp_path) == before
+        assert snapshot_of(tmp_path) == before
 
     def test_of_several_projects_are_loaded(
         self, tmp_path: Path, data: Path, sandbox: Sandboxes

@@ -177,42 +177,42 @@ class TestWhatCanNotBePlanned:
         assert list(tmp_path.parent.iterdir()) == started
 
     def test_no_such_folder(self, templates: Templates, tmp_path: Path) -> None:
-        told = self.template(templates, tmp_path / "none")
-        assert told == f"no SQLMesh project in {tmp_path / 'none'}: there is no such folder"
+        message = self.template(templates, tmp_path / "none")
+        assert message == f"no SQLMesh project in {tmp_path / 'none'}: there is no such folder"
 
     def test_no_configuration(self, templates: Templates, tmp_path: Path) -> None:
-        told = self.template(templates, tmp_path)
-        assert told == f"no SQLMesh project in {tmp_path}: it has no config.yaml or .py"
+        message = self.template(templates, tmp_path)
+        assert message == f"no SQLMesh project in {tmp_path}: it has no config.yaml or .py"
 
     def test_a_broken_configuration(self, templates: Templates, tmp_path: Path) -> None:
         (tmp_path / "config.yaml").write_text(
             "gateways: {a: {connection: {type: duckdb}}}\nmodel_defaults: {nonsense: 1}"
         )
-        told = self.template(templates, tmp_path)
-        assert told.startswith(f"the project {tmp_path} can't be loaded: ")
-        assert "nonsense" in told
+        message = self.template(templates, tmp_path)
+        assert message.startswith(f"the project {tmp_path} can't be loaded: ")
+        assert "nonsense" in message
 
     def test_a_broken_model(self, templates: Templates, tmp_path: Path) -> None:
         small(tmp_path, "SELECT FROM FROM")
-        told = self.template(templates, tmp_path)
-        assert told.startswith(f"the project {tmp_path} can't be loaded: ")
-        assert str(tmp_path / "models" / "a.one.sql") in told
+        message = self.template(templates, tmp_path)
+        assert message.startswith(f"the project {tmp_path} can't be loaded: ")
+        assert str(tmp_path / "models" / "a.one.sql") in message
         again = self.template(templates, tmp_path)
         assert "a.one.sql" in again
         assert len(again.splitlines()) == 1
 
     def test_no_such_gateway(self, templates: Templates, tmp_path: Path) -> None:
-        told = self.template(templates, small(tmp_path), gateway="three")
-        assert told == "no gateway 'three': the project has one, four"
+        message = self.template(templates, small(tmp_path), gateway="three")
+        assert message == "no gateway 'three': the project has one, four"
 
     def test_a_time_before_the_project_starts(self, templates: Templates, tmp_path: Path) -> None:
-        told = self.template(templates, small(tmp_path), at="2023-12-31")
-        assert told == (
+        message = self.template(templates, small(tmp_path), at="2023-12-31")
+        assert message == (
             "at=2023-12-31 00:00:00 UTC is before the project's start, 2024-01-01 00:00:00 UTC"
         )
 
     @pytest.mark.parametrize(
-        ("config", "setup", "told"),
+        ("config", "setup", "message"),
         [
             (
                 {"a": 1},
@@ -223,9 +223,9 @@ class TestWhatCanNotBePlanned:
         ],
     )
     def test_fixtures_that_return_something_else(
-        self, templates: Templates, tmp_path: Path, config: Any, setup: Any, told: str
+        self, templates: Templates, tmp_path: Path, config: Any, setup: Any, message: str
     ) -> None:
-        with pytest.raises(SandboxError, match=told):
+        with pytest.raises(SandboxError, match=message):
             templates.get(project_options({"path": small(tmp_path)}), config, setup)
 
     def test_an_interrupt_is_no_failure_of_the_template(

@@ -119,10 +119,12 @@ class TestWithinOneRun:
 def test_a_restatement_begins_anew_in_another_run(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    asked = {"ops": {"warehouse": {"config": {"restate": ["shop.orders"], "start": "2024-01-04"}}}}
+    run_config = {
+        "ops": {"warehouse": {"config": {"restate": ["shop.orders"], "start": "2024-01-04"}}}
+    }
     sqlmesh_project.fail("shop.revenue", times=1)
-    first = materialize_sqlmesh(warehouse, run_config=asked)
-    again = materialize_sqlmesh(warehouse, run_config=asked)
+    first = materialize_sqlmesh(warehouse, run_config=run_config)
+    again = materialize_sqlmesh(warehouse, run_config=run_config)
     assert "shop/orders" in materialized(first)
     assert {"shop/orders", "shop/revenue", "shop/report"} <= set(materialized(again))
 
@@ -177,15 +179,15 @@ def test_executed_again_from_its_failure_a_run_does_the_rest(tmp_path: Path) -> 
 @pytest.fixture
 def instance(sqlmesh_project: Any, materialize_sqlmesh: Materialize) -> dg.DagsterInstance:  # noqa: ARG001
     """The one on which all of a test is materialized."""
-    found: list[dg.DagsterInstance] = []
+    instances: list[dg.DagsterInstance] = []
 
     @dg.asset
     def look(context) -> None:  # type: ignore[no-untyped-def]
         # Dagster takes annotations as they are, and those of this module are texts.
-        found.append(context.instance)
+        instances.append(context.instance)
 
     materialize_sqlmesh(look)
-    return found[0]
+    return instances[0]
 
 
 def daemon_of(instance: dg.DagsterInstance, *assets: dg.AssetsDefinition) -> Daemon:
@@ -295,10 +297,10 @@ def test_one_sensor_for_models_and_what_is_below_asks_for_all_in_one_run(
     daemon = daemon_of(instance, warehouse, *BELOW)
     daemon.look("2024-01-05 23:50")
     sqlmesh_project.travel(NEXT_DAY)
-    asked = daemon.look(NEXT_DAY)
-    assert asked == {*DAILY_ASSETS, "dashboard", "letters", "forecast"}
+    requested = daemon.look(NEXT_DAY)
+    assert requested == {*DAILY_ASSETS, "dashboard", "letters", "forecast"}
     sqlmesh_project.fail("shop.revenue", times=1)
-    failed = materialize_sqlmesh(warehouse, *BELOW, selection=sorted(asked))
+    failed = materialize_sqlmesh(warehouse, *BELOW, selection=sorted(requested))
     assert steps(failed) == {"warehouse": "FAILURE"}
     assert daemon.look("2024-01-06 00:06") == set()
     assert_materialized_exactly(materialize_sqlmesh(warehouse), ["shop/revenue", "shop/report"])

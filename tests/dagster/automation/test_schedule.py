@@ -124,8 +124,8 @@ def test_what_waits_for_a_signal_is_not_requested(site: Scheduled) -> None:
     result = site.execute(request)
     assert_materialized_exactly(result, ["shop/till"])
     # Why the others were not is told all the same; of the weekly model, which is not due, nothing.
-    told = {key: facts(check).get("sqlmesh/reason") for key, check in checks(result).items()}
-    assert told == {
+    reasons = {key: facts(check).get("sqlmesh/reason") for key, check in checks(result).items()}
+    assert reasons == {
         "shop/orders": "signal_not_ready",
         "shop/report": "upstream_not_ready",
         "shop/revenue": "upstream_not_ready",
@@ -242,10 +242,10 @@ def test_a_dagster_that_requests_no_checks_alone(
 ) -> None:
     monkeypatch.setattr(schedules, "_CHECKS_ALONE", Version("99"))
     only_the_audit_is_left(site)
-    said = site.evaluate()
-    assert str(said).startswith("nothing is due that Dagster can request alone, only ")
-    assert "orders_exist" in str(said)
-    assert str(said).endswith("; next: 2024-01-07 00:00 UTC")
+    skip_message = site.evaluate()
+    assert str(skip_message).startswith("nothing is due that Dagster can request alone, only ")
+    assert "orders_exist" in str(skip_message)
+    assert str(skip_message).endswith("; next: 2024-01-07 00:00 UTC")
 
 
 def test_without_the_tag_checks_alone_run_nothing(site: Scheduled) -> None:
@@ -335,8 +335,8 @@ def test_a_tick_with_a_process_of_its_own(tmp_path: Path, instance: dg.DagsterIn
     written.context.close()
     with at(NEXT_DAY):
         with held(tmp_path / "wh.db"):
-            said = evaluated(repository, schedule, instance)
-        assert str(said).endswith(": another process has the database")
+            skip_message = evaluated(repository, schedule, instance)
+        assert str(skip_message).endswith(": another process has the database")
         request = evaluated(repository, schedule, instance)
         assert isinstance(request, dg.RunRequest)
         result = execute(repository, schedule, request, instance)
@@ -394,9 +394,9 @@ def test_assets_that_are_not_of_sqlmesh() -> None:
     def other() -> None:
         """Nothing of SQLMesh's."""
 
-    for given in (other, dg.AssetsDefinition(specs=[dg.AssetSpec("another")])):
+    for assets in (other, dg.AssetsDefinition(specs=[dg.AssetSpec("another")])):
         with pytest.raises(dg.DagsterInvalidDefinitionError, match="build_sqlmesh_schedule takes"):
-            build_sqlmesh_schedule(given, "@hourly")
+            build_sqlmesh_schedule(assets, "@hourly")
 
 
 def test_the_tag_is_part_of_the_contract() -> None:

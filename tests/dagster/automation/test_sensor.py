@@ -58,13 +58,13 @@ class Sensor:
 
     def tick(self) -> str:
         """What a tick says, after the daemon has stored what it tells, and then its cursor."""
-        said = self.look()
-        for event in said.asset_events:
+        result = self.look()
+        for event in result.asset_events:
             self.instance.report_runless_asset_event(event)
-        self.cursor = said.cursor
-        return str(said.skip_message)
+        self.cursor = result.cursor
+        return str(result.skip_message)
 
-    def told(self) -> dict[str, str]:
+    def reported(self) -> dict[str, str]:
         """Asset → the intervals that a tick has told of it."""
         events = self.look().asset_events
         self.tick()
@@ -120,8 +120,8 @@ def test_what_was_loaded_before_the_first_tick_is_not_told(sensor: Sensor) -> No
 @STORED
 def test_a_run_outside_of_dagster_is_told_once(sqlmesh_project: Any, sensor: Sensor) -> None:
     sqlmesh_project.run(at=SUNDAY)
-    told = sensor.look()
-    orders = next(e for e in told.asset_events if e.asset_key == dg.AssetKey(["shop", "orders"]))
+    result = sensor.look()
+    orders = next(e for e in result.asset_events if e.asset_key == dg.AssetKey(["shop", "orders"]))
     assert orders.description == (
         "SQLMesh's state has 2024-01-05 .. 2024-01-06 as loaded in prod, and had not when this "
         "sensor last looked; Dagster has no materialization of it since then"
@@ -144,7 +144,7 @@ def test_a_run_outside_of_dagster_is_told_once(sqlmesh_project: Any, sensor: Sen
         "sqlmesh/loaded_through": "2024-01-07T00:00:00+00:00",
         "sqlmesh/message": orders.description,
     }
-    keys = [event.asset_key.to_user_string() for event in told.asset_events]
+    keys = [event.asset_key.to_user_string() for event in result.asset_events]
     assert sorted(keys) == [*DAILY_ASSETS, "shop/weekly"]
     assert keys.index("shop/orders") < keys.index("shop/revenue") < keys.index("shop/report")
     sensor.tick()
@@ -199,7 +199,7 @@ def test_another_version_is_told_with_all_of_it_that_is_loaded(
         "has 2024-01-01 .. 2024-01-04 of it as loaded; Dagster has no materialization of it since "
         "then"
     )
-    assert sensor.told() == {"shop/report": "2024-01-01 .. 2024-01-04"}
+    assert sensor.reported() == {"shop/report": "2024-01-01 .. 2024-01-04"}
     # What it had before is another table.
     assert sensor.tick() == NOTHING
 
@@ -261,9 +261,9 @@ def test_only_what_a_run_of_dagster_did_not_tell(sqlmesh_project: Any, sensor: S
     sqlmesh_project.travel(NEXT_DAY)
     sensor.run("shop/orders")
     sqlmesh_project.run(at=SUNDAY)
-    told = sensor.told()
-    assert told["shop/orders"] == "2024-01-06"
-    assert told["shop/revenue"] == "2024-01-05 .. 2024-01-06"
+    reported = sensor.reported()
+    assert reported["shop/orders"] == "2024-01-06"
+    assert reported["shop/revenue"] == "2024-01-05 .. 2024-01-06"
 
 
 @pytest.mark.long
@@ -275,7 +275,7 @@ def test_of_another_version_only_what_dagster_did_not_load(
     sqlmesh_project.plan("dev")
     sqlmesh_project.travel(NEXT_DAY)
     deploy(sqlmesh_project, sensor)
-    assert sensor.told()["shop/orders"] == "2024-01-01 .. 2024-01-04"
+    assert sensor.reported()["shop/orders"] == "2024-01-01 .. 2024-01-04"
 
 
 def test_a_failure_in_the_middle_is_no_materialization(
@@ -287,7 +287,7 @@ def test_a_failure_in_the_middle_is_no_materialization(
     sensor.run("shop/orders")
     assert sensor.tick() == NOTHING
     sqlmesh_project.run()
-    assert sensor.told()["shop/orders"] == "2024-01-06"
+    assert sensor.reported()["shop/orders"] == "2024-01-06"
 
 
 @pytest.mark.long
@@ -312,7 +312,7 @@ def test_intervals_that_a_tick_saw_removed(sqlmesh_project: Any, sensor: Sensor)
         context.state_sync.remove_intervals([(orders, removed)])
         assert sensor.tick() == NOTHING
         sqlmesh_project.run()
-        assert sensor.told() == {"shop/orders": "2024-01-05"}
+        assert sensor.reported() == {"shop/orders": "2024-01-05"}
         versions |= set((sensor.latest("shop/orders").tags or {}).items())
     assert len(versions) == 2
 
@@ -328,14 +328,14 @@ def test_a_plan_that_is_being_applied(sqlmesh_project: Any, sensor: Sensor) -> N
     sqlmesh_project.execute(
         "UPDATE sqlmesh._environments SET finalized_ts = (SELECT ANY_VALUE(finalized_ts) FROM kept)"
     )
-    assert "shop/orders" in sensor.told()
+    assert "shop/orders" in sensor.reported()
 
 
 def test_what_another_sensor_told(sqlmesh_project: Any, sensor: Sensor) -> None:
     other = Sensor(sensor.instance, _bound(sqlmesh_project), sensor.assets)
     other.tick()
     sqlmesh_project.run(at=NEXT_DAY)
-    assert sensor.told()
+    assert sensor.reported()
     assert other.tick() == NOTHING
 
 
@@ -345,7 +345,7 @@ def test_what_was_stored_before_the_daemon_could_store_the_cursor(
 ) -> None:
     sqlmesh_project.run(at=NEXT_DAY)
     cursor = sensor.cursor
-    assert sorted(sensor.told()) == DAILY_ASSETS
+    assert sorted(sensor.reported()) == DAILY_ASSETS
     sensor.cursor = cursor
     assert sensor.tick() == NOTHING
 
@@ -361,7 +361,7 @@ def test_a_run_of_dagster_that_is_not_finished_tells_by_itself(
     sqlmesh_project.run(at=NEXT_DAY)
     assert sensor.tick() == f"run {run.run_id[:8]} of prod is not finished"
     sensor.instance.report_run_failed(run)
-    assert sorted(sensor.told()) == DAILY_ASSETS
+    assert sorted(sensor.reported()) == DAILY_ASSETS
 
 
 class Answering(SqlmeshResource):
@@ -395,9 +395,9 @@ def test_a_database_that_another_process_has(sensor: Sensor) -> None:
     def busy() -> None:
         raise BusyError("Could not set lock on file")
 
-    said = "what is loaded in prod is not known: another process has the database"
+    message = "what is loaded in prod is not known: another process has the database"
     waiting = answering(sensor, busy)
-    assert waiting.tick() == said
+    assert waiting.tick() == message
     assert waiting.cursor == sensor.cursor
 
 
@@ -454,18 +454,18 @@ def test_what_is_below_is_asked_for(
 
     sensor = Sensor(instance, _bound(sqlmesh_project), warehouse, dashboard)
     sensor.tick()
-    asked: Any = None
+    evaluation: Any = None
     for moment, requested in ((None, 0), (NEXT_DAY, 1), (None, 0), (SUNDAY, 1)):
         if moment:
             sqlmesh_project.run(at=moment)
             sensor.tick()
-        asked = dg.evaluate_automation_conditions(
+        evaluation = dg.evaluate_automation_conditions(
             defs=sensor.definitions,
             asset_selection=dg.AssetSelection.assets("dashboard"),
             instance=instance,
-            cursor=asked and asked.cursor,
+            cursor=evaluation and evaluation.cursor,
         )
-        assert asked.total_requested == requested
+        assert evaluation.total_requested == requested
 
 
 def test_each_is_another_data_version(sqlmesh_project: Any, sensor: Sensor) -> None:
@@ -495,7 +495,7 @@ def test_a_failure_that_is_mended_outside_of_dagster(sqlmesh_project: Any, senso
     sqlmesh_project.fail("shop.orders", times=1)
     sensor.run()
     sqlmesh_project.run()
-    assert sensor.told()["shop/orders"] == "2024-01-05"
+    assert sensor.reported()["shop/orders"] == "2024-01-05"
     assert not passed()
     sensor.run()
     assert passed()

@@ -52,7 +52,7 @@ def alike(definitions: Sequence[ModelDefinition]) -> bool:
 
 @settings(deadline=None)
 @given(
-    st.lists(models(), min_size=1, max_size=4, unique_by=lambda found: found.name),
+    st.lists(models(), min_size=1, max_size=4, unique_by=lambda each: each.name),
     texts,
     texts.filter(bool),
 )
@@ -77,8 +77,8 @@ def test_definitions_load_or_one_line_says_why(
 
 @settings(deadline=None)
 @given(
-    st.lists(models(), min_size=1, max_size=4, unique_by=lambda found: found.name).filter(
-        lambda found: not alike(found)
+    st.lists(models(), min_size=1, max_size=4, unique_by=lambda each: each.name).filter(
+        lambda each: not alike(each)
     ),
     st.randoms(),
 )
@@ -119,9 +119,9 @@ def test_each_audit_has_a_check_of_its_own_in_whatever_order(
 def test_a_model_is_called_as_in_sqlmesh(
     parts: tuple[str, ...], key: list[str], group: str | None
 ) -> None:
-    found = model("sales.orders", parts=parts)
-    assert TRANSLATOR.get_asset_key(found) == dg.AssetKey(key)
-    assert TRANSLATOR.get_group_name(found) == group
+    definition = model("sales.orders", parts=parts)
+    assert TRANSLATOR.get_asset_key(definition) == dg.AssetKey(key)
+    assert TRANSLATOR.get_group_name(definition) == group
 
 
 @pytest.mark.parametrize(

@@ -85,9 +85,9 @@ def test_what_is_no_project_is_one_line(
         build_sqlmesh_assets(project=wrong(tmp_path))
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
-    told = "".join(traceback.format_exception(raised.value))
-    assert "direct cause" not in told
-    assert "another exception" not in told
+    trace = "".join(traceback.format_exception(raised.value))
+    assert "direct cause" not in trace
+    assert "another exception" not in trace
 
 
 @pytest.mark.parametrize(

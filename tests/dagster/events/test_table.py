@@ -57,14 +57,14 @@ def test_what_executed_is_materialized(
     assert_sqlmesh_status(result, "shop/orders", "executed")
 
     orders = materialization(result, "shop/orders")
-    told = facts(orders)
-    assert told["sqlmesh/status"] == "executed"
-    assert told["sqlmesh/environment"] == "prod"
-    assert told["sqlmesh/intervals"] == "2024-01-05 .. 2024-01-06"
-    assert told["sqlmesh/batches"] == 2
-    assert told["sqlmesh/duration"] > 0
-    assert [column.name for column in told["dagster/column_schema"].columns] == ["ts", "amount"]
-    (reference,) = told["dagster/code_references"].code_references
+    metadata = facts(orders)
+    assert metadata["sqlmesh/status"] == "executed"
+    assert metadata["sqlmesh/environment"] == "prod"
+    assert metadata["sqlmesh/intervals"] == "2024-01-05 .. 2024-01-06"
+    assert metadata["sqlmesh/batches"] == 2
+    assert metadata["sqlmesh/duration"] > 0
+    assert [column.name for column in metadata["dagster/column_schema"].columns] == ["ts", "amount"]
+    (reference,) = metadata["dagster/code_references"].code_references
     assert reference.file_path.endswith("models/shop.orders.sql")
     lineage = facts(materialization(result, "shop/revenue"))["dagster/column_lineage"]
     (source,) = lineage.deps_by_column["amount"]
@@ -98,11 +98,11 @@ def test_an_expected_skip_passes(
     weekly = checks(result)["shop/weekly"]
     assert weekly.passed
     assert weekly.description == "skipped: its cron was not due, next due 2024-01-07 00:00 UTC"
-    told = facts(weekly)
-    assert told["sqlmesh/reason"] == "cron_not_due"
-    assert told["sqlmesh/next_due"] == "2024-01-07T00:00:00+00:00"
-    assert told["sqlmesh/message"] == weekly.description
-    assert told["sqlmesh/environment"] == "prod"
+    metadata = facts(weekly)
+    assert metadata["sqlmesh/reason"] == "cron_not_due"
+    assert metadata["sqlmesh/next_due"] == "2024-01-07T00:00:00+00:00"
+    assert metadata["sqlmesh/message"] == weekly.description
+    assert metadata["sqlmesh/environment"] == "prod"
 
 
 def test_where_and_when_it_executed_is_in_both(
@@ -113,10 +113,10 @@ def test_where_and_when_it_executed_is_in_both(
     result = materialize_sqlmesh(warehouse)
     moment = sqlmesh_project.tracker.last.execution_time.isoformat()
     (event,) = result.asset_materializations_for_node("warehouse")[:1]
-    for told in (facts(checks(result)[event.asset_key.to_user_string()]), facts(event)):
-        assert told["sqlmesh/status"] == "executed"
-        assert told["sqlmesh/environment"] == "prod"
-        assert told["sqlmesh/execution_time"] == moment
+    for metadata in (facts(checks(result)[event.asset_key.to_user_string()]), facts(event)):
+        assert metadata["sqlmesh/status"] == "executed"
+        assert metadata["sqlmesh/environment"] == "prod"
+        assert metadata["sqlmesh/execution_time"] == moment
 
 
 def test_an_unexpected_skip_warns(
@@ -164,9 +164,9 @@ def test_a_partial_failure_is_no_materialization(
     sqlmesh_project.fail("shop.orders", batch=1)
     result = materialize_sqlmesh(warehouse)
     assert_materialized_exactly(result, ["shop/till"])
-    told = facts(checks(result)["shop/orders"])
-    assert told["sqlmesh/status"] == "failed"
-    assert (told["sqlmesh/intervals"], told["sqlmesh/batches"]) == ("2024-01-05", 1)
+    metadata = facts(checks(result)["shop/orders"])
+    assert metadata["sqlmesh/status"] == "failed"
+    assert (metadata["sqlmesh/intervals"], metadata["sqlmesh/batches"]) == ("2024-01-05", 1)
 
 
 def test_several_failures_are_one(
@@ -368,9 +368,9 @@ def test_a_model_is_on_record_before_the_next_one_starts(
 
     def handling(self: dg.DagsterInstance, event: Any, *args: Any, **rest: Any) -> Any:
         handled = handle(self, event, *args, **rest)
-        told = event.dagster_event
-        if told and told.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION:
-            story.append(("is on record", told.asset_key.to_user_string()))
+        stored = event.dagster_event
+        if stored and stored.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION:
+            story.append(("is on record", stored.asset_key.to_user_string()))
         return handled
 
     monkeypatch.setattr(SnapshotEvaluator, "evaluate", evaluating)
@@ -387,12 +387,12 @@ def test_why_a_model_was_evaluated_is_told(
     materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     result = materialize_sqlmesh(warehouse, run_config=configured(restate=["shop.orders"]))
-    for told in (
+    for metadata in (
         facts(materialization(result, "shop/revenue")),
         facts(checks(result)["shop/revenue"]),
     ):
-        assert told["sqlmesh/cause"] == "restated"
-        assert told["sqlmesh/restated_by"] == "shop.orders"
+        assert metadata["sqlmesh/cause"] == "restated"
+        assert metadata["sqlmesh/restated_by"] == "shop.orders"
     assert "sqlmesh/cause" not in facts(checks(result)["shop/till"])
 
 
@@ -413,5 +413,5 @@ def test_since_when_a_model_waits_is_told(
 ) -> None:
     sqlmesh_project.travel(NEXT_DAY)
     sqlmesh_project.hold("shop.orders")
-    told = facts(checks(materialize_sqlmesh(warehouse))["shop/orders"])
-    assert told["sqlmesh/waiting_since"] == "2024-01-06T00:00:00+00:00"
+    metadata = facts(checks(materialize_sqlmesh(warehouse))["shop/orders"])
+    assert metadata["sqlmesh/waiting_since"] == "2024-01-06T00:00:00+00:00"

@@ -216,8 +216,10 @@ def test_the_check_of_an_audit_that_could_not_be_run() -> None:
 def test_a_check_of_the_same_name_that_somebody_else_told(instance: dg.DagsterInstance) -> None:
     """It has none of the facts, and so nothing can be asked."""
     orders = dg.AssetKey(["shop", "orders"])
-    told = dg.AssetCheckEvaluation(asset_key=orders, check_name=STATUS, passed=False, metadata={})
-    instance.report_runless_asset_event(told)
+    evaluation = dg.AssetCheckEvaluation(
+        asset_key=orders, check_name=STATUS, passed=False, metadata={}
+    )
+    instance.report_runless_asset_event(evaluation)
     assert standing_faults(instance, [orders, dg.AssetKey("never_told")]) == {}
 
 

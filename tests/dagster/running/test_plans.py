@@ -31,9 +31,9 @@ class Wishes(dg.Config):
 def only_line(result: dg.ExecuteInProcessResult) -> str:
     """What the one `Failure` of a step says, in one line."""
     assert not result.success
-    said = str(step_failure(result).description)
-    assert "\n" not in said
-    return said
+    description = str(step_failure(result).description)
+    assert "\n" not in description
+    return description
 
 
 @UNPLANNED
@@ -128,8 +128,8 @@ def test_a_run_of_an_environment_that_there_is_not(
 def test_an_argument_that_sqlmesh_does_not_know(
     materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
-    said = only_line(materialize_sqlmesh(running(shop, ignore_crons=True)))
-    assert "ignore_crons" in said
+    description = only_line(materialize_sqlmesh(running(shop, ignore_crons=True)))
+    assert "ignore_crons" in description
 
 
 def test_statements_before_all_that_fail(

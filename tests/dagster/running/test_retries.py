@@ -27,7 +27,7 @@ def warehouse(shop: SqlmeshProject) -> dg.AssetsDefinition:
     )
 
 
-def told(result: dg.ExecuteInProcessResult, key: str) -> list[bool]:
+def verdicts(result: dg.ExecuteInProcessResult, key: str) -> list[bool]:
     """What the status checks of an asset said, one after another."""
     return [
         each.passed
@@ -51,10 +51,10 @@ def test_a_retry_runs_what_failed_and_what_that_blocked(
     # Each once.
     assert sorted(materialized(result)) == DAILY_ASSETS
     assert sqlmesh_project.tracker.last.executed == {"shop.revenue", "shop.report"}
-    assert told(result, "shop/orders") == [True]
-    assert told(result, "shop/revenue") == [False, True]
-    assert told(result, "shop/report") == [False, True]
-    assert told(result, "shop/weekly") == [True, True]
+    assert verdicts(result, "shop/orders") == [True]
+    assert verdicts(result, "shop/revenue") == [False, True]
+    assert verdicts(result, "shop/report") == [False, True]
+    assert verdicts(result, "shop/weekly") == [True, True]
 
 
 @pytest.mark.long
@@ -77,8 +77,8 @@ def test_what_was_executed_stays_so_when_the_retry_fails_as_a_whole(
     result = materialize_sqlmesh(warehouse)
     assert not result.success
     assert attempts(result) == 2
-    assert told(result, "shop/orders") == [True]
-    assert told(result, "shop/weekly") == [True, False]
+    assert verdicts(result, "shop/orders") == [True]
+    assert verdicts(result, "shop/weekly") == [True, False]
 
 
 def test_assets_of_other_ops_run_after_the_retry(

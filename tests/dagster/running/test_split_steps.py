@@ -170,8 +170,8 @@ def test_each_step_runs_its_part_in_order(site: Site, run: Run) -> None:
     assert set(site.hours().values()) == {10}
     # Everything once.
     below = {"dashboard"} if run is not Site.run_requested else set()
-    told = Counter(materialized(result))
-    assert told == Counter({*MODELS, "raw/rates", "raw/scores", *below})
+    materializations = Counter(materialized(result))
+    assert materializations == Counter({*MODELS, "raw/rates", "raw/scores", *below})
     assert statuses(result) == ONCE
     assert site.evaluations() == Counter([name.replace("/", ".") for name in MODELS])
     for key in MODELS:

@@ -70,8 +70,13 @@ def as_it_stores(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, dg.DagsterEv
 
         def stored(self: InMemoryEventLogStorage, event: Any) -> None:
             store(self, event)
-            told = event.dagster_event
-            if left and told and told.event_type is kind and asset_of(told) == asset:
+            dagster_event = event.dagster_event
+            if (
+                left
+                and dagster_event
+                and dagster_event.event_type is kind
+                and asset_of(dagster_event) == asset
+            ):
                 left.pop()()
 
         monkeypatch.setattr(InMemoryEventLogStorage, "store_event", stored)
@@ -81,8 +86,8 @@ def as_it_stores(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, dg.DagsterEv
 
 def asset_of(event: dg.DagsterEvent) -> str:
     is_check = event.event_type in EVALUATIONS
-    told: Any = event.asset_check_evaluation_data if is_check else event
-    return str(told.asset_key.to_user_string())
+    about: Any = event.asset_check_evaluation_data if is_check else event
+    return str(about.asset_key.to_user_string())
 
 
 class TestWhileDagsterStores:

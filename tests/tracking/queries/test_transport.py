@@ -125,14 +125,14 @@ def test_no_answer_in_time(planned: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dies", "said"),
+    ("dies", "complaint"),
     [
         ("os._exit(3)", "its process ended with 3"),
         ("os.write(2, b'out of memory'); os._exit(3)", "out of memory"),
     ],
 )
-def test_a_process_that_dies(tmp_path: Path, dies: str, said: str) -> None:
+def test_a_process_that_dies(tmp_path: Path, dies: str, complaint: str) -> None:
     (tmp_path / "config.py").write_text(f"import os; {dies}")
     with pytest.raises(ProjectError) as raised:
         ask(tmp_path)
-    assert str(raised.value) == f"the SQLMesh project {tmp_path} did not answer: {said}"
+    assert str(raised.value) == f"the SQLMesh project {tmp_path} did not answer: {complaint}"
