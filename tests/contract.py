@@ -70,7 +70,7 @@ class RecordedCall:
 
 
 class Recorder:
-    """A console that notes every call that the tracker handles, and passes all on."""
+    """A console that records every call that the tracker handles, and passes all calls on."""
 
     def __init__(self, console: Any, calls: list[RecordedCall]) -> None:
         self._console, self._calls = console, calls
@@ -88,7 +88,7 @@ class Recorder:
 
 
 def tap(owner: Any, name: str, calls: list[RecordedCall]) -> None:
-    """Note the calls of a method of one object, with what it returned, as the tracker does."""
+    """Record the calls of one object's method with their results, as the tracker does."""
     if name in vars(owner):
         return
     method = getattr(owner, name)

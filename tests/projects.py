@@ -66,7 +66,7 @@ def at(moment: str | datetime) -> Iterator[None]:
 
 
 class Project:
-    """A SQLMesh project in a folder of its own, with a DuckDB file called `wh.db`."""
+    """A SQLMesh project in its own folder, with a DuckDB file called `wh.db`."""
 
     def __init__(self, path: Path, concurrent_tasks: int = 1) -> None:
         self.path = path

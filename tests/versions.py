@@ -1,6 +1,6 @@
 """The tests under every SQLMesh and Dagster that is tried: `make compat`, `make compat-oldest`.
 
-Each version has a virtual environment of its own in `.venv-compat`. Arguments are the versions to
+Each version has its own virtual environment in `.venv-compat`. Arguments are the versions to
 run, or `oldest` and `newest`; without any it runs all. Standard library only, so that it starts on
 a bare Python.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 TESTS = ("tests/tracking", "tests/doctor")
 ASSETS = ("tests/dagster",)
-# Not where a single version is asked for, as in CI: they take their time. The unit tests know no
+# Not where a single version is requested, as in CI: they take their time. The unit tests know no
 # SQLMesh, but other versions of Python.
 MORE = (
     "tests/properties",
@@ -33,7 +33,7 @@ MORE = (
     *ASSETS,
     "tests/dagster_processes",
 )
-# The same tests as in `make test`, where a single version is asked for.
+# The same tests as in `make test`, where a single version is requested.
 SHORT = ("-m", "not (documents or long or processes or variants)")
 # Older SQLMesh releases set no upper bounds here, and do not run with what came later.
 OLD = ("duckdb<2", "pandas<3")

@@ -54,7 +54,7 @@ def test_a_run_that_executes_what_is_due(typed: Typed) -> None:
     assert "gate passed: 4 outcomes in 1 report" in ended.out
 
 
-def test_a_project_that_can_t_be_loaded_is_no_quiet_night_in_its_reports(typed: Typed) -> None:
+def test_a_project_that_can_t_be_loaded_is_not_reported_as_a_quiet_night(typed: Typed) -> None:
     Path("models/broken.sql").write_text("MODEL (name shop.broken, kind FULL); SELECT (")
     ended = typed("plan", "--auto-apply", "--report", "r.md", "--report", "r.html")
     assert ended.code == 2, output_of(ended)
@@ -89,7 +89,7 @@ def test_a_signal_that_blocks_a_model(typed: Typed) -> None:
     assert "marketing.spend was skipped: its signal was not ready (feed_is_there)" in ended.out
 
 
-def test_without_the_gate_a_blocked_model_is_no_failure(typed: Typed) -> None:
+def test_without_the_gate_a_blocked_model_is_not_a_failure(typed: Typed) -> None:
     Path("feed_is_late").touch()
     assert typed("run", "--no-gate", when=TOMORROW).code == 0
 
@@ -118,7 +118,7 @@ def test_a_plan_that_fails(typed: Typed) -> None:
     assert "shop.weekly failed" in ended.out
 
 
-def test_a_plan_that_nobody_answers(typed: Typed) -> None:
+def test_a_plan_without_an_answer(typed: Typed) -> None:
     count_weeks_by("COUNT(*) + 1")
     ended = typed("plan", when=TODAY)
     assert ended.code == 2, output_of(ended)
@@ -198,7 +198,7 @@ def test_a_project_that_ends_the_process(typed: Typed, code: str, complaint: str
     assert complaint in ended.err
 
 
-def test_what_is_raised_is_no_exception(typed: Typed) -> None:
+def test_what_is_raised_is_not_an_exception(typed: Typed) -> None:
     Path("models/panic.py").write_text(PANIC)
     ended = typed("plan", "--auto-apply")
     assert ended.code == 2, output_of(ended)
@@ -208,7 +208,7 @@ def test_what_is_raised_is_no_exception(typed: Typed) -> None:
 
 @pytest.mark.processes
 def test_debug_shows_the_traceback() -> None:
-    """In a process of its own: what SQLMesh sets up for it stays until the process ends."""
+    """In a separate process: what SQLMesh sets up for it stays until the process ends."""
     Path("models/panic.py").write_text(PANIC)
     ran = process("plan", "--auto-apply", "--debug")
     assert ran.returncode == 2
@@ -248,7 +248,7 @@ def test_no_table_of_what_never_began(typed: Typed) -> None:
     assert ended.code == 2, output_of(ended)
 
 
-def test_a_failure_of_sqlmesh_that_no_report_tells_of() -> None:
+def test_a_failure_of_sqlmesh_that_is_in_no_report() -> None:
     done = run(executed("shop.daily"))
     passed = GatePolicy().evaluate(done)
     assert _exit_code(command.Ended((done,), code=1), passed, None) == 2

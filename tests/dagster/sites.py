@@ -175,7 +175,7 @@ class Installation:
 
 
 class Site(Installation):
-    """first → slow → third, and one model beside them: planned, and all of it missing.
+    """first → slow → third, and one separate model: planned, with all intervals missing.
 
     `slow` writes its process into the file `begun`, and waits for the file `go`. There is a file
     `told_to_end` when SQLMesh is.
@@ -201,7 +201,7 @@ class Site(Installation):
             process.wait(SECONDS)
 
     def wait_until_slow_begins(self) -> None:
-        """`first` has executed by then."""
+        """By then, `first` has executed."""
         until(lambda: (self.path / "begun").exists())
 
     def wait_until_it_is_told_to_end(self) -> None:
@@ -220,7 +220,7 @@ class Site(Installation):
     # -- witnesses ---------------------------------------------------------------------------------
 
     def loaded(self) -> set[str]:
-        """The keys of the models of which SQLMesh's state has intervals."""
+        """The keys of the models that have intervals in SQLMesh's state."""
         intervals: Intervals = self.project.intervals()
         self.close()
         return {

@@ -94,7 +94,7 @@ class TestProduction:
         assert known["patient"].drain_timeout == 600
         assert known["impatient"].longest_wait == 900
 
-    def test_deployed_by_dagster_what_is_below_is_asked_for(self, known: dict[str, Any]) -> None:
+    def test_deployed_by_dagster_what_is_below_is_requested(self, known: dict[str, Any]) -> None:
         with dg.DagsterInstance.ephemeral() as instance:
             before = look(known["defs"], instance)
             deployed = execute(known["defs"], "deploy", instance)

@@ -143,7 +143,7 @@ def test_several_models_at_once(
 
 
 def test_a_call_of_the_function_itself(tmp_path: Path) -> None:
-    """As a unit test of an op may do it: on a project that is nobody's sandbox."""
+    """As a unit test of an op may do it: on a project outside of any sandbox."""
     project = Project(tmp_path)
     project.model("shop.orders", "SELECT 1 AS id", cron="'@daily'")
     project.model("shop.weekly", "SELECT 1 AS id", cron="'@weekly'", start="'2023-12-01'")
@@ -162,7 +162,7 @@ def test_a_call_of_the_function_itself(tmp_path: Path) -> None:
     assert passed == {spec.key: True for spec in warehouse.specs}
 
 
-def test_an_op_that_is_none_of_ours(materialize_sqlmesh: Materialize) -> None:
+def test_an_op_that_is_not_sqlmeshs(materialize_sqlmesh: Materialize) -> None:
     @dg.asset
     def plain(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> None:
         sqlmesh.run(context=context)

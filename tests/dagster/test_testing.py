@@ -71,7 +71,7 @@ def test_some_asset_is_named(demand: Any, result: dg.ExecuteInProcessResult) -> 
         demand(result)
 
 
-def test_one_key_is_no_list_of_keys(result: dg.ExecuteInProcessResult) -> None:
+def test_one_key_is_not_a_list_of_keys(result: dg.ExecuteInProcessResult) -> None:
     """A text would be taken for its letters."""
     with pytest.raises(TypeError, match=r"keys is a list of keys, not 'shop/orders'"):
         assert_materialized_exactly(result, "shop/orders")

@@ -389,7 +389,7 @@ class TestTheTrial:
         (line,) = problems(doctor.diagnosis()).values()
         assert line == "IOException: can't open postgresql://etl:***@db"
 
-    def test_what_is_reported_wrongly_is_told(self) -> None:
+    def test_what_is_reported_wrongly_is_a_mistake(self) -> None:
         names = ("daily", "weekly", "broken", "below", "audited")
         planned = run(*(executed(f"trial.{name}") for name in names), command="plan")
         ran = run(
@@ -405,7 +405,9 @@ class TestTheTrial:
         ]
 
     @pytest.mark.parametrize("commands", [(), ("plan",)])
-    def test_an_invocation_that_is_not_reported_is_told(self, commands: tuple[str, ...]) -> None:
+    def test_an_invocation_that_is_not_reported_is_a_mistake(
+        self, commands: tuple[str, ...]
+    ) -> None:
         (mistake,) = trial.mistakes_in([run(command=command) for command in commands])
         reported = ", ".join(commands) or "nothing"
         assert mistake == f"a plan and a run were made, but reported: {reported}"

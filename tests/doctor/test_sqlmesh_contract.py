@@ -68,7 +68,7 @@ def test_what_is_called_is_read_from_the_source() -> None:
     [contract.changes_of_console, contract.news_of_console, contract.changes_elsewhere],
     ids=lambda changes: changes.__name__,
 )
-def test_what_is_called_heard_replaced_or_imported(changes: Callable[[], Any]) -> None:
+def test_what_is_called_observed_replaced_or_imported(changes: Callable[[], Any]) -> None:
     lines = [f"{each.name} {each.what}; it concerns {each.concern}" for each in changes()]
     assert lines == []
 
@@ -111,7 +111,7 @@ def test_the_figures_of_a_batch() -> None:
 DAY = 24 * 60 * 60 * 1000
 JAN_9 = 19731 * DAY
 
-# What is heard, console and tapped methods alike, as a word of the stories below.
+# Recorded calls, of the console and of tapped methods, as words of the stories below.
 WORDS = {
     "refresh_snapshot_intervals": "refresh",
     "merged_missing_intervals": "decide",
@@ -141,7 +141,7 @@ ORDERS = {
 
 @dataclass
 class Stories:
-    """What was heard in each story, and what is left when all are told."""
+    """The calls that each story made, and what is left after all of them."""
 
     context: Any
     calls: list[RecordedCall] = field(default_factory=list)
@@ -187,7 +187,7 @@ class Stories:
 
 @pytest.fixture(scope="module")
 def stories(tmp_path_factory: pytest.TempPathFactory) -> Stories:
-    """The project is told seven stories, with four workers."""
+    """Seven stories are played on the project, with four workers."""
     project = Project(tmp_path_factory.mktemp("contract"), concurrent_tasks=4)
     ticks, daily = "SELECT @start_dt::TIMESTAMP AS ts, 1 AS amount", {"cron": "'@daily'"}
     audits = "(accepted_values(column := id, is_in := (1{also})))"
@@ -251,7 +251,7 @@ SIGNALS = """
 
 @pytest.mark.parametrize("story", ORDERS)
 @pytest.mark.long
-def test_the_order_of_what_is_heard(stories: Stories, story: str) -> None:
+def test_the_order_of_calls(stories: Stories, story: str) -> None:
     words = [WORDS[call.event] for call in stories.calls_of[story] if call.event in WORDS]
     line = " ".join(word for word, _ in groupby(words))
     raised = f", raised {stories.raised[story]}" if story in stories.raised else ""
@@ -269,7 +269,7 @@ def test_what_an_event_carries(stories: Stories, event: str) -> None:
             demand(not missing, what, reliance.concern)
 
 
-def test_nothing_due_is_returned_and_not_told(stories: Stories) -> None:
+def test_nothing_due_is_returned_without_an_event(stories: Stories) -> None:
     concern = "RunReport.completion of runs in which nothing was due"
     events = [
         call.event for call in stories.calls_of["nothing due"] if call.event in CONSOLE_EVENTS
@@ -368,7 +368,7 @@ def test_a_batch_starts_and_ends_on_one_thread(stories: Stories) -> None:
         demand(whole, f"the order on a worker thread ({line})", concern)
 
 
-def test_what_tells_of_restatements(stories: Stories) -> None:
+def test_where_restatements_are_read(stories: Stories) -> None:
     concern = "`restatement_refused` (compat.selected_to_restate, compat.restates_state_first)"
     if not hasattr(stories.plan, "selected_models_to_restate"):
         selector = stories.context._new_selector()

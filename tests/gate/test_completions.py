@@ -87,7 +87,7 @@ def test_a_failure_is_allowed_with_all_of_its_failed_models() -> None:
     assert kinds_and_models(evaluate(rules, mixed)) == [("failure", "b.y")]
 
 
-def test_what_a_run_raised_beside_its_failed_models_is_not_allowed_with_them() -> None:
+def test_what_a_run_raised_besides_its_failed_models_is_not_allowed_with_them() -> None:
     night = run(failed("a.x"), completion="failure", error="SQLMeshError: after_all failed")
     result = evaluate([{"models": "*", "allow": ["failed"]}], night)
     assert kinds_and_models(result) == [("command_error", None)]

@@ -65,7 +65,7 @@ def messages(result: GateResult) -> list[str]:
 
 
 class TestDefault:
-    """Without rules: what every model repository wants to be told."""
+    """Without rules: the findings that every model repository needs."""
 
     @pytest.mark.parametrize("reason", Reason, ids=str)
     def test_a_skip_is_judged_by_its_primary_reason(self, reason: Reason) -> None:
@@ -322,13 +322,13 @@ class TestExpiry:
     def test_the_last_day_is_included(self) -> None:
         assert evaluate(self.rules, run(failed("a.x")), today=date(2026, 12, 31)).passed
 
-    def test_then_it_has_no_effect_and_is_told_once(self) -> None:
+    def test_then_it_has_no_effect_and_is_reported_once(self) -> None:
         reports = run(failed("a.x")), run(executed("a.x")), run(executed("b.y"))
         result = evaluate(self.rules, *reports, today=date(2027, 1, 1))
         assert kinds_and_models(result) == [("failure", "a.x"), ("expired_rule", None)]
         assert messages(result)[1] == "rule 1 (a.*, it is new): it expired after 2026-12-31"
 
-    def test_nothing_else_is_told_of_it(self) -> None:
+    def test_nothing_else_is_reported_about_it(self) -> None:
         rules = [{"models": "zz", "allow": "failed", "deny": "failed", "until": date(2020, 1, 1)}]
         assert kinds_and_models(evaluate(rules, run(executed("a.x")))) == [("expired_rule", None)]
 
@@ -361,12 +361,12 @@ class TestRulesWithoutAMatch:
             ),
         ],
     )
-    def test_is_told_with_close_ones(self, models: str, complaint: str) -> None:
+    def test_is_reported_with_close_ones(self, models: str, complaint: str) -> None:
         result = evaluate([{"models": models, "deny": ["failed"]}], self.shop)
         assert kinds_and_models(result) == [("unmatched_rule", None)]
         assert messages(result) == [f"rule 1 ({models}): {complaint}"]
 
-    def test_is_told_once_for_all_reports(self) -> None:
+    def test_is_reported_once_for_all_reports(self) -> None:
         rules = [{"models": ["sale.*", "sales.*", "zz"], "deny": ["failed"]}]
         result = evaluate(rules, self.shop, run(executed("a.x")), self.shop)
         assert kinds_and_models(result) == [("unmatched_rule", None)]
@@ -389,7 +389,7 @@ class TestRulesWithoutAMatch:
         assert kinds_and_models(result) == [("unmatched_rule", None)]
 
     @pytest.mark.parametrize("reports", [[], [run()]], ids=["no reports", "no models"])
-    def test_where_there_are_no_models_nothing_is_said(self, reports: list[RunReport]) -> None:
+    def test_without_models_nothing_is_reported(self, reports: list[RunReport]) -> None:
         assert evaluate([{"models": "a.*", "allow": ["failed"]}], *reports).passed
 
 
@@ -504,7 +504,7 @@ class TestFindings:
         assert [one.test for one in result.findings] == ["t.py::a", "t.py::a"]
 
     @pytest.mark.parametrize("other", [None, "report.json", (None, None), []])
-    def test_what_is_no_report(self, other: Any) -> None:
+    def test_what_is_not_a_report(self, other: Any) -> None:
         with pytest.raises(TypeError, match="a gate judges RunReports, not "):
             GatePolicy().evaluate(other)
 
@@ -667,7 +667,7 @@ def matched_models(rule: GateRule, report: RunReport) -> set[str]:
 
 @settings(unhurried, max_examples=200)
 @given(policies, several)
-# What few draws come upon: rules that accept all that failed, and warnings in place of findings.
+# Cases that are rarely drawn: rules that allow every failure, and warnings in place of findings.
 @example([GateRule("*", allow="failed")], [run(failed("a.x"), completion="failure")])
 @example([GateRule("*", allow="failed")], [run(failed("a.x"), completion="failure", error="E: e")])
 @example(

@@ -140,16 +140,16 @@ class TestRules:
     def test_what_a_rule_can_not_say(self, table: dict[str, Any], words: str) -> None:
         assert complaint(THE_TWO[1], table).startswith(f"rule 2: {words}")
 
-    def test_a_word_like_no_other_is_told_the_valid_ones(self) -> None:
+    def test_an_unknown_word_without_close_ones_lists_the_valid_ones(self) -> None:
         text = complaint({"models": "a", "deny": ["xyzzy"]})
         assert text.startswith("rule 1: deny: 'xyzzy' is neither a status, a reason nor a fact; ")
         assert all(str(word) in text for word in (*Status, *Reason, *Fact))
 
-    def test_what_is_no_rule(self) -> None:
+    def test_what_is_not_a_rule(self) -> None:
         assert complaint("sales.*") == "rule 1: it is a table, not 'sales.*'"
 
     @pytest.mark.parametrize("rules", ["sales.*", {"models": "a", "allow": "failed"}, 3])
-    def test_what_is_no_list_of_rules(self, rules: Any) -> None:
+    def test_what_is_not_a_list_of_rules(self, rules: Any) -> None:
         with pytest.raises(GatePolicyError, match=r"^rules is a list of tables, in TOML each "):
             GatePolicy(rules)
 
@@ -199,7 +199,7 @@ class TestToml:
             ),
         ],
     )
-    def test_what_can_not_be_meant(self, text: str, words: str) -> None:
+    def test_contents_that_are_rejected(self, text: str, words: str) -> None:
         assert toml_complaint(text).startswith(words)
 
     def test_nested_too_deeply(self) -> None:

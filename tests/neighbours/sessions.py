@@ -1,4 +1,4 @@
-"""A session beside a neighbour, and what it leaves: results, warnings, modules."""
+"""A session alongside a neighbour, and what it leaves: results, warnings, modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user's repository in which `shop.orders` fails at night: for real, or as it would be told."""
+"""A user's repository in which `shop.orders` fails at night: for real, or in a report alone."""
 
 from __future__ import annotations
 

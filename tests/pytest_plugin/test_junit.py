@@ -59,7 +59,7 @@ def test_tracked_tests_have_properties(told_shop: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize("options", [[], ["-p", "no:junitxml"]], ids=["", "no:junitxml"])
-def test_nobody_is_told_properties_who_did_not_ask(
+def test_properties_are_written_only_on_request(
     told_shop: pytest.Pytester, options: list[str]
 ) -> None:
     told_shop.makepyfile(

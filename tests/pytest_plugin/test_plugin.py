@@ -1,4 +1,4 @@
-"""The plugin in a user's session: fixture, section on failing tests, summary, workers, none."""
+"""The plugin in a user's session: fixture, sections on failing tests, summary, workers."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def test_a_session_without_tests_leaves_nothing_of_an_earlier_one(
     assert reports_in(pytester.path / "all.json") == []
 
 
-def test_collecting_tests_is_no_session_of_theirs(told_shop: pytest.Pytester) -> None:
+def test_collecting_tests_writes_no_report(told_shop: pytest.Pytester) -> None:
     told_shop.makepyfile(TESTS)
     report = told_shop.makefile(".json", all="of the last session")
     told_shop.runpytest_inprocess("--co", "-p", "no:xdist", "--sqlmesh-tracker-report=all.json")
@@ -121,7 +121,7 @@ def test_a_path_that_can_be_no_report_is_a_usage_error(
     result.stderr.fnmatch_lines(f"ERROR: sqlmesh_tracker_report: {complaint}")
 
 
-def test_a_file_that_can_not_be_written_is_told_and_the_session_is_red(
+def test_a_file_that_can_not_be_written_is_reported_and_the_session_is_red(
     told_shop: pytest.Pytester,
 ) -> None:
     told_shop.makepyfile(test_shop="def test_it(night):\n    pass")
@@ -261,7 +261,7 @@ def properties_in(file: Path) -> dict[str | None, dict[str | None, str | None]]:
 def test_an_empty_value_is_a_variable_that_is_not_set(
     pytester: pytest.Pytester, option: str, value: str
 ) -> None:
-    # It would count as an option that is not given: no report, and nobody told.
+    # It would count as an option that is not set: no report, and no message.
     result = pytester.runpytest_inprocess(f"--sqlmesh-tracker-{option}={value}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(

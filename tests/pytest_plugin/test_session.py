@@ -73,7 +73,7 @@ def test_a_session_without_invocations_has_files_without_reports(tmp_path: Path)
     assert entries_from_json((tmp_path / "all.json").read_text()) == []
 
 
-def test_a_file_that_can_not_be_written_is_told_and_the_others_are_written(
+def test_a_file_that_can_not_be_written_is_reported_and_the_others_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> str:

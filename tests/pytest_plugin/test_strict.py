@@ -1,4 +1,4 @@
-"""Strict mode in a user's session: what is an error, who asks for it, and what is told once."""
+"""Strict mode in a user's session: errors, how to enable it, what is reported once."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def test_the_closest_marker_wins_then_the_ini_file(
         "test_error_at_teardown",
         "test_typo",
     ]
-    # What went wrong at the teardown is told alone.
+    # What went wrong at the teardown is reported alone.
     assert str(result.stdout).count("unexpected outcome") == 2 + everywhere
     result.stdout.fnmatch_lines(
         "sqlmesh_tracker strict: allow_skips: no model 'shop.revenu' in the reports; did you mean*"
@@ -327,7 +327,7 @@ def test_rules_expire_by_the_real_day(told_shop: pytest.Pytester) -> None:
         (["-k", "untracked"], []),
     ],
 )
-def test_what_is_wrong_with_rules_is_told_once(
+def test_what_is_wrong_with_rules_is_reported_once(
     told_shop: pytest.Pytester, options: list[str], shown: list[int]
 ) -> None:
     write_policy(

@@ -1,4 +1,4 @@
-"""Strict mode: what counts as asserted, what is unexpected, and how a test is told."""
+"""Strict mode: what counts as asserted, what is unexpected, and how a test reports it."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class TestWhatCounts:
             list(threads.map(lambda report: report.assert_not_executed("sales.*"), reports))
         assert strict.complaint(reports) == ""
 
-    def test_nobody_hears_what_is_asserted_before_or_afterwards(self) -> None:
+    def test_what_is_asserted_before_or_afterwards_does_not_count(self) -> None:
         strict, report = strict_test(), failed_night()
         assert_not_executed(report, "sales.*")
         with observing(strict.asserted):
@@ -282,7 +282,7 @@ class TestJudgement:
         assert strict.complaint([run(skipped("sales.weekly")), run(executed("web.views"))]) == ""
         assert strict.complaint([]) == ""
 
-    def test_a_typo_in_allow_skips_is_told_by_itself(self) -> None:
+    def test_a_typo_in_allow_skips_is_reported_alone(self) -> None:
         strict = strict_test(allow_skips={"salse.*": "cron_not_due", "sales.weekyl": "ended"})
         assert strict.complaint([run(skipped("sales.weekly"))]) == (
             "sqlmesh_tracker strict: allow_skips: no model matches 'salse.*' in the reports; it "

@@ -134,7 +134,7 @@ def test_the_properties_of_a_suite() -> None:
     }
 
 
-def test_cases_of_several_invocations_are_told_apart() -> None:
+def test_cases_of_several_invocations_are_distinguished() -> None:
     # GitLab shows but one of several cases with the same names.
     root = parsed(NIGHT, run(executed("web.views")), run(executed("web.views"), environment="dev"))
     assert [suite.get("name") for suite in root] == ["run of prod", "run of prod (2)", "run of dev"]
@@ -154,7 +154,7 @@ class TestOfTheGate:
         assert failure.get("type") == "upstream_failed"
         assert failure.get("message") == "skipped: a model upstream failed (sales.orders)"
 
-    def test_what_a_rule_denies_is_told_with_the_rule(self) -> None:
+    def test_what_a_rule_denies_is_reported_with_the_rule(self) -> None:
         rules: list[dict[str, Any]] = [
             {"models": "web.views", "deny": ["executed"], "why": "it is frozen"},
             {"models": "raw.rates", "deny": ["skipped"]},
@@ -208,7 +208,7 @@ def test_an_end_that_no_model_is_to_blame_for_is_an_error(completion: str) -> No
     assert root.get("errors") == "1"
 
 
-def test_an_end_of_which_nothing_is_known_is_told_as_well() -> None:
+def test_an_unknown_end_is_reported_as_well() -> None:
     error = verdict(parsed(run(completion="interrupted")), "the run itself")
     assert error.text == "the run was interrupted"
 
@@ -237,7 +237,7 @@ def test_the_output_of_a_case_that_passed_is_its_outcome_with_the_cause() -> Non
     }
 
 
-def test_no_report_is_no_suite() -> None:
+def test_no_report_makes_no_suite() -> None:
     assert parsed().attrib == {"name": "sqlmesh", "tests": "0", "failures": "0", "errors": "0"}
 
 

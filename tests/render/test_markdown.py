@@ -158,7 +158,7 @@ class TestWhatIsFirst:
         shown = page(run(executed("a.x"), command="plan", removed=("a.old",)))
         assert shown.rows[1] == ["🗑️ removed", "a.old", "the plan removes it", ""]
 
-    def test_the_error_of_a_command_is_told(self) -> None:
+    def test_the_error_of_a_command_is_shown(self) -> None:
         raised = run(completion="raised", error="SQLMeshError: no such\n  environment")
         shown = page(raised, QUIET)
         assert "❌" in shown.headings[1]
@@ -169,7 +169,7 @@ class TestWhatIsFirst:
             [(None, raised), (None, QUIET)]
         )
 
-    def test_no_invocation_at_all_is_said(self) -> None:
+    def test_no_invocation_at_all_is_stated(self) -> None:
         assert summary([]) == "## SQLMesh\n\n0 invocations: no models\n\n"
 
     def test_invocations_that_need_attention_come_first(self) -> None:
@@ -199,7 +199,7 @@ class TestWhatIsFirst:
 
 
 class TestFolds:
-    """What nobody must see is folded where it is long."""
+    """Long text that is not essential is folded."""
 
     MANY = tuple(executed(f"a.m{number}") for number in range(21))
 
@@ -362,7 +362,7 @@ class TestLimit:
             f"{left} models, among them all of 1 invocation\n"
         )
 
-    def test_a_table_that_is_left_out_is_told_in_its_place(self) -> None:
+    def test_a_table_that_is_left_out_is_replaced_by_a_note(self) -> None:
         markdown = self.sized([(None, self.BIG)], 1050)
         assert len(Page.of(markdown).rows) == 2
         assert Page.of(markdown).folds == []

@@ -108,12 +108,12 @@ class TestExecuted:
         assert text.startswith("marts.weekly was not executed: its cron was not due\n")
         assert "staging.users was" not in text
 
-    def test_every_failure_is_told(self) -> None:
+    def test_every_failure_is_reported(self) -> None:
         text = message(assert_executed, SHOP, "marts.weekly", "marts.revenue")
         assert "marts.weekly was not executed" in text
         assert "\n\nmarts.revenue was not executed" in text
 
-    def test_a_model_named_twice_is_told_once(self) -> None:
+    def test_a_model_named_twice_is_reported_once(self) -> None:
         text = message(assert_executed, SHOP, "marts.weekly", fqn("marts.weekly"), "marts.w*")
         assert text.count("was not executed") == 1
 
@@ -346,7 +346,7 @@ class TestFailed:
         report = run(failed("a.x", "audit_failed", error=None))
         assert message(assert_failed, report, "a.x", match=match)
 
-    def test_match_that_is_no_regular_expression(self) -> None:
+    def test_match_that_is_not_a_regular_expression(self) -> None:
         with pytest.raises(ValueError, match=r"match='\(' is not a regular expression: missing \)"):
             assert_failed(run(failed("a.x")), "a.x", match="(")
 
@@ -392,7 +392,7 @@ class TestNotExecuted:
         assert headline(assert_nothing_executed, run(made)).startswith(f"a.x {complaint}: ")
         assert headline(assert_only_executed, report, "a.y").startswith(f"a.x {complaint}: ")
 
-    def test_tells_of_those_alone_that_were(self) -> None:
+    def test_reports_only_those_that_were(self) -> None:
         text = message(assert_not_executed, SHOP, "marts.weekly", "staging.users")
         assert text.startswith("staging.users was executed: ")
         assert "marts.weekly was" not in text
@@ -591,7 +591,7 @@ class TestOutcomes:
         with pytest.raises(TypeError, match="at least one model"):
             assert_outcomes(SHOP, {})
 
-    def test_a_wrong_word_is_told_with_the_close_one_or_with_all(self) -> None:
+    def test_a_wrong_word_is_reported_with_the_close_one_or_with_all(self) -> None:
         with pytest.raises(
             ValueError, match=r"^'skiped' is neither a status nor a reason; did you mean .*skipped"
         ):
@@ -603,7 +603,7 @@ class TestOutcomes:
         assert all(word in str(caught.value) for word in [*Status, *Reason])
 
     @pytest.mark.parametrize("word", [None, "", 1, ["executed"], "EXECUTED", "Executed"], ids=repr)
-    def test_what_is_no_word_is_a_value_error(self, word: Any) -> None:
+    def test_what_is_not_a_word_is_a_value_error(self, word: Any) -> None:
         with pytest.raises(
             ValueError, match=re.escape(f"{word!r} is neither a status nor a reason")
         ):
@@ -654,7 +654,7 @@ class TestExecutionOrder:
         )
         assert text.startswith("marts.revenue did not start before staging.users\n")
 
-    def test_every_wrong_pair_is_told(self) -> None:
+    def test_every_wrong_pair_is_reported(self) -> None:
         text = headline(
             assert_execution_order, SHOP, "marts.revenue", "staging.orders", "staging.users"
         )
@@ -680,7 +680,7 @@ class TestExecutionOrder:
 
 
 class TestUnknown:
-    """Of a model that the tracker could not tell about, nothing is taken for granted."""
+    """Nothing is assumed about a model whose outcome the tracker could not determine."""
 
     rich: Any = unknown(
         "a.x",
@@ -717,7 +717,7 @@ class TestUnknown:
         assert text == "a.x was not executed: the tracker could not tell (lost its place)"
 
 
-# Each helper as called by tests: what it wants after the report, and what fails on SHOP.
+# Each helper as tests call it: its arguments after the report, and what fails on SHOP.
 FAILING: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "assert_executed": (("marts.weekly",), {}),
     "assert_skipped": (("staging.users",), {"reason": "cron_not_due"}),
@@ -873,13 +873,13 @@ def test_a_typo_is_an_error_for_audits_and_outcomes_too(typo: str) -> None:
 
 @pytest.mark.parametrize("helper", [assert_skipped, assert_failed])
 class TestReasons:
-    def test_a_typo_is_told_with_the_close_one(self, helper: Call) -> None:
+    def test_a_typo_is_reported_with_the_close_one(self, helper: Call) -> None:
         with pytest.raises(
             ValueError, match=r"^'cron_not_duo' is not a reason; did you mean cron_not_due"
         ):
             helper(SHOP, "marts.weekly", reason="cron_not_duo")
 
-    def test_without_a_close_one_all_are_told(self, helper: Call) -> None:
+    def test_without_a_close_one_all_are_listed(self, helper: Call) -> None:
         with pytest.raises(ValueError, match=r"^'zzz' is not a reason; valid are ") as caught:
             helper(SHOP, "marts.weekly", reason="zzz")
         assert all(reason in str(caught.value) for reason in Reason)
@@ -891,7 +891,7 @@ class TestReasons:
         with pytest.raises(ValueError, match="is not a reason"):
             helper(SHOP, "marts.weekly", reason=word)
 
-    def test_a_typo_is_told_whatever_the_outcome(self, helper: Call) -> None:
+    def test_a_typo_is_reported_whatever_the_outcome(self, helper: Call) -> None:
         for model in SHOP.outcomes:
             with pytest.raises(ValueError, match="is not a reason"):
                 helper(SHOP, model, reason="zzz")

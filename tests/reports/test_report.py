@@ -1,4 +1,4 @@
-"""What is said of an invocation, and the files that hold it: written, read back, or refused."""
+"""Reports of invocations, and the files that hold them: written, read back, or rejected."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ class TestRoundTrip:
         text = run(arguments={"value": value}).to_json()
         assert json.loads(text, parse_constant=pytest.fail)["arguments"] == {"value": written}
 
-    def test_an_error_that_is_no_valid_unicode_survives(self) -> None:
+    def test_an_error_that_is_not_valid_unicode_survives(self) -> None:
         """File names and decoding errors put lone surrogates into messages."""
         report = run(failed("a.x", error="OSError: no file 'caf\udce9'"), error="\udce9")
         back = RunReport.from_json(report.to_json().encode())
@@ -396,7 +396,7 @@ class TestVersion1:
 
 
 class TestRefusals:
-    """Whatever is no report is a `ValueError` of one line that says where and what."""
+    """Anything but a report raises a `ValueError` of one line that says where and what."""
 
     @pytest.mark.parametrize(
         "text",
@@ -441,7 +441,7 @@ class TestRefusals:
             ('"report"', "a string"),
         ],
     )
-    def test_what_is_no_object(self, text: str, kind: str) -> None:
+    def test_what_is_not_an_object(self, text: str, kind: str) -> None:
         message = f"not a report: expected an object, found {kind}"
         assert refusal(lambda: RunReport.from_json(text)) == message
         assert refusal(lambda: entries_from_json(text)) == message
@@ -463,7 +463,7 @@ class TestRefusals:
         message = refused(spoiled(schema_version=3))
         assert message.endswith("reads 1 and 2; a newer pytest-sqlmesh-tracker reads it")
 
-    def test_true_is_no_version(self) -> None:
+    def test_true_is_not_a_version(self) -> None:
         assert "schema_version" in refused(spoiled(schema_version=True))
 
     @pytest.mark.parametrize(
@@ -498,7 +498,7 @@ class TestRefusals:
         ],
         ids=lambda value: value if isinstance(value, str) else "",
     )
-    def test_a_wrong_value_is_told_with_its_place(self, data: object, where: str) -> None:
+    def test_a_wrong_value_is_reported_with_its_place(self, data: object, where: str) -> None:
         assert refused(data).startswith(f"not a report: {where}")
 
     @pytest.mark.parametrize(
@@ -511,7 +511,9 @@ class TestRefusals:
         ],
         ids=["status", "reason", "command", "completion"],
     )
-    def test_a_wrong_word_is_told_with_the_valid_ones(self, data: object, valid: list[str]) -> None:
+    def test_a_wrong_word_is_reported_with_the_valid_ones(
+        self, data: object, valid: list[str]
+    ) -> None:
         message = refused(data)
         assert all(f"'{word}'" in message for word in valid)
 
@@ -524,7 +526,7 @@ class TestRefusals:
         without = {key: value for key, value in JSON.items() if key != "command"}
         assert refused(without) == "not a report: command: Field required"
 
-    def test_of_several_mistakes_the_first_is_told_and_how_many_more(self) -> None:
+    def test_of_several_mistakes_the_first_is_reported_and_how_many_more(self) -> None:
         message = refused(spoiled(command="test", completion="done", colour="red"))
         assert message.startswith(("not a report: command: ", "not a report: colour: "))
         assert message.endswith(" (and 2 more)")

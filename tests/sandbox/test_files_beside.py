@@ -1,4 +1,4 @@
-"""Files that a project reads beside its folder: seeds, and what its Python code opens."""
+"""Files that a project reads outside its folder: seeds, and what its Python code opens."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def with_seed(path: Path, seed: str, name: str = "shop.x", file: str = "models/x
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A folder with a file, beside that of the project."""
+    """A folder with a file, next to that of the project."""
     file = tmp_path / "data" / "x.csv"
     file.parent.mkdir()
     file.write_text("id,name\n1,a\n")
@@ -120,7 +120,7 @@ class TestSeeds:
 
 
 @pytest.mark.usefixtures("data")
-def test_what_python_code_opens_beside_the_project_is_there(
+def test_what_python_code_opens_next_to_the_project_is_there(
     tmp_path: Path, sandbox: Sandboxes
 ) -> None:
     made = project(tmp_path / "shop", LOCAL)

@@ -1,4 +1,4 @@
-"""Whatever a project is made of: in a sandbox it is what it is for SQLMesh alone."""
+"""Projects of every kind: a sandbox treats each as SQLMesh alone does."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def versions(context: Any) -> dict[str, Any]:
 
 
 def facts_of(report: RunReport) -> dict[str, Any]:
-    """What a report says of each model, but for how long it took."""
+    """What a report says about each model, except how long it took."""
     return {
         name: (
             outcome.status,
@@ -294,7 +294,7 @@ def test_another_configuration_of_config_py_can_be_named(shop: Path, sandbox: Sa
 class TestSeveralPaths:
     @pytest.fixture(scope="class")
     def two(self, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-        """Two projects, of which the second reads the first."""
+        """Two projects; the second reads the first."""
         folder = tmp_path_factory.mktemp("paths")
         gateways = f"{{local: {{connection: {{type: duckdb, database: {folder}/wh.db}}}}}}"
         defaults = "model_defaults: {dialect: duckdb, start: 2024-01-01}\nproject: "

@@ -255,7 +255,7 @@ class TestStatements:
         assert snapshot_of(one.path) == before
 
     @pytest.mark.parametrize("statement", HARMLESS.values(), ids=HARMLESS.keys())
-    def test_can_do_what_harms_nobody(
+    def test_can_do_what_is_harmless(
         self, statement: str, one: Project, sandbox: Sandboxes
     ) -> None:
         with sandbox(one.path) as copy:
@@ -308,7 +308,7 @@ def test_catalogs_of_environments_are_made_in_the_sandbox_and_nowhere_else(
     assert snapshot_of(tmp_path) == before
 
 
-def test_nobody_is_told_of_what_a_test_does(tmp_path: Path, sandbox: Sandboxes) -> None:
+def test_no_notifications_are_sent_from_a_test(tmp_path: Path, sandbox: Sandboxes) -> None:
     shop = Project(tmp_path)
     (tmp_path / "config.yaml").unlink()
     shop.write("config.py", NOTIFYING)
@@ -492,7 +492,7 @@ def test_a_template_that_fails_leaves_nothing_in_the_process(
 
 
 class Sessions:
-    """A user's repository, and sessions of pytest in it, each a process of its own."""
+    """A user's repository, and sessions of pytest in it, each in its own process."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "repository"

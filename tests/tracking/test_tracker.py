@@ -1,4 +1,4 @@
-"""The tracker's manners: what it hears, what it leaves as it was, what it says when it fails."""
+"""The tracker's manners: what it observes, what it leaves unchanged, what it logs when it fails."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def methods() -> dict[str, Any]:
 
 
 class Recorder(NoopConsole):
-    """A console that writes down what it hears."""
+    """A console that records its calls."""
 
     mood: str
     spare: int
@@ -125,7 +125,7 @@ class TestHearing:
         with pytest.raises(NoReportError, match="no SQLMesh invocation was tracked"):
             tracker.assert_nothing_executed()
 
-    def test_what_is_no_context_is_refused(self) -> None:
+    def test_what_is_not_a_context_is_rejected(self) -> None:
         with pytest.raises(TypeError, match="a SQLMesh Context is tracked, not str"):
             with sqlmesh_run_tracker("context"):
                 pass
@@ -180,7 +180,7 @@ class TestRestoring:
             planned.context.run()
         assert planned.context.console is ours
 
-    def test_a_wrapper_of_somebody_else_stays_and_passes_through(self, planned: Project) -> None:
+    def test_another_librarys_wrapper_stays_and_passes_through(self, planned: Project) -> None:
         from sqlmesh.core.context import GenericContext
 
         original = GenericContext.run
@@ -322,7 +322,7 @@ class TestInterrupts:
         assert tracker.last.by_reason == {"aborted": frozenset(tracker.last.outcomes)}
 
     def test_a_run_that_restarts_because_the_environment_changed(self, planned: Project) -> None:
-        """The plan of somebody else arrives after the first model: SQLMesh starts again."""
+        """Another user's plan arrives after the first model, so SQLMesh starts again."""
         theirs = Context(paths=str(planned.path))
         warnings: list[str] = []
 
@@ -413,7 +413,7 @@ class TestConsolesThatFail:
 
 
 class _Lacking:
-    """A console of an older SQLMesh: it has not heard of one method."""
+    """A console of an older SQLMesh, which lacks one method."""
 
     def __init__(self, console: Any, method: str) -> None:
         self._console, self._method = console, method
@@ -470,7 +470,7 @@ class TestTrackersThatFail:
             tracker.assert_not_executed("t.aside")
 
     @pytest.mark.parametrize("part", ["deciding", "scheduling", "auditing"])
-    def test_an_error_beside_the_console_is_told_too(
+    def test_an_error_outside_of_the_console_is_logged_too(
         self, planned: Project, part: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         @wraps(getattr(MethodEvents, part))

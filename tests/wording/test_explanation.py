@@ -59,7 +59,7 @@ class TestMoment:
         assert moment(utc("2024-01-14")) == "2024-01-14 00:00:00 UTC"
         assert moment(utc("2024-01-14 06:30:59.999999")) == "2024-01-14 06:30:59 UTC"
 
-    def test_of_another_zone_is_told_in_utc(self) -> None:
+    def test_of_another_zone_is_shown_in_utc(self) -> None:
         east = timezone(timedelta(hours=5, minutes=30))
         assert moment(datetime(2024, 1, 14, 4, tzinfo=east)) == "2024-01-13 22:30:00 UTC"
 
@@ -126,7 +126,7 @@ class TestTotals:
 
 class TestWhy:
     @pytest.mark.parametrize("reason", Reason)
-    def test_every_reason_has_words_of_its_own(self, reason: Reason) -> None:
+    def test_every_reason_has_its_own_words(self, reason: Reason) -> None:
         words = why(skipped("a.x", reason))
         others = {why(skipped("a.x", other)) for other in Reason if other is not reason}
         assert words not in others
@@ -569,7 +569,7 @@ class TestFacts:
         ]
 
     def test_blocked_by_says_what_became_of_the_root(self) -> None:
-        """Also where nobody wrote its message."""
+        """Also where its message is empty."""
         made = skipped("a.x", "upstream_failed", blocked_by=("a.y",))
         assert self.facts("blocked by", made, failed("a.y", message="")) == [
             "a.y, failed: its evaluation raised ValueError: no luck"
@@ -695,7 +695,7 @@ class TestRemedies:
 
     def test_for_selection_in_other_commands(self) -> None:
         made = skipped("a.x", "not_selected")
-        # Whether a plan had work for a model that it does not even have, nobody computed.
+        # Whether a plan had work for a model outside of it was never computed.
         assert self.remedy(made, command="plan") == ""
         assert self.remedy(made, command="audit") == (
             "It has audits: name it among the models to run them."
@@ -758,7 +758,7 @@ class TestAnything:
         if reason and status not in ("unknown", "executed"):
             assert why(made) in headline
 
-    def test_hours_of_a_batch_are_told(self) -> None:
+    def test_hours_of_a_batch_are_shown(self) -> None:
         made = failed(
             "a.x", batches=[batch("2024-01-14 05:00", "2024-01-14 06:00", "failed", index=7)]
         )

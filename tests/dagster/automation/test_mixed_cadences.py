@@ -140,7 +140,7 @@ def job() -> dg.JobDefinition:
 
 
 def test_executed_again_from_its_failure_a_run_does_the_rest(tmp_path: Path) -> None:
-    """As another run, which tells what it did itself; what is below the first one's is skipped."""
+    """As another run, which reports its own work; what is below the first one is skipped."""
     project = Project(tmp_path)
     project.model("shop.orders", "SELECT 8 AS amount", cron=DAILY)
     project.model("shop.costs", "SELECT amount FROM raw.costs", cron=DAILY)
@@ -223,7 +223,7 @@ class TestInJobsOfTheirOwn:
         assert daemon.look() == set()
 
     @pytest.mark.long
-    def test_after_a_failure_they_are_asked_for_when_theirs_is_materialized(
+    def test_after_a_failure_they_are_requested_when_theirs_is_materialized(
         self,
         sqlmesh_project: Any,
         materialize_sqlmesh: Materialize,

@@ -123,7 +123,7 @@ def test_what_waits_for_a_signal_is_not_requested(site: Scheduled) -> None:
     assert names(request.asset_selection) == ["shop/till"]
     result = site.execute(request)
     assert_materialized_exactly(result, ["shop/till"])
-    # Why the others were not is told all the same; of the weekly model, which is not due, nothing.
+    # The others still have a reason; the weekly model, which is not due, has none.
     reasons = {key: facts(check).get("sqlmesh/reason") for key, check in checks(result).items()}
     assert reasons == {
         "shop/orders": "signal_not_ready",
@@ -138,8 +138,8 @@ def test_what_waits_for_a_signal_is_not_requested(site: Scheduled) -> None:
 
 
 @pytest.mark.long
-def test_what_waited_and_is_executed_after_all_is_told_as_mended(site: Scheduled) -> None:
-    """The signal is ready when the run begins; when the schedule asked, it was not."""
+def test_what_waited_and_is_executed_after_all_is_reported_as_mended(site: Scheduled) -> None:
+    """The signal is ready when the run begins, but was not when the schedule was evaluated."""
     site.project.hold("shop.orders")
     site.project.travel(NEXT_DAY)
     waiting = checks(site.execute(site.requested()))["shop/orders"]
@@ -177,7 +177,7 @@ def test_nothing_is_shown_as_failed_that_did_not_fail(site: Scheduled) -> None:
     assert not site.execute(request).success
     # The report was due, and what it reads failed.
     assert names(site.shown_failed()) == ["shop/report", "shop/revenue"]
-    # The weekly model would be, if it had been asked for.
+    # The weekly model would be, if it had been requested.
     site.repository.get_job("everything").execute_in_process(
         instance=site.instance, raise_on_error=False
     )
@@ -185,7 +185,7 @@ def test_nothing_is_shown_as_failed_that_did_not_fail(site: Scheduled) -> None:
 
 
 @pytest.mark.long
-def test_what_came_due_meanwhile_is_executed_and_told(site: Scheduled) -> None:
+def test_what_came_due_meanwhile_is_executed_and_reported(site: Scheduled) -> None:
     site.project.travel(NEXT_DAY)
     request = site.requested()
     site.project.travel(SUNDAY)
@@ -314,11 +314,11 @@ def test_a_plan_that_is_being_applied(site: Scheduled) -> None:
     assert site.evaluate() == UNFINISHED
 
 
-# -- in a process of its own -----------------------------------------------------------------------
+# -- in a separate process -------------------------------------------------------------------------
 
 
 @pytest.mark.processes
-def test_a_tick_with_a_process_of_its_own(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+def test_a_tick_with_a_separate_process(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     written = Project(tmp_path)
     written.incremental("s.orders", "SELECT @start_dt::TIMESTAMP AS ts", cron="'@daily'")
     shop = SqlmeshProject(tmp_path)

@@ -1,4 +1,4 @@
-"""What SQLMesh loaded and no run of Dagster told: what the sensor tells of it, and what not."""
+"""What SQLMesh loaded outside of Dagster's runs: what the sensor reports, and what it does not."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Sensor:
         self.cursor: str | None = None
 
     def look(self) -> Any:
-        """One evaluation, of which nothing is stored."""
+        """One evaluation, without storing its results."""
         with dg.build_sensor_context(
             instance=self.instance,
             cursor=self.cursor,
@@ -57,7 +57,7 @@ class Sensor:
             return self.sensor.evaluate_tick(context)
 
     def tick(self) -> str:
-        """What a tick says, after the daemon has stored what it tells, and then its cursor."""
+        """A tick's skip message, once its events and then its cursor are stored as by the daemon."""
         result = self.look()
         for event in result.asset_events:
             self.instance.report_runless_asset_event(event)
@@ -65,7 +65,7 @@ class Sensor:
         return str(result.skip_message)
 
     def reported(self) -> dict[str, str]:
-        """Asset → the intervals that a tick has told of it."""
+        """Asset → the intervals that a tick reported for it."""
         events = self.look().asset_events
         self.tick()
         return {e.asset_key.to_user_string(): facts(e)["sqlmesh/intervals"] for e in events}
@@ -104,7 +104,7 @@ def sensor(
     return made
 
 
-# -- what is told ----------------------------------------------------------------------------------
+# -- what is reported ------------------------------------------------------------------------------
 
 
 def test_it_is_off_until_it_is_turned_on(sensor: Sensor) -> None:
@@ -112,13 +112,13 @@ def test_it_is_off_until_it_is_turned_on(sensor: Sensor) -> None:
     assert sensor.sensor.default_status is dg.DefaultSensorStatus.STOPPED
 
 
-def test_what_was_loaded_before_the_first_tick_is_not_told(sensor: Sensor) -> None:
+def test_what_was_loaded_before_the_first_tick_is_not_reported(sensor: Sensor) -> None:
     assert sensor.tick() == NOTHING
     assert not sensor.instance.all_asset_keys()
 
 
 @STORED
-def test_a_run_outside_of_dagster_is_told_once(sqlmesh_project: Any, sensor: Sensor) -> None:
+def test_a_run_outside_of_dagster_is_reported_once(sqlmesh_project: Any, sensor: Sensor) -> None:
     sqlmesh_project.run(at=SUNDAY)
     result = sensor.look()
     orders = next(e for e in result.asset_events if e.asset_key == dg.AssetKey(["shop", "orders"]))
@@ -170,7 +170,7 @@ def load_it_in_dev_and_promote_it(sqlmesh_project: Any, sensor: Sensor) -> None:
 
 
 def let_dagster_promote_it(sqlmesh_project: Any, sensor: Sensor) -> None:
-    """Its run says that the model was skipped, which is true."""
+    """The run correctly reports the model as skipped."""
     change(sqlmesh_project)
     sqlmesh_project.plan("dev")
     deploy(sqlmesh_project, sensor)
@@ -189,7 +189,7 @@ def deploy(sqlmesh_project: Any, sensor: Sensor) -> None:
 @pytest.mark.parametrize(
     "happens", [plan_it, load_it_in_dev_and_promote_it, let_dagster_promote_it]
 )
-def test_another_version_is_told_with_all_of_it_that_is_loaded(
+def test_another_version_is_reported_with_everything_it_has_loaded(
     sqlmesh_project: Any, sensor: Sensor, happens: Callable[[Any, Sensor], None]
 ) -> None:
     happens(sqlmesh_project, sensor)
@@ -246,10 +246,10 @@ def test_many_at_once(sqlmesh_project: Any, sensor: Sensor) -> None:
     )
 
 
-# -- what is not told ------------------------------------------------------------------------------
+# -- what is not reported --------------------------------------------------------------------------
 
 
-def test_what_a_run_of_dagster_told(sqlmesh_project: Any, sensor: Sensor) -> None:
+def test_what_a_run_of_dagster_reported(sqlmesh_project: Any, sensor: Sensor) -> None:
     sqlmesh_project.travel(NEXT_DAY)
     assert sensor.run().is_success
     assert sensor.tick() == NOTHING
@@ -257,7 +257,7 @@ def test_what_a_run_of_dagster_told(sqlmesh_project: Any, sensor: Sensor) -> Non
 
 @STORED
 @pytest.mark.long
-def test_only_what_a_run_of_dagster_did_not_tell(sqlmesh_project: Any, sensor: Sensor) -> None:
+def test_only_what_a_run_of_dagster_did_not_report(sqlmesh_project: Any, sensor: Sensor) -> None:
     sqlmesh_project.travel(NEXT_DAY)
     sensor.run("shop/orders")
     sqlmesh_project.run(at=SUNDAY)
@@ -278,7 +278,7 @@ def test_of_another_version_only_what_dagster_did_not_load(
     assert sensor.reported()["shop/orders"] == "2024-01-01 .. 2024-01-04"
 
 
-def test_a_failure_in_the_middle_is_no_materialization(
+def test_a_failure_in_the_middle_is_not_a_materialization(
     sqlmesh_project: Any, sensor: Sensor
 ) -> None:
     """What a batch of it loaded is on record in its check; outside of Dagster the rest is done."""
@@ -331,7 +331,7 @@ def test_a_plan_that_is_being_applied(sqlmesh_project: Any, sensor: Sensor) -> N
     assert "shop/orders" in sensor.reported()
 
 
-def test_what_another_sensor_told(sqlmesh_project: Any, sensor: Sensor) -> None:
+def test_what_another_sensor_reported(sqlmesh_project: Any, sensor: Sensor) -> None:
     other = Sensor(sensor.instance, _bound(sqlmesh_project), sensor.assets)
     other.tick()
     sqlmesh_project.run(at=NEXT_DAY)
@@ -356,7 +356,7 @@ def test_what_was_stored_before_the_daemon_could_store_the_cursor(
 def test_a_run_of_dagster_that_is_not_finished_tells_by_itself(
     sqlmesh_project: Any, sensor: Sensor
 ) -> None:
-    """Killed, it does not: what it had loaded is told when Dagster has noticed that."""
+    """A killed run does not: what it had loaded is reported once Dagster notices."""
     run = sensor.begin_run()
     sqlmesh_project.run(at=NEXT_DAY)
     assert sensor.tick() == f"run {run.run_id[:8]} of prod is not finished"
@@ -381,7 +381,7 @@ def answering(sensor: Sensor, answer: Callable[[], Any]) -> Sensor:
     return made
 
 
-def test_a_run_of_dagster_that_begins_while_sqlmesh_is_asked(sensor: Sensor) -> None:
+def test_a_run_of_dagster_that_begins_while_sqlmesh_is_queried(sensor: Sensor) -> None:
     def begin() -> dict[str, Any]:
         sensor.begin_run()
         return {}
@@ -443,7 +443,7 @@ def test_a_cursor_fits_into_every_database_of_dagster(sensor: Sensor) -> None:
 # -- what Dagster makes of it ----------------------------------------------------------------------
 
 
-def test_what_is_below_is_asked_for(
+def test_what_is_below_is_requested(
     sqlmesh_project: Any, instance: dg.DagsterInstance, warehouse: dg.AssetsDefinition
 ) -> None:
     eager = dg.AutomationCondition.eager()
@@ -469,7 +469,7 @@ def test_what_is_below_is_asked_for(
 
 
 def test_each_is_another_data_version(sqlmesh_project: Any, sensor: Sensor) -> None:
-    """Of its code nothing is said: which was planned, Dagster's definitions do not know."""
+    """Nothing is reported about its code: Dagster's definitions do not know what was planned."""
     versions = []
     for moment in (NEXT_DAY, SUNDAY):
         sqlmesh_project.run(at=moment)
@@ -575,7 +575,7 @@ def test_seconds_are_not_on_record() -> None:
     assert arithmetic.by_the_minute([(30_000, 90_500), (120_000, 150_000)]) == ((0, 60_000),)
 
 
-def test_a_function_of_somebody_elses() -> None:
+def test_a_function_that_is_not_sqlmeshs() -> None:
     @dg.asset
     def other() -> None:
         """None of ours."""

@@ -41,7 +41,7 @@ from pytest_sqlmesh_tracker.dagster import SqlmeshProjectComponent
 
 TYPE = "pytest_sqlmesh_tracker.dagster.SqlmeshProjectComponent"
 FILE = "shop/defs/warehouse/defs.yaml"
-# Dagster adds to the assets of all components where their YAML is, and warns of its own class.
+# Dagster adds the YAML's location to the assets of all components, and warns about its own class.
 by_dagster = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 ORDERS = model("shop.orders", "raw.till", "raw.rates", audits=(audit("not_null"),))
@@ -176,9 +176,7 @@ def test_the_state_is_the_same_wherever_the_project_is(tmp_path: Path) -> None:
     ["", "{", '{"models": []}', SHOP.definition.to_json().replace('"kind"', '"kinds"')],
     ids=["empty", "broken", "older", "newer"],
 )
-def test_a_state_that_is_none_is_one_line(
-    text: str, sandbox: DefsFolderSandbox, state: Path
-) -> None:
+def test_an_invalid_state_is_one_line(text: str, sandbox: DefsFolderSandbox, state: Path) -> None:
     state.write_text(text)
     with pytest.raises(dg.DagsterInvalidDefinitionError) as raised:
         definitions_of(sandbox, state)
@@ -217,7 +215,7 @@ def test_definitions_never_load_sqlmesh(state: Path) -> None:
 # -- which state is whose -----------------------------------------------------------------------
 
 
-def test_each_component_has_a_state_of_its_own(sandbox: DefsFolderSandbox) -> None:
+def test_each_component_has_its_own_state(sandbox: DefsFolderSandbox) -> None:
     written(sandbox, f"{yaml()}\n---\n{yaml(environment='dev')}")
     written(sandbox, yaml(), "europe/warehouse")
     written(sandbox, yaml(defs_state={"key": "ours", "management_type": "LOCAL_FILESYSTEM"}), "a")
@@ -295,7 +293,7 @@ def test_what_becomes_an_asset(sandbox: DefsFolderSandbox, state: Path) -> None:
     assert keys(others) == {"shop/report"}
 
 
-def test_the_op_is_like_that_of_the_function_if_nothing_is_said(
+def test_the_op_is_like_that_of_the_function_by_default(
     sandbox: DefsFolderSandbox, state: Path
 ) -> None:
     op = assets_of(definitions_of(sandbox, state, environment="dev")).op
@@ -304,7 +302,7 @@ def test_the_op_is_like_that_of_the_function_if_nothing_is_said(
     assert (op.description, op.retry_policy) == (None, None)
 
 
-def test_the_op_is_as_it_is_said(sandbox: DefsFolderSandbox, state: Path) -> None:
+def test_the_op_is_as_configured(sandbox: DefsFolderSandbox, state: Path) -> None:
     op = assets_of(
         definitions_of(
             sandbox,
@@ -325,7 +323,7 @@ def test_the_op_is_as_it_is_said(sandbox: DefsFolderSandbox, state: Path) -> Non
     )
 
 
-def test_a_schedule_asks_what_is_due(sandbox: DefsFolderSandbox, state: Path) -> None:
+def test_a_schedule_requests_what_is_due(sandbox: DefsFolderSandbox, state: Path) -> None:
     attributes = {
         "cron_schedule": "0 * * * *",
         "name": "hourly",
@@ -360,7 +358,7 @@ def test_a_key_is_changed_everywhere(sandbox: DefsFolderSandbox, state: Path) ->
     assets = assets_of(definitions_of(sandbox, state, translation=translation))
     assert keys(assets) == {"wh/shop/orders", "wh/shop/report"}
     assert upstream(assets, "wh/shop/report") == {"wh/shop/orders"}
-    # A table that is no model is nobody's to rename.
+    # A table that is not a model is not renamed.
     assert upstream(assets, "wh/shop/orders") == {"wh/raw/till", "raw/rates"}
     report = assets.specs_by_key[dg.AssetKey(["wh", "shop", "report"])]
     lineage = report.metadata["dagster/column_lineage"].deps_by_column
@@ -398,7 +396,7 @@ class OurComponent(SqlmeshProjectComponent):
 
 
 @pytest.mark.parametrize("translation", [None, lambda spec, _: spec], ids=["none", "idle"])
-def test_a_subclass_has_names_of_its_own(translation: Any, state: Path) -> None:
+def test_a_subclass_has_its_own_names(translation: Any, state: Path) -> None:
     component = OurComponent(project=SHOP, translation=translation)
     assets = assets_of(component.build_defs_from_state(_nowhere(), state))
     assert keys(assets) == {"ours/shop/orders", "ours/shop/report"}
@@ -535,7 +533,7 @@ def test_wrong_yaml_points_to_its_line(
         ),
     ],
 )
-def test_what_can_not_be_meant_is_one_line_that_names_the_file(
+def test_what_can_not_be_valid_is_one_line_that_names_the_file(
     attributes: Any, kind: type[Exception], line: str, sandbox: DefsFolderSandbox, state: Path
 ) -> None:
     with pytest.raises(kind) as raised:
@@ -545,7 +543,7 @@ def test_what_can_not_be_meant_is_one_line_that_names_the_file(
 
 def test_a_project_that_is_not_there_is_one_line(sandbox: DefsFolderSandbox, state: Path) -> None:
     with component_of(sandbox) as (component, context):
-        # To make definitions of its state, nobody needs it.
+        # Definitions are built from its state without it.
         assert component.build_defs_from_state(context, state).assets
         with pytest.raises(ProjectError) as raised:
             component.write_state_to_path(state)

@@ -351,7 +351,7 @@ def test_an_op_knows_its_assets() -> None:
 
     @dg.asset
     def other() -> None:
-        """Is none of SQLMesh's."""
+        """Is not one of SQLMesh's."""
 
     assert assets_of_op(other.op) is None
 

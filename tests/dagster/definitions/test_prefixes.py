@@ -31,7 +31,7 @@ def prefixed(shop: SqlmeshProject) -> Any:
     return assets
 
 
-def test_everything_is_told_of_the_keys_as_they_are(
+def test_everything_is_reported_for_the_keys_as_they_are(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, prefixed: Any
 ) -> None:
     sqlmesh_project.travel(NEXT_DAY)

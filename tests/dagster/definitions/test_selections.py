@@ -1,4 +1,4 @@
-"""Dagster's selection is SQLMesh's: what is not selected is neither run nor told of."""
+"""Dagster's selection becomes SQLMesh's: what is not selected is neither run nor reported."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_checks_alone_let_nothing_run(
     warehouse: dg.AssetsDefinition,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """SQLMesh audits what it evaluates: without a model, there is nothing to tell."""
+    """SQLMesh audits what it evaluates: without a model, there is nothing to report."""
     sqlmesh_project.travel(NEXT_DAY)
     before = len(sqlmesh_project.tracker.reports)
     result = materialize_sqlmesh(
@@ -153,7 +153,7 @@ def oddities(tmp_path: Path) -> Project:
 
 
 def test_any_model_can_be_selected(oddities: Project) -> None:
-    """Where its name can't be said in the selector, its full name or a glob is."""
+    """Where a selector can't express its name, its full name or a glob is used."""
     context = open_context(ProjectLocation([str(oddities.path)]))
     selector = context._new_selector()
     models = {model.fqn: model for model in context.models.values()}

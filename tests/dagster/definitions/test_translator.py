@@ -82,7 +82,7 @@ def test_definitions_load_or_one_line_says_why(
     ),
     st.randoms(),
 )
-def test_each_audit_has_a_check_of_its_own_in_whatever_order(
+def test_each_audit_has_its_own_check_in_any_order(
     definitions: list[ModelDefinition], random: Any
 ) -> None:
     names = assets(*definitions).checks
@@ -111,7 +111,7 @@ def test_each_audit_has_a_check_of_its_own_in_whatever_order(
         (("other", "sales", "orders"), ["other", "sales", "orders"], "sales"),
         (("sales-eu", "Orders 2024"), ["sales-eu", "Orders_2024"], "sales_eu"),
         (("orders",), ["orders"], None),
-        # Dagster has a few words of its own.
+        # Dagster reserves a few words.
         (("int",), ["int_"], None),
         (("sales", "int"), ["sales", "int"], "sales"),
     ],
@@ -176,7 +176,7 @@ def test_a_check_is_called_like_its_audit() -> None:
     assert list(assets(orders).checks["sales.orders"].values()) == ["is_small", "not_null"]
 
 
-def test_an_audit_that_is_used_twice_is_told_apart_by_its_arguments() -> None:
+def test_an_audit_that_is_used_twice_is_distinguished_by_its_arguments() -> None:
     orders = model(
         "sales.orders",
         audits=(
@@ -213,7 +213,7 @@ def test_a_check_is_not_called_like_another_asset() -> None:
     assert names == {"orders": {"daily_2", "daily_not_null"}, "orders_daily": {"not_null_2"}}
 
 
-# -- what can't be told apart -------------------------------------------------------------------
+# -- what can't be distinguished ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

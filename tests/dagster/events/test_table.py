@@ -1,4 +1,4 @@
-"""What Dagster is told of each thing that SQLMesh can do with a model."""
+"""What is reported to Dagster for everything that SQLMesh can do with a model."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_an_expected_skip_passes(
 def test_where_and_when_it_executed_is_in_both(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    """As soon as they are told, before there is a report."""
+    """As soon as they are reported, before there is a report."""
     sqlmesh_project.travel(NEXT_DAY)
     result = materialize_sqlmesh(warehouse)
     moment = sqlmesh_project.tracker.last.execution_time.isoformat()
@@ -157,7 +157,7 @@ def test_a_failure_fails_the_step_once_and_keeps_what_executed(
     assert facts(failure) == {"sqlmesh/failed": "shop.revenue", "sqlmesh/completion": "failure"}
 
 
-def test_a_partial_failure_is_no_materialization(
+def test_a_partial_failure_is_not_a_materialization(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     sqlmesh_project.travel("2024-01-07 00:05")
@@ -189,7 +189,7 @@ def test_a_fault_of_the_tracker_turns_nothing_red(
     shop: SqlmeshProject,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What SQLMesh did is not known then, and said so."""
+    """What SQLMesh did is then unknown, and reported as unknown."""
     monkeypatch.setattr(MethodEvents, "deciding", wraps(MethodEvents.deciding)(_broken))
     sqlmesh_project.travel(NEXT_DAY)
     result = materialize_sqlmesh(running(shop, fail_on_unknown=False))
@@ -233,7 +233,7 @@ def test_a_blocking_audit(
     warehouse: dg.AssetsDefinition,
     audit: str,
 ) -> None:
-    """It fails its model; each call of it with arguments is a check of its own."""
+    """It fails its model; each call of it with arguments is a separate check."""
     names = {"is_positive": ["is_positive"], "at_least": ["at_least_1", "at_least_2"]}[audit]
     sqlmesh_project.travel(NEXT_DAY)
     sqlmesh_project.fail("shop.revenue", audit=audit)
@@ -284,7 +284,7 @@ def test_a_standalone_audit_is_a_check_of_what_it_reads(
     assert_check_passed(result, "shop/orders", STATUS)
 
 
-def test_an_external_model_with_audits_is_no_asset_and_fails_what_reads_it(
+def test_an_external_model_with_audits_is_not_an_asset_and_fails_what_reads_it(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     sqlmesh_project.travel(NEXT_DAY)
@@ -312,7 +312,7 @@ def test_a_plan_of_changed_audits_materializes_nothing(
     assert checks(result, "is_positive") == {}
 
 
-def test_what_is_upstream_of_the_selection_and_ran_is_told_too(
+def test_what_is_upstream_of_the_selection_and_ran_is_reported_too(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
     warehouse = running(shop, no_auto_upstream=False)
@@ -337,7 +337,7 @@ def test_a_model_that_the_files_no_longer_have(
     assert sorted(checks(result)) == ["shop/orders", "shop/report", "shop/revenue", "shop/weekly"]
 
 
-def test_a_run_of_everything_tells_of_models_that_are_no_assets(
+def test_a_run_of_everything_reports_models_that_are_not_assets(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     """As those of other projects in the same environment."""
@@ -383,7 +383,7 @@ def test_a_model_is_on_record_before_the_next_one_starts(
         assert started[1] == recorded[1]
 
 
-def test_why_a_model_was_evaluated_is_told(
+def test_why_a_model_was_evaluated_is_reported(
     materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     result = materialize_sqlmesh(warehouse, run_config=configured(restate=["shop.orders"]))
@@ -396,7 +396,7 @@ def test_why_a_model_was_evaluated_is_told(
     assert "sqlmesh/cause" not in facts(checks(result)["shop/till"])
 
 
-def test_what_ran_ahead_of_upstream_passes_and_is_told(
+def test_what_ran_ahead_of_upstream_passes_and_is_reported(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     sqlmesh_project.travel(NEXT_DAY)
@@ -408,7 +408,7 @@ def test_what_ran_ahead_of_upstream_passes_and_is_told(
     assert facts(revenue)["sqlmesh/upstream_behind"] == "shop.orders (2024-01-05)"
 
 
-def test_since_when_a_model_waits_is_told(
+def test_since_when_a_model_waits_is_reported(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     sqlmesh_project.travel(NEXT_DAY)

@@ -23,7 +23,7 @@ UNPLANNED = pytest.mark.sqlmesh_project(plan=False)
 
 
 class Wishes(dg.Config):
-    """What a function of the user's can be asked for."""
+    """The options of a user's function."""
 
     weekly: bool = False
 
@@ -225,7 +225,7 @@ def test_a_restatement_by_a_function_with_arguments_of_a_run(
     assert_materialized_exactly(result, ["shop/report"])
 
 
-def test_a_function_with_a_config_of_its_own(
+def test_a_function_with_its_own_config(
     materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
     @sqlmesh_assets(project=shop)

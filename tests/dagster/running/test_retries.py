@@ -28,7 +28,7 @@ def warehouse(shop: SqlmeshProject) -> dg.AssetsDefinition:
 
 
 def verdicts(result: dg.ExecuteInProcessResult, key: str) -> list[bool]:
-    """What the status checks of an asset said, one after another."""
+    """Whether each status check of an asset passed, in order."""
     return [
         each.passed
         for each in result.get_asset_check_evaluations()
@@ -108,7 +108,7 @@ def test_failed_audits_are_not_tried_again(
     assert attempts(result) == 1
 
 
-def test_an_error_beside_failed_audits_is(
+def test_an_error_besides_failed_audits_is(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     sqlmesh_project.travel(NEXT_DAY)
@@ -147,7 +147,7 @@ def test_a_restatement_of_which_nothing_came_begins_anew(
 def test_a_failed_run_that_is_executed_again_from_its_failure(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
-    """As another run of Dagster: it tells of everything."""
+    """As another run of Dagster: it reports everything."""
     once = build_sqlmesh_assets(project=shop, name="warehouse")
     sqlmesh_project.travel(NEXT_DAY)
     sqlmesh_project.fail("shop.revenue", times=1)

@@ -112,7 +112,7 @@ class TestWhileSqlmeshRuns:
     def test_what_is_under_way_ends_and_nothing_else_begins(
         self, here: InterruptedHere, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """However often it is interrupted meanwhile."""
+        """However often it is interrupted in the meantime."""
         interrupt_in(monkeypatch, "evaluate", "c.slow", times=3)
         assert here.check(here.materialize()) == MODELS - {"c/third"}
 
@@ -135,7 +135,7 @@ class TestWhileSqlmeshRuns:
     def test_a_plan_that_creates_tables(
         self, here: InterruptedHere, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """They are all created, and nothing is said to be materialized."""
+        """They are all created, and none is reported as materialized."""
         here.site.project.model("c.new", "SELECT n FROM c.slow", cron="'@yearly'")
         project = SqlmeshProject(here.site.path)
 
@@ -175,7 +175,7 @@ class TestWhileSqlmeshRuns:
 
 
 def test_what_was_never_streamed_is_over(here: InterruptedHere) -> None:
-    """Prepared and left alone, an invocation keeps nobody waiting."""
+    """An invocation that is prepared and then abandoned blocks nothing."""
     prepared: list[SqlmeshInvocation] = []
 
     @sqlmesh_assets(project=here.project)

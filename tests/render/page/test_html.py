@@ -175,12 +175,12 @@ def test_where_nothing_went_wrong_the_first_is_opened() -> None:
     assert parsed(run(executed("a")), run(executed("b"))).chosen() == "00000000"
 
 
-def test_no_report_and_no_model_are_said() -> None:
+def test_no_reports_and_no_models_are_stated() -> None:
     assert "No invocation was tracked." in text_of()
     assert "No models." in text_of(run())
 
 
-def test_an_invocation_is_told_with_its_test_arguments_and_removed_models() -> None:
+def test_an_invocation_is_shown_with_its_test_arguments_and_removed_models() -> None:
     made = run(
         command="plan",
         arguments={"environment": "dev", "start": "2024-01-01", "end": None, "run": True},

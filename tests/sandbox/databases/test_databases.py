@@ -79,7 +79,7 @@ def test_a_project_is_in_a_sandbox_what_it_is_outside(
 class TestSeveralGateways:
     @pytest.fixture(scope="class")
     def two(self, tmp_path_factory: pytest.TempPathFactory) -> Project:
-        """Models on a gateway each, of which the second is spelled in many ways."""
+        """Models on one gateway each; the second gateway is spelled in many ways."""
         folder = tmp_path_factory.mktemp("two")
         database(folder / "b.db", RAW)
         shop = project(
@@ -174,7 +174,7 @@ class TestTheState:
             with sandbox(elsewhere.path, state="keep"):
                 pass
 
-    def test_can_be_kept_in_a_file_of_its_own(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_can_be_kept_in_a_separate_file(self, tmp_path: Path, sandbox: Sandboxes) -> None:
         shop = project(tmp_path, GATEWAYS["a state of its own"].replace("{folder}", str(tmp_path)))
         shop.model("shop.orders", "SELECT @execution_ds AS day", cron="'@daily'")
         planned(shop.path)

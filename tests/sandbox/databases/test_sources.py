@@ -299,13 +299,15 @@ class TestSetUp:
             ("3_broken.sql", r"setup: 3_broken.sql failed: Catalog Error: .*nowhere"),
         ],
     )
-    def test_what_fails_is_told(self, file: str, why: str, shop: Project, loaded: Loaded) -> None:
+    def test_what_fails_is_reported(
+        self, file: str, why: str, shop: Project, loaded: Loaded
+    ) -> None:
         with pytest.raises(SandboxError, match=why) as raised:
             with loaded(shop, "1_create.sql", file):
                 pass
         assert len(str(raised.value).splitlines()) == 1
 
-    def test_a_function_that_raises_is_told(self, shop: Project, loaded: Loaded) -> None:
+    def test_a_function_that_raises_is_reported(self, shop: Project, loaded: Loaded) -> None:
         def load(_: Any) -> None:
             raise ValueError("no data today")
 
@@ -366,7 +368,7 @@ class TestExternalModels:
             assert copy.fetch('SELECT * FROM "New Schema"."And Table"') == []
             assert "raw.undeclared" not in relations(copy)
 
-    def test_of_types_that_duckdb_does_not_have_are_told(
+    def test_of_types_that_duckdb_does_not_have_are_reported(
         self, tmp_path: Path, sandbox: Sandboxes
     ) -> None:
         shop = project(tmp_path, "{local: {connection: {type: duckdb}}}")

@@ -119,7 +119,7 @@ def test_a_changed_version_names_what_changed(shop: Project, forward_only: bool)
     assert report["s.raw"].changed_by == ("s.raw",)
     below = report["s.orders"]
     assert (below.cause, below.changed_by) == ("first_load", ("s.raw",))
-    # SQLMesh's first versions have a category of its own for forward-only changes.
+    # SQLMesh's first versions have a separate category for forward-only changes.
     assert below.change_category in ("indirect_breaking", "forward_only")
 
 

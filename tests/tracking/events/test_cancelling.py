@@ -40,7 +40,7 @@ LOCKED = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('CREATE TABLE 
 
 @pytest.fixture(params=WORKERS, ids="{} workers".format)
 def chain(tmp_path: Path, request: pytest.FixtureRequest) -> Project:
-    """first → second → third, daily; a weekly one beside them."""
+    """first → second → third, daily, plus a weekly one."""
     project = Project(tmp_path, concurrent_tasks=request.param)
     project.incremental("c.first", TICKS, **DAILY)
     project.incremental("c.second", read_between("c.first"), **DAILY)

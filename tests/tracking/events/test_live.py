@@ -1,4 +1,4 @@
-"""Being told of models while the invocation goes on: as soon as they executed, and only then."""
+"""`on_executed` during an invocation: called as soon as a model executed, and only then."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def planned(written: Project) -> Project:
 
 
 def announced_by(project: Project, call: Callable[[], Any]) -> tuple[list[ModelOutcome], RunReport]:
-    """What is told while an invocation lasts, and its report."""
+    """The outcomes announced during an invocation, and its report."""
     announced: list[ModelOutcome] = []
     with sqlmesh_run_tracker(project.context, on_executed=announced.append) as tracker:
         with suppress(SQLMeshError):
@@ -80,7 +80,7 @@ def plan(project: Project, *environment: str) -> Callable[[], Any]:
 
 
 def check(announced: list[ModelOutcome], report: RunReport) -> None:
-    """Each executed model was told of once, with the very outcome of the report."""
+    """Each executed model was announced once, with the same outcome as in the report."""
     assert sorted(outcome.name for outcome in announced) == sorted(report.executed)
     assert {outcome.name: outcome for outcome in announced} == {
         name: report[name] for name in report.executed
@@ -88,8 +88,8 @@ def check(announced: list[ModelOutcome], report: RunReport) -> None:
 
 
 @pytest.mark.long
-def test_what_is_told_is_what_the_report_says(lively: Project) -> None:
-    """In a first plan, a run of which something fails, and a plan to another environment."""
+def test_what_is_announced_is_what_the_report_says(lively: Project) -> None:
+    """In a first plan, a run in which something fails, and a plan to another environment."""
     with at("2024-01-09 12:00"):
         announced, report = announced_by(lively, plan(lively))
     assert len(announced) == 7
@@ -112,7 +112,7 @@ def test_what_is_told_is_what_the_report_says(lively: Project) -> None:
     check(announced, report)
 
 
-def test_a_model_is_told_of_before_the_next_one_begins(lively: Project) -> None:
+def test_a_model_is_announced_before_the_next_one_begins(lively: Project) -> None:
     events: list[str] = []
 
     class Recorder(NoopConsole):
@@ -133,12 +133,12 @@ def test_a_model_is_told_of_before_the_next_one_begins(lively: Project) -> None:
     ]  # fmt: skip
 
 
-def test_what_is_told_is_in_the_state_by_then(project: Project) -> None:
+def test_what_is_announced_is_already_in_the_state(project: Project) -> None:
     project.incremental("l.first", TICKS, ", batch_size 2", **DAILY)
     loaded: list[tuple[ModelOutcome, list[tuple[int, int]]]] = []
 
     def look(outcome: ModelOutcome) -> None:
-        # There is one worker, which is this thread: nobody else uses the connection now.
+        # The only worker is this thread: nothing else uses the connection now.
         (spans,) = project.intervals()[outcome.fqn].values()
         loaded.append((outcome, spans))
 
@@ -179,7 +179,7 @@ def test_a_plan_of_two_rounds(planned: Project) -> None:
 
 
 def test_a_view_that_can_not_be_promoted(lively: Project) -> None:
-    """A plan's last stages can fail a model that executed: it was told of before."""
+    """A plan's last stages can fail a model that executed and was already announced."""
     broken = "ON_VIRTUAL_UPDATE_BEGIN;\nDROP TABLE no_such_table;\nON_VIRTUAL_UPDATE_END;"
     lively.model("l.third", f"SELECT COUNT(*) AS n FROM l.second;\n\n{broken}", **DAILY)
     lively.reload()
@@ -192,7 +192,7 @@ def test_a_view_that_can_not_be_promoted(lively: Project) -> None:
 
 @pytest.mark.long
 def test_a_run_that_is_restarted(planned: Project) -> None:
-    """What had executed before is told of once, though the run evaluates more of it then."""
+    """What had executed before is announced once, though the run then evaluates more of it."""
 
     class Overtaken(NoopConsole):
         def update_snapshot_evaluation_progress(self, snapshot: Any, *_: Any, **__: Any) -> None:
@@ -232,8 +232,8 @@ def test_a_console_that_raises_fails_the_model(lively: Project) -> None:
     check(announced, report)
 
 
-def test_who_is_told_may_wait_for_another_model(tmp_path: Path) -> None:
-    """The other worker is not held up: it is told of its own model meanwhile."""
+def test_a_callback_may_wait_for_another_model(tmp_path: Path) -> None:
+    """The other worker is not held up: its own model is announced in the meantime."""
     project = Project(tmp_path, concurrent_tasks=4)
     for name in ("l.one", "l.other"):
         project.model(name, "SELECT 1 AS n", **DAILY)

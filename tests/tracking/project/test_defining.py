@@ -206,7 +206,7 @@ def defined(project: Project, **options: Any) -> ProjectDefinition:
 
 @pytest.fixture(autouse=True, scope="module")
 def no_variables_of_sqlmesh() -> Iterator[None]:
-    """Whoever runs these tests may have chosen a gateway for a project of their own."""
+    """The developer who runs these tests may have set a gateway for another project."""
     with pytest.MonkeyPatch.context() as environment:
         for name in ("SQLMESH_GATEWAY", "SQLMESH_DOTENV_PATH"):
             environment.delenv(name, raising=False)
@@ -263,7 +263,7 @@ def test_the_facts_of_a_model(models: dict[str, ModelDefinition], rich: Project)
     assert orders.file == str(rich.path / "models" / "orders.sql")
 
 
-def test_what_is_not_said_of_a_model(models: dict[str, ModelDefinition]) -> None:
+def test_what_a_model_does_not_define(models: dict[str, ModelDefinition]) -> None:
     daily = models["sales.daily"]
     assert (daily.cron, daily.cron_tz, daily.start, daily.end) == (
         "@daily",
@@ -448,7 +448,7 @@ def test_what_columns_are_computed_from(models: dict[str, ModelDefinition]) -> N
     assert models["sales.north"].lineage["id"] == (ColumnSource("Sales.Orders", "id"),)
 
 
-def test_lineage_that_can_not_be_told_is_left_out(models: dict[str, ModelDefinition]) -> None:
+def test_lineage_that_is_not_known_is_left_out(models: dict[str, ModelDefinition]) -> None:
     # Whose column `page` is, of two tables that nothing is known of, and what `*` has.
     assert models["sales.two_unknown"].lineage.keys() == {"id", "one", "seen"}
     assert models["sales.everything"].lineage == {"following": (ColumnSource("raw.clicks", "id"),)}
@@ -845,7 +845,7 @@ def test_a_context_is_opened_that_loads_later(small: Project) -> None:
 
 
 def refused(*paths: str, **options: Any) -> str:
-    """What is said of these paths, the same by both ways to load them."""
+    """The error for these paths, the same for both ways to load them."""
     messages = []
     for load in (load_definition, open_context):
         with pytest.raises(ProjectError) as raised:

@@ -1,4 +1,4 @@
-"""Questions that SQLMesh answers in a process of its own: real processes, and what can go wrong."""
+"""Queries that SQLMesh answers in a separate process: real processes, and what can go wrong."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def ask(path: Path, *, timeout: float = 60) -> Due | UnfinishedPlan:
     return transport.ask(ProjectLocation([str(path)]), QUERY, timeout=timeout)
 
 
-def test_what_a_project_prints_is_no_part_of_the_answer(planned: Project) -> None:
+def test_what_a_project_prints_is_not_part_of_the_answer(planned: Project) -> None:
     assert ask(planned.path) == Due(due=(ORDERS,), waiting=(), next_due=None)
 
 

@@ -69,7 +69,7 @@ class Attempt:
 
 @dataclass
 class DagsterRun:
-    """One Dagster run, and all that is known of it."""
+    """One Dagster run, and everything known about it."""
 
     number: int
     step: Step
