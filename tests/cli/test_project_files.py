@@ -1,6 +1,6 @@
 """`sqlmesh-tracker run` reads the project's files afterwards, in a separate process.
 
-SQLMesh's own `run` reads none of them, and so can't know what was never planned, or was edited.
+SQLMesh's own `run` does not read them, and so can't know what was never planned or was edited.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def test_the_other_examples_run(from_zero: Path, monkeypatch: pytest.MonkeyPatch
 
 
 class TestProduction:
-    """The chapter on production, which goes on with the first one's project."""
+    """The chapter on production, which continues with the first one's project."""
 
     @pytest.fixture
     def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -162,7 +162,7 @@ def execute(definitions: dg.Definitions, job: str, instance: dg.DagsterInstance)
 
 
 def look(definitions: dg.Definitions, instance: dg.DagsterInstance, cursor: Any = None) -> Any:
-    """What Dagster's automation asks for."""
+    """What Dagster's automation requests."""
     return dg.evaluate_automation_conditions(
         definitions, instance, asset_selection=dg.AssetSelection.all(), cursor=cursor
     )

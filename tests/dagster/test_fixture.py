@@ -1,4 +1,4 @@
-"""The fixture `materialize_sqlmesh`: which assets it takes, which resources it gives them."""
+"""The fixture `materialize_sqlmesh`: the assets it accepts, and the resources it passes to them."""
 
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ def test_an_asset_below_what_failed_does_not_run(
 def test_two_groups_of_assets_with_a_resource_each(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
-    """Both are bound to the sandbox, whatever they are called."""
+    """Both are bound to the sandbox, whatever their names."""
 
     @sqlmesh_assets(project=shop, select="shop.orders")
     def first(context: dg.AssetExecutionContext, shop: SqlmeshResource) -> Any:

@@ -1,4 +1,4 @@
-"""How commands end: every completion but a success is a finding, whatever models there are."""
+"""How commands end: every completion except success is a finding, whatever the models."""
 
 from __future__ import annotations
 

@@ -732,7 +732,7 @@ def test_a_rule_that_allows_adds_nothing_unexpected_and_one_that_denies_takes_no
 ) -> None:
     before = unexpected(policy, reports)
     allowing = [*policy[:place], GateRule(models, allow=listed), *policy[place:]]
-    # A command whose models are allowed is left to be blamed itself, and no longer is with a model.
+    # If its models are allowed, the command itself is the finding; with a failed model it is not.
     assert {(n, model) for n, model in unexpected(allowing, reports) if model} <= before
     denying = [*policy[:place], GateRule(models, deny=listed), *policy[place:]]
     assert unexpected(denying, reports) >= {(n, model) for n, model in before if model}

@@ -1,4 +1,4 @@
-"""Policies as they are written: in programs, in TOML, in files; and what is wrong with them."""
+"""Policies written in programs, in TOML and in files, and the errors in them."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def write_shop(pytester: pytest.Pytester) -> None:
 
 
 def tell_of_shop(pytester: pytest.Pytester) -> None:
-    """The same fixture, without a project: for what comes after a run, whatever made it."""
+    """The same fixture without a project: for what follows a run, real or not."""
     pytester.makeconftest(TOLD_NIGHT)
     write_ini(pytester)
 

@@ -50,7 +50,7 @@ def reports_in(pytester: pytest.Pytester) -> list[tuple[str | None, RunReport]]:
 
 
 def tries_in(pytester: pytest.Pytester) -> list[tuple[str, bool]]:
-    """Name of the test and whether the try was repeated, of each report in the file."""
+    """For each report in the file: the test's name and whether the try was repeated."""
     return [(str(test).partition("::")[2], r.superseded) for test, r in reports_in(pytester)]
 
 

@@ -54,7 +54,7 @@ def listed_models(strict: StrictTest, *reports: RunReport) -> list[str]:
 
 
 class TestWhatCounts:
-    """Each helper that passes asserts what it names, in the report that it was given."""
+    """Each helper that passes asserts the models it names, in the report passed to it."""
 
     @pytest.mark.parametrize(
         ("helper", "arguments", "left"),
@@ -394,7 +394,7 @@ class TestMarker:
 
 
 class TestFaultsOfThePolicy:
-    """What is wrong with rules is no test's fault: told for the session."""
+    """Mistakes in rules are not a test's fault: they are reported for the session."""
 
     POLICY = GatePolicy(
         [

@@ -815,7 +815,7 @@ class TestEveryHelper:
 
 
 def frames(traceback: TracebackType | None) -> list[dict[str, Any]]:
-    """Each frame of ours by function, with what it says about hiding itself; None for others'."""
+    """Each frame of the package by function, and whether it hides itself; None for others."""
     home = str(Path(pytest_sqlmesh_tracker.reports.assertions.__file__).parent)
     entries = []
     while traceback is not None:
@@ -856,7 +856,7 @@ class TestEveryHelperOfModels:
                 function(helper)(SHOP, *models)
 
     def test_every_match_of_a_glob_must_hold(self, helper: str) -> None:
-        """The report has a model of each kind: whatever is demanded, one fails it."""
+        """The report has a model with each outcome, so at least one fails every assertion."""
         report = run(executed("a.e", start_order=0), skipped("a.s"), failed("a.f"))
         assert message(function(helper), report, "a.*")
 

@@ -16,7 +16,7 @@ NOON = datetime(2024, 1, 8, 12, tzinfo=timezone.utc)
 
 @pytest.fixture
 def clock() -> Iterator[Clock]:
-    """A clock that only goes on with statements."""
+    """A clock that advances only with statements."""
     clock = Clock(NOON, tick=False)
     clock.start()
     yield clock

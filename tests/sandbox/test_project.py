@@ -102,7 +102,7 @@ class TestTime:
     def test_that_does_not_tick_keeps_the_order_of_what_is_stored(
         self, sandbox: Sandboxes, payroll: Path
     ) -> None:
-        """With a clock that stands still, what was restated runs again."""
+        """With a stopped clock, what was restated runs again."""
         with sandbox(payroll, tick=False) as project:
             project.run(at="2024-01-06 00:05")
             project.plan(restate_models=["pay.hours"]).assert_executed("pay.hours", "pay.slips")

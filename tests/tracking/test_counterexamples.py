@@ -101,7 +101,7 @@ def test_automatic_restatements_can_come_before_the_next_tick(project: Project) 
 
 
 def test_a_start_far_ahead_of_a_frequent_cron(project: Project) -> None:
-    """The search for `next_due` gave up before it got there."""
+    """The search for `next_due` gave up too early."""
     project.incremental("s.now", "SELECT @start_dt::TIMESTAMP AS ts", **DAILY)
     project.incremental(
         "s.later", "SELECT @start_dt::TIMESTAMP AS ts", cron="'*/5 * * * *'", start="'2024-06-01'"

@@ -1,4 +1,4 @@
-"""The tracker's manners: what it observes, what it leaves unchanged, what it logs when it fails."""
+"""The tracker's behaviour: what it observes, what it leaves unchanged, what it logs."""
 
 from __future__ import annotations
 

@@ -842,7 +842,7 @@ class TestWhatFailed:
 
 
 class TestEnvironments:
-    """Why no model could be run, or why none can be run next."""
+    """Why no model could be run, or why no model can be run next."""
 
     MISSING = EnvironmentState(unfinished_plan=None, environments=("dev", "prod"))
     BUSY = EnvironmentState(unfinished_plan="1a2b3c4d5e6f", environments=("prod",))

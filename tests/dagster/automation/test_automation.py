@@ -1,4 +1,4 @@
-"""Dagster asks for a model at each tick of its cron: whatever is upstream, and once."""
+"""Dagster requests a model once at each tick of its cron, whatever is upstream."""
 
 from __future__ import annotations
 

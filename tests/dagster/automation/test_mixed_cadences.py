@@ -49,7 +49,7 @@ BELOW = dashboard, letters, forecast
 
 
 class Scheduled(SqlmeshTranslator):
-    """A schedule asks for the models."""
+    """A schedule requests the models."""
 
     def get_automation_condition(self, model: ModelDefinition) -> None: ...
 
@@ -183,7 +183,7 @@ def instance(sqlmesh_project: Any, materialize_sqlmesh: Materialize) -> dg.Dagst
 
     @dg.asset
     def look(context) -> None:  # type: ignore[no-untyped-def]
-        # Dagster takes annotations as they are, and those of this module are texts.
+        # Dagster does not resolve annotations, and those of this module are strings.
         instances.append(context.instance)
 
     materialize_sqlmesh(look)
@@ -207,7 +207,7 @@ def daemon(instance: dg.DagsterInstance, scheduled: dg.AssetsDefinition) -> Daem
 
 
 class TestInJobsOfTheirOwn:
-    """`eager` below SQLMesh's models, for which something else asks."""
+    """`eager` below SQLMesh's models, which something else requests."""
 
     def test_each_update_of_any_upstream_asks_for_them(
         self,

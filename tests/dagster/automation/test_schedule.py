@@ -1,4 +1,4 @@
-"""The due-only schedule: what it asks Dagster for, and what comes of it."""
+"""The due-only schedule: what it requests from Dagster, and the results."""
 
 from __future__ import annotations
 
@@ -300,7 +300,7 @@ def test_a_run_of_other_assets(
 def create_run(
     site: Scheduled, status: dg.DagsterRunStatus, job: str, selection: Any = None
 ) -> dg.DagsterRun:
-    """A run that the instance knows of; its log says what it has planned."""
+    """A run that the instance has recorded; its log lists what it planned."""
     definition = site.repository.get_job(job)
     if selection:
         definition = definition.get_subset(asset_selection=set(selection))
@@ -371,7 +371,7 @@ def test_a_schedule_has_the_name_and_the_times_that_it_is_given() -> None:
 @pytest.mark.parametrize("resource", ["sqlmesh", "warehouse_of_ours"])
 def test_the_resource_is_that_of_the_function(resource: str) -> None:
     functions: dict[str, Callable[..., Any]] = {}
-    # A parameter's name can't be given otherwise.
+    # A parameter can't be named in any other way.
     exec(
         f"def run(context, {resource}: SqlmeshResource): ...",
         {"SqlmeshResource": SqlmeshResource},

@@ -57,7 +57,7 @@ class Sensor:
             return self.sensor.evaluate_tick(context)
 
     def tick(self) -> str:
-        """A tick's skip message, once its events and then its cursor are stored as by the daemon."""
+        """A tick's skip message; stores its events and then its cursor, as the daemon does."""
         result = self.look()
         for event in result.asset_events:
             self.instance.report_runless_asset_event(event)
@@ -421,7 +421,7 @@ def test_a_cursor_that_says_nothing(sensor: Sensor, cursor: str) -> None:
 
 @pytest.mark.parametrize("facts", [{"environment": "dev"}, {"log_position": 10**9}, {"layout": 2}])
 def test_a_cursor_of_something_else(sensor: Sensor, facts: dict[str, Any]) -> None:
-    """Of another environment, of an event log that is there no more, of another version of ours."""
+    """Of another environment, of an event log that no longer exists, of another package version."""
     look = LoadedModels.of_cursor(sensor.cursor)
     assert look
     sensor.cursor = look.model_copy(update=facts).cursor
@@ -578,7 +578,7 @@ def test_seconds_are_not_on_record() -> None:
 def test_a_function_that_is_not_sqlmeshs() -> None:
     @dg.asset
     def other() -> None:
-        """None of ours."""
+        """Not one of the package's."""
 
     with pytest.raises(dg.DagsterInvalidDefinitionError, match="build_sqlmesh_sensor takes what"):
         build_sqlmesh_sensor(other)

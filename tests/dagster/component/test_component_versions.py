@@ -1,4 +1,4 @@
-"""A Dagster without components that keep state: everything else is as it is."""
+"""A Dagster without state-backed components: everything else works unchanged."""
 
 from __future__ import annotations
 

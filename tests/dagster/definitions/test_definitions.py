@@ -1,4 +1,4 @@
-"""What Dagster knows of a project's models before anything runs: from its files alone."""
+"""What Dagster knows about a project's models before anything runs: from its files alone."""
 
 from __future__ import annotations
 

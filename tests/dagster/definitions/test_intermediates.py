@@ -24,7 +24,7 @@ HOURS = dg.HourlyPartitionsDefinition("2024-01-01-00:00")
 
 
 def of(*others: Any) -> IntermediateAssets:
-    """What stands between the shop's assets in a code location that has these as well."""
+    """What lies between the shop's assets in a code location that also has these."""
     warehouse = build_sqlmesh_assets(project=SHOP, name="warehouse")
     graph = load(warehouse, *others).get_repository_def().asset_graph
     return IntermediateAssets(graph, frozenset(warehouse.keys))

@@ -1,4 +1,4 @@
-"""Assets whose keys were given a prefix after they were made."""
+"""Assets whose keys get a prefix after they were built."""
 
 from __future__ import annotations
 

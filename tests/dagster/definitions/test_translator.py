@@ -1,4 +1,4 @@
-"""Names: whatever SQLMesh lets through, Dagster takes; or one line says what is alike."""
+"""Names: Dagster accepts what SQLMesh accepts, or an error of one line says which names collide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A failed status check stays so while what failed is missing, whatever a later run looks at."""
+"""A status check stays failed while what failed is missing, whatever a later run looks at."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def test_ignore_cron(materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefin
 def test_names_that_the_function_gives_outweigh_the_selection(
     materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
-    """They are SQLMesh's own selectors, and stay as they are."""
+    """They are SQLMesh's own selectors, and are passed on unchanged."""
     again = planning(shop, restate_models=["shop.rep*"])
     result = materialize_sqlmesh(again, selection="shop/orders")
     assert_materialized_exactly(result, ["shop/report"])

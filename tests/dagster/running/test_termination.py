@@ -151,7 +151,7 @@ class TestWhileSqlmeshRuns:
         assert here.materialize(planned).success
 
     def test_the_op_that_reads_no_further(self, here: InterruptedHere) -> None:
-        """Its generator is closed, and the step goes on."""
+        """Its generator is closed, and the step continues."""
 
         @sqlmesh_assets(project=here.project)
         def impatient(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""The drawing of a graph: nothing overlaps, and what is upstream stands left."""
+"""The drawing of a graph: nothing overlaps, and upstream models are on the left."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class Parsed(HTMLParser):
 
     @property
     def words(self) -> str:
-        """The text as it is read: elements apart from each other, white space folded."""
+        """The text as a reader sees it: elements separated, white space collapsed."""
         return " ".join(" ".join(text or " " for text in self.texts).split())
 
     @property

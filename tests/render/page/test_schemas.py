@@ -1,4 +1,4 @@
-"""The models by schema: who is in which, what stands above what."""
+"""The models by schema: which models each schema has, and the order of schemas."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ SWITCHES = "CREATE SCHEMA raw; CREATE TABLE raw.broken AS SELECT 'nothing' AS mo
 
 
 def breakable(name: str, upstream: str | None = None) -> str:
-    """The query of a model that fails while its name stands in `raw.broken`."""
+    """The query of a model that fails while its name is in `raw.broken`."""
     source = f"FROM {upstream}" if upstream else "FROM (SELECT 1 AS id)"
     return (
         f"SELECT id, CASE WHEN '{name}' IN (SELECT model FROM raw.broken) "

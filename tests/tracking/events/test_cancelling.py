@@ -76,7 +76,7 @@ def in_time(call: Callable[[], Any]) -> None:
 
 
 class Ends(NoopConsole):
-    """Calls back with model and batch when one has ended, before SQLMesh goes on."""
+    """Calls back with model and batch when a batch has ended, before SQLMesh continues."""
 
     def __init__(self, ended: Callable[[str, int], None]) -> None:
         self._ended = ended

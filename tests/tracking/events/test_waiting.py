@@ -271,7 +271,7 @@ def finishing(project: Project) -> Callable[..., None]:
 
 
 class TestFailedPlan:
-    """A plan that fails leaves the environment unfinished, where it came so far as to write it."""
+    """A plan that fails leaves the environment unfinished if it got as far as writing it."""
 
     @pytest.fixture
     def failing(self, project: Project) -> Project:
