@@ -121,7 +121,7 @@ class TestNotRead:
 
 @pytest.mark.processes
 def test_what_the_project_prints_goes_to_standard_error(shop: Path, typed: Typed) -> None:
-    """Also what is not text in any encoding."""
+    """Even bytes that are not text in any encoding."""
     loud = "import os\n\nprint('loaded out loud')\nos.write(2, b'caf\\xe9\\n')\n"
     (shop / "macros").mkdir()
     (shop / "macros" / "loud.py").write_text(loud)

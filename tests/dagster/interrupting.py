@@ -73,7 +73,7 @@ class Here:
 
 
 def interrupt() -> None:
-    """As Ctrl-C, or `dagster` that ends a run."""
+    """As Ctrl-C does, or Dagster when it terminates a run."""
     os.kill(os.getpid(), signal.SIGINT)
 
 

@@ -211,7 +211,7 @@ class Site(Installation):
         (self.path / "go").touch()
 
     def leave_prod_unfinished(self) -> None:
-        """As a plan does that fails in its last steps: runs wait for its end."""
+        """Do what a plan does that fails in its last steps: runs wait for its end."""
         with duckdb.connect(str(self.path / "wh.db")) as connection:
             connection.execute(
                 "UPDATE sqlmesh._environments SET finalized_ts = NULL, plan_id = '1a2b3c4d5e'"

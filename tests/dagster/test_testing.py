@@ -28,7 +28,7 @@ FAILED = "failed: its evaluation raised InjectedError: failed by the test"
 def result(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> dg.ExecuteInProcessResult:
-    """Of a run in which `shop.revenue` failed, and `shop.weekly` was not due."""
+    """The result of a run in which `shop.revenue` failed and `shop.weekly` was not due."""
     sqlmesh_project.travel(NEXT_DAY)
     sqlmesh_project.fail("shop.revenue", times=1)
     return materialize_sqlmesh(warehouse)
@@ -148,7 +148,7 @@ def test_a_retry_has_the_last_word(
 
 
 def test_results_of_dagster_itself() -> None:
-    """Of plain assets; of a selection, Dagster knows no others."""
+    """Results of plain assets; for a selection, Dagster knows no others."""
 
     @dg.asset
     def coffee() -> None: ...

@@ -49,7 +49,7 @@ def write_shop(pytester: pytest.Pytester) -> None:
     write_ini(pytester)
 
 
-def tell_of_shop(pytester: pytest.Pytester) -> None:
+def write_reported_shop(pytester: pytest.Pytester) -> None:
     """The same fixture without a project: for what follows a run, real or not."""
     pytester.makeconftest(TOLD_NIGHT)
     write_ini(pytester)

@@ -292,7 +292,7 @@ def test_one_sensor_for_models_and_what_is_below_asks_for_all_in_one_run(
     warehouse: dg.AssetsDefinition,
     instance: dg.DagsterInstance,
 ) -> None:
-    """And what is below a model that executed is lost, when another one fails in it."""
+    """If another model fails in that run, what is below a model that executed is lost."""
     instance.report_runless_asset_event(dg.AssetMaterialization(["shop", "weekly"]))
     daemon = daemon_of(instance, warehouse, *BELOW)
     daemon.look("2024-01-05 23:50")

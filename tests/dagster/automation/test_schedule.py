@@ -221,7 +221,7 @@ def test_a_standalone_audit_is_requested_when_it_is_due(site: Scheduled) -> None
 
 
 def only_the_audit_is_left(site: Scheduled) -> None:
-    """Of what was due, all has run but the standalone audit: models are selected."""
+    """Everything due has run except the standalone audit: models are selected."""
     site.project.travel(NEXT_DAY)
     site.project.run(select_models=["shop.orders", "shop.revenue", "shop.report", "shop.till"])
 

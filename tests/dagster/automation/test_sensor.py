@@ -301,7 +301,7 @@ def test_intervals_that_are_loaded_anew_between_two_ticks(
 
 @pytest.mark.long
 def test_intervals_that_a_tick_saw_removed(sqlmesh_project: Any, sensor: Sensor) -> None:
-    """That Dagster had materialized them before does not matter: they were loaded anew."""
+    """Dagster's earlier materializations do not matter: they were loaded anew."""
     sqlmesh_project.travel(NEXT_DAY)
     sensor.run()
     context = sqlmesh_project.context
@@ -318,7 +318,7 @@ def test_intervals_that_a_tick_saw_removed(sqlmesh_project: Any, sensor: Sensor)
 
 
 def test_a_plan_that_is_being_applied(sqlmesh_project: Any, sensor: Sensor) -> None:
-    """Which tables the environment has is not settled before its end."""
+    """The environment's tables are not settled before the plan ends."""
     sqlmesh_project.run(at=NEXT_DAY)
     sqlmesh_project.execute(
         "CREATE TABLE kept AS SELECT finalized_ts FROM sqlmesh._environments;"

@@ -239,7 +239,7 @@ def test_a_component_without_a_file_is_called_like_its_project() -> None:
 def test_several_components_are_refreshed_at_once(
     sandbox: DefsFolderSandbox, tmp_path: Path
 ) -> None:
-    """As Dagster does it; SQLMesh has registries that all of a process share."""
+    """As Dagster does it; SQLMesh has registries that are shared within a process."""
     for name in ("first", "second", "third"):
         Project(tmp_path / name).model(f"{name}.orders", "SELECT 1 AS id")
         written(sandbox, yaml(project=str(tmp_path / name)), name)

@@ -283,7 +283,7 @@ SHOP = project(model("shop.orders"), model("shop.report", "shop.orders"))
 
 
 class Settings(dg.Config):
-    """Of a function that has its own."""
+    """The config of a function that has its own."""
 
     greeting: str = "hello"
 

@@ -76,7 +76,7 @@ def test_what_executed_is_materialized(
 def test_each_execution_is_another_data_version(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    """Also that of the same interval."""
+    """Even an execution of the same interval."""
     sqlmesh_project.travel(NEXT_DAY)
     again = {"ops": {"warehouse": {"config": {"restate": ["shop.report"]}}}}
     results = [materialize_sqlmesh(warehouse), materialize_sqlmesh(warehouse, run_config=again)]
@@ -340,7 +340,7 @@ def test_a_model_that_the_files_no_longer_have(
 def test_a_run_of_everything_reports_models_that_are_not_assets(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    """As those of other projects in the same environment."""
+    """For example, models of other projects in the same environment."""
     sqlmesh_project.write(
         "models/other.sql", "MODEL (name other.new, kind FULL, cron '@daily'); SELECT 1 AS id"
     )

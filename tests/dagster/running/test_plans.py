@@ -192,7 +192,7 @@ def test_a_window(
 def test_a_restatement_evaluates_what_is_downstream_too(
     materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    """As SQLMesh does; also what is not selected."""
+    """As SQLMesh does, even if it is not selected."""
     again = configured(restate=["shop.rev*"], start="2024-01-03")
     result = materialize_sqlmesh(warehouse, selection="shop/revenue", run_config=again)
     assert result.success

@@ -1,4 +1,4 @@
-"""A second try: it does what the first did not come to, and does not talk over it."""
+"""A second try: it does what the first did not reach, and does not overwrite its results."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_an_error_besides_failed_audits_is(
 def test_a_restatement_goes_on_where_the_first_try_ended(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    """Also where SQLMesh takes what failed for loaded, as it was before."""
+    """Even where SQLMesh considers the failed intervals loaded, as they were before."""
     sqlmesh_project.fail("shop.revenue", times=1)
     result = materialize_sqlmesh(warehouse, run_config=RESTATE)
     assert result.success

@@ -23,7 +23,7 @@ from tests.projects import WORKERS
 
 
 class InterruptedHere(Here):
-    """And held against SQLMesh's state after an interruption."""
+    """Compares the events with SQLMesh's state after an interruption."""
 
     def check(self, result: dg.ExecuteInProcessResult) -> set[str]:
         """Hold a run that was interrupted against SQLMesh's state, and let another do the rest.

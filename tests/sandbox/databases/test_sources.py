@@ -1,6 +1,6 @@
 """Where a sandbox's data comes from: the user's database, SQL files, a function, and declarations.
 
-The user's files are copied and never opened; of what SQLMesh has made in them, nothing is left.
+The user's files are copied and never opened; what SQLMesh made in them is removed.
 """
 
 from __future__ import annotations
