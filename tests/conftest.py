@@ -30,7 +30,7 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture
 def shop(project: Project) -> Project:
-    """Half-hourly to weekly models, of which each level reads the one before; not planned yet."""
+    """Half-hourly to weekly models, each level reading the one before; not planned yet."""
     ticks = "SELECT range AS ts, 1 AS amount FROM range(@start_dt, @end_dt, INTERVAL '30 minutes')"
     project.incremental("shop.clicks", ticks, cron="'*/30 * * * *'")
     project.incremental("shop.hourly", read_between("shop.clicks"), cron="'@hourly'")

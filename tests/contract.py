@@ -28,7 +28,7 @@ def demand(holds: object, what: str, concern: str) -> None:
         pytest.fail(f"SQLMesh {version('sqlmesh')}: {what} changed; it concerns {concern}")
 
 
-def found(path: str, concern: str) -> Any:
+def resolved(path: str, concern: str) -> Any:
     """An object of SQLMesh, by `module:name.name` below `sqlmesh`."""
     __tracebackhide__ = True
     try:
@@ -55,25 +55,25 @@ def short(name: str) -> str:
 
 
 @dataclass
-class Heard:
+class RecordedCall:
     """One call, as it was made."""
 
     event: str
-    named: dict[str, Any]
+    arguments: dict[str, Any]
     thread: int = field(default_factory=threading.get_ident)
     handled: BaseException | None = field(default_factory=lambda: sys.exc_info()[1])
 
     @property
     def model(self) -> str:
         """The short name of the snapshot that was passed."""
-        return short(self.named["snapshot"].name)
+        return short(self.arguments["snapshot"].name)
 
 
 class Recorder:
-    """A console that notes every call that the tracker handles, and passes all on."""
+    """A console that records every call that the tracker handles, and passes all calls on."""
 
-    def __init__(self, console: Any, heard: list[Heard]) -> None:
-        self._console, self._heard = console, heard
+    def __init__(self, console: Any, calls: list[RecordedCall]) -> None:
+        self._console, self._calls = console, calls
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._console, name)
@@ -81,24 +81,24 @@ class Recorder:
             return method
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            self._heard.append(Heard(name, compat.by_name(name, args, kwargs)))
+            self._calls.append(RecordedCall(name, compat.by_name(name, args, kwargs)))
             return method(*args, **kwargs)
 
         return call
 
 
-def tap(owner: Any, name: str, heard: list[Heard]) -> None:
-    """Note the calls of a method of one object, with what it returned, as the tracker does."""
+def tap(owner: Any, name: str, calls: list[RecordedCall]) -> None:
+    """Record the calls of one object's method with their results, as the tracker does."""
     if name in vars(owner):
         return
     method = getattr(owner, name)
 
     def tapped(*args: Any, **kwargs: Any) -> Any:
-        named = dict(signature(method).bind(*args, **kwargs).arguments)
-        named.update(named.pop("kwargs", {}))
-        call = Heard(name, named)
-        heard.append(call)
-        call.named["result"] = method(*args, **kwargs)
-        return call.named["result"]
+        arguments = dict(signature(method).bind(*args, **kwargs).arguments)
+        arguments.update(arguments.pop("kwargs", {}))
+        call = RecordedCall(name, arguments)
+        calls.append(call)
+        call.arguments["result"] = method(*args, **kwargs)
+        return call.arguments["result"]
 
     setattr(owner, name, tapped)

@@ -25,7 +25,7 @@ def restore(project: Path, plan: Any) -> bool:
 
 
 def keep(project: Path, plan: Any) -> None:
-    """Keep a copy of the database, which nobody has open, for equal projects."""
+    """Keep a copy of the database, which must not be open, for equal projects."""
     assert not (project / f"{DATABASE}.wal").exists(), "something is not in the database yet"
     copyfile(project / DATABASE, _kept(project, plan))
 

@@ -66,7 +66,7 @@ def at(moment: str | datetime) -> Iterator[None]:
 
 
 class Project:
-    """A SQLMesh project in a folder of its own, with a DuckDB file called `wh.db`."""
+    """A SQLMesh project in its own folder, with a DuckDB file called `wh.db`."""
 
     def __init__(self, path: Path, concurrent_tasks: int = 1) -> None:
         self.path = path
@@ -206,10 +206,16 @@ def check_against_state(report: RunReport, before: Intervals, after: Intervals) 
         was = before.get(outcome.fqn, {})
         recorded = [s for t, spans in tables.items() for s in without(spans, was.get(t, []))]
         loaded = [span for spans in tables.values() for span in spans]
-        told = [(_millis(batch.start), _millis(batch.end)) for batch in outcome.recorded_batches]
-        assert not without(recorded, told), f"{outcome.name}: {recorded} recorded, but {told} told"
-        assert not without(told, loaded), f"{outcome.name}: {told} told, but {loaded} recorded"
-        assert (outcome.status is not Status.EXECUTED) or told, f"{outcome.name}: no batch told"
+        reported = [
+            (_millis(batch.start), _millis(batch.end)) for batch in outcome.recorded_batches
+        ]
+        assert not without(recorded, reported), (
+            f"{outcome.name}: {recorded} recorded, but {reported} told"
+        )
+        assert not without(reported, loaded), (
+            f"{outcome.name}: {reported} told, but {loaded} recorded"
+        )
+        assert (outcome.status is not Status.EXECUTED) or reported, f"{outcome.name}: no batch told"
 
 
 def without(spans: list[Span], removed: list[Span]) -> list[Span]:

@@ -71,7 +71,7 @@ def test_contributing_shows_the_tree_as_it_is() -> None:
 
 
 def modules(folder: Path) -> Iterator[Path]:
-    """The modules of a package, but for those that every package may have."""
+    """The modules of a package, except those that every package may have."""
     for path in folder.glob("*.py"):
         if path.name not in ("__init__.py", "__main__.py"):
             yield path

@@ -1,6 +1,6 @@
 """The tests under every SQLMesh and Dagster that is tried: `make compat`, `make compat-oldest`.
 
-Each version has a virtual environment of its own in `.venv-compat`. Arguments are the versions to
+Each version has its own virtual environment in `.venv-compat`. Arguments are the versions to
 run, or `oldest` and `newest`; without any it runs all. Standard library only, so that it starts on
 a bare Python.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 TESTS = ("tests/tracking", "tests/doctor")
 ASSETS = ("tests/dagster",)
-# Not where a single version is asked for, as in CI: they take their time. The unit tests know no
+# Not where a single version is requested, as in CI: they take their time. The unit tests know no
 # SQLMesh, but other versions of Python.
 MORE = (
     "tests/properties",
@@ -33,7 +33,7 @@ MORE = (
     *ASSETS,
     "tests/dagster_processes",
 )
-# The same tests as in `make test`, where a single version is asked for.
+# The same tests as in `make test`, where a single version is requested.
 SHORT = ("-m", "not (documents or long or processes or variants)")
 # Older SQLMesh releases set no upper bounds here, and do not run with what came later.
 OLD = ("duckdb<2", "pandas<3")
@@ -86,9 +86,9 @@ class Result:
     passed: bool
 
 
-def main(wanted: list[str]) -> int:
+def main(requested: list[str]) -> int:
     """Run the versions that are wanted, or all; the exit code is 1 if one of them fails."""
-    names = {ALIASES.get(name, name) for name in wanted}
+    names = {ALIASES.get(name, name) for name in requested}
     unknown = names - {target.name for target in TARGETS}
     if unknown:
         sys.exit(f"no such version: {', '.join(sorted(unknown))}")
@@ -116,14 +116,14 @@ def run(target: Target, tests: tuple[str, ...]) -> Result:
     return Result(sqlmesh, dagster, python + note, outcome, time.monotonic() - began, passed)
 
 
-def interpreter(wanted: str | None) -> tuple[str, str, str]:
+def interpreter(requested: str | None) -> tuple[str, str, str]:
     """A command, its version, and a note if it is not what was wanted."""
-    if wanted:
+    if requested:
         try:
-            return wanted, version_of(wanted), ""
+            return requested, version_of(requested), ""
         except (OSError, subprocess.CalledProcessError):
             # A version manager can have a command on the PATH that only says that it can't run.
-            return sys.executable, version_of(sys.executable), f" ({wanted} does not run)"
+            return sys.executable, version_of(sys.executable), f" ({requested} does not run)"
     return sys.executable, version_of(sys.executable), ""
 
 
@@ -144,8 +144,11 @@ def install(target: Target, command: str, venv: Path) -> bool:
     wanted_of = {"sqlmesh": target.sqlmesh, "dagster": target.dagster}
     pins = [name if of == "newest" else f"{name}=={of}" for name, of in wanted_of.items()]
     package = ["--editable", ".[pytest,dagster]", "--group", "dev", *pins, *target.pins]
-    done, wanted = venv / "installed", " ".join(package) + (ROOT / "pyproject.toml").read_text()
-    if not newest and done.exists() and done.read_text() == wanted:
+    done, requirements = (
+        venv / "installed",
+        " ".join(package) + (ROOT / "pyproject.toml").read_text(),
+    )
+    if not newest and done.exists() and done.read_text() == requirements:
         return True
     pip = [str(venv / "bin/python"), "-m", "pip", "install", "--quiet", "--upgrade"]
     steps = [[*pip, "pip>=25.1"], [*pip, *package]]
@@ -153,7 +156,7 @@ def install(target: Target, command: str, venv: Path) -> bool:
         steps.insert(0, [command, "-m", "venv", "--clear", str(venv)])
     if any(subprocess.run(step, cwd=ROOT, check=False).returncode for step in steps):
         return False
-    done.write_text(wanted)
+    done.write_text(requirements)
     return True
 
 

@@ -62,14 +62,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[Given]
     folder = tmp_path_factory.mktemp("pages")
     written: dict[tuple[int, ...], tuple[str, Sequence[Given]]] = {}
 
-    def address(given: Sequence[Given]) -> str:
-        key = tuple(map(id, given))
+    def address(entries: Sequence[Given]) -> str:
+        key = tuple(map(id, entries))
         if key not in written:
-            pairs = [report if isinstance(report, tuple) else (None, report) for report in given]
+            pairs = [report if isinstance(report, tuple) else (None, report) for report in entries]
             path = folder / f"{len(written)}.html"
             path.write_text(rendered(pairs, GatePolicy().evaluate(*pairs)), encoding="utf-8")
             # With the reports, lest others take their ids.
-            written[key] = path.as_uri(), given
+            written[key] = path.as_uri(), entries
         return written[key][0]
 
     return address
@@ -80,24 +80,24 @@ def open_page(
     browser: Browser, usual: Page, files: Callable[[Sequence[Given]], str]
 ) -> Iterator[Opener]:
     """Opens the page of reports at a fragment of its address, in a browser as usual or another."""
-    said: list[str] = []
+    complaints: list[str] = []
     requested: list[str] = []
     opened: list[str] = []
     contexts = []
 
-    def heard(message: ConsoleMessage) -> None:
-        said.append(message.text)
+    def on_console(message: ConsoleMessage) -> None:
+        complaints.append(message.text)
 
-    def failed(error: Error) -> None:
-        said.append(str(error))
+    def on_error(error: Error) -> None:
+        complaints.append(str(error))
 
-    def asked(request: Request) -> None:
+    def on_request(request: Request) -> None:
         requested.append(request.url.partition("#")[0])
 
     def listen(page: Page) -> Page:
-        page.on("console", heard)
-        page.on("pageerror", failed)
-        page.on("request", asked)
+        page.on("console", on_console)
+        page.on("pageerror", on_error)
+        page.on("request", on_request)
         return page
 
     def open_one(*reports: Given, fragment: str = "", **options: Any) -> Page:
@@ -116,8 +116,8 @@ def open_page(
     for context in contexts:
         context.close()
     usual.emulate_media(media="screen")
-    usual.remove_listener("console", heard)
-    usual.remove_listener("pageerror", failed)
-    usual.remove_listener("request", asked)
-    assert said == []
+    usual.remove_listener("console", on_console)
+    usual.remove_listener("pageerror", on_error)
+    usual.remove_listener("request", on_request)
+    assert complaints == []
     assert requested == opened

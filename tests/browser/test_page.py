@@ -116,7 +116,7 @@ def test_filtering_by_cause(open_page: Opener) -> None:
     assert listed(page) == list(report.outcomes)
 
 
-def test_what_is_not_evaluatable_is_listed_where_it_is_asked_for(open_page: Opener) -> None:
+def test_what_is_not_evaluatable_is_listed_on_request(open_page: Opener) -> None:
     report = run(
         skipped("raw.rates", "not_evaluatable", kind="external"),
         executed("a.x", upstream=("raw.rates",)),

@@ -74,7 +74,7 @@ def write_shop(folder: Path) -> None:
 
 
 def runner() -> CliRunner:
-    """One that keeps the two streams apart, as click's does since 8.2 without being asked to."""
+    """A runner that keeps the two streams apart, as click's does by default since 8.2."""
     options: dict[str, Any] = {"mix_stderr": False}
     return CliRunner(**options if "mix_stderr" in signature(CliRunner).parameters else {})
 
@@ -100,7 +100,7 @@ def shop(_planned_shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """A copy of the shop as it was planned at 2024-01-09 00:05; the current folder."""
     folder = tmp_path / "shop"
     shutil.copytree(_planned_shop, folder, ignore=shutil.ignore_patterns("logs", ".cache"))
-    # SQLMesh keeps one connection for all that a process calls by the same path.
+    # SQLMesh shares one connection in a process between all databases of the same path.
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("shop.db", str(folder / "shop.db")))
     monkeypatch.chdir(folder)
@@ -128,7 +128,7 @@ Typed = Callable[..., Ended]
 
 
 def process(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run `sqlmesh-tracker` with some arguments in a process of its own."""
+    """Run `sqlmesh-tracker` with some arguments in a separate process."""
     command = [sys.executable, "-W", "ignore", "-m", "pytest_sqlmesh_tracker.cli", *arguments]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.run(command, text=True, check=False, **{**streams, **options})
@@ -138,20 +138,20 @@ def process(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]
 def typed() -> Typed:
     """Run `sqlmesh-tracker` with some arguments, in this process, at a given time.
 
-    A run does not read the project's files, which takes a process of its own, unless `load` is set.
+    A run does not read the project's files, which takes a separate process, unless `load` is set.
     """
 
     def type_(
         *arguments: str,
         when: str = "2024-01-10 00:05",
-        given: str | None = None,
+        typed_in: str | None = None,
         load: bool = False,
     ) -> Ended:
         words = [*arguments]
         if "run" in words and not load:
             words.insert(words.index("run") + 1, "--no-load")
         with undisturbed(), at(when):
-            ended = runner().invoke(main, words, input=given)
+            ended = runner().invoke(main, words, input=typed_in)
         if ended.exception and not isinstance(ended.exception, SystemExit):
             raise ended.exception
         return Ended(ended.exit_code, ended.stdout, ended.stderr)

@@ -65,6 +65,6 @@ def test_no_argument_is_empty(typed: Typed, line: str, label: str) -> None:
     assert (ended.code, ended.out, ended.err) == (2, "", f"Error: {label} {REASON}\n")
 
 
-def test_other_mistakes_are_told_as_before(typed: Typed) -> None:
+def test_other_mistakes_are_reported_as_before(typed: Typed) -> None:
     assert "No such option" in typed("show", "--no-such-option", "").err
     assert "Missing argument" in typed("show").err

@@ -29,7 +29,7 @@ PANIC = "class Panic(BaseException): ...\n\nraise Panic('at once')\n"
 TODAY, TOMORROW = "2024-01-09 00:10", "2024-01-10 00:05"
 
 
-def told(ended: Ended) -> str:
+def output_of(ended: Ended) -> str:
     """All that was printed, for the message of a failed assertion."""
     return f"\n{ended.out}\n{ended.err}"
 
@@ -48,16 +48,16 @@ def lose_the_rates() -> None:
 @pytest.mark.long
 def test_a_run_that_executes_what_is_due(typed: Typed) -> None:
     ended = typed("run", when=TOMORROW)
-    assert ended.code == 0, told(ended)
+    assert ended.code == 0, output_of(ended)
     assert "executed  shop.daily" in ended.out
     assert "cron_not_due" in ended.out or "its cron was not due" in ended.out
     assert "gate passed: 4 outcomes in 1 report" in ended.out
 
 
-def test_a_project_that_can_t_be_loaded_is_no_quiet_night_in_its_reports(typed: Typed) -> None:
+def test_a_project_that_can_t_be_loaded_is_not_reported_as_a_quiet_night(typed: Typed) -> None:
     Path("models/broken.sql").write_text("MODEL (name shop.broken, kind FULL); SELECT (")
     ended = typed("plan", "--auto-apply", "--report", "r.md", "--report", "r.html")
-    assert ended.code == 2, told(ended)
+    assert ended.code == 2, output_of(ended)
     line = "the plan failed before it came to a model; SQLMesh's own messages say why"
     assert f"**The command**\n\n- ❌ {line}\n" in Path("r.md").read_text()
     assert "command error" in Path("r.html").read_text()
@@ -65,19 +65,19 @@ def test_a_project_that_can_t_be_loaded_is_no_quiet_night_in_its_reports(typed: 
 
 def test_a_run_with_nothing_due(typed: Typed) -> None:
     ended = typed("run", when=TODAY)
-    assert ended.code == 0, told(ended)
+    assert ended.code == 0, output_of(ended)
 
 
 def test_a_first_run_before_any_plan(typed: Typed) -> None:
     Path("shop.db").unlink()
     ended = typed("run")
-    assert ended.code == 2, told(ended)
+    assert ended.code == 2, output_of(ended)
 
 
 def test_an_upstream_failure(typed: Typed) -> None:
     lose_the_rates()
     ended = typed("run", when=TOMORROW)
-    assert ended.code == 1, told(ended)
+    assert ended.code == 1, output_of(ended)
     assert "shop.orders failed" in ended.out
     assert "shop.daily was skipped: a model upstream failed (shop.orders)" in ended.out
 
@@ -85,11 +85,11 @@ def test_an_upstream_failure(typed: Typed) -> None:
 def test_a_signal_that_blocks_a_model(typed: Typed) -> None:
     Path("feed_is_late").touch()
     ended = typed("run", when=TOMORROW)
-    assert ended.code == 1, told(ended)
+    assert ended.code == 1, output_of(ended)
     assert "marketing.spend was skipped: its signal was not ready (feed_is_there)" in ended.out
 
 
-def test_without_the_gate_a_blocked_model_is_no_failure(typed: Typed) -> None:
+def test_without_the_gate_a_blocked_model_is_not_a_failure(typed: Typed) -> None:
     Path("feed_is_late").touch()
     assert typed("run", "--no-gate", when=TOMORROW).code == 0
 
@@ -97,7 +97,7 @@ def test_without_the_gate_a_blocked_model_is_no_failure(typed: Typed) -> None:
 def test_without_the_gate_a_failed_model_is_one(typed: Typed) -> None:
     lose_the_rates()
     ended = typed("run", "--no-gate", when=TOMORROW)
-    assert ended.code == 1, told(ended)
+    assert ended.code == 1, output_of(ended)
     assert "gate" not in ended.out
 
 
@@ -108,54 +108,54 @@ def test_without_the_gate_a_failure_of_unknown_models_is_one() -> None:
 
 def test_a_plan_without_changes(typed: Typed) -> None:
     ended = typed("plan", "--auto-apply", "--no-prompts", when=TODAY)
-    assert ended.code == 0, told(ended)
+    assert ended.code == 0, output_of(ended)
 
 
 def test_a_plan_that_fails(typed: Typed) -> None:
     count_weeks_by("error('no luck')")
     ended = typed("plan", "--auto-apply", "--no-prompts", when=TODAY)
-    assert ended.code == 1, told(ended)
+    assert ended.code == 1, output_of(ended)
     assert "shop.weekly failed" in ended.out
 
 
-def test_a_plan_that_nobody_answers(typed: Typed) -> None:
+def test_a_plan_without_an_answer(typed: Typed) -> None:
     count_weeks_by("COUNT(*) + 1")
     ended = typed("plan", when=TODAY)
-    assert ended.code == 2, told(ended)
+    assert ended.code == 2, output_of(ended)
     assert "--auto-apply" in ended.err
 
 
 def test_a_plan_that_is_declined(typed: Typed) -> None:
     count_weeks_by("COUNT(*) + 1")
-    ended = typed("plan", "--no-prompts", when=TODAY, given="n\n")
-    assert ended.code == 1, told(ended)
+    ended = typed("plan", "--no-prompts", when=TODAY, typed_in="n\n")
+    assert ended.code == 1, output_of(ended)
     assert "the plan was not applied" in ended.out
 
 
 def test_an_unknown_environment(typed: Typed) -> None:
     ended = typed("run", "nowhere")
-    assert ended.code == 2, told(ended)
+    assert ended.code == 2, output_of(ended)
     assert "nowhere" in ended.out
 
 
 def test_no_project(typed: Typed, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     ended = typed("-p", str(tmp_path / "empty"), "run")
-    assert ended.code == 2, told(ended)
+    assert ended.code == 2, output_of(ended)
     assert "SQLMesh project config could not be found" in ended.out
 
 
 @pytest.mark.parametrize("gate", ["--gate", "--no-gate"])
 def test_a_folder_that_does_not_exist(typed: Typed, gate: str) -> None:
     ended = typed("run", "-p", "nowhere", gate)
-    assert ended.code == 2, told(ended)
+    assert ended.code == 2, output_of(ended)
     assert "nowhere" in ended.out + ended.err
 
 
 def test_a_broken_model(typed: Typed) -> None:
     Path("models/broken.sql").write_text("MODEL (name shop.broken); SELECT FROM WHERE")
     ended = typed("plan", "--auto-apply")
-    assert ended.code == 2, told(ended)
+    assert ended.code == 2, output_of(ended)
     assert "broken.sql" in ended.out
 
 
@@ -163,7 +163,7 @@ def test_an_unreachable_database(typed: Typed) -> None:
     config = Path("config.yaml")
     config.write_text(config.read_text().replace("shop.db", "no/such/folder/shop.db"))
     ended = typed("run")
-    assert ended.code == 2, told(ended)
+    assert ended.code == 2, output_of(ended)
     assert "no/such/folder" in ended.out + ended.err
     assert "Traceback" not in ended.out + ended.err
 
@@ -176,9 +176,9 @@ def test_a_run_that_is_stopped_by_a_change_of_its_environment(typed: Typed) -> N
     planned = typed(
         "plan", "--auto-apply", "--no-prompts", "--skip-backfill", "--no-gaps", when=TODAY
     )
-    assert planned.code == 0, told(planned)
+    assert planned.code == 0, output_of(planned)
     ended = typed("run", "--exit-on-env-update", "75", when=TOMORROW)
-    assert ended.code == 75, told(ended)
+    assert ended.code == 75, output_of(ended)
     assert "environment_changed" in ended.out
 
 
@@ -187,28 +187,28 @@ def test_a_run_that_no_change_stops(typed: Typed) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "complaint"),
     [("sys.exit(0)", "sys.exit(0)"), ("sys.exit(3)", "sys.exit(3)"), ("sys.exit('why')", "why")],
 )
-def test_a_project_that_ends_the_process(typed: Typed, code: str, said: str) -> None:
+def test_a_project_that_ends_the_process(typed: Typed, code: str, complaint: str) -> None:
     # It would be a green build in which nothing happened.
     Path("models/ending.py").write_text(f"import sys\n\n{code}\n")
     ended = typed("plan", "--auto-apply")
-    assert ended.code == 2, told(ended)
-    assert said in ended.err
+    assert ended.code == 2, output_of(ended)
+    assert complaint in ended.err
 
 
-def test_what_is_raised_is_no_exception(typed: Typed) -> None:
+def test_what_is_raised_is_not_an_exception(typed: Typed) -> None:
     Path("models/panic.py").write_text(PANIC)
     ended = typed("plan", "--auto-apply")
-    assert ended.code == 2, told(ended)
+    assert ended.code == 2, output_of(ended)
     assert "at once" in ended.out + ended.err
     assert "Traceback" not in ended.out + ended.err
 
 
 @pytest.mark.processes
 def test_debug_shows_the_traceback() -> None:
-    """In a process of its own: what SQLMesh sets up for it stays until the process ends."""
+    """In a separate process: what SQLMesh sets up for it stays until the process ends."""
     Path("models/panic.py").write_text(PANIC)
     ran = process("plan", "--auto-apply", "--debug")
     assert ran.returncode == 2
@@ -218,13 +218,13 @@ def test_debug_shows_the_traceback() -> None:
 def test_a_plan_that_is_only_explained(typed: Typed) -> None:
     count_weeks_by("COUNT(*) + 1")
     ended = typed("plan", "--explain", when=TODAY)
-    assert ended.code == 0, told(ended)
+    assert ended.code == 0, output_of(ended)
     assert "gate" not in ended.out
 
 
 def test_a_run_that_selects_nothing(typed: Typed) -> None:
     ended = typed("run", "--select-model", "nothing.*", when=TOMORROW)
-    assert ended.code == 2, told(ended)
+    assert ended.code == 2, output_of(ended)
     assert "--select-model nothing.*: no model of environment prod is selected" in ended.err
 
 
@@ -245,10 +245,10 @@ def test_what_sqlmesh_does_not_know_is_its_own_line(typed: Typed) -> None:
 @pytest.mark.long
 def test_no_table_of_what_never_began(typed: Typed) -> None:
     ended = typed("run", "--select-model", "shop.weekly", "--end", "no date")
-    assert ended.code == 2, told(ended)
+    assert ended.code == 2, output_of(ended)
 
 
-def test_a_failure_of_sqlmesh_that_no_report_tells_of() -> None:
+def test_a_failure_of_sqlmesh_that_is_in_no_report() -> None:
     done = run(executed("shop.daily"))
     passed = GatePolicy().evaluate(done)
     assert _exit_code(command.Ended((done,), code=1), passed, None) == 2

@@ -62,7 +62,7 @@ def test_a_stopped_run_reports_what_happened_until_then(
     assert report.completion == "interrupted"
     assert report.error == error
     assert f"interrupted: {error}" in out
-    # No name of a class of ours, which nobody can look up.
+    # The message must not name an internal class, which users can't look up.
     texts = (out, err, *(file.read_text() for file in shop.glob("night.*")))
     assert [text for text in texts if "_Terminated" in text] == []
     assert "shop.slow was interrupted" in out
@@ -98,7 +98,7 @@ WHERE numbers.n * numbers.n % 7 = 3
 def test_a_query_is_stopped_as_well(
     shop: Path, typed: Typed, number: signal.Signals, code: int
 ) -> None:
-    """DuckDB makes an ordinary error of it, of which SQLMesh fails the model and goes on."""
+    """DuckDB turns it into an ordinary error, so SQLMesh fails the model and goes on."""
     (shop / "models" / "slow.sql").write_text(QUERY)
     (shop / "models" / "last.sql").write_text(
         "MODEL (name shop.last, kind FULL, cron '@daily'); SELECT n FROM shop.slow"

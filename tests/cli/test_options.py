@@ -42,7 +42,7 @@ def test_a_command_takes_the_general_options_as_well(name: str) -> None:
 
 
 def words(line: str) -> list[str]:
-    """What SQLMesh is given for what is typed."""
+    """The arguments that SQLMesh gets for what is typed."""
     before, name, after = re.split(r"(?:^| )(run|plan)(?: |$)", line)
     root = main.make_context("sqlmesh-tracker", [*before.split(), name])
     return words_for_sqlmesh(main.commands[name].make_context(name, after.split(), parent=root))

@@ -116,7 +116,7 @@ def test_a_report_of_another_form_is_refused_before_anything_runs(typed: Typed) 
     assert "Run finished" not in ended.out
 
 
-def test_a_report_that_cannot_be_written_is_told(typed: Typed) -> None:
+def test_a_report_that_cannot_be_written_is_an_error(typed: Typed) -> None:
     Path("reports").write_text("a file, no folder")
     ended = typed("run", "--report", "reports/night.json", "--report", "night.md")
     assert ended.code == 2
@@ -124,7 +124,7 @@ def test_a_report_that_cannot_be_written_is_told(typed: Typed) -> None:
     assert "Traceback" not in ended.err
 
 
-def test_a_report_stands_where_it_was_asked_for(typed: Typed, shop: Path, tmp_path: Path) -> None:
+def test_a_report_is_where_it_was_requested(typed: Typed, shop: Path, tmp_path: Path) -> None:
     Path("models/moving.py").write_text(MOVING.format(folder=str(tmp_path)))
     typed(
         "plan",
@@ -152,7 +152,7 @@ def test_what_is_printed_by_programs_is_not_in_the_json(typed: Typed) -> None:
 
 
 @pytest.mark.processes
-def test_a_full_disk_is_told_and_loses_no_report() -> None:
+def test_a_full_disk_is_reported_and_loses_no_report() -> None:
     with Path("/dev/full").open("w") as full:
         ran = process("run", "--no-load", "--report", "night.json", stdout=full)
     assert ran.returncode == 2

@@ -1,6 +1,6 @@
-"""`sqlmesh-tracker run` reads the project's files afterwards, in a process of its own.
+"""`sqlmesh-tracker run` reads the project's files afterwards, in a separate process.
 
-SQLMesh's own `run` reads none of them, and so can't know what was never planned, or was edited.
+SQLMesh's own `run` does not read them, and so can't know what was never planned or was edited.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def edited(shop: Path) -> Path:
 
 
 def comparable(report: RunReport) -> dict[str, object]:
-    """All that a report says, but for what differs between any two runs."""
+    """Everything in a report except what differs between any two runs."""
     facts = report.to_dict()
     for name in ("id", "arguments", "started_at", "finished_at"):
         del facts[name]
@@ -121,7 +121,7 @@ class TestNotRead:
 
 @pytest.mark.processes
 def test_what_the_project_prints_goes_to_standard_error(shop: Path, typed: Typed) -> None:
-    """Also what is not text in any encoding."""
+    """Even bytes that are not text in any encoding."""
     loud = "import os\n\nprint('loaded out loud')\nos.write(2, b'caf\\xe9\\n')\n"
     (shop / "macros").mkdir()
     (shop / "macros" / "loud.py").write_text(loud)
@@ -188,7 +188,7 @@ def test_ctrl_c_while_files_are_read_loses_nothing(shop: Path) -> None:
 
 
 @pytest.mark.processes
-def test_what_is_no_project(tmp_path: Path) -> None:
+def test_what_is_not_a_project(tmp_path: Path) -> None:
     files = read_project_files(ProjectLocation([str(tmp_path)]), timeout=60, print_output=print)
     assert not files.nodes
     assert "no SQLMesh project" in str(files.unread)

@@ -1,4 +1,4 @@
-"""`show` and `gate`: what they make of report files, also of those that are none."""
+"""`show` and `gate` on report files, including files that are not reports."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class TestShow:
         assert Path("b.json").read_text() == Path("a.json").read_text()
 
     def test_reads_a_bare_report_from_standard_input(self, typed: Typed) -> None:
-        ended = typed("show", "-", "--json", given=NIGHT.to_json())
+        ended = typed("show", "-", "--json", typed_in=NIGHT.to_json())
         assert ended.code == 0
         assert ended.report == NIGHT
 
@@ -133,7 +133,10 @@ class TestGate:
         ended = typed("gate", saved("a.json", NIGHT), "--json")
         assert ended.code == 1
         result = json.loads(ended.out)
-        assert [found["model"] for found in result["findings"]] == ["sales.orders", "sales.daily"]
+        assert [finding["model"] for finding in result["findings"]] == [
+            "sales.orders",
+            "sales.daily",
+        ]
 
     def test_takes_the_policy_of_the_current_folder(self, typed: Typed, saved: Saved) -> None:
         Path("pyproject.toml").write_text(
@@ -202,7 +205,7 @@ class TestDiff:
             assert (without.code, with_it.code) == (0, code)
             assert without.out == with_it.out
 
-    def test_what_is_wrong_is_no_difference(self, typed: Typed, saved: Saved) -> None:
+    def test_what_is_wrong_is_not_a_difference(self, typed: Typed, saved: Saved) -> None:
         assert typed("diff", "--exit-code", saved("a.json", DAY), "nowhere.json").code == 2
 
     @pytest.mark.parametrize("slower", [("--slower-by", "nan"), ("--slower-than", "1e300")])
@@ -220,7 +223,7 @@ class TestDiff:
         typed("diff", "--github-summary", saved("a.json", DAY), saved("b.json", NIGHT))
         assert "sales.daily" in (tmp_path / "summary.md").read_text()
 
-    def test_a_summary_that_cannot_be_written_is_told(
+    def test_a_summary_that_cannot_be_written_is_reported(
         self, typed: Typed, saved: Saved, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "nowhere" / "summary.md"))
@@ -261,7 +264,7 @@ WRONG = {
 
 @pytest.mark.parametrize("command", ["show", "gate", "diff"])
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_file_that_is_no_report(typed: Typed, saved: Saved, command: str, wrong: str) -> None:
+def test_a_file_that_is_not_a_report(typed: Typed, saved: Saved, command: str, wrong: str) -> None:
     Path("bad.json").write_text(WRONG[wrong])
     ended = typed(command, saved("good.json", DAY), "bad.json")
     assert ended.code == 2
@@ -300,7 +303,7 @@ def test_every_file_that_cannot_be_read_is_named(typed: Typed, command: str) -> 
 
 
 @pytest.mark.parametrize("text", ["rules = 3", "[[rules]]\nmodel = 'a'", "not toml"])
-def test_a_policy_that_is_none(typed: Typed, saved: Saved, text: str) -> None:
+def test_a_policy_that_is_not_valid(typed: Typed, saved: Saved, text: str) -> None:
     Path("gate.toml").write_text(text)
     ended = typed("gate", saved("a.json", DAY), "--policy", "gate.toml")
     assert ended.code == 2

@@ -70,7 +70,7 @@ def in_shell(line: str) -> subprocess.CompletedProcess[str]:
 )
 @pytest.mark.usefixtures("saved")
 @pytest.mark.processes
-def test_what_nobody_reads_changes_no_exit_code_and_is_silent(line: str, code: int) -> None:
+def test_unread_output_changes_no_exit_code_and_is_silent(line: str, code: int) -> None:
     assert unread(*line.split()) == (code, "")
 
 
@@ -111,7 +111,7 @@ def wait_until_full(pipe: int, writer: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.usefixtures("saved")
-def test_errors_that_nobody_reads() -> None:
+def test_unread_errors() -> None:
     assert unread("show", "nowhere.json", stream="stderr") == (2, "")
     assert in_shell("tracker show nowhere.json <&- >&- 2>&-").returncode == 2
 
@@ -119,7 +119,7 @@ def test_errors_that_nobody_reads() -> None:
 @pytest.mark.usefixtures("saved")
 @pytest.mark.parametrize("line", ["show big.json", "--help"])
 @pytest.mark.processes
-def test_a_full_disk_is_told_once(line: str) -> None:
+def test_a_full_disk_is_reported_once(line: str) -> None:
     ran = in_shell(f"tracker {line} >/dev/full")
     assert ran.returncode == 2
     assert ran.stderr == "Error: the output is not complete: No space left on device\n"
@@ -162,7 +162,7 @@ class TestColors:
         ],
     )
     @pytest.mark.usefixtures("saved")
-    def test_of_what_is_no_terminal(
+    def test_of_what_is_not_a_terminal(
         self, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: bool
     ) -> None:
         for name, value in variables.items():

@@ -1,4 +1,4 @@
-"""Runs that must wait for a plan of their environment, or that select none of its models."""
+"""Runs that must wait for a plan of their environment, or that select no models in it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def busy(shop: Path) -> Path:
 
 class TestABusyEnvironment:
     @pytest.mark.parametrize("seconds", ["0", "0.5"])
-    def test_is_waited_for_no_longer_than_asked(
+    def test_is_waited_for_no_longer_than_requested(
         self,
         busy: Path,  # noqa: ARG002
         typed: Typed,

@@ -1,4 +1,4 @@
-"""Assets and projects of which tests need many: functions that plan and run, hourly models."""
+"""Assets and projects shared by many tests: functions that plan and run, hourly models."""
 
 from __future__ import annotations
 

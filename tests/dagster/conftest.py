@@ -61,7 +61,7 @@ def _project_of_module(request: pytest.FixtureRequest, files: Path) -> None:
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """orders → revenue → report, and beside them a weekly model and one with audits."""
+    """orders → revenue → report, plus a weekly model and one with audits."""
     project = Project(tmp_path_factory.mktemp("shop"))
     project.write("config.yaml", ONE_AND_FOUR)
     project.write("audits/audits.sql", AUDITS)

@@ -73,7 +73,7 @@ class Here:
 
 
 def interrupt() -> None:
-    """As Ctrl-C, or `dagster` that ends a run."""
+    """As Ctrl-C does, or Dagster when it terminates a run."""
     os.kill(os.getpid(), signal.SIGINT)
 
 
@@ -85,7 +85,7 @@ def interrupt_in(
 
     def interrupted(self: SnapshotEvaluator, *args: Any, **kwargs: Any) -> Any:
         while left and (model is None or args[0].node.name == model):
-            # By now Dagster waits for the next event; and it is interrupted before this goes on.
+            # By now Dagster waits for the next event; it is interrupted before this continues.
             time.sleep(0.5)
             left.pop()()
             time.sleep(0.2)

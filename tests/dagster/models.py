@@ -28,10 +28,10 @@ def project(
     *models: ModelDefinition, name: str = "shop", outside: dict[str, tuple[str, ...]] | None = None
 ) -> SqlmeshProject:
     """A project that has these models, and reads these tables."""
-    found = SqlmeshProject("a_folder_that_is_not_read")
+    loaded = SqlmeshProject("a_folder_that_is_not_read")
     definition = ProjectDefinition(name=name, models=models, outside=outside or {})
-    object.__setattr__(found, "_definition", definition)
-    return found
+    object.__setattr__(loaded, "_definition", definition)
+    return loaded
 
 
 def assets(*models: ModelDefinition, **arguments: Any) -> ProjectAssets:

@@ -175,7 +175,7 @@ class Installation:
 
 
 class Site(Installation):
-    """first → slow → third, and one model beside them: planned, and all of it missing.
+    """first → slow → third, and one separate model: planned, with all intervals missing.
 
     `slow` writes its process into the file `begun`, and waits for the file `go`. There is a file
     `told_to_end` when SQLMesh is.
@@ -201,7 +201,7 @@ class Site(Installation):
             process.wait(SECONDS)
 
     def wait_until_slow_begins(self) -> None:
-        """`first` has executed by then."""
+        """By then, `first` has executed."""
         until(lambda: (self.path / "begun").exists())
 
     def wait_until_it_is_told_to_end(self) -> None:
@@ -211,7 +211,7 @@ class Site(Installation):
         (self.path / "go").touch()
 
     def leave_prod_unfinished(self) -> None:
-        """As a plan does that fails in its last steps: runs wait for its end."""
+        """Do what a plan does that fails in its last steps: runs wait for its end."""
         with duckdb.connect(str(self.path / "wh.db")) as connection:
             connection.execute(
                 "UPDATE sqlmesh._environments SET finalized_ts = NULL, plan_id = '1a2b3c4d5e'"
@@ -220,7 +220,7 @@ class Site(Installation):
     # -- witnesses ---------------------------------------------------------------------------------
 
     def loaded(self) -> set[str]:
-        """The keys of the models of which SQLMesh's state has intervals."""
+        """The keys of the models that have intervals in SQLMesh's state."""
         intervals: Intervals = self.project.intervals()
         self.close()
         return {
@@ -254,7 +254,7 @@ class Site(Installation):
             COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES as COMPLETED,
         )
 
-        found = {}
+        by_key = {}
         with self.instance() as instance:
             for key in MODELS:
                 check = dg.AssetCheckKey(dg.AssetKey.from_user_string(key), STATUS_CHECK)
@@ -263,8 +263,8 @@ class Site(Installation):
                     check, limit=1, status=COMPLETED
                 ):
                     assert record.evaluation
-                    found[key] = str(record.evaluation.metadata["sqlmesh/status"].value)
-        return found
+                    by_key[key] = str(record.evaluation.metadata["sqlmesh/status"].value)
+        return by_key
 
 
 @cache

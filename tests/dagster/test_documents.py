@@ -27,9 +27,9 @@ NEW_MODEL = "MODEL (name sales.customers, kind FULL); SELECT 1 AS id"
 
 def write_files(folder: Path, blocks: list[tuple[str, str]]) -> None:
     for _, text in blocks:
-        named = FILE.match(text)
-        if named:
-            file = folder / named[1]
+        first_line = FILE.match(text)
+        if first_line:
+            file = folder / first_line[1]
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
 
@@ -59,7 +59,7 @@ def test_the_other_examples_run(from_zero: Path, monkeypatch: pytest.MonkeyPatch
 
 
 class TestProduction:
-    """The chapter on production, which goes on with the first one's project."""
+    """The chapter on production, which continues with the first one's project."""
 
     @pytest.fixture
     def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -82,10 +82,10 @@ class TestProduction:
             assert pools.pool_granularity.value == "run"
             assert instance.run_monitoring_enabled
             assert instance.run_monitoring_cancel_timeout_seconds == 3600
-        said = re.search(r"concurrency set (\S+) 1", dict(PRODUCTION)["console"])
-        assert said
+        pool = re.search(r"concurrency set (\S+) 1", dict(PRODUCTION)["console"])
+        assert pool
         # Its first versions allow no slashes.
-        assert known["warehouse"].op.pool in (said[1], said[1].replace("/", "_"))
+        assert known["warehouse"].op.pool in (pool[1], pool[1].replace("/", "_"))
 
     def test_the_other_examples_run(self, known: dict[str, Any]) -> None:
         for language, text in PRODUCTION:
@@ -94,7 +94,7 @@ class TestProduction:
         assert known["patient"].drain_timeout == 600
         assert known["impatient"].longest_wait == 900
 
-    def test_deployed_by_dagster_what_is_below_is_asked_for(self, known: dict[str, Any]) -> None:
+    def test_deployed_by_dagster_what_is_below_is_requested(self, known: dict[str, Any]) -> None:
         with dg.DagsterInstance.ephemeral() as instance:
             before = look(known["defs"], instance)
             deployed = execute(known["defs"], "deploy", instance)
@@ -157,12 +157,12 @@ class TestTroubleshooting:
 
 
 def execute(definitions: dg.Definitions, job: str, instance: dg.DagsterInstance) -> Any:
-    found = definitions.get_repository_def().get_job(job)
-    return found.execute_in_process(instance=instance, raise_on_error=False)
+    job_definition = definitions.get_repository_def().get_job(job)
+    return job_definition.execute_in_process(instance=instance, raise_on_error=False)
 
 
 def look(definitions: dg.Definitions, instance: dg.DagsterInstance, cursor: Any = None) -> Any:
-    """What Dagster's automation asks for."""
+    """What Dagster's automation requests."""
     return dg.evaluate_automation_conditions(
         definitions, instance, asset_selection=dg.AssetSelection.all(), cursor=cursor
     )

@@ -1,4 +1,4 @@
-"""The fixture `materialize_sqlmesh`: which assets it takes, which resources it gives them."""
+"""The fixture `materialize_sqlmesh`: the assets it accepts, and the resources it passes to them."""
 
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,8 @@ def till() -> None:
 def mail(sqlmesh: SqlmeshResource) -> Any:
     """What reads the report, downstream of SQLMesh and by itself."""
     with sqlmesh.open() as context:
-        found = context.fetchdf("SELECT amount FROM shop.report")
-    return dg.MaterializeResult(metadata={"amount": int(found["amount"][0])})
+        frame = context.fetchdf("SELECT amount FROM shop.report")
+    return dg.MaterializeResult(metadata={"amount": int(frame["amount"][0])})
 
 
 def test_assets_around_those_of_sqlmesh(
@@ -62,7 +62,7 @@ def test_an_asset_below_what_failed_does_not_run(
 def test_two_groups_of_assets_with_a_resource_each(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
-    """Both are bound to the sandbox, whatever they are called."""
+    """Both are bound to the sandbox, whatever their names."""
 
     @sqlmesh_assets(project=shop, select="shop.orders")
     def first(context: dg.AssetExecutionContext, shop: SqlmeshResource) -> Any:
@@ -143,26 +143,26 @@ def test_several_models_at_once(
 
 
 def test_a_call_of_the_function_itself(tmp_path: Path) -> None:
-    """As a unit test of an op may do it: on a project that is nobody's sandbox."""
+    """As a unit test of an op may do it: on a project outside of any sandbox."""
     project = Project(tmp_path)
     project.model("shop.orders", "SELECT 1 AS id", cron="'@daily'")
     project.model("shop.weekly", "SELECT 1 AS id", cron="'@weekly'", start="'2023-12-01'")
-    named = SqlmeshProject(tmp_path)
-    warehouse = build_sqlmesh_assets(project=named, name="warehouse")
+    shop = SqlmeshProject(tmp_path)
+    warehouse = build_sqlmesh_assets(project=shop, name="warehouse")
     with at("2024-01-05 00:05"):
         project.plan()
     project.context.close()
     with at(NEXT_DAY):
         context = dg.build_asset_context()
-        called: Any = warehouse(context, sqlmesh=SqlmeshResource(project=named))
+        called: Any = warehouse(context, sqlmesh=SqlmeshResource(project=shop))
         events = list(called)
     done = [event for event in events if isinstance(event, dg.MaterializeResult)]
     assert [event.asset_key for event in done] == [dg.AssetKey(["shop", "orders"])]
-    found = {e.asset_key: e.passed for e in events if isinstance(e, dg.AssetCheckResult)}
-    assert found == {spec.key: True for spec in warehouse.specs}
+    passed = {e.asset_key: e.passed for e in events if isinstance(e, dg.AssetCheckResult)}
+    assert passed == {spec.key: True for spec in warehouse.specs}
 
 
-def test_an_op_that_is_none_of_ours(materialize_sqlmesh: Materialize) -> None:
+def test_an_op_that_is_not_sqlmeshs(materialize_sqlmesh: Materialize) -> None:
     @dg.asset
     def plain(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> None:
         sqlmesh.run(context=context)

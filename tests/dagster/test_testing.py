@@ -28,7 +28,7 @@ FAILED = "failed: its evaluation raised InjectedError: failed by the test"
 def result(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> dg.ExecuteInProcessResult:
-    """Of a run in which `shop.revenue` failed, and `shop.weekly` was not due."""
+    """The result of a run in which `shop.revenue` failed and `shop.weekly` was not due."""
     sqlmesh_project.travel(NEXT_DAY)
     sqlmesh_project.fail("shop.revenue", times=1)
     return materialize_sqlmesh(warehouse)
@@ -71,14 +71,14 @@ def test_some_asset_is_named(demand: Any, result: dg.ExecuteInProcessResult) -> 
         demand(result)
 
 
-def test_one_key_is_no_list_of_keys(result: dg.ExecuteInProcessResult) -> None:
+def test_one_key_is_not_a_list_of_keys(result: dg.ExecuteInProcessResult) -> None:
     """A text would be taken for its letters."""
     with pytest.raises(TypeError, match=r"keys is a list of keys, not 'shop/orders'"):
         assert_materialized_exactly(result, "shop/orders")
 
 
 def test_no_typo_passes(result: dg.ExecuteInProcessResult) -> None:
-    said = "no asset 'shop/oders'; did you mean shop/orders?"
+    complaint = "no asset 'shop/oders'; did you mean shop/orders?"
     for demand, arguments in (
         (assert_materialized, ["shop/oders"]),
         (assert_not_materialized, ["shop/oders"]),
@@ -89,7 +89,7 @@ def test_no_typo_passes(result: dg.ExecuteInProcessResult) -> None:
     ):
         with pytest.raises(LookupError) as raised:
             demand(result, *arguments)
-        assert raised.value.args == (said,)
+        assert raised.value.args == (complaint,)
     with pytest.raises(LookupError, match="no asset 'x'; there are raw/till, shop/orders"):
         assert_not_materialized(result, "x")
     with pytest.raises(LookupError, match=r"no check 'is_smal'; did you mean is_small\?"):
@@ -148,7 +148,7 @@ def test_a_retry_has_the_last_word(
 
 
 def test_results_of_dagster_itself() -> None:
-    """Of plain assets; of a selection, Dagster knows no others."""
+    """Results of plain assets; for a selection, Dagster knows no others."""
 
     @dg.asset
     def coffee() -> None: ...

@@ -63,10 +63,10 @@ def evaluated(
     with dg.build_schedule_context(
         instance=instance, resources=resources, repository_def=repository
     ) as context:
-        said = schedule.evaluate_tick(context)
-    if said.skip_message:
-        return said.skip_message
-    (request,) = said.run_requests or ()
+        data = schedule.evaluate_tick(context)
+    if data.skip_message:
+        return data.skip_message
+    (request,) = data.run_requests or ()
     return request
 
 

@@ -41,7 +41,7 @@ def test_canceled(tmp_path: Path, job: str, tasks: int) -> None:
 
 
 def test_marked_as_canceled_at_once(tmp_path: Path) -> None:
-    """As the web UI does it when it is forced to: SQLMesh ends as it would have, and is told of."""
+    """As the web UI forces it: SQLMesh finishes as it would have, and its results are reported."""
     site = Site(tmp_path, 4)
     with site.launch("in_process"):
         site.wait_until_slow_begins()

@@ -1,4 +1,4 @@
-"""Dagster is told while SQLMesh runs."""
+"""Events reach Dagster while SQLMesh runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each step in a process of its own: SQLMesh between an op upstream and one downstream."""
+"""Each step in its own process: SQLMesh between an op upstream and one downstream."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_all_steps_run(site: Site, job: str) -> None:
 
 
 def test_a_step_that_is_killed(site: Site) -> None:
-    """Nothing wrong is told of it; what is missing is materialized by the next run."""
+    """Nothing false is reported; the next run materializes what is missing."""
     with site.execute("multiprocess") as process:
         site.wait_until_slow_begins()
         until(lambda: {"c/first", "c/beside"} <= set(site.materialized()))

@@ -1,4 +1,4 @@
-"""Dagster processes that are told to end while SQLMesh runs."""
+"""Dagster processes that are terminated while SQLMesh runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dagster processes that are told to end while SQLMesh waits, or does what takes too long."""
+"""Dagster processes that are terminated while SQLMesh waits or takes too long."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def fact(page: Page, name: str) -> Locator:
     return page.get_by_role("row").filter(has=page.get_by_text(f"sqlmesh/{name}", exact=True))
 
 
-def test_the_graph_has_a_group_of_each_schema_and_tells_of_each_model_what_it_is(
+def test_the_graph_has_a_group_for_each_schema_and_shows_what_each_model_is(
     ui: Page, folder: Path
 ) -> None:
     expanded = ",".join(f"global@global:{group}" for group in GROUPS)
@@ -75,7 +75,7 @@ def test_a_failed_asset_is_shown_as_failed_and_its_check_tells_the_error(
 def test_an_asset_below_it_is_shown_as_failed_and_its_check_warns_of_what_blocks_it(
     ui: Page, folder: Path
 ) -> None:
-    """The status is Dagster's, for what is asked for and not materialized in a run that failed."""
+    """Dagster's own status for assets that a failed run requested and did not materialize."""
     ui.goto("/assets/finance/revenue")
     expect(ui.get_by_text("Failed in")).to_be_visible()
     open_check(ui, "finance/revenue")

@@ -1,4 +1,4 @@
-"""Where SQLMesh finds a dbt project's configuration without `config.py`: beside dbt's own."""
+"""Without `config.py`, SQLMesh finds a dbt project's configuration next to dbt's own."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_sandbox(sqlmesh_project: Sandbox) -> None:
 
     report.assert_only_executed("main.numbers")
     assert report.audited == {"number"}
-    # dbt has two tests of one name here, which SQLMesh tells apart.
+    # dbt has two tests of the same name here, which SQLMesh distinguishes.
     names = {audit.name for audit in report["main.numbers"].audits}
     assert names == {"not_null_numbers_n", "one", "two_numbers_n", "two_numbers_m"}
 

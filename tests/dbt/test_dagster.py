@@ -41,7 +41,7 @@ def test_every_test_is_one_check(roastery: dg.AssetsDefinition) -> None:
     assert singular <= set().union(*checks.values())
     names = [name for of_asset in checks.values() for name in of_asset]
     assert len(names) == len(set(names)) == 13
-    # There is no asset of a source, and so no check.
+    # A source has no asset, and so no check.
     assert "source_unique_web_orders_order_id" not in names
 
 

@@ -59,7 +59,7 @@ class Expected:
 
     @property
     def names(self) -> set[str]:
-        """Of all that a report lists."""
+        """Of everything that a report lists."""
         return self.of_models.keys() | self.standalone.keys()
 
 
@@ -92,7 +92,7 @@ def ran(report: RunReport, name: str) -> dict[str, Found]:
     return {audit.name: (audit.blocking, audit.rows_failed) for audit in audits}
 
 
-def test_every_test_is_told_once(sqlmesh_project: Sandbox, expected: Expected) -> None:
+def test_every_test_is_reported_once(sqlmesh_project: Sandbox, expected: Expected) -> None:
     report = sqlmesh_project.run(at=NIGHT)
 
     assert set(report.outcomes) == expected.names

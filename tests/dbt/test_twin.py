@@ -60,7 +60,7 @@ select * from {{ model }} where {{ column_name }} <= {{ least }}
 select * from {{ ref('orders') }} where customer not in (select id from {{ ref('people') }})
 """,
 }
-# What SQLMesh takes for granted of dbt models is said here: partial intervals, and the lookback.
+# SQLMesh's defaults for dbt models are written out here: partial intervals, and the lookback.
 AS_SQLMESH = {
     "config.yaml": """
 gateways: {local: {connection: {type: duckdb, database: FOLDER/shop.duckdb}}}
@@ -101,7 +101,7 @@ SELECT * FROM shop.orders WHERE customer NOT IN (SELECT id FROM shop.people);
 
 
 def history(folder: Path) -> Iterator[RunReport]:
-    """A week of the shop: healthy, with a buyer whom nobody knows, with a bad amount, repaired."""
+    """A week of the shop: healthy, with an unknown buyer, with a bad amount, repaired."""
     with closing(Context(paths=[str(folder)])) as context:
         adapter: Any = context.engine_adapter
         adapter.execute("CREATE SCHEMA raw")

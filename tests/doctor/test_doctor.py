@@ -52,8 +52,8 @@ def changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 
 def check(diagnosis: Diagnosis, name: str) -> Check:
     """The one check of this name."""
-    (found,) = [check for check in diagnosis.checks if check.name == name]
-    return found
+    (only,) = [check for check in diagnosis.checks if check.name == name]
+    return only
 
 
 def problems(diagnosis: Diagnosis) -> dict[str, str]:
@@ -92,9 +92,9 @@ class TestAsInstalled:
         assert (tested[0], tested[-1]) == (doctor.OLDEST, doctor.NEWEST)
 
     def test_the_tested_pythons_are_those_that_the_package_names(self) -> None:
-        named = re.findall(r"Python :: 3\.(\d+)", (ROOT / "pyproject.toml").read_text())
-        assert (3, int(named[0])) == doctor.OLDEST_PYTHON
-        assert (3, int(named[-1])) == doctor.NEWEST_PYTHON
+        minor_versions = re.findall(r"Python :: 3\.(\d+)", (ROOT / "pyproject.toml").read_text())
+        assert (3, int(minor_versions[0])) == doctor.OLDEST_PYTHON
+        assert (3, int(minor_versions[-1])) == doctor.NEWEST_PYTHON
 
 
 class TestVersions:
@@ -130,17 +130,17 @@ class TestWhatSqlmeshNeeds:
         return tmp_path
 
     @pytest.mark.parametrize(
-        ("name", "shown", "wanted"),
+        ("name", "shown", "required"),
         [("duckdb", "DuckDB", "<2,>=0.10.0"), ("pandas", "pandas", "<3")],
     )
     def test_old_versions_do_not_say_that_they_do_not_fit(
-        self, packages: Path, name: str, shown: str, wanted: str
+        self, packages: Path, name: str, shown: str, required: str
     ) -> None:
         install(packages, "sqlmesh", "0.206.0", "duckdb>=0.10.0", "pandas")
         install(packages, name, "5.0.0")
         diagnosis = doctor.diagnosis()
         assert diagnosis.degraded
-        needed = f"5.0.0 does not fit SQLMesh 0.206.0, which needs {wanted}"
+        needed = f"5.0.0 does not fit SQLMesh 0.206.0, which needs {required}"
         assert problems(diagnosis) == {shown: needed}
 
     def test_what_later_versions_say_counts(self, packages: Path) -> None:
@@ -157,8 +157,8 @@ class TestWhatSqlmeshNeeds:
             *("sqlmesh", "0.300.0", "Not_There", "sqlglot<1"),
             *('far-away; extra == "far"', 'later; python_version > "9"'),
         )
-        found = doctor.diagnosis().checks
-        warned = {check.name: check.detail for check in found if check.level == "warning"}
+        checks = doctor.diagnosis().checks
+        warned = {check.name: check.detail for check in checks if check.level == "warning"}
         assert warned.keys() == {"SQLMesh", "not-there", "sqlglot"}
         assert warned["not-there"] == "not installed; SQLMesh 0.300.0 needs it"
         assert "does not fit SQLMesh 0.300.0, which needs <1" in warned["sqlglot"]
@@ -191,10 +191,10 @@ print(json.dumps(diagnosis().to_dict()))
             env={**os.environ, "PYTHONPATH": path},
             check=True,
         )
-        found = json.loads(ran.stdout)
-        assert found["degraded"] is True
-        assert found["checks"][-1]["name"] == "SQLMesh"
-        assert found["checks"][-1]["detail"] == "ImportError: half of it is missing"
+        printed = json.loads(ran.stdout)
+        assert printed["degraded"] is True
+        assert printed["checks"][-1]["name"] == "SQLMesh"
+        assert printed["checks"][-1]["detail"] == "ImportError: half of it is missing"
         assert ran.stderr == ""
 
 
@@ -235,8 +235,8 @@ class TestAnotherConsole:
         def log_failed_models(self: Any, failures: Any) -> None: ...
 
         changed.setattr(TerminalConsole, "log_failed_models", log_failed_models)
-        found = problems(doctor.diagnosis())
-        assert found == {"TerminalConsole.log_failed_models": "has no parameter errors"}
+        by_name = problems(doctor.diagnosis())
+        assert by_name == {"TerminalConsole.log_failed_models": "has no parameter errors"}
 
     def test_the_terminals_console_may_inherit(self, changed: pytest.MonkeyPatch) -> None:
         changed.delattr(TerminalConsole, "start_plan_evaluation")
@@ -244,9 +244,9 @@ class TestAnotherConsole:
 
     def test_there_is_none(self, changed: pytest.MonkeyPatch) -> None:
         changed.delattr(console, "Console")
-        found = problems(doctor.diagnosis())
-        assert {f"Console.{event}" for event in CONSOLE_EVENTS} <= found.keys()
-        assert found["Console.log_failed_models"] == "is not there (no 'Console')"
+        by_name = problems(doctor.diagnosis())
+        assert {f"Console.{event}" for event in CONSOLE_EVENTS} <= by_name.keys()
+        assert by_name["Console.log_failed_models"] == "is not there (no 'Console')"
 
     def test_one_that_takes_anything_is_fine(self, changed: pytest.MonkeyPatch) -> None:
         def log_failed_models(self: Any, **kwargs: Any) -> None: ...
@@ -329,9 +329,9 @@ class TestOtherInternals:
         self, changed: pytest.MonkeyPatch
     ) -> None:
         changed.delattr(GenericContext, "run")
-        found = problems(doctor.diagnosis())
-        assert found["GenericContext.run"] == "is not defined in the class"
-        assert found["trial"].startswith("KeyError: ")
+        by_name = problems(doctor.diagnosis())
+        assert by_name["GenericContext.run"] == "is not defined in the class"
+        assert by_name["trial"].startswith("KeyError: ")
 
 
 class TestTheTrial:
@@ -365,18 +365,18 @@ class TestTheTrial:
 
     def test_it_sends_no_analytics(self, monkeypatch: pytest.MonkeyPatch) -> None:
         class Kept(NoopEventDispatcher):
-            told: ClassVar[list[str]] = []
+            calls: ClassVar[list[str]] = []
 
             def add_event(self, event: dict[str, Any]) -> None:
-                self.told.append(str(event))
+                self.calls.append(str(event))
 
             def shutdown(self, flush: bool = True) -> None:
-                self.told.append(f"shutdown, flush={flush}")
+                self.calls.append(f"shutdown, flush={flush}")
 
         collector = AnalyticsCollector(dispatcher=Kept())
         monkeypatch.setattr(analytics, "collector", collector)
         assert trial.mistakes() == []
-        assert Kept.told == []
+        assert Kept.calls == []
         assert analytics.collector is collector
 
     def test_what_sqlmesh_raises_is_one_line_without_secrets(
@@ -389,7 +389,7 @@ class TestTheTrial:
         (line,) = problems(doctor.diagnosis()).values()
         assert line == "IOException: can't open postgresql://etl:***@db"
 
-    def test_what_is_reported_wrongly_is_told(self) -> None:
+    def test_what_is_reported_wrongly_is_a_mistake(self) -> None:
         names = ("daily", "weekly", "broken", "below", "audited")
         planned = run(*(executed(f"trial.{name}") for name in names), command="plan")
         ran = run(
@@ -404,13 +404,15 @@ class TestTheTrial:
             "of trial.audited, the run reports not listed, not audit_failed",
         ]
 
-    @pytest.mark.parametrize("heard", [(), ("plan",)])
-    def test_an_invocation_that_is_not_reported_is_told(self, heard: tuple[str, ...]) -> None:
-        (mistake,) = trial.mistakes_in([run(command=command) for command in heard])
-        said = ", ".join(heard) or "nothing"
-        assert mistake == f"a plan and a run were made, but reported: {said}"
+    @pytest.mark.parametrize("commands", [(), ("plan",)])
+    def test_an_invocation_that_is_not_reported_is_a_mistake(
+        self, commands: tuple[str, ...]
+    ) -> None:
+        (mistake,) = trial.mistakes_in([run(command=command) for command in commands])
+        reported = ", ".join(commands) or "nothing"
+        assert mistake == f"a plan and a run were made, but reported: {reported}"
 
     def test_more_than_one_mistake_is_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(trial, "mistakes", lambda: ["the first", "the second", "the third"])
-        found = check(doctor.diagnosis(), "trial")
-        assert (found.level, found.detail) == ("problem", "the first (and 2 more)")
+        result = check(doctor.diagnosis(), "trial")
+        assert (result.level, result.detail) == ("problem", "the first (and 2 more)")

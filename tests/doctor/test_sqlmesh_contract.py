@@ -24,7 +24,7 @@ from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import (
     AuditError,
     DeployabilityIndex,
 )
-from tests.contract import Heard, Recorder, demand, found, has_fields, short, tap
+from tests.contract import RecordedCall, Recorder, demand, has_fields, resolved, short, tap
 from tests.projects import Project, at, read_between
 
 # -- signatures ------------------------------------------------------------------------------------
@@ -40,8 +40,8 @@ def test_the_modules_that_a_concern_names_exist() -> None:
     package = Path(contract.__file__).parents[1]
     modules = {path.name for path in package.rglob("*.py")}
     for reliance in (*contract.declared(), *CONSOLE_EVENTS.values()):
-        named = {Path(path).name for path in re.findall(r"[\w/]+\.py", reliance.concern)}
-        assert named <= modules, reliance
+        file_names = {Path(path).name for path in re.findall(r"[\w/]+\.py", reliance.concern)}
+        assert file_names <= modules, reliance
 
 
 def test_what_is_called_is_read_from_the_source() -> None:
@@ -68,29 +68,29 @@ def test_what_is_called_is_read_from_the_source() -> None:
     [contract.changes_of_console, contract.news_of_console, contract.changes_elsewhere],
     ids=lambda changes: changes.__name__,
 )
-def test_what_is_called_heard_replaced_or_imported(changes: Callable[[], Any]) -> None:
+def test_what_is_called_observed_replaced_or_imported(changes: Callable[[], Any]) -> None:
     lines = [f"{each.name} {each.what}; it concerns {each.concern}" for each in changes()]
     assert lines == []
 
 
 def test_what_the_interval_functions_return() -> None:
     concern = "all intervals in reports"
-    merged = found("core.snapshot:merge_intervals", concern)([(0, 1), (1, 2), (3, 4)])
+    merged = resolved("core.snapshot:merge_intervals", concern)([(0, 1), (1, 2), (3, 4)])
     demand(merged == [(0, 2), (3, 4)], f"merge_intervals (returned {merged})", concern)
-    left = found("core.snapshot.definition:remove_interval", concern)([(0, 4)], 1, 2)
+    left = resolved("core.snapshot.definition:remove_interval", concern)([(0, 4)], 1, 2)
     demand(left == [(0, 1), (2, 4)], f"remove_interval (returned {left})", concern)
-    day = found("core.node:IntervalUnit.DAY", concern)
-    ends = found("core.snapshot.definition:expand_range", concern)(0, 2 * DAY, day)
+    day = resolved("core.node:IntervalUnit.DAY", concern)
+    ends = resolved("core.snapshot.definition:expand_range", concern)(0, 2 * DAY, day)
     demand(ends == [0, DAY, 2 * DAY], f"expand_range (returned {ends})", concern)
     days = list(pairwise(range(0, 4 * DAY, DAY)))
-    interval_diff = found("core.scheduler:interval_diff", concern)
+    interval_diff = resolved("core.scheduler:interval_diff", concern)
     kept = interval_diff(days, [days[1]]), interval_diff(days, [days[1]], uninterrupted=True)
     demand(kept == ([days[0], days[2]], [days[0]]), f"interval_diff (returned {kept})", concern)
 
 
 def test_what_a_run_can_return() -> None:
     concern = "RunReport.completion (Recording.returned)"
-    values = {status.value for status in found("core.scheduler:CompletionStatus", concern)}
+    values = {status.value for status in resolved("core.scheduler:CompletionStatus", concern)}
     known = {"success", "failure", "nothing_to_do"}
     demand(values == known, f"CompletionStatus (is {sorted(values)})", concern)
 
@@ -99,9 +99,9 @@ def test_the_figures_of_a_batch() -> None:
     """Only where SQLMesh has them: since 0.211.2."""
     event = "core.console:Console.update_snapshot_evaluation_progress"
     concern = "rows and bytes of batches (BatchEnd)"
-    if "execution_stats" in signature(found(event, concern)).parameters:
+    if "execution_stats" in signature(resolved(event, concern)).parameters:
         path = "core.snapshot.execution_tracker:QueryExecutionStats"
-        fields = found(path, concern).__dataclass_fields__
+        fields = resolved(path, concern).__dataclass_fields__
         missing = {"total_rows_processed", "total_bytes_processed"} - fields.keys()
         demand(not missing, f"{path} (no {sorted(missing)})", concern)
 
@@ -111,7 +111,7 @@ def test_the_figures_of_a_batch() -> None:
 DAY = 24 * 60 * 60 * 1000
 JAN_9 = 19731 * DAY
 
-# What is heard, console and tapped methods alike, as a word of the stories below.
+# Recorded calls, of the console and of tapped methods, as words of the stories below.
 WORDS = {
     "refresh_snapshot_intervals": "refresh",
     "merged_missing_intervals": "decide",
@@ -141,11 +141,11 @@ ORDERS = {
 
 @dataclass
 class Stories:
-    """What was heard in each story, and what is left when all are told."""
+    """The calls that each story made, and what is left after all of them."""
 
     context: Any
-    heard: list[Heard] = field(default_factory=list)
-    told: dict[str, list[Heard]] = field(default_factory=dict)
+    calls: list[RecordedCall] = field(default_factory=list)
+    calls_of: dict[str, list[RecordedCall]] = field(default_factory=dict)
     raised: dict[str, BaseException] = field(default_factory=dict)
     plan: Any = None
     scheduler: Any = None
@@ -157,28 +157,28 @@ class Stories:
 
         def create(*args: Any, **kwargs: Any) -> Any:
             self.scheduler = create_scheduler(*args, **kwargs)
-            tap(self.scheduler, "merged_missing_intervals", self.heard)
-            tap(self.scheduler, "run_merged_intervals", self.heard)
-            tap(self.scheduler.snapshot_evaluator, "audit", self.heard)
+            tap(self.scheduler, "merged_missing_intervals", self.calls)
+            tap(self.scheduler, "run_merged_intervals", self.calls)
+            tap(self.scheduler.snapshot_evaluator, "audit", self.calls)
             return self.scheduler
 
-        self.context.console = Recorder(NoopConsole(), self.heard)
+        self.context.console = Recorder(NoopConsole(), self.calls)
         self.context.create_scheduler = create
-        tap(self.context.state_sync, "refresh_snapshot_intervals", self.heard)
+        tap(self.context.state_sync, "refresh_snapshot_intervals", self.calls)
 
     def tell(self, story: str, moment: str, call: Callable[..., Any], **arguments: Any) -> None:
-        self.heard.clear()
+        self.calls.clear()
         with at(moment):
             try:
                 call(**arguments)
             except Exception as error:
                 self.raised[story] = error
-        self.told[story] = list(self.heard)
+        self.calls_of[story] = list(self.calls)
 
-    def events(self, story: str, event: str) -> list[Heard]:
-        return [heard for heard in self.told[story] if heard.event == event]
+    def events(self, story: str, event: str) -> list[RecordedCall]:
+        return [call for call in self.calls_of[story] if call.event == event]
 
-    def one(self, story: str, event: str) -> Heard:
+    def one(self, story: str, event: str) -> RecordedCall:
         events = self.events(story, event)
         what = f"{event} in {story!r} (came {len(events)} times)"
         demand(len(events) == 1, what, "rounds and what is in them (events/)")
@@ -187,7 +187,7 @@ class Stories:
 
 @pytest.fixture(scope="module")
 def stories(tmp_path_factory: pytest.TempPathFactory) -> Stories:
-    """The project is told seven stories, with four workers."""
+    """Seven stories are played on the project, with four workers."""
     project = Project(tmp_path_factory.mktemp("contract"), concurrent_tasks=4)
     ticks, daily = "SELECT @start_dt::TIMESTAMP AS ts, 1 AS amount", {"cron": "'@daily'"}
     audits = "(accepted_values(column := id, is_in := (1{also})))"
@@ -251,8 +251,8 @@ SIGNALS = """
 
 @pytest.mark.parametrize("story", ORDERS)
 @pytest.mark.long
-def test_the_order_of_what_is_heard(stories: Stories, story: str) -> None:
-    words = [WORDS[heard.event] for heard in stories.told[story] if heard.event in WORDS]
+def test_the_order_of_calls(stories: Stories, story: str) -> None:
+    words = [WORDS[call.event] for call in stories.calls_of[story] if call.event in WORDS]
     line = " ".join(word for word, _ in groupby(words))
     raised = f", raised {stories.raised[story]}" if story in stories.raised else ""
     what = f"the order of events in {story!r} ({line!r} instead of {ORDERS[story]!r}{raised})"
@@ -263,32 +263,34 @@ def test_the_order_of_what_is_heard(stories: Stories, story: str) -> None:
 def test_what_an_event_carries(stories: Stories, event: str) -> None:
     reliance = CONSOLE_EVENTS[event]
     for story in ORDERS:
-        for heard in stories.events(story, event):
-            missing = set(reliance.reads) - heard.named.keys()
+        for call in stories.events(story, event):
+            missing = set(reliance.reads) - call.arguments.keys()
             what = f"{event} (called without {sorted(missing)})"
             demand(not missing, what, reliance.concern)
 
 
-def test_nothing_due_is_returned_and_not_told(stories: Stories) -> None:
+def test_nothing_due_is_returned_without_an_event(stories: Stories) -> None:
     concern = "RunReport.completion of runs in which nothing was due"
-    told = [heard.event for heard in stories.told["nothing due"] if heard.event in CONSOLE_EVENTS]
-    demand(not told, f"what the console hears when nothing is due (now {told})", concern)
+    events = [
+        call.event for call in stories.calls_of["nothing due"] if call.event in CONSOLE_EVENTS
+    ]
+    demand(not events, f"what the console hears when nothing is due (now {events})", concern)
     decided = stories.one("nothing due", "merged_missing_intervals")
-    demand(decided.named["result"] == {}, "what merged_missing_intervals returns", concern)
+    demand(decided.arguments["result"] == {}, "what merged_missing_intervals returns", concern)
 
 
 def test_what_is_scheduled(stories: Stories) -> None:
     begun = stories.one("a run that fails", "start_evaluation_progress")
-    spans = {short(s.name): list(of) for s, of in begun.named["batched_intervals"].items()}
+    spans = {short(s.name): list(of) for s, of in begun.arguments["batched_intervals"].items()}
     what, concern = "start_evaluation_progress", "what was scheduled (Round.batches)"
     demand(spans["good"] == [(JAN_9, JAN_9 + DAY), (JAN_9 + DAY, JAN_9 + 2 * DAY)], what, concern)
     blocked = {name for name, of in spans.items() if not of}
     what = f"start_evaluation_progress (without intervals came {sorted(blocked)})"
     demand(blocked == {"held", "below_held"}, what, "`signal_not_ready`, `upstream_not_ready`")
     answers = stories.events("a run that fails", "update_signal_progress")
-    signalled = {heard.model for heard in answers}
+    signalled = {call.model for call in answers}
     demand(signalled == {"held"}, f"whose signals are told (now of {signalled})", concern)
-    held = [(h.named["signal_name"], len(h.named["ready_intervals"])) for h in answers]
+    held = [(h.arguments["signal_name"], len(h.arguments["ready_intervals"])) for h in answers]
     what, concern = f"update_signal_progress (says {held})", "`signal_not_ready` (Round.signals)"
     demand(held == [("until_the_9th", 0), ("seen", 0)], what, concern)
 
@@ -296,25 +298,31 @@ def test_what_is_scheduled(stories: Stories) -> None:
 def test_what_failed(stories: Stories) -> None:
     story = "a run that fails"
     ended = stories.events(story, "update_snapshot_evaluation_progress")
-    failed = {(h.model, h.named["batch_idx"]) for h in ended if h.named["duration_ms"] is None}
+    failed = {
+        (h.model, h.arguments["batch_idx"]) for h in ended if h.arguments["duration_ms"] is None
+    }
     what = f"update_snapshot_evaluation_progress (without duration_ms came {sorted(failed)})"
     demand(failed == {("bad", 0), ("audited", 0)}, what, "which batches failed (BatchEnd.recorded)")
-    for heard in ended:
-        raising = heard.named["duration_ms"] is None
+    for batch_end in ended:
+        raising = batch_end.arguments["duration_ms"] is None
         what = "update_snapshot_evaluation_progress (where an exception is being handled)"
-        demand(raising == (heard.handled is not None), what, "BatchEnd.failure and .interrupted")
+        demand(
+            raising == (batch_end.handled is not None), what, "BatchEnd.failure and .interrupted"
+        )
     listed = stories.one(story, "log_failed_models")
     skipped = stories.one(story, "log_skipped_models")
-    nodes = {compat.node_of(error) for error in listed.named["errors"]}
+    nodes = {compat.node_of(error) for error in listed.arguments["errors"]}
     what = f"the nodes in log_failed_models (compat.node_of says {nodes})"
-    named = {(short(name), batch) for name, batch in nodes}
-    demand(named == failed, what, "the status `failed` (NodeFailure)")
-    names = set(map(short, skipped.named["snapshot_names"]))
+    identified = {(short(name), batch) for name, batch in nodes}
+    demand(identified == failed, what, "the status `failed` (NodeFailure)")
+    names = set(map(short, skipped.arguments["snapshot_names"]))
     demand(names == {"below_bad"}, f"log_skipped_models (says {names})", "`upstream_failed`")
-    causes = {type(error.__cause__).__name__: error.__cause__ for error in listed.named["errors"]}
+    causes = {
+        type(error.__cause__).__name__: error.__cause__ for error in listed.arguments["errors"]
+    }
     what, concern = f"the causes in log_failed_models (are {sorted(causes)})", "`audit_failed`"
     demand("NodeAuditsErrors" in causes, what, concern)
-    kinds = {type(error).__name__ for error in listed.named["errors"]}
+    kinds = {type(error).__name__ for error in listed.arguments["errors"]}
     demand(kinds == {"NodeExecutionFailedError"}, f"the errors ({kinds})", "facts.failures_in")
     (audit,) = causes["NodeAuditsErrors"].errors
     has_fields(audit, AuditError)
@@ -322,15 +330,18 @@ def test_what_failed(stories: Stories) -> None:
 
 def test_both_lists_come_even_if_empty(stories: Stories) -> None:
     for event, name in (("log_skipped_models", "snapshot_names"), ("log_failed_models", "errors")):
-        heard = stories.one("a first plan", event)
+        summary = stories.one("a first plan", event)
         concern = "rounds that ended well (Round.skipped, Round.failures, Round.circuit_broken)"
-        demand(not heard.named[name], f"{event} of a round without failures", concern)
+        demand(not summary.arguments[name], f"{event} of a round without failures", concern)
 
 
 def test_the_rounds_of_a_plan(stories: Stories) -> None:
     begun = stories.events("three rounds", "start_evaluation_progress")
     rounds = [
-        (bool(h.named.get("audit_only")), {short(s.name) for s in h.named["batched_intervals"]})
+        (
+            bool(h.arguments.get("audit_only")),
+            {short(s.name) for s in h.arguments["batched_intervals"]},
+        )
         for h in begun
     ]
     what, concern = f"the rounds of a plan ({rounds})", "`audited`, and which round decides"
@@ -340,24 +351,24 @@ def test_the_rounds_of_a_plan(stories: Stories) -> None:
 
 
 def test_a_table_that_can_not_be_created(stories: Stories) -> None:
-    heard = stories.one("no table", "log_failed_models")
-    nodes = [compat.node_of(error) for error in heard.named["errors"]]
+    summary = stories.one("no table", "log_failed_models")
+    nodes = [compat.node_of(error) for error in summary.arguments["errors"]]
     what = f"log_failed_models of tables that can't be created (compat.node_of says {nodes})"
-    named = [(short(name), batch) for name, batch in nodes]
-    demand(named == [("uncreatable", None)], what, "`creation_failed`")
+    identified = [(short(name), batch) for name, batch in nodes]
+    demand(identified == [("uncreatable", None)], what, "`creation_failed`")
 
 
 def test_a_batch_starts_and_ends_on_one_thread(stories: Stories) -> None:
     concern = "durations, and the batch of a start (ConsoleEvents.under_way)"
-    batches = [h for h in stories.told["a first plan"] if WORDS.get(h.event) == "batches"]
-    for thread in {heard.thread for heard in batches}:
-        events = [heard for heard in batches if heard.thread == thread]
+    batches = [h for h in stories.calls_of["a first plan"] if WORDS.get(h.event) == "batches"]
+    for thread in {call.thread for call in batches}:
+        events = [call for call in batches if call.thread == thread]
         line = " ".join(f"{h.event.partition('_')[0]}:{h.model}" for h in events) + " "
         whole = re.fullmatch(r"(start:(\S+) (audit:\2 )?update:\2 )+", line)
         demand(whole, f"the order on a worker thread ({line})", concern)
 
 
-def test_what_tells_of_restatements(stories: Stories) -> None:
+def test_where_restatements_are_read(stories: Stories) -> None:
     concern = "`restatement_refused` (compat.selected_to_restate, compat.restates_state_first)"
     if not hasattr(stories.plan, "selected_models_to_restate"):
         selector = stories.context._new_selector()
@@ -374,7 +385,7 @@ def test_the_fields_that_are_read(stories: Stories, protocol: type) -> None:
     snapshot = next(s for s in stories.plan.snapshots.values() if short(s.name) == "good")
     applied = stories.one("a first plan", "start_plan_evaluation")
     audits = stories.events("a first plan", "audit")
-    results = [result for heard in audits for result in heard.named.get("result", ())]
+    results = [result for call in audits for result in call.arguments.get("result", ())]
     things = {
         "Plan": stories.plan,
         "Snapshot": snapshot,
@@ -383,6 +394,6 @@ def test_the_fields_that_are_read(stories: Stories, protocol: type) -> None:
         "Context": stories.context,
         "Scheduler": stories.scheduler,
         "StateSync": stories.context.state_sync,
-        "AppliedPlan": applied.named["plan"],
+        "AppliedPlan": applied.arguments["plan"],
     }
     has_fields(things[protocol.__name__], protocol)

@@ -1,4 +1,4 @@
-"""How commands end: every completion but a success is a finding, whatever models there are."""
+"""How commands end: every completion except success is a finding, whatever the models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from pytest_sqlmesh_tracker import GatePolicy, ModelOutcome, Reason, Status
 from tests.builders import executed, failed, interrupted, run, skipped, unknown
 
-from .test_gate import evaluate, found
+from .test_gate import evaluate, kinds_and_models
 
 CUT_OFF = [failed("a.x"), interrupted("a.x"), unknown("a.x")]
 
@@ -66,12 +66,12 @@ def test_with_a_model_to_blame_only_the_model_is_a_finding(
     made: ModelOutcome, completion: str
 ) -> None:
     result = GatePolicy().evaluate(run(made, skipped("a.y"), completion=completion))
-    assert [model for _, model in found(result)] == ["a.x"]
+    assert [model for _, model in kinds_and_models(result)] == ["a.x"]
 
 
 def test_a_skip_explains_no_error() -> None:
     report = run(skipped("a.x", "signal_not_ready"), completion="raised", error="ValueError")
-    assert found(GatePolicy().evaluate(report)) == [
+    assert kinds_and_models(GatePolicy().evaluate(report)) == [
         ("unexpected_skip", "a.x"),
         ("command_error", None),
     ]
@@ -84,13 +84,13 @@ def test_a_failure_is_allowed_with_all_of_its_failed_models() -> None:
     plan = run(*night, command="plan", completion="failure", error="PlanError: failed")
     assert evaluate(rules, plan)
     mixed = run(*night, failed("b.y"), completion="failure")
-    assert found(evaluate(rules, mixed)) == [("failure", "b.y")]
+    assert kinds_and_models(evaluate(rules, mixed)) == [("failure", "b.y")]
 
 
-def test_what_a_run_raised_beside_its_failed_models_is_not_allowed_with_them() -> None:
+def test_what_a_run_raised_besides_its_failed_models_is_not_allowed_with_them() -> None:
     night = run(failed("a.x"), completion="failure", error="SQLMeshError: after_all failed")
     result = evaluate([{"models": "*", "allow": ["failed"]}], night)
-    assert found(result) == [("command_error", None)]
+    assert kinds_and_models(result) == [("command_error", None)]
     assert result.findings[0].message == "the run failed: SQLMeshError: after_all failed"
 
 
@@ -108,7 +108,7 @@ def test_no_rule_allows_another_end(
     rule: dict[str, Any], made: ModelOutcome, completion: str
 ) -> None:
     result = evaluate([rule], run(made, completion=completion))
-    assert [model for _, model in found(result)] == [None]
+    assert [model for _, model in kinds_and_models(result)] == [None]
 
 
 def test_the_summary_counts_them() -> None:

@@ -55,7 +55,7 @@ def evaluate(rules: Iterable[Any], *reports: Any, today: date | None = None) -> 
     return GatePolicy(rules).evaluate(*reports, today=today)
 
 
-def found(result: GateResult) -> list[tuple[str, str | None]]:
+def kinds_and_models(result: GateResult) -> list[tuple[str, str | None]]:
     """Kind and model of each finding."""
     return [(finding.kind, finding.model) for finding in result.findings]
 
@@ -65,13 +65,15 @@ def messages(result: GateResult) -> list[str]:
 
 
 class TestDefault:
-    """Without rules: what every model repository wants to be told."""
+    """Without rules: the findings that every model repository needs."""
 
     @pytest.mark.parametrize("reason", Reason, ids=str)
     def test_a_skip_is_judged_by_its_primary_reason(self, reason: Reason) -> None:
         result = GatePolicy().evaluate(run(skipped("a.x", reason)))
         assert result.passed is (reason not in UNEXPECTED_SKIPS)
-        assert found(result) == [("unexpected_skip", "a.x")] * (reason in UNEXPECTED_SKIPS)
+        assert kinds_and_models(result) == [("unexpected_skip", "a.x")] * (
+            reason in UNEXPECTED_SKIPS
+        )
 
     def test_other_reasons_do_not_count(self) -> None:
         both = skipped("a.x", "not_selected", "upstream_failed")
@@ -91,12 +93,12 @@ class TestDefault:
         ids=lambda made: getattr(made, "status", None),
     )
     def test_other_statuses(self, made: ModelOutcome, kinds: list[str]) -> None:
-        assert [kind for kind, _ in found(GatePolicy().evaluate(run(made)))] == kinds
+        assert [kind for kind, _ in kinds_and_models(GatePolicy().evaluate(run(made)))] == kinds
 
     @pytest.mark.parametrize("command", ["run", "plan", "audit"])
     def test_commands_are_judged_alike(self, command: str) -> None:
         report = run(executed("a.x"), failed("a.y"), command=command)
-        assert found(GatePolicy().evaluate(report)) == [("failure", "a.y")]
+        assert kinds_and_models(GatePolicy().evaluate(report)) == [("failure", "a.y")]
 
     def test_a_plan_without_changes_passes(self) -> None:
         report = run(skipped("a.x", "no_changes"), command="plan", completion="nothing_to_do")
@@ -105,13 +107,13 @@ class TestDefault:
     def test_a_command_that_raised_though_no_model_was_cut_off(self) -> None:
         report = run(executed("a.x"), completion="raised", error="ValueError: in\nafter_all")
         result = GatePolicy().evaluate(report)
-        assert found(result) == [("command_error", None)]
+        assert kinds_and_models(result) == [("command_error", None)]
         assert messages(result) == ["the run raised ValueError: in after_all"]
         assert result.summary == "gate failed: 1 command error (1 outcome in 1 report)"
 
     def test_a_command_that_raised_is_told_by_its_models_where_it_cut_them_off(self) -> None:
         report = run(interrupted("a.x", "command_failed"), completion="raised", error="ValueError")
-        assert found(GatePolicy().evaluate(report)) == [("interruption", "a.x")]
+        assert kinds_and_models(GatePolicy().evaluate(report)) == [("interruption", "a.x")]
 
 
 class TestRules:
@@ -120,7 +122,7 @@ class TestRules:
     def test_allow(self) -> None:
         rules = [{"models": "marketing.*", "allow": ["signal_not_ready"]}]
         result = evaluate(rules, run(self.late, skipped("sales.orders", "signal_not_ready")))
-        assert found(result) == [("unexpected_skip", "sales.orders")]
+        assert kinds_and_models(result) == [("unexpected_skip", "sales.orders")]
         assert result.allowed == 1
 
     def test_deny(self) -> None:
@@ -153,12 +155,14 @@ class TestRules:
             {"models": "marketing.leads", "allow": ["signal_not_ready"]},
             {"models": "*", "deny": ["skipped"]},
         ]
-        assert found(evaluate(rules, run(self.late))) == [("unexpected_skip", "marketing.leads")]
+        assert kinds_and_models(evaluate(rules, run(self.late))) == [
+            ("unexpected_skip", "marketing.leads")
+        ]
 
     def test_within_a_rule_the_reason_counts_before_the_status(self) -> None:
         rules = [{"models": "a.*", "allow": ["failed"], "deny": ["audit_failed"]}]
         result = evaluate(rules, run(failed("a.x"), failed("a.y", "audit_failed")))
-        assert found(result) == [("failure", "a.y")]
+        assert kinds_and_models(result) == [("failure", "a.y")]
 
     def test_unknown_is_allowed_by_its_status_alone(self) -> None:
         report = run(unknown("a.x", reasons=("cron_not_due",), reason="cron_not_due"))
@@ -167,7 +171,9 @@ class TestRules:
 
     def test_what_only_was_audited_can_be_denied(self) -> None:
         rules = [{"models": "a.x", "deny": ["audited"]}]
-        assert found(evaluate(rules, run(audited("a.x")))) == [("unexpected_audit", "a.x")]
+        assert kinds_and_models(evaluate(rules, run(audited("a.x")))) == [
+            ("unexpected_audit", "a.x")
+        ]
 
 
 class TestRulesOnExecutedModels:
@@ -176,7 +182,9 @@ class TestRulesOnExecutedModels:
     part = executed("a.x", reasons=("outside_window", "signal_not_ready"))
 
     def judged(self, *rules: dict[str, Any]) -> list[tuple[str, str | None]]:
-        return found(evaluate([{"models": "a.*", **rule} for rule in rules], run(self.part)))
+        return kinds_and_models(
+            evaluate([{"models": "a.*", **rule} for rule in rules], run(self.part))
+        )
 
     def test_any_of_its_reasons_can_be_denied(self) -> None:
         assert self.judged({"deny": ["signal_not_ready"]}) == [("unexpected_execution", "a.x")]
@@ -215,14 +223,14 @@ class TestModelsOfRules:
     def test_only_exact_names_are_for_what_globs_leave_out(self, kind: str) -> None:
         report = run(failed("raw.rates", kind=kind), failed("raw.x"))
         by_glob = evaluate([{"models": "raw.*", "allow": ["failed"]}], report)
-        assert found(by_glob) == [("failure", "raw.rates")]
+        assert kinds_and_models(by_glob) == [("failure", "raw.rates")]
         by_name = evaluate([{"models": ["raw.*", "raw.rates"], "allow": ["failed"]}], report)
         assert by_name.passed
 
     def test_a_name_with_the_signs_of_a_glob(self) -> None:
         report = run(failed("a.x[1]"), failed("a.x1"))
         result = evaluate([{"models": "a.x[1]", "allow": ["failed"]}], report)
-        assert found(result) == [("failure", "a.x1")]
+        assert kinds_and_models(result) == [("failure", "a.x1")]
 
     def test_a_rule_need_not_be_for_every_report(self) -> None:
         rules = [{"models": "dev_only.*", "allow": ["failed"]}]
@@ -248,17 +256,17 @@ class TestRequire:
             ("t.py::late", run(skipped("sales.orders"), started_at=utc("2024-01-15"))),
             ("t.py::soon", run(failed("sales.orders", "error"), started_at=utc("2024-01-14"))),
         )
-        told = result.findings[-1]
-        assert told.message == (
+        finding = result.findings[-1]
+        assert finding.message == (
             "sales.orders must execute, by rule 1 (sales.*), and did not in 2 run reports; "
             "in the last one it was skipped: its cron was not due"
         )
-        assert (told.kind, told.status, told.reason) == (
+        assert (finding.kind, finding.status, finding.reason) == (
             "required_not_executed",
             "skipped",
             "cron_not_due",
         )
-        assert (told.report_index, told.test, told.rule_index) == (0, "t.py::late", 0)
+        assert (finding.report_index, finding.test, finding.rule_index) == (0, "t.py::late", 0)
         assert result.summary == (
             "gate failed: 1 failure, 1 unmet requirement (2 outcomes in 2 reports)"
         )
@@ -273,7 +281,9 @@ class TestRequire:
     def test_require_beats_allow(self) -> None:
         rules = [{"models": "sales.*", "require": "executed", "allow": ["upstream_failed"]}]
         report = run(skipped("sales.orders", "upstream_failed"))
-        assert found(evaluate(rules, report)) == [("required_not_executed", "sales.orders")]
+        assert kinds_and_models(evaluate(rules, report)) == [
+            ("required_not_executed", "sales.orders")
+        ]
 
     def test_what_executed_in_part_executed(self) -> None:
         assert evaluate(self.rules, run(executed("sales.a", reasons=("signal_not_ready",))))
@@ -284,7 +294,7 @@ class TestRequire:
     def test_plans_do_not_count(self) -> None:
         plan = run(executed("sales.orders"), executed("sales.new"), command="plan")
         result = evaluate(self.rules, plan, run(skipped("sales.orders")))
-        assert found(result) == [
+        assert kinds_and_models(result) == [
             ("required_not_executed", "sales.orders"),
             ("required_not_executed", "sales.new"),
         ]
@@ -312,19 +322,19 @@ class TestExpiry:
     def test_the_last_day_is_included(self) -> None:
         assert evaluate(self.rules, run(failed("a.x")), today=date(2026, 12, 31)).passed
 
-    def test_then_it_has_no_effect_and_is_told_once(self) -> None:
+    def test_then_it_has_no_effect_and_is_reported_once(self) -> None:
         reports = run(failed("a.x")), run(executed("a.x")), run(executed("b.y"))
         result = evaluate(self.rules, *reports, today=date(2027, 1, 1))
-        assert found(result) == [("failure", "a.x"), ("expired_rule", None)]
+        assert kinds_and_models(result) == [("failure", "a.x"), ("expired_rule", None)]
         assert messages(result)[1] == "rule 1 (a.*, it is new): it expired after 2026-12-31"
 
-    def test_nothing_else_is_told_of_it(self) -> None:
+    def test_nothing_else_is_reported_about_it(self) -> None:
         rules = [{"models": "zz", "allow": "failed", "deny": "failed", "until": date(2020, 1, 1)}]
-        assert found(evaluate(rules, run(executed("a.x")))) == [("expired_rule", None)]
+        assert kinds_and_models(evaluate(rules, run(executed("a.x")))) == [("expired_rule", None)]
 
     def test_an_expired_requirement_requires_nothing(self) -> None:
         rules = [{"models": "a.x", "require": "executed", "until": date(2020, 1, 1)}]
-        assert found(evaluate(rules, run(skipped("a.x")))) == [("expired_rule", None)]
+        assert kinds_and_models(evaluate(rules, run(skipped("a.x")))) == [("expired_rule", None)]
 
     def test_today_is_that_of_utc(self) -> None:
         """It is the new year in Berlin already."""
@@ -337,7 +347,7 @@ class TestRulesWithoutAMatch:
     shop = run(executed("sales.orders"), executed("raw.rates", kind="external"))
 
     @pytest.mark.parametrize(
-        ("models", "said"),
+        ("models", "complaint"),
         [
             (
                 "sale.*",
@@ -351,56 +361,60 @@ class TestRulesWithoutAMatch:
             ),
         ],
     )
-    def test_is_told_with_close_ones(self, models: str, said: str) -> None:
+    def test_is_reported_with_close_ones(self, models: str, complaint: str) -> None:
         result = evaluate([{"models": models, "deny": ["failed"]}], self.shop)
-        assert found(result) == [("unmatched_rule", None)]
-        assert messages(result) == [f"rule 1 ({models}): {said}"]
+        assert kinds_and_models(result) == [("unmatched_rule", None)]
+        assert messages(result) == [f"rule 1 ({models}): {complaint}"]
 
-    def test_is_told_once_for_all_reports(self) -> None:
+    def test_is_reported_once_for_all_reports(self) -> None:
         rules = [{"models": ["sale.*", "sales.*", "zz"], "deny": ["failed"]}]
         result = evaluate(rules, self.shop, run(executed("a.x")), self.shop)
-        assert found(result) == [("unmatched_rule", None)]
+        assert kinds_and_models(result) == [("unmatched_rule", None)]
         assert "no model matches 'sale.*'" in messages(result)[0]
         assert "no model 'zz'" in messages(result)[0]
 
     def test_an_ambiguous_name_is_for_none(self) -> None:
         twins = run(failed("a.X"), failed("a.x"))
         result = evaluate([{"models": "A.x", "allow": ["failed"]}], twins, run(failed("a.x")))
-        assert found(result) == [("failure", "a.X"), ("failure", "a.x"), ("unmatched_rule", None)]
+        assert kinds_and_models(result) == [
+            ("failure", "a.X"),
+            ("failure", "a.x"),
+            ("unmatched_rule", None),
+        ]
         assert "'A.x' means several models: a.X" in messages(result)[2]
 
     def test_a_glob_in_other_capitals_is_for_none_of_twins(self) -> None:
         twins = run(executed("a.X"), executed("a.x"))
         result = evaluate([{"models": "A.*", "allow": ["failed"]}], twins)
-        assert found(result) == [("unmatched_rule", None)]
+        assert kinds_and_models(result) == [("unmatched_rule", None)]
 
     @pytest.mark.parametrize("reports", [[], [run()]], ids=["no reports", "no models"])
-    def test_where_there_are_no_models_nothing_is_said(self, reports: list[RunReport]) -> None:
+    def test_without_models_nothing_is_reported(self, reports: list[RunReport]) -> None:
         assert evaluate([{"models": "a.*", "allow": ["failed"]}], *reports).passed
 
 
 class TestContradictions:
     report = run(executed("a.x"))
 
-    def told(self, *rules: dict[str, Any]) -> list[str]:
+    def complaints(self, *rules: dict[str, Any]) -> list[str]:
         result = evaluate([{"models": "a.*", **rule} for rule in rules], self.report)
         assert {finding.kind for finding in result.findings} <= {"contradiction"}
         return messages(result)
 
     def test_one_word_in_both_lists(self) -> None:
-        assert self.told({"allow": ["failed", "error"], "deny": ["error"]}) == [
+        assert self.complaints({"allow": ["failed", "error"], "deny": ["error"]}) == [
             "rule 1 (a.*): it both allows and denies error"
         ]
 
     def test_then_deny_counts(self) -> None:
         rules = [{"models": "a.x", "allow": ["failed"], "deny": ["failed"]}]
-        assert found(evaluate(rules, run(failed("a.x")))) == [
+        assert kinds_and_models(evaluate(rules, run(failed("a.x")))) == [
             ("failure", "a.x"),
             ("contradiction", None),
         ]
 
     def test_required_and_denied(self) -> None:
-        assert self.told({"deny": ["failed"], "require": "executed"}) == []
+        assert self.complaints({"deny": ["failed"], "require": "executed"}) == []
         result = evaluate(
             [{"models": "a.x", "deny": ["executed"], "require": "executed"}],
             run(skipped("a.x"), command="plan"),
@@ -408,15 +422,15 @@ class TestContradictions:
         assert messages(result) == ["rule 1 (a.x): it both requires and denies executed"]
 
     def test_two_rules_for_the_same_models(self) -> None:
-        assert self.told({"allow": ["failed"]}, {"deny": ["error", "failed"]}) == [
+        assert self.complaints({"allow": ["failed"]}, {"deny": ["error", "failed"]}) == [
             "rule 2 (a.*): it denies failed, which rule 1 allows for the same models"
         ]
-        assert self.told({"deny": ["failed"]}, {"deny": ["error"]}, {"allow": ["failed"]}) == [
-            "rule 3 (a.*): it allows failed, which rule 1 denies for the same models"
-        ]
+        assert self.complaints(
+            {"deny": ["failed"]}, {"deny": ["error"]}, {"allow": ["failed"]}
+        ) == ["rule 3 (a.*): it allows failed, which rule 1 denies for the same models"]
 
     def test_an_exception_for_a_time_is_none(self) -> None:
-        assert self.told({"deny": ["failed"]}, {"allow": ["failed"], "until": date.max}) == []
+        assert self.complaints({"deny": ["failed"]}, {"allow": ["failed"], "until": date.max}) == []
 
     def test_an_exception_for_some_models_is_none(self) -> None:
         rules = [{"models": "*", "deny": ["failed"]}, {"models": "a.x", "allow": ["failed"]}]
@@ -490,7 +504,7 @@ class TestFindings:
         assert [one.test for one in result.findings] == ["t.py::a", "t.py::a"]
 
     @pytest.mark.parametrize("other", [None, "report.json", (None, None), []])
-    def test_what_is_no_report(self, other: Any) -> None:
+    def test_what_is_not_a_report(self, other: Any) -> None:
         with pytest.raises(TypeError, match="a gate judges RunReports, not "):
             GatePolicy().evaluate(other)
 
@@ -523,8 +537,8 @@ class TestResult:
         rules = [
             {"models": "a.x", "deny": ["executed"], "until": date(9999, 1, 1), "why": "no more"}
         ]
-        told = json.loads(json.dumps(evaluate(rules, run(executed("a.x"))).to_dict()))
-        assert told == {
+        written = json.loads(json.dumps(evaluate(rules, run(executed("a.x"))).to_dict()))
+        assert written == {
             "passed": False,
             "summary": "gate failed: 1 unexpected execution (1 outcome in 1 report)",
             "findings": [
@@ -640,7 +654,7 @@ def judged(finding: GateFinding) -> Judged:
     return finding.report_index, finding.model, finding.audit
 
 
-def meant(rule: GateRule, report: RunReport) -> set[str]:
+def matched_models(rule: GateRule, report: RunReport) -> set[str]:
     """The models of a rule, as assertions would find them."""
     names: set[str] = set()
     for pattern in rule.models:
@@ -653,7 +667,7 @@ def meant(rule: GateRule, report: RunReport) -> set[str]:
 
 @settings(unhurried, max_examples=200)
 @given(policies, several)
-# What few draws come upon: rules that accept all that failed, and warnings in place of findings.
+# Cases that are rarely drawn: rules that allow every failure, and warnings in place of findings.
 @example([GateRule("*", allow="failed")], [run(failed("a.x"), completion="failure")])
 @example([GateRule("*", allow="failed")], [run(failed("a.x"), completion="failure", error="E: e")])
 @example(
@@ -670,7 +684,7 @@ def test_rules_are_for_the_models_that_assertions_would_find(
         to_blame = False
         for name, made in report.outcomes.items():
             its = [r for r in reversed(policy) if r.until != date(2026, 1, 1)]
-            its = [rule for rule in its if name in meant(rule, report)]
+            its = [rule for rule in its if name in matched_models(rule, report)]
             expected, place = verdict(its, made.status, made.reason, made.reasons)
             warned = place is not None and its[place].severity == "warning"
             if not expected:
@@ -699,11 +713,11 @@ def test_rules_are_for_the_models_that_assertions_would_find(
 def test_the_order_of_reports_does_not_matter(
     policy: list[GateRule], reports: list[RunReport], data: st.DataObject
 ) -> None:
-    def told(given: list[RunReport]) -> Counter[tuple[object, ...]]:
-        result = GatePolicy(policy).evaluate(*given, today=TODAY)
+    def judged_alike(reports: list[RunReport]) -> Counter[tuple[object, ...]]:
+        result = GatePolicy(policy).evaluate(*reports, today=TODAY)
         return Counter((one.kind, one.model, one.rule_index) for one in result.findings)
 
-    assert told(data.draw(st.permutations(reports))) == told(reports)
+    assert judged_alike(data.draw(st.permutations(reports))) == judged_alike(reports)
 
 
 @unhurried
@@ -717,7 +731,7 @@ def test_a_rule_that_allows_adds_nothing_unexpected_and_one_that_denies_takes_no
 ) -> None:
     before = unexpected(policy, reports)
     allowing = [*policy[:place], GateRule(models, allow=listed), *policy[place:]]
-    # A command whose models are allowed is left to be blamed itself, and no longer is with a model.
+    # If its models are allowed, the command itself is the finding; with a failed model it is not.
     assert {(n, model) for n, model in unexpected(allowing, reports) if model} <= before
     denying = [*policy[:place], GateRule(models, deny=listed), *policy[place:]]
     assert unexpected(denying, reports) >= {(n, model) for n, model in before if model}
@@ -776,8 +790,8 @@ def test_it_is_pure() -> None:
 def test_where_tells_reports_apart_that_are_alike() -> None:
     one, other = run(failed("a.x")), run(failed("a.x"))
     elsewhere = run(failed("a.x"), environment="dev")
-    found = GatePolicy().evaluate(one, elsewhere, other).findings
-    assert [finding.where for finding in found] == [
+    findings = GatePolicy().evaluate(one, elsewhere, other).findings
+    assert [finding.where for finding in findings] == [
         "run of prod at 2024-01-14 06:30 UTC, report 1",
         "run of dev at 2024-01-14 06:30 UTC",
         "run of prod at 2024-01-14 06:30 UTC, report 3",
@@ -804,6 +818,6 @@ class TestRepeatedTries:
     def test_meet_no_requirement_and_match_no_rule(self) -> None:
         rule = {"models": "a.y", "require": "executed"}
         result = evaluate([rule], self.REPEATED, run(skipped("a.y")))
-        assert found(result) == [("required_not_executed", "a.y")]
+        assert kinds_and_models(result) == [("required_not_executed", "a.y")]
         result = evaluate([{"models": "a.y", "allow": "failed"}], self.REPEATED, run(failed("a.x")))
-        assert found(result) == [("failure", "a.x"), ("unmatched_rule", None)]
+        assert kinds_and_models(result) == [("failure", "a.x"), ("unmatched_rule", None)]

@@ -1,4 +1,4 @@
-"""Policies as they are written: in programs, in TOML, in files; and what is wrong with them."""
+"""Policies written in programs, in TOML and in files, and the errors in them."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class TestRules:
         assert GateRule(["a", "b", "c", "d", "e"], allow="failed").label == "a, b, c and 2 more"
 
     @pytest.mark.parametrize(
-        ("table", "said"),
+        ("table", "words"),
         [
             ({"model": "a"}, "unknown key 'model'; did you mean models?"),
             (
@@ -137,19 +137,19 @@ class TestRules:
         ],
         ids=str,
     )
-    def test_what_a_rule_can_not_say(self, table: dict[str, Any], said: str) -> None:
-        assert complaint(THE_TWO[1], table).startswith(f"rule 2: {said}")
+    def test_what_a_rule_can_not_say(self, table: dict[str, Any], words: str) -> None:
+        assert complaint(THE_TWO[1], table).startswith(f"rule 2: {words}")
 
-    def test_a_word_like_no_other_is_told_the_valid_ones(self) -> None:
-        said = complaint({"models": "a", "deny": ["xyzzy"]})
-        assert said.startswith("rule 1: deny: 'xyzzy' is neither a status, a reason nor a fact; ")
-        assert all(str(word) in said for word in (*Status, *Reason, *Fact))
+    def test_an_unknown_word_without_close_ones_lists_the_valid_ones(self) -> None:
+        text = complaint({"models": "a", "deny": ["xyzzy"]})
+        assert text.startswith("rule 1: deny: 'xyzzy' is neither a status, a reason nor a fact; ")
+        assert all(str(word) in text for word in (*Status, *Reason, *Fact))
 
-    def test_what_is_no_rule(self) -> None:
+    def test_what_is_not_a_rule(self) -> None:
         assert complaint("sales.*") == "rule 1: it is a table, not 'sales.*'"
 
     @pytest.mark.parametrize("rules", ["sales.*", {"models": "a", "allow": "failed"}, 3])
-    def test_what_is_no_list_of_rules(self, rules: Any) -> None:
+    def test_what_is_not_a_list_of_rules(self, rules: Any) -> None:
         with pytest.raises(GatePolicyError, match=r"^rules is a list of tables, in TOML each "):
             GatePolicy(rules)
 
@@ -176,7 +176,7 @@ class TestToml:
         assert GatePolicy.from_toml(text) == GatePolicy()
 
     @pytest.mark.parametrize(
-        ("text", "said"),
+        ("text", "words"),
         [
             ("rules = ", "not TOML: Invalid value"),
             ("until = 2026-02-30", "not TOML: Invalid date or datetime"),
@@ -199,8 +199,8 @@ class TestToml:
             ),
         ],
     )
-    def test_what_can_not_be_meant(self, text: str, said: str) -> None:
-        assert toml_complaint(text).startswith(said)
+    def test_contents_that_are_rejected(self, text: str, words: str) -> None:
+        assert toml_complaint(text).startswith(words)
 
     def test_nested_too_deeply(self) -> None:
         assert toml_complaint("a = " + "[" * 100_000).startswith("not TOML: ")
@@ -227,7 +227,7 @@ class TestFiles:
         assert GatePolicy.from_file(file).rules == THE_TWO
 
     @pytest.mark.parametrize(
-        ("content", "said"),
+        ("content", "words"),
         [
             (None, "it can't be read: No such file or directory"),
             (b"[[", "not TOML: "),
@@ -236,14 +236,14 @@ class TestFiles:
         ],
     )
     def test_errors_begin_with_the_path(
-        self, tmp_path: Path, content: bytes | None, said: str
+        self, tmp_path: Path, content: bytes | None, words: str
     ) -> None:
         file = tmp_path / "policy.toml"
         if content is not None:
             file.write_bytes(content)
         with pytest.raises(GatePolicyError) as caught:
             GatePolicy.from_file(file)
-        assert str(caught.value).startswith(f"{file}: {said}")
+        assert str(caught.value).startswith(f"{file}: {words}")
 
 
 class TestNearest:

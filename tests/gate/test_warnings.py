@@ -11,7 +11,7 @@ from pytest_sqlmesh_tracker.pytest_plugin.strict import StrictTest
 from pytest_sqlmesh_tracker.wording.remarks import Fact
 from tests.builders import audit, audited, executed, failed, interval, run, skipped
 
-from .test_gate import evaluate, found
+from .test_gate import evaluate, kinds_and_models
 
 FACT = "nonblocking_audit_failed"
 SMALL = audit("small", rows_failed=3, blocking=False)
@@ -101,7 +101,7 @@ class TestSeverity:
         rules = [{"models": "a.*", "deny": ["failed", "cron_not_due"], "severity": "warning"}]
         report = run(failed("a.x"), skipped("a.y"), failed("b.x"), completion="failure")
         result = evaluate(rules, report)
-        assert found(result) == [("failure", "b.x")]
+        assert kinds_and_models(result) == [("failure", "b.x")]
         assert [(warning.kind, warning.model) for warning in result.warnings] == [
             ("failure", "a.x"),
             ("unexpected_skip", "a.y"),
@@ -120,7 +120,7 @@ class TestSeverity:
 
     def test_what_is_wrong_with_such_a_rule_is_a_finding(self) -> None:
         rules = [{"models": "zz", "deny": "failed", "severity": "warning"}]
-        assert found(evaluate(rules, run(ODD))) == [("unmatched_rule", None)]
+        assert kinds_and_models(evaluate(rules, run(ODD))) == [("unmatched_rule", None)]
 
 
 class TestUpstreamBehind:
@@ -149,7 +149,7 @@ class TestUpstreamBehind:
 
     def test_a_rule_that_denies_it_makes_findings(self) -> None:
         result = evaluate([{"models": "a.*", "deny": "upstream_behind"}], run(self.CHILD))
-        assert found(result) == [("upstream_behind", "a.x")] * 2
+        assert kinds_and_models(result) == [("upstream_behind", "a.x")] * 2
         assert result.summary == "gate failed: 2 lagging upstream models (1 outcome in 1 report)"
         assert [finding.status for finding in result.findings] == [Status.EXECUTED] * 2
 

@@ -43,7 +43,7 @@ def test_a_definition_comes_back_from_json() -> None:
         ('{"name": "w", "models": [], "color": 1}', "not the definition of a project: color: "),
     ],
 )
-def test_what_is_no_definition_is_said_in_a_line(text: str, message: str) -> None:
+def test_what_is_not_a_definition_is_rejected_in_a_line(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message) as raised:
         ProjectDefinition.from_json(text)
     assert "\n" not in str(raised.value)

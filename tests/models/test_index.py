@@ -1,4 +1,4 @@
-"""How models are named: every way that means one of them, and none that means another."""
+"""Looking models up: every way to name one of them finds it, and never another."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def names(report: RunReport, model: object) -> list[str]:
 
 class TestOneModel:
     @pytest.mark.parametrize(
-        "named",
+        "name",
         [
             "sales.orders",
             '"wh"."sales"."orders"',
@@ -64,9 +64,9 @@ class TestOneModel:
         ],
         ids=str,
     )
-    def test_is_named(self, named: object) -> None:
-        assert SHOP[named].name == "sales.orders"
-        assert names(SHOP, named) == ["sales.orders"]
+    def test_is_named(self, name: object) -> None:
+        assert SHOP[name].name == "sales.orders"
+        assert names(SHOP, name) == ["sales.orders"]
 
     def test_is_named_with_its_own_capitals_or_none(self) -> None:
         assert SHOP["sales.Weekly"] is SHOP["sales.weekly"]
@@ -79,7 +79,7 @@ class TestOneModel:
     def test_external_and_embedded_ones_by_name(self, name: str) -> None:
         assert names(SHOP, name) == [name]
 
-    def test_that_has_a_catalog_of_its_own(self) -> None:
+    def test_that_has_its_own_catalog(self) -> None:
         lake = outcome("lake.sales.orders", "executed", fqn='"lake"."sales"."orders"')
         report = run(lake, skipped("sales.orders"))
         assert report["lake.sales.orders"] is lake
@@ -102,7 +102,7 @@ class TestOneModel:
             with pytest.raises(UnknownModelError):
                 SHOP[part]
 
-    def test_is_not_a_glob_where_one_model_is_asked_for(self) -> None:
+    def test_is_not_a_glob_where_one_model_is_expected(self) -> None:
         with pytest.raises(UnknownModelError, match=re.escape("'sales.*'")):
             SHOP["sales.*"]
 
@@ -140,7 +140,7 @@ class TestCapitals:
         assert names(self.twins(), "sales.Ord*") == ['sales."Orders"']
 
     def test_of_one_model_do_not_hide_another_from_a_glob(self) -> None:
-        """Every match must hold, so none may be lost: these differ by more than capitals."""
+        """Every match must hold, so none may be lost: these differ in more than case."""
         report = run(executed("sales.orders"), skipped("raw.Orders"), skipped("SALES.users"))
         assert names(report, "*.orders") == ["sales.orders", "raw.Orders"]
         assert names(report, "*.Orders") == ["sales.orders", "raw.Orders"]
@@ -236,9 +236,9 @@ class TestUnknownNames:
             "a.m000, a.m001, a.m002, a.m003, a.m004, a.m005, a.m006, a.m007 and 292 more"
         )
 
-    @pytest.mark.parametrize("named", ["a.x", "a.*"])
-    def test_in_a_report_without_models(self, named: str) -> None:
-        assert "no models" in self.message(run(), named)
+    @pytest.mark.parametrize("name", ["a.x", "a.*"])
+    def test_in_a_report_without_models(self, name: str) -> None:
+        assert "no models" in self.message(run(), name)
 
     def test_quotes_do_not_make_one_of_two(self) -> None:
         report = run(
@@ -289,12 +289,12 @@ class TestNonsense:
             run().matching(nonsense)
 
 
-def test_an_object_whose_name_is_no_text_is_nonsense() -> None:
+def test_an_object_whose_name_is_not_text_is_nonsense() -> None:
     with pytest.raises(TypeError):
         SHOP[Model(name=1, fqn=None)]  # type: ignore[arg-type]
 
 
-def test_a_file_is_no_model() -> None:
+def test_a_file_is_not_a_model() -> None:
     with pytest.raises((TypeError, UnknownModelError)):
         SHOP[Path("models/sales.orders.sql")]
 
@@ -319,10 +319,10 @@ class TestCloseMatches:
 
 
 def test_matching_never_yields_nothing() -> None:
-    """Whatever is asked for: there is a match, or an error."""
-    asked: list[object] = ["*", "a*", "[", "[]", "?", "", ".", "sales.orders", '"', "``"]
+    """Every pattern either matches a model or raises an error."""
+    patterns: list[object] = ["*", "a*", "[", "[]", "?", "", ".", "sales.orders", '"', "``"]
     for report in (SHOP, run()):
-        for model in asked:
+        for model in patterns:
             try:
                 matches: list[ModelOutcome] = report.matching(model)
             except UnknownModelError:

@@ -1,1 +1,1 @@
-"""Sessions beside other pytest plugins and tools, which use nothing of this package."""
+"""Sessions alongside other pytest plugins and tools, which do not use this package."""

@@ -1,4 +1,4 @@
-"""All neighbours, alone and beside the plugin, without and with pytest-xdist: `make neighbours`."""
+"""All neighbours, alone and with the plugin, without and with pytest-xdist: `make neighbours`."""
 
 from __future__ import annotations
 

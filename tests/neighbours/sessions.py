@@ -1,4 +1,4 @@
-"""A session beside a neighbour, and what it leaves: results, warnings, modules."""
+"""A session alongside a neighbour, and what it leaves: results, warnings, modules."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def play(neighbour: Neighbour, folder: Path, *, plugin: bool, workers: int = 0) 
     for name, text in {**suite, "pytest.ini": "[pytest]\n"}.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
-    seen = folder / ".seen"
-    seen.mkdir()
-    (folder / "conftest.py").write_text(_CONFTEST.replace("{folder!r}", repr(str(seen))))
+    records = folder / ".seen"
+    records.mkdir()
+    (folder / "conftest.py").write_text(_CONFTEST.replace("{folder!r}", repr(str(records))))
     plugins = [*neighbour.plugins, *(["sqlmesh_tracker"] if plugin else [])]
     plugins += ["xdist"] if workers else []
     parallel = [f"--numprocesses={workers}"] if workers else []
@@ -84,10 +84,10 @@ def play(neighbour: Neighbour, folder: Path, *, plugin: bool, workers: int = 0) 
         timeout=120,
         check=False,
     )
-    written = [json.loads(file.read_text()) for file in seen.glob("*.json")]
-    if not (seen / "main.json").exists():
+    written = [json.loads(file.read_text()) for file in records.glob("*.json")]
+    if not (records / "main.json").exists():
         raise RuntimeError(f"{neighbour.name}: the session did not start\n{ran.stdout}{ran.stderr}")
-    main = json.loads((seen / "main.json").read_text())
+    main = json.loads((records / "main.json").read_text())
     lines = ran.stdout.partition("short test summary info")[2].splitlines()
     return Session(
         exit_code=ran.returncode,
@@ -114,14 +114,14 @@ def differences(neighbour: Neighbour, folder: Path, *, workers: int = 0) -> list
     """What the plugin changes of a session that does not use it; a line each."""
     alone = play(neighbour, folder / "alone", plugin=False, workers=workers)
     beside = play(neighbour, folder / "beside", plugin=True, workers=workers)
-    found = [
+    differing = [
         f"{field.name}: {getattr(beside, field.name)} instead of {getattr(alone, field.name)}"
         for field in fields(Session)
         if field.name != "modules" and getattr(alone, field.name) != getattr(beside, field.name)
     ]
     if not {"passed", "failed"} <= {outcome for _, _, outcome in alone.results}:
-        found.append(f"the suite has to pass and to fail: {alone.results}, {alone.summary}")
+        differing.append(f"the suite has to pass and to fail: {alone.results}, {alone.summary}")
     more = beside.modules - alone.modules
     imported = sorted(more & HEAVY)
     imported += sorted(name for name in more - IDLE if name.split(".")[0] == OURS)
-    return found + [f"imported {name}" for name in imported]
+    return differing + [f"imported {name}" for name in imported]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Neighbour:
-    """What is installed beside the package, and a suite that uses it."""
+    """A plugin or tool installed alongside the package, and a suite that uses it."""
 
     name: str
     """The distribution; a tool of Python or pytest itself has no version."""

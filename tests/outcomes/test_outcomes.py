@@ -1,4 +1,4 @@
-"""What is said of a model: words that are plain text, values that never change."""
+"""What an outcome records about a model: words that are plain text, values that never change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""freezegun beside the package: what is imported when, and which timer goes on."""
+"""freezegun alongside the package: what is imported when, and which timer goes on."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def draw_each(
 
 
 def assert_holds(violations: Callable[[Example], Violations], history: Example) -> None:
-    """Play a history quietly, and raise with all that is not true of it."""
+    """Play a history quietly, and raise an error that lists all violations."""
     logging.disable(logging.CRITICAL)
     try:
         unmet = violations(history)

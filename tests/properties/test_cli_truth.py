@@ -148,7 +148,7 @@ def options(arguments: Any) -> Iterator[str]:
 
 
 def facts(report: RunReport) -> dict[str, Any]:
-    """All that a report says, but for what differs between any two runs."""
+    """Everything in a report except what differs between any two runs."""
     text = report.to_json()
     # A partial interval ends when the run begins, which SQLMesh counts in milliseconds.
     now = json.loads(text)["execution_time"]

@@ -100,7 +100,7 @@ class Copy:
         self.project.context.close()
 
     def live(self, now: datetime) -> None:
-        """Let happen what happens by then."""
+        """Let everything happen that is due by then."""
         come = now.hour >= READY_AT and not LATE[0] <= now < LATE[1]
         file = self.project.path / "come"
         file.touch() if come else file.unlink(missing_ok=True)

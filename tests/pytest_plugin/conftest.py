@@ -48,7 +48,7 @@ def planned_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with at("2024-01-09 12:00"):
         project.plan().assert_executed("shop.*")
     project.context.close()
-    # Each session collects garbage several times: SQLMesh's modules are none.
+    # Each session collects garbage several times; SQLMesh's modules never become garbage.
     gc.freeze()
     return project.path
 

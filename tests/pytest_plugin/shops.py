@@ -1,4 +1,4 @@
-"""A user's repository in which `shop.orders` fails at night: for real, or as it would be told."""
+"""A user's repository in which `shop.orders` fails at night: for real, or in a report alone."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def write_shop(pytester: pytest.Pytester) -> None:
     write_ini(pytester)
 
 
-def tell_of_shop(pytester: pytest.Pytester) -> None:
-    """The same fixture, without a project: for what comes after a run, whatever made it."""
+def write_reported_shop(pytester: pytest.Pytester) -> None:
+    """The same fixture without a project: for what follows a run, real or not."""
     pytester.makeconftest(TOLD_NIGHT)
     write_ini(pytester)
 

@@ -55,9 +55,9 @@ def test_the_table_says_which_commands_have_an_option(word: str) -> None:
         for name, command in main.commands.items()
         if any(word in param.opts for param in command.params)
     }
-    [said] = re.findall(rf"^\| [^|]*`{word}\b[^|]*\|([^|]*)\|", CHAPTER, re.MULTILINE)
-    named = set(re.findall(r"`(\w+)`", said))
-    assert having == (set(main.commands) - named if said.strip().startswith("all") else named)
+    [cell] = re.findall(rf"^\| [^|]*`{word}\b[^|]*\|([^|]*)\|", CHAPTER, re.MULTILINE)
+    listed = set(re.findall(r"`(\w+)`", cell))
+    assert having == (set(main.commands) - listed if cell.strip().startswith("all") else listed)
 
 
 @pytest.mark.parametrize("text", blocks("yaml"))
@@ -95,8 +95,8 @@ def test_the_gate_prints_what_is_shown(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.execute("UPDATE raw.payments SET amount = 'n/a' WHERE paid_on = '2024-03-04'")
     sqlmesh_project.execute("DELETE FROM raw.bank_statements WHERE statement_date = '2024-03-04'")
     report = sqlmesh_project.run(at="2024-03-05 06:00")
-    found = terminal.findings(GatePolicy().evaluate(report), width=100)
-    assert f"{found}\n" == blocks("text")[0]
+    printed = terminal.findings(GatePolicy().evaluate(report), width=100)
+    assert f"{printed}\n" == blocks("text")[0]
 
 
 def test_the_strict_test_says_what_is_shown(

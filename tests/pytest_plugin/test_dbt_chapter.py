@@ -1,4 +1,4 @@
-"""The examples of the chapter on dbt projects, run as they stand, beside a copy of the project."""
+"""The examples of the chapter on dbt projects, run as they stand, next to a copy of the project."""
 
 from __future__ import annotations
 

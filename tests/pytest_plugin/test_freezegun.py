@@ -1,4 +1,4 @@
-"""Sessions beside freezegun: what works, what is rejected, and that nothing stays frozen."""
+"""Sessions that use freezegun: what works, what is rejected, and that nothing stays frozen."""
 
 from __future__ import annotations
 

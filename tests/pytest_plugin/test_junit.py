@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from .shops import tell_of_shop
+from .shops import write_reported_shop
 
 HOSTILE = r"""
 from types import SimpleNamespace
@@ -29,21 +29,21 @@ def test_untracked():
 
 
 @pytest.fixture
-def told_shop(pytester: pytest.Pytester, planned_project: Path) -> pytest.Pytester:  # noqa: ARG001
+def reported_shop(pytester: pytest.Pytester, planned_project: Path) -> pytest.Pytester:  # noqa: ARG001
     """A repository with the fixture `night`, without a project."""
-    tell_of_shop(pytester)
+    write_reported_shop(pytester)
     return pytester
 
 
-def test_tracked_tests_have_properties(told_shop: pytest.Pytester) -> None:
-    told_shop.makepyfile(HOSTILE)
-    result = told_shop.runpytest_inprocess("-p", "no:xdist", "--junitxml=all.xml")
+def test_tracked_tests_have_properties(reported_shop: pytest.Pytester) -> None:
+    reported_shop.makepyfile(HOSTILE)
+    result = reported_shop.runpytest_inprocess("-p", "no:xdist", "--junitxml=all.xml")
     result.assert_outcomes(passed=4)
-    found = {
+    properties = {
         case.get("name"): [(each.get("name"), each.get("value")) for each in case.iter("property")]
-        for case in ElementTree.parse(told_shop.path / "all.xml").iter("testcase")
+        for case in ElementTree.parse(reported_shop.path / "all.xml").iter("testcase")
     }
-    assert found == {
+    assert properties == {
         "test_hostile": [
             ("sqlmesh_invocations", "1"),
             ("sqlmesh_executed", 'shop."<b>&\'��[2J� ]]>"'),
@@ -59,10 +59,10 @@ def test_tracked_tests_have_properties(told_shop: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize("options", [[], ["-p", "no:junitxml"]], ids=["", "no:junitxml"])
-def test_nobody_is_told_properties_who_did_not_ask(
-    told_shop: pytest.Pytester, options: list[str]
+def test_properties_are_written_only_on_request(
+    reported_shop: pytest.Pytester, options: list[str]
 ) -> None:
-    told_shop.makepyfile(
+    reported_shop.makepyfile(
         """
         import pytest
 
@@ -73,5 +73,5 @@ def test_nobody_is_told_properties_who_did_not_ask(
             return report
         """
     )
-    told_shop.makepyfile(test_it="def test_it(night):\n    pass")
-    told_shop.runpytest_inprocess("-p", "no:xdist", *options).assert_outcomes(passed=1)
+    reported_shop.makepyfile(test_it="def test_it(night):\n    pass")
+    reported_shop.runpytest_inprocess("-p", "no:xdist", *options).assert_outcomes(passed=1)

@@ -34,16 +34,16 @@ def test_arguments_by_position_are_keywords() -> None:
 
 
 @pytest.mark.parametrize(
-    ("positional", "told"),
+    ("positional", "complaint"),
     [
         (["path"], "the marker shop has one positional argument: path"),
         (["path", "plan"], "the marker shop has two positional arguments: path, plan"),
     ],
 )
-def test_too_many_by_position(positional: list[str], told: str) -> None:
+def test_too_many_by_position(positional: list[str], complaint: str) -> None:
     with pytest.raises(MarkerError) as caught:
         merged("shop", [mark(1, 2, 3)], positional)
-    assert str(caught.value) == told
+    assert str(caught.value) == complaint
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The plugin in a user's session: fixture, section on failing tests, summary, workers, none."""
+"""The plugin in a user's session: fixture, sections on failing tests, summary, workers."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_failing_test_explains_and_shows_its_runs(repository: pytest.Pytester)
         sqlmesh: 1 invocation in 1 test: 1 executed, 1 skipped
         """
     )
-    # The helper's own frames are no news to the reader.
+    # The helper's own frames do not help the reader.
     result.stdout.no_fnmatch_line("*assertions.py*")
 
 

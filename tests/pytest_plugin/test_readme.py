@@ -25,7 +25,7 @@ OUTPUT = next(text for language, text in BLOCKS if language == "text")
 
 @pytest.fixture
 def shop_repository(pytester: pytest.Pytester, planned_project: Path) -> Path:  # noqa: ARG001
-    """A copy of `cron_cascade` with none of its tests."""
+    """A copy of `cron_cascade` without its tests."""
     ignore = shutil.ignore_patterns("test_*.py", "__pycache__", ".cache")
     source = ROOT / "sample_projects" / "cron_cascade"
     shutil.copytree(source, pytester.path, dirs_exist_ok=True, ignore=ignore)

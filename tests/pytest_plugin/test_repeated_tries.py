@@ -11,7 +11,7 @@ import pytest
 from pytest_sqlmesh_tracker import RunReport
 from pytest_sqlmesh_tracker.reports.files import entries_from_json
 
-from .shops import tell_of_shop, write_shop
+from .shops import write_reported_shop, write_shop
 
 ALONE = ("-p", "no:xdist")
 EVERYWHERE = pytest.mark.parametrize("workers", [ALONE, ("-n", "2")], ids=["alone", "workers"])
@@ -31,9 +31,9 @@ def number(request):
 
 
 @pytest.fixture
-def told_shop(pytester: pytest.Pytester, planned_project: Path) -> pytest.Pytester:  # noqa: ARG001
+def reported_shop(pytester: pytest.Pytester, planned_project: Path) -> pytest.Pytester:  # noqa: ARG001
     """A repository with the fixtures `night`, without a project, and `number`."""
-    tell_of_shop(pytester)
+    write_reported_shop(pytester)
     conftest = pytester.path / "conftest.py"
     conftest.write_text(conftest.read_text() + TRIES)
     return pytester
@@ -49,17 +49,17 @@ def reports_in(pytester: pytest.Pytester) -> list[tuple[str | None, RunReport]]:
     return entries_from_json((pytester.path / "all.json").read_text(encoding="utf-8"))
 
 
-def told(pytester: pytest.Pytester) -> list[tuple[str, bool]]:
-    """Name of the test and whether the try was repeated, of each report in the file."""
+def tries_in(pytester: pytest.Pytester) -> list[tuple[str, bool]]:
+    """For each report in the file: the test's name and whether the try was repeated."""
     return [(str(test).partition("::")[2], r.superseded) for test, r in reports_in(pytester)]
 
 
 @EVERYWHERE
 @pytest.mark.processes
 def test_the_last_try_counts_in_the_terminal_in_files_and_as_junit_properties(
-    told_shop: pytest.Pytester, workers: tuple[str, ...]
+    reported_shop: pytest.Pytester, workers: tuple[str, ...]
 ) -> None:
-    told_shop.makepyfile(
+    reported_shop.makepyfile(
         """
         import pytest
 
@@ -80,13 +80,13 @@ def test_the_last_try_counts_in_the_terminal_in_files_and_as_junit_properties(
             assert number == 2
         """
     )
-    result = session(told_shop, "-v", *workers)
+    result = session(reported_shop, "-v", *workers)
     assert result.parseoutcomes() == {"passed": 3, "failed": 1, "rerun": 4}
     result.stdout.fnmatch_lines(
         "sqlmesh: 4 invocations in 4 tests: 4 failed, 4 skipped; "
         "left out: 4 invocations of repeated tries"
     )
-    assert told(told_shop) == [
+    assert tries_in(reported_shop) == [
         ("test_at_once", False),
         ("test_never", True),
         ("test_never", False),
@@ -99,7 +99,9 @@ def test_the_last_try_counts_in_the_terminal_in_files_and_as_junit_properties(
     tables = str(result.stdout).partition("= sqlmesh runs =")[2]
     assert tables.count("shop.orders raised") == 4
     # Newer versions of pytest-rerunfailures make an entry for each try.
-    *earlier, last = properties_in(told_shop.path / "all.xml", "test_with_a_property_of_its_own")
+    *earlier, last = properties_in(
+        reported_shop.path / "all.xml", "test_with_a_property_of_its_own"
+    )
     assert earlier in ([], [{"sqlmesh_version": "1"}])
     assert last == {
         "sqlmesh_version": "2",
@@ -119,8 +121,8 @@ def properties_in(file: Path, test: str) -> list[dict[str | None, str | None]]:
     ]
 
 
-def test_a_try_whose_set_up_failed_is_a_try(told_shop: pytest.Pytester) -> None:
-    told_shop.makepyfile(
+def test_a_try_whose_set_up_failed_is_a_try(reported_shop: pytest.Pytester) -> None:
+    reported_shop.makepyfile(
         """
         import pytest
 
@@ -141,9 +143,9 @@ def test_a_try_whose_set_up_failed_is_a_try(told_shop: pytest.Pytester) -> None:
             assert False
         """
     )
-    result = session(told_shop, *ALONE)
+    result = session(reported_shop, *ALONE)
     assert result.parseoutcomes() == {"passed": 1, "errors": 1, "rerun": 2}
-    assert told(told_shop) == [
+    assert tries_in(reported_shop) == [
         ("test_fails_after_its_invocation", True),
         ("test_fails_after_its_invocation", False),
         ("test_last_try_invokes_nothing", True),
@@ -152,8 +154,10 @@ def test_a_try_whose_set_up_failed_is_a_try(told_shop: pytest.Pytester) -> None:
 
 
 @pytest.mark.processes
-def test_another_worker_repeats_the_test_of_one_that_crashed(told_shop: pytest.Pytester) -> None:
-    told_shop.makepyfile(
+def test_another_worker_repeats_the_test_of_one_that_crashed(
+    reported_shop: pytest.Pytester,
+) -> None:
+    reported_shop.makepyfile(
         """
         import os
         import pytest
@@ -165,9 +169,9 @@ def test_another_worker_repeats_the_test_of_one_that_crashed(told_shop: pytest.P
             assert number == 3
         """
     )
-    result = session(told_shop, "-n", "1")
+    result = session(reported_shop, "-n", "1")
     assert result.parseoutcomes()["passed"] == 1
-    assert told(told_shop) == [("test_it", True), ("test_it", False)]
+    assert tries_in(reported_shop) == [("test_it", True), ("test_it", False)]
 
 
 @pytest.mark.parametrize(
@@ -180,11 +184,11 @@ def test_another_worker_repeats_the_test_of_one_that_crashed(told_shop: pytest.P
 )
 @pytest.mark.processes
 def test_a_test_that_is_run_twice_on_purpose_is_not_repeated(
-    told_shop: pytest.Pytester, options: tuple[str, ...]
+    reported_shop: pytest.Pytester, options: tuple[str, ...]
 ) -> None:
-    told_shop.makepyfile(test_it="def test_it(night):\n    pass")
-    session(told_shop, *options).assert_outcomes(passed=2)
-    assert told(told_shop) == [("test_it", False)] * 2
+    reported_shop.makepyfile(test_it="def test_it(night):\n    pass")
+    session(reported_shop, *options).assert_outcomes(passed=2)
+    assert tries_in(reported_shop) == [("test_it", False)] * 2
 
 
 STRICT = """
@@ -243,27 +247,27 @@ def test_strict_mode_judges_the_last_try(
 
 
 def test_an_error_of_strict_mode_is_repeated_as_any_error_at_teardown(
-    told_shop: pytest.Pytester,
+    reported_shop: pytest.Pytester,
 ) -> None:
-    told_shop.makepyfile(test_it="def test_it(night):\n    pass")
+    reported_shop.makepyfile(test_it="def test_it(night):\n    pass")
     options = (*ALONE, "--sqlmesh-tracker-strict", "--reruns=1", "--only-rerun")
-    result = session(told_shop, *options, "AssertionError")
+    result = session(reported_shop, *options, "AssertionError")
     assert result.parseoutcomes() == {"passed": 1, "errors": 1}
-    result = session(told_shop, *options, "sqlmesh_tracker strict")
+    result = session(reported_shop, *options, "sqlmesh_tracker strict")
     # pytest-rerunfailures counts the call that passed in each try.
     assert result.parseoutcomes() == {"passed": 2, "rerun": 1, "errors": 1}
-    assert told(told_shop) == [("test_it", True), ("test_it", False)]
+    assert tries_in(reported_shop) == [("test_it", True), ("test_it", False)]
 
 
-def test_the_policy_is_held_against_last_tries_alone(told_shop: pytest.Pytester) -> None:
-    told_shop.makepyprojecttoml(
+def test_the_policy_is_held_against_last_tries_alone(reported_shop: pytest.Pytester) -> None:
+    reported_shop.makepyprojecttoml(
         """
         [[tool.sqlmesh_tracker.gate.rules]]
         models = "shop.orders"
         allow = "failed"
         """
     )
-    told_shop.makepyfile(
+    reported_shop.makepyfile(
         """
         import pytest
         from types import SimpleNamespace
@@ -278,7 +282,7 @@ def test_the_policy_is_held_against_last_tries_alone(told_shop: pytest.Pytester)
             sqlmesh_tracker._tracked.append(SimpleNamespace(report=report))
         """
     )
-    result = session(told_shop, *ALONE, "--sqlmesh-tracker-strict", ".")
+    result = session(reported_shop, *ALONE, "--sqlmesh-tracker-strict", ".")
     result.stdout.fnmatch_lines(
         "rule 1 (shop.orders): no model 'shop.orders' in the reports; did you mean shop.revenue?"
     )
@@ -334,17 +338,17 @@ def pytest_runtest_makereport(item):
     ids=["flaky", "rerunfailures", "pytest-retry"],
 )
 def test_other_plugins_report_less_of_a_try(
-    told_shop: pytest.Pytester, plugin: str, tries: int
+    reported_shop: pytest.Pytester, plugin: str, tries: int
 ) -> None:
-    (told_shop.path / "repeating.py").write_text(plugin)
-    told_shop.syspathinsert()
-    told_shop.makepyfile(test_it=f"def test_it(night, number):\n    assert number == {tries}")
-    result = session(told_shop, *ALONE, "-p", "repeating")
+    (reported_shop.path / "repeating.py").write_text(plugin)
+    reported_shop.syspathinsert()
+    reported_shop.makepyfile(test_it=f"def test_it(night, number):\n    assert number == {tries}")
+    result = session(reported_shop, *ALONE, "-p", "repeating")
     result.assert_outcomes(passed=1)
-    assert told(told_shop) == [("test_it", True)] * (tries - 1) + [("test_it", False)]
-    last = properties_in(told_shop.path / "all.xml", "test_it")[-1]
+    assert tries_in(reported_shop) == [("test_it", True)] * (tries - 1) + [("test_it", False)]
+    last = properties_in(reported_shop.path / "all.xml", "test_it")[-1]
     assert last["sqlmesh_repeated_tries"] == str(tries - 1)
     # The last try is judged as well.
-    next(told_shop.path.glob("*.tries")).unlink()
-    result = session(told_shop, *ALONE, "-p", "repeating", "--sqlmesh-tracker-strict")
+    next(reported_shop.path.glob("*.tries")).unlink()
+    result = session(reported_shop, *ALONE, "-p", "repeating", "--sqlmesh-tracker-strict")
     result.stdout.fnmatch_lines("*ERROR at teardown of test_it*")

@@ -12,7 +12,7 @@ from pytest_sqlmesh_tracker import RunReport
 from pytest_sqlmesh_tracker.reports import observers
 from pytest_sqlmesh_tracker.reports.files import entries_from_json
 
-from .shops import tell_of_shop, write_ini, write_shop
+from .shops import write_ini, write_reported_shop, write_shop
 
 TESTS = """
 def test_one(night):
@@ -24,9 +24,9 @@ def test_two(night):
 
 
 @pytest.fixture
-def told_shop(pytester: pytest.Pytester, planned_project: Path) -> pytest.Pytester:  # noqa: ARG001
+def reported_shop(pytester: pytest.Pytester, planned_project: Path) -> pytest.Pytester:  # noqa: ARG001
     """A repository with the fixture `night`, without a project."""
-    tell_of_shop(pytester)
+    write_reported_shop(pytester)
     return pytester
 
 
@@ -38,9 +38,9 @@ def ids_in(file: Path) -> list[str | None]:
     return [test for test, _ in reports_in(file)]
 
 
-def test_every_format_has_the_reports_of_all_tests(told_shop: pytest.Pytester) -> None:
-    told_shop.makepyfile(test_shop=TESTS)
-    result = told_shop.runpytest_inprocess(
+def test_every_format_has_the_reports_of_all_tests(reported_shop: pytest.Pytester) -> None:
+    reported_shop.makepyfile(test_shop=TESTS)
+    result = reported_shop.runpytest_inprocess(
         "-p",
         "no:xdist",
         "--sqlmesh-tracker-report=build/all.json",
@@ -61,11 +61,11 @@ def test_every_format_has_the_reports_of_all_tests(told_shop: pytest.Pytester) -
         """,
         consecutive=True,
     )
-    named = ["test_shop.py::test_one", "test_shop.py::test_two"]
-    assert ids_in(told_shop.path / "build" / "all.json") == named
+    tests = ["test_shop.py::test_one", "test_shop.py::test_two"]
+    assert ids_in(reported_shop.path / "build" / "all.json") == tests
     for suffix in ("md", "html", "xml"):
-        text = (told_shop.path / f"all.{suffix}").read_text(encoding="utf-8")
-        assert [name for name in named if name not in text] == []
+        text = (reported_shop.path / f"all.{suffix}").read_text(encoding="utf-8")
+        assert [name for name in tests if name not in text] == []
 
 
 FILES = {"all of it.json", "all.md", "mine.json", "elsewhere/mine.json", "elsewhere/all.md"}
@@ -73,14 +73,14 @@ FILES = {"all of it.json", "all.md", "mine.json", "elsewhere/mine.json", "elsewh
 
 @pytest.mark.parametrize("option", [[], ["--sqlmesh-tracker-report=mine.json"]], ids=["", "option"])
 def test_the_ini_file_names_files_below_the_root_folder_and_the_option_others(
-    told_shop: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, option: list[str]
+    reported_shop: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, option: list[str]
 ) -> None:
-    write_ini(told_shop, "sqlmesh_tracker_report =", "    all of it.json", "    all.md")
-    told_shop.makepyfile(test_shop=TESTS)
-    monkeypatch.chdir(told_shop.mkdir("elsewhere"))
-    told_shop.runpytest_inprocess("-p", "no:xdist", "..", *option)
-    found = {name for name in FILES if (told_shop.path / name).exists()}
-    assert found == ({"elsewhere/mine.json"} if option else {"all of it.json", "all.md"})
+    write_ini(reported_shop, "sqlmesh_tracker_report =", "    all of it.json", "    all.md")
+    reported_shop.makepyfile(test_shop=TESTS)
+    monkeypatch.chdir(reported_shop.mkdir("elsewhere"))
+    reported_shop.runpytest_inprocess("-p", "no:xdist", "..", *option)
+    written = {name for name in FILES if (reported_shop.path / name).exists()}
+    assert written == ({"elsewhere/mine.json"} if option else {"all of it.json", "all.md"})
 
 
 @pytest.mark.parametrize("arguments", [[], ["-p", "no:terminal"], ["no_such_test.py"]])
@@ -92,15 +92,15 @@ def test_a_session_without_tests_leaves_nothing_of_an_earlier_one(
     assert reports_in(pytester.path / "all.json") == []
 
 
-def test_collecting_tests_is_no_session_of_theirs(told_shop: pytest.Pytester) -> None:
-    told_shop.makepyfile(TESTS)
-    report = told_shop.makefile(".json", all="of the last session")
-    told_shop.runpytest_inprocess("--co", "-p", "no:xdist", "--sqlmesh-tracker-report=all.json")
+def test_collecting_tests_writes_no_report(reported_shop: pytest.Pytester) -> None:
+    reported_shop.makepyfile(TESTS)
+    report = reported_shop.makefile(".json", all="of the last session")
+    reported_shop.runpytest_inprocess("--co", "-p", "no:xdist", "--sqlmesh-tracker-report=all.json")
     assert report.read_text() == "of the last session"
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "complaint"),
     [
         (
             "all.txt",
@@ -111,22 +111,22 @@ def test_collecting_tests_is_no_session_of_theirs(told_shop: pytest.Pytester) ->
 )
 @pytest.mark.parametrize("ini", [False, True], ids=["option", "ini"])
 def test_a_path_that_can_be_no_report_is_a_usage_error(
-    pytester: pytest.Pytester, name: str, told: str, ini: bool
+    pytester: pytest.Pytester, name: str, complaint: str, ini: bool
 ) -> None:
     pytester.mkdir("folder.md")
     write_ini(pytester, f"sqlmesh_tracker_report = {name}" if ini else "")
     option = [] if ini else [f"--sqlmesh-tracker-report={name}"]
     result = pytester.runpytest_inprocess("-p", "no:xdist", *option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(f"ERROR: sqlmesh_tracker_report: {told}")
+    result.stderr.fnmatch_lines(f"ERROR: sqlmesh_tracker_report: {complaint}")
 
 
-def test_a_file_that_can_not_be_written_is_told_and_the_session_is_red(
-    told_shop: pytest.Pytester,
+def test_a_file_that_can_not_be_written_is_reported_and_the_session_is_red(
+    reported_shop: pytest.Pytester,
 ) -> None:
-    told_shop.makepyfile(test_shop="def test_it(night):\n    pass")
-    told_shop.makefile("", file="in the way of a folder")
-    result = told_shop.runpytest_inprocess(
+    reported_shop.makepyfile(test_shop="def test_it(night):\n    pass")
+    reported_shop.makefile("", file="in the way of a folder")
+    result = reported_shop.runpytest_inprocess(
         "-p",
         "no:xdist",
         "--sqlmesh-tracker-report=file/all.json",
@@ -140,16 +140,16 @@ def test_a_file_that_can_not_be_written_is_told_and_the_session_is_red(
             "sqlmesh: all.json written",
         ]
     )
-    assert ids_in(told_shop.path / "all.json") == ["test_shop.py::test_it"]
+    assert ids_in(reported_shop.path / "all.json") == ["test_shop.py::test_it"]
 
 
 @pytest.mark.parametrize(
     "end", ["raise KeyboardInterrupt", "pytest.exit('enough')", "pytest.exit('all right', 0)"]
 )
 def test_a_session_that_is_cut_off_has_what_happened_until_then(
-    told_shop: pytest.Pytester, end: str
+    reported_shop: pytest.Pytester, end: str
 ) -> None:
-    told_shop.makepyfile(
+    reported_shop.makepyfile(
         test_shop=f"""
         import pytest
 
@@ -163,7 +163,7 @@ def test_a_session_that_is_cut_off_has_what_happened_until_then(
             pass
         """
     )
-    result = told_shop.runpytest_inprocess(
+    result = reported_shop.runpytest_inprocess(
         "-p",
         "no:xdist",
         "--sqlmesh-tracker-strict",
@@ -172,8 +172,8 @@ def test_a_session_that_is_cut_off_has_what_happened_until_then(
     )
     ended_well = end.endswith("0)")
     assert result.ret == (pytest.ExitCode.OK if ended_well else pytest.ExitCode.INTERRUPTED)
-    named = ["test_shop.py::test_before", "test_shop.py::test_cut_off"]
-    assert ids_in(told_shop.path / "all.json") == named
+    tests = ["test_shop.py::test_before", "test_shop.py::test_cut_off"]
+    assert ids_in(reported_shop.path / "all.json") == tests
     result.stdout.fnmatch_lines("sqlmesh: 2 invocations in 2 tests: *")
     assert observers._OBSERVERS == []
 
@@ -229,8 +229,8 @@ def test_workers_hand_everything_to_one_file(
 
     alone, together = session("-p", "no:xdist"), session("-n", "2")
     assert alone == together
-    told, tests, invocations, properties = together
-    assert told == [
+    messages, tests, invocations, properties = together
+    assert messages == [
         "sqlmesh_tracker strict: 1 unexpected outcome that the test did not assert",
         "sqlmesh: 8 invocations in 5 tests: 12 executed, 2 failed, 1 skipped",
         "rule 1 (shpo.*): no model matches 'shpo.*' in the reports; it has shop.orders, "
@@ -261,7 +261,7 @@ def properties_in(file: Path) -> dict[str | None, dict[str | None, str | None]]:
 def test_an_empty_value_is_a_variable_that_is_not_set(
     pytester: pytest.Pytester, option: str, value: str
 ) -> None:
-    # It would count as an option that is not given: no report, and nobody told.
+    # It would count as an option that is not set: no report, and no message.
     result = pytester.runpytest_inprocess(f"--sqlmesh-tracker-{option}={value}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
@@ -270,9 +270,9 @@ def test_an_empty_value_is_a_variable_that_is_not_set(
 
 
 @pytest.mark.parametrize("color", ["yes", "no"])
-def test_tables_have_the_colors_of_pytest(told_shop: pytest.Pytester, color: str) -> None:
-    told_shop.makepyfile(test_shop=TESTS)
-    result = told_shop.runpytest_inprocess("-p", "no:xdist", "-v", f"--color={color}")
+def test_tables_have_the_colors_of_pytest(reported_shop: pytest.Pytester, color: str) -> None:
+    reported_shop.makepyfile(test_shop=TESTS)
+    result = reported_shop.runpytest_inprocess("-p", "no:xdist", "-v", f"--color={color}")
     rows = [line for line in result.outlines if "upstream_failed" in line]
     assert rows
     assert any("\x1b[" in row for row in rows) is (color == "yes")

@@ -1,4 +1,4 @@
-"""The examples of the chapter on sandboxes, run as they stand, beside copies of the projects."""
+"""The examples of the chapter on sandboxes, run as they stand, next to copies of the projects."""
 
 from __future__ import annotations
 

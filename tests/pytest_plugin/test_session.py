@@ -73,7 +73,7 @@ def test_a_session_without_invocations_has_files_without_reports(tmp_path: Path)
     assert entries_from_json((tmp_path / "all.json").read_text()) == []
 
 
-def test_a_file_that_can_not_be_written_is_told_and_the_others_are_written(
+def test_a_file_that_can_not_be_written_is_reported_and_the_others_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> str:
@@ -83,9 +83,9 @@ def test_a_file_that_can_not_be_written_is_told_and_the_others_are_written(
     (tmp_path / "file").touch()
     names = ["file/all.json", "all.html", "all.md", "all.xml"]
     paths = [tmp_path / name for name in names]
-    told = dict(collected(("a", FIRST)).write(paths))
-    assert told[paths[0]] in ("Not a directory", "File exists")
-    assert told[paths[1]] == "RuntimeError: a fault of ours"
-    assert told[paths[2]] == ""
+    complaints = dict(collected(("a", FIRST)).write(paths))
+    assert complaints[paths[0]] in ("Not a directory", "File exists")
+    assert complaints[paths[1]] == "RuntimeError: a fault of ours"
+    assert complaints[paths[2]] == ""
     assert paths[2].exists()
     assert set(files.FORMATS) == {path.suffix for path in paths}

@@ -47,7 +47,7 @@ def test_a_first_test(user: pytest.Pytester) -> None:
     )
     result = user.runpytest_inprocess("-p", "no:xdist")
     result.assert_outcomes(passed=1)
-    # The plan of the template is nobody's.
+    # The plan of the template belongs to no test.
     result.stdout.fnmatch_lines("sqlmesh: 2 invocations in 1 test: 1 executed, 1 skipped")
 
 
@@ -175,7 +175,7 @@ def test_wrong_markers_are_errors_of_one_line(user: pytest.Pytester) -> None:
     result.stdout.no_fnmatch_line("E  *")
 
 
-def test_without_a_project_the_ways_to_name_one_are_told(pytester: pytest.Pytester) -> None:
+def test_without_a_project_the_ways_to_name_one_are_listed(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(sqlmesh_project):\n    pass")
     result = pytester.runpytest_inprocess("-p", "no:xdist", "-W", "ignore")
     result.assert_outcomes(errors=1)
@@ -184,7 +184,7 @@ def test_without_a_project_the_ways_to_name_one_are_told(pytester: pytest.Pytest
     )
 
 
-def test_a_template_that_fails_is_told_in_full_but_once(user: pytest.Pytester) -> None:
+def test_a_template_that_fails_is_reported_in_full_only_once(user: pytest.Pytester) -> None:
     (user.path / "models" / "broken.sql").write_text(
         "MODEL (name shop.broken, kind FULL); SELECT rate::date AS day FROM shop.daily"
     )

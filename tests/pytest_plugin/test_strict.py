@@ -1,4 +1,4 @@
-"""Strict mode in a user's session: what is an error, who asks for it, and what is told once."""
+"""Strict mode in a user's session: errors, how to enable it, what is reported once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from pytest_sqlmesh_tracker.reports import observers
 
-from .shops import tell_of_shop, write_ini, write_shop
+from .shops import write_ini, write_reported_shop, write_shop
 
 STRICT = "sqlmesh_tracker_strict = true"
 
@@ -22,9 +22,9 @@ def shop(pytester: pytest.Pytester, planned_project: Path) -> pytest.Pytester:  
 
 
 @pytest.fixture
-def told_shop(pytester: pytest.Pytester, planned_project: Path) -> pytest.Pytester:  # noqa: ARG001
+def reported_shop(pytester: pytest.Pytester, planned_project: Path) -> pytest.Pytester:  # noqa: ARG001
     """A repository with the fixture `night`, without a project."""
-    tell_of_shop(pytester)
+    write_reported_shop(pytester)
     return pytester
 
 
@@ -35,8 +35,8 @@ def write_policy(pytester: pytest.Pytester, *rules: str) -> None:
 
 def errors(result: pytest.RunResult) -> list[str]:
     """The tests that are in error at teardown."""
-    found = re.findall(r"^_+ ERROR at teardown of (\S+) _+$", str(result.stdout), re.MULTILINE)
-    return [str(name) for name in found]
+    names = re.findall(r"^_+ ERROR at teardown of (\S+) _+$", str(result.stdout), re.MULTILINE)
+    return [str(name) for name in names]
 
 
 CASES = """
@@ -191,11 +191,11 @@ def test_typo(night):
 
 @pytest.mark.parametrize("everywhere", [False, True], ids=["marked tests", "ini"])
 def test_the_closest_marker_wins_then_the_ini_file(
-    told_shop: pytest.Pytester, everywhere: bool
+    reported_shop: pytest.Pytester, everywhere: bool
 ) -> None:
-    write_ini(told_shop, STRICT if everywhere else "")
-    told_shop.makepyfile(MARKERS)
-    result = told_shop.runpytest_inprocess("-p", "no:xdist", "-rN")
+    write_ini(reported_shop, STRICT if everywhere else "")
+    reported_shop.makepyfile(MARKERS)
+    result = reported_shop.runpytest_inprocess("-p", "no:xdist", "-rN")
     result.assert_outcomes(passed=7, failed=1, xfailed=1, errors=4 + everywhere)
     assert errors(result) == [
         *(["test_unmarked"] if everywhere else []),
@@ -204,7 +204,7 @@ def test_the_closest_marker_wins_then_the_ini_file(
         "test_error_at_teardown",
         "test_typo",
     ]
-    # What went wrong at the teardown is told alone.
+    # What went wrong at the teardown is reported alone.
     assert str(result.stdout).count("unexpected outcome") == 2 + everywhere
     result.stdout.fnmatch_lines(
         "sqlmesh_tracker strict: allow_skips: no model 'shop.revenu' in the reports; did you mean*"
@@ -212,7 +212,7 @@ def test_the_closest_marker_wins_then_the_ini_file(
 
 
 @pytest.mark.parametrize(
-    ("marker", "told"),
+    ("marker", "complaint"),
     [
         (
             "(strct=True)",
@@ -227,13 +227,13 @@ def test_the_closest_marker_wins_then_the_ini_file(
     ],
 )
 def test_a_wrong_marker_is_an_error_of_one_line(
-    pytester: pytest.Pytester, marker: str, told: str
+    pytester: pytest.Pytester, marker: str, complaint: str
 ) -> None:
     mark = f"import pytest\n\n@pytest.mark.sqlmesh_tracker{marker}\n"
     pytester.makepyfile(f"{mark}def test_it(sqlmesh_tracker):\n    pass")
     result = pytester.runpytest_inprocess("-p", "no:xdist")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(f"sqlmesh_tracker: {told}")
+    result.stdout.fnmatch_lines(f"sqlmesh_tracker: {complaint}")
     result.stdout.no_fnmatch_line("E  *")
 
 
@@ -254,31 +254,31 @@ def test_untracked():
 """
 
 
-def test_a_policy_that_can_not_be_read_is_a_usage_error(told_shop: pytest.Pytester) -> None:
-    write_policy(told_shop, UNREADABLE)
-    told_shop.makepyfile(TWO_TESTS)
-    result = told_shop.runpytest_inprocess("-p", "no:xdist", "--sqlmesh-tracker-strict")
+def test_a_policy_that_can_not_be_read_is_a_usage_error(reported_shop: pytest.Pytester) -> None:
+    write_policy(reported_shop, UNREADABLE)
+    reported_shop.makepyfile(TWO_TESTS)
+    result = reported_shop.runpytest_inprocess("-p", "no:xdist", "--sqlmesh-tracker-strict")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    told = "ERROR: *pyproject.toml: rule 1: unknown key 'alow'; did you mean allow?"
-    result.stderr.fnmatch_lines(told)
+    complaint = "ERROR: *pyproject.toml: rule 1: unknown key 'alow'; did you mean allow?"
+    result.stderr.fnmatch_lines(complaint)
     result.stdout.no_fnmatch_line("*test_tracked*")
 
 
-def test_in_workers_it_is_an_error_of_each_strict_test(told_shop: pytest.Pytester) -> None:
-    write_policy(told_shop, UNREADABLE)
-    told_shop.makepyfile(TWO_TESTS)
-    result = told_shop.runpytest_inprocess("-n", "1", "--sqlmesh-tracker-strict")
+def test_in_workers_it_is_an_error_of_each_strict_test(reported_shop: pytest.Pytester) -> None:
+    write_policy(reported_shop, UNREADABLE)
+    reported_shop.makepyfile(TWO_TESTS)
+    result = reported_shop.runpytest_inprocess("-n", "1", "--sqlmesh-tracker-strict")
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines("sqlmesh_tracker: *: rule 1: unknown key 'alow'; did you mean*")
 
 
 @pytest.mark.parametrize("options", [[], ["--sqlmesh-tracker-strict", "-k", "untracked"]])
 def test_a_session_without_strict_tests_does_not_read_it(
-    told_shop: pytest.Pytester, options: list[str]
+    reported_shop: pytest.Pytester, options: list[str]
 ) -> None:
-    write_policy(told_shop, UNREADABLE)
-    told_shop.makepyfile(TWO_TESTS)
-    result = told_shop.runpytest_inprocess("-p", "no:xdist", *options)
+    write_policy(reported_shop, UNREADABLE)
+    reported_shop.makepyfile(TWO_TESTS)
+    result = reported_shop.runpytest_inprocess("-p", "no:xdist", *options)
     assert result.ret == pytest.ExitCode.OK
 
 
@@ -296,14 +296,14 @@ def test_it(night):
 """
 
 
-def test_rules_expire_by_the_real_day(told_shop: pytest.Pytester) -> None:
+def test_rules_expire_by_the_real_day(reported_shop: pytest.Pytester) -> None:
     write_policy(
-        told_shop,
+        reported_shop,
         'models = "shop.revenue"; allow = ["upstream_failed"]; until = 2999-12-31',
         'models = "shop.orders"; allow = ["failed"]; until = 2024-02-01',
     )
-    told_shop.makepyfile(UNDER_ANOTHER_CLOCK)
-    result = told_shop.runpytest_inprocess("-p", "no:xdist", "--sqlmesh-tracker-strict")
+    reported_shop.makepyfile(UNDER_ANOTHER_CLOCK)
+    result = reported_shop.runpytest_inprocess("-p", "no:xdist", "--sqlmesh-tracker-strict")
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(
         [
@@ -316,7 +316,7 @@ def test_rules_expire_by_the_real_day(told_shop: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "shown"),
     [
         ([], [1, 2]),
         (["."], [1, 2]),
@@ -327,17 +327,17 @@ def test_rules_expire_by_the_real_day(told_shop: pytest.Pytester) -> None:
         (["-k", "untracked"], []),
     ],
 )
-def test_what_is_wrong_with_rules_is_told_once(
-    told_shop: pytest.Pytester, options: list[str], told: list[int]
+def test_what_is_wrong_with_rules_is_reported_once(
+    reported_shop: pytest.Pytester, options: list[str], shown: list[int]
 ) -> None:
     write_policy(
-        told_shop,
+        reported_shop,
         'models = "shop.*"; allow = ["ended"]; until = 2024-01-01',
         'models = "shpo.*"; allow = ["ended"]; why = "of next year"',
         'models = "shop.revenue"; require = "executed"',
     )
-    write_ini(told_shop, STRICT)
-    told_shop.makepyfile(
+    write_ini(reported_shop, STRICT)
+    reported_shop.makepyfile(
         test_shop="""
         def test_asserted(night):
             night.assert_nothing_executed()
@@ -349,19 +349,19 @@ def test_what_is_wrong_with_rules_is_told_once(
             pass
         """
     )
-    result = told_shop.runpytest_inprocess("-p", "no:xdist", *options)
+    result = reported_shop.runpytest_inprocess("-p", "no:xdist", *options)
     lines = {
         1: "rule 1 (shop.*): it expired after 2024-01-01",
         2: "rule 2 (shpo.*, of next year): no model matches 'shpo.*' in the reports; it has "
         "shop.orders, shop.revenue",
     }
-    assert [line for line in result.outlines if "rule " in line[:5]] == [lines[n] for n in told]
+    assert [line for line in result.outlines if "rule " in line[:5]] == [lines[n] for n in shown]
 
 
-def test_nor_do_they_change_the_exit_status(told_shop: pytest.Pytester) -> None:
-    write_policy(told_shop, 'models = "shop.*"; allow = ["ended"]; until = 2024-01-01')
-    told_shop.makepyfile("def test_it(night):\n    night.assert_nothing_executed()")
-    result = told_shop.runpytest_inprocess("-p", "no:xdist", "--sqlmesh-tracker-strict")
+def test_nor_do_they_change_the_exit_status(reported_shop: pytest.Pytester) -> None:
+    write_policy(reported_shop, 'models = "shop.*"; allow = ["ended"]; until = 2024-01-01')
+    reported_shop.makepyfile("def test_it(night):\n    night.assert_nothing_executed()")
+    result = reported_shop.runpytest_inprocess("-p", "no:xdist", "--sqlmesh-tracker-strict")
     result.stdout.fnmatch_lines("rule 1 (shop.[*]): it expired after 2024-01-01")
     assert result.ret == pytest.ExitCode.OK
 

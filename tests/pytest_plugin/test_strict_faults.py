@@ -1,4 +1,4 @@
-"""Strict mode: what counts as asserted, what is unexpected, and how a test is told."""
+"""Strict mode: what counts as asserted, what is unexpected, and how a test reports it."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def strict_test(*rules: GateRule, allow_skips: dict[str, Any] | None = None) -> 
     return StrictTest(GatePolicy(rules), allowed, TODAY)
 
 
-def told(strict: StrictTest, *reports: RunReport) -> list[str]:
+def listed_models(strict: StrictTest, *reports: RunReport) -> list[str]:
     """The models that a complaint lists."""
     lines = strict.complaint(reports).splitlines()
     return [line.split()[0] for line in lines if " was " in line or " failed: " in line]
 
 
 class TestWhatCounts:
-    """Each helper that passes asserts what it names, in the report that it was given."""
+    """Each helper that passes asserts the models it names, in the report passed to it."""
 
     @pytest.mark.parametrize(
         ("helper", "arguments", "left"),
@@ -76,7 +76,7 @@ class TestWhatCounts:
         strict, report = strict_test(), failed_night()
         with observing(strict.asserted):
             helper(report, *arguments)
-        assert told(strict, report) == left
+        assert listed_models(strict, report) == left
 
     @pytest.mark.parametrize(
         ("helper", "arguments"),
@@ -98,13 +98,13 @@ class TestWhatCounts:
         strict, report = strict_test(), failed_night()
         with observing(strict.asserted), pytest.raises(AssertionError):
             helper(report, *arguments)
-        assert told(strict, report) == ["sales.orders", "sales.daily"]
+        assert listed_models(strict, report) == ["sales.orders", "sales.daily"]
 
     def test_nor_does_one_whose_match_is_not_in_the_error(self) -> None:
         strict, report = strict_test(), run(failed("sales.orders"))
         with observing(strict.asserted), pytest.raises(AssertionError):
             assert_failed(report, "sales.orders", match="nonsense")
-        assert told(strict, report) == ["sales.orders"]
+        assert listed_models(strict, report) == ["sales.orders"]
 
     def test_an_exact_mapping_and_nothing_executed_name_every_model(self) -> None:
         strict = strict_test()
@@ -122,7 +122,7 @@ class TestWhatCounts:
         with observing(strict.asserted):
             TrackerOf(earlier, last).assert_not_executed("sales.*")
         assert earlier == last
-        assert told(strict, earlier, last) == ["sales.orders", "sales.daily"]
+        assert listed_models(strict, earlier, last) == ["sales.orders", "sales.daily"]
 
     def test_what_is_asserted_in_other_threads_counts(self) -> None:
         strict, reports = strict_test(), [failed_night() for _ in range(20)]
@@ -130,13 +130,13 @@ class TestWhatCounts:
             list(threads.map(lambda report: report.assert_not_executed("sales.*"), reports))
         assert strict.complaint(reports) == ""
 
-    def test_nobody_hears_what_is_asserted_before_or_afterwards(self) -> None:
+    def test_what_is_asserted_before_or_afterwards_does_not_count(self) -> None:
         strict, report = strict_test(), failed_night()
         assert_not_executed(report, "sales.*")
         with observing(strict.asserted):
             pass
         assert_not_executed(report, "sales.*")
-        assert told(strict, report) == ["sales.orders", "sales.daily"]
+        assert listed_models(strict, report) == ["sales.orders", "sales.daily"]
 
     def test_of_two_observers_each_is_notified(self) -> None:
         outer, inner, report = strict_test(), strict_test(), failed_night()
@@ -256,30 +256,33 @@ class TestJudgement:
     def test_a_policy_is_the_measure(self) -> None:
         allow = GateRule("sales.daily", allow="upstream_failed")
         deny = GateRule("sales.weekly", deny="cron_not_due")
-        assert told(strict_test(allow, deny), failed_night()) == ["sales.orders", "sales.weekly"]
+        assert listed_models(strict_test(allow, deny), failed_night()) == [
+            "sales.orders",
+            "sales.weekly",
+        ]
 
     def test_rules_expire_by_the_given_day(self) -> None:
         until = GateRule("sales.daily", allow="upstream_failed", until=TODAY)
         past = GateRule("sales.daily", allow="upstream_failed", until=date(2024, 1, 13))
-        assert told(strict_test(until), failed_night()) == ["sales.orders"]
-        assert told(strict_test(past), failed_night()) == ["sales.orders", "sales.daily"]
+        assert listed_models(strict_test(until), failed_night()) == ["sales.orders"]
+        assert listed_models(strict_test(past), failed_night()) == ["sales.orders", "sales.daily"]
 
     @pytest.mark.parametrize("reasons", ["upstream_failed", ["cron_not_due", "upstream_failed"]])
     def test_skips_can_be_allowed(self, reasons: Any) -> None:
         strict = strict_test(allow_skips={"sales.*": reasons})
-        assert told(strict, failed_night()) == ["sales.orders"]
+        assert listed_models(strict, failed_night()) == ["sales.orders"]
 
     def test_allow_skips_beats_the_policy(self) -> None:
         deny = GateRule("sales.weekly", deny="cron_not_due")
         strict = strict_test(deny, allow_skips={"sales.*": ["cron_not_due", "upstream_failed"]})
-        assert told(strict, failed_night()) == ["sales.orders"]
+        assert listed_models(strict, failed_night()) == ["sales.orders"]
 
     def test_a_glob_of_allow_skips_needs_a_match_in_one_of_the_reports(self) -> None:
         strict = strict_test(allow_skips={"web.*": "cron_not_due"})
         assert strict.complaint([run(skipped("sales.weekly")), run(executed("web.views"))]) == ""
         assert strict.complaint([]) == ""
 
-    def test_a_typo_in_allow_skips_is_told_by_itself(self) -> None:
+    def test_a_typo_in_allow_skips_is_reported_alone(self) -> None:
         strict = strict_test(allow_skips={"salse.*": "cron_not_due", "sales.weekyl": "ended"})
         assert strict.complaint([run(skipped("sales.weekly"))]) == (
             "sqlmesh_tracker strict: allow_skips: no model matches 'salse.*' in the reports; it "
@@ -383,15 +386,15 @@ class TestMarker:
             ),
         ],
     )
-    def test_what_it_can_not_mean(self, arguments: dict[str, Any], told: str) -> None:
+    def test_what_it_can_not_mean(self, arguments: dict[str, Any], listed_models: str) -> None:
         with pytest.raises(MarkerError) as caught:
             strict_options(arguments)
-        assert str(caught.value).startswith(told)
+        assert str(caught.value).startswith(listed_models)
         assert "\n" not in str(caught.value)
 
 
 class TestFaultsOfThePolicy:
-    """What is wrong with rules is no test's fault: told for the session."""
+    """Mistakes in rules are not a test's fault: they are reported for the session."""
 
     POLICY = GatePolicy(
         [

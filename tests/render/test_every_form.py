@@ -166,7 +166,7 @@ class TestNotEvaluatable:
         assert [outcome.name for outcome in self.REPORT.counted] == ["a.x", "a.y"]
 
     def test_one_that_was_never_planned_is_counted(self) -> None:
-        """The gate reports it: nobody knows yet whether it has audits."""
+        """The gate reports it: whether it has audits is not known yet."""
         report = run(skipped("raw.new", "not_in_environment", kind="external"))
         assert report.skipped == {"raw.new"}
 
@@ -227,7 +227,7 @@ class TestNotEvaluatable:
 
 
 class TestWaiting:
-    """Since when something waits that nobody knows the end of."""
+    """Since when a model waits, where the end of the wait is unknown."""
 
     HELD = skipped(
         "a.held",
@@ -389,7 +389,7 @@ UNREAD = run(executed("a.x"), project_files="not_read", project_files_note="it t
 
 
 class TestNotesOnAnInvocation:
-    """What concerns all models is said once, above them."""
+    """What concerns all models is stated once, above them."""
 
     def test_on_a_table(self) -> None:
         lines = table(CUT_OFF, width=200).splitlines()

@@ -93,7 +93,9 @@ def test_a_file_can_be_read_by_whom_the_user_lets_read_new_files(tmp_path: Path)
 
 
 @pytest.mark.parametrize("suffix", files.FORMATS)
-def test_text_that_no_encoding_can_write_is_no_obstacle(tmp_path: Path, suffix: str) -> None:
+def test_text_that_no_encoding_can_write_is_written_nevertheless(
+    tmp_path: Path, suffix: str
+) -> None:
     odd = run(failed("sales.orders", error="no file \udcff.csv"), error="\udcff")
     files.write(tmp_path / f"all{suffix}", [("test_shop.py::test_it", odd)])
     assert "sales.orders" in (tmp_path / f"all{suffix}").read_text(encoding="utf-8")

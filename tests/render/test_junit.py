@@ -36,8 +36,8 @@ def test_the_properties_of_others_are_left() -> None:
 
 def test_of_very_many_models_the_first_are_named() -> None:
     _, (_, value) = properties([run(*(executed(f"sales.model_{n:03}") for n in range(500)))])
-    named, more = value.split(" and ")
-    assert named.split(", ") == [f"sales.model_{n:03}" for n in range(58)]
+    listed, more = value.split(" and ")
+    assert listed.split(", ") == [f"sales.model_{n:03}" for n in range(58)]
     assert more == "442 more"
 
 

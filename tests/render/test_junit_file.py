@@ -44,9 +44,9 @@ CHILDREN = {
 }
 
 
-def parsed(*given: RunReport, policy: GatePolicy | None = None) -> ElementTree.Element:
-    result = policy.evaluate(*given) if policy else None
-    return ElementTree.fromstring(suites([(None, report) for report in given], result))
+def parsed(*reports: RunReport, policy: GatePolicy | None = None) -> ElementTree.Element:
+    result = policy.evaluate(*reports) if policy else None
+    return ElementTree.fromstring(suites([(None, report) for report in reports], result))
 
 
 def verdicts(root: ElementTree.Element) -> dict[str, list[str]]:
@@ -118,7 +118,7 @@ def test_the_properties_of_a_suite() -> None:
         removed=("web.clicks",),
     )
     root = ElementTree.fromstring(suites([("test_shop.py::test_it", plan)]))
-    assert {found.get("name"): found.get("value") for found in root.iter("property")} == {
+    assert {each.get("name"): each.get("value") for each in root.iter("property")} == {
         "sqlmesh_command": "plan",
         "sqlmesh_environment": "dev",
         "sqlmesh_execution_time": "2024-01-14 06:30 UTC",
@@ -134,7 +134,7 @@ def test_the_properties_of_a_suite() -> None:
     }
 
 
-def test_cases_of_several_invocations_are_told_apart() -> None:
+def test_cases_of_several_invocations_are_distinguished() -> None:
     # GitLab shows but one of several cases with the same names.
     root = parsed(NIGHT, run(executed("web.views")), run(executed("web.views"), environment="dev"))
     assert [suite.get("name") for suite in root] == ["run of prod", "run of prod (2)", "run of dev"]
@@ -146,7 +146,7 @@ def test_cases_of_several_invocations_are_told_apart() -> None:
 class TestOfTheGate:
     def test_an_unexpected_skip_is_a_failure(self) -> None:
         root = parsed(NIGHT, policy=GatePolicy())
-        assert [name for name, told in verdicts(root).items() if told == ["failure"]] == [
+        assert [name for name, tags in verdicts(root).items() if tags == ["failure"]] == [
             "sales.orders",
             "sales.daily",
         ]
@@ -154,7 +154,7 @@ class TestOfTheGate:
         assert failure.get("type") == "upstream_failed"
         assert failure.get("message") == "skipped: a model upstream failed (sales.orders)"
 
-    def test_what_a_rule_denies_is_told_with_the_rule(self) -> None:
+    def test_what_a_rule_denies_is_reported_with_the_rule(self) -> None:
         rules: list[dict[str, Any]] = [
             {"models": "web.views", "deny": ["executed"], "why": "it is frozen"},
             {"models": "raw.rates", "deny": ["skipped"]},
@@ -187,7 +187,7 @@ class TestOfTheGate:
         for report in (NIGHT, raised):
             findings = GatePolicy().evaluate(report).findings
             root = parsed(report, policy=GatePolicy())
-            red = sum(told in (["failure"], ["error"]) for told in verdicts(root).values())
+            red = sum(tags in (["failure"], ["error"]) for tags in verdicts(root).values())
             assert red == len(findings) > 0
 
     def test_what_it_accepts_is_as_without_it(self) -> None:
@@ -208,7 +208,7 @@ def test_an_end_that_no_model_is_to_blame_for_is_an_error(completion: str) -> No
     assert root.get("errors") == "1"
 
 
-def test_an_end_of_which_nothing_is_known_is_told_as_well() -> None:
+def test_an_unknown_end_is_reported_as_well() -> None:
     error = verdict(parsed(run(completion="interrupted")), "the run itself")
     assert error.text == "the run was interrupted"
 
@@ -237,7 +237,7 @@ def test_the_output_of_a_case_that_passed_is_its_outcome_with_the_cause() -> Non
     }
 
 
-def test_no_report_is_no_suite() -> None:
+def test_no_report_makes_no_suite() -> None:
     assert parsed().attrib == {"name": "sqlmesh", "tests": "0", "failures": "0", "errors": "0"}
 
 
@@ -254,10 +254,10 @@ def test_any_report_is_well_formed_and_read_by_everyone(
         for suite in root:
             cases = suite.findall("testcase")
             assert suite.get("tests") == str(len(cases))
-            told = [child.tag for case in cases for child in case]
-            assert int(str(suite.get("failures"))) == told.count("failure")
-            assert int(str(suite.get("errors"))) == told.count("error")
-            assert int(str(suite.get("skipped"))) == told.count("skipped")
+            tags = [child.tag for case in cases for child in case]
+            assert int(str(suite.get("failures"))) == tags.count("failure")
+            assert int(str(suite.get("errors"))) == tags.count("error")
+            assert int(str(suite.get("skipped"))) == tags.count("skipped")
             assert all(float(str(one.get("time", "0"))) >= 0 for one in (suite, *cases))
         red = int(str(root.get("failures"))) + int(str(root.get("errors")))
         assert red or result is None or result.passed

@@ -97,8 +97,8 @@ class Page:
         return [token.content for token in inline if token.type == "text"]
 
 
-def page(*given: RunReport, **arguments: object) -> Page:
-    return Page.of(summary([(None, report) for report in given], **arguments))  # type: ignore[arg-type]
+def page(*reports: RunReport, **arguments: object) -> Page:
+    return Page.of(summary([(None, report) for report in reports], **arguments))  # type: ignore[arg-type]
 
 
 def assert_nothing_quoted_means_anything(shown: Page) -> None:
@@ -158,7 +158,7 @@ class TestWhatIsFirst:
         shown = page(run(executed("a.x"), command="plan", removed=("a.old",)))
         assert shown.rows[1] == ["🗑️ removed", "a.old", "the plan removes it", ""]
 
-    def test_the_error_of_a_command_is_told(self) -> None:
+    def test_the_error_of_a_command_is_shown(self) -> None:
         raised = run(completion="raised", error="SQLMeshError: no such\n  environment")
         shown = page(raised, QUIET)
         assert "❌" in shown.headings[1]
@@ -169,7 +169,7 @@ class TestWhatIsFirst:
             [(None, raised), (None, QUIET)]
         )
 
-    def test_no_invocation_at_all_is_said(self) -> None:
+    def test_no_invocation_at_all_is_stated(self) -> None:
         assert summary([]) == "## SQLMesh\n\n0 invocations: no models\n\n"
 
     def test_invocations_that_need_attention_come_first(self) -> None:
@@ -182,13 +182,13 @@ class TestWhatIsFirst:
 
     def test_repeated_tries_are_left_out_and_counted(self) -> None:
         repeated = NIGHT.model_copy(update={"superseded": True})
-        given = [("test_shop.py::test_it", report) for report in (repeated, QUIET)]
-        markdown = summary(given)
+        entries = [("test_shop.py::test_it", report) for report in (repeated, QUIET)]
+        markdown = summary(entries)
         assert len(Page.of(markdown).headings) == 2
         assert "1 invocation: 1 executed, 1 skipped; left out: 1 invocation of rep" in markdown
         assert "failed" not in markdown
-        denied = GatePolicy([{"models": "raw.orders", "deny": "executed"}]).evaluate(*given)
-        assert "⚠️ run of prod" in Page.of(summary(given, denied)).headings[1]
+        denied = GatePolicy([{"models": "raw.orders", "deny": "executed"}]).evaluate(*entries)
+        assert "⚠️ run of prod" in Page.of(summary(entries, denied)).headings[1]
 
     def test_the_test_of_an_invocation_is_named(self) -> None:
         markdown = summary([("tests/test_shop.py::TestShop::test_night[a|b]", QUIET)])
@@ -199,7 +199,7 @@ class TestWhatIsFirst:
 
 
 class TestFolds:
-    """What nobody must see is folded where it is long."""
+    """Long text that is not essential is folded."""
 
     MANY = tuple(executed(f"a.m{number}") for number in range(21))
 
@@ -360,7 +360,7 @@ class TestLimit:
             f"{left} models, among them all of 1 invocation\n"
         )
 
-    def test_a_table_that_is_left_out_is_told_in_its_place(self) -> None:
+    def test_a_table_that_is_left_out_is_replaced_by_a_note(self) -> None:
         markdown = self.sized([(None, self.BIG)], 1050)
         assert len(Page.of(markdown).rows) == 2
         assert Page.of(markdown).folds == []

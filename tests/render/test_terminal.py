@@ -76,7 +76,7 @@ class TestTable:
         assert "2024-01-13: restated (s.orders), reloaded" in shown
         assert "new_interval" not in shown
 
-    def test_has_no_column_for_rows_that_nobody_knows(self) -> None:
+    def test_has_no_column_for_unknown_rows(self) -> None:
         lines = table(run(executed("a.x"), command="plan", removed=("a.old",))).splitlines()
         assert lines[1].split() == ["status", "model", "intervals", "or", "reason", "time"]
         assert lines[3].split(maxsplit=2) == ["removed", "a.old", "the plan removes it"]
@@ -97,7 +97,7 @@ class TestTable:
     def test_of_several_invocations_are_apart(self) -> None:
         assert tables([NIGHT, NIGHT], width=80) == "\n\n".join([table(NIGHT, width=80)] * 2)
 
-    def test_is_colored_only_where_that_is_asked_for(self) -> None:
+    def test_is_colored_only_on_request(self) -> None:
         assert "\x1b" not in table(NIGHT)
         assert "\x1b[1;31mfailed" in table(NIGHT, color=True)
 
@@ -343,7 +343,7 @@ class TestDifference:
         diff = compare([self.OLD], [self.OLD])
         assert difference(diff) == "no differences (5 models in 1 comparison)"
 
-    def test_of_a_status_is_told_from_both_sides(self) -> None:
+    def test_of_a_status_is_shown_from_both_sides(self) -> None:
         diff = compare([run(skipped("a.x"))], [run(failed("a.x"))])
         assert change_of(diff.changes[0]) == (
             "skipped, cron_not_due → failed, error: ValueError: no luck"
@@ -392,7 +392,7 @@ class TestSafety:
             assert any(name in line for line in lines)
 
 
-def test_a_cause_that_changed_is_told_with_both() -> None:
+def test_a_cause_that_changed_is_shown_with_both() -> None:
     old = run(executed("a.x", causes=("new_interval",)))
     new = run(executed("a.x", causes=("restated", "new_interval"), restated_by=("s.orders",)))
     [change] = compare([old], [new]).changes

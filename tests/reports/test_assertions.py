@@ -104,18 +104,18 @@ class TestExecuted:
         assert_executed(run(held), "a.x")
 
     def test_one_of_several_is_enough_to_fail(self) -> None:
-        said = message(assert_executed, SHOP, "staging.users", "marts.weekly")
-        assert said.startswith("marts.weekly was not executed: its cron was not due\n")
-        assert "staging.users was" not in said
+        text = message(assert_executed, SHOP, "staging.users", "marts.weekly")
+        assert text.startswith("marts.weekly was not executed: its cron was not due\n")
+        assert "staging.users was" not in text
 
-    def test_every_failure_is_told(self) -> None:
-        said = message(assert_executed, SHOP, "marts.weekly", "marts.revenue")
-        assert "marts.weekly was not executed" in said
-        assert "\n\nmarts.revenue was not executed" in said
+    def test_every_failure_is_reported(self) -> None:
+        text = message(assert_executed, SHOP, "marts.weekly", "marts.revenue")
+        assert "marts.weekly was not executed" in text
+        assert "\n\nmarts.revenue was not executed" in text
 
-    def test_a_model_named_twice_is_told_once(self) -> None:
-        said = message(assert_executed, SHOP, "marts.weekly", fqn("marts.weekly"), "marts.w*")
-        assert said.count("was not executed") == 1
+    def test_a_model_named_twice_is_reported_once(self) -> None:
+        text = message(assert_executed, SHOP, "marts.weekly", fqn("marts.weekly"), "marts.w*")
+        assert text.count("was not executed") == 1
 
 
 class TestExecutedIntervals:
@@ -161,16 +161,16 @@ class TestExecutedIntervals:
         ids=str,
     )
     def test_not_covered(self, intervals: Any) -> None:
-        said = headline(assert_executed, self.week, "a.x", intervals=intervals)
-        assert said.startswith("a.x did not execute all of ")
+        text = headline(assert_executed, self.week, "a.x", intervals=intervals)
+        assert text.startswith("a.x did not execute all of ")
 
     def test_a_gap_between_batches(self) -> None:
         gap = run(executed("a.x", ("2024-01-01", "2024-01-03"), ("2024-01-04", "2024-01-06")))
         assert_executed(gap, "a.x", intervals=("2024-01-01", "2024-01-03"))
         assert_executed(gap, "a.x", intervals=("2024-01-04", "2024-01-06"))
         for intervals in [("2024-01-01", "2024-01-06"), ("2024-01-03", "2024-01-04")]:
-            said = headline(assert_executed, gap, "a.x", intervals=intervals)
-            assert said.startswith("a.x did not execute all of ")
+            text = headline(assert_executed, gap, "a.x", intervals=intervals)
+            assert text.startswith("a.x did not execute all of ")
 
     def test_batches_in_any_order_and_overlapping(self) -> None:
         spans = [
@@ -182,8 +182,8 @@ class TestExecutedIntervals:
 
     def test_a_batch_that_was_not_recorded_covers_nothing(self) -> None:
         made = executed("a.x", batches=batches("executed", "interrupted", "executed"))
-        said = headline(assert_executed, run(made), "a.x", intervals=("2024-01-01", "2024-01-04"))
-        assert said.startswith("a.x did not execute all of 2024-01-01 .. 2024-01-03")
+        text = headline(assert_executed, run(made), "a.x", intervals=("2024-01-01", "2024-01-04"))
+        assert text.startswith("a.x did not execute all of 2024-01-01 .. 2024-01-03")
 
     def test_what_was_loaded_before_counts_for_nothing(self) -> None:
         made = executed("a.x", ("2024-01-08", "2024-01-09"), loaded_through=utc("2024-01-09"))
@@ -191,22 +191,22 @@ class TestExecutedIntervals:
 
     def test_say_which_were_executed_instead(self) -> None:
         made = executed("a.x", ("2024-01-01", "2024-01-03"), ("2024-01-04", "2024-01-06"))
-        said = message(assert_executed, run(made), "a.x", intervals=("2024-01-01", "2024-01-06"))
-        assert "2024-01-01 .. 2024-01-02" in said
-        assert "2024-01-04 .. 2024-01-05" in said
+        text = message(assert_executed, run(made), "a.x", intervals=("2024-01-01", "2024-01-06"))
+        assert "2024-01-01 .. 2024-01-02" in text
+        assert "2024-01-04 .. 2024-01-05" in text
 
     def test_hold_for_every_model_named(self) -> None:
         report = run(
             executed("a.x", ("2024-01-01", "2024-01-03")),
             executed("a.y", ("2024-01-01", "2024-01-02")),
         )
-        said = message(assert_executed, report, "a.*", intervals=("2024-01-01", "2024-01-03"))
-        assert said.startswith("a.y did not execute all of ")
+        text = message(assert_executed, report, "a.*", intervals=("2024-01-01", "2024-01-03"))
+        assert text.startswith("a.y did not execute all of ")
 
     def test_do_not_excuse_another_status(self) -> None:
         report = run(partly_failed("a.x"))
-        said = headline(assert_executed, report, "a.x", intervals=("2024-01-01", "2024-01-02"))
-        assert said.startswith("a.x was not executed")
+        text = headline(assert_executed, report, "a.x", intervals=("2024-01-01", "2024-01-02"))
+        assert text.startswith("a.x was not executed")
 
     @pytest.mark.parametrize(
         ("intervals", "complaint"),
@@ -239,12 +239,12 @@ class TestExecutedBatches:
 
     @pytest.mark.parametrize("count", [0, 1, 3])
     def test_another_count(self, count: int) -> None:
-        said = headline(assert_executed, self.report, "a.x", batches=count)
-        assert said.startswith(f"a.x executed in 2 batches, not {count}")
+        text = headline(assert_executed, self.report, "a.x", batches=count)
+        assert text.startswith(f"a.x executed in 2 batches, not {count}")
 
     def test_one_batch_is_singular(self) -> None:
-        said = headline(assert_executed, run(executed("a.x")), "a.x", batches=2)
-        assert said.startswith("a.x executed in 1 batch, not 2")
+        text = headline(assert_executed, run(executed("a.x")), "a.x", batches=2)
+        assert text.startswith("a.x executed in 1 batch, not 2")
 
     def test_with_intervals_both_must_hold(self) -> None:
         both = partial(assert_executed, self.report, "a.x")
@@ -280,12 +280,12 @@ class TestSkipped:
     )
     def test_fails_for_every_other_status(self, other: Any) -> None:
         assert headline(assert_skipped, run(other), "a.x").startswith("a.x was not skipped")
-        said = headline(assert_skipped, run(other), "a.x", reason="cron_not_due")
-        assert said.startswith("a.x was not skipped")
+        text = headline(assert_skipped, run(other), "a.x", reason="cron_not_due")
+        assert text.startswith("a.x was not skipped")
 
     def test_fails_for_another_reason(self) -> None:
-        said = headline(assert_skipped, SHOP, "marts.weekly", reason="signal_not_ready")
-        assert said == (
+        text = headline(assert_skipped, SHOP, "marts.weekly", reason="signal_not_ready")
+        assert text == (
             "marts.weekly was skipped, but not for signal_not_ready: its cron was not due"
         )
 
@@ -318,8 +318,8 @@ class TestFailed:
         assert message(assert_failed, run(other), "a.x", match="no luck")
 
     def test_fails_for_another_reason(self) -> None:
-        said = headline(assert_failed, run(failed("a.x")), "a.x", reason="audit_failed")
-        assert said.startswith("a.x failed, but not for audit_failed: its evaluation raised")
+        text = headline(assert_failed, run(failed("a.x")), "a.x", reason="audit_failed")
+        assert text.startswith("a.x failed, but not for audit_failed: its evaluation raised")
 
     @pytest.mark.parametrize("match", ["no luck", "^ValueError", r"no\s+l.ck$", "(?i)NO LUCK"])
     def test_match_is_found_in_the_error(self, match: str) -> None:
@@ -331,22 +331,22 @@ class TestFailed:
         assert_failed(report, "a.x", match="column c")
 
     def test_another_error_does_not_match(self) -> None:
-        said = message(assert_failed, run(failed("a.x")), "a.x", match="luck no")
-        assert said.startswith("a.x failed, but its error does not match 'luck no'")
-        assert "ValueError: no luck" in said
+        text = message(assert_failed, run(failed("a.x")), "a.x", match="luck no")
+        assert text.startswith("a.x failed, but its error does not match 'luck no'")
+        assert "ValueError: no luck" in text
 
     def test_match_holds_for_every_model_named(self) -> None:
         report = run(failed("a.x"), failed("a.y", error="OSError: full"))
-        said = message(assert_failed, report, "a.*", match="no luck")
-        assert said.startswith("a.y failed, but its error does not match")
-        assert "a.x failed" not in said
+        text = message(assert_failed, report, "a.*", match="no luck")
+        assert text.startswith("a.y failed, but its error does not match")
+        assert "a.x failed" not in text
 
     @pytest.mark.parametrize("match", ["", ".*", "^$"])
     def test_no_error_matches_nothing(self, match: str) -> None:
         report = run(failed("a.x", "audit_failed", error=None))
         assert message(assert_failed, report, "a.x", match=match)
 
-    def test_match_that_is_no_regular_expression(self) -> None:
+    def test_match_that_is_not_a_regular_expression(self) -> None:
         with pytest.raises(ValueError, match=r"match='\(' is not a regular expression: missing \)"):
             assert_failed(run(failed("a.x")), "a.x", match="(")
 
@@ -392,10 +392,10 @@ class TestNotExecuted:
         assert headline(assert_nothing_executed, run(made)).startswith(f"a.x {complaint}: ")
         assert headline(assert_only_executed, report, "a.y").startswith(f"a.x {complaint}: ")
 
-    def test_tells_of_those_alone_that_were(self) -> None:
-        said = message(assert_not_executed, SHOP, "marts.weekly", "staging.users")
-        assert said.startswith("staging.users was executed: ")
-        assert "marts.weekly was" not in said
+    def test_reports_only_those_that_were(self) -> None:
+        text = message(assert_not_executed, SHOP, "marts.weekly", "staging.users")
+        assert text.startswith("staging.users was executed: ")
+        assert "marts.weekly was" not in text
 
 
 class TestOnlyExecuted:
@@ -405,17 +405,17 @@ class TestOnlyExecuted:
         assert_only_executed(SHOP, "staging.orders", "staging.*", SHOP["staging.users"])
 
     def test_fails_for_one_that_did_not(self) -> None:
-        said = message(assert_only_executed, SHOP, "staging.*", "marts.weekly")
-        assert said.startswith("marts.weekly was not executed: its cron was not due")
+        text = message(assert_only_executed, SHOP, "staging.*", "marts.weekly")
+        assert text.startswith("marts.weekly was not executed: its cron was not due")
 
     def test_fails_for_one_that_did_as_well(self) -> None:
-        said = message(assert_only_executed, SHOP, "staging.users")
-        assert said.startswith("staging.orders was executed: ")
+        text = message(assert_only_executed, SHOP, "staging.users")
+        assert text.startswith("staging.orders was executed: ")
 
     def test_fails_for_both_at_once(self) -> None:
-        said = message(assert_only_executed, SHOP, "staging.users", "marts.weekly")
-        assert "marts.weekly was not executed" in said
-        assert "staging.orders was executed" in said
+        text = message(assert_only_executed, SHOP, "staging.users", "marts.weekly")
+        assert "marts.weekly was not executed" in text
+        assert "staging.orders was executed" in text
 
     def test_fails_for_one_that_executed_in_part_even_when_it_is_named(self) -> None:
         report = run(partly_failed("a.x"))
@@ -431,22 +431,22 @@ class TestNothingExecuted:
         assert_nothing_executed(run())
 
     def test_fails_for_any_model(self) -> None:
-        said = message(assert_nothing_executed, SHOP)
-        assert "staging.users was executed" in said
-        assert "staging.orders was executed" in said
+        text = message(assert_nothing_executed, SHOP)
+        assert "staging.users was executed" in text
+        assert "staging.orders was executed" in text
 
     @pytest.mark.parametrize("models", [6, 9])
     def test_many_failures_are_cut_short(self, models: int) -> None:
         report = run(*(executed(f"a.m{number}") for number in range(models)))
-        said = message(assert_nothing_executed, report)
-        assert said.count("was executed: ") == 5
-        assert said.endswith(f"\n\n… and {models - 5} more")
+        text = message(assert_nothing_executed, report)
+        assert text.count("was executed: ") == 5
+        assert text.endswith(f"\n\n… and {models - 5} more")
 
     def test_five_failures_are_not(self) -> None:
         report = run(*(executed(f"a.m{number}") for number in range(5)))
-        said = message(assert_nothing_executed, report)
-        assert said.count("was executed: ") == 5
-        assert "more" not in said.rsplit("\n", 1)[-1]
+        text = message(assert_nothing_executed, report)
+        assert text.count("was executed: ") == 5
+        assert "more" not in text.rsplit("\n", 1)[-1]
 
 
 class TestAuditFailed:
@@ -488,24 +488,24 @@ class TestAuditFailed:
         assert_audit_failed(run(failed("a.x", "audit_failed", audits=twice)), "a.x", "unique")
 
     def test_fails_for_another_audit_than_the_one_that_failed(self) -> None:
-        said = headline(assert_audit_failed, self.report, "a.x", "not_null")
-        assert said.startswith("a.x had no failed audit 'not_null': ")
+        text = headline(assert_audit_failed, self.report, "a.x", "not_null")
+        assert text.startswith("a.x had no failed audit 'not_null': ")
 
     def test_fails_when_all_passed(self) -> None:
-        said = headline(assert_audit_failed, self.report, "a.z")
-        assert said.startswith("a.z had no failed audit: ")
+        text = headline(assert_audit_failed, self.report, "a.z")
+        assert text.startswith("a.z had no failed audit: ")
 
     def test_fails_when_none_ran(self) -> None:
-        said = headline(assert_audit_failed, self.report, "a.w")
-        assert said == "a.w ran no audits: its cron was not due"
-        said = headline(assert_audit_failed, self.report, "a.w", "unique")
-        assert said == "a.w ran no audit 'unique' (it ran none): its cron was not due"
+        text = headline(assert_audit_failed, self.report, "a.w")
+        assert text == "a.w ran no audits: its cron was not due"
+        text = headline(assert_audit_failed, self.report, "a.w", "unique")
+        assert text == "a.w ran no audit 'unique' (it ran none): its cron was not due"
 
     def test_fails_for_a_typo_with_the_close_one_or_with_all(self) -> None:
-        said = headline(assert_audit_failed, self.report, "a.x", "uniqe")
-        assert said.startswith("a.x ran no audit 'uniqe' (did you mean unique?): ")
-        said = headline(assert_audit_failed, self.report, "a.x", "accepted_values")
-        assert said.startswith("a.x ran no audit 'accepted_values' (it ran not_null, unique): ")
+        text = headline(assert_audit_failed, self.report, "a.x", "uniqe")
+        assert text.startswith("a.x ran no audit 'uniqe' (did you mean unique?): ")
+        text = headline(assert_audit_failed, self.report, "a.x", "accepted_values")
+        assert text.startswith("a.x ran no audit 'accepted_values' (it ran not_null, unique): ")
 
     def test_holds_for_every_match_of_a_glob(self) -> None:
         assert_audit_failed(self.report, "a.[xy]")
@@ -553,14 +553,14 @@ class TestOutcomes:
         ],
     )
     def test_fails_for_another_one(self, model: str, word: str) -> None:
-        said = headline(assert_outcomes, SHOP, {"staging.orders": "executed", model: word})
-        assert said.startswith(f"{model} is not {word}: ")
+        text = headline(assert_outcomes, SHOP, {"staging.orders": "executed", model: word})
+        assert text.startswith(f"{model} is not {word}: ")
 
     def test_every_match_of_a_glob_must_have_it(self) -> None:
         assert_outcomes(SHOP, {"staging.*": "executed"})
-        said = message(assert_outcomes, SHOP, {"marts.*": "skipped"})
-        assert said.startswith("marts.revenue is not skipped: ")
-        assert "marts.weekly is" not in said
+        text = message(assert_outcomes, SHOP, {"marts.*": "skipped"})
+        assert text.startswith("marts.revenue is not skipped: ")
+        assert "marts.weekly is" not in text
 
     def test_a_model_under_two_names_must_have_both(self) -> None:
         assert_outcomes(SHOP, {"marts.weekly": "cron_not_due", "marts.w*": "skipped"})
@@ -571,17 +571,17 @@ class TestOutcomes:
     def test_exact_wants_every_model_named(self) -> None:
         partly = {"staging.*": "executed", "marts.revenue": "failed", "raw.rates": "audited"}
         assert_outcomes(SHOP, partly)
-        said = message(assert_outcomes, SHOP, partly, exact=True)
-        assert "marts.weekly is not among the expected outcomes" in said
-        assert "marts.orders is not among the expected outcomes" in said
+        text = message(assert_outcomes, SHOP, partly, exact=True)
+        assert "marts.weekly is not among the expected outcomes" in text
+        assert "marts.orders is not among the expected outcomes" in text
         assert_outcomes(SHOP, {**partly, "marts.[ow]*": "skipped"}, exact=True)
 
     def test_exact_wants_external_models_named_too(self) -> None:
         """No glob matches them."""
-        said = message(
+        text = message(
             assert_outcomes, run(SHOP["raw.rates"], skipped("a.x")), {"*": "skipped"}, exact=True
         )
-        assert said.startswith("raw.rates is not among the expected outcomes")
+        assert text.startswith("raw.rates is not among the expected outcomes")
 
     def test_exact_without_models(self) -> None:
         assert_outcomes(run(), {}, exact=True)
@@ -591,7 +591,7 @@ class TestOutcomes:
         with pytest.raises(TypeError, match="at least one model"):
             assert_outcomes(SHOP, {})
 
-    def test_a_wrong_word_is_told_with_the_close_one_or_with_all(self) -> None:
+    def test_a_wrong_word_is_reported_with_the_close_one_or_with_all(self) -> None:
         with pytest.raises(
             ValueError, match=r"^'skiped' is neither a status nor a reason; did you mean .*skipped"
         ):
@@ -603,7 +603,7 @@ class TestOutcomes:
         assert all(word in str(caught.value) for word in [*Status, *Reason])
 
     @pytest.mark.parametrize("word", [None, "", 1, ["executed"], "EXECUTED", "Executed"], ids=repr)
-    def test_what_is_no_word_is_a_value_error(self, word: Any) -> None:
+    def test_what_is_not_a_word_is_a_value_error(self, word: Any) -> None:
         with pytest.raises(
             ValueError, match=re.escape(f"{word!r} is neither a status nor a reason")
         ):
@@ -623,8 +623,8 @@ class TestExecutionOrder:
     def test_every_match_of_a_glob_comes_before_what_follows(self) -> None:
         assert_execution_order(SHOP, "staging.*", "marts.revenue")
         assert_execution_order(SHOP, "staging.users", "[!s]*.revenue")
-        said = message(assert_execution_order, SHOP, "staging.orders", "staging.*")
-        assert said.startswith("staging.orders did not start before staging.users")
+        text = message(assert_execution_order, SHOP, "staging.orders", "staging.*")
+        assert text.startswith("staging.orders did not start before staging.users")
 
     def test_fails_for_another_order(self) -> None:
         assert message(assert_execution_order, SHOP, "staging.orders", "staging.users") == (
@@ -634,8 +634,8 @@ class TestExecutionOrder:
 
     def test_tells_the_order_of_starts_not_of_the_report(self) -> None:
         report = run(executed("a.x", start_order=1), skipped("a.y"), executed("a.z", start_order=0))
-        said = message(assert_execution_order, report, "a.x", "a.z")
-        assert said == "a.x did not start before a.z\n  started     a.z, a.x"
+        text = message(assert_execution_order, report, "a.x", "a.z")
+        assert text == "a.x did not start before a.z\n  started     a.z, a.x"
 
     def test_fails_for_one_of_a_glob(self) -> None:
         report = run(
@@ -643,22 +643,22 @@ class TestExecutionOrder:
             executed("b.y", start_order=1),
             executed("a.z", start_order=2),
         )
-        said = message(assert_execution_order, report, "a.*", "b.y")
-        assert said.startswith("a.z did not start before b.y\n")
-        said = message(assert_execution_order, report, "b.y", "a.*")
-        assert said.startswith("b.y did not start before a.x\n")
+        text = message(assert_execution_order, report, "a.*", "b.y")
+        assert text.startswith("a.z did not start before b.y\n")
+        text = message(assert_execution_order, report, "b.y", "a.*")
+        assert text.startswith("b.y did not start before a.x\n")
 
     def test_fails_across_what_lies_between(self) -> None:
-        said = message(
+        text = message(
             assert_execution_order, SHOP, "marts.revenue", "staging.users", "staging.orders"
         )
-        assert said.startswith("marts.revenue did not start before staging.users\n")
+        assert text.startswith("marts.revenue did not start before staging.users\n")
 
-    def test_every_wrong_pair_is_told(self) -> None:
-        said = headline(
+    def test_every_wrong_pair_is_reported(self) -> None:
+        text = headline(
             assert_execution_order, SHOP, "marts.revenue", "staging.orders", "staging.users"
         )
-        assert said == (
+        assert text == (
             "marts.revenue did not start before staging.orders; "
             "staging.orders did not start before staging.users"
         )
@@ -672,15 +672,15 @@ class TestExecutionOrder:
     def test_fails_for_a_model_that_did_not_start(self, made: Any) -> None:
         report = run(executed("a.y", start_order=0), made)
         for models in [("a.x",), ("a.x", "a.y"), ("a.y", "a.x"), ("a.*",)]:
-            said = message(assert_execution_order, report, *models)
-            assert said.startswith("a.x did not start: ")
+            text = message(assert_execution_order, report, *models)
+            assert text.startswith("a.x did not start: ")
 
     def test_takes_a_failed_model_that_started(self) -> None:
         assert_execution_order(run(failed("a.x", start_order=0)), "a.x")
 
 
 class TestUnknown:
-    """Of a model that the tracker could not tell about, nothing is taken for granted."""
+    """Nothing is assumed about a model whose outcome the tracker could not determine."""
 
     rich: Any = unknown(
         "a.x",
@@ -713,11 +713,11 @@ class TestUnknown:
         assert "a.x" in message(helper, run(self.rich), *args, **kwargs)
 
     def test_the_message_says_why_it_could_not_tell(self) -> None:
-        said = headline(assert_executed, run(unknown("a.x", "lost its place")), "a.x")
-        assert said == "a.x was not executed: the tracker could not tell (lost its place)"
+        text = headline(assert_executed, run(unknown("a.x", "lost its place")), "a.x")
+        assert text == "a.x was not executed: the tracker could not tell (lost its place)"
 
 
-# Each helper as called by tests: what it wants after the report, and what fails on SHOP.
+# Each helper as tests call it: its arguments after the report, and what fails on SHOP.
 FAILING: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "assert_executed": (("marts.weekly",), {}),
     "assert_skipped": (("staging.users",), {"reason": "cron_not_due"}),
@@ -758,11 +758,11 @@ def function(helper: str) -> Call:
 class TestEveryHelper:
     def test_says_the_same_as_function_and_as_method(self, helper: str) -> None:
         args, kwargs = FAILING[helper]
-        said = message(function(helper), SHOP, *args, **kwargs)
-        assert said == message(getattr(SHOP, helper), *args, **kwargs)
+        text = message(function(helper), SHOP, *args, **kwargs)
+        assert text == message(getattr(SHOP, helper), *args, **kwargs)
         tracker = TrackerOf(run(), SHOP)
-        assert said == message(function(helper), tracker, *args, **kwargs)
-        assert said == message(getattr(tracker, helper), *args, **kwargs)
+        assert text == message(function(helper), tracker, *args, **kwargs)
+        assert text == message(getattr(tracker, helper), *args, **kwargs)
 
     def test_asks_the_last_report_of_a_tracker(self, helper: str) -> None:
         args, kwargs = FAILING[helper]
@@ -815,16 +815,16 @@ class TestEveryHelper:
 
 
 def frames(traceback: TracebackType | None) -> list[dict[str, Any]]:
-    """Each frame of ours by function, with what it says about hiding itself; None for others'."""
+    """Each frame of the package by function, and whether it hides itself; None for others."""
     home = str(Path(pytest_sqlmesh_tracker.reports.assertions.__file__).parent)
-    found = []
+    entries = []
     while traceback is not None:
         code = traceback.tb_frame.f_code
         ours = code.co_filename.startswith(home)
         hide = traceback.tb_frame.f_locals.get("__tracebackhide__", False) if ours else None
-        found.append({"function": code.co_name, "hide": hide})
+        entries.append({"function": code.co_name, "hide": hide})
         traceback = traceback.tb_next
-    return found
+    return entries
 
 
 @pytest.mark.parametrize("helper", OF_MODELS)
@@ -856,7 +856,7 @@ class TestEveryHelperOfModels:
                 function(helper)(SHOP, *models)
 
     def test_every_match_of_a_glob_must_hold(self, helper: str) -> None:
-        """The report has a model of each kind: whatever is demanded, one fails it."""
+        """The report has a model with each outcome, so at least one fails every assertion."""
         report = run(executed("a.e", start_order=0), skipped("a.s"), failed("a.f"))
         assert message(function(helper), report, "a.*")
 
@@ -873,13 +873,13 @@ def test_a_typo_is_an_error_for_audits_and_outcomes_too(typo: str) -> None:
 
 @pytest.mark.parametrize("helper", [assert_skipped, assert_failed])
 class TestReasons:
-    def test_a_typo_is_told_with_the_close_one(self, helper: Call) -> None:
+    def test_a_typo_is_reported_with_the_close_one(self, helper: Call) -> None:
         with pytest.raises(
             ValueError, match=r"^'cron_not_duo' is not a reason; did you mean cron_not_due"
         ):
             helper(SHOP, "marts.weekly", reason="cron_not_duo")
 
-    def test_without_a_close_one_all_are_told(self, helper: Call) -> None:
+    def test_without_a_close_one_all_are_listed(self, helper: Call) -> None:
         with pytest.raises(ValueError, match=r"^'zzz' is not a reason; valid are ") as caught:
             helper(SHOP, "marts.weekly", reason="zzz")
         assert all(reason in str(caught.value) for reason in Reason)
@@ -891,7 +891,7 @@ class TestReasons:
         with pytest.raises(ValueError, match="is not a reason"):
             helper(SHOP, "marts.weekly", reason=word)
 
-    def test_a_typo_is_told_whatever_the_outcome(self, helper: Call) -> None:
+    def test_a_typo_is_reported_whatever_the_outcome(self, helper: Call) -> None:
         for model in SHOP.outcomes:
             with pytest.raises(ValueError, match="is not a reason"):
                 helper(SHOP, model, reason="zzz")
@@ -917,8 +917,8 @@ print(json.dumps(said))
     done = subprocess.run(
         [sys.executable, "-O", "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
-    said = json.loads(done.stdout)
-    assert said == {
+    printed = json.loads(done.stdout)
+    assert printed == {
         helper: message(function(helper), SHOP, *args, **kwargs)
         for helper, (args, kwargs) in FAILING.items()
     }

@@ -113,7 +113,7 @@ class TestReading:
             ("\ud800".encode("utf-16", "surrogatepass"), "not a report: not JSON"),
         ],
     )
-    def test_what_is_no_report_is_one_line_with_the_file(
+    def test_what_is_not_a_report_is_one_line_with_the_file(
         self, file: Path, content: str | bytes, message: str
     ) -> None:
         file.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -1,4 +1,4 @@
-"""The package's public names: all there, and none loads more than it needs."""
+"""The package's public names: all exist, and each loads only what it needs."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class TestEachName:
         assert getattr(pytest_sqlmesh_tracker, name) is value
 
 
-def test_type_checkers_are_told_the_same_names() -> None:
+def test_type_checkers_see_the_same_names() -> None:
     """They read the imports under `TYPE_CHECKING`, which never run."""
     tree = ast.parse(Path(str(pytest_sqlmesh_tracker.__file__)).read_text(encoding="utf-8"))
     (checked,) = [
@@ -83,14 +83,14 @@ def test_type_checkers_are_told_the_same_names() -> None:
         for node in tree.body
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
     ]
-    told = {}
+    modules = {}
     for node in checked.body:
         assert isinstance(node, ast.ImportFrom)
         for alias in node.names:
             assert alias.asname == alias.name, "only `x as x` counts as exported"
-            told[alias.name] = f"pytest_sqlmesh_tracker.{node.module}"
-    assert set(told) == set(pytest_sqlmesh_tracker.__all__)
-    for name, home in told.items():
+            modules[alias.name] = f"pytest_sqlmesh_tracker.{node.module}"
+    assert set(modules) == set(pytest_sqlmesh_tracker.__all__)
+    for name, home in modules.items():
         assert getattr(pytest_sqlmesh_tracker, name) is getattr(sys.modules[home], name)
 
 

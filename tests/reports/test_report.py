@@ -1,4 +1,4 @@
-"""What is said of an invocation, and the files that hold it: written, read back, or refused."""
+"""Reports of invocations, and the files that hold them: written, read back, or rejected."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ class TestRoundTrip:
         assert len(SHOP.to_json(indent=2).splitlines()) > 20
 
     @pytest.mark.parametrize(
-        ("value", "told"),
+        ("value", "written"),
         [
             (NOW, "2024-01-14T06:30:00Z"),
             (date(2024, 1, 14), "2024-01-14"),
@@ -210,11 +210,11 @@ class TestRoundTrip:
         ],
         ids=str,
     )
-    def test_arguments_are_valid_json(self, value: object, told: object) -> None:
+    def test_arguments_are_valid_json(self, value: object, written: object) -> None:
         text = run(arguments={"value": value}).to_json()
-        assert json.loads(text, parse_constant=pytest.fail)["arguments"] == {"value": told}
+        assert json.loads(text, parse_constant=pytest.fail)["arguments"] == {"value": written}
 
-    def test_an_error_that_is_no_valid_unicode_survives(self) -> None:
+    def test_an_error_that_is_not_valid_unicode_survives(self) -> None:
         """File names and decoding errors put lone surrogates into messages."""
         report = run(failed("a.x", error="OSError: no file 'caf\udce9'"), error="\udce9")
         back = RunReport.from_json(report.to_json().encode())
@@ -415,7 +415,7 @@ class TestVersion1:
 
 
 class TestRefusals:
-    """Whatever is no report is a `ValueError` of one line that says where and what."""
+    """Anything but a report raises a `ValueError` of one line that says where and what."""
 
     @pytest.mark.parametrize(
         "text",
@@ -449,7 +449,7 @@ class TestRefusals:
             assert "not JSON" in refusal(partial(entries_from_json, text.encode()[:length]))
 
     @pytest.mark.parametrize(
-        ("text", "found"),
+        ("text", "kind"),
         [
             ("[]", "a list"),
             ("null", "null"),
@@ -460,8 +460,8 @@ class TestRefusals:
             ('"report"', "a string"),
         ],
     )
-    def test_what_is_no_object(self, text: str, found: str) -> None:
-        message = f"not a report: expected an object, found {found}"
+    def test_what_is_not_an_object(self, text: str, kind: str) -> None:
+        message = f"not a report: expected an object, found {kind}"
         assert refusal(lambda: RunReport.from_json(text)) == message
         assert refusal(lambda: entries_from_json(text)) == message
 
@@ -482,7 +482,7 @@ class TestRefusals:
         message = refused(spoiled(schema_version=3))
         assert message.endswith("reads 1 and 2; a newer pytest-sqlmesh-tracker reads it")
 
-    def test_true_is_no_version(self) -> None:
+    def test_true_is_not_a_version(self) -> None:
         assert "schema_version" in refused(spoiled(schema_version=True))
 
     @pytest.mark.parametrize(
@@ -517,7 +517,7 @@ class TestRefusals:
         ],
         ids=lambda value: value if isinstance(value, str) else "",
     )
-    def test_a_wrong_value_is_told_with_its_place(self, data: object, where: str) -> None:
+    def test_a_wrong_value_is_reported_with_its_place(self, data: object, where: str) -> None:
         assert refused(data).startswith(f"not a report: {where}")
 
     @pytest.mark.parametrize(
@@ -530,7 +530,9 @@ class TestRefusals:
         ],
         ids=["status", "reason", "command", "completion"],
     )
-    def test_a_wrong_word_is_told_with_the_valid_ones(self, data: object, valid: list[str]) -> None:
+    def test_a_wrong_word_is_reported_with_the_valid_ones(
+        self, data: object, valid: list[str]
+    ) -> None:
         message = refused(data)
         assert all(f"'{word}'" in message for word in valid)
 
@@ -543,7 +545,7 @@ class TestRefusals:
         without = {key: value for key, value in JSON.items() if key != "command"}
         assert refused(without) == "not a report: command: Field required"
 
-    def test_of_several_mistakes_the_first_is_told_and_how_many_more(self) -> None:
+    def test_of_several_mistakes_the_first_is_reported_and_how_many_more(self) -> None:
         message = refused(spoiled(command="test", completion="done", colour="red"))
         assert message.startswith(("not a report: command: ", "not a report: colour: "))
         assert message.endswith(" (and 2 more)")
@@ -602,10 +604,10 @@ class TestRefusedFiles:
         assert self.read(reports) == "not a report file: 'reports' is not a list"
 
     @pytest.mark.parametrize(
-        ("entry", "found"), [(None, "null"), ([], "a list"), (1, "a number"), ("x", "a string")]
+        ("entry", "kind"), [(None, "null"), ([], "a list"), (1, "a number"), ("x", "a string")]
     )
-    def test_with_something_else_among_the_reports(self, entry: object, found: str) -> None:
-        assert self.read([JSON, entry]) == f"report 2: expected an object, found {found}"
+    def test_with_something_else_among_the_reports(self, entry: object, kind: str) -> None:
+        assert self.read([JSON, entry]) == f"report 2: expected an object, found {kind}"
 
     @pytest.mark.parametrize("test", [1, True, [], {}, 1.5], ids=repr)
     def test_with_a_test_that_is_neither_text_nor_null(self, test: object) -> None:

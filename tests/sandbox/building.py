@@ -52,8 +52,8 @@ def planned(path: Path, environment: str | None = None, **arguments: Any) -> Non
         context.plan(environment, auto_apply=True, no_prompts=True, **arguments)
 
 
-def seen(folder: Path) -> dict[str, tuple[str, int]]:
-    """Every file below a folder: what is in it, and when it was last written."""
+def snapshot_of(folder: Path) -> dict[str, tuple[str, int]]:
+    """Every file below a folder: its content's hash, and when it was last written."""
     return {
         str(file.relative_to(folder)): (
             hashlib.sha256(file.read_bytes()).hexdigest(),

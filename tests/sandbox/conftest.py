@@ -1,4 +1,4 @@
-"""One small project with all that can fail or be held back, and sandboxes of it."""
+"""One small project with everything that can fail or be held back, and sandboxes of it."""
 
 from __future__ import annotations
 

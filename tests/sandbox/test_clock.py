@@ -16,7 +16,7 @@ NOON = datetime(2024, 1, 8, 12, tzinfo=timezone.utc)
 
 @pytest.fixture
 def clock() -> Iterator[Clock]:
-    """A clock that only goes on with statements."""
+    """A clock that advances only with statements."""
     clock = Clock(NOON, tick=False)
     clock.start()
     yield clock
@@ -81,7 +81,7 @@ def test_what_has_gone_by_since_it_was_set_is_not_undone(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("to", ["tomorrow", "+1 month", "-1h", "+h", "2024-13-01", ""])
-def test_what_is_no_time_is_told_so(clock: Clock, to: str) -> None:
+def test_what_is_not_a_time_is_rejected(clock: Clock, to: str) -> None:
     with pytest.raises(SandboxError, match=r"is not a time|a relative time has"):
         clock.travel(to)
 

@@ -35,7 +35,7 @@ def test_a_model_fails_and_what_reads_it_is_skipped(
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         ("the disk is full", "InjectedError: the disk is full"),
         (OSError("the disk is full"), "OSError: the disk is full"),
@@ -43,12 +43,12 @@ def test_a_model_fails_and_what_reads_it_is_skipped(
     ],
 )
 def test_it_fails_with_what_the_test_gives(
-    sandbox: Sandboxes, payroll: Path, gateway: str | None, error: Any, told: str
+    sandbox: Sandboxes, payroll: Path, gateway: str | None, error: Any, message: str
 ) -> None:
     with sandbox(payroll, gateway=gateway) as project:
         project.fail("pay.total", error=error)
         report = project.run(at="2024-01-06 00:05")
-        assert told in (report["pay.total"].error or "")
+        assert message in (report["pay.total"].error or "")
 
 
 def test_the_second_batch_fails_and_the_retry_heals_it(
@@ -162,7 +162,7 @@ def test_an_audit_round_of_a_plan_is_struck(
 
 class TestAFaultThatNeverStruck:
     @pytest.mark.parametrize(
-        ("fault", "told"),
+        ("fault", "message"),
         [
             (
                 {"model": "pay.noted"},
@@ -185,7 +185,7 @@ class TestAFaultThatNeverStruck:
         payroll: Path,
         gateway: str | None,
         fault: dict[str, Any],
-        told: str,
+        message: str,
     ) -> None:
         def in_a_sandbox() -> None:
             with sandbox(payroll, gateway=gateway) as project:
@@ -195,7 +195,7 @@ class TestAFaultThatNeverStruck:
         with pytest.warns(SandboxWarning) as warned:
             in_a_sandbox()
         (warning,) = warned
-        assert str(warning.message).startswith(told)
+        assert str(warning.message).startswith(message)
 
     def test_says_so_of_an_audit(
         self, sandbox: Sandboxes, payroll: Path, gateway: str | None

@@ -1,4 +1,4 @@
-"""Files that a project reads beside its folder: seeds, and what its Python code opens."""
+"""Files that a project reads outside its folder: seeds, and what its Python code opens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from tests.projects import Project
 
-from .building import project, seen
+from .building import project, snapshot_of
 from .conftest import Sandboxes
 
 LOCAL = "{local: {connection: {type: duckdb}}}"
@@ -25,7 +25,7 @@ def with_seed(path: Path, seed: str, name: str = "shop.x", file: str = "models/x
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A folder with a file, beside that of the project."""
+    """A folder with a file, next to that of the project."""
     file = tmp_path / "data" / "x.csv"
     file.parent.mkdir()
     file.write_text("id,name\n1,a\n")
@@ -57,7 +57,7 @@ class TestSeeds:
         for file, seed in seeds.items():
             path = seed.format(data=data)
             made = with_seed(tmp_path / folder, path, f"shop.{Path(file).stem}", file)
-        before = seen(tmp_path)
+        before = snapshot_of(tmp_path)
 
         with sandbox(made.path) as copy:
             for file in seeds:
@@ -65,7 +65,7 @@ class TestSeeds:
             report = copy.run(at="+1 day")
             names = [f"shop.{Path(file).stem}" for file in seeds]
             report.assert_skipped(*names, reason="no_changes")
-        assert seen(tmp_path) == before
+        assert snapshot_of(tmp_path) == before
 
     def test_of_several_projects_are_loaded(
         self, tmp_path: Path, data: Path, sandbox: Sandboxes
@@ -120,7 +120,7 @@ class TestSeeds:
 
 
 @pytest.mark.usefixtures("data")
-def test_what_python_code_opens_beside_the_project_is_there(
+def test_what_python_code_opens_next_to_the_project_is_there(
     tmp_path: Path, sandbox: Sandboxes
 ) -> None:
     made = project(tmp_path / "shop", LOCAL)

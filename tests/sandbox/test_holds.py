@@ -41,9 +41,7 @@ def test_a_released_model_catches_up(sandbox: Sandboxes, payroll: Path) -> None:
         report.assert_executed("pay.total")
 
 
-def test_a_model_with_a_signal_of_its_own_is_held_as_well(
-    sandbox: Sandboxes, payroll: Path
-) -> None:
+def test_a_model_with_its_own_signal_is_held_as_well(sandbox: Sandboxes, payroll: Path) -> None:
     with sandbox(payroll) as project:
         project.write(
             "signals/never.py",
@@ -62,7 +60,7 @@ def test_a_model_with_a_signal_of_its_own_is_held_as_well(
         project.run(at="+1 day").assert_executed("pay.paid")
 
 
-def test_what_can_not_be_held_is_told(sandbox: Sandboxes, payroll: Path) -> None:
+def test_what_can_not_be_held_is_reported(sandbox: Sandboxes, payroll: Path) -> None:
     with sandbox(payroll) as project:
         with pytest.raises(SandboxError, match=r"raw.clock is external, which SQLMesh never"):
             project.hold("raw.clock")

@@ -1,4 +1,4 @@
-"""The arguments of the marker: what they mean, and what is said of wrong ones."""
+"""The arguments of the marker: what they mean, and the errors for wrong ones."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def test_variables_ignore_case_and_order() -> None:
         ({"at": "soon"}, "'soon' is not a time: use ISO text such as '2024-01-09 01:00' (UTC)"),
     ],
 )
-def test_a_wrong_argument_is_told_in_one_line(arguments: dict[str, Any], message: str) -> None:
+def test_a_wrong_argument_is_reported_in_one_line(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises((MarkerError, SandboxError)) as error:
         project_options(arguments)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_the_nearest_project_upwards_is_meant(tmp_path: Path) -> None:
+def test_the_nearest_project_upwards_is_used(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("model_defaults: {dialect: duckdb}")
     shop = tmp_path / "warehouses" / "shop"
     (shop / "tests").mkdir(parents=True)
@@ -71,7 +71,7 @@ def test_the_nearest_project_upwards_is_meant(tmp_path: Path) -> None:
     assert nearest_project(test, tmp_path) == str(shop)
 
 
-def test_a_config_of_another_tool_is_none(tmp_path: Path) -> None:
+def test_a_config_of_another_tool_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "config.py").write_text("DEBUG = True")
     (tmp_path / "config.yaml").mkdir()
     with pytest.raises(SandboxError, match=r"no SQLMesh project found in .*sqlmesh_project"):

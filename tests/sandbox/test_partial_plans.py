@@ -1,4 +1,4 @@
-"""Templates in which models fail: what is said of them, and what `plan="partial"` makes of them."""
+"""Templates in which models fail: their errors, and the effect of `plan="partial"`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def half_broken(path: Path) -> Project:
 
 
 def refused(sandbox: Sandboxes, path: Path, **arguments: Any) -> list[str]:
-    """The lines that are said of a template that fails."""
+    """The lines of the error for a template that fails."""
     with pytest.raises(SandboxError) as error:
         with sandbox(path, **arguments):
             pass
@@ -99,7 +99,7 @@ class TestWords:
         # Nothing loaded: a partial plan would have nothing.
         assert "partial" not in "\n".join(lines)
 
-    def test_audits_that_block_are_told_apart(self, sandbox: Sandboxes, tmp_path: Path) -> None:
+    def test_blocking_audits_are_distinguished(self, sandbox: Sandboxes, tmp_path: Path) -> None:
         made = project(tmp_path, "{one: {connection: {type: duckdb}}}")
         for name in ("s.one", "s.two"):
             made.model(name, "SELECT 1 AS id", cron=DAILY, audits="(forall(criteria := (id > 1)))")

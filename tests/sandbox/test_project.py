@@ -75,7 +75,7 @@ def test_closed_sandboxes_are_forgotten(sandbox: Sandboxes, payroll: Path) -> No
 
 
 class TestTime:
-    def test_goes_on_to_what_is_asked(self, sandbox: Sandboxes, payroll: Path) -> None:
+    def test_goes_on_to_the_requested_time(self, sandbox: Sandboxes, payroll: Path) -> None:
         with sandbox(payroll) as project:
             report = project.run(at="2024-01-06 00:05")
             assert report.started_at >= BEGAN + timedelta(days=1)
@@ -83,7 +83,7 @@ class TestTime:
             project.travel(timedelta(hours=1))
             assert f"{project.now:%d %H}" == "06 01"
 
-    def test_may_be_asked_for_again(self, sandbox: Sandboxes, payroll: Path) -> None:
+    def test_may_be_requested_again(self, sandbox: Sandboxes, payroll: Path) -> None:
         """It is not in the past, though the clock has gone on since."""
         with sandbox(payroll) as project:
             project.run(at="2024-01-05 00:05")
@@ -102,7 +102,7 @@ class TestTime:
     def test_that_does_not_tick_keeps_the_order_of_what_is_stored(
         self, sandbox: Sandboxes, payroll: Path
     ) -> None:
-        """With a clock that stands still, what was restated runs again."""
+        """With a stopped clock, what was restated runs again."""
         with sandbox(payroll, tick=False) as project:
             project.run(at="2024-01-06 00:05")
             project.plan(restate_models=["pay.hours"]).assert_executed("pay.hours", "pay.slips")
@@ -291,7 +291,7 @@ def test_a_test_just_before_midnight_begins_before_midnight(
         project.run().assert_nothing_executed()
 
 
-def test_a_clock_that_is_not_the_sandboxes_is_told(sandbox: Sandboxes, payroll: Path) -> None:
+def test_a_clock_other_than_the_sandboxes_is_reported(sandbox: Sandboxes, payroll: Path) -> None:
     with sandbox(payroll) as project:
         with time_machine.travel("2024-03-01", tick=False):
             with pytest.raises(SandboxError, match="another clock is in force"):
@@ -309,7 +309,7 @@ def test_models_that_are_upserted_are_this_copys_alone(sandbox: Sandboxes, payro
 
 
 class TestAPlanThatLeavesItsEnvironmentUnfinished:
-    """SQLMesh's next run waits for hours. In a sandbox, nobody is there to finish the plan."""
+    """SQLMesh's next run waits for hours. In a sandbox, nothing else can finish the plan."""
 
     @pytest.fixture
     def stuck(self, sandbox: Sandboxes, payroll: Path) -> Iterator[Sandbox]:

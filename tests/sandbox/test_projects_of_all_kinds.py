@@ -1,4 +1,4 @@
-"""Whatever a project is made of: in a sandbox it is what it is for SQLMesh alone."""
+"""Projects of every kind: a sandbox treats each as SQLMesh alone does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_sqlmesh_tracker.sandbox.options import project_options
 from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 from tests.projects import Project, at
 
-from .building import plain, project, seen
+from .building import plain, project, snapshot_of
 from .conftest import Sandboxes
 
 FILES = {
@@ -163,8 +163,8 @@ def versions(context: Any) -> dict[str, Any]:
     return {name: (s.version, s.fingerprint.data_hash) for name, s in context.snapshots.items()}
 
 
-def told(report: RunReport) -> dict[str, Any]:
-    """What a report says of each model, but for how long it took."""
+def facts_of(report: RunReport) -> dict[str, Any]:
+    """What a report says about each model, except how long it took."""
     return {
         name: (
             outcome.status,
@@ -180,7 +180,7 @@ def told(report: RunReport) -> dict[str, Any]:
 
 @pytest.mark.long
 def test_a_project_is_in_a_sandbox_what_it_is_for_sqlmesh(shop: Path, sandbox: Sandboxes) -> None:
-    before = seen(shop)
+    before = snapshot_of(shop)
     with plain(shop) as context:
         context.engine_adapter.execute("CREATE SCHEMA raw")
         context.engine_adapter.execute("CREATE TABLE raw.rates (id INT, rate DOUBLE)")
@@ -189,11 +189,11 @@ def test_a_project_is_in_a_sandbox_what_it_is_for_sqlmesh(shop: Path, sandbox: S
             context.run()
         snapshots = versions(context)
         rows = context.engine_adapter.fetchall("SELECT * FROM shop.counted")
-    for file in seen(shop).keys() - before.keys():
+    for file in snapshot_of(shop).keys() - before.keys():
         (shop / file).unlink()
 
     with sandbox(shop) as copy:
-        assert told(copy.run(at="2024-01-07 00:05")) == told(tracker.last)
+        assert facts_of(copy.run(at="2024-01-07 00:05")) == facts_of(tracker.last)
         assert versions(copy.context) == snapshots
         assert copy.fetch("SELECT * FROM shop.counted") == rows == [(14, "acme")]
         assert copy.fetch("SELECT * FROM shop.shouted") == [("ACME", "local")]
@@ -202,7 +202,7 @@ def test_a_project_is_in_a_sandbox_what_it_is_for_sqlmesh(shop: Path, sandbox: S
         ]
         assert copy.fetch("SELECT COUNT(*) FROM log") == [(2,)]
 
-    assert seen(shop) == before
+    assert snapshot_of(shop) == before
 
 
 class TestWritingIntoACopy:
@@ -294,7 +294,7 @@ def test_another_configuration_of_config_py_can_be_named(shop: Path, sandbox: Sa
 class TestSeveralPaths:
     @pytest.fixture(scope="class")
     def two(self, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-        """Two projects, of which the second reads the first."""
+        """Two projects; the second reads the first."""
         folder = tmp_path_factory.mktemp("paths")
         gateways = f"{{local: {{connection: {{type: duckdb, database: {folder}/wh.db}}}}}}"
         defaults = "model_defaults: {dialect: duckdb, start: 2024-01-01}\nproject: "
@@ -307,14 +307,14 @@ class TestSeveralPaths:
         return first.path, second.path
 
     def test_are_one_project(self, two: tuple[Path, Path], sandbox: Sandboxes) -> None:
-        before = [seen(path) for path in two]
+        before = [snapshot_of(path) for path in two]
         with sandbox(two) as copy:
             assert copy.fetch("SELECT * FROM shop.report") == [(1, 2)]
             copy.run(at="+1 day").assert_executed("shop.orders", "shop.report")
             copy.write("models/shop.orders.sql", "MODEL (name shop.orders); SELECT 7 AS v")
             copy.plan().assert_executed("shop.orders", "shop.report")
             assert copy.fetch("SELECT * FROM shop.report") == [(7, 2)]
-        assert [seen(path) for path in two] == before
+        assert [snapshot_of(path) for path in two] == before
 
     def test_one_of_them_alone_reads_the_state_for_the_other(
         self, two: tuple[Path, Path], sandbox: Sandboxes

@@ -19,7 +19,7 @@ from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from tests.installed_packages import KEEP_PACKAGES
 from tests.projects import Project
 
-from .building import DEFAULTS, database, planned, project, seen
+from .building import DEFAULTS, database, planned, project, snapshot_of
 from .conftest import Sandboxes
 
 SECRET = "dont-tell-anybody"
@@ -70,11 +70,11 @@ class TestGatewaysOfOtherDatabases:
         shop = project(tmp_path, f"{{elsewhere: {{connection: {connection}}}}}")
         loaded = set(sys.modules)
 
-        with pytest.raises(SandboxError) as told:
+        with pytest.raises(SandboxError) as raised:
             with sandbox(shop.path):
                 pass
 
-        message = str(told.value)
+        message = str(raised.value)
         assert message.startswith("the gateway elsewhere ")
         assert "gateway=" in message
         assert "sqlmesh_project_config" in message
@@ -110,11 +110,11 @@ default_gateway: warehouse""",
     def test_are_refused_when_a_model_is_on_them(self, both: Project, sandbox: Sandboxes) -> None:
         both.model("shop.orders", "SELECT 1 AS id", gateway="warehouse")
 
-        with pytest.raises(SandboxError, match="the gateway warehouse is snowflake") as told:
+        with pytest.raises(SandboxError, match="the gateway warehouse is snowflake") as raised:
             with sandbox(both.path, gateway="tests"):
                 pass
 
-        assert "sqlmesh_project_config" in str(told.value)
+        assert "sqlmesh_project_config" in str(raised.value)
 
     def test_can_be_replaced_by_a_configuration(self, both: Project, sandbox: Sandboxes) -> None:
         from sqlmesh.core.config import (
@@ -174,10 +174,10 @@ class TestEnvironmentVariables:
         monkeypatch.setenv("SQLMESH__GATEWAYS__PROD__CONNECTION__TOKEN", SECRET)
         monkeypatch.setenv("SQLMESH__DEFAULT_GATEWAY", "prod")
 
-        with pytest.raises(SandboxError, match="the gateway prod is motherduck") as told:
+        with pytest.raises(SandboxError, match="the gateway prod is motherduck") as raised:
             with sandbox(shop.path, environment="dev"):
                 pass
-        assert SECRET not in str(told.value)
+        assert SECRET not in str(raised.value)
         with sandbox(shop.path, gateway="local") as copy:
             assert copy.fetch("SELECT * FROM shop.orders") == [(1,)]
 
@@ -200,13 +200,13 @@ class TestEnvironmentVariables:
             shop.path / "real/wh.db", "CREATE SCHEMA raw; CREATE TABLE raw.sales AS SELECT 9 amount"
         )
         monkeypatch.setenv("SQLMESH__GATEWAYS__LOCAL__CONNECTION__DATABASE", str(file))
-        before = seen(shop.path)
+        before = snapshot_of(shop.path)
 
         with sandbox(shop.path) as copy:
             assert copy.fetch("SELECT * FROM shop.orders") == [(9,)]
             copy.run(at="+1 day")
 
-        assert seen(shop.path) == before
+        assert snapshot_of(shop.path) == before
 
 
 LEADING_OUT = {
@@ -244,18 +244,18 @@ class TestStatements:
     def test_can_not_lead_out_of_a_sandbox(
         self, statement: str, one: Project, sandbox: Sandboxes
     ) -> None:
-        before = seen(one.path)
+        before = snapshot_of(one.path)
 
         with sandbox(one.path) as copy:
             run = statement.replace("{folder}", str(one.path))
-            with pytest.raises(Exception, match=r"a sandbox (attaches|writes)") as told:
+            with pytest.raises(Exception, match=r"a sandbox (attaches|writes)") as raised:
                 copy.context.engine_adapter.execute(run, quote_identifiers=False)
-            assert SECRET not in str(told.value)
+            assert SECRET not in str(raised.value)
 
-        assert seen(one.path) == before
+        assert snapshot_of(one.path) == before
 
     @pytest.mark.parametrize("statement", HARMLESS.values(), ids=HARMLESS.keys())
-    def test_can_do_what_harms_nobody(
+    def test_can_do_what_is_harmless(
         self, statement: str, one: Project, sandbox: Sandboxes
     ) -> None:
         with sandbox(one.path) as copy:
@@ -271,7 +271,7 @@ class TestStatements:
                 DEFAULTS + before_all.replace("OPTIONS", options),
             )
             shop.model("shop.orders", "SELECT id FROM aside.main.t", cron="'@daily'")
-            before = seen(tmp_path)
+            before = snapshot_of(tmp_path)
             if harmless:
                 with sandbox(shop.path) as copy:
                     copy.run(at="+1 day").assert_executed("shop.orders")
@@ -279,7 +279,7 @@ class TestStatements:
                 with pytest.raises(SandboxError, match="a sandbox attaches local DuckDB"):
                     with sandbox(shop.path):
                         pass
-            assert seen(tmp_path) == before
+            assert snapshot_of(tmp_path) == before
 
 
 def test_catalogs_of_environments_are_made_in_the_sandbox_and_nowhere_else(
@@ -294,7 +294,7 @@ def test_catalogs_of_environments_are_made_in_the_sandbox_and_nowhere_else(
     monkeypatch.chdir(tmp_path)
     planned(shop.path)
     planned(shop.path, "dev", include_unmodified=True)
-    before = seen(tmp_path)
+    before = snapshot_of(tmp_path)
     assert "wh__dev.db" in before
 
     with sandbox(shop.path, environment="dev") as copy:
@@ -305,10 +305,10 @@ def test_catalogs_of_environments_are_made_in_the_sandbox_and_nowhere_else(
         names = [name for (name,) in another.fetch("SELECT database_name FROM duckdb_databases()")]
         assert "wh__dev" not in names
 
-    assert seen(tmp_path) == before
+    assert snapshot_of(tmp_path) == before
 
 
-def test_nobody_is_told_of_what_a_test_does(tmp_path: Path, sandbox: Sandboxes) -> None:
+def test_no_notifications_are_sent_from_a_test(tmp_path: Path, sandbox: Sandboxes) -> None:
     shop = Project(tmp_path)
     (tmp_path / "config.yaml").unlink()
     shop.write("config.py", NOTIFYING)
@@ -492,7 +492,7 @@ def test_a_template_that_fails_leaves_nothing_in_the_process(
 
 
 class Sessions:
-    """A user's repository, and sessions of pytest in it, each a process of its own."""
+    """A user's repository, and sessions of pytest in it, each in its own process."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "repository"
@@ -531,7 +531,7 @@ class Sessions:
         (self._suite / "test_shop.py").write_text(SUITE)
         (self._suite / "conftest.py").write_text(KEEP_PACKAGES)
         self._temporary = folder / "temporary"
-        self.before = seen(self.root)
+        self.before = snapshot_of(self.root)
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         self._temporary.mkdir(exist_ok=True)
@@ -565,7 +565,7 @@ class TestWholeSessions:
 
         for output in outputs:
             assert "1 failed, 1 passed" in output, output
-        assert seen(sessions.root) == sessions.before
+        assert snapshot_of(sessions.root) == sessions.before
 
     @pytest.mark.parametrize("moment", ["2024-01-05", "2024-01-06"], ids=["template", "test"])
     def test_that_are_interrupted_leave_the_repository_as_it_was(
@@ -579,7 +579,7 @@ class TestWholeSessions:
 
         assert session.returncode == 2, output
         assert "KeyboardInterrupt" in output
-        assert seen(sessions.root) == sessions.before
+        assert snapshot_of(sessions.root) == sessions.before
 
     def test_that_break_down_leave_the_repository_as_it_was(self, sessions: Sessions) -> None:
         session = sessions.start(SHOP_BREAKS="yes")
@@ -587,4 +587,4 @@ class TestWholeSessions:
         output, _ = session.communicate(timeout=60)
 
         assert session.returncode == 3, output
-        assert seen(sessions.root) == sessions.before
+        assert snapshot_of(sessions.root) == sessions.before

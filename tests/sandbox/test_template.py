@@ -1,4 +1,4 @@
-"""Templates: planned once for all tests that ask for the same, and what is said if that fails."""
+"""Templates: planned once for all tests with the same options, and the errors if that fails."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_same_lines_in_two_files_are_two_functions(
 def test_what_is_installed_below_the_project_is_loaded_but_once(
     sandbox: Sandboxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A virtual environment is often in the repository; its modules are nobody's copy."""
+    """A virtual environment is often in the repository; its modules are not copied."""
     small(tmp_path)
     packages = tmp_path / ".venv" / "lib" / "site-packages"
     packages.mkdir(parents=True)
@@ -103,9 +103,7 @@ def test_it_need_not_be_planned(sandbox: Sandboxes, payroll: Path) -> None:
 
 
 @pytest.mark.long
-def test_it_is_planned_in_the_environment_that_is_asked_for(
-    sandbox: Sandboxes, payroll: Path
-) -> None:
+def test_it_is_planned_in_the_requested_environment(sandbox: Sandboxes, payroll: Path) -> None:
     with sandbox(payroll, environment="dev") as project:
         assert project.run(at="+1 day").environment == "dev"
         assert project.plan().environment == "dev"
@@ -126,7 +124,7 @@ class TestSelection:
     ) -> None:
         with sandbox(payroll, select="pay.slips") as project:
             report = project.run(at="+1 day")
-            # The audit is there as well: all that it reads is.
+            # The audit exists as well, since everything that it reads exists.
             assert list(report.outcomes) == ["pay.hours", "pay.slips", "pay_slips_exist"]
             report.assert_executed("pay.*")
             assert not project.plan().removed
@@ -148,7 +146,7 @@ class TestSelection:
             }
             report.assert_only_executed("pay.new", "pay.noted")
 
-    def test_that_matches_nothing_is_told(self, sandbox: Sandboxes, payroll: Path) -> None:
+    def test_that_matches_nothing_is_reported(self, sandbox: Sandboxes, payroll: Path) -> None:
         with pytest.raises(SandboxError, match=r"select: no model matches pay.slip$"):
             with sandbox(payroll, select="pay.slip"):
                 pass
@@ -156,13 +154,13 @@ class TestSelection:
 
 class TestWhatCanNotBePlanned:
     def template(self, templates: Templates, path: Path, **arguments: object) -> str:
-        """What is said of it."""
+        """The error."""
         options = project_options({"path": path, "at": "2024-01-05 00:05", **arguments})
         with pytest.raises(SandboxError) as error:
             templates.get(options, None, None)
         return str(error.value)
 
-    def test_is_told_once_in_full(self, templates: Templates, tmp_path: Path) -> None:
+    def test_is_reported_once_in_full(self, templates: Templates, tmp_path: Path) -> None:
         small(tmp_path, "SELECT 1 / 'x' AS id")
         first = self.template(templates, tmp_path)
         failed = "the plan of prod failed: a.one failed: its evaluation raised ConversionException"
@@ -177,42 +175,42 @@ class TestWhatCanNotBePlanned:
         assert list(tmp_path.parent.iterdir()) == started
 
     def test_no_such_folder(self, templates: Templates, tmp_path: Path) -> None:
-        told = self.template(templates, tmp_path / "none")
-        assert told == f"no SQLMesh project in {tmp_path / 'none'}: there is no such folder"
+        message = self.template(templates, tmp_path / "none")
+        assert message == f"no SQLMesh project in {tmp_path / 'none'}: there is no such folder"
 
     def test_no_configuration(self, templates: Templates, tmp_path: Path) -> None:
-        told = self.template(templates, tmp_path)
-        assert told == f"no SQLMesh project in {tmp_path}: it has no config.yaml or .py"
+        message = self.template(templates, tmp_path)
+        assert message == f"no SQLMesh project in {tmp_path}: it has no config.yaml or .py"
 
     def test_a_broken_configuration(self, templates: Templates, tmp_path: Path) -> None:
         (tmp_path / "config.yaml").write_text(
             "gateways: {a: {connection: {type: duckdb}}}\nmodel_defaults: {nonsense: 1}"
         )
-        told = self.template(templates, tmp_path)
-        assert told.startswith(f"the project {tmp_path} can't be loaded: ")
-        assert "nonsense" in told
+        message = self.template(templates, tmp_path)
+        assert message.startswith(f"the project {tmp_path} can't be loaded: ")
+        assert "nonsense" in message
 
     def test_a_broken_model(self, templates: Templates, tmp_path: Path) -> None:
         small(tmp_path, "SELECT FROM FROM")
-        told = self.template(templates, tmp_path)
-        assert told.startswith(f"the project {tmp_path} can't be loaded: ")
-        assert str(tmp_path / "models" / "a.one.sql") in told
+        message = self.template(templates, tmp_path)
+        assert message.startswith(f"the project {tmp_path} can't be loaded: ")
+        assert str(tmp_path / "models" / "a.one.sql") in message
         again = self.template(templates, tmp_path)
         assert "a.one.sql" in again
         assert len(again.splitlines()) == 1
 
     def test_no_such_gateway(self, templates: Templates, tmp_path: Path) -> None:
-        told = self.template(templates, small(tmp_path), gateway="three")
-        assert told == "no gateway 'three': the project has one, four"
+        message = self.template(templates, small(tmp_path), gateway="three")
+        assert message == "no gateway 'three': the project has one, four"
 
     def test_a_time_before_the_project_starts(self, templates: Templates, tmp_path: Path) -> None:
-        told = self.template(templates, small(tmp_path), at="2023-12-31")
-        assert told == (
+        message = self.template(templates, small(tmp_path), at="2023-12-31")
+        assert message == (
             "at=2023-12-31 00:00:00 UTC is before the project's start, 2024-01-01 00:00:00 UTC"
         )
 
     @pytest.mark.parametrize(
-        ("config", "setup", "told"),
+        ("config", "setup", "message"),
         [
             (
                 {"a": 1},
@@ -223,12 +221,12 @@ class TestWhatCanNotBePlanned:
         ],
     )
     def test_fixtures_that_return_something_else(
-        self, templates: Templates, tmp_path: Path, config: Any, setup: Any, told: str
+        self, templates: Templates, tmp_path: Path, config: Any, setup: Any, message: str
     ) -> None:
-        with pytest.raises(SandboxError, match=told):
+        with pytest.raises(SandboxError, match=message):
             templates.get(project_options({"path": small(tmp_path)}), config, setup)
 
-    def test_an_interrupt_is_no_failure_of_the_template(
+    def test_an_interrupt_is_not_a_failure_of_the_template(
         self, templates: Templates, tmp_path: Path
     ) -> None:
         options = project_options({"path": small(tmp_path), "at": "2024-01-05"})

@@ -28,5 +28,5 @@ def test_a_node_of_another_kind_is_not_guessed() -> None:
 
 
 def test_arguments_by_name_with_what_is_new() -> None:
-    named = compat.by_name("stop_evaluation_progress", (True,), {"news": 1})
-    assert named == {"success": True, "news": 1}
+    arguments = compat.by_name("stop_evaluation_progress", (True,), {"news": 1})
+    assert arguments == {"success": True, "news": 1}

@@ -1,4 +1,4 @@
-"""Stories in which a report once was wrong, or could not tell, found by looking for just that."""
+"""Stories in which a report was once wrong or undetermined, found by searching for such cases."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def gated(project: Project) -> Project:
 def test_a_daily_child_of_an_hour_that_is_held_back(gated: Project) -> None:
     """SQLMesh leaves out the days after the unready hour as well, and the tracker did not know why.
 
-    `interval_diff` drops all that follows where the child's unit begins before the unready one.
+    `interval_diff` drops what follows where the child's unit begins before the unready one.
     """
     gated.incremental(
         "s.hourly", "SELECT @start_dt::TIMESTAMP AS ts, 1 AS amount",
@@ -101,7 +101,7 @@ def test_automatic_restatements_can_come_before_the_next_tick(project: Project) 
 
 
 def test_a_start_far_ahead_of_a_frequent_cron(project: Project) -> None:
-    """The search for `next_due` gave up before it got there."""
+    """The search for `next_due` gave up too early."""
     project.incremental("s.now", "SELECT @start_dt::TIMESTAMP AS ts", **DAILY)
     project.incremental(
         "s.later", "SELECT @start_dt::TIMESTAMP AS ts", cron="'*/5 * * * *'", start="'2024-06-01'"
@@ -162,7 +162,7 @@ def test_arguments_that_the_caller_changes_later(project: Project) -> None:
 
 
 def test_a_signal_and_a_failure_upstream_of_one_model(gated: Project) -> None:
-    """The hour that its own signal held back was not told: only the failure was."""
+    """The hour that its own signal held back was not reported: only the failure was."""
     project = gated
     broken = "CASE WHEN EXISTS (SELECT 1 FROM raw.broken) THEN error('broken')::INT ELSE 1 END"
     project.incremental("s.parent", f"SELECT @start_dt::TIMESTAMP AS ts, {broken} AS amount",
@@ -183,7 +183,7 @@ def test_a_signal_and_a_failure_upstream_of_one_model(gated: Project) -> None:
 
 
 def test_a_plan_whose_dates_sqlmesh_refuses_when_it_is_applied(project: Project) -> None:
-    """Its models were told to be outside of the window: it never came to look for them."""
+    """Its models were reported as outside of the window: it never came to look for them."""
     project.model("s.view", "SELECT 1 AS id", kind="VIEW", cron="'@hourly'")
     project.model("s.names", "SELECT 'a' AS name", kind="VIEW", cron="'@hourly'")
     with at("2024-01-10 23:45"):
@@ -239,7 +239,7 @@ def test_a_tick_at_which_a_model_starts(project: Project) -> None:
 
 
 def test_a_signal_on_a_span_that_ends_before_it_starts(gated: Project) -> None:
-    """SQLMesh finds such a span before a model's first tick; whose signal held it was not told."""
+    """SQLMesh finds such a span before a model's first tick; the signal holding it was omitted."""
     gated.incremental(
         "s.self", "SELECT @start_dt::TIMESTAMP AS ts, (SELECT COUNT(*) FROM s.self) AS n",
         ", batch_size 30", columns="(ts TIMESTAMP, n BIGINT)", cron="'30 13 * * *'",
@@ -254,7 +254,7 @@ def test_a_signal_on_a_span_that_ends_before_it_starts(gated: Project) -> None:
 
 
 def test_a_plan_that_fails_before_its_audits(project: Project) -> None:
-    """What had only audits to run was told to be reused, though they were cut off."""
+    """A model with only audits to run was reported as reused, though they were cut off."""
     project.write(
         "audits/known.sql", "AUDIT (name known, dialect duckdb); SELECT * FROM @this_model LIMIT 0"
     )
@@ -279,7 +279,7 @@ def test_a_plan_that_fails_before_its_audits(project: Project) -> None:
 @pytest.mark.parametrize("stamp", [{}, {"stamp": "'first'"}], ids=["without a stamp", "with one"])
 def test_a_model_that_came_back_is_not_edited(project: Project, stamp: dict[str, str]) -> None:
     """SQLMesh stamps a version that a forward-only plan had replaced: `revert to ...`. That stamp
-    is part of the definition, and the run after it was told to be of an edited model."""
+    is part of the definition, and the next run was reported as one of an edited model."""
     project.incremental(
         "m.a", "SELECT 1 AS amount, @start_ts::TIMESTAMP AS ts", cron="'@daily'", **stamp
     )
@@ -307,7 +307,7 @@ def test_a_model_that_came_back_is_not_edited(project: Project, stamp: dict[str,
 
 
 def test_what_starts_within_its_first_interval_is_due_between_two_ticks(project: Project) -> None:
-    """Told to be due at the second tick: of a start within a month, SQLMesh finds that month when
+    """Reported as due at the second tick: for a start within a month, SQLMesh finds that month when
     28 days have gone by since, which is after its end and before the next tick.
     """
     project.model("shop.monthly", "SELECT 1 AS id", cron="'@monthly'", start="'2024-01-05'")

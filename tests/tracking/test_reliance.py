@@ -46,7 +46,7 @@ class Inner(Protocol):
 
 @part_of_sqlmesh("core.plan:Plan", "plans")
 class Plan(Protocol):
-    """Attributes, one of them with attributes of its own, and a method."""
+    """Attributes, one of them with nested attributes, and a method."""
 
     start: Any
     environment: Inner

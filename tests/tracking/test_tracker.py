@@ -1,4 +1,4 @@
-"""The tracker's manners: what it hears, what it leaves as it was, what it says when it fails."""
+"""The tracker's behaviour: what it observes, what it leaves unchanged, what it logs."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def methods() -> dict[str, Any]:
 
 
 class Recorder(NoopConsole):
-    """A console that writes down what it hears."""
+    """A console that records its calls."""
 
     mood: str
     spare: int
 
     def __init__(self) -> None:
-        self.heard: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
 
     def __getattribute__(self, name: str) -> Any:
         attribute = super().__getattribute__(name)
@@ -57,7 +57,7 @@ class Recorder(NoopConsole):
             return attribute
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            self.heard.append((name, args, kwargs))
+            self.calls.append((name, args, kwargs))
             return attribute(*args, **kwargs)
 
         return call
@@ -65,15 +65,17 @@ class Recorder(NoopConsole):
 
 class TestHearing:
     def test_the_console_hears_what_it_would_without_the_tracker(self, planned: Project) -> None:
-        def heard(day: str, track: Callable[[Any], Any]) -> list[tuple[Any, ...]]:
+        def calls_during(day: str, track: Callable[[Any], Any]) -> list[tuple[Any, ...]]:
             recorder = Recorder()
             planned.context.console = recorder
             with at(f"{day} 12:00"), track(planned.context):
                 planned.context.run()
             assert planned.context.console is recorder
-            return [(name, len(args), set(kwargs)) for name, args, kwargs in recorder.heard]
+            return [(name, len(args), set(kwargs)) for name, args, kwargs in recorder.calls]
 
-        assert heard("2024-01-10", sqlmesh_run_tracker) == heard("2024-01-11", nullcontext)
+        assert calls_during("2024-01-10", sqlmesh_run_tracker) == calls_during(
+            "2024-01-11", nullcontext
+        )
 
     def test_attributes_are_read_and_written_through(self, planned: Project) -> None:
         class Curious(Recorder):
@@ -123,7 +125,7 @@ class TestHearing:
         with pytest.raises(NoReportError, match="no SQLMesh invocation was tracked"):
             tracker.assert_nothing_executed()
 
-    def test_what_is_no_context_is_refused(self) -> None:
+    def test_what_is_not_a_context_is_rejected(self) -> None:
         with pytest.raises(TypeError, match="a SQLMesh Context is tracked, not str"):
             with sqlmesh_run_tracker("context"):
                 pass
@@ -178,7 +180,7 @@ class TestRestoring:
             planned.context.run()
         assert planned.context.console is ours
 
-    def test_a_wrapper_of_somebody_else_stays_and_passes_through(self, planned: Project) -> None:
+    def test_another_librarys_wrapper_stays_and_passes_through(self, planned: Project) -> None:
         from sqlmesh.core.context import GenericContext
 
         original = GenericContext.run
@@ -320,24 +322,24 @@ class TestInterrupts:
         assert tracker.last.by_reason == {"aborted": frozenset(tracker.last.outcomes)}
 
     def test_a_run_that_restarts_because_the_environment_changed(self, planned: Project) -> None:
-        """The plan of somebody else arrives after the first model: SQLMesh starts again."""
+        """Another user's plan arrives after the first model, so SQLMesh starts again."""
         theirs = Context(paths=str(planned.path))
-        told: list[str] = []
+        warnings: list[str] = []
 
         class Slow(NoopConsole):
             def update_snapshot_evaluation_progress(
                 self, snapshot: Any, *_: Any, **__: Any
             ) -> None:
-                if "parent" in snapshot.name and not told:
+                if "parent" in snapshot.name and not warnings:
                     planned.execute("UPDATE sqlmesh._environments SET plan_id = 'theirs'")
 
             def log_warning(self, short_message: str, *_: Any, **__: Any) -> None:
-                told.append(short_message)
+                warnings.append(short_message)
 
         planned.context.console = Slow()
         with at("2024-01-10 12:00"), sqlmesh_run_tracker(planned.context) as tracker:
             planned.context.run()
-        assert "modified while running" in told[0]
+        assert "modified while running" in warnings[0]
         (report,) = tracker.reports
         report.assert_executed("t.parent", "t.child", "t.aside")
         assert {batch.round for o in report.outcomes.values() for batch in o.batches} == {0, 1}
@@ -411,7 +413,7 @@ class TestConsolesThatFail:
 
 
 class _Lacking:
-    """A console of an older SQLMesh: it has not heard of one method."""
+    """A console of an older SQLMesh, which lacks one method."""
 
     def __init__(self, console: Any, method: str) -> None:
         self._console, self._method = console, method
@@ -468,7 +470,7 @@ class TestTrackersThatFail:
             tracker.assert_not_executed("t.aside")
 
     @pytest.mark.parametrize("part", ["deciding", "scheduling", "auditing"])
-    def test_an_error_beside_the_console_is_told_too(
+    def test_an_error_outside_of_the_console_is_logged_too(
         self, planned: Project, part: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         @wraps(getattr(MethodEvents, part))

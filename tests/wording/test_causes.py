@@ -104,7 +104,7 @@ class TestWords:
         assert causes_in_words(made) == words
 
     @pytest.mark.parametrize("cause", Cause)
-    def test_every_cause_has_words_of_its_own(self, cause: Cause) -> None:
+    def test_every_cause_has_its_own_words(self, cause: Cause) -> None:
         words = causes_in_words(evaluated(cause))
         others = {causes_in_words(evaluated(other)) for other in Cause if other is not cause}
         assert words

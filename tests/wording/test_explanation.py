@@ -59,7 +59,7 @@ class TestMoment:
         assert moment(utc("2024-01-14")) == "2024-01-14 00:00:00 UTC"
         assert moment(utc("2024-01-14 06:30:59.999999")) == "2024-01-14 06:30:59 UTC"
 
-    def test_of_another_zone_is_told_in_utc(self) -> None:
+    def test_of_another_zone_is_shown_in_utc(self) -> None:
         east = timezone(timedelta(hours=5, minutes=30))
         assert moment(datetime(2024, 1, 14, 4, tzinfo=east)) == "2024-01-13 22:30:00 UTC"
 
@@ -126,7 +126,7 @@ class TestTotals:
 
 class TestWhy:
     @pytest.mark.parametrize("reason", Reason)
-    def test_every_reason_has_words_of_its_own(self, reason: Reason) -> None:
+    def test_every_reason_has_its_own_words(self, reason: Reason) -> None:
         words = why(skipped("a.x", reason))
         others = {why(skipped("a.x", other)) for other in Reason if other is not reason}
         assert words not in others
@@ -569,7 +569,7 @@ class TestFacts:
         ]
 
     def test_blocked_by_says_what_became_of_the_root(self) -> None:
-        """Also where nobody wrote its message."""
+        """Also where its message is empty."""
         made = skipped("a.x", "upstream_failed", blocked_by=("a.y",))
         assert self.facts("blocked by", made, failed("a.y", message="")) == [
             "a.y, failed: its evaluation raised ValueError: no luck"
@@ -584,10 +584,10 @@ class TestFacts:
 
     def test_at_most_three_failed_batches(self) -> None:
         made = failed("a.x", batches=batches("executed", *["failed"] * 5))
-        told = explained(made)
+        text = explained(made)
         assert self.facts("batches", made) == ["1 of 6 recorded"]
-        assert told.count(" failed: 2024-") == 3
-        assert "batch 2 failed: 2024-01-02" in told
+        assert text.count(" failed: 2024-") == 3
+        assert "batch 2 failed: 2024-01-02" in text
 
     def test_what_interrupted_the_invocation(self) -> None:
         made = interrupted("a.x")
@@ -613,18 +613,18 @@ class TestFacts:
 
     def test_an_error_is_cut_at_six_lines_and_wide_ones(self) -> None:
         error = "\n".join(f"line {number} " + "x" * 400 for number in range(9))
-        told = explained(failed("a.x", error=error)).splitlines()
-        shown = [line.strip() for line in told if line.strip().startswith(("line ", "error", "…"))]
+        lines = explained(failed("a.x", error=error)).splitlines()
+        shown = [line.strip() for line in lines if line.strip().startswith(("line ", "error", "…"))]
         assert len([line for line in shown if "xxx" in line]) == 6
         assert shown[-1] == "…"
-        assert all(len(line) < 320 for line in told)
+        assert all(len(line) < 320 for line in lines)
 
     def test_an_error_of_six_lines_is_whole(self) -> None:
         error = "\n \n".join(f"line {number}" for number in range(6))
-        told = explained(failed("a.x", error=error))
-        assert "…" not in told
+        text = explained(failed("a.x", error=error))
+        assert "…" not in text
         assert self.facts("error", failed("a.x", error=error)) == ["line 0"]
-        assert [line.strip() for line in told.splitlines()][-6:-1] == [
+        assert [line.strip() for line in text.splitlines()][-6:-1] == [
             f"line {number}" for number in range(1, 6)
         ]
 
@@ -636,8 +636,8 @@ class TestFacts:
         """The error of an interrupted model is that of the invocation."""
         made = interrupted("a.x", "command_failed")
         error = "SQLMeshError: before_all failed"
-        told = explained(made, completion="raised", error=error)
-        assert error in told
+        text = explained(made, completion="raised", error=error)
+        assert error in text
 
     def test_other_reasons(self) -> None:
         made = skipped("a.x", "not_selected", "upstream_failed", "cron_not_due")
@@ -650,12 +650,12 @@ class TestFacts:
         ]
 
     def test_are_aligned(self) -> None:
-        told = explained(
+        text = explained(
             skipped("a.x", "upstream_failed", blocked_by=("a.y",), local_edit=True),
             failed("a.y"),
             command="audit",
         )
-        facts = told.splitlines()[1:]
+        facts = text.splitlines()[1:]
         assert {line[:14].rstrip() for line in facts} == {
             "  audit",
             "  blocked by",
@@ -695,16 +695,16 @@ class TestRemedies:
 
     def test_for_selection_in_other_commands(self) -> None:
         made = skipped("a.x", "not_selected")
-        # Whether a plan had work for a model that it does not even have, nobody computed.
+        # Whether a plan had work for a model outside of it was never computed.
         assert self.remedy(made, command="plan") == ""
         assert self.remedy(made, command="audit") == (
             "It has audits: name it among the models to run them."
         )
 
     def test_for_the_window_of_a_plan_and_for_its_own_limit(self) -> None:
-        given = {"start": "2024-01-01"}
+        window_start = {"start": "2024-01-01"}
         window = skipped("a.x", "outside_window")
-        assert "widen start and end" in self.remedy(window, command="plan", arguments=given)
+        assert "widen start and end" in self.remedy(window, command="plan", arguments=window_start)
         limit = skipped("a.x", "outside_window", "plan_limit")
         beyond = "It had work to do beyond what its environment has: plan with run=True."
         assert self.remedy(limit, command="plan") == beyond
@@ -739,10 +739,10 @@ class TestAnything:
     @given(reports(), st.none() | st.sampled_from(["was not executed", "did not fail"]))
     def test_has_a_paragraph(self, report: RunReport, complaint: str | None) -> None:
         for name, made in report.outcomes.items():
-            told = paragraph(report, made, complaint)
-            assert told.startswith(name)
+            text = paragraph(report, made, complaint)
+            assert text.startswith(name)
             if complaint is None:
-                assert report.explain(name) == told
+                assert report.explain(name) == text
 
     @pytest.mark.parametrize("status", Status)
     @pytest.mark.parametrize("reason", [None, *Reason])
@@ -758,7 +758,7 @@ class TestAnything:
         if reason and status not in ("unknown", "executed"):
             assert why(made) in headline
 
-    def test_hours_of_a_batch_are_told(self) -> None:
+    def test_hours_of_a_batch_are_shown(self) -> None:
         made = failed(
             "a.x", batches=[batch("2024-01-14 05:00", "2024-01-14 06:00", "failed", index=7)]
         )
@@ -842,7 +842,7 @@ class TestWhatFailed:
 
 
 class TestEnvironments:
-    """Why no model could be run, or why none can be run next."""
+    """Why no model could be run, or why no model can be run next."""
 
     MISSING = EnvironmentState(unfinished_plan=None, environments=("dev", "prod"))
     BUSY = EnvironmentState(unfinished_plan="1a2b3c4d5e6f", environments=("prod",))

@@ -1,4 +1,4 @@
-"""Dagster asks for a model at each tick of its cron: whatever is upstream, and once."""
+"""Dagster requests a model once at each tick of its cron, whatever is upstream."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def daemon_of(instance: dg.DagsterInstance, *models: Any) -> Daemon:
     return Daemon(instance, load(build_sqlmesh_assets(project=project(*models))))
 
 
-def test_a_daily_model_is_asked_for_daily_below_a_weekly_one(
+def test_a_daily_model_is_requested_daily_below_a_weekly_one(
     instance: dg.DagsterInstance,
 ) -> None:
     daemon = daemon_of(
@@ -31,7 +31,7 @@ def test_a_daily_model_is_asked_for_daily_below_a_weekly_one(
     assert daemon.look("2024-01-07 00:01") == {"shop/daily", "shop/weekly"}
 
 
-def test_an_hourly_model_is_asked_for_hourly(instance: dg.DagsterInstance) -> None:
+def test_an_hourly_model_is_requested_hourly(instance: dg.DagsterInstance) -> None:
     daemon = daemon_of(instance, model("shop.hourly", cron="@hourly"), model("shop.daily"))
     assert daemon.look("2024-01-05 10:59") == set()
     assert daemon.look("2024-01-05 11:01") == {"shop/hourly"}
@@ -59,7 +59,7 @@ def test_a_tick_during_a_run_waits_for_its_end(instance: dg.DagsterInstance) -> 
     assert daemon.look("2024-01-05 11:03") == set()
 
 
-def test_what_was_materialized_since_the_tick_is_asked_for_nevertheless(
+def test_what_was_materialized_since_the_tick_is_requested_nevertheless(
     instance: dg.DagsterInstance,
 ) -> None:
     # The run can have begun before the tick; and if there is nothing left, SQLMesh knows.

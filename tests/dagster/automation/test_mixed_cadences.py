@@ -49,7 +49,7 @@ BELOW = dashboard, letters, forecast
 
 
 class Scheduled(SqlmeshTranslator):
-    """A schedule asks for the models."""
+    """A schedule requests the models."""
 
     def get_automation_condition(self, model: ModelDefinition) -> None: ...
 
@@ -119,10 +119,12 @@ class TestWithinOneRun:
 def test_a_restatement_begins_anew_in_another_run(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    asked = {"ops": {"warehouse": {"config": {"restate": ["shop.orders"], "start": "2024-01-04"}}}}
+    run_config = {
+        "ops": {"warehouse": {"config": {"restate": ["shop.orders"], "start": "2024-01-04"}}}
+    }
     sqlmesh_project.fail("shop.revenue", times=1)
-    first = materialize_sqlmesh(warehouse, run_config=asked)
-    again = materialize_sqlmesh(warehouse, run_config=asked)
+    first = materialize_sqlmesh(warehouse, run_config=run_config)
+    again = materialize_sqlmesh(warehouse, run_config=run_config)
     assert "shop/orders" in materialized(first)
     assert {"shop/orders", "shop/revenue", "shop/report"} <= set(materialized(again))
 
@@ -138,7 +140,7 @@ def job() -> dg.JobDefinition:
 
 
 def test_executed_again_from_its_failure_a_run_does_the_rest(tmp_path: Path) -> None:
-    """As another run, which tells what it did itself; what is below the first one's is skipped."""
+    """As another run, which reports its own work; what is below the first one is skipped."""
     project = Project(tmp_path)
     project.model("shop.orders", "SELECT 8 AS amount", cron=DAILY)
     project.model("shop.costs", "SELECT amount FROM raw.costs", cron=DAILY)
@@ -177,15 +179,15 @@ def test_executed_again_from_its_failure_a_run_does_the_rest(tmp_path: Path) -> 
 @pytest.fixture
 def instance(sqlmesh_project: Any, materialize_sqlmesh: Materialize) -> dg.DagsterInstance:  # noqa: ARG001
     """The one on which all of a test is materialized."""
-    found: list[dg.DagsterInstance] = []
+    instances: list[dg.DagsterInstance] = []
 
     @dg.asset
     def look(context) -> None:  # type: ignore[no-untyped-def]
-        # Dagster takes annotations as they are, and those of this module are texts.
-        found.append(context.instance)
+        # Dagster does not resolve annotations, and those of this module are strings.
+        instances.append(context.instance)
 
     materialize_sqlmesh(look)
-    return found[0]
+    return instances[0]
 
 
 def daemon_of(instance: dg.DagsterInstance, *assets: dg.AssetsDefinition) -> Daemon:
@@ -205,7 +207,7 @@ def daemon(instance: dg.DagsterInstance, scheduled: dg.AssetsDefinition) -> Daem
 
 
 class TestInJobsOfTheirOwn:
-    """`eager` below SQLMesh's models, for which something else asks."""
+    """`eager` below SQLMesh's models, which something else requests."""
 
     def test_each_update_of_any_upstream_asks_for_them(
         self,
@@ -221,7 +223,7 @@ class TestInJobsOfTheirOwn:
         assert daemon.look() == set()
 
     @pytest.mark.long
-    def test_after_a_failure_they_are_asked_for_when_theirs_is_materialized(
+    def test_after_a_failure_they_are_requested_when_theirs_is_materialized(
         self,
         sqlmesh_project: Any,
         materialize_sqlmesh: Materialize,
@@ -290,15 +292,15 @@ def test_one_sensor_for_models_and_what_is_below_asks_for_all_in_one_run(
     warehouse: dg.AssetsDefinition,
     instance: dg.DagsterInstance,
 ) -> None:
-    """And what is below a model that executed is lost, when another one fails in it."""
+    """If another model fails in that run, what is below a model that executed is lost."""
     instance.report_runless_asset_event(dg.AssetMaterialization(["shop", "weekly"]))
     daemon = daemon_of(instance, warehouse, *BELOW)
     daemon.look("2024-01-05 23:50")
     sqlmesh_project.travel(NEXT_DAY)
-    asked = daemon.look(NEXT_DAY)
-    assert asked == {*DAILY_ASSETS, "dashboard", "letters", "forecast"}
+    requested = daemon.look(NEXT_DAY)
+    assert requested == {*DAILY_ASSETS, "dashboard", "letters", "forecast"}
     sqlmesh_project.fail("shop.revenue", times=1)
-    failed = materialize_sqlmesh(warehouse, *BELOW, selection=sorted(asked))
+    failed = materialize_sqlmesh(warehouse, *BELOW, selection=sorted(requested))
     assert steps(failed) == {"warehouse": "FAILURE"}
     assert daemon.look("2024-01-06 00:06") == set()
     assert_materialized_exactly(materialize_sqlmesh(warehouse), ["shop/revenue", "shop/report"])

@@ -1,4 +1,4 @@
-"""The due-only schedule: what it asks Dagster for, and what comes of it."""
+"""The due-only schedule: what it requests from Dagster, and the results."""
 
 from __future__ import annotations
 
@@ -123,9 +123,9 @@ def test_what_waits_for_a_signal_is_not_requested(site: Scheduled) -> None:
     assert names(request.asset_selection) == ["shop/till"]
     result = site.execute(request)
     assert_materialized_exactly(result, ["shop/till"])
-    # Why the others were not is told all the same; of the weekly model, which is not due, nothing.
-    told = {key: facts(check).get("sqlmesh/reason") for key, check in checks(result).items()}
-    assert told == {
+    # The others still have a reason; the weekly model, which is not due, has none.
+    reasons = {key: facts(check).get("sqlmesh/reason") for key, check in checks(result).items()}
+    assert reasons == {
         "shop/orders": "signal_not_ready",
         "shop/report": "upstream_not_ready",
         "shop/revenue": "upstream_not_ready",
@@ -138,8 +138,8 @@ def test_what_waits_for_a_signal_is_not_requested(site: Scheduled) -> None:
 
 
 @pytest.mark.long
-def test_what_waited_and_is_executed_after_all_is_told_as_mended(site: Scheduled) -> None:
-    """The signal is ready when the run begins; when the schedule asked, it was not."""
+def test_what_waited_and_is_executed_after_all_is_reported_as_mended(site: Scheduled) -> None:
+    """The signal is ready when the run begins, but was not when the schedule was evaluated."""
     site.project.hold("shop.orders")
     site.project.travel(NEXT_DAY)
     waiting = checks(site.execute(site.requested()))["shop/orders"]
@@ -177,7 +177,7 @@ def test_nothing_is_shown_as_failed_that_did_not_fail(site: Scheduled) -> None:
     assert not site.execute(request).success
     # The report was due, and what it reads failed.
     assert names(site.shown_failed()) == ["shop/report", "shop/revenue"]
-    # The weekly model would be, if it had been asked for.
+    # The weekly model would be, if it had been requested.
     site.repository.get_job("everything").execute_in_process(
         instance=site.instance, raise_on_error=False
     )
@@ -185,7 +185,7 @@ def test_nothing_is_shown_as_failed_that_did_not_fail(site: Scheduled) -> None:
 
 
 @pytest.mark.long
-def test_what_came_due_meanwhile_is_executed_and_told(site: Scheduled) -> None:
+def test_what_came_due_meanwhile_is_executed_and_reported(site: Scheduled) -> None:
     site.project.travel(NEXT_DAY)
     request = site.requested()
     site.project.travel(SUNDAY)
@@ -221,7 +221,7 @@ def test_a_standalone_audit_is_requested_when_it_is_due(site: Scheduled) -> None
 
 
 def only_the_audit_is_left(site: Scheduled) -> None:
-    """Of what was due, all has run but the standalone audit: models are selected."""
+    """Everything due has run except the standalone audit: models are selected."""
     site.project.travel(NEXT_DAY)
     site.project.run(select_models=["shop.orders", "shop.revenue", "shop.report", "shop.till"])
 
@@ -242,10 +242,10 @@ def test_a_dagster_that_requests_no_checks_alone(
 ) -> None:
     monkeypatch.setattr(schedules, "_CHECKS_ALONE", Version("99"))
     only_the_audit_is_left(site)
-    said = site.evaluate()
-    assert str(said).startswith("nothing is due that Dagster can request alone, only ")
-    assert "orders_exist" in str(said)
-    assert str(said).endswith("; next: 2024-01-07 00:00 UTC")
+    skip_message = site.evaluate()
+    assert str(skip_message).startswith("nothing is due that Dagster can request alone, only ")
+    assert "orders_exist" in str(skip_message)
+    assert str(skip_message).endswith("; next: 2024-01-07 00:00 UTC")
 
 
 def test_without_the_tag_checks_alone_run_nothing(site: Scheduled) -> None:
@@ -300,7 +300,7 @@ def test_a_run_of_other_assets(
 def create_run(
     site: Scheduled, status: dg.DagsterRunStatus, job: str, selection: Any = None
 ) -> dg.DagsterRun:
-    """A run that the instance knows of; its log says what it has planned."""
+    """A run that the instance has recorded; its log lists what it planned."""
     definition = site.repository.get_job(job)
     if selection:
         definition = definition.get_subset(asset_selection=set(selection))
@@ -314,11 +314,11 @@ def test_a_plan_that_is_being_applied(site: Scheduled) -> None:
     assert site.evaluate() == UNFINISHED
 
 
-# -- in a process of its own -----------------------------------------------------------------------
+# -- in a separate process -------------------------------------------------------------------------
 
 
 @pytest.mark.processes
-def test_a_tick_with_a_process_of_its_own(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+def test_a_tick_with_a_separate_process(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     written = Project(tmp_path)
     written.incremental("s.orders", "SELECT @start_dt::TIMESTAMP AS ts", cron="'@daily'")
     shop = SqlmeshProject(tmp_path)
@@ -335,8 +335,8 @@ def test_a_tick_with_a_process_of_its_own(tmp_path: Path, instance: dg.DagsterIn
     written.context.close()
     with at(NEXT_DAY):
         with held(tmp_path / "wh.db"):
-            said = evaluated(repository, schedule, instance)
-        assert str(said).endswith(": another process has the database")
+            skip_message = evaluated(repository, schedule, instance)
+        assert str(skip_message).endswith(": another process has the database")
         request = evaluated(repository, schedule, instance)
         assert isinstance(request, dg.RunRequest)
         result = execute(repository, schedule, request, instance)
@@ -371,7 +371,7 @@ def test_a_schedule_has_the_name_and_the_times_that_it_is_given() -> None:
 @pytest.mark.parametrize("resource", ["sqlmesh", "warehouse_of_ours"])
 def test_the_resource_is_that_of_the_function(resource: str) -> None:
     functions: dict[str, Callable[..., Any]] = {}
-    # A parameter's name can't be given otherwise.
+    # A parameter can't be named in any other way.
     exec(
         f"def run(context, {resource}: SqlmeshResource): ...",
         {"SqlmeshResource": SqlmeshResource},
@@ -394,9 +394,9 @@ def test_assets_that_are_not_of_sqlmesh() -> None:
     def other() -> None:
         """Nothing of SQLMesh's."""
 
-    for given in (other, dg.AssetsDefinition(specs=[dg.AssetSpec("another")])):
+    for assets in (other, dg.AssetsDefinition(specs=[dg.AssetSpec("another")])):
         with pytest.raises(dg.DagsterInvalidDefinitionError, match="build_sqlmesh_schedule takes"):
-            build_sqlmesh_schedule(given, "@hourly")
+            build_sqlmesh_schedule(assets, "@hourly")
 
 
 def test_the_tag_is_part_of_the_contract() -> None:

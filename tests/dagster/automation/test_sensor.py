@@ -1,4 +1,4 @@
-"""What SQLMesh loaded and no run of Dagster told: what the sensor tells of it, and what not."""
+"""What SQLMesh loaded outside of Dagster's runs: what the sensor reports, and what it does not."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Sensor:
         self.cursor: str | None = None
 
     def look(self) -> Any:
-        """One evaluation, of which nothing is stored."""
+        """One evaluation, without storing its results."""
         with dg.build_sensor_context(
             instance=self.instance,
             cursor=self.cursor,
@@ -57,15 +57,15 @@ class Sensor:
             return self.sensor.evaluate_tick(context)
 
     def tick(self) -> str:
-        """What a tick says, after the daemon has stored what it tells, and then its cursor."""
-        said = self.look()
-        for event in said.asset_events:
+        """A tick's skip message; stores its events and then its cursor, as the daemon does."""
+        result = self.look()
+        for event in result.asset_events:
             self.instance.report_runless_asset_event(event)
-        self.cursor = said.cursor
-        return str(said.skip_message)
+        self.cursor = result.cursor
+        return str(result.skip_message)
 
-    def told(self) -> dict[str, str]:
-        """Asset → the intervals that a tick has told of it."""
+    def reported(self) -> dict[str, str]:
+        """Asset → the intervals that a tick reported for it."""
         events = self.look().asset_events
         self.tick()
         return {e.asset_key.to_user_string(): facts(e)["sqlmesh/intervals"] for e in events}
@@ -104,7 +104,7 @@ def sensor(
     return made
 
 
-# -- what is told ----------------------------------------------------------------------------------
+# -- what is reported ------------------------------------------------------------------------------
 
 
 def test_it_is_off_until_it_is_turned_on(sensor: Sensor) -> None:
@@ -112,16 +112,16 @@ def test_it_is_off_until_it_is_turned_on(sensor: Sensor) -> None:
     assert sensor.sensor.default_status is dg.DefaultSensorStatus.STOPPED
 
 
-def test_what_was_loaded_before_the_first_tick_is_not_told(sensor: Sensor) -> None:
+def test_what_was_loaded_before_the_first_tick_is_not_reported(sensor: Sensor) -> None:
     assert sensor.tick() == NOTHING
     assert not sensor.instance.all_asset_keys()
 
 
 @STORED
-def test_a_run_outside_of_dagster_is_told_once(sqlmesh_project: Any, sensor: Sensor) -> None:
+def test_a_run_outside_of_dagster_is_reported_once(sqlmesh_project: Any, sensor: Sensor) -> None:
     sqlmesh_project.run(at=SUNDAY)
-    told = sensor.look()
-    orders = next(e for e in told.asset_events if e.asset_key == dg.AssetKey(["shop", "orders"]))
+    result = sensor.look()
+    orders = next(e for e in result.asset_events if e.asset_key == dg.AssetKey(["shop", "orders"]))
     assert orders.description == (
         "SQLMesh's state has 2024-01-05 .. 2024-01-06 as loaded in prod, and had not when this "
         "sensor last looked; Dagster has no materialization of it since then"
@@ -144,7 +144,7 @@ def test_a_run_outside_of_dagster_is_told_once(sqlmesh_project: Any, sensor: Sen
         "sqlmesh/loaded_through": "2024-01-07T00:00:00+00:00",
         "sqlmesh/message": orders.description,
     }
-    keys = [event.asset_key.to_user_string() for event in told.asset_events]
+    keys = [event.asset_key.to_user_string() for event in result.asset_events]
     assert sorted(keys) == [*DAILY_ASSETS, "shop/weekly"]
     assert keys.index("shop/orders") < keys.index("shop/revenue") < keys.index("shop/report")
     sensor.tick()
@@ -170,7 +170,7 @@ def load_it_in_dev_and_promote_it(sqlmesh_project: Any, sensor: Sensor) -> None:
 
 
 def let_dagster_promote_it(sqlmesh_project: Any, sensor: Sensor) -> None:
-    """Its run says that the model was skipped, which is true."""
+    """The run correctly reports the model as skipped."""
     change(sqlmesh_project)
     sqlmesh_project.plan("dev")
     deploy(sqlmesh_project, sensor)
@@ -189,7 +189,7 @@ def deploy(sqlmesh_project: Any, sensor: Sensor) -> None:
 @pytest.mark.parametrize(
     "happens", [plan_it, load_it_in_dev_and_promote_it, let_dagster_promote_it]
 )
-def test_another_version_is_told_with_all_of_it_that_is_loaded(
+def test_another_version_is_reported_with_everything_it_has_loaded(
     sqlmesh_project: Any, sensor: Sensor, happens: Callable[[Any, Sensor], None]
 ) -> None:
     happens(sqlmesh_project, sensor)
@@ -199,7 +199,7 @@ def test_another_version_is_told_with_all_of_it_that_is_loaded(
         "has 2024-01-01 .. 2024-01-04 of it as loaded; Dagster has no materialization of it since "
         "then"
     )
-    assert sensor.told() == {"shop/report": "2024-01-01 .. 2024-01-04"}
+    assert sensor.reported() == {"shop/report": "2024-01-01 .. 2024-01-04"}
     # What it had before is another table.
     assert sensor.tick() == NOTHING
 
@@ -246,10 +246,10 @@ def test_many_at_once(sqlmesh_project: Any, sensor: Sensor) -> None:
     )
 
 
-# -- what is not told ------------------------------------------------------------------------------
+# -- what is not reported --------------------------------------------------------------------------
 
 
-def test_what_a_run_of_dagster_told(sqlmesh_project: Any, sensor: Sensor) -> None:
+def test_what_a_run_of_dagster_reported(sqlmesh_project: Any, sensor: Sensor) -> None:
     sqlmesh_project.travel(NEXT_DAY)
     assert sensor.run().is_success
     assert sensor.tick() == NOTHING
@@ -257,13 +257,13 @@ def test_what_a_run_of_dagster_told(sqlmesh_project: Any, sensor: Sensor) -> Non
 
 @STORED
 @pytest.mark.long
-def test_only_what_a_run_of_dagster_did_not_tell(sqlmesh_project: Any, sensor: Sensor) -> None:
+def test_only_what_a_run_of_dagster_did_not_report(sqlmesh_project: Any, sensor: Sensor) -> None:
     sqlmesh_project.travel(NEXT_DAY)
     sensor.run("shop/orders")
     sqlmesh_project.run(at=SUNDAY)
-    told = sensor.told()
-    assert told["shop/orders"] == "2024-01-06"
-    assert told["shop/revenue"] == "2024-01-05 .. 2024-01-06"
+    reported = sensor.reported()
+    assert reported["shop/orders"] == "2024-01-06"
+    assert reported["shop/revenue"] == "2024-01-05 .. 2024-01-06"
 
 
 @pytest.mark.long
@@ -275,10 +275,10 @@ def test_of_another_version_only_what_dagster_did_not_load(
     sqlmesh_project.plan("dev")
     sqlmesh_project.travel(NEXT_DAY)
     deploy(sqlmesh_project, sensor)
-    assert sensor.told()["shop/orders"] == "2024-01-01 .. 2024-01-04"
+    assert sensor.reported()["shop/orders"] == "2024-01-01 .. 2024-01-04"
 
 
-def test_a_failure_in_the_middle_is_no_materialization(
+def test_a_failure_in_the_middle_is_not_a_materialization(
     sqlmesh_project: Any, sensor: Sensor
 ) -> None:
     """What a batch of it loaded is on record in its check; outside of Dagster the rest is done."""
@@ -287,7 +287,7 @@ def test_a_failure_in_the_middle_is_no_materialization(
     sensor.run("shop/orders")
     assert sensor.tick() == NOTHING
     sqlmesh_project.run()
-    assert sensor.told()["shop/orders"] == "2024-01-06"
+    assert sensor.reported()["shop/orders"] == "2024-01-06"
 
 
 @pytest.mark.long
@@ -301,7 +301,7 @@ def test_intervals_that_are_loaded_anew_between_two_ticks(
 
 @pytest.mark.long
 def test_intervals_that_a_tick_saw_removed(sqlmesh_project: Any, sensor: Sensor) -> None:
-    """That Dagster had materialized them before does not matter: they were loaded anew."""
+    """Dagster's earlier materializations do not matter: they were loaded anew."""
     sqlmesh_project.travel(NEXT_DAY)
     sensor.run()
     context = sqlmesh_project.context
@@ -312,13 +312,13 @@ def test_intervals_that_a_tick_saw_removed(sqlmesh_project: Any, sensor: Sensor)
         context.state_sync.remove_intervals([(orders, removed)])
         assert sensor.tick() == NOTHING
         sqlmesh_project.run()
-        assert sensor.told() == {"shop/orders": "2024-01-05"}
+        assert sensor.reported() == {"shop/orders": "2024-01-05"}
         versions |= set((sensor.latest("shop/orders").tags or {}).items())
     assert len(versions) == 2
 
 
 def test_a_plan_that_is_being_applied(sqlmesh_project: Any, sensor: Sensor) -> None:
-    """Which tables the environment has is not settled before its end."""
+    """The environment's tables are not settled before the plan ends."""
     sqlmesh_project.run(at=NEXT_DAY)
     sqlmesh_project.execute(
         "CREATE TABLE kept AS SELECT finalized_ts FROM sqlmesh._environments;"
@@ -328,14 +328,14 @@ def test_a_plan_that_is_being_applied(sqlmesh_project: Any, sensor: Sensor) -> N
     sqlmesh_project.execute(
         "UPDATE sqlmesh._environments SET finalized_ts = (SELECT ANY_VALUE(finalized_ts) FROM kept)"
     )
-    assert "shop/orders" in sensor.told()
+    assert "shop/orders" in sensor.reported()
 
 
-def test_what_another_sensor_told(sqlmesh_project: Any, sensor: Sensor) -> None:
+def test_what_another_sensor_reported(sqlmesh_project: Any, sensor: Sensor) -> None:
     other = Sensor(sensor.instance, _bound(sqlmesh_project), sensor.assets)
     other.tick()
     sqlmesh_project.run(at=NEXT_DAY)
-    assert sensor.told()
+    assert sensor.reported()
     assert other.tick() == NOTHING
 
 
@@ -345,7 +345,7 @@ def test_what_was_stored_before_the_daemon_could_store_the_cursor(
 ) -> None:
     sqlmesh_project.run(at=NEXT_DAY)
     cursor = sensor.cursor
-    assert sorted(sensor.told()) == DAILY_ASSETS
+    assert sorted(sensor.reported()) == DAILY_ASSETS
     sensor.cursor = cursor
     assert sensor.tick() == NOTHING
 
@@ -356,12 +356,12 @@ def test_what_was_stored_before_the_daemon_could_store_the_cursor(
 def test_a_run_of_dagster_that_is_not_finished_tells_by_itself(
     sqlmesh_project: Any, sensor: Sensor
 ) -> None:
-    """Killed, it does not: what it had loaded is told when Dagster has noticed that."""
+    """A killed run does not: what it had loaded is reported once Dagster notices."""
     run = sensor.begin_run()
     sqlmesh_project.run(at=NEXT_DAY)
     assert sensor.tick() == f"run {run.run_id[:8]} of prod is not finished"
     sensor.instance.report_run_failed(run)
-    assert sorted(sensor.told()) == DAILY_ASSETS
+    assert sorted(sensor.reported()) == DAILY_ASSETS
 
 
 class Answering(SqlmeshResource):
@@ -381,7 +381,7 @@ def answering(sensor: Sensor, answer: Callable[[], Any]) -> Sensor:
     return made
 
 
-def test_a_run_of_dagster_that_begins_while_sqlmesh_is_asked(sensor: Sensor) -> None:
+def test_a_run_of_dagster_that_begins_while_sqlmesh_is_queried(sensor: Sensor) -> None:
     def begin() -> dict[str, Any]:
         sensor.begin_run()
         return {}
@@ -395,9 +395,9 @@ def test_a_database_that_another_process_has(sensor: Sensor) -> None:
     def busy() -> None:
         raise BusyError("Could not set lock on file")
 
-    said = "what is loaded in prod is not known: another process has the database"
+    message = "what is loaded in prod is not known: another process has the database"
     waiting = answering(sensor, busy)
-    assert waiting.tick() == said
+    assert waiting.tick() == message
     assert waiting.cursor == sensor.cursor
 
 
@@ -421,7 +421,7 @@ def test_a_cursor_that_says_nothing(sensor: Sensor, cursor: str) -> None:
 
 @pytest.mark.parametrize("facts", [{"environment": "dev"}, {"log_position": 10**9}, {"layout": 2}])
 def test_a_cursor_of_something_else(sensor: Sensor, facts: dict[str, Any]) -> None:
-    """Of another environment, of an event log that is there no more, of another version of ours."""
+    """Of another environment, of an event log that no longer exists, of another package version."""
     look = LoadedModels.of_cursor(sensor.cursor)
     assert look
     sensor.cursor = look.model_copy(update=facts).cursor
@@ -443,7 +443,7 @@ def test_a_cursor_fits_into_every_database_of_dagster(sensor: Sensor) -> None:
 # -- what Dagster makes of it ----------------------------------------------------------------------
 
 
-def test_what_is_below_is_asked_for(
+def test_what_is_below_is_requested(
     sqlmesh_project: Any, instance: dg.DagsterInstance, warehouse: dg.AssetsDefinition
 ) -> None:
     eager = dg.AutomationCondition.eager()
@@ -454,22 +454,22 @@ def test_what_is_below_is_asked_for(
 
     sensor = Sensor(instance, _bound(sqlmesh_project), warehouse, dashboard)
     sensor.tick()
-    asked: Any = None
+    evaluation: Any = None
     for moment, requested in ((None, 0), (NEXT_DAY, 1), (None, 0), (SUNDAY, 1)):
         if moment:
             sqlmesh_project.run(at=moment)
             sensor.tick()
-        asked = dg.evaluate_automation_conditions(
+        evaluation = dg.evaluate_automation_conditions(
             defs=sensor.definitions,
             asset_selection=dg.AssetSelection.assets("dashboard"),
             instance=instance,
-            cursor=asked and asked.cursor,
+            cursor=evaluation and evaluation.cursor,
         )
-        assert asked.total_requested == requested
+        assert evaluation.total_requested == requested
 
 
 def test_each_is_another_data_version(sqlmesh_project: Any, sensor: Sensor) -> None:
-    """Of its code nothing is said: which was planned, Dagster's definitions do not know."""
+    """Nothing is reported about its code: Dagster's definitions do not know what was planned."""
     versions = []
     for moment in (NEXT_DAY, SUNDAY):
         sqlmesh_project.run(at=moment)
@@ -495,7 +495,7 @@ def test_a_failure_that_is_mended_outside_of_dagster(sqlmesh_project: Any, senso
     sqlmesh_project.fail("shop.orders", times=1)
     sensor.run()
     sqlmesh_project.run()
-    assert sensor.told()["shop/orders"] == "2024-01-05"
+    assert sensor.reported()["shop/orders"] == "2024-01-05"
     assert not passed()
     sensor.run()
     assert passed()
@@ -575,10 +575,10 @@ def test_seconds_are_not_on_record() -> None:
     assert arithmetic.by_the_minute([(30_000, 90_500), (120_000, 150_000)]) == ((0, 60_000),)
 
 
-def test_a_function_of_somebody_elses() -> None:
+def test_a_function_that_is_not_sqlmeshs() -> None:
     @dg.asset
     def other() -> None:
-        """None of ours."""
+        """Not one of the package's."""
 
     with pytest.raises(dg.DagsterInvalidDefinitionError, match="build_sqlmesh_sensor takes what"):
         build_sqlmesh_sensor(other)

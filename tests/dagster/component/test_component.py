@@ -41,7 +41,7 @@ from pytest_sqlmesh_tracker.dagster import SqlmeshProjectComponent
 
 TYPE = "pytest_sqlmesh_tracker.dagster.SqlmeshProjectComponent"
 FILE = "shop/defs/warehouse/defs.yaml"
-# Dagster adds to the assets of all components where their YAML is, and warns of its own class.
+# Dagster adds the YAML's location to the assets of all components, and warns about its own class.
 by_dagster = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 ORDERS = model("shop.orders", "raw.till", "raw.rates", audits=(audit("not_null"),))
@@ -56,8 +56,8 @@ SHOP = project(TILL, ORDERS, REPORT, outside={"raw.rates": ("raw", "rates")})
 @pytest.fixture
 def sandbox() -> Iterator[DefsFolderSandbox]:
     """A Dagster project `shop`, without definitions."""
-    with create_defs_folder_sandbox(project_name="shop") as found:
-        yield found
+    with create_defs_folder_sandbox(project_name="shop") as folder:
+        yield folder
 
 
 def written(sandbox: DefsFolderSandbox, text: str, folder: str = "warehouse") -> Path:
@@ -95,15 +95,15 @@ def state(tmp_path: Path) -> Path:
 def definitions_of(sandbox: DefsFolderSandbox, state: Path, **attributes: Any) -> dg.Definitions:
     """What is made of the state."""
     with component_of(sandbox, **attributes) as (component, context):
-        found = component.build_defs_from_state(context, state)
-    dg.Definitions.validate_loadable(found)
-    return found
+        definitions = component.build_defs_from_state(context, state)
+    dg.Definitions.validate_loadable(definitions)
+    return definitions
 
 
 def assets_of(definitions: dg.Definitions) -> dg.AssetsDefinition:
-    (found,) = definitions.assets or ()
-    assert isinstance(found, dg.AssetsDefinition)
-    return found
+    (assets,) = definitions.assets or ()
+    assert isinstance(assets, dg.AssetsDefinition)
+    return assets
 
 
 def upstream(assets: dg.AssetsDefinition, key: str) -> set[str]:
@@ -164,8 +164,8 @@ def test_the_state_is_the_same_wherever_the_project_is(tmp_path: Path) -> None:
     assert str(tmp_path) not in text
 
     context = dg.ComponentTree.for_test().load_context
-    found = assets_of(component.build_defs_from_state(context, tmp_path / "ci" / "state"))
-    (spec,) = found.specs
+    assets = assets_of(component.build_defs_from_state(context, tmp_path / "ci" / "state"))
+    (spec,) = assets.specs
     (reference,) = spec.metadata["dagster/code_references"].code_references
     assert Path(reference.file_path).is_file()
     assert "production" in reference.file_path
@@ -176,9 +176,7 @@ def test_the_state_is_the_same_wherever_the_project_is(tmp_path: Path) -> None:
     ["", "{", '{"models": []}', SHOP.definition.to_json().replace('"kind"', '"kinds"')],
     ids=["empty", "broken", "older", "newer"],
 )
-def test_a_state_that_is_none_is_one_line(
-    text: str, sandbox: DefsFolderSandbox, state: Path
-) -> None:
+def test_an_invalid_state_is_one_line(text: str, sandbox: DefsFolderSandbox, state: Path) -> None:
     state.write_text(text)
     with pytest.raises(dg.DagsterInvalidDefinitionError) as raised:
         definitions_of(sandbox, state)
@@ -217,13 +215,13 @@ def test_definitions_never_load_sqlmesh(state: Path) -> None:
 # -- which state is whose -----------------------------------------------------------------------
 
 
-def test_each_component_has_a_state_of_its_own(sandbox: DefsFolderSandbox) -> None:
+def test_each_component_has_its_own_state(sandbox: DefsFolderSandbox) -> None:
     written(sandbox, f"{yaml()}\n---\n{yaml(environment='dev')}")
     written(sandbox, yaml(), "europe/warehouse")
     written(sandbox, yaml(defs_state={"key": "ours", "management_type": "LOCAL_FILESYSTEM"}), "a")
     with sandbox.build_component_tree() as tree:
-        found = tree.get_all_components(of_type=SqlmeshProjectComponent)
-    assert {component.defs_state_config.key for component in found} == {
+        components = tree.get_all_components(of_type=SqlmeshProjectComponent)
+    assert {component.defs_state_config.key for component in components} == {
         f"SqlmeshProjectComponent[{FILE}]",
         f"SqlmeshProjectComponent[{FILE}[1]]",
         "SqlmeshProjectComponent[shop/defs/europe/warehouse/defs.yaml]",
@@ -241,7 +239,7 @@ def test_a_component_without_a_file_is_called_like_its_project() -> None:
 def test_several_components_are_refreshed_at_once(
     sandbox: DefsFolderSandbox, tmp_path: Path
 ) -> None:
-    """As Dagster does it; SQLMesh has registries that all of a process share."""
+    """As Dagster does it; SQLMesh has registries that are shared within a process."""
     for name in ("first", "second", "third"):
         Project(tmp_path / name).model(f"{name}.orders", "SELECT 1 AS id")
         written(sandbox, yaml(project=str(tmp_path / name)), name)
@@ -265,9 +263,9 @@ def test_a_folder_is_that_of_the_file(sandbox: DefsFolderSandbox) -> None:
 
 
 def test_a_project_of_several_folders(sandbox: DefsFolderSandbox) -> None:
-    said = {"paths": ["a", "/b"], "gateway": "prod", "config": "ours", "dotenv": "prod.env"}
+    location = {"paths": ["a", "/b"], "gateway": "prod", "config": "ours", "dotenv": "prod.env"}
     here = (sandbox.defs_folder_path / "warehouse").resolve()
-    with component_of(sandbox, project=said) as (component, _):
+    with component_of(sandbox, project=location) as (component, _):
         assert component.project == SqlmeshProject(
             here / "a", "/b", gateway="prod", config="ours", dotenv=here / "prod.env"
         )
@@ -295,16 +293,16 @@ def test_what_becomes_an_asset(sandbox: DefsFolderSandbox, state: Path) -> None:
     assert keys(others) == {"shop/report"}
 
 
-def test_the_op_is_like_that_of_the_function_if_nothing_is_said(
+def test_the_op_is_like_that_of_the_function_by_default(
     sandbox: DefsFolderSandbox, state: Path
 ) -> None:
-    found = assets_of(definitions_of(sandbox, state, environment="dev")).op
+    op = assets_of(definitions_of(sandbox, state, environment="dev")).op
     plain = build_sqlmesh_assets(project=SHOP, environment="dev").op
-    assert (found.name, found.pool, found.tags) == (plain.name, plain.pool, plain.tags)
-    assert (found.description, found.retry_policy) == (None, None)
+    assert (op.name, op.pool, op.tags) == (plain.name, plain.pool, plain.tags)
+    assert (op.description, op.retry_policy) == (None, None)
 
 
-def test_the_op_is_as_it_is_said(sandbox: DefsFolderSandbox, state: Path) -> None:
+def test_the_op_is_as_configured(sandbox: DefsFolderSandbox, state: Path) -> None:
     op = assets_of(
         definitions_of(
             sandbox,
@@ -325,9 +323,13 @@ def test_the_op_is_as_it_is_said(sandbox: DefsFolderSandbox, state: Path) -> Non
     )
 
 
-def test_a_schedule_asks_what_is_due(sandbox: DefsFolderSandbox, state: Path) -> None:
-    said = {"cron_schedule": "0 * * * *", "name": "hourly", "execution_timezone": "Europe/Berlin"}
-    (schedule,) = definitions_of(sandbox, state, schedule=said).schedules or ()
+def test_a_schedule_requests_what_is_due(sandbox: DefsFolderSandbox, state: Path) -> None:
+    attributes = {
+        "cron_schedule": "0 * * * *",
+        "name": "hourly",
+        "execution_timezone": "Europe/Berlin",
+    }
+    (schedule,) = definitions_of(sandbox, state, schedule=attributes).schedules or ()
     assert isinstance(schedule, dg.ScheduleDefinition)
     assert (schedule.name, schedule.cron_schedule) == ("hourly", "0 * * * *")
     assert schedule.execution_timezone == "Europe/Berlin"
@@ -353,26 +355,26 @@ def test_two_components_of_one_project(sandbox: DefsFolderSandbox, state: Path) 
 
 def test_a_key_is_changed_everywhere(sandbox: DefsFolderSandbox, state: Path) -> None:
     translation = {"key_prefix": "wh", "group_name": "{{ model.kind }}", "tags": {"tier": "gold"}}
-    found = assets_of(definitions_of(sandbox, state, translation=translation))
-    assert keys(found) == {"wh/shop/orders", "wh/shop/report"}
-    assert upstream(found, "wh/shop/report") == {"wh/shop/orders"}
-    # A table that is no model is nobody's to rename.
-    assert upstream(found, "wh/shop/orders") == {"wh/raw/till", "raw/rates"}
-    report = found.specs_by_key[dg.AssetKey(["wh", "shop", "report"])]
+    assets = assets_of(definitions_of(sandbox, state, translation=translation))
+    assert keys(assets) == {"wh/shop/orders", "wh/shop/report"}
+    assert upstream(assets, "wh/shop/report") == {"wh/shop/orders"}
+    # A table that is not a model is not renamed.
+    assert upstream(assets, "wh/shop/orders") == {"wh/raw/till", "raw/rates"}
+    report = assets.specs_by_key[dg.AssetKey(["wh", "shop", "report"])]
     lineage = report.metadata["dagster/column_lineage"].deps_by_column
     assert [dep.asset_key.path for dep in lineage["total"]] == [["wh", "shop", "orders"]]
     assert (report.group_name, report.tags["tier"]) == ("full", "gold")
-    assert {key.asset_key for key in found.check_keys} == found.keys
-    assert {spec.metadata[MODEL] for spec in found.specs} == {"shop.orders", "shop.report"}
-    assert all(spec.skippable for spec in found.specs)
+    assert {key.asset_key for key in assets.check_keys} == assets.keys
+    assert {spec.metadata[MODEL] for spec in assets.specs} == {"shop.orders", "shop.report"}
+    assert all(spec.skippable for spec in assets.specs)
 
 
 def test_a_translation_can_say_what_an_asset_depends_on(
     sandbox: DefsFolderSandbox, state: Path
 ) -> None:
     translation = {"key": "{{ model.parts[-1] }}", "deps": ["calendar"]}
-    found = assets_of(definitions_of(sandbox, state, translation=translation))
-    assert upstream(found, "orders") == {"calendar"}
+    assets = assets_of(definitions_of(sandbox, state, translation=translation))
+    assert upstream(assets, "orders") == {"calendar"}
 
 
 class OurNames(SqlmeshTranslator):
@@ -394,13 +396,13 @@ class OurComponent(SqlmeshProjectComponent):
 
 
 @pytest.mark.parametrize("translation", [None, lambda spec, _: spec], ids=["none", "idle"])
-def test_a_subclass_has_names_of_its_own(translation: Any, state: Path) -> None:
+def test_a_subclass_has_its_own_names(translation: Any, state: Path) -> None:
     component = OurComponent(project=SHOP, translation=translation)
-    found = assets_of(component.build_defs_from_state(_nowhere(), state))
-    assert keys(found) == {"ours/shop/orders", "ours/shop/report"}
-    assert upstream(found, "ours/shop/orders") == {"ours/raw/till", "ours/raw/rates"}
-    assert "our_not_null" in {key.name for key in found.check_keys}
-    assert found.op.pool == "our_shop_prod"
+    assets = assets_of(component.build_defs_from_state(_nowhere(), state))
+    assert keys(assets) == {"ours/shop/orders", "ours/shop/report"}
+    assert upstream(assets, "ours/shop/orders") == {"ours/raw/till", "ours/raw/rates"}
+    assert "our_not_null" in {key.name for key in assets.check_keys}
+    assert assets.op.pool == "our_shop_prod"
 
 
 def test_a_translation_has_the_last_word(state: Path) -> None:
@@ -410,9 +412,9 @@ def test_a_translation_has_the_last_word(state: Path) -> None:
             key=spec.key.with_prefix("wh"), group_name=f"{spec.group_name}_{model.kind}"
         ),
     )
-    found = assets_of(component.build_defs_from_state(_nowhere(), state))
-    assert keys(found) == {"wh/ours/shop/orders", "wh/ours/shop/report"}
-    assert {spec.group_name for spec in found.specs} == {"our_shop_full"}
+    assets = assets_of(component.build_defs_from_state(_nowhere(), state))
+    assert keys(assets) == {"wh/ours/shop/orders", "wh/ours/shop/report"}
+    assert {spec.group_name for spec in assets.specs} == {"our_shop_full"}
 
 
 def _nowhere() -> dg.ComponentLoadContext:
@@ -439,12 +441,12 @@ def test_assets_run_with_the_names_of_the_translation(
     materialize_sqlmesh: Materialize,
 ) -> None:
     """The resource is the sandbox's, whatever its key."""
-    found = assets_of(definitions_of(sandbox, state_of_files, translation={"key_prefix": "wh"}))
+    assets = assets_of(definitions_of(sandbox, state_of_files, translation={"key_prefix": "wh"}))
     sqlmesh_project.travel(NEXT_DAY)
-    result = materialize_sqlmesh(found)
+    result = materialize_sqlmesh(assets)
     assert result.success
     assert_materialized_exactly(result, DAILY)
-    assert {each.asset_key for each in result.get_asset_check_evaluations()} == found.keys
+    assert {each.asset_key for each in result.get_asset_check_evaluations()} == assets.keys
 
 
 def test_a_subclass_decides_what_is_run(
@@ -457,10 +459,10 @@ def test_a_subclass_decides_what_is_run(
             yield from sqlmesh.plan(context=context).stream()
 
     component = Deploying(project=SqlmeshProject("nowhere"))
-    found = assets_of(component.build_defs_from_state(_nowhere(), state_of_files))
+    assets = assets_of(component.build_defs_from_state(_nowhere(), state_of_files))
     report = "MODEL (name shop.report, kind FULL, cron '@daily'); SELECT 1 AS amount"
     sqlmesh_project.write("models/shop.report.sql", report)
-    assert materialized(materialize_sqlmesh(found)) == ["shop/report"]
+    assert materialized(materialize_sqlmesh(assets)) == ["shop/report"]
 
 
 def test_dagster_ends_what_was_interrupted(tmp_path: Path) -> None:
@@ -485,9 +487,9 @@ def test_dagster_ends_what_was_interrupted(tmp_path: Path) -> None:
     with at(NEXT_DAY), dg.DagsterInstance.ephemeral() as instance:
         job = definitions.resolve_implicit_global_asset_job_def()
         result = job.execute_in_process(instance=instance, raise_on_error=False)
-        told = instance.get_latest_materialization_event(dg.AssetKey(["shop", "orders"]))
+        materialization = instance.get_latest_materialization_event(dg.AssetKey(["shop", "orders"]))
     assert not result.success
-    assert told is not None
+    assert materialization is not None
 
 
 # -- wrong input --------------------------------------------------------------------------------
@@ -510,9 +512,9 @@ def test_wrong_yaml_points_to_its_line(
     path = written(sandbox, f"type: {TYPE}\nattributes:\n  project: warehouse\n  {line}\n")
     with sandbox.build_component_tree() as tree, pytest.raises(Exception) as raised:  # noqa: PT011
         tree.get_all_components(of_type=SqlmeshProjectComponent)
-    said = "\n".join(str(each) for each in (raised.value, raised.value.__cause__))
-    assert f"{path / 'defs.yaml'}:{wrong}" in said
-    assert words in said
+    text = "\n".join(str(each) for each in (raised.value, raised.value.__cause__))
+    assert f"{path / 'defs.yaml'}:{wrong}" in text
+    assert words in text
 
 
 @pytest.mark.parametrize(
@@ -531,7 +533,7 @@ def test_wrong_yaml_points_to_its_line(
         ),
     ],
 )
-def test_what_can_not_be_meant_is_one_line_that_names_the_file(
+def test_what_can_not_be_valid_is_one_line_that_names_the_file(
     attributes: Any, kind: type[Exception], line: str, sandbox: DefsFolderSandbox, state: Path
 ) -> None:
     with pytest.raises(kind) as raised:
@@ -541,7 +543,7 @@ def test_what_can_not_be_meant_is_one_line_that_names_the_file(
 
 def test_a_project_that_is_not_there_is_one_line(sandbox: DefsFolderSandbox, state: Path) -> None:
     with component_of(sandbox) as (component, context):
-        # To make definitions of its state, nobody needs it.
+        # Definitions are built from its state without it.
         assert component.build_defs_from_state(context, state).assets
         with pytest.raises(ProjectError) as raised:
             component.write_state_to_path(state)

@@ -1,4 +1,4 @@
-"""A Dagster without components that keep state: everything else is as it is."""
+"""A Dagster without state-backed components: everything else works unchanged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest_sqlmesh_tracker.dagster as room
 
 @pytest.fixture
 def old_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever Dagster is installed is like 1.10.18."""
+    """Makes the installed Dagster look like 1.10.18."""
     monkeypatch.setattr(dg, "__version__", "1.10.18")
     monkeypatch.delattr(dg, "StateBackedComponent", raising=False)
     monkeypatch.delitem(vars(room), "SqlmeshProjectComponent", raising=False)

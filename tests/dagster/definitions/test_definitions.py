@@ -1,4 +1,4 @@
-"""What Dagster knows of a project's models before anything runs: from its files alone."""
+"""What Dagster knows about a project's models before anything runs: from its files alone."""
 
 from __future__ import annotations
 
@@ -111,8 +111,8 @@ def test_every_model_that_sqlmesh_evaluates_is_an_asset(sales: dg.AssetsDefiniti
 
 
 def test_what_models_read_is_upstream(sales: dg.AssetsDefinition) -> None:
-    found = {spec.key.to_user_string(): upstream(spec) for spec in sales.specs}
-    assert found == {
+    dependencies = {spec.key.to_user_string(): upstream(spec) for spec in sales.specs}
+    assert dependencies == {
         # An external model, and a table that the project does not have.
         "sales/orders": ["raw/customers", "raw/events"],
         "archive/sales/orders": ["sales/orders"],
@@ -283,7 +283,7 @@ SHOP = project(model("shop.orders"), model("shop.report", "shop.orders"))
 
 
 class Settings(dg.Config):
-    """Of a function that has its own."""
+    """The config of a function that has its own."""
 
     greeting: str = "hello"
 
@@ -295,7 +295,7 @@ class Greeter(dg.ConfigurableResource[Any]):
 
 
 def test_a_function_may_call_the_resource_as_it_likes_and_have_others_and_its_own_config() -> None:
-    said = []
+    greetings = []
 
     @sqlmesh_assets(project=SHOP)
     def warehouse(
@@ -304,7 +304,7 @@ def test_a_function_may_call_the_resource_as_it_likes_and_have_others_and_its_ow
         runner: SqlmeshResource,
         greeter: Greeter,
     ) -> Iterator[Any]:
-        said.append(f"{config.greeting} {greeter.name}")
+        greetings.append(f"{config.greeting} {greeter.name}")
         assert runner.project == SHOP
         for key in sorted(context.selected_asset_keys):
             yield dg.MaterializeResult(asset_key=key)
@@ -315,7 +315,7 @@ def test_a_function_may_call_the_resource_as_it_likes_and_have_others_and_its_ow
         result = dg.materialize(
             [warehouse], instance=instance, run_config=config, resources=resources
         )
-    assert said == ["good morning world"]
+    assert greetings == ["good morning world"]
     assert len(result.get_asset_materialization_events()) == 2
     assert not takes_run_config(warehouse.op)
 
@@ -351,7 +351,7 @@ def test_an_op_knows_its_assets() -> None:
 
     @dg.asset
     def other() -> None:
-        """Is none of SQLMesh's."""
+        """Is not one of SQLMesh's."""
 
     assert assets_of_op(other.op) is None
 

@@ -24,7 +24,7 @@ HOURS = dg.HourlyPartitionsDefinition("2024-01-01-00:00")
 
 
 def of(*others: Any) -> IntermediateAssets:
-    """What stands between the shop's assets in a code location that has these as well."""
+    """What lies between the shop's assets in a code location that also has these."""
     warehouse = build_sqlmesh_assets(project=SHOP, name="warehouse")
     graph = load(warehouse, *others).get_repository_def().asset_graph
     return IntermediateAssets(graph, frozenset(warehouse.keys))
@@ -62,7 +62,7 @@ class TestWhatStandsBetween:
 
 class TestWhatCanBeRequested:
     def test_what_is_partitioned_cannot(self) -> None:
-        """Not even with two kinds of partitions, of which no job can have both."""
+        """Not even with two kinds of partitions, which no job can combine."""
         between = of(
             asset("raw/rates", "s/orders", partitions_def=DAYS),
             asset("raw/scores", "s/priced", partitions_def=HOURS),
@@ -77,7 +77,7 @@ class TestWhatCanBeRequested:
         assert names(between.requestable) == []
 
     def test_models_of_another_op_cannot(self) -> None:
-        """They have schedules of their own, which know when they are due."""
+        """They have their own schedules, which know when they are due."""
         other = project(
             model("raw.rates", "s.orders"), name="other", outside={"s.orders": ("s", "orders")}
         )

@@ -1,4 +1,4 @@
-"""Assets whose keys were given a prefix after they were made."""
+"""Assets whose keys get a prefix after they were built."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def prefixed(shop: SqlmeshProject) -> Any:
     return assets
 
 
-def test_everything_is_told_of_the_keys_as_they_are(
+def test_everything_is_reported_for_the_keys_as_they_are(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, prefixed: Any
 ) -> None:
     sqlmesh_project.travel(NEXT_DAY)

@@ -44,7 +44,7 @@ MODELS = (
 def test_models_are_selected_and_excluded(
     select: str | list[str], exclude: str | list[str] | None, chosen: str
 ) -> None:
-    names = [found.parts[-1] for found in asset_models(MODELS, select, exclude)]
+    names = [model.parts[-1] for model in asset_models(MODELS, select, exclude)]
     assert names == chosen.split()
 
 

@@ -1,4 +1,4 @@
-"""Dagster's selection is SQLMesh's: what is not selected is neither run nor told of."""
+"""Dagster's selection becomes SQLMesh's: what is not selected is neither run nor reported."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_checks_alone_let_nothing_run(
     warehouse: dg.AssetsDefinition,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """SQLMesh audits what it evaluates: without a model, there is nothing to tell."""
+    """SQLMesh audits what it evaluates: without a model, there is nothing to report."""
     sqlmesh_project.travel(NEXT_DAY)
     before = len(sqlmesh_project.tracker.reports)
     result = materialize_sqlmesh(
@@ -104,8 +104,8 @@ def test_checks_alone_let_nothing_run(
     assert result.get_asset_check_evaluations() == []
     assert materialized(result) == []
     assert len(sqlmesh_project.tracker.reports) == before
-    said = "no asset is selected: SQLMesh is not run, and audits nothing"
-    assert said in capfd.readouterr().err
+    message = "no asset is selected: SQLMesh is not run, and audits nothing"
+    assert message in capfd.readouterr().err
 
 
 def test_checks_alone_do_not_hide_what_failed(
@@ -153,16 +153,16 @@ def oddities(tmp_path: Path) -> Project:
 
 
 def test_any_model_can_be_selected(oddities: Project) -> None:
-    """Where its name can't be said in the selector, its full name or a glob is."""
+    """Where a selector can't express its name, its full name or a glob is used."""
     context = open_context(ProjectLocation([str(oddities.path)]))
     selector = context._new_selector()
     models = {model.fqn: model for model in context.models.values()}
     names = {"s.plain": "s.plain", 's."with space"': "*s.?with?space?", "s.snow": "*s.snow"}
     for fqn in models:
         (shown,) = (o for o in [*NAMES, "s.snow"] if _is(context, o, fqn))
-        (said,) = selectors_of(context, [shown])
-        assert selector.expand_model_selections([said]) == {fqn}
-        assert said == names.get(shown, said)
+        (selector_text,) = selectors_of(context, [shown])
+        assert selector.expand_model_selections([selector_text]) == {fqn}
+        assert selector_text == names.get(shown, selector_text)
     context.close()
 
 
@@ -181,8 +181,8 @@ def test_a_model_that_no_selector_means_alone(oddities: Project) -> None:
 
 def test_what_the_context_does_not_know_is_left_to_sqlmesh(oddities: Project) -> None:
     context = open_context(ProjectLocation([str(oddities.path)]))
-    said = selectors_of(context, ["s.gone", 's."with space"'])
-    assert said == ["s.gone", "*s.?with?space?"]
+    selectors = selectors_of(context, ["s.gone", 's."with space"'])
+    assert selectors == ["s.gone", "*s.?with?space?"]
     context.close()
 
 

@@ -1,4 +1,4 @@
-"""Names: whatever SQLMesh lets through, Dagster takes; or one line says what is alike."""
+"""Names: Dagster accepts what SQLMesh accepts, or an error of one line says which names collide."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def alike(definitions: Sequence[ModelDefinition]) -> bool:
 
 @settings(deadline=None)
 @given(
-    st.lists(models(), min_size=1, max_size=4, unique_by=lambda found: found.name),
+    st.lists(models(), min_size=1, max_size=4, unique_by=lambda each: each.name),
     texts,
     texts.filter(bool),
 )
@@ -77,12 +77,12 @@ def test_definitions_load_or_one_line_says_why(
 
 @settings(deadline=None)
 @given(
-    st.lists(models(), min_size=1, max_size=4, unique_by=lambda found: found.name).filter(
-        lambda found: not alike(found)
+    st.lists(models(), min_size=1, max_size=4, unique_by=lambda each: each.name).filter(
+        lambda each: not alike(each)
     ),
     st.randoms(),
 )
-def test_each_audit_has_a_check_of_its_own_in_whatever_order(
+def test_each_audit_has_its_own_check_in_any_order(
     definitions: list[ModelDefinition], random: Any
 ) -> None:
     names = assets(*definitions).checks
@@ -111,7 +111,7 @@ def test_each_audit_has_a_check_of_its_own_in_whatever_order(
         (("other", "sales", "orders"), ["other", "sales", "orders"], "sales"),
         (("sales-eu", "Orders 2024"), ["sales-eu", "Orders_2024"], "sales_eu"),
         (("orders",), ["orders"], None),
-        # Dagster has a few words of its own.
+        # Dagster reserves a few words.
         (("int",), ["int_"], None),
         (("sales", "int"), ["sales", "int"], "sales"),
     ],
@@ -119,9 +119,9 @@ def test_each_audit_has_a_check_of_its_own_in_whatever_order(
 def test_a_model_is_called_as_in_sqlmesh(
     parts: tuple[str, ...], key: list[str], group: str | None
 ) -> None:
-    found = model("sales.orders", parts=parts)
-    assert TRANSLATOR.get_asset_key(found) == dg.AssetKey(key)
-    assert TRANSLATOR.get_group_name(found) == group
+    definition = model("sales.orders", parts=parts)
+    assert TRANSLATOR.get_asset_key(definition) == dg.AssetKey(key)
+    assert TRANSLATOR.get_group_name(definition) == group
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_a_check_is_called_like_its_audit() -> None:
     assert list(assets(orders).checks["sales.orders"].values()) == ["is_small", "not_null"]
 
 
-def test_an_audit_that_is_used_twice_is_told_apart_by_its_arguments() -> None:
+def test_an_audit_that_is_used_twice_is_distinguished_by_its_arguments() -> None:
     orders = model(
         "sales.orders",
         audits=(
@@ -213,7 +213,7 @@ def test_a_check_is_not_called_like_another_asset() -> None:
     assert names == {"orders": {"daily_2", "daily_not_null"}, "orders_daily": {"not_null_2"}}
 
 
-# -- what can't be told apart -------------------------------------------------------------------
+# -- what can't be distinguished ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -78,16 +78,16 @@ def without_its_dotenv(path: Path) -> SqlmeshProject:
         (without_its_dotenv, ".env, which was to be used as .env"),
     ],
 )
-def test_what_is_no_project_is_one_line(
+def test_what_is_not_a_project_is_one_line(
     wrong: Callable[[Path], SqlmeshProject], words: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ProjectError) as raised:
         build_sqlmesh_assets(project=wrong(tmp_path))
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
-    told = "".join(traceback.format_exception(raised.value))
-    assert "direct cause" not in told
-    assert "another exception" not in told
+    trace = "".join(traceback.format_exception(raised.value))
+    assert "direct cause" not in trace
+    assert "another exception" not in trace
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_project_takes_folders_one_by_one_and_as_a_list(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("make", [sqlmesh_assets, build_sqlmesh_assets])
-def test_a_folder_is_no_project(make: Callable[..., Any]) -> None:
+def test_a_folder_is_not_a_project(make: Callable[..., Any]) -> None:
     with pytest.raises(TypeError, match="project must be a SqlmeshProject, not 'shop'"):
         make(project="shop")
 

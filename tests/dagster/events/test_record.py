@@ -54,7 +54,7 @@ def test_what_is_read_is_what_was_written() -> None:
 
 
 def test_the_fault_of_a_check_that_failed() -> None:
-    """Its own, or the earlier one because of which it failed."""
+    """Its own, or the earlier one that made it fail."""
     evaluation = stored(failed("shop.orders"))
     record = read_record(evaluation.metadata)
     assert record
@@ -89,7 +89,7 @@ def test_no_more_intervals_than_an_event_has_place_for() -> None:
         {OUTCOME: dg.MetadataValue.json({"schema_version": 2, "environment": "prod"})},
     ],
 )
-def test_what_can_not_be_read_is_no_record(metadata: dict[str, dg.MetadataValue]) -> None:
+def test_what_can_not_be_read_is_not_a_record(metadata: dict[str, dg.MetadataValue]) -> None:
     assert read_record(metadata) is None
 
 

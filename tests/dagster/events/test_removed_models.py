@@ -207,12 +207,12 @@ def test_the_metadata_is_that_of_any_check(
     remove(sqlmesh_project)
     sqlmesh_project.plan()
     sqlmesh_project.travel(AN_HOUR_LATER)
-    told = facts(checks(materialize_sqlmesh(warehouse))["s/last"])
-    assert told["sqlmesh/execution_time"].startswith("2024-01-08T11:05")
-    del told["sqlmesh/execution_time"]
-    record = told.pop("sqlmesh/outcome")
+    metadata = facts(checks(materialize_sqlmesh(warehouse))["s/last"])
+    assert metadata["sqlmesh/execution_time"].startswith("2024-01-08T11:05")
+    del metadata["sqlmesh/execution_time"]
+    record = metadata.pop("sqlmesh/outcome")
     assert (record["status"], record["reasons"]) == ("skipped", ["not_in_environment"])
-    assert told == {
+    assert metadata == {
         "sqlmesh/status": "skipped",
         "sqlmesh/reason": "not_in_environment",
         "sqlmesh/message": GONE,

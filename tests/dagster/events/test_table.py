@@ -1,4 +1,4 @@
-"""What Dagster is told of each thing that SQLMesh can do with a model."""
+"""What is reported to Dagster for everything that SQLMesh can do with a model."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def test_what_executed_is_materialized(
     assert_sqlmesh_status(result, "shop/orders", "executed")
 
     orders = materialization(result, "shop/orders")
-    told = facts(orders)
-    assert told["sqlmesh/status"] == "executed"
-    assert told["sqlmesh/environment"] == "prod"
-    assert told["sqlmesh/intervals"] == "2024-01-05 .. 2024-01-06"
-    assert told["sqlmesh/batches"] == 2
-    assert told["sqlmesh/duration"] > 0
-    assert [column.name for column in told["dagster/column_schema"].columns] == ["ts", "amount"]
-    (reference,) = told["dagster/code_references"].code_references
+    metadata = facts(orders)
+    assert metadata["sqlmesh/status"] == "executed"
+    assert metadata["sqlmesh/environment"] == "prod"
+    assert metadata["sqlmesh/intervals"] == "2024-01-05 .. 2024-01-06"
+    assert metadata["sqlmesh/batches"] == 2
+    assert metadata["sqlmesh/duration"] > 0
+    assert [column.name for column in metadata["dagster/column_schema"].columns] == ["ts", "amount"]
+    (reference,) = metadata["dagster/code_references"].code_references
     assert reference.file_path.endswith("models/shop.orders.sql")
     lineage = facts(materialization(result, "shop/revenue"))["dagster/column_lineage"]
     (source,) = lineage.deps_by_column["amount"]
@@ -76,7 +76,7 @@ def test_what_executed_is_materialized(
 def test_each_execution_is_another_data_version(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    """Also that of the same interval."""
+    """Even an execution of the same interval."""
     sqlmesh_project.travel(NEXT_DAY)
     again = {"ops": {"warehouse": {"config": {"restate": ["shop.report"]}}}}
     results = [materialize_sqlmesh(warehouse), materialize_sqlmesh(warehouse, run_config=again)]
@@ -98,25 +98,25 @@ def test_an_expected_skip_passes(
     weekly = checks(result)["shop/weekly"]
     assert weekly.passed
     assert weekly.description == "skipped: its cron was not due, next due 2024-01-07 00:00 UTC"
-    told = facts(weekly)
-    assert told["sqlmesh/reason"] == "cron_not_due"
-    assert told["sqlmesh/next_due"] == "2024-01-07T00:00:00+00:00"
-    assert told["sqlmesh/message"] == weekly.description
-    assert told["sqlmesh/environment"] == "prod"
+    metadata = facts(weekly)
+    assert metadata["sqlmesh/reason"] == "cron_not_due"
+    assert metadata["sqlmesh/next_due"] == "2024-01-07T00:00:00+00:00"
+    assert metadata["sqlmesh/message"] == weekly.description
+    assert metadata["sqlmesh/environment"] == "prod"
 
 
 def test_where_and_when_it_executed_is_in_both(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    """As soon as they are told, before there is a report."""
+    """As soon as they are reported, before there is a report."""
     sqlmesh_project.travel(NEXT_DAY)
     result = materialize_sqlmesh(warehouse)
     moment = sqlmesh_project.tracker.last.execution_time.isoformat()
     (event,) = result.asset_materializations_for_node("warehouse")[:1]
-    for told in (facts(checks(result)[event.asset_key.to_user_string()]), facts(event)):
-        assert told["sqlmesh/status"] == "executed"
-        assert told["sqlmesh/environment"] == "prod"
-        assert told["sqlmesh/execution_time"] == moment
+    for metadata in (facts(checks(result)[event.asset_key.to_user_string()]), facts(event)):
+        assert metadata["sqlmesh/status"] == "executed"
+        assert metadata["sqlmesh/environment"] == "prod"
+        assert metadata["sqlmesh/execution_time"] == moment
 
 
 def test_an_unexpected_skip_warns(
@@ -157,16 +157,16 @@ def test_a_failure_fails_the_step_once_and_keeps_what_executed(
     assert facts(failure) == {"sqlmesh/failed": "shop.revenue", "sqlmesh/completion": "failure"}
 
 
-def test_a_partial_failure_is_no_materialization(
+def test_a_partial_failure_is_not_a_materialization(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     sqlmesh_project.travel("2024-01-07 00:05")
     sqlmesh_project.fail("shop.orders", batch=1)
     result = materialize_sqlmesh(warehouse)
     assert_materialized_exactly(result, ["shop/till"])
-    told = facts(checks(result)["shop/orders"])
-    assert told["sqlmesh/status"] == "failed"
-    assert (told["sqlmesh/intervals"], told["sqlmesh/batches"]) == ("2024-01-05", 1)
+    metadata = facts(checks(result)["shop/orders"])
+    assert metadata["sqlmesh/status"] == "failed"
+    assert (metadata["sqlmesh/intervals"], metadata["sqlmesh/batches"]) == ("2024-01-05", 1)
 
 
 def test_several_failures_are_one(
@@ -189,7 +189,7 @@ def test_a_fault_of_the_tracker_turns_nothing_red(
     shop: SqlmeshProject,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What SQLMesh did is not known then, and said so."""
+    """What SQLMesh did is then unknown, and reported as unknown."""
     monkeypatch.setattr(MethodEvents, "deciding", wraps(MethodEvents.deciding)(_broken))
     sqlmesh_project.travel(NEXT_DAY)
     result = materialize_sqlmesh(running(shop, fail_on_unknown=False))
@@ -233,7 +233,7 @@ def test_a_blocking_audit(
     warehouse: dg.AssetsDefinition,
     audit: str,
 ) -> None:
-    """It fails its model; each call of it with arguments is a check of its own."""
+    """It fails its model; each call of it with arguments is a separate check."""
     names = {"is_positive": ["is_positive"], "at_least": ["at_least_1", "at_least_2"]}[audit]
     sqlmesh_project.travel(NEXT_DAY)
     sqlmesh_project.fail("shop.revenue", audit=audit)
@@ -284,7 +284,7 @@ def test_a_standalone_audit_is_a_check_of_what_it_reads(
     assert_check_passed(result, "shop/orders", STATUS)
 
 
-def test_an_external_model_with_audits_is_no_asset_and_fails_what_reads_it(
+def test_an_external_model_with_audits_is_not_an_asset_and_fails_what_reads_it(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     sqlmesh_project.travel(NEXT_DAY)
@@ -312,7 +312,7 @@ def test_a_plan_of_changed_audits_materializes_nothing(
     assert checks(result, "is_positive") == {}
 
 
-def test_what_is_upstream_of_the_selection_and_ran_is_told_too(
+def test_what_is_upstream_of_the_selection_and_ran_is_reported_too(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
     warehouse = running(shop, no_auto_upstream=False)
@@ -337,10 +337,10 @@ def test_a_model_that_the_files_no_longer_have(
     assert sorted(checks(result)) == ["shop/orders", "shop/report", "shop/revenue", "shop/weekly"]
 
 
-def test_a_run_of_everything_tells_of_models_that_are_no_assets(
+def test_a_run_of_everything_reports_models_that_are_not_assets(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    """As those of other projects in the same environment."""
+    """For example, models of other projects in the same environment."""
     sqlmesh_project.write(
         "models/other.sql", "MODEL (name other.new, kind FULL, cron '@daily'); SELECT 1 AS id"
     )
@@ -368,9 +368,9 @@ def test_a_model_is_on_record_before_the_next_one_starts(
 
     def handling(self: dg.DagsterInstance, event: Any, *args: Any, **rest: Any) -> Any:
         handled = handle(self, event, *args, **rest)
-        told = event.dagster_event
-        if told and told.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION:
-            story.append(("is on record", told.asset_key.to_user_string()))
+        stored = event.dagster_event
+        if stored and stored.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION:
+            story.append(("is on record", stored.asset_key.to_user_string()))
         return handled
 
     monkeypatch.setattr(SnapshotEvaluator, "evaluate", evaluating)
@@ -383,20 +383,20 @@ def test_a_model_is_on_record_before_the_next_one_starts(
         assert started[1] == recorded[1]
 
 
-def test_why_a_model_was_evaluated_is_told(
+def test_why_a_model_was_evaluated_is_reported(
     materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     result = materialize_sqlmesh(warehouse, run_config=configured(restate=["shop.orders"]))
-    for told in (
+    for metadata in (
         facts(materialization(result, "shop/revenue")),
         facts(checks(result)["shop/revenue"]),
     ):
-        assert told["sqlmesh/cause"] == "restated"
-        assert told["sqlmesh/restated_by"] == "shop.orders"
+        assert metadata["sqlmesh/cause"] == "restated"
+        assert metadata["sqlmesh/restated_by"] == "shop.orders"
     assert "sqlmesh/cause" not in facts(checks(result)["shop/till"])
 
 
-def test_what_ran_ahead_of_upstream_passes_and_is_told(
+def test_what_ran_ahead_of_upstream_passes_and_is_reported(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     sqlmesh_project.travel(NEXT_DAY)
@@ -408,10 +408,10 @@ def test_what_ran_ahead_of_upstream_passes_and_is_told(
     assert facts(revenue)["sqlmesh/upstream_behind"] == "shop.orders (2024-01-05)"
 
 
-def test_since_when_a_model_waits_is_told(
+def test_since_when_a_model_waits_is_reported(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     sqlmesh_project.travel(NEXT_DAY)
     sqlmesh_project.hold("shop.orders")
-    told = facts(checks(materialize_sqlmesh(warehouse))["shop/orders"])
-    assert told["sqlmesh/waiting_since"] == "2024-01-06T00:00:00+00:00"
+    metadata = facts(checks(materialize_sqlmesh(warehouse))["shop/orders"])
+    assert metadata["sqlmesh/waiting_since"] == "2024-01-06T00:00:00+00:00"

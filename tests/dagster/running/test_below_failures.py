@@ -49,7 +49,7 @@ def _below(name: str, *models: str) -> dg.AssetsDefinition:
 def test_what_is_below_the_models_that_executed(
     tmp_path: Path, job: Callable[[], dg.JobDefinition], below: list[str]
 ) -> None:
-    """And nothing that is below one that failed, was blocked by it, or was not due."""
+    """Nothing below a model that failed, was blocked or was not due is materialized."""
     executor = _executor(waits_for_success=job is by_default)
     project = Project(tmp_path)
     project.model("shop.orders", "SELECT 8 AS amount", cron=DAILY)

@@ -1,4 +1,4 @@
-"""A failed status check stays so while what failed is missing, whatever a later run looks at."""
+"""A status check stays failed while what failed is missing, whatever a later run looks at."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_a_selection_of_others_says_nothing_of_it(
 def test_a_change_that_is_only_previewed_in_dev(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
-    """A preview has intervals of its own: prod's do not stand in for them."""
+    """A preview has its own intervals: prod's do not stand in for them."""
     report = sqlmesh_project.path / "models/shop.revenue.sql"
     sqlmesh_project.write(
         "models/shop.revenue.sql", report.read_text().replace("SELECT ts,", "SELECT 1 AS one, ts,")
@@ -167,7 +167,7 @@ def test_a_change_that_is_only_previewed_in_dev(
     assert_check_passed(result, "shop/revenue", STATUS)
 
 
-def test_what_can_not_be_asked_is_not_taken_for_mended(
+def test_what_can_not_be_looked_up_is_not_taken_for_mended(
     sqlmesh_project: Any,
     materialize_sqlmesh: Materialize,
     warehouse: dg.AssetsDefinition,
@@ -213,11 +213,13 @@ def test_the_check_of_an_audit_that_could_not_be_run() -> None:
     assert check.description == "could not be run: IOException: x"
 
 
-def test_a_check_of_the_same_name_that_somebody_else_told(instance: dg.DagsterInstance) -> None:
-    """It has none of the facts, and so nothing can be asked."""
+def test_a_check_of_the_same_name_from_another_source(instance: dg.DagsterInstance) -> None:
+    """It has none of the metadata, so there is nothing to look up."""
     orders = dg.AssetKey(["shop", "orders"])
-    told = dg.AssetCheckEvaluation(asset_key=orders, check_name=STATUS, passed=False, metadata={})
-    instance.report_runless_asset_event(told)
+    evaluation = dg.AssetCheckEvaluation(
+        asset_key=orders, check_name=STATUS, passed=False, metadata={}
+    )
+    instance.report_runless_asset_event(evaluation)
     assert standing_faults(instance, [orders, dg.AssetKey("never_told")]) == {}
 
 

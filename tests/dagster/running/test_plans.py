@@ -23,7 +23,7 @@ UNPLANNED = pytest.mark.sqlmesh_project(plan=False)
 
 
 class Wishes(dg.Config):
-    """What a function of the user's can be asked for."""
+    """The options of a user's function."""
 
     weekly: bool = False
 
@@ -31,9 +31,9 @@ class Wishes(dg.Config):
 def only_line(result: dg.ExecuteInProcessResult) -> str:
     """What the one `Failure` of a step says, in one line."""
     assert not result.success
-    said = str(step_failure(result).description)
-    assert "\n" not in said
-    return said
+    description = str(step_failure(result).description)
+    assert "\n" not in description
+    return description
 
 
 @UNPLANNED
@@ -128,8 +128,8 @@ def test_a_run_of_an_environment_that_there_is_not(
 def test_an_argument_that_sqlmesh_does_not_know(
     materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
-    said = only_line(materialize_sqlmesh(running(shop, ignore_crons=True)))
-    assert "ignore_crons" in said
+    description = only_line(materialize_sqlmesh(running(shop, ignore_crons=True)))
+    assert "ignore_crons" in description
 
 
 def test_statements_before_all_that_fail(
@@ -162,7 +162,7 @@ def test_ignore_cron(materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefin
 def test_names_that_the_function_gives_outweigh_the_selection(
     materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
-    """They are SQLMesh's own selectors, and stay as they are."""
+    """They are SQLMesh's own selectors, and are passed on unchanged."""
     again = planning(shop, restate_models=["shop.rep*"])
     result = materialize_sqlmesh(again, selection="shop/orders")
     assert_materialized_exactly(result, ["shop/report"])
@@ -192,7 +192,7 @@ def test_a_window(
 def test_a_restatement_evaluates_what_is_downstream_too(
     materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    """As SQLMesh does; also what is not selected."""
+    """As SQLMesh does, even if it is not selected."""
     again = configured(restate=["shop.rev*"], start="2024-01-03")
     result = materialize_sqlmesh(warehouse, selection="shop/revenue", run_config=again)
     assert result.success
@@ -225,7 +225,7 @@ def test_a_restatement_by_a_function_with_arguments_of_a_run(
     assert_materialized_exactly(result, ["shop/report"])
 
 
-def test_a_function_with_a_config_of_its_own(
+def test_a_function_with_its_own_config(
     materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
     @sqlmesh_assets(project=shop)

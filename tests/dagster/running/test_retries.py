@@ -1,4 +1,4 @@
-"""A second try: it does what the first did not come to, and does not talk over it."""
+"""A second try: it does what the first did not reach, and does not overwrite its results."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def warehouse(shop: SqlmeshProject) -> dg.AssetsDefinition:
     )
 
 
-def told(result: dg.ExecuteInProcessResult, key: str) -> list[bool]:
-    """What the status checks of an asset said, one after another."""
+def verdicts(result: dg.ExecuteInProcessResult, key: str) -> list[bool]:
+    """Whether each status check of an asset passed, in order."""
     return [
         each.passed
         for each in result.get_asset_check_evaluations()
@@ -51,10 +51,10 @@ def test_a_retry_runs_what_failed_and_what_that_blocked(
     # Each once.
     assert sorted(materialized(result)) == DAILY_ASSETS
     assert sqlmesh_project.tracker.last.executed == {"shop.revenue", "shop.report"}
-    assert told(result, "shop/orders") == [True]
-    assert told(result, "shop/revenue") == [False, True]
-    assert told(result, "shop/report") == [False, True]
-    assert told(result, "shop/weekly") == [True, True]
+    assert verdicts(result, "shop/orders") == [True]
+    assert verdicts(result, "shop/revenue") == [False, True]
+    assert verdicts(result, "shop/report") == [False, True]
+    assert verdicts(result, "shop/weekly") == [True, True]
 
 
 @pytest.mark.long
@@ -77,8 +77,8 @@ def test_what_was_executed_stays_so_when_the_retry_fails_as_a_whole(
     result = materialize_sqlmesh(warehouse)
     assert not result.success
     assert attempts(result) == 2
-    assert told(result, "shop/orders") == [True]
-    assert told(result, "shop/weekly") == [True, False]
+    assert verdicts(result, "shop/orders") == [True]
+    assert verdicts(result, "shop/weekly") == [True, False]
 
 
 def test_assets_of_other_ops_run_after_the_retry(
@@ -108,7 +108,7 @@ def test_failed_audits_are_not_tried_again(
     assert attempts(result) == 1
 
 
-def test_an_error_beside_failed_audits_is(
+def test_an_error_besides_failed_audits_is(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     sqlmesh_project.travel(NEXT_DAY)
@@ -123,7 +123,7 @@ def test_an_error_beside_failed_audits_is(
 def test_a_restatement_goes_on_where_the_first_try_ended(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    """Also where SQLMesh takes what failed for loaded, as it was before."""
+    """Even where SQLMesh considers the failed intervals loaded, as they were before."""
     sqlmesh_project.fail("shop.revenue", times=1)
     result = materialize_sqlmesh(warehouse, run_config=RESTATE)
     assert result.success
@@ -147,7 +147,7 @@ def test_a_restatement_of_which_nothing_came_begins_anew(
 def test_a_failed_run_that_is_executed_again_from_its_failure(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
-    """As another run of Dagster: it tells of everything."""
+    """As another run of Dagster: it reports everything."""
     once = build_sqlmesh_assets(project=shop, name="warehouse")
     sqlmesh_project.travel(NEXT_DAY)
     sqlmesh_project.fail("shop.revenue", times=1)

@@ -170,8 +170,8 @@ def test_each_step_runs_its_part_in_order(site: Site, run: Run) -> None:
     assert set(site.hours().values()) == {10}
     # Everything once.
     below = {"dashboard"} if run is not Site.run_requested else set()
-    told = Counter(materialized(result))
-    assert told == Counter({*MODELS, "raw/rates", "raw/scores", *below})
+    materializations = Counter(materialized(result))
+    assert materializations == Counter({*MODELS, "raw/rates", "raw/scores", *below})
     assert statuses(result) == ONCE
     assert site.evaluations() == Counter([name.replace("/", ".") for name in MODELS])
     for key in MODELS:
@@ -247,7 +247,7 @@ def test_a_model_that_failed_keeps_what_is_below_it_from_running(site: Site) -> 
 
 @pytest.mark.long
 def test_what_is_up_to_date_between_is_not_requested(site: Site) -> None:
-    """The second of two steps failed: what stands before it has been written already."""
+    """The second of two steps failed: what comes before it has already been written."""
     site.project.travel(TEN)
     site.project.fail("s.priced", times=1)
     assert not site.run_requested().success
@@ -267,7 +267,7 @@ def test_what_became_due_meanwhile_does_not_overtake_what_stands_between(site: S
     assert result.success
     assert sorted(materialized(result)) == ["s/beside", "s/clean", "s/orders"]
     assert site.hours() == {"s.orders": 11, "s.clean": 11, "s.priced": 10, "s.ranked": 10}
-    # The next tick comes to the rest, with what stands between.
+    # The next tick reaches the rest, with what lies between.
     assert keys(site.requested()) == ["raw/rates", "raw/scores", "s/priced", "s/ranked"]
     assert site.run_requested().success
     assert set(site.hours().values()) == {11}

@@ -23,7 +23,7 @@ from tests.projects import WORKERS
 
 
 class InterruptedHere(Here):
-    """And held against SQLMesh's state after an interruption."""
+    """Compares the events with SQLMesh's state after an interruption."""
 
     def check(self, result: dg.ExecuteInProcessResult) -> set[str]:
         """Hold a run that was interrupted against SQLMesh's state, and let another do the rest.
@@ -70,8 +70,13 @@ def as_it_stores(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, dg.DagsterEv
 
         def stored(self: InMemoryEventLogStorage, event: Any) -> None:
             store(self, event)
-            told = event.dagster_event
-            if left and told and told.event_type is kind and asset_of(told) == asset:
+            dagster_event = event.dagster_event
+            if (
+                left
+                and dagster_event
+                and dagster_event.event_type is kind
+                and asset_of(dagster_event) == asset
+            ):
                 left.pop()()
 
         monkeypatch.setattr(InMemoryEventLogStorage, "store_event", stored)
@@ -81,8 +86,8 @@ def as_it_stores(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, dg.DagsterEv
 
 def asset_of(event: dg.DagsterEvent) -> str:
     is_check = event.event_type in EVALUATIONS
-    told: Any = event.asset_check_evaluation_data if is_check else event
-    return str(told.asset_key.to_user_string())
+    about: Any = event.asset_check_evaluation_data if is_check else event
+    return str(about.asset_key.to_user_string())
 
 
 class TestWhileDagsterStores:
@@ -107,7 +112,7 @@ class TestWhileSqlmeshRuns:
     def test_what_is_under_way_ends_and_nothing_else_begins(
         self, here: InterruptedHere, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """However often it is interrupted meanwhile."""
+        """However often it is interrupted in the meantime."""
         interrupt_in(monkeypatch, "evaluate", "c.slow", times=3)
         assert here.check(here.materialize()) == MODELS - {"c/third"}
 
@@ -130,7 +135,7 @@ class TestWhileSqlmeshRuns:
     def test_a_plan_that_creates_tables(
         self, here: InterruptedHere, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """They are all created, and nothing is said to be materialized."""
+        """They are all created, and none is reported as materialized."""
         here.site.project.model("c.new", "SELECT n FROM c.slow", cron="'@yearly'")
         project = SqlmeshProject(here.site.path)
 
@@ -146,7 +151,7 @@ class TestWhileSqlmeshRuns:
         assert here.materialize(planned).success
 
     def test_the_op_that_reads_no_further(self, here: InterruptedHere) -> None:
-        """Its generator is closed, and the step goes on."""
+        """Its generator is closed, and the step continues."""
 
         @sqlmesh_assets(project=here.project)
         def impatient(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Iterator[Any]:
@@ -170,7 +175,7 @@ class TestWhileSqlmeshRuns:
 
 
 def test_what_was_never_streamed_is_over(here: InterruptedHere) -> None:
-    """Prepared and left alone, an invocation keeps nobody waiting."""
+    """An invocation that is prepared and then abandoned blocks nothing."""
     prepared: list[SqlmeshInvocation] = []
 
     @sqlmesh_assets(project=here.project)

@@ -1,7 +1,7 @@
 """What an invocation left out, held against what SQLMesh misses afterwards.
 
 What is missing at the invocation's execution time is computed from SQLMesh's state after it, as a
-run that ignores cron would; that is all that can have been left out, for whatever reason.
+run that ignores cron would; nothing else can have been left out, for any reason.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Left:
     """What of that a run would evaluate that obeys cron."""
 
     def unloaded(self, fqn: str, *, due: bool = False) -> list[Span]:
-        """Cells of which not all is loaded."""
+        """Cells that are not fully loaded."""
         loaded = self._loaded(self.versions[fqn])
         cells = (self.due if due else self.whole).get(fqn, [])
         return [cell for cell in cells if cell[0] < cell[1] and without([cell], loaded)]

@@ -52,7 +52,7 @@ def check_next_due(
 
 
 def restates_itself(invocation: Invocation, due: Due) -> bool:
-    """Whether SQLMesh restates any of the models by a cron of its own."""
+    """Whether SQLMesh restates any of the models by an auto-restatement cron."""
     models = map(invocation.definition, due.versions.values())
     return any(model is None or model.auto_restatement is not None for model in models)
 

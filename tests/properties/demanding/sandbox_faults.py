@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 def check_injected(invocation: Invocation, ledger: Ledger) -> None:
     for fault in invocation.step.injected:
         observed = [b for b in invocation.witness.batches if shown(b.fqn) == fault.model]
-        meant = [batch for batch in observed if fault.batch in (None, batch.index)]
+        targets = [batch for batch in observed if fault.batch in (None, batch.index)]
         if fault.audit is None:
-            _check_errors(fault, observed, meant, ledger)
+            _check_errors(fault, observed, targets, ledger)
         else:
             if fault.model not in invocation.step.switched(fault.audit, "fails"):
-                elsewhere = [batch for batch in observed if batch not in meant]
+                elsewhere = [batch for batch in observed if batch not in targets]
                 ledger.demand(
                     not _rows(fault, elsewhere), "injected-elsewhere", f"{fault}: {elsewhere}"
                 )
-            _check_audits(fault, meant, ledger)
+            _check_audits(fault, targets, ledger)
     if invocation.report.command == "audit":
         return
     for name in invocation.step.switched("held"):
@@ -35,25 +35,27 @@ def check_injected(invocation: Invocation, ledger: Ledger) -> None:
 
 
 def _check_errors(
-    fault: Injected, observed: list[ObservedBatch], meant: list[ObservedBatch], ledger: Ledger
+    fault: Injected, observed: list[ObservedBatch], targets: list[ObservedBatch], ledger: Ledger
 ) -> None:
     """Each batch that was meant fails, `times` of them; no other fails for that."""
     struck = [b for b in observed if type(b.error).__name__ == "InjectedError"]
     fate = f"struck {[b.index for b in struck]} of batches {[b.index for b in observed]}"
-    ledger.demand(all(batch in meant for batch in struck), "injected-elsewhere", f"{fault} {fate}")
+    ledger.demand(
+        all(batch in targets for batch in struck), "injected-elsewhere", f"{fault} {fate}"
+    )
     if fault.times is not None and len(struck) >= fault.times:
         ledger.demand(len(struck) == fault.times, "injected-error", f"{fault} {fate}")
-    elif meant:
-        through = any(batch.evaluated for batch in meant)
+    elif targets:
+        through = any(batch.evaluated for batch in targets)
         ledger.demand(not through, "injected-error", f"{fault} {fate}")
 
 
-def _check_audits(fault: Injected, meant: list[ObservedBatch], ledger: Ledger) -> None:
+def _check_audits(fault: Injected, targets: list[ObservedBatch], ledger: Ledger) -> None:
     """The audit finds rows in each batch that was meant, or in `times` of them."""
-    audits = (audit for batch in meant for audit in batch.audits if not audit.skipped)
+    audits = (audit for batch in targets for audit in batch.audits if not audit.skipped)
     ran = sum(audit.name == fault.audit for audit in audits)
     if ran:
-        least, failures = min(ran, fault.times or ran), len(_rows(fault, meant))
+        least, failures = min(ran, fault.times or ran), len(_rows(fault, targets))
         ledger.demand(
             failures >= least, "injected-audit", f"{fault}: failed {failures} of {ran} times"
         )

@@ -128,7 +128,7 @@ def expected_statuses(
 
 
 def _failed_by_models(invocation: Invocation) -> bool:
-    """The call raised because models failed, which its batches tell already."""
+    """The call raised because models failed, which its batches already show."""
     witness = invocation.witness
     return "Plan application failed" in str(invocation.raised) and (
         bool(witness.creations_failed) or any(batch.broke for batch in witness.batches)

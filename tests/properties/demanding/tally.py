@@ -81,7 +81,7 @@ TALLY = Tally()
 
 @dataclass
 class Ledger:
-    """The demands on one example; all that are not met are raised at once."""
+    """The demands on one example; all violations are raised at once."""
 
     unmet: list[tuple[str, str]] = field(default_factory=list)
     where: str = ""

@@ -242,7 +242,7 @@ def _changed_in_dev(models: Sequence[Model]) -> Model:
 
 
 def _preview(dice: Dice, models: tuple[Model, ...], now: datetime, common: dict[str, Any]) -> Step:
-    """A forward-only change in dev, often with a new model beside it."""
+    """A forward-only change in dev, often together with a new model."""
     able = [m for m in models if m.kind in ("incremental", "self", "unique", "full", "python")]
     model = dice.one_of([m for m in able if m.forward_only] or able or list(models))
     edits = [Edit("breaking", replace(model, version=model.version + 1))]

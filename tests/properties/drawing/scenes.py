@@ -1,6 +1,6 @@
 """Scenes: fixed histories that once showed a fault, or that are drawn too rarely.
 
-Every history of this module is a test of its own, by its name.
+Every history of this module is a separate test, named after it.
 """
 
 from __future__ import annotations

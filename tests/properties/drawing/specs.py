@@ -1,4 +1,4 @@
-"""What is drawn: plain values whose repr tells a human how to rebuild the example."""
+"""Drawn values: plain, with a repr that shows how to rebuild the example."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class Step(Brief):
 
 @dataclass(frozen=True, repr=False)
 class History(Brief):
-    """A project and its invocations, the first of which is a plan."""
+    """A project and its invocations, beginning with a plan."""
 
     models: tuple[Model, ...]
     began: datetime

@@ -1,7 +1,7 @@
 """Plays scenes and drawn histories against each mutant until one violates a rule.
 
-`python -m tests.properties.mutants` plays each mutant in a process of its own, and exits with 1 if
-one survives. With `--dagster` the mutants tell Dagster what is not true.
+`python -m tests.properties.mutants` plays each mutant in a separate process, and exits with 1 if
+one survives. With `--dagster` the mutants report false results to Dagster.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Assets that tell Dagster what is not true."""
+"""Assets that report false results to Dagster."""
 
 from __future__ import annotations
 

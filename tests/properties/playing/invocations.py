@@ -34,7 +34,7 @@ Definitions = dict[tuple[str, str, str], Model]
 
 @dataclass
 class Invocation:
-    """One invocation that took place, and all that is known of it."""
+    """One invocation that took place, and everything known about it."""
 
     number: int
     step: Step
@@ -119,7 +119,7 @@ def _installed() -> Any:
 
 @contextmanager
 def in_haste() -> Iterator[None]:
-    """Without waiting, and without looking for what can't have changed meanwhile."""
+    """Without waiting, and without looking for what can't have changed in the meantime."""
     packages = _installed()
     with (
         mock.patch("sqlmesh.core.context.time", _Hasty()),
@@ -135,7 +135,7 @@ def begin(history: History, world: World) -> Story:
 
 
 def edit(story: Story, step: Step) -> None:
-    """Change the project as the step wants it."""
+    """Change the project as the step requires."""
     if step.edits:
         story.models = edited(story.models, step.edits)
         story.world.rewrite(story.models)
@@ -250,6 +250,6 @@ def _invoke(
                 raise
             raised = error
     if isinstance(raised, NodeExecutionFailedError):
-        # Of several views that can't be created at once, SQLMesh tells the first failure.
+        # If several views can't be created, SQLMesh reports only the first failure.
         witness.keep_creation_failure(getattr(raised.node, "name", None))
     return witness, reading(tracker, step.read), raised, returned

@@ -70,7 +70,7 @@ def reading(tracker: Tracker, when: str) -> Reading:
 
 @contextmanager
 def afterwards(story: Story) -> Iterator[None]:
-    """All as it is when reports are read late, but for the clock."""
+    """Everything as it is when reports are read late, except the clock."""
     history, world = story.history, story.world
     variables = OTHER_VARIABLES if "variables" in history.afterwards else {}
     if "edited" in history.afterwards:

@@ -68,7 +68,7 @@ def as_stored(context: Context, snapshots: Iterable[Snapshot]) -> Snapshots:
 
 
 def copied(snapshot: Snapshot) -> Snapshot:
-    """The same version, of which the intervals can be changed."""
+    """The same version, with intervals that can be changed."""
     copy = snapshot.copy()
     copy.intervals = list(snapshot.intervals)
     copy.dev_intervals = list(snapshot.dev_intervals)
@@ -117,7 +117,7 @@ def missing(
 
 
 def restated(snapshots: Snapshots, environment: str, execution_time: datetime) -> bool:
-    """Apply automatic restatements that are due, as a run of prod does; tell if there were any."""
+    """Apply due automatic restatements, as a run of prod does; return whether there were any."""
     from sqlmesh.core.snapshot import apply_auto_restatements
 
     if environment != "prod":

@@ -289,7 +289,7 @@ def _arguments_of(signature: inspect.Signature, args: Any, kwargs: Any) -> dict[
 
 
 def _span(arguments: dict[str, Any]) -> Span | None:
-    """The batch's interval; `Context.audit` passes on what its caller gave, which is none."""
+    """The batch's interval, or none: `Context.audit` passes on its caller's arguments."""
     start, end = arguments.get("start"), arguments.get("end")
     return (start, end) if isinstance(start, int) and isinstance(end, int) else None
 

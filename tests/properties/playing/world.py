@@ -1,4 +1,4 @@
-"""One drawn project in a sandbox of its own: its database, its clock and its faults."""
+"""One drawn project in its own sandbox, with its database, its clock and its faults."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from .project_files import config, model_files, shared_files, source
 
 
 class World:
-    """One drawn project with its database and its time, in a sandbox of its own."""
+    """One drawn project with its database and its time, in its own sandbox."""
 
     def __init__(
         self, folder: Path, began: datetime, concurrent_tasks: int = 1, before_all: bool = False

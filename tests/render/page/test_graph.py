@@ -1,4 +1,4 @@
-"""The drawing of a graph: nothing overlaps, and what is upstream stands left."""
+"""The drawing of a graph: nothing overlaps, and upstream models are on the left."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_source_stands_next_to_the_first_that_reads_it() -> None:
     assert (first.layer, third.layer, late.layer) == (0, 2, 1)
 
 
-def test_a_long_edge_passes_a_layer_in_a_lane_of_its_own() -> None:
+def test_a_long_edge_passes_a_layer_in_its_own_lane() -> None:
     graph = drawn((), (0,), (0, 1))
 
     (long,) = [edge for edge in graph.edges if (edge.parent, edge.child) == (0, 2)]

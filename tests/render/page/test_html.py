@@ -66,7 +66,7 @@ class Parsed(HTMLParser):
 
     @property
     def words(self) -> str:
-        """The text as it is read: elements apart from each other, white space folded."""
+        """The text as a reader sees it: elements separated, white space collapsed."""
         return " ".join(" ".join(text or " " for text in self.texts).split())
 
     @property
@@ -99,11 +99,11 @@ def test_the_totals_are_of_all_invocations() -> None:
 def test_repeated_tries_are_left_out_and_counted() -> None:
     repeated = run(failed("sales.orders"), superseded=True)
     last = run(skipped("sales.orders", "signal_not_ready"))
-    found = parsed(repeated, last, gate=True)
+    page = parsed(repeated, last, gate=True)
 
-    assert "1 skipped 1 invocation; left out: 1 invocation of repeated tries. T" in found.words
-    assert "failed" not in found.words.replace("gate failed", "").replace("only failed", "")
-    assert "#00000000/sales.orders" in found.values("href")
+    assert "1 skipped 1 invocation; left out: 1 invocation of repeated tries. T" in page.words
+    assert "failed" not in page.words.replace("gate failed", "").replace("only failed", "")
+    assert "#00000000/sales.orders" in page.values("href")
 
 
 def test_without_a_gate_no_verdict_is_given() -> None:
@@ -114,12 +114,12 @@ def test_the_gate_s_findings_lead_to_their_models_the_most_urgent_first() -> Non
     made = run(skipped("b", "signal_not_ready"), failed("a"), completion="failure")
     other = run(completion="raised", error="ConfigError: no such gateway")
 
-    found = parsed(made, other, gate=True)
+    page = parsed(made, other, gate=True)
 
-    text = found.words
+    text = page.words
     assert "gate failed: 1 failure, 1 unexpected skip, 1 command error" in text
     assert text.index("a failed: its evaluation") < text.index("b was skipped: its signal")
-    assert found.links[1:4] == ["#00000000/a", "#00000000/b", "#00000000-2"]
+    assert page.links[1:4] == ["#00000000/a", "#00000000/b", "#00000000-2"]
 
 
 @pytest.mark.parametrize(
@@ -175,12 +175,12 @@ def test_where_nothing_went_wrong_the_first_is_opened() -> None:
     assert parsed(run(executed("a")), run(executed("b"))).chosen() == "00000000"
 
 
-def test_no_report_and_no_model_are_said() -> None:
+def test_no_reports_and_no_models_are_stated() -> None:
     assert "No invocation was tracked." in text_of()
     assert "No models." in text_of(run())
 
 
-def test_an_invocation_is_told_with_its_test_arguments_and_removed_models() -> None:
+def test_an_invocation_is_shown_with_its_test_arguments_and_removed_models() -> None:
     made = run(
         command="plan",
         arguments={"environment": "dev", "start": "2024-01-01", "end": None, "run": True},
@@ -253,7 +253,7 @@ def test_everything_that_is_known_of_a_model_is_there() -> None:
 
     *_, details = text.split("sales.orders failed · partial: some of its batches were recorded")
     assert details.startswith(" · local edit: the project has another definition · root cause")
-    for said in (
+    for words in (
         "sales.orders failed in batch 2 of 2; 2 recorded: its signal was not ready (feed); "
         "a non-blocking audit failed: in_range (3 rows) run prod, execution_time",
         "Reasons signal_not_ready inferred error",
@@ -272,7 +272,7 @@ def test_everything_that_is_known_of_a_model_is_there() -> None:
         'qualified name "wh"."sales"."orders"',
         "Upstream raw.events not.listed not in this report",
     ):
-        assert said in details
+        assert words in details
 
 
 def test_causes_are_there_with_their_intervals_and_who_brought_them_about() -> None:
@@ -311,12 +311,12 @@ def test_no_rows_are_a_number_too() -> None:
 
 
 def test_a_report_cannot_become_markup() -> None:
-    found = parsed(hostile(), gate=True)
+    page = parsed(hostile(), gate=True)
 
-    assert [tag for tag, _ in found.elements if tag in ("script", "img", "b ")] == ["script"]
-    assert {name for _, attrs in found.elements for name in attrs if name.startswith("on")} == set()
-    assert all(address.startswith("#") or address == "data:," for address in found.values("href"))
-    assert found.values("src") == []
+    assert [tag for tag, _ in page.elements if tag in ("script", "img", "b ")] == ["script"]
+    assert {name for _, attrs in page.elements for name in attrs if name.startswith("on")} == set()
+    assert all(address.startswith("#") or address == "data:," for address in page.values("href"))
+    assert page.values("src") == []
 
 
 def test_control_characters_are_shown_escaped_and_the_page_can_be_encoded() -> None:
@@ -354,12 +354,12 @@ def test_many_models_have_an_overview_by_schema_with_the_urgent_ones_first() -> 
     made = [executed(f"core.m{number}", upstream=("raw.a",)) for number in range(11)]
     bad = failed("core.bad", upstream=("raw.a",))
     raw = skipped("raw.a", "not_evaluatable", kind="external")
-    found = parsed(run(raw, *made, bad))
+    page = parsed(run(raw, *made, bad))
 
     assert "raw 1 model 1 not evaluatable a core 12 models 1 failed 11 executed bad m0" in (
-        found.words
+        page.words
     )
-    schemas = [a for tag, a in found.elements if (a.get("class") or "").startswith("schema ")]
+    schemas = [a for tag, a in page.elements if (a.get("class") or "").startswith("schema ")]
     assert [schema["class"] for schema in schemas] == [
         "schema not-evaluatable",
         "schema failed root",
@@ -369,9 +369,9 @@ def test_many_models_have_an_overview_by_schema_with_the_urgent_ones_first() -> 
 
 
 def test_the_only_schema_is_unfolded() -> None:
-    found = parsed(run(*[executed(f"core.m{number}") for number in range(13)]))
+    page = parsed(run(*[executed(f"core.m{number}") for number in range(13)]))
 
-    (schema,) = [a for tag, a in found.elements if (a.get("class") or "").startswith("schema ")]
+    (schema,) = [a for tag, a in page.elements if (a.get("class") or "").startswith("schema ")]
     assert "open" in schema
 
 
@@ -414,11 +414,11 @@ def test_names_may_break_after_their_parts() -> None:
 
 
 def test_every_link_has_its_target() -> None:
-    found = parsed(warehouse(20), hostile(), run(), gate=True)
+    page = parsed(warehouse(20), hostile(), run(), gate=True)
 
-    ids = found.values("id")
+    ids = page.values("id")
     assert len(ids) == len(set(ids))
-    assert {href[1:] for href in found.values("href") if href.startswith("#")} <= set(ids)
+    assert {href[1:] for href in page.values("href") if href.startswith("#")} <= set(ids)
 
 
 def test_only_what_the_page_itself_brings_may_run() -> None:
@@ -458,17 +458,17 @@ def test_five_hundred_models_take_less_than_two_mebibytes() -> None:
 @strategies.unhurried
 @given(st.lists(strategies.reports(), max_size=3))
 def test_any_report_has_a_page(reports: list[RunReport]) -> None:
-    found = parsed(*reports, gate=True)
+    page = parsed(*reports, gate=True)
 
-    assert {a[1:] for a in found.values("href") if a.startswith("#")} <= set(found.values("id"))
+    assert {a[1:] for a in page.values("href") if a.startswith("#")} <= set(page.values("id"))
 
 
 @pytest.mark.parametrize("face", [0, 1], ids=["light", "dark"])
 def test_text_stands_out_from_its_ground(face: int) -> None:
-    named = re.findall(
+    declared = re.findall(
         r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\)", (FILES / "page.css").read_text()
     )
-    colors = {name: faces[face] for name, *faces in named}
+    colors = {name: faces[face] for name, *faces in declared}
     grounds = {name: colors.pop(name) for name in ("page", "surface", "raised")}
     lines = {"line", "edge"}
 

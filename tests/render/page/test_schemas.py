@@ -1,4 +1,4 @@
-"""The models by schema: who is in which, what stands above what."""
+"""The models by schema: which models each schema has, and the order of schemas."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_schema_has_its_models_and_stands_below_those_that_it_reads() -> None:
     assert [s.reads for s in schemas.values()] == [(), (0,), (1,)]
 
 
-def test_schemas_that_read_the_same_stand_beside_each_other() -> None:
+def test_schemas_that_read_the_same_stand_next_to_each_other() -> None:
     schemas = grouped(raw_a="", sales_a="raw_a", web_a="raw_a")
 
     assert [s.row for s in schemas.values()] == [0, 1, 1]

@@ -9,7 +9,7 @@ import pytest
 from pytest_sqlmesh_tracker import Sandbox
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from tests.projects import Project
-from tests.sandbox.building import DEFAULTS, database, plain, planned, project, seen
+from tests.sandbox.building import DEFAULTS, database, plain, planned, project, snapshot_of
 from tests.sandbox.conftest import Sandboxes
 
 RAW = "CREATE SCHEMA raw; CREATE TABLE raw.sales AS SELECT 5 AS amount"
@@ -58,7 +58,7 @@ def test_a_project_is_in_a_sandbox_what_it_is_outside(
     shop.model("shop.report", "SELECT day FROM shop.orders", kind="VIEW")
     if "aside" in gateways:
         shop.model("shop.sales", "SELECT amount FROM aside.raw.sales")
-    before = seen(tmp_path)
+    before = snapshot_of(tmp_path)
 
     with sandbox(shop.path) as copy:
         names = dict(copy.context.snapshots)
@@ -69,7 +69,7 @@ def test_a_project_is_in_a_sandbox_what_it_is_outside(
         if "aside" in gateways:
             assert another.fetch("SELECT * FROM shop.sales") == [(5,)]
 
-    assert seen(tmp_path) == before
+    assert snapshot_of(tmp_path) == before
     with plain(shop.path) as context:
         assert {n: s.fingerprint for n, s in context.snapshots.items()} == {
             n: s.fingerprint for n, s in names.items()
@@ -79,7 +79,7 @@ def test_a_project_is_in_a_sandbox_what_it_is_outside(
 class TestSeveralGateways:
     @pytest.fixture(scope="class")
     def two(self, tmp_path_factory: pytest.TempPathFactory) -> Project:
-        """Models on a gateway each, of which the second is spelled in many ways."""
+        """Models on one gateway each; the second gateway is spelled in many ways."""
         folder = tmp_path_factory.mktemp("two")
         database(folder / "b.db", RAW)
         shop = project(
@@ -111,10 +111,10 @@ class TestSeveralGateways:
     def test_a_missing_one_is_an_error_that_names_the_others(
         self, two: Project, sandbox: Sandboxes
     ) -> None:
-        with pytest.raises(SandboxError, match=r"no gateway 'third'.*irst, second") as told:
+        with pytest.raises(SandboxError, match=r"no gateway 'third'.*irst, second") as raised:
             with sandbox(two.path, gateway="third"):
                 pass
-        assert len(str(told.value).splitlines()) == 1
+        assert len(str(raised.value).splitlines()) == 1
 
     def test_can_share_a_file(self, tmp_path: Path, sandbox: Sandboxes) -> None:
         (tmp_path / "elsewhere").mkdir()
@@ -174,21 +174,21 @@ class TestTheState:
             with sandbox(elsewhere.path, state="keep"):
                 pass
 
-    def test_can_be_kept_in_a_file_of_its_own(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_can_be_kept_in_a_separate_file(self, tmp_path: Path, sandbox: Sandboxes) -> None:
         shop = project(tmp_path, GATEWAYS["a state of its own"].replace("{folder}", str(tmp_path)))
         shop.model("shop.orders", "SELECT @execution_ds AS day", cron="'@daily'")
         planned(shop.path)
-        before = seen(tmp_path)
+        before = snapshot_of(tmp_path)
 
         with sandbox(shop.path, state="keep", at="2024-01-05 12:00") as copy:
             copy.run().assert_nothing_executed()
             copy.run(at="+1 day").assert_executed("shop.orders")
 
-        assert seen(tmp_path) == before
+        assert snapshot_of(tmp_path) == before
 
 
 def tables(copy: Sandbox) -> list[str]:
-    found = copy.fetch(
+    rows = copy.fetch(
         "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE NOT internal ORDER BY 1"
     )
-    return [name for (name,) in found]
+    return [name for (name,) in rows]

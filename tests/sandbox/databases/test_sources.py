@@ -1,6 +1,6 @@
 """Where a sandbox's data comes from: the user's database, SQL files, a function, and declarations.
 
-The user's files are copied and never opened; of what SQLMesh has made in them, nothing is left.
+The user's files are copied and never opened; what SQLMesh made in them is removed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pytest_sqlmesh_tracker import Sandbox, track_all
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError, project_options
 from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 from tests.projects import Project
-from tests.sandbox.building import DEFAULTS, database, planned, project, seen
+from tests.sandbox.building import DEFAULTS, database, planned, project, snapshot_of
 from tests.sandbox.conftest import Sandboxes
 
 RAW = "CREATE SCHEMA raw; CREATE TABLE raw.sales AS SELECT 5 AS amount"
@@ -85,13 +85,13 @@ class TestTheUsersDatabase:
 
     def test_is_left_exactly_as_it_was(self, tmp_path: Path, sandbox: Sandboxes) -> None:
         shop = shop_on(tmp_path, database(tmp_path / "wh.db", RAW))
-        before = seen(tmp_path)
+        before = snapshot_of(tmp_path)
 
         with sandbox(shop.path) as copy:
             copy.execute("DELETE FROM raw.sales")
             copy.run(at="+2 days").assert_executed("shop.orders")
 
-        assert seen(tmp_path) == before
+        assert snapshot_of(tmp_path) == before
 
     def test_may_be_missing(self, tmp_path: Path, sandbox: Sandboxes) -> None:
         shop = project(
@@ -110,13 +110,13 @@ class TestTheUsersDatabase:
         file = database(tmp_path / "wh.db", RAW)
         shop = shop_on(tmp_path, file)
         with other_process_writing(file, "INSERT INTO raw.sales VALUES (6)"):
-            before = seen(tmp_path)
+            before = snapshot_of(tmp_path)
             assert "wh.db.wal" in before
 
             with sandbox(shop.path) as copy:
                 assert copy.fetch("SELECT * FROM shop.orders ORDER BY 1") == [(5,), (6,)]
 
-            assert seen(tmp_path) == before
+            assert snapshot_of(tmp_path) == before
 
     @pytest.mark.long
     def test_is_found_below_the_project_if_it_is_not_in_the_current_folder(
@@ -188,10 +188,10 @@ class TestWhatSqlmeshMadeInIt:
     def test_can_not_be_kept_before_its_newest_interval(
         self, used: Path, sandbox: Sandboxes
     ) -> None:
-        with pytest.raises(SandboxError, match="loaded through 2024-01-05 00:00:00") as told:
+        with pytest.raises(SandboxError, match="loaded through 2024-01-05 00:00:00") as raised:
             with sandbox(used, state="keep", at="2024-01-04 12:00"):
                 pass
-        assert len(str(told.value).splitlines()) == 1
+        assert len(str(raised.value).splitlines()) == 1
 
     @pytest.mark.parametrize("more", PLACES)
     def test_is_found_wherever_the_project_puts_it(
@@ -299,13 +299,15 @@ class TestSetUp:
             ("3_broken.sql", r"setup: 3_broken.sql failed: Catalog Error: .*nowhere"),
         ],
     )
-    def test_what_fails_is_told(self, file: str, why: str, shop: Project, loaded: Loaded) -> None:
-        with pytest.raises(SandboxError, match=why) as told:
+    def test_what_fails_is_reported(
+        self, file: str, why: str, shop: Project, loaded: Loaded
+    ) -> None:
+        with pytest.raises(SandboxError, match=why) as raised:
             with loaded(shop, "1_create.sql", file):
                 pass
-        assert len(str(told.value).splitlines()) == 1
+        assert len(str(raised.value).splitlines()) == 1
 
-    def test_a_function_that_raises_is_told(self, shop: Project, loaded: Loaded) -> None:
+    def test_a_function_that_raises_is_reported(self, shop: Project, loaded: Loaded) -> None:
         def load(_: Any) -> None:
             raise ValueError("no data today")
 
@@ -366,14 +368,14 @@ class TestExternalModels:
             assert copy.fetch('SELECT * FROM "New Schema"."And Table"') == []
             assert "raw.undeclared" not in relations(copy)
 
-    def test_of_types_that_duckdb_does_not_have_are_told(
+    def test_of_types_that_duckdb_does_not_have_are_reported(
         self, tmp_path: Path, sandbox: Sandboxes
     ) -> None:
         shop = project(tmp_path, "{local: {connection: {type: duckdb}}}")
         shop.write("external_models.yaml", "- {name: raw.x, columns: {place: geography}}")
         shop.model("shop.orders", "SELECT place FROM raw.x")
 
-        with pytest.raises(SandboxError, match=r"model raw.x can't be created.*setup=") as told:
+        with pytest.raises(SandboxError, match=r"model raw.x can't be created.*setup=") as raised:
             with sandbox(shop.path):
                 pass
-        assert len(str(told.value).splitlines()) == 1
+        assert len(str(raised.value).splitlines()) == 1

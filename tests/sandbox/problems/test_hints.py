@@ -1,4 +1,4 @@
-"""What is said beside an error: where a missing file is, and which database brought a table."""
+"""Hints next to an error: where a missing file is, and which database a table came from."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def shop(tmp_path: Path) -> Project:
     ("name", "close"),
     [("regoin", "region"), ("tenants", "tenant"), ("BATCH_LIMITS", "batch_limit")],
 )
-def test_a_typo_is_an_error_with_what_was_meant(
+def test_a_typo_is_an_error_with_the_close_name(
     shop: Project, sandbox: Sandboxes, name: str, close: str
 ) -> None:
     # The test that gives it is often below the project's folder.

@@ -13,7 +13,7 @@ SWITCHES = "CREATE SCHEMA raw; CREATE TABLE raw.broken AS SELECT 'nothing' AS mo
 
 
 def breakable(name: str, upstream: str | None = None) -> str:
-    """The query of a model that fails while its name stands in `raw.broken`."""
+    """The query of a model that fails while its name is in `raw.broken`."""
     source = f"FROM {upstream}" if upstream else "FROM (SELECT 1 AS id)"
     return (
         f"SELECT id, CASE WHEN '{name}' IN (SELECT model FROM raw.broken) "
@@ -163,11 +163,11 @@ class TestAudits:
         report.assert_failed("a.audited", reason="audit_failed", match="positive")
         report.assert_audit_failed("a.audited", "positive")
         report.assert_audit_failed("a.audited", "small")
-        found = {audit.name: audit for audit in report["a.audited"].audits}
-        assert (found["positive"].blocking, found["positive"].rows_failed) == (True, 2)
-        assert (found["small"].blocking, found["small"].rows_failed) == (False, 1)
-        assert found["small"].arguments == {"limit_": "5"}
-        assert found["not_null"].passed
+        audits = {audit.name: audit for audit in report["a.audited"].audits}
+        assert (audits["positive"].blocking, audits["positive"].rows_failed) == (True, 2)
+        assert (audits["small"].blocking, audits["small"].rows_failed) == (False, 1)
+        assert audits["small"].arguments == {"limit_": "5"}
+        assert audits["not_null"].passed
         assert report["a.audited"].partial is False
         report.assert_skipped("a.child", reason="upstream_failed")
         report.assert_nothing_executed()

@@ -53,7 +53,7 @@ def configure(project: Project, before_all: str = "SELECT 1", more: str = "") ->
 
 
 def planned(project: Project, **arguments: Any) -> RunReport:
-    """Plan the project, whatever that raises; its report, in which no secret is."""
+    """Plan the project, ignoring errors; return its report, after checking it for secrets."""
     with sqlmesh_run_tracker(project.context) as tracker, at("2024-01-09 12:00"):
         try:
             project.context.plan(auto_apply=True, no_prompts=True, **arguments)

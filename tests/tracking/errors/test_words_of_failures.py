@@ -38,7 +38,7 @@ def planned(project: Project) -> RunReport:
 
 
 class TestAuditsThatCouldNotBeRun:
-    """Their own query raises: no rows were found, and none were looked for."""
+    """Their own query raises: rows were never searched for."""
 
     @pytest.fixture
     def audited(self, project: Project) -> Project:

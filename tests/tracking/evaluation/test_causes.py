@@ -119,7 +119,7 @@ def test_a_changed_version_names_what_changed(shop: Project, forward_only: bool)
     assert report["s.raw"].changed_by == ("s.raw",)
     below = report["s.orders"]
     assert (below.cause, below.changed_by) == ("first_load", ("s.raw",))
-    # SQLMesh's first versions have a category of its own for forward-only changes.
+    # SQLMesh's first versions have a separate category for forward-only changes.
     assert below.change_category in ("indirect_breaking", "forward_only")
 
 
@@ -206,7 +206,7 @@ def test_what_was_removed_of_a_table_that_a_change_of_metadata_keeps(
 
 
 def test_a_restatement_in_prod_up_to_now_removes_the_end_of_what_dev_has(shop: Project) -> None:
-    """Of what it takes from dev, only what dev had loaded is loaded there again."""
+    """Of the data it takes over from dev, only what dev had loaded is loaded again."""
     shop.incremental("s.orders", "SELECT ts, 2 AS id FROM s.raw", **DAILY)
     shop.reload()
     with at("2024-01-09 13:00"):

@@ -148,7 +148,7 @@ def test_what_upstream_loads_in_the_same_invocation_is_there(tmp_path: Path, wor
 
 @pytest.mark.sqlmesh_project("sample_projects/cron_cascade", at="2024-01-09 12:00")
 @pytest.mark.long
-def test_a_cascade_of_crons_has_nobody_ahead(sqlmesh_project: Sandbox) -> None:
+def test_no_model_is_ahead_in_a_cascade_of_crons(sqlmesh_project: Sandbox) -> None:
     for _ in range(6):
         assert nobody_is_ahead(sqlmesh_project.run(at="+1 day"))
     for _ in range(3):

@@ -40,7 +40,7 @@ LOCKED = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('CREATE TABLE 
 
 @pytest.fixture(params=WORKERS, ids="{} workers".format)
 def chain(tmp_path: Path, request: pytest.FixtureRequest) -> Project:
-    """first → second → third, daily; a weekly one beside them."""
+    """first → second → third, daily, plus a weekly one."""
     project = Project(tmp_path, concurrent_tasks=request.param)
     project.incremental("c.first", TICKS, **DAILY)
     project.incremental("c.second", read_between("c.first"), **DAILY)
@@ -76,13 +76,13 @@ def in_time(call: Callable[[], Any]) -> None:
 
 
 class Ends(NoopConsole):
-    """Calls back with model and batch when one has ended, before SQLMesh goes on."""
+    """Calls back with model and batch when a batch has ended, before SQLMesh continues."""
 
     def __init__(self, ended: Callable[[str, int], None]) -> None:
         self._ended = ended
 
-    def update_snapshot_evaluation_progress(self, snapshot: Any, *heard: Any, **_: Any) -> None:
-        self._ended(snapshot.node.name, heard[1])
+    def update_snapshot_evaluation_progress(self, snapshot: Any, *arguments: Any, **_: Any) -> None:
+        self._ended(snapshot.node.name, arguments[1])
 
 
 def cancelled(
@@ -394,12 +394,12 @@ class TestFailures:
 
 class TestManners:
     def test_the_console_hears_of_no_batch_that_did_not_begin(self, planned: Project) -> None:
-        heard: list[str] = []
+        begun: list[str] = []
         listed: list[Any] = []
 
         class Recorder(NoopConsole):
             def start_snapshot_evaluation_progress(self, snapshot: Any, *_: Any, **__: Any) -> None:
-                heard.append(snapshot.node.name)
+                begun.append(snapshot.node.name)
 
             def log_failed_models(self, errors: Any) -> None:
                 listed.extend(errors)
@@ -407,7 +407,7 @@ class TestManners:
         planned.context.console = Recorder()
         with at("2024-01-10 12:00"):
             cancelled(planned, run(planned), once="c.first")
-        assert heard == ["c.first"]
+        assert begun == ["c.first"]
         assert [str(error.__cause__) for error in listed] == ["cancelled before it began"]
 
     def test_any_of_several_trackers_cancels(self, planned: Project) -> None:

@@ -1,4 +1,4 @@
-"""A tracker that leaves an invocation which goes on: what is known by then is its report."""
+"""A tracker that leaves an invocation before its end: its report is what is known by then."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_batch_under_way_is_interrupted(shop: Project, monkeypatch: pytest.Mon
         "recorded is not known"
     )
     assert report["shop.third"].message == "interrupted: the invocation was aborted"
-    # What came of it later changes nothing, and is for others to hear.
+    # Later events change nothing; they reach only the other consoles.
     assert tracker.reports == [report]
     assert report.model_dump() == before
     assert other.last.id == report.id

@@ -1,4 +1,4 @@
-"""Being told of models while the invocation goes on: as soon as they executed, and only then."""
+"""`on_executed` during an invocation: called as soon as a model executed, and only then."""
 
 from __future__ import annotations
 
@@ -66,53 +66,53 @@ def planned(written: Project) -> Project:
     return written
 
 
-def told_of(project: Project, call: Callable[[], Any]) -> tuple[list[ModelOutcome], RunReport]:
-    """What is told while an invocation lasts, and its report."""
-    told: list[ModelOutcome] = []
-    with sqlmesh_run_tracker(project.context, on_executed=told.append) as tracker:
+def announced_by(project: Project, call: Callable[[], Any]) -> tuple[list[ModelOutcome], RunReport]:
+    """The outcomes announced during an invocation, and its report."""
+    announced: list[ModelOutcome] = []
+    with sqlmesh_run_tracker(project.context, on_executed=announced.append) as tracker:
         with suppress(SQLMeshError):
             call()
-    return told, tracker.last
+    return announced, tracker.last
 
 
 def plan(project: Project, *environment: str) -> Callable[[], Any]:
     return lambda: project.context.plan(*environment, auto_apply=True, no_prompts=True)
 
 
-def check(told: list[ModelOutcome], report: RunReport) -> None:
-    """Each executed model was told of once, with the very outcome of the report."""
-    assert sorted(outcome.name for outcome in told) == sorted(report.executed)
-    assert {outcome.name: outcome for outcome in told} == {
+def check(announced: list[ModelOutcome], report: RunReport) -> None:
+    """Each executed model was announced once, with the same outcome as in the report."""
+    assert sorted(outcome.name for outcome in announced) == sorted(report.executed)
+    assert {outcome.name: outcome for outcome in announced} == {
         name: report[name] for name in report.executed
     }
 
 
 @pytest.mark.long
-def test_what_is_told_is_what_the_report_says(lively: Project) -> None:
-    """In a first plan, a run of which something fails, and a plan to another environment."""
+def test_what_is_announced_is_what_the_report_says(lively: Project) -> None:
+    """In a first plan, a run in which something fails, and a plan to another environment."""
     with at("2024-01-09 12:00"):
-        told, report = told_of(lively, plan(lively))
-    assert len(told) == 7
+        announced, report = announced_by(lively, plan(lively))
+    assert len(announced) == 7
     assert len(report["l.first"].batches) == 4
     assert report["l.held"].reasons == ("signal_not_ready",)
-    check(told, report)
+    check(announced, report)
 
     lively.execute("INSERT INTO raw.broken VALUES (1)")
     with at("2024-01-11 12:00"):
-        told, report = told_of(lively, lambda: lively.context.run())
+        announced, report = announced_by(lively, lambda: lively.context.run())
     assert report.executed == {"l.first", "l.second", "l.third"}
     report.assert_failed("l.broken")
-    check(told, report)
+    check(announced, report)
 
     lively.incremental("l.second", f"{TICKS}, 2 AS two", **DAILY)
     lively.reload()
     with at("2024-01-11 13:00"):
-        told, report = told_of(lively, plan(lively, "dev"))
+        announced, report = announced_by(lively, plan(lively, "dev"))
     report.assert_only_executed("l.second", "l.third")
-    check(told, report)
+    check(announced, report)
 
 
-def test_a_model_is_told_of_before_the_next_one_begins(lively: Project) -> None:
+def test_a_model_is_announced_before_the_next_one_begins(lively: Project) -> None:
     events: list[str] = []
 
     class Recorder(NoopConsole):
@@ -133,12 +133,12 @@ def test_a_model_is_told_of_before_the_next_one_begins(lively: Project) -> None:
     ]  # fmt: skip
 
 
-def test_what_is_told_is_in_the_state_by_then(project: Project) -> None:
+def test_what_is_announced_is_already_in_the_state(project: Project) -> None:
     project.incremental("l.first", TICKS, ", batch_size 2", **DAILY)
     loaded: list[tuple[ModelOutcome, list[tuple[int, int]]]] = []
 
     def look(outcome: ModelOutcome) -> None:
-        # There is one worker, which is this thread: nobody else uses the connection now.
+        # The only worker is this thread: nothing else uses the connection now.
         (spans,) = project.intervals()[outcome.fqn].values()
         loaded.append((outcome, spans))
 
@@ -146,12 +146,12 @@ def test_what_is_told_is_in_the_state_by_then(project: Project) -> None:
         with sqlmesh_run_tracker(project.context, on_executed=look):
             plan(project)()
     ((outcome, spans),) = loaded
-    told = [
+    intervals = [
         (round(b.start.timestamp() * 1000), round(b.end.timestamp() * 1000))
         for b in outcome.batches
     ]
-    assert len(told) == 4
-    assert without(told, spans) == []
+    assert len(intervals) == 4
+    assert without(intervals, spans) == []
 
 
 @pytest.mark.long
@@ -159,9 +159,9 @@ def test_audits_alone_are_no_execution(planned: Project) -> None:
     planned.incremental("l.first", TICKS, ", batch_size 2", audits="(known())", **DAILY)
     planned.reload()
     with at("2024-01-09 13:00"):
-        told, report = told_of(planned, plan(planned))
+        announced, report = announced_by(planned, plan(planned))
     assert report["l.first"].status == "audited"
-    assert told == []
+    assert announced == []
 
 
 @pytest.mark.long
@@ -171,28 +171,28 @@ def test_a_plan_of_two_rounds(planned: Project) -> None:
     planned.model("l.new", "SELECT 1 AS n", **DAILY)
     planned.reload()
     with at("2024-01-11 12:00"):
-        told, report = told_of(
+        announced, report = announced_by(
             planned, lambda: planned.context.plan(auto_apply=True, no_prompts=True, run=True)
         )
-    assert {batch.round for outcome in told for batch in outcome.batches} == {0, 1}
-    check(told, report)
+    assert {batch.round for outcome in announced for batch in outcome.batches} == {0, 1}
+    check(announced, report)
 
 
 def test_a_view_that_can_not_be_promoted(lively: Project) -> None:
-    """A plan's last stages can fail a model that executed: it was told of before."""
+    """A plan's last stages can fail a model that executed and was already announced."""
     broken = "ON_VIRTUAL_UPDATE_BEGIN;\nDROP TABLE no_such_table;\nON_VIRTUAL_UPDATE_END;"
     lively.model("l.third", f"SELECT COUNT(*) AS n FROM l.second;\n\n{broken}", **DAILY)
     lively.reload()
     with at("2024-01-09 12:00"):
-        told, report = told_of(lively, plan(lively))
-    assert "l.third" in [outcome.name for outcome in told]
+        announced, report = announced_by(lively, plan(lively))
+    assert "l.third" in [outcome.name for outcome in announced]
     report.assert_failed("l.third", reason="creation_failed")
     assert report["l.third"].partial
 
 
 @pytest.mark.long
 def test_a_run_that_is_restarted(planned: Project) -> None:
-    """What had executed before is told of once, though the run evaluates more of it then."""
+    """What had executed before is announced once, though the run then evaluates more of it."""
 
     class Overtaken(NoopConsole):
         def update_snapshot_evaluation_progress(self, snapshot: Any, *_: Any, **__: Any) -> None:
@@ -207,11 +207,11 @@ def test_a_run_that_is_restarted(planned: Project) -> None:
     later = time_machine.travel("2024-01-11 12:00Z", tick=True)
     try:
         with at("2024-01-10 12:00"):
-            told, report = told_of(planned, lambda: planned.context.run())
+            announced, report = announced_by(planned, lambda: planned.context.run())
     finally:
         later.stop()
     assert [batch.round for batch in report["l.first"].batches] == [0, 1]
-    assert sorted(outcome.name for outcome in told) == sorted(report.executed)
+    assert sorted(outcome.name for outcome in announced) == sorted(report.executed)
     assert {"l.first", "l.second", "l.third"} <= report.executed
 
 
@@ -219,19 +219,21 @@ def test_a_console_that_raises_fails_the_model(lively: Project) -> None:
     """To SQLMesh a batch has failed where the console raised, though its interval is recorded."""
 
     class Raising(NoopConsole):
-        def update_snapshot_evaluation_progress(self, snapshot: Any, *heard: Any, **_: Any) -> None:
-            if "first" in snapshot.name and heard[1] == 0:
+        def update_snapshot_evaluation_progress(
+            self, snapshot: Any, *arguments: Any, **_: Any
+        ) -> None:
+            if "first" in snapshot.name and arguments[1] == 0:
                 raise RuntimeError("no terminal")
 
     lively.context.console = Raising()
     with at("2024-01-09 12:00"):
-        told, report = told_of(lively, plan(lively))
+        announced, report = announced_by(lively, plan(lively))
     report.assert_failed("l.first", match="no terminal")
-    check(told, report)
+    check(announced, report)
 
 
-def test_who_is_told_may_wait_for_another_model(tmp_path: Path) -> None:
-    """The other worker is not held up: it is told of its own model meanwhile."""
+def test_a_callback_may_wait_for_another_model(tmp_path: Path) -> None:
+    """The other worker is not held up: its own model is announced in the meantime."""
     project = Project(tmp_path, concurrent_tasks=4)
     for name in ("l.one", "l.other"):
         project.model(name, "SELECT 1 AS n", **DAILY)
@@ -281,7 +283,7 @@ def test_a_fault_of_the_tracker_tells_nothing(
 
     monkeypatch.setattr(reporting, "outcomes_so_far", fail)
     with at("2024-01-09 12:00"):
-        told, report = told_of(lively, plan(lively))
-    assert told == []
+        announced, report = announced_by(lively, plan(lively))
+    assert announced == []
     assert "our own mistake" in caplog.text
     assert report["l.first"].status == "unknown"

@@ -118,7 +118,7 @@ class TestEnvironmentBusy:
     def unfinished(self, shop: Project) -> None:
         shop.execute(UNFINISHED)
 
-    def test_is_said_at_once_and_once(self, shop: Project) -> None:
+    def test_is_reported_at_once_and_once(self, shop: Project) -> None:
         retrying(shop, every=1)
         waits: list[tuple[float, str, EnvironmentState]] = []
         began = time.monotonic()
@@ -271,7 +271,7 @@ def finishing(project: Project) -> Callable[..., None]:
 
 
 class TestFailedPlan:
-    """A plan that fails leaves the environment unfinished, where it came so far as to write it."""
+    """A plan that fails leaves the environment unfinished if it got as far as writing it."""
 
     @pytest.fixture
     def failing(self, project: Project) -> Project:

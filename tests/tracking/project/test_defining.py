@@ -206,7 +206,7 @@ def defined(project: Project, **options: Any) -> ProjectDefinition:
 
 @pytest.fixture(autouse=True, scope="module")
 def no_variables_of_sqlmesh() -> Iterator[None]:
-    """Whoever runs these tests may have chosen a gateway for a project of their own."""
+    """The developer who runs these tests may have set a gateway for another project."""
     with pytest.MonkeyPatch.context() as environment:
         for name in ("SQLMESH_GATEWAY", "SQLMESH_DOTENV_PATH"):
             environment.delenv(name, raising=False)
@@ -263,7 +263,7 @@ def test_the_facts_of_a_model(models: dict[str, ModelDefinition], rich: Project)
     assert orders.file == str(rich.path / "models" / "orders.sql")
 
 
-def test_what_is_not_said_of_a_model(models: dict[str, ModelDefinition]) -> None:
+def test_what_a_model_does_not_define(models: dict[str, ModelDefinition]) -> None:
     daily = models["sales.daily"]
     assert (daily.cron, daily.cron_tz, daily.start, daily.end) == (
         "@daily",
@@ -362,8 +362,8 @@ def test_several_projects_are_one_definition(tmp_path: Path) -> None:
         project = Project(tmp_path / name)
         project.model(f"shop.{name}", "SELECT 1 AS id")
     paths = [str(tmp_path / "first"), str(tmp_path / "second")]
-    for named in (paths, [str(tmp_path / "*")]):
-        names = [model.name for model in load_definition(ProjectLocation(named)).models]
+    for location in (paths, [str(tmp_path / "*")]):
+        names = [model.name for model in load_definition(ProjectLocation(location)).models]
         assert sorted(names) == ["shop.first", "shop.second"]
 
 
@@ -448,7 +448,7 @@ def test_what_columns_are_computed_from(models: dict[str, ModelDefinition]) -> N
     assert models["sales.north"].lineage["id"] == (ColumnSource("Sales.Orders", "id"),)
 
 
-def test_lineage_that_can_not_be_told_is_left_out(models: dict[str, ModelDefinition]) -> None:
+def test_lineage_that_is_not_known_is_left_out(models: dict[str, ModelDefinition]) -> None:
     # Whose column `page` is, of two tables that nothing is known of, and what `*` has.
     assert models["sales.two_unknown"].lineage.keys() == {"id", "one", "seen"}
     assert models["sales.everything"].lineage == {"following": (ColumnSource("raw.clicks", "id"),)}
@@ -491,10 +491,10 @@ def test_lineage_of_all_sorts_of_queries(
     small: Project, query: str, lineage: dict[str, tuple[str, ...]]
 ) -> None:
     small.model("shop.daily", query)
-    told = loaded(small).lineage
+    loaded_lineage = loaded(small).lineage
     assert {
         column: tuple(f"{source.model}.{source.column}" for source in sources)
-        for column, sources in told.items()
+        for column, sources in loaded_lineage.items()
     } == lineage
 
 
@@ -510,8 +510,8 @@ def test_lineage_ends_at_what_the_model_says_it_depends_on(small: Project) -> No
     small.model("shop.daily", "SELECT a.x, b.y, 1 AS one FROM raw.a AS a, raw.b AS b")
     context = small.context
     (daily,) = context.models.values()
-    said = {"depends_on_": {'"wh"."raw"."a"'}, "extract_dependencies_from_query": False}
-    context.upsert_model(daily, **said)
+    properties = {"depends_on_": {'"wh"."raw"."a"'}, "extract_dependencies_from_query": False}
+    context.upsert_model(daily, **properties)
     (model,) = define(context).models
     assert model.upstream == ("raw.a",)
     assert model.lineage == {"x": (ColumnSource("raw.a", "x"),), "one": ()}
@@ -532,7 +532,7 @@ def test_lineage_is_what_sqlmesh_says(rich: Project, models: dict[str, ModelDefi
     for model in models.values():
         for column, sources in model.lineage.items():
             theirs = column_dependencies(context, model.fqn, exp.column(column, quoted=True))
-            told = {
+            columns = {
                 (models[s.model].fqn if s.model in models else s.model, s.column) for s in sources
             }
             expected = {
@@ -541,7 +541,7 @@ def test_lineage_is_what_sqlmesh_says(rich: Project, models: dict[str, ModelDefi
                 for name in names
                 if fqn != model.fqn
             }
-            assert told == expected, f"{model.name}.{column}"
+            assert columns == expected, f"{model.name}.{column}"
             compared += 1
     assert compared > 25
 
@@ -662,8 +662,8 @@ def test_what_a_standalone_audit_says_of_itself(small: Project) -> None:
 
 def files(project: Project) -> list[str]:
     """All files of a project but those in SQLMesh's cache."""
-    found = (path.relative_to(project.path) for path in project.path.rglob("*") if path.is_file())
-    return sorted(str(path) for path in found if path.parts[0] != ".cache")
+    below = (path.relative_to(project.path) for path in project.path.rglob("*") if path.is_file())
+    return sorted(str(path) for path in below if path.parts[0] != ".cache")
 
 
 @contextmanager
@@ -845,16 +845,16 @@ def test_a_context_is_opened_that_loads_later(small: Project) -> None:
 
 
 def refused(*paths: str, **options: Any) -> str:
-    """What is said of these paths, the same by both ways to load them."""
-    said = []
+    """The error for these paths, the same for both ways to load them."""
+    messages = []
     for load in (load_definition, open_context):
         with pytest.raises(ProjectError) as raised:
             load(ProjectLocation(paths, **options))
-        said.append(str(raised.value))
-    assert said[0] == said[1]
-    assert "\n" not in said[0]
-    assert "\x1b" not in said[0]
-    return said[0]
+        messages.append(str(raised.value))
+    assert messages[0] == messages[1]
+    assert "\n" not in messages[0]
+    assert "\x1b" not in messages[0]
+    return messages[0]
 
 
 def test_folders_without_a_project(tmp_path: Path) -> None:
@@ -892,16 +892,16 @@ def test_a_file_that_can_not_be_loaded_is_named(
     small: Project, file: str, text: str, words: str
 ) -> None:
     small.write(file, text)
-    said = refused(str(small.path))
-    assert said.startswith(f"the SQLMesh project {small.path} can't be loaded: ")
-    assert file in said
-    assert words in said
+    message = refused(str(small.path))
+    assert message.startswith(f"the SQLMesh project {small.path} can't be loaded: ")
+    assert file in message
+    assert words in message
 
 
 def test_a_configuration_that_can_not_be_read(small: Project) -> None:
     small.write("config.yaml", "gateways: [")
-    said = refused(str(small.path))
-    assert said.startswith(f"the SQLMesh project {small.path} can't be loaded: ParserError: ")
+    message = refused(str(small.path))
+    assert message.startswith(f"the SQLMesh project {small.path} can't be loaded: ParserError: ")
 
 
 def test_a_gateway_that_there_is_not(small: Project) -> None:

@@ -42,7 +42,7 @@ def test_a_standalone_audit_has_a_bare_name() -> None:
     }
 
 
-def test_models_of_two_gateways_with_one_name_are_told_apart() -> None:
+def test_models_of_two_gateways_with_one_name_are_distinguished() -> None:
     nodes = {'"a"."s"."x"': model("s.x"), '"c"."s"."x"': model("s.x")}
     assert set(display_names(nodes, "a").values()) == {"s.x", "c.s.x"}
 

@@ -72,7 +72,7 @@ def restated(project: Project) -> None:
 
 
 def audited(project: Project) -> None:
-    """A standalone audit of its own cadence, an external model with an audit, an embedded one."""
+    """A standalone audit with its own cadence, an external model with an audit, an embedded one."""
     project.incremental("a.orders", DAYS, **DAILY)
     audit = "AUDIT (name orders_exist, standalone true, cron '15 * * * *');\n"
     project.write("audits/a.sql", f"{audit}SELECT 1 AS x WHERE NOT EXISTS (SELECT * FROM a.orders)")
@@ -251,7 +251,7 @@ def ask(
     models: Sequence[str] | None = None,
     only: bool = False,
 ) -> Due:
-    """What is due in an environment of which no plan is unfinished."""
+    """What is due in an environment without an unfinished plan."""
     answered = answer(project, moment, environment, models=models, only=only)
     assert isinstance(answered, Due)
     return answered
@@ -265,7 +265,7 @@ def answer(
     models: Sequence[str] | None = None,
     only: bool = False,
 ) -> Due | UnfinishedPlan:
-    """As it is asked in a process of its own: of a context that has not loaded the project."""
+    """As in a separate process: with a context that has not loaded the project."""
     if models is None:
         models = [*project.context.models, *project.context.standalone_audits]
     query = DueQuery(
@@ -286,7 +286,7 @@ def not_loaded(project: Project) -> Iterator[Any]:
 
 
 def scheduled(report: RunReport) -> set[str]:
-    """The models and standalone audits of which a batch was scheduled."""
+    """The models and standalone audits with a scheduled batch."""
     return {outcome.fqn for outcome in report.outcomes.values() if outcome.batches}
 
 

@@ -21,7 +21,7 @@ FIRST = 1_704_067_200_000
 
 @pytest.fixture
 def shop(project: Project) -> Project:
-    """One model of each kind that is loaded in a way of its own; planned on the 5th."""
+    """One model of each kind that is loaded differently; planned on the 5th."""
     project.incremental("s.orders", TICKS.format(amount=1), **DAY)
     project.incremental("s.copy", read_between("s.orders"), **DAY)
     project.incremental("s.kept", TICKS.format(amount=1), ", forward_only true", **DAY)
@@ -39,7 +39,7 @@ def shop(project: Project) -> Project:
 
 
 def loaded_in(project: Project, environment: str = "prod") -> Loaded:
-    """What is loaded in an environment of which no plan is unfinished."""
+    """What is loaded in an environment without an unfinished plan."""
     answer = loaded(project.context, LoadedQuery(environment=environment))
     assert isinstance(answer, Loaded)
     return answer
@@ -150,7 +150,7 @@ def test_nothing_is_compacted_away(shop: Project) -> None:
 
 
 @pytest.mark.processes
-def test_a_process_of_its_own_says_the_same(shop: Project) -> None:
+def test_a_separate_process_says_the_same(shop: Project) -> None:
     """It has not loaded the project's models."""
     expected = loaded_in(shop)
     before = shop.intervals()

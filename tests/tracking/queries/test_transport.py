@@ -1,4 +1,4 @@
-"""Questions that SQLMesh answers in a process of its own: real processes, and what can go wrong."""
+"""Queries that SQLMesh answers in a separate process: real processes, and what can go wrong."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def ask(path: Path, *, timeout: float = 60) -> Due | UnfinishedPlan:
     return transport.ask(ProjectLocation([str(path)]), QUERY, timeout=timeout)
 
 
-def test_what_a_project_prints_is_no_part_of_the_answer(planned: Project) -> None:
+def test_what_a_project_prints_is_not_part_of_the_answer(planned: Project) -> None:
     assert ask(planned.path) == Due(due=(ORDERS,), waiting=(), next_due=None)
 
 
@@ -125,14 +125,14 @@ def test_no_answer_in_time(planned: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dies", "said"),
+    ("dies", "complaint"),
     [
         ("os._exit(3)", "its process ended with 3"),
         ("os.write(2, b'out of memory'); os._exit(3)", "out of memory"),
     ],
 )
-def test_a_process_that_dies(tmp_path: Path, dies: str, said: str) -> None:
+def test_a_process_that_dies(tmp_path: Path, dies: str, complaint: str) -> None:
     (tmp_path / "config.py").write_text(f"import os; {dies}")
     with pytest.raises(ProjectError) as raised:
         ask(tmp_path)
-    assert str(raised.value) == f"the SQLMesh project {tmp_path} did not answer: {said}"
+    assert str(raised.value) == f"the SQLMesh project {tmp_path} did not answer: {complaint}"

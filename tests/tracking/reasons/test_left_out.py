@@ -125,7 +125,7 @@ def test_a_window_of_a_run_that_covers_what_was_due(kinds: Project) -> None:
 
 @pytest.mark.long
 def test_what_a_restatement_would_evaluate_beside_it_was_not_left_out(project: Project) -> None:
-    """Not applied, the plan would load a, which b reads, and of which something is missing."""
+    """Not applied, the plan would load a, which b reads and which has missing intervals."""
     project.incremental("s.a", TICKS, **DAILY)
     project.incremental("s.b", "SELECT ts, id FROM s.a", **DAILY)
     project.incremental("s.c", TICKS, **DAILY)
@@ -174,7 +174,7 @@ def test_an_emptied_backfill_counts_as_loaded_and_a_plan_that_did_nothing_does_n
 
 
 def test_intervals_that_a_version_inherits_count_as_loaded(project: Project) -> None:
-    """A run says of them what the plan said, since SQLMesh never evaluates them."""
+    """A run reports the same as the plan did, since SQLMesh never evaluates them."""
     project.incremental("s.raw", TICKS, **DAILY)
     project.model("s.view", "SELECT ts, id FROM s.raw", kind="VIEW")
     project.model("s.full", "SELECT ts, id FROM s.raw")

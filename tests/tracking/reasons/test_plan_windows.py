@@ -1,4 +1,4 @@
-"""What a plan loads by the times it is given, and by the time that went by; other catalogs."""
+"""What a plan loads for its time arguments and for the time that has passed; other catalogs."""
 
 from __future__ import annotations
 

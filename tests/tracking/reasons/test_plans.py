@@ -46,7 +46,7 @@ def test_a_change_executes_what_it_touches(orders: Project) -> None:
         report = orders.plan()
     report.assert_executed("s.orders", "s.new")
     report.assert_skipped("s.raw", "s.names", reason="no_changes")
-    # A new column is no breaking change: what reads the table keeps its data.
+    # A new column is not a breaking change: what reads the table keeps its data.
     report.assert_skipped("s.totals", reason="reused")
     assert report["s.totals"].change_category == "indirect_non_breaking"
 

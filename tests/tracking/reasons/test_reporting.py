@@ -13,12 +13,12 @@ NOW = datetime(2024, 1, 9, 12, tzinfo=timezone.utc)
 
 
 def audit(*reads: str) -> Any:
-    """As much of a standalone audit as a report of an unheard run depends on."""
+    """The part of a standalone audit that the report of an unobserved run depends on."""
     return SimpleNamespace(is_model=False, cron="@daily", depends_on=set(reads))
 
 
 def unheard(nodes: dict[str, Any]) -> Recording:
-    """A run that returned, but of which no decision was heard."""
+    """A run that returned, but whose decision was not observed."""
     return Recording(
         command="run", arguments={}, environment="prod",
         started_at=NOW, finished_at=NOW, local_nodes=nodes, returned="success",

@@ -13,7 +13,7 @@ DAILY = {"cron": "'@daily'"}
 
 @pytest.fixture
 def warehouse(project: Project) -> Project:
-    """seed → orders → totals, names aside, and a model that may not be restated below orders."""
+    """seed → orders → totals, names aside, and a model below orders that must not be restated."""
     project.write("seeds/codes.csv", "code\n1\n2\n")
     project.model("s.codes", "", kind="SEED (path '../seeds/codes.csv')")
     project.incremental("s.raw", "SELECT @start_dt AS ts, 1 AS id", **DAILY)
@@ -110,7 +110,7 @@ def test_a_restatement_that_fails_tells_what_is_still_loaded(warehouse: Project)
 
 
 def test_the_same_by_a_plan_that_was_built_before(warehouse: Project) -> None:
-    """`Context.apply` gets no arguments but the plan, which knows what the user asked for."""
+    """`Context.apply` gets only the plan, which records what the user requested."""
     from pytest_sqlmesh_tracker import sqlmesh_run_tracker
 
     with at("2024-01-09 13:00"), sqlmesh_run_tracker(warehouse.context) as tracker:

@@ -51,7 +51,7 @@ class TestCron:
 
     @pytest.mark.long
     def test_next_due_is_not_always_the_next_tick(self, planned: Project) -> None:
-        """A run into the future has loaded what the next ticks would have asked for."""
+        """A run into the future has loaded what the next ticks would have loaded."""
         with at("2024-01-09 12:20"):
             planned.run(execution_time="2024-01-12 00:00:00", end="2024-01-12 00:00:00")
             daily = planned.run()["shop.daily"]
@@ -443,7 +443,7 @@ def test_models_are_named_as_users_write_them(project: Project) -> None:
 
 
 def test_lookback_and_reads(project: Project) -> None:
-    """A model with lookback evaluates again what it has loaded: that is told as executed too."""
+    """A model with lookback evaluates loaded intervals again: they are reported as executed too."""
     project.incremental("s.raw", "SELECT @start_dt AS ts, 1 AS amount", cron="'@daily'")
     project.incremental("s.late", read_between("s.raw"), ", lookback 2", cron="'@daily'")
     with at("2024-01-06 12:00"):

@@ -48,7 +48,9 @@ def wants_copy(checks: tuple[str, ...], command: str) -> bool:
 
 
 @contextmanager
-def _asked(world: World, when: datetime, environment: str, **arguments: Any) -> Iterator[Witness]:
+def _trial_run(
+    world: World, when: datetime, environment: str, **arguments: Any
+) -> Iterator[Witness]:
     """A run of a copy at another time or with other arguments, with no faults."""
     with world.copy(when) as other, in_haste():
         other.clock.start()
@@ -81,7 +83,7 @@ def _check_future(invocation: Invocation, ledger: Ledger) -> None:
     environment = invocation.step.environment
     same = [outcome for outcome in waiting if outcome.next_due == when]
     if when - MARGIN > invocation.now.replace(tzinfo=timezone.utc):
-        with _asked(invocation.world, when - MARGIN, environment) as witness:
+        with _trial_run(invocation.world, when - MARGIN, environment) as witness:
             for outcome in waiting:
                 early = [b for b in witness.of(outcome.fqn) if not b.span or b.span[0] < b.span[1]]
                 ledger.demand(
@@ -90,7 +92,7 @@ def _check_future(invocation: Invocation, ledger: Ledger) -> None:
                     f"{outcome.name} is reported as due at {outcome.next_due}, "
                     f"but is evaluated {MARGIN} before {when}",
                 )
-        with _asked(invocation.world, when, environment) as witness:
+        with _trial_run(invocation.world, when, environment) as witness:
             if witness.plan is not None:
                 return
             for outcome in same:
@@ -123,7 +125,7 @@ def _check_held_back(
     """What a model held back is what the same run would have evaluated without cron."""
     environment = invocation.step.environment
     arguments = _again(invocation, ignore_cron=True)
-    with _asked(before, invocation.now, environment, **arguments) as witness:
+    with _trial_run(before, invocation.now, environment, **arguments) as witness:
         if witness.plan is not None:
             return
         for outcome in skipped:
@@ -166,7 +168,7 @@ def _check_what_if(
     for reason, changes in at_fault.items():
         if not alone[reason]:
             continue
-        with _asked(
+        with _trial_run(
             before, invocation.now, environment, **_again(invocation, **changes)
         ) as witness:
             if witness.plan is not None:

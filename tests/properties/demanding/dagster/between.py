@@ -105,7 +105,7 @@ def _check_once(tries: list[Try], ledger: Ledger) -> None:
 def _check_plain(
     run: DagsterRun, asset: dg.AssetsDefinition, tries: list[Try], ledger: Ledger
 ) -> None:
-    """It runs once, if all that it reads was executed and did not fail afterwards."""
+    """It runs once, if everything that it reads was executed and did not fail afterwards."""
     if asset.key not in run.selected:
         ledger.demand(asset.key not in run.ran, "dagster-plain", f"{asset.key} is not selected")
         return

@@ -68,7 +68,7 @@ def _check_step(part: DagsterStep, memory: Memory, ledger: Ledger) -> list[Try]:
 
 
 def _check_definitions(run: DagsterRun, ledger: Ledger) -> None:
-    """Each model that is evaluated is one asset, with one check of its own, all names unique."""
+    """Each model that is evaluated is one asset with one check, and all names are unique."""
     models = {key_of(fqn) for fqn, snapshot in run.deployed.items() if is_table(snapshot)}
     keys = [spec.key for spec in run.assets.specs]
     same = Counter(keys) == Counter(models)
@@ -80,7 +80,7 @@ def _check_definitions(run: DagsterRun, ledger: Ledger) -> None:
 
 
 def _check_asked(tried: Try, ledger: Ledger) -> None:
-    """A run of selected assets evaluates no others, unless the function or the config wants it."""
+    """A run of selected assets evaluates no others, unless the function or the config does so."""
     part, request = tried.part, tried.run.request
     if not tried.is_plain_run or request.due or not (request.selection or tried.run.planned > 1):
         return

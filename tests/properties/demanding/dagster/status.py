@@ -153,7 +153,7 @@ class Statuses:
         return merged([*due, *without(failing.lost, without(failing.lost, still))])
 
     def _cannot_be_mended(self, fqn: str) -> bool:
-        """It failed, and nobody can look for what is missing: there is still no environment."""
+        """It failed, and missing intervals can't be computed: there is still no environment."""
         after = self.tried.attempt.after
         return fqn in self.memory.failing and (after is None or after.environment is None)
 

@@ -45,7 +45,7 @@ class Try:
 
     @cached_property
     def executed(self) -> frozenset[str]:
-        """Tables of which every batch that some round scheduled was evaluated and recorded."""
+        """Tables whose scheduled batches, in any round, were all evaluated and recorded."""
         rounds, batches = self.witness.rounds, self.witness.batches
         ends = [*(each.begins for each in rounds[1:]), len(batches)]
         executed: set[str] = set()
@@ -103,7 +103,7 @@ class Try:
         return possible
 
     def with_status(self, status: str) -> list[str]:
-        """Names of the models that something happened to, of which only this status is true."""
+        """Names of the models that something happened to and that can only have this status."""
         observed = {*self.witness.creations_failed, *(batch.fqn for batch in self.witness.batches)}
         return sorted(shown(fqn) for fqn in observed if self.statuses(fqn) == {status})
 
@@ -122,7 +122,7 @@ class Try:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """As much of an outcome as tells which model it is of."""
+    """The part of an outcome that identifies its model."""
 
     fqn: str
     kind: str

@@ -170,7 +170,7 @@ def _check_skipped(
     if arguments.get("empty_backfill") and invocation.raised is None and version.is_model:
         booked = _booked(invocation, version)
         demand(
-            # SQLMesh also books what comes after a model's end, of which nothing was due.
+            # SQLMesh also records what comes after a model's end, when nothing was due.
             reasons & {"backfill_emptied", "ended"} or not booked,
             "emptied",
             f"{claim}, but {booked} of it counts as loaded now",

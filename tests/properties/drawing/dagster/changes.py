@@ -36,7 +36,7 @@ def draw_change(dice: Dice, models: Sequence[Model]) -> Change:
     what = dice.one_of(("renamed", "removed", "added", "removed", "renamed"))
     if what == "added" or len(tables) < 2:
         model = draw_model(dice, NEW, models)
-        # An embedded model is no asset.
+        # An embedded model has no asset.
         model = replace(model, kind="full") if model.only_audited else model
         return Change((Edit("added", model),), (Edit("removed", model, removed=True),))
     return (
@@ -58,7 +58,7 @@ def removed(models: Sequence[Model], model: Model) -> Change:
 
 
 def renamed(models: Sequence[Model], model: Model, name: str = NEW) -> Change:
-    """It has another name, by which all that read it do so."""
+    """It has another name, and everything that reads it uses that name."""
     readers = [other for other in models if model.name in other.parents]
     new = replace(model, name=name)
     edits = [Edit("removed", model, removed=True), Edit("renamed", new)]

@@ -150,7 +150,7 @@ class _Line:
         return change.undone
 
     def add_split_run(self) -> tuple[Edit, ...]:
-        """A run of which much is due, with something between the models."""
+        """A run with much due, and something between the models."""
         self.add(_plain_run(self._dice, "prod", ()), split=100)
         return ()
 
@@ -262,7 +262,7 @@ def _can_be_due(step: Step) -> bool:
 
 
 def _can_be_configured(step: Step, names: Sequence[str]) -> bool:
-    """A run; and a restatement, which is a plan that run config can ask a run for."""
+    """A run; and a restatement, which is a plan that a run's config can request."""
     if step.command == "run":
         return bool(CONFIGURED & step.arguments.keys())
     configurable = CONFIGURED >= step.arguments.keys() >= {"restate_models"}

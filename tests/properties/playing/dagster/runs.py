@@ -69,7 +69,7 @@ class Attempt:
 
 @dataclass
 class DagsterRun:
-    """One Dagster run, and all that is known of it."""
+    """One Dagster run, and everything known about it."""
 
     number: int
     step: Step
@@ -251,7 +251,7 @@ def _observed(
             witness=witness,
             before=before,
         )
-        with _heard(context, attempt):
+        with _recording_calls(context, attempt):
             try:
                 yield attempt
             finally:
@@ -259,8 +259,8 @@ def _observed(
 
 
 @contextmanager
-def _heard(context: Any, attempt: Attempt) -> Iterator[None]:
-    def heard(command: str) -> Any:
+def _recording_calls(context: Any, attempt: Attempt) -> Iterator[None]:
+    def recorded(command: str) -> Any:
         def call(environment: str, **arguments: Any) -> Any:
             called = Called(command, arguments)
             attempt.called.append(called)
@@ -275,7 +275,7 @@ def _heard(context: Any, attempt: Attempt) -> Iterator[None]:
 
     commands = ("run", "plan")
     for command in commands:
-        setattr(context, command, heard(command))
+        setattr(context, command, recorded(command))
     try:
         yield
     finally:
