@@ -363,7 +363,7 @@ class TestMarker:
         assert strict_options({}) == (None, ())
 
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "complaint"),
         [
             ({"strct": True}, "the marker sqlmesh_tracker has no argument 'strct': did you mean"),
             ({"strict": "yes"}, "strict='yes': it is True or False"),
@@ -386,10 +386,10 @@ class TestMarker:
             ),
         ],
     )
-    def test_what_it_can_not_mean(self, arguments: dict[str, Any], listed_models: str) -> None:
+    def test_what_it_can_not_mean(self, arguments: dict[str, Any], complaint: str) -> None:
         with pytest.raises(MarkerError) as caught:
             strict_options(arguments)
-        assert str(caught.value).startswith(listed_models)
+        assert str(caught.value).startswith(complaint)
         assert "\n" not in str(caught.value)
 
 
