@@ -405,8 +405,12 @@ class TestTriesOfMigrations:
 
         shop.execute(UNFINISHED)
         thread = threading.Thread(target=worker)
-        with sqlmesh_run_tracker(shop.context, on_waiting=lambda *_: thread.start()) as tracker:
+
+        def cancel_while_it_sleeps(*_: object) -> None:
+            thread.start()
             threading.Timer(0.3, tracker.cancel).start()
+
+        with sqlmesh_run_tracker(shop.context, on_waiting=cancel_while_it_sleeps) as tracker:
             with pytest.raises(Exception, match="cancelled"):
                 shop.context.run("prod")
             thread.join(timeout=0.1)
