@@ -67,6 +67,22 @@ def missing_or_rejected(question: Question, snapshots: Snapshots, name: str) -> 
     return merged(spans)
 
 
+def missing_to_audit(question: Question, snapshots: Snapshots, name: str) -> list[Span]:
+    """What a plan audits of a model whose audits alone changed, merged.
+
+    SQLMesh has a plan find missing whatever is loaded within its dates
+    (sqlmesh/core/scheduler.py, `audit`). The result is empty if SQLMesh would reject the dates.
+    """
+    snapshot = snapshots.snapshot(name)
+    try:
+        loaded = snapshot.get_removal_interval(
+            question.start, question.end, question.execution_time, is_preview=True
+        )
+    except ValueError:
+        return []
+    return missing(question.but(restatements={name: loaded}), snapshots, name)
+
+
 def still_missing(question: Question, coming: Snapshots, name: str) -> list[Span]:
     """What SQLMesh finds missing, except for what it would only reload for a lookback."""
     return without(missing(question, coming, name), coming.loaded(name))

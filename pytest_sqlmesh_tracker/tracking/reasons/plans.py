@@ -20,6 +20,7 @@ from pytest_sqlmesh_tracker.tracking.intervals.loaded import recorded_since
 from pytest_sqlmesh_tracker.tracking.intervals.missing import (
     missing,
     missing_or_rejected,
+    missing_to_audit,
     outside_lifetime,
 )
 from pytest_sqlmesh_tracker.tracking.intervals.snapshots import Snapshots
@@ -114,8 +115,11 @@ class PlanExplainer:
             finding = finding.because(Reason.NOT_SELECTED, "observed")
         if name in plan.refused:
             finding = finding.because(Reason.RESTATEMENT_REFUSED, "observed")
-        if name in plan.to_audit and self._ended_before_audits():
-            return interrupted(self.recording)
+        if self._audits_are_left_undone(name):
+            if self.recording.raised is not None:
+                return interrupted(self.recording)
+            # No selection and no limit of the backfill applies to these audits.
+            return Finding(Status.SKIPPED).because(Reason.NOT_APPLIED, "observed")
         if self._emptied(name):
             return finding.because(Reason.BACKFILL_EMPTIED, "observed")
         if to_backfill:
@@ -166,10 +170,11 @@ class PlanExplainer:
         selection = plan.user_arguments & {"select_models", "backfill_models"}
         return bool(selection) and not self._in_backfill(name)
 
-    def _ended_before_audits(self) -> bool:
-        recording = self.recording
-        ended = recording.applied and recording.raised is not None
-        return ended and not recording.audits_decided
+    def _audits_are_left_undone(self, name: str) -> bool:
+        """Whether the plan ended before it would have run the model's changed audits."""
+        if name not in self.plan.to_audit or self.recording.audits_decided:
+            return False
+        return bool(missing_to_audit(self.plan.question, self.snapshots, name))
 
     def _emptied(self, name: str) -> bool:
         """Whether SQLMesh recorded something due as loaded without evaluating it.

@@ -146,6 +146,28 @@ class TestNotApplied:
         report.assert_skipped("s.raw", "s.orders", reason="no_changes")
         assert report.completion == "success"
 
+    @pytest.mark.parametrize(
+        ("window", "status", "reason"),
+        [
+            ({}, "audited", "not_applied"),
+            # SQLMesh audits only within the plan's dates, and the model starts later.
+            ({"start": "2023-12-01", "end": "2023-12-02"}, "skipped", "reused"),
+        ],
+    )
+    def test_a_declined_plan_runs_no_changed_audits(
+        self, orders: Project, window: dict[str, str], status: str, reason: str
+    ) -> None:
+        orders.incremental(
+            "s.orders", "SELECT ts, id FROM s.raw", cron="'@daily'",
+            start="'2024-01-01'", audits="(not_null(columns := (id)))",
+        )  # fmt: skip
+        orders.reload()
+        with at("2024-01-09 13:00"):
+            declined = orders.unwitnessed_plan("dev", auto_apply=False, **window)
+            applied = orders.plan("dev", **window)
+        assert applied["s.orders"].status == status
+        declined.assert_skipped("s.orders", reason=reason)
+
     def test_explain_prints_on_the_terminal_as_ever_and_is_not_applied(
         self, changed: Project, capsys: pytest.CaptureFixture[str]
     ) -> None:
