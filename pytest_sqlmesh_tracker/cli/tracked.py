@@ -117,7 +117,7 @@ def _folder(*paths: str) -> str:
     """The first project's; SQLMesh accepts patterns (`load_configs` in sqlmesh/core/config)."""
     for path in paths:
         if not glob(path):  # noqa: PTH207
-            raise click.UsageError(f"--paths {path}: there is no such folder")
+            raise click.UsageError(f"--paths {path}: the folder does not exist")
     return glob(paths[0])[0] if paths else "."  # noqa: PTH207
 
 

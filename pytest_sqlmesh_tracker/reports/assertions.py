@@ -6,6 +6,7 @@ report) inherit; the functions call these methods.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
@@ -34,12 +35,12 @@ _PAST = {
 }
 
 
-class AssertionMethods:
+class AssertionMethods(ABC):
     """The assertions as methods of a report, or of a tracker for its last report."""
 
+    @abstractmethod
     def _asserted(self) -> Assertable:
         """The report that the assertions are about."""
-        raise NotImplementedError
 
     def assert_executed(
         self,

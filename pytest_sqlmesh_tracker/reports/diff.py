@@ -38,7 +38,7 @@ class Change(Frozen):
 
     kind: ChangeKind
     model: str
-    """The name in the new report, or in the old one if the model is no longer listed."""
+    """The name in the new report, or in the old one if only that lists the model."""
     old: ModelOutcome | None = None
     """None if the model was not listed."""
     new: ModelOutcome | None = None

@@ -67,7 +67,7 @@ class SandboxContext(Context):
             empty_tables: the tables of external models in the databases of the connections.
             users_paths: the paths that messages show instead of those of copies.
             selection: the selected part of the project's models, if not all.
-            selectors: the selectors that the first load applies, if there is no selection yet.
+            selectors: the selectors that the first load applies, unless `selection` is passed.
         """
         self.of_template = of_template
         self.connections = connections

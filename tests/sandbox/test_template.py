@@ -176,7 +176,7 @@ class TestWhatCanNotBePlanned:
 
     def test_no_such_folder(self, templates: Templates, tmp_path: Path) -> None:
         message = self.template(templates, tmp_path / "none")
-        assert message == f"no SQLMesh project in {tmp_path / 'none'}: there is no such folder"
+        assert message == f"no SQLMesh project in {tmp_path / 'none'}: the folder does not exist"
 
     def test_no_configuration(self, templates: Templates, tmp_path: Path) -> None:
         message = self.template(templates, tmp_path)

@@ -76,7 +76,8 @@ class AutomatedOp:
             subject: the subject of the question in words, for the reason.
 
         Raises:
-            ProjectError: there is no project or environment, or no answer; one line says why.
+            ProjectError: the project or environment does not exist, or SQLMesh did not answer;
+                the message is one line.
         """
         environment, resource = self.environment, getattr(context.resources, self.resource)
         unfinished_run = self.skip_during_run(context.instance)

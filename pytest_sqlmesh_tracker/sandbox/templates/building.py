@@ -181,7 +181,7 @@ def _copied_project(
 def _check_paths(paths: Iterable[Path], config: Config | str | None) -> None:
     for path in paths:
         if not path.is_dir():
-            raise SandboxError(f"no SQLMesh project in {path}: there is no such folder")
+            raise SandboxError(f"no SQLMesh project in {path}: the folder does not exist")
         if not (isinstance(config, Config) or any((path / f).is_file() for f in CONFIG_FILES)):
             raise SandboxError(f"no SQLMesh project in {path}: it has no config.yaml or .py")
 

@@ -22,7 +22,7 @@ Connection = Literal["lost", "gone"] | None
 
 _CLEANS_UP = re.compile(r"rollback|close|__a?exit__|clean_?up|dispose|release|reset|abort|teardown")
 _CONNECTION_GONE = "InterfaceError"
-"""What drivers raise, following PEP 249, when a connection or cursor is no longer usable."""
+"""What drivers that follow PEP 249 raise for a closed connection or cursor."""
 _SILENT = frozenset({"NodeExecutionFailedError"})
 """SQLMesh's errors that do not explain what failed; their cause does."""
 _SILENT_TEXTS = frozenset({"Plan application failed."})

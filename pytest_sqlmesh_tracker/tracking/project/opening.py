@@ -40,7 +40,7 @@ def open_context(project: ProjectLocation, *, load: bool = True) -> Context:
     with in_one_line(project.paths):
         folders = _folders(project.paths)
         if dotenv and not Path(dotenv).is_file():
-            raise ProjectError(f"there is no file {dotenv}, which was to be used as .env")
+            raise ProjectError(f"the dotenv file {dotenv} does not exist")
         configs = load_configs(
             project.config,
             Context.CONFIG_TYPE,
@@ -59,7 +59,7 @@ def _folders(paths: Sequence[str]) -> list[Path]:
         raise ProjectError("no folder of a SQLMesh project was named")
     for folder in folders:
         if not folder.is_dir():
-            raise ProjectError(f"no SQLMesh project in {folder}: there is no such folder")
+            raise ProjectError(f"no SQLMesh project in {folder}: the folder does not exist")
         if not any((folder / name).is_file() for name in CONFIG_FILES):
             names = ", ".join(CONFIG_FILES)
             raise ProjectError(f"no SQLMesh project in {folder}: it has none of {names}")

@@ -36,7 +36,7 @@ class Due(Frozen):
     """Those with missing intervals that signals hold back entirely."""
     next_due: UtcDatetime | None
     """The first moment at which any model that is now complete will have a missing interval, if
-    nothing else happens before; None if there is no such moment."""
+    nothing else happens before; None if no model will have one."""
 
 
 class DueQuery(Query[Due]):
@@ -105,6 +105,6 @@ class Reply(Frozen):
 
     answer: AnyAnswer | None = None
     error: str | None = None
-    """Why there is no answer, in one line."""
+    """Why SQLMesh did not answer, in one line."""
     busy: bool = False
     """Whether another process has locked the database."""

@@ -548,7 +548,7 @@ def test_a_project_that_is_not_there_is_one_line(sandbox: DefsFolderSandbox, sta
         with pytest.raises(ProjectError) as raised:
             component.write_state_to_path(state)
     assert str(raised.value).startswith(f"{FILE}: no SQLMesh project in ")
-    assert str(raised.value).endswith("warehouse/nowhere: there is no such folder")
+    assert str(raised.value).endswith("warehouse/nowhere: the folder does not exist")
 
 
 def test_the_example_of_the_chapter(sandbox: DefsFolderSandbox, state: Path) -> None:

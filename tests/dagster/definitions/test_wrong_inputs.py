@@ -69,13 +69,13 @@ def without_its_dotenv(path: Path) -> SqlmeshProject:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (nothing, "nowhere: there is no such folder"),
+        (nothing, "nowhere: the folder does not exist"),
         (no_project, "it has none of config.yaml"),
         (without_models, "empty has no models"),
         (with_a_broken_model, "Did you mean 'cron'?"),
         (with_an_unknown_gateway, "'nowhere'"),
         (with_an_unknown_config, "nowhere"),
-        (without_its_dotenv, ".env, which was to be used as .env"),
+        (without_its_dotenv, ".env does not exist"),
     ],
 )
 def test_what_is_not_a_project_is_one_line(

@@ -859,7 +859,7 @@ def refused(*paths: str, **options: Any) -> str:
 
 def test_folders_without_a_project(tmp_path: Path) -> None:
     assert refused(f"{tmp_path}/nowhere") == (
-        f"no SQLMesh project in {tmp_path}/nowhere: there is no such folder"
+        f"no SQLMesh project in {tmp_path}/nowhere: the folder does not exist"
     )
     assert refused(str(tmp_path)) == (
         f"no SQLMesh project in {tmp_path}: it has none of config.yaml, config.yml, config.py, "
@@ -874,9 +874,7 @@ def test_a_project_without_models(project: Project) -> None:
 
 def test_a_file_of_variables_that_is_not_there(small: Project) -> None:
     dotenv = f"{small.path}/no.env"
-    assert refused(str(small.path), dotenv=dotenv) == (
-        f"there is no file {dotenv}, which was to be used as .env"
-    )
+    assert refused(str(small.path), dotenv=dotenv) == f"the dotenv file {dotenv} does not exist"
 
 
 @pytest.mark.parametrize(

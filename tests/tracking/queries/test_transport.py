@@ -96,7 +96,9 @@ def test_a_database_that_another_process_has(planned: Project) -> None:
 
 
 def test_there_is_no_project(tmp_path: Path) -> None:
-    with pytest.raises(ProjectError, match=r"no SQLMesh project in .*nowhere: there is no such"):
+    with pytest.raises(
+        ProjectError, match=r"no SQLMesh project in .*nowhere: the folder does not exist"
+    ):
         ask(tmp_path / "nowhere")
 
 
