@@ -98,6 +98,11 @@ class Snapshot(Protocol):
     def remove_interval(self, interval: Any) -> None:
         """What a restatement evaluates."""
 
+    def get_removal_interval(
+        self, start: Any, end: Any, execution_time: Any, *, is_preview: bool
+    ) -> Any:
+        """`not_applied`, of changed audits."""
+
     def missing_intervals(
         self,
         start: Any,
