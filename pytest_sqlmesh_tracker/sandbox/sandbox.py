@@ -206,7 +206,7 @@ class Sandbox:
             raise SandboxError(f"fail(): error must be a message or an Exception, not {error!r}")
         for name, number, least in (("batch", batch, 0), ("times", times, 1)):
             if number is not None and not (isinstance(number, int) and number >= least):
-                raise SandboxError(f"fail(): {name} must be at least {least}, not {number!r}")
+                raise SandboxError(f"fail(): {name} must be an integer >= {least}, not {number!r}")
         kinds = {each.kind for each in models}
         if kinds == {"audit"} and audit is None:
             (audit,) = audit_names(self._nodes[models[0].fqn]).values()

@@ -197,7 +197,9 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
 
     def _without_state(self) -> dg.Definitions:
         """Otherwise, a deployment without the state would look like an empty project."""
-        message = f"{self.place} has no state yet, so no assets: run dg utils refresh-defs-state"
+        message = (
+            f"{self.place} has no state yet, so it has no assets: run dg utils refresh-defs-state"
+        )
         logger.warning("%s", message)
         key = dg.AssetKey(["sqlmesh_without_state", fitting(self.place)])
         return dg.Definitions(assets=[dg.AssetSpec(key, description=message, kinds={"sqlmesh"})])
