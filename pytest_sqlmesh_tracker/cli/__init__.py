@@ -41,7 +41,7 @@ class _Commands(click.Group):
             code = self._exit_code(args, prog_name, complete_var, **extra)
             error = failure()
             if error:
-                click.echo(f"Error: the output is not complete: {error.strerror}", err=True)
+                click.echo(f"Error: the output is incomplete: {error.strerror}", err=True)
                 code = 2
         sys.exit(code)
 
@@ -130,13 +130,13 @@ _github = click.option(
 _policy = click.option(
     "--policy",
     metavar="FILE",
-    help="The gate's policy; else the nearest pyproject.toml that has one.",
+    help="The gate's policy; by default, that of the nearest pyproject.toml with one.",
 )
 _gate = click.option(
     "--gate/--no-gate",
     "gated",
     default=True,
-    help="Exit with 1 if the gate found something, or (--no-gate) if a model failed or was "
+    help="Exit with 1 if the gate has findings, or (--no-gate) if a model failed or was "
     "interrupted.",
 )
 _arguments = click.argument("arguments", nargs=-1, metavar="[ENVIRONMENT] [-- ...]")
@@ -155,7 +155,7 @@ _wait = click.option(
     type=click.FloatRange(min=0),
     callback=_finite,
     metavar="SECONDS",
-    help="Longest wait for a plan of the environment that is not finished; 0 fails at once. "
+    help="Longest wait for an unfinished plan of the environment; 0 fails at once. "
     "[default: SQLMesh's run.environment_check_max_wait]",
 )
 _load = all_of(
@@ -166,12 +166,12 @@ _load = all_of(
         default=30.0,
         show_default=True,
         metavar="SECONDS",
-        help="Longest time to read the project's files after the run.",
+        help="Longest time for reading the project's files after the run.",
     ),
     click.option(
         "--no-load",
         is_flag=True,
-        help="Do not read the project's files: models that were never planned are not listed then.",
+        help="Do not read the project's files; models that were never planned are then not listed.",
     ),
 )
 
@@ -204,7 +204,7 @@ def plan(ctx: click.Context, /, **options: Any) -> int:
     asks = options["no_auto_categorization"] and not options["no_prompts"]
     if options["quiet"] and (asks or not options["auto_apply"]):
         option = "--no-prompts" if options["auto_apply"] else "--auto-apply"
-        raise click.UsageError(f"plan --quiet would hide what SQLMesh asks: add {option}")
+        raise click.UsageError(f"plan --quiet would hide SQLMesh's prompts: add {option}")
     return track(ctx, options)
 
 
@@ -215,14 +215,14 @@ def plan(ctx: click.Context, /, **options: Any) -> int:
     "models",
     multiple=True,
     metavar="NAME",
-    help="Explain a model, or all that a glob matches; repeatable.",
+    help="Explain a model, or every model that a glob matches; repeatable.",
 )
 @click.option(
     "--all",
     "whole",
     is_flag=True,
-    help="Show also the tries of tests that were repeated, and external and embedded models "
-    "without audits.",
+    help="Also show invocations that were superseded by reruns of their tests, and external and "
+    "embedded models without audits.",
 )
 @_outputs
 @_without_collection()
@@ -236,7 +236,7 @@ def show(inputs: tuple[str, ...], models: tuple[str, ...], whole: bool, **option
     from .reports import read
 
     if models and options["as_json"]:
-        raise click.UsageError("--model explains in words, which --json has none of")
+        raise click.UsageError("--model can't be combined with --json")
     output = Output.checked(options)
     [entries] = read(inputs)
     if models:
@@ -267,9 +267,9 @@ def gate(inputs: tuple[str, ...], policy: str | None, **options: Any) -> int:
     result = judge.evaluate(*entries)
     if not result.reports:
         raise click.ClickException(
-            "nothing was judged: what was given has no invocation but those of repeated tries"
+            "no invocation to check: reruns superseded all invocations in the given reports"
             if entries
-            else "nothing was judged: what was given has no invocation"
+            else "no invocation to check in the given reports"
         )
     output.judge(result)
     output.write(entries, result)

@@ -59,7 +59,7 @@ class Output:
             raise click.UsageError(f"--report: {wrong}") from None
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         if options["github_summary"] and not summary:
-            raise click.UsageError("--github-summary: not in GitHub Actions: it has no summary")
+            raise click.UsageError("--github-summary works only in GitHub Actions")
         summary_path = Path(summary) if summary and options["github_summary"] else None
         return cls(options["as_json"], options["quiet"], files, summary_path)
 
@@ -100,7 +100,7 @@ class Output:
                 except UnknownModelError as error:
                     unknown = error
             if not paragraphs:
-                raise click.ClickException(str(unknown or f"{model!r}: there is no report"))
+                raise click.ClickException(str(unknown or f"no report to look up {model!r} in"))
             click.echo(printable("\n\n".join(paragraphs)) + "\n")
 
     def judge(self, result: GateResult, *, beside_reports: bool = False) -> None:

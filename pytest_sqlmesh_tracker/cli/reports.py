@@ -43,7 +43,7 @@ def _text(path: Path) -> bytes:
     if str(path) != "-":
         return path.read_bytes()
     if sys.stdin is None:
-        raise ValueError("there is no standard input")
+        raise ValueError("no standard input")
     return sys.stdin.buffer.read()
 
 
@@ -65,5 +65,5 @@ def _files(name: str) -> list[Path]:
         return [path]
     files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".json")
     if not files:
-        raise ValueError("there is no .json file in this folder")
+        raise ValueError("no .json files in this folder")
     return files

@@ -82,8 +82,8 @@ def track(ctx: click.Context, options: dict[str, Any]) -> int:
 
 def _not_begun(ctx: click.Context, ended: Ended) -> GateResult:
     """The result for files of a command without reports, which would otherwise look successful."""
-    why = f": {ended.error}" if ended.error else "; SQLMesh's own messages say why"
-    message = one_line(f"the {ctx.info_name} failed before it came to a model{why}")
+    why = f": {ended.error}" if ended.error else "; see SQLMesh's own messages"
+    message = one_line(f"the {ctx.info_name} failed before it reached any model{why}")
     return GateResult(findings=(GateFinding(kind="command_error", message=message),))
 
 
@@ -99,7 +99,7 @@ def _print_results(ended: Ended, result: GateResult | None, output: Output) -> N
 
 
 def _print_waiting(environment: str, state: EnvironmentState) -> None:
-    line = f"Waiting (--wait SECONDS bounds it): {environment_words(environment, state)}"
+    line = f"Waiting (at most --wait SECONDS): {environment_words(environment, state)}"
     click.echo(printable(line), err=True)
 
 

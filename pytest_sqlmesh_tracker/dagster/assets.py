@@ -23,12 +23,12 @@ _RUN_CONFIG = {
     "ignore_cron": dg.Field(
         bool, default_value=False, description="Evaluate what is missing, whether or not it is due."
     ),
-    "start": dg.Field(str, is_required=False, description="Evaluate from this time on."),
+    "start": dg.Field(str, is_required=False, description="Evaluate from this time."),
     "end": dg.Field(str, is_required=False, description="Evaluate until this time."),
     "restate": dg.Field(
         [str],
         default_value=[],
-        description="Models to evaluate anew, with all that is downstream of them.",
+        description="Models to restate, with everything downstream of them.",
     ),
 }
 """The options of a run of the assets."""

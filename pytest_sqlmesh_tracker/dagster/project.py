@@ -33,7 +33,7 @@ class SqlmeshProject(dg.Config):
         default=None, description="The name of a configuration in config.py."
     )
     dotenv: Optional[str] = Field(  # noqa: UP045
-        default=None, description="A file of environment variables to load."
+        default=None, description="A file with environment variables to load."
     )
 
     _definition: ProjectDefinition | None = PrivateAttr(default=None)
@@ -57,7 +57,7 @@ class SqlmeshProject(dg.Config):
         """
         all_folders = [folder for each in (*folders, paths) for folder in _listed(each)]
         if not all_folders:
-            raise TypeError("a SqlmeshProject needs the folder of the project")
+            raise TypeError("SqlmeshProject requires the project's folder")
         super().__init__(
             paths=[_absolute(folder) for folder in all_folders],
             gateway=gateway,

@@ -25,13 +25,13 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
         default=None,
         ge=0,
         description="Seconds to wait while a plan of the environment is not finished, before the "
-        "step fails. By default, as SQLMesh is configured.",
+        "step fails. By default, as configured in SQLMesh.",
     )
     drain_timeout: Optional[float] = Field(  # noqa: UP045
         default=Limits.drain_timeout,
         ge=0,
-        description="Seconds that a step which is to end waits for the batches under way, before "
-        "it leaves SQLMesh behind. With null, it waits until they have ended.",
+        description="Seconds that an interrupted step waits for batches in progress before it "
+        "abandons SQLMesh. With null, it waits until they have finished.",
     )
 
     _bound_to: Any = PrivateAttr(default=None)

@@ -169,7 +169,7 @@ def assert_materialized_exactly(result: dg.ExecuteInProcessResult, keys: Iterabl
     """
     __tracebackhide__ = True
     if isinstance(keys, str | dg.AssetKey):
-        raise TypeError(f"keys is a list of keys, not {keys!r}")
+        raise TypeError(f"keys must be a list of keys, not {keys!r}")
     expected, actual = set(_known(result, tuple(keys), some=False)), _materialized(result)
     complaints = [
         f"{_key_text(key)} was {'' if key in actual else 'not '}materialized{_why(result, key)}"
@@ -287,7 +287,7 @@ def _of(evaluation: Any) -> str:
 
 
 def _description(evaluation: Any) -> str:
-    return str(evaluation.description or "it says no more")
+    return str(evaluation.description or "no description")
 
 
 def _known(
@@ -295,7 +295,7 @@ def _known(
 ) -> list[dg.AssetKey]:
     __tracebackhide__ = True
     if some and not keys:
-        raise TypeError("name at least one asset")
+        raise TypeError("at least one asset key is required")
     known = {_key_text(key) for key in _all_keys(result) if isinstance(key, dg.AssetKey)}
     for key in keys:
         if _key_text(key) not in known:
@@ -313,7 +313,7 @@ def _hint(word: str, valid: Iterable[str]) -> str:
     close = close_matches(word, valid)
     if close:
         return f"; did you mean {' or '.join(close)}?"
-    return f"; there are {', '.join(sorted(valid)[:8]) or 'none'}"
+    return f"; existing: {', '.join(sorted(valid)[:8]) or 'none'}"
 
 
 def _asset_key(key: Key) -> dg.AssetKey:

@@ -57,7 +57,7 @@ def resolve(path: str) -> Any:
         raise LookupError(f"can't be imported: {error}") from error
     for name in filter(None, names.split(".")):
         if not hasattr(thing, name):
-            raise LookupError(f"is not there (no {name!r})")
+            raise LookupError(f"does not exist (no {name!r})")
         thing = getattr(thing, name)
     return thing
 
@@ -84,8 +84,8 @@ def news_of_console() -> Iterator[Change]:
             yield Change(f"Console.{event}", what, reliance.concern)
     for name in sorted(console.keys() - CONSOLE_EVENTS.keys() - NOT_HANDLED):
         if _OF_EVALUATION.search(name) and not name.startswith("_"):
-            concern = "what reports say, if it has what another method had before"
-            yield Change(f"Console.{name}", "is new, and not handled", concern)
+            concern = "every report, if it replaces another method"
+            yield Change(f"Console.{name}", "is new and not handled", concern)
 
 
 def changes_elsewhere() -> Iterator[Change]:
@@ -104,7 +104,7 @@ def _elsewhere() -> Iterator[Change]:
         yield from _changes(call.path, call.concern, partial(_uncallable_as, call))
     for reliance in switchboard.REPLACED:
         if reliance.name not in _own(reliance.path.rpartition(".")[0]):
-            concern = "tracking at all: the switchboard replaces it in the class"
+            concern = "all tracking: the switchboard replaces it in the class"
             yield Change(reliance.path.partition(":")[2], "is not defined in the class", concern)
 
 

@@ -68,7 +68,7 @@ def _sqlmesh(installed: str) -> Iterator[Check]:
 def _version(name: str, installed: str, tested: bool, versions: str) -> Check:
     if tested:
         return Check(name, "ok", f"{installed}, in the tested range {versions}")
-    return Check(name, "warning", f"{installed}, out of the tested range {versions}")
+    return Check(name, "warning", f"{installed}, outside the tested range {versions}")
 
 
 def _requirements(sqlmesh: str) -> Iterator[Check]:
@@ -98,7 +98,7 @@ def _fits(name: str, required: SpecifierSet, sqlmesh: str) -> Check:
     if required.contains(installed, prereleases=True):
         return Check(shown, "ok", installed)
     return Check(
-        shown, level, f"{installed} does not fit SQLMesh {sqlmesh}, which needs {required}"
+        shown, level, f"{installed} is incompatible with SQLMesh {sqlmesh}, which needs {required}"
     )
 
 
@@ -110,13 +110,15 @@ def _console() -> Iterator[Check]:
     changed = [*_checks_of_changes("problem", contract.changes_of_console())]
     changed += _checks_of_changes("warning", contract.news_of_console())
     number = len(CONSOLE_EVENTS)
-    detail = f"the {number} methods that are handled are known"
+    detail = f"SQLMesh has all {number} methods that the tracker handles"
     yield from changed or [Check("console", "ok", detail)]
 
 
 def _internals() -> Iterator[Check]:
     changed = list(_checks_of_changes("problem", contract.changes_elsewhere()))
-    yield from changed or [Check("internals", "ok", "all that is called or replaced is there")]
+    yield from changed or [
+        Check("internals", "ok", "SQLMesh has everything that the tracker calls or replaces")
+    ]
 
 
 def _checks_of_changes(level: Level, changes: Iterable[contract.Change]) -> Iterator[Check]:
@@ -132,7 +134,9 @@ def _trial() -> Iterator[Check]:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         yield Check("trial", "problem", wrong[0] + more, "every report")
     else:
-        yield Check("trial", "ok", "a small project was planned and run, and is reported as it was")
+        yield Check(
+            "trial", "ok", "the reports on a small project that was planned and run are correct"
+        )
 
 
 def _line(error: Exception) -> str:

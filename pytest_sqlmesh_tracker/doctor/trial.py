@@ -55,13 +55,13 @@ def mistakes_in(reports: Sequence[RunReport]) -> Iterator[str]:
     """The mistakes in these reports on the trial."""
     commands = [report.command for report in reports]
     if commands != list(_EXPECTED):
-        yield f"a plan and a run were made, but reported: {', '.join(commands) or 'nothing'}"
+        yield f"expected reports of a plan and a run, found: {', '.join(commands) or 'none'}"
         return
     for report in reports:
         for model, expected in _EXPECTED[report.command].items():
             outcome = _outcome(report, model)
             if outcome != expected:
-                yield f"of {model}, the {report.command} reports {outcome}, not {expected}"
+                yield f"the {report.command} reports {outcome} for {model}, not {expected}"
 
 
 def _outcome(report: RunReport, model: str) -> str:

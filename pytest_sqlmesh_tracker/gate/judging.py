@@ -13,6 +13,7 @@ from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.reports.files import Entry
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.wording.formats import minute, one_line
+from pytest_sqlmesh_tracker.wording.invocations import files_not_read
 from pytest_sqlmesh_tracker.wording.remarks import Fact
 from pytest_sqlmesh_tracker.wording.sentences import sentence
 
@@ -105,13 +106,12 @@ class Evaluation:
         elif report.error:
             ended = f"failed: {report.error}"
         else:
-            ended = "failed, though no model of it is reported as failed"
+            ended = "failed, although no model is reported as failed"
         return self._finding(kind, one_line(f"the {report.command} {ended}"), None, index)
 
     def _on_project_files(self, index: int) -> GateFinding:
         """The warning that models never planned can't be detected. No rule can allow it."""
-        why = self._entries[index][1].project_files_note or "unknown"
-        message = one_line(f"the project's files were not read: {why}")
+        message = files_not_read(self._entries[index][1])
         return self._finding("project_files_not_read", message, None, index, severity="warning")
 
     def _on_facts(
@@ -186,14 +186,14 @@ class Evaluation:
 
     def _on_requirement(self, name: str, number: int, latest: int | None, runs: int) -> GateFinding:
         kind: FindingKind = "required_not_executed"
-        must = f"{one_line(name, 120)} must execute, by {self._rule_label(number)}"
+        must = f"{one_line(name, 120)} must execute according to {self._rule_label(number)}"
         severity = self._severity(number)
         if latest is None:
-            message = f"{must}, and is in no report of a run"
+            message = f"{must}, but no run report contains it"
             return self._finding(kind, message, number, severity=severity, model=name)
         outcome = self._entries[latest][1].outcomes[name]
-        where = f"in {runs} run reports; in the last one it" if runs > 1 else "in the run; it"
-        message = one_line(f"{must}, and did not {where} {_became(outcome)}")
+        last = f"in any of {runs} runs; in the last one, it" if runs > 1 else "in the run; it"
+        message = one_line(f"{must}, but did not {last} {_became(outcome)}")
         return self._finding(kind, message, number, latest, outcome, severity)
 
     def _on_rules(self) -> list[GateFinding]:
@@ -201,7 +201,7 @@ class Evaluation:
         expired = [(n, rule.until) for n, rule in enumerate(self._rules) if n not in self._active]
         listings = [*self._listings.values()]
         faults: list[tuple[int, FindingKind, str]] = [
-            *((number, "expired_rule", f"it expired after {day}") for number, day in expired),
+            *((number, "expired_rule", f"expired after {day}") for number, day in expired),
             *(
                 (n, "unmatched_rule", complaint)
                 for n, complaint in unmatched(self._active, listings)

@@ -131,5 +131,5 @@ class GatePolicy(Frozen):
             TypeError: an argument is not a report.
         """
         return Evaluation(
-            self.rules, [entry(report, "a gate judges") for report in reports], today
+            self.rules, [entry(report, "GatePolicy.evaluate") for report in reports], today
         ).result()

@@ -26,7 +26,9 @@ def rules_from(tables: object) -> tuple[GateRule, ...]:
         GatePolicyError: one of them is neither; the message begins with its number, from 1.
     """
     if isinstance(tables, str | Mapping) or not isinstance(tables, Iterable):
-        raise GatePolicyError(f"rules is a list of tables, in TOML each below [[{TABLE}.rules]]")
+        raise GatePolicyError(
+            f"rules must be a list of tables, each in TOML below [[{TABLE}.rules]]"
+        )
     return tuple(_rule(number, table) for number, table in enumerate(tables, start=1))
 
 
@@ -34,11 +36,11 @@ def _rule(number: int, table: object) -> GateRule:
     if isinstance(table, GateRule):
         return table
     if not isinstance(table, Mapping):
-        raise GatePolicyError(f"rule {number}: it is a table, not {shown(table)}")
+        raise GatePolicyError(f"rule {number} must be a table, not {shown(table)}")
     try:
         check_keys(table, _KEYS)
         if "models" not in table:
-            raise GatePolicyError("it has no models: a name, a glob, or a list of them")
+            raise GatePolicyError("models is missing: it must be a name, a glob, or a list of them")
         return GateRule(**table)
     except GatePolicyError as error:
         raise GatePolicyError(f"rule {number}: {error}") from None
@@ -53,7 +55,7 @@ def check_keys(table: Mapping[Any, object], valid: Iterable[str]) -> None:
     keys = list(valid)
     for key in table:
         if key not in keys:
-            hint = did_you_mean(str(key), keys, f"valid: {', '.join(keys)}")
+            hint = did_you_mean(str(key), keys, f"valid keys: {', '.join(keys)}")
             raise GatePolicyError(f"unknown key {shown(key)}; {hint}")
 
 
@@ -66,7 +68,7 @@ def rules_in(document: Mapping[str, Any]) -> tuple[GateRule, ...]:
     gate = gate_table(document)
     if gate is None:
         if document and ("tool" in document or "rules" not in document):
-            raise GatePolicyError(f"there is no [[{TABLE}.rules]] in it")
+            raise GatePolicyError(f"[[{TABLE}.rules]] is missing")
         gate = document
     check_keys(gate, ["rules"])
     return rules_from(gate.get("rules", ()))
@@ -92,7 +94,7 @@ def gate_table(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def _table(parent: Mapping[str, Any], key: str, path: str) -> Mapping[str, Any]:
     table = parent.get(key, {})
     if not isinstance(table, Mapping):
-        raise GatePolicyError(f"{path} is a table, not {shown(table)}")
+        raise GatePolicyError(f"{path} must be a table, not {shown(table)}")
     return table
 
 
@@ -107,7 +109,7 @@ def parsed(text: str) -> dict[str, Any]:
     try:
         document: dict[str, Any] = toml.loads(text)
     except (ValueError, RecursionError) as error:
-        raise GatePolicyError(f"not TOML: {one_line(str(error))}") from None
+        raise GatePolicyError(f"invalid TOML: {one_line(str(error))}") from None
     return document
 
 
@@ -120,6 +122,6 @@ def document_in(file: Path) -> dict[str, Any]:
     try:
         return parsed(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise GatePolicyError(f"it can't be read: {error.strerror}") from None
+        raise GatePolicyError(f"can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise GatePolicyError("not TOML: it is not UTF-8") from None
+        raise GatePolicyError("invalid TOML: it must be encoded as UTF-8") from None

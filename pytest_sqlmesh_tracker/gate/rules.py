@@ -78,15 +78,13 @@ class GateRule(Frozen):
             deny=_words("deny", deny),
             require=_fitting("require", require, require == "executed", '"executed"'),
             severity=_severity(severity),
-            until=_fitting("until", until, is_day, "a date, as 2026-12-31 without quotes"),
-            why=_fitting("why", why, isinstance(why, str), "a text"),
+            until=_fitting("until", until, is_day, "a date without quotes, such as 2026-12-31"),
+            why=_fitting("why", why, isinstance(why, str), "a string"),
         )
         if not (self.allow or self.deny or self.require):
-            raise GatePolicyError("it says nothing of its models: it needs allow, deny or require")
+            raise GatePolicyError("a rule must have allow, deny or require")
         if self.severity == "warning" and not (self.deny or self.require):
-            raise GatePolicyError(
-                "severity is about what a rule denies or requires: it needs deny or require"
-            )
+            raise GatePolicyError("severity has no effect without deny or require")
 
     @property
     def accepted(self) -> dict[Word, str]:
@@ -145,16 +143,16 @@ def contradictions(rules: Mapping[int, GateRule]) -> Iterator[tuple[int, str]]:
     for number, rule in rules.items():
         for word in rule.deny:
             if word in rule.accepted:
-                yield number, f"it both {rule.accepted[word]} and denies {word}"
+                yield number, f"both {rule.accepted[word]} and denies {word}"
     for (first, earlier), (second, later) in combinations(rules.items(), 2):
         if set(earlier.models) == set(later.models) and later.until is None:
             same = f"which rule {first + 1} {{}} for the same models"
             for word in later.deny:
                 if word in earlier.accepted:
-                    yield second, f"it denies {word}, {same.format(earlier.accepted[word])}"
+                    yield second, f"denies {word}, {same.format(earlier.accepted[word])}"
             for word, accepts in later.accepted.items():
                 if word in earlier.deny:
-                    yield second, f"it {accepts} {word}, {same.format('denies')}"
+                    yield second, f"{accepts} {word}, {same.format('denies')}"
 
 
 def _models(value: object) -> tuple[str, ...]:
@@ -163,13 +161,13 @@ def _models(value: object) -> tuple[str, ...]:
         if not (isinstance(name, str) and name.strip()):
             raise GatePolicyError(f"models: {shown(name)} is neither a name nor a glob")
     if not names:
-        raise GatePolicyError("models is empty: it needs a name, a glob, or a list of them")
+        raise GatePolicyError("models is empty: it must be a name, a glob, or a list of them")
     return tuple(dict.fromkeys(names))
 
 
 def _words(key: str, value: object) -> tuple[Word, ...]:
     words = _listed(key, value, "a list of statuses, reasons and facts")
-    not_valid = "neither a status, a reason nor a fact"
+    not_valid = "not a status, a reason or a fact"
     try:
         return tuple(dict.fromkeys(parse_member(word, _WORDS, not_valid) for word in words))
     except ValueError as error:
@@ -179,21 +177,25 @@ def _words(key: str, value: object) -> tuple[Word, ...]:
 def _severity(value: object) -> object:
     if value in _SEVERITIES:
         return value
-    raise GatePolicyError(f'severity is "error" or "warning", not {shown(value)}')
+    raise GatePolicyError(f'severity must be "error" or "warning", not {shown(value)}')
 
 
 def _listed(key: str, value: object, what: str) -> list[Any]:
     if isinstance(value, str):
         return [value]
     if isinstance(value, Mapping) or not isinstance(value, Iterable):
-        raise GatePolicyError(f"{key} is {what}, not {shown(value)}")
+        raise _unfitting(key, value, what)
     return sorted(value, key=str) if isinstance(value, Set) else list(value)
 
 
 def _fitting(key: str, value: object, fits: bool, what: str) -> object:
     if value is None or fits:
         return value
-    raise GatePolicyError(f"{key} is {what}, not {shown(value)}")
+    raise _unfitting(key, value, what)
+
+
+def _unfitting(key: str, value: object, what: str) -> GatePolicyError:
+    return GatePolicyError(f"{key} must be {what}, not {shown(value)}")
 
 
 def shown(value: object) -> str:

@@ -111,5 +111,5 @@ class ProjectDefinition(Frozen):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "definition"
-            line = f"not the definition of a project: {where}: {first['msg']}"
+            line = f"not a project definition: {where}: {first['msg']}"
             raise ValueError(" ".join(line.split())) from None

@@ -64,6 +64,13 @@ def did_you_mean(word: str, valid: Iterable[str], otherwise: str) -> str:
     return f"did you mean {' or '.join(close)}?" if close else otherwise
 
 
+def unknown_argument(marker: str, keyword: str, valid: Iterable[str]) -> str:
+    """The message for a keyword that a pytest marker does not take."""
+    names = list(valid)
+    hint = did_you_mean(keyword, names, f"its arguments are {', '.join(names)}")
+    return f"the marker {marker} has no argument {keyword!r}: {hint}"
+
+
 class _Globbed(Generic[Model]):
     """Models that globs can match."""
 
@@ -132,7 +139,7 @@ class ModelIndex(Generic[Model]):
             return candidates[0]
         if candidates:
             names = ", ".join(sorted(f"{each.name} ({each.fqn})" for each in candidates))
-            raise UnknownModelError(f"{name!r} means several models: {names}")
+            raise UnknownModelError(f"{name!r} matches several models: {names}")
         raise UnknownModelError(self._unknown(name))
 
     def matching(self, model: object) -> list[Model]:
@@ -210,11 +217,11 @@ class ModelIndex(Generic[Model]):
         left_out = others.matching(unquoted(pattern))
         close = close_matches(pattern, names)
         if close:
-            known = f"close to it are {', '.join(close)}"
+            known = f"close matches: {', '.join(close)}"
         else:
             known = f"it has {_some(names)}" if names else "it has no models that globs can match"
         if left_out and names:
-            known += f"; globs leave out {_some([model.name for model in left_out])}"
+            known += f"; globs exclude {_some([model.name for model in left_out])}"
         return f"no model matches {pattern!r} in {self._among}; {known}"
 
 

@@ -171,9 +171,9 @@ class Outcome(Frozen):
     @model_validator(mode="after")
     def _reason_and_cause_are_the_first(self) -> Outcome:
         if self.reason is not (self.reasons[0] if self.reasons else None):
-            raise ValueError("reason is not the first of reasons")
+            raise ValueError("reason must be the first of reasons")
         if self.cause is not (self.causes[0] if self.causes else None):
-            raise ValueError("cause is not the first of causes")
+            raise ValueError("cause must be the first of causes")
         return self
 
     @property

@@ -18,7 +18,7 @@ def _in_utc(at: datetime) -> datetime:
     try:
         return at.astimezone(timezone.utc)
     except OverflowError:
-        raise ValueError("it is not a time in UTC") from None
+        raise ValueError("the time must be in UTC") from None
 
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(_in_utc)]

@@ -140,7 +140,7 @@ def materialize_sqlmesh(sqlmesh_project: Sandbox) -> Iterator[Callable[..., Any]
     try:
         from pytest_sqlmesh_tracker.dagster.testing import materializing
     except ModuleNotFoundError as error:
-        pytest.fail(f"materialize_sqlmesh: {error}; it is in the extra `dagster`", pytrace=False)
+        pytest.fail(f"materialize_sqlmesh: {error}; install the extra `dagster`", pytrace=False)
     with materializing(sqlmesh_project) as materialize:
         yield materialize
 

@@ -22,10 +22,11 @@ from .tries import place_of
 
 _MARKERS = (
     'sqlmesh_project(path=None, *, gateway=None, at=None, environment="prod", variables=None, '
-    'plan=True, setup=None, state="fresh", tick=True, select=None): which SQLMesh project the '
-    "fixture sqlmesh_project copies, and how it is planned",
-    "sqlmesh_tracker(strict=None, allow_skips=None): whether unexpected outcomes that the test "
-    "does not assert are an error, and which skips are expected: a mapping of globs to reasons",
+    'plan=True, setup=None, state="fresh", tick=True, select=None): set the SQLMesh project that '
+    "the fixture sqlmesh_project copies, and how it is planned",
+    "sqlmesh_tracker(strict=None, allow_skips=None): set whether unexpected outcomes that the "
+    "test does not assert are errors, and which skips are expected, as a mapping of globs to "
+    "reasons",
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_sqlmesh_tracker.models.index import did_you_mean
+from pytest_sqlmesh_tracker.models.index import unknown_argument
 
 if TYPE_CHECKING:
     import pytest
@@ -49,7 +49,7 @@ def merged(name: str, marks: Iterable[Mark], positional: Sequence[str]) -> dict[
     for mark in marks:
         if len(mark.args) > len(positional):
             has = ("one positional argument", "two positional arguments")[len(positional) - 1]
-            raise MarkerError(f"the marker {name} has {has}: {', '.join(positional)}")
+            raise MarkerError(f"the marker {name} takes {has}: {', '.join(positional)}")
         of_mark = {**dict(zip(positional, mark.args, strict=False)), **mark.kwargs}
         for keyword, value in of_mark.items():
             if value is not None or keyword not in arguments:
@@ -65,5 +65,4 @@ def check_keywords(name: str, arguments: Iterable[str], valid: Collection[str]) 
     """
     for keyword in arguments:
         if keyword not in valid:
-            hint = did_you_mean(keyword, valid, f"it has {', '.join(valid)}")
-            raise MarkerError(f"the marker {name} has no argument {keyword!r}: {hint}")
+            raise MarkerError(unknown_argument(name, keyword, valid))

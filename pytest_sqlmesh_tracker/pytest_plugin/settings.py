@@ -15,7 +15,7 @@ def add_options(parser: pytest.Parser) -> None:
     what = "folder of the SQLMesh project that sqlmesh_project copies, relative to the root folder"
     group.addoption("--sqlmesh-tracker-project", type=_typed, metavar="PATH", help=what)
     parser.addini("sqlmesh_tracker_project", what, default="")
-    what = "report unexpected outcomes, by the gate policy, that a test does not assert as errors"
+    what = "report an error for outcomes that the gate policy rejects and the test does not assert"
     group.addoption("--sqlmesh-tracker-strict", action="store_true", help=what)
     parser.addini("sqlmesh_tracker_strict", what, type="bool", default=False)
     what = "write the reports of all tests to a file: .json, .md, .html or .xml (JUnit)"
@@ -39,5 +39,5 @@ def setting(config: pytest.Config, name: str) -> Any:
 def _typed(value: str) -> str:
     """The value of an option, which must not be empty: empty would count as not set."""
     if not value.strip():
-        raise ArgumentTypeError("it has an empty value: is a variable unset?")
+        raise ArgumentTypeError("the value is empty: is a variable unset?")
     return value

@@ -59,9 +59,11 @@ def strict_options(arguments: Mapping[str, Any]) -> StrictOptions:
     check_keywords("sqlmesh_tracker", arguments, KEYWORDS)
     strict, allow_skips = (arguments.get(name) for name in KEYWORDS)
     if not isinstance(strict, bool | None):
-        raise MarkerError(f"strict={_shown(strict)}: it is True or False")
+        raise MarkerError(f"strict must be True or False, not {_shown(strict)}")
     if not isinstance(allow_skips or {}, Mapping):
-        raise MarkerError(f"allow_skips={_shown(allow_skips)}: it is a mapping of globs to reasons")
+        raise MarkerError(
+            f"allow_skips must be a mapping of globs to reasons, not {_shown(allow_skips)}"
+        )
     allowed = tuple(_allowing(models, why) for models, why in (allow_skips or {}).items())
     return StrictOptions(strict, allowed)
 
@@ -71,9 +73,11 @@ def _allowing(models: Any, reasons: Any) -> GateRule:
     try:
         allow = [parse_reason(word) for word in words]
         if not allow:
-            raise ValueError("it needs a reason, or a list of them")
+            raise ValueError("it needs a reason or a list of reasons")
         for reason in _NO_SKIPS.intersection(allow):
-            raise ValueError(f"no model is skipped for {reason}; assert_failed asserts a failure")
+            raise ValueError(
+                f"{reason} is not a reason for a skip; use assert_failed for a failure"
+            )
         return GateRule(models, allow=allow)
     except ValueError as error:
         value = _shown({models: reasons})
@@ -160,16 +164,16 @@ def _remedy(findings: Sequence[GateFinding]) -> str:
     lines = []
     calls = [*_calls(findings)]
     if calls:
-        lines += ["Assert each by its name:", *(f"  {call}" for call in calls)]
+        lines += ["Assert each by name:", *(f"  {call}" for call in calls)]
     skip = next((f for f in findings if f.kind == "unexpected_skip" and f.reason), None)
     if skip is not None and skip.reason is not None:
-        lines.append("or allow skips, by the marker or by a rule of the gate policy:")
+        lines.append("or allow skips, with the marker or a rule of the gate policy:")
         lines.append(f"  sqlmesh_tracker(allow_skips={{{_name(skip)}: {_quoted(skip.reason)}}})")
     if any(finding.model is None for finding in findings):
         lines.append("Assert how an invocation ended together with all of its models:")
         lines.append("  assert_nothing_executed()")
         lines.append("or assert_only_executed(...), or assert_outcomes({...}, exact=True).")
-    return "\n".join([*lines, "A comparison, such as report.skipped == {...}, does not count."])
+    return "\n".join([*lines, "Comparisons such as report.skipped == {...} do not count."])
 
 
 def _calls(findings: Sequence[GateFinding]) -> Iterator[str]:

@@ -61,9 +61,7 @@ def invocations(one: Invocations) -> str:
 
 def _end(one: Invocations) -> str:
     completion, took = one.completion.replace("_", " "), duration(one.duration)
-    return (
-        f"the last: {completion}; {took} in all" if one.reports > 1 else f"{completion} in {took}"
-    )
+    return f"last: {completion}; {took} in total" if one.reports > 1 else f"{completion} in {took}"
 
 
 def _either(old: str, new: str) -> str:

@@ -16,7 +16,7 @@ def text(diagnosis: Diagnosis, *, width: int = 100) -> str:
 
 
 def _lines(check: Check, names: int, width: int) -> list[str]:
-    detail = f"{check.detail}; it concerns {check.concern}" if check.concern else check.detail
+    detail = f"{check.detail}; this affects {check.concern}" if check.concern else check.detail
     head = f"{check.level:<8} {check.name:<{names}}  "
     folded = wrap(detail, max(width - len(head), 20)) or [""]
     lines = [head + folded[0], *(" " * len(head) + line for line in folded[1:])]
@@ -26,7 +26,7 @@ def _lines(check: Check, names: int, width: int) -> list[str]:
 def _conclusion(diagnosis: Diagnosis) -> str:
     levels = {check.level for check in diagnosis.checks}
     if diagnosis.degraded:
-        return "Tracking is degraded: reports can be wrong, or say that they do not know."
+        return "Tracking is degraded: reports can be wrong or have unknown outcomes."
     if "warning" in levels:
-        return "Tracking works, as far as was seen."
+        return "Tracking works, but see the warnings above."
     return "Tracking works."

@@ -24,7 +24,7 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
     checked = Path(path)
     if checked.suffix.lower() not in FORMATS:
         valid = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-        raise ValueError(f"{str(path)!r} does not say in which format: its name ends in {valid}")
+        raise ValueError(f"{str(path)!r} has no known format: its name must end in {valid}")
     if checked.is_dir():
         raise ValueError(f"{str(path)!r} is a folder")
     return checked

@@ -39,7 +39,7 @@ _ENDS: Mapping[Completion, str] = {
     "failure": "failed",
     "interrupted": "was interrupted",
     "raised": "raised an exception",
-    "success": "ended well",
+    "success": "succeeded",
     "nothing_to_do": "had nothing to do",
 }
 

@@ -98,7 +98,7 @@ def difference(diff: Difference, *, limit: int | None = None) -> str:
     Args:
         limit: the maximum size of the page in bytes of UTF-8, as in `summary`.
     """
-    parts = [Part(f"## SQLMesh: what differs\n\n{diff.summary}\n\n")]
+    parts = [Part(f"## SQLMesh: differences\n\n{diff.summary}\n\n")]
     for comparison in diff.comparisons:
         if not comparison.empty:
             parts += _comparison(comparison)

@@ -144,8 +144,10 @@ def _note(parts: Sequence[Part], kept: Sequence[int | None], limit: int) -> str:
     left_out = [counted(number, noun) for noun, number in rows.items() if number]
     whole = f"all of {counted(invocations, 'invocation')}" if invocations else ""
     if whole:
-        left_out.append(f"among them {whole}" if left_out else whole)
-    return f"**Left out of this page, which may have {limit:,} bytes:** {', '.join(left_out)}\n"
+        left_out.append(f"including {whole}" if left_out else whole)
+    return (
+        f"**Left out of this page, which is limited to {limit:,} bytes:** {', '.join(left_out)}\n"
+    )
 
 
 def _size(markdown: str) -> int:

@@ -370,7 +370,7 @@ def _checked(report: AssertionMethods) -> AssertionMethods:
     __tracebackhide__ = True
     if not isinstance(report, AssertionMethods):
         raise TypeError(
-            f"the first argument is a Tracker or a RunReport, not {type(report).__name__}"
+            f"the first argument must be a Tracker or a RunReport, not {type(report).__name__}"
         )
     return report
 
@@ -378,7 +378,7 @@ def _checked(report: AssertionMethods) -> AssertionMethods:
 def _demand_models(models: Sequence[object], helper: str) -> None:
     __tracebackhide__ = True
     if not models:
-        hint = "; for 'nothing ran' there is assert_nothing_executed"
+        hint = "; to assert that nothing ran, use assert_nothing_executed"
         raise TypeError(f"{helper} needs at least one model{hint if 'executed' in helper else ''}")
 
 
@@ -420,13 +420,13 @@ def _causes_instead(outcome: ModelOutcome) -> str:
     words = causes_in_words(outcome)
     if len(outcome.causes) > 1:
         return f"they are {', '.join(outcome.causes)} ({words})"
-    return f"it is {outcome.cause} ({words})" if outcome.cause else "the report has none"
+    return f"it is {outcome.cause} ({words})" if outcome.cause else "it has no cause"
 
 
 def _executed_after_all(outcome: ModelOutcome) -> str:
     if outcome.status is Status.UNKNOWN:
         return "may have been executed"
-    return "was executed" if outcome.status is Status.EXECUTED else "was executed in part"
+    return "was executed" if outcome.status is Status.EXECUTED else "was partially executed"
 
 
 def _out_of_order(report: Assertable, groups: Sequence[Sequence[ModelOutcome]]) -> list[str]:

@@ -166,7 +166,7 @@ def compare(
         ValueError: `slower_by` is less than 1.
     """
     if not slower_by >= 1:
-        raise ValueError(f"slower_by is a factor of at least 1, not {slower_by:g}")
+        raise ValueError(f"slower_by must be a factor of at least 1, not {slower_by:g}")
     thresholds = _Thresholds(slower_by, slower_than.total_seconds())
     before, after = _grouped(old), _grouped(new)
     pairs = _paired(before, after)
@@ -234,7 +234,7 @@ def _grouped(items: Iterable[ReportLike]) -> _Groups:
     reports: dict[_Key, list[RunReport]] = {}
     numbers: Counter[tuple[str, str, str]] = Counter()
     for one in items:
-        test, report = entry(one, "what is compared are")
+        test, report = entry(one, "compare")
         if report.superseded:
             continue
         number = None

@@ -67,10 +67,10 @@ def parse_interval(intervals: tuple[Moment, Moment]) -> tuple[datetime, datetime
     try:
         start, end = intervals
     except (TypeError, ValueError):
-        raise ValueError(f"intervals is a pair (start, end), not {intervals!r}") from None
+        raise ValueError(f"intervals must be a pair (start, end), not {intervals!r}") from None
     span = parse_moment(start), parse_moment(end)
     if span[0] >= span[1]:
-        raise ValueError(f"intervals is half-open: {start} is not before {end}")
+        raise ValueError(f"intervals is half-open: {start} must be before {end}")
     return span
 
 
@@ -88,5 +88,5 @@ def expression(pattern: str) -> re.Pattern[str]:
 
 
 def _not_among(word: object, what_it_is_not: str, valid: Sequence[str]) -> str:
-    hint = did_you_mean(str(word), valid, f"valid are {', '.join(valid)}")
+    hint = did_you_mean(str(word), valid, f"valid values: {', '.join(valid)}")
     return f"{word!r} is {what_it_is_not}; {hint}"

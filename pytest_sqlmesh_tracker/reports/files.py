@@ -50,27 +50,27 @@ def dump_reports(path: str | os.PathLike[str], reports: Iterable[ReportLike]) ->
         TypeError: an entry is not a report.
         ValueError: the name ends in `.md`, `.html` or `.xml`; these forms can't be read back.
     """
-    text = entries_to_json(entry(one, "dump_reports takes") for one in reports)
+    text = entries_to_json(entry(one, "dump_reports") for one in reports)
     if Path(path).suffix.lower() in _OTHER_FORMS:
         raise ValueError(
-            f"{os.fspath(path)}: dump_reports writes JSON; for other forms, use "
+            f"{os.fspath(path)}: dump_reports writes JSON; for other formats, use "
             "sqlmesh-tracker show FILE --report PATH"
         )
     write_whole(path, text)
 
 
-def entry(item: object, who: str) -> Entry:
+def entry(item: object, function: str) -> Entry:
     """A report, or a pair of a node id and a report, as a pair.
 
     Args:
-        who: who accepts reports, for the message: `a gate judges`.
+        function: the function that takes reports, for the message.
 
     Raises:
         TypeError: the item is neither.
     """
     test, report = item if isinstance(item, tuple) and len(item) == 2 else (None, item)
     if not isinstance(report, RunReport):
-        raise TypeError(f"{who} RunReports, not {type(report).__name__}")
+        raise TypeError(f"{function} takes RunReports, not {type(report).__name__}")
     return test, report
 
 
@@ -91,7 +91,7 @@ def entries_from_json(text: str | bytes) -> list[Entry]:
         return [(None, RunReport.from_parsed(data))]
     version_of(data)
     if not isinstance(data["reports"], list):
-        raise ValueError("not a report file: 'reports' is not a list")
+        raise ValueError("not a report file: 'reports' must be a list")
     return [_read(number, one) for number, one in enumerate(data["reports"], start=1)]
 
 
@@ -100,7 +100,7 @@ def _read(number: int, data: object) -> Entry:
         raise ValueError(f"report {number}: expected an object, found {json_type(data)}")
     test = data.get("test")
     if not (test is None or isinstance(test, str)):
-        raise ValueError(f"report {number}: 'test' is neither a node id nor null")
+        raise ValueError(f"report {number}: 'test' must be a node ID or null")
     try:
         return test, RunReport.from_parsed({k: v for k, v in data.items() if k != "test"})
     except ValueError as error:

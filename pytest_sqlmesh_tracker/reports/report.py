@@ -251,7 +251,7 @@ class RunReport(AssertionMethods, Frozen):
         try:
             json.dumps(data)
         except (TypeError, ValueError, RecursionError) as error:
-            raise ValueError(f"not a report: not JSON ({error})") from None
+            raise _not_json(error) from None
         return cls.from_parsed(data)
 
     @classmethod
@@ -291,7 +291,11 @@ def parsed(text: str | bytes) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"not a report: not JSON ({error})") from None
+        raise _not_json(error) from None
+
+
+def _not_json(error: Exception) -> ValueError:
+    return ValueError(f"not a report: not JSON ({error})")
 
 
 def version_of(data: Mapping[str, Any]) -> int:
@@ -301,11 +305,11 @@ def version_of(data: Mapping[str, Any]) -> int:
         ValueError: the version is missing or not supported.
     """
     if "schema_version" not in data:
-        raise ValueError("not a report: it has no schema_version")
+        raise ValueError("not a report: schema_version is missing")
     version = data["schema_version"]
     if type(version) is not int or version not in _READABLE:
         newer = type(version) is int and version > SCHEMA_VERSION
-        remedy = "; a newer pytest-sqlmesh-tracker reads it" if newer else ""
+        remedy = "; upgrade pytest-sqlmesh-tracker to read it" if newer else ""
         raise ValueError(
             f"schema_version {reprlib.repr(version)} is not supported; "
             f"version {__version__} reads {' and '.join(map(str, _READABLE))}{remedy}"
@@ -339,7 +343,7 @@ def _id_of(data: Mapping[str, Any]) -> UUID:
     try:
         content = json.dumps(data, sort_keys=True)
     except RecursionError as error:
-        raise ValueError(f"not a report: not JSON ({error})") from None
+        raise _not_json(error) from None
     return uuid5(_DERIVED_IDS, content)
 
 

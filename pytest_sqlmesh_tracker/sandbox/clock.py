@@ -98,15 +98,15 @@ class Clock:
         target = self._moment(to)
         if target < self._latest and not backwards:
             raise SandboxError(
-                f"{to!r} is in the past of this test, where it is {shown(self.now)}: what SQLMesh "
-                "has stored since then would lie in its future; travel(..., backwards=True) does it"
+                f"{to!r} is before the sandbox's time, {shown(self.now)}: what SQLMesh has stored "
+                "since then would lie in the future; travel(..., backwards=True) allows it"
             )
         self._latest = target
         if target > self.now or backwards:
             self._traveller.move_to(target)
             if abs(self.now - target) > _OFF:
                 raise SandboxError(
-                    "another clock is in force: time_machine was started after this sandbox"
+                    "another clock is in effect: time_machine was started after this sandbox"
                 )
 
     def _moment(self, to: Moment) -> datetime:
@@ -119,7 +119,8 @@ class Clock:
             unit = _UNIT_OF.get(word.lower())
             if unit is None:
                 raise SandboxError(
-                    f"{to!r}: a relative time has seconds, minutes, hours, days or weeks: '+1h'"
+                    f"{to!r}: a relative time must be in seconds, minutes, hours, days or weeks, "
+                    "such as '+1h'"
                 )
             return self.now + timedelta(**{unit: int(count)})
         return absolute(to)
@@ -140,9 +141,9 @@ def check_not_frozen() -> None:
     __tracebackhide__ = True
     if is_frozen():
         raise SandboxError(
-            "freezegun has frozen the clock, and a sandbox needs its own clock, which all Python "
-            "code of the test sees; set that one instead, by at= of the marker sqlmesh_project, "
-            "by run(at='2024-01-09 01:00'), plan(at=...) or travel(...)"
+            "freezegun has frozen the clock, but a sandbox needs its own clock, which all Python "
+            "code of the test sees; set that one instead, with at= of the marker sqlmesh_project, "
+            "run(at='2024-01-09 01:00'), plan(at=...) or travel(...)"
         )
 
 

@@ -75,12 +75,12 @@ class _ActiveFault:
         what = f"audit {audit} of {names}" if audit else names
         if not self._batches:
             why = "it was not audited" if audit else "it was not evaluated"
-            return f"the fault on {what} never struck: {why} after fail() was called"
+            return f"the fault on {what} was never triggered: {why} after fail() was called"
         batches = [batch for batch in self._batches if batch is not None]
-        why = "its audits were run by themselves, and belong to no batch then"
+        why = "its audits ran on their own, so they did not belong to a batch"
         if batches:
             why = f"batches count from 0, and no invocation had more than {max(batches) + 1}"
-        return f"the fault on batch {self.fault.batch} of {what} never struck: {why}"
+        return f"the fault on batch {self.fault.batch} of {what} was never triggered: {why}"
 
 
 class Faults:

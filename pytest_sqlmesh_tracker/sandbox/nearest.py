@@ -25,8 +25,8 @@ def nearest_project(test: Path, root: Path) -> str:
         if any(_is_sqlmesh(folder / name) for name in CONFIG_FILES):
             return str(folder)
     raise SandboxError(
-        f"no SQLMesh project found in {test.parent} or above it; name it in the "
-        "marker sqlmesh_project(path), or in the ini option sqlmesh_tracker_project"
+        f"no SQLMesh project found in {test.parent} or above it; pass one in the "
+        "marker sqlmesh_project(path), or set the ini option sqlmesh_tracker_project"
     )
 
 

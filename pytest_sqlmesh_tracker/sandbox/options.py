@@ -10,7 +10,7 @@ from inspect import signature
 from os import PathLike, fspath
 from typing import Any
 
-from pytest_sqlmesh_tracker.models.index import did_you_mean
+from pytest_sqlmesh_tracker.models.index import unknown_argument
 from pytest_sqlmesh_tracker.outcomes.moments import parse_moment
 
 
@@ -77,8 +77,7 @@ def project_options(arguments: Mapping[str, Any]) -> ProjectOptions:
     valid = list(signature(_options).parameters)
     for keyword in arguments:
         if keyword not in valid:
-            hint = did_you_mean(keyword, valid, f"it has {', '.join(valid)}")
-            raise SandboxError(f"the marker sqlmesh_project has no argument {keyword!r}: {hint}")
+            raise SandboxError(unknown_argument("sqlmesh_project", keyword, valid))
     return _options(**{name: value for name, value in arguments.items() if value is not None})
 
 
@@ -96,16 +95,16 @@ def _options(
     select: Any = None,
 ) -> ProjectOptions:
     if state not in [each.value for each in DatabaseState]:
-        raise SandboxError(f"state={state!r}: it must be 'fresh', 'keep' or 'empty'")
+        raise SandboxError(f"state must be 'fresh', 'keep' or 'empty', not {state!r}")
     if not (isinstance(plan, bool) or plan == "partial"):
-        raise SandboxError(f"plan={plan!r}: it must be True, False or 'partial'")
+        raise SandboxError(f"plan must be True, False or 'partial', not {plan!r}")
     if not isinstance(tick, bool):
-        raise SandboxError(f"tick={tick!r}: it must be True or False")
+        raise SandboxError(f"tick must be True or False, not {tick!r}")
     for name, text in (("gateway", gateway), ("environment", environment)):
         if not isinstance(text, str | None):
-            raise SandboxError(f"{name}={text!r}: it must be a name")
+            raise SandboxError(f"{name} must be a name, not {text!r}")
     if not isinstance(variables or {}, Mapping):
-        raise SandboxError(f"variables={variables!r}: it must be a mapping of names to values")
+        raise SandboxError(f"variables must be a mapping of names to values, not {variables!r}")
     return ProjectOptions(
         paths=_texts("path", path),
         gateway=gateway,
@@ -132,7 +131,7 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
         return ()
     values = [value] if isinstance(value, str | PathLike) else value
     if not isinstance(values, Iterable) or not all(isinstance(v, str | PathLike) for v in values):
-        raise SandboxError(f"{name}={value!r}: it must be one text or path, or a list of them")
+        raise SandboxError(f"{name} must be a string or a path, or a list of them, not {value!r}")
     return tuple(map(fspath, values))
 
 
@@ -147,5 +146,5 @@ def absolute(moment: Any) -> datetime:
         return parse_moment(moment)
     except ValueError:
         raise SandboxError(
-            f"{moment!r} is not a time: use ISO text such as '2024-01-09 01:00' (UTC)"
+            f"{moment!r} is not a time: use an ISO string such as '2024-01-09 01:00' (UTC)"
         ) from None

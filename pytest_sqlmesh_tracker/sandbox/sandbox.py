@@ -201,12 +201,12 @@ class Sandbox:
         __tracebackhide__ = True
         models = self._models(model)
         if error is not None and audit is not None:
-            raise SandboxError("fail(): an error or an audit, not both")
+            raise SandboxError("fail() takes an error or an audit, not both")
         if not _is_failure(error):
-            raise SandboxError(f"fail(): error={error!r}: it must be a message or an Exception")
+            raise SandboxError(f"fail(): error must be a message or an Exception, not {error!r}")
         for name, number, least in (("batch", batch, 0), ("times", times, 1)):
             if number is not None and not (isinstance(number, int) and number >= least):
-                raise SandboxError(f"fail(): {name}={number!r}: it must be a number from {least}")
+                raise SandboxError(f"fail(): {name} must be an integer >= {least}, not {number!r}")
         kinds = {each.kind for each in models}
         if kinds == {"audit"} and audit is None:
             (audit,) = audit_names(self._nodes[models[0].fqn]).values()
@@ -227,7 +227,7 @@ class Sandbox:
         """
         __tracebackhide__ = True
         models = self._models(model)
-        self._check_evaluated(models, "hold what reads it")
+        self._check_evaluated(models, "hold the models that read it")
         self._faults.held.update(each.fqn for each in models)
 
     def release(self, model: object) -> None:
@@ -257,7 +257,7 @@ class Sandbox:
             if model.kind in _NEVER_EVALUATED:
                 kind = "a standalone audit" if model.kind == "audit" else model.kind
                 raise SandboxError(
-                    f"{model.name} is {kind}, which SQLMesh never evaluates; {way_out}"
+                    f"SQLMesh never evaluates {model.name}, which is {kind}; {way_out}"
                 )
 
     def _audit_of(self, models: list[_Model], audit: str) -> str:
@@ -320,7 +320,7 @@ class Sandbox:
         folders = [Path(folder).resolve() for folder in self.context.configs]
         beside = self._folder.resolve() / "project" in file.parents and file.is_file()
         if not (beside or any(folder in file.parents for folder in folders)):
-            raise SandboxError(f"write(): {relative_path} is not below the project's folder")
+            raise SandboxError(f"write(): {relative_path} must be below the project's folder")
         if file.parent in folders and file.name in (*CONFIG_FILES, ".env"):
             raise SandboxError(
                 f"write(): {relative_path} is read once, from the project itself; see variables= "

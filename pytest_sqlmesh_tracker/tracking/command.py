@@ -123,7 +123,8 @@ def run_sqlmesh(
             code, error = 1, click_error.format_message()
         except (click.Abort, KeyboardInterrupt) as ended:
             if isinstance(ended.__cause__ or ended.__context__, EOFError):
-                code, error = 1, "SQLMesh asked, and there is nobody to answer: use --auto-apply"
+                code = 1
+                error = "SQLMesh asked for an answer, but no terminal is attached: use --auto-apply"
             elif signals.received is None:
                 # The project's code or SQLMesh's prompt raised it.
                 signals.received = signal.SIGINT
@@ -135,7 +136,8 @@ def run_sqlmesh(
     number = signals.received
     if number is not None:
         signals.ignore()
-    tracker.complete(read_files if number is None else lambda: ProjectFiles({}, "it was stopped"))
+    stopped = ProjectFiles({}, "the command was stopped")
+    tracker.complete(read_files if number is None else lambda: stopped)
     reports = tuple(tracker.reports)
     if number is not None:
         return Ended(reports, code=128 + number, signalled=True)
@@ -153,7 +155,7 @@ def _exited(ended: SystemExit) -> tuple[int, str]:
         return 1, ""
     if isinstance(ended.code, str):
         return 1, ended.code
-    return int(ended.code or 1), f"SQLMesh was ended by sys.exit({ended.code!r}) before it was done"
+    return int(ended.code or 1), f"sys.exit({ended.code!r}) ended SQLMesh before it was finished"
 
 
 def _commands() -> click.Group:

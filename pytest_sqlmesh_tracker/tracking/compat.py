@@ -64,7 +64,7 @@ def node_of(error: Any) -> tuple[str, int | None]:
     if hasattr(node, "name"):
         # Creation and promotion work on SnapshotIds.
         return node.name, None
-    raise ValueError(f"a node of unknown kind: {node!r}")
+    raise ValueError(f"unknown kind of node: {node!r}")
 
 
 def sees_through_idle_parents() -> bool:

@@ -155,7 +155,7 @@ class EnvironmentNamingInfo(Protocol):
     name: str
 
 
-@part_of_sqlmesh("core.plan:Plan", "PlanFacts, on which every reason in plans rests")
+@part_of_sqlmesh("core.plan:Plan", "PlanFacts, on which every reason in plans depends")
 class Plan(Protocol):
     """A built plan."""
 
@@ -236,7 +236,7 @@ class Config(Protocol):
 
 @part_of_sqlmesh(
     "core.context:GenericContext",
-    "Invocation: what it stands in for, and the models of the project",
+    "Invocation: the console that it replaces, and the models of the project",
 )
 class Context(Protocol):
     """A loaded project and its state."""

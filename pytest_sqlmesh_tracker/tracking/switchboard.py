@@ -142,7 +142,7 @@ class Switchboard:
         def over(_: float) -> bool:
             under_way = list(self._under_way.values())
             if under_way and all(invocation.cancelled for invocation in under_way):
-                raise CancelledError("cancelled between two tries")
+                raise CancelledError("cancelled between two attempts")
             return False
 
         sleep(seconds, over)

@@ -172,7 +172,7 @@ def sqlmesh_run_tracker(
     from sqlmesh.core.context import GenericContext
 
     if not isinstance(context, GenericContext):
-        raise TypeError(f"a SQLMesh Context is tracked, not {type(context).__name__}")
+        raise TypeError(f"only a SQLMesh Context can be tracked, not {type(context).__name__}")
     tracker = Tracker(on_executed, on_waiting, longest_wait)
     with _SWITCHBOARD.listening(_Listener(tracker), lambda candidate: candidate is context):
         yield tracker

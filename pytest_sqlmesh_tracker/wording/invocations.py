@@ -27,9 +27,14 @@ def notes(report: Invocation) -> list[str]:
         if words not in (report.error or ""):
             lines.append(words)
     if report.project_files == "not_read":
-        why_not = one_line(report.project_files_note or "unknown")
-        lines.append(f"the project's files were not read: {why_not}")
+        lines.append(files_not_read(report))
     return lines
+
+
+def files_not_read(report: Invocation) -> str:
+    """Why the project's files were not read, in one line."""
+    why = report.project_files_note or "unknown reason"
+    return f"the project's files were not read: {one_line(why)}"
 
 
 def environment_words(environment: str, state: EnvironmentState) -> str:
@@ -50,8 +55,8 @@ def environment_problem(environment: str, state: EnvironmentState) -> str:
 def environment_remedy(environment: str, state: EnvironmentState) -> str:
     """What to do so that the environment can be run."""
     if state.unfinished_plan is None:
-        return f"create it by a plan of {environment}"
-    return f"if it failed or was stopped, apply a plan of {environment}: until then, runs wait"
+        return f"create it by applying a plan to {environment}"
+    return f"if it failed or was stopped, apply a plan to {environment}: until then, runs wait"
 
 
 def existing_environments(state: EnvironmentState) -> str:
@@ -86,9 +91,9 @@ def totals_line(reports: Sequence[Invocation], tests: int | None = None) -> str:
 
 
 def superseded(reports: Iterable[Invocation]) -> str:
-    """`2 invocations of repeated tries`; empty if there are none."""
+    """`2 invocations superseded by reruns`; empty if there are none."""
     number = sum(report.superseded for report in reports)
-    return f"{counted(number, 'invocation')} of repeated tries" if number else ""
+    return f"{counted(number, 'invocation')} superseded by reruns" if number else ""
 
 
 def statuses(outcomes: Iterable[Outcome]) -> str:
@@ -103,7 +108,7 @@ def statuses(outcomes: Iterable[Outcome]) -> str:
 def headline(report: Invocation) -> str:
     """The invocation in one line: command, environment, time and how it ended."""
     at = moment(report.execution_time)
-    repeated = ", of a repeated try" if report.superseded else ""
+    repeated = ", superseded by a rerun" if report.superseded else ""
     return name_of(
         f"{report.command} {report.environment}, execution_time {at}: {ended(report)}{repeated}"
     )

@@ -26,7 +26,7 @@ from .invocations import (
     totals,
 )
 from .remarks import remarks
-from .sentences import TIMED, account, is_waiting, reason_in_words, sentence
+from .sentences import LEFT_FOR_NEXT_RUN, TIMED, account, is_waiting, reason_in_words, sentence
 
 _VERBS = dict.fromkeys(Status, "was ") | {Status.FAILED: "", Status.UNKNOWN: "is "}
 
@@ -85,7 +85,9 @@ def _headline(
 def _condition(outcome: Outcome, complaint: str) -> str:
     """What is true of the model instead, without repeating the complaint."""
     if outcome.status is Status.UNKNOWN:
-        return "the tracker could not tell" + (f" ({outcome.note})" if outcome.note else "")
+        return "the tracker could not determine its status" + (
+            f" ({outcome.note})" if outcome.note else ""
+        )
     if outcome.status is Status.EXECUTED:
         if complaint.startswith("was executed"):
             return "; ".join(filter(None, (account(outcome).without_status, remarks(outcome))))
@@ -106,7 +108,7 @@ def _facts(report: Invocation | None, outcome: Outcome) -> list[tuple[str, str]]
         due = f", next due {moment(outcome.next_due)}" if outcome.next_due else ""
         facts.append(("cron", f"{outcome.cron}{due}"))
         if outcome.undetermined_cron:
-            facts.append(("", "its gaps differ: when it is due depends on the SQLMesh process"))
+            facts.append(("", "its gaps differ, so its due times depend on the SQLMesh process"))
     intervals = _interval_facts(outcome)
     if intervals:
         facts.append(("intervals", intervals))
@@ -146,7 +148,7 @@ def _facts(report: Invocation | None, outcome: Outcome) -> list[tuple[str, str]]
     if others:
         facts.append(("also", ", ".join(others)))
     if outcome.local_edit:
-        facts.append(("local edit", "the project has another definition than the environment"))
+        facts.append(("local edit", "the project's definition differs from the environment's"))
     return facts
 
 
@@ -164,10 +166,10 @@ def _interval_facts(outcome: Outcome) -> str:
 def _held(outcome: Outcome) -> str:
     """What holds intervals back, if the primary reason alone shows it."""
     if outcome.reasons == (Reason.PLAN_LIMIT,):
-        return "left to the next run"
+        return LEFT_FOR_NEXT_RUN
     if outcome.reason is Reason.CRON_NOT_DUE:
         return "held back by cron"
-    return "held back by time" if outcome.reason in _BY_TIME else "held back"
+    return "missing by now" if outcome.reason in _BY_TIME else "held back"
 
 
 def _batch_facts(outcome: Outcome) -> str:
@@ -195,15 +197,15 @@ def _remedy(report: Invocation, outcome: Outcome) -> str:
         return f"It has nothing to evaluate before then: {due}." if due else ""
     if outcome.reasons == (Reason.NOT_SELECTED,) and command != "plan":
         if command == "audit":
-            return "It has audits: name it among the models to run them."
+            return "It has audits: pass it in models to run them."
         return "It had work to do: select it to evaluate it."
     if outcome.status is Status.SKIPPED and Reason.PLAN_LIMIT in outcome.reasons:
-        return "It had work to do beyond what its environment has: plan with run=True."
+        return "It had work to do beyond what its environment has loaded: plan with run=True."
     if outcome.status is Status.SKIPPED and outcome.reasons == (Reason.OUTSIDE_WINDOW,):
         return f"It had work to do at this execution_time: {_wider(report)} to evaluate it."
     if outcome.reason is Reason.NOT_IN_ENVIRONMENT:
         what = "A restatement" if command == "plan" else "A run"
-        return f"{what} evaluates what was planned: apply a plan that adds it."
+        return f"{what} evaluates only planned models: apply a plan that adds it."
     return ""
 
 

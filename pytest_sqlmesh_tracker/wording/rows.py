@@ -14,7 +14,15 @@ from .formats import (
     spans,
 )
 from .remarks import has_facts, remarks
-from .sentences import account, failed_batches, is_waiting, what_failed, with_batches
+from .sentences import (
+    LEFT_FOR_NEXT_RUN,
+    PARTLY_HELD_BACK,
+    account,
+    failed_batches,
+    is_waiting,
+    what_failed,
+    with_batches,
+)
 
 _OPEN_ENDED = {Reason.SIGNAL_NOT_READY, Reason.UPSTREAM_NOT_READY, Reason.DEPENDS_ON_PAST_GAP}
 """Reasons for which a model waits indefinitely."""
@@ -65,8 +73,9 @@ def _reason_in_short(outcome: Outcome) -> str:
 
 def _left_out(outcome: Outcome, reason: Reason) -> str:
     if reason is not Reason.PLAN_LIMIT:
-        return "in part held back"
-    return f"{amount(outcome.held_back) if outcome.held_back else 'the rest'} left to the next run"
+        return PARTLY_HELD_BACK
+    rest = amount(outcome.held_back) if outcome.held_back else "the rest"
+    return f"{rest} {LEFT_FOR_NEXT_RUN}"
 
 
 def _waiting(outcome: Outcome) -> str:

@@ -21,33 +21,33 @@ from .remarks import audit_label, failed_audits, remarks
 
 _WHY = {
     Reason.NOT_IN_ENVIRONMENT: "it is not in the environment",
-    Reason.NOT_EVALUATABLE: "there is nothing to evaluate in {a_kind} model without audits",
+    Reason.NOT_EVALUATABLE: "{a_kind} model without audits has nothing to evaluate",
     Reason.NOT_SELECTED: "it was not selected",
     Reason.RESTATEMENT_REFUSED: "its restatement was refused",
-    Reason.ENDED: "all is loaded up to its end",
-    Reason.NOT_STARTED: "its start is still to come",
-    Reason.BACKFILL_SKIPPED: "the plan was told to skip the backfill",
+    Reason.ENDED: "it is fully loaded up to its end date",
+    Reason.NOT_STARTED: "its start date is in the future",
+    Reason.BACKFILL_SKIPPED: "the plan skips the backfill (skip_backfill)",
     Reason.BACKFILL_EMPTIED: "its intervals were marked as loaded without evaluation",
-    Reason.OUTSIDE_WINDOW: "the invocation's window left it out",
-    Reason.PLAN_LIMIT: "the plan loads no further than its environment has got",
+    Reason.OUTSIDE_WINDOW: "it is outside the invocation's window",
+    Reason.PLAN_LIMIT: "the plan loads only as far as its environment is loaded",
     Reason.SIGNAL_NOT_READY: "its signal was not ready",
     Reason.UPSTREAM_NOT_READY: "an upstream signal was not ready",
-    Reason.DEPENDS_ON_PAST_GAP: "there is a gap in its own past",
-    Reason.UPSTREAM_FAILED: "a model upstream failed",
+    Reason.DEPENDS_ON_PAST_GAP: "its own past has a gap",
+    Reason.UPSTREAM_FAILED: "an upstream model failed",
     Reason.NOT_APPLIED: "the plan was not applied",
-    Reason.NO_PREVIEW: "the plan makes no preview of its forward-only change",
-    Reason.REUSED: "its data was already there",
+    Reason.NO_PREVIEW: "the plan does not preview its forward-only change",
+    Reason.REUSED: "its data already existed",
     Reason.NO_CHANGES: "it did not change",
-    Reason.UP_TO_DATE: "nothing of it was missing",
+    Reason.UP_TO_DATE: "it had no missing intervals",
     Reason.CRON_NOT_DUE: "its cron was not due",
     Reason.NO_AUDITS: "it has no audits to run",
     Reason.ERROR: "its evaluation raised",
     Reason.AUDIT_FAILED: "a blocking audit failed",
     Reason.CREATION_FAILED: "its table or view could not be created",
-    Reason.ENVIRONMENT_CHANGED: "the environment was changed meanwhile",
+    Reason.ENVIRONMENT_CHANGED: "the environment changed in the meantime",
     Reason.ENVIRONMENT_MISSING: "its environment does not exist",
     Reason.ENVIRONMENT_BUSY: "a plan of its environment was not finished",
-    Reason.COMMAND_FAILED: "the command failed before it was evaluated",
+    Reason.COMMAND_FAILED: "the command failed before evaluating it",
     Reason.ABORTED: "the invocation was aborted",
 }
 
@@ -60,6 +60,10 @@ _OF_SEEDS = {
 
 RAISED_AS, FOLLOWED_BY = "raised as ", "followed by "
 """How the paragraphs of an error begin that follow the first failure."""
+
+
+PARTLY_HELD_BACK = "partly held back"
+LEFT_FOR_NEXT_RUN = "left for the next run"
 
 
 _STATEMENT = re.compile(r"\n\s{0,20}LINE \d{1,9}: .*(?:\n\s*\^)?")
@@ -112,7 +116,7 @@ def what_failed(outcome: Outcome) -> str:
 def _written(outcome: Outcome) -> str:
     if outcome.kind in _ONLY_AUDITED:
         return "its audits were run"
-    return "its view is created" if outcome.kind == "view" else "its rows are written"
+    return "its view was created" if outcome.kind == "view" else "its rows were written"
 
 
 def which_batches(outcome: Outcome) -> str:
@@ -232,7 +236,7 @@ def _detail(outcome: Outcome) -> tuple[str, str]:
     if outcome.next_due and outcome.reason in TIMED:
         return f"next due {minute(outcome.next_due)}", ", "
     if outcome.undetermined_cron and outcome.reason in TIMED:
-        return f"next due when SQLMesh next takes {outcome.cron} for due", ", "
+        return f"next due when SQLMesh next considers {outcome.cron} due", ", "
     return "", ""
 
 
@@ -243,16 +247,16 @@ def sentence(outcome: Outcome) -> str:
 
 
 def left_out(outcome: Outcome) -> str:
-    """What happened to the rest of an executed model: `in part held back: …`; empty without one."""
+    """What happened to the rest of an executed model: `partly held back: …`; empty without one."""
     for reason in outcome.reasons:
         if reason is not Reason.PLAN_LIMIT:
-            return f"in part held back: {_in_words(outcome, reason)}"
+            return f"{PARTLY_HELD_BACK}: {_in_words(outcome, reason)}"
     return _rest(outcome) if outcome.reasons else ""
 
 
 def _rest(outcome: Outcome) -> str:
     """The rest in words. What a plan leaves is not held back: the next run loads it at once."""
-    rest = "the rest is left to the next run"
+    rest = f"the rest is {LEFT_FOR_NEXT_RUN}"
     return f"{rest}: {amount(outcome.held_back)}" if outcome.held_back else rest
 
 

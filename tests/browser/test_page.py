@@ -89,7 +89,7 @@ def test_filtering_by_status_and_reason(open_page: Opener, report: RunReport) ->
     others = len(report.skipped | report.audited | report.not_evaluatable)
     expect(page.locator("svg a.out")).to_have_count(others)
     button(page, f"cron_not_due {len(due)}").click()
-    expect(page.locator(".none")).to_have_text("No model matches.")
+    expect(page.locator(".none")).to_have_text("No models match.")
     expect(page.locator(".none")).to_be_visible()
     button(page, "Clear").click()
     button(page, f"cron_not_due {len(due)}").click()
@@ -184,7 +184,7 @@ def test_opening_a_model_with_a_click(open_page: Opener, report: RunReport) -> N
     row(page, blocked).locator(".why").click()
 
     expect(drawer(page).locator("h3")).to_have_text(blocked)
-    expect(drawer(page)).to_contain_text(f"{blocked} was skipped: a model upstream failed")
+    expect(drawer(page)).to_contain_text(f"{blocked} was skipped: an upstream model failed")
     button(page, "Close", ".open").click()
     expect(drawer(page)).to_have_count(0)
 

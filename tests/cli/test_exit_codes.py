@@ -58,7 +58,7 @@ def test_a_project_that_can_t_be_loaded_is_not_reported_as_a_quiet_night(typed: 
     Path("models/broken.sql").write_text("MODEL (name shop.broken, kind FULL); SELECT (")
     ended = typed("plan", "--auto-apply", "--report", "r.md", "--report", "r.html")
     assert ended.code == 2, output_of(ended)
-    line = "the plan failed before it came to a model; SQLMesh's own messages say why"
+    line = "the plan failed before it reached any model; see SQLMesh's own messages"
     assert f"**The command**\n\n- ❌ {line}\n" in Path("r.md").read_text()
     assert "command error" in Path("r.html").read_text()
 
@@ -79,7 +79,7 @@ def test_an_upstream_failure(typed: Typed) -> None:
     ended = typed("run", when=TOMORROW)
     assert ended.code == 1, output_of(ended)
     assert "shop.orders failed" in ended.out
-    assert "shop.daily was skipped: a model upstream failed (shop.orders)" in ended.out
+    assert "shop.daily was skipped: an upstream model failed (shop.orders)" in ended.out
 
 
 def test_a_signal_that_blocks_a_model(typed: Typed) -> None:

@@ -78,7 +78,7 @@ def test_quiet_still_tells_what_a_command_raised(typed: Typed) -> None:
 def test_a_quiet_plan_may_not_ask(typed: Typed) -> None:
     ended = typed("plan", "--quiet")
     assert ended.code == 2
-    assert "plan --quiet would hide what SQLMesh asks: add --auto-apply" in ended.err
+    assert "plan --quiet would hide SQLMesh's prompts: add --auto-apply" in ended.err
 
 
 def test_the_execution_time_of_a_run(typed: Typed) -> None:

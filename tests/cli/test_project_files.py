@@ -182,7 +182,7 @@ def test_ctrl_c_while_files_are_read_loses_nothing(shop: Path) -> None:
     report = entries_from_json(Path("night.json").read_bytes())[0][1]
     assert process.returncode == 0
     assert report.executed
-    assert report.project_files_note == "it was stopped while it read them"
+    assert report.project_files_note == "the command was stopped while reading them"
     with pytest.raises(ProcessLookupError):
         os.kill(int(begun.read_text()), 0)
 

@@ -55,11 +55,11 @@ class TestShow:
         file = saved("a.json", NIGHT.model_copy(update={"superseded": True}), DAY)
         ended = typed("show", file)
         assert "sales.weekly" not in ended.out
-        assert ended.out.endswith("; left out: 1 invocation of repeated tries (--all shows them)\n")
+        assert ended.out.endswith("; left out: 1 invocation superseded by reruns (--all shows them)\n")
         ended = typed("show", "--all", file)
-        assert "failure in 2.00 s, of a repeated try\n" in ended.out
+        assert "failure in 2.00 s, superseded by a rerun\n" in ended.out
         assert ended.out.endswith(
-            "1 invocation: 2 executed; left out: 1 invocation of repeated tries\n"
+            "1 invocation: 2 executed; left out: 1 invocation superseded by reruns\n"
         )
         assert typed("show", "--json", file).out == Path(file).read_text()
 
@@ -72,13 +72,13 @@ class TestShow:
     def test_says_that_there_are_only_repeated_tries(self, typed: Typed, saved: Saved) -> None:
         ended = typed("show", saved("a.json", NIGHT.model_copy(update={"superseded": True})))
         assert ended.out == (
-            "0 invocations: no models; left out: 1 invocation of repeated tries "
+            "0 invocations: no models; left out: 1 invocation superseded by reruns "
             "(--all shows them)\n"
         )
 
     def test_explains_models(self, typed: Typed, saved: Saved) -> None:
         ended = typed("show", saved("a.json", NIGHT), "--model", "sales.daily")
-        assert ended.out.startswith("sales.daily was skipped: a model upstream failed")
+        assert ended.out.startswith("sales.daily was skipped: an upstream model failed")
         assert "blocked by" in ended.out
 
     def test_of_an_unknown_model_has_close_matches(self, typed: Typed, saved: Saved) -> None:
@@ -164,12 +164,12 @@ class TestGate:
         assert (ended.code, ended.out) == (0, "gate passed: 2 outcomes in 1 report\n")
         ended = typed("gate", saved("a.json", repeated))
         assert ended.code == 2
-        assert "no invocation but those of repeated tries" in ended.err
+        assert "no invocation to check: reruns superseded all invocations" in ended.err
 
     def test_judges_no_empty_file(self, typed: Typed, saved: Saved) -> None:
         ended = typed("gate", saved("empty.json"))
         assert ended.code == 2
-        assert "nothing was judged" in ended.err
+        assert "no invocation to check in the given reports" in ended.err
 
 
 class TestDiff:
@@ -286,7 +286,7 @@ def test_a_folder_without_reports(typed: Typed) -> None:
     Path("folder").mkdir()
     ended = typed("show", "folder")
     assert ended.code == 2
-    assert ended.err == "Error: folder: there is no .json file in this folder\n"
+    assert ended.err == "Error: folder: no .json files in this folder\n"
 
 
 def test_no_paragraphs_in_json(typed: Typed, saved: Saved) -> None:

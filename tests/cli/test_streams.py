@@ -122,7 +122,7 @@ def test_unread_errors() -> None:
 def test_a_full_disk_is_reported_once(line: str) -> None:
     ran = in_shell(f"tracker {line} >/dev/full")
     assert ran.returncode == 2
-    assert ran.stderr == "Error: the output is not complete: No space left on device\n"
+    assert ran.stderr == "Error: the output is incomplete: No space left on device\n"
 
 
 @pytest.mark.usefixtures("shop")

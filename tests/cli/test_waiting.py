@@ -55,8 +55,8 @@ class TestABusyEnvironment:
         ended = typed("run", "--wait", "0.1", *quietly, when=TOMORROW)
 
         [line] = [line for line in ended.err.splitlines() if line.startswith("Waiting")]
-        assert line.startswith("Waiting (--wait SECONDS bounds it): plan ")
-        assert "of prod is not finished; if it failed or was stopped, apply a plan of prod" in line
+        assert line.startswith("Waiting (at most --wait SECONDS): plan ")
+        assert "of prod is not finished; if it failed or was stopped, apply a plan to prod" in line
         assert line.endswith("(environments: prod)")
 
     def test_says_nothing_of_waiting_where_it_is_not_to_wait(

@@ -229,5 +229,5 @@ def test_without_dagster(user: pytest.Pytester) -> None:
     user.makepyfile(WITHOUT)
     result = user.runpytest_subprocess("-p", "no:xdist")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines("materialize_sqlmesh: *dagster*; it is in the extra `dagster`")
+    result.stdout.fnmatch_lines("materialize_sqlmesh: *dagster*; install the extra `dagster`")
     assert "Traceback" not in result.stdout.str()

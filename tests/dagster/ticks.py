@@ -11,7 +11,7 @@ from pytest_sqlmesh_tracker.dagster import build_sqlmesh_schedule
 from pytest_sqlmesh_tracker.dagster.testing import bind
 
 UNFINISHED = (
-    "plan 1a2b3c4d of prod is not finished; if it failed or was stopped, apply a plan of prod: "
+    "plan 1a2b3c4d of prod is not finished; if it failed or was stopped, apply a plan to prod: "
     "until then, runs wait"
 )
 """Why a tick is skipped while the plan 1a2b3c4d5e is not finished."""

@@ -89,5 +89,5 @@ def test_the_run_that_failed_says_what_did(ui: Page, folder: Path) -> None:
     ui.goto("/assets/finance/payments")
     run = ui.get_by_role("link", name=RUN).get_attribute("href")
     ui.goto(str(run))
-    expect(ui.get_by_text("1 model failed, 1 skipped for it").first).to_be_visible()
+    expect(ui.get_by_text("1 model failed, 1 skipped as a result").first).to_be_visible()
     ui.screenshot(path=folder / "run.png")

@@ -9,7 +9,7 @@ from pytest_sqlmesh_tracker.render.doctor import text
 
 FINE = Check("SQLMesh", "ok", "0.236.4")
 NEW = Check("Console.stop", "warning", "has new parameters: why", "whether a round ended")
-GONE = Check("DuckDB", "problem", "2.0.0 does not fit SQLMesh 0.206.0, which needs <2")
+GONE = Check("DuckDB", "problem", "2.0.0 is incompatible with SQLMesh 0.206.0, which needs <2")
 
 
 @pytest.mark.parametrize(
@@ -17,11 +17,11 @@ GONE = Check("DuckDB", "problem", "2.0.0 does not fit SQLMesh 0.206.0, which nee
     [
         ((), False, "Tracking works."),
         ((FINE,), False, "Tracking works."),
-        ((FINE, NEW), False, "Tracking works, as far as was seen."),
+        ((FINE, NEW), False, "Tracking works, but see the warnings above."),
         (
             (FINE, NEW, GONE),
             True,
-            "Tracking is degraded: reports can be wrong, or say that they do not know.",
+            "Tracking is degraded: reports can be wrong or have unknown outcomes.",
         ),
     ],
 )
@@ -36,15 +36,15 @@ def test_only_a_problem_degrades_tracking(
 def test_every_check_is_in_a_line() -> None:
     assert text(Diagnosis((FINE, NEW, GONE)), width=120).splitlines()[:4] == [
         "ok       SQLMesh       0.236.4",
-        "warning  Console.stop  has new parameters: why; it concerns whether a round ended",
-        "problem  DuckDB        2.0.0 does not fit SQLMesh 0.206.0, which needs <2",
+        "warning  Console.stop  has new parameters: why; this affects whether a round ended",
+        "problem  DuckDB        2.0.0 is incompatible with SQLMesh 0.206.0, which needs <2",
         "",
     ]
 
 
 def test_long_ones_are_folded_under_themselves() -> None:
     assert text(Diagnosis((NEW,)), width=60).splitlines()[:2] == [
-        "warning  Console.stop  has new parameters: why; it concerns",
+        "warning  Console.stop  has new parameters: why; this affects",
         "                       whether a round ended",
     ]
 

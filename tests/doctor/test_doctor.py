@@ -80,7 +80,7 @@ class TestAsInstalled:
         assert data["checks"][-1] == {
             "name": "trial",
             "level": "ok",
-            "detail": "a small project was planned and run, and is reported as it was",
+            "detail": "the reports on a small project that was planned and run are correct",
             "concern": "",
         }
 
@@ -105,7 +105,7 @@ class TestVersions:
         monkeypatch.setattr(doctor, bound, value)
         diagnosis = doctor.diagnosis()
         assert check(diagnosis, "SQLMesh").level == "warning"
-        assert "out of the tested range" in check(diagnosis, "SQLMesh").detail
+        assert "outside the tested range" in check(diagnosis, "SQLMesh").detail
         assert not diagnosis.degraded
 
     def test_a_python_that_was_not_tested_is_a_warning(
@@ -140,14 +140,14 @@ class TestWhatSqlmeshNeeds:
         install(packages, name, "5.0.0")
         diagnosis = doctor.diagnosis()
         assert diagnosis.degraded
-        needed = f"5.0.0 does not fit SQLMesh 0.206.0, which needs {required}"
+        needed = f"5.0.0 is incompatible with SQLMesh 0.206.0, which needs {required}"
         assert problems(diagnosis) == {shown: needed}
 
     def test_what_later_versions_say_counts(self, packages: Path) -> None:
         install(packages, "sqlmesh", "0.300.0", "duckdb>=2", "pandas")
         install(packages, "pandas", "3.1.0")
         diagnosis = doctor.diagnosis()
-        needed = "does not fit SQLMesh 0.300.0, which needs >=2"
+        needed = "is incompatible with SQLMesh 0.300.0, which needs >=2"
         assert problems(diagnosis) == {"DuckDB": f"{duckdb.__version__} {needed}"}
         assert check(diagnosis, "pandas").detail == "3.1.0"
 
@@ -161,7 +161,7 @@ class TestWhatSqlmeshNeeds:
         warned = {check.name: check.detail for check in checks if check.level == "warning"}
         assert warned.keys() == {"SQLMesh", "not-there", "sqlglot"}
         assert warned["not-there"] == "not installed; SQLMesh 0.300.0 needs it"
-        assert "does not fit SQLMesh 0.300.0, which needs <1" in warned["sqlglot"]
+        assert "is incompatible with SQLMesh 0.300.0, which needs <1" in warned["sqlglot"]
 
 
 class TestWithoutSqlmesh:
@@ -204,7 +204,7 @@ class TestAnotherConsole:
         diagnosis = doctor.diagnosis()
         gone = check(diagnosis, "Console.log_skipped_models")
         assert gone.level == "problem"
-        assert gone.detail == "is not there (no 'log_skipped_models')"
+        assert gone.detail == "does not exist (no 'log_skipped_models')"
         assert gone.concern == "`upstream_failed` (Round.skipped)"
         assert "the tracker failed on log_skipped_models" in problems(diagnosis)["trial"]
         assert diagnosis.degraded
@@ -246,7 +246,7 @@ class TestAnotherConsole:
         changed.delattr(console, "Console")
         by_name = problems(doctor.diagnosis())
         assert {f"Console.{event}" for event in CONSOLE_EVENTS} <= by_name.keys()
-        assert by_name["Console.log_failed_models"] == "is not there (no 'Console')"
+        assert by_name["Console.log_failed_models"] == "does not exist (no 'Console')"
 
     def test_one_that_takes_anything_is_fine(self, changed: pytest.MonkeyPatch) -> None:
         def log_failed_models(self: Any, **kwargs: Any) -> None: ...
@@ -264,7 +264,7 @@ class TestAnotherConsole:
         warned = [check for check in diagnosis.checks if check.name.startswith("Console.")]
         assert [(check.name, check.level, check.detail) for check in warned] == [
             ("Console.stop_evaluation_progress", "warning", "has new parameters: why"),
-            ("Console.log_interrupted_models", "warning", "is new, and not handled"),
+            ("Console.log_interrupted_models", "warning", "is new and not handled"),
         ]
         assert not diagnosis.degraded
 
@@ -273,7 +273,7 @@ class TestOtherInternals:
     def test_a_function_is_gone(self, changed: pytest.MonkeyPatch) -> None:
         changed.delattr(scheduler, "interval_diff")
         details = problems(doctor.diagnosis())
-        assert details["interval_diff"] == "is not there (no 'interval_diff')"
+        assert details["interval_diff"] == "does not exist (no 'interval_diff')"
 
     def test_a_function_takes_other_arguments(self, changed: pytest.MonkeyPatch) -> None:
         def interval_diff(*, of: Any, without: Any, uninterrupted: bool = False) -> Any: ...
@@ -410,7 +410,7 @@ class TestTheTrial:
     ) -> None:
         (mistake,) = trial.mistakes_in([run(command=command) for command in commands])
         reported = ", ".join(commands) or "nothing"
-        assert mistake == f"a plan and a run were made, but reported: {reported}"
+        assert mistake == f"expected reports of a plan and a run, found: {reported}"
 
     def test_more_than_one_mistake_is_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(trial, "mistakes", lambda: ["the first", "the second", "the third"])

@@ -37,7 +37,7 @@ CUT_OFF = [failed("a.x"), interrupted("a.x"), unknown("a.x")]
         (
             {"completion": "failure"},
             "command_error",
-            "the run failed, though no model of it is reported as failed",
+            "the run failed, although no model is reported as failed",
         ),
     ],
 )

@@ -258,7 +258,7 @@ class TestRequire:
         )
         finding = result.findings[-1]
         assert finding.message == (
-            "sales.orders must execute, by rule 1 (sales.*), and did not in 2 run reports; "
+            "sales.orders must execute according to rule 1 (sales.*), but did not in any of 2 runs; "
             "in the last one it was skipped: its cron was not due"
         )
         assert (finding.kind, finding.status, finding.reason) == (
@@ -274,7 +274,7 @@ class TestRequire:
     def test_each_model_of_a_glob(self) -> None:
         result = evaluate(self.rules, run(executed("sales.a"), skipped("sales.b")))
         assert messages(result) == [
-            "sales.b must execute, by rule 1 (sales.*), and did not in the run; "
+            "sales.b must execute according to rule 1 (sales.*), but did not in the run; "
             "it was skipped: its cron was not due"
         ]
 
@@ -299,7 +299,7 @@ class TestRequire:
             ("required_not_executed", "sales.new"),
         ]
         assert messages(result)[1] == (
-            "sales.new must execute, by rule 1 (sales.*), and is in no report of a run"
+            "sales.new must execute according to rule 1 (sales.*), but no run report contains it"
         )
         assert result.findings[1].report_index is None
 
@@ -326,7 +326,7 @@ class TestExpiry:
         reports = run(failed("a.x")), run(executed("a.x")), run(executed("b.y"))
         result = evaluate(self.rules, *reports, today=date(2027, 1, 1))
         assert kinds_and_models(result) == [("failure", "a.x"), ("expired_rule", None)]
-        assert messages(result)[1] == "rule 1 (a.*, it is new): it expired after 2026-12-31"
+        assert messages(result)[1] == "rule 1 (a.*, it is new): expired after 2026-12-31"
 
     def test_nothing_else_is_reported_about_it(self) -> None:
         rules = [{"models": "zz", "allow": "failed", "deny": "failed", "until": date(2020, 1, 1)}]
@@ -357,7 +357,7 @@ class TestRulesWithoutAMatch:
             (
                 "raw.*",
                 "no model matches 'raw.*' in the reports; it has sales.orders; "
-                "globs leave out raw.rates",
+                "globs exclude raw.rates",
             ),
         ],
     )
@@ -381,7 +381,7 @@ class TestRulesWithoutAMatch:
             ("failure", "a.x"),
             ("unmatched_rule", None),
         ]
-        assert "'A.x' means several models: a.X" in messages(result)[2]
+        assert "'A.x' matches several models: a.X" in messages(result)[2]
 
     def test_a_glob_in_other_capitals_is_for_none_of_twins(self) -> None:
         twins = run(executed("a.X"), executed("a.x"))
@@ -403,7 +403,7 @@ class TestContradictions:
 
     def test_one_word_in_both_lists(self) -> None:
         assert self.complaints({"allow": ["failed", "error"], "deny": ["error"]}) == [
-            "rule 1 (a.*): it both allows and denies error"
+            "rule 1 (a.*): both allows and denies error"
         ]
 
     def test_then_deny_counts(self) -> None:
@@ -419,7 +419,7 @@ class TestContradictions:
             [{"models": "a.x", "deny": ["executed"], "require": "executed"}],
             run(skipped("a.x"), command="plan"),
         )
-        assert messages(result) == ["rule 1 (a.x): it both requires and denies executed"]
+        assert messages(result) == ["rule 1 (a.x): both requires and denies executed"]
 
     def test_two_rules_for_the_same_models(self) -> None:
         assert self.complaints({"allow": ["failed"]}, {"deny": ["error", "failed"]}) == [
@@ -505,7 +505,7 @@ class TestFindings:
 
     @pytest.mark.parametrize("other", [None, "report.json", (None, None), []])
     def test_what_is_not_a_report(self, other: Any) -> None:
-        with pytest.raises(TypeError, match="a gate judges RunReports, not "):
+        with pytest.raises(TypeError, match="GatePolicy.evaluate takes RunReports, not "):
             GatePolicy().evaluate(other)
 
 

@@ -101,38 +101,38 @@ class TestRules:
                 {"zz": 1},
                 "unknown key 'zz'; valid: models, allow, deny, require, severity, until, why",
             ),
-            ({"allow": ["failed"]}, "it has no models: a name, a glob, or a list of them"),
-            ({"models": "a"}, "it says nothing of its models: it needs allow, deny or require"),
-            ({"models": []}, "models is empty: it needs a name, a glob, or a list of them"),
+            ({"allow": ["failed"]}, "models is missing: it must be a name, a glob, or a list of them"),
+            ({"models": "a"}, "a rule must have allow, deny or require"),
+            ({"models": []}, "models is empty: it must be a name, a glob, or a list of them"),
             ({"models": " "}, "models: ' ' is neither a name nor a glob"),
             ({"models": ["a", 3]}, "models: 3 is neither a name nor a glob"),
             ({"models": {"a": 1}}, "models is a name, a glob, or a list of them, not {'a': 1}"),
             ({"models": None}, "models is a name, a glob, or a list of them, not None"),
             (
                 {"models": "a", "allow": ["signal_not_redy"]},
-                "allow: 'signal_not_redy' is neither a status, a reason nor a fact; did you mean "
+                "allow: 'signal_not_redy' is not a status, a reason or a fact; did you mean "
                 "signal_not_ready",
             ),
             ({"models": "a", "deny": 1}, "deny is a list of statuses, reasons and facts, not 1"),
             ({"models": "a", "require": "skipped"}, "require is \"executed\", not 'skipped'"),
             (
                 {"models": "a", "until": "2026-12-31"},
-                "until is a date, as 2026-12-31 without quotes, not",
+                "until must be a date without quotes, such as 2026-12-31, not",
             ),
             ({"models": "a", "until": datetime(2026, 12, 31)}, "until is a date, as 2026-12-31"),
             ({"models": "a", "why": 7}, "why is a text, not 7"),
             (
                 {"models": "a", "deny": ["nonblocking_audit_faild"]},
-                "deny: 'nonblocking_audit_faild' is neither a status, a reason nor a fact; did you "
+                "deny: 'nonblocking_audit_faild' is not a status, a reason or a fact; did you "
                 "mean nonblocking_audit_failed",
             ),
             (
                 {"models": "a", "deny": "failed", "severity": "warn"},
-                'severity is "error" or "warning", not \'warn\'',
+                'severity must be "error" or "warning", not \'warn\'',
             ),
             (
                 {"models": "a", "allow": "failed", "severity": "warning"},
-                "severity is about what a rule denies or requires: it needs deny or require",
+                "severity has no effect without deny or require",
             ),
         ],
         ids=str,
@@ -142,11 +142,11 @@ class TestRules:
 
     def test_an_unknown_word_without_close_ones_lists_the_valid_ones(self) -> None:
         text = complaint({"models": "a", "deny": ["xyzzy"]})
-        assert text.startswith("rule 1: deny: 'xyzzy' is neither a status, a reason nor a fact; ")
+        assert text.startswith("rule 1: deny: 'xyzzy' is not a status, a reason or a fact; ")
         assert all(str(word) in text for word in (*Status, *Reason, *Fact))
 
     def test_what_is_not_a_rule(self) -> None:
-        assert complaint("sales.*") == "rule 1: it is a table, not 'sales.*'"
+        assert complaint("sales.*") == "rule 1 must be a table, not 'sales.*'"
 
     @pytest.mark.parametrize("rules", ["sales.*", {"models": "a", "allow": "failed"}, 3])
     def test_what_is_not_a_list_of_rules(self, rules: Any) -> None:
@@ -178,16 +178,16 @@ class TestToml:
     @pytest.mark.parametrize(
         ("text", "words"),
         [
-            ("rules = ", "not TOML: Invalid value"),
-            ("until = 2026-02-30", "not TOML: Invalid date or datetime"),
-            ("[project]\nname = 'shop'", "there is no [[tool.sqlmesh_tracker.gate.rules]] in it"),
-            ("[tool.ruff]", "there is no [[tool.sqlmesh_tracker.gate.rules]] in it"),
-            ("[tool.sqlmesh_tracker]", "there is no [[tool.sqlmesh_tracker.gate.rules]] in it"),
+            ("rules = ", "invalid TOML: Invalid value"),
+            ("until = 2026-02-30", "invalid TOML: Invalid date or datetime"),
+            ("[project]\nname = 'shop'", "[[tool.sqlmesh_tracker.gate.rules]] is missing"),
+            ("[tool.ruff]", "[[tool.sqlmesh_tracker.gate.rules]] is missing"),
+            ("[tool.sqlmesh_tracker]", "[[tool.sqlmesh_tracker.gate.rules]] is missing"),
             ("tool = 3", "tool is a table, not 3"),
             ("tool.sqlmesh_tracker.gate = []", "tool.sqlmesh_tracker.gate is a table, not []"),
             ("[tool.sqlmesh_tracker.gte]", "unknown key 'gte'; did you mean gate?"),
             ("[[tool.sqlmesh_tracker.gate.rule]]", "unknown key 'rule'; did you mean rules?"),
-            ("[tool.sqlmesh_tracker.gate.rules]", "rules is a list of tables, in TOML each below"),
+            ("[tool.sqlmesh_tracker.gate.rules]", "rules must be a list of tables, each in TOML below"),
             (
                 "[[tool.sqlmesh-tracker.gate.rules]]",
                 "unknown table [tool.sqlmesh-tracker]; did you mean tool.sqlmesh_tracker?",
@@ -203,7 +203,7 @@ class TestToml:
         assert toml_complaint(text).startswith(words)
 
     def test_nested_too_deeply(self) -> None:
-        assert toml_complaint("a = " + "[" * 100_000).startswith("not TOML: ")
+        assert toml_complaint("a = " + "[" * 100_000).startswith("invalid TOML: ")
 
     def test_python_3_10_has_its_reader_from_elsewhere(
         self, monkeypatch: pytest.MonkeyPatch
@@ -229,9 +229,9 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("content", "words"),
         [
-            (None, "it can't be read: No such file or directory"),
-            (b"[[", "not TOML: "),
-            (b"\xff\xfe", "not TOML: it is not UTF-8"),
+            (None, "can't be read: No such file or directory"),
+            (b"[[", "invalid TOML: "),
+            (b"\xff\xfe", "invalid TOML: it must be encoded as UTF-8"),
             (b"[[rules]]\nmodels = 'a'", "rule 1: it says nothing"),
         ],
     )
@@ -285,7 +285,7 @@ class TestNearest:
         file = self.write(tmp_path / "a", "[tool")
         with pytest.raises(GatePolicyError) as caught:
             GatePolicy.nearest(tmp_path / "a")
-        assert str(caught.value).startswith(f"{file}: not TOML: ")
+        assert str(caught.value).startswith(f"{file}: invalid TOML: ")
 
 
 def test_one_line_shortens_and_joins() -> None:

@@ -38,9 +38,9 @@ def test_a_definition_comes_back_from_json() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "not the definition of a project: definition: Invalid JSON"),
-        ('{"name": "warehouse"}', "not the definition of a project: models: Field required"),
-        ('{"name": "w", "models": [], "color": 1}', "not the definition of a project: color: "),
+        ("{", "not a project definition: definition: Invalid JSON"),
+        ('{"name": "warehouse"}', "not a project definition: models: Field required"),
+        ('{"name": "w", "models": [], "color": 1}', "not a project definition: color: "),
     ],
 )
 def test_what_is_not_a_definition_is_rejected_in_a_line(text: str, message: str) -> None:

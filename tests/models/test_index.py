@@ -131,7 +131,7 @@ class TestCapitals:
         with pytest.raises(UnknownModelError) as caught:
             self.twins()["SALES.ORDERS"]
         assert str(caught.value) == (
-            "'SALES.ORDERS' means several models: "
+            "'SALES.ORDERS' matches several models: "
             'sales."Orders" ("wh"."sales"."Orders"), sales.orders ("wh"."sales"."orders")'
         )
 

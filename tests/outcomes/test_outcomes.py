@@ -137,7 +137,7 @@ def test_causes_are_ordered_as_reasons_are() -> None:
 
 
 def test_the_cause_is_the_first_of_all() -> None:
-    with pytest.raises(ValidationError, match="cause is not the first of causes"):
+    with pytest.raises(ValidationError, match="cause must be the first of causes"):
         executed("a.x", cause="reloaded", causes=("new_interval", "reloaded"))
 
 
@@ -306,5 +306,5 @@ class TestRecordedBatches:
 
 def test_a_time_before_the_first_year_in_utc_is_rejected() -> None:
     first = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1)))
-    with pytest.raises(ValueError, match="it is not a time in UTC"):
+    with pytest.raises(ValueError, match="the time must be in UTC"):
         executed("a", loaded_through=first)

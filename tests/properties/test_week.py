@@ -17,7 +17,7 @@ def test_a_night_that_fails_and_a_signal_that_comes_late() -> None:
     tally = week.tally
     assert tally.wrong == []
     assert (tally.requests, tally.failed_runs) == (4, 2)
-    assert dict(tally.skips) == {"nothing of prod is due": 1}
+    assert dict(tally.skips) == {"nothing is due in prod": 1}
     assert set(tally.shown_failed) == {
         "w.payments was failed",
         "w.ledger was upstream_failed",

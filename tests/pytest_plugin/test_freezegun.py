@@ -70,7 +70,7 @@ def test_all_that_is_rejected(sqlmesh_project):
             lambda: context.apply(None),
             lambda: context.audit("2024-01-01", "2024-01-02"),
         ):
-            with pytest.raises(Exception, match="^freezegun has frozen the clock, and a sandbox"):
+            with pytest.raises(Exception, match="^freezegun has frozen the clock, but a sandbox"):
                 rejected()
     assert not (sqlmesh_project.path / "models/new.sql").exists()
     assert sqlmesh_project.tracker.reports == []
@@ -245,7 +245,7 @@ def test_contexts_and_sandboxes_under_a_frozen_clock(
         "test_sandbox.py::test_other_code_under_a_frozen_clock": {"PASSED"},
         "test_sandbox.py::test_real_time_is_back": {"PASSED"},
     }
-    rejection = "freezegun has frozen the clock, and a sandbox needs its own clock*run(at='*"
+    rejection = "freezegun has frozen the clock, but a sandbox needs its own clock*run(at='*"
     result.stdout.fnmatch_lines(
         [
             f"sqlmesh_project: {rejection}",

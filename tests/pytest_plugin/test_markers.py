@@ -36,8 +36,8 @@ def test_arguments_by_position_are_keywords() -> None:
 @pytest.mark.parametrize(
     ("positional", "complaint"),
     [
-        (["path"], "the marker shop has one positional argument: path"),
-        (["path", "plan"], "the marker shop has two positional arguments: path, plan"),
+        (["path"], "the marker shop takes one positional argument: path"),
+        (["path", "plan"], "the marker shop takes two positional arguments: path, plan"),
     ],
 )
 def test_too_many_by_position(positional: list[str], complaint: str) -> None:

@@ -84,7 +84,7 @@ def test_the_last_try_counts_in_the_terminal_in_files_and_as_junit_properties(
     assert result.parseoutcomes() == {"passed": 3, "failed": 1, "rerun": 4}
     result.stdout.fnmatch_lines(
         "sqlmesh: 4 invocations in 4 tests: 4 failed, 4 skipped; "
-        "left out: 4 invocations of repeated tries"
+        "left out: 4 invocations superseded by reruns"
     )
     assert tries_in(reported_shop) == [
         ("test_at_once", False),
@@ -242,7 +242,7 @@ def test_strict_mode_judges_the_last_try(
     ]
     result.stdout.fnmatch_lines(
         "sqlmesh: 4 invocations in 4 tests: 4 executed, 2 failed, 2 skipped; "
-        "left out: 4 invocations of repeated tries"
+        "left out: 4 invocations superseded by reruns"
     )
 
 

@@ -104,7 +104,7 @@ def test_collecting_tests_writes_no_report(reported_shop: pytest.Pytester) -> No
     [
         (
             "all.txt",
-            "'*all.txt' does not say in which format: its name ends in .json, .md, .html or .xml",
+            "'*all.txt' has no known format: its name must end in .json, .md, .html or .xml",
         ),
         ("folder.md", "'*folder.md' is a folder"),
     ],
@@ -265,7 +265,7 @@ def test_an_empty_value_is_a_variable_that_is_not_set(
     result = pytester.runpytest_inprocess(f"--sqlmesh-tracker-{option}={value}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        f"*argument --sqlmesh-tracker-{option}: it has an empty value: is a variable unset?"
+        f"*argument --sqlmesh-tracker-{option}: the value is empty: is a variable unset?"
     )
 
 

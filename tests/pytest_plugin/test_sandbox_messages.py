@@ -53,8 +53,8 @@ def test_a_template_says_which_model_failed_and_where_its_file_is(
         [
             "sqlmesh_project: the plan of prod failed: shop.prices failed: its evaluation raised "
             "IOException: *",
-            f"data/prices.csv exists below {shop.path}, but relative paths start at the working *",
-            'plan="partial" leaves out what failed and what is below it: 1 model loaded.',
+            f"data/prices.csv exists below {shop.path}, but relative paths start from the working *",
+            'plan="partial" leaves out failed models and everything downstream: 1 model loaded.',
         ]
     )
     result.stdout.no_fnmatch_line("*Traceback*")
@@ -85,7 +85,7 @@ def test_a_partial_plan_is_mentioned_where_a_test_fails(
         [
             "*shop.prices was not executed: it is not in the environment",
             "*sqlmesh runs*",
-            'plan="partial" left out shop.prices, which failed, and what is below it.',
+            'plan="partial" left out shop.prices, which failed, and everything downstream.',
         ]
     )
 

@@ -150,11 +150,11 @@ def test_the_markers_path_beats_them_and_is_the_root_folders(user: pytest.Pytest
 WRONG = {
     '(att="2024")': "the marker sqlmesh_project has no argument 'att': did you mean at*",
     "(environmnt=None)": "the marker sqlmesh_project has no argument 'environmnt': did you*",
-    '("other", "x")': "the marker sqlmesh_project has one positional argument: path",
+    '("other", "x")': "the marker sqlmesh_project takes one positional argument: path",
     '("none")': "no SQLMesh project in *none: the folder does not exist",
     '(at="soon")': "'soon' is not a time: use ISO text such as '2024-01-09 01:00' (UTC)",
     '(at="2023-06-01")': "at=2023-06-01 00:00:00 UTC is before the project's start, 2024*",
-    '(setup="none.sql")': "setup: no file *none.sql",
+    '(setup="none.sql")': "setup: *none.sql does not exist",
 }
 
 
@@ -180,7 +180,7 @@ def test_without_a_project_the_ways_to_name_one_are_listed(pytester: pytest.Pyte
     result = pytester.runpytest_inprocess("-p", "no:xdist", "-W", "ignore")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
-        "sqlmesh_project: no SQLMesh project found in *; name it in the marker *"
+        "sqlmesh_project: no SQLMesh project found in *; pass one in the marker *"
     )
 
 
@@ -204,7 +204,7 @@ def test_a_template_that_fails_is_reported_in_full_only_once(user: pytest.Pytest
     lines = [line for line in result.outlines if "shop.broken failed: its evaluation" in line]
     assert len(lines) == 20
     assert len([line for line in result.outlines if line.startswith("  batches ")]) == 1
-    again = [line for line in result.outlines if "it was not tried again" in line]
+    again = [line for line in result.outlines if "not retried" in line]
     assert len([line for line in again if line.startswith("sqlmesh_project:")]) == 19
 
 
@@ -260,7 +260,7 @@ def test_a_fault_that_never_struck_is_in_the_warnings_summary(user: pytest.Pytes
     result = user.runpytest_inprocess("-p", "no:xdist", "-W", "ignore", "-W", shown)
     result.assert_outcomes(passed=1, warnings=1)
     result.stdout.fnmatch_lines(
-        "*SandboxWarning: the fault on shop.daily never struck: it was not evaluated after*"
+        "*SandboxWarning: the fault on shop.daily was never triggered: it was not evaluated after*"
     )
 
 

@@ -205,7 +205,7 @@ class TestHowCommandsEnd:
             Assert how an invocation ended together with all of its models:
               assert_nothing_executed()
             or assert_only_executed(...), or assert_outcomes({...}, exact=True).
-            A comparison, such as report.skipped == {...}, does not count."""
+            Comparisons such as report.skipped == {...} do not count."""
         )
 
     def test_the_message_on_models_as_well(self) -> None:
@@ -219,14 +219,14 @@ class TestHowCommandsEnd:
             "  a.y was skipped: its signal was not ready",
             "  the run raised ValueError: in after_all",
             "",
-            "Assert each by its name:",
+            "Assert each by name:",
             '  assert_skipped("a.y", reason="signal_not_ready")',
-            "or allow skips, by the marker or by a rule of the gate policy:",
+            "or allow skips, with the marker or a rule of the gate policy:",
             '  sqlmesh_tracker(allow_skips={"a.y": "signal_not_ready"})',
             "Assert how an invocation ended together with all of its models:",
             "  assert_nothing_executed()",
             "or assert_only_executed(...), or assert_outcomes({...}, exact=True).",
-            "A comparison, such as report.skipped == {...}, does not count.",
+            "Comparisons such as report.skipped == {...} do not count.",
         ]
 
 
@@ -304,19 +304,19 @@ class TestMessage:
 
             run of prod at 2024-01-14 06:30 UTC
               sales.orders failed: a blocking audit failed (not_null)
-              sales.daily was skipped: a model upstream failed (sales.orders)
+              sales.daily was skipped: an upstream model failed (sales.orders)
             plan of dev at 2024-01-14 06:30 UTC
               a.x is unknown: the tracker lost its place
 
             allow_skips: no model 'web.weiws' in the reports; did you mean web.views?
 
-            Assert each by its name:
+            Assert each by name:
               assert_failed("sales.orders")
               assert_skipped("sales.daily", reason="upstream_failed")
               assert_outcomes({"a.x": "unknown"})
-            or allow skips, by the marker or by a rule of the gate policy:
+            or allow skips, with the marker or a rule of the gate policy:
               sqlmesh_tracker(allow_skips={"sales.daily": "upstream_failed"})
-            A comparison, such as report.skipped == {...}, does not count."""
+            Comparisons such as report.skipped == {...} do not count."""
         )
 
     def test_no_skip_no_word_of_allowing_one(self) -> None:
@@ -326,9 +326,9 @@ class TestMessage:
             "run of prod at 2024-01-14 06:30 UTC",
             "  web.views was executed in 1 batch (denied by rule 1 (web.*))",
             "",
-            "Assert each by its name:",
+            "Assert each by name:",
             '  assert_executed("web.views")',
-            "A comparison, such as report.skipped == {...}, does not count.",
+            "Comparisons such as report.skipped == {...} do not count.",
         ]
 
     def test_a_skip_for_no_known_reason(self) -> None:
@@ -366,14 +366,14 @@ class TestMarker:
         ("arguments", "complaint"),
         [
             ({"strct": True}, "the marker sqlmesh_tracker has no argument 'strct': did you mean"),
-            ({"strict": "yes"}, "strict='yes': it is True or False"),
-            ({"allow_skips": "a.*"}, "allow_skips='a.*': it is a mapping of globs to reasons"),
+            ({"strict": "yes"}, "strict must be True or False, not 'yes'"),
+            ({"allow_skips": "a.*"}, "allow_skips must be a mapping of globs to reasons, not 'a.*'"),
             (
                 {"allow_skips": {"a.*": "cron_not_du"}},
                 "allow_skips={'a.*': 'cron_not_du'}: 'cron_not_du' is not a reason; did you mean "
                 "cron_not_due?",
             ),
-            ({"allow_skips": {"a.*": []}}, "allow_skips={'a.*': []}: it needs a reason, or a list"),
+            ({"allow_skips": {"a.*": []}}, "allow_skips={'a.*': []}: it needs a reason or a list"),
             ({"allow_skips": {"a.*": 7}}, "allow_skips={'a.*': 7}: 7 is not a reason; valid are"),
             (
                 {"allow_skips": {"a.*": "audit_failed"}},
@@ -406,7 +406,7 @@ class TestFaultsOfThePolicy:
 
     def test_each_is_a_line(self) -> None:
         assert faults_of(self.POLICY, [failed_night()], TODAY, complete=True) == [
-            "rule 1 (sales.daily, a�): it expired after 2024-01-01",
+            "rule 1 (sales.daily, a�): expired after 2024-01-01",
             "rule 2 (salse.*): no model matches 'salse.*' in the reports; it has sales.daily, "
             "sales.orders, sales.weekly, web.views",
         ]

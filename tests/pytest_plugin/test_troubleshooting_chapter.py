@@ -26,7 +26,7 @@ IN_A_SESSION = [
     "A gateway is rejected",
     "freezegun has frozen the clock",
     "A time is in the past",
-    "A fault never struck",
+    "A fault was never triggered",
     "Strict mode reports outcomes",
 ]
 WITHOUT_THE_PLUGIN = "A fixture isn't found"

@@ -46,7 +46,7 @@ class TestNonBlockingAudits:
             (run(executed("a.x", audits=AUDITS)), f"2024-01-13; {WORDS}"),
             (
                 run(executed("a.x", audits=AUDITS, reasons=("signal_not_ready",))),
-                f"2024-01-13; signal_not_ready: in part held back; {WORDS}",
+                f"2024-01-13; signal_not_ready: partly held back; {WORDS}",
             ),
             (run(audited("a.x", *AUDITS)), f"1 passed, 1 failed; {WORDS}"),
             (run(failed("a.x", audits=AUDITS)), f"error; {WORDS}"),
@@ -245,7 +245,7 @@ class TestWaiting:
 
     def test_of_what_is_held_back_in_part_as_well(self) -> None:
         made = executed("a.x", reasons=("signal_not_ready",), waiting_since=utc("2024-01-13"))
-        words = "signal_not_ready: in part held back, waiting since 2024-01-13 00:00 UTC"
+        words = "signal_not_ready: partly held back, waiting since 2024-01-13 00:00 UTC"
         assert words in table(run(made), width=200)
 
     def test_a_paragraph_says_it_with_what_is_held_back(self) -> None:
@@ -271,15 +271,15 @@ class TestWaiting:
         )
         assert "  waiting     since 2024-01-13 00:00:00 UTC" in run(made).explain("a.x")
         row = table(run(made), width=200).splitlines()[2]
-        assert row.split(maxsplit=2)[2] == "2024-01-13; plan_limit: 2 days left to the next run"
+        assert row.split(maxsplit=2)[2] == "2024-01-13; plan_limit: 2 days left for the next run"
 
 
 class TestPlanLimit:
     @pytest.mark.parametrize(
         ("reasons", "words"),
         [
-            (("plan_limit",), "plan_limit: the rest left to the next run"),
-            (("plan_limit", "signal_not_ready"), "signal_not_ready: in part held back"),
+            (("plan_limit",), "plan_limit: the rest left for the next run"),
+            (("plan_limit", "signal_not_ready"), "signal_not_ready: partly held back"),
         ],
     )
     def test_is_named_where_it_is_all(self, reasons: tuple[str, ...], words: str) -> None:
@@ -343,11 +343,11 @@ class TestWarnings:
         entries, result = self.judged(run(executed("a.fine")), NIGHT)
         page = Parsed(html.page(entries, result))
         assert "gate passed: 4 outcomes in 2 reports, 1 warning" in page.words
-        assert "What the gate warns of: 1 warning nonblocking audit failed a.odd has" in page.words
-        assert "What the gate found" not in page.words
+        assert "Warnings of the gate: 1 nonblocking audit failed a.odd has" in page.words
+        assert "Findings of the gate" not in page.words
         assert page.links[1] == "#00000000-2/a.odd"
         assert "a.odd warning" in page.words
-        assert "executed · the gate warns of it" in page.words
+        assert "executed · the gate warns about it" in page.words
         assert page.chosen() == "00000000-2"
 
     def test_a_page_folds_them_below_findings(self) -> None:
@@ -376,7 +376,7 @@ class TestWarnings:
 
 BUSY = EnvironmentState(unfinished_plan="1a2b3c4d5e6f", environments=("dev", "prod"))
 WAITS = (
-    "plan 1a2b3c4d of prod is not finished; if it failed or was stopped, apply a plan of prod: "
+    "plan 1a2b3c4d of prod is not finished; if it failed or was stopped, apply a plan to prod: "
     "until then, runs wait (environments: dev, prod)"
 )
 CUT_OFF = run(

@@ -152,7 +152,7 @@ class TestOfTheGate:
         ]
         failure = verdict(root, "sales.daily")
         assert failure.get("type") == "upstream_failed"
-        assert failure.get("message") == "skipped: a model upstream failed (sales.orders)"
+        assert failure.get("message") == "skipped: an upstream model failed (sales.orders)"
 
     def test_what_a_rule_denies_is_reported_with_the_rule(self) -> None:
         rules: list[dict[str, Any]] = [

@@ -237,7 +237,7 @@ class TestGate:
         assert shown.items[:2] == [
             "❌ staging.orders failed in batch 2 of 2; 1 recorded: its evaluation raised "
             "ValueError: no luck",
-            "⚠️ sales.orders was skipped: a model upstream failed (staging.orders)",
+            "⚠️ sales.orders was skipped: an upstream model failed (staging.orders)",
         ]
         assert shown.items[2].startswith("⚠️ rule 1 (no.such): no model 'no.such' in the reports")
         assert "The policy" in shown.words
@@ -356,8 +356,8 @@ class TestLimit:
         assert 0 < left < 104
         assert f"_Left out here: {left - 2} models_\n" in markdown
         assert markdown.endswith(
-            "**Left out of this page, which may have 3,000 bytes:** "
-            f"{left} models, among them all of 1 invocation\n"
+            "**Left out of this page, which is limited to 3,000 bytes:** "
+            f"{left} models, including all of 1 invocation\n"
         )
 
     def test_a_table_that_is_left_out_is_replaced_by_a_note(self) -> None:
@@ -404,7 +404,7 @@ class TestDifference:
         markdown = difference(compare([QUIET], [run(skipped("raw.orders", "signal_not_ready"))]))
         shown = Page.of(markdown)
         assert shown.headings == [
-            "SQLMesh: what differs",
+            "SQLMesh: differences",
             "run of prod, 2024-01-14 06:30 UTC: success in 2.00 s → success in 2.00 s",
         ]
         assert shown.rows == [
@@ -434,7 +434,7 @@ class TestDifference:
 
     def test_no_difference_is_one_line(self) -> None:
         assert difference(compare([QUIET], [QUIET])) == (
-            "## SQLMesh: what differs\n\nno differences (2 models in 1 comparison)\n\n"
+            "## SQLMesh: differences\n\nno differences (2 models in 1 comparison)\n\n"
         )
 
 

@@ -198,7 +198,7 @@ class TestReasonInShort:
                 "creation_failed: its view a.x could not be created: ValueError: no luck",
             ),
             (executed("a.x"), "in 1 batch"),
-            (executed("a.x", reasons=["outside_window"]), "outside_window: in part held back"),
+            (executed("a.x", reasons=["outside_window"]), "outside_window: partly held back"),
             (audited("a.x", audit("unique")), "1 passed, 0 failed"),
             (unknown("a.x"), "the tracker lost its place"),
             (outcome("a.x", "skipped", message=""), ""),
@@ -239,8 +239,8 @@ class TestFindings:
             run of prod at 2024-01-14 06:30 UTC, in t.py::night
               - staging.orders failed in batch 2 of 2; 1 recorded: its evaluation raised
                 ValueError: no luck
-              - sales.orders was skipped: a model upstream failed (staging.orders)
-              - raw.weekly must execute, by rule 1 (raw.weekly), and did not in the run; it
+              - sales.orders was skipped: an upstream model failed (staging.orders)
+              - raw.weekly must execute according to rule 1 (raw.weekly), but did not in the run; it
                 was skipped: its cron was not due, next due 2024-01-21 00:00 UTC
 
             gate failed: 1 failure, 1 unexpected skip, 1 unmet requirement (5 outcomes in 1

@@ -211,12 +211,12 @@ class TestExecutedIntervals:
     @pytest.mark.parametrize(
         ("intervals", "complaint"),
         [
-            (("2024-01-02", "2024-01-01"), "2024-01-02 is not before 2024-01-01"),
-            (("2024-01-01", "2024-01-01"), "2024-01-01 is not before 2024-01-01"),
-            (("2024-01-01",), "intervals is a pair (start, end), not ('2024-01-01',)"),
-            (("2024-01-01", "2024-01-02", "2024-01-03"), "intervals is a pair (start, end)"),
-            ("2024-01-01", "intervals is a pair (start, end), not '2024-01-01'"),
-            (date(2024, 1, 1), "intervals is a pair (start, end)"),
+            (("2024-01-02", "2024-01-01"), "2024-01-02 must be before 2024-01-01"),
+            (("2024-01-01", "2024-01-01"), "2024-01-01 must be before 2024-01-01"),
+            (("2024-01-01",), "intervals must be a pair (start, end), not ('2024-01-01',)"),
+            (("2024-01-01", "2024-01-02", "2024-01-03"), "intervals must be a pair (start, end)"),
+            ("2024-01-01", "intervals must be a pair (start, end), not '2024-01-01'"),
+            (date(2024, 1, 1), "intervals must be a pair (start, end)"),
             (("yesterday", "2024-01-02"), "'yesterday' is not an ISO date or time"),
             (("2024-01-01", ""), "'' is not an ISO date or time"),
             ((1704067200000, 1704153600000), "1704067200000 is not a date or time"),
@@ -361,11 +361,11 @@ SOMETHING_RECORDED = [
     (executed("a.x"), "was executed"),
     (executed("a.x", reasons=("signal_not_ready",)), "was executed"),
     (executed("a.x", batches=()), "was executed"),
-    (partly_failed("a.x"), "was executed in part"),
-    (failed("a.x", partial=True, batches=()), "was executed in part"),
+    (partly_failed("a.x"), "was partially executed"),
+    (failed("a.x", partial=True, batches=()), "was partially executed"),
     (
         interrupted("a.x", partial=True, batches=batches("executed", "interrupted")),
-        "was executed in part",
+        "was partially executed",
     ),
     (unknown("a.x"), "may have been executed"),
     (unknown("a.x", batches=batches("executed")), "may have been executed"),
@@ -597,7 +597,7 @@ class TestOutcomes:
         ):
             assert_outcomes(SHOP, {"marts.weekly": "skiped"})
         with pytest.raises(
-            ValueError, match="'zzz' is neither a status nor a reason; valid are executed, "
+            ValueError, match="'zzz' is neither a status nor a reason; valid values: executed, "
         ) as caught:
             assert_outcomes(SHOP, {"marts.weekly": "zzz"})
         assert all(word in str(caught.value) for word in [*Status, *Reason])
@@ -714,7 +714,7 @@ class TestUnknown:
 
     def test_the_message_says_why_it_could_not_tell(self) -> None:
         text = headline(assert_executed, run(unknown("a.x", "lost its place")), "a.x")
-        assert text == "a.x was not executed: the tracker could not tell (lost its place)"
+        assert text == "a.x was not executed: the tracker could not determine its status (lost its place)"
 
 
 # Each helper as tests call it: its arguments after the report, and what fails on SHOP.
@@ -880,7 +880,7 @@ class TestReasons:
             helper(SHOP, "marts.weekly", reason="cron_not_duo")
 
     def test_without_a_close_one_all_are_listed(self, helper: Call) -> None:
-        with pytest.raises(ValueError, match=r"^'zzz' is not a reason; valid are ") as caught:
+        with pytest.raises(ValueError, match=r"^'zzz' is not a reason; valid values: ") as caught:
             helper(SHOP, "marts.weekly", reason="zzz")
         assert all(reason in str(caught.value) for reason in Reason)
 

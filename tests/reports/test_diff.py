@@ -141,7 +141,7 @@ class TestDurationsAndRows:
 
     @pytest.mark.parametrize("factor", [0.99, 0, -1, float("nan")])
     def test_a_factor_below_one_is_refused(self, factor: float) -> None:
-        with pytest.raises(ValueError, match=r"slower_by is a factor of at least 1, not"):
+        with pytest.raises(ValueError, match=r"slower_by must be a factor of at least 1, not"):
             compare([], [], slower_by=factor)
 
     @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ class TestWhatIsCompared:
         )
 
     def test_something_else_than_reports_is_refused(self) -> None:
-        with pytest.raises(TypeError, match="what is compared are RunReports, not str"):
+        with pytest.raises(TypeError, match="compare takes RunReports, not str"):
             compare([run()], ["report.json"])  # type: ignore[list-item]
 
 

@@ -99,14 +99,14 @@ class TestReading:
         with pytest.raises(ValueError, match="not supported") as caught:
             load_reports(file)
         assert str(caught.value).startswith(f"{file}: schema_version 3 is not supported; version ")
-        assert str(caught.value).endswith("; a newer pytest-sqlmesh-tracker reads it")
+        assert str(caught.value).endswith("; upgrade pytest-sqlmesh-tracker to read it")
 
     @pytest.mark.parametrize(
         ("content", "message"),
         [
             ("no JSON", "not a report: not JSON"),
             ("[]", "not a report: expected an object, found a list"),
-            ('{"schema_version": 2, "reports": {}}', "not a report file: 'reports' is not a list"),
+            ('{"schema_version": 2, "reports": {}}', "not a report file: 'reports' must be a list"),
             ('{"schema_version": 2, "reports": [1]}', "report 1: expected an object, found a num"),
             ('{"schema_version": 2, "reports": [{"test": 1}]}', "report 1: 'test' is neither"),
             ('{"schema_version": 2, "reports": [{}]}', "report 1: not a report: it has no schema"),

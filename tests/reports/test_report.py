@@ -466,9 +466,9 @@ class TestRefusals:
         assert refusal(lambda: entries_from_json(text)) == message
 
     def test_a_missing_version(self) -> None:
-        assert refused({}) == "not a report: it has no schema_version"
+        assert refused({}) == "not a report: schema_version is missing"
         without = {key: value for key, value in JSON.items() if key != "schema_version"}
-        assert refused(without) == "not a report: it has no schema_version"
+        assert refused(without) == "not a report: schema_version is missing"
 
     @pytest.mark.parametrize("version", [0, 1.5, "1", None, [], {}, [1, "\n"], "1\n2"], ids=repr)
     def test_another_version_names_those_that_are_read(self, version: object) -> None:
@@ -480,7 +480,7 @@ class TestRefusals:
 
     def test_a_newer_version_names_who_reads_it(self) -> None:
         message = refused(spoiled(schema_version=3))
-        assert message.endswith("reads 1 and 2; a newer pytest-sqlmesh-tracker reads it")
+        assert message.endswith("reads 1 and 2; upgrade pytest-sqlmesh-tracker to read it")
 
     def test_true_is_not_a_version(self) -> None:
         assert "schema_version" in refused(spoiled(schema_version=True))
@@ -601,7 +601,7 @@ class TestRefusedFiles:
         "reports", [None, {}, 1, "x", JSON], ids=lambda value: type(value).__name__
     )
     def test_without_a_list_of_reports(self, reports: object) -> None:
-        assert self.read(reports) == "not a report file: 'reports' is not a list"
+        assert self.read(reports) == "not a report file: 'reports' must be a list"
 
     @pytest.mark.parametrize(
         ("entry", "kind"), [(None, "null"), ([], "a list"), (1, "a number"), ("x", "a string")]
@@ -611,7 +611,7 @@ class TestRefusedFiles:
 
     @pytest.mark.parametrize("test", [1, True, [], {}, 1.5], ids=repr)
     def test_with_a_test_that_is_neither_text_nor_null(self, test: object) -> None:
-        message = "report 1: 'test' is neither a node id nor null"
+        message = "report 1: 'test' must be a node ID or null"
         assert self.read([{"test": test, **JSON}]) == message
 
     def test_with_a_report_that_is_none(self) -> None:
@@ -625,4 +625,4 @@ class TestRefusedFiles:
 
     def test_without_a_version(self) -> None:
         text = json.dumps({"reports": [JSON]})
-        assert refusal(lambda: entries_from_json(text)) == "not a report: it has no schema_version"
+        assert refusal(lambda: entries_from_json(text)) == "not a report: schema_version is missing"

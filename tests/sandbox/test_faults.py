@@ -166,16 +166,16 @@ class TestAFaultThatNeverStruck:
         [
             (
                 {"model": "pay.noted"},
-                "the fault on pay.noted never struck: it was not evaluated after fail() was called",
+                "the fault on pay.noted was never triggered: it was not evaluated after fail() was called",
             ),
             (
                 {"model": "pay.hours", "batch": 7},
-                "the fault on batch 7 of pay.hours never struck: batches count from 0, and no "
+                "the fault on batch 7 of pay.hours was never triggered: batches count from 0, and no "
                 "invocation had more than 1",
             ),
             (
                 {"model": "raw.clock", "audit": "is_positive", "batch": 3},
-                "the fault on batch 3 of audit is_positive of raw.clock never struck: batches",
+                "the fault on batch 3 of audit is_positive of raw.clock was never triggered: batches",
             ),
         ],
     )
@@ -238,30 +238,30 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"model": "raw.clock"},
         SandboxError,
-        "raw.clock is external, which SQLMesh never evaluates; use audit=",
+        "SQLMesh never evaluates raw.clock, which is external; use audit=",
     ),
     ({"model": "pay.pieces"}, SandboxError, "pay.pieces is embedded, which SQLMesh"),
     (
         {"model": "pay.slips", "audit": "is_small", "error": "x"},
         SandboxError,
-        "fail(): an error or an audit, not both",
+        "fail() takes an error or an audit, not both",
     ),
     (
         {"model": "pay.slips", "batch": -1},
         SandboxError,
-        "batch=-1: it must be a number from 0",
+        "batch must be an integer >= 0, not -1",
     ),
-    ({"model": "pay.slips", "times": 0}, SandboxError, "times=0: it must be a number from 1"),
-    ({"model": "pay.slips", "batch": "1"}, SandboxError, "batch='1': it must be a number"),
+    ({"model": "pay.slips", "times": 0}, SandboxError, "times must be an integer >= 1, not 0"),
+    ({"model": "pay.slips", "batch": "1"}, SandboxError, "batch must be an integer >= 0, not '1'"),
     (
         {"model": "pay.slips", "error": str},
         SandboxError,
-        "error=<class 'str'>: it must be a message or an Exception",
+        "error must be a message or an Exception, not <class 'str'>",
     ),
     (
         {"model": "pay.slips", "error": KeyboardInterrupt},
         SandboxError,
-        "error=<class 'KeyboardInterrupt'>: it must be a message or an Exception",
+        "error must be a message or an Exception, not <class 'KeyboardInterrupt'>",
     ),
 ]
 

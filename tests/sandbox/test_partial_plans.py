@@ -61,7 +61,7 @@ class TestWords:
         assert "raw.sales" in lines[first]
         names, below, reads = lines[first + 1 : first + 4]
         assert sorted(names.split(None, 1)[1].split(", ")) == ["s.items", "s.orders", "s.refunds"]
-        assert below == "  below       1 model, not evaluated"
+        assert below == "  downstream  1 model, not evaluated"
         assert reads == "  reads       raw.sales, which does not exist"
         second = next(i for i, line in enumerate(lines) if line.startswith("1 model failed: "))
         assert second > first
@@ -75,11 +75,11 @@ class TestWords:
         made = half_broken(tmp_path)
         *_, create, _, partial = refused(sandbox, tmp_path)
         assert create == (
-            "raw.sales, which s.items, s.orders, s.refunds read, is declared by no model, and the "
+            "raw.sales, which s.items, s.orders, s.refunds read, is not declared by any model, and the "
             "queries that read it don't show its columns, as with SELECT * or COUNT(*). Declare it "
             "with its columns in external_models.yaml, or create it with setup= or before_all."
         )
-        assert partial.startswith('plan="partial" leaves out what failed')
+        assert partial.startswith('plan="partial" leaves out failed models')
         assert partial.endswith("2 models loaded.")
         made.write("raw.sql", "CREATE SCHEMA raw; CREATE TABLE raw.sales AS SELECT 1 AS id")
         lines = refused(sandbox, tmp_path, setup=tmp_path / "raw.sql")
@@ -169,5 +169,5 @@ class TestPartial:
         made.model("s.below", "SELECT id FROM s.root", cron=DAILY)
         lines = refused(sandbox, tmp_path, plan="partial")
         assert lines[0].startswith(
-            "the plan of prod failed, and nothing is left that loads: s.root failed: "
+            "the plan of prod failed, and no models are left to load: s.root failed: "
         )

@@ -92,7 +92,7 @@ class TestTime:
 
     def test_does_not_go_back(self, sandbox: Sandboxes, payroll: Path) -> None:
         with sandbox(payroll) as project:
-            with pytest.raises(SandboxError, match="is in the past of this test"):
+            with pytest.raises(SandboxError, match="is before the sandbox's time"):
                 project.run(at="2024-01-04")
             assert not project.tracker.reports
             project.travel("2024-01-04", backwards=True)
@@ -219,7 +219,7 @@ class TestFiles:
         self, sandbox: Sandboxes, payroll: Path, path: str
     ) -> None:
         with sandbox(payroll) as project:
-            with pytest.raises(SandboxError, match="is not below the project's folder"):
+            with pytest.raises(SandboxError, match="must be below the project's folder"):
                 project.write(path, "SELECT 1")
 
     @pytest.mark.parametrize("days", [1, 2])
@@ -294,7 +294,7 @@ def test_a_test_just_before_midnight_begins_before_midnight(
 def test_a_clock_other_than_the_sandboxes_is_reported(sandbox: Sandboxes, payroll: Path) -> None:
     with sandbox(payroll) as project:
         with time_machine.travel("2024-03-01", tick=False):
-            with pytest.raises(SandboxError, match="another clock is in force"):
+            with pytest.raises(SandboxError, match="another clock is in effect"):
                 project.run(at="+1 day")
 
 
@@ -323,7 +323,7 @@ class TestAPlanThatLeavesItsEnvironmentUnfinished:
 
     def test_a_run_raises_at_once(self, stuck: Sandbox) -> None:
         began = time.monotonic()
-        with pytest.raises(SQLMeshError, match=r"of prod is not finished; .* apply a plan of prod"):
+        with pytest.raises(SQLMeshError, match=r"of prod is not finished; .* apply a plan to prod"):
             stuck.run(at="+1 day")
         assert time.monotonic() - began < 15
         assert stuck.tracker.last["s.hist"].reason == "environment_busy"

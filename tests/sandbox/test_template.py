@@ -170,7 +170,7 @@ class TestWhatCanNotBePlanned:
         started = list(tmp_path.parent.iterdir())
         again = self.template(templates, tmp_path)
         assert again.startswith(failed)
-        assert again.endswith("(as before; it was not tried again)")
+        assert again.endswith("(as before; not retried)")
         assert len(again.splitlines()) == 1
         assert list(tmp_path.parent.iterdir()) == started
 
@@ -180,7 +180,7 @@ class TestWhatCanNotBePlanned:
 
     def test_no_configuration(self, templates: Templates, tmp_path: Path) -> None:
         message = self.template(templates, tmp_path)
-        assert message == f"no SQLMesh project in {tmp_path}: it has no config.yaml or .py"
+        assert message == f"no SQLMesh project in {tmp_path}: it contains no config.yaml, config.yml, config.py, sqlmesh.yaml or sqlmesh.yml"
 
     def test_a_broken_configuration(self, templates: Templates, tmp_path: Path) -> None:
         (tmp_path / "config.yaml").write_text(

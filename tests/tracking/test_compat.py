@@ -23,7 +23,7 @@ def test_the_node_of_an_error(node: object, expected: tuple[str, int | None]) ->
 
 
 def test_a_node_of_another_kind_is_not_guessed() -> None:
-    with pytest.raises(ValueError, match="a node of unknown kind: 7"):
+    with pytest.raises(ValueError, match="unknown kind of node: 7"):
         compat.node_of(SimpleNamespace(node=7))
 
 

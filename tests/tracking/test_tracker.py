@@ -126,7 +126,7 @@ class TestHearing:
             tracker.assert_nothing_executed()
 
     def test_what_is_not_a_context_is_rejected(self) -> None:
-        with pytest.raises(TypeError, match="a SQLMesh Context is tracked, not str"):
+        with pytest.raises(TypeError, match="only a SQLMesh Context can be tracked, not str"):
             with sqlmesh_run_tracker("context"):
                 pass
 

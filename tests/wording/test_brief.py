@@ -108,7 +108,7 @@ class TestOutcome:
         outcome = NIGHT["sales.orders"]
         assert str(outcome) == text(
             """
-            sales.orders was skipped: a model upstream failed (staging.orders)
+            sales.orders was skipped: an upstream model failed (staging.orders)
               blocked by  staging.orders
             """
         )

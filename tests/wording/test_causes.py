@@ -138,19 +138,19 @@ class TestSentence:
             ),
             (
                 evaluated("new_interval", reasons=("signal_not_ready",)),
-                "executed in 1 batch: new interval; in part held back: its signal was not ready",
+                "executed in 1 batch: new interval; partly held back: its signal was not ready",
             ),
             (
                 evaluated("first_load", reasons=("plan_limit",), held_back=(DAY, OTHER_DAY)),
-                "executed in 1 batch: first load; the rest is left to the next run: 2 days",
+                "executed in 1 batch: first load; the rest is left for the next run: 2 days",
             ),
             (
                 evaluated("first_load", reasons=("plan_limit",)),
-                "executed in 1 batch: first load; the rest is left to the next run",
+                "executed in 1 batch: first load; the rest is left for the next run",
             ),
             (
                 evaluated("first_load", reasons=("plan_limit", "signal_not_ready")),
-                "executed in 1 batch: first load; in part held back: its signal was not ready",
+                "executed in 1 batch: first load; partly held back: its signal was not ready",
             ),
             (
                 audited("a.x", audit("unique"), causes=("audits_changed",)),
@@ -206,9 +206,9 @@ reloaded
         assert paragraph(run(made, command="plan"), made) == text(
             """
             sales.daily was executed in 1 batch: first load after an indirect breaking change of \
-s.orders; the rest is left to the next run: 1 day
+s.orders; the rest is left for the next run: 1 day
               plan        prod, execution_time 2024-01-14 06:30:00 UTC
-              intervals   1 day left to the next run: 2024-01-08
+              intervals   1 day left for the next run: 2024-01-08
               waiting     since 2024-01-09 00:00:00 UTC
               executed    2024-01-13
               cause       first_load
@@ -248,7 +248,7 @@ class TestByCause:
     def test_a_typo_is_a_key_error_with_close_matches(self, typo: Any) -> None:
         with pytest.raises(KeyError) as caught:
             self.REPORT.by_cause[typo]
-        valid = "did you mean new_interval" if typo == "new_intervall" else "valid are restated"
+        valid = "did you mean new_interval" if typo == "new_intervall" else "valid values: restated"
         assert f"{typo!r} is not a cause; {valid}" in str(caught.value.args[0])
         assert caught.value.__cause__ is None
 
@@ -269,7 +269,7 @@ class TestAssertExecuted:
                 evaluated("new_interval", "reloaded"),
                 "they are new_interval, reloaded (new interval, reloaded)",
             ),
-            (evaluated(), "the report has none"),
+            (evaluated(), "it has no cause"),
         ],
     )
     def test_another_cause_is_named(self, made: ModelOutcome, instead: str) -> None:
@@ -286,7 +286,7 @@ class TestAssertExecuted:
         ("typo", "message"),
         [
             ("restate", "'restate' is not a cause; did you mean restated"),
-            ("cron_not_due", "'cron_not_due' is not a cause; valid are restated, auto_restated"),
+            ("cron_not_due", "'cron_not_due' is not a cause; valid values: restated, auto_restated"),
         ],
     )
     def test_a_typo_is_a_value_error(self, typo: str, message: str) -> None:

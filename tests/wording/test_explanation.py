@@ -158,7 +158,7 @@ class TestSentence:
             (executed("a.x", batches=batches("executed", "executed")), "executed in 2 batches"),
             (
                 executed("a.x", reasons=("signal_not_ready",)),
-                "executed in 1 batch; in part held back: its signal was not ready",
+                "executed in 1 batch; partly held back: its signal was not ready",
             ),
             (failed("a.x"), "failed: its evaluation raised ValueError: no luck"),
             (
@@ -176,7 +176,7 @@ class TestSentence:
             (skipped("a.x"), "skipped: its cron was not due"),
             (
                 skipped("a.x", "not_started", next_due=utc("2024-02-01")),
-                "skipped: its start is still to come, next due 2024-02-01 00:00 UTC",
+                "skipped: its start date is in the future, next due 2024-02-01 00:00 UTC",
             ),
             (
                 skipped("a.x", "not_selected", next_due=utc("2024-01-15")),
@@ -184,15 +184,15 @@ class TestSentence:
             ),
             (
                 skipped("a.x", "upstream_failed", blocked_by=("a.y",)),
-                "skipped: a model upstream failed (a.y)",
+                "skipped: an upstream model failed (a.y)",
             ),
             (
                 skipped("a.x", "upstream_failed", blocked_by=tuple("abc")),
-                "skipped: a model upstream failed (a, b, c)",
+                "skipped: an upstream model failed (a, b, c)",
             ),
             (
                 skipped("a.x", "upstream_failed", blocked_by=tuple("abcde")),
-                "skipped: a model upstream failed (a, b, c and 2 more)",
+                "skipped: an upstream model failed (a, b, c and 2 more)",
             ),
             (
                 skipped("a.x", "signal_not_ready", signals={"feed": (), "lake": ()}),
@@ -214,7 +214,7 @@ class TestSentence:
                     reasons=("signal_not_ready",),
                     audits=[audit(name, rows_failed=1, blocking=False) for name in "abcd"],
                 ),
-                "executed in 1 batch; in part held back: its signal was not ready; "
+                "executed in 1 batch; partly held back: its signal was not ready; "
                 "4 non-blocking audits failed: a (1 row), b (1 row), c (1 row) and 1 more",
             ),
             (
@@ -237,12 +237,12 @@ class TestSentence:
             ),
             (
                 outcome("a.x", "audited", "outside_window"),
-                "audited: the invocation's window left it out",
+                "audited: it is outside the invocation's window",
             ),
             (interrupted("a.x"), "interrupted: the invocation was aborted"),
             (
                 interrupted("a.x", "environment_changed"),
-                "interrupted: the environment was changed meanwhile",
+                "interrupted: the environment changed in the meantime",
             ),
             (unknown("a.x", note=None), "unknown"),
         ],
@@ -283,13 +283,13 @@ class TestUndeterminedCrons:
 
     def test_the_sentence_names_the_cron_in_place_of_a_time(self) -> None:
         words = (
-            "skipped: its cron was not due, next due when SQLMesh next takes 0 8-18 * * * for due"
+            "skipped: its cron was not due, next due when SQLMesh next considers 0 8-18 * * * due"
         )
         assert sentence(self.made) == words
 
     def test_the_paragraph_says_what_it_depends_on(self) -> None:
         shown = paragraph(run(self.made), self.made)
-        assert "its gaps differ: when it is due depends on the SQLMesh process" in shown
+        assert "its gaps differ, so its due times depend on the SQLMesh process" in shown
 
 
 class TestParagraph:
@@ -341,7 +341,7 @@ run at 2024-01-21 00:00:00 UTC or later.
         made = skipped("sales.orders", "upstream_failed", blocked_by=("raw.events", "raw.gone"))
         assert explained(made, failed("raw.events"), complaint="was not executed") == text(
             """
-            sales.orders was not executed: a model upstream failed
+            sales.orders was not executed: an upstream model failed
               run         prod, execution_time 2024-01-14 06:30:00 UTC
               blocked by  raw.events, failed: its evaluation raised ValueError: no luck
               blocked by  raw.gone
@@ -401,7 +401,7 @@ run at 2024-01-21 00:00:00 UTC or later.
     def test_outside_window(self) -> None:
         assert explained(skipped("a.x", "outside_window"), complaint="was not executed") == text(
             """
-            a.x was not executed: the invocation's window left it out
+            a.x was not executed: it is outside the invocation's window
               run         prod, execution_time 2024-01-14 06:30:00 UTC
               this run    1 skipped
 
@@ -413,7 +413,7 @@ run at 2024-01-21 00:00:00 UTC or later.
         made = unknown("a.x", "the environment could not be read")
         assert explained(made, complaint="was not executed") == text(
             """
-            a.x was not executed: the tracker could not tell (the environment could not be read)
+            a.x was not executed: the tracker could not determine its status (the environment could not be read)
               run         prod, execution_time 2024-01-14 06:30:00 UTC
               this run    1 unknown
             """
@@ -423,7 +423,7 @@ run at 2024-01-21 00:00:00 UTC or later.
         made = skipped("a.x", "reused", change_category="forward_only")
         assert explained(made, command="plan", environment="dev") == text(
             """
-            a.x was skipped: its data was already there
+            a.x was skipped: its data already existed
               plan        dev, execution_time 2024-01-14 06:30:00 UTC
               this plan   1 skipped
             """
@@ -478,7 +478,7 @@ class TestHeadline:
 
     def test_of_unknown_without_a_message_has_no_empty_brackets(self) -> None:
         headline = explained(unknown("a.x", None), complaint="was not executed").splitlines()[0]
-        assert "the tracker could not tell" in headline
+        assert "the tracker could not determine its status" in headline
         assert "()" not in headline
 
 
@@ -540,7 +540,7 @@ class TestFacts:
     def test_held_back_by_time_in_a_plan(self) -> None:
         held = [interval("2024-01-13", "2024-01-14")]
         made = skipped("a.x", "no_changes", held_back=held)
-        assert self.facts("intervals", made) == ["1 day held back by time: 2024-01-13"]
+        assert self.facts("intervals", made) == ["1 day missing by now: 2024-01-13"]
 
     def test_a_held_back_instant_has_no_amount(self) -> None:
         held = [interval("2024-01-14 05:00:00", "2024-01-14 05:00:00")]
@@ -646,7 +646,7 @@ class TestFacts:
 
     def test_a_local_edit(self) -> None:
         assert self.facts("local edit", executed("a.x", local_edit=True)) == [
-            "the project has another definition than the environment"
+            "the project's definition differs from the environment's"
         ]
 
     def test_are_aligned(self) -> None:
@@ -698,7 +698,7 @@ class TestRemedies:
         # Whether a plan had work for a model outside of it was never computed.
         assert self.remedy(made, command="plan") == ""
         assert self.remedy(made, command="audit") == (
-            "It has audits: name it among the models to run them."
+            "It has audits: pass it in models to run them."
         )
 
     def test_for_the_window_of_a_plan_and_for_its_own_limit(self) -> None:
@@ -706,7 +706,7 @@ class TestRemedies:
         window = skipped("a.x", "outside_window")
         assert "widen start and end" in self.remedy(window, command="plan", arguments=window_start)
         limit = skipped("a.x", "outside_window", "plan_limit")
-        beyond = "It had work to do beyond what its environment has: plan with run=True."
+        beyond = "It had work to do beyond what its environment has loaded: plan with run=True."
         assert self.remedy(limit, command="plan") == beyond
 
     def test_for_the_window_where_nothing_else_holds_it_back(self) -> None:
@@ -716,7 +716,7 @@ class TestRemedies:
 
     def test_for_a_model_that_is_not_in_the_environment(self) -> None:
         assert self.remedy(skipped("a.x", "not_in_environment")) == (
-            "A run evaluates what was planned: apply a plan that adds it."
+            "A run evaluates only planned models: apply a plan that adds it."
         )
         assert self.remedy(skipped("a.x", "not_in_environment"), command="plan").startswith(
             "A restatement evaluates what was planned"
@@ -784,8 +784,8 @@ class TestWhatFailed:
     @pytest.mark.parametrize(
         ("kind", "words"),
         [
-            ("full", "its rows are written, but its interval could not be recorded"),
-            ("view", "its view is created, but its interval could not be recorded"),
+            ("full", "its rows were written, but its interval could not be recorded"),
+            ("view", "its view was created, but its interval could not be recorded"),
             ("audit", "its audits were run, but its interval could not be recorded"),
         ],
     )
@@ -859,14 +859,14 @@ class TestEnvironments:
               also          command_failed
               this run      1 interrupted
 
-            Create it by a plan of pord.
+            Create it by applying a plan to pord.
             """
         )
 
     def test_that_are_missing_with_all_others(self) -> None:
         nothing = EnvironmentState(unfinished_plan=None)
         assert environment_words("prod", nothing) == (
-            "environment prod does not exist; create it by a plan of prod (environments: none)"
+            "environment prod does not exist; create it by applying a plan to prod (environments: none)"
         )
 
     def test_that_are_busy(self) -> None:
@@ -874,7 +874,7 @@ class TestEnvironments:
         lines = explained(cut_off, environment_state=self.BUSY).splitlines()
         assert lines[0] == "a.x was interrupted: plan 1a2b3c4d of prod is not finished"
         assert (
-            lines[-1] == "If it failed or was stopped, apply a plan of prod: until then, runs wait."
+            lines[-1] == "If it failed or was stopped, apply a plan to prod: until then, runs wait."
         )
 
     def test_against_what_a_test_demanded(self) -> None:

@@ -50,13 +50,13 @@ class AutomatedOp:
         assets = assets_of_op(node) if isinstance(node, dg.OpDefinition) else None
         if assets is None:
             raise dg.DagsterInvalidDefinitionError(
-                f"{builder} takes what @sqlmesh_assets or build_sqlmesh_assets made"
+                f"{builder} requires assets from @sqlmesh_assets or build_sqlmesh_assets"
             )
         resources = parameters_annotated_with(definition.op, SqlmeshResource)
         if len(resources) != 1:
             raise dg.DagsterInvalidDefinitionError(
-                f"{definition.op.name} has {len(resources)} parameters that are annotated with "
-                f"SqlmeshResource: {builder} asks the one that it has"
+                f"{definition.op.name} must have exactly one parameter annotated with "
+                f"SqlmeshResource for {builder}, not {len(resources)}"
             )
         by_name = {s.metadata[MODEL]: s.key for s in definition.specs if MODEL in s.metadata}
         keys = {model.fqn: by_name[model.name] for model in assets.models}
@@ -87,7 +87,7 @@ class AutomatedOp:
             answer: Answer | UnfinishedPlan = resource.ask(query)
         except BusyError:
             return dg.SkipReason(
-                f"{subject} {environment} is not known: another process has the database"
+                f"{subject} {environment} is unknown: another process has locked the database"
             )
         if isinstance(answer, UnfinishedPlan):
             return dg.SkipReason(_unfinished(environment, answer.plan))

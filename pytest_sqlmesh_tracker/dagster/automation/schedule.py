@@ -65,7 +65,7 @@ def build_sqlmesh_schedule(
         target=WithIntermediates(frozenset(tick.op.keys.values())),
         execution_fn=tick.evaluate,
         required_resource_keys={tick.op.resource},
-        description=f"Runs what is due of SQLMesh's environment {tick.op.environment}.",
+        description=f"Runs what is due in the SQLMesh environment {tick.op.environment}.",
     )
 
 
@@ -99,7 +99,7 @@ class _DueTick:
             models=(*self.op.keys, *self.audits),
             only=not self.op.assets.complete,
         )
-        answer = self.op.ask(context, query, "what is due of")
+        answer = self.op.ask(context, query, "what is due in")
         if isinstance(answer, dg.SkipReason):
             return answer
         return self._request(context, answer.due) or dg.SkipReason(self._why_not(answer))
@@ -130,14 +130,14 @@ class _DueTick:
         )
 
     def _why_not(self, answer: Due) -> str:
-        parts = [f"nothing of {self.op.environment} is due"]
+        parts = [f"nothing is due in {self.op.environment}"]
         if answer.due:
             names = self._shown(answer.due)
-            parts = [f"nothing is due that Dagster can request alone, only {names}"]
+            parts = [f"due, but Dagster can't request them alone: {names}"]
         if answer.waiting:
             parts.append(f"waiting for a signal: {self._shown(answer.waiting)}")
         if answer.next_due:
-            parts.append(f"next: {minute(answer.next_due)}")
+            parts.append(f"next due: {minute(answer.next_due)}")
         return "; ".join(parts)
 
     def _shown(self, fqns: Sequence[str]) -> str:

@@ -58,8 +58,8 @@ def build_sqlmesh_sensor(
         name=name or f"{assets.op.name}_outside",
         minimum_interval_seconds=minimum_interval_seconds,
         default_status=default_status,
-        description="Materializes what SQLMesh's state has as loaded in "
-        f"{tick.op.environment}, and no run of Dagster materialized.",
+        description="Materializes what is loaded in the SQLMesh environment "
+        f"{tick.op.environment} and was not materialized by a Dagster run.",
     )
 
 
@@ -113,9 +113,11 @@ class _OutsideTick:
         before = LoadedModels.of_cursor(context.cursor)
         # A snapshot of another environment, or with another log, can't be compared.
         if not before or before.environment != environment or before.log_position > log_position:
-            noted = f"noted what is loaded in {environment}: {counted(len(answer.models), 'model')}"
+            models = counted(len(answer.models), "model")
             return dg.SensorResult(
-                skip_reason=f"{noted}; later ticks materialize what is new", cursor=now.cursor
+                skip_reason=f"recorded what is loaded in {environment}: {models}; later ticks "
+                "materialize what is new",
+                cursor=now.cursor,
             )
         observed = list(self._new(instance, before, now))
         return dg.SensorResult(
@@ -163,7 +165,7 @@ class _OutsideTick:
 
     def _summary(self, observed: Sequence[ObservedMaterialization]) -> str:
         if not observed:
-            return f"nothing is loaded in {self.op.environment} that Dagster has not materialized"
+            return f"Dagster has materialized everything that is loaded in {self.op.environment}"
         names = [each.asset.to_user_string() for each in observed]
         return f"materialized {counted(len(names), 'asset')}: {listed(names, _SHOWN)}"
 
@@ -175,15 +177,15 @@ def _change(
     nor by whom."""
     if earlier is None:
         return (
-            f"{environment} has the model, and had not when this sensor last looked; "
-            f"SQLMesh's state has {intervals} as loaded"
+            f"the model was added to {environment} after this sensor last checked; "
+            f"SQLMesh's state records {intervals} as loaded"
         )
     if earlier.version != model.version:
         return (
-            f"{environment} has another version of the model than when this sensor last looked; "
-            f"SQLMesh's state has {intervals} of it as loaded"
+            f"the model's version in {environment} changed after this sensor last checked; "
+            f"SQLMesh's state records {intervals} of it as loaded"
         )
     return (
-        f"SQLMesh's state has {intervals} as loaded in {environment}, "
-        "and had not when this sensor last looked"
+        f"SQLMesh's state records {intervals} as loaded in {environment}, "
+        "but did not when this sensor last checked"
     )

@@ -28,7 +28,7 @@ class ProjectSettings(dg.Resolvable):
         str | None, dg.Resolver.default(description="The name of a configuration in config.py.")
     ] = None
     dotenv: Annotated[
-        str | None, dg.Resolver.default(description="A file of environment variables to load.")
+        str | None, dg.Resolver.default(description="A file with environment variables to load.")
     ] = None
 
 
@@ -77,7 +77,7 @@ class OpSettings(dg.Resolvable):
     name: Annotated[
         str | None,
         dg.Resolver.default(
-            description="By default, that of the project, the environment and the selection."
+            description="By default, made from the project, the environment and the selection."
         ),
     ] = None
     description: str | None = None
@@ -102,13 +102,13 @@ class OpSettings(dg.Resolvable):
         float | None,
         dg.Resolver.default(
             description="Seconds to wait while a plan of the environment is not finished. By "
-            "default, as SQLMesh is configured."
+            "default, as configured in SQLMesh."
         ),
     ] = None
     drain_timeout: Annotated[
         float | None,
         dg.Resolver.default(
-            description="Seconds that a step which is to end waits for the batches under way."
+            description="Seconds that an interrupted step waits for batches in progress."
         ),
     ] = Limits.drain_timeout
 

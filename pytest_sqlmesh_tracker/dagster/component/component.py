@@ -16,8 +16,8 @@ import dagster as dg
 
 if not hasattr(dg, "StateBackedComponent"):
     raise ImportError(
-        f"SqlmeshProjectComponent needs Dagster 1.12 or newer: {dg.__version__} has no "
-        "components that keep state"
+        f"SqlmeshProjectComponent requires Dagster 1.12 or newer: {dg.__version__} has no "
+        "state-backed components"
     )
 
 from dagster.components import DefsStateConfig, DefsStateConfigArgs, ResolvedDefsStateConfig
@@ -42,7 +42,7 @@ from .scaffolding import SqlmeshProjectScaffolder
 from .translation import TranslatedBy
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")
-_REMEDY = "write it anew: dg utils refresh-defs-state"
+_REMEDY = "refresh it: dg utils refresh-defs-state"
 _loading = Lock()
 """Dagster refreshes all components at once; SQLMesh loads one project after the other."""
 
@@ -69,7 +69,7 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         ),
     ]
     environment: Annotated[
-        str, dg.Resolver.default(description="SQLMesh's environment that the op runs.")
+        str, dg.Resolver.default(description="The SQLMesh environment that the op runs.")
     ] = "prod"
     select: Annotated[
         str | list[str],
@@ -81,7 +81,7 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
     ] = "*"
     exclude: Annotated[
         str | list[str] | None,
-        dg.Resolver.default(description="The models that do not become assets, likewise."),
+        dg.Resolver.default(description="The models that do not become assets, in the same form."),
     ] = None
     op: Annotated[
         OpSettings | None,
@@ -93,7 +93,7 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
     schedule: Annotated[
         ScheduleSettings | None,
         dg.Resolver.default(
-            description="When to ask SQLMesh which models are due, and run these.",
+            description="When to ask SQLMesh which models are due, and run them.",
             examples=[{"cron_schedule": "*/15 * * * *"}],
         ),
     ] = None
@@ -198,7 +198,7 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
     def _without_state(self) -> dg.Definitions:
         """Otherwise, a deployment without the state would look like an empty project."""
         message = (
-            f"{self.place} has no state yet, and so no assets: run dg utils refresh-defs-state"
+            f"{self.place} has no state yet, so it has no assets: run dg utils refresh-defs-state"
         )
         logger.warning("%s", message)
         key = dg.AssetKey(["sqlmesh_without_state", fitting(self.place)])

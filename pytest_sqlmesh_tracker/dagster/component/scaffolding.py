@@ -10,14 +10,15 @@ import dagster as dg
 from dagster.components import scaffold_component
 from pydantic import BaseModel, Field
 
-from pytest_sqlmesh_tracker.models.config_files import CONFIG_FILES
+from pytest_sqlmesh_tracker.models.config_files import no_project_in
 
 
 class SqlmeshScaffoldParams(BaseModel):
     """Options of `dg scaffold defs`."""
 
     project_path: str | None = Field(
-        default=None, description="The folder of the SQLMesh project, from the current one."
+        default=None,
+        description="The folder of the SQLMesh project, relative to the current folder.",
     )
 
 
@@ -36,8 +37,8 @@ class SqlmeshProjectScaffolder(dg.Scaffolder[SqlmeshScaffoldParams]):
             UsageError: there is no SQLMesh project in the folder.
         """
         path = request.params.project_path
-        if path and not any((Path(path) / name).is_file() for name in CONFIG_FILES):
-            names = ", ".join(CONFIG_FILES)
-            raise click.UsageError(f"no SQLMesh project in {path}: it has none of {names}")
+        complaint = no_project_in(Path(path)) if path else ""
+        if complaint:
+            raise click.UsageError(complaint)
         folder = path and Path(os.path.relpath(path, request.target_path)).as_posix()
         scaffold_component(request, {"project": folder})

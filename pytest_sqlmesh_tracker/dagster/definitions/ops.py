@@ -56,8 +56,8 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
         return inspect.signature(function, eval_str=True)
     except NameError as error:
         raise dg.DagsterInvalidDefinitionError(
-            f"an annotation of {function.__name__} can't be read: {error}; Dagster needs it where "
-            "the module is, not only in `if TYPE_CHECKING` or in another function"
+            f"an annotation of {function.__name__} can't be read: {error}; Dagster needs the name "
+            "at module level, not only in `if TYPE_CHECKING` or in another function"
         ) from None
 
 

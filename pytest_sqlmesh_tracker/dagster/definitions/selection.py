@@ -33,7 +33,7 @@ def asset_models(
     names = _matches(models, select) - (_matches(models, exclude) if exclude else set())
     selected = tuple(model for model in candidates if model.name in names)
     if not selected:
-        raise UnknownModelError(f"select={select!r}, exclude={exclude!r} leave no model")
+        raise UnknownModelError(f"select={select!r}, exclude={exclude!r} leave no models")
     return selected
 
 
@@ -73,7 +73,7 @@ def _tagged(models: Iterable[ModelDefinition], tag: str) -> set[str]:
         hint = (
             f"did you mean {' or '.join(close)}?"
             if close
-            else f"it has {', '.join(tags) or 'none'}"
+            else f"existing tags: {', '.join(tags) or 'none'}"
         )
         raise UnknownModelError(f"no model of the project has the tag {tag!r}; {hint}")
     return matches

@@ -95,7 +95,7 @@ class ProjectAssets:
         for output, names in names_by_output.items():
             if len(names) > 1:
                 raise dg.DagsterInvalidDefinitionError(
-                    f"{' and '.join(names)} would all be {output} in Dagster: override "
+                    f"{' and '.join(names)} would all become {output} in Dagster: override "
                     "get_table_key or get_asset_key of SqlmeshTranslator, or use exclude="
                 )
 

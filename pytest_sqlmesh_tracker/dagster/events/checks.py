@@ -93,7 +93,7 @@ def unknown_status_check(
     asset: dg.AssetKey, invocation: InvocationFacts, error: Exception
 ) -> UnknownStatusCheck:
     """The check of a model whose events could not be made: it fails, and no run fails of it."""
-    description = f"unknown: making its Dagster events failed: {type(error).__name__}: {error}"
+    description = f"unknown: its Dagster events could not be made: {type(error).__name__}: {error}"
     key = dg.AssetCheckKey(asset, STATUS_CHECK)
     return UnknownStatusCheck(key, False, _ERROR, description, invocation)
 

@@ -65,7 +65,7 @@ def _counts(report: RunReport, wrong: Sequence[ModelOutcome]) -> str:
     counts = Counter(str(outcome.status) for outcome in wrong)
     parts = [f"{counted(number, 'model')} {status}" for status, number in counts.items()]
     blocked = len(report.by_reason[Reason.UPSTREAM_FAILED])
-    return ", ".join([*parts, *([f"{blocked} skipped for it"] if blocked else [])])
+    return ", ".join([*parts, *([f"{blocked} skipped as a result"] if blocked else [])])
 
 
 def _listed(wrong: Sequence[ModelOutcome]) -> list[str]:

@@ -34,7 +34,7 @@ from .worker import Work, Worker
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 _SHOWN = 10
 _BLOCKED = (
-    "SQLMesh still works on this project in this process, for a step that was ended before it: "
+    "SQLMesh is still working on this project in this process, for a step that has ended: "
     "let the process end first"
 )
 
@@ -99,7 +99,7 @@ class SqlmeshInvocation:
             NoReportError: it was not read to its end.
         """
         if self._worker.report is None:
-            raise NoReportError("SQLMesh was not invoked: stream() was not read to its end")
+            raise NoReportError("SQLMesh was not invoked: stream() was not consumed to the end")
         return self._worker.report
 
     def stream(self) -> Iterator[Event]:
@@ -179,21 +179,21 @@ class SqlmeshInvocation:
     def _left_behind(self) -> str:
         report, under_way = self._worker.report, self._worker.under_way
         if report is None:
-            state = "it had not begun yet"
+            state = "it had not started yet"
         elif under_way:
             state = f"it was still evaluating {listed(under_way, _SHOWN)}"
         else:
-            state = f"it was in the middle of the {report.command}, and was evaluating no model"
+            state = f"it was in the middle of the {report.command}, but not evaluating any model"
         return (
-            f"SQLMesh did not end within {self._drain_timeout:g} s, the resource's drain_timeout, "
-            f"and was left behind: {state}. What it commits from then on is not on record here"
+            f"SQLMesh did not finish within {self._drain_timeout:g} s, the resource's "
+            f"drain_timeout, and was abandoned: {state}. What it commits later is not recorded here"
         )
 
     # -- on the worker's thread --------------------------------------------------------------------
 
     def _on_waiting(self, environment: str, state: EnvironmentState) -> None:
         words = environment_words(environment, state)
-        self._context.log.warning(f"SQLMesh waits before it can run {environment}: {words}")
+        self._context.log.warning(f"SQLMesh is waiting to run {environment}: {words}")
         if not self._events.called_directly:
             add_wait_tag(self._context, state)
 
@@ -221,7 +221,7 @@ class SqlmeshInvocation:
             # Without a context, SQLMesh can't be asked: all of them stand.
             missing = still_missing(context, due) if context else frozenset(due)
         except Exception:
-            logger.exception("pytest-sqlmesh-tracker failed to look for what is still missing")
+            logger.exception("pytest-sqlmesh-tracker failed to determine what is still missing")
             # Nothing shows that they are mended: all of them stand.
             missing = frozenset(due)
         self._events.faults = {suspects[fqn][0].name: suspects[fqn][1] for fqn in missing}
@@ -234,7 +234,7 @@ class EmptyInvocation(SqlmeshInvocation):
     def stream(self) -> Iterator[Event]:
         """Repeat the latest status checks: without an evaluation in this run, Dagster would no
         longer show that a check failed."""
-        self._context.log.info("no asset is selected: SQLMesh is not run, and audits nothing")
+        self._context.log.info("no assets are selected, so SQLMesh does not run and audits nothing")
         for check in sorted(self._events.selected_checks):
             evaluation = latest_evaluation(self._context.instance, check)
             if check.name == STATUS_CHECK and evaluation is not None:

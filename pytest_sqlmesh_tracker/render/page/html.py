@@ -240,10 +240,10 @@ class _Model:
         others = counted(self.blocks, "blocked model")
         marks = {
             "partial: some of its batches were recorded": self.outcome.partial,
-            "local edit: the project has another definition": self.outcome.local_edit,
+            "local edit: the project's definition differs": self.outcome.local_edit,
             f"root cause of {others}" if self.blocks else "root cause": self.is_root,
-            "unexpected, by the gate": self.flagged,
-            "the gate warns of it": self.warned,
+            "unexpected by the gate": self.flagged,
+            "the gate warns about it": self.warned,
         }
         return [mark for mark, holds in marks.items() if holds]
 

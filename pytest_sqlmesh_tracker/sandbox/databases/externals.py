@@ -84,7 +84,7 @@ class EmptyTables:
             first, *_ = str(error).splitlines()
             raise SandboxError(
                 f"the external model {name} can't be created as an empty table: {first}; "
-                "create one with setup="
+                "create the table with setup="
             ) from error
         self._names |= {(table.db.lower(), table.name.lower())}
 

@@ -22,7 +22,7 @@ from .statements import is_remote
 from .warehouse import Warehouse
 
 WAYS_OUT = (
-    "A sandbox works on DuckDB files alone. Choose a DuckDB gateway of the project with gateway=, "
+    "A sandbox works only with DuckDB files. Choose a DuckDB gateway of the project with gateway=, "
     "or override the fixture sqlmesh_project_config to return a Config that has one."
 )
 
@@ -138,7 +138,7 @@ class Databases:
         if keep and not local:
             raise SandboxError(
                 f"state='keep': the state of gateway {gateway!r} is in {state.type_}, which "
-                "sandboxes do not read; only a state in a local DuckDB file can be kept"
+                "sandboxes do not read; only state in a local DuckDB file can be kept"
             )
         path = next(_files_of(state)) if local else ":memory:"
         if keep:

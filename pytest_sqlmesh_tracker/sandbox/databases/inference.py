@@ -69,7 +69,7 @@ class Undeclared:
             )
         return (
             f"{self.name}, which {readers} {'reads' if len(self.readers) == 1 else 'read'}, is "
-            f"declared by no model, and {problem}. Declare it with its columns in "
+            f"not declared by any model, and {problem}. Declare it with its columns in "
             "external_models.yaml, or create it with setup= or before_all."
         )
 

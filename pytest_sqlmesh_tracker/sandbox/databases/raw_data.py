@@ -31,7 +31,7 @@ def load_setup(
             check(text)
             connection.execute(text)
         except OSError:
-            raise SandboxError(f"setup: no file {file}") from None
+            raise SandboxError(f"setup: {file} does not exist") from None
         except (duckdb.Error, SQLMeshError) as error:
             first, *_ = str(error).splitlines()
             raise SandboxError(f"setup: {file.name} failed: {first}") from error
@@ -47,5 +47,5 @@ def call_setup(connection: duckdb.DuckDBPyConnection, setup: Setup) -> None:
         setup(connection)
     except Exception as error:
         raise SandboxError(
-            f"the function of sqlmesh_project_setup failed: {type(error).__name__}: {error}"
+            f"the function from sqlmesh_project_setup failed: {type(error).__name__}: {error}"
         ) from error

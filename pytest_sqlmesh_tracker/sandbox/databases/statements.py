@@ -33,12 +33,12 @@ def _check(folder: Path, statement: list[Token]) -> None:
     if words[0] == "ATTACH" and not _attaches_harmlessly(folder, statement):
         # The message leaves out the statement itself, which can contain passwords.
         raise SQLMeshError(
-            "a sandbox attaches local DuckDB files alone, and those from outside of it only "
+            "a sandbox attaches only local DuckDB files, and those from outside of it only "
             f"READ_ONLY; a statement attaches {_attached(statement)}"
         )
     if words[0] == "EXPORT" or (words[0] == "COPY" and not _copies_harmlessly(folder, statement)):
         raise SQLMeshError(
-            f"a sandbox writes no files outside of its folder, as a statement with {words[0]} would"
+            f"a sandbox rejects {words[0]} statements that write files outside of its folder"
         )
 
 

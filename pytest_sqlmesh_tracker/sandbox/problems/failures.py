@@ -132,22 +132,23 @@ def _block(report: RunReport, group: _Group, *, alone: bool) -> str:
         fill(names, 100, initial_indent="  models      ", subsequent_indent=" " * 14),
     ]
     if group.below:
-        lines.append(f"  below       {counted(len(group.below), 'model')}, not evaluated")
+        lines.append(f"  downstream  {counted(len(group.below), 'model')}, not evaluated")
     return "\n".join(lines)
 
 
 def _remedies(report: RunReport, missing: list[str]) -> list[str]:
     lines = []
     if missing:
-        tables = "the table that does" if len(missing) == 1 else "the tables that do"
+        tables, their = ("table", "its") if len(missing) == 1 else ("tables", "their")
         lines.append(
-            f"Create {tables} not exist with setup=, or declare columns in external_models.yaml."
+            f"Create the missing {tables} with setup=, or declare {their} columns in "
+            "external_models.yaml."
         )
     left = _left(report)
     if left:
         loaded = len(left & (report.executed | report.audited))
         rest = f"{counted(loaded, 'model')} loaded" if loaded else f"{len(left)} are left to plan"
-        lines.append(f'plan="partial" leaves out what failed and what is below it: {rest}.')
+        lines.append(f'plan="partial" leaves out failed models and everything downstream: {rest}.')
     return ["\n".join(lines)] if lines else []
 
 

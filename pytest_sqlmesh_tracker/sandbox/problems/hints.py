@@ -53,8 +53,8 @@ class Hints:
             folder = self._folder_with(path)
             if folder is not None:
                 yield (
-                    f"{path} exists below {folder}, but relative paths start at the working "
-                    f"folder, {here}.\nUse an absolute path, or run the tests in that folder: "
+                    f"{path} exists below {folder}, but relative paths start from the working "
+                    f"directory, {here}.\nUse an absolute path, or run the tests in that folder: "
                     f'monkeypatch.chdir("{folder}") in a fixture with autouse=True.'
                 )
 
@@ -78,7 +78,7 @@ class Hints:
         for name in set(_OTHER_COLUMNS.findall(error)):
             for each in self._inherited(name):
                 yield (
-                    f"{each.name} has the columns that it has in {each.file}, which the sandbox "
+                    f"{each.name} has the same columns as in {each.file}, which the sandbox "
                     'copies.\nstate="empty" starts without that file.'
                 )
 

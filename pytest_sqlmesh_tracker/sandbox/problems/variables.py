@@ -57,7 +57,7 @@ def check_variables(variables: Iterable[str], configs: Iterable[Any], folder: Pa
         close = close_matches(name, known)
         if close and not any(word.search(text) for text in texts):
             raise SandboxError(
-                f"variables={{{name!r}: ...}}: nothing in the project reads a variable of this "
+                f"variables={{{name!r}: ...}}: nothing in the project reads a variable with this "
                 f"name; did you mean {' or '.join(close)}?"
             )
 

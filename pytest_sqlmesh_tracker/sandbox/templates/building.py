@@ -13,7 +13,7 @@ from sqlmesh.core.config import Config
 from sqlmesh.utils.date import to_datetime
 from sqlmesh.utils.errors import SQLMeshError
 
-from pytest_sqlmesh_tracker.models.config_files import CONFIG_FILES
+from pytest_sqlmesh_tracker.models.config_files import no_project_in
 from pytest_sqlmesh_tracker.process.state import (
     ProcessSettings,
     process_state_restored,
@@ -180,10 +180,9 @@ def _copied_project(
 
 def _check_paths(paths: Iterable[Path], config: Config | str | None) -> None:
     for path in paths:
-        if not path.is_dir():
-            raise SandboxError(f"no SQLMesh project in {path}: the folder does not exist")
-        if not (isinstance(config, Config) or any((path / f).is_file() for f in CONFIG_FILES)):
-            raise SandboxError(f"no SQLMesh project in {path}: it has no config.yaml or .py")
+        complaint = no_project_in(path)
+        if complaint and not (path.is_dir() and isinstance(config, Config)):
+            raise SandboxError(complaint)
 
 
 @contextmanager
@@ -272,7 +271,7 @@ def _load_files(context: SandboxContext, folder: Path) -> None:
 def _check_gateways(models: Iterable[Any], databases: Databases) -> None:
     for model in models:
         if model.gateway in databases.left_out:
-            raise _gateway_error(model.gateway, databases, f"{model.name} is on it")
+            raise _gateway_error(model.gateway, databases, f"{model.name} uses it")
 
 
 def _gateway_error(gateway: str, databases: Databases, why: str) -> SandboxError:

@@ -73,7 +73,7 @@ class Templates:
                 raise
         built = self._built[key]
         if isinstance(built, _Failure):
-            raise SandboxError(f"{built.line} (as before; it was not tried again)")
+            raise SandboxError(f"{built.line} (as before; not retried)")
         return built
 
     def remove(self) -> None:
@@ -93,13 +93,13 @@ def _in_a_line(text: str, length: int = 300) -> str:
 def _check_fixtures(config: Any, setup: Any) -> None:
     if not isinstance(config, Config | str | None):
         raise SandboxError(
-            f"sqlmesh_project_config returned a {type(config).__name__}; it must return a Config "
-            "of SQLMesh, or the name of one in config.py"
+            f"sqlmesh_project_config returned a {type(config).__name__}; it must return a SQLMesh "
+            "Config, or the name of one in config.py"
         )
     if not (setup is None or callable(setup)):
         raise SandboxError(
             f"sqlmesh_project_setup returned a {type(setup).__name__}; it must return a function "
-            "of a DuckDB connection"
+            "that takes a DuckDB connection"
         )
 
 

@@ -34,8 +34,8 @@ class LeftOut:
         """What a failing test shows; empty if nothing was left out."""
         if not self.names:
             return []
-        below = f"what is below {'it' if len(self.names) == 1 else 'them'}"
-        return [f'plan="partial" left out {listed(self.names)}, which failed, and {below}.']
+        names = listed(self.names)
+        return [f'plan="partial" left out {names}, which failed, and everything downstream.']
 
     def select(self, context: Any) -> list[str] | None:
         """Selectors of what can be planned: all models except those that are unchanged since they
@@ -115,7 +115,7 @@ def plan_template(
                 more = _versions(context, report)
                 if more.keys() <= left_out.failed.keys() or not _leaves_any(context, more):
                     raise SandboxError(
-                        f"the plan of {environment} failed, and nothing is left that loads: "
+                        f"the plan of {environment} failed, and no models are left to load: "
                         f"{explain(report)}"
                     ) from error
                 names = dict.fromkeys((*left_out.names, *sorted(report.failed)))

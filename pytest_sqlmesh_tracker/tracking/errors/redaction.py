@@ -57,7 +57,7 @@ def redacted(text: str, secrets: Secrets | None) -> str:
         secrets: the known secrets; None if they could not be determined.
     """
     if secrets is None:
-        return "(not shown: it could not be told which secrets it holds)"
+        return "(not shown: its secrets could not be determined)"
     try:
         # An escape code within a secret would hide it.
         return _by_pattern(_by_value(without_escape_codes(text), secrets))

@@ -40,7 +40,7 @@ def secrets_of(context: Any) -> Secrets | None:
         configs: Mapping[Any, Any] = getattr(context, "configs", {})
         return Secrets.among([*_environment(), *_settings("", list(configs.values()))])
     except Exception:
-        logger.exception("pytest-sqlmesh-tracker failed to find out what is secret")
+        logger.exception("pytest-sqlmesh-tracker failed to determine which values are secret")
         return None
 
 

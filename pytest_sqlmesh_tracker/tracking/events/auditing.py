@@ -63,7 +63,7 @@ class AuditInvocation(Invocation):
                 self._taps.add(evaluator, self.auditing_alone, self._admit)
             yield
 
-    @handles("core.snapshot:SnapshotEvaluator.audit", "all that is reported of Context.audit")
+    @handles("core.snapshot:SnapshotEvaluator.audit", "everything reported about Context.audit")
     def auditing_alone(
         self, _: Any, *, snapshot: Snapshot, snapshots: Mapping[str, Snapshot], start: Any, end: Any
     ) -> OnReturn:

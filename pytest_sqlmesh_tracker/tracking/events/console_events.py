@@ -100,7 +100,7 @@ class ConsoleEvents:
 
     @handles(
         "core.console:Console.start_plan_evaluation",
-        "whether a plan was applied, and its moments when it was",
+        "whether and when a plan was applied",
     )
     def start_plan_evaluation(self, *, plan: AppliedPlan) -> None:
         """SQLMesh starts to apply a plan."""
@@ -138,7 +138,7 @@ class ConsoleEvents:
 
     @handles(
         "core.console:Console.start_evaluation_progress",
-        "what was scheduled (Round.batches), on which every status rests",
+        "what was scheduled (Round.batches), on which every status depends",
         ignores="environment_naming_info default_catalog",
     )
     def start_evaluation_progress(
@@ -211,7 +211,7 @@ class ConsoleEvents:
 
     @handles(
         "core.console:Console.stop_evaluation_progress",
-        "whether a round came to its end (Round.stopped)",
+        "whether a round was completed (Round.stopped)",
         ignores="success",
     )
     def stop_evaluation_progress(self) -> None:

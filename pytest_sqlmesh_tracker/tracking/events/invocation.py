@@ -154,7 +154,7 @@ class Invocation:
         recording.finished_at = now()
         if recording.raised is None:
             recording.raised_kind = "interrupt"
-            recording.raised = described(CancelledError("left while it was under way"))
+            recording.raised = described(CancelledError("abandoned before it was finished"))
         return recording
 
 

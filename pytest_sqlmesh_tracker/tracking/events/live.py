@@ -31,7 +31,7 @@ logger = logging.getLogger("pytest_sqlmesh_tracker")
 class CancelledError(Stopped, Exception):
     """Raised instead of starting a batch, and to end a wait, after a cancellation."""
 
-    def __init__(self, message: str = "cancelled before it began") -> None:
+    def __init__(self, message: str = "cancelled before it started") -> None:
         super().__init__(message)
 
 

@@ -126,7 +126,7 @@ class MethodEvents:
 
     @handles(
         "core.scheduler:Scheduler.merged_missing_intervals",
-        "what a run decided (RunDecision), on which every reason in runs rests",
+        "what a run decided (RunDecision), on which every reason in runs depends",
     )
     def deciding(
         self,

@@ -46,7 +46,7 @@ class EnvironmentWait:
 
         def over(slept: float) -> bool:
             if self._hooks.cancelled():
-                raise CancelledError("cancelled while it waited for its environment")
+                raise CancelledError("cancelled while waiting for its environment")
             return limit is not None and waited + slept >= limit and self._ended_at_limit()
 
         sleep(seconds, over)
@@ -92,7 +92,7 @@ class EnvironmentWait:
             interrupt = interrupt_behind(error)
             if interrupt is not None:
                 raise interrupt from None
-            logger.debug("the state of environments can't be read", exc_info=True)
+            logger.debug("the state of the environment can't be read", exc_info=True)
         else:
             recording.environment_state = state
 

@@ -103,7 +103,7 @@ class _Query:
                 return table
             if table == self._model.fqn:
                 return None
-            raise _UnknownSourceError(f"{table} is nothing that the model reads")
+            raise _UnknownSourceError(f"the model does not read {table}")
         # A constant or a function's rows, unless they depend on other columns.
         inside = source.this if isinstance(source, exp.Table) else source
         if inside.find(exp.Placeholder, exp.Table, exp.Query, exp.Column):

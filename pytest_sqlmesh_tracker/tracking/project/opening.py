@@ -13,7 +13,7 @@ from sqlmesh import Context
 from sqlmesh.core.config import load_configs
 from sqlmesh.utils.errors import SQLMeshError
 
-from pytest_sqlmesh_tracker.models.config_files import CONFIG_FILES
+from pytest_sqlmesh_tracker.models.config_files import no_project_in
 from pytest_sqlmesh_tracker.tracking.errors.secrets import redacted
 from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
 from pytest_sqlmesh_tracker.wording.formats import one_line
@@ -56,13 +56,11 @@ def open_context(project: ProjectLocation, *, load: bool = True) -> Context:
 def _folders(paths: Sequence[str]) -> list[Path]:
     folders = expanded(paths)
     if not folders:
-        raise ProjectError("no folder of a SQLMesh project was named")
+        raise ProjectError("a SQLMesh project must have at least one folder")
     for folder in folders:
-        if not folder.is_dir():
-            raise ProjectError(f"no SQLMesh project in {folder}: the folder does not exist")
-        if not any((folder / name).is_file() for name in CONFIG_FILES):
-            names = ", ".join(CONFIG_FILES)
-            raise ProjectError(f"no SQLMesh project in {folder}: it has none of {names}")
+        complaint = no_project_in(folder)
+        if complaint:
+            raise ProjectError(complaint)
     return folders
 
 

@@ -38,7 +38,7 @@ def _selector(context: Any, name: str, fqn: str) -> str:
     for selector in _candidates(context, name, fqn):
         if _selected(context, [selector]) == {fqn}:
             return selector
-    raise SelectorError(f"SQLMesh has no selector that means {name} and no other model")
+    raise SelectorError(f"SQLMesh has no selector for {name} alone")
 
 
 def _candidates(context: Any, name: str, fqn: str) -> Iterator[str]:
@@ -86,6 +86,6 @@ def unmatched_selector(
                 continue
         except Exception:
             return None
-        hint = did_you_mean(selector, names, "it may never have been planned")
-        return f"--select-model {selector}: no model of environment {name} is selected; {hint}"
+        hint = did_you_mean(selector, names, "the model may never have been planned")
+        return f"--select-model {selector} selects no model of environment {name}; {hint}"
     return None

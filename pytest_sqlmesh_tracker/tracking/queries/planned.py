@@ -29,7 +29,7 @@ def planned(context: Any, environment: str) -> Any:
         names = sorted(summary.name for summary in summaries)
         missing = EnvironmentState(unfinished_plan=None, environments=tuple(names))
         raise ProjectError(
-            f"environment {name} of the SQLMesh project {context.path} is not planned yet; "
+            f"environment {name} of the SQLMesh project {context.path} has not been planned yet; "
             f"{environment_remedy(name, missing)} (environments: {existing_environments(missing)})"
         )
     # A run does this first: without it, models with custom materializations can't be read.

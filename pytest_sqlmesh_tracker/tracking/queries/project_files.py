@@ -49,7 +49,7 @@ def read_project_files(
     except ProjectError as error:
         return ProjectFiles({}, one_line(str(error), 600))
     except KeyboardInterrupt:
-        return ProjectFiles({}, "it was stopped while it read them")
+        return ProjectFiles({}, "the command was stopped while reading them")
     except (Exception, SystemExit) as error:
         # Unpickling can import the project's own classes.
         return ProjectFiles({}, one_line(f"{type(error).__name__}: {error}", 600))

@@ -84,7 +84,7 @@ def ask(
         reply = Reply.model_validate_json(output)
     except ValidationError:
         printed = one_line(without_escape_codes(errors[-600:]), 600)
-        why = printed or f"its process ended with {process.returncode}"
+        why = printed or f"its process exited with {process.returncode}"
         raise ProjectError(f"the SQLMesh project {project.names} did not answer: {why}") from None
     if reply.answer is None:
         raise (BusyError if reply.busy else ProjectError)(reply.error or "")

@@ -48,7 +48,7 @@ class AuditExplainer:
             # SQLMesh reached every selected model.
             return not selection
         if isinstance(selection, str):
-            raise UnexplainedError("it is not known which models were to be audited")
+            raise UnexplainedError("the tracker could not determine which models were selected")
         known_as = {name, self.models.nodes[name].name, self.models.names[name]}
         lowered = {known.lower() for known in known_as}
         return not selection or any(str(each).lower() in lowered for each in selection)

@@ -52,7 +52,7 @@ class UndecidedExplainer:
     def idle(self, name: str) -> Finding:
         """The end of the invocation is the reason, except for models that are never evaluated."""
         if self.recording.raised_kind is None:
-            raise UnexplainedError("it is not known what SQLMesh decided")
+            raise UnexplainedError("the tracker did not see what SQLMesh decided")
         if is_never_evaluated(self.models.nodes[name]):
             return Finding(Status.SKIPPED).because(Reason.NOT_EVALUATABLE, "observed")
         return interrupted(self.recording)

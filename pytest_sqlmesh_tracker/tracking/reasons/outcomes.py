@@ -59,7 +59,9 @@ class Outcomes:
             return self._unknown(fqn, str(error))
         except Exception as error:
             logger.exception("pytest-sqlmesh-tracker failed to explain %s", fqn)
-            return self._unknown(fqn, f"explaining it failed: {type(error).__name__}: {error}")
+            return self._unknown(
+                fqn, f"the tracker failed to explain it: {type(error).__name__}: {error}"
+            )
 
     def after(self) -> After:
         """What is loaded now."""
@@ -193,8 +195,8 @@ class Outcomes:
             return environment_words(recording.environment, state)
         if outcome.status is Status.INTERRUPTED and outcome.fqn in recording.under_way:
             return (
-                "it was still being evaluated when the invocation was left; "
-                "whether that is recorded is not known"
+                "it was still being evaluated when the invocation was abandoned; "
+                "whether the evaluation was recorded is unknown"
             )
         return None
 

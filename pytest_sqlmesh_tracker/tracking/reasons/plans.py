@@ -205,7 +205,7 @@ class PlanExplainer:
         if not recording.applied and recording.raised is None:
             return finding.because(Reason.NOT_APPLIED, "observed")
         if recording.raised is None:
-            raise UnexplainedError("the plan found it missing, but did not schedule it")
+            raise UnexplainedError("the plan found missing intervals, but did not schedule them")
         # A later stage would have waited for a failed model, as its own stage does.
         roots = self._failed_upstream(name) if recording.raised_kind == "error" else ()
         if not roots:

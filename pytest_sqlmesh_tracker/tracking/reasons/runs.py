@@ -71,7 +71,7 @@ class RunExplainer:
         if missing(search, self.snapshots, name):
             if selected:
                 raise UnexplainedError(
-                    "SQLMesh did not schedule it, though by its own rule it was due"
+                    "SQLMesh did not schedule it, although it was due by SQLMesh's own rules"
                 )
             return finding
         if snapshot.is_seed and self.snapshots.loaded(name):

@@ -42,7 +42,7 @@ class HeldUp:
             return None
         finding = self.of(name)
         if not finding.reasons:
-            raise UnexplainedError("SQLMesh held it back")
+            raise UnexplainedError("SQLMesh held it back without giving a reason")
         return finding
 
     def of(self, name: str) -> Finding:
@@ -85,7 +85,7 @@ class HeldUp:
         barred = merged([*own, *upstream])
         kept = interval_diff(let_through, barred, uninterrupted=snapshot.depends_on_past)
         if without(kept, scheduled) or without(scheduled, kept):
-            raise UnexplainedError("SQLMesh left out intervals that were due, and did not say why")
+            raise UnexplainedError("SQLMesh left out due intervals without giving a reason")
         if len(let_through) < len(due_units):
             signals = {signal: as_intervals(held) for signal, held in unready.signals(name).items()}
             finding = replace(finding, signals=signals)

@@ -76,12 +76,12 @@ def test_what_is_due_is_requested_and_executed(site: Scheduled) -> None:
     assert request.tags["sqlmesh/environment"] == "prod"
     assert_materialized_exactly(site.execute(request), DAILY_ASSETS)
     # All of it is done.
-    assert site.evaluate() == "nothing of prod is due; next: 2024-01-07 00:00 UTC"
+    assert site.evaluate() == "nothing is due in prod; next due: 2024-01-07 00:00 UTC"
 
 
 def test_nothing_is_due(site: Scheduled) -> None:
     site.project.travel(NOON)
-    assert site.evaluate() == "nothing of prod is due; next: 2024-01-06 00:00 UTC"
+    assert site.evaluate() == "nothing is due in prod; next due: 2024-01-06 00:00 UTC"
 
 
 @pytest.mark.long
@@ -132,8 +132,8 @@ def test_what_waits_for_a_signal_is_not_requested(site: Scheduled) -> None:
         "shop/till": None,
     }
     assert site.evaluate() == (
-        "nothing of prod is due; waiting for a signal: shop.orders, shop.revenue, "
-        "orders_exist, shop.report; next: 2024-01-07 00:00 UTC"
+        "nothing is due in prod; waiting for a signal: shop.orders, shop.revenue, "
+        "orders_exist, shop.report; next due: 2024-01-07 00:00 UTC"
     )
 
 
@@ -245,7 +245,7 @@ def test_a_dagster_that_requests_no_checks_alone(
     skip_message = site.evaluate()
     assert str(skip_message).startswith("nothing is due that Dagster can request alone, only ")
     assert "orders_exist" in str(skip_message)
-    assert str(skip_message).endswith("; next: 2024-01-07 00:00 UTC")
+    assert str(skip_message).endswith("; next due: 2024-01-07 00:00 UTC")
 
 
 def test_without_the_tag_checks_alone_run_nothing(site: Scheduled) -> None:

@@ -29,8 +29,8 @@ from pytest_sqlmesh_tracker.tracking.errors.types import BusyError
 from tests.dagster.conftest import DAILY_ASSETS, NEXT_DAY, STORED, SUNDAY, facts
 from tests.dagster.ticks import UNFINISHED
 
-NOTED = "noted what is loaded in prod: 6 models; later ticks materialize what is new"
-NOTHING = "nothing is loaded in prod that Dagster has not materialized"
+NOTED = "recorded what is loaded in prod: 6 models; later ticks materialize what is new"
+NOTHING = "Dagster has materialized everything that is loaded in prod"
 DOUBLED = "SELECT SUM(2 * amount) AS amount FROM shop.revenue"
 
 
@@ -395,7 +395,7 @@ def test_a_database_that_another_process_has(sensor: Sensor) -> None:
     def busy() -> None:
         raise BusyError("Could not set lock on file")
 
-    message = "what is loaded in prod is not known: another process has the database"
+    message = "what is loaded in prod is unknown: another process has locked the database"
     waiting = answering(sensor, busy)
     assert waiting.tick() == message
     assert waiting.cursor == sensor.cursor
@@ -406,7 +406,7 @@ def test_an_environment_that_is_not_planned(
 ) -> None:
     dev = build_sqlmesh_assets(project=SqlmeshProject(files), environment="dev")
     sensor = Sensor(instance, bind(sqlmesh_project), dev)
-    words = r"environment dev of .* is not planned yet; create .* \(environments: prod\)"
+    words = r"environment dev of .* has not been planned yet; create .* \(environments: prod\)"
     with pytest.raises(ProjectError, match=words):
         sensor.tick()
     sqlmesh_project.plan("dev", include_unmodified=True)

@@ -181,8 +181,8 @@ def test_an_invalid_state_is_one_line(text: str, sandbox: DefsFolderSandbox, sta
     with pytest.raises(dg.DagsterInvalidDefinitionError) as raised:
         definitions_of(sandbox, state)
     line = str(raised.value)
-    assert line.startswith(f"{FILE}: the state can't be read: not the definition of a project: ")
-    assert line.endswith("; write it anew: dg utils refresh-defs-state")
+    assert line.startswith(f"{FILE}: the state can't be read: not a project definition: ")
+    assert line.endswith("; refresh it: dg utils refresh-defs-state")
     assert "\n" not in line
 
 
@@ -528,7 +528,7 @@ def test_wrong_yaml_points_to_its_line(
         (
             {"translation": {"key": "all"}},
             dg.DagsterInvalidDefinitionError,
-            "shop.orders and shop.report and raw.till would all be all in Dagster: override "
+            "shop.orders and shop.report and raw.till would all become all in Dagster: override "
             "get_table_key or get_asset_key of SqlmeshTranslator, or use exclude=",
         ),
     ],

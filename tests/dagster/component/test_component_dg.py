@@ -53,7 +53,7 @@ def test_no_yaml_for_a_folder_without_a_project(tmp_path: Path) -> None:
             sandbox.scaffold_component(
                 SqlmeshProjectComponent, "shop", scaffold_params={"project_path": str(tmp_path)}
             )
-    assert str(raised.value).startswith(f"no SQLMesh project in {tmp_path}: it has none of config")
+    assert str(raised.value).startswith(f"no SQLMesh project in {tmp_path}: it contains no config")
 
 
 @pytest.mark.skipif(not DG.exists(), reason="dg is not installed")

@@ -69,9 +69,9 @@ def test_models_are_selected_and_excluded(
         ),
         ("tag:ra", None, "no model of the project has the tag 'ra'; did you mean raw?"),
         ("tag:core", None, "no model of the project has the tag 'core'; it has pii:true, raw"),
-        ("web.*", "*", "select='web.*', exclude='*' leave no model"),
-        ("raw.events", None, "select='raw.events', exclude=None leave no model"),
-        ([], None, "select=[], exclude=None leave no model"),
+        ("web.*", "*", "select='web.*', exclude='*' leave no models"),
+        ("raw.events", None, "select='raw.events', exclude=None leave no models"),
+        ([], None, "select=[], exclude=None leave no models"),
     ],
 )
 def test_a_selector_that_matches_nothing_is_refused(

@@ -104,7 +104,7 @@ def test_checks_alone_let_nothing_run(
     assert result.get_asset_check_evaluations() == []
     assert materialized(result) == []
     assert len(sqlmesh_project.tracker.reports) == before
-    message = "no asset is selected: SQLMesh is not run, and audits nothing"
+    message = "no assets are selected, so SQLMesh does not run and audits nothing"
     assert message in capfd.readouterr().err
 
 

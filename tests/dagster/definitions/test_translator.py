@@ -221,19 +221,19 @@ def test_a_check_is_not_called_like_another_asset() -> None:
     [
         (
             [model("sales.a-b"), model("sales.a_b")],
-            "sales.a-b and sales.a_b would all be sales__a_b in Dagster",
+            "sales.a-b and sales.a_b would all become sales__a_b in Dagster",
         ),
         (
             [model("sales.ä"), model("sales.ö", "sales.ä")],
-            "sales.ä and sales.ö would all be sales___ in Dagster",
+            "sales.ä and sales.ö would all become sales___ in Dagster",
         ),
         (
             [model("sales.ä", "raw.ö", parts=("raw", "ä"))],
-            "sales.ä and raw.ö would all be raw___ in Dagster",
+            "sales.ä and raw.ö would all become raw___ in Dagster",
         ),
         (
             [model("sales.a"), model(f"sales.a_{STATUS_CHECK}")],
-            f"sales.a and sales.a_{STATUS_CHECK} would all be sales__a_{STATUS_CHECK} in Dagster",
+            f"sales.a and sales.a_{STATUS_CHECK} would all become sales__a_{STATUS_CHECK} in Dagster",
         ),
     ],
 )

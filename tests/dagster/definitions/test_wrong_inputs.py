@@ -70,7 +70,7 @@ def without_its_dotenv(path: Path) -> SqlmeshProject:
     ("wrong", "words"),
     [
         (nothing, "nowhere: the folder does not exist"),
-        (no_project, "it has none of config.yaml"),
+        (no_project, "it contains no config.yaml"),
         (without_models, "empty has no models"),
         (with_a_broken_model, "Did you mean 'cron'?"),
         (with_an_unknown_gateway, "'nowhere'"),
@@ -95,7 +95,7 @@ def test_what_is_not_a_project_is_one_line(
     [
         ({"select": "shop.ordres"}, "did you mean shop.orders?"),
         ({"select": "tag:cor"}, "did you mean core?"),
-        ({"exclude": "*"}, "select='*', exclude='*' leave no model"),
+        ({"exclude": "*"}, "select='*', exclude='*' leave no models"),
     ],
 )
 def test_a_selection_that_matches_nothing_is_one_line(
@@ -107,7 +107,7 @@ def test_a_selection_that_matches_nothing_is_one_line(
 
 
 def test_a_project_needs_a_folder_and_knows_its_keywords() -> None:
-    with pytest.raises(TypeError, match="a SqlmeshProject needs the folder of the project"):
+    with pytest.raises(TypeError, match="SqlmeshProject requires the project's folder"):
         SqlmeshProject()
     with pytest.raises(TypeError, match="gatway"):
         SqlmeshProject("shop", gatway="local")  # type: ignore[call-arg]

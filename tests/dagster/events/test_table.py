@@ -151,7 +151,7 @@ def test_a_failure_fails_the_step_once_and_keeps_what_executed(
     assert_check_failed(result, "shop/report", STATUS, "WARN")
     failure = step_failure(result)
     assert failure.description.splitlines() == [
-        "SQLMesh run of prod: 1 model failed, 1 skipped for it",
+        "SQLMesh run of prod: 1 model failed, 1 skipped as a result",
         "  shop.revenue  failed: its evaluation raised InjectedError: the till is closed",
     ]
     assert facts(failure) == {"sqlmesh/failed": "shop.revenue", "sqlmesh/completion": "failure"}
@@ -177,7 +177,7 @@ def test_several_failures_are_one(
     sqlmesh_project.fail("shop.revenue", audit="is_positive")
     failure = step_failure(materialize_sqlmesh(warehouse))
     assert failure.description.splitlines()[0] == (
-        "SQLMesh run of prod: 2 models failed, 1 skipped for it"
+        "SQLMesh run of prod: 2 models failed, 1 skipped as a result"
     )
     assert "\n  shop.revenue  failed: a blocking audit failed (is_positive)" in failure.description
     assert "\n  shop.till     failed: its evaluation raised" in failure.description

@@ -26,7 +26,7 @@ STATUS = "sqlmesh_execution_status"
 BEFORE_IT = configured(end="2024-01-03")
 """A run that looks at nothing of what failed."""
 STILL = (
-    "skipped: the invocation's window left it out; what an earlier run did not load is still "
+    "skipped: it is outside the invocation's window; what an earlier run did not load is still "
     "missing (failed: its evaluation raised InjectedError: failed by the test)"
 )
 

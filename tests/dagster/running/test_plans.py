@@ -55,7 +55,7 @@ def test_a_first_deployment_of_which_a_model_fails(
     result = materialize_sqlmesh(planning(shop))
     assert_materialized_exactly(result, ["shop/orders", "shop/till", "shop/weekly"])
     assert step_failure(result).description.splitlines()[0] == (
-        "SQLMesh plan of prod: 1 model failed, 1 skipped for it"
+        "SQLMesh plan of prod: 1 model failed, 1 skipped as a result"
     )
     result = materialize_sqlmesh(planning(shop))
     assert_materialized_exactly(result, ["shop/revenue", "shop/report"])

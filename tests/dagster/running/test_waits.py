@@ -18,7 +18,7 @@ from tests.dagster.interrupting import Here, interrupt, interrupt_in
 from tests.dagster.sites import MODELS, Site, until
 
 PROBLEM = (
-    "plan 1a2b3c4d of prod is not finished; if it failed or was stopped, apply a plan of prod: "
+    "plan 1a2b3c4d of prod is not finished; if it failed or was stopped, apply a plan to prod: "
     "until then, runs wait (environments: prod)"
 )
 NOT_KNOWN = (
@@ -62,7 +62,7 @@ class TestForTheEnvironment:
 
         assert here.seconds < 10
         assert not result.success
-        assert here.warnings(result) == [f"SQLMesh waits before it can run prod: {PROBLEM}"]
+        assert here.warnings(result) == [f"SQLMesh is waiting to run prod: {PROBLEM}"]
         run = here.instance.get_run_by_id(result.run_id)
         assert run
         assert run.tags["sqlmesh/waits_for_plan"] == "1a2b3c4d5e"
@@ -76,7 +76,7 @@ class TestForTheEnvironment:
             assert metadata["sqlmesh/unfinished_plan"] == "1a2b3c4d5e"
             assert metadata["sqlmesh/environments"] == "prod"
             assert metadata["sqlmesh/remedy"].endswith(
-                "apply a plan of prod: until then, runs wait"
+                "apply a plan to prod: until then, runs wait"
             )
 
     def test_the_longest_wait_fails_the_step_with_one_line(self, here: Here) -> None:
@@ -92,12 +92,12 @@ class TestForTheEnvironment:
     def test_one_that_does_not_exist(self, here: Here) -> None:
         result = here.materialize(running(here.project, environment="pord"))
 
-        problem = "environment pord does not exist; create it by a plan of pord"
+        problem = "environment pord does not exist; create it by applying a plan to pord"
         failure = step_failure(result)
         assert failure.description == f"SQLMesh run of pord: {problem} (environments: prod)"
         for check in checks(result).values():
             assert check.description == f"interrupted: {problem} (environments: prod)"
-            assert facts(check)["sqlmesh/remedy"] == "create it by a plan of pord"
+            assert facts(check)["sqlmesh/remedy"] == "create it by applying a plan to pord"
 
 
 class TestForWhatIsUnderWay:
@@ -120,7 +120,7 @@ class TestForWhatIsUnderWay:
 
         # What is left behind has the project in this process.
         blocked = here.materialize()
-        assert step_failure(blocked).description.startswith("SQLMesh still works on this project")
+        assert step_failure(blocked).description.startswith("SQLMesh is still working on this project")
         here.site.let_slow_go_on()
         until(lambda: not sqlmesh_threads())
         assert here.materialized(result) == {"c/first", "c/beside"}

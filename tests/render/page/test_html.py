@@ -101,7 +101,7 @@ def test_repeated_tries_are_left_out_and_counted() -> None:
     last = run(skipped("sales.orders", "signal_not_ready"))
     page = parsed(repeated, last, gate=True)
 
-    assert "1 skipped 1 invocation; left out: 1 invocation of repeated tries. T" in page.words
+    assert "1 skipped 1 invocation; left out: 1 invocation superseded by reruns. T" in page.words
     assert "failed" not in page.words.replace("gate failed", "").replace("only failed", "")
     assert "#00000000/sales.orders" in page.values("href")
 
@@ -176,7 +176,7 @@ def test_where_nothing_went_wrong_the_first_is_opened() -> None:
 
 
 def test_no_reports_and_no_models_are_stated() -> None:
-    assert "No invocation was tracked." in text_of()
+    assert "No invocations were tracked." in text_of()
     assert "No models." in text_of(run())
 
 
@@ -252,7 +252,7 @@ def test_everything_that_is_known_of_a_model_is_there() -> None:
     )
 
     *_, details = text.split("sales.orders failed · partial: some of its batches were recorded")
-    assert details.startswith(" · local edit: the project has another definition · root cause")
+    assert details.startswith(" · local edit: the project's definition differs · root cause")
     for words in (
         "sales.orders failed in batch 2 of 2; 2 recorded: its signal was not ready (feed); "
         "a non-blocking audit failed: in_range (3 rows) run prod, execution_time",

@@ -275,7 +275,7 @@ class TestUndeclaredTables:
 
         with pytest.raises(
             SandboxError,
-            match=r"raw.people, which shop.a, shop.b read, is declared by no model, and the "
+            match=r"raw.people, which shop.a, shop.b read, is not declared by any model, and the "
             r"queries that read it don't show its columns, as with SELECT \* or COUNT\(\*\). "
             r"Declare it with its columns in external_models.yaml, or create it with setup= or "
             r"before_all",

@@ -295,7 +295,7 @@ class TestSetUp:
     @pytest.mark.parametrize(
         ("file", "why"),
         [
-            ("4_missing.sql", r"setup: no file .*4_missing.sql"),
+            ("4_missing.sql", r"setup: .*4_missing.sql does not exist"),
             ("3_broken.sql", r"setup: 3_broken.sql failed: Catalog Error: .*nowhere"),
         ],
     )

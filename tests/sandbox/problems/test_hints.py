@@ -46,7 +46,7 @@ class TestRelativePaths:
         words = str(error.value)
         for path in PATHS:
             assert (
-                f"{path} exists below {folder}, but relative paths start at the working folder, "
+                f"{path} exists below {folder}, but relative paths start from the working directory, "
                 f"{elsewhere}." in words
             )
         assert words.count(f'monkeypatch.chdir("{folder}")') == len(PATHS)
@@ -173,7 +173,7 @@ class TestWhatALocalDatabaseBrings:
         with sandbox(shop) as copy:
             with pytest.raises(duckdb.BinderException) as error:
                 copy.execute("INSERT INTO events VALUES (1, 'a')")
-            assert f"events has the columns that it has in {warehouse}" in str(error.value)
+            assert f"events has the same columns as in {warehouse}" in str(error.value)
 
     def test_before_all(self, sandbox: Sandboxes, tmp_path: Path, warehouse: Path) -> None:
         made = project(

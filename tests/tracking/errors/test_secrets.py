@@ -182,8 +182,8 @@ def test_a_text_that_may_hold_any_is_not_shown(
     monkeypatch.setattr(Secrets, "among", failing)
     outcome = planned(secretive)["m.orders"]
     assert outcome.status == "failed"
-    assert outcome.error == "(not shown: it could not be told which secrets it holds)"
-    assert "failed to find out what is secret" in caplog.text
+    assert outcome.error == "(not shown: its secrets could not be determined)"
+    assert "failed to determine which values are secret" in caplog.text
 
 
 class TestForThoseWhoPrintErrors:
@@ -240,4 +240,4 @@ class TestForThoseWhoPrintErrors:
 
     def test_a_configuration_that_can_not_be_read(self, caplog: pytest.LogCaptureFixture) -> None:
         assert secrets_of(SimpleNamespace(configs=None)) is None
-        assert "failed to find out what is secret" in caplog.text
+        assert "failed to determine which values are secret" in caplog.text

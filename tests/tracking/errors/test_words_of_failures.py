@@ -151,7 +151,7 @@ class TestIntervalsThatCouldNotBeRecorded:
         report.assert_failed("w.a", reason="error", match="ConstraintException")
         report.assert_skipped("w.b", reason="upstream_failed")
         assert a.message.startswith(
-            "failed in 2 of 2 batches; none recorded: its rows are written, but its interval could "
+            "failed in 2 of 2 batches; none recorded: its rows were written, but its interval could "
             "not be recorded: ConstraintException: "
         )
         assert [batch.unrecorded for batch in a.batches] == [True, True]
@@ -326,14 +326,14 @@ class TestLaterStages:
         report.assert_failed("w.source")
         report.assert_skipped("w.middle", "w.history", reason="upstream_failed")
         assert report["w.history"].blocked_by == ("w.source",)
-        assert report["w.history"].message == "skipped: a model upstream failed (w.source)"
+        assert report["w.history"].message == "skipped: an upstream model failed (w.source)"
 
     def test_without_one_the_earlier_stage_is_named(self, staged: Project) -> None:
         other = planned(staged)["w.other_history"]
         assert (other.status, other.reason) == ("interrupted", "command_failed")
         # Before 0.210 a plan creates all tables first, and that is what fails.
         step = "an earlier backfill of the plan failed"
-        assert other.failed_step in (step, "the plan failed when it created tables")
+        assert other.failed_step in (step, "the plan failed while creating tables")
         assert other.message == f"interrupted: {other.failed_step}"
 
 

@@ -408,7 +408,7 @@ class TestManners:
         with at("2024-01-10 12:00"):
             cancelled(planned, run(planned), once="c.first")
         assert begun == ["c.first"]
-        assert [str(error.__cause__) for error in listed] == ["cancelled before it began"]
+        assert [str(error.__cause__) for error in listed] == ["cancelled before it started"]
 
     def test_any_of_several_trackers_cancels(self, planned: Project) -> None:
         def reports(choose: Callable[[Tracker, Tracker], Tracker]) -> list[RunReport]:

@@ -83,7 +83,7 @@ class TestEnvironmentMissing:
         tracker, _ = run_that_ends(shop, within=20, environment="pord")
 
         assert tracker.last["shop.a"].message == (
-            "interrupted: environment pord does not exist; create it by a plan of pord "
+            "interrupted: environment pord does not exist; create it by applying a plan to pord "
             "(environments: dev, prod)"
         )
         assert tracker.last.explain("shop.a").splitlines() == [
@@ -94,7 +94,7 @@ class TestEnvironmentMissing:
             "  also          command_failed",
             "  this run      3 interrupted",
             "",
-            "Create it by a plan of pord.",
+            "Create it by applying a plan to pord.",
         ]
 
     def test_where_nothing_was_ever_planned(self, project: Project) -> None:
@@ -139,7 +139,7 @@ class TestEnvironmentBusy:
         assert isinstance(raised, SQLMeshError)
         plan = plan_of(shop)[:8]
         assert str(raised) == (
-            f"plan {plan} of prod is not finished; if it failed or was stopped, apply a plan of "
+            f"plan {plan} of prod is not finished; if it failed or was stopped, apply a plan to "
             "prod: until then, runs wait (environments: prod)"
         )
         assert tracker.last.completion == "raised"
@@ -147,7 +147,7 @@ class TestEnvironmentBusy:
         demand_interrupted(tracker.last, "environment_busy", "command_failed")
         first, *_, last = tracker.last.explain("shop.a").splitlines()
         assert first == f"shop.a was interrupted: plan {plan} of prod is not finished"
-        assert last == "If it failed or was stopped, apply a plan of prod: until then, runs wait."
+        assert last == "If it failed or was stopped, apply a plan to prod: until then, runs wait."
 
     def test_no_wait_at_all(self, shop: Project) -> None:
         tracker, _ = run_that_ends(shop, within=15, longest_wait=0)

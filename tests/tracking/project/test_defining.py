@@ -862,10 +862,10 @@ def test_folders_without_a_project(tmp_path: Path) -> None:
         f"no SQLMesh project in {tmp_path}/nowhere: the folder does not exist"
     )
     assert refused(str(tmp_path)) == (
-        f"no SQLMesh project in {tmp_path}: it has none of config.yaml, config.yml, config.py, "
+        f"no SQLMesh project in {tmp_path}: it contains no config.yaml, config.yml, config.py, "
         "sqlmesh.yaml, sqlmesh.yml"
     )
-    assert refused() == "no folder of a SQLMesh project was named"
+    assert refused() == "a SQLMesh project must have at least one folder"
 
 
 def test_a_project_without_models(project: Project) -> None:

@@ -198,14 +198,14 @@ def test_no_such_environment(project: Project) -> None:
     project.model("t.one", "SELECT 1 AS n")
     with at("2024-01-05 00:05"):
         project.plan()
-    words = r"environment dev of .* is not planned yet; create .* \(environments: prod\)"
+    words = r"environment dev of .* has not been planned yet; create .* \(environments: prod\)"
     with pytest.raises(ProjectError, match=words):
         ask(project, "2024-01-05 00:05", "dev")
 
 
 def test_a_project_without_a_state_gets_none(project: Project) -> None:
     project.model("t.one", "SELECT 1 AS n")
-    words = r"environment prod of .* is not planned yet; create .* \(environments: none\)"
+    words = r"environment prod of .* has not been planned yet; create .* \(environments: none\)"
     with pytest.raises(ProjectError, match=words):
         ask(project, "2024-01-05 00:05")
     assert project.context.engine_adapter.fetchall("FROM duckdb_tables()") == []

@@ -163,7 +163,7 @@ def test_a_separate_process_says_the_same(shop: Project) -> None:
 def test_an_environment_that_is_not_planned(project: Project) -> None:
     project.model("s.orders", "SELECT 1 AS n")
     context = open_context(ProjectLocation([str(project.path)]), load=False)
-    with pytest.raises(ProjectError, match=r"environment dev of .* is not planned yet"):
+    with pytest.raises(ProjectError, match=r"environment dev of .* has not been planned yet"):
         loaded(context, LoadedQuery(environment="dev"))
     # Nothing is made of a state that is not there.
     assert not context.engine_adapter.fetchall("SELECT * FROM information_schema.tables")

@@ -129,7 +129,7 @@ def test_no_answer_in_time(planned: Project) -> None:
 @pytest.mark.parametrize(
     ("dies", "complaint"),
     [
-        ("os._exit(3)", "its process ended with 3"),
+        ("os._exit(3)", "its process exited with 3"),
         ("os.write(2, b'out of memory'); os._exit(3)", "out of memory"),
     ],
 )

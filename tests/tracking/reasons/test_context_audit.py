@@ -112,7 +112,7 @@ def test_named_by_a_generator_that_is_used_up(audited: Project) -> None:
     audited.execute(f"DROP TABLE {snapshot.table_name()} CASCADE")
     report = audit(audited, models=iter(["a.checked", "a.warned"]))
     assert report.unknown == set(report.outcomes) - {"a.checked"}
-    assert "it is not known which models" in report["a.plain"].message
+    assert "the tracker could not determine which models" in report["a.plain"].message
 
 
 def test_named_by_the_model_itself(audited: Project) -> None:

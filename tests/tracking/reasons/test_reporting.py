@@ -28,7 +28,7 @@ def unheard(nodes: dict[str, Any]) -> Recording:
 def test_a_decision_that_was_not_heard_is_unknown() -> None:
     report = report_of(unheard({"a": audit(), "b": audit("a")}))
     assert report.unknown == {"a", "b"}
-    assert report["a"].message == "unknown: it is not known what SQLMesh decided"
+    assert report["a"].message == "unknown: the tracker did not see what SQLMesh decided"
     assert list(report.outcomes) == ["a", "b"]
 
 

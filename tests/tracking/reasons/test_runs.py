@@ -107,7 +107,7 @@ class TestWindow:
         assert first["shop.daily"].reason == "outside_window"
         second.assert_skipped("shop.daily", reason="outside_window")
         assert second.execution_time == utc("2024-01-11")
-        left_out = "in part held back: the invocation's window left it out"
+        left_out = "partly held back: it is outside the invocation's window"
         assert left_out in first["shop.daily"].message
         assert second.explain("shop.daily").endswith(
             "It had work to do at this execution_time: pass it as end, too, to evaluate it."
@@ -380,7 +380,7 @@ class TestBatches:
         assert len(batched.recorded_batches) == 4
         report.assert_failed("s.batched", reason="error", match="no data")
         report.assert_skipped("s.after", reason="upstream_failed")
-        with pytest.raises(AssertionError, match=r"s\.batched was executed in part"):
+        with pytest.raises(AssertionError, match=r"s\.batched was partially executed"):
             report.assert_not_executed("s.batched")
 
     def test_the_batches_after_a_failed_one_of_a_chain_are_skipped(self, project: Project) -> None:
