@@ -10,7 +10,7 @@ import pytest
 from pytest_sqlmesh_tracker import AuditOutcome
 from pytest_sqlmesh_tracker.dagster import SqlmeshProject, build_sqlmesh_assets
 from pytest_sqlmesh_tracker.dagster.events.checks import audit_check
-from pytest_sqlmesh_tracker.dagster.events.event_log import standing_faults
+from pytest_sqlmesh_tracker.dagster.events.earlier_events import standing_failures
 from pytest_sqlmesh_tracker.dagster.testing import (
     assert_check_failed,
     assert_check_passed,
@@ -220,7 +220,7 @@ def test_a_check_of_the_same_name_from_another_source(instance: dg.DagsterInstan
         asset_key=orders, check_name=STATUS, passed=False, metadata={}
     )
     instance.report_runless_asset_event(evaluation)
-    assert standing_faults(instance, [orders, dg.AssetKey("never_told")]) == {}
+    assert standing_failures(instance, [orders, dg.AssetKey("without_checks")]) == {}
 
 
 @pytest.mark.long
