@@ -258,8 +258,8 @@ class TestRequire:
         )
         finding = result.findings[-1]
         assert finding.message == (
-            "sales.orders must execute according to rule 1 (sales.*), but did not in any of 2 runs; "
-            "in the last one it was skipped: its cron was not due"
+            "sales.orders must execute according to rule 1 (sales.*), but did not in any of 2 "
+            "runs; in the last one, it was skipped: its cron was not due"
         )
         assert (finding.kind, finding.status, finding.reason) == (
             "required_not_executed",
@@ -505,7 +505,7 @@ class TestFindings:
 
     @pytest.mark.parametrize("other", [None, "report.json", (None, None), []])
     def test_what_is_not_a_report(self, other: Any) -> None:
-        with pytest.raises(TypeError, match="GatePolicy.evaluate takes RunReports, not "):
+        with pytest.raises(TypeError, match=r"GatePolicy\.evaluate takes RunReports, not "):
             GatePolicy().evaluate(other)
 
 

@@ -413,7 +413,7 @@ run at 2024-01-21 00:00:00 UTC or later.
         made = unknown("a.x", "the environment could not be read")
         assert explained(made, complaint="was not executed") == text(
             """
-            a.x was not executed: the tracker could not determine its status (the environment could not be read)
+            a.x was not executed: its status is unknown (the environment could not be read)
               run         prod, execution_time 2024-01-14 06:30:00 UTC
               this run    1 unknown
             """
@@ -478,7 +478,7 @@ class TestHeadline:
 
     def test_of_unknown_without_a_message_has_no_empty_brackets(self) -> None:
         headline = explained(unknown("a.x", None), complaint="was not executed").splitlines()[0]
-        assert "the tracker could not determine its status" in headline
+        assert "its status is unknown" in headline
         assert "()" not in headline
 
 
@@ -866,7 +866,8 @@ class TestEnvironments:
     def test_that_are_missing_with_all_others(self) -> None:
         nothing = EnvironmentState(unfinished_plan=None)
         assert environment_words("prod", nothing) == (
-            "environment prod does not exist; create it by applying a plan to prod (environments: none)"
+            "environment prod does not exist; create it by applying a plan to prod "
+            "(environments: none)"
         )
 
     def test_that_are_busy(self) -> None:
