@@ -423,11 +423,11 @@ class TestContradictions:
 
     def test_two_rules_for_the_same_models(self) -> None:
         assert self.complaints({"allow": ["failed"]}, {"deny": ["error", "failed"]}) == [
-            "rule 2 (a.*): it denies failed, which rule 1 allows for the same models"
+            "rule 2 (a.*): denies failed, which rule 1 allows for the same models"
         ]
         assert self.complaints(
             {"deny": ["failed"]}, {"deny": ["error"]}, {"allow": ["failed"]}
-        ) == ["rule 3 (a.*): it allows failed, which rule 1 denies for the same models"]
+        ) == ["rule 3 (a.*): allows failed, which rule 1 denies for the same models"]
 
     def test_an_exception_for_a_time_is_none(self) -> None:
         assert self.complaints({"deny": ["failed"]}, {"allow": ["failed"], "until": date.max}) == []

@@ -805,7 +805,7 @@ class TestEveryHelper:
         args, kwargs = FAILING[helper]
         for wrong in ("marts.weekly", None, SHOP.outcomes):
             kind = type(wrong).__name__
-            with pytest.raises(TypeError, match=f"is a Tracker or a RunReport, not {kind}$"):
+            with pytest.raises(TypeError, match=f"must be a Tracker or a RunReport, not {kind}$"):
                 function(helper)(wrong, *args, **kwargs)
 
     def test_takes_no_unknown_keyword(self, helper: str) -> None:
