@@ -67,7 +67,7 @@ def track(ctx: click.Context, options: dict[str, Any]) -> int:
             # The last output of SQLMesh then shows why there is none.
             click.echo(hidden.getvalue(), nl=False, err=True)
         result = policy.evaluate(*ended.reports) if policy and ended.reports else None
-        code = _exit_code(ended, result, options.get("exit_on_env_update"))
+        code = exit_code(ended, result, options.get("exit_on_env_update"))
         error = ended.error
         try:
             _print_results(ended, None if error or code == FAILED else result, output)
@@ -147,7 +147,14 @@ def _descriptors(redirected: bool) -> Iterator[None]:
         os.close(saved)
 
 
-def _exit_code(ended: Ended, result: GateResult | None, on_env_update: str | None) -> int:
+def exit_code(ended: Ended, result: GateResult | None, on_env_update: str | None) -> int:
+    """The exit code of a tracked command.
+
+    Args:
+        ended: how SQLMesh's command ended.
+        result: the gate's, or None without a policy.
+        on_env_update: the code to exit with if the environment changed while the run waited.
+    """
     reports = ended.reports
     if ended.signalled:
         return ended.code

@@ -26,6 +26,7 @@ __all__ = [
     "assert_materialized_exactly",
     "assert_not_materialized",
     "assert_sqlmesh_status",
+    "bind",
 ]
 
 Materialize = Callable[..., dg.ExecuteInProcessResult]
@@ -82,12 +83,21 @@ def _bound_resources(
 ) -> dict[str, Any]:
     all_resources = {**dict.fromkeys(_sqlmesh_resources(assets)), **resources}
     return {
-        name: _bound(project) if isinstance(resource, SqlmeshResource | None) else resource
+        name: bind(project) if isinstance(resource, SqlmeshResource | None) else resource
         for name, resource in all_resources.items()
     }
 
 
-def _bound(project: Any) -> dg.ResourceDefinition:
+def bind(project: Any) -> dg.ResourceDefinition:
+    """A `SqlmeshResource` that is bound to a test's sandbox: its copy, clock and faults.
+
+    The fixture `materialize_sqlmesh` binds every resource of its assets by itself. Pass this one
+    where a test evaluates a schedule or a sensor, or runs a job.
+
+    Args:
+        project: the test's `sqlmesh_project`.
+    """
+
     def bound(_: Any) -> Iterator[SqlmeshResource]:
         # In a function: otherwise, Dagster would make a new resource of the fields.
         resource = SqlmeshResource(project=SqlmeshProject(project.path))

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from pytest_sqlmesh_tracker.reports.report import RunReport
+from pytest_sqlmesh_tracker.tracking.preferences import Preferences, prefer
 from pytest_sqlmesh_tracker.tracking.tracker import sqlmesh_run_tracker
 
 _PLANNED, _RUN = "2024-01-09 12:00:00", "2024-01-10 12:00:00"
@@ -92,8 +93,7 @@ def _context(folder: Path) -> Iterator[Any]:
         disable_anonymized_analytics=True,
     )
     context: Any = Context(paths=str(folder), config=config)
-    # Trackers of all contexts leave this one out.
-    context.of_template = True
+    prefer(context, Preferences(left_out=True))
     try:
         yield context
     finally:

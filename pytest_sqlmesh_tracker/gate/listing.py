@@ -34,7 +34,7 @@ class Listing:
 
     def _names_of(self, pattern: str) -> list[str]:
         """The names of the models that a name or a glob matches; empty if it is ambiguous."""
-        models = self._index.meant_by(pattern)
+        models = self._index.candidates(pattern)
         if len(models) > 1 and not is_glob(pattern):
             self.ambiguous.add(pattern)
             return []

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from pytest_sqlmesh_tracker.outcomes.types import Frozen
-from pytest_sqlmesh_tracker.reports.files import Given, entry
+from pytest_sqlmesh_tracker.reports.files import ReportLike, entry
 
 from .findings import GateResult
 from .judging import Evaluation
@@ -118,7 +118,7 @@ class GatePolicy(Frozen):
                 raise GatePolicyError(f"{file}: {error}") from None
         return cls()
 
-    def evaluate(self, *reports: Given, today: date | None = None) -> GateResult:
+    def evaluate(self, *reports: ReportLike, today: date | None = None) -> GateResult:
         """Judge reports together, except those that are `superseded`.
 
         Args:

@@ -154,12 +154,12 @@ class ModelIndex(Generic[Model]):
         __tracebackhide__ = True
         if not (isinstance(model, str) and is_glob(model)):
             return [self.one(model)]
-        matches = self.meant_by(model)
+        matches = self.candidates(model)
         if not matches:
             raise UnknownModelError(self._no_match(model))
         return matches
 
-    def meant_by(self, name: str) -> list[Model]:
+    def candidates(self, name: str) -> list[Model]:
         """All models that a name or a glob matches: several if the name is ambiguous, or none."""
         if not is_glob(name):
             return self._with_name(name)

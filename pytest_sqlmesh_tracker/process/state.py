@@ -181,7 +181,7 @@ def modules_in(folders: Iterable[Path]) -> dict[str, ModuleType]:
 
 def _is_installed(place: str) -> bool:
     """Whether a module is part of a virtual environment, which can be inside a project."""
-    return not {"site-packages", "dist-packages"}.isdisjoint(Path(place).parts)
+    return any(f"{os.sep}{name}{os.sep}" in place for name in ("site-packages", "dist-packages"))
 
 
 def _place(module: Any) -> str:

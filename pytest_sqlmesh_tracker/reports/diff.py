@@ -13,7 +13,7 @@ from pytest_sqlmesh_tracker.outcomes.types import Frozen, Seconds, UtcDatetime
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.wording.formats import counted
 
-from .files import Given, entry
+from .files import ReportLike, entry
 from .outcomes import ModelOutcome
 from .report import RunReport
 
@@ -129,8 +129,8 @@ class Difference(Frozen):
 
 
 def compare(
-    old: Iterable[Given],
-    new: Iterable[Given],
+    old: Iterable[ReportLike],
+    new: Iterable[ReportLike],
     *,
     slower_by: float = 1.5,
     slower_than: timedelta = timedelta(seconds=1),
@@ -230,7 +230,7 @@ _Groups = Mapping[_Key, _Group]
 _Models = Mapping[str, ModelOutcome]
 
 
-def _grouped(items: Iterable[Given]) -> _Groups:
+def _grouped(items: Iterable[ReportLike]) -> _Groups:
     reports: dict[_Key, list[RunReport]] = {}
     numbers: Counter[tuple[str, str, str]] = Counter()
     for one in items:

@@ -12,7 +12,7 @@ from .report import SCHEMA_VERSION, RunReport, dumped, json_type, parsed, versio
 
 Entry = tuple[str | None, RunReport]
 """A report with the node id of the test that made the invocation, or None."""
-Given = RunReport | Entry
+ReportLike = RunReport | Entry
 """A report, alone or as an entry."""
 _OTHER_FORMS = (".md", ".html", ".xml")
 
@@ -36,7 +36,7 @@ def load_reports(path: str | os.PathLike[str]) -> list[RunReport | tuple[str, Ru
     return [report if test is None else (test, report) for test, report in entries]
 
 
-def dump_reports(path: str | os.PathLike[str], reports: Iterable[Given]) -> None:
+def dump_reports(path: str | os.PathLike[str], reports: Iterable[ReportLike]) -> None:
     """Write a report file, from which `load_reports` reads the same reports in the same order.
 
     Missing folders are created. The file has either its old content or all of the new content.

@@ -17,6 +17,7 @@ from sqlmesh.utils.errors import LinterError, PlanError
 from pytest_sqlmesh_tracker.sandbox.databases.connections import Connections
 from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
 from pytest_sqlmesh_tracker.sandbox.problems.checks import linter_message, unit_test_message
+from pytest_sqlmesh_tracker.tracking.preferences import Preferences, prefer
 
 from .clock import check_not_frozen
 from .faults import Faults, FaultyEvaluator
@@ -39,14 +40,7 @@ def _by_own_clock(name: str) -> Any:
 
 
 class SandboxContext(Context):
-    """A context on a copy of a project, in which models fail as a test requests.
-
-    Contexts `of_template` do not belong to a test and are not tracked with the others.
-    """
-
-    longest_wait: float | None = 0
-    """In seconds. A run that would wait for an unfinished plan raises at once, since nothing else
-    can finish the plan."""
+    """A context on a copy of a project, in which models fail as a test requests."""
 
     def __init__(
         self,
@@ -68,8 +62,10 @@ class SandboxContext(Context):
             users_paths: the paths that messages show instead of those of copies.
             selection: the selected part of the project's models, if not all.
             selectors: the selectors that the first load applies, unless `selection` is passed.
+            of_template: whether it plans a template. Trackers of all contexts leave it out.
         """
-        self.of_template = of_template
+        # A run that would wait for an unfinished plan raises at once: nothing else can finish it.
+        prefer(self, Preferences(left_out=of_template, longest_wait=0))
         self.connections = connections
         self.empty_tables = empty_tables
         self.shared_snapshots = shared_snapshots

@@ -23,6 +23,7 @@ from pytest_sqlmesh_tracker.tracking.events.invocation import Invocation
 from pytest_sqlmesh_tracker.tracking.events.live import CancelledError, Hooks
 
 from . import compat
+from .preferences import preferences_of
 from .reliance import Reliance
 from .tracked import Tracked
 
@@ -59,10 +60,10 @@ class Listener(Protocol):
     def hooks(self) -> Hooks:
         """Its callbacks and settings for a running invocation."""
 
-    def begun(self, invocation: Invocation) -> None:
+    def invocation_started(self, invocation: Invocation) -> None:
         """An invocation starts."""
 
-    def ended(self, invocation: Invocation, tracked: Tracked) -> None:
+    def invocation_ended(self, invocation: Invocation, tracked: Tracked) -> None:
         """An invocation has ended."""
 
 
@@ -193,7 +194,7 @@ class Switchboard:
         if name == "apply":
             invocation.planned(_first(args, kwargs, "plan"))
         for listener in listeners:
-            listener.begun(invocation)
+            listener.invocation_started(invocation)
         try:
             with self._while_under_way(invocation, context), invocation.listen():
                 try:
@@ -206,7 +207,7 @@ class Switchboard:
         finally:
             tracked = Tracked(invocation.recording)
             for listener in listeners:
-                listener.ended(invocation, tracked)
+                listener.invocation_ended(invocation, tracked)
 
     @contextmanager
     def _while_under_way(self, invocation: Invocation, context: Any) -> Iterator[None]:
@@ -229,8 +230,7 @@ def _hooks(context: Any, listeners: list[Listener]) -> Hooks:
     """The combined hooks of all listeners."""
     every = [listener.hooks for listener in listeners]
     limits = [hooks.longest_wait for hooks in every]
-    # In a sandbox, no other process can finish a plan.
-    limits.append(getattr(context, "longest_wait", None))
+    limits.append(preferences_of(context).longest_wait)
     return Hooks(
         outcomes_so_far=every[0].outcomes_so_far,
         cancelled=lambda: any(hooks.cancelled() for hooks in every),

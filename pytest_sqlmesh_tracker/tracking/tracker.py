@@ -16,6 +16,7 @@ from pytest_sqlmesh_tracker.tracking.events.invocation import Invocation
 from pytest_sqlmesh_tracker.tracking.events.live import Hooks, OnExecuted, OnWaiting
 from pytest_sqlmesh_tracker.tracking.events.recording import Recording
 
+from .preferences import preferences_of
 from .switchboard import Switchboard
 from .tracked import Tracked
 
@@ -188,7 +189,7 @@ def track_all(
     """
     tracker = Tracker(None, on_waiting, longest_wait)
     with _SWITCHBOARD.listening(
-        _Listener(tracker), lambda context: not getattr(context, "of_template", False)
+        _Listener(tracker), lambda context: not preferences_of(context).left_out
     ):
         yield tracker
 
@@ -200,10 +201,10 @@ class _Listener:
         self._tracker = tracker
         self.hooks = tracker._hooks
 
-    def begun(self, invocation: Invocation) -> None:
+    def invocation_started(self, invocation: Invocation) -> None:
         self._tracker._under_way.append(invocation)
 
-    def ended(self, invocation: Invocation, tracked: Tracked) -> None:
+    def invocation_ended(self, invocation: Invocation, tracked: Tracked) -> None:
         self._tracker._add(tracked)
         self._tracker._under_way.remove(invocation)
 

@@ -27,7 +27,7 @@ SWITCHES = (
 
 USUAL: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
 
-Given = RunReport | tuple[str | None, RunReport]
+ReportLike = RunReport | tuple[str | None, RunReport]
 Opener = Callable[..., Page]
 """Called with reports, or pairs with their tests, and what a browser's context takes."""
 
@@ -57,12 +57,12 @@ def usual(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="session")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[Given]], str]:
+def files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[ReportLike]], str]:
     """Writes the page of reports, judged by the default gate; for the same reports only once."""
     folder = tmp_path_factory.mktemp("pages")
-    written: dict[tuple[int, ...], tuple[str, Sequence[Given]]] = {}
+    written: dict[tuple[int, ...], tuple[str, Sequence[ReportLike]]] = {}
 
-    def address(entries: Sequence[Given]) -> str:
+    def address(entries: Sequence[ReportLike]) -> str:
         key = tuple(map(id, entries))
         if key not in written:
             pairs = [report if isinstance(report, tuple) else (None, report) for report in entries]
@@ -77,7 +77,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[Given]
 
 @pytest.fixture
 def open_page(
-    browser: Browser, usual: Page, files: Callable[[Sequence[Given]], str]
+    browser: Browser, usual: Page, files: Callable[[Sequence[ReportLike]], str]
 ) -> Iterator[Opener]:
     """Opens the page of reports at a fragment of its address, in a browser as usual or another."""
     complaints: list[str] = []
@@ -100,7 +100,7 @@ def open_page(
         page.on("request", on_request)
         return page
 
-    def open_one(*reports: Given, fragment: str = "", **options: Any) -> Page:
+    def open_one(*reports: ReportLike, fragment: str = "", **options: Any) -> Page:
         page = usual
         if options:
             contexts.append(browser.new_context(**{**USUAL, **options}))

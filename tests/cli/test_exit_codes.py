@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from pytest_sqlmesh_tracker import GatePolicy
-from pytest_sqlmesh_tracker.cli.tracked import _exit_code
+from pytest_sqlmesh_tracker.cli.tracked import exit_code
 from pytest_sqlmesh_tracker.tracking import command
 from tests.builders import executed, run, unknown
 
@@ -103,7 +103,7 @@ def test_without_the_gate_a_failed_model_is_one(typed: Typed) -> None:
 
 def test_without_the_gate_a_failure_of_unknown_models_is_one() -> None:
     failed = run(unknown("shop.orders"), completion="failure")
-    assert _exit_code(command.Ended((failed,), code=1), None, None) == 1
+    assert exit_code(command.Ended((failed,), code=1), None, None) == 1
 
 
 def test_a_plan_without_changes(typed: Typed) -> None:
@@ -251,5 +251,5 @@ def test_no_table_of_what_never_began(typed: Typed) -> None:
 def test_a_failure_of_sqlmesh_that_is_in_no_report() -> None:
     done = run(executed("shop.daily"))
     passed = GatePolicy().evaluate(done)
-    assert _exit_code(command.Ended((done,), code=1), passed, None) == 2
-    assert _exit_code(command.Ended((done,), code=0), passed, None) == 0
+    assert exit_code(command.Ended((done,), code=1), passed, None) == 2
+    assert exit_code(command.Ended((done,), code=0), passed, None) == 0

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from pytest_sqlmesh_tracker.dagster import build_sqlmesh_schedule
-from pytest_sqlmesh_tracker.dagster.testing import _bound
+from pytest_sqlmesh_tracker.dagster.testing import bind
 
 UNFINISHED = (
     "plan 1a2b3c4d of prod is not finished; if it failed or was stopped, apply a plan to prod: "
@@ -32,7 +32,7 @@ class Scheduled:
         self.repository = dg.Definitions(
             assets=[warehouse, *others],
             schedules=[self.schedule],
-            resources={"sqlmesh": _bound(sqlmesh_project)},
+            resources={"sqlmesh": bind(sqlmesh_project)},
             jobs=[dg.define_asset_job("everything", selection="*")],
         ).get_repository_def()
 

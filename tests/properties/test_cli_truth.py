@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
 from pytest_sqlmesh_tracker.tracking.command import Signals, run_sqlmesh
+from pytest_sqlmesh_tracker.tracking.preferences import Preferences, prefer
 from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from pytest_sqlmesh_tracker.tracking.queries.project_files import read_project_files
 from tests.cli.conftest import undisturbed
@@ -115,7 +116,7 @@ def twins(history: History) -> Iterator[tuple[str, RunReport, RunReport]]:
 
 def by_context(world: World, step: Step) -> RunReport:
     # A sandbox does not wait for a plan, and the command line does.
-    world.context.longest_wait = None
+    prefer(world.context, Preferences())
     with sqlmesh_run_tracker(world.context) as tracker, contextlib.suppress(Exception):
         world.context.run(step.environment, **step.arguments)
     return tracker.last

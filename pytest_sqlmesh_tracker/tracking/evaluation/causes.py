@@ -127,7 +127,7 @@ class _AutoRestatements:
         """The restatements, applied again to what the state contained."""
         decision = self.recording.decision
         assert decision is not None
-        at = decision.question.execution_time
+        at = decision.search.execution_time
         thawed = [frozen.thawed() for frozen in self.stored.frozen.values()]
         due: dict[str, bool] = {}
         for snapshot in thawed:
@@ -214,7 +214,7 @@ class _Classification:
     def _restated(self, spans: list[Span]) -> list[Span]:
         """Assign the cause of what the user restates, and return the other spans."""
         plan = self._recording.plan
-        restated = plan.question.restatements.get(self._name) if plan and plan.to_restate else None
+        restated = plan.search.restatements.get(self._name) if plan and plan.to_restate else None
         if plan is None or restated is None or not within(spans, [restated]):
             return spans
         self._restated_by = self._restated_upstream(plan)
@@ -226,7 +226,7 @@ class _Classification:
         seen, queue = {self._name: None}, [self._name]
         while queue:
             parents = set(self._compared.parents(queue.pop(0)))
-            new = sorted(parents & plan.question.restatements.keys() - seen.keys())
+            new = sorted(parents & plan.search.restatements.keys() - seen.keys())
             seen.update(dict.fromkeys(new))
             queue += new
         return tuple(restated for restated in seen if restated in plan.to_restate)
@@ -283,7 +283,7 @@ class _Classification:
         decided = self._recording.decision or self._recording.plan
         assert decided is not None
         ticks, snapshot = self._compared.ticks, self._compared.snapshot(self._name)
-        bound = ticks.floor(snapshot.node, to_timestamp(decided.question.execution_time))
+        bound = ticks.floor(snapshot.node, to_timestamp(decided.search.execution_time))
         return bound if snapshot.allow_partials else ticks.floor(snapshot.node.interval_unit, bound)
 
     def _take(

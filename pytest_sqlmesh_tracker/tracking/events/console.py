@@ -19,7 +19,7 @@ class Listener(Protocol):
     def events(self) -> frozenset[str]:
         """The console methods whose calls it handles."""
 
-    def hear(
+    def handle(
         self, event: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Callable[[], None] | None:
         """Handle a call that is about to be forwarded.
@@ -93,7 +93,7 @@ def unwrapped(console: Any) -> Any:
 def _forwarding(listener: Listener, event: str, method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method, updated=())
     def call(*args: Any, **kwargs: Any) -> Any:
-        when_forwarded = listener.hear(event, args, kwargs)
+        when_forwarded = listener.handle(event, args, kwargs)
         result = method(*args, **kwargs)
         if when_forwarded:
             when_forwarded()

@@ -69,7 +69,7 @@ class ConsoleEvents:
         """The models that have a running batch."""
         return frozenset(batch.model for batch in self._under_way.values())
 
-    def hear(
+    def handle(
         self, event: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Callable[[], None] | None:
         """Record a console call.
@@ -108,12 +108,13 @@ class ConsoleEvents:
         recording.applied = True
         if recording.plan:
             # A plan built without an execution time uses the time at which it is applied.
-            question = recording.plan.question.but(
+            search = replace(
+                recording.plan.search,
                 start=moments.resolved(plan.start),
                 end=moments.resolved(plan.end),
                 execution_time=moments.resolved(plan.execution_time),
             )
-            recording.plan = replace(recording.plan, question=question, deployability_index=None)
+            recording.plan = replace(recording.plan, search=search, deployability_index=None)
         self._on_applied()
 
     @handles(

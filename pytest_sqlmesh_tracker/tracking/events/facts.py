@@ -26,7 +26,7 @@ from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import (
     Snapshot,
 )
 
-from .recording import AuditResult, FrozenSnapshot, Lifetime, NodeFailure, PlanFacts, Question
+from .recording import AuditResult, FrozenSnapshot, IntervalSearch, Lifetime, NodeFailure, PlanFacts
 
 RELIES_ON = (
     Reliance("utils.concurrency:NodeExecutionFailedError", "which models failed (failures_in)"),
@@ -41,7 +41,7 @@ def plan_facts(plan: Plan, to_restate: Collection[str]) -> PlanFacts:
     diff, to_backfill = plan.context_diff, plan.models_to_backfill
     return PlanFacts(
         snapshots=frozen_by_name(plan.snapshots.values()),
-        question=Question(
+        search=IntervalSearch(
             start=moments.resolved(plan.start),
             end=moments.resolved(plan.end),
             execution_time=moments.resolved(plan.execution_time),

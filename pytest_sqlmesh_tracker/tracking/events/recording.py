@@ -187,7 +187,7 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Question:
+class IntervalSearch:
     """The arguments with which SQLMesh computed missing intervals.
 
     Moments are SQLMesh's `TimeLike`s, with relative ones ("1 day ago") resolved.
@@ -203,10 +203,6 @@ class Question:
     restatements: Mapping[str, Span] = field(default_factory=dict)
     """For these models, exactly what is loaded within the span counts as missing."""
 
-    def but(self, **changes: Any) -> Question:
-        """The same question with other arguments."""
-        return replace(self, **changes)
-
 
 @dataclass(frozen=True)
 class RunDecision:
@@ -217,7 +213,7 @@ class RunDecision:
     """
 
     snapshots: Mapping[str, FrozenSnapshot]
-    question: Question
+    search: IntervalSearch
     end_given: bool
     """Whether the caller passed an end; otherwise SQLMesh used the wall clock."""
     selected: frozenset[str] | None
@@ -234,7 +230,7 @@ class PlanFacts:
     snapshots: Mapping[str, FrozenSnapshot]
     """With the intervals that SQLMesh compared, which exclude those that it removes to load them
     again."""
-    question: Question
+    search: IntervalSearch
     """The search for missing intervals (sqlmesh/core/plan/stages.py, `_missing_intervals`)."""
     deployability_index: Any
     """None in prod, where every snapshot is deployable."""
@@ -267,7 +263,7 @@ class PlanFacts:
 
 
 @dataclass(frozen=True)
-class Booking:
+class RecordedIntervals:
     """Intervals that SQLMesh recorded in its state, evaluated or not."""
 
     name: str
@@ -306,7 +302,7 @@ class Recording:
     SQLMesh removed those that it restates automatically or by a plan."""
     removed: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
     """Model with missing intervals → what was loaded and removed, if the state still has it."""
-    bookings: list[Booking] = field(default_factory=list)
+    recorded: list[RecordedIntervals] = field(default_factory=list)
     audited: Mapping[str, FrozenSnapshot] | None = None
     """The snapshots of `Context.audit`; None if it did not reach its first model."""
     environment_state: EnvironmentState | None = None
@@ -348,7 +344,7 @@ class Recording:
             self,
             rounds=[round_.copied() for round_ in self.rounds],
             starts=dict(self.starts),
-            bookings=list(self.bookings),
+            recorded=list(self.recorded),
             creation_failures=list(self.creation_failures),
             faults=dict(self.faults),
         )

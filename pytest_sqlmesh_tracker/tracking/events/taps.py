@@ -20,7 +20,7 @@ from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import AuditReturn, Schedul
 
 from .facts import as_first_loaded, audit_result, frozen_by_name, spans, spans_by_name
 from .journal import Journal, now
-from .recording import Booking, FrozenSnapshot, PlanFacts, Question, RunDecision
+from .recording import FrozenSnapshot, IntervalSearch, PlanFacts, RecordedIntervals, RunDecision
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 
@@ -122,7 +122,7 @@ class MethodEvents:
         """Handle reads of intervals from the state, and writes to it: those of batches, and those
         that SQLMesh records without one, for empty backfills or by inheritance in dev."""
         self._taps.add(state_sync, self.refreshing)
-        self._taps.add(state_sync, self.booking)
+        self._taps.add(state_sync, self.recorded_intervals)
 
     @handles(
         "core.scheduler:Scheduler.merged_missing_intervals",
@@ -149,7 +149,7 @@ class MethodEvents:
             recording.first_seen = as_first_loaded(recording.first_seen, snapshots)
             recording.decision = RunDecision(
                 snapshots=snapshots,
-                question=Question(
+                search=IntervalSearch(
                     start=moments.resolved(start),
                     end=moments.resolved(end) or began,
                     execution_time=moments.resolved(execution_time) or began,
@@ -220,22 +220,24 @@ class MethodEvents:
 
     @handles(
         "core.state_sync:StateSync.add_snapshots_intervals",
-        "what is loaded afterwards (Booking): loaded_through, waiting_since, what was left out",
+        "what is loaded afterwards (`recorded`): loaded_through, waiting_since, what was left out",
     )
-    def booking(self, _: Any, *, snapshots_intervals: Any) -> OnReturn | None:
+    def recorded_intervals(self, _: Any, *, snapshots_intervals: Any) -> OnReturn | None:
         """Intervals are recorded in the state."""
         if not isinstance(snapshots_intervals, Sequence):
             return None
-        bookings = [
-            Booking(each.name, each.version, spans(each.intervals), spans(each.dev_intervals))
+        recorded = [
+            RecordedIntervals(
+                each.name, each.version, spans(each.intervals), spans(each.dev_intervals)
+            )
             for each in snapshots_intervals
         ]
 
-        def booked(_: Any) -> None:
+        def add(_: Any) -> None:
             with self._journal.lock:
-                self._recording.bookings += bookings
+                self._recording.recorded += recorded
 
-        return booked
+        return add
 
     def take_compared(self) -> None:
         """Record the intervals that a plan's stages have compared, once they have done so."""

@@ -19,8 +19,8 @@ from sqlmesh.utils.date import to_datetime, to_timestamp
 from pytest_sqlmesh_tracker.tracking import compat
 from pytest_sqlmesh_tracker.tracking.events.recording import (
     FrozenSnapshot,
+    IntervalSearch,
     PlanFacts,
-    Question,
     Recording,
     RunDecision,
 )
@@ -58,7 +58,7 @@ class Before:
         if plan and plan.is_dev and index is None:
             # As the stages of a plan do (sqlmesh/core/plan/stages.py, `build`).
             thawed = [snapshot.thawed() for snapshot in self.frozen.values()]
-            index = DeployabilityIndex.create(thawed, start=plan.question.start)
+            index = DeployabilityIndex.create(thawed, start=plan.search.start)
         return Snapshots(self.frozen, index, restates=recording.environment == c.PROD)
 
     @cached_property
@@ -109,8 +109,8 @@ class After:
         remaining = self._with_next_index
         if name not in remaining.frozen:
             return None
-        question = Question(end=at, execution_time=at, ignore_cron=True)
-        spans = still_missing(question, remaining, name)
+        search = IntervalSearch(end=at, execution_time=at, ignore_cron=True)
+        spans = still_missing(search, remaining, name)
         if not spans:
             return None
         end = remaining.ticks.next(remaining.snapshot(name).node.interval_unit, spans[0][0])
@@ -137,7 +137,7 @@ def execution_time_of(recording: Recording) -> datetime:
     """The invocation's "now" in UTC, as far as it is known."""
     decided = recording.decision or recording.plan
     passed = recording.arguments.get("execution_time")
-    at = decided.question.execution_time if decided else passed or recording.started_at
+    at = decided.search.execution_time if decided else passed or recording.started_at
     try:
         moment: datetime = to_datetime(at, relative_base=recording.started_at)
     except (TypeError, ValueError):
@@ -154,12 +154,12 @@ def recorded_since(recording: Recording, before: Snapshots) -> Snapshots:
     plan = recording.plan
     frozen = dict(before.frozen)
     if plan and recording.rounds and compat.restates_state_first():
-        for name, span in plan.question.restatements.items():
+        for name, span in plan.search.restatements.items():
             frozen[name] = _removing(frozen[name], span)
-    for booking in recording.bookings:
-        known = frozen.get(booking.name)
-        if known and known.snapshot.version == booking.version:
-            frozen[booking.name] = _adding(known, booking.intervals, booking.dev_intervals)
+    for recorded in recording.recorded:
+        known = frozen.get(recorded.name)
+        if known and known.snapshot.version == recorded.version:
+            frozen[recorded.name] = _adding(known, recorded.intervals, recorded.dev_intervals)
     for name in _recorded_elsewhere(recording):
         frozen.pop(name, None)
     return replace(before, frozen=frozen)
@@ -170,7 +170,7 @@ def _recorded_elsewhere(recording: Recording) -> set[str]:
     table in which they count is unknown."""
     rounds = [round_ for round_ in recording.rounds if not round_.audit_only]
     ended = {name for round_ in rounds for (name, _), end in round_.ends.items() if end.recorded}
-    return ended - {booking.name for booking in recording.bookings}
+    return ended - {recorded.name for recorded in recording.recorded}
 
 
 def _adding(

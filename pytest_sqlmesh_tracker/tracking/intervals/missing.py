@@ -2,31 +2,32 @@
 
 The rule is that of `sqlmesh.core.snapshot.missing_intervals`, applied to one snapshot at a time: a
 model without a start takes its parents' start, so SQLMesh's function would need the whole project
-for each question.
+for each search.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sqlmesh.utils.date import make_exclusive, to_datetime, to_timestamp
 
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason
-from pytest_sqlmesh_tracker.tracking.events.recording import Question, RunDecision
+from pytest_sqlmesh_tracker.tracking.events.recording import IntervalSearch, RunDecision
 from pytest_sqlmesh_tracker.tracking.spans import Span, merged, without
 
 from .snapshots import Snapshots
 
 
-def missing(question: Question, snapshots: Snapshots, name: str) -> list[Span]:
+def missing(search: IntervalSearch, snapshots: Snapshots, name: str) -> list[Span]:
     """What SQLMesh finds missing of one model, merged; empty if SQLMesh would reject the dates."""
     try:
-        return missing_or_rejected(question, snapshots, name)
+        return missing_or_rejected(search, snapshots, name)
     except ValueError:
         return []
 
 
-def missing_or_rejected(question: Question, snapshots: Snapshots, name: str) -> list[Span]:
+def missing_or_rejected(search: IntervalSearch, snapshots: Snapshots, name: str) -> list[Span]:
     """What SQLMesh finds missing of one model, merged.
 
     Raises:
@@ -35,13 +36,13 @@ def missing_or_rejected(question: Question, snapshots: Snapshots, name: str) -> 
     snapshot = snapshots.snapshot(name)
     if not snapshot.evaluatable:
         return []
-    start, end = question.start_override_per_model.get(name) or question.start, question.end
-    restated = question.restatements.get(name)
+    start, end = search.start_override_per_model.get(name) or search.start, search.end
+    restated = search.restatements.get(name)
     if restated:
         start, end = (to_datetime(moment) for moment in restated)
         snapshot = snapshot.copy()
         snapshot.remove_interval(restated)
-    own_end = question.end_override_per_model.get(name)
+    own_end = search.end_override_per_model.get(name)
     if own_end:
         if start and to_datetime(start) >= own_end:
             return []
@@ -54,20 +55,20 @@ def missing_or_rejected(question: Question, snapshots: Snapshots, name: str) -> 
     last = snapshot.node.end
     if last and to_datetime(last) < to_datetime(end):
         end = last
-    now = question.execution_time
+    now = search.execution_time
     spans = snapshot.missing_intervals(
         begin,
         end,
         # Only the cron's last tick counts, which SQLMesh would compute again for each model.
-        execution_time=now if question.ignore_cron else snapshots.ticks.floor(snapshot.node, now),
+        execution_time=now if search.ignore_cron else snapshots.ticks.floor(snapshot.node, now),
         deployability_index=snapshots.deployability_index,
         ignore_cron=True,
-        end_bounded=question.end_bounded,
+        end_bounded=search.end_bounded,
     )
     return merged(spans)
 
 
-def missing_to_audit(question: Question, snapshots: Snapshots, name: str) -> list[Span]:
+def missing_to_audit(search: IntervalSearch, snapshots: Snapshots, name: str) -> list[Span]:
     """What a plan audits of a model whose audits alone changed, merged.
 
     SQLMesh has a plan find missing whatever is loaded within its dates
@@ -76,34 +77,34 @@ def missing_to_audit(question: Question, snapshots: Snapshots, name: str) -> lis
     snapshot = snapshots.snapshot(name)
     try:
         loaded = snapshot.get_removal_interval(
-            question.start, question.end, question.execution_time, is_preview=True
+            search.start, search.end, search.execution_time, is_preview=True
         )
     except ValueError:
         return []
-    return missing(question.but(restatements={name: loaded}), snapshots, name)
+    return missing(replace(search, restatements={name: loaded}), snapshots, name)
 
 
-def still_missing(question: Question, coming: Snapshots, name: str) -> list[Span]:
+def still_missing(search: IntervalSearch, coming: Snapshots, name: str) -> list[Span]:
     """What SQLMesh finds missing, except for what it would only reload for a lookback."""
-    return without(missing(question, coming, name), coming.loaded(name))
+    return without(missing(search, coming, name), coming.loaded(name))
 
 
 def cut_by_window(snapshots: Snapshots, decision: RunDecision, name: str) -> list[Span]:
     """What a run did not look for because it lies outside the run's window."""
-    question, unbounded = decision.question, _without_window(decision)
-    if unbounded == question:
+    search, unbounded = decision.search, _without_window(decision)
+    if unbounded == search:
         return []
-    return without(missing(unbounded, snapshots, name), missing(question, snapshots, name))
+    return without(missing(unbounded, snapshots, name), missing(search, snapshots, name))
 
 
-def _without_window(decision: RunDecision) -> Question:
-    """The run's question without a start, and with the execution time as the end."""
-    question = decision.question
-    capped = to_datetime(question.execution_time) > to_datetime(question.end)
+def _without_window(decision: RunDecision) -> IntervalSearch:
+    """The run's search without a start, and with the execution time as the end."""
+    search = decision.search
+    capped = to_datetime(search.execution_time) > to_datetime(search.end)
     if decision.end_given or capped:
-        return question.but(start=None, end=question.execution_time)
+        return replace(search, start=None, end=search.execution_time)
     # The default end is the wall clock: a past execution_time alone cuts nothing off.
-    return question.but(start=None)
+    return replace(search, start=None)
 
 
 def outside_lifetime(snapshots: Snapshots, name: str, at: Any) -> Reason | None:
@@ -115,5 +116,5 @@ def outside_lifetime(snapshots: Snapshots, name: str, at: Any) -> Reason | None:
     if not node.end or to_datetime(make_exclusive(node.end)) > now:
         return None
     later = to_timestamp(now) + 10 * node.interval_unit.milliseconds
-    ever = Question(end=later, execution_time=later, ignore_cron=True)
+    ever = IntervalSearch(end=later, execution_time=later, ignore_cron=True)
     return None if missing(ever, snapshots, name) else Reason.ENDED

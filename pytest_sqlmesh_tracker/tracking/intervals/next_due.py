@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlmesh.utils.date import to_timestamp
 
-from pytest_sqlmesh_tracker.tracking.events.recording import Question
+from pytest_sqlmesh_tracker.tracking.events.recording import IntervalSearch
 from pytest_sqlmesh_tracker.tracking.spans import Millis, Span, utc
 
 from .missing import missing
@@ -40,7 +40,7 @@ def next_due(snapshots: Snapshots, name: str, after: Any) -> datetime | None:
 
 
 def _missing_at(moment: Millis, snapshots: Snapshots, name: str) -> list[Span]:
-    return missing(Question(end=moment, execution_time=moment), snapshots, name)
+    return missing(IntervalSearch(end=moment, execution_time=moment), snapshots, name)
 
 
 def _first_missing(snapshots: Snapshots, name: str, after: Millis, tick: Millis) -> Millis:

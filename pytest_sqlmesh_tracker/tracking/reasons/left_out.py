@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from sqlmesh.utils.date import to_timestamp
 
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
-from pytest_sqlmesh_tracker.tracking.events.recording import Question
+from pytest_sqlmesh_tracker.tracking.events.recording import IntervalSearch
 from pytest_sqlmesh_tracker.tracking.intervals.missing import still_missing
 from pytest_sqlmesh_tracker.tracking.intervals.snapshots import Snapshots
 from pytest_sqlmesh_tracker.tracking.spans import Span, as_intervals, within
@@ -29,18 +29,18 @@ class Omission:
     reasons: Sequence[Reason] = ()
 
 
-def left_over(question: Question, coming: Snapshots, name: str) -> list[Span]:
-    """What was due at the question's execution time and is still missing afterwards.
+def left_over(search: IntervalSearch, coming: Snapshots, name: str) -> list[Span]:
+    """What was due at the search's execution time and is still missing afterwards.
 
     Args:
-        question: what the invocation looked for; only its execution time and cron matter.
+        search: what the invocation looked for; only its execution time and cron matter.
         coming: the snapshots as the next run finds them.
     """
     if name not in coming.frozen:
         # The environment may have lost the model by the time SQLMesh restarted the run.
         return []
-    at = question.execution_time
-    due = Question(end=at, execution_time=at, ignore_cron=question.ignore_cron)
+    at = search.execution_time
+    due = IntervalSearch(end=at, execution_time=at, ignore_cron=search.ignore_cron)
     # With some crons, SQLMesh finds intervals that are not over (`crons.is_undetermined`).
     snapshot = coming.snapshot(name)
     unit = snapshot.node.interval_unit

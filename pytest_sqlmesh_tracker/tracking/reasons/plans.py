@@ -1,7 +1,7 @@
 """Why a plan did not evaluate a model, or not all of it.
 
 SQLMesh decides what a plan evaluates when it builds the plan (sqlmesh/core/plan/builder.py), and
-again when it builds the plan's stages (sqlmesh/core/plan/stages.py). The questions here are those
+again when it builds the plan's stages (sqlmesh/core/plan/stages.py). The searches here are those
 of the stages, if SQLMesh reached them.
 """
 
@@ -15,7 +15,7 @@ from sqlmesh.utils.date import make_exclusive, to_timestamp, validate_date_range
 
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 from pytest_sqlmesh_tracker.tracking.evaluation.batches import failed_upstream
-from pytest_sqlmesh_tracker.tracking.events.recording import PlanFacts, Question, Recording
+from pytest_sqlmesh_tracker.tracking.events.recording import IntervalSearch, PlanFacts, Recording
 from pytest_sqlmesh_tracker.tracking.intervals.loaded import recorded_since
 from pytest_sqlmesh_tracker.tracking.intervals.missing import (
     missing,
@@ -48,7 +48,7 @@ class PlanExplainer:
 
     def executed(self, name: str, coming: Snapshots) -> Finding:
         """What signals, the user's window or the plan's own limits left out."""
-        remaining = left_over(self.plan.question, coming, name)
+        remaining = left_over(self.plan.search, coming, name)
         if not remaining:
             return Finding(Status.EXECUTED)
         return left_out(self.held_up, name, remaining, self._omission(name, remaining, coming))
@@ -66,7 +66,7 @@ class PlanExplainer:
 
     def _omission(self, name: str, remaining: Sequence[Span], coming: Snapshots) -> Omission:
         """What the plan did not look for."""
-        compared = missing(self.plan.question, self.snapshots, name)
+        compared = missing(self.plan.search, self.snapshots, name)
         unit = coming.snapshot(name).node.interval_unit
         omitted = units(without(remaining, compared), unit)
         start, end = _window(self.plan)
@@ -79,13 +79,13 @@ class PlanExplainer:
     @cached_property
     def _dates_rejected(self) -> bool:
         """Whether SQLMesh rejected the plan's dates when its stages looked for what is missing."""
-        recording, question = self.recording, self.plan.question
+        recording, search = self.recording, self.plan.search
         if recording.raised_kind != "error" or not recording.applied or recording.rounds:
             return False
         try:
-            validate_date_range(question.start, question.end)
+            validate_date_range(search.start, search.end)
             for name in self.plan.snapshots:
-                missing_or_rejected(question, self.snapshots, name)
+                missing_or_rejected(search, self.snapshots, name)
         except ValueError:
             return True
         return False
@@ -109,7 +109,7 @@ class PlanExplainer:
         plan, finding = self.plan, Finding(Status.SKIPPED)
         if not self.snapshots.snapshot(name).evaluatable:
             return finding.because(Reason.NOT_EVALUATABLE, "observed")
-        to_load = missing(plan.question, self.snapshots, name)
+        to_load = missing(plan.search, self.snapshots, name)
         to_backfill = bool(to_load) and self._in_backfill(name)
         if self._not_selected(name, to_backfill):
             finding = finding.because(Reason.NOT_SELECTED, "observed")
@@ -126,7 +126,7 @@ class PlanExplainer:
             return self._left_undone(name, finding)
         if to_load and finding.reasons:
             return finding
-        lifetime = outside_lifetime(self.snapshots, name, plan.question.execution_time)
+        lifetime = outside_lifetime(self.snapshots, name, plan.search.execution_time)
         if lifetime:
             return finding.because(lifetime, "inferred")
         if self._cut_by_window(name):
@@ -140,22 +140,22 @@ class PlanExplainer:
         """Whether the plan would evaluate more of the model without the user's start and end."""
         if not self.plan.user_arguments & {"start", "end"} or not self._in_backfill(name):
             return False
-        inside = missing(self.plan.question.but(restatements={}), self.snapshots, name)
+        inside = missing(replace(self.plan.search, restatements={}), self.snapshots, name)
         return bool(without(self._missing_without_window(name), inside))
 
     def _missing_without_window(self, name: str) -> list[Span]:
         """What the plan would find missing without the user's start and end."""
-        question, arguments = self.plan.question.but(restatements={}), self.plan.user_arguments
+        search, arguments = replace(self.plan.search, restatements={}), self.plan.user_arguments
         if arguments & {"start", "end"}:
-            question = question.but(start=None)
+            search = replace(search, start=None)
         if "end" in arguments:
-            question = question.but(end=question.execution_time, end_override_per_model={})
-        return missing(question, self.snapshots, name)
+            search = replace(search, end=search.execution_time, end_override_per_model={})
+        return missing(search, self.snapshots, name)
 
     def _missing_by_now(self, name: str) -> list[Span]:
         """What a run would find missing at the time of the plan."""
-        at = self.plan.question.execution_time
-        return missing(Question(end=at, execution_time=at), self.snapshots, name)
+        at = self.plan.search.execution_time
+        return missing(IntervalSearch(end=at, execution_time=at), self.snapshots, name)
 
     def _in_backfill(self, name: str) -> bool:
         return self.plan.to_backfill is None or name in self.plan.to_backfill
@@ -165,7 +165,7 @@ class PlanExplainer:
         plan = self.plan
         if "restate_models" in plan.user_arguments:
             # A restatement also evaluates what is missing of the models that it does not restate.
-            restated = name in plan.question.restatements or name in plan.refused
+            restated = name in plan.search.restatements or name in plan.refused
             return not restated and not to_backfill
         selection = plan.user_arguments & {"select_models", "backfill_models"}
         return bool(selection) and not self._in_backfill(name)
@@ -174,7 +174,7 @@ class PlanExplainer:
         """Whether the plan ended before it would have run the model's changed audits."""
         if name not in self.plan.to_audit or self.recording.audits_decided:
             return False
-        return bool(missing_to_audit(self.plan.question, self.snapshots, name))
+        return bool(missing_to_audit(self.plan.search, self.snapshots, name))
 
     def _emptied(self, name: str) -> bool:
         """Whether SQLMesh recorded something due as loaded without evaluating it.
@@ -184,9 +184,13 @@ class PlanExplainer:
         """
         if not self.plan.empty_backfill:
             return False
-        bookings = [booking for booking in self.recording.bookings if booking.name == name]
-        recorded = [span for b in bookings for span in (*b.intervals, *b.dev_intervals)]
-        return bool(within(recorded, self._missing_by_now(name)))
+        spans = [
+            span
+            for recorded in self.recording.recorded
+            if recorded.name == name
+            for span in (*recorded.intervals, *recorded.dev_intervals)
+        ]
+        return bool(within(spans, self._missing_by_now(name)))
 
     def _left_undone(self, name: str, finding: Finding) -> Finding:
         """Why the plan did not load what it found missing."""
@@ -235,13 +239,13 @@ class PlanExplainer:
             finding = finding.because(Reason.PLAN_LIMIT, "inferred")
         if by_now:
             return finding
-        return waits_for_cron(finding, self._recorded, name, plan.question)
+        return waits_for_cron(finding, self._recorded, name, plan.search)
 
 
 def _window(plan: PlanFacts) -> tuple[float, float]:
     """The start and the end that the user passed, in milliseconds; infinite if none."""
-    arguments, question = plan.user_arguments, plan.question
-    has_start = "start" in arguments and question.start
-    start = to_timestamp(question.start) if has_start else -float("inf")
-    end = to_timestamp(make_exclusive(question.end)) if "end" in arguments else float("inf")
+    arguments, search = plan.user_arguments, plan.search
+    has_start = "start" in arguments and search.start
+    start = to_timestamp(search.start) if has_start else -float("inf")
+    end = to_timestamp(make_exclusive(search.end)) if "end" in arguments else float("inf")
     return start, end

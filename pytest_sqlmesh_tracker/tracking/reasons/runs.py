@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
-from pytest_sqlmesh_tracker.tracking.events.recording import Question, Recording, RunDecision
+from pytest_sqlmesh_tracker.tracking.events.recording import IntervalSearch, Recording, RunDecision
 from pytest_sqlmesh_tracker.tracking.intervals.crons import is_undetermined
 from pytest_sqlmesh_tracker.tracking.intervals.missing import (
     cut_by_window,
@@ -40,7 +40,7 @@ class RunExplainer:
 
     def executed(self, name: str, coming: Snapshots) -> Finding:
         """What signals or the window left out of an executed model."""
-        remaining = left_over(self.decision.question, coming, name)
+        remaining = left_over(self.decision.search, coming, name)
         if not remaining:
             return Finding(Status.EXECUTED)
         omission = Omission()
@@ -61,14 +61,14 @@ class RunExplainer:
         return self._not_due(name)
 
     def _not_due(self, name: str) -> Finding:
-        finding, question = Finding(Status.SKIPPED), self.decision.question
+        finding, search = Finding(Status.SKIPPED), self.decision.search
         snapshot = self.snapshots.snapshot(name)
         if not snapshot.evaluatable:
             return finding.because(Reason.NOT_EVALUATABLE, "observed")
         selected = self.decision.selected is None or name in self.decision.selected
         if not selected:
             finding = finding.because(Reason.NOT_SELECTED, "observed")
-        if missing(question, self.snapshots, name):
+        if missing(search, self.snapshots, name):
             if selected:
                 raise UnexplainedError(
                     "SQLMesh did not schedule it, although it was due by SQLMesh's own rules"
@@ -76,7 +76,7 @@ class RunExplainer:
             return finding
         if snapshot.is_seed and self.snapshots.loaded(name):
             return finding.because(Reason.NO_CHANGES, "inferred")
-        at = question.execution_time
+        at = search.execution_time
         lifetime = outside_lifetime(self.snapshots, name, at)
         if lifetime:
             if lifetime is Reason.NOT_STARTED:
@@ -84,20 +84,20 @@ class RunExplainer:
             return finding.because(lifetime, "inferred")
         if cut_by_window(self.snapshots, self.decision, name):
             return finding.because(Reason.OUTSIDE_WINDOW, "inferred")
-        if question.ignore_cron:
+        if search.ignore_cron:
             return finding.because(Reason.UP_TO_DATE, "inferred")
-        finding = waits_for_cron(finding, self.snapshots, name, question)
+        finding = waits_for_cron(finding, self.snapshots, name, search)
         return finding if selected else replace(finding, held_back=())
 
 
 def waits_for_cron(
-    finding: Finding, snapshots: Snapshots, name: str, question: Question
+    finding: Finding, snapshots: Snapshots, name: str, search: IntervalSearch
 ) -> Finding:
     """The finding for a model that has nothing missing until its cron is due."""
     waiting = replace(
         finding,
-        held_back=as_intervals(missing(question.but(ignore_cron=True), snapshots, name)),
-        next_due=_next_due(snapshots, name, question.execution_time),
+        held_back=as_intervals(missing(replace(search, ignore_cron=True), snapshots, name)),
+        next_due=_next_due(snapshots, name, search.execution_time),
     )
     return waiting.because(Reason.CRON_NOT_DUE, "inferred")
 

@@ -23,7 +23,7 @@ from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
 from pytest_sqlmesh_tracker.dagster.events import event_log
 from pytest_sqlmesh_tracker.dagster.events.event_log import latest_evaluation
 from pytest_sqlmesh_tracker.dagster.events.record import INTERVALS_LIMIT, OUTCOME, OutcomeRecord
-from pytest_sqlmesh_tracker.dagster.testing import _bound
+from pytest_sqlmesh_tracker.dagster.testing import bind
 from pytest_sqlmesh_tracker.outcomes.types import Interval
 from pytest_sqlmesh_tracker.tracking.errors.types import BusyError
 from tests.dagster.conftest import DAILY_ASSETS, NEXT_DAY, STORED, SUNDAY, facts
@@ -99,7 +99,7 @@ def sensor(
     sqlmesh_project: Any, instance: dg.DagsterInstance, warehouse: dg.AssetsDefinition
 ) -> Sensor:
     """It has looked once."""
-    made = Sensor(instance, _bound(sqlmesh_project), warehouse)
+    made = Sensor(instance, bind(sqlmesh_project), warehouse)
     assert made.tick() == NOTED
     return made
 
@@ -183,7 +183,7 @@ def deploy(sqlmesh_project: Any, sensor: Sensor) -> None:
     def warehouse(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Any:
         return sqlmesh.plan(context=context).stream()
 
-    assert Sensor(sensor.instance, _bound(sqlmesh_project), warehouse).run().is_success
+    assert Sensor(sensor.instance, bind(sqlmesh_project), warehouse).run().is_success
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_model_that_becomes_an_asset_is_not_new(
 ) -> None:
     project = SqlmeshProject(files)
     few = build_sqlmesh_assets(project=project, name="warehouse", select="shop.orders")
-    before = Sensor(instance, _bound(sqlmesh_project), few)
+    before = Sensor(instance, bind(sqlmesh_project), few)
     before.tick()
     sensor.cursor = before.cursor
     assert sensor.tick() == NOTHING
@@ -238,7 +238,7 @@ def test_many_at_once(sqlmesh_project: Any, sensor: Sensor) -> None:
         sqlmesh_project.write(f"models/{table}.sql", model)
     sqlmesh_project.plan()
     wider = build_sqlmesh_assets(project=SqlmeshProject(sqlmesh_project.path), name="warehouse")
-    after = Sensor(sensor.instance, _bound(sqlmesh_project), wider)
+    after = Sensor(sensor.instance, bind(sqlmesh_project), wider)
     after.cursor = sensor.cursor
     assert after.tick() == (
         "materialized 6 assets: shop/more_0, shop/more_1, shop/more_2, shop/more_3, shop/more_4 "
@@ -332,7 +332,7 @@ def test_a_plan_that_is_being_applied(sqlmesh_project: Any, sensor: Sensor) -> N
 
 
 def test_what_another_sensor_reported(sqlmesh_project: Any, sensor: Sensor) -> None:
-    other = Sensor(sensor.instance, _bound(sqlmesh_project), sensor.assets)
+    other = Sensor(sensor.instance, bind(sqlmesh_project), sensor.assets)
     other.tick()
     sqlmesh_project.run(at=NEXT_DAY)
     assert sensor.reported()
@@ -405,7 +405,7 @@ def test_an_environment_that_is_not_planned(
     sqlmesh_project: Any, instance: dg.DagsterInstance, files: Any
 ) -> None:
     dev = build_sqlmesh_assets(project=SqlmeshProject(files), environment="dev")
-    sensor = Sensor(instance, _bound(sqlmesh_project), dev)
+    sensor = Sensor(instance, bind(sqlmesh_project), dev)
     words = r"environment dev of .* has not been planned yet; create .* \(environments: prod\)"
     with pytest.raises(ProjectError, match=words):
         sensor.tick()
@@ -452,7 +452,7 @@ def test_what_is_below_is_requested(
     def dashboard() -> None:
         """Below SQLMesh."""
 
-    sensor = Sensor(instance, _bound(sqlmesh_project), warehouse, dashboard)
+    sensor = Sensor(instance, bind(sqlmesh_project), warehouse, dashboard)
     sensor.tick()
     evaluation: Any = None
     for moment, requested in ((None, 0), (NEXT_DAY, 1), (None, 0), (SUNDAY, 1)):

@@ -162,8 +162,8 @@ def what_is_relative_is_counted_from_the_reading(original: Any, value: Any) -> A
 def a_report_is_of_the_moment_in_which_it_is_read(original: Any, recording: Any) -> Any:
     decision = recording.decision
     if decision and "execution_time" not in recording.arguments:
-        question = decision.question.but(execution_time=datetime.now(timezone.utc))
-        recording.decision = replace(decision, question=question)
+        search = replace(decision.search, execution_time=datetime.now(timezone.utc))
+        recording.decision = replace(decision, search=search)
     return original(recording)
 
 

@@ -13,7 +13,7 @@ from pytest_sqlmesh_tracker import NoReportError
 from pytest_sqlmesh_tracker.dagster import SqlmeshProject, SqlmeshResource
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
 from pytest_sqlmesh_tracker.dagster.running.tags import DUE_ONLY
-from pytest_sqlmesh_tracker.dagster.testing import _bound
+from pytest_sqlmesh_tracker.dagster.testing import bind
 from tests.properties.drawing.dagster.requests import CONFIGURED, DagsterRequest
 from tests.properties.drawing.specs import Step
 from tests.properties.playing.invocations import Invocation, Story, in_haste, prepare, supported
@@ -169,7 +169,7 @@ def take_through_dagster(
             result = dg.materialize(
                 all_of_them,
                 selection=selection,
-                resources={"sqlmesh": _bound(world)},
+                resources={"sqlmesh": bind(world)},
                 instance=dagster.instance(step.environment),
                 run_config={"ops": {name: {"config": config} for name in ops}},
                 tags={DUE_ONLY: "true"} if request.due else None,
