@@ -65,7 +65,7 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Templates]:
 
 
 @pytest.fixture(scope="session")
-def sandbox(templates: Templates) -> Sandboxes:
+def sandboxes(templates: Templates) -> Sandboxes:
     """Makes a sandbox of a project, as the fixture `sqlmesh_project` does, with its arguments."""
 
     @contextmanager
