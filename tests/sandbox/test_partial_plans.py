@@ -110,6 +110,7 @@ class TestWords:
             "failed: forall (1 row)"
         )
 
+    @evaluates_what_it_can
     def test_models_that_start_later_are_named_with_the_time_that_helps(
         self, sandbox: Sandboxes, tmp_path: Path
     ) -> None:
