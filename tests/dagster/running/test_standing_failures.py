@@ -55,7 +55,8 @@ def test_a_failed_check_fails_in_runs_that_leave_the_failed_interval_out(
     sqlmesh_project.travel(NEXT_DAY)
     sqlmesh_project.fail("shop.orders", times=1)
     assert not materialize_sqlmesh(assets).success
-    for _ in range(3):
+    # The second one reads the check that the first one evaluated.
+    for _ in range(2):
         result = materialize_sqlmesh(assets, run_config=EARLIER_DAYS_ONLY)
         assert result.success
         assert_check_failed(result, "shop/orders", STATUS, "ERROR")
