@@ -242,7 +242,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
         SandboxError,
         "SQLMesh never evaluates raw.clock, which is external; use audit=",
     ),
-    ({"model": "pay.pieces"}, SandboxError, "pay.pieces is embedded, which SQLMesh"),
+    ({"model": "pay.pieces"}, SandboxError, "SQLMesh never evaluates pay.pieces, which is embedded"),
     (
         {"model": "pay.slips", "audit": "is_small", "error": "x"},
         SandboxError,
