@@ -76,7 +76,7 @@ class Output:
             click.echo(entries_to_json(entries), nl=False)
         elif not self.quiet:
             click.echo("\n" if below else "", nl=False)
-            shown = [entry for entry in entries if everything or not entry[1].superseded]
+            shown = [entry for entry in entries if everything or not entry.report.superseded]
             for test, report in shown:
                 if test:
                     click.echo(one_line(printable(test)))
@@ -94,7 +94,7 @@ class Output:
         """
         for model in models:
             paragraphs, unknown = [], None
-            for report in [one for _, one in entries if repeated or not one.superseded]:
+            for report in [report for _, report in entries if repeated or not report.superseded]:
                 try:
                     paragraphs.append(report.explain(model))
                 except UnknownModelError as error:

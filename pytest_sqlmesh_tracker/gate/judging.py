@@ -41,7 +41,7 @@ class Evaluation:
         today = today or datetime.now(timezone.utc).date()
         self._rules = rules
         # Superseded tries are not judged; the other reports keep their positions.
-        self._entries = {n: one for n, one in enumerate(entries) if not one[1].superseded}
+        self._entries = {n: one for n, one in enumerate(entries) if not one.report.superseded}
         self._active = {n: r for n, r in enumerate(rules) if r.until is None or r.until >= today}
         self._listings: dict[int, Listing] = {}
         known: dict[object, Listing] = {}
@@ -71,7 +71,7 @@ class Evaluation:
         )
 
     def _on_report(self, index: int) -> Iterator[GateFinding]:
-        report = self._entries[index][1]
+        report = self._entries[index].report
         rules_of = self._listings[index].rules
         explained = report.completion in SUCCESSFUL
         for outcome in report.outcomes.values():
@@ -96,7 +96,7 @@ class Evaluation:
 
     def _on_completion(self, index: int) -> GateFinding:
         """The finding on how the command ended, if no model explains it. No rule can allow it."""
-        report = self._entries[index][1]
+        report = self._entries[index].report
         kind: FindingKind = "command_error"
         if report.completion == "raised":
             ended = f"raised {report.error or 'an exception'}"
@@ -111,7 +111,7 @@ class Evaluation:
 
     def _on_project_files(self, index: int) -> GateFinding:
         """The warning that models never planned can't be detected. No rule can allow it."""
-        message = files_not_read(self._entries[index][1])
+        message = files_not_read(self._entries[index].report)
         return self._finding("project_files_not_read", message, None, index, severity="warning")
 
     def _on_facts(
@@ -170,13 +170,13 @@ class Evaluation:
 
     def _on_requirements(self) -> Iterator[GateFinding]:
         runs = [n for n, (_, report) in self._entries.items() if report.command == "run"]
-        runs.sort(key=lambda index: self._entries[index][1].started_at)
+        runs.sort(key=lambda index: self._entries[index].report.started_at)
         for number in [n for n, rule in self._active.items() if rule.require and runs]:
             names = [name for one in self._listings.values() for name in one.models[number]]
             required = dict.fromkeys(names)
             latest: dict[str, int] = {}
             for index in runs:
-                outcomes = self._entries[index][1].outcomes
+                outcomes = self._entries[index].report.outcomes
                 for name in self._listings[index].models[number]:
                     latest[name] = index
                     if outcomes[name].status is Status.EXECUTED:
@@ -191,7 +191,7 @@ class Evaluation:
         if latest is None:
             message = f"{must}, but no run report contains it"
             return self._finding(kind, message, number, severity=severity, model=name)
-        outcome = self._entries[latest][1].outcomes[name]
+        outcome = self._entries[latest].report.outcomes[name]
         last = f"in any of {runs} runs; in the last one, it" if runs > 1 else "in the run; it"
         message = one_line(f"{must}, but did not {last} {_became(outcome)}")
         return self._finding(kind, message, number, latest, outcome, severity)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pytest
 
+    from pytest_sqlmesh_tracker.reports.files import Entry
     from pytest_sqlmesh_tracker.reports.report import RunReport
 
 
@@ -61,28 +62,26 @@ class SessionReports:
             known[process, number] = max(known.get((process, number), ()), runs, key=len)
 
     @cached_property
-    def all(self) -> list[tuple[str, RunReport]]:
+    def all(self) -> list[Entry]:
         """Each report with the node id of its test, in the order of the ids, then of arrival.
 
         It must not be called before all have arrived.
         """
         return [*self._read()]
 
-    def _read(self) -> Iterator[tuple[str, RunReport]]:
+    def _read(self) -> Iterator[Entry]:
         for (test, _), tries in sorted(self._tries.items()):
             *superseded, last = tries.values()
             for runs in superseded:
-                for report in _reports(runs):
-                    yield test, report.model_copy(update={"superseded": True})
-            for report in _reports(last):
-                yield test, report
+                yield from _entries(test, runs, superseded=True)
+            yield from _entries(test, last)
 
     @cached_property
     def by_test(self) -> dict[str, list[RunReport]]:
         """Node id → the reports of the test's last try, if it has any."""
         reports: dict[str, list[RunReport]] = {}
         for test, report in self.all:
-            if not report.superseded:
+            if test is not None and not report.superseded:
                 reports.setdefault(test, []).append(report)
         return reports
 
@@ -102,8 +101,10 @@ class SessionReports:
                 yield path, why or f"{type(error).__name__}: {error}"
 
 
-def _reports(runs: Sequence[str]) -> Iterator[RunReport]:
+def _entries(test: str, runs: Sequence[str], *, superseded: bool = False) -> Iterator[Entry]:
     if runs:
+        from pytest_sqlmesh_tracker.reports.files import Entry
         from pytest_sqlmesh_tracker.reports.report import RunReport
 
-        yield from map(RunReport.from_json, runs)
+        for report in map(RunReport.from_json, runs):
+            yield Entry(test, report.model_copy(update={"superseded": superseded}))

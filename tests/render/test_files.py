@@ -11,11 +11,11 @@ import pytest
 from pytest_sqlmesh_tracker import GatePolicy
 from pytest_sqlmesh_tracker.render import files, junit_file, markdown
 from pytest_sqlmesh_tracker.render.page import html
-from pytest_sqlmesh_tracker.reports.files import entries_from_json, entries_to_json
+from pytest_sqlmesh_tracker.reports.files import Entry, entries_from_json, entries_to_json
 from tests.builders import executed, failed, run
 
 NIGHT = run(executed("web.views"), failed("sales.orders"), completion="failure")
-REPORTS = [("test_shop.py::test_night", NIGHT), (None, run())]
+REPORTS = [Entry("test_shop.py::test_night", NIGHT), Entry(None, run())]
 RESULT = GatePolicy().evaluate(NIGHT)
 
 
@@ -97,5 +97,5 @@ def test_text_that_no_encoding_can_write_is_written_nevertheless(
     tmp_path: Path, suffix: str
 ) -> None:
     odd = run(failed("sales.orders", error="no file \udcff.csv"), error="\udcff")
-    files.write(tmp_path / f"all{suffix}", [("test_shop.py::test_it", odd)])
+    files.write(tmp_path / f"all{suffix}", [Entry("test_shop.py::test_it", odd)])
     assert "sales.orders" in (tmp_path / f"all{suffix}").read_text(encoding="utf-8")
