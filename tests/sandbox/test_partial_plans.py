@@ -75,9 +75,10 @@ class TestWords:
         made = half_broken(tmp_path)
         *_, create, _, partial = refused(sandbox, tmp_path)
         assert create == (
-            "raw.sales, which s.items, s.orders, s.refunds read, is not declared by any model, and the "
-            "queries that read it don't show its columns, as with SELECT * or COUNT(*). Declare it "
-            "with its columns in external_models.yaml, or create it with setup= or before_all."
+            "raw.sales, which s.items, s.orders, s.refunds read, is not declared by any model, "
+            "and the queries that read it don't show its columns, as with SELECT * or COUNT(*). "
+            "Declare it with its columns in external_models.yaml, or create it with setup= or "
+            "before_all."
         )
         assert partial.startswith('plan="partial" leaves out failed models')
         assert partial.endswith("2 models loaded.")
