@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from pytest_sqlmesh_tracker.outcomes.invocation import Command
 from pytest_sqlmesh_tracker.outcomes.types import Frozen, UtcDatetime
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
-from pytest_sqlmesh_tracker.wording.formats import counted, minute, one_line
+from pytest_sqlmesh_tracker.wording.formats import minute, one_line, quantity
 from pytest_sqlmesh_tracker.wording.remarks import Fact
 
 from .rules import GateRule, Severity
@@ -130,13 +130,13 @@ class GateResult(Frozen):
 
         Warnings are only counted: `gate passed: 12 outcomes in 1 report, 1 warning`.
         """
-        judged = f"{counted(self.outcomes, 'outcome')} in {counted(self.reports, 'report')}"
+        judged = f"{quantity(self.outcomes, 'outcome')} in {quantity(self.reports, 'report')}"
         if self.allowed:
             judged += f", {self.allowed:,} allowed by rules"
         if self.warnings:
-            judged += f", {counted(len(self.warnings), 'warning')}"
+            judged += f", {quantity(len(self.warnings), 'warning')}"
         kinds = Counter(str(finding.kind) for finding in self.findings)
-        parts = [counted(kinds[kind], _noun(kind)) for kind in KINDS if kinds[kind]]
+        parts = [quantity(kinds[kind], _noun(kind)) for kind in KINDS if kinds[kind]]
         return f"gate failed: {', '.join(parts)} ({judged})" if parts else f"gate passed: {judged}"
 
     def to_dict(self) -> dict[str, Any]:

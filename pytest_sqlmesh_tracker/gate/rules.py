@@ -16,7 +16,7 @@ from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
 from pytest_sqlmesh_tracker.outcomes.types import Frozen
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 from pytest_sqlmesh_tracker.reports.expectations import parse_member
-from pytest_sqlmesh_tracker.wording.formats import one_line
+from pytest_sqlmesh_tracker.wording.formats import one_line, short_repr
 from pytest_sqlmesh_tracker.wording.remarks import Fact
 
 Word = Status | Reason | Fact
@@ -159,7 +159,7 @@ def _models(value: object) -> tuple[str, ...]:
     names = _listed("models", value, "a name, a glob, or a list of them")
     for name in names:
         if not (isinstance(name, str) and name.strip()):
-            raise GatePolicyError(f"models: {shown(name)} is neither a name nor a glob")
+            raise GatePolicyError(f"models: {short_repr(name)} is neither a name nor a glob")
     if not names:
         raise GatePolicyError("models is empty: it must be a name, a glob, or a list of them")
     return tuple(dict.fromkeys(names))
@@ -177,7 +177,7 @@ def _words(key: str, value: object) -> tuple[Word, ...]:
 def _severity(value: object) -> object:
     if value in _SEVERITIES:
         return value
-    raise GatePolicyError(f'severity must be "error" or "warning", not {shown(value)}')
+    raise GatePolicyError(f'severity must be "error" or "warning", not {short_repr(value)}')
 
 
 def _listed(key: str, value: object, what: str) -> list[Any]:
@@ -195,9 +195,4 @@ def _fitting(key: str, value: object, fits: bool, what: str) -> object:
 
 
 def _unfitting(key: str, value: object, what: str) -> GatePolicyError:
-    return GatePolicyError(f"{key} must be {what}, not {shown(value)}")
-
-
-def shown(value: object) -> str:
-    """The `repr` of an invalid value, in one line."""
-    return one_line(repr(value), 80)
+    return GatePolicyError(f"{key} must be {what}, not {short_repr(value)}")

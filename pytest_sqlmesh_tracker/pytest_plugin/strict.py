@@ -17,7 +17,7 @@ from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 from pytest_sqlmesh_tracker.reports.expectations import parse_reason
 from pytest_sqlmesh_tracker.reports.outcomes import Assertable, ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
-from pytest_sqlmesh_tracker.wording.formats import counted, one_line
+from pytest_sqlmesh_tracker.wording.formats import one_line, quantity, short_repr
 from pytest_sqlmesh_tracker.wording.printable import printable
 from pytest_sqlmesh_tracker.wording.remarks import Fact
 
@@ -59,10 +59,10 @@ def strict_options(arguments: Mapping[str, Any]) -> StrictOptions:
     check_keywords("sqlmesh_tracker", arguments, KEYWORDS)
     strict, allow_skips = (arguments.get(name) for name in KEYWORDS)
     if not isinstance(strict, bool | None):
-        raise MarkerError(f"strict must be True or False, not {_shown(strict)}")
+        raise MarkerError(f"strict must be True or False, not {short_repr(strict)}")
     if not isinstance(allow_skips or {}, Mapping):
         raise MarkerError(
-            f"allow_skips must be a mapping of globs to reasons, not {_shown(allow_skips)}"
+            f"allow_skips must be a mapping of globs to reasons, not {short_repr(allow_skips)}"
         )
     allowed = tuple(_allowing(models, why) for models, why in (allow_skips or {}).items())
     return StrictOptions(strict, allowed)
@@ -80,12 +80,8 @@ def _allowing(models: Any, reasons: Any) -> GateRule:
             )
         return GateRule(models, allow=allow)
     except ValueError as error:
-        value = _shown({models: reasons})
+        value = short_repr({models: reasons})
         raise MarkerError(f"allow_skips={value}: {one_line(str(error), 800)}") from None
-
-
-def _shown(value: object) -> str:
-    return one_line(repr(value), 80)
 
 
 class StrictTest:
@@ -156,7 +152,7 @@ def _amount(findings: Sequence[GateFinding]) -> str:
         "unexpected outcome": len(findings) - commands,
         "unsuccessful invocation": commands,
     }
-    return " and ".join(counted(number, noun) for noun, number in amounts.items() if number)
+    return " and ".join(quantity(number, noun) for noun, number in amounts.items() if number)
 
 
 def _remedy(findings: Sequence[GateFinding]) -> str:

@@ -7,10 +7,10 @@ from pytest_sqlmesh_tracker.reports.diff import Change, Comparison, Invocations
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.wording.causes import causes_in_short
 from pytest_sqlmesh_tracker.wording.formats import (
-    counted,
     duration,
     minute,
     one_line,
+    quantity,
 )
 from pytest_sqlmesh_tracker.wording.printable import name_of, printable
 from pytest_sqlmesh_tracker.wording.rows import (
@@ -40,7 +40,7 @@ def _state(outcome: ModelOutcome) -> str:
 
 
 def _pace(outcome: ModelOutcome) -> str:
-    return f"{duration(outcome.duration)} in {counted(len(outcome.recorded_batches), 'batch')}"
+    return f"{duration(outcome.duration)} in {quantity(len(outcome.recorded_batches), 'batch')}"
 
 
 def compared(comparison: Comparison) -> str:

@@ -13,7 +13,7 @@ from pytest_sqlmesh_tracker.reports.diff import Comparison, Difference
 from pytest_sqlmesh_tracker.reports.files import Entry
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
-from pytest_sqlmesh_tracker.wording.formats import counted, duration, minute, one_line
+from pytest_sqlmesh_tracker.wording.formats import duration, minute, one_line, quantity
 from pytest_sqlmesh_tracker.wording.invocations import (
     before_error,
     ended,
@@ -86,7 +86,7 @@ def summary(
     fold = None
     if len(runs) > 1 and sum(len(run.report.counted) for run in expected) > _MOST_EXPECTED:
         other = "other " if attention else ""
-        fold = f"{counted(len(expected), f'{other}invocation')}, as expected"
+        fold = f"{quantity(len(expected), f'{other}invocation')}, as expected"
     for run in expected:
         parts += run.parts(fold)
     return page(parts, limit)
@@ -125,7 +125,7 @@ def _by_invocation(findings: Sequence[GateFinding], noun: str) -> list[Part]:
     what = "Warnings: " if noun == "warning" else ""
     findings = in_groups(findings)
     open_, folded = findings[:_MOST_OPEN], findings[_MOST_OPEN:]
-    for shown, fold in ((open_, None), (folded, f"{counted(len(folded), noun)} more")):
+    for shown, fold in ((open_, None), (folded, f"{quantity(len(folded), noun)} more")):
         for where, group in groupby(shown, key=_place):
             rows = [f"- {_finding(finding)}\n" for finding in group]
             head = f"**{what}{text(where)}**\n\n"

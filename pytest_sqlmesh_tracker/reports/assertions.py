@@ -12,11 +12,11 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from pytest_sqlmesh_tracker.models.index import did_you_mean
 from pytest_sqlmesh_tracker.outcomes.moments import Moment
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
+from pytest_sqlmesh_tracker.suggestions import did_you_mean
 from pytest_sqlmesh_tracker.wording.causes import causes_in_words
-from pytest_sqlmesh_tracker.wording.formats import counted, span
+from pytest_sqlmesh_tracker.wording.formats import quantity, span
 from pytest_sqlmesh_tracker.wording.paragraphs import paragraph
 
 from .expectations import (
@@ -77,7 +77,7 @@ class AssertionMethods(ABC):
                 failures.append(paragraph(report, outcome, complaint))
             elif batches is not None and len(outcome.recorded_batches) != batches:
                 complaint = (
-                    f"executed in {counted(len(outcome.recorded_batches), 'batch')}, not {batches}"
+                    f"executed in {quantity(len(outcome.recorded_batches), 'batch')}, not {batches}"
                 )
                 failures.append(paragraph(report, outcome, complaint))
             elif because is not None and because not in outcome.causes:

@@ -11,10 +11,10 @@ from pytest_sqlmesh_tracker.outcomes.vocabulary import UNREADY_ENVIRONMENT, Reas
 from .causes import cause_facts
 from .formats import (
     amount,
-    counted,
     midnight,
     moment,
     one_line,
+    quantity,
     shortened,
     span,
     spans,
@@ -128,7 +128,7 @@ def _facts(report: Invocation | None, outcome: Outcome) -> list[tuple[str, str]]
     for audit in outcome.audits:
         if not audit.passed:
             kind = "blocking" if audit.blocking else "non-blocking"
-            rows = f"{counted(audit.rows_failed, 'row')} failed"
+            rows = f"{quantity(audit.rows_failed, 'row')} failed"
             wrong = rows if audit.error is None else "could not be run"
             facts.append(("audit", f"{audit.name} ({kind}), {wrong}"))
     if outcome.error:

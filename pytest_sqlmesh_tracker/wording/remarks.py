@@ -9,9 +9,9 @@ from typing import NamedTuple
 from pytest_sqlmesh_tracker.outcomes.outcome import AuditOutcome, Outcome
 
 from .formats import (
-    counted,
     listed,
     one_line,
+    quantity,
     spans,
 )
 
@@ -52,7 +52,7 @@ def failed_audits(outcome: Outcome, *, blocking: bool) -> list[AuditOutcome]:
 
 def audit_in_words(outcome: Outcome, audit: AuditOutcome) -> str:
     """`positive (3 rows)`; with arguments if another audit of the model has the same name."""
-    rows = f" ({counted(audit.rows_failed, 'row')})" if audit.rows_failed else ""
+    rows = f" ({quantity(audit.rows_failed, 'row')})" if audit.rows_failed else ""
     return audit_label(outcome, audit) + rows
 
 

@@ -7,15 +7,20 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from pytest_sqlmesh_tracker.outcomes.outcome import Outcome
-from pytest_sqlmesh_tracker.outcomes.vocabulary import Cause, Reason, Status
+from pytest_sqlmesh_tracker.outcomes.vocabulary import (
+    ONLY_AUDITED_KINDS,
+    Cause,
+    Reason,
+    Status,
+)
 
 from .causes import causes_in_words
 from .formats import (
     amount,
-    counted,
     listed,
     minute,
     one_line,
+    quantity,
 )
 from .remarks import audit_label, failed_audits, remarks
 
@@ -69,9 +74,6 @@ LEFT_FOR_NEXT_RUN = "left for the next run"
 _STATEMENT = re.compile(r"\n\s{0,20}LINE \d{1,9}: .*(?:\n\s*\^)?")
 
 
-_ONLY_AUDITED = frozenset({"external", "embedded", "audit"})
-
-
 TIMED = {Reason.CRON_NOT_DUE, Reason.NOT_STARTED, Reason.UP_TO_DATE, Reason.NO_CHANGES}
 
 
@@ -114,7 +116,7 @@ def what_failed(outcome: Outcome) -> str:
 
 
 def _written(outcome: Outcome) -> str:
-    if outcome.kind in _ONLY_AUDITED:
+    if outcome.kind in ONLY_AUDITED_KINDS:
         return "its audits were run"
     return "its view was created" if outcome.kind == "view" else "its rows were written"
 
@@ -126,7 +128,7 @@ def which_batches(outcome: Outcome) -> str:
     if failed:
         return f"{failed}; {f'{recorded:,}' if recorded else 'none'} recorded"
     several = outcome.status is Status.INTERRUPTED and recorded and len(outcome.batches) > 1
-    return f"{recorded:,} of {counted(len(outcome.batches), 'batch')} recorded" if several else ""
+    return f"{recorded:,} of {quantity(len(outcome.batches), 'batch')} recorded" if several else ""
 
 
 def with_batches(word: str, outcome: Outcome) -> str:
@@ -148,7 +150,7 @@ def failed_batches(outcome: Outcome) -> str:
     if len(failed) == 1:
         count = max(batch.index for batch in batches if batch.round == failed[0].round) + 1
         return f"in batch {failed[0].index + 1:,} of {count:,}"
-    return f"in {len(failed):,} of {counted(len(batches), 'batch')}"
+    return f"in {len(failed):,} of {quantity(len(batches), 'batch')}"
 
 
 def in_short(error: str, limit: int = 200) -> str:
@@ -208,7 +210,7 @@ def account(outcome: Outcome) -> Account:
     """The outcome in words, without the remarks."""
     status = str(outcome.status)
     if outcome.status is Status.EXECUTED:
-        batches = f"in {counted(len(outcome.recorded_batches), 'batch')}"
+        batches = f"in {quantity(len(outcome.recorded_batches), 'batch')}"
         return Account(status, batches, causes_in_words(outcome), left_out(outcome), "; ")
     if outcome.status is Status.AUDITED and not outcome.reason:
         failed = sum(not audit.passed for audit in outcome.audits)
