@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
 from pytest_sqlmesh_tracker.outcomes.types import Frozen
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
-from pytest_sqlmesh_tracker.reports.expectations import parse_member
+from pytest_sqlmesh_tracker.reports.parsing import parse_member
 from pytest_sqlmesh_tracker.wording.formats import one_line, short_repr
 from pytest_sqlmesh_tracker.wording.remarks import Fact
 

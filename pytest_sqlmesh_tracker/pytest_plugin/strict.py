@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from pytest_sqlmesh_tracker.gate import GateFinding, GatePolicy, GateRule
 from pytest_sqlmesh_tracker.gate.listing import Listing, unmatched
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
-from pytest_sqlmesh_tracker.reports.expectations import parse_reason
 from pytest_sqlmesh_tracker.reports.outcomes import Assertable, ModelOutcome
+from pytest_sqlmesh_tracker.reports.parsing import parse_reason
 from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.wording.formats import one_line, quantity, short_repr
 from pytest_sqlmesh_tracker.wording.printable import printable

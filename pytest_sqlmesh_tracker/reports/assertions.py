@@ -19,15 +19,15 @@ from pytest_sqlmesh_tracker.wording.causes import causes_in_words
 from pytest_sqlmesh_tracker.wording.formats import quantity, span
 from pytest_sqlmesh_tracker.wording.paragraphs import paragraph
 
-from .expectations import (
+from .observers import notify
+from .outcomes import Assertable, ModelOutcome
+from .parsing import (
     expression,
     parse_cause,
     parse_interval,
     parse_reason,
     parse_status_or_reason,
 )
-from .observers import notify
-from .outcomes import Assertable, ModelOutcome
 
 _PAST = {
     Status.SKIPPED: ("was skipped", "was not skipped"),
@@ -272,8 +272,7 @@ def assert_executed(
 ) -> None:
     """Assert that every scheduled batch of each model was evaluated and recorded.
 
-    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
-    in `RunReport.assert_executed`.
+    As `RunReport.assert_executed`, for a report or for the last report of a tracker.
     """
     __tracebackhide__ = True
     _checked(report).assert_executed(*models, intervals=intervals, batches=batches, cause=cause)
@@ -282,8 +281,7 @@ def assert_executed(
 def assert_skipped(report: AssertionMethods, *models: object, reason: str | None = None) -> None:
     """Assert that nothing of the models was evaluated or audited.
 
-    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
-    in `RunReport.assert_skipped`.
+    As `RunReport.assert_skipped`, for a report or for the last report of a tracker.
     """
     __tracebackhide__ = True
     _checked(report).assert_skipped(*models, reason=reason)
@@ -297,8 +295,7 @@ def assert_failed(
 ) -> None:
     """Assert that each of the models failed.
 
-    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
-    in `RunReport.assert_failed`.
+    As `RunReport.assert_failed`, for a report or for the last report of a tracker.
     """
     __tracebackhide__ = True
     _checked(report).assert_failed(*models, reason=reason, match=match)
@@ -307,8 +304,7 @@ def assert_failed(
 def assert_not_executed(report: AssertionMethods, *models: object) -> None:
     """Assert that no batch of the models was recorded.
 
-    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
-    in `RunReport.assert_not_executed`.
+    As `RunReport.assert_not_executed`, for a report or for the last report of a tracker.
     """
     __tracebackhide__ = True
     _checked(report).assert_not_executed(*models)
@@ -317,8 +313,7 @@ def assert_not_executed(report: AssertionMethods, *models: object) -> None:
 def assert_only_executed(report: AssertionMethods, *models: object) -> None:
     """Assert that exactly these models executed.
 
-    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
-    in `RunReport.assert_only_executed`.
+    As `RunReport.assert_only_executed`, for a report or for the last report of a tracker.
     """
     __tracebackhide__ = True
     _checked(report).assert_only_executed(*models)
@@ -327,8 +322,7 @@ def assert_only_executed(report: AssertionMethods, *models: object) -> None:
 def assert_nothing_executed(report: AssertionMethods) -> None:
     """Assert that no batch of any model was recorded.
 
-    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
-    in `RunReport.assert_nothing_executed`.
+    As `RunReport.assert_nothing_executed`, for a report or for the last report of a tracker.
     """
     __tracebackhide__ = True
     _checked(report).assert_nothing_executed()
@@ -337,8 +331,7 @@ def assert_nothing_executed(report: AssertionMethods) -> None:
 def assert_audit_failed(report: AssertionMethods, model: object, audit: str | None = None) -> None:
     """Assert that an audit of the model found rows, whether or not it is blocking.
 
-    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
-    in `RunReport.assert_audit_failed`.
+    As `RunReport.assert_audit_failed`, for a report or for the last report of a tracker.
     """
     __tracebackhide__ = True
     _checked(report).assert_audit_failed(model, audit)
@@ -349,8 +342,7 @@ def assert_outcomes(
 ) -> None:
     """Assert the status or the reason of each of the models.
 
-    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
-    in `RunReport.assert_outcomes`.
+    As `RunReport.assert_outcomes`, for a report or for the last report of a tracker.
     """
     __tracebackhide__ = True
     _checked(report).assert_outcomes(expected, exact=exact)
@@ -359,8 +351,7 @@ def assert_outcomes(
 def assert_execution_order(report: AssertionMethods, *models: object) -> None:
     """Assert that the first batches of the models started in this order.
 
-    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
-    in `RunReport.assert_execution_order`.
+    As `RunReport.assert_execution_order`, for a report or for the last report of a tracker.
     """
     __tracebackhide__ = True
     _checked(report).assert_execution_order(*models)

@@ -1,4 +1,4 @@
-"""Parsing the arguments of assertions: reasons, statuses, intervals."""
+"""Parsing what callers pass: reasons, causes, statuses, intervals, regular expressions."""
 
 from __future__ import annotations
 
