@@ -35,8 +35,8 @@ def change_of(change: Change) -> str:
 
 
 def _state(outcome: ModelOutcome) -> str:
-    joint = ", " if outcome.reason else " " if outcome.status is Status.EXECUTED else ": "
-    return f"{outcome.status}{joint}{reason_in_short(outcome)}".rstrip(" ,:")
+    separator = ", " if outcome.reason else " " if outcome.status is Status.EXECUTED else ": "
+    return f"{outcome.status}{separator}{reason_in_short(outcome)}".rstrip(" ,:")
 
 
 def _pace(outcome: ModelOutcome) -> str:

@@ -191,8 +191,10 @@ class _Run:
         totals = [statuses(self._expected)] if self._expected else []
         if self.report.removed:
             totals.append(f"{len(self.report.removed):,} removed")
-        as_expected = ", ".join(totals) + ", as expected" * self.needs_attention
-        rest = Part(self._columns, expected, "model", as_expected, late=True, after=first)
+        if self.needs_attention:
+            totals.append("as expected")
+        title = ", ".join(totals)
+        rest = Part(self._columns, expected, "model", title, late=True, after=first)
         return [first, rest]
 
     def _first(self, rows: list[str], fold: str | None) -> Part:
@@ -266,6 +268,7 @@ def _comparison(comparison: Comparison) -> list[Part]:
 def _opened(head: str, columns: str, rows: list[str], noun: str) -> list[Part]:
     """The first rows openly, and the others in a fold."""
     first = Part(head + columns, rows[:_MOST_OPEN], noun)
-    more = len(rows) - _MOST_OPEN
-    fold = f"{more:,} more"
-    return [first, Part(columns, rows[_MOST_OPEN:], noun, fold, after=first)][: 1 + (more > 0)]
+    folded = rows[_MOST_OPEN:]
+    if not folded:
+        return [first]
+    return [first, Part(columns, folded, noun, f"{len(folded):,} more", after=first)]

@@ -26,7 +26,7 @@ from .invocations import (
     totals,
 )
 from .remarks import remarks
-from .sentences import LEFT_FOR_NEXT_RUN, TIMED, account, is_waiting, reason_in_words, sentence
+from .sentences import LEFT_FOR_NEXT_RUN, TIMED, is_waiting, phrases_of, reason_in_words, sentence
 
 _VERBS = dict.fromkeys(Status, "was ") | {Status.FAILED: "", Status.UNKNOWN: "is "}
 
@@ -88,7 +88,7 @@ def _condition(outcome: Outcome, complaint: str) -> str:
         return "its status is unknown" + (f" ({outcome.note})" if outcome.note else "")
     if outcome.status is Status.EXECUTED:
         if complaint.startswith("was executed"):
-            return "; ".join(filter(None, (account(outcome).without_status, remarks(outcome))))
+            return "; ".join(filter(None, (phrases_of(outcome).without_status, remarks(outcome))))
         return f"it was {sentence(outcome)}"
     reason = reason_in_words(outcome)
     if not reason:

@@ -17,9 +17,9 @@ from .remarks import has_facts, remarks
 from .sentences import (
     LEFT_FOR_NEXT_RUN,
     PARTLY_HELD_BACK,
-    account,
     failed_batches,
     is_waiting,
+    phrases_of,
     what_failed,
     with_batches,
 )
@@ -30,7 +30,7 @@ _OPEN_ENDED = {Reason.SIGNAL_NOT_READY, Reason.UPSTREAM_NOT_READY, Reason.DEPEND
 
 def reason_of(outcome: Outcome) -> str:
     """The sentence without the status, which has its own column."""
-    return _with_remarks(outcome, one_line(account(outcome).without_status, 200))
+    return _with_remarks(outcome, one_line(phrases_of(outcome).without_status, 200))
 
 
 def _with_remarks(outcome: Outcome, text: str) -> str:
@@ -60,7 +60,7 @@ def reason_in_short(outcome: Outcome) -> str:
 
 
 def _reason_in_short(outcome: Outcome) -> str:
-    reason, words = shown_reason(outcome), account(outcome)
+    reason, words = shown_reason(outcome), phrases_of(outcome)
     if reason is None:
         return words.without_status
     if reason in UNREADY_ENVIRONMENT:

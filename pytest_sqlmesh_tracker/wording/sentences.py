@@ -137,8 +137,8 @@ def with_batches(word: str, outcome: Outcome) -> str:
 
 
 def _with_batches(word: str, batches: str) -> str:
-    joint = " " if batches.startswith("in ") else "; "
-    return f"{word}{joint}{batches}" if batches else word
+    separator = " " if batches.startswith("in ") else "; "
+    return f"{word}{separator}{batches}" if batches else word
 
 
 def failed_batches(outcome: Outcome) -> str:
@@ -165,7 +165,7 @@ def in_short(error: str, limit: int = 200) -> str:
 
 
 @dataclass(frozen=True)
-class Account:
+class OutcomePhrases:
     """An outcome in words, in the parts from which sentences and rows of tables are composed."""
 
     status: str
@@ -175,7 +175,7 @@ class Account:
     """The reason, or the causes, without a full stop; empty if there are none."""
     detail: str
     """The fact that matters most; empty if there is none."""
-    joint: str
+    separator: str
     """The text between `why` and `detail`; a parenthesis that it opens is closed."""
 
     @property
@@ -188,8 +188,8 @@ class Account:
         """The reason or the causes, with the fact that matters most."""
         if not (self.why and self.detail):
             return self.why or self.detail
-        closed = ")" if self.joint.endswith("(") else ""
-        return f"{self.why}{self.joint}{self.detail}{closed}"
+        closed = ")" if self.separator.endswith("(") else ""
+        return f"{self.why}{self.separator}{self.detail}{closed}"
 
     @property
     def line(self) -> str:
@@ -202,23 +202,23 @@ class Account:
         return self._after(self.batches)
 
     def _after(self, head: str) -> str:
-        between = ": " if self.why else self.joint
+        between = ": " if self.why else self.separator
         return between.join(filter(None, (head, self.because)))
 
 
-def account(outcome: Outcome) -> Account:
+def phrases_of(outcome: Outcome) -> OutcomePhrases:
     """The outcome in words, without the remarks."""
     status = str(outcome.status)
     if outcome.status is Status.EXECUTED:
         batches = f"in {quantity(len(outcome.recorded_batches), 'batch')}"
-        return Account(status, batches, causes_in_words(outcome), left_out(outcome), "; ")
+        return OutcomePhrases(status, batches, causes_in_words(outcome), left_out(outcome), "; ")
     if outcome.status is Status.AUDITED and not outcome.reason:
         failed = sum(not audit.passed for audit in outcome.audits)
         changed = causes_in_words(outcome) if Cause.AUDITS_CHANGED in outcome.causes else ""
         counts = f"{len(outcome.audits) - failed} passed, {failed} failed"
-        return Account(status, "", counts, changed, "; ")
-    detail, joint = _detail(outcome)
-    return Account(status, which_batches(outcome), why(outcome), detail, joint)
+        return OutcomePhrases(status, "", counts, changed, "; ")
+    detail, separator = _detail(outcome)
+    return OutcomePhrases(status, which_batches(outcome), why(outcome), detail, separator)
 
 
 def _detail(outcome: Outcome) -> tuple[str, str]:
@@ -244,7 +244,7 @@ def _detail(outcome: Outcome) -> tuple[str, str]:
 
 def sentence(outcome: Outcome) -> str:
     """The outcome in one line: status, reason or cause, the fact that matters most, remarks."""
-    parts = (account(outcome).line, remarks(outcome))
+    parts = (phrases_of(outcome).line, remarks(outcome))
     return " ".join("; ".join(filter(None, parts)).split())
 
 

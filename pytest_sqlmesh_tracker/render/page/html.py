@@ -64,8 +64,6 @@ _Word = TypeVar("_Word", Status, Reason, Cause)
 def page(
     reports: Sequence[Entry],
     result: GateResult | None = None,
-    *,
-    title: str = "SQLMesh runs",
 ) -> str:
     """The page: totals, the gate's findings, and a graph, a table and details per invocation.
 
@@ -96,7 +94,6 @@ def page(
     script = Markup("\n").join(map(_source, ("layout.js", "graph.js", "schemas.js", "page.js")))
     template = _environment().get_template("page.html")
     return template.render(
-        title=title,
         result=result,
         warned=len(warnings),
         findings=_by_urgency(in_groups(findings)),
