@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from pytest_sqlmesh_tracker.gate import GateFinding, GateResult
+from pytest_sqlmesh_tracker.gate.findings import summary_of
 from pytest_sqlmesh_tracker.outcomes.expected import UNEXPECTED_STATUSES
 from pytest_sqlmesh_tracker.outcomes.invocation import SUCCESSFUL
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
@@ -29,7 +30,6 @@ from pytest_sqlmesh_tracker.wording.rows import (
     executed_and_why,
     needs_attention,
     reason_in_short,
-    shown_reason,
 )
 
 from .alike import in_groups
@@ -112,7 +112,7 @@ def difference(diff: Difference, *, limit: int | None = None) -> str:
 
 def _verdict(result: GateResult) -> list[Part]:
     """The gate's verdict, then its findings by invocation, and its warnings."""
-    verdict, _, counts = result.summary.partition(": ")
+    verdict, counts = summary_of(result)
     symbol = "✅" if result.passed else "❌"
     parts = [Part(f"## {symbol} SQLMesh {verdict}\n\n{counts}\n\n")]
     parts += _by_invocation(result.findings, "finding")
@@ -243,12 +243,11 @@ class _Run:
 
 def _intervals_or_reason(outcome: ModelOutcome) -> str:
     """What was recorded and why, and why no more was, by the names that policies use."""
-    words, reason = reason_in_short(outcome), shown_reason(outcome)
-    if reason:
-        rest = words.removeprefix(str(reason))
-        words = code(reason) + " " * rest.startswith(" ") + text(rest)
+    short = reason_in_short(outcome)
+    if short.reason:
+        words = f"{code(short.reason)}{short.separator}{text(short.details)}"
     else:
-        words = text(remarks(outcome) if outcome.status is Status.EXECUTED else words)
+        words = text(remarks(outcome) if outcome.status is Status.EXECUTED else short.details)
     return "; ".join(filter(None, (text(executed_and_why(outcome)), words)))
 
 

@@ -131,16 +131,6 @@ def which_batches(outcome: Outcome) -> str:
     return f"{recorded:,} of {quantity(len(outcome.batches), 'batch')} recorded" if several else ""
 
 
-def with_batches(word: str, outcome: Outcome) -> str:
-    """The word for what happened, with the batches: `failed in batch 3 of 5; 2 recorded`."""
-    return _with_batches(word, which_batches(outcome))
-
-
-def _with_batches(word: str, batches: str) -> str:
-    separator = " " if batches.startswith("in ") else "; "
-    return f"{word}{separator}{batches}" if batches else word
-
-
 def failed_batches(outcome: Outcome) -> str:
     """`in batch 3 of 5`, counted from 1; empty if there was only one batch."""
     batches = outcome.batches
@@ -180,8 +170,13 @@ class OutcomePhrases:
 
     @property
     def headline(self) -> str:
-        """The status with its batches."""
-        return _with_batches(self.status, self.batches)
+        """The status with its batches: `failed in batch 3 of 5; 2 recorded`."""
+        return f"{self.status}{self.before_batches}{self.batches}" if self.batches else self.status
+
+    @property
+    def before_batches(self) -> str:
+        """The text between the status, or the reason, and `batches`."""
+        return " " if self.batches.startswith("in ") else "; "
 
     @property
     def because(self) -> str:
