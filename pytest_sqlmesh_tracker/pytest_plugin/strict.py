@@ -200,14 +200,14 @@ def _quoted(word: str) -> str:
     return json.dumps(str(word), ensure_ascii=False)
 
 
-def faults_of(
+def policy_errors(
     policy: GatePolicy, reports: Iterable[RunReport], today: date, *, complete: bool
 ) -> list[str]:
-    """What is wrong with the rules of a policy, one line per fault.
+    """What is wrong with the rules of a policy, one line per error.
 
     Args:
         reports: the reports of all tests.
-        complete: whether all tests ran. If not, a rule that matches no model is not a fault.
+        complete: whether all tests ran. If not, a rule that matches no model is not an error.
     """
     findings = policy.evaluate(*reports, today=today).on_rules if policy.rules else ()
     kept = [finding for finding in findings if complete or finding.kind != "unmatched_rule"]
