@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .tries import HandedOver
+
 if TYPE_CHECKING:
     import pytest
 
@@ -23,24 +25,25 @@ class SessionReports:
     The tries of one test arrive in order. All but the last are superseded.
     """
 
-    def __init__(self, *, each: bool = False) -> None:
+    def __init__(self, *, runs_everywhere: bool = False) -> None:
         """Begin an empty collection.
 
         Args:
-            each: whether each xdist worker runs all tests (`--dist each`). If not, a worker that
-                runs another worker's test repeats it, because the other worker crashed.
+            runs_everywhere: whether each xdist worker runs all tests (`--dist each`). If not, a
+                worker that runs another worker's test repeats it, because the other one crashed.
         """
-        self._each = each
+        self._runs_everywhere = runs_everywhere
         self._tries: dict[tuple[str, str], dict[tuple[str, int], Sequence[str]]] = {}
         """(Node id, item) → (process, number of the try) → invocations as JSON."""
 
     def receive(self, report: pytest.TestReport) -> None:
         """Add the invocations that a phase's report hands over, if any."""
+        handed_over = HandedOver.attached_to(report)
+        if handed_over is None:
+            return
         worker = getattr(report, "worker_id", "")
-        item = getattr(report, "sqlmesh_item", "")
-        tries = getattr(report, "sqlmesh_tries", ())
-        item = f"{worker} {item}" if self._each else item
-        self.add(report.nodeid, tries, item=item, process=worker)
+        item = f"{worker} {handed_over.item}" if self._runs_everywhere else handed_over.item
+        self.add(report.nodeid, handed_over.tries, item=item, process=worker)
 
     def add(
         self,

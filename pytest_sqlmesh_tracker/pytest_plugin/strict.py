@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain
 from typing import Any, NamedTuple
@@ -39,8 +40,6 @@ _NO_SKIPS = frozenset(
     }
 )
 _SHOWN = 10
-_THE_COMMAND = None
-"""The model of findings about a command: how it ended is asserted together with all models."""
 
 
 class StrictOptions(NamedTuple):
@@ -84,6 +83,21 @@ def _allowing(models: Any, reasons: Any) -> GateRule:
         raise MarkerError(f"allow_skips={value}: {one_line(str(error), 800)}") from None
 
 
+@dataclass
+class _Asserted:
+    """What a test has asserted about one invocation."""
+
+    report: Assertable
+    """Kept, as the id of a deleted one could be reused."""
+    models: set[str] = field(default_factory=set)
+    command: bool = False
+    """Whether it has asserted how the command ended, which it does together with all models."""
+
+    def includes(self, finding: GateFinding) -> bool:
+        """Whether the test has asserted what the finding is about."""
+        return self.command if finding.model is None else finding.model in self.models
+
+
 class StrictTest:
     """A test in strict mode: what it has asserted so far, and the policy that judges it."""
 
@@ -92,18 +106,16 @@ class StrictTest:
         # The test's own rules come last, and so take precedence.
         self._policy = GatePolicy((*policy.rules, *self._allowed.values()))
         self._today = today
-        # By identity, as two invocations can have equal reports. The reports are kept, as the id of
-        # a deleted one could be reused.
-        self._asserted: dict[int, tuple[Assertable, set[str | None]]] = {}
+        # By identity, as two invocations can have equal reports.
+        self._asserted: dict[int, _Asserted] = {}
 
     def asserted(
         self, report: Assertable, outcomes: Iterable[ModelOutcome], /, *, whole: bool
     ) -> None:
         """Note an assertion that passed. The method is an `Observer`."""
-        _, names = self._asserted.setdefault(id(report), (report, set()))
-        names.update(outcome.name for outcome in outcomes)
-        if whole:
-            names.add(_THE_COMMAND)
+        asserted = self._asserted.setdefault(id(report), _Asserted(report))
+        asserted.models.update(outcome.name for outcome in outcomes)
+        asserted.command |= whole
 
     def complaint(self, reports: Sequence[RunReport], *, unraised: Sequence[RunReport] = ()) -> str:
         """What is unexpected in the test's invocations and was not asserted; empty if nothing is.
@@ -128,8 +140,8 @@ class StrictTest:
         if report.error is not None and report not in unraised:
             return []
         result = self._policy.evaluate(report, today=self._today)
-        _, names = self._asserted.get(id(report), (report, set[str | None]()))
-        return [finding for finding in result.on_reports if finding.model not in names]
+        asserted = self._asserted.get(id(report), _Asserted(report))
+        return [finding for finding in result.on_reports if not asserted.includes(finding)]
 
 
 def _listed(by_invocation: Iterable[Sequence[GateFinding]]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .session import SessionReports
-from .tries import Repeated, place_of
+from .tries import HandedOver, Repeated, place_of
 
 if TYPE_CHECKING:
     from pytest_sqlmesh_tracker.reports.report import RunReport
@@ -26,7 +26,7 @@ class Session:
 
     def __init__(self, config: pytest.Config) -> None:
         self._paths = report_paths(config)
-        self._reports = SessionReports(each=config.getoption("dist", "no") == "each")
+        self._reports = SessionReports(runs_everywhere=config.getoption("dist", "no") == "each")
         self._repeated = Repeated()
         self._strict = self._deselected = False
         self._policy_errors: list[str] = []
@@ -43,8 +43,9 @@ class Session:
             from pytest_sqlmesh_tracker.render.junit import other_properties
 
             report.user_properties = other_properties(report.user_properties)
-        if getattr(report, "sqlmesh_strict", False):
-            self._strict, self._deselected = True, report.sqlmesh_deselected
+        handed_over = HandedOver.attached_to(report)
+        if handed_over and handed_over.ended_strictly:
+            self._strict, self._deselected = True, handed_over.deselected
 
     # First, because other plugins can fail at the end.
     @pytest.hookimpl(tryfirst=True)
