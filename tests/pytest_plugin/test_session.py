@@ -88,4 +88,4 @@ def test_a_file_that_can_not_be_written_is_reported_and_the_others_are_written(
     assert complaints[paths[1]] == "RuntimeError: a fault of ours"
     assert complaints[paths[2]] == ""
     assert paths[2].exists()
-    assert set(files.FORMATS) == {path.suffix for path in paths}
+    assert set(files.SUFFIXES) == {path.suffix for path in paths}
