@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from pytest_sqlmesh_tracker import GatePolicy
-from pytest_sqlmesh_tracker.cli.tracked import exit_code
+from pytest_sqlmesh_tracker.cli.run_and_plan import exit_code
 from pytest_sqlmesh_tracker.tracking import command
 from tests.builders import executed, run, unknown
 
