@@ -62,9 +62,13 @@ def test_a_model_with_its_own_signal_is_held_as_well(sandboxes: Sandboxes, payro
 
 def test_what_can_not_be_held_is_reported(sandboxes: Sandboxes, payroll: Path) -> None:
     with sandboxes(payroll) as sandbox:
-        with pytest.raises(SandboxError, match=r"raw.clock is external, which SQLMesh never"):
+        with pytest.raises(
+            SandboxError, match=r"SQLMesh never evaluates raw.clock, which is external"
+        ):
             sandbox.hold("raw.clock")
-        with pytest.raises(SandboxError, match=r"is a standalone audit, which SQLMesh never"):
+        with pytest.raises(
+            SandboxError, match=r"SQLMesh never evaluates .*, which is a standalone audit"
+        ):
             sandbox.hold("pay_slips_exist")
         with pytest.raises(UnknownModelError, match=r"did you mean pay.slips"):
             sandbox.release("pay.slipz")
