@@ -112,15 +112,15 @@ class TestWords:
 
     @evaluates_what_it_can
     def test_models_that_start_later_are_named_with_the_time_that_helps(
-        self, sandbox: Sandboxes, tmp_path: Path
+        self, sandboxes: Sandboxes, tmp_path: Path
     ) -> None:
         made = project(tmp_path, "{one: {connection: {type: duckdb}}}")
         made.model("s.late", "SELECT 1 AS id", cron=DAILY, start="'2024-03-01'")
         made.model("s.early", "SELECT id FROM s.late", cron=DAILY)
-        lines = refused(sandbox, tmp_path, at="2024-01-05")
+        lines = refused(sandboxes, tmp_path, at="2024-01-05")
         assert "s.late was not loaded: it starts after the plan's execution time." in lines
         assert 'Plan with at="2024-03-02 00:00" or later.' in lines
-        with sandbox(tmp_path, at="2024-03-02 00:00") as planned:
+        with sandboxes(tmp_path, at="2024-03-02 00:00") as planned:
             assert planned.fetch("SELECT id FROM s.early") == [(1,)]
 
 
