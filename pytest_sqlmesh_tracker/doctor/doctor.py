@@ -29,7 +29,7 @@ CEILINGS = {"duckdb": "<2", "pandas": "<3"}
 _SHOWN = {"duckdb": "DuckDB", "pandas": "pandas"}
 
 
-def diagnosis() -> Diagnosis:
+def diagnose() -> Diagnosis:
     """Run all checks. This takes a few seconds and never raises.
 
     An untested SQLMesh version is a warning: the checks that follow show whether it changed

@@ -16,8 +16,8 @@ from pytest_sqlmesh_tracker.tracking.errors.steps import failed_step
 from pytest_sqlmesh_tracker.tracking.project.nodes import project_nodes
 from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import Plan, Scheduler
 
-from .console import ConsoleProxy, unwrapped
 from .console_events import ConsoleEvents
+from .console_proxy import ConsoleProxy, unwrapped
 from .facts import failures_in, interrupt_behind, plan_facts
 from .journal import Journal, now
 from .live import CancelledError, Executions, Hooks
