@@ -43,8 +43,8 @@ def due(context: Any, query: DueQuery) -> Due | UnfinishedPlan:
     only = query.models if query.only else None
     batches = _batches(context, project, now, environment.naming_info, only)
     missing = {snapshot.name for snapshot in batches}
-    idle = [each for each in query.models if each in project.frozen.keys() - missing]
-    moments = [tick for each in idle if (tick := next_due(project, each, now))]
+    complete = [each for each in query.models if each in project.frozen.keys() - missing]
+    moments = [tick for each in complete if (tick := next_due(project, each, now))]
     return Due(
         due=tuple(snapshot.name for snapshot, spans in batches.items() if spans),
         waiting=tuple(snapshot.name for snapshot, spans in batches.items() if not spans),

@@ -31,12 +31,12 @@ from pytest_sqlmesh_tracker.wording.invocations import environment_words
 from pytest_sqlmesh_tracker.wording.sentences import in_short, sentence
 
 from .audits import AuditExplainer
-from .explaining import Explainer, Explanation, UndecidedExplainer
+from .explaining import Explainer, Findings, UndecidedExplainer
 from .finding import UnexplainedError
 from .models import Models
 from .plans import PlanExplainer
 from .runs import RunExplainer
-from .signals import HeldUp
+from .signals import Unscheduled
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 
@@ -68,19 +68,19 @@ class Outcomes:
         return After(self._recording, self._before)
 
     @cached_property
-    def _explanation(self) -> Explanation:
-        held_up = HeldUp(self._recording)
-        return Explanation(self._recording, self._explainer(held_up), held_up)
+    def _findings(self) -> Findings:
+        unscheduled = Unscheduled(self._recording)
+        return Findings(self._recording, self._explainer(unscheduled), unscheduled)
 
-    def _explainer(self, held_up: HeldUp) -> Explainer:
+    def _explainer(self, unscheduled: Unscheduled) -> Explainer:
         recording, models = self._recording, self.models
         if recording.command == "audit":
             return AuditExplainer(recording, models)
         if recording.decision:
-            return RunExplainer(recording, recording.decision, self._before.compared, held_up)
+            return RunExplainer(recording, recording.decision, self._before.compared, unscheduled)
         if recording.plan:
             compared = self._before.compared
-            return PlanExplainer(recording, recording.plan, models, compared, held_up)
+            return PlanExplainer(recording, recording.plan, models, compared, unscheduled)
         return UndecidedExplainer(recording, models)
 
     @cached_property
@@ -115,7 +115,7 @@ class Outcomes:
         at = execution_time_of(recording)
         evaluated = self._evaluation(fqn)
         batches = evaluated.batches
-        finding = self._explanation.of(fqn, evaluated, after)
+        finding = self._findings.of(fqn, evaluated, after)
         reasons = finding.ordered_reasons
         caused = self._causes.of(fqn, batches)
         behind = self._behind.of(fqn, batches)

@@ -24,7 +24,7 @@ from pytest_sqlmesh_tracker.tracking.reasons.finding import Finding
 from pytest_sqlmesh_tracker.tracking.reasons.left_out import Omission
 from pytest_sqlmesh_tracker.tracking.reasons.outcomes import Outcomes
 from pytest_sqlmesh_tracker.tracking.reasons.plans import PlanExplainer
-from pytest_sqlmesh_tracker.tracking.reasons.signals import HeldUp
+from pytest_sqlmesh_tracker.tracking.reasons.signals import Unscheduled
 from pytest_sqlmesh_tracker.tracking.spans import utc
 
 from .registry import Mutant, mutant_of
@@ -88,7 +88,7 @@ def the_second_round_is_lost(original: Any, recording: Any) -> Any:
     return original(recording)
 
 
-@mutant(HeldUp, "of")
+@mutant(Unscheduled, "finding")
 def a_signal_is_taken_for_the_cron(original: Any, *args: Any) -> Finding:
     finding: Finding = original(*args)
     return replace(finding, reasons={Reason.CRON_NOT_DUE: "inferred"} if finding.reasons else {})
