@@ -223,7 +223,7 @@ for _mutated, _by in (
     (Cause.RELOADED, Cause.NEW_INTERVAL),
     (Cause.AUDITS_CHANGED, Cause.REQUESTED),
 ):
-    mutant(causes._Classification, "give")(_instead(_mutated, _by))
+    mutant(causes._Classification, "assign")(_instead(_mutated, _by))
 
 
 @mutant(MethodEvents, "look_for_removed")
