@@ -216,8 +216,8 @@ class Switchboard:
             for (other, _), under_way in self._under_way.items():
                 if other == key[0]:
                     message = "two threads used one context at the same time"
-                    invocation.journal.fault(message)
-                    under_way.journal.fault(message)
+                    invocation.journal.tracker_error(message)
+                    under_way.journal.tracker_error(message)
             self._under_way[key] = invocation
         try:
             yield

@@ -196,7 +196,9 @@ class _Classification:
         remaining = self._restated(evaluated)
         remaining, removed_earlier = self._auto_restated(remaining, removed_by_run)
         loaded = self._loaded()
-        recorded_as_removed = self._whole_units(self._recording.removed.get(self._name, ()))
+        recorded_as_removed = self._whole_units(
+            self._recording.removed_intervals.get(self._name, ())
+        )
         removed = without([*removed_earlier, *recorded_as_removed], loaded)
         if not (loaded or removed_by_run or removed):
             self._first_load(remaining)

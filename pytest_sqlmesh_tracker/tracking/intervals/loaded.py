@@ -46,8 +46,8 @@ class Before:
         the invocation did not get that far."""
         recording = self._recording
         if recording.command == "audit":
-            return recording.audited or {}
-        return self._decided.snapshots if self._decided else recording.planned
+            return recording.snapshots_of_audit or {}
+        return self._decided.snapshots if self._decided else recording.snapshots_of_environment
 
     @cached_property
     def compared(self) -> Snapshots:
@@ -64,13 +64,15 @@ class Before:
     @cached_property
     def first_compared(self) -> Snapshots:
         """As `compared`, but at the first decision of a run that SQLMesh restarted."""
-        return replace(self.compared, frozen={**self.frozen, **self._recording.first_seen})
+        return replace(
+            self.compared, frozen={**self.frozen, **self._recording.snapshots_at_first_decision}
+        )
 
     @cached_property
     def stored(self) -> Snapshots:
         """The snapshots, with the intervals that the state had, including those that SQLMesh counts
         as missing in order to load them again."""
-        return replace(self.compared, frozen={**self.frozen, **self._recording.stored})
+        return replace(self.compared, frozen={**self.frozen, **self._recording.snapshots_in_state})
 
 
 class After:

@@ -51,7 +51,7 @@ class UndecidedExplainer:
 
     def not_scheduled(self, name: str) -> Finding:
         """The end of the invocation is the reason, except for models that are never evaluated."""
-        if self.recording.raised_kind is None:
+        if self.recording.raised is None:
             raise UnexplainedError("the tracker did not see what SQLMesh decided")
         if is_never_evaluated(self.models.nodes[name]):
             return Finding(Status.SKIPPED).because(Reason.NOT_EVALUATABLE, "observed")
@@ -127,12 +127,13 @@ def interrupted(recording: Recording, *, by_environment: bool = False) -> Findin
         return finding.because(Reason.ENVIRONMENT_CHANGED, "observed")
     if was_aborted(recording):
         return finding.because(Reason.ABORTED, "observed")
-    if recording.raised_kind == "error":
-        finding = replace(finding, failed_step=recording.raised_step)
+    if recording.raised is not None:
+        finding = replace(finding, failed_step=recording.raised.step)
         return finding.because(Reason.COMMAND_FAILED, "observed")
     raise UnexplainedError("SQLMesh scheduled it, but never reported how it ended")
 
 
 def was_aborted(recording: Recording) -> bool:
     """Whether the invocation was cancelled, or ended by an exception like KeyboardInterrupt."""
-    return recording.raised_kind == "interrupt" or recording.cancelled
+    raised = recording.raised
+    return recording.cancelled or (raised is not None and raised.kind == "interrupt")

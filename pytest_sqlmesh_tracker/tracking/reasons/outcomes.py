@@ -51,10 +51,10 @@ class Outcomes:
 
     def of(self, fqn: str, after: After) -> ModelOutcome:
         """The outcome of a model; `unknown` if the tracker failed or cannot tell."""
-        faults = self._recording.faults
-        fault = faults.get(fqn) or faults.get(None)
+        errors = self._recording.tracker_errors
+        message = errors.get(fqn) or errors.get(None)
         try:
-            return self._unknown(fqn, fault) if fault else self._explained(fqn, after)
+            return self._unknown(fqn, message) if message else self._explained(fqn, after)
         except UnexplainedError as error:
             return self._unknown(fqn, str(error))
         except Exception as error:

@@ -82,7 +82,8 @@ class PlanExplainer:
     def _dates_rejected(self) -> bool:
         """Whether SQLMesh rejected the plan's dates when its stages looked for what is missing."""
         recording, search = self.recording, self.plan.search
-        if recording.raised_kind != "error" or not recording.applied or recording.rounds:
+        raised = recording.raised is not None and recording.raised.kind == "error"
+        if not raised or not recording.applied or recording.rounds:
             return False
         try:
             validate_date_range(search.start, search.end)
@@ -209,7 +210,7 @@ class PlanExplainer:
         if recording.raised is None:
             raise UnexplainedError("the plan found missing intervals, but did not schedule them")
         # A later stage would have waited for a failed model, as its own stage does.
-        roots = self._failed_upstream(name) if recording.raised_kind == "error" else ()
+        roots = self._failed_upstream(name) if recording.raised.kind == "error" else ()
         if not roots:
             return interrupted(recording)
         failed = Finding(Status.SKIPPED, blocked_by=roots)
