@@ -121,7 +121,7 @@ def _internals() -> Iterator[Check]:
     ]
 
 
-def _checks_of_changes(level: Level, changes: Iterable[contract.Change]) -> Iterator[Check]:
+def _checks_of_changes(level: Level, changes: Iterable[contract.ContractChange]) -> Iterator[Check]:
     return (Check(change.name, level, change.what, change.concern) for change in changes)
 
 

@@ -101,10 +101,7 @@ class TestRules:
                 {"zz": 1},
                 "unknown key 'zz'; valid: models, allow, deny, require, severity, until, why",
             ),
-            (
-                {"allow": ["failed"]},
-                "models is missing: it must be a name, a glob, or a list of them",
-            ),
+            ({"allow": ["failed"]}, "models is missing: it must be a name, a glob, or a list of them"),
             ({"models": "a"}, "a rule must have allow, deny or require"),
             ({"models": []}, "models is empty: it must be a name, a glob, or a list of them"),
             ({"models": " "}, "models: ' ' is neither a name nor a glob"),
@@ -190,10 +187,7 @@ class TestToml:
             ("tool.sqlmesh_tracker.gate = []", "tool.sqlmesh_tracker.gate is a table, not []"),
             ("[tool.sqlmesh_tracker.gte]", "unknown key 'gte'; did you mean gate?"),
             ("[[tool.sqlmesh_tracker.gate.rule]]", "unknown key 'rule'; did you mean rules?"),
-            (
-                "[tool.sqlmesh_tracker.gate.rules]",
-                "rules must be a list of tables, each in TOML below",
-            ),
+            ("[tool.sqlmesh_tracker.gate.rules]", "rules must be a list of tables, each in TOML below"),
             (
                 "[[tool.sqlmesh-tracker.gate.rules]]",
                 "unknown table [tool.sqlmesh-tracker]; did you mean tool.sqlmesh_tracker?",

@@ -367,10 +367,7 @@ class TestMarker:
         [
             ({"strct": True}, "the marker sqlmesh_tracker has no argument 'strct': did you mean"),
             ({"strict": "yes"}, "strict must be True or False, not 'yes'"),
-            (
-                {"allow_skips": "a.*"},
-                "allow_skips must be a mapping of globs to reasons, not 'a.*'",
-            ),
+            ({"allow_skips": "a.*"}, "allow_skips must be a mapping of globs to reasons, not 'a.*'"),
             (
                 {"allow_skips": {"a.*": "cron_not_du"}},
                 "allow_skips={'a.*': 'cron_not_du'}: 'cron_not_du' is not a reason; did you mean "

@@ -714,10 +714,7 @@ class TestUnknown:
 
     def test_the_message_says_why_it_could_not_tell(self) -> None:
         text = headline(assert_executed, run(unknown("a.x", "lost its place")), "a.x")
-        assert (
-            text
-            == "a.x was not executed: the tracker could not determine its status (lost its place)"
-        )
+        assert text == "a.x was not executed: the tracker could not determine its status (lost its place)"
 
 
 # Each helper as tests call it: its arguments after the report, and what fails on SHOP.

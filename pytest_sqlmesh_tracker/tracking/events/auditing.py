@@ -19,7 +19,7 @@ from pytest_sqlmesh_tracker.tracking.spans import Span
 from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import AuditReturn, Snapshot
 
 from .facts import audit_result, failure_of, frozen_by_name
-from .invocation import Invocation
+from .invocation import InvocationRecorder
 from .journal import now
 from .recording import AuditResult, BatchEnd, NodeFailure, Round
 from .taps import OnReturn
@@ -49,7 +49,7 @@ class _UnderWay:
         )
 
 
-class AuditInvocation(Invocation):
+class AuditRecorder(InvocationRecorder):
     """A call of `Context.audit`: a single round with one batch per model that has audits."""
 
     _under_way: _UnderWay | None = None
@@ -101,4 +101,4 @@ class AuditInvocation(Invocation):
                 self._ended((), failure_of(self._under_way.name, 0, error))
 
 
-AUDIT_EVENTS = reliances_of(AuditInvocation)
+AUDIT_EVENTS = reliances_of(AuditRecorder)

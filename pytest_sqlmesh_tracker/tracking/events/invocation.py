@@ -20,13 +20,13 @@ from .console_events import ConsoleEvents
 from .console_proxy import ConsoleProxy, unwrapped
 from .facts import failures_in, interrupt_behind, plan_facts
 from .journal import Journal, now
-from .live import CancelledError, Executions, Hooks
+from .live import CancelledError, Executions, Hooks, OutcomesSoFar
 from .recording import Raised, Recording
 from .taps import MethodEvents, Taps
 from .waiting import EnvironmentWait
 
 
-class Invocation:
+class InvocationRecorder:
     """Records an outermost call of a context's method."""
 
     def __init__(
@@ -35,6 +35,7 @@ class Invocation:
         command: Command,
         arguments: dict[str, Any],
         hooks: Hooks,
+        outcomes_so_far: OutcomesSoFar,
     ) -> None:
         self._context = context
         self._hooks = hooks
@@ -51,7 +52,7 @@ class Invocation:
         self._methods = MethodEvents(self.journal, self._taps)
         self._console_events = ConsoleEvents(
             self.journal,
-            Executions(self.recording, hooks.on_executed, hooks.outcomes_so_far),
+            Executions(self.recording, hooks.on_executed, outcomes_so_far),
             admit=self._admit,
             on_applied=lambda: self._methods.attach_state(self._context.state_sync),
         )

@@ -16,8 +16,8 @@ from pytest_sqlmesh_tracker.tracking.intervals.snapshots import Snapshots
 from pytest_sqlmesh_tracker.tracking.project.environments import deployability
 from pytest_sqlmesh_tracker.tracking.spans import Millis
 
+from .messages import Due, DueQuery, UnfinishedPlan
 from .planned import planned
-from .questions import Due, DueQuery, UnfinishedPlan
 
 
 def due(context: Any, query: DueQuery) -> Due | UnfinishedPlan:

@@ -120,9 +120,7 @@ class TestForWhatIsUnderWay:
 
         # What is left behind has the project in this process.
         blocked = here.materialize()
-        assert step_failure(blocked).description.startswith(
-            "SQLMesh is still working on this project"
-        )
+        assert step_failure(blocked).description.startswith("SQLMesh is still working on this project")
         here.site.let_slow_go_on()
         until(lambda: not sqlmesh_threads())
         assert here.materialized(result) == {"c/first", "c/beside"}

@@ -15,8 +15,8 @@ from pytest_sqlmesh_tracker.tracking import moments
 from pytest_sqlmesh_tracker.tracking.evaluation import batches, behind, causes
 from pytest_sqlmesh_tracker.tracking.evaluation.behind import UpstreamBehind
 from pytest_sqlmesh_tracker.tracking.events import facts
-from pytest_sqlmesh_tracker.tracking.events.auditing import AuditInvocation
-from pytest_sqlmesh_tracker.tracking.events.invocation import Invocation
+from pytest_sqlmesh_tracker.tracking.events.auditing import AuditRecorder
+from pytest_sqlmesh_tracker.tracking.events.invocation import InvocationRecorder
 from pytest_sqlmesh_tracker.tracking.events.taps import MethodEvents
 from pytest_sqlmesh_tracker.tracking.intervals.loaded import After
 from pytest_sqlmesh_tracker.tracking.reasons import audits, explaining, plans, reporting, runs
@@ -74,7 +74,7 @@ def nothing_is_held_back_by_cron(original: Any, *args: Any) -> Finding:
     return replace(finding, held_back=())
 
 
-@mutant(Invocation, "returned")
+@mutant(InvocationRecorder, "returned")
 def a_run_works_on_the_local_models(original: Any, self: Any, *args: Any) -> None:
     if self.recording.decision:
         local = facts.frozen_by_name(self._context.snapshots.values())
@@ -125,7 +125,7 @@ def a_plan_that_was_not_applied_changed_nothing(original: Any, *args: Any) -> Fi
     return finding
 
 
-@mutant(AuditInvocation, "_ended")
+@mutant(AuditRecorder, "_ended")
 def audits_on_demand_never_fail(original: Any, self: Any, ran: Any, _: Any) -> Any:
     return original(self, ran, None)
 
