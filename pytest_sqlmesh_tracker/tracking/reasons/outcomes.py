@@ -20,7 +20,7 @@ from pytest_sqlmesh_tracker.tracking.evaluation.batches import (
     evaluation,
 )
 from pytest_sqlmesh_tracker.tracking.evaluation.behind import UpstreamBehind
-from pytest_sqlmesh_tracker.tracking.evaluation.causes import Causes
+from pytest_sqlmesh_tracker.tracking.evaluation.causes import CauseExplainer
 from pytest_sqlmesh_tracker.tracking.events.recording import Recording
 from pytest_sqlmesh_tracker.tracking.intervals.crons import is_undetermined
 from pytest_sqlmesh_tracker.tracking.intervals.loaded import After, Before, execution_time_of
@@ -84,8 +84,8 @@ class Outcomes:
         return UndecidedExplainer(recording, models)
 
     @cached_property
-    def _causes(self) -> Causes:
-        return Causes(self._recording, self._before)
+    def _cause_explainer(self) -> CauseExplainer:
+        return CauseExplainer(self._recording, self._before)
 
     @cached_property
     def _behind(self) -> UpstreamBehind:
@@ -117,7 +117,7 @@ class Outcomes:
         batches = evaluated.batches
         finding = self._findings.of(fqn, evaluated, after)
         reasons = finding.ordered_reasons
-        caused = self._causes.of(fqn, batches)
+        causes = self._cause_explainer.of(fqn, batches)
         behind = self._behind.of(fqn, batches)
         durations = [batch.duration for batch in batches if batch.duration is not None]
         ends = [end for round_ in recording.rounds for end in round_.ends_of(fqn)]
@@ -130,13 +130,13 @@ class Outcomes:
             evidence={reason: finding.reasons[reason] for reason in reasons},
             partial=evaluated.partial,
             local_edit=self._is_edited(fqn),
-            cause=caused.causes[0] if caused.causes else None,
-            causes=caused.causes,
-            cause_evidence=caused.evidence,
-            intervals_by_cause=caused.intervals,
-            restated_by=shown(caused.restated_by),
-            changed_by=shown(caused.changed_by),
-            change_category=caused.change_category or finding.change_category,
+            cause=causes.in_order[0] if causes.in_order else None,
+            causes=causes.in_order,
+            cause_evidence=causes.evidence,
+            intervals_by_cause=causes.intervals,
+            restated_by=shown(causes.restated_by),
+            changed_by=shown(causes.changed_by),
+            change_category=causes.change_category or finding.change_category,
             loaded_through=after.loaded_through(fqn, at),
             waiting_since=None if recording.command == "audit" else after.waiting_since(fqn, at),
             next_due=finding.next_due,

@@ -223,7 +223,7 @@ for _mutated, _by in (
     (Cause.RELOADED, Cause.NEW_INTERVAL),
     (Cause.AUDITS_CHANGED, Cause.REQUESTED),
 ):
-    mutant(causes._Classification, "assign")(_instead(_mutated, _by))
+    mutant(causes._CauseAssignment, "assign")(_instead(_mutated, _by))
 
 
 @mutant(MethodEvents, "look_for_removed")
@@ -231,15 +231,15 @@ def what_was_removed_was_never_loaded(original: Any, *args: Any) -> None:
     pass
 
 
-@mutant(causes._Classification, "_restated_upstream")
+@mutant(causes._CauseAssignment, "_restated_upstream")
 def a_restatement_is_by_the_parents(original: Any, self: Any, _: Any) -> Any:  # noqa: ARG001
-    return tuple(self._compared.parents(self._name))
+    return tuple(self.compared.parents(self.name))
 
 
-@mutant(causes._Classification, "_first_load")
+@mutant(causes._CauseAssignment, "_first_load")
 def new_versions_are_changed_by_nothing(original: Any, self: Any, *args: Any) -> None:
     original(self, *args)
-    self._changed_by = ()
+    self.changed_by = ()
 
 
 @mutant(UpstreamBehind, "of")
