@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
-PYTEST := -m pytest -n 2 -q
+# Each worker starts with one half of the tests, so that few templates are planned by both.
+PYTEST := -m pytest -n 2 --dist worksteal -q
 # What is rare or slow has targets of its own, which CI runs after `make test`.
 RARE := $(addprefix tests/,browser dbt dagster_processes dagster_ui neighbours)
 MARKED := documents or long or processes or variants
@@ -19,7 +20,8 @@ COVERED := $(subst $(empty) ,$(comma),$(CORE:%=pytest_sqlmesh_tracker/%/*))
 demo: $(VENV)/installed
 	$(RUN)/python sample_projects/demo.py
 
-# The types are checked beside the tests. With MEASURE=1, as in CI, so is branch coverage.
+# The types are checked beside the tests. With MEASURE=1, as in CI, branch coverage is measured, and
+# the property tests, which cover nothing else, are left to `make properties`.
 test: $(VENV)/installed
 	$(MAKE) --no-print-directory --jobs=2 lint types $(if $(MEASURE),coverage,tests)
 
@@ -36,7 +38,7 @@ tests: $(VENV)/installed
 
 coverage: $(VENV)/installed
 	rm -f .coverage .coverage.*
-	$(RUN)/coverage run $(SESSION)
+	$(RUN)/coverage run $(SESSION) --ignore=tests/properties
 	$(RUN)/coverage combine -q
 	$(RUN)/coverage report --fail-under=95
 	$(RUN)/coverage report --include="$(COVERED)" --fail-under=100
@@ -75,12 +77,12 @@ neighbours:
 	.venv-neighbours/bin/python -m pip install --quiet --editable ".[pytest]" --group neighbours
 	.venv-neighbours/bin/python -m tests.neighbours
 
-# What `make test` leaves out of the property tests: ten times as many drawn histories, the command
-# line's run against Context.run, and a day of the due-only schedule.
+# All property tests, with ten times as many drawn histories as in `make test`, the command line's run
+# against Context.run, and a day of the due-only schedule.
 properties: export SQLMESH_TRACKER_HISTORIES ?= 36
 properties: export SQLMESH_TRACKER_DAGSTER_HISTORIES ?= 12
 properties: $(VENV)/installed
-	$(RUN)/python -m pytest -n 2 -q -k "not of_a_scene" tests/properties
+	$(RUN)/python $(PYTEST) tests/properties
 
 # A thousand drawn histories against the witnesses; stopped, it goes on where it was.
 truth: $(VENV)/installed

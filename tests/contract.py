@@ -25,7 +25,7 @@ def demand(holds: object, what: str, concern: str) -> None:
     """Fail with what SQLMesh changed, and what it concerns, unless it holds."""
     __tracebackhide__ = True
     if not holds:
-        pytest.fail(f"SQLMesh {version('sqlmesh')}: {what} changed; it concerns {concern}")
+        pytest.fail(f"SQLMesh {version('sqlmesh')}: {what} changed; this affects {concern}")
 
 
 def resolved(path: str, concern: str) -> Any:

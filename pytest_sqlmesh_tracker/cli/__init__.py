@@ -295,7 +295,7 @@ def gate(inputs: tuple[str, ...], policy: str | None, **options: Any) -> int:
     show_default=True,
     metavar="SECONDS",
     callback=_finite,
-    help="... and by at least so many seconds.",
+    help="... and by at least this many seconds.",
 )
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
 @all_of(_github, _as_json, _quiet)

@@ -108,7 +108,7 @@ _plan = _options(
     ("--skip-linter", "Skip SQLMesh's linter.", _FLAG),
     ("-r --restate-model", "Restate models and everything downstream; repeatable.", _MANY),
     ("--no-gaps", "Require that new versions have no data gaps.", _FLAG),
-    ("--skip-backfill --dry-run", "Skip the backfill.", _FLAG),
+    ("--skip-backfill --dry-run", "Do not load any data.", _FLAG),
     ("--empty-backfill", "Record intervals as loaded without loading them.", _FLAG),
     ("--forward-only", "Make changes forward-only.", _FLAG),
     ("--allow-destructive-model", "Allow destructive changes to these models; repeatable.", _MANY),

@@ -26,9 +26,7 @@ def rules_from(tables: object) -> tuple[GateRule, ...]:
         GatePolicyError: one of them is neither; the message begins with its number, from 1.
     """
     if isinstance(tables, str | Mapping) or not isinstance(tables, Iterable):
-        raise GatePolicyError(
-            f"rules must be a list of tables, each in TOML below [[{TABLE}.rules]]"
-        )
+        raise GatePolicyError(f"rules must be a list of tables: in TOML, [[{TABLE}.rules]]")
     return tuple(_rule(number, table) for number, table in enumerate(tables, start=1))
 
 

@@ -124,7 +124,7 @@ def run_sqlmesh(
         except (click.Abort, KeyboardInterrupt) as ended:
             if isinstance(ended.__cause__ or ended.__context__, EOFError):
                 code = 1
-                error = "SQLMesh asked for an answer, but no terminal is attached: use --auto-apply"
+                error = "SQLMesh asked for input, but no terminal is attached: use --auto-apply"
             elif signals.received is None:
                 # The project's code or SQLMesh's prompt raised it.
                 signals.received = signal.SIGINT

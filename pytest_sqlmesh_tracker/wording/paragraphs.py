@@ -85,9 +85,7 @@ def _headline(
 def _condition(outcome: Outcome, complaint: str) -> str:
     """What is true of the model instead, without repeating the complaint."""
     if outcome.status is Status.UNKNOWN:
-        return "the tracker could not determine its status" + (
-            f" ({outcome.note})" if outcome.note else ""
-        )
+        return "its status is unknown" + (f" ({outcome.note})" if outcome.note else "")
     if outcome.status is Status.EXECUTED:
         if complaint.startswith("was executed"):
             return "; ".join(filter(None, (account(outcome).without_status, remarks(outcome))))

@@ -55,7 +55,9 @@ class TestShow:
         file = saved("a.json", NIGHT.model_copy(update={"superseded": True}), DAY)
         ended = typed("show", file)
         assert "sales.weekly" not in ended.out
-        assert ended.out.endswith("; left out: 1 invocation superseded by reruns (--all shows them)\n")
+        assert ended.out.endswith(
+            "; left out: 1 invocation superseded by reruns (--all shows them)\n"
+        )
         ended = typed("show", "--all", file)
         assert "failure in 2.00 s, superseded by a rerun\n" in ended.out
         assert ended.out.endswith(

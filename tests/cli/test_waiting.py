@@ -106,7 +106,7 @@ class TestSelectors:
 
         assert ended.code == 2
         assert ended.err.splitlines()[-1] == (
-            "Error: --select-model shop.orderz: no model of environment prod is selected; "
+            "Error: --select-model shop.orderz selects no model of environment prod; "
             "did you mean shop.orders?"
         )
 

@@ -69,7 +69,7 @@ def test_what_is_called_is_read_from_the_source() -> None:
     ids=lambda changes: changes.__name__,
 )
 def test_what_is_called_observed_replaced_or_imported(changes: Callable[[], Any]) -> None:
-    lines = [f"{each.name} {each.what}; it concerns {each.concern}" for each in changes()]
+    lines = [f"{each.name} {each.what}; this affects {each.concern}" for each in changes()]
     assert lines == []
 
 

@@ -258,8 +258,8 @@ class TestRequire:
         )
         finding = result.findings[-1]
         assert finding.message == (
-            "sales.orders must execute according to rule 1 (sales.*), but did not in any of 2 runs; "
-            "in the last one it was skipped: its cron was not due"
+            "sales.orders must execute according to rule 1 (sales.*), but did not in any of 2 "
+            "runs; in the last one, it was skipped: its cron was not due"
         )
         assert (finding.kind, finding.status, finding.reason) == (
             "required_not_executed",
@@ -423,11 +423,11 @@ class TestContradictions:
 
     def test_two_rules_for_the_same_models(self) -> None:
         assert self.complaints({"allow": ["failed"]}, {"deny": ["error", "failed"]}) == [
-            "rule 2 (a.*): it denies failed, which rule 1 allows for the same models"
+            "rule 2 (a.*): denies failed, which rule 1 allows for the same models"
         ]
         assert self.complaints(
             {"deny": ["failed"]}, {"deny": ["error"]}, {"allow": ["failed"]}
-        ) == ["rule 3 (a.*): it allows failed, which rule 1 denies for the same models"]
+        ) == ["rule 3 (a.*): allows failed, which rule 1 denies for the same models"]
 
     def test_an_exception_for_a_time_is_none(self) -> None:
         assert self.complaints({"deny": ["failed"]}, {"allow": ["failed"], "until": date.max}) == []
@@ -505,7 +505,7 @@ class TestFindings:
 
     @pytest.mark.parametrize("other", [None, "report.json", (None, None), []])
     def test_what_is_not_a_report(self, other: Any) -> None:
-        with pytest.raises(TypeError, match="GatePolicy.evaluate takes RunReports, not "):
+        with pytest.raises(TypeError, match=r"GatePolicy\.evaluate takes RunReports, not "):
             GatePolicy().evaluate(other)
 
 

@@ -99,28 +99,40 @@ class TestRules:
             ({"model": "a"}, "unknown key 'model'; did you mean models?"),
             (
                 {"zz": 1},
-                "unknown key 'zz'; valid: models, allow, deny, require, severity, until, why",
+                "unknown key 'zz'; valid keys: models, allow, deny, require, severity, until, why",
             ),
-            ({"allow": ["failed"]}, "models is missing: it must be a name, a glob, or a list of them"),
+            (
+                {"allow": ["failed"]},
+                "models is missing: it must be a name, a glob, or a list of them",
+            ),
             ({"models": "a"}, "a rule must have allow, deny or require"),
             ({"models": []}, "models is empty: it must be a name, a glob, or a list of them"),
             ({"models": " "}, "models: ' ' is neither a name nor a glob"),
             ({"models": ["a", 3]}, "models: 3 is neither a name nor a glob"),
-            ({"models": {"a": 1}}, "models is a name, a glob, or a list of them, not {'a': 1}"),
-            ({"models": None}, "models is a name, a glob, or a list of them, not None"),
+            (
+                {"models": {"a": 1}},
+                "models must be a name, a glob, or a list of them, not {'a': 1}",
+            ),
+            ({"models": None}, "models must be a name, a glob, or a list of them, not None"),
             (
                 {"models": "a", "allow": ["signal_not_redy"]},
                 "allow: 'signal_not_redy' is not a status, a reason or a fact; did you mean "
                 "signal_not_ready",
             ),
-            ({"models": "a", "deny": 1}, "deny is a list of statuses, reasons and facts, not 1"),
-            ({"models": "a", "require": "skipped"}, "require is \"executed\", not 'skipped'"),
+            (
+                {"models": "a", "deny": 1},
+                "deny must be a list of statuses, reasons and facts, not 1",
+            ),
+            ({"models": "a", "require": "skipped"}, "require must be \"executed\", not 'skipped'"),
             (
                 {"models": "a", "until": "2026-12-31"},
                 "until must be a date without quotes, such as 2026-12-31, not",
             ),
-            ({"models": "a", "until": datetime(2026, 12, 31)}, "until is a date, as 2026-12-31"),
-            ({"models": "a", "why": 7}, "why is a text, not 7"),
+            (
+                {"models": "a", "until": datetime(2026, 12, 31)},
+                "until must be a date without quotes",
+            ),
+            ({"models": "a", "why": 7}, "why must be a string, not 7"),
             (
                 {"models": "a", "deny": ["nonblocking_audit_faild"]},
                 "deny: 'nonblocking_audit_faild' is not a status, a reason or a fact; did you "
@@ -150,11 +162,11 @@ class TestRules:
 
     @pytest.mark.parametrize("rules", ["sales.*", {"models": "a", "allow": "failed"}, 3])
     def test_what_is_not_a_list_of_rules(self, rules: Any) -> None:
-        with pytest.raises(GatePolicyError, match=r"^rules is a list of tables, in TOML each "):
+        with pytest.raises(GatePolicyError, match=r"^rules must be a list of tables: in TOML, "):
             GatePolicy(rules)
 
     def test_a_rule_by_itself_has_no_number(self) -> None:
-        with pytest.raises(GatePolicyError, match=r"^why is a text, not 7$"):
+        with pytest.raises(GatePolicyError, match=r"^why must be a string, not 7$"):
             GateRule("a", allow="failed", why=7)  # type: ignore[arg-type]
 
 
@@ -183,19 +195,22 @@ class TestToml:
             ("[project]\nname = 'shop'", "[[tool.sqlmesh_tracker.gate.rules]] is missing"),
             ("[tool.ruff]", "[[tool.sqlmesh_tracker.gate.rules]] is missing"),
             ("[tool.sqlmesh_tracker]", "[[tool.sqlmesh_tracker.gate.rules]] is missing"),
-            ("tool = 3", "tool is a table, not 3"),
-            ("tool.sqlmesh_tracker.gate = []", "tool.sqlmesh_tracker.gate is a table, not []"),
+            ("tool = 3", "tool must be a table, not 3"),
+            ("tool.sqlmesh_tracker.gate = []", "tool.sqlmesh_tracker.gate must be a table, not []"),
             ("[tool.sqlmesh_tracker.gte]", "unknown key 'gte'; did you mean gate?"),
             ("[[tool.sqlmesh_tracker.gate.rule]]", "unknown key 'rule'; did you mean rules?"),
-            ("[tool.sqlmesh_tracker.gate.rules]", "rules must be a list of tables, each in TOML below"),
+            (
+                "[tool.sqlmesh_tracker.gate.rules]",
+                "rules must be a list of tables: in TOML, ",
+            ),
             (
                 "[[tool.sqlmesh-tracker.gate.rules]]",
                 "unknown table [tool.sqlmesh-tracker]; did you mean tool.sqlmesh_tracker?",
             ),
-            ("[[rules]]\n[other]", "unknown key 'other'; valid: rules"),
+            ("[[rules]]\n[other]", "unknown key 'other'; valid keys: rules"),
             (
                 "[[rules]]\nmodels = 'a'\nallow = [1]",
-                "rule 1: allow: 1 is neither a status",
+                "rule 1: allow: 1 is not a status",
             ),
         ],
     )
@@ -232,7 +247,7 @@ class TestFiles:
             (None, "can't be read: No such file or directory"),
             (b"[[", "invalid TOML: "),
             (b"\xff\xfe", "invalid TOML: it must be encoded as UTF-8"),
-            (b"[[rules]]\nmodels = 'a'", "rule 1: it says nothing"),
+            (b"[[rules]]\nmodels = 'a'", "rule 1: a rule must have"),
         ],
     )
     def test_errors_begin_with_the_path(

@@ -48,7 +48,7 @@ def test_too_many_by_position(positional: list[str], complaint: str) -> None:
 
 @pytest.mark.parametrize(
     ("keyword", "hint"),
-    [("pth", "did you mean path?"), ("colour", "it has path, plan")],
+    [("pth", "did you mean path?"), ("colour", "its arguments are path, plan")],
 )
 def test_a_keyword_that_there_is_not(keyword: str, hint: str) -> None:
     with pytest.raises(MarkerError) as caught:

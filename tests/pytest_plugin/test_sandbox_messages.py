@@ -53,7 +53,7 @@ def test_a_template_says_which_model_failed_and_where_its_file_is(
         [
             "sqlmesh_project: the plan of prod failed: shop.prices failed: its evaluation raised "
             "IOException: *",
-            f"data/prices.csv exists below {shop.path}, but relative paths start from the working *",
+            f"data/prices.csv exists below {shop.path}, but relative paths start from the *",
             'plan="partial" leaves out failed models and everything downstream: 1 model loaded.',
         ]
     )

@@ -152,7 +152,7 @@ WRONG = {
     "(environmnt=None)": "the marker sqlmesh_project has no argument 'environmnt': did you*",
     '("other", "x")': "the marker sqlmesh_project takes one positional argument: path",
     '("none")': "no SQLMesh project in *none: the folder does not exist",
-    '(at="soon")': "'soon' is not a time: use ISO text such as '2024-01-09 01:00' (UTC)",
+    '(at="soon")': "'soon' is not a time: use an ISO string such as '2024-01-09 01:00' (UTC)",
     '(at="2023-06-01")': "at=2023-06-01 00:00:00 UTC is before the project's start, 2024*",
     '(setup="none.sql")': "setup: *none.sql does not exist",
 }

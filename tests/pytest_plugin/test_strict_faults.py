@@ -367,18 +367,24 @@ class TestMarker:
         [
             ({"strct": True}, "the marker sqlmesh_tracker has no argument 'strct': did you mean"),
             ({"strict": "yes"}, "strict must be True or False, not 'yes'"),
-            ({"allow_skips": "a.*"}, "allow_skips must be a mapping of globs to reasons, not 'a.*'"),
+            (
+                {"allow_skips": "a.*"},
+                "allow_skips must be a mapping of globs to reasons, not 'a.*'",
+            ),
             (
                 {"allow_skips": {"a.*": "cron_not_du"}},
                 "allow_skips={'a.*': 'cron_not_du'}: 'cron_not_du' is not a reason; did you mean "
                 "cron_not_due?",
             ),
             ({"allow_skips": {"a.*": []}}, "allow_skips={'a.*': []}: it needs a reason or a list"),
-            ({"allow_skips": {"a.*": 7}}, "allow_skips={'a.*': 7}: 7 is not a reason; valid are"),
+            (
+                {"allow_skips": {"a.*": 7}},
+                "allow_skips={'a.*': 7}: 7 is not a reason; valid values:",
+            ),
             (
                 {"allow_skips": {"a.*": "audit_failed"}},
-                "allow_skips={'a.*': 'audit_failed'}: no model is skipped for audit_failed; "
-                "assert_failed asserts a failure",
+                "allow_skips={'a.*': 'audit_failed'}: audit_failed is not a reason for a skip; "
+                "use assert_failed for a failure",
             ),
             (
                 {"allow_skips": {" ": "ended"}},

@@ -45,8 +45,10 @@ TYPOS = {
     "assert_executed(REPORT, 'a.x', intervals=('2024-13-01', '2024-01-02'))": (
         "ValueError: '2024-13-01' is not an ISO date or time"
     ),
-    "assert_skipped('a.y')": "TypeError: the first argument must be a Tracker or a RunReport, not str",
-    "assert_executed(REPORT)": "TypeError: assert_executed needs at least one model; for *",
+    "assert_skipped('a.y')": (
+        "TypeError: the first argument must be a Tracker or a RunReport, not str"
+    ),
+    "assert_executed(REPORT)": "TypeError: assert_executed needs at least one model; to *",
 }
 
 

@@ -413,7 +413,7 @@ class TestNotesOnAnInvocation:
 
     def test_why_is_not_always_known(self) -> None:
         unread = UNREAD.model_copy(update={"project_files_note": None})
-        assert "were not read: unknown" in table(unread)
+        assert "were not read: unknown reason" in table(unread)
 
     def test_none_where_all_is_well(self) -> None:
         well = run(executed("a.x"), project_files="read")
@@ -432,7 +432,7 @@ class TestTheGateOnFilesThatWereNotRead:
     def test_of_which_nobody_knows_why(self) -> None:
         unread = UNREAD.model_copy(update={"project_files_note": None})
         [warning] = GatePolicy().evaluate(unread).warnings
-        assert warning.message == "the project's files were not read: unknown"
+        assert warning.message == "the project's files were not read: unknown reason"
 
     @pytest.mark.parametrize("read", ["read", None])
     def test_says_nothing_where_they_were_or_were_not_to_be(self, read: str | None) -> None:

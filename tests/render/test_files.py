@@ -42,7 +42,7 @@ def test_no_report_is_a_file_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["report.txt", "report", "json", ".json", "report.json.gz", ""])
 def test_another_suffix_is_refused(name: str) -> None:
     with pytest.raises(
-        ValueError, match=r"its name ends in \.json, \.md, \.html or \.xml$"
+        ValueError, match=r"its name must end in \.json, \.md, \.html or \.xml$"
     ) as caught:
         files.checked_path(name)
     assert "\n" not in str(caught.value)

@@ -185,7 +185,7 @@ class TestWhatIsFirst:
         entries = [("test_shop.py::test_it", report) for report in (repeated, QUIET)]
         markdown = summary(entries)
         assert len(Page.of(markdown).headings) == 2
-        assert "1 invocation: 1 executed, 1 skipped; left out: 1 invocation of rep" in markdown
+        assert "1 invocation: 1 executed, 1 skipped; left out: 1 invocation sup" in markdown
         assert "failed" not in markdown
         denied = GatePolicy([{"models": "raw.orders", "deny": "executed"}]).evaluate(*entries)
         assert "⚠️ run of prod" in Page.of(summary(entries, denied)).headings[1]

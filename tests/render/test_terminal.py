@@ -240,8 +240,8 @@ class TestFindings:
               - staging.orders failed in batch 2 of 2; 1 recorded: its evaluation raised
                 ValueError: no luck
               - sales.orders was skipped: an upstream model failed (staging.orders)
-              - raw.weekly must execute according to rule 1 (raw.weekly), but did not in the run; it
-                was skipped: its cron was not due, next due 2024-01-21 00:00 UTC
+              - raw.weekly must execute according to rule 1 (raw.weekly), but did not in the
+                run; it was skipped: its cron was not due, next due 2024-01-21 00:00 UTC
 
             gate failed: 1 failure, 1 unexpected skip, 1 unmet requirement (5 outcomes in 1
             report)

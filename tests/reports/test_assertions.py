@@ -714,7 +714,7 @@ class TestUnknown:
 
     def test_the_message_says_why_it_could_not_tell(self) -> None:
         text = headline(assert_executed, run(unknown("a.x", "lost its place")), "a.x")
-        assert text == "a.x was not executed: the tracker could not determine its status (lost its place)"
+        assert text == "a.x was not executed: its status is unknown (lost its place)"
 
 
 # Each helper as tests call it: its arguments after the report, and what fails on SHOP.
@@ -805,7 +805,7 @@ class TestEveryHelper:
         args, kwargs = FAILING[helper]
         for wrong in ("marts.weekly", None, SHOP.outcomes):
             kind = type(wrong).__name__
-            with pytest.raises(TypeError, match=f"is a Tracker or a RunReport, not {kind}$"):
+            with pytest.raises(TypeError, match=f"must be a Tracker or a RunReport, not {kind}$"):
                 function(helper)(wrong, *args, **kwargs)
 
     def test_takes_no_unknown_keyword(self, helper: str) -> None:

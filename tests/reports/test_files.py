@@ -108,8 +108,8 @@ class TestReading:
             ("[]", "not a report: expected an object, found a list"),
             ('{"schema_version": 2, "reports": {}}', "not a report file: 'reports' must be a list"),
             ('{"schema_version": 2, "reports": [1]}', "report 1: expected an object, found a num"),
-            ('{"schema_version": 2, "reports": [{"test": 1}]}', "report 1: 'test' is neither"),
-            ('{"schema_version": 2, "reports": [{}]}', "report 1: not a report: it has no schema"),
+            ('{"schema_version": 2, "reports": [{"test": 1}]}', "report 1: 'test' must be"),
+            ('{"schema_version": 2, "reports": [{}]}', "report 1: not a report: schema_version"),
             ("\ud800".encode("utf-16", "surrogatepass"), "not a report: not JSON"),
         ],
     )

@@ -166,16 +166,18 @@ class TestAFaultThatNeverStruck:
         [
             (
                 {"model": "pay.noted"},
-                "the fault on pay.noted was never triggered: it was not evaluated after fail() was called",
+                "the fault on pay.noted was never triggered: it was not evaluated after "
+                "fail() was called",
             ),
             (
                 {"model": "pay.hours", "batch": 7},
-                "the fault on batch 7 of pay.hours was never triggered: batches count from 0, and no "
-                "invocation had more than 1",
+                "the fault on batch 7 of pay.hours was never triggered: batches count from 0, and "
+                "no invocation had more than 1",
             ),
             (
                 {"model": "raw.clock", "audit": "is_positive", "batch": 3},
-                "the fault on batch 3 of audit is_positive of raw.clock was never triggered: batches",
+                "the fault on batch 3 of audit is_positive of raw.clock was never triggered: "
+                "batches",
             ),
         ],
     )

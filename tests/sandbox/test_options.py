@@ -42,16 +42,19 @@ def test_variables_ignore_case_and_order() -> None:
     ("arguments", "message"),
     [
         ({"gatewy": "x"}, "has no argument 'gatewy': did you mean gateway?"),
-        ({"zzz": 1}, "has no argument 'zzz': it has path, gateway, at, environment"),
+        ({"zzz": 1}, "has no argument 'zzz': its arguments are path, gateway, at, environment"),
         ({"state": "old"}, "state must be 'fresh', 'keep' or 'empty', not 'old'"),
         ({"plan": "no"}, "plan must be True, False or 'partial', not 'no'"),
         ({"tick": 1}, "tick must be True or False, not 1"),
         ({"gateway": 3}, "gateway must be a name, not 3"),
         ({"environment": ["dev"]}, "environment must be a name, not ['dev']"),
         ({"variables": "a=1"}, "variables must be a mapping of names to values, not 'a=1'"),
-        ({"path": 7}, "path=7: it must be one text or path, or a list of them"),
-        ({"select": [1]}, "select=[1]: it must be one text or path, or a list of them"),
-        ({"at": "soon"}, "'soon' is not a time: use ISO text such as '2024-01-09 01:00' (UTC)"),
+        ({"path": 7}, "path must be a string or a path, or a list of them, not 7"),
+        ({"select": [1]}, "select must be a string or a path, or a list of them, not [1]"),
+        (
+            {"at": "soon"},
+            "'soon' is not a time: use an ISO string such as '2024-01-09 01:00' (UTC)",
+        ),
     ],
 )
 def test_a_wrong_argument_is_reported_in_one_line(arguments: dict[str, Any], message: str) -> None:

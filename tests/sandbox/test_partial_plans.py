@@ -75,9 +75,10 @@ class TestWords:
         made = half_broken(tmp_path)
         *_, create, _, partial = refused(sandbox, tmp_path)
         assert create == (
-            "raw.sales, which s.items, s.orders, s.refunds read, is not declared by any model, and the "
-            "queries that read it don't show its columns, as with SELECT * or COUNT(*). Declare it "
-            "with its columns in external_models.yaml, or create it with setup= or before_all."
+            "raw.sales, which s.items, s.orders, s.refunds read, is not declared by any model, "
+            "and the queries that read it don't show its columns, as with SELECT * or COUNT(*). "
+            "Declare it with its columns in external_models.yaml, or create it with setup= or "
+            "before_all."
         )
         assert partial.startswith('plan="partial" leaves out failed models')
         assert partial.endswith("2 models loaded.")
@@ -108,6 +109,19 @@ class TestWords:
             "the plan of prod failed: 2 models failed with the same error: a blocking audit "
             "failed: forall (1 row)"
         )
+
+    @evaluates_what_it_can
+    def test_models_that_start_later_are_named_with_the_time_that_helps(
+        self, sandbox: Sandboxes, tmp_path: Path
+    ) -> None:
+        made = project(tmp_path, "{one: {connection: {type: duckdb}}}")
+        made.model("s.late", "SELECT 1 AS id", cron=DAILY, start="'2024-03-01'")
+        made.model("s.early", "SELECT id FROM s.late", cron=DAILY)
+        lines = refused(sandbox, tmp_path, at="2024-01-05")
+        assert "s.late was not loaded: it starts after the plan's execution time." in lines
+        assert 'Plan with at="2024-03-02 00:00" or later.' in lines
+        with sandbox(tmp_path, at="2024-03-02 00:00") as planned:
+            assert planned.fetch("SELECT id FROM s.early") == [(1,)]
 
 
 class TestPartial:

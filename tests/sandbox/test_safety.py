@@ -276,7 +276,7 @@ class TestStatements:
                 with sandbox(shop.path) as copy:
                     copy.run(at="+1 day").assert_executed("shop.orders")
             else:
-                with pytest.raises(SandboxError, match="a sandbox attaches local DuckDB"):
+                with pytest.raises(SandboxError, match="a sandbox attaches only local DuckDB"):
                     with sandbox(shop.path):
                         pass
             assert snapshot_of(tmp_path) == before

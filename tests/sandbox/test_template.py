@@ -180,7 +180,10 @@ class TestWhatCanNotBePlanned:
 
     def test_no_configuration(self, templates: Templates, tmp_path: Path) -> None:
         message = self.template(templates, tmp_path)
-        assert message == f"no SQLMesh project in {tmp_path}: it contains no config.yaml, config.yml, config.py, sqlmesh.yaml or sqlmesh.yml"
+        assert message == (
+            f"no SQLMesh project in {tmp_path}: it contains no config.yaml, config.yml, config.py, "
+            "sqlmesh.yaml or sqlmesh.yml"
+        )
 
     def test_a_broken_configuration(self, templates: Templates, tmp_path: Path) -> None:
         (tmp_path / "config.yaml").write_text(

@@ -53,7 +53,7 @@ class TestText:
             """
             plan prod, execution_time 2024-01-14 06:30:00 UTC: raised in 2.00 s
             raised PlanError: no
-            the project's files were not read: unknown
+            the project's files were not read: unknown reason
               the plan removes 2 models
             1 skipped
             """

@@ -286,7 +286,10 @@ class TestAssertExecuted:
         ("typo", "message"),
         [
             ("restate", "'restate' is not a cause; did you mean restated"),
-            ("cron_not_due", "'cron_not_due' is not a cause; valid values: restated, auto_restated"),
+            (
+                "cron_not_due",
+                "'cron_not_due' is not a cause; valid values: restated, auto_restated",
+            ),
         ],
     )
     def test_a_typo_is_a_value_error(self, typo: str, message: str) -> None:

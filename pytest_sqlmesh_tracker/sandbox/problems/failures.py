@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from textwrap import fill
 
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
-from pytest_sqlmesh_tracker.wording.formats import counted, one_line
+from pytest_sqlmesh_tracker.wording.formats import counted, minute, one_line
 from pytest_sqlmesh_tracker.wording.paragraphs import paragraph_below_headline
 from pytest_sqlmesh_tracker.wording.remarks import audit_in_words, failed_audits
 from pytest_sqlmesh_tracker.wording.sentences import in_short, why
@@ -49,12 +50,14 @@ def failed_plan(
     *,
     help_with: Callable[[str], list[Help]],
     missing: Callable[[Iterable[ModelOutcome]], list[str]],
+    first_due: Callable[[ModelOutcome], datetime],
 ) -> str:
     """A headline, the errors with their models, and how to fix them.
 
     Args:
         help_with: returns the help for an error's text.
         missing: returns the names of missing tables that the models read.
+        first_due: returns when the first interval of a model that has not started is complete.
     """
     groups = _grouped(report)
     blocks = [_headline(groups)]
@@ -65,6 +68,7 @@ def failed_plan(
     failed = [outcome for group in groups for outcome in group.failed]
     helps = dict.fromkeys(each for outcome in failed for each in help_with(outcome.error or ""))
     blocks += [each.paragraph for each in helps]
+    blocks += _not_started(report, failed, first_due)
     explained = {each.missing_table for each in helps}
     unexplained = [name for name in missing(failed) if name not in explained]
     blocks += _remedies(report, unexplained)
@@ -134,6 +138,23 @@ def _block(report: RunReport, group: _Group, *, alone: bool) -> str:
     if group.below:
         lines.append(f"  downstream  {counted(len(group.below), 'model')}, not evaluated")
     return "\n".join(lines)
+
+
+def _not_started(
+    report: RunReport,
+    failed: Iterable[ModelOutcome],
+    first_due: Callable[[ModelOutcome], datetime],
+) -> list[str]:
+    """Which models that failed ones read start later, and the time at which all can be planned."""
+    upstream = dict.fromkeys(name for outcome in failed for name in outcome.upstream)
+    known = filter(None, map(report.outcomes.get, upstream))
+    later = [outcome for outcome in known if outcome.reason is Reason.NOT_STARTED]
+    if not later:
+        return []
+    names = ", ".join(outcome.name for outcome in later)
+    was = "was not loaded: it starts" if len(later) == 1 else "were not loaded: they start"
+    time = minute(max(map(first_due, later))).removesuffix(" UTC")
+    return [f'{names} {was} after the plan\'s execution time.\nPlan with at="{time}" or later.']
 
 
 def _remedies(report: RunReport, missing: list[str]) -> list[str]:

@@ -282,7 +282,7 @@ def _gateway_error(gateway: str, databases: Databases, why: str) -> SandboxError
 def _check_start(context: SandboxContext, began: datetime) -> None:
     """Reject a time before anything of the project can be loaded."""
     starts = [
-        context.config.model_defaults.start if model.start is None else model.start
+        _start(context, model)
         for model in context.models.values()
         if not (model.kind.is_external or model.kind.is_seed)
     ]
@@ -332,4 +332,12 @@ def _explanation(context: SandboxContext, report: RunReport, hints: Hints) -> st
         undeclared = context.empty_tables.explained_in(error)
         return [*map(Help, hints.of(error)), *(Help(each.advice, each.name) for each in undeclared)]
 
-    return failed_plan(report, help_with=help_with, missing=missing)
+    def first_due(outcome: ModelOutcome) -> datetime:
+        model = context.models[outcome.fqn]
+        return to_datetime(model.cron_next(_start(context, model) or report.execution_time))
+
+    return failed_plan(report, help_with=help_with, missing=missing, first_due=first_due)
+
+
+def _start(context: SandboxContext, model: Any) -> Any:
+    return context.config.model_defaults.start if model.start is None else model.start

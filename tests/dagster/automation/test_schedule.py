@@ -161,7 +161,7 @@ def test_many_models_that_wait(site: Scheduled) -> None:
     site.project.travel(SUNDAY)
     # Neither an asset nor one of its checks is the audit of an external model.
     assert site.evaluate() == (
-        "nothing is due that Dagster can request alone, only raw.till; waiting for a signal: "
+        "due, but Dagster can't request them alone: raw.till; waiting for a signal: "
         "shop.orders, shop.revenue, shop.till, shop.weekly, orders_exist and 1 more"
     )
 
@@ -243,7 +243,7 @@ def test_a_dagster_that_requests_no_checks_alone(
     monkeypatch.setattr(schedules, "_CHECKS_ALONE", Version("99"))
     only_the_audit_is_left(site)
     skip_message = site.evaluate()
-    assert str(skip_message).startswith("nothing is due that Dagster can request alone, only ")
+    assert str(skip_message).startswith("due, but Dagster can't request them alone: ")
     assert "orders_exist" in str(skip_message)
     assert str(skip_message).endswith("; next due: 2024-01-07 00:00 UTC")
 
@@ -336,7 +336,7 @@ def test_a_tick_with_a_separate_process(tmp_path: Path, instance: dg.DagsterInst
     with at(NEXT_DAY):
         with held(tmp_path / "wh.db"):
             skip_message = evaluated(repository, schedule, instance)
-        assert str(skip_message).endswith(": another process has the database")
+        assert str(skip_message).endswith(": another process has locked the database")
         request = evaluated(repository, schedule, instance)
         assert isinstance(request, dg.RunRequest)
         result = execute(repository, schedule, request, instance)

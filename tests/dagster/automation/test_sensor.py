@@ -123,8 +123,8 @@ def test_a_run_outside_of_dagster_is_reported_once(sqlmesh_project: Any, sensor:
     result = sensor.look()
     orders = next(e for e in result.asset_events if e.asset_key == dg.AssetKey(["shop", "orders"]))
     assert orders.description == (
-        "SQLMesh's state has 2024-01-05 .. 2024-01-06 as loaded in prod, and had not when this "
-        "sensor last looked; Dagster has no materialization of it since then"
+        "SQLMesh's state records 2024-01-05 .. 2024-01-06 as loaded in prod, but did not when this "
+        "sensor last checked; Dagster has no materialization of it since then"
     )
     assert facts(orders) == {
         OUTCOME: {
@@ -195,9 +195,9 @@ def test_another_version_is_reported_with_everything_it_has_loaded(
     happens(sqlmesh_project, sensor)
     (report,) = sensor.look().asset_events
     assert report.description == (
-        "prod has another version of the model than when this sensor last looked; SQLMesh's state "
-        "has 2024-01-01 .. 2024-01-04 of it as loaded; Dagster has no materialization of it since "
-        "then"
+        "the model's version in prod changed after this sensor last checked; SQLMesh's state "
+        "records 2024-01-01 .. 2024-01-04 of it as loaded; Dagster has no materialization of it "
+        "since then"
     )
     assert sensor.reported() == {"shop/report": "2024-01-01 .. 2024-01-04"}
     # What it had before is another table.
@@ -216,7 +216,7 @@ def test_a_model_that_is_new_and_one_that_is_gone(sqlmesh_project: Any, sensor: 
     sqlmesh_project.plan()
     (till,) = sensor.look().asset_events
     assert till.description.startswith(
-        "prod has the model, and had not when this sensor last looked; "
+        "the model was added to prod after this sensor last checked; "
     )
 
 
@@ -580,5 +580,7 @@ def test_a_function_that_is_not_sqlmeshs() -> None:
     def other() -> None:
         """Not one of the package's."""
 
-    with pytest.raises(dg.DagsterInvalidDefinitionError, match="build_sqlmesh_sensor takes what"):
+    with pytest.raises(
+        dg.DagsterInvalidDefinitionError, match="build_sqlmesh_sensor requires assets"
+    ):
         build_sqlmesh_sensor(other)

@@ -126,7 +126,7 @@ def test_one_asset_says_that_there_is_no_state_until_it_is_refreshed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = written(sandbox, yaml(project=str(files)))
-    message = f"{FILE} has no state yet, and so no assets: run dg utils refresh-defs-state"
+    message = f"{FILE} has no state yet, so it has no assets: run dg utils refresh-defs-state"
     with sandbox.load_component_and_build_defs(path) as (component, definitions):
         dg.Definitions.validate_loadable(definitions)
         (spec,) = definitions.resolve_all_asset_specs()

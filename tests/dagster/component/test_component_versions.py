@@ -26,8 +26,8 @@ def test_who_asks_for_the_component_learns_what_it_needs() -> None:
     with pytest.raises(ImportError) as raised:
         from pytest_sqlmesh_tracker.dagster import SqlmeshProjectComponent  # noqa: F401
     assert str(raised.value) == (
-        "SqlmeshProjectComponent needs Dagster 1.12 or newer: 1.10.18 has no components that "
-        "keep state"
+        "SqlmeshProjectComponent requires Dagster 1.12 or newer: 1.10.18 has no state-backed "
+        "components"
     )
 
 

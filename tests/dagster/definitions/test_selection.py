@@ -83,5 +83,5 @@ def test_a_selector_that_matches_nothing_is_refused(
 
 
 def test_a_project_without_tags_has_none_to_name() -> None:
-    with pytest.raises(UnknownModelError, match="has the tag 'core'; it has none"):
+    with pytest.raises(UnknownModelError, match="has the tag 'core'; existing tags: none"):
         asset_models([model("sales.orders")], "tag:core")

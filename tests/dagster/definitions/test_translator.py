@@ -233,7 +233,8 @@ def test_a_check_is_not_called_like_another_asset() -> None:
         ),
         (
             [model("sales.a"), model(f"sales.a_{STATUS_CHECK}")],
-            f"sales.a and sales.a_{STATUS_CHECK} would all become sales__a_{STATUS_CHECK} in Dagster",
+            f"sales.a and sales.a_{STATUS_CHECK} would all become sales__a_{STATUS_CHECK} in "
+            "Dagster",
         ),
     ],
 )

@@ -120,7 +120,7 @@ def test_a_project_takes_folders_one_by_one_and_as_a_list(tmp_path: Path) -> Non
     assert SqlmeshProject(folders).paths == expected
     assert SqlmeshProject(paths=folders).paths == expected
     assert SqlmeshProject(tmp_path / "one").paths == SqlmeshProject(paths=expected[:1]).paths
-    with pytest.raises(TypeError, match="needs the folder"):
+    with pytest.raises(TypeError, match="requires the project's folder"):
         SqlmeshProject([])
 
 
@@ -138,7 +138,7 @@ def test_an_annotation_that_dagster_could_not_read_is_one_line() -> None:
         sqlmesh_assets(project=project(model("shop.orders")))(warehouse)
     assert str(raised.value) == (
         "an annotation of warehouse can't be read: name 'AssetExecutionContext' is not defined; "
-        "Dagster needs it where the module is, not only in `if TYPE_CHECKING` or in another "
+        "Dagster needs the name at module level, not only in `if TYPE_CHECKING` or in another "
         "function"
     )
 

@@ -22,8 +22,8 @@ PROBLEM = (
     "until then, runs wait (environments: prod)"
 )
 NOT_KNOWN = (
-    "interrupted: it was still being evaluated when the invocation was left; whether that is "
-    "recorded is not known"
+    "interrupted: it was still being evaluated when the invocation was abandoned; whether the "
+    "evaluation was recorded is unknown"
 )
 
 
@@ -114,13 +114,15 @@ class TestForWhatIsUnderWay:
         assert evaluations["c/slow"].description == NOT_KNOWN
         assert evaluations["c/third"].description == "interrupted: the invocation was aborted"
         assert here.warnings(result) == [
-            "SQLMesh did not end within 1 s, the resource's drain_timeout, and was left behind: it "
-            "was still evaluating c.slow. What it commits from then on is not on record here"
+            "SQLMesh did not finish within 1 s, the resource's drain_timeout, and was abandoned: "
+            "it was still evaluating c.slow. What it commits later is not recorded here"
         ]
 
         # What is left behind has the project in this process.
         blocked = here.materialize()
-        assert step_failure(blocked).description.startswith("SQLMesh is still working on this project")
+        assert step_failure(blocked).description.startswith(
+            "SQLMesh is still working on this project"
+        )
         here.site.let_slow_go_on()
         until(lambda: not sqlmesh_threads())
         assert here.materialized(result) == {"c/first", "c/beside"}

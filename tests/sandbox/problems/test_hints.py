@@ -46,8 +46,8 @@ class TestRelativePaths:
         words = str(error.value)
         for path in PATHS:
             assert (
-                f"{path} exists below {folder}, but relative paths start from the working directory, "
-                f"{elsewhere}." in words
+                f"{path} exists below {folder}, but relative paths start from the working "
+                f"directory, {elsewhere}." in words
             )
         assert words.count(f'monkeypatch.chdir("{folder}")') == len(PATHS)
 

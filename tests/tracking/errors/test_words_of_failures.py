@@ -151,8 +151,8 @@ class TestIntervalsThatCouldNotBeRecorded:
         report.assert_failed("w.a", reason="error", match="ConstraintException")
         report.assert_skipped("w.b", reason="upstream_failed")
         assert a.message.startswith(
-            "failed in 2 of 2 batches; none recorded: its rows were written, but its interval could "
-            "not be recorded: ConstraintException: "
+            "failed in 2 of 2 batches; none recorded: its rows were written, but its interval "
+            "could not be recorded: ConstraintException: "
         )
         assert [batch.unrecorded for batch in a.batches] == [True, True]
         assert "batch 1 could not be recorded: 2024-01-02" in report.explain("w.a")

@@ -78,8 +78,8 @@ def test_a_batch_under_way_is_interrupted(shop: Project, monkeypatch: pytest.Mon
     assert report.interrupted == {"shop.slow", "shop.third"}
     assert set(report["shop.slow"].reasons) == {"aborted"}
     assert report["shop.slow"].message == (
-        "interrupted: it was still being evaluated when the invocation was left; whether that is "
-        "recorded is not known"
+        "interrupted: it was still being evaluated when the invocation was abandoned; whether the "
+        "evaluation was recorded is unknown"
     )
     assert report["shop.third"].message == "interrupted: the invocation was aborted"
     # Later events change nothing; they reach only the other consoles.

@@ -863,7 +863,7 @@ def test_folders_without_a_project(tmp_path: Path) -> None:
     )
     assert refused(str(tmp_path)) == (
         f"no SQLMesh project in {tmp_path}: it contains no config.yaml, config.yml, config.py, "
-        "sqlmesh.yaml, sqlmesh.yml"
+        "sqlmesh.yaml or sqlmesh.yml"
     )
     assert refused() == "a SQLMesh project must have at least one folder"
 
