@@ -1,5 +1,5 @@
 """`python -m pytest_sqlmesh_tracker.cli`, for when scripts are not on the path."""
 
-from . import main
+from .commands import main
 
 main(prog_name="sqlmesh-tracker")

@@ -36,6 +36,15 @@ _MODELS_LIMIT = 200
 
 
 @dataclass(frozen=True)
+class Style:
+    """The style of text on a stream."""
+
+    width: int
+    """In columns."""
+    color: bool
+
+
+@dataclass(frozen=True)
 class Output:
     """The destinations of a command's results, from its options."""
 
@@ -76,25 +85,37 @@ class Output:
             click.echo(entries_to_json(entries), nl=False)
         elif not self.quiet:
             click.echo("\n" if below else "", nl=False)
-            shown = [entry for entry in entries if everything or not entry[1].superseded]
+            shown = [entry for entry in entries if everything or not entry.report.superseded]
+            style = self.style
             for test, report in shown:
                 if test:
                     click.echo(one_line(printable(test)))
-                table = table_of(report, limit=_MODELS_LIMIT, everything=everything, **self.style)
+                table = table_of(
+                    report,
+                    width=style.width,
+                    color=style.color,
+                    limit=_MODELS_LIMIT,
+                    everything=everything,
+                )
                 self._print(table + "\n")
             if len(entries) != 1 or not shown:
                 hint = " (--all shows them)" if len(shown) < len(entries) else ""
                 click.echo(totals_line([report for _, report in entries]) + hint)
 
-    def explain(self, entries: Entries, models: Sequence[str], *, repeated: bool = False) -> None:
-        """Print the paragraphs on some models; those of repeated tries only with `repeated`.
+    def explain(self, entries: Entries, models: Sequence[str], *, everything: bool = False) -> None:
+        """Print the paragraphs on some models.
+
+        Args:
+            entries: the reports in which to look the models up.
+            models: their names or globs.
+            everything: whether to include invocations of repeated tries.
 
         Raises:
             ClickException: one of them is not in any report.
         """
         for model in models:
             paragraphs, unknown = [], None
-            for report in [one for _, one in entries if repeated or not one.superseded]:
+            for report in [report for _, report in entries if everything or not report.superseded]:
                 try:
                     paragraphs.append(report.explain(model))
                 except UnknownModelError as error:
@@ -108,17 +129,18 @@ class Output:
         if self.as_json and not beside_reports:
             click.echo(json.dumps(result.to_dict(), indent=2))
         else:
-            self._print(terminal.findings(result, **self.style))
+            style = self.style
+            self._print(terminal.findings(result, width=style.width, color=style.color))
 
     def compare(self, difference: Difference) -> None:
         """Print the differences, and add them to GitHub's summary."""
         if self.as_json:
             click.echo(json.dumps(difference.to_dict(), indent=2))
+        elif self.quiet:
+            self._print(difference.summary)
         else:
-            text = (
-                difference.summary if self.quiet else terminal.difference(difference, **self.style)
-            )
-            self._print(text)
+            style = self.style
+            self._print(terminal.difference(difference, width=style.width, color=style.color))
         self._exit_with(self._summarize(lambda limit: markdown.difference(difference, limit=limit)))
 
     def diagnose(self, diagnosis: Diagnosis) -> None:
@@ -126,7 +148,7 @@ class Output:
         if self.as_json:
             click.echo(json.dumps(diagnosis.to_dict(), indent=2))
         else:
-            click.echo(doctor.text(diagnosis, width=self.style["width"]))
+            click.echo(doctor.text(diagnosis, width=self.style.width))
 
     def write(self, entries: Entries, result: GateResult | None = None) -> None:
         """Write the requested files, and GitHub's summary.
@@ -165,11 +187,11 @@ class Output:
     def _print(self, text: str) -> None:
         """Print text in this style; with JSON, to standard error."""
         # By default, click removes colors if the stream is not a terminal.
-        click.echo(text, err=self.as_json, color=self.style["color"])
+        click.echo(text, err=self.as_json, color=self.style.color)
 
     @property
-    def style(self) -> dict[str, Any]:
-        """Width and color: those of the terminal, or ones that stay readable in logs."""
+    def style(self) -> Style:
+        """The style of the terminal, or one that stays readable in logs."""
         stream = sys.stderr if self.as_json else sys.stdout
         width = max(80, shutil.get_terminal_size().columns) if stream.isatty() else 120
-        return {"width": width, "color": colored(stream)}
+        return Style(width, colored(stream))

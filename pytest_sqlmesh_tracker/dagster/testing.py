@@ -11,8 +11,8 @@ import dagster as dg
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
 from pytest_sqlmesh_tracker.dagster.definitions.ops import assets_of_op, parameters_annotated_with
 from pytest_sqlmesh_tracker.dagster.events.record import read_record
-from pytest_sqlmesh_tracker.models.index import close_matches
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
+from pytest_sqlmesh_tracker.suggestions import close_matches
 
 from .project import SqlmeshProject
 from .resource import SqlmeshResource

@@ -61,7 +61,7 @@ def mistakes_in(reports: Sequence[RunReport]) -> Iterator[str]:
         for model, expected in _EXPECTED[report.command].items():
             outcome = _outcome(report, model)
             if outcome != expected:
-                yield f"the {report.command} reports {outcome} for {model}, not {expected}"
+                yield f"the {report.command} reports {model} as {outcome}, not {expected}"
 
 
 def _outcome(report: RunReport, model: str) -> str:

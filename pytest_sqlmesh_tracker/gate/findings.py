@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from pytest_sqlmesh_tracker.outcomes.invocation import Command
 from pytest_sqlmesh_tracker.outcomes.types import Frozen, UtcDatetime
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
-from pytest_sqlmesh_tracker.wording.formats import counted, minute, one_line
+from pytest_sqlmesh_tracker.wording.formats import minute, one_line, quantity
 from pytest_sqlmesh_tracker.wording.remarks import Fact
 
 from .rules import GateRule, Severity
@@ -130,18 +130,35 @@ class GateResult(Frozen):
 
         Warnings are only counted: `gate passed: 12 outcomes in 1 report, 1 warning`.
         """
-        judged = f"{counted(self.outcomes, 'outcome')} in {counted(self.reports, 'report')}"
-        if self.allowed:
-            judged += f", {self.allowed:,} allowed by rules"
-        if self.warnings:
-            judged += f", {counted(len(self.warnings), 'warning')}"
-        kinds = Counter(str(finding.kind) for finding in self.findings)
-        parts = [counted(kinds[kind], _noun(kind)) for kind in KINDS if kinds[kind]]
-        return f"gate failed: {', '.join(parts)} ({judged})" if parts else f"gate passed: {judged}"
+        verdict, counts = summary_of(self)
+        return f"{verdict}: {counts}"
 
     def to_dict(self) -> dict[str, Any]:
         """The result as a dictionary of values that JSON can hold, with `passed` and `summary`."""
         return {"passed": self.passed, "summary": self.summary, **self.model_dump(mode="json")}
+
+
+class GateSummary(NamedTuple):
+    """The two parts of a result's `summary`."""
+
+    verdict: str
+    """`gate passed` or `gate failed`."""
+    counts: str
+    """How many findings there are of each kind, and how much was judged."""
+
+
+def summary_of(result: GateResult) -> GateSummary:
+    """The result in words."""
+    judged = f"{quantity(result.outcomes, 'outcome')} in {quantity(result.reports, 'report')}"
+    if result.allowed:
+        judged += f", {result.allowed:,} allowed by rules"
+    if result.warnings:
+        judged += f", {quantity(len(result.warnings), 'warning')}"
+    if result.passed:
+        return GateSummary("gate passed", judged)
+    kinds = Counter(str(finding.kind) for finding in result.findings)
+    found = ", ".join(quantity(kinds[kind], _noun(kind)) for kind in KINDS if kinds[kind])
+    return GateSummary("gate failed", f"{found} ({judged})")
 
 
 def _noun(kind: str) -> str:

@@ -22,15 +22,15 @@ class Listing:
         self.names = {pattern: self._names_of(pattern) for pattern in patterns}
         """Name or glob of a rule → names of the models."""
         self.models = {
-            number: list(dict.fromkeys(name for one in rule.models for name in self.names[one]))
-            for number, rule in rules.items()
+            rule_index: list(dict.fromkeys(name for one in rule.models for name in self.names[one]))
+            for rule_index, rule in rules.items()
         }
-        """Number of a rule → names of its models."""
+        """Index of a rule → names of its models."""
         self.rules: dict[str, tuple[int, ...]] = {}
-        """Name of a model → numbers of its rules, the last one first."""
-        for number in sorted(rules, reverse=True):
-            for name in self.models[number]:
-                self.rules[name] = (*self.rules.get(name, ()), number)
+        """Name of a model → indexes of its rules, the last one first."""
+        for rule_index in sorted(rules, reverse=True):
+            for name in self.models[rule_index]:
+                self.rules[name] = (*self.rules.get(name, ()), rule_index)
 
     def _names_of(self, pattern: str) -> list[str]:
         """The names of the models that a name or a glob matches; empty if it is ambiguous."""
@@ -56,7 +56,7 @@ def unmatched(
     """Rules with a name or glob that matches nothing in any listing, or an ambiguous name."""
     known = [listing for listing in dict.fromkeys(listings) if listing.outcomes]
     largest = max(known, key=lambda listing: len(listing.outcomes), default=None)
-    for number, rule in rules.items():
+    for rule_index, rule in rules.items():
         complaints = []
         for pattern in rule.models if largest else ():
             ambiguous = next((each for each in known if pattern in each.ambiguous), None)
@@ -65,4 +65,4 @@ def unmatched(
             elif largest and not any(listing.names[pattern] for listing in known):
                 complaints.append(largest.complaint(pattern))
         if complaints:
-            yield number, "; ".join(complaints)
+            yield rule_index, "; ".join(complaints)

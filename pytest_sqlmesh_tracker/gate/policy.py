@@ -14,7 +14,7 @@ from pytest_sqlmesh_tracker.outcomes.types import Frozen
 from pytest_sqlmesh_tracker.reports.files import ReportLike, entry
 
 from .findings import GateResult
-from .judging import Evaluation
+from .judging import PolicyEvaluation
 from .reading import document_in, gate_table, parsed, rules_from, rules_in
 from .rules import GatePolicyError, GateRule
 
@@ -130,6 +130,6 @@ class GatePolicy(Frozen):
         Raises:
             TypeError: an argument is not a report.
         """
-        return Evaluation(
+        return PolicyEvaluation(
             self.rules, [entry(report, "GatePolicy.evaluate") for report in reports], today
         ).result()

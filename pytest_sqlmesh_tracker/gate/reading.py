@@ -8,15 +8,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pytest_sqlmesh_tracker.models.index import did_you_mean
-from pytest_sqlmesh_tracker.wording.formats import one_line
+from pytest_sqlmesh_tracker.suggestions import did_you_mean
+from pytest_sqlmesh_tracker.wording.formats import one_line, short_repr
 
-from .rules import GatePolicyError, GateRule, shown
+from .rules import GatePolicyError, GateRule
 
 TABLE = "tool.sqlmesh_tracker.gate"
 """The table of a TOML document that holds the policy."""
 _MISSPELT = ("sqlmesh-tracker", "pytest-sqlmesh-tracker", "pytest_sqlmesh_tracker")
-_KEYS = ("models", "allow", "deny", "require", "severity", "until", "why")
+_KEYS = tuple(GateRule.model_fields)
 
 
 def rules_from(tables: object) -> tuple[GateRule, ...]:
@@ -34,7 +34,7 @@ def _rule(number: int, table: object) -> GateRule:
     if isinstance(table, GateRule):
         return table
     if not isinstance(table, Mapping):
-        raise GatePolicyError(f"rule {number} must be a table, not {shown(table)}")
+        raise GatePolicyError(f"rule {number} must be a table, not {short_repr(table)}")
     try:
         check_keys(table, _KEYS)
         if "models" not in table:
@@ -54,7 +54,7 @@ def check_keys(table: Mapping[Any, object], valid: Iterable[str]) -> None:
     for key in table:
         if key not in keys:
             hint = did_you_mean(str(key), keys, f"valid keys: {', '.join(keys)}")
-            raise GatePolicyError(f"unknown key {shown(key)}; {hint}")
+            raise GatePolicyError(f"unknown key {short_repr(key)}; {hint}")
 
 
 def rules_in(document: Mapping[str, Any]) -> tuple[GateRule, ...]:
@@ -92,7 +92,7 @@ def gate_table(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def _table(parent: Mapping[str, Any], key: str, path: str) -> Mapping[str, Any]:
     table = parent.get(key, {})
     if not isinstance(table, Mapping):
-        raise GatePolicyError(f"{path} must be a table, not {shown(table)}")
+        raise GatePolicyError(f"{path} must be a table, not {short_repr(table)}")
     return table
 
 

@@ -15,13 +15,13 @@ from pydantic import BaseModel
 from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
 from pytest_sqlmesh_tracker.outcomes.types import Frozen
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
-from pytest_sqlmesh_tracker.reports.expectations import parse_member
-from pytest_sqlmesh_tracker.wording.formats import one_line
+from pytest_sqlmesh_tracker.reports.parsing import parse_member
+from pytest_sqlmesh_tracker.wording.formats import one_line, short_repr
 from pytest_sqlmesh_tracker.wording.remarks import Fact
 
-Word = Status | Reason | Fact
+RuleWord = Status | Reason | Fact
 """What a rule can allow or deny."""
-_WORDS: tuple[Word, ...] = (*Status, *Reason, *Fact)
+_WORDS: tuple[RuleWord, ...] = (*Status, *Reason, *Fact)
 
 Severity = Literal["error", "warning"]
 """An error fails the gate; a warning is only reported."""
@@ -44,9 +44,9 @@ class GateRule(Frozen):
     models: tuple[str, ...]
     """Names and globs. Globs leave out external and embedded models and standalone audits; exact
     names do not. Case matters only where names differ in nothing else."""
-    allow: tuple[Word, ...] = ()
+    allow: tuple[RuleWord, ...] = ()
     """Statuses, reasons and facts that are expected of these models."""
-    deny: tuple[Word, ...] = ()
+    deny: tuple[RuleWord, ...] = ()
     """Statuses, reasons and facts that are unexpected of these models; it takes precedence over
     `allow`."""
     require: Literal["executed"] | None = None
@@ -87,12 +87,12 @@ class GateRule(Frozen):
             raise GatePolicyError("severity has no effect without deny or require")
 
     @property
-    def accepted(self) -> dict[Word, str]:
+    def accepted(self) -> dict[RuleWord, str]:
         """The words that a `deny` would contradict, each with `allows` or `requires`."""
-        accepted: dict[Word, str] = dict.fromkeys(self.allow, "allows")
+        accepted: dict[RuleWord, str] = dict.fromkeys(self.allow, "allows")
         return {**accepted, Status.EXECUTED: "requires"} if self.require else accepted
 
-    def lists(self, word: Word) -> bool:
+    def lists(self, word: RuleWord) -> bool:
         """Whether the rule allows or denies this word itself."""
         return word in self.deny or word in self.allow
 
@@ -128,7 +128,7 @@ def _verdict_on_executed(
     rules: Sequence[GateRule], reasons: Sequence[Reason]
 ) -> tuple[bool, int | None]:
     """Unexpected if a rule denies `executed` or a reason, and no later rule allows the same."""
-    allowed: set[Word] = set()
+    allowed: set[RuleWord] = set()
     for place, rule in enumerate(rules):
         if any(word in rule.deny and word not in allowed for word in (Status.EXECUTED, *reasons)):
             return False, place
@@ -139,11 +139,11 @@ def _verdict_on_executed(
 
 
 def contradictions(rules: Mapping[int, GateRule]) -> Iterator[tuple[int, str]]:
-    """Contradictions, which need no report: the rule's number, from 0, and what is wrong."""
-    for number, rule in rules.items():
+    """Contradictions, which need no report: the rule's index, from 0, and what is wrong."""
+    for rule_index, rule in rules.items():
         for word in rule.deny:
             if word in rule.accepted:
-                yield number, f"both {rule.accepted[word]} and denies {word}"
+                yield rule_index, f"both {rule.accepted[word]} and denies {word}"
     for (first, earlier), (second, later) in combinations(rules.items(), 2):
         if set(earlier.models) == set(later.models) and later.until is None:
             same = f"which rule {first + 1} {{}} for the same models"
@@ -159,13 +159,13 @@ def _models(value: object) -> tuple[str, ...]:
     names = _listed("models", value, "a name, a glob, or a list of them")
     for name in names:
         if not (isinstance(name, str) and name.strip()):
-            raise GatePolicyError(f"models: {shown(name)} is neither a name nor a glob")
+            raise GatePolicyError(f"models: {short_repr(name)} is neither a name nor a glob")
     if not names:
         raise GatePolicyError("models is empty: it must be a name, a glob, or a list of them")
     return tuple(dict.fromkeys(names))
 
 
-def _words(key: str, value: object) -> tuple[Word, ...]:
+def _words(key: str, value: object) -> tuple[RuleWord, ...]:
     words = _listed(key, value, "a list of statuses, reasons and facts")
     not_valid = "not a status, a reason or a fact"
     try:
@@ -177,7 +177,7 @@ def _words(key: str, value: object) -> tuple[Word, ...]:
 def _severity(value: object) -> object:
     if value in _SEVERITIES:
         return value
-    raise GatePolicyError(f'severity must be "error" or "warning", not {shown(value)}')
+    raise GatePolicyError(f'severity must be "error" or "warning", not {short_repr(value)}')
 
 
 def _listed(key: str, value: object, what: str) -> list[Any]:
@@ -195,9 +195,4 @@ def _fitting(key: str, value: object, fits: bool, what: str) -> object:
 
 
 def _unfitting(key: str, value: object, what: str) -> GatePolicyError:
-    return GatePolicyError(f"{key} must be {what}, not {shown(value)}")
-
-
-def shown(value: object) -> str:
-    """The `repr` of an invalid value, in one line."""
-    return one_line(repr(value), 80)
+    return GatePolicyError(f"{key} must be {what}, not {short_repr(value)}")

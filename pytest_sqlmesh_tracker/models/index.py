@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
+
+from pytest_sqlmesh_tracker.outcomes.vocabulary import ONLY_AUDITED_KINDS
+from pytest_sqlmesh_tracker.suggestions import close_matches
 
 
 class Named(Protocol):
@@ -31,8 +33,6 @@ class Named(Protocol):
 
 Model = TypeVar("Model", bound=Named)
 
-_NOT_IN_GLOBS = frozenset({"external", "embedded", "audit"})
-
 
 class UnknownModelError(LookupError):
     """A name that no model has, or that several models have.
@@ -49,26 +49,6 @@ def unquoted(name: str) -> str:
 def is_glob(name: str) -> bool:
     """Whether the name contains `*`, `?` or `[`."""
     return any(sign in name for sign in "*?[")
-
-
-def close_matches(word: str, valid: Iterable[str]) -> list[str]:
-    """Up to three valid words that resemble the word, the closest first."""
-    by_folded = {candidate.casefold(): candidate for candidate in valid}
-    close = get_close_matches(word.casefold(), by_folded, n=3, cutoff=0.6)
-    return [by_folded[match] for match in close]
-
-
-def did_you_mean(word: str, valid: Iterable[str], otherwise: str) -> str:
-    """`did you mean sales.orders?`; if no valid word resembles the word, the other text."""
-    close = close_matches(word, valid)
-    return f"did you mean {' or '.join(close)}?" if close else otherwise
-
-
-def unknown_argument(marker: str, keyword: str, valid: Iterable[str]) -> str:
-    """The message for a keyword that a pytest marker does not take."""
-    names = list(valid)
-    hint = did_you_mean(keyword, names, f"its arguments are {', '.join(names)}")
-    return f"the marker {marker} has no argument {keyword!r}: {hint}"
 
 
 class _Globbed(Generic[Model]):
@@ -195,7 +175,7 @@ class ModelIndex(Generic[Model]):
 
     @cached_property
     def _globbed(self) -> _Globbed[Model]:
-        return _Globbed(model for model in self._models if model.kind not in _NOT_IN_GLOBS)
+        return _Globbed(model for model in self._models if model.kind not in ONLY_AUDITED_KINDS)
 
     def _unknown(self, name: str) -> str:
         names = [model.name for model in self._models]
@@ -212,8 +192,8 @@ class ModelIndex(Generic[Model]):
         return f"no model {name!r} in {self._among}; it has {_some(names)}"
 
     def _no_match(self, pattern: str) -> str:
-        names = [model.name for model in self._models if model.kind not in _NOT_IN_GLOBS]
-        others = _Globbed(model for model in self._models if model.kind in _NOT_IN_GLOBS)
+        names = [model.name for model in self._models if model.kind not in ONLY_AUDITED_KINDS]
+        others = _Globbed(model for model in self._models if model.kind in ONLY_AUDITED_KINDS)
         left_out = others.matching(unquoted(pattern))
         close = close_matches(pattern, names)
         if close:

@@ -92,6 +92,10 @@ class Cause(RankedWord):
     REQUESTED = "requested"
 
 
+ONLY_AUDITED_KINDS = frozenset({"external", "embedded", "audit"})
+"""Kinds, in lower case, in which there is nothing to evaluate but audits. Globs leave them out."""
+
+
 UNREADY_ENVIRONMENT = frozenset({Reason.ENVIRONMENT_MISSING, Reason.ENVIRONMENT_BUSY})
 """The reasons why a run can't begin, whatever its models."""
 

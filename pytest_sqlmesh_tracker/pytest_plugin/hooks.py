@@ -18,7 +18,7 @@ from .configuration import (
 )
 from .settings import add_options, setting
 from .summary import SECTION, Session, tables_of
-from .tries import place_of
+from .tries import HandedOver, place_of
 
 _MARKERS = (
     'sqlmesh_project(path=None, *, gateway=None, at=None, environment="prod", variables=None, '
@@ -43,7 +43,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
         import_for_tracked_tests()
     # xdist workers can't reject a policy: there, it is the error of each of these tests.
-    for item in [] if is_worker(session.config) else tracked:
+    if not is_worker(session.config):
+        _reject_unreadable_policy(tracked)
+
+
+def _reject_unreadable_policy(items: Sequence[pytest.Item]) -> None:
+    """Read the policy if any of the tests is strict.
+
+    Raises:
+        UsageError: the policy is not valid.
+    """
+    for item in items:
         # An invalid marker is the error of its own test.
         with suppress(ValueError):
             strict_test(item)
@@ -98,14 +108,13 @@ def pytest_runtest_makereport(
     if report.failed and tried.reports:
         shown = "\n\n".join([tables_of(tried.reports, item.config), *tried.hints()])
         report.sections.append((SECTION, shown))
-    # xdist sends the attributes of a report from the worker to the controller.
-    report.sqlmesh_tries = tries.hand_over()  # type: ignore[attr-defined]
-    report.sqlmesh_item = place_of(item)  # type: ignore[attr-defined]
+    HandedOver(
+        tries=tries.hand_over(),
+        item=place_of(item),
+        ended_strictly=report.when == "teardown" and tried.strict is not None,
+        deselected=item.config.stash.get(DESELECTED, False),
+    ).attach_to(report)
     if report.when == "teardown":
-        if tried.strict:
-            deselected = item.config.stash.get(DESELECTED, False)
-            report.sqlmesh_strict = True  # type: ignore[attr-defined]
-            report.sqlmesh_deselected = deselected  # type: ignore[attr-defined]
         if item.config.getoption("xmlpath", None):
             from pytest_sqlmesh_tracker.render.junit import properties
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_sqlmesh_tracker.models.index import unknown_argument
+from pytest_sqlmesh_tracker.suggestions import unknown_argument
 
 if TYPE_CHECKING:
     import pytest

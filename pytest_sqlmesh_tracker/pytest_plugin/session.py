@@ -10,9 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .tries import HandedOver
+
 if TYPE_CHECKING:
     import pytest
 
+    from pytest_sqlmesh_tracker.reports.files import Entry
     from pytest_sqlmesh_tracker.reports.report import RunReport
 
 
@@ -22,24 +25,25 @@ class SessionReports:
     The tries of one test arrive in order. All but the last are superseded.
     """
 
-    def __init__(self, *, each: bool = False) -> None:
+    def __init__(self, *, runs_everywhere: bool = False) -> None:
         """Begin an empty collection.
 
         Args:
-            each: whether each xdist worker runs all tests (`--dist each`). If not, a worker that
-                runs another worker's test repeats it, because the other worker crashed.
+            runs_everywhere: whether each xdist worker runs all tests (`--dist each`). If not, a
+                worker that runs another worker's test repeats it, because the other one crashed.
         """
-        self._each = each
+        self._runs_everywhere = runs_everywhere
         self._tries: dict[tuple[str, str], dict[tuple[str, int], Sequence[str]]] = {}
         """(Node id, item) → (process, number of the try) → invocations as JSON."""
 
     def receive(self, report: pytest.TestReport) -> None:
         """Add the invocations that a phase's report hands over, if any."""
+        handed_over = HandedOver.attached_to(report)
+        if handed_over is None:
+            return
         worker = getattr(report, "worker_id", "")
-        item = getattr(report, "sqlmesh_item", "")
-        tries = getattr(report, "sqlmesh_tries", ())
-        item = f"{worker} {item}" if self._each else item
-        self.add(report.nodeid, tries, item=item, process=worker)
+        item = f"{worker} {handed_over.item}" if self._runs_everywhere else handed_over.item
+        self.add(report.nodeid, handed_over.tries, item=item, process=worker)
 
     def add(
         self,
@@ -61,28 +65,26 @@ class SessionReports:
             known[process, number] = max(known.get((process, number), ()), runs, key=len)
 
     @cached_property
-    def all(self) -> list[tuple[str, RunReport]]:
+    def all(self) -> list[Entry]:
         """Each report with the node id of its test, in the order of the ids, then of arrival.
 
         It must not be called before all have arrived.
         """
         return [*self._read()]
 
-    def _read(self) -> Iterator[tuple[str, RunReport]]:
+    def _read(self) -> Iterator[Entry]:
         for (test, _), tries in sorted(self._tries.items()):
             *superseded, last = tries.values()
             for runs in superseded:
-                for report in _reports(runs):
-                    yield test, report.model_copy(update={"superseded": True})
-            for report in _reports(last):
-                yield test, report
+                yield from _entries(test, runs, superseded=True)
+            yield from _entries(test, last)
 
     @cached_property
     def by_test(self) -> dict[str, list[RunReport]]:
         """Node id → the reports of the test's last try, if it has any."""
         reports: dict[str, list[RunReport]] = {}
         for test, report in self.all:
-            if not report.superseded:
+            if test is not None and not report.superseded:
                 reports.setdefault(test, []).append(report)
         return reports
 
@@ -102,8 +104,10 @@ class SessionReports:
                 yield path, why or f"{type(error).__name__}: {error}"
 
 
-def _reports(runs: Sequence[str]) -> Iterator[RunReport]:
+def _entries(test: str, runs: Sequence[str], *, superseded: bool = False) -> Iterator[Entry]:
     if runs:
+        from pytest_sqlmesh_tracker.reports.files import Entry
         from pytest_sqlmesh_tracker.reports.report import RunReport
 
-        yield from map(RunReport.from_json, runs)
+        for report in map(RunReport.from_json, runs):
+            yield Entry(test, report.model_copy(update={"superseded": superseded}))

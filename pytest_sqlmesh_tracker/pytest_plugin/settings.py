@@ -5,6 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING, Any
 
+from pytest_sqlmesh_tracker.render.files import SUFFIXES_IN_WORDS
+
 if TYPE_CHECKING:
     import pytest
 
@@ -18,7 +20,7 @@ def add_options(parser: pytest.Parser) -> None:
     what = "report an error for outcomes that the gate policy rejects and the test does not assert"
     group.addoption("--sqlmesh-tracker-strict", action="store_true", help=what)
     parser.addini("sqlmesh_tracker_strict", what, type="bool", default=False)
-    what = "write the reports of all tests to a file: .json, .md, .html or .xml (JUnit)"
+    what = f"write the reports of all tests to a file: {SUFFIXES_IN_WORDS}"
     group.addoption(
         "--sqlmesh-tracker-report",
         action="append",

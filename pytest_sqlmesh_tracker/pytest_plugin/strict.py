@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain
 from typing import Any, NamedTuple
@@ -14,10 +15,10 @@ from typing import Any, NamedTuple
 from pytest_sqlmesh_tracker.gate import GateFinding, GatePolicy, GateRule
 from pytest_sqlmesh_tracker.gate.listing import Listing, unmatched
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
-from pytest_sqlmesh_tracker.reports.expectations import parse_reason
 from pytest_sqlmesh_tracker.reports.outcomes import Assertable, ModelOutcome
+from pytest_sqlmesh_tracker.reports.parsing import parse_reason
 from pytest_sqlmesh_tracker.reports.report import RunReport
-from pytest_sqlmesh_tracker.wording.formats import counted, one_line
+from pytest_sqlmesh_tracker.wording.formats import one_line, quantity, short_repr
 from pytest_sqlmesh_tracker.wording.printable import printable
 from pytest_sqlmesh_tracker.wording.remarks import Fact
 
@@ -39,8 +40,6 @@ _NO_SKIPS = frozenset(
     }
 )
 _SHOWN = 10
-_THE_COMMAND = None
-"""The model of findings about a command: how it ended is asserted together with all models."""
 
 
 class StrictOptions(NamedTuple):
@@ -59,10 +58,10 @@ def strict_options(arguments: Mapping[str, Any]) -> StrictOptions:
     check_keywords("sqlmesh_tracker", arguments, KEYWORDS)
     strict, allow_skips = (arguments.get(name) for name in KEYWORDS)
     if not isinstance(strict, bool | None):
-        raise MarkerError(f"strict must be True or False, not {_shown(strict)}")
+        raise MarkerError(f"strict must be True or False, not {short_repr(strict)}")
     if not isinstance(allow_skips or {}, Mapping):
         raise MarkerError(
-            f"allow_skips must be a mapping of globs to reasons, not {_shown(allow_skips)}"
+            f"allow_skips must be a mapping of globs to reasons, not {short_repr(allow_skips)}"
         )
     allowed = tuple(_allowing(models, why) for models, why in (allow_skips or {}).items())
     return StrictOptions(strict, allowed)
@@ -80,12 +79,23 @@ def _allowing(models: Any, reasons: Any) -> GateRule:
             )
         return GateRule(models, allow=allow)
     except ValueError as error:
-        value = _shown({models: reasons})
+        value = short_repr({models: reasons})
         raise MarkerError(f"allow_skips={value}: {one_line(str(error), 800)}") from None
 
 
-def _shown(value: object) -> str:
-    return one_line(repr(value), 80)
+@dataclass
+class _Asserted:
+    """What a test has asserted about one invocation."""
+
+    report: Assertable
+    """Kept, as the id of a deleted one could be reused."""
+    models: set[str] = field(default_factory=set)
+    command: bool = False
+    """Whether it has asserted how the command ended, which it does together with all models."""
+
+    def includes(self, finding: GateFinding) -> bool:
+        """Whether the test has asserted what the finding is about."""
+        return self.command if finding.model is None else finding.model in self.models
 
 
 class StrictTest:
@@ -96,18 +106,16 @@ class StrictTest:
         # The test's own rules come last, and so take precedence.
         self._policy = GatePolicy((*policy.rules, *self._allowed.values()))
         self._today = today
-        # By identity, as two invocations can have equal reports. The reports are kept, as the id of
-        # a deleted one could be reused.
-        self._asserted: dict[int, tuple[Assertable, set[str | None]]] = {}
+        # By identity, as two invocations can have equal reports.
+        self._asserted: dict[int, _Asserted] = {}
 
     def asserted(
         self, report: Assertable, outcomes: Iterable[ModelOutcome], /, *, whole: bool
     ) -> None:
         """Note an assertion that passed. The method is an `Observer`."""
-        _, names = self._asserted.setdefault(id(report), (report, set()))
-        names.update(outcome.name for outcome in outcomes)
-        if whole:
-            names.add(_THE_COMMAND)
+        asserted = self._asserted.setdefault(id(report), _Asserted(report))
+        asserted.models.update(outcome.name for outcome in outcomes)
+        asserted.command |= whole
 
     def complaint(self, reports: Sequence[RunReport], *, unraised: Sequence[RunReport] = ()) -> str:
         """What is unexpected in the test's invocations and was not asserted; empty if nothing is.
@@ -132,8 +140,8 @@ class StrictTest:
         if report.error is not None and report not in unraised:
             return []
         result = self._policy.evaluate(report, today=self._today)
-        _, names = self._asserted.get(id(report), (report, set[str | None]()))
-        return [finding for finding in result.on_reports if finding.model not in names]
+        asserted = self._asserted.get(id(report), _Asserted(report))
+        return [finding for finding in result.on_reports if not asserted.includes(finding)]
 
 
 def _listed(by_invocation: Iterable[Sequence[GateFinding]]) -> Iterator[str]:
@@ -156,7 +164,7 @@ def _amount(findings: Sequence[GateFinding]) -> str:
         "unexpected outcome": len(findings) - commands,
         "unsuccessful invocation": commands,
     }
-    return " and ".join(counted(number, noun) for noun, number in amounts.items() if number)
+    return " and ".join(quantity(number, noun) for noun, number in amounts.items() if number)
 
 
 def _remedy(findings: Sequence[GateFinding]) -> str:
@@ -204,14 +212,14 @@ def _quoted(word: str) -> str:
     return json.dumps(str(word), ensure_ascii=False)
 
 
-def faults_of(
+def policy_errors(
     policy: GatePolicy, reports: Iterable[RunReport], today: date, *, complete: bool
 ) -> list[str]:
-    """What is wrong with the rules of a policy, one line per fault.
+    """What is wrong with the rules of a policy, one line per error.
 
     Args:
         reports: the reports of all tests.
-        complete: whether all tests ran. If not, a rule that matches no model is not a fault.
+        complete: whether all tests ran. If not, a rule that matches no model is not an error.
     """
     findings = policy.evaluate(*reports, today=today).on_rules if policy.rules else ()
     kept = [finding for finding in findings if complete or finding.kind != "unmatched_rule"]

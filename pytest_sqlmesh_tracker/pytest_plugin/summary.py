@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .session import SessionReports
-from .tries import Repeated, place_of
+from .tries import HandedOver, Repeated, place_of
 
 if TYPE_CHECKING:
     from pytest_sqlmesh_tracker.reports.report import RunReport
@@ -26,10 +26,10 @@ class Session:
 
     def __init__(self, config: pytest.Config) -> None:
         self._paths = report_paths(config)
-        self._reports = SessionReports(each=config.getoption("dist", "no") == "each")
+        self._reports = SessionReports(runs_everywhere=config.getoption("dist", "no") == "each")
         self._repeated = Repeated()
         self._strict = self._deselected = False
-        self._faults: list[str] = []
+        self._policy_errors: list[str] = []
         self._files: list[tuple[str, dict[str, bool]]] = []
 
     # Before the JUnit plugin reads the report.
@@ -43,8 +43,9 @@ class Session:
             from pytest_sqlmesh_tracker.render.junit import other_properties
 
             report.user_properties = other_properties(report.user_properties)
-        if getattr(report, "sqlmesh_strict", False):
-            self._strict, self._deselected = True, report.sqlmesh_deselected
+        handed_over = HandedOver.attached_to(report)
+        if handed_over and handed_over.ended_strictly:
+            self._strict, self._deselected = True, handed_over.deselected
 
     # First, because other plugins can fail at the end.
     @pytest.hookimpl(tryfirst=True)
@@ -58,7 +59,7 @@ class Session:
         if not session.config.option.collectonly:
             self._write(session)
         if self._strict:
-            self._faults = self._faults_of_policy(session)
+            self._policy_errors = self._check_policy(session)
 
     def _write(self, session: pytest.Session) -> None:
         folder = session.config.invocation_params.dir
@@ -69,8 +70,8 @@ class Session:
             if failure:
                 session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
-    def _faults_of_policy(self, session: pytest.Session) -> list[str]:
-        from .strict import faults_of
+    def _check_policy(self, session: pytest.Session) -> list[str]:
+        from .strict import policy_errors
 
         config = session.config
         stopped = session.shouldfail or session.shouldstop or session.exitstatus not in (0, 1)
@@ -78,16 +79,16 @@ class Session:
         folders = all((config.invocation_params.dir / arg).is_dir() for arg in config.args)
         complete = folders and not (stopped or selected)
         reports = [report for _, report in self._reports.all]
-        return faults_of(policy(config), reports, config.stash[TODAY], complete=complete)
+        return policy_errors(policy(config), reports, config.stash[TODAY], complete=complete)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print totals, what is wrong with the policy, and the files that were written."""
         if self._reports.all:
             self._print_totals(terminalreporter)
-        if self._faults:
+        if self._policy_errors:
             terminalreporter.section("sqlmesh gate policy", yellow=True)
-            for fault in self._faults:
-                terminalreporter.line(fault)
+            for error in self._policy_errors:
+                terminalreporter.line(error)
         for line, color in self._files:
             terminalreporter.line(line, **color)
 

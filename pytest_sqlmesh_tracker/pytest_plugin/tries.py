@@ -6,7 +6,7 @@ Imports neither pytest nor SQLMesh.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -76,6 +76,30 @@ class Tries:
         """Forget the current try, whose teardown was reported."""
         self.current = Try(self.current.number)
         self._reported_next.clear()
+
+
+@dataclass(frozen=True)
+class HandedOver:
+    """What the report of a phase hands over to the session, which may be in another process."""
+
+    tries: Sequence[tuple[int, Sequence[str]]]
+    """As `Tries.hand_over` returns them."""
+    item: str
+    """The item's place among those with its node id."""
+    ended_strictly: bool = False
+    """Whether the phase is the teardown of a strict test."""
+    deselected: bool = False
+    """Whether tests of the session were deselected."""
+
+    def attach_to(self, report: pytest.TestReport) -> None:
+        """Attach it to the report. xdist sends attributes on, if they are plain data."""
+        report.sqlmesh_handed_over = asdict(self)  # type: ignore[attr-defined]
+
+    @classmethod
+    def attached_to(cls, report: pytest.TestReport) -> HandedOver | None:
+        """What is attached to the report; None for a test that is not tracked."""
+        data = getattr(report, "sqlmesh_handed_over", None)
+        return None if data is None else cls(**data)
 
 
 class Repeated:

@@ -17,7 +17,7 @@ _PLURALS = {"was ": "were ", "is ": "are ", "has ": "have "}
 def in_groups(findings: Sequence[GateFinding]) -> list[GateFinding]:
     """The findings in order; those that differ only in the model are merged into one.
 
-    An environment that does not exist, or a plan that SQLMesh refuses, is one fault, however many
+    An environment that does not exist, or a plan that SQLMesh refuses, is one problem, however many
     models depend on it: `shop.a, shop.b, shop.c and 268 more were interrupted: ...`.
     """
     groups: dict[object, list[GateFinding]] = {}

@@ -7,10 +7,10 @@ from pytest_sqlmesh_tracker.reports.diff import Change, Comparison, Invocations
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.wording.causes import causes_in_short
 from pytest_sqlmesh_tracker.wording.formats import (
-    counted,
     duration,
     minute,
     one_line,
+    quantity,
 )
 from pytest_sqlmesh_tracker.wording.printable import name_of, printable
 from pytest_sqlmesh_tracker.wording.rows import (
@@ -35,12 +35,12 @@ def change_of(change: Change) -> str:
 
 
 def _state(outcome: ModelOutcome) -> str:
-    joint = ", " if outcome.reason else " " if outcome.status is Status.EXECUTED else ": "
-    return f"{outcome.status}{joint}{reason_in_short(outcome)}".rstrip(" ,:")
+    separator = ", " if outcome.reason else " " if outcome.status is Status.EXECUTED else ": "
+    return f"{outcome.status}{separator}{reason_in_short(outcome)}".rstrip(" ,:")
 
 
 def _pace(outcome: ModelOutcome) -> str:
-    return f"{duration(outcome.duration)} in {counted(len(outcome.recorded_batches), 'batch')}"
+    return f"{duration(outcome.duration)} in {quantity(len(outcome.recorded_batches), 'batch')}"
 
 
 def compared(comparison: Comparison) -> str:

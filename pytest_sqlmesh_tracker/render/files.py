@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,49 @@ if TYPE_CHECKING:
     from pytest_sqlmesh_tracker.gate import GateResult
     from pytest_sqlmesh_tracker.reports.files import Entry
 
-FORMATS = (".json", ".md", ".html", ".xml")
-"""The suffixes that a report file can have, in lower case."""
+
+def _json(reports: Sequence[Entry], _: GateResult | None) -> str:
+    from pytest_sqlmesh_tracker.reports.files import entries_to_json
+
+    return entries_to_json(reports)
+
+
+def _markdown(reports: Sequence[Entry], result: GateResult | None) -> str:
+    from .markdown import summary
+
+    return summary(reports, result)
+
+
+def _html(reports: Sequence[Entry], result: GateResult | None) -> str:
+    from pytest_sqlmesh_tracker.render.page.html import page
+
+    return page(reports, result)
+
+
+def _junit(reports: Sequence[Entry], result: GateResult | None) -> str:
+    from .junit_file import suites
+
+    return suites(reports, result)
+
+
+def _listed(words: Iterable[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} or {last}"
+
+
+_RENDERERS: dict[str, Callable[[Sequence[Entry], GateResult | None], str]] = {
+    ".json": _json,
+    ".md": _markdown,
+    ".html": _html,
+    ".xml": _junit,
+}
+"""The suffixes that a report file can have, in lower case. Only JSON can be read back, so
+`dump_reports` rejects the others (`reports/files.py`)."""
+_REMARKS = {".xml": " (JUnit)"}
+
+SUFFIXES = tuple(_RENDERERS)
+SUFFIXES_IN_WORDS = _listed(suffix + _REMARKS.get(suffix, "") for suffix in SUFFIXES)
+"""The suffixes, for help texts."""
 
 
 def checked_path(path: str | os.PathLike[str]) -> Path:
@@ -22,8 +63,8 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
         ValueError: the path has another suffix, or is a folder; the message is one line.
     """
     checked = Path(path)
-    if checked.suffix.lower() not in FORMATS:
-        valid = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+    if checked.suffix.lower() not in _RENDERERS:
+        valid = _listed(SUFFIXES)
         raise ValueError(f"{str(path)!r} has no known format: its name must end in {valid}")
     if checked.is_dir():
         raise ValueError(f"{str(path)!r} is a folder")
@@ -48,23 +89,4 @@ def write(
     """
     from pytest_sqlmesh_tracker.reports.files import write_whole
 
-    text = _rendered(checked_path(path).suffix.lower(), reports, result)
-    write_whole(path, text)
-
-
-def _rendered(suffix: str, reports: Sequence[Entry], result: GateResult | None) -> str:
-    if suffix == ".json":
-        from pytest_sqlmesh_tracker.reports.files import entries_to_json
-
-        return entries_to_json(reports)
-    if suffix == ".md":
-        from .markdown import summary
-
-        return summary(reports, result)
-    if suffix == ".xml":
-        from .junit_file import suites
-
-        return suites(reports, result)
-    from pytest_sqlmesh_tracker.render.page.html import page
-
-    return page(reports, result)
+    write_whole(path, _RENDERERS[checked_path(path).suffix.lower()](reports, result))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from pytest_sqlmesh_tracker.gate import GateFinding, GateResult
+from pytest_sqlmesh_tracker.gate.findings import summary_of
 from pytest_sqlmesh_tracker.outcomes.expected import UNEXPECTED_STATUSES
 from pytest_sqlmesh_tracker.outcomes.invocation import SUCCESSFUL
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
@@ -13,7 +14,7 @@ from pytest_sqlmesh_tracker.reports.diff import Comparison, Difference
 from pytest_sqlmesh_tracker.reports.files import Entry
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
-from pytest_sqlmesh_tracker.wording.formats import counted, duration, minute, one_line
+from pytest_sqlmesh_tracker.wording.formats import duration, minute, one_line, quantity
 from pytest_sqlmesh_tracker.wording.invocations import (
     before_error,
     ended,
@@ -29,7 +30,6 @@ from pytest_sqlmesh_tracker.wording.rows import (
     executed_and_why,
     needs_attention,
     reason_in_short,
-    shown_reason,
 )
 
 from .alike import in_groups
@@ -86,7 +86,7 @@ def summary(
     fold = None
     if len(runs) > 1 and sum(len(run.report.counted) for run in expected) > _MOST_EXPECTED:
         other = "other " if attention else ""
-        fold = f"{counted(len(expected), f'{other}invocation')}, as expected"
+        fold = f"{quantity(len(expected), f'{other}invocation')}, as expected"
     for run in expected:
         parts += run.parts(fold)
     return page(parts, limit)
@@ -112,7 +112,7 @@ def difference(diff: Difference, *, limit: int | None = None) -> str:
 
 def _verdict(result: GateResult) -> list[Part]:
     """The gate's verdict, then its findings by invocation, and its warnings."""
-    verdict, _, counts = result.summary.partition(": ")
+    verdict, counts = summary_of(result)
     symbol = "✅" if result.passed else "❌"
     parts = [Part(f"## {symbol} SQLMesh {verdict}\n\n{counts}\n\n")]
     parts += _by_invocation(result.findings, "finding")
@@ -125,7 +125,7 @@ def _by_invocation(findings: Sequence[GateFinding], noun: str) -> list[Part]:
     what = "Warnings: " if noun == "warning" else ""
     findings = in_groups(findings)
     open_, folded = findings[:_MOST_OPEN], findings[_MOST_OPEN:]
-    for shown, fold in ((open_, None), (folded, f"{counted(len(folded), noun)} more")):
+    for shown, fold in ((open_, None), (folded, f"{quantity(len(folded), noun)} more")):
         for where, group in groupby(shown, key=_place):
             rows = [f"- {_finding(finding)}\n" for finding in group]
             head = f"**{what}{text(where)}**\n\n"
@@ -191,8 +191,10 @@ class _Run:
         totals = [statuses(self._expected)] if self._expected else []
         if self.report.removed:
             totals.append(f"{len(self.report.removed):,} removed")
-        as_expected = ", ".join(totals) + ", as expected" * self.needs_attention
-        rest = Part(self._columns, expected, "model", as_expected, late=True, after=first)
+        if self.needs_attention:
+            totals.append("as expected")
+        title = ", ".join(totals)
+        rest = Part(self._columns, expected, "model", title, late=True, after=first)
         return [first, rest]
 
     def _first(self, rows: list[str], fold: str | None) -> Part:
@@ -241,12 +243,11 @@ class _Run:
 
 def _intervals_or_reason(outcome: ModelOutcome) -> str:
     """What was recorded and why, and why no more was, by the names that policies use."""
-    words, reason = reason_in_short(outcome), shown_reason(outcome)
-    if reason:
-        rest = words.removeprefix(str(reason))
-        words = code(reason) + " " * rest.startswith(" ") + text(rest)
+    short = reason_in_short(outcome)
+    if short.reason:
+        words = f"{code(short.reason)}{short.separator}{text(short.details)}"
     else:
-        words = text(remarks(outcome) if outcome.status is Status.EXECUTED else words)
+        words = text(remarks(outcome) if outcome.status is Status.EXECUTED else short.details)
     return "; ".join(filter(None, (text(executed_and_why(outcome)), words)))
 
 
@@ -266,6 +267,7 @@ def _comparison(comparison: Comparison) -> list[Part]:
 def _opened(head: str, columns: str, rows: list[str], noun: str) -> list[Part]:
     """The first rows openly, and the others in a fold."""
     first = Part(head + columns, rows[:_MOST_OPEN], noun)
-    more = len(rows) - _MOST_OPEN
-    fold = f"{more:,} more"
-    return [first, Part(columns, rows[_MOST_OPEN:], noun, fold, after=first)][: 1 + (more > 0)]
+    folded = rows[_MOST_OPEN:]
+    if not folded:
+        return [first]
+    return [first, Part(columns, folded, noun, f"{len(folded):,} more", after=first)]

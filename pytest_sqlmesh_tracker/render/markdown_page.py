@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from pytest_sqlmesh_tracker.wording.formats import counted
+from pytest_sqlmesh_tracker.wording.formats import quantity
 from pytest_sqlmesh_tracker.wording.printable import printable
 
 # Other characters, and these forms, may mean something on one of the platforms: emphasis, images,
@@ -132,7 +132,7 @@ def _fold(title: str) -> str:
 
 
 def _left_out(part: Part, number: int) -> str:
-    return f"_Left out here: {counted(number, part.noun)}_\n\n" if number else ""
+    return f"_Left out here: {quantity(number, part.noun)}_\n\n" if number else ""
 
 
 def _note(parts: Sequence[Part], kept: Sequence[int | None], limit: int) -> str:
@@ -141,8 +141,8 @@ def _note(parts: Sequence[Part], kept: Sequence[int | None], limit: int) -> str:
     for part, number in zip(parts, kept, strict=True):
         rows[part.noun] += len(part.rows) - (number or 0)
         invocations += part.is_invocation and number is None
-    left_out = [counted(number, noun) for noun, number in rows.items() if number]
-    whole = f"all of {counted(invocations, 'invocation')}" if invocations else ""
+    left_out = [quantity(number, noun) for noun, number in rows.items() if number]
+    whole = f"all of {quantity(invocations, 'invocation')}" if invocations else ""
     if whole:
         left_out.append(f"including {whole}" if left_out else whole)
     return (

@@ -12,23 +12,24 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from pytest_sqlmesh_tracker.models.index import did_you_mean
 from pytest_sqlmesh_tracker.outcomes.moments import Moment
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
+from pytest_sqlmesh_tracker.suggestions import did_you_mean
 from pytest_sqlmesh_tracker.wording.causes import causes_in_words
-from pytest_sqlmesh_tracker.wording.formats import counted, span
-from pytest_sqlmesh_tracker.wording.paragraphs import paragraph
+from pytest_sqlmesh_tracker.wording.formats import quantity, span
+from pytest_sqlmesh_tracker.wording.paragraphs import Complaint, paragraph
 
-from .expectations import (
+from .observers import notify
+from .outcomes import Assertable, ModelOutcome
+from .parsing import (
     expression,
     parse_cause,
     parse_interval,
     parse_reason,
     parse_status_or_reason,
 )
-from .observers import notify
-from .outcomes import Assertable, ModelOutcome
 
+_NOT_EXECUTED = Complaint("was not executed")
 _PAST = {
     Status.SKIPPED: ("was skipped", "was not skipped"),
     Status.FAILED: ("failed", "did not fail"),
@@ -71,18 +72,18 @@ class AssertionMethods(ABC):
         outcomes = _outcomes_of(report, models, "assert_executed")
         for outcome in outcomes:
             if outcome.status is not Status.EXECUTED:
-                failures.append(paragraph(report, outcome, "was not executed"))
+                failures.append(paragraph(report, outcome, _NOT_EXECUTED))
             elif window and not _covered(outcome, *window):
-                complaint = f"did not execute all of {span(*window)}"
+                complaint = Complaint(f"did not execute all of {span(*window)}")
                 failures.append(paragraph(report, outcome, complaint))
             elif batches is not None and len(outcome.recorded_batches) != batches:
-                complaint = (
-                    f"executed in {counted(len(outcome.recorded_batches), 'batch')}, not {batches}"
-                )
+                recorded = quantity(len(outcome.recorded_batches), "batch")
+                complaint = Complaint(f"executed in {recorded}, not {batches}")
                 failures.append(paragraph(report, outcome, complaint))
             elif because is not None and because not in outcome.causes:
-                complaint = f"was executed, but its cause is not {because}"
-                failures.append(paragraph(report, outcome, complaint, _causes_instead(outcome)))
+                words = f"was executed, but its cause is not {because}"
+                complaint = Complaint(words, instead=_causes_instead(outcome))
+                failures.append(paragraph(report, outcome, complaint))
         _settle(report, outcomes, failures)
 
     def assert_skipped(self, *models: object, reason: str | None = None) -> None:
@@ -146,7 +147,7 @@ class AssertionMethods(ABC):
         outcomes = _outcomes_of(report, models, "assert_only_executed")
         names = {outcome.name for outcome in outcomes}
         failures = [
-            paragraph(report, outcome, "was not executed")
+            paragraph(report, outcome, _NOT_EXECUTED)
             for outcome in outcomes
             if outcome.status is not Status.EXECUTED
         ]
@@ -213,10 +214,10 @@ class AssertionMethods(ABC):
                 outcomes[outcome.name] = outcome
                 known = outcome.status is not Status.UNKNOWN
                 if word is not outcome.status and not (known and word in outcome.reasons):
-                    failures.append(paragraph(report, outcome, f"is not {word}"))
+                    failures.append(paragraph(report, outcome, Complaint(f"is not {word}")))
         if exact:
             failures += [
-                paragraph(report, outcome, "is not among the expected outcomes")
+                paragraph(report, outcome, Complaint("is not among the expected outcomes"))
                 for outcome in report.counted
                 if outcome.name not in outcomes
             ]
@@ -238,7 +239,9 @@ class AssertionMethods(ABC):
         groups = [report.matching(model) for model in models]
         outcomes = [outcome for group in groups for outcome in group]
         failures = [
-            paragraph(report, o, "did not start") for o in outcomes if o.start_order is None
+            paragraph(report, outcome, Complaint("did not start"))
+            for outcome in outcomes
+            if outcome.start_order is None
         ]
         _settle(report, outcomes, failures or _out_of_order(report, groups))
 
@@ -254,12 +257,14 @@ class AssertionMethods(ABC):
         failures = []
         for outcome in outcomes:
             if outcome.status is not status:
-                failures.append(paragraph(report, outcome, was_not))
+                failures.append(paragraph(report, outcome, Complaint(was_not)))
             elif expected is not None and expected not in outcome.reasons:
-                failures.append(paragraph(report, outcome, f"{was}, but not for {expected}"))
+                complaint = Complaint(f"{was}, but not for {expected}", omit_status=True)
+                failures.append(paragraph(report, outcome, complaint))
             elif pattern and (outcome.error is None or not pattern.search(outcome.error)):
-                wrong = f"{was}, but its error does not match {match!r}"
-                failures.append(paragraph(report, outcome, wrong))
+                words = f"{was}, but its error does not match {match!r}"
+                complaint = Complaint(words, omit_status=True)
+                failures.append(paragraph(report, outcome, complaint))
         _settle(report, outcomes, failures)
 
 
@@ -272,8 +277,7 @@ def assert_executed(
 ) -> None:
     """Assert that every scheduled batch of each model was evaluated and recorded.
 
-    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
-    in `RunReport.assert_executed`.
+    As `RunReport.assert_executed`, for a report or for the last report of a tracker.
     """
     __tracebackhide__ = True
     _checked(report).assert_executed(*models, intervals=intervals, batches=batches, cause=cause)
@@ -282,8 +286,7 @@ def assert_executed(
 def assert_skipped(report: AssertionMethods, *models: object, reason: str | None = None) -> None:
     """Assert that nothing of the models was evaluated or audited.
 
-    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
-    in `RunReport.assert_skipped`.
+    As `RunReport.assert_skipped`, for a report or for the last report of a tracker.
     """
     __tracebackhide__ = True
     _checked(report).assert_skipped(*models, reason=reason)
@@ -297,8 +300,7 @@ def assert_failed(
 ) -> None:
     """Assert that each of the models failed.
 
-    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
-    in `RunReport.assert_failed`.
+    As `RunReport.assert_failed`, for a report or for the last report of a tracker.
     """
     __tracebackhide__ = True
     _checked(report).assert_failed(*models, reason=reason, match=match)
@@ -307,8 +309,7 @@ def assert_failed(
 def assert_not_executed(report: AssertionMethods, *models: object) -> None:
     """Assert that no batch of the models was recorded.
 
-    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
-    in `RunReport.assert_not_executed`.
+    As `RunReport.assert_not_executed`, for a report or for the last report of a tracker.
     """
     __tracebackhide__ = True
     _checked(report).assert_not_executed(*models)
@@ -317,8 +318,7 @@ def assert_not_executed(report: AssertionMethods, *models: object) -> None:
 def assert_only_executed(report: AssertionMethods, *models: object) -> None:
     """Assert that exactly these models executed.
 
-    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
-    in `RunReport.assert_only_executed`.
+    As `RunReport.assert_only_executed`, for a report or for the last report of a tracker.
     """
     __tracebackhide__ = True
     _checked(report).assert_only_executed(*models)
@@ -327,8 +327,7 @@ def assert_only_executed(report: AssertionMethods, *models: object) -> None:
 def assert_nothing_executed(report: AssertionMethods) -> None:
     """Assert that no batch of any model was recorded.
 
-    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
-    in `RunReport.assert_nothing_executed`.
+    As `RunReport.assert_nothing_executed`, for a report or for the last report of a tracker.
     """
     __tracebackhide__ = True
     _checked(report).assert_nothing_executed()
@@ -337,8 +336,7 @@ def assert_nothing_executed(report: AssertionMethods) -> None:
 def assert_audit_failed(report: AssertionMethods, model: object, audit: str | None = None) -> None:
     """Assert that an audit of the model found rows, whether or not it is blocking.
 
-    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
-    in `RunReport.assert_audit_failed`.
+    As `RunReport.assert_audit_failed`, for a report or for the last report of a tracker.
     """
     __tracebackhide__ = True
     _checked(report).assert_audit_failed(model, audit)
@@ -349,8 +347,7 @@ def assert_outcomes(
 ) -> None:
     """Assert the status or the reason of each of the models.
 
-    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
-    in `RunReport.assert_outcomes`.
+    As `RunReport.assert_outcomes`, for a report or for the last report of a tracker.
     """
     __tracebackhide__ = True
     _checked(report).assert_outcomes(expected, exact=exact)
@@ -359,8 +356,7 @@ def assert_outcomes(
 def assert_execution_order(report: AssertionMethods, *models: object) -> None:
     """Assert that the first batches of the models started in this order.
 
-    The first argument is a report, or a tracker, whose last report is meant. Everything else is as
-    in `RunReport.assert_execution_order`.
+    As `RunReport.assert_execution_order`, for a report or for the last report of a tracker.
     """
     __tracebackhide__ = True
     _checked(report).assert_execution_order(*models)
@@ -423,10 +419,12 @@ def _causes_instead(outcome: ModelOutcome) -> str:
     return f"it is {outcome.cause} ({words})" if outcome.cause else "it has no cause"
 
 
-def _executed_after_all(outcome: ModelOutcome) -> str:
+def _executed_after_all(outcome: ModelOutcome) -> Complaint:
     if outcome.status is Status.UNKNOWN:
-        return "may have been executed"
-    return "was executed" if outcome.status is Status.EXECUTED else "was partially executed"
+        return Complaint("may have been executed")
+    if outcome.status is Status.EXECUTED:
+        return Complaint("was executed", omit_status=True)
+    return Complaint("was partially executed")
 
 
 def _out_of_order(report: Assertable, groups: Sequence[Sequence[ModelOutcome]]) -> list[str]:
@@ -444,16 +442,16 @@ def _start_order(outcome: ModelOutcome) -> int:
     return -1 if outcome.start_order is None else outcome.start_order
 
 
-def _no_such_failure(outcome: ModelOutcome, audit: str | None) -> str:
+def _no_such_failure(outcome: ModelOutcome, audit: str | None) -> Complaint:
     broken = sorted({a.name for a in outcome.audits if a.error is not None})
     if broken and audit in (None, *broken):
-        return f"had no failed audit: {', '.join(broken)} could not be run"
+        return Complaint(f"had no failed audit: {', '.join(broken)} could not be run")
     ran = sorted({a.name for a in outcome.audits})
     if audit is None or audit in ran:
         which = "audit" if audit is None else f"audit {audit!r}"
-        return f"had no failed {which}" if ran else "ran no audits"
+        return Complaint(f"had no failed {which}" if ran else "ran no audits")
     known = did_you_mean(audit, ran, f"it ran {', '.join(ran) or 'none'}")
-    return f"ran no audit {audit!r} ({known})"
+    return Complaint(f"ran no audit {audit!r} ({known})")
 
 
 def _covered(outcome: ModelOutcome, start: datetime, end: datetime) -> bool:

@@ -11,7 +11,7 @@ from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
 from pytest_sqlmesh_tracker.outcomes.invocation import Command, Completion
 from pytest_sqlmesh_tracker.outcomes.types import Frozen, Seconds, UtcDatetime
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
-from pytest_sqlmesh_tracker.wording.formats import counted
+from pytest_sqlmesh_tracker.wording.formats import quantity
 
 from .files import ReportLike, entry
 from .outcomes import ModelOutcome
@@ -114,13 +114,13 @@ class Difference(Frozen):
         ended = sum(comparison.ended_differently for comparison in self.comparisons)
         parts = [f"{kinds[k]:,} {k.replace('_', ' ')}" for k in get_args(ChangeKind) if kinds[k]]
         if ended:
-            parts.append(f"{counted(ended, 'invocation')} ended differently")
+            parts.append(f"{quantity(ended, 'invocation')} ended differently")
         for side, alone in (("old", self.only_old), ("new", self.only_new)):
             if alone:
-                invocations = counted(sum(one.reports for one in alone), "invocation")
+                invocations = quantity(sum(one.reports for one in alone), "invocation")
                 parts.append(f"{invocations} only in the {side} reports")
-        models = counted(sum(compared.models for compared in self.comparisons), "model")
-        compared = f"{models} in {counted(len(self.comparisons), 'comparison')}"
+        models = quantity(sum(compared.models for compared in self.comparisons), "model")
+        compared = f"{models} in {quantity(len(self.comparisons), 'comparison')}"
         return f"{', '.join(parts) or 'no differences'} ({compared})"
 
     def to_dict(self) -> dict[str, Any]:

@@ -6,15 +6,21 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .report import SCHEMA_VERSION, RunReport, dumped, json_type, parsed, version_of
 
-Entry = tuple[str | None, RunReport]
-"""A report with the node id of the test that made the invocation, or None."""
-ReportLike = RunReport | Entry
-"""A report, alone or as an entry."""
+ReportLike = RunReport | tuple[str | None, RunReport]
+"""A report, alone or as a pair like an entry."""
 _OTHER_FORMS = (".md", ".html", ".xml")
+
+
+class Entry(NamedTuple):
+    """A report in a report file."""
+
+    test: str | None
+    """The node id of the test that made the invocation, if known."""
+    report: RunReport
 
 
 def load_reports(path: str | os.PathLike[str]) -> list[RunReport | tuple[str, RunReport]]:
@@ -60,7 +66,7 @@ def dump_reports(path: str | os.PathLike[str], reports: Iterable[ReportLike]) ->
 
 
 def entry(item: object, function: str) -> Entry:
-    """A report, or a pair of a node id and a report, as a pair.
+    """A report, or a pair of a node id and a report, as an entry.
 
     Args:
         function: the function that takes reports, for the message.
@@ -71,7 +77,7 @@ def entry(item: object, function: str) -> Entry:
     test, report = item if isinstance(item, tuple) and len(item) == 2 else (None, item)
     if not isinstance(report, RunReport):
         raise TypeError(f"{function} takes RunReports, not {type(report).__name__}")
-    return test, report
+    return Entry(test, report)
 
 
 def entries_to_json(entries: Iterable[Entry]) -> str:
@@ -88,7 +94,7 @@ def entries_from_json(text: str | bytes) -> list[Entry]:
     """
     data = parsed(text)
     if not isinstance(data, dict) or "reports" not in data:
-        return [(None, RunReport.from_parsed(data))]
+        return [Entry(None, RunReport.from_parsed(data))]
     version_of(data)
     if not isinstance(data["reports"], list):
         raise ValueError("not a report file: 'reports' must be a list")
@@ -102,9 +108,10 @@ def _read(number: int, data: object) -> Entry:
     if not (test is None or isinstance(test, str)):
         raise ValueError(f"report {number}: 'test' must be a node ID or null")
     try:
-        return test, RunReport.from_parsed({k: v for k, v in data.items() if k != "test"})
+        report = RunReport.from_parsed({k: v for k, v in data.items() if k != "test"})
     except ValueError as error:
         raise ValueError(f"report {number}: {error}") from None
+    return Entry(test, report)
 
 
 def write_whole(path: str | os.PathLike[str], text: str) -> None:

@@ -20,8 +20,8 @@ from pytest_sqlmesh_tracker.wording import brief
 from pytest_sqlmesh_tracker.wording.paragraphs import paragraph
 
 from .assertions import AssertionMethods
-from .expectations import parse_cause, parse_reason
 from .outcomes import ModelOutcome
+from .parsing import parse_cause, parse_reason
 
 SCHEMA_VERSION: Literal[2] = 2
 _READABLE = (1, SCHEMA_VERSION)

@@ -10,8 +10,8 @@ from inspect import signature
 from os import PathLike, fspath
 from typing import Any
 
-from pytest_sqlmesh_tracker.models.index import unknown_argument
 from pytest_sqlmesh_tracker.outcomes.moments import parse_moment
+from pytest_sqlmesh_tracker.suggestions import unknown_argument
 
 
 class PlanScope(Enum):

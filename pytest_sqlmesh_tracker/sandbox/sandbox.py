@@ -15,10 +15,12 @@ import duckdb
 from sqlmesh.utils.errors import ConfigError, LinterError, PlanError
 
 from pytest_sqlmesh_tracker.models.config_files import CONFIG_FILES
-from pytest_sqlmesh_tracker.models.index import ModelIndex, UnknownModelError, did_you_mean
+from pytest_sqlmesh_tracker.models.index import ModelIndex, UnknownModelError
+from pytest_sqlmesh_tracker.outcomes.vocabulary import ONLY_AUDITED_KINDS
 from pytest_sqlmesh_tracker.process.state import project_modules
 from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.sandbox.templates.template import Template
+from pytest_sqlmesh_tracker.suggestions import did_you_mean
 from pytest_sqlmesh_tracker.tracking.project.names import display_names, kind_of
 from pytest_sqlmesh_tracker.tracking.project.nodes import audit_names, project_nodes
 from pytest_sqlmesh_tracker.tracking.tracker import Tracker
@@ -31,7 +33,6 @@ _FAILED = "failed by the test"
 _SELF_EXPLANATORY = (ConfigError, LinterError, PlanError)
 """Errors whose messages explain themselves, without their traceback through SQLMesh."""
 _SELECTS = {"select_models", "restate_models", "backfill_models"}
-_NEVER_EVALUATED = ("external", "embedded", "audit")
 
 
 @dataclass(frozen=True)
@@ -254,7 +255,7 @@ class Sandbox:
     def _check_evaluated(self, models: list[_Model], way_out: str) -> None:
         __tracebackhide__ = True
         for model in models:
-            if model.kind in _NEVER_EVALUATED:
+            if model.kind in ONLY_AUDITED_KINDS:
                 kind = "a standalone audit" if model.kind == "audit" else model.kind
                 raise SandboxError(
                     f"SQLMesh never evaluates {model.name}, which is {kind}; {way_out}"

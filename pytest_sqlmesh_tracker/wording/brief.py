@@ -6,7 +6,7 @@ from pytest_sqlmesh_tracker.outcomes.invocation import Invocation
 from pytest_sqlmesh_tracker.outcomes.outcome import Outcome
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 
-from .formats import counted, minute, one_line
+from .formats import minute, one_line, quantity
 from .invocations import before_error, error_headline, headline, notes, statuses
 from .printable import name_of, printable
 from .rows import has_own_error, needs_attention, reason_of, result
@@ -32,7 +32,7 @@ def text(report: Invocation) -> str:
         left = [outcome for outcome in telling if outcome.name not in names]
         lines.append(f"  … and {statuses(left)}")
     if report.removed:
-        lines.append(f"  the plan removes {counted(len(report.removed), 'model')}")
+        lines.append(f"  the plan removes {quantity(len(report.removed), 'model')}")
     lines.append(statuses(report.counted))
     return printable("\n".join(line.rstrip() for line in lines))
 

@@ -44,11 +44,11 @@ def amount(intervals: Sequence[Interval]) -> str:
     if unit == "second" and seconds > 120:
         days, rest = divmod(seconds, 86400)
         clock = f"{timedelta(seconds=rest)}"
-        return f"{counted(days, 'day')} {clock}" if days else clock
-    return counted(seconds // size, unit)
+        return f"{quantity(days, 'day')} {clock}" if days else clock
+    return quantity(seconds // size, unit)
 
 
-def counted(number: int, noun: str) -> str:
+def quantity(number: int, noun: str) -> str:
     """`1 batch`, `2 batches`."""
     ending = "es" if noun.endswith(("ch", "s")) else "s"
     return f"{number:,} {noun}{'' if number == 1 else ending}"
@@ -65,6 +65,11 @@ def one_line(text: str, limit: int = 400) -> str:
     line = " ".join(text[: 4 * limit].split())
     whole = len(line) <= limit and len(text) <= 4 * limit
     return line if whole else f"{line[: limit - 1]}…"
+
+
+def short_repr(value: object) -> str:
+    """The `repr` of a value that is not valid, in one line."""
+    return one_line(repr(value), 80)
 
 
 def shortened(text: str, lines: int = 6, width: int = 300) -> str:

@@ -10,11 +10,11 @@ from pytest_sqlmesh_tracker.outcomes.outcome import Outcome
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 
 from .formats import (
-    counted,
     duration,
     listed,
     moment,
     one_line,
+    quantity,
 )
 from .printable import name_of
 
@@ -84,16 +84,16 @@ def totals_line(reports: Sequence[Invocation], tests: int | None = None) -> str:
     """
     last = [report for report in reports if not report.superseded]
     totals = statuses(outcome for report in last for outcome in report.outcomes.values())
-    where = "" if tests is None else f" in {counted(tests, 'test')}"
+    where = "" if tests is None else f" in {quantity(tests, 'test')}"
     left_out = superseded(reports)
     more = f"; left out: {left_out}" if left_out else ""
-    return f"{counted(len(last), 'invocation')}{where}: {totals}{more}"
+    return f"{quantity(len(last), 'invocation')}{where}: {totals}{more}"
 
 
 def superseded(reports: Iterable[Invocation]) -> str:
     """`2 invocations superseded by reruns`; empty if there are none."""
     number = sum(report.superseded for report in reports)
-    return f"{counted(number, 'invocation')} superseded by reruns" if number else ""
+    return f"{quantity(number, 'invocation')} superseded by reruns" if number else ""
 
 
 def statuses(outcomes: Iterable[Outcome]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta, timezone
 
 from pytest_sqlmesh_tracker.outcomes.invocation import Invocation
@@ -11,10 +12,10 @@ from pytest_sqlmesh_tracker.outcomes.vocabulary import UNREADY_ENVIRONMENT, Reas
 from .causes import cause_facts
 from .formats import (
     amount,
-    counted,
     midnight,
     moment,
     one_line,
+    quantity,
     shortened,
     span,
     spans,
@@ -26,7 +27,7 @@ from .invocations import (
     totals,
 )
 from .remarks import remarks
-from .sentences import LEFT_FOR_NEXT_RUN, TIMED, account, is_waiting, reason_in_words, sentence
+from .sentences import LEFT_FOR_NEXT_RUN, TIMED, is_waiting, phrases_of, reason_in_words, sentence
 
 _VERBS = dict.fromkeys(Status, "was ") | {Status.FAILED: "", Status.UNKNOWN: "is "}
 
@@ -35,20 +36,28 @@ _BY_TIME = {Reason.NO_CHANGES, Reason.REUSED}
 """Reasons in plans with which intervals are missing only because time has passed."""
 
 
+@dataclass(frozen=True)
+class Complaint:
+    """How an outcome differs from what a test demanded."""
+
+    text: str
+    """Phrased to follow the model's name: "was not executed"."""
+    omit_status: bool = False
+    """Whether the headline continues without the outcome's status, which the text has shown."""
+    instead: str | None = None
+    """What is true of the model instead, if its status and reason do not say so."""
+
+
 def paragraph(
-    report: Invocation | None,
-    outcome: Outcome,
-    complaint: str | None = None,
-    condition: str | None = None,
+    report: Invocation | None, outcome: Outcome, complaint: Complaint | None = None
 ) -> str:
     """A headline with the reason, aligned facts, and a remedy if one is known to work.
 
     Args:
         report: the report of the outcome; without it, only facts of the outcome are shown.
-        complaint: how the outcome differs from what a test demanded: "was not executed".
-        condition: what is true of the model instead, if its status and reason do not say so.
+        complaint: what the headline begins with, if an assertion failed.
     """
-    headline = _headline(report, outcome, complaint, condition)
+    headline = _headline(report, outcome, complaint)
     return "\n".join([headline, *paragraph_below_headline(report, outcome)])
 
 
@@ -70,30 +79,29 @@ def paragraph_below_headline(report: Invocation | None, outcome: Outcome) -> lis
     return lines
 
 
-def _headline(
-    report: Invocation | None, outcome: Outcome, complaint: str | None, condition: str | None
-) -> str:
+def _headline(report: Invocation | None, outcome: Outcome, complaint: Complaint | None) -> str:
     if complaint is None:
         line = outcome.message or sentence(outcome)
         if report and report.environment_state and outcome.reason in UNREADY_ENVIRONMENT:
             problem = environment_problem(report.environment, report.environment_state)
             line = f"{outcome.status}: {problem}"
         return f"{outcome.name} {_VERBS[outcome.status]}{one_line(line, 160)}"
-    return f"{outcome.name} {complaint}: {condition or _condition(outcome, complaint)}"
+    instead = complaint.instead or _instead(outcome, omit_status=complaint.omit_status)
+    return f"{outcome.name} {complaint.text}: {instead}"
 
 
-def _condition(outcome: Outcome, complaint: str) -> str:
-    """What is true of the model instead, without repeating the complaint."""
+def _instead(outcome: Outcome, *, omit_status: bool) -> str:
+    """What is true of the model instead of what a test demanded."""
     if outcome.status is Status.UNKNOWN:
         return "its status is unknown" + (f" ({outcome.note})" if outcome.note else "")
     if outcome.status is Status.EXECUTED:
-        if complaint.startswith("was executed"):
-            return "; ".join(filter(None, (account(outcome).without_status, remarks(outcome))))
+        if omit_status:
+            return "; ".join(filter(None, (phrases_of(outcome).without_status, remarks(outcome))))
         return f"it was {sentence(outcome)}"
     reason = reason_in_words(outcome)
     if not reason:
         return f"it was only {sentence(outcome)}"
-    if outcome.status is Status.FAILED and not complaint.startswith("failed"):
+    if outcome.status is Status.FAILED and not omit_status:
         return f"it failed, {reason}"
     if outcome.status is Status.INTERRUPTED:
         return f"it was interrupted, {reason}"
@@ -128,7 +136,7 @@ def _facts(report: Invocation | None, outcome: Outcome) -> list[tuple[str, str]]
     for audit in outcome.audits:
         if not audit.passed:
             kind = "blocking" if audit.blocking else "non-blocking"
-            rows = f"{counted(audit.rows_failed, 'row')} failed"
+            rows = f"{quantity(audit.rows_failed, 'row')} failed"
             wrong = rows if audit.error is None else "could not be run"
             facts.append(("audit", f"{audit.name} ({kind}), {wrong}"))
     if outcome.error:

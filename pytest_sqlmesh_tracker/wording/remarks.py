@@ -9,16 +9,11 @@ from typing import NamedTuple
 from pytest_sqlmesh_tracker.outcomes.outcome import AuditOutcome, Outcome
 
 from .formats import (
-    counted,
     listed,
     one_line,
+    quantity,
     spans,
 )
-
-
-def remarks(outcome: Outcome) -> str:
-    """What a gate warns about whatever the status: failed non-blocking audits, upstream behind."""
-    return "; ".join(filter(None, (nonblocking_failures(outcome), ahead_of_upstream(outcome))))
 
 
 def ahead_of_upstream(outcome: Outcome) -> str:
@@ -52,7 +47,7 @@ def failed_audits(outcome: Outcome, *, blocking: bool) -> list[AuditOutcome]:
 
 def audit_in_words(outcome: Outcome, audit: AuditOutcome) -> str:
     """`positive (3 rows)`; with arguments if another audit of the model has the same name."""
-    rows = f" ({counted(audit.rows_failed, 'row')})" if audit.rows_failed else ""
+    rows = f" ({quantity(audit.rows_failed, 'row')})" if audit.rows_failed else ""
     return audit_label(outcome, audit) + rows
 
 
@@ -96,28 +91,40 @@ class Fact(str, Enum):
     """What rules can allow and deny besides statuses and reasons; a warning by default.
 
     A member equals its value, and is formatted as its value. It is defined by its word, the noun
-    for counts in summaries, and a function that returns its occurrences in an outcome. To add a
-    fact, add a member.
+    for counts in summaries, a function that returns its occurrences in an outcome, and one that
+    returns the remark on all of them, which is empty without any.
     """
 
     NONBLOCKING_AUDIT_FAILED = (
         "nonblocking_audit_failed",
         "failed non-blocking audit",
         _nonblocking_audits,
+        nonblocking_failures,
     )
-    UPSTREAM_BEHIND = ("upstream_behind", "lagging upstream model", _upstream_behind)
+    UPSTREAM_BEHIND = (
+        "upstream_behind",
+        "lagging upstream model",
+        _upstream_behind,
+        ahead_of_upstream,
+    )
 
     noun: str
     occurrences: Callable[[Outcome], Iterator[Occurrence]]
+    remark: Callable[[Outcome], str]
 
     def __new__(
-        cls, word: str, noun: str, occurrences: Callable[[Outcome], Iterator[Occurrence]]
+        cls,
+        word: str,
+        noun: str,
+        occurrences: Callable[[Outcome], Iterator[Occurrence]],
+        remark: Callable[[Outcome], str],
     ) -> Fact:
         """Create a member whose value is its word."""
         member = str.__new__(cls, word)
         member._value_ = word
         member.noun = noun
         member.occurrences = occurrences
+        member.remark = remark
         return member
 
     def __str__(self) -> str:
@@ -130,3 +137,8 @@ class Fact(str, Enum):
 def has_facts(outcome: Outcome) -> bool:
     """Whether any fact is true of the outcome."""
     return any(True for fact in Fact for _ in fact.occurrences(outcome))
+
+
+def remarks(outcome: Outcome) -> str:
+    """The remarks on all facts that are true of the outcome; empty if none is."""
+    return "; ".join(filter(None, (fact.remark(outcome) for fact in Fact)))

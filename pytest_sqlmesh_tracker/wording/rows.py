@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
 from pytest_sqlmesh_tracker.outcomes.outcome import Outcome
 from pytest_sqlmesh_tracker.outcomes.vocabulary import UNREADY_ENVIRONMENT, Reason, Status
@@ -17,11 +19,10 @@ from .remarks import has_facts, remarks
 from .sentences import (
     LEFT_FOR_NEXT_RUN,
     PARTLY_HELD_BACK,
-    account,
     failed_batches,
     is_waiting,
+    phrases_of,
     what_failed,
-    with_batches,
 )
 
 _OPEN_ENDED = {Reason.SIGNAL_NOT_READY, Reason.UPSTREAM_NOT_READY, Reason.DEPENDS_ON_PAST_GAP}
@@ -30,7 +31,7 @@ _OPEN_ENDED = {Reason.SIGNAL_NOT_READY, Reason.UPSTREAM_NOT_READY, Reason.DEPEND
 
 def reason_of(outcome: Outcome) -> str:
     """The sentence without the status, which has its own column."""
-    return _with_remarks(outcome, one_line(account(outcome).without_status, 200))
+    return _with_remarks(outcome, one_line(phrases_of(outcome).without_status, 200))
 
 
 def _with_remarks(outcome: Outcome, text: str) -> str:
@@ -51,24 +52,51 @@ def shown_reason(outcome: Outcome) -> Reason | None:
     return outcome.reason
 
 
-def reason_in_short(outcome: Outcome) -> str:
+@dataclass(frozen=True)
+class ShortReason:
+    """The reason that tables show, and the fact that matters most. As text, it is both."""
+
+    reason: Reason | None
+    separator: str
+    """The text between the reason and the details; empty unless there are both."""
+    details: str
+    """What is known besides the reason; without a reason, the sentence without its status."""
+
+    def __str__(self) -> str:
+        return f"{self.reason or ''}{self.separator}{self.details}"
+
+
+def reason_in_short(outcome: Outcome) -> ShortReason:
     """The shown reason, and the fact that matters most: `cron_not_due: next due 2024-01-14`.
 
     Without a reason, it is the sentence without its status. What a gate warns about follows.
     """
-    return _with_remarks(outcome, one_line(_reason_in_short(outcome), 240) + _waiting(outcome))
+    short = _reason_in_short(outcome)
+    taken = len(short.reason or "") + len(short.separator)
+    short = replace(short, details=one_line(short.details, 240 - taken))
+    return _followed_by("; ", remarks(outcome), _followed_by(", ", _waiting(outcome), short))
 
 
-def _reason_in_short(outcome: Outcome) -> str:
-    reason, words = shown_reason(outcome), account(outcome)
+def _reason_in_short(outcome: Outcome) -> ShortReason:
+    reason, words = shown_reason(outcome), phrases_of(outcome)
     if reason is None:
-        return words.without_status
+        return ShortReason(None, "", words.without_status)
     if reason in UNREADY_ENVIRONMENT:
-        return str(reason)
+        return ShortReason(reason, "", "")
     if outcome.status is Status.EXECUTED:
-        return f"{reason}: {_left_out(outcome, reason)}"
+        return ShortReason(reason, ": ", _left_out(outcome, reason))
     detail = words.because if outcome.note or what_failed(outcome) else words.detail
-    return ": ".join(filter(None, (with_batches(str(reason), outcome), detail)))
+    short = ShortReason(reason, "", "")
+    return _followed_by(": ", detail, _followed_by(words.before_batches, words.batches, short))
+
+
+def _followed_by(separator: str, more: str, short: ShortReason) -> ShortReason:
+    """The short reason with more details, if there are any."""
+    if not more:
+        return short
+    if short.details:
+        return replace(short, details=f"{short.details}{separator}{more}")
+    return replace(short, separator=separator if short.reason else "", details=more)
 
 
 def _left_out(outcome: Outcome, reason: Reason) -> str:
@@ -80,7 +108,7 @@ def _left_out(outcome: Outcome, reason: Reason) -> str:
 
 def _waiting(outcome: Outcome) -> str:
     if outcome.waiting_since and is_waiting(outcome) and _OPEN_ENDED & {*outcome.reasons}:
-        return f", waiting since {minute(outcome.waiting_since)}"
+        return f"waiting since {minute(outcome.waiting_since)}"
     return ""
 
 
@@ -92,7 +120,7 @@ def result(outcome: Outcome) -> str:
         reason = " ".join(filter(None, (str(outcome.reason), failed_batches(outcome))))
         rest = _with_remarks(outcome, reason)
     else:
-        rest = reason_in_short(outcome)
+        rest = str(reason_in_short(outcome))
     return "; ".join(filter(None, (executed_and_why(outcome), rest)))
 
 

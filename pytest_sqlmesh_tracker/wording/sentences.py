@@ -8,15 +8,20 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from pytest_sqlmesh_tracker.outcomes.outcome import Outcome
-from pytest_sqlmesh_tracker.outcomes.vocabulary import Cause, Reason, Status
+from pytest_sqlmesh_tracker.outcomes.vocabulary import (
+    ONLY_AUDITED_KINDS,
+    Cause,
+    Reason,
+    Status,
+)
 
 from .causes import causes_in_words
 from .formats import (
     amount,
-    counted,
     listed,
     minute,
     one_line,
+    quantity,
 )
 from .remarks import audit_label, failed_audits, remarks
 
@@ -70,9 +75,6 @@ LEFT_FOR_NEXT_RUN = "left for the next run"
 _STATEMENT = re.compile(r"\n\s{0,20}LINE \d{1,9}: .*(?:\n\s*\^)?")
 
 
-_ONLY_AUDITED = frozenset({"external", "embedded", "audit"})
-
-
 TIMED = {Reason.CRON_NOT_DUE, Reason.NOT_STARTED, Reason.UP_TO_DATE, Reason.NO_CHANGES}
 
 
@@ -115,7 +117,7 @@ def what_failed(outcome: Outcome) -> str:
 
 
 def _written(outcome: Outcome) -> str:
-    if outcome.kind in _ONLY_AUDITED:
+    if outcome.kind in ONLY_AUDITED_KINDS:
         return "its audits were run"
     return "its view was created" if outcome.kind == "view" else "its rows were written"
 
@@ -127,17 +129,7 @@ def which_batches(outcome: Outcome) -> str:
     if failed:
         return f"{failed}; {f'{recorded:,}' if recorded else 'none'} recorded"
     several = outcome.status is Status.INTERRUPTED and recorded and len(outcome.batches) > 1
-    return f"{recorded:,} of {counted(len(outcome.batches), 'batch')} recorded" if several else ""
-
-
-def with_batches(word: str, outcome: Outcome) -> str:
-    """The word for what happened, with the batches: `failed in batch 3 of 5; 2 recorded`."""
-    return _with_batches(word, which_batches(outcome))
-
-
-def _with_batches(word: str, batches: str) -> str:
-    joint = " " if batches.startswith("in ") else "; "
-    return f"{word}{joint}{batches}" if batches else word
+    return f"{recorded:,} of {quantity(len(outcome.batches), 'batch')} recorded" if several else ""
 
 
 def failed_batches(outcome: Outcome) -> str:
@@ -149,7 +141,7 @@ def failed_batches(outcome: Outcome) -> str:
     if len(failed) == 1:
         count = max(batch.index for batch in batches if batch.round == failed[0].round) + 1
         return f"in batch {failed[0].index + 1:,} of {count:,}"
-    return f"in {len(failed):,} of {counted(len(batches), 'batch')}"
+    return f"in {len(failed):,} of {quantity(len(batches), 'batch')}"
 
 
 def error_text(first: str, *, followed_by: Iterable[str] = (), raised_as: str | None = None) -> str:
@@ -178,7 +170,7 @@ def in_short(error: str, limit: int = 200) -> str:
 
 
 @dataclass(frozen=True)
-class Account:
+class OutcomePhrases:
     """An outcome in words, in the parts from which sentences and rows of tables are composed."""
 
     status: str
@@ -188,21 +180,26 @@ class Account:
     """The reason, or the causes, without a full stop; empty if there are none."""
     detail: str
     """The fact that matters most; empty if there is none."""
-    joint: str
+    separator: str
     """The text between `why` and `detail`; a parenthesis that it opens is closed."""
 
     @property
     def headline(self) -> str:
-        """The status with its batches."""
-        return _with_batches(self.status, self.batches)
+        """The status with its batches: `failed in batch 3 of 5; 2 recorded`."""
+        return f"{self.status}{self.before_batches}{self.batches}" if self.batches else self.status
+
+    @property
+    def before_batches(self) -> str:
+        """The text between the status, or the reason, and `batches`."""
+        return " " if self.batches.startswith("in ") else "; "
 
     @property
     def because(self) -> str:
         """The reason or the causes, with the fact that matters most."""
         if not (self.why and self.detail):
             return self.why or self.detail
-        closed = ")" if self.joint.endswith("(") else ""
-        return f"{self.why}{self.joint}{self.detail}{closed}"
+        closed = ")" if self.separator.endswith("(") else ""
+        return f"{self.why}{self.separator}{self.detail}{closed}"
 
     @property
     def line(self) -> str:
@@ -215,23 +212,23 @@ class Account:
         return self._after(self.batches)
 
     def _after(self, head: str) -> str:
-        between = ": " if self.why else self.joint
+        between = ": " if self.why else self.separator
         return between.join(filter(None, (head, self.because)))
 
 
-def account(outcome: Outcome) -> Account:
+def phrases_of(outcome: Outcome) -> OutcomePhrases:
     """The outcome in words, without the remarks."""
     status = str(outcome.status)
     if outcome.status is Status.EXECUTED:
-        batches = f"in {counted(len(outcome.recorded_batches), 'batch')}"
-        return Account(status, batches, causes_in_words(outcome), left_out(outcome), "; ")
+        batches = f"in {quantity(len(outcome.recorded_batches), 'batch')}"
+        return OutcomePhrases(status, batches, causes_in_words(outcome), left_out(outcome), "; ")
     if outcome.status is Status.AUDITED and not outcome.reason:
         failed = sum(not audit.passed for audit in outcome.audits)
         changed = causes_in_words(outcome) if Cause.AUDITS_CHANGED in outcome.causes else ""
         counts = f"{len(outcome.audits) - failed} passed, {failed} failed"
-        return Account(status, "", counts, changed, "; ")
-    detail, joint = _detail(outcome)
-    return Account(status, which_batches(outcome), why(outcome), detail, joint)
+        return OutcomePhrases(status, "", counts, changed, "; ")
+    detail, separator = _detail(outcome)
+    return OutcomePhrases(status, which_batches(outcome), why(outcome), detail, separator)
 
 
 def _detail(outcome: Outcome) -> tuple[str, str]:
@@ -257,7 +254,7 @@ def _detail(outcome: Outcome) -> tuple[str, str]:
 
 def sentence(outcome: Outcome) -> str:
     """The outcome in one line: status, reason or cause, the fact that matters most, remarks."""
-    parts = (account(outcome).line, remarks(outcome))
+    parts = (phrases_of(outcome).line, remarks(outcome))
     return " ".join("; ".join(filter(None, parts)).split())
 
 

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, s
 
 from pytest_sqlmesh_tracker import GatePolicy, RunReport
 from pytest_sqlmesh_tracker.render.page.html import page as rendered
+from pytest_sqlmesh_tracker.reports.files import Entry
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SWITCHES = (
@@ -27,7 +28,7 @@ SWITCHES = (
 
 USUAL: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
 
-ReportLike = RunReport | tuple[str | None, RunReport]
+ReportLike = RunReport | Entry
 Opener = Callable[..., Page]
 """Called with reports, or pairs with their tests, and what a browser's context takes."""
 
@@ -65,7 +66,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[Report
     def address(entries: Sequence[ReportLike]) -> str:
         key = tuple(map(id, entries))
         if key not in written:
-            pairs = [report if isinstance(report, tuple) else (None, report) for report in entries]
+            pairs = [
+                report if isinstance(report, tuple) else Entry(None, report) for report in entries
+            ]
             path = folder / f"{len(written)}.html"
             path.write_text(rendered(pairs, GatePolicy().evaluate(*pairs)), encoding="utf-8")
             # With the reports, lest others take their ids.

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from pytest_sqlmesh_tracker import ModelOutcome, RunReport
+from pytest_sqlmesh_tracker.reports.files import Entry
 from tests.builders import (
     NOW,
     audit,
@@ -113,10 +114,10 @@ def _outcome(
     return executed(name, batches=tuple(made), audits=audits, duration=took, bytes=10**7, **facts)
 
 
-def session(invocations: int) -> list[tuple[str | None, RunReport]]:
+def session(invocations: int) -> list[Entry]:
     """The runs of a session's tests; every seventh, from the fourth on, has a failure."""
     return [
-        (
+        Entry(
             f"tests/test_shop.py::test_night[{number}]",
             warehouse(12 + number % 5, broken=number % 7 == 3),
         )

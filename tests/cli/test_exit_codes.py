@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from pytest_sqlmesh_tracker import GatePolicy
-from pytest_sqlmesh_tracker.cli.tracked import exit_code
+from pytest_sqlmesh_tracker.cli.run_and_plan import exit_code
 from pytest_sqlmesh_tracker.tracking import command
 from tests.builders import executed, run, unknown
 
@@ -225,7 +225,7 @@ def test_a_plan_that_is_only_explained(typed: Typed) -> None:
 def test_a_run_that_selects_nothing(typed: Typed) -> None:
     ended = typed("run", "--select-model", "nothing.*", when=TOMORROW)
     assert ended.code == 2, output_of(ended)
-    assert "--select-model nothing.*: no model of environment prod is selected" in ended.err
+    assert "--select-model nothing.* selects no model of environment prod" in ended.err
 
 
 @pytest.mark.parametrize("word", ["--no-such-option", "--start"])

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_sqlmesh_tracker.render.files import FORMATS
+from pytest_sqlmesh_tracker.render.files import SUFFIXES
 from pytest_sqlmesh_tracker.reports.files import entries_from_json
 
 from .conftest import Typed
@@ -31,7 +31,7 @@ def execute(context, start, end, execution_time, **kwargs):
         time.sleep(0.05)
     yield from ()
 """
-REPORTS = [f"--report=night{suffix}" for suffix in FORMATS]
+REPORTS = [f"--report=night{suffix}" for suffix in SUFFIXES]
 
 
 @pytest.mark.parametrize(

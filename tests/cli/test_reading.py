@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pytest_sqlmesh_tracker.reports.files import entries_to_json
+from pytest_sqlmesh_tracker.reports.files import Entry, entries_to_json
 from pytest_sqlmesh_tracker.reports.report import RunReport
 from tests.builders import executed, failed, run, skipped
 
@@ -37,7 +37,7 @@ def saved() -> Saved:
 
     def save(name: str, *reports: RunReport, test: str | None = None) -> str:
         Path(name).parent.mkdir(exist_ok=True)
-        Path(name).write_text(entries_to_json([(test, report) for report in reports]))
+        Path(name).write_text(entries_to_json([Entry(test, report) for report in reports]))
         return name
 
     return save
@@ -248,7 +248,7 @@ class TestDoctor:
 REPORT = NIGHT.to_dict()
 WRONG = {
     "is no JSON": "not a report",
-    "is cut off": entries_to_json([(None, NIGHT)])[:-200],
+    "is cut off": entries_to_json([Entry(None, NIGHT)])[:-200],
     "is empty": "",
     "is of another version": json.dumps({**REPORT, "schema_version": 3}),
     "is a file of another version": json.dumps({"schema_version": 99, "reports": []}),

@@ -14,13 +14,13 @@ from select import select
 import pytest
 
 from pytest_sqlmesh_tracker.cli.streams import colored
-from pytest_sqlmesh_tracker.reports.files import entries_from_json, entries_to_json
+from pytest_sqlmesh_tracker.reports.files import Entry, entries_from_json, entries_to_json
 from tests.builders import executed, failed, run, skipped
 
 from .conftest import process
 
 NIGHT = run(failed("sales.orders"), skipped("sales.weekly"), completion="failure")
-BIG = [(None, run(*(executed(f"sales.model_{n}") for n in range(150))))] * 20
+BIG = [Entry(None, run(*(executed(f"sales.model_{n}") for n in range(150))))] * 20
 AT_ONCE = ["--no-load", "--execution-time", "2024-01-10 00:05"]
 
 
@@ -29,7 +29,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two files of reports, one of them larger than any pipe."""
     folder = tmp_path_factory.mktemp("reports")
     (folder / "big.json").write_text(entries_to_json(BIG))
-    (folder / "night.json").write_text(entries_to_json([(None, NIGHT)]))
+    (folder / "night.json").write_text(entries_to_json([Entry(None, NIGHT)]))
     return folder
 
 

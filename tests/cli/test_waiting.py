@@ -115,7 +115,7 @@ class TestSelectors:
         ended = typed("run", *selected, "--report", "night.json", when=TOMORROW)
 
         assert ended.code == 2
-        assert "--select-model nothing.*: no model of environment prod is selected" in ended.err
+        assert "--select-model nothing.* selects no model of environment prod" in ended.err
         # The run has not begun.
         assert entries_from_json(Path("night.json").read_bytes()) == []
 

@@ -399,9 +399,9 @@ class TestTheTrial:
             unknown("trial.below", "a fault"),
         )
         assert list(trial.mistakes_in([planned, ran])) == [
-            "of trial.weekly, the run reports up_to_date, not cron_not_due",
-            "of trial.below, the run reports unknown: a fault, not upstream_failed",
-            "of trial.audited, the run reports not listed, not audit_failed",
+            "the run reports trial.weekly as up_to_date, not cron_not_due",
+            "the run reports trial.below as unknown: a fault, not upstream_failed",
+            "the run reports trial.audited as not listed, not audit_failed",
         ]
 
     @pytest.mark.parametrize("commands", [(), ("plan",)])
@@ -409,7 +409,7 @@ class TestTheTrial:
         self, commands: tuple[str, ...]
     ) -> None:
         (mistake,) = trial.mistakes_in([run(command=command) for command in commands])
-        reported = ", ".join(commands) or "nothing"
+        reported = ", ".join(commands) or "none"
         assert mistake == f"expected reports of a plan and a run, found: {reported}"
 
     def test_more_than_one_mistake_is_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from pytest_sqlmesh_tracker.gate import GateFinding, GatePolicy, GateResult, Gat
 from pytest_sqlmesh_tracker.gate.rules import verdict
 from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
 from pytest_sqlmesh_tracker.outcomes.invocation import Completion
-from pytest_sqlmesh_tracker.reports.files import entries_from_json, entries_to_json
+from pytest_sqlmesh_tracker.reports.files import Entry, entries_from_json, entries_to_json
 from pytest_sqlmesh_tracker.wording.remarks import Fact
 from tests.builders import (
     audit,
@@ -499,7 +499,7 @@ class TestFindings:
         assert messages(GatePolicy().evaluate(report)) == ["a.x failed: its evaluation raised"]
 
     def test_report_files_can_be_given_as_they_are_read(self) -> None:
-        text = entries_to_json([("t.py::a", self.report), (None, run(executed("a.x")))])
+        text = entries_to_json([Entry("t.py::a", self.report), Entry(None, run(executed("a.x")))])
         result = GatePolicy().evaluate(*entries_from_json(text))
         assert [one.test for one in result.findings] == ["t.py::a", "t.py::a"]
 

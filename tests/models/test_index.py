@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from pytest_sqlmesh_tracker import ModelOutcome, RunReport, UnknownModelError
-from pytest_sqlmesh_tracker.models.index import close_matches, unquoted
+from pytest_sqlmesh_tracker.models.index import unquoted
 from tests.builders import executed, fqn, outcome, run, skipped
 from tests.strategies import reports, unhurried
 
@@ -301,21 +301,6 @@ def test_a_file_is_not_a_model() -> None:
 
 def test_unquoted() -> None:
     assert unquoted('"wh"."sales"."orders"') == unquoted("`wh`.sales.orders") == "wh.sales.orders"
-
-
-class TestCloseMatches:
-    def test_best_first_and_at_most_three(self) -> None:
-        valid = ["orders_1", "orders_12", "orders", "orders_123", "users"]
-        close = close_matches("order", valid)
-        assert close[0] == "orders"
-        assert len(close) == 3
-
-    def test_none_for_what_resembles_nothing(self) -> None:
-        assert close_matches("zzz", ["orders"]) == []
-
-    def test_keep_their_capitals(self) -> None:
-        assert close_matches("ORDER", ["OrDeRs"]) == ["OrDeRs"]
-        assert close_matches("order", ["ORDERS"]) == ["ORDERS"]
 
 
 def test_matching_never_yields_nothing() -> None:

@@ -8,8 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pytest_sqlmesh_tracker import RunReport
-from pytest_sqlmesh_tracker.reports.files import entries_from_json
+from pytest_sqlmesh_tracker.reports.files import Entry, entries_from_json
 
 from .shops import write_reported_shop, write_shop
 
@@ -45,7 +44,7 @@ def session(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
     )
 
 
-def reports_in(pytester: pytest.Pytester) -> list[tuple[str | None, RunReport]]:
+def reports_in(pytester: pytest.Pytester) -> list[Entry]:
     return entries_from_json((pytester.path / "all.json").read_text(encoding="utf-8"))
 
 

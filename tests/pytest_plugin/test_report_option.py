@@ -8,9 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pytest_sqlmesh_tracker import RunReport
 from pytest_sqlmesh_tracker.reports import observers
-from pytest_sqlmesh_tracker.reports.files import entries_from_json
+from pytest_sqlmesh_tracker.reports.files import Entry, entries_from_json
 
 from .shops import write_ini, write_reported_shop, write_shop
 
@@ -30,7 +29,7 @@ def reported_shop(pytester: pytest.Pytester, planned_project: Path) -> pytest.Py
     return pytester
 
 
-def reports_in(file: Path) -> list[tuple[str | None, RunReport]]:
+def reports_in(file: Path) -> list[Entry]:
     return entries_from_json(file.read_text(encoding="utf-8"))
 
 

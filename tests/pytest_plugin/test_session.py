@@ -9,6 +9,7 @@ import pytest
 from pytest_sqlmesh_tracker import RunReport
 from pytest_sqlmesh_tracker.pytest_plugin.session import SessionReports
 from pytest_sqlmesh_tracker.render import files
+from pytest_sqlmesh_tracker.render.page import html
 from pytest_sqlmesh_tracker.reports.files import entries_from_json
 from tests.builders import executed, run
 
@@ -79,7 +80,7 @@ def test_a_file_that_can_not_be_written_is_reported_and_the_others_are_written(
     def broken(*_: object) -> str:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr("pytest_sqlmesh_tracker.render.page.html.page", broken)
+    monkeypatch.setattr(html, "page", broken)
     (tmp_path / "file").touch()
     names = ["file/all.json", "all.html", "all.md", "all.xml"]
     paths = [tmp_path / name for name in names]
@@ -88,4 +89,4 @@ def test_a_file_that_can_not_be_written_is_reported_and_the_others_are_written(
     assert complaints[paths[1]] == "RuntimeError: a fault of ours"
     assert complaints[paths[2]] == ""
     assert paths[2].exists()
-    assert set(files.FORMATS) == {path.suffix for path in paths}
+    assert set(files.SUFFIXES) == {path.suffix for path in paths}

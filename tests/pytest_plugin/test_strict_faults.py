@@ -25,7 +25,7 @@ from pytest_sqlmesh_tracker import (
     assert_skipped,
 )
 from pytest_sqlmesh_tracker.pytest_plugin.markers import MarkerError
-from pytest_sqlmesh_tracker.pytest_plugin.strict import StrictTest, faults_of, strict_options
+from pytest_sqlmesh_tracker.pytest_plugin.strict import StrictTest, policy_errors, strict_options
 from pytest_sqlmesh_tracker.reports.observers import observing
 from tests.builders import TrackerOf, audit, executed, failed, run, skipped, unknown
 
@@ -411,15 +411,15 @@ class TestFaultsOfThePolicy:
     )
 
     def test_each_is_a_line(self) -> None:
-        assert faults_of(self.POLICY, [failed_night()], TODAY, complete=True) == [
+        assert policy_errors(self.POLICY, [failed_night()], TODAY, complete=True) == [
             "rule 1 (sales.daily, a�): expired after 2024-01-01",
             "rule 2 (salse.*): no model matches 'salse.*' in the reports; it has sales.daily, "
             "sales.orders, sales.weekly, web.views",
         ]
 
     def test_of_some_tests_nothing_follows_on_rules_without_a_match(self) -> None:
-        (line,) = faults_of(self.POLICY, [failed_night()], TODAY, complete=False)
+        (line,) = policy_errors(self.POLICY, [failed_night()], TODAY, complete=False)
         assert line.startswith("rule 1")
 
     def test_without_rules_there_is_nothing_to_tell(self) -> None:
-        assert faults_of(GatePolicy(), [failed_night()], TODAY, complete=True) == []
+        assert policy_errors(GatePolicy(), [failed_night()], TODAY, complete=True) == []

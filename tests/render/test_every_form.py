@@ -12,6 +12,7 @@ from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
 from pytest_sqlmesh_tracker.render import junit, junit_file, markdown, terminal
 from pytest_sqlmesh_tracker.render.page import html
 from pytest_sqlmesh_tracker.reports.diff import compare
+from pytest_sqlmesh_tracker.reports.files import Entry
 from pytest_sqlmesh_tracker.wording.invocations import statuses, totals_line
 from pytest_sqlmesh_tracker.wording.table import table
 from tests.builders import (
@@ -62,12 +63,12 @@ class TestNonBlockingAudits:
         row = table(report, width=200).splitlines()[2]
         assert reason in row
         assert row.count("positive") == 1
-        [cells] = Page.of(markdown.summary([(None, report)])).rows
+        [cells] = Page.of(markdown.summary([Entry(None, report)])).rows
         assert cells[2].count("positive") == 1
         assert cells[2].endswith(WORDS)
 
     def test_a_page_has_them_in_the_table_and_with_the_model(self) -> None:
-        words = Parsed(html.page([(None, NIGHT)])).words
+        words = Parsed(html.page([Entry(None, NIGHT)])).words
         rows, _, details = words.partition("a.odd executed")
         assert f"in 1 batch; {WORDS}" in rows
         assert "positive 3 rows failed, non-blocking" in details
@@ -80,7 +81,7 @@ class TestNonBlockingAudits:
         )
 
     def test_totals_are_the_same_without_them(self) -> None:
-        assert "2 executed, 1 skipped" in markdown.summary([(None, NIGHT)])
+        assert "2 executed, 1 skipped" in markdown.summary([Entry(None, NIGHT)])
 
     def test_a_model_that_has_one_is_left_out_last(self) -> None:
         shown = table(NIGHT, limit=1)
@@ -88,7 +89,7 @@ class TestNonBlockingAudits:
         assert "not shown: 1 cron_not_due, 1 executed" in shown
 
     def test_a_model_that_has_one_needs_attention(self) -> None:
-        page = Page.of(markdown.summary([(None, run(executed("a.x"))), (None, NIGHT)]))
+        page = Page.of(markdown.summary([Entry(None, run(executed("a.x"))), Entry(None, NIGHT)]))
         assert page.headings[1].startswith("⚠️ run of prod")
         assert page.rows[0][:2] == ["⚠️ executed", "a.odd"]
         assert page.headings[2].startswith("✅ run of prod")
@@ -126,7 +127,7 @@ class TestUpstreamBehind:
     def test_tables_have_it_with_the_intervals(self) -> None:
         row = table(MORNING, width=200).splitlines()[3]
         assert f"2024-01-13: new_interval; {AHEAD}" in row
-        page = Page.of(markdown.summary([(None, MORNING)]))
+        page = Page.of(markdown.summary([Entry(None, MORNING)]))
         assert page.headings[1].startswith("⚠️ run of prod")
         assert page.rows[0][:3] == [
             "⚠️ executed",
@@ -135,13 +136,13 @@ class TestUpstreamBehind:
         ]
 
     def test_a_page_has_it_with_a_link(self) -> None:
-        words = Parsed(html.page([(None, MORNING)])).words
+        words = Parsed(html.page([Entry(None, MORNING)])).words
         rows, _, details = words.partition("a.child executed")
         assert AHEAD in rows
         assert "Evaluated ahead of s.orders not in this report had not loaded 2024-01-07" in details
 
     def test_a_junit_file_has_it_as_output_and_property(self) -> None:
-        root = ElementTree.fromstring(junit_file.suites([(None, MORNING)]))
+        root = ElementTree.fromstring(junit_file.suites([Entry(None, MORNING)]))
         assert [out.text for out in root.iter("system-out")][1] == BEHIND.message
         assert dict(junit_properties(MORNING))["sqlmesh_upstream_behind"] == "a.child (s.orders)"
 
@@ -181,11 +182,12 @@ class TestNotEvaluatable:
     def test_no_table_has_them(self) -> None:
         assert len(table(self.REPORT).splitlines()) == 4
         assert "not shown: 1 cron_not_due" in table(self.REPORT, limit=1)
-        assert [row[1] for row in Page.of(markdown.summary([(None, self.REPORT)])).rows] == [
+        assert [row[1] for row in Page.of(markdown.summary([Entry(None, self.REPORT)])).rows] == [
             "a.x",
             "a.y",
         ]
-        cases = ElementTree.fromstring(junit_file.suites([(None, self.REPORT)])).iter("testcase")
+        root = ElementTree.fromstring(junit_file.suites([Entry(None, self.REPORT)]))
+        cases = root.iter("testcase")
         assert [case.get("name") for case in cases] == ["a.x", "a.y"]
 
     def test_where_all_is_shown_they_are(self) -> None:
@@ -194,7 +196,7 @@ class TestNotEvaluatable:
             assert rows == list(self.REPORT.outcomes)
 
     def test_a_page_has_them_in_the_graph_and_counts_the_others(self) -> None:
-        page = Parsed(html.page([(None, self.REPORT)]))
+        page = Parsed(html.page([Entry(None, self.REPORT)]))
         assert "1 executed 1 skipped 1 invocation" in page.words
         assert "2 models" in page.words
         extra = [a for t, a in page.elements if t == "tr" and "data-extra" in a]
@@ -204,9 +206,9 @@ class TestNotEvaluatable:
     def test_one_that_a_rule_denies_is_shown_all_the_same(self) -> None:
         policy = GatePolicy([{"models": "raw.rates", "deny": "not_evaluatable"}])
         result = policy.evaluate(self.REPORT)
-        page = Page.of(markdown.summary([(None, self.REPORT)], result))
+        page = Page.of(markdown.summary([Entry(None, self.REPORT)], result))
         assert page.rows[0][:2] == ["⚠️ skipped", "raw.rates"]
-        root = ElementTree.fromstring(junit_file.suites([(None, self.REPORT)], result))
+        root = ElementTree.fromstring(junit_file.suites([Entry(None, self.REPORT)], result))
         assert next(root.iter("testcase")).get("name") == "raw.rates"
 
     def test_comparisons_leave_them_out(self) -> None:
@@ -241,7 +243,7 @@ class TestWaiting:
         words = "signal_not_ready: feed, waiting since 2024-01-13 00:00 UTC"
         assert words in table(run(self.HELD), width=200)
         assert words in str(run(self.HELD))
-        assert Page.of(markdown.summary([(None, run(self.HELD))])).rows[0][2] == words
+        assert Page.of(markdown.summary([Entry(None, run(self.HELD))])).rows[0][2] == words
 
     def test_of_what_is_held_back_in_part_as_well(self) -> None:
         made = executed("a.x", reasons=("signal_not_ready",), waiting_since=utc("2024-01-13"))
@@ -254,7 +256,7 @@ class TestWaiting:
             "  intervals   2 days held back: 2024-01-12 .. 2024-01-13",
             "  waiting     since 2024-01-13 00:00:00 UTC",
         ]
-        details = Parsed(html.page([(None, run(self.HELD))])).words
+        details = Parsed(html.page([Entry(None, run(self.HELD))])).words
         assert "waiting since 2024-01-13 00:00 UTC" in details
 
     def test_what_waits_for_its_cron_alone_does_not_say_it(self) -> None:
@@ -285,7 +287,7 @@ class TestPlanLimit:
     def test_is_named_where_it_is_all(self, reasons: tuple[str, ...], words: str) -> None:
         report = run(executed("a.x", reasons=reasons), command="plan")
         assert words in table(report, width=200)
-        assert Page.of(markdown.summary([(None, report)])).rows[0][2] == f"2024-01-13; {words}"
+        assert Page.of(markdown.summary([Entry(None, report)])).rows[0][2] == f"2024-01-13; {words}"
 
     def test_of_a_skipped_model_is_its_reason(self) -> None:
         report = run(skipped("a.x", "plan_limit"), command="plan")
@@ -294,8 +296,8 @@ class TestPlanLimit:
 
 class TestWarnings:
     @staticmethod
-    def judged(*reports: RunReport) -> tuple[list[tuple[str | None, RunReport]], GateResult]:
-        return [(None, report) for report in reports], GatePolicy().evaluate(*reports)
+    def judged(*reports: RunReport) -> tuple[list[Entry], GateResult]:
+        return [Entry(None, report) for report in reports], GatePolicy().evaluate(*reports)
 
     def test_a_terminal_has_them_below_the_findings(self) -> None:
         _, result = self.judged(run(failed("a.bad"), executed("a.odd", audits=AUDITS)))
@@ -336,7 +338,7 @@ class TestWarnings:
     def test_a_failure_of_which_a_rule_warns_has_the_sign_of_a_warning(self) -> None:
         policy = GatePolicy([{"models": "a.bad", "deny": "failed", "severity": "warning"}])
         report = run(failed("a.bad"), completion="failure")
-        page = Page.of(markdown.summary([(None, report)], policy.evaluate(report)))
+        page = Page.of(markdown.summary([Entry(None, report)], policy.evaluate(report)))
         assert page.items[0].startswith("⚠️ a.bad failed")
 
     def test_a_page_has_them_with_links_to_their_models(self) -> None:
@@ -397,8 +399,8 @@ class TestNotesOnAnInvocation:
         assert [line.split()[-1] for line in lines[3:]] == ["environment_busy"] * 2
 
     def test_on_other_forms(self) -> None:
-        assert WAITS in markdown.summary([(None, CUT_OFF)]).replace("\\", "")
-        assert WAITS in Parsed(html.page([(None, CUT_OFF)])).words
+        assert WAITS in markdown.summary([Entry(None, CUT_OFF)]).replace("\\", "")
+        assert WAITS in Parsed(html.page([Entry(None, CUT_OFF)])).words
         properties = dict(junit_properties(CUT_OFF))
         assert properties["sqlmesh_note"] == WAITS
 
@@ -409,7 +411,7 @@ class TestNotesOnAnInvocation:
     def test_on_files_that_were_not_read(self) -> None:
         note = "the project's files were not read: it took too long"
         assert table(UNREAD, width=200).splitlines()[1] == note
-        assert note in Parsed(html.page([(None, UNREAD)])).words
+        assert note in Parsed(html.page([Entry(None, UNREAD)])).words
 
     def test_why_is_not_always_known(self) -> None:
         unread = UNREAD.model_copy(update={"project_files_note": None})
@@ -441,5 +443,5 @@ class TestTheGateOnFilesThatWereNotRead:
 
 def junit_properties(report: RunReport) -> list[tuple[str, str]]:
     """The properties of a JUnit file with one suite."""
-    root = ElementTree.fromstring(junit_file.suites([(None, report)]))
+    root = ElementTree.fromstring(junit_file.suites([Entry(None, report)]))
     return [(str(each.get("name")), str(each.get("value"))) for each in root.iter("property")]

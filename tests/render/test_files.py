@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sqlmesh_tracker import GatePolicy
+from pytest_sqlmesh_tracker import GatePolicy, dump_reports, load_reports
 from pytest_sqlmesh_tracker.render import files, junit_file, markdown
 from pytest_sqlmesh_tracker.render.page import html
-from pytest_sqlmesh_tracker.reports.files import entries_from_json, entries_to_json
+from pytest_sqlmesh_tracker.reports.files import Entry, entries_from_json, entries_to_json
 from tests.builders import executed, failed, run
 
 NIGHT = run(executed("web.views"), failed("sales.orders"), completion="failure")
-REPORTS = [("test_shop.py::test_night", NIGHT), (None, run())]
+REPORTS = [Entry("test_shop.py::test_night", NIGHT), Entry(None, run())]
 RESULT = GatePolicy().evaluate(NIGHT)
 
 
@@ -31,7 +31,7 @@ def test_the_suffix_says_the_format(tmp_path: Path) -> None:
 
 
 def test_no_report_is_a_file_too(tmp_path: Path) -> None:
-    for suffix in files.FORMATS:
+    for suffix in files.SUFFIXES:
         files.write(tmp_path / f"none{suffix}", [])
     assert entries_from_json((tmp_path / "none.json").read_text()) == []
     assert (tmp_path / "none.md").read_text().strip()
@@ -92,10 +92,23 @@ def test_a_file_can_be_read_by_whom_the_user_lets_read_new_files(tmp_path: Path)
     assert (tmp_path / "all.json").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
-@pytest.mark.parametrize("suffix", files.FORMATS)
+@pytest.mark.parametrize("suffix", files.SUFFIXES)
+def test_dump_reports_accepts_only_names_of_files_that_can_be_read_back(
+    tmp_path: Path, suffix: str
+) -> None:
+    file = tmp_path / f"all{suffix.upper()}"
+    if suffix == ".json":
+        dump_reports(file, REPORTS)
+        assert load_reports(file) == [REPORTS[0], REPORTS[1].report]
+    else:
+        with pytest.raises(ValueError, match="dump_reports writes JSON"):
+            dump_reports(file, REPORTS)
+
+
+@pytest.mark.parametrize("suffix", files.SUFFIXES)
 def test_text_that_no_encoding_can_write_is_written_nevertheless(
     tmp_path: Path, suffix: str
 ) -> None:
     odd = run(failed("sales.orders", error="no file \udcff.csv"), error="\udcff")
-    files.write(tmp_path / f"all{suffix}", [("test_shop.py::test_it", odd)])
+    files.write(tmp_path / f"all{suffix}", [Entry("test_shop.py::test_it", odd)])
     assert "sales.orders" in (tmp_path / f"all{suffix}").read_text(encoding="utf-8")

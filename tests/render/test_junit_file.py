@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_sqlmesh_tracker import GatePolicy, RunReport
 from pytest_sqlmesh_tracker.render.junit_file import suites
+from pytest_sqlmesh_tracker.reports.files import Entry
 from tests.builders import audited, executed, failed, interrupted, run, skipped, unknown, utc
 from tests.strategies import reports, texts, unhurried
 
@@ -46,7 +47,7 @@ CHILDREN = {
 
 def parsed(*reports: RunReport, policy: GatePolicy | None = None) -> ElementTree.Element:
     result = policy.evaluate(*reports) if policy else None
-    return ElementTree.fromstring(suites([(None, report) for report in reports], result))
+    return ElementTree.fromstring(suites([Entry(None, report) for report in reports], result))
 
 
 def verdicts(root: ElementTree.Element) -> dict[str, list[str]]:
@@ -117,7 +118,7 @@ def test_the_properties_of_a_suite() -> None:
         error="PlanError: no",
         removed=("web.clicks",),
     )
-    root = ElementTree.fromstring(suites([("test_shop.py::test_it", plan)]))
+    root = ElementTree.fromstring(suites([Entry("test_shop.py::test_it", plan)]))
     assert {each.get("name"): each.get("value") for each in root.iter("property")} == {
         "sqlmesh_command": "plan",
         "sqlmesh_environment": "dev",
@@ -221,7 +222,7 @@ def test_a_model_is_to_blame_before_the_invocation() -> None:
 def test_repeated_tries_are_left_out() -> None:
     repeated = run(failed("web.views"), completion="failure", superseded=True)
     last = run(executed("web.views"))
-    text = suites([("t.py::test", repeated), ("t.py::test", last)])
+    text = suites([Entry("t.py::test", repeated), Entry("t.py::test", last)])
     assert verdicts(ElementTree.fromstring(text)) == {"web.views": []}
 
 
@@ -244,7 +245,7 @@ def test_no_report_makes_no_suite() -> None:
 @given(st.lists(st.tuples(st.none() | texts, reports()), max_size=3))
 @unhurried
 def test_any_report_is_well_formed_and_read_by_everyone(
-    entries: list[tuple[str | None, RunReport]],
+    entries: list[Entry],
 ) -> None:
     for result in (None, GatePolicy().evaluate(*entries)):
         root = ElementTree.fromstring(suites(entries, result).encode())

@@ -17,6 +17,7 @@ from pytest_sqlmesh_tracker import RunReport
 from pytest_sqlmesh_tracker.gate import GatePolicy
 from pytest_sqlmesh_tracker.render.markdown import difference, summary
 from pytest_sqlmesh_tracker.reports.diff import compare
+from pytest_sqlmesh_tracker.reports.files import Entry
 from pytest_sqlmesh_tracker.wording.printable import name_of, printable
 from pytest_sqlmesh_tracker.wording.rows import needs_attention
 from tests.builders import (
@@ -32,8 +33,6 @@ from tests.builders import (
     utc,
 )
 from tests.strategies import reports, texts, unhurried
-
-Entry = tuple[str | None, RunReport]
 
 OUR_HTML = re.compile(r"<details>\n<summary>[\w ,]+</summary>\n|</details>\n")
 OTHERS_MEANING = re.compile(r"[@#<>&|`*\\\[\]~$^]|//|www\.", re.IGNORECASE)
@@ -98,7 +97,7 @@ class Page:
 
 
 def page(*reports: RunReport, **arguments: object) -> Page:
-    return Page.of(summary([(None, report) for report in reports], **arguments))  # type: ignore[arg-type]
+    return Page.of(summary([Entry(None, report) for report in reports], **arguments))  # type: ignore[arg-type]
 
 
 def assert_nothing_quoted_means_anything(shown: Page) -> None:
@@ -162,11 +161,11 @@ class TestWhatIsFirst:
         raised = run(completion="raised", error="SQLMeshError: no such\n  environment")
         shown = page(raised, QUIET)
         assert "❌" in shown.headings[1]
-        assert "raised `SQLMeshError: no such environment`" in summary([(None, raised)])
+        assert "raised `SQLMeshError: no such environment`" in summary([Entry(None, raised)])
         stopped = run(completion="interrupted", error="terminated by SIGTERM")
-        assert "interrupted: `terminated by SIGTERM`" in summary([(None, stopped)])
+        assert "interrupted: `terminated by SIGTERM`" in summary([Entry(None, stopped)])
         assert "\n2 invocations: 1 executed, 1 skipped\n" in summary(
-            [(None, raised), (None, QUIET)]
+            [Entry(None, raised), Entry(None, QUIET)]
         )
 
     def test_no_invocation_at_all_is_stated(self) -> None:
@@ -182,7 +181,7 @@ class TestWhatIsFirst:
 
     def test_repeated_tries_are_left_out_and_counted(self) -> None:
         repeated = NIGHT.model_copy(update={"superseded": True})
-        entries = [("test_shop.py::test_it", report) for report in (repeated, QUIET)]
+        entries = [Entry("test_shop.py::test_it", report) for report in (repeated, QUIET)]
         markdown = summary(entries)
         assert len(Page.of(markdown).headings) == 2
         assert "1 invocation: 1 executed, 1 skipped; left out: 1 invocation sup" in markdown
@@ -191,7 +190,7 @@ class TestWhatIsFirst:
         assert "⚠️ run of prod" in Page.of(summary(entries, denied)).headings[1]
 
     def test_the_test_of_an_invocation_is_named(self) -> None:
-        markdown = summary([("tests/test_shop.py::TestShop::test_night[a|b]", QUIET)])
+        markdown = summary([Entry("tests/test_shop.py::TestShop::test_night[a|b]", QUIET)])
         assert Page.of(markdown).headings[1] == (
             "✅ run of prod at 2024-01-14 06:30 UTC, in tests/test_shop.py::TestShop::"
             "test_night[a|b]: success in 2.00 s"
@@ -288,7 +287,7 @@ class TestSafety:
             completion="raised",
             removed=(text,),
         )
-        markdown = summary([(text, bad)], GatePolicy().evaluate((text, bad)))
+        markdown = summary([Entry(text, bad)], GatePolicy().evaluate((text, bad)))
         shown = Page.of(markdown)
         assert_nothing_quoted_means_anything(shown)
         assert len(markdown.encode()) < 20_000
@@ -344,12 +343,12 @@ class TestLimit:
         return markdown
 
     def test_a_page_that_has_room_is_whole(self) -> None:
-        entries = [(None, self.BIG)]
+        entries = [Entry(None, self.BIG)]
         whole = summary(entries)
         assert summary(entries, limit=len(whole.encode())) == whole
 
     def test_expected_rows_are_left_out_first(self) -> None:
-        markdown = self.sized([(None, self.BIG), (None, QUIET)], 3000)
+        markdown = self.sized([Entry(None, self.BIG), Entry(None, QUIET)], 3000)
         shown = Page.of(markdown)
         left = 104 - len(shown.rows)
         assert [row[1] for row in shown.rows[:2]] == ["a.bad", "a.worse"]
@@ -361,7 +360,7 @@ class TestLimit:
         )
 
     def test_a_table_that_is_left_out_is_replaced_by_a_note(self) -> None:
-        markdown = self.sized([(None, self.BIG)], 1050)
+        markdown = self.sized([Entry(None, self.BIG)], 1050)
         assert len(Page.of(markdown).rows) == 2
         assert Page.of(markdown).folds == []
         assert "| 0.00 s |" not in markdown
@@ -369,13 +368,13 @@ class TestLimit:
 
     def test_many_findings_make_way_for_tables(self) -> None:
         bad = run(*(failed(f"a.m{number}", error=f"ValueError: {number}") for number in range(100)))
-        shown = Page.of(self.sized([(None, bad)], 11_000))
+        shown = Page.of(self.sized([Entry(None, bad)], 11_000))
         assert len(shown.rows) == 100
         assert 50 <= len(shown.items) < 100
 
     def test_no_room_at_all_is_an_empty_page(self) -> None:
-        assert summary([(None, self.BIG)], limit=0) == ""
-        assert summary([(None, self.BIG)], limit=100) == ""
+        assert summary([Entry(None, self.BIG)], limit=0) == ""
+        assert summary([Entry(None, self.BIG)], limit=100) == ""
 
     def test_a_difference_is_cut_as_well(self) -> None:
         diff = compare([run()], [self.BIG])

@@ -205,7 +205,7 @@ class TestReasonInShort:
         ],
     )
     def test_is_the_reason_and_what_the_message_adds(self, made: object, words: str) -> None:
-        assert reason_in_short(made) == words  # type: ignore[arg-type]
+        assert str(reason_in_short(made)) == words  # type: ignore[arg-type]
 
 
 class TestDuration:

@@ -23,7 +23,12 @@ from pytest_sqlmesh_tracker import (
     UnknownModelError,
     __version__,
 )
-from pytest_sqlmesh_tracker.reports.files import entries_from_json, entries_to_json, file_schema
+from pytest_sqlmesh_tracker.reports.files import (
+    Entry,
+    entries_from_json,
+    entries_to_json,
+    file_schema,
+)
 from pytest_sqlmesh_tracker.reports.report import SCHEMA_VERSION
 from tests.builders import (
     NOW,
@@ -229,7 +234,7 @@ class TestRoundTrip:
 
 class TestFiles:
     def test_hold_reports_with_the_test_that_made_them(self) -> None:
-        text = entries_to_json([("tests/test_a.py::test_x[é]", SHOP), (None, run())])
+        text = entries_to_json([Entry("tests/test_a.py::test_x[é]", SHOP), Entry(None, run())])
         assert entries_from_json(text) == [("tests/test_a.py::test_x[é]", SHOP), (None, run())]
         assert entries_from_json(text.encode()) == entries_from_json(text)
 
@@ -237,29 +242,29 @@ class TestFiles:
         assert entries_from_json(entries_to_json([])) == []
 
     def test_look_like_this(self) -> None:
-        file = json.loads(entries_to_json([("test_a.py::test_x", run())]))
+        file = json.loads(entries_to_json([Entry("test_a.py::test_x", run())]))
         assert list(file) == ["schema_version", "reports"]
         assert file["schema_version"] == SCHEMA_VERSION == 2
         assert list(file["reports"][0])[:4] == ["test", "schema_version", "id", "command"]
         assert file["reports"][0]["test"] == "test_a.py::test_x"
 
     def test_are_readable_and_end_in_a_newline(self) -> None:
-        text = entries_to_json([(None, run(executed("sales.überfällig")))])
+        text = entries_to_json([Entry(None, run(executed("sales.überfällig")))])
         assert text.endswith("}\n")
         assert '\n  "reports": [\n' in text
         assert "sales.überfällig" in text
 
     def test_may_be_a_bare_report(self) -> None:
-        assert entries_from_json(SHOP.to_json()) == [(None, SHOP)]
-        assert entries_from_json(SHOP.to_json().encode()) == [(None, SHOP)]
+        assert entries_from_json(SHOP.to_json()) == [Entry(None, SHOP)]
+        assert entries_from_json(SHOP.to_json().encode()) == [Entry(None, SHOP)]
 
     def test_the_test_may_be_missing(self) -> None:
         text = json.dumps({"schema_version": 2, "reports": [JSON]})
-        assert entries_from_json(text) == [(None, SHOP)]
+        assert entries_from_json(text) == [Entry(None, SHOP)]
 
     @unhurried
     @given(st.lists(st.tuples(st.none() | st.text(max_size=9), reports()), max_size=3))
-    def test_come_back_as_they_were(self, entries: list[tuple[str | None, RunReport]]) -> None:
+    def test_come_back_as_they_were(self, entries: list[Entry]) -> None:
         assert entries_from_json(entries_to_json(entries)) == entries
 
 
@@ -302,7 +307,7 @@ class TestSchema:
 
     @unhurried
     @given(st.lists(st.tuples(st.none() | st.text(max_size=9), reports()), max_size=2))
-    def test_accepts_every_report_file(self, entries: list[tuple[str | None, RunReport]]) -> None:
+    def test_accepts_every_report_file(self, entries: list[Entry]) -> None:
         self.validator().validate(json.loads(entries_to_json(entries)))
 
     def test_accepts_a_report_with_everything(self) -> None:
@@ -314,7 +319,8 @@ class TestSchema:
                 duration=timedelta(seconds=1),
             )
         )
-        self.validator().validate(json.loads(entries_to_json([("t", full), (None, SHOP)])))
+        entries = [Entry("t", full), Entry(None, SHOP)]
+        self.validator().validate(json.loads(entries_to_json(entries)))
 
     @pytest.mark.parametrize(
         "spoil",
@@ -335,7 +341,7 @@ class TestSchema:
         ],
     )
     def test_refuses_what_the_reader_refuses(self, spoil: Callable[[Any], object]) -> None:
-        file = json.loads(entries_to_json([(None, SHOP)]))
+        file = json.loads(entries_to_json([Entry(None, SHOP)]))
         spoil(file)
         assert not self.validator().is_valid(file)
         with pytest.raises(ValueError, match=r"."):
@@ -393,7 +399,7 @@ class TestVersion1:
         assert report == SHOP.model_copy(update={"id": report.id})
         assert (report.project_files, report.superseded) == (None, False)
         assert entries_from_json(json.dumps({"schema_version": 1, "reports": [self.OLD]})) == [
-            (None, report)
+            Entry(None, report)
         ]
 
     def test_has_an_id_that_its_content_decides(self) -> None:
@@ -443,7 +449,7 @@ class TestRefusals:
         assert refusal(lambda: entries_from_json(text)).startswith("not a report: not JSON (")
 
     def test_a_truncated_file(self) -> None:
-        text = entries_to_json([(None, SHOP)])
+        text = entries_to_json([Entry(None, SHOP)])
         for length in range(0, len(text) - 2, 97):
             assert "not JSON" in refusal(partial(entries_from_json, text[:length]))
             assert "not JSON" in refusal(partial(entries_from_json, text.encode()[:length]))

@@ -62,9 +62,13 @@ def test_a_model_with_its_own_signal_is_held_as_well(sandbox: Sandboxes, payroll
 
 def test_what_can_not_be_held_is_reported(sandbox: Sandboxes, payroll: Path) -> None:
     with sandbox(payroll) as project:
-        with pytest.raises(SandboxError, match=r"raw.clock is external, which SQLMesh never"):
+        with pytest.raises(
+            SandboxError, match=r"SQLMesh never evaluates raw.clock, which is external"
+        ):
             project.hold("raw.clock")
-        with pytest.raises(SandboxError, match=r"is a standalone audit, which SQLMesh never"):
+        with pytest.raises(
+            SandboxError, match=r"SQLMesh never evaluates .*, which is a standalone audit"
+        ):
             project.hold("pay_slips_exist")
         with pytest.raises(UnknownModelError, match=r"did you mean pay.slips"):
             project.release("pay.slipz")

@@ -218,7 +218,7 @@ class TestWhatCanNotBePlanned:
             (
                 {"a": 1},
                 None,
-                "sqlmesh_project_config returned a dict; it must return a Config",
+                "sqlmesh_project_config returned a dict; it must return a SQLMesh Config",
             ),
             (None, "raw.sql", "sqlmesh_project_setup returned a str; it must return a function"),
         ],

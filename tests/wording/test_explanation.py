@@ -14,7 +14,7 @@ from pytest_sqlmesh_tracker import AuditOutcome, ModelOutcome, Reason, RunReport
 from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
 from pytest_sqlmesh_tracker.wording.formats import minute, moment, span, spans
 from pytest_sqlmesh_tracker.wording.invocations import environment_words, totals
-from pytest_sqlmesh_tracker.wording.paragraphs import paragraph
+from pytest_sqlmesh_tracker.wording.paragraphs import Complaint, paragraph
 from pytest_sqlmesh_tracker.wording.sentences import failure, in_short, sentence, what_failed, why
 from tests.builders import (
     audit,
@@ -34,8 +34,10 @@ from tests.builders import (
 )
 from tests.strategies import outcomes, reports, unhurried
 
+NOT_EXECUTED = Complaint("was not executed")
 
-def explained(*made: ModelOutcome, complaint: str | None = None, **facts: Any) -> str:
+
+def explained(*made: ModelOutcome, complaint: Complaint | None = None, **facts: Any) -> str:
     """The paragraph on the first of these models, in a run of all."""
     return paragraph(run(*made, **facts), made[0], complaint)
 
@@ -303,7 +305,7 @@ class TestParagraph:
 
     def test_cron_not_due_with_nothing_held_back(self) -> None:
         made = skipped("sales.orders", next_due=utc("2024-01-15"), loaded_through=utc("2024-01-14"))
-        assert explained(made, executed("raw.users"), complaint="was not executed") == text(
+        assert explained(made, executed("raw.users"), complaint=NOT_EXECUTED) == text(
             """
             sales.orders was not executed: its cron was not due
               run         prod, execution_time 2024-01-14 06:30:00 UTC
@@ -323,7 +325,7 @@ class TestParagraph:
             loaded_through=utc("2024-01-07"),
             held_back=[interval("2024-01-07", "2024-01-14")],
         )
-        assert explained(made, complaint="was not executed") == text(
+        assert explained(made, complaint=NOT_EXECUTED) == text(
             """
             sales.weekly was not executed: its cron was not due
               run         prod, execution_time 2024-01-14 06:30:00 UTC
@@ -339,7 +341,7 @@ run at 2024-01-21 00:00:00 UTC or later.
 
     def test_upstream_failed(self) -> None:
         made = skipped("sales.orders", "upstream_failed", blocked_by=("raw.events", "raw.gone"))
-        assert explained(made, failed("raw.events"), complaint="was not executed") == text(
+        assert explained(made, failed("raw.events"), complaint=NOT_EXECUTED) == text(
             """
             sales.orders was not executed: an upstream model failed
               run         prod, execution_time 2024-01-14 06:30:00 UTC
@@ -352,7 +354,7 @@ run at 2024-01-21 00:00:00 UTC or later.
     def test_signal_not_ready(self) -> None:
         held = (interval("2024-01-12", "2024-01-14"), interval("2024-01-10", "2024-01-11"))
         made = skipped("sales.orders", "signal_not_ready", signals={"partner_feed": held})
-        assert explained(made, complaint="was not executed") == text(
+        assert explained(made, complaint=NOT_EXECUTED) == text(
             """
             sales.orders was not executed: its signal was not ready
               run         prod, execution_time 2024-01-14 06:30:00 UTC
@@ -399,7 +401,7 @@ run at 2024-01-21 00:00:00 UTC or later.
         )
 
     def test_outside_window(self) -> None:
-        assert explained(skipped("a.x", "outside_window"), complaint="was not executed") == text(
+        assert explained(skipped("a.x", "outside_window"), complaint=NOT_EXECUTED) == text(
             """
             a.x was not executed: it is outside the invocation's window
               run         prod, execution_time 2024-01-14 06:30:00 UTC
@@ -411,7 +413,7 @@ run at 2024-01-21 00:00:00 UTC or later.
 
     def test_unknown(self) -> None:
         made = unknown("a.x", "the environment could not be read")
-        assert explained(made, complaint="was not executed") == text(
+        assert explained(made, complaint=NOT_EXECUTED) == text(
             """
             a.x was not executed: its status is unknown (the environment could not be read)
               run         prod, execution_time 2024-01-14 06:30:00 UTC
@@ -442,32 +444,37 @@ class TestHeadline:
     @pytest.mark.parametrize(
         ("made", "complaint", "expected"),
         [
-            (skipped("a.x"), "was not executed", "its cron was not due"),
-            (outcome("a.x", "skipped"), "was not executed", "it was only skipped"),
-            (failed("a.x"), "was not executed", "it failed, its evaluation raised"),
-            (failed("a.x"), "failed, but not for audit_failed", "its evaluation raised"),
+            (skipped("a.x"), NOT_EXECUTED, "its cron was not due"),
+            (outcome("a.x", "skipped"), NOT_EXECUTED, "it was only skipped"),
+            (failed("a.x"), NOT_EXECUTED, "it failed, its evaluation raised"),
+            (
+                failed("a.x"),
+                Complaint("failed, but not for audit_failed", omit_status=True),
+                "its evaluation raised",
+            ),
             (
                 failed("a.x", "audit_failed"),
-                "was not skipped",
+                Complaint("was not skipped"),
                 "it failed, a blocking audit failed",
             ),
-            (executed("a.x"), "was not skipped", "it was executed in 1 batch"),
-            (executed("a.x"), "was executed", "in 1 batch"),
+            (executed("a.x"), Complaint("was not skipped"), "it was executed in 1 batch"),
+            (executed("a.x"), Complaint("was executed", omit_status=True), "in 1 batch"),
+            (executed("a.x"), Complaint("was executed", instead="why not"), "why not"),
             (
                 audited("a.x", audit("not_null")),
-                "was not executed",
+                NOT_EXECUTED,
                 "it was only audited: 1 passed, 0 failed",
             ),
             (
                 interrupted("a.x"),
-                "was not executed",
+                NOT_EXECUTED,
                 "it was interrupted, the invocation was aborted",
             ),
         ],
     )
-    def test_says(self, made: ModelOutcome, complaint: str, expected: str) -> None:
+    def test_says(self, made: ModelOutcome, complaint: Complaint, expected: str) -> None:
         headline = explained(made, complaint=complaint).splitlines()[0]
-        assert headline == f"a.x {complaint}: {expected}"
+        assert headline == f"a.x {complaint.text}: {expected}"
 
     def test_without_a_complaint_is_the_message(self) -> None:
         made = skipped("a.x", message="skipped: as somebody wrote")
@@ -477,7 +484,7 @@ class TestHeadline:
         )
 
     def test_of_unknown_without_a_message_has_no_empty_brackets(self) -> None:
-        headline = explained(unknown("a.x", None), complaint="was not executed").splitlines()[0]
+        headline = explained(unknown("a.x", None), complaint=NOT_EXECUTED).splitlines()[0]
         assert "its status is unknown" in headline
         assert "()" not in headline
 
@@ -736,8 +743,8 @@ class TestRemedies:
 
 class TestAnything:
     @unhurried
-    @given(reports(), st.none() | st.sampled_from(["was not executed", "did not fail"]))
-    def test_has_a_paragraph(self, report: RunReport, complaint: str | None) -> None:
+    @given(reports(), st.none() | st.sampled_from([NOT_EXECUTED, Complaint("did not fail")]))
+    def test_has_a_paragraph(self, report: RunReport, complaint: Complaint | None) -> None:
         for name, made in report.outcomes.items():
             text = paragraph(report, made, complaint)
             assert text.startswith(name)
@@ -746,13 +753,13 @@ class TestAnything:
 
     @pytest.mark.parametrize("status", Status)
     @pytest.mark.parametrize("reason", [None, *Reason])
-    @pytest.mark.parametrize("complaint", [None, "was not executed"])
+    @pytest.mark.parametrize("complaint", [None, NOT_EXECUTED])
     def test_that_can_hold_has_a_headline(
-        self, status: Status, reason: Reason | None, complaint: str | None
+        self, status: Status, reason: Reason | None, complaint: Complaint | None
     ) -> None:
         made = outcome("a.x", status, *([reason] if reason else []), batches=batches("failed"))
         headline, run_fact, *_ = explained(made, complaint=complaint).splitlines()
-        assert headline.startswith(f"a.x {complaint}: " if complaint else "a.x ")
+        assert headline.startswith(f"a.x {complaint.text}: " if complaint else "a.x ")
         assert str(status) in headline or complaint
         assert run_fact == "  run         prod, execution_time 2024-01-14 06:30:00 UTC"
         if reason and status not in ("unknown", "executed"):
@@ -880,9 +887,7 @@ class TestEnvironments:
 
     def test_against_what_a_test_demanded(self) -> None:
         cut_off = interrupted("a.x", "environment_busy")
-        lines = explained(
-            cut_off, environment_state=self.BUSY, complaint="was not executed"
-        ).splitlines()
+        lines = explained(cut_off, environment_state=self.BUSY, complaint=NOT_EXECUTED).splitlines()
         assert lines[0].startswith("a.x was not executed: it was interrupted")
 
     def test_that_a_plan_has_left_unfinished(self) -> None:

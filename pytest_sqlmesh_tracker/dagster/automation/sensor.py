@@ -18,7 +18,7 @@ from pytest_sqlmesh_tracker.dagster.events.materializations import (
 )
 from pytest_sqlmesh_tracker.outcomes.types import Frozen
 from pytest_sqlmesh_tracker.tracking.queries.messages import LoadedModel, LoadedQuery
-from pytest_sqlmesh_tracker.wording.formats import counted, listed, spans
+from pytest_sqlmesh_tracker.wording.formats import listed, quantity, spans
 
 from .op import AutomatedOp
 from .spans import Spans, by_the_minute, interval_of, span_of, without
@@ -113,7 +113,7 @@ class _OutsideTick:
         before = LoadedModels.of_cursor(context.cursor)
         # A snapshot of another environment, or with another log, can't be compared.
         if not before or before.environment != environment or before.log_position > log_position:
-            models = counted(len(answer.models), "model")
+            models = quantity(len(answer.models), "model")
             return dg.SensorResult(
                 skip_reason=f"recorded what is loaded in {environment}: {models}; later ticks "
                 "materialize what is new",
@@ -167,7 +167,7 @@ class _OutsideTick:
         if not observed:
             return f"Dagster has materialized everything that is loaded in {self.op.environment}"
         names = [each.asset.to_user_string() for each in observed]
-        return f"materialized {counted(len(names), 'asset')}: {listed(names, _SHOWN)}"
+        return f"materialized {quantity(len(names), 'asset')}: {listed(names, _SHOWN)}"
 
 
 def _change(

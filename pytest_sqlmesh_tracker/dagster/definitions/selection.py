@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 
 from pytest_sqlmesh_tracker.models.definitions import ModelDefinition
 from pytest_sqlmesh_tracker.models.graph import reachable
-from pytest_sqlmesh_tracker.models.index import ModelIndex, UnknownModelError, close_matches
-
-_NO_ASSETS = frozenset({"external", "embedded", "audit"})
+from pytest_sqlmesh_tracker.models.index import ModelIndex, UnknownModelError
+from pytest_sqlmesh_tracker.outcomes.vocabulary import ONLY_AUDITED_KINDS
+from pytest_sqlmesh_tracker.suggestions import close_matches
 
 
 def asset_models(
@@ -29,7 +29,7 @@ def asset_models(
     Raises:
         UnknownModelError: a selector matches nothing, or no model is left.
     """
-    candidates = [model for model in models if model.kind not in _NO_ASSETS]
+    candidates = [model for model in models if model.kind not in ONLY_AUDITED_KINDS]
     names = _matches(models, select) - (_matches(models, exclude) if exclude else set())
     selected = tuple(model for model in candidates if model.name in names)
     if not selected:

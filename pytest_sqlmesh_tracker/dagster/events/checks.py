@@ -15,7 +15,7 @@ from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
 from pytest_sqlmesh_tracker.outcomes.outcome import AuditOutcome
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
-from pytest_sqlmesh_tracker.wording.formats import counted, spans
+from pytest_sqlmesh_tracker.wording.formats import quantity, spans
 from pytest_sqlmesh_tracker.wording.sentences import in_short
 
 from .faults import Fault
@@ -137,4 +137,4 @@ def _description(outcome: ModelOutcome) -> str:
 def _result(audit: AuditOutcome) -> str:
     if audit.error is not None:
         return f"could not be run: {in_short(audit.error)}"
-    return f"found {counted(audit.rows_failed, 'row')}" if audit.rows_failed else "found no rows"
+    return f"found {quantity(audit.rows_failed, 'row')}" if audit.rows_failed else "found no rows"

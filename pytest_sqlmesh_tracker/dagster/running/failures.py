@@ -16,7 +16,7 @@ from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.tracking.errors.exceptions import described
 from pytest_sqlmesh_tracker.tracking.errors.secrets import redacted
 from pytest_sqlmesh_tracker.tracking.errors.types import BusyError, ProjectError, SelectorError
-from pytest_sqlmesh_tracker.wording.formats import counted, one_line
+from pytest_sqlmesh_tracker.wording.formats import one_line, quantity
 from pytest_sqlmesh_tracker.wording.invocations import environment_words
 
 _SHOWN = 20
@@ -63,7 +63,7 @@ def failure_of(report: RunReport, *, fail_on_unknown: bool) -> dg.Failure | None
 
 def _counts(report: RunReport, wrong: Sequence[ModelOutcome]) -> str:
     counts = Counter(str(outcome.status) for outcome in wrong)
-    parts = [f"{counted(number, 'model')} {status}" for status, number in counts.items()]
+    parts = [f"{quantity(number, 'model')} {status}" for status, number in counts.items()]
     blocked = len(report.by_reason[Reason.UPSTREAM_FAILED])
     return ", ".join([*parts, *([f"{blocked} skipped as a result"] if blocked else [])])
 

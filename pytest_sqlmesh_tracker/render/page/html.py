@@ -24,7 +24,7 @@ from pytest_sqlmesh_tracker.render.alike import in_groups
 from pytest_sqlmesh_tracker.reports.files import Entry
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
-from pytest_sqlmesh_tracker.wording.formats import counted, duration, minute, moment, span, spans
+from pytest_sqlmesh_tracker.wording.formats import duration, minute, moment, quantity, span, spans
 from pytest_sqlmesh_tracker.wording.invocations import ended, notes, statuses, superseded
 from pytest_sqlmesh_tracker.wording.paragraphs import paragraph
 from pytest_sqlmesh_tracker.wording.printable import UNSEEN
@@ -64,8 +64,6 @@ _Word = TypeVar("_Word", Status, Reason, Cause)
 def page(
     reports: Sequence[Entry],
     result: GateResult | None = None,
-    *,
-    title: str = "SQLMesh runs",
 ) -> str:
     """The page: totals, the gate's findings, and a graph, a table and details per invocation.
 
@@ -96,7 +94,6 @@ def page(
     script = Markup("\n").join(map(_source, ("layout.js", "graph.js", "schemas.js", "page.js")))
     template = _environment().get_template("page.html")
     return template.render(
-        title=title,
         result=result,
         warned=len(warnings),
         findings=_by_urgency(in_groups(findings)),
@@ -237,7 +234,7 @@ class _Model:
     @property
     def marks(self) -> list[str]:
         """Further facts about it, in a few words each."""
-        others = counted(self.blocks, "blocked model")
+        others = quantity(self.blocks, "blocked model")
         marks = {
             "partial: some of its batches were recorded": self.outcome.partial,
             "local edit: the project's definition differs": self.outcome.local_edit,
@@ -372,7 +369,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        counted=counted,
+        quantity=quantity,
         duration=duration,
         ended=ended,
         breakable=_breakable,

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console as RichConsole
 
-from pytest_sqlmesh_tracker.wording.formats import counted, listed
+from pytest_sqlmesh_tracker.wording.formats import listed, quantity
 from pytest_sqlmesh_tracker.wording.printable import without_escape_codes
 
 _WIDTH = 100
@@ -58,7 +58,7 @@ def unit_test_message(result: Any) -> str:
     ]
     blocks += [("ERROR", test, text) for test, text in result.errors]
     names = tuple(dict.fromkeys(_name(test) for _, test, _ in blocks))
-    lines = [f"{len(names)} of {counted(result.testsRun, 'unit test')} failed: {listed(names)}"]
+    lines = [f"{len(names)} of {quantity(result.testsRun, 'unit test')} failed: {listed(names)}"]
     for word, test, text in blocks:
         lines += ["", f"{word}: {_facts(test)}", "", without_escape_codes(text).strip()]
     return "\n".join(lines)

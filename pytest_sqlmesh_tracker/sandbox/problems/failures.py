@@ -11,7 +11,7 @@ from textwrap import fill
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
-from pytest_sqlmesh_tracker.wording.formats import counted, minute, one_line
+from pytest_sqlmesh_tracker.wording.formats import minute, one_line, quantity
 from pytest_sqlmesh_tracker.wording.paragraphs import paragraph_below_headline
 from pytest_sqlmesh_tracker.wording.remarks import audit_in_words, failed_audits
 from pytest_sqlmesh_tracker.wording.sentences import in_short, why
@@ -132,11 +132,11 @@ def _block(report: RunReport, group: _Group, *, alone: bool) -> str:
         return "\n".join(paragraph_below_headline(report, group.failed[0]))
     names = ", ".join(outcome.name for outcome in group.failed)
     lines = [
-        f"{counted(len(group.failed), 'model')} failed: {group.error}",
+        f"{quantity(len(group.failed), 'model')} failed: {group.error}",
         fill(names, 100, initial_indent="  models      ", subsequent_indent=" " * 14),
     ]
     if group.below:
-        lines.append(f"  downstream  {counted(len(group.below), 'model')}, not evaluated")
+        lines.append(f"  downstream  {quantity(len(group.below), 'model')}, not evaluated")
     return "\n".join(lines)
 
 
@@ -168,7 +168,7 @@ def _remedies(report: RunReport, missing: list[str]) -> list[str]:
     left = _left(report)
     if left:
         loaded = len(left & (report.executed | report.audited))
-        rest = f"{counted(loaded, 'model')} loaded" if loaded else f"{len(left)} are left to plan"
+        rest = f"{quantity(loaded, 'model')} loaded" if loaded else f"{len(left)} are left to plan"
         lines.append(f'plan="partial" leaves out failed models and everything downstream: {rest}.')
     return ["\n".join(lines)] if lines else []
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pytest_sqlmesh_tracker.models.index import close_matches
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
+from pytest_sqlmesh_tracker.suggestions import close_matches
 
 _CODE = {".sql", ".py", ".yaml", ".yml", ".j2", ".jinja", ".jinja2", ".toml"}
 _READ = re.compile(r"""\bvar\s*\(\s*(?:(['"])(\w+)\1\s*[,)])?""", re.IGNORECASE)

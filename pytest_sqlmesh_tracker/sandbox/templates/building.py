@@ -334,7 +334,9 @@ def _explanation(context: SandboxContext, report: RunReport, hints: Hints) -> st
 
     def first_due(outcome: ModelOutcome) -> datetime:
         model = context.models[outcome.fqn]
-        return to_datetime(model.cron_next(_start(context, model) or report.execution_time))
+        start = _start(context, model) or report.execution_time
+        due: datetime = to_datetime(model.cron_next(start))
+        return due
 
     return failed_plan(report, help_with=help_with, missing=missing, first_due=first_due)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from pytest_sqlmesh_tracker.models.index import did_you_mean
+from pytest_sqlmesh_tracker.suggestions import did_you_mean
 from pytest_sqlmesh_tracker.tracking.errors.types import SelectorError
 
 from .environments import planned_snapshots

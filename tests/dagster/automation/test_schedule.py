@@ -328,7 +328,10 @@ def test_a_tick_with_a_separate_process(tmp_path: Path, instance: dg.DagsterInst
     repository = dg.Definitions(
         assets=[assets], schedules=[schedule], resources=resources
     ).get_repository_def()
-    with at(NEXT_DAY), pytest.raises(ProjectError, match=r"environment prod of .* is not planned"):
+    with (
+        at(NEXT_DAY),
+        pytest.raises(ProjectError, match=r"prod of .* has not been planned"),
+    ):
         evaluated(repository, schedule, instance)
     with at("2024-01-05 00:05"):
         written.plan()
@@ -385,7 +388,7 @@ def test_a_function_without_the_resource() -> None:
     @sqlmesh_assets(project=project(model("shop.orders")))
     def shop(context: dg.AssetExecutionContext) -> None: ...
 
-    with pytest.raises(dg.DagsterInvalidDefinitionError, match="shop has 0 parameters"):
+    with pytest.raises(dg.DagsterInvalidDefinitionError, match="must have exactly one parameter"):
         build_sqlmesh_schedule(shop, "@hourly")
 
 
@@ -395,7 +398,7 @@ def test_assets_that_are_not_of_sqlmesh() -> None:
         """Nothing of SQLMesh's."""
 
     for assets in (other, dg.AssetsDefinition(specs=[dg.AssetSpec("another")])):
-        with pytest.raises(dg.DagsterInvalidDefinitionError, match="build_sqlmesh_schedule takes"):
+        with pytest.raises(dg.DagsterInvalidDefinitionError, match="schedule requires assets"):
             build_sqlmesh_schedule(assets, "@hourly")
 
 

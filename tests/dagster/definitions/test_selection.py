@@ -68,7 +68,11 @@ def test_models_are_selected_and_excluded(
             "web.clicks, web.report, web.sessions",
         ),
         ("tag:ra", None, "no model of the project has the tag 'ra'; did you mean raw?"),
-        ("tag:core", None, "no model of the project has the tag 'core'; it has pii:true, raw"),
+        (
+            "tag:core",
+            None,
+            "no model of the project has the tag 'core'; existing tags: pii:true, raw",
+        ),
         ("web.*", "*", "select='web.*', exclude='*' leave no models"),
         ("raw.events", None, "select='raw.events', exclude=None leave no models"),
         ([], None, "select=[], exclude=None leave no models"),

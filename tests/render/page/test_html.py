@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pytest_sqlmesh_tracker import GatePolicy, RunReport
 from pytest_sqlmesh_tracker.render.page import html
 from pytest_sqlmesh_tracker.render.page.html import page
+from pytest_sqlmesh_tracker.reports.files import Entry
 from tests import strategies
 from tests.browser.reports import HOSTILE, LONG, hostile, session, warehouse
 from tests.builders import (
@@ -82,7 +83,7 @@ class Parsed(HTMLParser):
 
 
 def parsed(*reports: RunReport, gate: bool = False) -> Parsed:
-    pairs = [(None, report) for report in reports]
+    pairs = [Entry(None, report) for report in reports]
     return Parsed(page(pairs, GatePolicy().evaluate(*pairs) if gate else None))
 
 
@@ -134,7 +135,9 @@ def test_the_error_of_an_invocation_is_shown_whole(completion: str, heading: str
 def test_findings_on_rules_have_no_link_and_many_findings_are_folded() -> None:
     policy = GatePolicy(rules=[{"models": "nowhere.*", "allow": ["signal_not_ready"]}])
     pairs = [
-        (None, run(*[failed(f"m{number}", error=f"ValueError: {number}") for number in range(9)]))
+        Entry(
+            None, run(*[failed(f"m{number}", error=f"ValueError: {number}") for number in range(9)])
+        )
     ]
 
     text = Parsed(page(pairs, policy.evaluate(*pairs))).words
@@ -166,7 +169,7 @@ def test_the_first_invocation_that_broke_is_opened(broken: RunReport) -> None:
 
 def test_what_the_gate_found_is_opened_before_what_broke() -> None:
     policy = GatePolicy(rules=[{"models": "*", "allow": ["failed"]}])
-    pairs = [(None, run(failed("a"))), (None, run(skipped("a", "signal_not_ready")))]
+    pairs = [Entry(None, run(failed("a"))), Entry(None, run(skipped("a", "signal_not_ready")))]
 
     assert Parsed(page(pairs, policy.evaluate(*pairs))).chosen() == "00000000-2"
 
@@ -191,7 +194,7 @@ def test_an_invocation_is_shown_with_its_test_arguments_and_removed_models() -> 
         environment="dev",
     )
 
-    text = Parsed(page([("test_shop.py::test_plan", made)])).words
+    text = Parsed(page([Entry("test_shop.py::test_plan", made)])).words
 
     assert "plan dev raised in 2.00 s execution time 2024-01-14 06:30:00 UTC" in text
     assert 'test test_shop.py::test_plan start "2024-01-01" run true' in text
@@ -320,7 +323,7 @@ def test_a_report_cannot_become_markup() -> None:
 
 
 def test_control_characters_are_shown_escaped_and_the_page_can_be_encoded() -> None:
-    text = page([(HOSTILE, hostile())])
+    text = page([Entry(HOSTILE, hostile())])
 
     text.encode()
     shown = r"\x1b[31mred\x1b[0m \x00 \u202egnp.exe\u202c \ud800 {{ 7 * 6 }}"
@@ -342,7 +345,7 @@ def test_a_name_without_end_is_there_in_full_once() -> None:
     endless = "x" * 1_000_000
 
     text = page(
-        [(None, run(*[executed(name, upstream=(endless,)) for name in (endless, "a", "b")]))]
+        [Entry(None, run(*[executed(name, upstream=(endless,)) for name in (endless, "a", "b")]))]
     )
 
     # The other one is in the qualified name.
@@ -407,7 +410,7 @@ def test_what_waits_says_since_when() -> None:
 
 
 def test_names_may_break_after_their_parts() -> None:
-    text = page([("test_a/test_b.py::test_c", run(executed("sales.daily_orders")))] * 2)
+    text = page([Entry("test_a/test_b.py::test_c", run(executed("sales.daily_orders")))] * 2)
 
     assert ">sales.<wbr>daily_<wbr>orders</a>" in text
     assert ">test_<wbr>a/<wbr>test_<wbr>b.<wbr>py::<wbr>test_<wbr>c</small>" in text
@@ -422,7 +425,7 @@ def test_every_link_has_its_target() -> None:
 
 
 def test_only_what_the_page_itself_brings_may_run() -> None:
-    text = page([(None, run(executed("a")))])
+    text = page([Entry(None, run(executed("a")))])
 
     (policy,) = [value for value in Parsed(text).values("content") if "default-src" in value]
     script = re.findall("<script>(.*?)</script>", text, re.DOTALL)
@@ -450,7 +453,7 @@ def test_the_same_reports_make_the_same_page() -> None:
 
 
 def test_five_hundred_models_take_less_than_two_mebibytes() -> None:
-    pairs = [(None, warehouse(500))]
+    pairs = [Entry(None, warehouse(500))]
 
     assert len(page(pairs, GatePolicy().evaluate(*pairs)).encode()) < 2 * 2**20
 

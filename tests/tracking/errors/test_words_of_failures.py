@@ -8,6 +8,7 @@ import pytest
 
 from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
 from pytest_sqlmesh_tracker.render.files import write
+from pytest_sqlmesh_tracker.reports.files import Entry
 from pytest_sqlmesh_tracker.wording.table import table
 from tests.projects import Project, at, read_between
 
@@ -389,7 +390,7 @@ class TestEscapeCodes:
         assert (report["w.rates"].error or "").startswith(f"{error}\n")
         assert error in table(report, width=200)
         file = tmp_path_factory.mktemp("reports") / f"report.{suffix}"
-        write(file, [(None, report)])
+        write(file, [Entry(None, report)])
         text = file.read_text() + table(report) + report.explain("w.rates")
         assert "central bank" in text
         assert not re.search("\x1b|u001b|\ufffd", text)

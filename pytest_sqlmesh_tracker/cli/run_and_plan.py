@@ -16,6 +16,7 @@ import click
 
 from pytest_sqlmesh_tracker.gate import GateFinding, GateResult
 from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
+from pytest_sqlmesh_tracker.reports.files import Entry
 from pytest_sqlmesh_tracker.tracking.command import Ended, Signals, run_sqlmesh
 from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from pytest_sqlmesh_tracker.tracking.queries.project_files import ProjectFiles, read_project_files
@@ -25,7 +26,7 @@ from pytest_sqlmesh_tracker.wording.printable import printable
 
 from .options import words_for_sqlmesh
 from .output import Output
-from .reports import policy_of
+from .reports import Entries, policy_of
 
 FAILED = 2
 """The exit code of a command that itself failed, whatever the gate finds."""
@@ -74,10 +75,15 @@ def track(ctx: click.Context, options: dict[str, Any]) -> int:
         finally:
             # Even if nobody reads the output.
             written = result if ended.reports or not code else _not_begun(ctx, ended)
-            output.write([(None, report) for report in ended.reports], written)
+            output.write(_entries(ended), written)
     if error:
         raise click.ClickException(error)
     return code
+
+
+def _entries(ended: Ended) -> Entries:
+    """The reports of the command; no test made them."""
+    return [Entry(None, report) for report in ended.reports]
 
 
 def _not_begun(ctx: click.Context, ended: Ended) -> GateResult:
@@ -90,7 +96,7 @@ def _not_begun(ctx: click.Context, ended: Ended) -> GateResult:
 def _print_results(ended: Ended, result: GateResult | None, output: Output) -> None:
     """Print what happened, and the gate's result if it decides the exit code."""
     if ended.reports or output.as_json:
-        output.show([(None, report) for report in ended.reports], below=True)
+        output.show(_entries(ended), below=True)
     if result is not None:
         output.judge(result, beside_reports=True)
     elif output.quiet:

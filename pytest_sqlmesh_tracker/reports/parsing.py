@@ -1,4 +1,4 @@
-"""Parsing the arguments of assertions: reasons, statuses, intervals."""
+"""Parsing what callers pass: reasons, causes, statuses, intervals, regular expressions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from pytest_sqlmesh_tracker.models.index import did_you_mean
 from pytest_sqlmesh_tracker.outcomes.moments import Moment, parse_moment
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Cause, Reason, Status
+from pytest_sqlmesh_tracker.suggestions import did_you_mean
 
 _Member = TypeVar("_Member")
 

@@ -1,0 +1,343 @@
+"""The commands and their options. Whatever a command needs is imported when it is called."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from pytest_sqlmesh_tracker.render.files import SUFFIXES_IN_WORDS
+from pytest_sqlmesh_tracker.version import __version__
+
+from . import options as sqlmesh_options
+from .arguments import Command, reject_empty
+from .options import Forwarded, all_of
+from .streams import dependable
+
+
+class _Commands(click.Group):
+    """Maps errors to the documented exit codes: click would exit with 1 on Ctrl-C and bad input."""
+
+    command_class = Command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        reject_empty(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        with dependable() as failure:
+            code = self._exit_code(args, prog_name, complete_var, **extra)
+            error = failure()
+            if error:
+                click.echo(f"Error: the output is incomplete: {error.strerror}", err=True)
+                code = 2
+        sys.exit(code)
+
+    def _exit_code(
+        self,
+        args: Sequence[str] | None,
+        prog_name: str | None,
+        complete_var: str | None,
+        **extra: Any,
+    ) -> int:
+        try:
+            code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        except click.UsageError as wrong:
+            wrong.show()
+            return 2
+        except click.ClickException as wrong:
+            from pytest_sqlmesh_tracker.wording.printable import printable
+
+            # The names and contents of files must not control the terminal.
+            click.echo(printable(f"Error: {wrong.format_message()}"), err=True)
+            return 2
+        except OSError as error:
+            # An input can't be read.
+            click.echo(f"Error: {error.strerror or error}", err=True)
+            return 2
+        except click.Abort:
+            return 130
+        return code if isinstance(code, int) else 0
+
+
+class _SqlmeshCommand(Command):
+    """A command whose help lists SQLMesh's options separately."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        own: list[tuple[str, str]] = []
+        of_sqlmesh: list[tuple[str, str]] = []
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record and isinstance(param, click.Option):
+                (of_sqlmesh if isinstance(param, Forwarded) else own).append(record)
+        for heading, rows in (("Options", own), ("Options of SQLMesh", of_sqlmesh)):
+            with formatter.section(heading):
+                formatter.write_dl(rows)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(version)s")
+@sqlmesh_options.general
+def main(**_: Any) -> None:
+    """What SQLMesh decided: every model executed, failed or was skipped - and why.
+
+    run and plan take SQLMesh's own options, before the command or after it; what follows "--" is
+    handed to SQLMesh as it is.
+
+    Exit codes: 0; 1 if the gate found something; 2 for wrong usage, for input that can't be read,
+    and for a command that itself failed; 130 after Ctrl-C, 143 after SIGTERM.
+    """
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Pause garbage collection: a hundred large reports are a million objects, all in use."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+_as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON; everything else goes to stderr."
+)
+_quiet = click.option("-q", "--quiet", is_flag=True, help="Print findings and errors only.")
+_report = click.option(
+    "--report",
+    "files",
+    multiple=True,
+    metavar="PATH",
+    help=f"Write a report: {SUFFIXES_IN_WORDS}; repeatable.",
+)
+_github = click.option(
+    "--github-summary", is_flag=True, help="Add the report to the page of a GitHub Actions job."
+)
+_policy = click.option(
+    "--policy",
+    metavar="FILE",
+    help="The gate's policy; by default, that of the nearest pyproject.toml with one.",
+)
+_gate = click.option(
+    "--gate/--no-gate",
+    "gated",
+    default=True,
+    help="Exit with 1 if the gate has findings, or (--no-gate) if a model failed or was "
+    "interrupted.",
+)
+_arguments = click.argument("arguments", nargs=-1, metavar="[ENVIRONMENT] [-- ...]")
+_inputs = click.argument("inputs", nargs=-1, required=True, metavar="REPORT...")
+
+
+def _finite(_: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """Reject infinity, NaN, and numbers too large for a duration."""
+    if value is not None and not value < 1e9:
+        raise click.BadParameter(f"{value} is not below 1e9", param=param)
+    return value
+
+
+_wait = click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    callback=_finite,
+    metavar="SECONDS",
+    help="Longest wait for an unfinished plan of the environment; 0 fails at once. "
+    "[default: SQLMesh's run.environment_check_max_wait]",
+)
+_load = all_of(
+    click.option(
+        "--load-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        callback=_finite,
+        default=30.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Longest time for reading the project's files after the run.",
+    ),
+    click.option(
+        "--no-load",
+        is_flag=True,
+        help="Do not read the project's files; models that were never planned are then not listed.",
+    ),
+)
+
+
+_outputs = all_of(_report, _github, _as_json, _quiet)
+_run_and_plan_options = all_of(_arguments, _gate, _policy, _outputs, sqlmesh_options.general)
+
+
+@main.command(cls=_SqlmeshCommand)
+@_run_and_plan_options
+@_wait
+@_load
+@sqlmesh_options.for_run
+@click.pass_context
+def run(ctx: click.Context, /, **options: Any) -> int:
+    """Run what is due, as sqlmesh run does; report and judge it."""
+    from .run_and_plan import track
+
+    return track(ctx, options)
+
+
+@main.command(cls=_SqlmeshCommand)
+@_run_and_plan_options
+@sqlmesh_options.for_plan
+@click.pass_context
+def plan(ctx: click.Context, /, **options: Any) -> int:
+    """Plan and apply, as sqlmesh plan does; report and judge it."""
+    from .run_and_plan import track
+
+    asks = options["no_auto_categorization"] and not options["no_prompts"]
+    if options["quiet"] and (asks or not options["auto_apply"]):
+        option = "--no-prompts" if options["auto_apply"] else "--auto-apply"
+        raise click.UsageError(f"plan --quiet would hide SQLMesh's prompts: add {option}")
+    return track(ctx, options)
+
+
+@main.command()
+@_inputs
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="Explain a model, or every model that a glob matches; repeatable.",
+)
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also show invocations that were superseded by reruns of their tests, and external and "
+    "embedded models without audits.",
+)
+@_outputs
+@_without_collection()
+def show(
+    inputs: tuple[str, ...], models: tuple[str, ...], everything: bool, **options: Any
+) -> None:
+    """Show reports, or write them in another form.
+
+    REPORT is a file, a folder of .json files, or "-" for the standard input. Tries of tests that
+    were repeated are left out, except in JSON, which marks them.
+    """
+    from .output import Output
+    from .reports import read
+
+    if models and options["as_json"]:
+        raise click.UsageError("--model can't be combined with --json")
+    output = Output.checked(options)
+    [entries] = read(inputs)
+    if models:
+        output.explain(entries, models, everything=everything)
+    else:
+        output.show(entries, everything=everything)
+    output.write(entries)
+
+
+@main.command()
+@_inputs
+@_policy
+@_outputs
+@_without_collection()
+def gate(inputs: tuple[str, ...], policy: str | None, **options: Any) -> int:
+    """Judge reports: exit with 1 if models failed or did not run.
+
+    A model that did not run counts if that is unexpected: by default for a failure upstream, a
+    signal and the like, not for a cron that was not due. REPORT is a file, a folder of .json
+    files, or "-" for the standard input.
+    """
+    from .output import Output
+    from .reports import policy_of, read
+
+    output = Output.checked(options)
+    judge = policy_of(policy, ".")
+    [entries] = read(inputs)
+    result = judge.evaluate(*entries)
+    if not result.reports:
+        raise click.ClickException(
+            "no invocation to check: reruns superseded all invocations in the given reports"
+            if entries
+            else "no invocation to check in the given reports"
+        )
+    output.judge(result)
+    output.write(entries, result)
+    return 0 if result else 1
+
+
+@main.command()
+@click.argument("old")
+@click.argument("new")
+@click.option(
+    "--slower-by",
+    type=click.FloatRange(min=1, min_open=True),
+    default=1.5,
+    show_default=True,
+    metavar="FACTOR",
+    callback=_finite,
+    help="List models that became slower or faster by this factor ...",
+)
+@click.option(
+    "--slower-than",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    callback=_finite,
+    help="... and by at least this many seconds.",
+)
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
+@all_of(_github, _as_json, _quiet)
+@_without_collection()
+def diff(
+    old: str, new: str, slower_by: float, slower_than: float, exit_code: bool, **options: Any
+) -> int:
+    """Show what ran before and not now, and what else differs.
+
+    OLD and NEW are files, folders of .json files, or "-" for the standard input. The exit code is
+    0, whatever differs, unless --exit-code is given.
+    """
+    from datetime import timedelta
+
+    from pytest_sqlmesh_tracker.reports.diff import compare
+
+    from .output import Output
+    from .reports import read
+
+    output = Output.checked(options)
+    before, now = read([old], [new])
+    difference = compare(
+        before, now, slower_by=slower_by, slower_than=timedelta(seconds=slower_than)
+    )
+    output.compare(difference)
+    return 1 if exit_code and difference else 0
+
+
+@main.command()
+@_as_json
+def doctor(as_json: bool) -> int:
+    """Check that the tracker understands the installed SQLMesh.
+
+    The exit code is 1 if it does not.
+    """
+    from pytest_sqlmesh_tracker.doctor.doctor import diagnose
+
+    from .output import Output
+
+    diagnosis = diagnose()
+    Output(as_json).diagnose(diagnosis)
+    return 1 if diagnosis.degraded else 0
