@@ -122,9 +122,9 @@ def _with_parameters_of(
 def build_sqlmesh_assets(**arguments: Any) -> dg.AssetsDefinition:
     """The assets of `sqlmesh_assets` with a function that runs the environment.
 
-    It needs a `SqlmeshResource` under the key `sqlmesh`. The arguments are those of
-    `sqlmesh_assets`, and it raises the same; the name of the op is by default that of the project,
-    the environment and the selection.
+    It needs a `SqlmeshResource` under the key `sqlmesh`. It takes the arguments of `sqlmesh_assets`
+    and raises the same exceptions. By default, the op is named after the project, the environment
+    and the selection.
     """
     project = _definition(arguments["project"]).name
     contents = [arguments[name] for name in ("environment", "select", "exclude")]

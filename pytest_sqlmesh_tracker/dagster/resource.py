@@ -35,7 +35,7 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
     )
 
     _bound_to: Any = PrivateAttr(default=None)
-    """A context to use instead of a new one: that of a test's sandbox."""
+    """The context of a test's sandbox, to be used instead of a new one."""
     _invocations: list[SqlmeshInvocation] = PrivateAttr(default_factory=list)
 
     @contextmanager
@@ -74,9 +74,9 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
         return self.project.ask(query, timeout=timeout)
 
     def teardown_after_execution(self, context: Any) -> None:  # noqa: ARG002
-        """End the invocations that Dagster did not read to their end. Dagster calls it."""
+        """Finish the invocations that Dagster did not read to their end. Dagster calls it."""
         for invocation in self._invocations:
-            invocation.leave()
+            invocation.finish()
 
     def run(
         self,
@@ -93,7 +93,7 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
 
         Args:
             context: the context of the op.
-            environment: the environment's name; None means that of the assets.
+            environment: the environment's name; None means the environment of the assets.
             fail_on_unknown: whether the step fails if the tracker can't determine what happened to
                 a model.
             arguments: the arguments of SQLMesh's `Context.run`; they take precedence over Dagster's
@@ -115,8 +115,8 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
     ) -> SqlmeshInvocation:
         """Plan the assets' environment and apply the plan: for a first deployment, or for `dev`.
 
-        The plan happens while its `stream()` is read. The arguments are those of `run`, and those
-        of SQLMesh's `Context.plan`.
+        The plan happens while its `stream()` is read. The arguments are the same as in `run`,
+        with the arguments of SQLMesh's `Context.plan` in place of the arguments of `Context.run`.
 
         Raises:
             DagsterInvariantViolationError: `sqlmesh_assets` did not make the op.

@@ -10,7 +10,7 @@ import dagster as dg
 
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
 from pytest_sqlmesh_tracker.dagster.definitions.ops import assets_of_op, parameters_annotated_with
-from pytest_sqlmesh_tracker.dagster.events.record import read_record
+from pytest_sqlmesh_tracker.dagster.events.outcome_record import read_record
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 from pytest_sqlmesh_tracker.suggestions import close_matches
 
@@ -61,7 +61,7 @@ def materializing(project: Any) -> Iterator[Callable[..., dg.ExecuteInProcessRes
                 selection: a key, a list of keys, or an `AssetSelection`; None for all assets.
                 resources: resources other than SQLMesh's: each `SqlmeshResource` is bound to the
                     sandbox.
-                run_config: that of `dagster.materialize`.
+                run_config: the run config, as `dagster.materialize` takes it.
             """
             result = dg.materialize(
                 assets,

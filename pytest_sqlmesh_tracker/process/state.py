@@ -128,27 +128,35 @@ def bytecode_disabled() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class ProcessSettings:
-    """Environment variables, and entries at both ends of `sys.path`."""
+    """The environment variables of this process, and the entries of its `sys.path`."""
+
+    variables: Mapping[str, str]
+    path: tuple[str, ...]
+
+    @classmethod
+    def current(cls) -> ProcessSettings:
+        """The present settings."""
+        return cls(dict(os.environ), tuple(sys.path))
+
+    def changes_since(self, before: ProcessSettings) -> SettingsChanges:
+        """What was added or changed after the settings were `before`."""
+        variables = {n: v for n, v in self.variables.items() if before.variables.get(n) != v}
+        added = [entry for entry in self.path if entry not in before.path]
+        first = tuple(takewhile(added.__contains__, self.path))
+        return SettingsChanges(variables, first, tuple(added[len(first) :]))
+
+
+@dataclass(frozen=True)
+class SettingsChanges:
+    """Environment variables to set, and entries to add at both ends of `sys.path`."""
 
     variables: Mapping[str, str]
     first_entries: tuple[str, ...]
     last_entries: tuple[str, ...] = ()
 
-    @classmethod
-    def current(cls) -> ProcessSettings:
-        """The current settings of this process."""
-        return cls(dict(os.environ), tuple(sys.path))
-
-    def since(self, before: ProcessSettings) -> ProcessSettings:
-        """The settings that are new or changed since `before`."""
-        variables = {n: v for n, v in self.variables.items() if before.variables.get(n) != v}
-        new = [entry for entry in self.first_entries if entry not in before.first_entries]
-        first = tuple(takewhile(new.__contains__, self.first_entries))
-        return ProcessSettings(variables, first, tuple(new[len(first) :]))
-
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Add the settings to the process, then remove them and restore what they replaced."""
+        """Change the settings of the process, and restore them afterwards."""
         variables = {name: os.environ.get(name) for name in self.variables}
         first, last = (
             [entry for entry in entries if entry not in sys.path]
@@ -200,7 +208,7 @@ class ProjectModules:
     """The modules in `sys.modules` that belong to the loaded project, one project at a time.
 
     Projects are loaded from copies, one after another, and have modules of the same names. The code
-    of the loaded project sees its own modules but not those of other projects.
+    of the loaded project sees its own modules but not the modules of other projects.
     """
 
     def __init__(self) -> None:
@@ -215,7 +223,7 @@ class ProjectModules:
         return dict(self._installed)
 
     def install(self, modules: Mapping[str, ModuleType]) -> None:
-        """Add modules to those of the loaded project."""
+        """Add modules to the modules of the loaded project."""
         self._covered.update({name: sys.modules[name] for name in modules if name in sys.modules})
         sys.modules.update(modules)
         self._installed.update(modules)

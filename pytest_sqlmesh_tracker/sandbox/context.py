@@ -55,11 +55,11 @@ class SandboxContext(Context):
         of_template: bool = False,
         **arguments: Any,
     ) -> None:
-        """Make a context that has loaded nothing; the other arguments are those of `Context`.
+        """Make a context that has loaded nothing. `Context` gets the other arguments.
 
         Args:
             empty_tables: the tables of external models in the databases of the connections.
-            users_paths: the paths that messages show instead of those of copies.
+            users_paths: the paths that messages show instead of the paths of copies.
             selection: the selected part of the project's models, if not all.
             selectors: the selectors that the first load applies, unless `selection` is passed.
             of_template: whether it plans a template. Trackers of all contexts leave it out.
@@ -209,7 +209,7 @@ def _only(models: Any, names: frozenset[str]) -> Any:
 
 
 class _SnapshotsOfState(SnapshotCache):
-    """Snapshots as stored in the state; those of the template are read once for all its copies.
+    """Snapshots as stored in the state. The template's are read once for all its copies.
 
     SQLMesh caches them as files. It always reads what can change in a snapshot from the state
     (sqlmesh/core/state_sync/db/snapshot.py, `_get_snapshots`).

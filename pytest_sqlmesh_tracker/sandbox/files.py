@@ -34,8 +34,8 @@ def copy_paths(paths: Iterable[Path], folder: Path, scratch: Path) -> None:
     This leaves a place for what lies beside the project, however many folders up: see `bring`.
 
     Args:
-        scratch: a folder that is not copied: it contains sandboxes, including those of other
-            processes, and can be below the project itself (`pytest --basetemp`).
+        scratch: a folder that is not copied: it contains the sandboxes of this process and of
+            others, and can be below the project itself (`pytest --basetemp`).
     """
     paths = list(paths)
     scratch = scratch.resolve()
@@ -107,7 +107,7 @@ class UsersPaths:
         return cls(copies)
 
     def in_text(self, text: str) -> str:
-        """The text, with the user's own paths in place of those of copies."""
+        """The text, with the user's own paths in place of the paths of copies."""
         for copy, own in self._names.items():
             text = text.replace(copy, own)
         return text

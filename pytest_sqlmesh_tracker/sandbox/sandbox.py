@@ -53,8 +53,9 @@ class Sandbox:
     and the project itself is never written to.
     """
 
-    # Copies the template into an empty folder, and shows the copy's time to the process. The
-    # tracker tracks the context, as that of `track_all` does.
+    # Tests do not call this: the reference leaves out constructors without a docstring.
+    # It copies the template into `folder`, which is empty, and lets the process see the copy's
+    # time. `tracker` must track the copy's context already, as a tracker of `track_all` does.
     def __init__(self, template: Template, folder: Path, tracker: Tracker) -> None:
         self.tracker = tracker
         """The test's `Tracker`, which is also the fixture `sqlmesh_tracker`."""
@@ -66,14 +67,14 @@ class Sandbox:
         self._defaults = {"skip_tests": True} if template.options.select else {}
         self._faults = Faults()
         self._clock = Clock(template.ready, tick=template.options.tick, since=template.began)
-        with ExitStack() as undone:
-            undone.callback(template.take_back, folder)
-            undone.enter_context(template.settings.applied())
-            undone.enter_context(self._clock.running())
-            undone.callback(project_modules.remove)
+        with ExitStack() as cleanup:
+            cleanup.callback(template.take_back, folder)
+            cleanup.enter_context(template.settings_changes.applied())
+            cleanup.enter_context(self._clock.running())
+            cleanup.callback(project_modules.remove)
             self.context = template.copied(folder, self._clock, self._faults)
             """The SQLMesh `Context` of the copy."""
-            self._undone = undone.pop_all()
+            self._cleanup = cleanup.pop_all()
 
     @property
     def path(self) -> Path:
@@ -197,7 +198,9 @@ class Sandbox:
 
         Raises:
             UnknownModelError: the project does not have this model, or the model lacks this audit.
-            SandboxError: SQLMesh never evaluates the model.
+            SandboxError: SQLMesh never evaluates the model; both `error` and `audit` are passed;
+                `error` is neither a message nor an `Exception`; or `batch` or `times` is not an
+                integer, or too small.
         """
         __tracebackhide__ = True
         models = self._models(model)
@@ -347,14 +350,15 @@ class Sandbox:
         Warns:
             SandboxWarning: for each fault that never struck.
         """
-        with self._undone:
+        with self._cleanup:
             self.context.close()
         for line in self._faults.never_struck if warn else ():
             warnings.warn(line, SandboxWarning, stacklevel=2)
 
 
 def _is_failure(error: Any) -> bool:
-    # Not every SQLMesh version lets one thread of a concurrent run interrupt it.
+    # Only an `Exception` fails a model in each SQLMesh version. Others, such as KeyboardInterrupt,
+    # interrupt a run, but not in every version if they are raised on one of several threads.
     if isinstance(error, type):
         return issubclass(error, Exception)
     return error is None or isinstance(error, str | Exception)

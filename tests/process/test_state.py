@@ -17,6 +17,7 @@ from sqlmesh.core.signal import signal
 from pytest_sqlmesh_tracker.process.state import (
     ProcessSettings,
     ProjectModules,
+    SettingsChanges,
     modules_in,
     process_state_restored,
     registries_without_projects,
@@ -121,20 +122,20 @@ class TestSettings:
         with process_state_restored([tmp_path]):
             os.environ["STATE_ADDED"] = "by the project"
             sys.path[:] = ["/first", *sys.path, "/last"]
-            settings = ProcessSettings.current().since(before)
-        assert settings == ProcessSettings(
+            changes = ProcessSettings.current().changes_since(before)
+        assert changes == SettingsChanges(
             {"STATE_ADDED": "by the project"}, ("/first",), ("/last",)
         )
-        with settings.applied():
+        with changes.applied():
             assert os.environ["STATE_ADDED"] == "by the project"
-            assert sys.path == ["/first", *before.first_entries, "/last"]
+            assert sys.path == ["/first", *before.path, "/last"]
         assert "STATE_ADDED" not in os.environ
-        assert tuple(sys.path) == before.first_entries
+        assert tuple(sys.path) == before.path
 
     def test_what_they_replaced_is_restored(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("STATE_KEPT", "before")
         before = list(sys.path)
-        with ProcessSettings({"STATE_KEPT": "meanwhile"}, (sys.path[0],)).applied():
+        with SettingsChanges({"STATE_KEPT": "meanwhile"}, (sys.path[0],)).applied():
             assert os.environ["STATE_KEPT"] == "meanwhile"
             assert sys.path == before
         assert os.environ["STATE_KEPT"] == "before"

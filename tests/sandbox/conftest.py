@@ -65,11 +65,11 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Templates]:
 
 
 @pytest.fixture(scope="session")
-def sandbox(templates: Templates) -> Sandboxes:
+def sandboxes(templates: Templates) -> Sandboxes:
     """Makes a sandbox of a project, as the fixture `sqlmesh_project` does, with its arguments."""
 
     @contextmanager
-    def sandbox(
+    def made(
         path: Path, *, config: Any = None, setup: Any = None, **arguments: Any
     ) -> Iterator[Sandbox]:
         if not callable(setup):
@@ -78,10 +78,10 @@ def sandbox(templates: Templates) -> Sandboxes:
         options = project_options({"path": path, "at": "2024-01-05 00:05", **arguments})
         template = templates.get(options, config, setup)
         with track_all() as tracker:
-            project = Sandbox(template, templates.new_folder(), tracker)
+            sandbox = Sandbox(template, templates.new_folder(), tracker)
             try:
-                yield project
+                yield sandbox
             finally:
-                project.close()
+                sandbox.close()
 
-    return sandbox
+    return made

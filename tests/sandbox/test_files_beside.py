@@ -52,14 +52,14 @@ class TestSeeds:
         ids=["a folder up", "folders up"],
     )
     def test_beside_the_project_are_loaded(
-        self, tmp_path: Path, data: Path, sandbox: Sandboxes, folder: str, seeds: dict[str, str]
+        self, tmp_path: Path, data: Path, sandboxes: Sandboxes, folder: str, seeds: dict[str, str]
     ) -> None:
         for file, seed in seeds.items():
             path = seed.format(data=data)
             made = with_seed(tmp_path / folder, path, f"shop.{Path(file).stem}", file)
         before = snapshot_of(tmp_path)
 
-        with sandbox(made.path) as copy:
+        with sandboxes(made.path) as copy:
             for file in seeds:
                 assert copy.fetch(f"SELECT id, name FROM shop.{Path(file).stem}") == [(1, "a")]
             report = copy.run(at="+1 day")
@@ -68,60 +68,62 @@ class TestSeeds:
         assert snapshot_of(tmp_path) == before
 
     def test_of_several_projects_are_loaded(
-        self, tmp_path: Path, data: Path, sandbox: Sandboxes
+        self, tmp_path: Path, data: Path, sandboxes: Sandboxes
     ) -> None:
         (data.parent / "y.csv").write_text("id,name\n2,b\n")
         a = with_seed(tmp_path / "a", "../../data/x.csv")
         b = with_seed(tmp_path / "b", "../../data/y.csv", "shop.y")
         b.write("models/z.sql", "MODEL (name shop.z, kind SEED (path '../../data/x.csv'));")
 
-        with sandbox([a.path, b.path]) as copy:
+        with sandboxes([a.path, b.path]) as copy:
             assert copy.fetch("SELECT id FROM shop.x UNION ALL SELECT id FROM shop.y") == [
                 (1,),
                 (2,),
             ]
 
-    def test_can_be_edited_in_a_copy(self, tmp_path: Path, data: Path, sandbox: Sandboxes) -> None:
+    def test_can_be_edited_in_a_copy(
+        self, tmp_path: Path, data: Path, sandboxes: Sandboxes
+    ) -> None:
         made = with_seed(tmp_path / "shop", "../../data/x.csv")
 
-        with sandbox(made.path) as copy:
+        with sandboxes(made.path) as copy:
             copy.write("../data/x.csv", "id,name\n2,b\n")
             copy.plan().assert_executed("shop.x")
             assert copy.fetch("SELECT id, name FROM shop.x") == [(2, "b")]
-        with sandbox(made.path) as copy:
+        with sandboxes(made.path) as copy:
             copy.plan().assert_nothing_executed()
             assert copy.fetch("SELECT id, name FROM shop.x") == [(1, "a")]
         assert data.read_text() == "id,name\n1,a\n"
 
     def test_are_as_they_were_when_the_project_was_planned(
-        self, tmp_path: Path, data: Path, sandbox: Sandboxes
+        self, tmp_path: Path, data: Path, sandboxes: Sandboxes
     ) -> None:
         made = with_seed(tmp_path / "shop", "../../data/x.csv")
         made.write("seeds/y.csv", "id\n1\n")
         made.write("models/y.sql", "MODEL (name shop.y, kind SEED (path '$root/seeds/y.csv'));")
 
-        with sandbox(made.path):
+        with sandboxes(made.path):
             pass
         data.write_text("id,name\n3,c\n")
         made.write("seeds/y.csv", "id\n3\n")
-        with sandbox(made.path) as copy:
+        with sandboxes(made.path) as copy:
             copy.write("models/more.sql", "MODEL (name shop.more); SELECT 1 AS id")
             copy.plan().assert_only_executed("shop.more")
 
     def test_that_exist_nowhere_are_named_by_the_users_path(
-        self, tmp_path: Path, sandbox: Sandboxes
+        self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         made = with_seed(tmp_path / "shop", "../../data/y.csv")
 
         with pytest.raises(SandboxError) as error:
-            with sandbox(made.path):
+            with sandboxes(made.path):
                 pass
         assert f"{tmp_path}/shop/models/../../data/y.csv" in str(error.value)
 
 
 @pytest.mark.usefixtures("data")
 def test_what_python_code_opens_next_to_the_project_is_there(
-    tmp_path: Path, sandbox: Sandboxes
+    tmp_path: Path, sandboxes: Sandboxes
 ) -> None:
     made = project(tmp_path / "shop", LOCAL)
     made.write(
@@ -140,12 +142,12 @@ def test_what_python_code_opens_next_to_the_project_is_there(
     )
     made.model("shop.a", "SELECT @the_name() AS name")
 
-    with sandbox(made.path) as copy:
+    with sandboxes(made.path) as copy:
         assert copy.fetch("SELECT name FROM shop.a") == [("1,a",)]
 
 
 def test_models_are_in_the_copy_with_the_files_beside_them(
-    tmp_path: Path, sandbox: Sandboxes
+    tmp_path: Path, sandboxes: Sandboxes
 ) -> None:
     made = project(tmp_path / "shop", LOCAL)
     made.write("models/names.txt", "Ada")
@@ -153,7 +155,7 @@ def test_models_are_in_the_copy_with_the_files_beside_them(
     made.model("shop.a", "SELECT 1 AS id")
 
     for _ in range(2):
-        with sandbox(made.path) as copy:
+        with sandboxes(made.path) as copy:
             nodes = (*copy.context.models.values(), *copy.context.standalone_audits.values())
             paths = {path for node in nodes if (path := node._path)}
             assert paths == {copy.path / "models" / "shop.a.sql", copy.path / "audits" / "a.sql"}

@@ -12,10 +12,10 @@ from pytest_sqlmesh_tracker import SandboxError, UnknownModelError
 from .conftest import Sandboxes
 
 
-def test_a_held_model_waits_as_for_a_signal(sandbox: Sandboxes, payroll: Path) -> None:
-    with sandbox(payroll) as project:
-        project.hold("pay.slips")
-        report = project.run(at="2024-01-06 00:05")
+def test_a_held_model_waits_as_for_a_signal(sandboxes: Sandboxes, payroll: Path) -> None:
+    with sandboxes(payroll) as sandbox:
+        sandbox.hold("pay.slips")
+        report = sandbox.run(at="2024-01-06 00:05")
 
         report.assert_skipped("pay.slips", reason="signal_not_ready")
         (interval,) = report["pay.slips"].signals["held_by_test"]
@@ -27,48 +27,48 @@ def test_a_held_model_waits_as_for_a_signal(sandbox: Sandboxes, payroll: Path) -
         assert report.completion == "success"
 
 
-def test_a_released_model_catches_up(sandbox: Sandboxes, payroll: Path) -> None:
-    with sandbox(payroll) as project:
-        project.hold("pay.*")
-        project.run(at="2024-01-06 00:05").assert_nothing_executed()
+def test_a_released_model_catches_up(sandboxes: Sandboxes, payroll: Path) -> None:
+    with sandboxes(payroll) as sandbox:
+        sandbox.hold("pay.*")
+        sandbox.run(at="2024-01-06 00:05").assert_nothing_executed()
 
-        project.release("pay.hours")
-        project.run(at="+1 day").assert_only_executed("pay.hours")
+        sandbox.release("pay.hours")
+        sandbox.run(at="+1 day").assert_only_executed("pay.hours")
 
-        project.release("pay.*")
-        report = project.run(at="+1 minute")
+        sandbox.release("pay.*")
+        report = sandbox.run(at="+1 minute")
         report.assert_executed("pay.slips", intervals=("2024-01-05", "2024-01-07"))
         report.assert_executed("pay.total")
 
 
-def test_a_model_with_its_own_signal_is_held_as_well(sandbox: Sandboxes, payroll: Path) -> None:
-    with sandbox(payroll) as project:
-        project.write(
+def test_a_model_with_its_own_signal_is_held_as_well(sandboxes: Sandboxes, payroll: Path) -> None:
+    with sandboxes(payroll) as sandbox:
+        sandbox.write(
             "signals/never.py",
             "from sqlmesh import signal\n\n\n@signal()\ndef delivered(batch):\n    return True\n",
         )
-        project.write(
+        sandbox.write(
             "models/pay.paid.sql",
             "MODEL (name pay.paid, kind FULL, signals [delivered()]); SELECT 1 AS one",
         )
-        project.hold("pay.paid")
-        report = project.plan()
+        sandbox.hold("pay.paid")
+        report = sandbox.plan()
         assert set(report["pay.paid"].signals) == {"held_by_test"}
         report.assert_skipped("pay.paid", reason="signal_not_ready")
 
-        project.release("pay.paid")
-        project.run(at="+1 day").assert_executed("pay.paid")
+        sandbox.release("pay.paid")
+        sandbox.run(at="+1 day").assert_executed("pay.paid")
 
 
-def test_what_can_not_be_held_is_reported(sandbox: Sandboxes, payroll: Path) -> None:
-    with sandbox(payroll) as project:
+def test_what_can_not_be_held_is_reported(sandboxes: Sandboxes, payroll: Path) -> None:
+    with sandboxes(payroll) as sandbox:
         with pytest.raises(
             SandboxError, match=r"SQLMesh never evaluates raw.clock, which is external"
         ):
-            project.hold("raw.clock")
+            sandbox.hold("raw.clock")
         with pytest.raises(
             SandboxError, match=r"SQLMesh never evaluates .*, which is a standalone audit"
         ):
-            project.hold("pay_slips_exist")
+            sandbox.hold("pay_slips_exist")
         with pytest.raises(UnknownModelError, match=r"did you mean pay.slips"):
-            project.release("pay.slipz")
+            sandbox.release("pay.slipz")

@@ -35,10 +35,10 @@ def half_broken(path: Path) -> Project:
     return made
 
 
-def refused(sandbox: Sandboxes, path: Path, **arguments: Any) -> list[str]:
+def refused(sandboxes: Sandboxes, path: Path, **arguments: Any) -> list[str]:
     """The lines of the error for a template that fails."""
     with pytest.raises(SandboxError) as error:
-        with sandbox(path, **arguments):
+        with sandboxes(path, **arguments):
             pass
     return str(error.value).splitlines()
 
@@ -51,9 +51,9 @@ evaluates_what_it_can = pytest.mark.skipif(
 
 class TestWords:
     @evaluates_what_it_can
-    def test_failures_are_grouped_by_error(self, sandbox: Sandboxes, tmp_path: Path) -> None:
+    def test_failures_are_grouped_by_error(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
         half_broken(tmp_path)
-        lines = refused(sandbox, tmp_path)
+        lines = refused(sandboxes, tmp_path)
         assert lines[0].startswith(
             "the plan of prod failed: 4 models failed with 2 errors, 3 with CatalogException: "
         )
@@ -71,9 +71,9 @@ class TestWords:
 
     @evaluates_what_it_can
     @pytest.mark.long
-    def test_the_remedies_are_true(self, sandbox: Sandboxes, tmp_path: Path) -> None:
+    def test_the_remedies_are_true(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
         made = half_broken(tmp_path)
-        *_, create, _, partial = refused(sandbox, tmp_path)
+        *_, create, _, partial = refused(sandboxes, tmp_path)
         assert create == (
             "raw.sales, which s.items, s.orders, s.refunds read, is not declared by any model, "
             "and the queries that read it don't show its columns, as with SELECT * or COUNT(*). "
@@ -83,28 +83,28 @@ class TestWords:
         assert partial.startswith('plan="partial" leaves out failed models')
         assert partial.endswith("2 models loaded.")
         made.write("raw.sql", "CREATE SCHEMA raw; CREATE TABLE raw.sales AS SELECT 1 AS id")
-        lines = refused(sandbox, tmp_path, setup=tmp_path / "raw.sql")
+        lines = refused(sandboxes, tmp_path, setup=tmp_path / "raw.sql")
         assert lines[0].startswith("the plan of prod failed: s.broken failed: ")
         assert "setup=" not in "\n".join(lines)
 
     def test_the_same_error_of_several_models_is_the_headline(
-        self, sandbox: Sandboxes, tmp_path: Path
+        self, sandboxes: Sandboxes, tmp_path: Path
     ) -> None:
         made = project(tmp_path, "{one: {connection: {type: duckdb}}}")
         for number in range(3):
             made.model(f"s.m{number}", "SELECT ('x' || 1)::INT AS id", cron=DAILY)
-        lines = refused(sandbox, tmp_path)
+        lines = refused(sandboxes, tmp_path)
         assert lines[0].startswith(
             "the plan of prod failed: 3 models failed with the same error: ConversionException: "
         )
         # Nothing loaded: a partial plan would have nothing.
         assert "partial" not in "\n".join(lines)
 
-    def test_blocking_audits_are_distinguished(self, sandbox: Sandboxes, tmp_path: Path) -> None:
+    def test_blocking_audits_are_distinguished(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
         made = project(tmp_path, "{one: {connection: {type: duckdb}}}")
         for name in ("s.one", "s.two"):
             made.model(name, "SELECT 1 AS id", cron=DAILY, audits="(forall(criteria := (id > 1)))")
-        lines = refused(sandbox, tmp_path)
+        lines = refused(sandboxes, tmp_path)
         assert lines[0] == (
             "the plan of prod failed: 2 models failed with the same error: a blocking audit "
             "failed: forall (1 row)"
@@ -112,15 +112,15 @@ class TestWords:
 
     @evaluates_what_it_can
     def test_models_that_start_later_are_named_with_the_time_that_helps(
-        self, sandbox: Sandboxes, tmp_path: Path
+        self, sandboxes: Sandboxes, tmp_path: Path
     ) -> None:
         made = project(tmp_path, "{one: {connection: {type: duckdb}}}")
         made.model("s.late", "SELECT 1 AS id", cron=DAILY, start="'2024-03-01'")
         made.model("s.early", "SELECT id FROM s.late", cron=DAILY)
-        lines = refused(sandbox, tmp_path, at="2024-01-05")
+        lines = refused(sandboxes, tmp_path, at="2024-01-05")
         assert "s.late was not loaded: it starts after the plan's execution time." in lines
         assert 'Plan with at="2024-03-02 00:00" or later.' in lines
-        with sandbox(tmp_path, at="2024-03-02 00:00") as planned:
+        with sandboxes(tmp_path, at="2024-03-02 00:00") as planned:
             assert planned.fetch("SELECT id FROM s.early") == [(1,)]
 
 
@@ -131,57 +131,57 @@ class TestPartial:
         return half_broken(tmp_path_factory.mktemp("half")).path
 
     @pytest.mark.long
-    def test_what_does_load_is_tested_as_ever(self, sandbox: Sandboxes, half: Path) -> None:
-        with sandbox(half, plan="partial") as project:
-            assert project.fetch("SELECT id FROM s.better") == [(1,)]
-            report = project.run(at="+1 day")
+    def test_what_does_load_is_tested_as_ever(self, sandboxes: Sandboxes, half: Path) -> None:
+        with sandboxes(half, plan="partial") as sandbox:
+            assert sandbox.fetch("SELECT id FROM s.better") == [(1,)]
+            report = sandbox.run(at="+1 day")
             report.assert_only_executed("s.good", "s.better")
             report.assert_skipped("s.orders", "s.below", "s.broken", reason="not_in_environment")
 
-            assert project.plan().completion == "nothing_to_do"
-            project.write("models/new.sql", "MODEL (name s.new); SELECT id FROM s.better")
-            project.plan().assert_only_executed("s.new")
+            assert sandbox.plan().completion == "nothing_to_do"
+            sandbox.write("models/new.sql", "MODEL (name s.new); SELECT id FROM s.better")
+            sandbox.plan().assert_only_executed("s.new")
 
-            project.fail("s.good")
-            project.travel("+1 day")
-            report = project.run()
+            sandbox.fail("s.good")
+            sandbox.travel("+1 day")
+            report = sandbox.run()
             report.assert_failed("s.good")
             report.assert_skipped("s.better", reason="upstream_failed")
 
-    def test_a_model_that_is_mended_is_planned(self, sandbox: Sandboxes, half: Path) -> None:
-        with sandbox(half, plan="partial") as project:
-            project.write("models/s.orders.sql", "MODEL (name s.orders); SELECT 1 AS id")
-            report = project.plan()
+    def test_a_model_that_is_mended_is_planned(self, sandboxes: Sandboxes, half: Path) -> None:
+        with sandboxes(half, plan="partial") as sandbox:
+            sandbox.write("models/s.orders.sql", "MODEL (name s.orders); SELECT 1 AS id")
+            report = sandbox.plan()
             report.assert_only_executed("s.orders", "s.below")
             report.assert_skipped("s.items", "s.broken", reason="not_selected")
 
-    def test_all_can_be_planned_and_fail_as_they_do(self, sandbox: Sandboxes, half: Path) -> None:
-        with sandbox(half, plan="partial") as project:
-            report = project.plan(select_models=["*"])
+    def test_all_can_be_planned_and_fail_as_they_do(self, sandboxes: Sandboxes, half: Path) -> None:
+        with sandboxes(half, plan="partial") as sandbox:
+            report = sandbox.plan(select_models=["*"])
             report.assert_failed("s.orders", "s.items", "s.refunds", "s.broken")
             # What is planned stays as it was.
-            project.run(at="+1 day").assert_only_executed("s.good", "s.better")
+            sandbox.run(at="+1 day").assert_only_executed("s.good", "s.better")
 
-    def test_restatements_are_of_what_is_planned(self, sandbox: Sandboxes, half: Path) -> None:
-        with sandbox(half, plan="partial") as project:
-            report = project.plan(restate_models=["s.good"])
+    def test_restatements_are_of_what_is_planned(self, sandboxes: Sandboxes, half: Path) -> None:
+        with sandboxes(half, plan="partial") as sandbox:
+            report = sandbox.plan(restate_models=["s.good"])
             report.assert_only_executed("s.good", "s.better")
 
     def test_where_nothing_fails_it_is_a_plan_like_any_other(
-        self, sandbox: Sandboxes, tmp_path: Path
+        self, sandboxes: Sandboxes, tmp_path: Path
     ) -> None:
         made = project(tmp_path, "{one: {connection: {type: duckdb}}}")
         made.model("s.good", "SELECT 1 AS id", cron=DAILY)
-        with sandbox(tmp_path, plan="partial") as copy:
+        with sandboxes(tmp_path, plan="partial") as copy:
             report = copy.plan()
             assert "select_models" not in report.arguments
             assert not report.skipped - {"s.good"}
 
-    def test_where_nothing_loads_it_is_refused(self, sandbox: Sandboxes, tmp_path: Path) -> None:
+    def test_where_nothing_loads_it_is_refused(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
         made = project(tmp_path, "{one: {connection: {type: duckdb}}}")
         made.model("s.root", "SELECT ('x' || 1)::INT AS id", cron=DAILY)
         made.model("s.below", "SELECT id FROM s.root", cron=DAILY)
-        lines = refused(sandbox, tmp_path, plan="partial")
+        lines = refused(sandboxes, tmp_path, plan="partial")
         assert lines[0].startswith(
             "the plan of prod failed, and no models are left to load: s.root failed: "
         )

@@ -179,7 +179,7 @@ def facts_of(report: RunReport) -> dict[str, Any]:
 
 
 @pytest.mark.long
-def test_a_project_is_in_a_sandbox_what_it_is_for_sqlmesh(shop: Path, sandbox: Sandboxes) -> None:
+def test_a_project_is_in_a_sandbox_what_it_is_for_sqlmesh(shop: Path, sandboxes: Sandboxes) -> None:
     before = snapshot_of(shop)
     with plain(shop) as context:
         context.engine_adapter.execute("CREATE SCHEMA raw")
@@ -192,7 +192,7 @@ def test_a_project_is_in_a_sandbox_what_it_is_for_sqlmesh(shop: Path, sandbox: S
     for file in snapshot_of(shop).keys() - before.keys():
         (shop / file).unlink()
 
-    with sandbox(shop) as copy:
+    with sandboxes(shop) as copy:
         assert facts_of(copy.run(at="2024-01-07 00:05")) == facts_of(tracker.last)
         assert versions(copy.context) == snapshots
         assert copy.fetch("SELECT * FROM shop.counted") == rows == [(14, "acme")]
@@ -206,18 +206,18 @@ def test_a_project_is_in_a_sandbox_what_it_is_for_sqlmesh(shop: Path, sandbox: S
 
 
 class TestWritingIntoACopy:
-    def test_changes_that_copy_alone(self, shop: Path, sandbox: Sandboxes) -> None:
-        with sandbox(shop) as copy:
+    def test_changes_that_copy_alone(self, shop: Path, sandboxes: Sandboxes) -> None:
+        with sandboxes(shop) as copy:
             copy.write("models/new.sql", "MODEL (name shop.new, kind FULL); SELECT 1 AS id")
             copy.plan().assert_executed("shop.new")
-        with sandbox(shop) as another:
+        with sandboxes(shop) as another:
             assert not [name for name in another.context.models if "new" in name]
             assert not (another.path / "models/new.sql").exists()
         assert not (shop / "models/new.sql").exists()
 
     @pytest.mark.long
     def test_is_seen_wherever_it_is_used_and_not_by_the_next_test(
-        self, shop: Path, sandbox: Sandboxes
+        self, shop: Path, sandboxes: Sandboxes
     ) -> None:
         edits = {
             "macros/sql.py": ('evaluator.var("rate")', "5"),
@@ -227,7 +227,7 @@ class TestWritingIntoACopy:
             "models/python.py": ("most(n) + ", "most(n) - "),
             "models/blueprints.sql": ("least := 5", "least := 6"),
         }
-        with sandbox(shop) as copy:
+        with sandboxes(shop) as copy:
             for file, (old, new) in edits.items():
                 text = (copy.path / file).read_text()
                 assert old in text
@@ -239,7 +239,7 @@ class TestWritingIntoACopy:
             assert copy.fetch("SELECT DISTINCT tenant FROM shop.sales") == [("umbrella",)]
             assert copy.fetch("SELECT tenant FROM shop.shouted") == [("acme",)]
             assert copy.fetch("SELECT * FROM shop.counted") == [(6, "umbrella")]
-        with sandbox(shop) as another:
+        with sandboxes(shop) as another:
             assert another.plan().completion == "nothing_to_do"
             another.context.load()
             assert another.plan().completion == "nothing_to_do"
@@ -248,9 +248,9 @@ class TestWritingIntoACopy:
             assert another.fetch("SELECT * FROM shop.counted") == [(12, "acme")]
 
     def test_of_the_same_length_in_the_same_second_is_seen_each_time(
-        self, shop: Path, sandbox: Sandboxes
+        self, shop: Path, sandboxes: Sandboxes
     ) -> None:
-        with sandbox(shop) as copy:
+        with sandboxes(shop) as copy:
             text = (copy.path / "macros/sql.py").read_text()
             for rate in ("1111", "2222", "3333"):
                 copy.write("macros/sql.py", text.replace('evaluator.var("rate")', rate))
@@ -258,36 +258,38 @@ class TestWritingIntoACopy:
                 assert rate in query.sql()
 
     def test_of_a_broken_unit_test_fails_the_next_plan(
-        self, shop: Path, sandbox: Sandboxes
+        self, shop: Path, sandboxes: Sandboxes
     ) -> None:
-        with sandbox(shop) as copy:
+        with sandboxes(shop) as copy:
             file = copy.path / "tests/test_totals.yaml"
             file.write_text(file.read_text().replace("amount: 14", "amount: 15"))
             copy.context.load()
             with pytest.raises(Exception, match=r"tests? fail|Cannot generate plan"):
                 copy.plan()
-        with sandbox(shop) as another:
+        with sandboxes(shop) as another:
             assert another.plan().completion == "nothing_to_do"
 
 
 class TestVariables:
     def test_override_those_of_the_configuration_and_of_gateways(
-        self, shop: Path, sandbox: Sandboxes
+        self, shop: Path, sandboxes: Sandboxes
     ) -> None:
-        with sandbox(shop, variables={"TENANT": "mine", "place": "here", "Rate": 10}) as copy:
+        with sandboxes(shop, variables={"TENANT": "mine", "place": "here", "Rate": 10}) as copy:
             assert copy.fetch("SELECT tenant FROM shop.shouted") == [("MINE",)]
             assert copy.fetch("SELECT DISTINCT place FROM shop.of_ann") == [("here",)]
             assert copy.fetch("SELECT n FROM shop.counted") == [(18,)]
 
-    def test_are_those_of_the_gateway_that_is_chosen(self, shop: Path, sandbox: Sandboxes) -> None:
-        with sandbox(shop, gateway="spare") as copy:
+    def test_are_those_of_the_gateway_that_is_chosen(
+        self, shop: Path, sandboxes: Sandboxes
+    ) -> None:
+        with sandboxes(shop, gateway="spare") as copy:
             assert copy.fetch("SELECT DISTINCT place, gateway FROM shop.of_ann") == [
                 ("of spare", "spare")
             ]
 
 
-def test_another_configuration_of_config_py_can_be_named(shop: Path, sandbox: Sandboxes) -> None:
-    with sandbox(shop, config="other") as copy:
+def test_another_configuration_of_config_py_can_be_named(shop: Path, sandboxes: Sandboxes) -> None:
+    with sandboxes(shop, config="other") as copy:
         assert copy.fetch("SELECT DISTINCT place FROM shop.of_ann") == [("of other",)]
 
 
@@ -306,9 +308,9 @@ class TestSeveralPaths:
         second.model("shop.report", "SELECT v, @v AS own FROM shop.orders", cron="'@daily'")
         return first.path, second.path
 
-    def test_are_one_project(self, two: tuple[Path, Path], sandbox: Sandboxes) -> None:
+    def test_are_one_project(self, two: tuple[Path, Path], sandboxes: Sandboxes) -> None:
         before = [snapshot_of(path) for path in two]
-        with sandbox(two) as copy:
+        with sandboxes(two) as copy:
             assert copy.fetch("SELECT * FROM shop.report") == [(1, 2)]
             copy.run(at="+1 day").assert_executed("shop.orders", "shop.report")
             copy.write("models/shop.orders.sql", "MODEL (name shop.orders); SELECT 7 AS v")
@@ -317,14 +319,14 @@ class TestSeveralPaths:
         assert [snapshot_of(path) for path in two] == before
 
     def test_one_of_them_alone_reads_the_state_for_the_other(
-        self, two: tuple[Path, Path], sandbox: Sandboxes
+        self, two: tuple[Path, Path], sandboxes: Sandboxes
     ) -> None:
-        with sandbox(two[0]) as copy:
+        with sandboxes(two[0]) as copy:
             assert copy.plan().completion == "nothing_to_do"
 
 
 def test_code_of_one_copy_is_not_that_of_another_project(
-    tmp_path: Path, sandbox: Sandboxes
+    tmp_path: Path, sandboxes: Sandboxes
 ) -> None:
     for name in ("a", "b"):
         one = project(tmp_path / name, "{local: {connection: {type: duckdb}}}")
@@ -341,7 +343,7 @@ def test_code_of_one_copy_is_not_that_of_another_project(
         )
         one.model("shop.orders", "SELECT @own() AS x")
         path = list(sys.path)
-        with sandbox(one.path) as copy:
+        with sandboxes(one.path) as copy:
             assert copy.fetch("SELECT * FROM shop.orders") == [(name,)]
         assert sys.path == path
 
@@ -366,7 +368,7 @@ def test_sandboxes_can_be_made_below_the_project_itself(tmp_path: Path) -> None:
 
 
 def test_a_namespace_package_of_which_the_project_has_but_a_part(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandbox: Sandboxes
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandboxes: Sandboxes
 ) -> None:
     # Such a package finds its path anew, through its parent, whenever it is read: a KeyError once
     # the parent, which has a folder in the project, is taken out for the project's load.
@@ -377,14 +379,14 @@ def test_a_namespace_package_of_which_the_project_has_but_a_part(
     monkeypatch.syspath_prepend(tmp_path / "elsewhere")
     monkeypatch.syspath_prepend(shop.path)
     deep = importlib.import_module("checks.deep")
-    with sandbox(shop.path) as in_a_sandbox:
+    with sandboxes(shop.path) as in_a_sandbox:
         in_a_sandbox.run(at="+1 day").assert_executed("shop.daily")
     assert sys.modules["checks.deep"] is deep
     assert "checks" in sys.modules
 
 
 def test_signals_that_a_context_of_another_project_left_do_not_matter(
-    tmp_path: Path, sandbox: Sandboxes
+    tmp_path: Path, sandboxes: Sandboxes
 ) -> None:
     """The oldest SQLMesh keeps them for the whole process, and refuses a second one of a name."""
     for name, ready in (("a", "True"), ("b", "len(batch) < 0")):
@@ -393,7 +395,7 @@ def test_signals_that_a_context_of_another_project_left_do_not_matter(
         one.model("m.a", "SELECT 1 AS id", cron="'@daily'", signals="(gate())")
     with plain(tmp_path / "a") as context:
         assert "m.a" in {model.name for model in context.models.values()}
-    with sandbox(tmp_path / "b") as copy:
+    with sandboxes(tmp_path / "b") as copy:
         copy.run(at="+1 day").assert_skipped("m.a", reason="signal_not_ready")
 
 

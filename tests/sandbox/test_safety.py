@@ -66,12 +66,12 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("offline")
 class TestGatewaysOfOtherDatabases:
     @pytest.mark.parametrize("connection", ELSEWHERE.values(), ids=ELSEWHERE.keys())
-    def test_are_refused(self, connection: str, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_are_refused(self, connection: str, tmp_path: Path, sandboxes: Sandboxes) -> None:
         shop = project(tmp_path, f"{{elsewhere: {{connection: {connection}}}}}")
         loaded = set(sys.modules)
 
         with pytest.raises(SandboxError) as raised:
-            with sandbox(shop.path):
+            with sandboxes(shop.path):
                 pass
 
         message = str(raised.value)
@@ -96,27 +96,29 @@ default_gateway: warehouse""",
         return shop
 
     def test_are_left_out_when_one_of_duckdb_is_chosen(
-        self, both: Project, sandbox: Sandboxes
+        self, both: Project, sandboxes: Sandboxes
     ) -> None:
-        with sandbox(both.path, gateway="tests") as copy:
+        with sandboxes(both.path, gateway="tests") as copy:
             assert copy.fetch("SELECT * FROM shop.orders") == [(1, "tests")]
             assert set(copy.context.engine_adapters) == {"tests"}
 
-    def test_are_refused_when_they_are_the_default(self, both: Project, sandbox: Sandboxes) -> None:
+    def test_are_refused_when_they_are_the_default(
+        self, both: Project, sandboxes: Sandboxes
+    ) -> None:
         with pytest.raises(SandboxError, match="the gateway warehouse is snowflake"):
-            with sandbox(both.path):
+            with sandboxes(both.path):
                 pass
 
-    def test_are_refused_when_a_model_is_on_them(self, both: Project, sandbox: Sandboxes) -> None:
+    def test_are_refused_when_a_model_is_on_them(self, both: Project, sandboxes: Sandboxes) -> None:
         both.model("shop.orders", "SELECT 1 AS id", gateway="warehouse")
 
         with pytest.raises(SandboxError, match="the gateway warehouse is snowflake") as raised:
-            with sandbox(both.path, gateway="tests"):
+            with sandboxes(both.path, gateway="tests"):
                 pass
 
         assert "sqlmesh_project_config" in str(raised.value)
 
-    def test_can_be_replaced_by_a_configuration(self, both: Project, sandbox: Sandboxes) -> None:
+    def test_can_be_replaced_by_a_configuration(self, both: Project, sandboxes: Sandboxes) -> None:
         from sqlmesh.core.config import (
             Config,
             DuckDBConnectionConfig,
@@ -129,11 +131,11 @@ default_gateway: warehouse""",
             model_defaults=ModelDefaultsConfig(dialect="duckdb"),
         )
 
-        with sandbox(both.path, config=config) as copy:
+        with sandboxes(both.path, config=config) as copy:
             assert copy.fetch("SELECT * FROM shop.orders") == [(1, "mine")]
 
     def test_are_not_asked_by_the_unit_tests_of_a_plan(
-        self, tmp_path: Path, sandbox: Sandboxes
+        self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         elsewhere = ELSEWHERE["postgres"]
         shop = project(
@@ -142,7 +144,7 @@ default_gateway: warehouse""",
         shop.model("shop.orders", "SELECT 1 AS id")
         shop.write("tests/test_orders.yaml", UNIT_TEST)
 
-        with sandbox(shop.path) as copy:
+        with sandboxes(shop.path) as copy:
             shop_changed = "MODEL (name shop.orders); SELECT 1 AS id, 2 AS amount"
             copy.write("models/shop.orders.sql", shop_changed)
             copy.write("tests/test_orders.yaml", UNIT_TEST.replace("id: 1", "{id: 1, amount: 2}"))
@@ -168,33 +170,33 @@ class TestEnvironmentVariables:
 
     @pytest.mark.usefixtures("offline")
     def test_can_not_lead_to_another_database(
-        self, shop: Project, sandbox: Sandboxes, monkeypatch: pytest.MonkeyPatch
+        self, shop: Project, sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("SQLMESH__GATEWAYS__PROD__CONNECTION__TYPE", "motherduck")
         monkeypatch.setenv("SQLMESH__GATEWAYS__PROD__CONNECTION__TOKEN", SECRET)
         monkeypatch.setenv("SQLMESH__DEFAULT_GATEWAY", "prod")
 
         with pytest.raises(SandboxError, match="the gateway prod is motherduck") as raised:
-            with sandbox(shop.path, environment="dev"):
+            with sandboxes(shop.path, environment="dev"):
                 pass
         assert SECRET not in str(raised.value)
-        with sandbox(shop.path, gateway="local") as copy:
+        with sandboxes(shop.path, gateway="local") as copy:
             assert copy.fetch("SELECT * FROM shop.orders") == [(1,)]
 
     def test_change_nothing_for_templates_that_are_there(
-        self, shop: Project, sandbox: Sandboxes, monkeypatch: pytest.MonkeyPatch
+        self, shop: Project, sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        with sandbox(shop.path):
+        with sandboxes(shop.path):
             pass
         monkeypatch.setenv("SQLMESH__GATEWAYS__LOCAL__CONNECTION__TYPE", "motherduck")
         monkeypatch.setenv("MOTHERDUCK_TOKEN", SECRET)
 
-        with sandbox(shop.path) as copy:
+        with sandboxes(shop.path) as copy:
             copy.context.load()
             copy.run(at="+1 day").assert_executed("shop.orders")
 
     def test_can_name_a_database_that_is_copied_as_any(
-        self, shop: Project, sandbox: Sandboxes, monkeypatch: pytest.MonkeyPatch
+        self, shop: Project, sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file = database(
             shop.path / "real/wh.db", "CREATE SCHEMA raw; CREATE TABLE raw.sales AS SELECT 9 amount"
@@ -202,7 +204,7 @@ class TestEnvironmentVariables:
         monkeypatch.setenv("SQLMESH__GATEWAYS__LOCAL__CONNECTION__DATABASE", str(file))
         before = snapshot_of(shop.path)
 
-        with sandbox(shop.path) as copy:
+        with sandboxes(shop.path) as copy:
             assert copy.fetch("SELECT * FROM shop.orders") == [(9,)]
             copy.run(at="+1 day")
 
@@ -242,11 +244,11 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Project:
 class TestStatements:
     @pytest.mark.parametrize("statement", LEADING_OUT.values(), ids=LEADING_OUT.keys())
     def test_can_not_lead_out_of_a_sandbox(
-        self, statement: str, one: Project, sandbox: Sandboxes
+        self, statement: str, one: Project, sandboxes: Sandboxes
     ) -> None:
         before = snapshot_of(one.path)
 
-        with sandbox(one.path) as copy:
+        with sandboxes(one.path) as copy:
             run = statement.replace("{folder}", str(one.path))
             with pytest.raises(Exception, match=r"a sandbox (attaches|rejects)") as raised:
                 copy.context.engine_adapter.execute(run, quote_identifiers=False)
@@ -256,12 +258,12 @@ class TestStatements:
 
     @pytest.mark.parametrize("statement", HARMLESS.values(), ids=HARMLESS.keys())
     def test_can_do_what_is_harmless(
-        self, statement: str, one: Project, sandbox: Sandboxes
+        self, statement: str, one: Project, sandboxes: Sandboxes
     ) -> None:
-        with sandbox(one.path) as copy:
+        with sandboxes(one.path) as copy:
             copy.context.engine_adapter.execute(statement.replace("{folder}", str(one.path)))
 
-    def test_before_all_are_held_to_it_too(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_before_all_are_held_to_it_too(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         out = database(tmp_path / "out.db", "CREATE TABLE t AS SELECT 1 AS id")
         before_all = f"before_all: [\"ATTACH IF NOT EXISTS '{out}' AS aside OPTIONS\"]"
         for options, harmless in (("", False), ("(READ_ONLY)", True)):
@@ -273,17 +275,17 @@ class TestStatements:
             shop.model("shop.orders", "SELECT id FROM aside.main.t", cron="'@daily'")
             before = snapshot_of(tmp_path)
             if harmless:
-                with sandbox(shop.path) as copy:
+                with sandboxes(shop.path) as copy:
                     copy.run(at="+1 day").assert_executed("shop.orders")
             else:
                 with pytest.raises(SandboxError, match="a sandbox attaches only local DuckDB"):
-                    with sandbox(shop.path):
+                    with sandboxes(shop.path):
                         pass
             assert snapshot_of(tmp_path) == before
 
 
 def test_catalogs_of_environments_are_made_in_the_sandbox_and_nowhere_else(
-    tmp_path: Path, sandbox: Sandboxes, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = project(
         tmp_path,
@@ -297,9 +299,9 @@ def test_catalogs_of_environments_are_made_in_the_sandbox_and_nowhere_else(
     before = snapshot_of(tmp_path)
     assert "wh__dev.db" in before
 
-    with sandbox(shop.path, environment="dev") as copy:
+    with sandboxes(shop.path, environment="dev") as copy:
         assert copy.fetch("SELECT * FROM wh__dev.shop.orders") == [(1,)]
-    with sandbox(shop.path, environment="dev") as another:
+    with sandboxes(shop.path, environment="dev") as another:
         assert another.fetch("SELECT * FROM wh__dev.shop.orders") == [(1,)]
         another.context.invalidate_environment("dev", sync=True)
         names = [name for (name,) in another.fetch("SELECT database_name FROM duckdb_databases()")]
@@ -308,13 +310,13 @@ def test_catalogs_of_environments_are_made_in_the_sandbox_and_nowhere_else(
     assert snapshot_of(tmp_path) == before
 
 
-def test_no_notifications_are_sent_from_a_test(tmp_path: Path, sandbox: Sandboxes) -> None:
+def test_no_notifications_are_sent_from_a_test(tmp_path: Path, sandboxes: Sandboxes) -> None:
     shop = Project(tmp_path)
     (tmp_path / "config.yaml").unlink()
     shop.write("config.py", NOTIFYING)
     shop.model("shop.orders", "SELECT 1 AS id", cron="'@daily'")
 
-    with sandbox(shop.path) as copy:
+    with sandboxes(shop.path) as copy:
         copy.run(at="+1 day").assert_executed("shop.orders")
 
     assert not (tmp_path / "told").exists()
@@ -344,7 +346,7 @@ config = Config(
 
 
 def test_variables_of_the_projects_env_file_are_there_for_a_test_and_gone_after_it(
-    tmp_path: Path, sandbox: Sandboxes
+    tmp_path: Path, sandboxes: Sandboxes
 ) -> None:
     shop = project(tmp_path, "{g: {connection: {type: duckdb}}}")
     shop.write(".env", "SHOP_TENANT=acme\nPATH_BEFORE=mine\n")
@@ -362,7 +364,7 @@ def test_variables_of_the_projects_env_file_are_there_for_a_test_and_gone_after_
     shop.model("shop.orders", "SELECT @tenant() AS tenant", cron="'@daily'")
     before = dict(os.environ), list(sys.path), sys.dont_write_bytecode, Path.cwd()
 
-    with sandbox(shop.path) as copy:
+    with sandboxes(shop.path) as copy:
         assert os.environ["SHOP_TENANT"] == "acme"
         assert copy.fetch("SELECT * FROM shop.orders") == [("acme",)]
         copy.run(at="+1 day").assert_executed("shop.orders")
@@ -420,7 +422,7 @@ def execute(context, start, end, execution_time, **kwargs):
 
 
 def test_a_path_that_the_configuration_adds_is_there_for_a_test_and_gone_after_it(
-    tmp_path: Path, sandbox: Sandboxes
+    tmp_path: Path, sandboxes: Sandboxes
 ) -> None:
     shop = Project(tmp_path / "shop")
     (shop.path / "config.yaml").unlink()
@@ -456,7 +458,7 @@ def test_a_path_that_the_configuration_adds_is_there_for_a_test_and_gone_after_i
     (tmp_path / "library" / "shop_rates.py").write_text("RATE = 7")
     before = list(sys.path)
 
-    with sandbox(shop.path) as copy:
+    with sandboxes(shop.path) as copy:
         assert copy.fetch("SELECT * FROM shop.orders") == [(7,)]
         copy.run(at="+1 day").assert_executed("shop.orders")
 
@@ -464,7 +466,7 @@ def test_a_path_that_the_configuration_adds_is_there_for_a_test_and_gone_after_i
 
 
 def test_a_template_that_fails_leaves_nothing_in_the_process(
-    tmp_path: Path, sandbox: Sandboxes
+    tmp_path: Path, sandboxes: Sandboxes
 ) -> None:
     shop = project(tmp_path, "{g: {connection: {type: duckdb}}}")
     shop.write(".env", "SHOP_TENANT=acme\n")
@@ -484,7 +486,7 @@ def test_a_template_that_fails_leaves_nothing_in_the_process(
     shop.model("shop.orders", "SELECT @tenant() AS tenant, error('no') AS id", cron="'@daily'")
     before = dict(os.environ), list(sys.path), set(macro.get_registry())
 
-    with pytest.raises(SandboxError, match=r"shop\.orders"), sandbox(shop.path):
+    with pytest.raises(SandboxError, match=r"shop\.orders"), sandboxes(shop.path):
         pass
 
     assert (dict(os.environ), list(sys.path), set(macro.get_registry())) == before

@@ -80,7 +80,7 @@ def test_the_same_lines_in_two_files_are_two_functions(
 
 
 def test_what_is_installed_below_the_project_is_loaded_but_once(
-    sandbox: Sandboxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandboxes: Sandboxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A virtual environment is often in the repository; its modules are not copied."""
     small(tmp_path)
@@ -90,65 +90,65 @@ def test_what_is_installed_below_the_project_is_loaded_but_once(
     monkeypatch.syspath_prepend(packages)
     import installed_below  # type: ignore[import-not-found]
 
-    with sandbox(tmp_path) as project:
-        project.write("models/new.sql", "MODEL (name a.new); SELECT 1 AS one")
+    with sandboxes(tmp_path) as sandbox:
+        sandbox.write("models/new.sql", "MODEL (name a.new); SELECT 1 AS one")
         assert sys.modules["installed_below"] is installed_below
     assert sys.modules.pop("installed_below") is installed_below
 
 
-def test_it_need_not_be_planned(sandbox: Sandboxes, payroll: Path) -> None:
-    with sandbox(payroll, plan=False) as project:
-        assert not project.context.state_reader.get_environments()
-        project.plan().assert_executed("pay.*")
+def test_it_need_not_be_planned(sandboxes: Sandboxes, payroll: Path) -> None:
+    with sandboxes(payroll, plan=False) as sandbox:
+        assert not sandbox.context.state_reader.get_environments()
+        sandbox.plan().assert_executed("pay.*")
 
 
 @pytest.mark.long
-def test_it_is_planned_in_the_requested_environment(sandbox: Sandboxes, payroll: Path) -> None:
-    with sandbox(payroll, environment="dev") as project:
-        assert project.run(at="+1 day").environment == "dev"
-        assert project.plan().environment == "dev"
-        names = [each.name for each in project.context.state_reader.get_environments()]
+def test_it_is_planned_in_the_requested_environment(sandboxes: Sandboxes, payroll: Path) -> None:
+    with sandboxes(payroll, environment="dev") as sandbox:
+        assert sandbox.run(at="+1 day").environment == "dev"
+        assert sandbox.plan().environment == "dev"
+        names = [each.name for each in sandbox.context.state_reader.get_environments()]
         assert names == ["dev"]
 
 
-def test_variables_are_those_of_the_marker(sandbox: Sandboxes, tmp_path: Path) -> None:
+def test_variables_are_those_of_the_marker(sandboxes: Sandboxes, tmp_path: Path) -> None:
     small(tmp_path, "SELECT @rate AS rate, @VAR('Country', 'none') AS country")
     arguments = {"at": "2024-01-05", "variables": {"RATE": 7, "country": "AT"}}
-    with sandbox(tmp_path, **arguments) as project:
-        assert project.fetch("SELECT rate, country FROM a.one") == [(7, "AT")]
+    with sandboxes(tmp_path, **arguments) as sandbox:
+        assert sandbox.fetch("SELECT rate, country FROM a.one") == [(7, "AT")]
 
 
 class TestSelection:
     def test_plans_selected_models_and_what_is_upstream(
-        self, sandbox: Sandboxes, payroll: Path
+        self, sandboxes: Sandboxes, payroll: Path
     ) -> None:
-        with sandbox(payroll, select="pay.slips") as project:
-            report = project.run(at="+1 day")
+        with sandboxes(payroll, select="pay.slips") as sandbox:
+            report = sandbox.run(at="+1 day")
             # The audit exists as well, since everything that it reads exists.
             assert list(report.outcomes) == ["pay.hours", "pay.slips", "pay_slips_exist"]
             report.assert_executed("pay.*")
-            assert not project.plan().removed
+            assert not sandbox.plan().removed
 
     def test_leaves_audits_out_of_models_that_it_leaves_out(
-        self, sandbox: Sandboxes, payroll: Path
+        self, sandboxes: Sandboxes, payroll: Path
     ) -> None:
-        with sandbox(payroll, select="pay.clocked") as project:
-            assert set(project.run(at="+1 day").outcomes) == {"raw.clock", "pay.clocked"}
+        with sandboxes(payroll, select="pay.clocked") as sandbox:
+            assert set(sandbox.run(at="+1 day").outcomes) == {"raw.clock", "pay.clocked"}
 
     @pytest.mark.long
-    def test_stays_when_files_are_written(self, sandbox: Sandboxes, payroll: Path) -> None:
-        with sandbox(payroll, select=["pay.total", "pay.clocked"]) as project:
-            project.write("models/new.sql", "MODEL (name pay.new); SELECT ts FROM pay.noted")
-            report = project.plan()
+    def test_stays_when_files_are_written(self, sandboxes: Sandboxes, payroll: Path) -> None:
+        with sandboxes(payroll, select=["pay.total", "pay.clocked"]) as sandbox:
+            sandbox.write("models/new.sql", "MODEL (name pay.new); SELECT ts FROM pay.noted")
+            report = sandbox.plan()
             assert set(report.outcomes) == {
                 *("raw.clock", "pay.clocked", "pay.hours", "pay.slips", "pay.total"),
                 *("raw.notes", "pay.noted", "pay.new", "pay_slips_exist"),
             }
             report.assert_only_executed("pay.new", "pay.noted")
 
-    def test_that_matches_nothing_is_reported(self, sandbox: Sandboxes, payroll: Path) -> None:
+    def test_that_matches_nothing_is_reported(self, sandboxes: Sandboxes, payroll: Path) -> None:
         with pytest.raises(SandboxError, match=r"select: no model matches pay.slip$"):
-            with sandbox(payroll, select="pay.slip"):
+            with sandboxes(payroll, select="pay.slip"):
                 pass
 
 

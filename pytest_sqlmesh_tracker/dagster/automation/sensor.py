@@ -10,8 +10,8 @@ from typing import Literal
 
 import dagster as dg
 
+from pytest_sqlmesh_tracker.dagster.events.earlier_events import recorded_intervals
 from pytest_sqlmesh_tracker.dagster.events.emission import observed_event
-from pytest_sqlmesh_tracker.dagster.events.event_log import recorded_intervals
 from pytest_sqlmesh_tracker.dagster.events.materializations import (
     ObservedMaterialization,
     data_version,

@@ -101,7 +101,7 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
         TranslationFn[ModelDefinition] | None,
         TranslationFnResolver[ModelDefinition](lambda model: {"model": model}),
     ] = None
-    """Changes of the assets' specs, after those of the `translator`."""
+    """Changes of the assets' specs, which are made after the `translator`'s."""
     defs_state: ResolvedDefsStateConfig = field(
         default_factory=DefsStateConfigArgs.local_filesystem
     )
@@ -244,8 +244,8 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
     def _moved(
         self, definition: ProjectDefinition, move: Callable[[str, str], str]
     ) -> ProjectDefinition:
-        """With changed paths of its files: those in the state are relative to the project's folder,
-        which can be in another place where the definitions are made."""
+        """The definition with other paths of the models' files: in the state, paths are relative to
+        the project's folder, which can be in another place where the definitions are made."""
         folder = self.project.paths[0]
         moved = [
             model.model_copy(update={"file": move(model.file, folder)}) if model.file else model

@@ -30,7 +30,7 @@ class IntermediateAssets:
 
     @classmethod
     def of_step(cls, context: Any, own: Keys) -> IntermediateAssets:
-        """In the code location of a step."""
+        """The intermediate assets in the code location of a step."""
         graph = context.job_def.asset_layer.asset_graph
         # The graph of a job contains only the job's own assets.
         while (source := graph.source_asset_graph) is not graph:
@@ -39,7 +39,7 @@ class IntermediateAssets:
 
     @cached_property
     def keys(self) -> Keys:
-        """All of them, whether or not they can be materialized."""
+        """The intermediate assets, whether or not they can be materialized."""
         return (self._downstream(self.own) & self._upstream(self.own)) - self.own
 
     @cached_property
@@ -49,7 +49,8 @@ class IntermediateAssets:
 
     @cached_property
     def requestable(self) -> Keys:
-        """Those that a run can be requested of, with the assets materialized together with them.
+        """The intermediate assets for which a run can be requested, and the assets that are
+        materialized together with them.
 
         Partitioned assets are left out, and so are the models of other ops, which have schedules of
         their own.
@@ -105,12 +106,12 @@ class IntermediateAssets:
 
 @dataclass(frozen=True)
 class WithIntermediates(dg.AssetSelection):
-    """The assets of an op, and the intermediate ones that a run can be requested of."""
+    """The assets of an op, and the intermediate assets for which a run can be requested."""
 
     own: frozenset[dg.AssetKey]
 
     def resolve_inner(self, asset_graph: Any, allow_missing: bool) -> Keys:
-        """As Dagster resolves a selection."""
+        """The keys of these assets. Dagster calls it."""
         own = dg.AssetSelection.assets(*self.own).resolve_inner(
             asset_graph, allow_missing=allow_missing
         )

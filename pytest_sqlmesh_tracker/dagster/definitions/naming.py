@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import dagster as dg
 
 STATUS_CHECK = "sqlmesh_execution_status"
 """The name of the check that each asset has: what SQLMesh did with its model, and why."""
 
-Call = tuple[str, tuple[tuple[str, str], ...]]
-"""An audit's name and arguments, which distinguish it from the other audits of its model."""
 _LONGEST = 100
 """Characters of a name that is joined from several texts."""
 
@@ -30,9 +28,17 @@ class Audit(Protocol):
         """Its arguments, as SQL."""
 
 
-def audit_call(audit: Audit) -> Call:
+class AuditCall(NamedTuple):
+    """What distinguishes an audit from the other audits of its model."""
+
+    name: str
+    arguments: tuple[tuple[str, str], ...]
+    """The name and the SQL of each argument, ordered by name."""
+
+
+def audit_call(audit: Audit) -> AuditCall:
     """The audit's name and its arguments."""
-    return audit.name, tuple(sorted(audit.arguments.items()))
+    return AuditCall(audit.name, tuple(sorted(audit.arguments.items())))
 
 
 def check_name(audit: Audit, audits: Iterable[Audit]) -> str:

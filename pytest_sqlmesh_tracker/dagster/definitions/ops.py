@@ -20,7 +20,7 @@ def with_assets(
     It yields what the original function yields, or the items of what it returns.
 
     Args:
-        run_config: whether the op's config is that of `sqlmesh_assets`.
+        run_config: whether the op has the config of `sqlmesh_assets`.
     """
 
     @wraps(function)
@@ -51,7 +51,7 @@ def parameters_annotated_with(op: dg.OpDefinition, annotation: type) -> set[str]
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    """With evaluated annotations: many modules have them as text, which Dagster does not read."""
+    """The signature with evaluated annotations: Dagster does not read annotations that are text."""
     try:
         return inspect.signature(function, eval_str=True)
     except NameError as error:

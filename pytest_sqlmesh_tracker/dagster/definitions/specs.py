@@ -17,7 +17,7 @@ from pytest_sqlmesh_tracker.models.definitions import (
 from pytest_sqlmesh_tracker.models.graph import reachable
 
 from .metadata import MODEL
-from .naming import STATUS_CHECK, Call, CheckNames, audit_call, fitting, outputs_of
+from .naming import STATUS_CHECK, AuditCall, CheckNames, audit_call, fitting, outputs_of
 from .selection import asset_models
 from .translator import SqlmeshTranslator
 
@@ -81,7 +81,7 @@ class ProjectAssets:
         )
 
     def _reject_ambiguous_keys(self) -> None:
-        """Reject two assets that Dagster can't distinguish, and an asset whose key is also that of
+        """Reject two assets that Dagster can't distinguish, and an asset that has the same key as
         another table that is read."""
         names_by_output: dict[str, list[str]] = {}
         for model in self.models:
@@ -135,7 +135,7 @@ class ProjectAssets:
     # -- checks --------------------------------------------------------------------------------
 
     @cached_property
-    def checks(self) -> dict[str, dict[Call, str]]:
+    def checks(self) -> dict[str, dict[AuditCall, str]]:
         """Model → its audits → the names of their checks."""
         names = CheckNames(self.keys[model.name] for model in self.models)
         return {

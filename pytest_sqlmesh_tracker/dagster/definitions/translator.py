@@ -46,7 +46,7 @@ class SqlmeshTranslator:
         return [owner if is_owner(owner) else f"team:{owner}"]
 
     def get_tags(self, model: ModelDefinition) -> Mapping[str, str]:
-        """The asset's tags: those of the model. `pii:true` and `pii=true` are the tag `pii` with a
+        """The asset's tags: the model's tags. `pii:true` and `pii=true` are the tag `pii` with a
         value."""
         tags: dict[str, str] = {}
         for tag in model.tags:
@@ -62,7 +62,7 @@ class SqlmeshTranslator:
         return {tag_part(kind.lower()) for kind in ("sqlmesh", model.kind, dialect)} - {""}
 
     def get_description(self, model: ModelDefinition) -> str | None:
-        """The asset's description: that of the model."""
+        """The asset's description: the model's description."""
         return model.description
 
     def get_metadata(self, model: ModelDefinition, keys: AssetKeys) -> Mapping[str, Any]:

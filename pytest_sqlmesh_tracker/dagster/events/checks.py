@@ -1,4 +1,4 @@
-"""The asset checks of an invocation, as data: from outcomes, definitions and earlier faults.
+"""The asset checks of an invocation, as data: from outcomes, definitions and earlier failures.
 
 `emission` makes Dagster's events of them.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK, Call, audit_call
+from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK, AuditCall, audit_call
 from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
 from pytest_sqlmesh_tracker.outcomes.outcome import AuditOutcome
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
@@ -18,8 +18,8 @@ from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.wording.formats import quantity, spans
 from pytest_sqlmesh_tracker.wording.sentences import in_short
 
-from .faults import Fault
-from .record import InvocationFacts
+from .outcome_record import InvocationFacts
+from .standing_failures import StandingFailure
 
 _ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 _STILL_MISSING = "what an earlier run did not load is still missing"
@@ -42,13 +42,14 @@ class StatusCheck(_Check):
 
     outcome: ModelOutcome
     invocation: InvocationFacts
-    standing_fault: Fault | None = None
-    """The earlier fault because of which the check fails, though the outcome itself is expected."""
+    standing_failure: StandingFailure | None = None
+    """The failure of an earlier run because of which the check fails though the outcome is
+    expected."""
 
 
 @dataclass(frozen=True)
 class UnknownStatusCheck(_Check):
-    """A model whose events could not be made, by a fault of this package."""
+    """A model whose events could not be made, because of an error in this package."""
 
     invocation: InvocationFacts
 
@@ -67,21 +68,23 @@ def status_check(
     outcome: ModelOutcome,
     asset: dg.AssetKey,
     invocation: InvocationFacts,
-    fault: Fault | None = None,
+    standing_failure: StandingFailure | None = None,
 ) -> StatusCheck:
     """The check of a model's outcome.
 
     Args:
-        fault: an earlier one, if what it left is still missing.
+        standing_failure: the failure of an earlier run that still stands, if there is one.
     """
     key = dg.AssetCheckKey(asset, STATUS_CHECK)
     description = _description(outcome)
     passed = is_expected(outcome)
     severity = _WARN if outcome.status is Status.SKIPPED else _ERROR
-    if fault is None or not passed or outcome.status is Status.EXECUTED:
+    if standing_failure is None or not passed or outcome.status is Status.EXECUTED:
         return StatusCheck(key, passed, severity, description, outcome, invocation)
-    description = f"{description}; {_STILL_MISSING} ({fault.message})"
-    return StatusCheck(key, False, fault.severity, description, outcome, invocation, fault)
+    description = f"{description}; {_STILL_MISSING} ({standing_failure.message})"
+    return StatusCheck(
+        key, False, standing_failure.severity, description, outcome, invocation, standing_failure
+    )
 
 
 def is_expected(outcome: ModelOutcome) -> bool:
@@ -92,14 +95,14 @@ def is_expected(outcome: ModelOutcome) -> bool:
 def unknown_status_check(
     asset: dg.AssetKey, invocation: InvocationFacts, error: Exception
 ) -> UnknownStatusCheck:
-    """The check of a model whose events could not be made: it fails, and no run fails of it."""
+    """The check of a model whose events could not be made: the check fails, but not the run."""
     description = f"unknown: its Dagster events could not be made: {type(error).__name__}: {error}"
     key = dg.AssetCheckKey(asset, STATUS_CHECK)
     return UnknownStatusCheck(key, False, _ERROR, description, invocation)
 
 
 def audit_checks(
-    outcome: ModelOutcome, asset: dg.AssetKey, names: Mapping[Call, str]
+    outcome: ModelOutcome, asset: dg.AssetKey, names: Mapping[AuditCall, str]
 ) -> Iterator[AuditCheck]:
     """The checks of the audits that ran for a model, if they are defined.
 

@@ -12,7 +12,7 @@ from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from .checks import Check, StatusCheck, UnknownStatusCheck
 from .materializations import Materialization, ObservedMaterialization, OutputMaterialization
 from .metadata import intervals_text, outcome_metadata
-from .record import OutcomeRecord, record_of
+from .outcome_record import OutcomeRecord, record_of
 
 # As text: the first versions of Dagster have no parameters of `MaterializeResult`.
 Event: TypeAlias = (
@@ -21,7 +21,7 @@ Event: TypeAlias = (
 )
 """What an op may yield."""
 DATA_VERSION = "dagster/data_version"
-"""The tag of a materialization that distinguishes its data from that of others."""
+"""The tag of a materialization that distinguishes its data from the data of others."""
 
 
 def materialization_event(
@@ -53,7 +53,7 @@ def observed_event(observed: ObservedMaterialization) -> dg.AssetMaterialization
             "sqlmesh/message": observed.description,
             **record.with_intervals(observed.intervals).metadata,
         },
-        # Without a version, Dagster would take the data for that of the last one without.
+        # Dagster takes the data of all events without a version for the same.
         tags={DATA_VERSION: observed.data_version},
     )
 
@@ -77,9 +77,8 @@ def check_result(check: Check) -> dg.AssetCheckResult:
 def check_evaluation(check: Check) -> dg.AssetCheckEvaluation:
     """A check as Dagster stores it, which nothing waits for.
 
-    Of an `AssetCheckResult`, Dagster would state that it is of the asset's latest materialization,
-    would accept no second one, and where a blocking one failed, its first versions accept nothing
-    else.
+    Dagster ties an `AssetCheckResult` to the asset's latest materialization and accepts only one
+    per check. After one that is blocking and failed, its first versions accept no other results.
     """
     return dg.AssetCheckEvaluation(**_arguments(check))
 
@@ -104,14 +103,14 @@ def _metadata(check: Check) -> Mapping[str, Any]:
 
 
 def _status_metadata(check: StatusCheck) -> Mapping[str, Any]:
-    fault = check.standing_fault
+    failure = check.standing_failure
     record = record_of(
-        check.outcome, check.invocation, message=check.description, standing_fault=fault
+        check.outcome, check.invocation, message=check.description, standing_failure=failure
     )
     return {
         **outcome_metadata(check.outcome, check.invocation),
         "sqlmesh/message": check.description,
-        **({"sqlmesh/still_missing": fault.message} if fault else {}),
+        **({"sqlmesh/still_missing": failure.message} if failure else {}),
         **record.metadata,
     }
 

@@ -15,7 +15,7 @@ from pytest_sqlmesh_tracker.outcomes.types import Interval
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 
 from .checks import AuditCheck
-from .record import InvocationFacts
+from .outcome_record import InvocationFacts
 
 
 @dataclass(frozen=True)

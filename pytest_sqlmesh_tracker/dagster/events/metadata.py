@@ -13,7 +13,7 @@ from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.wording.formats import spans
 from pytest_sqlmesh_tracker.wording.invocations import environment_remedy, existing_environments
 
-from .record import INTERVALS_LIMIT, InvocationFacts
+from .outcome_record import INTERVALS_LIMIT, InvocationFacts
 
 _REBUILT = frozenset({"full", "seed"})
 """Kinds whose evaluation writes the whole table."""

@@ -24,10 +24,10 @@ from .checks import (
     unknown_status_check,
 )
 from .emission import Event, check_evaluation, check_result, materialization_event
-from .faults import Fault
 from .materializations import Materialization, output_materialization
-from .record import InvocationFacts
+from .outcome_record import InvocationFacts
 from .removed_models import outcome_of_removed
+from .standing_failures import StandingFailure
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 
@@ -41,16 +41,14 @@ class StepEvents:
     specs: Mapping[str, dg.AssetSpec]
     """The selected assets, by the names of their models."""
     unselected: Mapping[str, dg.AssetSpec]
-    """The other assets that SQLMesh is to run, likewise."""
+    """The other assets that SQLMesh is to run, by the names of their models."""
     environment: str
-    """The one that is run or planned, which asset keys do not contain."""
+    """The environment that is run or planned; asset keys do not contain it."""
     keys: Mapping[str, dg.AssetKey]
     """The keys of all models in the code location, by name."""
     selected_checks: frozenset[dg.AssetCheckKey]
     materialized_before: frozenset[dg.AssetKey] = frozenset()
     """The assets that earlier tries of this step have materialized."""
-    faults: Mapping[str, Fault] = field(default_factory=dict)
-    """Models of which something is still missing since an earlier run, by name."""
     called_directly: bool = False
     """Whether a test calls the op's function: Dagster then accepts only results of checks."""
     _materialized: set[str] = field(default_factory=set)
@@ -61,16 +59,23 @@ class StepEvents:
         """The events of a model that SQLMesh has just executed, while the invocation goes on.
 
         Args:
-            execution_time: that of the invocation, if it is known.
+            execution_time: the execution time of the invocation, if it is known.
         """
         return self._executed(outcome, InvocationFacts(self.environment, execution_time))
 
-    def of_ended(self, report: RunReport) -> Iterator[Event]:
-        """All other events, when the invocation has ended."""
+    def of_ended(
+        self, report: RunReport, standing_failures: Mapping[str, StandingFailure]
+    ) -> Iterator[Event]:
+        """All other events, when the invocation has ended.
+
+        Args:
+            standing_failures: failures of earlier runs that still stand, by the names of models.
+        """
         invocation = InvocationFacts.of_report(report)
         for outcome in report.outcomes.values():
             try:
-                yield from list(self._remaining(outcome, invocation))
+                failure = standing_failures.get(outcome.name)
+                yield from list(self._remaining(outcome, invocation, failure))
             except Exception as error:
                 logger.exception(
                     "pytest-sqlmesh-tracker failed to make the Dagster events of %s", outcome.name
@@ -81,13 +86,14 @@ class StepEvents:
     def _executed(self, outcome: ModelOutcome, invocation: InvocationFacts) -> list[Event]:
         spec = self.specs.get(outcome.name)
         if spec is None or self._is_late(spec):
-            # Dagster accepts no result of assets that are not selected, nor after that of an asset
-            # downstream.
+            # Dagster accepts no results of assets that are not selected, and none of an asset after
+            # the result of an asset downstream.
             key = self.keys.get(outcome.name) or _key_of_name(outcome)
             event = materialization_event(Materialization(key, outcome, invocation))
             self._materialized.add(outcome.name)
             return [event]
-        # In the same run, Dagster waits for these with what is downstream.
+        # As results of this materialization, blocking checks that fail hold back the assets
+        # downstream in the same run.
         audits = tuple(filter(self._is_new, self._audit_checks(outcome, spec.key)))
         event = materialization_event(output_materialization(spec, outcome, invocation, audits))
         self._materialized.add(outcome.name)
@@ -99,7 +105,12 @@ class StepEvents:
         materialized = (self.specs[name] for name in self._materialized if name in self.specs)
         return any(dep.asset_key == spec.key for other in materialized for dep in other.deps)
 
-    def _remaining(self, outcome: ModelOutcome, invocation: InvocationFacts) -> Iterator[Event]:
+    def _remaining(
+        self,
+        outcome: ModelOutcome,
+        invocation: InvocationFacts,
+        standing_failure: StandingFailure | None,
+    ) -> Iterator[Event]:
         if outcome.name in self.assets.standalone:
             yield from self._standalone_audit(outcome)
             return
@@ -107,7 +118,7 @@ class StepEvents:
             yield from self._executed(outcome, invocation)
         if outcome.name in self.specs:
             key = self.specs[outcome.name].key
-            yield from self._status(outcome, key, invocation)
+            yield from self._status(outcome, key, invocation, standing_failure)
             yield from self._emit_new(self._audit_checks(outcome, key))
         elif outcome.name in self.unselected:
             yield from self._of_unselected(outcome, invocation)
@@ -123,7 +134,7 @@ class StepEvents:
         yield from map(self._check_event, self._audit_checks(outcome, key))
 
     def _removed(self, report: RunReport) -> Iterator[Event]:
-        """The status of assets whose models were removed: an earlier one must not stand."""
+        """The status of assets whose models were removed: their earlier status must not stay."""
         invocation = InvocationFacts.of_report(report)
         for model in self.assets.models:
             if model.name in self.specs and model.name not in report.outcomes:
@@ -133,7 +144,7 @@ class StepEvents:
     def _unknown(
         self, outcome: ModelOutcome, invocation: InvocationFacts, error: Exception
     ) -> Iterator[Event]:
-        """A fault of this package makes no run fail, and no check pass."""
+        """An error in this package fails no run, and no check passes because of it."""
         spec = self.specs.get(outcome.name)
         if spec and dg.AssetCheckKey(spec.key, STATUS_CHECK) in self.selected_checks:
             yield check_evaluation(unknown_status_check(spec.key, invocation, error))
@@ -141,15 +152,19 @@ class StepEvents:
     # -- checks --------------------------------------------------------------------------------
 
     def _status(
-        self, outcome: ModelOutcome, key: dg.AssetKey, invocation: InvocationFacts
+        self,
+        outcome: ModelOutcome,
+        key: dg.AssetKey,
+        invocation: InvocationFacts,
+        standing_failure: StandingFailure | None = None,
     ) -> Iterator[Event]:
         if not self._was_executed_before(outcome, key):
-            check = status_check(outcome, key, invocation, self.faults.get(outcome.name))
+            check = status_check(outcome, key, invocation, standing_failure)
             yield from self._emit_new([check])
 
     def _was_executed_before(self, outcome: ModelOutcome, key: dg.AssetKey) -> bool:
-        """Whether an earlier try executed it, and its check states that: this try has nothing to
-        add, unless it evaluated the model again."""
+        """Whether the status check of an earlier try states that the model was executed, and this
+        try has not evaluated it again."""
         return key in self.materialized_before and outcome.status not in (
             Status.EXECUTED,
             Status.FAILED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +13,10 @@ from typing import Any
 import dagster as dg
 
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
+from pytest_sqlmesh_tracker.dagster.events.earlier_events import latest_evaluation
 from pytest_sqlmesh_tracker.dagster.events.emission import Event
-from pytest_sqlmesh_tracker.dagster.events.event_log import latest_evaluation
-from pytest_sqlmesh_tracker.dagster.events.faults import Fault, may_stand
-from pytest_sqlmesh_tracker.dagster.events.log_writer import write_events
+from pytest_sqlmesh_tracker.dagster.events.remaining_events import write_events
+from pytest_sqlmesh_tracker.dagster.events.standing_failures import StandingFailure, may_stand
 from pytest_sqlmesh_tracker.dagster.events.step_events import StepEvents
 from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
@@ -53,25 +53,22 @@ class SqlmeshInvocation:
     """An invocation that `SqlmeshResource.run` or `plan` has prepared. Reading `stream` starts
     it."""
 
+    # Users do not call this: the reference leaves out constructors without a docstring.
+    # It only prepares the invocation. `context` is the op's; `open_context` opens SQLMesh's
+    # context, and closes it; `earlier_failures` has the assets whose latest status check failed.
     def __init__(
         self,
         context: Any,
         open_context: Callable[[], AbstractContextManager[Any]],
         request: Request,
         events: StepEvents,
-        faults: dict[dg.AssetKey, Fault],
+        earlier_failures: Mapping[dg.AssetKey, StandingFailure],
         limits: Limits,
         *,
         fail_on_unknown: bool = False,
     ) -> None:
-        """Prepare it; nothing happens yet.
-
-        Args:
-            context: the context of the op.
-            open_context: opens the SQLMesh context, and closes it afterwards.
-            faults: the faults of the assets whose latest status check failed.
-        """
-        self._context, self._events, self._faults = context, events, faults
+        self._context, self._events = context, events
+        self._earlier_failures = earlier_failures
         self._fail_on_unknown = fail_on_unknown
         self._drain_timeout = limits.drain_timeout
         self._worker = Worker(
@@ -82,14 +79,16 @@ class SqlmeshInvocation:
                 events_of_executed=events.of_executed,
                 on_waiting=self._on_waiting,
                 on_report=self._on_report,
+                standing_failures=self._standing_failures,
                 events_of_ended=events.of_ended,
                 longest_wait=limits.longest_wait,
             )
         )
         self._stored = 0
         """How many events Dagster has stored for certain: it has requested the next one."""
-        self._over = True
-        self._leaving = threading.Thread(target=self._leave, name="sqlmesh-leave", daemon=True)
+        self._is_unfinished = False
+        """Whether it was started, and SQLMesh may still run or events may not be stored yet."""
+        self._finisher = threading.Thread(target=self._drain, name="sqlmesh-finish", daemon=True)
 
     @property
     def report(self) -> RunReport:
@@ -114,29 +113,29 @@ class SqlmeshInvocation:
         """
         if self._worker.is_blocked:
             raise dg.Failure(_BLOCKED, allow_retries=False)
-        self._over = False
+        self._is_unfinished = True
         try:
             self._worker.start()
             while (event := self._worker.event(self._stored)) is not None:
                 yield event
                 self._worker.mark_stored(self._stored)
                 self._stored += 1
-            self._over = True
+            self._is_unfinished = False
         except GeneratorExit:
             # Whether the last event is stored is known when the step has ended.
-            self._worker.end(self._drain_timeout)
+            self._worker.drain(self._drain_timeout)
             raise
         except BaseException:
-            self.leave()
+            self.finish()
             raise
         self._raise_failure()
 
     def _raise_failure(self) -> None:
-        report, error, fault = self._worker.report, self._worker.error, self._worker.fault
-        if fault is not None:
+        report, error = self._worker.report, self._worker.error
+        if (events_error := self._worker.events_error) is not None:
             self._context.log.error(
                 "pytest-sqlmesh-tracker failed to make all Dagster events: "
-                f"{type(fault).__name__}: {fault}"
+                f"{type(events_error).__name__}: {events_error}"
             )
         if report is None:
             if error is not None:
@@ -151,32 +150,36 @@ class SqlmeshInvocation:
 
     # -- when Dagster accepts no more events -------------------------------------------------------
 
-    def leave(self) -> None:
-        """End the invocation, if it is not over, and write the remaining events directly.
+    def finish(self) -> None:
+        """Finish an invocation whose stream was not read to its end.
 
-        That is the case after an interrupt, which Dagster raises each time it is requested: here,
-        or, if it came while Dagster stored an event, where `stream` does not see it. What SQLMesh
-        has committed is not due next time, so its events must not be lost.
+        This waits for the batches that are running, and writes the remaining events directly into
+        Dagster's event log. They must not be lost: the next run does not repeat what SQLMesh has
+        committed.
+
+        A step that is interrupted needs this. The interrupt can come while Dagster stores an event;
+        then `stream` does not see it. Further interrupts can come here; they are ignored.
         """
-        if not self._over and self._leaving.ident is None:
-            self._leaving.start()
-        while not self._over:
+        if self._is_unfinished and self._finisher.ident is None:
+            self._finisher.start()
+        while self._is_unfinished:
             with suppress(BaseException):
                 time.sleep(0.02)
 
-    def _leave(self) -> None:
-        """On a thread of its own, which no interrupt reaches."""
+    def _drain(self) -> None:
+        """Do what `finish` does, on a thread of its own, which no interrupt reaches."""
         try:
-            self._worker.end(self._drain_timeout)
+            self._worker.drain(self._drain_timeout)
             write_events(self._context, self._worker.events[self._stored :])
-            if self._worker.is_left_behind:
-                self._context.log.warning(self._left_behind())
+            if self._worker.is_abandoned:
+                self._context.log.warning(self._abandoned())
         except Exception:
             logger.exception("pytest-sqlmesh-tracker failed to write the remaining Dagster events")
         finally:
-            self._over = True
+            self._is_unfinished = False
 
-    def _left_behind(self) -> str:
+    def _abandoned(self) -> str:
+        """The warning about a worker that did not end in time."""
         report, under_way = self._worker.report, self._worker.under_way
         if report is None:
             state = "it had not started yet"
@@ -197,34 +200,37 @@ class SqlmeshInvocation:
         if not self._events.called_directly:
             add_wait_tag(self._context, state)
 
-    def _on_report(self, context: Any, report: RunReport) -> None:
-        self._find_standing_faults(context, report)
+    def _on_report(self, report: RunReport) -> None:
         self._context.log.info(f"{headline(report)}: {statuses(report.outcomes.values())}")
         for outcome in report.outcomes.values():
             if outcome.upstream_behind:
                 self._context.log.warning(f"{outcome.name} was {ahead_of_upstream(outcome)}")
 
-    def _find_standing_faults(self, context: Any, report: RunReport) -> None:
-        """Ask SQLMesh which earlier faults still stand, of models whose outcome is expected."""
-        suspects: dict[str, tuple[ModelOutcome, Fault]] = {}
+    def _standing_failures(self, context: Any, report: RunReport) -> dict[str, StandingFailure]:
+        """The earlier failures that still stand, by the names of models whose outcome is expected.
+
+        Args:
+            context: the SQLMesh context; None where it can't be used any more.
+        """
+        suspects: dict[str, tuple[ModelOutcome, StandingFailure]] = {}
         for name, spec in self._events.specs.items():
-            outcome, fault = report.outcomes.get(name), self._faults.get(spec.key)
-            if outcome and fault and may_stand(fault, outcome, report):
-                suspects[outcome.fqn] = outcome, fault
+            outcome, failure = report.outcomes.get(name), self._earlier_failures.get(spec.key)
+            if outcome and failure and may_stand(failure, outcome, report):
+                suspects[outcome.fqn] = outcome, failure
         if not suspects:
-            return
+            return {}
         due = {
-            fqn: RunAt(fault.environment, fault.execution_time, fault.ignore_cron)
-            for fqn, (_, fault) in suspects.items()
+            fqn: RunAt(failure.environment, failure.execution_time, failure.ignore_cron)
+            for fqn, (_, failure) in suspects.items()
         }
         try:
             # Without a context, SQLMesh can't be asked: all of them stand.
             missing = still_missing(context, due) if context else frozenset(due)
         except Exception:
             logger.exception("pytest-sqlmesh-tracker failed to determine what is still missing")
-            # Nothing shows that they are mended: all of them stand.
+            # Nothing shows that anything was loaded since: all of them stand.
             missing = frozenset(due)
-        self._events.faults = {suspects[fqn][0].name: suspects[fqn][1] for fqn in missing}
+        return {suspects[fqn][0].name: suspects[fqn][1] for fqn in missing}
 
 
 class EmptyInvocation(SqlmeshInvocation):

@@ -12,10 +12,10 @@ from pytest_sqlmesh_tracker.dagster.definitions.intermediates import Intermediat
 from pytest_sqlmesh_tracker.dagster.definitions.metadata import MODEL
 from pytest_sqlmesh_tracker.dagster.definitions.ops import assets_of_op
 from pytest_sqlmesh_tracker.dagster.definitions.specs import ProjectAssets
-from pytest_sqlmesh_tracker.dagster.events.event_log import (
+from pytest_sqlmesh_tracker.dagster.events.earlier_events import (
     EarlierTries,
     earlier_tries,
-    standing_faults,
+    standing_failures,
 )
 from pytest_sqlmesh_tracker.dagster.events.step_events import StepEvents
 from pytest_sqlmesh_tracker.models.index import UnknownModelError
@@ -34,7 +34,7 @@ class Step:
 
         Args:
             context: the context of the op.
-            environment: that of the assets, if None.
+            environment: the environment to run or plan; None means the environment of the assets.
 
         Raises:
             DagsterInvariantViolationError: `sqlmesh_assets` did not make the op.
@@ -51,7 +51,7 @@ class Step:
         # The keys may have been prefixed since the assets were made.
         specs = context.assets_def.specs_by_key.values()
         self._op_specs = {spec.metadata[MODEL]: spec for spec in specs if MODEL in spec.metadata}
-        """Of all assets of the op, by the names of their models."""
+        """The specs of all assets of the op, by the names of their models."""
         self._keys = {**assets.keys, **{name: spec.key for name, spec in self._op_specs.items()}}
         self._specs = {name: spec for name, spec in self._op_specs.items() if spec.key in keys}
         self._selected = [model.name for model in assets.models if model.name in self._specs]
@@ -97,7 +97,7 @@ class Step:
             open_context,
             self._request(command, models, arguments),
             events,
-            standing_faults(self._context.instance, [spec.key for spec in self._specs.values()]),
+            standing_failures(self._context.instance, [spec.key for spec in self._specs.values()]),
             limits,
             fail_on_unknown=fail_on_unknown,
         )
@@ -115,7 +115,7 @@ class Step:
         """The models that this step must not run, though they may be due."""
         names = {spec.key: name for name, spec in self._op_specs.items()}
         own = frozenset(self._specs[name].key for name in self._selected)
-        # They wait for an asset of another op, which may not be materialized before this step.
+        # These wait for an asset of another op, which may not be materialized before this step.
         intermediates = IntermediateAssets.of_step(self._context, names.keys())
         waiting = intermediates.own_downstream - own
         elsewhere = self._context.job_def.asset_layer.executable_asset_keys & names.keys() - own

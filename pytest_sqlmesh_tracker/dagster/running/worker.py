@@ -12,7 +12,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import thread as pools
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from datetime import datetime
 from typing import Any
 
 from pytest_sqlmesh_tracker.dagster.events.emission import Event
+from pytest_sqlmesh_tracker.dagster.events.standing_failures import StandingFailure
 from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
@@ -29,8 +30,8 @@ logger = logging.getLogger("pytest_sqlmesh_tracker")
 
 _IN_POOLS: Any = getattr(pools, "_threads_queues", {})
 """The threads for which Python waits at its exit, though they are daemons."""
-_left_behind: list[Worker] = []
-"""The workers of this process that did not end in time."""
+_abandoned: list[Worker] = []
+"""The workers of this process that did not end in time; SQLMesh may still run on their threads."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,13 @@ class Work:
     """Makes the events of a model as soon as it is executed; the time is the execution time."""
     on_waiting: Callable[[str, EnvironmentState], None]
     """Is called when a run waits for its environment."""
-    on_report: Callable[[Any, RunReport], None]
-    """Is called with the context, or None where it can't be used any more, and the report."""
-    events_of_ended: Callable[[RunReport], Iterable[Event]]
-    """Makes all other events, after that."""
+    on_report: Callable[[RunReport], None]
+    """Is called with the report."""
+    standing_failures: Callable[[Any, RunReport], Mapping[str, StandingFailure]]
+    """Determines which failures of earlier runs still stand, by the names of models. The first
+    argument is the context, or None where it can't be used any more."""
+    events_of_ended: Callable[[RunReport, Mapping[str, StandingFailure]], Iterable[Event]]
+    """Makes all other events."""
     longest_wait: float | None = None
     """Seconds for which a run may wait for its environment."""
 
@@ -64,25 +68,24 @@ class Worker:
         self.events: list[Event] = []
         self.report: RunReport | None = None
         self.error: BaseException | None = None
-        self.fault: Exception | None = None
-        """The exception by which events could not be made; not one of SQLMesh."""
-        self.is_left_behind = False
-        """Whether SQLMesh did not end in time: what it does from then on has no events."""
+        self.events_error: Exception | None = None
+        """Why events could not be made: an error in this package, not in SQLMesh."""
+        self.is_abandoned = False
+        """Whether SQLMesh did not end in time: there are no events of what it does afterwards."""
         self.under_way: list[str] = []
-        """The models that SQLMesh was evaluating when it was left behind."""
+        """The models that SQLMesh was evaluating when it was abandoned."""
         self._work = work
-        self._ended = False
+        self._has_ended = False
         # Not a condition: an interrupt in the middle of its methods would leave it locked.
         self._news: queue.SimpleQueue[None] = queue.SimpleQueue()
         # Several models can be done at the same time.
         self._lock = threading.Lock()
         self._awaited: dict[int, queue.SimpleQueue[None]] = {}
         """Number of an event → what wakes the thread that waits until Dagster has stored it."""
-        self._is_ending = False
-        """Whether Dagster accepts no more events."""
-        self._has_all_events = False
-        self._cancelled = threading.Event()
+        self._draining = threading.Event()
+        """Set when no further batch may begin, and Dagster accepts no more events."""
         self._deadline: float | None = None
+        self._has_all_events = False
         self._tracker: Tracker | None = None
         # At its exit, Python waits for other threads before anything could cancel them.
         self._thread = threading.Thread(
@@ -93,8 +96,8 @@ class Worker:
     @property
     def is_blocked(self) -> bool:
         """Whether SQLMesh still runs this project for an earlier step of this process."""
-        _left_behind[:] = [worker for worker in _left_behind if worker._thread.is_alive()]
-        return any(worker._work.project == self._work.project for worker in _left_behind)
+        _abandoned[:] = [worker for worker in _abandoned if worker._thread.is_alive()]
+        return any(worker._work.project == self._work.project for worker in _abandoned)
 
     def start(self) -> None:
         """Begin."""
@@ -104,7 +107,7 @@ class Worker:
     def event(self, number: int) -> Event | None:
         """Wait for the event with this number, from 0; None if the invocation ended without it."""
         while number >= len(self.events):
-            if self._ended:
+            if self._has_ended:
                 return None if number >= len(self.events) else self.events[number]
             self._news.get()
         return self.events[number]
@@ -115,15 +118,14 @@ class Worker:
         if awaited is not None:
             awaited.put(None)
 
-    def end(self, timeout: float | None) -> None:
+    def drain(self, timeout: float | None) -> None:
         """Let no further batch begin, and wait until those under way have ended.
 
         Args:
-            timeout: seconds from the first call on, after which SQLMesh is left behind; the events
+            timeout: seconds from the first call on, after which SQLMesh is abandoned; the events
                 then include what is known by that time.
         """
-        self._cancelled.set()
-        self._is_ending = True
+        self._draining.set()
         for awaited in list(self._awaited.values()):
             awaited.put(None)
         tracker = self._tracker
@@ -135,13 +137,13 @@ class Worker:
         if self._deadline is None:
             self._deadline = time.monotonic() + timeout
         self._thread.join(max(0, self._deadline - time.monotonic()))
-        if self._thread.is_alive() and not self.is_left_behind:
-            self._leave_behind()
+        if self._thread.is_alive() and not self.is_abandoned:
+            self._abandon()
 
-    def _leave_behind(self) -> None:
+    def _abandon(self) -> None:
         with self._lock:
-            self.is_left_behind = True
-        _left_behind.append(self)
+            self.is_abandoned = True
+        _abandoned.append(self)
         self._spare_exit()
         if self._tracker is not None and self.report is None:
             under_way = self._tracker.detach()
@@ -152,25 +154,29 @@ class Worker:
         if self.report is None or self._has_all_events:
             return
         try:
-            self._work.on_report(None, self.report)
-            self.events.extend(self._work.events_of_ended(self.report))
+            self._work.on_report(self.report)
+            standing = self._work.standing_failures(None, self.report)
+            self.events.extend(self._work.events_of_ended(self.report, standing))
         except Exception as error:
-            self.fault = error
+            self.events_error = error
 
     def _spare_exit(self) -> None:
-        """Let the process end without waiting for SQLMesh's pools of threads: they are daemons, as
-        is the thread that has started them."""
+        """Let the process end without waiting for SQLMesh's pools of threads, which are daemons,
+        like the thread that has started them."""
         for thread in set(_IN_POOLS) - self._pools_before:
             if thread.daemon:
                 _IN_POOLS.pop(thread, None)
 
     def _on_executed(self, outcome: ModelOutcome) -> None:
-        """On SQLMesh's own threads: SQLMesh goes on when Dagster has stored the events, so that
-        hardly anything can be lost. (Two threads of Python at once take longer than in turn.)"""
+        """Make the events of a model, on SQLMesh's own thread.
+
+        SQLMesh goes on when Dagster has stored them, so that hardly anything can be lost. (Two
+        threads of Python at once take longer than in turn.)
+        """
         stored: queue.SimpleQueue[None] = queue.SimpleQueue()
         try:
             with self._lock:
-                if self.is_left_behind:
+                if self.is_abandoned:
                     return
                 execution_time = self._tracker.execution_time if self._tracker else None
                 self.events += self._work.events_of_executed(outcome, execution_time)
@@ -182,18 +188,19 @@ class Worker:
             )
             return
         self._news.put(None)
-        if not self._is_ending:
+        if not self._draining.is_set():
             stored.get()
 
-    def _add_remaining_events(self, context: Any, report: RunReport) -> None:
+    def _add_events_of_ended(self, context: Any, report: RunReport) -> None:
         try:
-            self._work.on_report(context, report)
+            self._work.on_report(report)
+            standing = self._work.standing_failures(context, report)
             with self._lock:
-                if not self.is_left_behind:
+                if not self.is_abandoned:
                     self._has_all_events = True
-                    self.events.extend(self._work.events_of_ended(report))
+                    self.events.extend(self._work.events_of_ended(report, standing))
         except Exception as error:
-            self.fault = error
+            self.events_error = error
         self._news.put(None)
 
     def _run(self) -> None:
@@ -203,7 +210,7 @@ class Worker:
         except BaseException as error:
             self.error = error
         finally:
-            self._ended = True
+            self._has_ended = True
             self._news.put(None)
 
     def _invoke_in(self, context: Any) -> None:
@@ -214,11 +221,11 @@ class Worker:
             longest_wait=self._work.longest_wait,
         ) as tracker:
             self._tracker = tracker
-            if self._cancelled.is_set():
+            if self._draining.is_set():
                 tracker.cancel()
             try:
                 self._work.invoke(context)
             finally:
-                if tracker.reports and not self.is_left_behind:
+                if tracker.reports and not self.is_abandoned:
                     self.report = tracker.last
-                    self._add_remaining_events(context, self.report)
+                    self._add_events_of_ended(context, self.report)

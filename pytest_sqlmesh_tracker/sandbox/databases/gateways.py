@@ -67,8 +67,10 @@ class Databases:
             first = next(iter(configs.values()))
         self._configs = configs
         self._state = state
-        # By gateway, and path as configured; a separate file for the state has no path.
-        self._files: dict[tuple[str, str | None], _File] = {}
+        self._files: dict[tuple[str, str], _File] = {}
+        """The databases, by gateway and path as configured."""
+        self._state_files: dict[str, _File] = {}
+        """The databases with the state, by gateway, where the gateway has one for the state."""
         self.gateway = _existing(gateway or first.default_gateway_name, first)
         self.left_out: dict[str, str] = {}
         self.state_schema = first.get_gateway(self.gateway).state_schema or "main"
@@ -93,7 +95,7 @@ class Databases:
         return self._warehouse is not None
 
     def catalogs(self, models: Iterable[Any] = ()) -> set[str]:
-        """The warehouse's catalogs, including those of models and of the tables they read."""
+        """The catalogs of the warehouse, of models, and of the tables that models read."""
         if self._warehouse is None:
             return set()
         names = {name for model in models for name in (model.fqn, *model.depends_on)}
@@ -129,8 +131,8 @@ class Databases:
     def _catalog_of(self, gateway: str) -> str | None:
         if self._warehouse is None:
             return None
-        own = self._warehouse.gateways
-        return own.get(gateway if gateway in own else self._warehouse.default or "")
+        catalogs = self._warehouse.gateways
+        return catalogs.get(gateway if gateway in catalogs else self._warehouse.default or "")
 
     def _add_state(self, gateway: str, state: Any, folder: Path) -> None:
         local = isinstance(state, DuckDBConnectionConfig) and not _why_not(state)
@@ -143,11 +145,11 @@ class Databases:
         path = next(_files_of(state)) if local else ":memory:"
         if keep:
             self._add(gateway, path, folder)
-            self._files[gateway, None] = self._files[gateway, path]
+            self._state_files[gateway] = self._files[gateway, path]
         else:
             name = "state.db" if path.startswith(":memory:") else Path(path).name
-            own = _File(f"databases/state{len(self._files)}/{name}", None)
-            self._files.setdefault((gateway, None), own)
+            new = _File(f"databases/state{len(self._state_files)}/{name}", None)
+            self._state_files.setdefault(gateway, new)
 
     def copy_sources(self, folder: Path) -> dict[Path, Path]:
         """Copy the user's files below the folder, without opening them.
@@ -156,7 +158,7 @@ class Databases:
             The path of each copy → the user's file.
         """
         copied = {}
-        for file in set(self._files.values()):
+        for file in {*self._files.values(), *self._state_files.values()}:
             target = folder / file.below
             target.parent.mkdir(parents=True, exist_ok=True)
             if self._state is DatabaseState.EMPTY:
@@ -210,9 +212,9 @@ class Databases:
             }
             state = gateway.state_connection
             if state is not None:
-                own = state if isinstance(state, DuckDBConnectionConfig) else connection
-                file = str(connections.folder / self._files[name, None].below)
-                changes["state_connection"] = SandboxConnection.of(own, connections, database=file)
+                like = state if isinstance(state, DuckDBConnectionConfig) else connection
+                file = str(connections.folder / self._state_files[name].below)
+                changes["state_connection"] = SandboxConnection.of(like, connections, database=file)
             yield name, gateway.copy(update=changes)
 
     def _connection(
@@ -229,7 +231,7 @@ class Databases:
             )
         catalogs = {}
         for alias, options in original.catalogs.items():
-            file = place(_own(alias, path_of(options)))
+            file = place(_catalog_path(alias, path_of(options)))
             # Copies can be written to, even if the user's own file must not be.
             changes = {"path": file, "read_only": False}
             catalogs[alias] = file if isinstance(options, str) else options.copy(update=changes)
@@ -251,14 +253,15 @@ def _located(path: str, folder: Path) -> Path:
     return (below if below.exists() else folder / below).resolve()
 
 
-def _own(alias: str, path: str) -> str:
-    """The path of an attached catalog; each in-memory catalog is a separate database."""
+def _catalog_path(alias: str, path: str) -> str:
+    """The path of an attached catalog, with the alias of an in-memory one: each of these is a
+    separate database."""
     return f":memory:{alias}" if path == ":memory:" else path
 
 
 def _files_of(connection: Any) -> Iterator[str]:
     for alias, options in (connection.catalogs or {}).items():
-        yield _own(alias, path_of(options))
+        yield _catalog_path(alias, path_of(options))
     if not connection.catalogs:
         yield connection.database or ":memory:"
 

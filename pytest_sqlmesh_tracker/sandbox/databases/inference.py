@@ -117,7 +117,7 @@ def undeclared(
 
 
 def _can_be_made(table: exp.Table) -> bool:
-    """Whether a name is that of a table, rather than of a file or a system table."""
+    """Whether a name means a table, rather than a file or a system table."""
     is_file = any(sign in table.name for sign in "./*")
     return bool(table.db) and not is_file and table.db.lower() not in _SYSTEM
 

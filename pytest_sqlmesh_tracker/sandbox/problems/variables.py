@@ -1,4 +1,4 @@
-"""Misspelled variables: those of a test that its project has only in a similar spelling."""
+"""Misspelled variables: a test's variables that the project has only in a similar spelling."""
 
 from __future__ import annotations
 

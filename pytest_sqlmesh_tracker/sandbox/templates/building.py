@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -88,15 +88,14 @@ def build_template(
         clock = Clock(options.at or datetime.now(timezone.utc), tick=False)
         began = clock.now
         empty_tables = EmptyTables()
-        loaded: dict[Path, LoadedFiles] = {}
         with (
             clock.running(),
-            _template_context(project, options, clock, empty_tables, loaded) as context,
+            _template_context(project, options, clock, empty_tables) as (context, recorded),
         ):
             _prepare_state(context, options, project.databases, began)
-            _load(context, options, project.databases, folder, loaded)
+            loaded = _load(context, options, project.databases, folder, recorded)
             _check_start(context, began)
-            settings = ProcessSettings.current().since(before)
+            settings_changes = ProcessSettings.current().changes_since(before)
             if options.state is DatabaseState.FRESH:
                 models = list(context.models.values())
                 remove_models(context.engine_adapters, models, context.selected_gateway)
@@ -108,6 +107,7 @@ def build_template(
                 left_out = LeftOut()
                 if options.plan is not PlanScope.NOTHING:
                     left_out = _plan(context, options, hints)
+                    _warm_caches(context, options.environment)
         own = {name for each in loaded.values() for name in each.project.models}
         return Template(
             options=options,
@@ -117,7 +117,7 @@ def build_template(
             selection=context.selection,
             reads_state=bool(context.models.keys() - own),
             empty_tables=empty_tables,
-            settings=settings,
+            settings_changes=settings_changes,
             hints=hints,
             left_out=left_out,
             began=began,
@@ -191,24 +191,26 @@ def _template_context(
     options: ProjectOptions,
     clock: Clock,
     empty_tables: EmptyTables,
-    loaded: dict[Path, LoadedFiles],
-) -> Iterator[SandboxContext]:
+) -> Iterator[tuple[SandboxContext, Mapping[Path, LoadedFiles]]]:
     """A context on the template itself; on exit, everything that it has stored is in the files.
 
-    Args:
-        loaded: receives what the context loads.
+    Yields:
+        The context, and what it has loaded so far, by path.
     """
+    recorded: dict[Path, LoadedFiles] = {}
     context = project.new_context(
         project.folder,
         clock=clock,
         faults=Faults(),
-        loaders={path: recording_loader(loaded, project.loader(path)) for path in project.configs},
+        loaders={
+            path: recording_loader(recorded, project.loader(path)) for path in project.configs
+        },
         empty_tables=empty_tables,
         selectors=options.select,
         of_template=True,
     )
     try:
-        yield context
+        yield context, recorded
         context.connections.close(checkpoint=True)
     finally:
         context.close()
@@ -233,16 +235,23 @@ def _load(
     options: ProjectOptions,
     databases: Databases,
     folder: Path,
-    loaded: dict[Path, LoadedFiles],
-) -> None:
-    """Load the project, and put the context's models of it in `loaded`."""
+    recorded: Mapping[Path, LoadedFiles],
+) -> dict[Path, LoadedFiles]:
+    """Load the project.
+
+    Args:
+        recorded: what the context has loaded so far, by path, even if it fails to load the rest.
+
+    Returns:
+        What it has loaded, by path, with the models that it kept.
+    """
     adapter: Any = context.engine_adapter
     adapter.attach(databases.catalogs())
     try:
         _load_files(context, folder)
     except Exception as error:
         # Models without their gateways have no catalog, for which SQLMesh reports another error.
-        for each in loaded.values():
+        for each in recorded.values():
             _check_gateways(each.project.models.values(), databases)
         # SQLMesh gives the gateway's name only in the message.
         gateway = next((g for g in databases.left_out if f"'{g}'" in str(error)), None)
@@ -253,7 +262,7 @@ def _load(
     adapter.attach(databases.catalogs(context.models.values()))
     if context.selection is not None and not context.selection.models:
         raise SandboxError(f"select: no model matches {', '.join(options.select)}")
-    loaded.update({path: each.updated(context) for path, each in loaded.items()})
+    return {path: each.updated(context) for path, each in recorded.items()}
 
 
 def _load_files(context: SandboxContext, folder: Path) -> None:
@@ -304,14 +313,18 @@ def _load_raw_data(
 
 
 def _plan(context: SandboxContext, options: ProjectOptions, hints: Hints) -> LeftOut:
-    """Plan the environment, and read what every copy starts with."""
-    left_out = plan_template(
+    """Plan the environment."""
+    return plan_template(
         context,
         options.environment,
         scope=options.plan,
         explain=lambda report: _explanation(context, report, hints),
     )
-    stored = context.state_reader.get_environment(options.environment)
+
+
+def _warm_caches(context: SandboxContext, environment: str) -> None:
+    """Read and compute once what every copy would otherwise read and compute by itself."""
+    stored = context.state_reader.get_environment(environment)
     if stored is not None:
         context.shared_snapshots.update(dict.fromkeys(s.snapshot_id for s in stored.snapshots))
         # This bypasses the in-memory cache, which has the plan's snapshots, not the state's.
@@ -319,7 +332,6 @@ def _plan(context: SandboxContext, options: ProjectOptions, hints: Hints) -> Lef
         sync.state_sync.get_snapshots(stored.snapshots)
     # Computed fingerprints become part of the models, so that copies get them with the models.
     context.snapshots  # noqa: B018
-    return left_out
 
 
 def _explanation(context: SandboxContext, report: RunReport, hints: Hints) -> str:

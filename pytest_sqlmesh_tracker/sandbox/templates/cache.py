@@ -37,7 +37,7 @@ class Templates:
         Args:
             root: the folder that the options' relative paths start from.
             new_folder: makes an empty folder.
-            scratch: the folder that contains those folders, including those of other processes.
+            scratch: the folder that contains these folders and the folders of other processes.
         """
         self._root = root
         self._scratch = scratch

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pytest_sqlmesh_tracker.process.state import ProcessSettings
+from pytest_sqlmesh_tracker.process.state import SettingsChanges
 from pytest_sqlmesh_tracker.sandbox.clock import Clock
 from pytest_sqlmesh_tracker.sandbox.context import SandboxContext, Selection
 from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
@@ -32,7 +32,7 @@ class Template:
         selection: the selected part of the project's models, if not all.
         reads_state: whether the state has models of other projects, which SQLMesh adds.
         empty_tables: the empty tables of external models.
-        settings: what loading the project sets in the process.
+        settings_changes: what loading the project changes in the process.
         hints: what helps to understand failures of the project.
         left_out: what a partial plan left out.
         began: the time of the plan, in UTC.
@@ -46,7 +46,7 @@ class Template:
     selection: Selection | None
     reads_state: bool
     empty_tables: EmptyTables
-    settings: ProcessSettings
+    settings_changes: SettingsChanges
     hints: Hints
     left_out: LeftOut
     began: datetime

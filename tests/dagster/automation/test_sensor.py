@@ -20,9 +20,13 @@ from pytest_sqlmesh_tracker.dagster import (
 from pytest_sqlmesh_tracker.dagster.automation import spans as arithmetic
 from pytest_sqlmesh_tracker.dagster.automation.sensor import LoadedModels
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
-from pytest_sqlmesh_tracker.dagster.events import event_log
-from pytest_sqlmesh_tracker.dagster.events.event_log import latest_evaluation
-from pytest_sqlmesh_tracker.dagster.events.record import INTERVALS_LIMIT, OUTCOME, OutcomeRecord
+from pytest_sqlmesh_tracker.dagster.events import earlier_events
+from pytest_sqlmesh_tracker.dagster.events.earlier_events import latest_evaluation
+from pytest_sqlmesh_tracker.dagster.events.outcome_record import (
+    INTERVALS_LIMIT,
+    OUTCOME,
+    OutcomeRecord,
+)
 from pytest_sqlmesh_tracker.dagster.testing import bind
 from pytest_sqlmesh_tracker.outcomes.types import Interval
 from pytest_sqlmesh_tracker.tracking.errors.types import BusyError
@@ -137,7 +141,7 @@ def test_a_run_outside_of_dagster_is_reported_once(sqlmesh_project: Any, sensor:
             "message": orders.description,
             "intervals": [["2024-01-05T00:00:00Z", "2024-01-07T00:00:00Z"]],
             "more_intervals": 0,
-            "standing_fault": None,
+            "standing_failure": None,
         },
         "sqlmesh/environment": "prod",
         "sqlmesh/intervals": "2024-01-05 .. 2024-01-06",
@@ -508,7 +512,7 @@ ORDERS = dg.AssetKey(["shop", "orders"])
 
 
 def on_record(instance: dg.DagsterInstance, after: int = 0) -> list[Interval]:
-    return list(event_log.recorded_intervals(instance, ORDERS, "Dev-1", after=after))
+    return list(earlier_events.recorded_intervals(instance, ORDERS, "Dev-1", after=after))
 
 
 def store(instance: dg.DagsterInstance, *intervals: Interval, environment: str = "dev_1") -> None:
@@ -557,7 +561,7 @@ def test_a_record_of_another_layout_is_left_out(instance: dg.DagsterInstance) ->
 def test_records_are_of_an_environment_and_of_a_time(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_log, "_PAGE", 1)
+    monkeypatch.setattr(earlier_events, "_PAGE", 1)
     store(instance, Interval(day(1), day(2)))
     after = instance.event_log_storage.get_maximum_record_id()
     store(instance, Interval(day(2), day(3)))

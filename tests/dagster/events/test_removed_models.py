@@ -67,6 +67,14 @@ def remove(sqlmesh_project: Any, file: str = LAST) -> str:
     return text
 
 
+@pytest.fixture
+def without_last(sqlmesh_project: Any) -> Any:
+    """The sandbox after a plan has removed `s.last`; the assets still have it."""
+    remove(sqlmesh_project)
+    sqlmesh_project.plan()
+    return sqlmesh_project
+
+
 def assert_gone(result: dg.ExecuteInProcessResult, key: str, message: str = GONE) -> None:
     """The one check of the asset in this run says that its model is not in the environment."""
     assert_sqlmesh_status(result, key, "skipped", "not_in_environment")
@@ -85,14 +93,12 @@ def selected(selection: list[str] | None) -> set[str]:
 
 @SELECTIONS
 def test_a_model_that_a_plan_removed(
-    sqlmesh_project: Any,
+    without_last: Any,
     materialize_sqlmesh: Materialize,
     warehouse: dg.AssetsDefinition,
     selection: list[str] | None,
 ) -> None:
-    remove(sqlmesh_project)
-    sqlmesh_project.plan()
-    sqlmesh_project.travel(AN_HOUR_LATER)
+    without_last.travel(AN_HOUR_LATER)
     result = materialize_sqlmesh(warehouse, selection=selection)
     assert result.success
     assert_materialized_exactly(result, selected(selection) - {"s/last"})
@@ -188,7 +194,7 @@ def test_an_earlier_check_that_passed_does_not_stand(
     assert checks(back)["s/last"].passed
 
 
-def test_an_earlier_failure_gives_way_to_it(
+def test_an_earlier_failure_does_not_stand(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     sqlmesh_project.travel(AN_HOUR_LATER)
@@ -201,12 +207,10 @@ def test_an_earlier_failure_gives_way_to_it(
     assert_gone(result, "s/last")
 
 
-def test_the_metadata_is_that_of_any_check(
-    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+def test_the_check_of_a_removed_model_has_the_metadata_of_any_status_check(
+    without_last: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    remove(sqlmesh_project)
-    sqlmesh_project.plan()
-    sqlmesh_project.travel(AN_HOUR_LATER)
+    without_last.travel(AN_HOUR_LATER)
     metadata = facts(checks(materialize_sqlmesh(warehouse))["s/last"])
     assert metadata["sqlmesh/execution_time"].startswith("2024-01-08T11:05")
     del metadata["sqlmesh/execution_time"]
@@ -220,8 +224,8 @@ def test_the_metadata_is_that_of_any_check(
     }
 
 
-def test_what_is_below_it_in_other_ops_does_not_run(
-    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+def test_assets_of_other_ops_downstream_of_a_removed_model_are_not_materialized(
+    without_last: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     @dg.asset(deps=[["s", "last"]])
     def dashboard() -> None: ...
@@ -229,29 +233,26 @@ def test_what_is_below_it_in_other_ops_does_not_run(
     @dg.asset(deps=[["s", "middle"]])
     def letters() -> None: ...
 
-    remove(sqlmesh_project)
-    sqlmesh_project.plan()
-    sqlmesh_project.travel(AN_HOUR_LATER)
+    without_last.travel(AN_HOUR_LATER)
     result = materialize_sqlmesh(warehouse, dashboard, letters)
     assert result.success
     assert_materialized_exactly(result, ["s/first", "s/middle", "letters"])
 
 
-def test_a_check_that_is_not_selected_says_nothing(
-    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+@pytest.mark.usefixtures("without_last")
+def test_a_check_that_is_not_selected_is_not_evaluated(
+    materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    remove(sqlmesh_project)
-    sqlmesh_project.plan()
     selection = dg.AssetSelection.assets("s/first", "s/last").without_checks()
     result = materialize_sqlmesh(warehouse, selection=selection)
     assert result.success
     assert checks(result) == {}
 
 
-def test_a_retry_does_not_talk_over_what_executed_before_it_was_removed(
+def test_a_retry_keeps_the_status_of_a_model_that_was_executed_before_it_was_removed(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, chain: SqlmeshProject
 ) -> None:
-    """What this Dagster run has materialized stays its last word."""
+    """The check of what this Dagster run has materialized is not evaluated again."""
 
     def stream(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> Iterator[Any]:
         if context.op_execution_context.retry_number:
@@ -270,7 +271,7 @@ def test_a_retry_does_not_talk_over_what_executed_before_it_was_removed(
 
 @pytest.mark.parametrize("applied", [True, False], ids=["removed before", "removed by this plan"])
 @pytest.mark.long
-def test_a_plan(
+def test_a_model_that_is_removed_by_a_plan_or_before_it(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, chain: SqlmeshProject, applied: bool
 ) -> None:
     remove(sqlmesh_project)
@@ -281,12 +282,10 @@ def test_a_plan(
     assert_gone(result, "s/last")
 
 
-def test_where_the_environment_was_not_read_it_is_not_known(
-    sqlmesh_project: Any, materialize_sqlmesh: Materialize, chain: SqlmeshProject
+@pytest.mark.usefixtures("without_last")
+def test_a_removed_model_is_interrupted_as_all_others_if_the_environment_does_not_exist(
+    materialize_sqlmesh: Materialize, chain: SqlmeshProject
 ) -> None:
-    """Then it has the status of all the others."""
-    remove(sqlmesh_project)
-    sqlmesh_project.plan()
     result = materialize_sqlmesh(running(chain, environment="nowhere"))
     assert "nowhere" in str(step_failure(result).description)
     descriptions = {key: check.description for key, check in checks(result).items()}

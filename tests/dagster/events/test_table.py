@@ -34,6 +34,13 @@ from tests.dagster.conftest import (
 STATUS = "sqlmesh_execution_status"
 
 
+@pytest.fixture
+def next_day(sqlmesh_project: Any) -> Any:
+    """The sandbox a day later: what is daily is due."""
+    sqlmesh_project.travel(NEXT_DAY)
+    return sqlmesh_project
+
+
 def materialization(result: dg.ExecuteInProcessResult, key: str) -> dg.AssetMaterialization:
     (event,) = [
         event
@@ -73,11 +80,11 @@ def test_what_executed_is_materialized(
     assert checks(result)["shop/orders"].description == "executed in 2 batches: new interval"
 
 
+@pytest.mark.usefixtures("next_day")
 def test_each_execution_is_another_data_version(
-    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+    materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     """Even an execution of the same interval."""
-    sqlmesh_project.travel(NEXT_DAY)
     again = {"ops": {"warehouse": {"config": {"restate": ["shop.report"]}}}}
     results = [materialize_sqlmesh(warehouse), materialize_sqlmesh(warehouse, run_config=again)]
     versions = {
@@ -106,12 +113,11 @@ def test_an_expected_skip_passes(
 
 
 def test_where_and_when_it_executed_is_in_both(
-    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+    next_day: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     """As soon as they are reported, before there is a report."""
-    sqlmesh_project.travel(NEXT_DAY)
     result = materialize_sqlmesh(warehouse)
-    moment = sqlmesh_project.tracker.last.execution_time.isoformat()
+    moment = next_day.tracker.last.execution_time.isoformat()
     (event,) = result.asset_materializations_for_node("warehouse")[:1]
     for metadata in (facts(checks(result)[event.asset_key.to_user_string()]), facts(event)):
         assert metadata["sqlmesh/status"] == "executed"
@@ -120,10 +126,9 @@ def test_where_and_when_it_executed_is_in_both(
 
 
 def test_an_unexpected_skip_warns(
-    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+    next_day: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    sqlmesh_project.travel(NEXT_DAY)
-    sqlmesh_project.hold("shop.orders")
+    next_day.hold("shop.orders")
     result = materialize_sqlmesh(warehouse)
     assert result.success
     assert_materialized_exactly(result, ["shop/till"])
@@ -140,10 +145,9 @@ def test_an_unexpected_skip_warns(
 
 
 def test_a_failure_fails_the_step_once_and_keeps_what_executed(
-    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+    next_day: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    sqlmesh_project.travel(NEXT_DAY)
-    sqlmesh_project.fail("shop.revenue", error="the till is closed")
+    next_day.fail("shop.revenue", error="the till is closed")
     result = materialize_sqlmesh(warehouse)
     assert not result.success
     assert_materialized_exactly(result, ["shop/orders", "shop/till"])
@@ -170,11 +174,10 @@ def test_a_partial_failure_is_not_a_materialization(
 
 
 def test_several_failures_are_one(
-    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+    next_day: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    sqlmesh_project.travel(NEXT_DAY)
-    sqlmesh_project.fail("shop.till", error="no paper")
-    sqlmesh_project.fail("shop.revenue", audit="is_positive")
+    next_day.fail("shop.till", error="no paper")
+    next_day.fail("shop.revenue", audit="is_positive")
     failure = step_failure(materialize_sqlmesh(warehouse))
     assert failure.description.splitlines()[0] == (
         "SQLMesh run of prod: 2 models failed, 1 skipped as a result"
@@ -183,7 +186,7 @@ def test_several_failures_are_one(
     assert "\n  shop.till     failed: its evaluation raised" in failure.description
 
 
-def test_a_fault_of_the_tracker_turns_nothing_red(
+def test_an_error_in_the_tracker_fails_no_run(
     sqlmesh_project: Any,
     materialize_sqlmesh: Materialize,
     shop: SqlmeshProject,
@@ -204,7 +207,7 @@ def test_a_fault_of_the_tracker_turns_nothing_red(
     assert "unknown" in step_failure(result).description
 
 
-def test_a_fault_in_telling_of_one_model_concerns_no_other(
+def test_an_error_in_making_the_events_of_one_model_concerns_no_other(
     sqlmesh_project: Any,
     materialize_sqlmesh: Materialize,
     warehouse: dg.AssetsDefinition,
@@ -223,7 +226,7 @@ def test_a_fault_in_telling_of_one_model_concerns_no_other(
 
 
 def _broken(*_: Any, **__: Any) -> None:
-    raise RuntimeError("a fault of the tracker's own")
+    raise RuntimeError("an error in the tracker")
 
 
 @pytest.mark.parametrize("audit", ["is_positive", "at_least"])
@@ -250,10 +253,9 @@ def test_a_blocking_audit(
 
 
 def test_an_audit_that_does_not_block(
-    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+    next_day: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    sqlmesh_project.travel(NEXT_DAY)
-    sqlmesh_project.fail("shop.revenue", audit="is_small")
+    next_day.fail("shop.revenue", audit="is_small")
     result = materialize_sqlmesh(warehouse)
     assert result.success
     assert_materialized_exactly(result, DAILY_ASSETS)
@@ -272,12 +274,11 @@ def test_an_audit_that_did_not_run_is_not_evaluated(
 
 @pytest.mark.long
 def test_a_standalone_audit_is_a_check_of_what_it_reads(
-    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+    next_day: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    sqlmesh_project.travel(NEXT_DAY)
     assert_check_passed(materialize_sqlmesh(warehouse), "shop/orders", "orders_exist")
-    sqlmesh_project.travel("+1 day")
-    sqlmesh_project.fail("orders_exist")
+    next_day.travel("+1 day")
+    next_day.fail("orders_exist")
     result = materialize_sqlmesh(warehouse)
     assert result.success
     assert_check_failed(result, "shop/orders", "orders_exist", "WARN")
@@ -285,10 +286,9 @@ def test_a_standalone_audit_is_a_check_of_what_it_reads(
 
 
 def test_an_external_model_with_audits_is_not_an_asset_and_fails_what_reads_it(
-    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+    next_day: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    sqlmesh_project.travel(NEXT_DAY)
-    sqlmesh_project.fail("raw.till", audit="is_positive")
+    next_day.fail("raw.till", audit="is_positive")
     result = materialize_sqlmesh(warehouse)
     assert_materialized_exactly(result, ["shop/orders", "shop/report", "shop/revenue"])
     assert_sqlmesh_status(result, "shop/till", "skipped", "upstream_failed")
@@ -396,10 +396,10 @@ def test_why_a_model_was_evaluated_is_reported(
     assert "sqlmesh/cause" not in facts(checks(result)["shop/till"])
 
 
+@pytest.mark.usefixtures("next_day")
 def test_what_ran_ahead_of_upstream_passes_and_is_reported(
-    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+    materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    sqlmesh_project.travel(NEXT_DAY)
     result = materialize_sqlmesh(warehouse, selection=["shop/revenue"])
     revenue = checks(result)["shop/revenue"]
     assert revenue.passed
@@ -409,9 +409,8 @@ def test_what_ran_ahead_of_upstream_passes_and_is_reported(
 
 
 def test_since_when_a_model_waits_is_reported(
-    sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
+    next_day: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
-    sqlmesh_project.travel(NEXT_DAY)
-    sqlmesh_project.hold("shop.orders")
+    next_day.hold("shop.orders")
     metadata = facts(checks(materialize_sqlmesh(warehouse))["shop/orders"])
     assert metadata["sqlmesh/waiting_since"] == "2024-01-06T00:00:00+00:00"

@@ -160,7 +160,7 @@ Run = Callable[[Site], dg.ExecuteInProcessResult]
 
 @RUNS
 @pytest.mark.long
-def test_each_step_runs_its_part_in_order(site: Site, run: Run) -> None:
+def test_each_step_runs_its_part_in_order_hour_after_hour(site: Site, run: Run) -> None:
     site.project.travel(TEN)
     result = run(site)
     assert result.success
@@ -177,19 +177,14 @@ def test_each_step_runs_its_part_in_order(site: Site, run: Run) -> None:
     for key in MODELS:
         assert_status(result, key)
 
+    site.project.travel(ELEVEN)
+    assert run(site).success
+    assert set(site.hours().values()) == {11}
+    assert set(site.evaluations().values()) == {2}
+
 
 def assert_status(result: dg.ExecuteInProcessResult, key: str) -> None:
     assert checks(result)[key].description.startswith("executed in 1 batch"), checks(result)[key]
-
-
-@RUNS
-@pytest.mark.long
-def test_hour_after_hour(site: Site, run: Run) -> None:
-    for at, hour in ((TEN, 10), (ELEVEN, 11)):
-        site.project.travel(at)
-        assert run(site).success
-        assert set(site.hours().values()) == {hour}
-    assert set(site.evaluations().values()) == {2}
 
 
 @pytest.mark.long

@@ -175,7 +175,7 @@ class TestWhileSqlmeshRuns:
 
 
 def test_what_was_never_streamed_is_over(here: InterruptedHere) -> None:
-    """An invocation that is prepared and then abandoned blocks nothing."""
+    """An invocation that is prepared and never read blocks nothing."""
     prepared: list[SqlmeshInvocation] = []
 
     @sqlmesh_assets(project=here.project)
@@ -183,5 +183,5 @@ def test_what_was_never_streamed_is_over(here: InterruptedHere) -> None:
         prepared.append(sqlmesh.run(context=context))
 
     here.materialize(idle)
-    prepared[0].leave()
+    prepared[0].finish()
     assert here.site.loaded() == set()

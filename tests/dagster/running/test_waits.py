@@ -34,7 +34,7 @@ def here(
     site = Site(tmp_path, concurrent_tasks=4)
     monkeypatch.setenv("SITE", str(site.path))
     yield Here(site, instance)
-    # What was left behind comes to its end.
+    # An abandoned invocation comes to its end.
     site.let_slow_go_on()
     until(lambda: not sqlmesh_threads())
     site.close()
@@ -118,7 +118,7 @@ class TestForWhatIsUnderWay:
             "it was still evaluating c.slow. What it commits later is not recorded here"
         ]
 
-        # What is left behind has the project in this process.
+        # The abandoned invocation has the project in this process.
         blocked = here.materialize()
         assert step_failure(blocked).description.startswith(
             "SQLMesh is still working on this project"

@@ -9,7 +9,7 @@ import dagster as dg
 
 from pytest_sqlmesh_tracker.dagster.events import checks, emission
 from pytest_sqlmesh_tracker.dagster.events import step_events as events
-from pytest_sqlmesh_tracker.dagster.events.event_log import EarlierTries
+from pytest_sqlmesh_tracker.dagster.events.earlier_events import EarlierTries
 from pytest_sqlmesh_tracker.dagster.running import invocation, requests, step, tags
 from pytest_sqlmesh_tracker.outcomes.outcome import AuditOutcome
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
@@ -23,11 +23,11 @@ mutant = partial(mutant_of, among=MUTANTS)
 
 
 @mutant(events.StepEvents, "of_ended")
-def what_was_skipped_is_materialized(original: Any, self: Any, report: Any) -> Any:
+def what_was_skipped_is_materialized(original: Any, self: Any, report: Any, *args: Any) -> Any:
     for outcome in report.outcomes.values():
         if outcome.status is Status.SKIPPED and outcome.name in self.specs:
             yield dg.MaterializeResult(asset_key=self.specs[outcome.name].key)
-    yield from original(self, report)
+    yield from original(self, report, *args)
 
 
 @mutant(batches, "_scheduled_in")
@@ -42,8 +42,10 @@ def the_first_batch_is_all(original: Any, outcome: Any, *args: Any) -> Any:
 
 
 @mutant(events.StepEvents, "of_ended")
-def what_did_not_run_has_passed_its_audits(original: Any, self: Any, report: Any) -> Any:
-    yield from original(self, report)
+def what_did_not_run_has_passed_its_audits(
+    original: Any, self: Any, report: Any, *args: Any
+) -> Any:
+    yield from original(self, report, *args)
     for name, spec in self.specs.items():
         for check in self.assets.checks.get(name, {}).values():
             key = dg.AssetCheckKey(spec.key, check)
@@ -75,7 +77,7 @@ def nothing_fails_the_run(original: Any, *args: Any, **kwargs: Any) -> None:  # 
     return None
 
 
-@mutant(step, "standing_faults")
+@mutant(step, "standing_failures")
 def what_failed_before_is_forgotten(original: Any, *args: Any) -> dict[str, Any]:  # noqa: ARG001
     return {}
 

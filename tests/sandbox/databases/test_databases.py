@@ -50,7 +50,7 @@ GATEWAYS = {
 
 @pytest.mark.parametrize("gateways", GATEWAYS.values(), ids=GATEWAYS.keys())
 def test_a_project_is_in_a_sandbox_what_it_is_outside(
-    gateways: str, tmp_path: Path, sandbox: Sandboxes
+    gateways: str, tmp_path: Path, sandboxes: Sandboxes
 ) -> None:
     database(tmp_path / "aside.duckdb", RAW)
     shop = project(tmp_path / "shop", gateways.replace("{folder}", str(tmp_path)))
@@ -60,11 +60,11 @@ def test_a_project_is_in_a_sandbox_what_it_is_outside(
         shop.model("shop.sales", "SELECT amount FROM aside.raw.sales")
     before = snapshot_of(tmp_path)
 
-    with sandbox(shop.path) as copy:
+    with sandboxes(shop.path) as copy:
         names = dict(copy.context.snapshots)
         copy.run(at="+1 day").assert_executed("*orders")
         assert copy.fetch("SELECT * FROM shop.report") == [("2024-01-06",)]
-    with sandbox(shop.path) as another:
+    with sandboxes(shop.path) as another:
         assert another.fetch("SELECT * FROM shop.report") == [("2024-01-05",)]
         if "aside" in gateways:
             assert another.fetch("SELECT * FROM shop.sales") == [(5,)]
@@ -94,8 +94,8 @@ class TestSeveralGateways:
         shop.model("shop.there", "SELECT amount, @gateway AS g FROM raw.sales", gateway="second")
         return shop
 
-    def test_each_has_its_own_files(self, two: Project, sandbox: Sandboxes) -> None:
-        with sandbox(two.path) as copy:
+    def test_each_has_its_own_files(self, two: Project, sandboxes: Sandboxes) -> None:
+        with sandboxes(two.path) as copy:
             assert set(copy.context.models) == {'"a"."shop"."here"', '"b"."shop"."there"'}
             # Before SQLMesh 0.21x, gateways are spelled as in the configuration.
             ((gateway, variable),) = copy.fetch("SELECT g, v FROM shop.here")
@@ -103,20 +103,20 @@ class TestSeveralGateways:
             second = copy.context.engine_adapters["second"]
             assert second.fetchall("SELECT amount, g FROM b.shop.there") == [(5, "second")]
 
-    def test_another_is_chosen_in_any_case(self, two: Project, sandbox: Sandboxes) -> None:
-        with sandbox(two.path, gateway="SECOND") as copy:
+    def test_another_is_chosen_in_any_case(self, two: Project, sandboxes: Sandboxes) -> None:
+        with sandboxes(two.path, gateway="SECOND") as copy:
             assert set(copy.context.models) == {'"b"."shop"."here"', '"b"."shop"."there"'}
             assert copy.fetch("SELECT g, v FROM shop.here") == [("second", "of b")]
 
     def test_a_missing_one_is_an_error_that_names_the_others(
-        self, two: Project, sandbox: Sandboxes
+        self, two: Project, sandboxes: Sandboxes
     ) -> None:
         with pytest.raises(SandboxError, match=r"no gateway 'third'.*irst, second") as raised:
-            with sandbox(two.path, gateway="third"):
+            with sandboxes(two.path, gateway="third"):
                 pass
         assert len(str(raised.value).splitlines()) == 1
 
-    def test_can_share_a_file(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_can_share_a_file(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         (tmp_path / "elsewhere").mkdir()
         shop = project(
             tmp_path,
@@ -128,14 +128,14 @@ class TestSeveralGateways:
         shop.model("shop.a", "SELECT 1 AS id", gateway="one")
         shop.model("shop.b", "SELECT id FROM shop.a", gateway="two")
 
-        with sandbox(shop.path) as copy:
+        with sandboxes(shop.path) as copy:
             assert copy.fetch("SELECT * FROM shop.b") == [(1,)]
 
 
 class TestTheState:
     @pytest.mark.parametrize("schema", ["''", "ops", "sqlmesh"])
     def test_goes_and_its_neighbours_stay(
-        self, schema: str, tmp_path: Path, sandbox: Sandboxes
+        self, schema: str, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         file = database(
             tmp_path / "wh.db",
@@ -147,7 +147,7 @@ class TestTheState:
         shop.model("shop.orders", "SELECT 1 AS id")
         planned(shop.path)
 
-        with sandbox(shop.path, plan=False) as copy:
+        with sandboxes(shop.path, plan=False) as copy:
             assert tables(copy) == ["main._mine", "ops._mine", "sqlmesh._mine"]
             copy.plan().assert_executed("shop.orders")
 
@@ -162,25 +162,25 @@ class TestTheState:
         shop.model("shop.orders", "SELECT 1 AS id", cron="'@daily'")
         return shop
 
-    def test_is_never_in_another_database(self, elsewhere: Project, sandbox: Sandboxes) -> None:
-        with sandbox(elsewhere.path) as copy:
+    def test_is_never_in_another_database(self, elsewhere: Project, sandboxes: Sandboxes) -> None:
+        with sandboxes(elsewhere.path) as copy:
             assert copy.context.state_sync.state_type() == "duckdb"
             copy.run(at="+1 day").assert_executed("shop.orders")
 
     def test_can_not_be_kept_from_another_database(
-        self, elsewhere: Project, sandbox: Sandboxes
+        self, elsewhere: Project, sandboxes: Sandboxes
     ) -> None:
         with pytest.raises(SandboxError, match=r"the state of gateway 'g' is in postgres"):
-            with sandbox(elsewhere.path, state="keep"):
+            with sandboxes(elsewhere.path, state="keep"):
                 pass
 
-    def test_can_be_kept_in_a_separate_file(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_can_be_kept_in_a_separate_file(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         shop = project(tmp_path, GATEWAYS["a state of its own"].replace("{folder}", str(tmp_path)))
         shop.model("shop.orders", "SELECT @execution_ds AS day", cron="'@daily'")
         planned(shop.path)
         before = snapshot_of(tmp_path)
 
-        with sandbox(shop.path, state="keep", at="2024-01-05 12:00") as copy:
+        with sandboxes(shop.path, state="keep", at="2024-01-05 12:00") as copy:
             copy.run().assert_nothing_executed()
             copy.run(at="+1 day").assert_executed("shop.orders")
 

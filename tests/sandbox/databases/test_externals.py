@@ -70,7 +70,7 @@ class TestWhatBeforeAllMakes:
     """What `before_all` creates takes the place of the empty table of an external model."""
 
     @pytest.mark.long
-    def test_is_read(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_is_read(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         made = project(
             tmp_path / "shop",
             LOCAL,
@@ -85,22 +85,22 @@ class TestWhatBeforeAllMakes:
         for schema in MAKING:
             made.model(f"shop.{schema}", f"SELECT id FROM {schema}.people", cron="'@daily'")
 
-        with sandbox(made.path) as copy:
+        with sandboxes(made.path) as copy:
             rows = {schema: copy.fetch(f"SELECT id FROM shop.{schema}") for schema in MAKING}
             assert rows == {schema: [(1,)] for schema in MAKING}
             copy.run(at="+1 day").assert_executed(*(f"shop.{schema}" for schema in MAKING))
             rows = {schema: copy.fetch(f"SELECT id FROM shop.{schema}") for schema in MAKING}
             assert rows == {schema: [(1,)] for schema in MAKING}
 
-    def test_may_be_made_but_once(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_may_be_made_but_once(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         made = shop(tmp_path, "CREATE SCHEMA raw", "CREATE TABLE raw.people AS SELECT 1 AS id")
 
-        with sandbox(made.path) as copy:
+        with sandboxes(made.path) as copy:
             assert copy.fetch("SELECT id FROM shop.a") == [(1,)]
             with pytest.raises(SQLMeshError, match='Schema with name "raw" already exists'):
                 copy.run(at="+1 day")
 
-    def test_may_be_made_by_a_macro(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_may_be_made_by_a_macro(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         made = shop(tmp_path, "'@people()'")
         made.write(
             "macros/people.py",
@@ -116,10 +116,10 @@ class TestWhatBeforeAllMakes:
             """,
         )
 
-        with sandbox(made.path) as copy:
+        with sandboxes(made.path) as copy:
             assert copy.fetch("SELECT id FROM shop.a") == [(3,)]
 
-    def test_may_be_some_of_them(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_may_be_some_of_them(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         made = shop(
             tmp_path,
             SCHEMA,
@@ -127,23 +127,23 @@ class TestWhatBeforeAllMakes:
             external=PEOPLE + "- {name: raw.pets, columns: {id: int, name: text}}",
         )
 
-        with sandbox(made.path) as copy:
+        with sandboxes(made.path) as copy:
             assert copy.fetch("SELECT id FROM raw.people") == [(1,)]
             assert copy.fetch("SELECT id, name FROM raw.pets") == []
 
-    def test_may_read_the_others(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_may_read_the_others(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         made = shop(
             tmp_path,
             "CREATE OR REPLACE VIEW raw.people AS SELECT id FROM raw.pets",
             external=PEOPLE + "- {name: raw.pets, columns: {id: int}}",
         )
 
-        with sandbox(made.path) as copy:
+        with sandboxes(made.path) as copy:
             copy.execute("INSERT INTO raw.pets VALUES (7)")
             copy.run(at="+1 day")
             assert copy.fetch("SELECT id FROM shop.a") == [(7,)]
 
-    def test_may_be_in_another_catalog(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_may_be_in_another_catalog(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         catalogs = "{type: duckdb, catalogs: {w: ':memory:', lake: ':memory:'}}"
         made = shop(
             tmp_path,
@@ -155,10 +155,10 @@ class TestWhatBeforeAllMakes:
         config = (made.path / "config.yaml").read_text()
         made.write("config.yaml", config.replace(LOCAL, f"{{local: {{connection: {catalogs}}}}}"))
 
-        with sandbox(made.path) as copy:
+        with sandboxes(made.path) as copy:
             assert copy.fetch("SELECT id FROM shop.a") == [(5,)]
 
-    def test_is_what_plain_sqlmesh_reads(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_is_what_plain_sqlmesh_reads(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         made = shop(
             tmp_path,
             SCHEMA,
@@ -167,34 +167,34 @@ class TestWhatBeforeAllMakes:
         config = (made.path / "config.yaml").read_text()
         made.write("config.yaml", config.replace("w.duckdb", str(tmp_path / "w.duckdb")))
 
-        with sandbox(made.path) as copy:
+        with sandboxes(made.path) as copy:
             in_sandbox = copy.fetch("SELECT id FROM shop.a")
         with plain(made.path) as context:
             context.plan(auto_apply=True, no_prompts=True)
             assert context.engine_adapter.fetchall("SELECT id FROM shop.a") == in_sandbox
 
-    def test_leaves_what_the_users_database_has(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_leaves_what_the_users_database_has(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         database(
             tmp_path / "w.duckdb", "CREATE SCHEMA raw", "CREATE TABLE raw.people AS SELECT 9 AS id"
         )
         made = shop(tmp_path, "CREATE TABLE IF NOT EXISTS raw.people AS SELECT 1 AS id")
 
-        with sandbox(made.path) as copy:
+        with sandboxes(made.path) as copy:
             assert copy.fetch("SELECT id FROM shop.a") == [(9,)]
 
     def test_does_not_replace_rows_that_a_test_has_inserted(
-        self, tmp_path: Path, sandbox: Sandboxes
+        self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         made = shop(tmp_path, "CREATE TABLE IF NOT EXISTS raw.people AS SELECT 1 AS id")
 
-        with sandbox(made.path, plan=False) as copy:
+        with sandboxes(made.path, plan=False) as copy:
             copy.execute("INSERT INTO raw.people VALUES (4)")
             copy.plan()
             assert copy.fetch("SELECT id FROM shop.a") == [(4,)]
 
 
 def test_a_test_and_a_models_statements_may_create_them_too(
-    tmp_path: Path, sandbox: Sandboxes
+    tmp_path: Path, sandboxes: Sandboxes
 ) -> None:
     made = project(tmp_path, LOCAL)
     made.write("external_models.yaml", PEOPLE + "- {name: raw.pets, columns: {id: int}}")
@@ -208,7 +208,7 @@ def test_a_test_and_a_models_statements_may_create_them_too(
     )
     made.model("shop.b", "SELECT id FROM raw.pets", cron="'@daily'")
 
-    with sandbox(made.path) as copy:
+    with sandboxes(made.path) as copy:
         assert copy.fetch("SELECT id FROM shop.a") == [(2,)]
         copy.execute("CREATE TABLE raw.pets AS SELECT 6 AS id")
         copy.run(at="+1 day")
@@ -218,7 +218,7 @@ def test_a_test_and_a_models_statements_may_create_them_too(
 class TestUndeclaredTables:
     """Tables that no model declares get the columns that the queries read."""
 
-    def test_have_what_queries_read(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_have_what_queries_read(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         made = project(tmp_path, LOCAL)
         made.model(
             "shop.paid",
@@ -236,7 +236,7 @@ class TestUndeclaredTables:
             "SELECT p.id, o.customer FROM raw.payments AS p JOIN raw.orders AS o ON p.id = o.id",
         )
 
-        with sandbox(made.path) as copy:
+        with sandboxes(made.path) as copy:
             columns = copy.fetch(
                 "SELECT column_name, data_type FROM duckdb_columns() "
                 "WHERE schema_name = 'raw' AND table_name = 'payments' ORDER BY 1"
@@ -255,7 +255,9 @@ class TestUndeclaredTables:
             copy.run(at="+1 day")
             assert copy.fetch("SELECT amount FROM shop.total") == [(20.5,)]
 
-    def test_give_way_to_what_the_project_creates(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_give_way_to_what_the_project_creates(
+        self, tmp_path: Path, sandboxes: Sandboxes
+    ) -> None:
         made = shop(
             tmp_path,
             SCHEMA,
@@ -263,11 +265,11 @@ class TestUndeclaredTables:
             external="[]",
         )
 
-        with sandbox(made.path) as copy:
+        with sandboxes(made.path) as copy:
             assert copy.fetch("SELECT * FROM raw.people") == [(1, "x")]
 
     def test_whose_columns_no_query_shows_are_named_with_the_remedies(
-        self, tmp_path: Path, sandbox: Sandboxes
+        self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         made = project(tmp_path, LOCAL)
         made.model("shop.a", "SELECT * FROM raw.people")
@@ -280,11 +282,11 @@ class TestUndeclaredTables:
             r"Declare it with its columns in external_models.yaml, or create it with setup= or "
             r"before_all",
         ):
-            with sandbox(made.path):
+            with sandboxes(made.path):
                 pass
 
     def test_of_which_too_little_was_inferred_are_explained(
-        self, tmp_path: Path, sandbox: Sandboxes
+        self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         made = project(tmp_path, LOCAL)
         made.model("shop.a", "SELECT list_sum(amounts) AS amount FROM raw.orders")
@@ -292,18 +294,18 @@ class TestUndeclaredTables:
         with pytest.raises(
             SandboxError, match=r"inferred its columns .*: amounts TEXT. Declare it"
         ):
-            with sandbox(made.path):
+            with sandboxes(made.path):
                 pass
 
     def test_are_not_made_of_files_and_systems_own(
-        self, tmp_path: Path, sandbox: Sandboxes
+        self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         (tmp_path / "people.csv").write_text("id\n1\n")
         made = project(tmp_path, LOCAL)
         made.model("shop.a", f"SELECT id FROM read_csv('{tmp_path}/people.csv')")
         made.model("shop.b", "SELECT COUNT(*) AS n FROM duckdb_tables()", kind="VIEW")
 
-        with sandbox(made.path) as copy:
+        with sandboxes(made.path) as copy:
             assert copy.fetch("SELECT id FROM shop.a") == [(1,)]
             assert (
                 copy.fetch("SELECT schema_name FROM duckdb_tables() WHERE schema_name = 'raw'")

@@ -76,36 +76,36 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestTheUsersDatabase:
-    def test_is_where_a_sandbox_starts(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_is_where_a_sandbox_starts(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         shop = shop_on(tmp_path, database(tmp_path / "wh.db", RAW))
 
-        with sandbox(shop.path) as copy:
+        with sandboxes(shop.path) as copy:
             assert copy.fetch("SELECT * FROM raw.sales") == [(5,)]
             assert copy.fetch("SELECT * FROM shop.report") == [(5,)]
 
-    def test_is_left_exactly_as_it_was(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_is_left_exactly_as_it_was(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         shop = shop_on(tmp_path, database(tmp_path / "wh.db", RAW))
         before = snapshot_of(tmp_path)
 
-        with sandbox(shop.path) as copy:
+        with sandboxes(shop.path) as copy:
             copy.execute("DELETE FROM raw.sales")
             copy.run(at="+2 days").assert_executed("shop.orders")
 
         assert snapshot_of(tmp_path) == before
 
-    def test_may_be_missing(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_may_be_missing(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         shop = project(
             tmp_path, f"{{l: {{connection: {{type: duckdb, database: {tmp_path}/x.db}}}}}}"
         )
         shop.model("shop.orders", "SELECT 1 AS id")
 
-        with sandbox(shop.path) as copy:
+        with sandboxes(shop.path) as copy:
             assert copy.fetch("SELECT * FROM x.shop.orders") == [(1,)]
 
         assert not (tmp_path / "x.db").exists()
 
     def test_can_be_open_in_another_process_that_has_not_written_it_all(
-        self, tmp_path: Path, sandbox: Sandboxes
+        self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         file = database(tmp_path / "wh.db", RAW)
         shop = shop_on(tmp_path, file)
@@ -113,52 +113,52 @@ class TestTheUsersDatabase:
             before = snapshot_of(tmp_path)
             assert "wh.db.wal" in before
 
-            with sandbox(shop.path) as copy:
+            with sandboxes(shop.path) as copy:
                 assert copy.fetch("SELECT * FROM shop.orders ORDER BY 1") == [(5,), (6,)]
 
             assert snapshot_of(tmp_path) == before
 
     @pytest.mark.long
     def test_is_found_below_the_project_if_it_is_not_in_the_current_folder(
-        self, tmp_path: Path, sandbox: Sandboxes, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         shop = shop_on(tmp_path / "shop", Path("data/wh.db"))
         database(shop.path / "data/wh.db", RAW)
 
-        with sandbox(shop.path) as copy:
+        with sandboxes(shop.path) as copy:
             assert copy.fetch("SELECT * FROM shop.orders") == [(5,)]
         monkeypatch.chdir(tmp_path)
-        with sandbox(shop.path) as copy:
+        with sandboxes(shop.path) as copy:
             assert copy.fetch("SELECT * FROM shop.orders") == [(5,)]
 
     def test_is_first_looked_for_where_sqlmesh_looks(
-        self, tmp_path: Path, sandbox: Sandboxes, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         shop = shop_on(tmp_path / "shop", Path("wh.db"))
         database(shop.path / "wh.db", RAW)
         database(tmp_path / "wh.db", RAW, "UPDATE raw.sales SET amount = 7")
         monkeypatch.chdir(tmp_path)
 
-        with sandbox(shop.path) as copy:
+        with sandboxes(shop.path) as copy:
             assert copy.fetch("SELECT * FROM shop.orders") == [(7,)]
 
     def test_stays_that_of_the_first_test_when_the_current_folder_changes(
-        self, tmp_path: Path, sandbox: Sandboxes, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         shop = shop_on(tmp_path / "shop", Path("wh.db"))
         database(tmp_path / "wh.db", RAW)
         monkeypatch.chdir(tmp_path)
-        with sandbox(shop.path):
+        with sandboxes(shop.path):
             pass
         monkeypatch.chdir(shop.path)
 
-        with sandbox(shop.path) as copy:
+        with sandboxes(shop.path) as copy:
             assert copy.fetch("SELECT * FROM shop.orders") == [(5,)]
 
 
 class TestWhatSqlmeshMadeInIt:
-    def test_is_not_in_a_sandbox(self, used: Path, sandbox: Sandboxes) -> None:
-        with sandbox(used, plan=False) as copy:
+    def test_is_not_in_a_sandbox(self, used: Path, sandboxes: Sandboxes) -> None:
+        with sandboxes(used, plan=False) as copy:
             assert relations(copy) == [
                 "main._mine",
                 "mine.orders__2024",
@@ -170,32 +170,32 @@ class TestWhatSqlmeshMadeInIt:
             assert not [s for (s,) in copy.fetch(schemas) if s.startswith("sqlmesh__")]
             assert copy.context.state_reader.get_environments() == []
 
-    def test_is_made_anew_by_the_plan(self, used: Path, sandbox: Sandboxes) -> None:
-        with sandbox(used) as copy:
+    def test_is_made_anew_by_the_plan(self, used: Path, sandboxes: Sandboxes) -> None:
+        with sandboxes(used) as copy:
             names = [e.name for e in copy.context.state_reader.get_environments()]
             assert names == ["prod"]
             assert copy.fetch("SELECT * FROM shop.orders") == [(6,)]
             assert copy.fetch("SELECT * FROM mine.reads_a_model") == [(6,)]
             assert copy.tracker.reports == []
 
-    def test_can_be_kept(self, used: Path, sandbox: Sandboxes) -> None:
-        with sandbox(used, state="keep", at="2024-01-06 00:05", plan=False) as copy:
+    def test_can_be_kept(self, used: Path, sandboxes: Sandboxes) -> None:
+        with sandboxes(used, state="keep", at="2024-01-06 00:05", plan=False) as copy:
             assert copy.fetch("SELECT * FROM shop__dev.orders") == [(6,)]
             assert copy.fetch("SELECT * FROM shop.orders") == [(5,)]
             assert "shop.gone" in relations(copy)
             assert len(copy.context.state_reader.get_environments()) == 2
 
     def test_can_not_be_kept_before_its_newest_interval(
-        self, used: Path, sandbox: Sandboxes
+        self, used: Path, sandboxes: Sandboxes
     ) -> None:
         with pytest.raises(SandboxError, match="loaded through 2024-01-05 00:00:00") as raised:
-            with sandbox(used, state="keep", at="2024-01-04 12:00"):
+            with sandboxes(used, state="keep", at="2024-01-04 12:00"):
                 pass
         assert len(str(raised.value).splitlines()) == 1
 
     @pytest.mark.parametrize("more", PLACES)
     def test_is_found_wherever_the_project_puts_it(
-        self, more: str, tmp_path: Path, sandbox: Sandboxes
+        self, more: str, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         file = database(
             tmp_path / "wh.db", RAW, "CREATE SCHEMA stock; CREATE TABLE stock.raw AS SELECT 1 AS id"
@@ -206,10 +206,12 @@ class TestWhatSqlmeshMadeInIt:
         planned(shop.path, "dev", include_unmodified=True)
         (shop.path / "models/shop.gone.sql").unlink()
 
-        with sandbox(shop.path, plan=False) as copy:
+        with sandboxes(shop.path, plan=False) as copy:
             assert relations(copy) == ["raw.sales", "stock.raw"]
 
-    def test_is_found_when_the_state_is_elsewhere(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_is_found_when_the_state_is_elsewhere(
+        self, tmp_path: Path, sandboxes: Sandboxes
+    ) -> None:
         database(tmp_path / "wh.db", RAW)
         shop = shop_on(tmp_path, tmp_path / "wh.db")
         shop.write(
@@ -224,7 +226,7 @@ gateways:
         planned(shop.path)
         planned(shop.path, "dev", include_unmodified=True)
 
-        with sandbox(shop.path, plan=False) as copy:
+        with sandboxes(shop.path, plan=False) as copy:
             assert relations(copy) == ["raw.sales"]
             assert copy.context.state_reader.get_environments() == []
 
@@ -318,7 +320,7 @@ class TestSetUp:
 
 class TestExternalModels:
     def test_are_created_empty_where_they_declare_columns_and_are_missing(
-        self, tmp_path: Path, sandbox: Sandboxes
+        self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         database(
             tmp_path / "wh.db",
@@ -352,7 +354,7 @@ class TestExternalModels:
         )
         shop.model("shop.orders", "SELECT id, price FROM raw.events")
 
-        with sandbox(shop.path) as copy:
+        with sandboxes(shop.path) as copy:
             columns = copy.fetch(
                 "SELECT column_name, data_type FROM duckdb_columns() "
                 "WHERE lower(schema_name) = 'raw' AND lower(table_name) = 'events'"
@@ -369,13 +371,13 @@ class TestExternalModels:
             assert "raw.undeclared" not in relations(copy)
 
     def test_of_types_that_duckdb_does_not_have_are_reported(
-        self, tmp_path: Path, sandbox: Sandboxes
+        self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         shop = project(tmp_path, "{local: {connection: {type: duckdb}}}")
         shop.write("external_models.yaml", "- {name: raw.x, columns: {place: geography}}")
         shop.model("shop.orders", "SELECT place FROM raw.x")
 
         with pytest.raises(SandboxError, match=r"model raw.x can't be created.*setup=") as raised:
-            with sandbox(shop.path):
+            with sandboxes(shop.path):
                 pass
         assert len(str(raised.value).splitlines()) == 1

@@ -56,18 +56,18 @@ class TestExternalModels:
         ],
     )
     def test_of_a_postgres_project(
-        self, tmp_path: Path, sandbox: Sandboxes, gateways: dict[str, DuckDBConnectionConfig]
+        self, tmp_path: Path, sandboxes: Sandboxes, gateways: dict[str, DuckDBConnectionConfig]
     ) -> None:
         made = made_for(tmp_path, "postgres", f"{{pg: {{connection: {POSTGRES}}}}}", PRICES)
         made.model("web.prices", "SELECT item, price FROM ext.prices", cron="'@daily'")
 
-        with sandbox(made.path, config=on_duckdb("postgres", **gateways)) as copy:
+        with sandboxes(made.path, config=on_duckdb("postgres", **gateways)) as copy:
             copy.execute("INSERT INTO ext.prices VALUES ('x', 2)")
             copy.run(at="+1 day").assert_executed("web.prices")
             assert copy.fetch("SELECT price FROM web.prices") == [(2,)]
             assert copy.fetch("SELECT price FROM shop.web.prices") == [(2,)]
 
-    def test_of_a_snowflake_project(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_of_a_snowflake_project(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         made = made_for(
             tmp_path,
             "snowflake",
@@ -85,7 +85,7 @@ class TestExternalModels:
         made.model("shop.orders", "SELECT id, place, payload, map FROM raw.orders")
         made.model("analytics.shop.clicks", "SELECT id FROM lake.raw.clicks", cron="'@daily'")
 
-        with sandbox(made.path, config=on_duckdb("snowflake")) as copy:
+        with sandboxes(made.path, config=on_duckdb("snowflake")) as copy:
             copy.execute("INSERT INTO lake.raw.clicks VALUES (5)")
             copy.run(at="+1 day").assert_executed("analytics.shop.clicks")
             assert copy.fetch("SELECT id FROM analytics.shop.clicks") == [(5,)]
@@ -93,7 +93,7 @@ class TestExternalModels:
             dev = copy.plan("dev", include_unmodified=True)
             assert dev.completion == "success"
 
-    def test_of_a_bigquery_project(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_of_a_bigquery_project(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         made = made_for(
             tmp_path,
             "bigquery",
@@ -110,24 +110,24 @@ class TestExternalModels:
         made.model("shop.orders", "SELECT id, items, place FROM raw.orders")
         made.model("shop.countries", "SELECT code FROM `public-data`.geo.countries")
 
-        with sandbox(made.path, config=on_duckdb("bigquery")) as copy:
+        with sandboxes(made.path, config=on_duckdb("bigquery")) as copy:
             copy.execute("INSERT INTO raw.orders (id) VALUES (1)")
             assert copy.fetch("SELECT id, items, place FROM shop.orders") == []
             assert copy.fetch("SELECT code FROM shop.countries") == []
 
-    def test_need_no_readable_configuration(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_need_no_readable_configuration(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         made = made_for(tmp_path, "postgres", "{}", PRICES)
         made.write("config.py", "import a_driver_that_tests_do_not_have")
         (made.path / "config.yaml").unlink()
         made.model("web.prices", "SELECT item, price FROM ext.prices", cron="'@daily'")
 
-        with sandbox(made.path, config=on_duckdb("postgres")) as copy:
+        with sandboxes(made.path, config=on_duckdb("postgres")) as copy:
             copy.execute("INSERT INTO ext.prices VALUES ('x', 2)")
             copy.run(at="+1 day").assert_executed("web.prices")
             assert copy.fetch("SELECT price FROM web.prices") == [(2,)]
 
     @pytest.mark.long
-    def test_are_those_of_the_default_gateway(self, tmp_path: Path, sandbox: Sandboxes) -> None:
+    def test_are_those_of_the_default_gateway(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         made = made_for(
             tmp_path,
             "postgres",
@@ -141,13 +141,15 @@ class TestExternalModels:
             "WHERE schema_name = 'ext' AND column_name = 'price'"
         )
 
-        with sandbox(made.path, config=on_duckdb("postgres")) as copy:
+        with sandboxes(made.path, config=on_duckdb("postgres")) as copy:
             assert copy.fetch(kind) == [("INTEGER",)]
-        with sandbox(made.path, config=on_duckdb("postgres"), gateway="staging") as copy:
+        with sandboxes(made.path, config=on_duckdb("postgres"), gateway="staging") as copy:
             assert copy.fetch(kind) == [("VARCHAR",)]
 
 
-def test_models_of_each_gateway_are_in_the_one_database(tmp_path: Path, sandbox: Sandboxes) -> None:
+def test_models_of_each_gateway_are_in_the_one_database(
+    tmp_path: Path, sandboxes: Sandboxes
+) -> None:
     crm = POSTGRES.replace("database: shop", "database: crm")
     gateways = f"{{pg: {{connection: {POSTGRES}}}, crm: {{connection: {crm}}}}}"
     made = made_for(tmp_path, "postgres", gateways, PRICES, default="pg")
@@ -156,7 +158,7 @@ def test_models_of_each_gateway_are_in_the_one_database(tmp_path: Path, sandbox:
     made.model("web.both", "SELECT c.id, p.item FROM crm.crm.clients c CROSS JOIN web.prices p",
                cron="'@daily'")  # fmt: skip
 
-    with sandbox(made.path, config=on_duckdb("postgres")) as copy:
+    with sandboxes(made.path, config=on_duckdb("postgres")) as copy:
         copy.execute("INSERT INTO ext.prices VALUES ('x', 2)")
         copy.run(at="+1 day").assert_executed("web.prices", "web.both")
         assert copy.fetch("SELECT id FROM crm.crm.clients") == [(1,)]

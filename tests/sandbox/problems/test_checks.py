@@ -38,11 +38,11 @@ ERRORS = "linter: {enabled: true, rules: [nomissingowner, noselectstar]}"
 
 class TestLinterErrors:
     def test_of_the_template_name_rules_models_and_files(
-        self, sandbox: Sandboxes, tmp_path: Path
+        self, sandboxes: Sandboxes, tmp_path: Path
     ) -> None:
         shop(tmp_path, ERRORS)
         with pytest.raises(SandboxError) as error:
-            with sandbox(tmp_path):
+            with sandboxes(tmp_path):
                 pass
         headline, *rest = str(error.value).splitlines()
         assert headline == (
@@ -59,30 +59,30 @@ class TestLinterErrors:
         ]
         assert "noselectstar: Query should not contain SELECT *" in rest[6]
 
-    def test_of_a_plan_are_the_same_words(self, sandbox: Sandboxes, tmp_path: Path) -> None:
+    def test_of_a_plan_are_the_same_words(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
         shop(tmp_path, ERRORS)
-        with sandbox(tmp_path, plan=False) as project:
+        with sandboxes(tmp_path, plan=False) as sandbox:
             with pytest.raises(LinterError, match=r"errors in 2 models: nomissingowner") as error:
-                project.plan()
+                sandbox.plan()
             assert f"{tmp_path}/models/shop.a.sql" in str(error.value)
             # The way through SQLMesh is left out: one step through this package, and no cause.
             assert error.value.__cause__ is None
             assert error.value.__suppress_context__
             assert not [e for e in error.traceback if "core/context.py" in str(e.path)]
             # The report has them as well.
-            assert "nomissingowner" in (project.tracker.last.error or "")
-            project.plan(skip_linter=True).assert_executed("shop.*")
+            assert "nomissingowner" in (sandbox.tracker.last.error or "")
+            sandbox.plan(skip_linter=True).assert_executed("shop.*")
 
-    def test_of_one_model_are_in_the_headline(self, sandbox: Sandboxes, tmp_path: Path) -> None:
+    def test_of_one_model_are_in_the_headline(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
         shop(tmp_path, "linter: {enabled: true, rules: [noselectstar]}")
         with pytest.raises(SandboxError, match=r"Linter detected errors in shop.b: nosel"):
-            with sandbox(tmp_path):
+            with sandboxes(tmp_path):
                 pass
 
-    def test_warnings_do_not_fail(self, sandbox: Sandboxes, tmp_path: Path) -> None:
+    def test_warnings_do_not_fail(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
         shop(tmp_path, "linter: {enabled: true, warn_rules: [nomissingowner, noselectstar]}")
-        with sandbox(tmp_path) as project:
-            project.run(at="+1 day").assert_executed("shop.*")
+        with sandboxes(tmp_path) as sandbox:
+            sandbox.run(at="+1 day").assert_executed("shop.*")
 
 
 UNIT_TESTS = """
@@ -104,12 +104,12 @@ test_a_is_one:
 
 class TestUnitTests:
     def test_that_fail_are_named_with_sqlmeshs_tables(
-        self, sandbox: Sandboxes, tmp_path: Path
+        self, sandboxes: Sandboxes, tmp_path: Path
     ) -> None:
         shop(tmp_path).write("tests/test_a.yaml", UNIT_TESTS)
-        with sandbox(tmp_path) as project:
+        with sandboxes(tmp_path) as sandbox:
             with pytest.raises(PlanError) as error:
-                project.plan()
+                sandbox.plan()
             words = str(error.value)
             headline = words.splitlines()[0]
             assert headline.startswith("3 of 4 unit tests failed: test_a_")
@@ -123,15 +123,15 @@ class TestUnitTests:
             assert "x: Expected" in words
             assert "x: Actual" in words
             assert "Missing rows" in words
-            assert project.plan(skip_tests=True).completion == "nothing_to_do"
+            assert sandbox.plan(skip_tests=True).completion == "nothing_to_do"
 
-    def test_that_pass_say_nothing(self, sandbox: Sandboxes, tmp_path: Path) -> None:
+    def test_that_pass_say_nothing(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
         shop(tmp_path).write(
             "tests/test_a.yaml",
             "test_a_is_one:\n  model: shop.a\n  outputs: {query: [{x: 1}]}\n",
         )
-        with sandbox(tmp_path) as project:
-            assert project.plan().error is None
+        with sandboxes(tmp_path) as sandbox:
+            assert sandbox.plan().error is None
 
 
 @pytest.mark.parametrize(
@@ -144,19 +144,19 @@ class TestUnitTests:
     ],
 )
 def test_a_file_that_can_not_be_loaded_is_named_with_the_reason(
-    sandbox: Sandboxes, tmp_path: Path, model: str, reason: str
+    sandboxes: Sandboxes, tmp_path: Path, model: str, reason: str
 ) -> None:
     """By the path that the user knows, in the template as well as in a sandbox."""
     made = shop(tmp_path)
     file = tmp_path / "models" / "new.sql"
-    with sandbox(tmp_path) as copy:
+    with sandboxes(tmp_path) as copy:
         with pytest.raises(ConfigError) as error:
             copy.write("models/new.sql", model)
         assert not [e for e in error.traceback if "core/loader.py" in str(e.path)]
         written = str(error.value)
     made.write("models/new.sql", model)
     with pytest.raises(SandboxError) as refused:
-        with sandbox(tmp_path, at="2024-01-06"):
+        with sandboxes(tmp_path, at="2024-01-06"):
             pass
     template = str(refused.value)
     assert template.startswith(f"the project {tmp_path} can't be loaded: ")

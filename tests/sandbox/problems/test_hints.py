@@ -30,7 +30,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class TestRelativePaths:
     @pytest.mark.parametrize("below", ["project", ".", "project/models/raw"])
     def test_files_of_the_project_are_located(
-        self, sandbox: Sandboxes, tmp_path: Path, elsewhere: Path, below: str
+        self, sandboxes: Sandboxes, tmp_path: Path, elsewhere: Path, below: str
     ) -> None:
         made = project(tmp_path / "project", IN_MEMORY)
         for number, reader in enumerate(READERS):
@@ -41,7 +41,7 @@ class TestRelativePaths:
         (folder / "data/one.json").write_text('{"a": 1}')
         duckdb.sql("SELECT 1 AS a").write_parquet(str(folder / "data/x.parquet"))
         with pytest.raises(SandboxError) as error:
-            with sandbox(tmp_path / "project"):
+            with sandboxes(tmp_path / "project"):
                 pass
         words = str(error.value)
         for path in PATHS:
@@ -52,32 +52,32 @@ class TestRelativePaths:
         assert words.count(f'monkeypatch.chdir("{folder}")') == len(PATHS)
 
     def test_the_remedy_works(
-        self, sandbox: Sandboxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, sandboxes: Sandboxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         made = project(tmp_path, IN_MEMORY)
         made.write("data/x.csv", "a\n7\n")
         made.model("s.a", f"SELECT a::INT AS a FROM {READERS[0]}", cron="'@daily'")
         monkeypatch.chdir(tmp_path)
-        with sandbox(tmp_path) as copy:
+        with sandboxes(tmp_path) as copy:
             assert copy.fetch("SELECT a FROM s.a") == [(7,)]
 
     def test_a_file_that_is_nowhere_is_not_located(
         self,
-        sandbox: Sandboxes,
+        sandboxes: Sandboxes,
         tmp_path: Path,
         elsewhere: Path,  # noqa: ARG002
     ) -> None:
         made = project(tmp_path / "project", IN_MEMORY)
         made.model("s.a", f"SELECT a::INT AS a FROM {READERS[0]}", cron="'@daily'")
         with pytest.raises(SandboxError) as error:
-            with sandbox(tmp_path / "project"):
+            with sandboxes(tmp_path / "project"):
                 pass
         assert "No files found that match the pattern" in str(error.value)
         assert "working folder" not in str(error.value)
 
     def test_copy_and_python_models_as_well(
         self,
-        sandbox: Sandboxes,
+        sandboxes: Sandboxes,
         tmp_path: Path,
         elsewhere: Path,  # noqa: ARG002
     ) -> None:
@@ -101,7 +101,7 @@ class TestRelativePaths:
         )
         for name in ("s.copied", "s.python"):
             with pytest.raises(SandboxError) as error:
-                with sandbox(tmp_path / "project", select=name):
+                with sandboxes(tmp_path / "project", select=name):
                     pass
             assert f"data/x.csv exists below {tmp_path / 'project'}, but" in str(error.value)
 
@@ -132,7 +132,7 @@ class TestWhatALocalDatabaseBrings:
         ],
     )
     def test_what_is_in_the_way_is_named_with_its_file(
-        self, sandbox: Sandboxes, shop: Path, warehouse: Path, tmp_path: Path, sql: str, name: str
+        self, sandboxes: Sandboxes, shop: Path, warehouse: Path, tmp_path: Path, sql: str, name: str
     ) -> None:
         words = (
             f"{name} already exists: it comes from {warehouse}, which the sandbox copies.\n"
@@ -141,41 +141,41 @@ class TestWhatALocalDatabaseBrings:
         file = tmp_path / "raw.sql"
         file.write_text(sql)
         with pytest.raises(SandboxError) as error:
-            with sandbox(shop, setup=file):
+            with sandboxes(shop, setup=file):
                 pass
         assert str(error.value).startswith("setup: raw.sql failed: ")
         assert str(error.value).endswith(f"\n\n{words}")
 
         with pytest.raises(SandboxError) as error:
-            with sandbox(shop, setup=file, state="keep"):
+            with sandboxes(shop, setup=file, state="keep"):
                 pass
         assert words in str(error.value)
 
-        with sandbox(shop) as copy:
+        with sandboxes(shop) as copy:
             with pytest.raises(duckdb.CatalogException) as raised:
                 copy.execute(sql)
             assert words in str(raised.value)
 
-    def test_the_remedy_works(self, sandbox: Sandboxes, shop: Path, tmp_path: Path) -> None:
+    def test_the_remedy_works(self, sandboxes: Sandboxes, shop: Path, tmp_path: Path) -> None:
         file = tmp_path / "raw.sql"
         file.write_text(
             "CREATE TABLE events (id INT, name TEXT); INSERT INTO events VALUES (1, 'a')"
         )
-        with sandbox(shop, setup=file, state="empty") as copy:
+        with sandboxes(shop, setup=file, state="empty") as copy:
             assert copy.fetch("SELECT * FROM events") == [(1, "a")]
             assert copy.fetch("SELECT id FROM s.a") == [(1,)]
             # The catalog is called as the file.
             assert copy.context.default_catalog == "w"
 
     def test_other_columns_are_explained_as_well(
-        self, sandbox: Sandboxes, shop: Path, warehouse: Path
+        self, sandboxes: Sandboxes, shop: Path, warehouse: Path
     ) -> None:
-        with sandbox(shop) as copy:
+        with sandboxes(shop) as copy:
             with pytest.raises(duckdb.BinderException) as error:
                 copy.execute("INSERT INTO events VALUES (1, 'a')")
             assert f"events has the same columns as in {warehouse}" in str(error.value)
 
-    def test_before_all(self, sandbox: Sandboxes, tmp_path: Path, warehouse: Path) -> None:
+    def test_before_all(self, sandboxes: Sandboxes, tmp_path: Path, warehouse: Path) -> None:
         made = project(
             tmp_path / "project",
             IN_A_FILE.format(warehouse),
@@ -183,12 +183,12 @@ class TestWhatALocalDatabaseBrings:
         )
         made.model("s.a", "SELECT 1 AS id", cron="'@daily'")
         with pytest.raises(SandboxError, match=r"events already exists: it comes from"):
-            with sandbox(made.path):
+            with sandboxes(made.path):
                 pass
 
-    def test_a_model(self, sandbox: Sandboxes, shop: Path, warehouse: Path) -> None:
+    def test_a_model(self, sandboxes: Sandboxes, shop: Path, warehouse: Path) -> None:
         model = "MODEL (name s.b, kind FULL);\nCREATE TABLE events (id INT);\nSELECT 1 AS id"
-        with sandbox(shop) as copy:
+        with sandboxes(shop) as copy:
             copy.write("models/b.sql", model)
             copy.plan().assert_failed("s.b")
             assert copy.hints == [
@@ -197,9 +197,9 @@ class TestWhatALocalDatabaseBrings:
             ]
 
     def test_what_the_test_made_is_not_blamed_on_the_file(
-        self, sandbox: Sandboxes, shop: Path
+        self, sandboxes: Sandboxes, shop: Path
     ) -> None:
-        with sandbox(shop) as copy:
+        with sandboxes(shop) as copy:
             copy.execute("CREATE TABLE mine (id INT)")
             with pytest.raises(duckdb.CatalogException) as error:
                 copy.execute("CREATE TABLE mine (id INT)")

@@ -29,20 +29,20 @@ def shop(tmp_path: Path) -> Project:
     [("regoin", "region"), ("tenants", "tenant"), ("BATCH_LIMITS", "batch_limit")],
 )
 def test_a_typo_is_an_error_with_the_close_name(
-    shop: Project, sandbox: Sandboxes, name: str, close: str
+    shop: Project, sandboxes: Sandboxes, name: str, close: str
 ) -> None:
     # The test that gives it is often below the project's folder.
     shop.write("tests/test_a.py", f"import pytest\nVARIABLES = {{'{name}': 1}}\n")
 
     with pytest.raises(SandboxError, match=rf"{name.lower()}.*did you mean {close}\?"):
-        with sandbox(shop.path, variables={name: "x"}):
+        with sandboxes(shop.path, variables={name: "x"}):
             pass
 
 
 def test_a_variable_that_is_declared_or_read_is_accepted_in_any_case(
-    shop: Project, sandbox: Sandboxes
+    shop: Project, sandboxes: Sandboxes
 ) -> None:
-    with sandbox(shop.path, variables={"REGION": "us", "Batch_Limit": 5, "tenant": "b"}) as copy:
+    with sandboxes(shop.path, variables={"REGION": "us", "Batch_Limit": 5, "tenant": "b"}) as copy:
         assert copy.fetch("SELECT * FROM shop.a") == [("us", 5, "b")]
 
 
@@ -71,6 +71,6 @@ def test_a_variable_that_code_may_read_is_accepted(shop: Project, file: str, cod
     check_variables(dict(options.variables), configs, shop.path)
 
 
-def test_a_variable_unlike_any_other_is_accepted(shop: Project, sandbox: Sandboxes) -> None:
-    with sandbox(shop.path, variables={"something_else": 1}) as copy:
+def test_a_variable_unlike_any_other_is_accepted(shop: Project, sandboxes: Sandboxes) -> None:
+    with sandboxes(shop.path, variables={"something_else": 1}) as copy:
         assert copy.fetch("SELECT region FROM shop.a") == [("eu",)]

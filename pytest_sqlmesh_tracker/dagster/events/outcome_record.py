@@ -19,7 +19,7 @@ from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
 
-from .faults import Fault
+from .standing_failures import StandingFailure
 
 OUTCOME = "sqlmesh/outcome"
 """The metadata key of the record."""
@@ -39,7 +39,7 @@ class InvocationFacts:
 
     @classmethod
     def of_report(cls, report: RunReport) -> InvocationFacts:
-        """What the report of an ended invocation has."""
+        """The facts in the report of an invocation that has ended."""
         return cls(
             environment=report.environment,
             execution_time=report.execution_time,
@@ -54,7 +54,7 @@ class OutcomeRecord(Frozen):
     schema_version: Literal[1] = 1
     environment: str
     execution_time: UtcDatetime | None = None
-    """None where it is not known, as for what was loaded outside of Dagster."""
+    """None where it is not known, as for intervals that were loaded outside of Dagster."""
     ignore_cron: bool = False
     status: Status | None = None
     """None where SQLMesh's state has the intervals as loaded, and nothing else is known."""
@@ -65,8 +65,8 @@ class OutcomeRecord(Frozen):
     """What was evaluated and recorded, or is loaded; the first ones, if there are more."""
     more_intervals: int = 0
     """How many more there are."""
-    standing_fault: Fault | None = None
-    """The fault of an earlier run because of which a check fails that would have passed."""
+    standing_failure: StandingFailure | None = None
+    """The failure of an earlier run because of which a check fails that would have passed."""
 
     @property
     def metadata(self) -> dict[str, dg.MetadataValue]:
@@ -79,11 +79,11 @@ class OutcomeRecord(Frozen):
         changes = {"intervals": intervals[:INTERVALS_LIMIT], "more_intervals": more}
         return self.model_copy(update=changes)
 
-    def fault(self, severity: dg.AssetCheckSeverity) -> Fault | None:
-        """The fault that a failed check with this record states; None without an execution time."""
-        if self.standing_fault is not None or self.execution_time is None:
-            return self.standing_fault
-        return Fault(
+    def failure(self, severity: dg.AssetCheckSeverity) -> StandingFailure | None:
+        """Why a check with this record failed; None without an execution time."""
+        if self.standing_failure is not None or self.execution_time is None:
+            return self.standing_failure
+        return StandingFailure(
             severity=severity,
             message=self.message,
             environment=self.environment,
@@ -97,12 +97,12 @@ def record_of(
     invocation: InvocationFacts,
     *,
     message: str | None = None,
-    standing_fault: Fault | None = None,
+    standing_failure: StandingFailure | None = None,
 ) -> OutcomeRecord:
     """The record of a model's outcome.
 
     Args:
-        message: that of the outcome, if None.
+        message: the message of the event; None means the message of the outcome.
     """
     record = OutcomeRecord(
         environment=invocation.environment,
@@ -111,7 +111,7 @@ def record_of(
         status=outcome.status,
         reasons=outcome.reasons,
         message=outcome.message if message is None else message,
-        standing_fault=standing_fault,
+        standing_failure=standing_failure,
     )
     return record.with_intervals(outcome.executed_intervals)
 

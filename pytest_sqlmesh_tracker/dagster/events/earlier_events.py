@@ -1,4 +1,4 @@
-"""What Dagster's event log has of earlier events of this package."""
+"""Reads earlier events of this package from Dagster's event log."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK, fitt
 from pytest_sqlmesh_tracker.outcomes.types import Interval
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 
-from .faults import Fault
-from .record import read_record
+from .outcome_record import read_record
+from .standing_failures import StandingFailure
 
 _PAGE = 1000
 _ALWAYS = Interval(*(limit.replace(tzinfo=timezone.utc) for limit in (datetime.min, datetime.max)))
@@ -44,19 +44,19 @@ def latest_evaluation(
     return records[0].evaluation if records else None
 
 
-def standing_faults(
+def standing_failures(
     instance: dg.DagsterInstance, keys: Iterable[dg.AssetKey]
-) -> dict[dg.AssetKey, Fault]:
-    """The faults of those assets whose latest status check failed."""
-    return {key: fault for key in keys if (fault := _standing_fault(instance, key))}
+) -> dict[dg.AssetKey, StandingFailure]:
+    """The failures that may still stand: of the assets whose latest status check failed."""
+    return {key: failure for key in keys if (failure := _standing_failure(instance, key))}
 
 
-def _standing_fault(instance: dg.DagsterInstance, key: dg.AssetKey) -> Fault | None:
+def _standing_failure(instance: dg.DagsterInstance, key: dg.AssetKey) -> StandingFailure | None:
     evaluation = latest_evaluation(instance, dg.AssetCheckKey(key, STATUS_CHECK))
     if evaluation is None or evaluation.passed:
         return None
     record = read_record(evaluation.metadata)
-    return record.fault(evaluation.severity) if record else None
+    return record.failure(evaluation.severity) if record else None
 
 
 def earlier_tries(instance: dg.DagsterInstance, run_id: str) -> EarlierTries:

@@ -10,14 +10,14 @@ import pytest
 
 from pytest_sqlmesh_tracker.dagster.events.checks import status_check
 from pytest_sqlmesh_tracker.dagster.events.emission import check_evaluation
-from pytest_sqlmesh_tracker.dagster.events.faults import Fault
-from pytest_sqlmesh_tracker.dagster.events.record import (
+from pytest_sqlmesh_tracker.dagster.events.outcome_record import (
     INTERVALS_LIMIT,
     OUTCOME,
     InvocationFacts,
     OutcomeRecord,
     read_record,
 )
+from pytest_sqlmesh_tracker.dagster.events.standing_failures import StandingFailure
 from pytest_sqlmesh_tracker.outcomes.types import Interval
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from tests.builders import failed, skipped
@@ -25,7 +25,7 @@ from tests.builders import failed, skipped
 ORDERS = dg.AssetKey(["shop", "orders"])
 MIDNIGHT = datetime(2024, 1, 6, tzinfo=timezone.utc)
 RUN = InvocationFacts("prod", MIDNIGHT, ignore_cron=True)
-FAULT = Fault(
+EARLIER_FAILURE = StandingFailure(
     severity=dg.AssetCheckSeverity.WARN,
     message="skipped: its signal was not ready",
     environment="prod",
@@ -33,9 +33,11 @@ FAULT = Fault(
 )
 
 
-def stored(outcome: ModelOutcome, fault: Fault | None = None) -> dg.AssetCheckEvaluation:
+def stored(
+    outcome: ModelOutcome, failure: StandingFailure | None = None
+) -> dg.AssetCheckEvaluation:
     """The status check of an outcome, as it comes back from Dagster's event log."""
-    evaluation = check_evaluation(status_check(outcome, ORDERS, RUN, fault))
+    evaluation = check_evaluation(status_check(outcome, ORDERS, RUN, failure))
     return dg.deserialize_value(dg.serialize_value(evaluation), dg.AssetCheckEvaluation)
 
 
@@ -53,12 +55,12 @@ def test_what_is_read_is_what_was_written() -> None:
     )
 
 
-def test_the_fault_of_a_check_that_failed() -> None:
-    """Its own, or the earlier one that made it fail."""
+def test_a_failed_check_states_why_it_failed() -> None:
+    """Its own failure, or the earlier one because of which it failed."""
     evaluation = stored(failed("shop.orders"))
     record = read_record(evaluation.metadata)
     assert record
-    assert record.fault(evaluation.severity) == Fault(
+    assert record.failure(evaluation.severity) == StandingFailure(
         severity=dg.AssetCheckSeverity.ERROR,
         message=record.message,
         environment="prod",
@@ -66,11 +68,11 @@ def test_the_fault_of_a_check_that_failed() -> None:
         ignore_cron=True,
     )
 
-    evaluation = stored(skipped("shop.orders", "cron_not_due"), FAULT)
+    evaluation = stored(skipped("shop.orders", "cron_not_due"), EARLIER_FAILURE)
     assert not evaluation.passed
     record = read_record(evaluation.metadata)
     assert record
-    assert record.fault(evaluation.severity) == record.standing_fault == FAULT
+    assert record.failure(evaluation.severity) == record.standing_failure == EARLIER_FAILURE
 
 
 def test_no_more_intervals_than_an_event_has_place_for() -> None:
@@ -95,5 +97,5 @@ def test_what_can_not_be_read_is_not_a_record(metadata: dict[str, dg.MetadataVal
 
 def test_every_key_is_documented() -> None:
     page = (Path(__file__).parents[3] / "docs" / "dagster.md").read_text()
-    keys = {*OutcomeRecord.model_fields, *Fault.model_fields}
+    keys = {*OutcomeRecord.model_fields, *StandingFailure.model_fields}
     assert {key for key in keys if f"`{key}`" not in page} == set()

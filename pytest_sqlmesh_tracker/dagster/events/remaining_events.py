@@ -1,4 +1,4 @@
-"""Writes events into Dagster's event log for a step that accepts no more."""
+"""Writes the remaining events of a step that accepts no more directly into Dagster's event log."""
 
 from __future__ import annotations
 
