@@ -21,7 +21,7 @@ from sqlmesh.core.scheduler import Scheduler
 from sqlmesh.core.snapshot import SnapshotEvaluator
 
 from pytest_sqlmesh_tracker import Tracker, sqlmesh_run_tracker
-from pytest_sqlmesh_tracker.tracking.events.console import ConsoleProxy
+from pytest_sqlmesh_tracker.tracking.events.console_proxy import ConsoleProxy
 from pytest_sqlmesh_tracker.tracking.events.taps import Taps
 from pytest_sqlmesh_tracker.tracking.reliance import reliance_of
 

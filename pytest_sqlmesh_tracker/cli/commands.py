@@ -334,10 +334,10 @@ def doctor(as_json: bool) -> int:
 
     The exit code is 1 if it does not.
     """
-    from pytest_sqlmesh_tracker.doctor.doctor import diagnosis
+    from pytest_sqlmesh_tracker.doctor.doctor import diagnose
 
     from .output import Output
 
-    result = diagnosis()
-    Output(as_json).diagnose(result)
-    return 1 if result.degraded else 0
+    diagnosis = diagnose()
+    Output(as_json).diagnose(diagnosis)
+    return 1 if diagnosis.degraded else 0

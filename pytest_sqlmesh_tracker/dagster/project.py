@@ -12,7 +12,7 @@ from pydantic import Field, PrivateAttr
 
 from pytest_sqlmesh_tracker.models.definitions import ProjectDefinition
 from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
-from pytest_sqlmesh_tracker.tracking.queries.questions import Answer, Query, UnfinishedPlan
+from pytest_sqlmesh_tracker.tracking.queries.messages import Answer, Query, UnfinishedPlan
 
 Folder = str | os.PathLike[str]
 Folders = Folder | Sequence[Folder]
@@ -101,10 +101,10 @@ class SqlmeshProject(dg.Config):
         return open_context(self.location)
 
     def ask(self, query: Query[Answer], *, timeout: float) -> Answer | UnfinishedPlan:
-        """Let SQLMesh answer a question in a process of its own, so that this one does not load it.
+        """Let SQLMesh answer a query in a process of its own, so that this one does not load it.
 
         Args:
-            query: the question.
+            query: the query.
             timeout: the number of seconds to wait for the answer.
 
         Raises:

@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr
 
 from pytest_sqlmesh_tracker.dagster.running.invocation import Limits, SqlmeshInvocation
 from pytest_sqlmesh_tracker.dagster.running.step import Step
-from pytest_sqlmesh_tracker.tracking.queries.questions import Answer, Query, UnfinishedPlan
+from pytest_sqlmesh_tracker.tracking.queries.messages import Answer, Query, UnfinishedPlan
 
 from .project import SqlmeshProject
 
@@ -55,10 +55,10 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
             context.close()
 
     def ask(self, query: Query[Answer], *, timeout: float = 50) -> Answer | UnfinishedPlan:
-        """Let SQLMesh answer a question about an environment, in a process of its own.
+        """Let SQLMesh answer a query about an environment, in a process of its own.
 
         Args:
-            query: the question.
+            query: the query.
             timeout: the number of seconds to wait for the answer; Dagster ends a tick after 60.
 
         Raises:

@@ -31,7 +31,7 @@ from .calls import Call, calls_of_sqlmesh
 
 
 @dataclass(frozen=True)
-class Change:
+class ContractChange:
     """A part of SQLMesh that differs from what the tracker expects."""
 
     name: str
@@ -62,7 +62,7 @@ def resolve(path: str) -> Any:
     return thing
 
 
-def changes_of_console() -> Iterator[Change]:
+def changes_of_console() -> Iterator[ContractChange]:
     """The console's methods and parameters that the tracker reads and SQLMesh lacks."""
     in_terminal = _own("core.console:TerminalConsole")
     for event, reliance in CONSOLE_EVENTS.items():
@@ -73,7 +73,7 @@ def changes_of_console() -> Iterator[Change]:
             yield from _changes(path, reliance.concern, check)
 
 
-def news_of_console() -> Iterator[Change]:
+def news_of_console() -> Iterator[ContractChange]:
     """The installed SQLMesh's console methods and parameters that the tracker does not know."""
     console = _own("core.console:Console")
     for event, reliance in CONSOLE_EVENTS.items():
@@ -81,21 +81,21 @@ def news_of_console() -> Iterator[Change]:
         new = [name for name in _parameters(console.get(event)) if name not in known]
         if new:
             what = f"has new parameters: {', '.join(new)}"
-            yield Change(f"Console.{event}", what, reliance.concern)
+            yield ContractChange(f"Console.{event}", what, reliance.concern)
     for name in sorted(console.keys() - CONSOLE_EVENTS.keys() - NOT_HANDLED):
         if _OF_EVALUATION.search(name) and not name.startswith("_"):
             concern = "every report, if it replaces another method"
-            yield Change(f"Console.{name}", "is new and not handled", concern)
+            yield ContractChange(f"Console.{name}", "is new and not handled", concern)
 
 
-def changes_elsewhere() -> Iterator[Change]:
+def changes_elsewhere() -> Iterator[ContractChange]:
     """What else the tracker handles, calls, replaces or imports and finds changed."""
     # An object can be declared and called in several places; each change of it is one line.
     changes = {(change.name, change.what): change for change in reversed([*_elsewhere()])}
     yield from reversed(changes.values())
 
 
-def _elsewhere() -> Iterator[Change]:
+def _elsewhere() -> Iterator[ContractChange]:
     installed = Version(import_module("sqlmesh").__version__)
     for reliance in declared():
         if reliance.since is None or installed >= Version(reliance.since):
@@ -105,7 +105,9 @@ def _elsewhere() -> Iterator[Change]:
     for reliance in switchboard.REPLACED:
         if reliance.name not in _own(reliance.path.rpartition(".")[0]):
             concern = "all tracking: the switchboard replaces it in the class"
-            yield Change(reliance.path.partition(":")[2], "is not defined in the class", concern)
+            yield ContractChange(
+                reliance.path.partition(":")[2], "is not defined in the class", concern
+            )
 
 
 def declared() -> Iterator[Reliance]:
@@ -120,13 +122,13 @@ def declared() -> Iterator[Reliance]:
         yield from methods_of(protocol)
 
 
-def _changes(path: str, concern: str, check: Callable[[Any], str]) -> Iterator[Change]:
+def _changes(path: str, concern: str, check: Callable[[Any], str]) -> Iterator[ContractChange]:
     try:
         what = check(resolve(path))
     except LookupError as error:
         what = str(error)
     if what:
-        yield Change(path.partition(":")[2], what, concern)
+        yield ContractChange(path.partition(":")[2], what, concern)
 
 
 def _mismatch(reliance: Reliance, thing: Any) -> str:

@@ -29,7 +29,7 @@ CEILINGS = {"duckdb": "<2", "pandas": "<3"}
 _SHOWN = {"duckdb": "DuckDB", "pandas": "pandas"}
 
 
-def diagnosis() -> Diagnosis:
+def diagnose() -> Diagnosis:
     """Run all checks. This takes a few seconds and never raises.
 
     An untested SQLMesh version is a warning: the checks that follow show whether it changed
@@ -121,7 +121,7 @@ def _internals() -> Iterator[Check]:
     ]
 
 
-def _checks_of_changes(level: Level, changes: Iterable[contract.Change]) -> Iterator[Check]:
+def _checks_of_changes(level: Level, changes: Iterable[contract.ContractChange]) -> Iterator[Check]:
     return (Check(change.name, level, change.what, change.concern) for change in changes)
 
 

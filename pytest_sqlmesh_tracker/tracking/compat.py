@@ -1,7 +1,9 @@
-"""All differences between the supported SQLMesh versions, with the first version that differs.
+"""The differences between the supported SQLMesh versions, with the first version that differs.
 
-Each function hides one difference. The rest of the package neither checks versions nor reads
-attributes that only some versions have.
+Each function hides one difference. Two kinds of difference are declared where the tracker listens
+to SQLMesh instead (`tracking.reliance`): a keyword-only parameter with a default, in a handler, is
+an argument that only some versions pass; a `Reliance` with `since` is a part of SQLMesh that
+earlier versions lack. No other code depends on SQLMesh's version.
 """
 
 from __future__ import annotations

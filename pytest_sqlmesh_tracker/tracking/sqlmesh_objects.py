@@ -236,7 +236,7 @@ class Config(Protocol):
 
 @part_of_sqlmesh(
     "core.context:GenericContext",
-    "Invocation: the console that it replaces, and the models of the project",
+    "InvocationRecorder: the console that it replaces, and the models of the project",
 )
 class Context(Protocol):
     """A loaded project and its state."""

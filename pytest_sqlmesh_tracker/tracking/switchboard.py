@@ -18,9 +18,9 @@ from typing import Any, Protocol
 from pytest_sqlmesh_tracker.outcomes.invocation import Command
 from pytest_sqlmesh_tracker.process.frozen import check_imported
 from pytest_sqlmesh_tracker.process.sleeping import Sleeps, sleep
-from pytest_sqlmesh_tracker.tracking.events.auditing import AuditInvocation
-from pytest_sqlmesh_tracker.tracking.events.invocation import Invocation
-from pytest_sqlmesh_tracker.tracking.events.live import CancelledError, Hooks
+from pytest_sqlmesh_tracker.tracking.events.auditing import AuditRecorder
+from pytest_sqlmesh_tracker.tracking.events.invocation import InvocationRecorder
+from pytest_sqlmesh_tracker.tracking.events.live import CancelledError, Hooks, OutcomesSoFar
 
 from . import compat
 from .preferences import preferences_of
@@ -45,7 +45,9 @@ REPLACED = (
     ),
     Reliance(f"{_CONTEXT}.apply", "plans that are applied later (PlanFacts)", reads=("plan",)),
     Reliance(f"{_CONTEXT}.audit", "reports of Context.audit", reads=("execution_time",)),
-    Reliance(f"{_CONTEXT}.create_scheduler", "what runs and plans evaluate (Invocation.attach)"),
+    Reliance(
+        f"{_CONTEXT}.create_scheduler", "what runs and plans evaluate (InvocationRecorder.attach)"
+    ),
 )
 """The methods of SQLMesh's context class that are replaced; the class itself must define them."""
 RELIES_ON = (
@@ -53,32 +55,40 @@ RELIES_ON = (
 )
 
 
-class Listener(Protocol):
+class InvocationListener(Protocol):
     """Tracks invocations."""
 
     @property
     def hooks(self) -> Hooks:
         """Its callbacks and settings for a running invocation."""
 
-    def invocation_started(self, invocation: Invocation) -> None:
+    def invocation_started(self, invocation: InvocationRecorder) -> None:
         """An invocation starts."""
 
-    def invocation_ended(self, invocation: Invocation, tracked: Tracked) -> None:
+    def invocation_ended(self, invocation: InvocationRecorder, tracked: Tracked) -> None:
         """An invocation has ended."""
 
 
 class Switchboard:
     """Knows the listeners to each context and the current invocation of each context and thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, outcomes_so_far: OutcomesSoFar) -> None:
+        """Without any listener.
+
+        Args:
+            outcomes_so_far: passed in, because `reasons`, which makes outcomes, imports `events`.
+        """
+        self._outcomes_so_far = outcomes_so_far
         self._lock = threading.RLock()
-        self._listeners: dict[Listener, Callable[[Any], bool]] = {}
-        self._under_way: dict[tuple[int, int], Invocation] = {}
+        self._listeners: dict[InvocationListener, Callable[[Any], bool]] = {}
+        self._under_way: dict[tuple[int, int], InvocationRecorder] = {}
         self._replaced: dict[str, tuple[Any, Any]] = {}
         self._sleeps = Sleeps(self)
 
     @contextmanager
-    def listening(self, listener: Listener, concerns: Callable[[Any], bool]) -> Iterator[None]:
+    def listening(
+        self, listener: InvocationListener, concerns: Callable[[Any], bool]
+    ) -> Iterator[None]:
         """Let a listener track the contexts for which `concerns` returns True."""
         with self._lock:
             if not self._listeners:
@@ -171,7 +181,7 @@ class Switchboard:
 
         return call
 
-    def _listeners_to(self, context: Any) -> list[Listener]:
+    def _listeners_to(self, context: Any) -> list[InvocationListener]:
         with self._lock:
             return [each for each, concerns in self._listeners.items() if concerns(context)]
 
@@ -179,17 +189,18 @@ class Switchboard:
         self,
         name: str,
         original: Callable[..., Any],
-        listeners: list[Listener],
+        listeners: list[InvocationListener],
         context: Any,
         args: Any,
         kwargs: Any,
     ) -> Any:
-        kind = AuditInvocation if name == "audit" else Invocation
+        kind = AuditRecorder if name == "audit" else InvocationRecorder
         invocation = kind(
             context,
             _COMMANDS[name],
             _arguments(original, args, kwargs),
             _hooks(context, listeners),
+            self._outcomes_so_far,
         )
         if name == "apply":
             invocation.planned(_first(args, kwargs, "plan"))
@@ -210,14 +221,14 @@ class Switchboard:
                 listener.invocation_ended(invocation, tracked)
 
     @contextmanager
-    def _while_under_way(self, invocation: Invocation, context: Any) -> Iterator[None]:
+    def _while_under_way(self, invocation: InvocationRecorder, context: Any) -> Iterator[None]:
         key = _key(context)
         with self._lock:
             for (other, _), under_way in self._under_way.items():
                 if other == key[0]:
                     message = "two threads used one context at the same time"
-                    invocation.journal.fault(message)
-                    under_way.journal.fault(message)
+                    invocation.journal.tracker_error(message)
+                    under_way.journal.tracker_error(message)
             self._under_way[key] = invocation
         try:
             yield
@@ -226,13 +237,12 @@ class Switchboard:
                 del self._under_way[key]
 
 
-def _hooks(context: Any, listeners: list[Listener]) -> Hooks:
+def _hooks(context: Any, listeners: list[InvocationListener]) -> Hooks:
     """The combined hooks of all listeners."""
     every = [listener.hooks for listener in listeners]
     limits = [hooks.longest_wait for hooks in every]
     limits.append(preferences_of(context).longest_wait)
     return Hooks(
-        outcomes_so_far=every[0].outcomes_so_far,
         cancelled=lambda: any(hooks.cancelled() for hooks in every),
         on_executed=[callback for hooks in every for callback in hooks.on_executed],
         on_waiting=[callback for hooks in every for callback in hooks.on_waiting],

@@ -12,7 +12,7 @@ from uuid import UUID
 from pytest_sqlmesh_tracker.reports.assertions import AssertionMethods
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import NoReportError, RunReport
-from pytest_sqlmesh_tracker.tracking.events.invocation import Invocation
+from pytest_sqlmesh_tracker.tracking.events.invocation import InvocationRecorder
 from pytest_sqlmesh_tracker.tracking.events.live import Hooks, OnExecuted, OnWaiting
 from pytest_sqlmesh_tracker.tracking.events.recording import Recording
 
@@ -36,14 +36,13 @@ class Tracker(AssertionMethods):
         self._tracked: list[Tracked] = []
         self._cancelled = threading.Event()
         self._hooks = Hooks(
-            outcomes_so_far=_outcomes_so_far,
             cancelled=self._cancelled.is_set,
             on_executed=[on_executed] if on_executed else [],
             on_waiting=[on_waiting] if on_waiting else [],
             longest_wait=longest_wait,
         )
         self._lock = threading.Lock()
-        self._under_way: list[Invocation] = []
+        self._under_way: list[InvocationRecorder] = []
         self._ids: set[UUID] = set()
 
     def _asserted(self) -> RunReport:
@@ -201,15 +200,12 @@ class _Listener:
         self._tracker = tracker
         self.hooks = tracker._hooks
 
-    def invocation_started(self, invocation: Invocation) -> None:
+    def invocation_started(self, invocation: InvocationRecorder) -> None:
         self._tracker._under_way.append(invocation)
 
-    def invocation_ended(self, invocation: Invocation, tracked: Tracked) -> None:
+    def invocation_ended(self, invocation: InvocationRecorder, tracked: Tracked) -> None:
         self._tracker._add(tracked)
         self._tracker._under_way.remove(invocation)
-
-
-_SWITCHBOARD = Switchboard()
 
 
 def _outcomes_so_far(recording: Recording) -> Callable[[str], ModelOutcome]:
@@ -217,3 +213,6 @@ def _outcomes_so_far(recording: Recording) -> Callable[[str], ModelOutcome]:
     from pytest_sqlmesh_tracker.tracking.reasons.reporting import outcomes_so_far
 
     return outcomes_so_far(recording)
+
+
+_SWITCHBOARD = Switchboard(_outcomes_so_far)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -63,7 +64,7 @@ _OF_SEEDS = {
 }
 
 
-RAISED_AS, FOLLOWED_BY = "raised as ", "followed by "
+_RAISED_AS, _FOLLOWED_BY = "raised as ", "followed by "
 """How the paragraphs of an error begin that follow the first failure."""
 
 
@@ -143,6 +144,20 @@ def failed_batches(outcome: Outcome) -> str:
     return f"in {len(failed):,} of {quantity(len(batches), 'batch')}"
 
 
+def error_text(first: str, *, followed_by: Iterable[str] = (), raised_as: str | None = None) -> str:
+    """The text of an error in a report, in paragraphs, which `in_short` shortens again.
+
+    Args:
+        first: type and message of what failed first.
+        followed_by: the same of the errors that followed while it was handled.
+        raised_as: the same of the error that reached the caller, if it is another one.
+    """
+    paragraphs = [first, *(f"{_FOLLOWED_BY}{error}" for error in followed_by)]
+    if raised_as is not None:
+        paragraphs.append(f"{_RAISED_AS}{raised_as}")
+    return "\n\n".join(paragraphs)
+
+
 def in_short(error: str, limit: int = 200) -> str:
     """The message of an error, in one line.
 
@@ -150,7 +165,7 @@ def in_short(error: str, limit: int = 200) -> str:
     database marks the position.
     """
     first, *rest = _STATEMENT.sub("", error).strip().split("\n\n")
-    own = takewhile(lambda paragraph: not paragraph.startswith((RAISED_AS, FOLLOWED_BY)), rest)
+    own = takewhile(lambda paragraph: not paragraph.startswith((_RAISED_AS, _FOLLOWED_BY)), rest)
     return one_line(" ".join([first, *own]), limit)
 
 

@@ -38,7 +38,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def sound() -> Diagnosis:
     """Of what is installed, as it is."""
-    return doctor.diagnosis()
+    return doctor.diagnose()
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ class TestVersions:
         self, monkeypatch: pytest.MonkeyPatch, bound: str, value: str
     ) -> None:
         monkeypatch.setattr(doctor, bound, value)
-        diagnosis = doctor.diagnosis()
+        diagnosis = doctor.diagnose()
         assert check(diagnosis, "SQLMesh").level == "warning"
         assert "outside the tested range" in check(diagnosis, "SQLMesh").detail
         assert not diagnosis.degraded
@@ -112,7 +112,7 @@ class TestVersions:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(doctor, "NEWEST_PYTHON", (3, 9))
-        assert check(doctor.diagnosis(), "Python").level == "warning"
+        assert check(doctor.diagnose(), "Python").level == "warning"
 
 
 def install(folder: Path, name: str, version: str, *requirements: str) -> None:
@@ -138,7 +138,7 @@ class TestWhatSqlmeshNeeds:
     ) -> None:
         install(packages, "sqlmesh", "0.206.0", "duckdb>=0.10.0", "pandas")
         install(packages, name, "5.0.0")
-        diagnosis = doctor.diagnosis()
+        diagnosis = doctor.diagnose()
         assert diagnosis.degraded
         needed = f"5.0.0 is incompatible with SQLMesh 0.206.0, which needs {required}"
         assert problems(diagnosis) == {shown: needed}
@@ -146,7 +146,7 @@ class TestWhatSqlmeshNeeds:
     def test_what_later_versions_say_counts(self, packages: Path) -> None:
         install(packages, "sqlmesh", "0.300.0", "duckdb>=2", "pandas")
         install(packages, "pandas", "3.1.0")
-        diagnosis = doctor.diagnosis()
+        diagnosis = doctor.diagnose()
         needed = "is incompatible with SQLMesh 0.300.0, which needs >=2"
         assert problems(diagnosis) == {"DuckDB": f"{duckdb.__version__} {needed}"}
         assert check(diagnosis, "pandas").detail == "3.1.0"
@@ -157,7 +157,7 @@ class TestWhatSqlmeshNeeds:
             *("sqlmesh", "0.300.0", "Not_There", "sqlglot<1"),
             *('far-away; extra == "far"', 'later; python_version > "9"'),
         )
-        checks = doctor.diagnosis().checks
+        checks = doctor.diagnose().checks
         warned = {check.name: check.detail for check in checks if check.level == "warning"}
         assert warned.keys() == {"SQLMesh", "not-there", "sqlglot"}
         assert warned["not-there"] == "not installed; SQLMesh 0.300.0 needs it"
@@ -167,21 +167,21 @@ class TestWhatSqlmeshNeeds:
 class TestWithoutSqlmesh:
     def test_it_is_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "path", [])
-        diagnosis = doctor.diagnosis()
+        diagnosis = doctor.diagnose()
         assert problems(diagnosis) == {"SQLMesh": "not installed"}
         assert diagnosis.checks[-1].name == "SQLMesh"
 
     def test_it_is_half_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "sqlmesh", None)
-        (detail,) = problems(doctor.diagnosis()).values()
+        (detail,) = problems(doctor.diagnose()).values()
         assert detail.startswith("ModuleNotFoundError: ")
 
     def test_it_can_not_be_imported(self, tmp_path: Path) -> None:
         (tmp_path / "sqlmesh.py").write_text("raise ImportError('half of it\\nis missing')")
         code = """
 import json
-from pytest_sqlmesh_tracker.doctor.doctor import diagnosis
-print(json.dumps(diagnosis().to_dict()))
+from pytest_sqlmesh_tracker.doctor.doctor import diagnose
+print(json.dumps(diagnose().to_dict()))
 """
         path = os.pathsep.join([str(tmp_path), str(ROOT)])
         ran = subprocess.run(
@@ -201,7 +201,7 @@ print(json.dumps(diagnosis().to_dict()))
 class TestAnotherConsole:
     def test_a_method_is_gone(self, changed: pytest.MonkeyPatch) -> None:
         changed.delattr(Console, "log_skipped_models")
-        diagnosis = doctor.diagnosis()
+        diagnosis = doctor.diagnose()
         gone = check(diagnosis, "Console.log_skipped_models")
         assert gone.level == "problem"
         assert gone.detail == "does not exist (no 'log_skipped_models')"
@@ -222,7 +222,7 @@ class TestAnotherConsole:
         ) -> None: ...
 
         changed.setattr(Console, "update_snapshot_evaluation_progress", renamed)
-        diagnosis = doctor.diagnosis()
+        diagnosis = doctor.diagnose()
         name = "Console.update_snapshot_evaluation_progress"
         levels = {check.level: check.detail for check in diagnosis.checks if check.name == name}
         assert levels == {
@@ -235,16 +235,16 @@ class TestAnotherConsole:
         def log_failed_models(self: Any, failures: Any) -> None: ...
 
         changed.setattr(TerminalConsole, "log_failed_models", log_failed_models)
-        by_name = problems(doctor.diagnosis())
+        by_name = problems(doctor.diagnose())
         assert by_name == {"TerminalConsole.log_failed_models": "has no parameter errors"}
 
     def test_the_terminals_console_may_inherit(self, changed: pytest.MonkeyPatch) -> None:
         changed.delattr(TerminalConsole, "start_plan_evaluation")
-        assert problems(doctor.diagnosis()) == {}
+        assert problems(doctor.diagnose()) == {}
 
     def test_there_is_none(self, changed: pytest.MonkeyPatch) -> None:
         changed.delattr(console, "Console")
-        by_name = problems(doctor.diagnosis())
+        by_name = problems(doctor.diagnose())
         assert {f"Console.{event}" for event in CONSOLE_EVENTS} <= by_name.keys()
         assert by_name["Console.log_failed_models"] == "does not exist (no 'Console')"
 
@@ -252,7 +252,7 @@ class TestAnotherConsole:
         def log_failed_models(self: Any, **kwargs: Any) -> None: ...
 
         changed.setattr(TerminalConsole, "log_failed_models", log_failed_models)
-        assert problems(doctor.diagnosis()) == {}
+        assert problems(doctor.diagnose()) == {}
 
     def test_new_parameters_and_methods_are_warnings(self, changed: pytest.MonkeyPatch) -> None:
         def stop_evaluation_progress(self: Any, success: bool = True, why: str = "") -> None: ...
@@ -260,7 +260,7 @@ class TestAnotherConsole:
 
         changed.setattr(Console, "stop_evaluation_progress", stop_evaluation_progress)
         changed.setattr(Console, "log_interrupted_models", log_interrupted_models, raising=False)
-        diagnosis = doctor.diagnosis()
+        diagnosis = doctor.diagnose()
         warned = [check for check in diagnosis.checks if check.name.startswith("Console.")]
         assert [(check.name, check.level, check.detail) for check in warned] == [
             ("Console.stop_evaluation_progress", "warning", "has new parameters: why"),
@@ -272,14 +272,14 @@ class TestAnotherConsole:
 class TestOtherInternals:
     def test_a_function_is_gone(self, changed: pytest.MonkeyPatch) -> None:
         changed.delattr(scheduler, "interval_diff")
-        details = problems(doctor.diagnosis())
+        details = problems(doctor.diagnose())
         assert details["interval_diff"] == "does not exist (no 'interval_diff')"
 
     def test_a_function_takes_other_arguments(self, changed: pytest.MonkeyPatch) -> None:
         def interval_diff(*, of: Any, without: Any, uninterrupted: bool = False) -> Any: ...
 
         changed.setattr(scheduler, "interval_diff", interval_diff)
-        (check,) = [c for c in doctor.diagnosis().checks if c.name == "interval_diff"]
+        (check,) = [c for c in doctor.diagnose().checks if c.name == "interval_diff"]
         assert check.detail.startswith("can't be called with 2 arguments: ")
         assert re.search(r" \(\S+ in tracking/reasons/\w+\.py\)$", check.concern)
 
@@ -322,14 +322,14 @@ class TestOtherInternals:
 
     def test_a_module_is_gone(self, changed: pytest.MonkeyPatch) -> None:
         changed.setitem(sys.modules, "sqlmesh.core.plan.stages", None)
-        details = problems(doctor.diagnosis())
+        details = problems(doctor.diagnose())
         assert details["RestatementStage.__dataclass_fields__"].startswith("can't be imported: ")
 
     def test_a_method_that_tracking_replaces_is_inherited(
         self, changed: pytest.MonkeyPatch
     ) -> None:
         changed.delattr(GenericContext, "run")
-        by_name = problems(doctor.diagnosis())
+        by_name = problems(doctor.diagnose())
         assert by_name["GenericContext.run"] == "is not defined in the class"
         assert by_name["trial"].startswith("KeyError: ")
 
@@ -386,7 +386,7 @@ class TestTheTrial:
             raise duckdb.IOException("can't open\npostgresql://etl:hunter2@db")
 
         monkeypatch.setattr(duckdb, "connect", refused)
-        (line,) = problems(doctor.diagnosis()).values()
+        (line,) = problems(doctor.diagnose()).values()
         assert line == "IOException: can't open postgresql://etl:***@db"
 
     def test_what_is_reported_wrongly_is_a_mistake(self) -> None:
@@ -414,5 +414,5 @@ class TestTheTrial:
 
     def test_more_than_one_mistake_is_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(trial, "mistakes", lambda: ["the first", "the second", "the third"])
-        result = check(doctor.diagnosis(), "trial")
+        result = check(doctor.diagnose(), "trial")
         assert (result.level, result.detail) == ("problem", "the first (and 2 more)")

@@ -12,18 +12,16 @@ import dagster as dg
 from tests.properties.demanding.dagster.oracle import check_run
 from tests.properties.demanding.dagster.status import Memory
 from tests.properties.demanding.dagster.tries import Try, fqn_of
-from tests.properties.demanding.tally import TALLY, Ledger
+from tests.properties.demanding.tally import TALLY, Ledger, Violation
 from tests.properties.drawing.dagster.requests import DagsterHistory
 from tests.properties.playing.dagster.assets import Dagster
 from tests.properties.playing.dagster.runs import DagsterRun, take_through_dagster
 from tests.properties.playing.invocations import begin, take
 from tests.properties.playing.world import World
 
-from .examples import Violations
 
-
-def violations(played: DagsterHistory) -> Violations:
-    """Play a history through Dagster; what of that is not true, as pairs of rule and sentence."""
+def violations(played: DagsterHistory) -> list[Violation]:
+    """Play a history through Dagster; what of that is not true."""
     folder, history = Path(tempfile.mkdtemp(prefix="truth_")), played.history
     world = World(folder, history.began, history.concurrent_tasks, history.before_all)
     ledger = Ledger()
@@ -45,7 +43,7 @@ def violations(played: DagsterHistory) -> Violations:
         world.close()
         shutil.rmtree(folder, ignore_errors=True)
     TALLY.examples += 1
-    return ledger.unmet
+    return ledger.violations
 
 
 def _count(run: DagsterRun) -> None:

@@ -19,10 +19,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis.strategies import SearchStrategy
 
-Example = TypeVar("Example")
-Violations = list[tuple[str, str]]
-"""What is not true, as pairs of the violated rule and a sentence."""
+from .demanding.tally import Violation
 
+Example = TypeVar("Example")
 SHRINK = "SQLMESH_TRACKER_SHRINK" in os.environ
 PER_SHARD = 6
 """Twenty seconds' work. Two at least: the first history of a seed is always the simplest one."""
@@ -69,13 +68,13 @@ def draw_each(
     judge_one()
 
 
-def assert_holds(violations: Callable[[Example], Violations], history: Example) -> None:
+def assert_holds(violations: Callable[[Example], list[Violation]], history: Example) -> None:
     """Play a history quietly, and raise an error that lists all violations."""
     logging.disable(logging.CRITICAL)
     try:
-        unmet = violations(history)
+        violated = violations(history)
     finally:
         logging.disable(logging.NOTSET)
-    if unmet:
-        sentences = "\n".join(f"- [{rule}] {sentence}" for rule, sentence in unmet)
+    if violated:
+        sentences = "\n".join(f"- [{each.rule}] {each.sentence}" for each in violated)
         raise AssertionError(f"{sentences}\n\nof this history:\n{history}")

@@ -12,17 +12,15 @@ from tests.properties.demanding.counterfactuals.plans import check_twins, wants_
 from tests.properties.demanding.counterfactuals.runs import check_counterfactuals, wants_copy
 from tests.properties.demanding.late_reading import read_late
 from tests.properties.demanding.oracle import check
-from tests.properties.demanding.tally import TALLY, Ledger
+from tests.properties.demanding.tally import TALLY, Ledger, Violation
 from tests.properties.drawing.specs import History, Step
 from tests.properties.playing.invocations import Invocation, Story, begin, take
 from tests.properties.playing.reports import afterwards
 from tests.properties.playing.world import World
 
-from .examples import Violations
 
-
-def violations(history: History) -> Violations:
-    """Play a history; what of its reports is not true, as pairs of rule and sentence."""
+def violations(history: History) -> list[Violation]:
+    """Play a history; what of its reports is not true."""
     folder = Path(tempfile.mkdtemp(prefix="truth_"))
     world = World(folder, history.began, history.concurrent_tasks, history.before_all)
     ledger = Ledger()
@@ -57,7 +55,7 @@ def violations(history: History) -> Violations:
         shutil.rmtree(folder, ignore_errors=True)
     TALLY.examples += 1
     TALLY.note_history(history)
-    return ledger.unmet
+    return ledger.violations
 
 
 def judge(story: Story, invocation: Invocation, ledger: Ledger) -> None:

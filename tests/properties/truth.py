@@ -9,23 +9,58 @@ With `--dagster` the histories are played through Dagster, and what Dagster reco
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .demanding.tally import TALLY, Violation
+
 PER_SEED = 20
 COUNTED = ("statuses", "reasons", "causes", "draws", "completions", "raised", "dagster", "demands")
 ROOT = Path(__file__).resolve().parents[2]
+
+
+class SeedViolation(BaseModel):
+    """Something that was not true in an example of a seed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rule: str
+    sentence: str
+    example: int | None = None
+    """Its number, from 0; None if the seed's process ended without a result."""
+    history: str | None = None
+    """The example, at its first violation only."""
+
+
+class SeedResult(BaseModel):
+    """What the examples of one seed came to: a line of the results' file."""
+
+    model_config = ConfigDict(frozen=True)
+
+    seed: int
+    source: str
+    """A hash of the code."""
+    seconds: float = 0
+    sqlmesh: str | None = None
+    """Its version; None if the seed's process ended without a result."""
+    examples: int = 0
+    statements: int = 0
+    """How many statements were checked."""
+    counts: Mapping[str, Mapping[str, int]] = {}
+    """As in `Tally.counts`."""
+    violations: tuple[SeedViolation, ...] = ()
 
 
 def main() -> int:
@@ -38,7 +73,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="play this one seed, and print its result")
     options = parser.parse_args()
     if options.seed is not None:
-        print(json.dumps(play(options.seed, dagster=options.dagster)))  # noqa: T201
+        _say(play(options.seed, dagster=options.dagster).model_dump_json())
         return 0
     file_name = "dagster.jsonl" if options.dagster else "results.jsonl"
     kept = options.results or ROOT / ".truth" / file_name
@@ -46,50 +81,61 @@ def main() -> int:
     count = -(-options.examples // PER_SEED)
     seeds = range(options.first_seed, options.first_seed + count)
     kept.parent.mkdir(parents=True, exist_ok=True)
-    done = {result["seed"] for result in _results(kept)}
+    done = {result.seed for result in _results(kept)}
     began = time.perf_counter()
     with ThreadPoolExecutor(options.workers) as pool, kept.open("a") as file:
         left = [seed for seed in seeds if seed not in done]
         for result in pool.map(lambda seed: _in_a_process(seed, more), left):
-            file.write(json.dumps(result) + "\n")
+            file.write(result.model_dump_json() + "\n")
             file.flush()
-            wrong = len(result["violations"])
-            _say(f"seed {result['seed']}: {result['examples']} examples, {wrong} violations")
+            wrong = len(result.violations)
+            _say(f"seed {result.seed}: {result.examples} examples, {wrong} violations")
     _say(f"\n{time.perf_counter() - began:.0f} s with {options.workers} workers")
-    return summarize([result for result in _results(kept) if result["seed"] in seeds])
+    return summarize([result for result in _results(kept) if result.seed in seeds])
 
 
-def play(seed: int, *, dagster: bool = False) -> dict[str, Any]:
+def play(seed: int, *, dagster: bool = False) -> SeedResult:
     """Play one seed's examples to the end, whatever is violated."""
     os.environ.setdefault("MAX_FORK_WORKERS", "1")
     from sqlmesh import __version__
 
-    from tests.properties.demanding.tally import TALLY
-
     from .examples import Shard, draw_each
 
     drawn, violations = _judging(dagster=dagster)
+    all_violations: list[SeedViolation] = []
 
     def judge(history: Any) -> None:
         number = TALLY.examples
         try:
-            unmet = violations(history)
+            violated = violations(history)
         except Exception as error:
-            unmet = [("crash", f"{type(error).__name__}: {error}")]
-        violated = [{"example": number, "rule": rule, "sentence": text} for rule, text in unmet]
-        if violated:
-            violated[0]["history"] = str(history)
-        TALLY.violations.extend(violated)
+            violated = [Violation("crash", f"{type(error).__name__}: {error}")]
+        all_violations.extend(
+            SeedViolation(
+                rule=each.rule,
+                sentence=each.sentence,
+                example=number,
+                history=None if index else str(history),
+            )
+            for index, each in enumerate(violated)
+        )
 
     logging.disable(logging.CRITICAL)
     began = time.perf_counter()
     draw_each(drawn, Shard(seed, PER_SEED), judge)
-    took = round(time.perf_counter() - began, 1)
-    known = {"seed": seed, "source": _source(), "sqlmesh": __version__, "seconds": took}
-    return {**known, **TALLY.to_dict()}
+    return SeedResult(
+        seed=seed,
+        source=_source(),
+        seconds=round(time.perf_counter() - began, 1),
+        sqlmesh=__version__,
+        examples=TALLY.examples,
+        statements=sum(TALLY.demands.values()),
+        counts=TALLY.counts(),
+        violations=tuple(all_violations),
+    )
 
 
-def _judging(*, dagster: bool) -> tuple[Any, Callable[[Any], list[tuple[str, str]]]]:
+def _judging(*, dagster: bool) -> tuple[Any, Callable[[Any], list[Violation]]]:
     """What is drawn, and what lists what is not true of it."""
     if dagster:
         from tests.properties.drawing.dagster.requests import dagster_histories
@@ -104,16 +150,14 @@ def _judging(*, dagster: bool) -> tuple[Any, Callable[[Any], list[tuple[str, str
     return histories(), violations
 
 
-def _in_a_process(seed: int, more: Sequence[str]) -> dict[str, Any]:
+def _in_a_process(seed: int, more: Sequence[str]) -> SeedResult:
     command = [sys.executable, "-m", "tests.properties.truth", "--seed", str(seed), *more]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     try:
-        result: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
-    except (ValueError, IndexError):
-        crash = {"rule": "crash", "sentence": ran.stderr[-2000:]}
-        known = {"seed": seed, "source": _source(), "seconds": 0}
-        result = {**known, "examples": 0, "violations": [crash]}
-    return result
+        return SeedResult.model_validate_json(ran.stdout.splitlines()[-1])
+    except (ValidationError, IndexError):
+        crash = SeedViolation(rule="crash", sentence=ran.stderr[-2000:])
+        return SeedResult(seed=seed, source=_source(), violations=(crash,))
 
 
 @cache
@@ -124,41 +168,40 @@ def _source() -> str:
     return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
-def _results(file: Path) -> list[dict[str, Any]]:
+def _results(file: Path) -> list[SeedResult]:
     """One result for each seed; lines that were cut off by a stop are done again."""
-    results: dict[int, dict[str, Any]] = {}
+    results: dict[int, SeedResult] = {}
     for line in file.read_text().splitlines() if file.exists() else ():
         try:
-            result = json.loads(line)
-        except ValueError:
+            result = SeedResult.model_validate_json(line)
+        except ValidationError:
             continue
-        if result.get("source") == _source():
-            results[result["seed"]] = result
+        if result.source == _source():
+            results[result.seed] = result
     return list(results.values())
 
 
-def summarize(results: Iterable[dict[str, Any]]) -> int:
+def summarize(results: Sequence[SeedResult]) -> int:
     """Print the totals, and each violation; 1 if there is any."""
-    results = list(results)
-    examples = sum(result["examples"] for result in results)
-    seconds = sum(result["seconds"] for result in results)
-    statements = sum(result.get("statements", 0) for result in results)
-    versions = {result["sqlmesh"] for result in results if "sqlmesh" in result}
+    examples = sum(result.examples for result in results)
+    seconds = sum(result.seconds for result in results)
+    statements = sum(result.statements for result in results)
+    versions = {result.sqlmesh for result in results if result.sqlmesh}
     _say(f"\nSQLMesh {', '.join(sorted(versions))}: {examples} examples, {statements} statements")
     _say(f"{seconds:.0f} s, {seconds / max(1, examples):.2f} s per example")
     for what in COUNTED:
         counts: Counter[str] = Counter()
         for result in results:
-            counts.update(result.get(what, {}))
+            counts.update(result.counts.get(what, {}))
         _say(f"\n{what}")
         for name, count in counts.most_common():
             _say(f"  {count:8} {name}")
-    wrong = [(result["seed"], each) for result in results for each in result["violations"]]
+    wrong = [(result.seed, each) for result in results for each in result.violations]
     _say(f"\n{len(wrong)} violations")
     for seed, each in wrong:
-        _say(f"- seed {seed} [{each['rule']}] {each['sentence']}")
-        if "history" in each:
-            _say("    " + each["history"].replace("\n", "\n    "))
+        _say(f"- seed {seed} [{each.rule}] {each.sentence}")
+        if each.history is not None:
+            _say("    " + each.history.replace("\n", "\n    "))
     return 1 if wrong else 0
 
 

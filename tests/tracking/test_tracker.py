@@ -505,14 +505,14 @@ class TestTrackersThatFail:
     ) -> None:
         from pytest_sqlmesh_tracker.tracking.reasons.runs import RunExplainer
 
-        idle = RunExplainer.idle
+        not_scheduled = RunExplainer.not_scheduled
 
         def broken(self: RunExplainer, name: str) -> Any:
             if "aside" in name:
                 raise ZeroDivisionError("ours")
-            return idle(self, name)
+            return not_scheduled(self, name)
 
-        monkeypatch.setattr(RunExplainer, "idle", broken)
+        monkeypatch.setattr(RunExplainer, "not_scheduled", broken)
         with at("2024-01-09 13:00"), sqlmesh_run_tracker(planned.context) as tracker:
             planned.context.run()
         assert tracker.last.unknown == {"t.aside"}

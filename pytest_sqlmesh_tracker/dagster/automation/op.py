@@ -14,7 +14,7 @@ from pytest_sqlmesh_tracker.dagster.resource import SqlmeshResource
 from pytest_sqlmesh_tracker.dagster.running.tags import awaited_plan
 from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
 from pytest_sqlmesh_tracker.tracking.errors.types import BusyError
-from pytest_sqlmesh_tracker.tracking.queries.questions import Answer, Query, UnfinishedPlan
+from pytest_sqlmesh_tracker.tracking.queries.messages import Answer, Query, UnfinishedPlan
 from pytest_sqlmesh_tracker.wording.invocations import environment_problem, environment_remedy
 
 _AT_REST = {"NOT_STARTED", "MANAGED", "SUCCESS", "FAILURE", "CANCELED"}
@@ -72,8 +72,8 @@ class AutomatedOp:
 
         Args:
             context: the context of a tick.
-            query: the question.
-            subject: the subject of the question in words, for the reason.
+            query: the query.
+            subject: the subject of the query in words, for the reason.
 
         Raises:
             ProjectError: the project or environment does not exist, or SQLMesh did not answer;

@@ -15,7 +15,7 @@ from pytest_sqlmesh_tracker.dagster.definitions.intermediates import (
     WithIntermediates,
 )
 from pytest_sqlmesh_tracker.dagster.running.tags import DUE_ONLY
-from pytest_sqlmesh_tracker.tracking.queries.questions import Due, DueQuery
+from pytest_sqlmesh_tracker.tracking.queries.messages import Due, DueQuery
 from pytest_sqlmesh_tracker.wording.formats import listed, minute
 
 from .op import AutomatedOp

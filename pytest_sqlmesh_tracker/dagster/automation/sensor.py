@@ -17,7 +17,7 @@ from pytest_sqlmesh_tracker.dagster.events.materializations import (
     data_version,
 )
 from pytest_sqlmesh_tracker.outcomes.types import Frozen
-from pytest_sqlmesh_tracker.tracking.queries.questions import LoadedModel, LoadedQuery
+from pytest_sqlmesh_tracker.tracking.queries.messages import LoadedModel, LoadedQuery
 from pytest_sqlmesh_tracker.wording.formats import listed, quantity, spans
 
 from .op import AutomatedOp

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Literal
 
 from pytest_sqlmesh_tracker.wording.printable import without_escape_codes
-from pytest_sqlmesh_tracker.wording.sentences import FOLLOWED_BY, RAISED_AS
+from pytest_sqlmesh_tracker.wording.sentences import error_text
 
 from .types import Stopped
 
@@ -36,11 +36,12 @@ def described(error: BaseException) -> str:
     if isinstance(error, Stopped):
         return str(error)
     first, covering = _uncovered(_of_the_user(error))
-    paragraphs = [_typed(first)]
-    paragraphs += [f"{FOLLOWED_BY}{_typed(later)}" for later in covering]
-    if error is not first and error not in covering and not _is_silent(error):
-        paragraphs.append(f"{RAISED_AS}{_typed(error)}")
-    return "\n\n".join(paragraphs)
+    wrapped = error is not first and error not in covering and not _is_silent(error)
+    return error_text(
+        _typed(first),
+        followed_by=map(_typed, covering),
+        raised_as=_typed(error) if wrapped else None,
+    )
 
 
 def frames(error: BaseException) -> Iterator[FrameType]:

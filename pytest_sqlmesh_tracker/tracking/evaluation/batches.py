@@ -66,7 +66,7 @@ def evaluation(
         failures += creation
         blocked_by = tuple(_roots(round_, name, sees_through))
         cut_by_environment = round_.circuit_broken
-    outside = (*recording.creation_failures, *recording.raised_nodes)
+    outside = _outside_rounds(recording)
     failures += [failure for failure in outside if failure.name == name]
     failures += [each.failure for each in scheduled if each.failure]
     batches = tuple(each.batch for each in scheduled)
@@ -250,7 +250,7 @@ def failed_upstream(
 ) -> tuple[str, ...]:
     """The failed upstream models that later batches of the model would have waited for, nearest
     first."""
-    outside = (*recording.creation_failures, *recording.raised_nodes)
+    outside = _outside_rounds(recording)
     failed = {failure.name for failure in outside}.union(*map(_failed, recording.rounds))
     roots: dict[str, None] = {}
     queue, seen = list(parents(name)), {name}
@@ -264,6 +264,12 @@ def failed_upstream(
         else:
             queue += parents(ancestor)
     return tuple(roots)
+
+
+def _outside_rounds(recording: Recording) -> list[NodeFailure]:
+    """The failures that SQLMesh did not report in a round."""
+    raised = recording.raised.nodes if recording.raised else ()
+    return [*recording.creation_failures, *raised]
 
 
 def connections_lost(recording: Recording) -> list[NodeFailure]:

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
-from sqlmesh.core.snapshot import apply_auto_restatements
 from sqlmesh.utils.date import to_timestamp
 
 from pytest_sqlmesh_tracker.outcomes.outcome import Batch
@@ -30,9 +28,11 @@ from pytest_sqlmesh_tracker.tracking.spans import (
     without,
 )
 
+from .auto_restatements import AutoRestatements
+
 
 @dataclass(frozen=True)
-class Caused:
+class ModelCauses:
     """The causes of one model's evaluated intervals, and the facts that they carry."""
 
     intervals: Mapping[Cause, tuple[Interval, ...]] = field(default_factory=dict)
@@ -45,35 +45,39 @@ class Caused:
     change_category: str | None = None
 
     @property
-    def causes(self) -> tuple[Cause, ...]:
+    def in_order(self) -> tuple[Cause, ...]:
         """The causes in order of precedence."""
         return tuple(self.intervals)
 
 
-class Causes:
-    """Finds the causes of one invocation's evaluations."""
+class CauseExplainer:
+    """Explains why one invocation evaluated models."""
 
     def __init__(self, recording: Recording, before: Before) -> None:
         self._recording = recording
         self._compared = before.first_compared
-        self._auto_restatements = _AutoRestatements(recording, before.first_compared, before.stored)
         self._stored = before.stored
+        self._auto_restatements = AutoRestatements(recording, self._compared, self._stored)
 
-    def of(self, name: str, batches: Sequence[Batch]) -> Caused:
+    def of(self, name: str, batches: Sequence[Batch]) -> ModelCauses:
         """Why the model was evaluated or audited in these batches; empty if none began."""
         began = [batch for batch in batches if _began(batch)]
-        classification = _Classification(
-            name, self._recording, self._compared, self._stored, self._auto_restatements
+        assignment = _CauseAssignment(
+            name=name,
+            recording=self._recording,
+            compared=self._compared,
+            stored=self._stored,
+            auto_restatements=self._auto_restatements,
         )
         if self._recording.command == "audit":
-            classification.assign(Cause.REQUESTED, "observed", _spans(began))
-            return classification.caused()
+            assignment.assign(Cause.REQUESTED, "observed", _spans(began))
+            return assignment.result()
         evaluated = _spans(batch for batch in began if not self._repeats_audits(batch))
         audited_alone = without(self._audited_alone(name), evaluated)
-        classification.assign(Cause.AUDITS_CHANGED, "observed", audited_alone)
+        assignment.assign(Cause.AUDITS_CHANGED, "observed", audited_alone)
         if evaluated and name in self._compared.frozen:
-            classification.classify(evaluated)
-        return classification.caused()
+            assignment.assign_all(evaluated)
+        return assignment.result()
 
     def _audited_alone(self, name: str) -> list[Span]:
         """What a plan audited because the audits had changed, even if it evaluated it later."""
@@ -88,115 +92,45 @@ class Causes:
         return self._recording.rounds[batch.round].audit_only
 
 
-@dataclass(frozen=True)
-class _AutoRestated:
-    """What a run's automatic restatements removed from a model before the run decided."""
+@dataclass
+class _CauseAssignment:
+    """Assigns a cause to every evaluated span of one model."""
 
-    spans: tuple[Span, ...]
-    triggers: tuple[str, ...]
-    """The models whose own `auto_restatement_cron` was due: this one, or models upstream."""
-
-
-@dataclass(frozen=True)
-class _AutoRestatements:
-    """What SQLMesh restates automatically in one run (`apply_auto_restatements`)."""
-
+    name: str
     recording: Recording
     compared: Snapshots
     stored: Snapshots
+    auto_restatements: AutoRestatements
+    spans: dict[Cause, list[Span]] = field(init=False, default_factory=dict)
+    evidence: dict[Cause, Evidence] = field(init=False, default_factory=dict)
+    restated_by: tuple[str, ...] = field(init=False, default=())
+    changed_by: tuple[str, ...] = field(init=False, default=())
+    change_category: str | None = field(init=False, default=None)
 
-    def removed(self, name: str) -> list[Span]:
-        """What was loaded but counts as missing for the run, because of its own restatements or
-        those of an earlier run that did not evaluate the model."""
-        if self.recording.decision is None or name not in self.stored.frozen:
-            return []
-        return without(self.stored.loaded(name), self.compared.loaded(name))
-
-    def of(self, name: str) -> _AutoRestated | None:
-        """What this run's own restatements remove; None if nothing."""
-        return self._restated.get(name)
-
-    def reported_triggers(self, name: str) -> tuple[str, ...] | None:
-        """The models that SQLMesh reports as the triggers; None if it reports none."""
-        ends = [end for round_ in self.recording.rounds for end in round_.ends_of(name)]
-        triggers = [end.triggers for end in ends if end.triggers]
-        return triggers[-1] if triggers else None
-
-    @cached_property
-    def _restated(self) -> Mapping[str, _AutoRestated]:
-        """The restatements, applied again to what the state contained."""
-        decision = self.recording.decision
-        assert decision is not None
-        at = decision.search.execution_time
-        thawed = [frozen.thawed() for frozen in self.stored.frozen.values()]
-        due: dict[str, bool] = {}
-        for snapshot in thawed:
-            snapshot.pending_restatement_intervals = []
-            due[snapshot.name] = bool(snapshot.get_next_auto_restatement_interval(at))
-        apply_auto_restatements({snapshot.snapshot_id: snapshot for snapshot in thawed}, at)
-        spans = {snapshot.name: snapshot.pending_restatement_intervals for snapshot in thawed}
-        triggers: dict[str, tuple[str, ...]] = {}
-
-        def triggers_of(name: str) -> tuple[str, ...]:
-            if name not in triggers:
-                parents = [parent for parent in self.stored.parents(name) if spans.get(parent)]
-                above = [trigger for parent in parents for trigger in triggers_of(parent)]
-                triggers[name] = (name,) if due[name] else tuple(dict.fromkeys(above))
-            return triggers[name]
-
-        return {
-            name: _AutoRestated(tuple(restated), triggers_of(name))
-            for name, restated in spans.items()
-            if restated
-        }
-
-
-class _Classification:
-    """Distributes the evaluated spans of one model among the causes."""
-
-    def __init__(
-        self,
-        name: str,
-        recording: Recording,
-        compared: Snapshots,
-        stored: Snapshots,
-        auto_restatements: _AutoRestatements,
-    ) -> None:
-        self._name = name
-        self._recording = recording
-        self._compared = compared
-        self._stored = stored
-        self._auto_restatements = auto_restatements
-        self._spans: dict[Cause, list[Span]] = {}
-        self._evidence: dict[Cause, Evidence] = {}
-        self._restated_by: tuple[str, ...] = ()
-        self._changed_by: tuple[str, ...] = ()
-        self._change_category: str | None = None
-
-    def caused(self) -> Caused:
+    def result(self) -> ModelCauses:
         """The causes assigned so far."""
-        ordered = sorted(self._spans, key=lambda cause: cause.rank)
-        return Caused(
-            intervals={cause: as_intervals(self._spans[cause]) for cause in ordered},
-            evidence=dict(self._evidence),
-            restated_by=self._restated_by,
-            changed_by=self._changed_by,
-            change_category=self._change_category,
+        ordered = sorted(self.spans, key=lambda cause: cause.rank)
+        return ModelCauses(
+            intervals={cause: as_intervals(self.spans[cause]) for cause in ordered},
+            evidence=dict(self.evidence),
+            restated_by=self.restated_by,
+            changed_by=self.changed_by,
+            change_category=self.change_category,
         )
 
     def assign(self, cause: Cause, evidence: Evidence, spans: Sequence[Span]) -> None:
         """Assign this cause to the spans."""
         if spans:
-            self._spans[cause] = list(spans)
-            self._evidence[cause] = evidence
+            self.spans[cause] = list(spans)
+            self.evidence[cause] = evidence
 
-    def classify(self, evaluated: list[Span]) -> None:
+    def assign_all(self, evaluated: list[Span]) -> None:
         """Assign a cause to every evaluated span."""
-        removed_by_run = self._auto_restatements.removed(self._name)
+        removed_by_run = self.auto_restatements.removed(self.name)
         remaining = self._restated(evaluated)
         remaining, removed_earlier = self._auto_restated(remaining, removed_by_run)
         loaded = self._loaded()
-        recorded_as_removed = self._whole_units(self._recording.removed.get(self._name, ()))
+        recorded_as_removed = self._whole_units(self.recording.removed_intervals.get(self.name, ()))
         removed = without([*removed_earlier, *recorded_as_removed], loaded)
         if not (loaded or removed_by_run or removed):
             self._first_load(remaining)
@@ -213,19 +147,19 @@ class _Classification:
 
     def _restated(self, spans: list[Span]) -> list[Span]:
         """Assign the cause of what the user restates, and return the other spans."""
-        plan = self._recording.plan
-        restated = plan.search.restatements.get(self._name) if plan and plan.to_restate else None
+        plan = self.recording.plan
+        restated = plan.search.restatements.get(self.name) if plan and plan.to_restate else None
         if plan is None or restated is None or not within(spans, [restated]):
             return spans
-        self._restated_by = self._restated_upstream(plan)
+        self.restated_by = self._restated_upstream(plan)
         return self._take(Cause.RESTATED, "observed", spans, [restated])
 
     def _restated_upstream(self, plan: PlanFacts) -> tuple[str, ...]:
         """The models that the user restates, among the model and the upstream models that pass a
         restatement on to it (sqlmesh/core/plan/builder.py, `_build_restatements`)."""
-        seen, queue = {self._name: None}, [self._name]
+        seen, queue = {self.name: None}, [self.name]
         while queue:
-            parents = set(self._compared.parents(queue.pop(0)))
+            parents = set(self.compared.parents(queue.pop(0)))
             new = sorted(parents & plan.search.restatements.keys() - seen.keys())
             seen.update(dict.fromkeys(new))
             queue += new
@@ -239,23 +173,23 @@ class _Classification:
         Returns:
             The other spans, and what was removed by an earlier run.
         """
-        restated = self._auto_restatements.of(self._name) if removed_by_run else None
+        restated = self.auto_restatements.of(self.name) if removed_by_run else None
         if restated is None:
             return spans, removed_by_run
         removed_now = within(removed_by_run, restated.spans)
         if within(spans, removed_now):
-            reported = self._auto_restatements.reported_triggers(self._name)
-            self._restated_by = restated.triggers if reported is None else reported
+            reported = self.auto_restatements.reported_triggers(self.name)
+            self.restated_by = restated.triggers if reported is None else reported
             evidence: Evidence = "inferred" if reported is None else "observed"
             spans = self._take(Cause.AUTO_RESTATED, evidence, spans, removed_now)
         return spans, without(removed_by_run, removed_now)
 
     def _loaded(self) -> list[Span]:
         """What was loaded before, except for what automatic restatements removed."""
-        plan = self._recording.plan
-        before = self._stored if self._recording.decision is None else self._compared
-        overwritten = plan.overwritten.get(self._name, ()) if plan else ()
-        return merged([*before.loaded(self._name), *overwritten])
+        plan = self.recording.plan
+        before = self.stored if self.recording.decision is None else self.compared
+        overwritten = plan.overwritten.get(self.name, ()) if plan else ()
+        return merged([*before.loaded(self.name), *overwritten])
 
     def _whole_units(self, spans: Iterable[Span]) -> list[Span]:
         """The spans, widened to the model's interval unit.
@@ -263,26 +197,26 @@ class _Classification:
         If an hour is restated upstream in prod, that hour is removed from a daily model in dev, and
         SQLMesh considers the whole day missing.
         """
-        ticks, unit = self._compared.ticks, self._compared.snapshot(self._name).node.interval_unit
+        ticks, unit = self.compared.ticks, self.compared.snapshot(self.name).node.interval_unit
         return [
             (ticks.floor(unit, start), ticks.next(unit, ticks.floor(unit, end - 1)))
             for start, end in spans
         ]
 
     def _first_load(self, spans: list[Span]) -> None:
-        plan = self._recording.plan
-        created = plan is not None and self._name in plan.created
+        plan = self.recording.plan
+        created = plan is not None and self.name in plan.created
         self.assign(Cause.FIRST_LOAD, "observed" if created else "inferred", spans)
-        self._change_category = self._compared.frozen[self._name].change_category
+        self.change_category = self.compared.frozen[self.name].change_category
         if plan:
-            self._changed_by = plan.changed_by.get(self._name, ())
+            self.changed_by = plan.changed_by.get(self.name, ())
 
     def _due_by_cron(self) -> Millis:
         """The end of what cron lets a run load at the invocation's execution time
         (`Snapshot.missing_intervals`)."""
-        decided = self._recording.decision or self._recording.plan
+        decided = self.recording.decision or self.recording.plan
         assert decided is not None
-        ticks, snapshot = self._compared.ticks, self._compared.snapshot(self._name)
+        ticks, snapshot = self.compared.ticks, self.compared.snapshot(self.name)
         bound = ticks.floor(snapshot.node, to_timestamp(decided.search.execution_time))
         return bound if snapshot.allow_partials else ticks.floor(snapshot.node.interval_unit, bound)
 

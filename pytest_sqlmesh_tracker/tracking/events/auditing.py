@@ -19,7 +19,7 @@ from pytest_sqlmesh_tracker.tracking.spans import Span
 from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import AuditReturn, Snapshot
 
 from .facts import audit_result, failure_of, frozen_by_name
-from .invocation import Invocation
+from .invocation import InvocationRecorder
 from .journal import now
 from .recording import AuditResult, BatchEnd, NodeFailure, Round
 from .taps import OnReturn
@@ -49,7 +49,7 @@ class _UnderWay:
         )
 
 
-class AuditInvocation(Invocation):
+class AuditRecorder(InvocationRecorder):
     """A call of `Context.audit`: a single round with one batch per model that has audits."""
 
     _under_way: _UnderWay | None = None
@@ -58,7 +58,7 @@ class AuditInvocation(Invocation):
     def listen(self) -> Iterator[None]:
         """Also handle the audits of the context's evaluator."""
         with super().listen():
-            with self.journal.faultless():
+            with self.journal.guarded():
                 evaluator = self._context.snapshot_evaluator
                 self._taps.add(evaluator, self.auditing_alone, self._admit)
             yield
@@ -68,8 +68,8 @@ class AuditInvocation(Invocation):
         self, _: Any, *, snapshot: Snapshot, snapshots: Mapping[str, Snapshot], start: Any, end: Any
     ) -> OnReturn:
         """The audits of a model start."""
-        if self.recording.audited is None:
-            self.recording.audited = frozen_by_name(snapshots.values())
+        if self.recording.snapshots_of_audit is None:
+            self.recording.snapshots_of_audit = frozen_by_name(snapshots.values())
             self.recording.rounds.append(Round(batches={}, audit_only=True))
         self._under_way = _UnderWay(snapshot.name, span(start, end))
         return self._audited
@@ -96,9 +96,9 @@ class AuditInvocation(Invocation):
     def raised(self, error: BaseException) -> None:
         """Record that the call raised, as a failure of the running audits if there are any."""
         super().raised(error)
-        with self.journal.faultless():
+        with self.journal.guarded():
             if self._under_way and isinstance(error, Exception):
                 self._ended((), failure_of(self._under_way.name, 0, error))
 
 
-AUDIT_EVENTS = reliances_of(AuditInvocation)
+AUDIT_EVENTS = reliances_of(AuditRecorder)

@@ -95,7 +95,7 @@ class ConsoleEvents:
         except Exception as error:
             logger.exception("pytest-sqlmesh-tracker failed on %s", event)
             message = f"the tracker failed on {event}: {type(error).__name__}: {error}"
-            self._journal.fault(message, model)
+            self._journal.tracker_error(message, model)
             return None
 
     @handles(
@@ -203,7 +203,7 @@ class ConsoleEvents:
         return partial(self._recorded, name) if recorded else None
 
     def _recorded(self, name: str) -> None:
-        with self._journal.faultless(name):
+        with self._journal.guarded(name):
             with self._journal.lock:
                 executed = self._executions.recorded(name)
             if executed:

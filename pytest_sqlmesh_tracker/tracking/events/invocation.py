@@ -16,17 +16,17 @@ from pytest_sqlmesh_tracker.tracking.errors.steps import failed_step
 from pytest_sqlmesh_tracker.tracking.project.nodes import project_nodes
 from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import Plan, Scheduler
 
-from .console import ConsoleProxy, unwrapped
 from .console_events import ConsoleEvents
+from .console_proxy import ConsoleProxy, unwrapped
 from .facts import failures_in, interrupt_behind, plan_facts
 from .journal import Journal, now
-from .live import CancelledError, Executions, Hooks
-from .recording import Recording
+from .live import CancelledError, Executions, Hooks, OutcomesSoFar
+from .recording import Raised, Recording
 from .taps import MethodEvents, Taps
 from .waiting import EnvironmentWait
 
 
-class Invocation:
+class InvocationRecorder:
     """Records an outermost call of a context's method."""
 
     def __init__(
@@ -35,6 +35,7 @@ class Invocation:
         command: Command,
         arguments: dict[str, Any],
         hooks: Hooks,
+        outcomes_so_far: OutcomesSoFar,
     ) -> None:
         self._context = context
         self._hooks = hooks
@@ -51,12 +52,12 @@ class Invocation:
         self._methods = MethodEvents(self.journal, self._taps)
         self._console_events = ConsoleEvents(
             self.journal,
-            Executions(self.recording, hooks.on_executed, hooks.outcomes_so_far),
+            Executions(self.recording, hooks.on_executed, outcomes_so_far),
             admit=self._admit,
             on_applied=lambda: self._methods.attach_state(self._context.state_sync),
         )
         self.waiting = EnvironmentWait(context, self.recording, hooks)
-        with self.journal.faultless():
+        with self.journal.guarded():
             self.recording.environment = _environment(context, command, arguments)
             self.recording.local_nodes = project_nodes(context)
             if not getattr(context, "_loaded", True):
@@ -69,13 +70,13 @@ class Invocation:
     def listen(self) -> Iterator[None]:
         """Replace the context's console, and restore the original on every exit."""
         proxy: Any = None
-        with self.journal.faultless():
+        with self.journal.guarded():
             proxy = ConsoleProxy(unwrapped(self._context.console), self._console_events)
             self._context.console = proxy
         try:
             yield
         finally:
-            with self.journal.faultless():
+            with self.journal.guarded():
                 self._close(proxy)
 
     def _close(self, proxy: Any) -> None:
@@ -101,14 +102,14 @@ class Invocation:
     def planned(self, plan: Plan) -> None:
         """Record the plan as it is before it is applied, or as `Context.plan` returned it."""
         if self.recording.plan is None:
-            with self.journal.faultless():
+            with self.journal.guarded():
                 to_restate = compat.selected_to_restate(self._context, plan)
                 self.recording.plan = plan_facts(plan, to_restate)
                 self.recording.environment = plan.environment_naming_info.name
 
     def returned(self, result: Any) -> None:
         """Record that the call returned."""
-        with self.journal.faultless():
+        with self.journal.guarded():
             if self.recording.command == "run":
                 self.recording.returned = result.value
             elif self.recording.command == "plan" and result is not None:
@@ -120,13 +121,15 @@ class Invocation:
         """Record that the call raised."""
         if isinstance(error, Exception | KeyboardInterrupt):
             self.waiting.look_after_failure()
-        with self.journal.faultless():
+        with self.journal.guarded():
             interrupt = interrupt_behind(error)
             ordinary = interrupt is None and not isinstance(error, CancelledError)
-            self.recording.raised_kind = "error" if ordinary else "interrupt"
-            self.recording.raised = described(interrupt or error)
-            self.recording.raised_nodes = tuple(failures_in(error))
-            self.recording.raised_step = failed_step(error)
+            self.recording.raised = Raised(
+                kind="error" if ordinary else "interrupt",
+                message=described(interrupt or error),
+                nodes=tuple(failures_in(error)),
+                step=failed_step(error),
+            )
 
     # -- while it is running -------------------------------------------------------------------
 
@@ -153,8 +156,8 @@ class Invocation:
                 recording.default_catalog = self._context.default_catalog
         recording.finished_at = now()
         if recording.raised is None:
-            recording.raised_kind = "interrupt"
-            recording.raised = described(CancelledError("abandoned before it was finished"))
+            abandoned = CancelledError("abandoned before it was finished")
+            recording.raised = Raised("interrupt", described(abandoned))
         return recording
 
 

@@ -1,6 +1,6 @@
 """Writes the recording of one invocation, from all the threads that SQLMesh uses.
 
-An error in the tracker itself never reaches the invocation: it is logged and recorded as a fault,
+An error in the tracker itself never reaches the invocation: it is logged and recorded,
 and the affected models become `unknown` in the report.
 """
 
@@ -35,23 +35,23 @@ class Journal:
         self._round: Round | None = None
 
     @contextmanager
-    def faultless(self, model: str | None = None) -> Iterator[None]:
-        """Log an error in the tracker itself and record a fault, instead of raising the error."""
+    def guarded(self, model: str | None = None) -> Iterator[None]:
+        """Log and record an error in the tracker itself, instead of raising it."""
         try:
             yield
         except Exception as error:
             logger.exception("pytest-sqlmesh-tracker failed; its report will say `unknown`")
-            self.fault(f"the tracker failed: {type(error).__name__}: {error}", model)
+            self.tracker_error(f"the tracker failed: {type(error).__name__}: {error}", model)
 
-    def fault(self, message: str, model: str | None = None) -> None:
+    def tracker_error(self, message: str, model: str | None = None) -> None:
         """Record that nothing can be reported about the model or, if None, about any model."""
         with self.lock:
-            self.recording.faults.setdefault(model, message)
+            self.recording.tracker_errors.setdefault(model, message)
 
     @property
     def is_listening(self) -> bool:
-        """Whether calls are recorded, which ends with a fault that affects every model."""
-        return self.is_open and None not in self.recording.faults
+        """Whether calls are recorded, which ends with an error that affects every model."""
+        return self.is_open and None not in self.recording.tracker_errors
 
     def close(self) -> None:
         """Stop recording SQLMesh's calls."""

@@ -39,7 +39,6 @@ class CancelledError(Stopped, Exception):
 class Hooks:
     """A tracker's callbacks and settings for a running invocation."""
 
-    outcomes_so_far: OutcomesSoFar
     cancelled: Callable[[], bool] = lambda: False
     on_executed: Sequence[OnExecuted] = ()
     on_waiting: Sequence[OnWaiting] = ()

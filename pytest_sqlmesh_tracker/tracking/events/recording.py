@@ -272,6 +272,19 @@ class RecordedIntervals:
     dev_intervals: tuple[Span, ...]
 
 
+@dataclass(frozen=True)
+class Raised:
+    """The exception with which an invocation ended."""
+
+    kind: Literal["interrupt", "error"]
+    """`error` for an ordinary exception; `interrupt` for a cancellation, Ctrl-C or similar."""
+    message: str
+    nodes: tuple[NodeFailure, ...] = ()
+    """The failed nodes in its chain of causes."""
+    step: str | None = None
+    """What failed in a run or plan outside its models' batches, in words."""
+
+
 @dataclass
 class Recording:
     """Everything that is known about one invocation."""
@@ -294,20 +307,20 @@ class Recording:
     starts: dict[str, Start] = field(default_factory=dict)
     decision: RunDecision | None = None
     """The latest decision if a run was restarted."""
-    first_seen: Mapping[str, FrozenSnapshot] = field(default_factory=dict)
+    snapshots_at_first_decision: Mapping[str, FrozenSnapshot] = field(default_factory=dict)
     """The snapshots at the invocation's first decision, before any evaluation."""
     plan: PlanFacts | None = None
-    stored: Mapping[str, FrozenSnapshot] = field(default_factory=dict)
+    snapshots_in_state: Mapping[str, FrozenSnapshot] = field(default_factory=dict)
     """The snapshots with the intervals that the state had when the invocation started, before
     SQLMesh removed those that it restates automatically or by a plan."""
-    removed: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
+    removed_intervals: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
     """Model with missing intervals → what was loaded and removed, if the state still has it."""
     recorded: list[RecordedIntervals] = field(default_factory=list)
-    audited: Mapping[str, FrozenSnapshot] | None = None
+    snapshots_of_audit: Mapping[str, FrozenSnapshot] | None = None
     """The snapshots of `Context.audit`; None if it did not reach its first model."""
     environment_state: EnvironmentState | None = None
     """Why a run could not start, or the state in which a plan left the environment."""
-    planned: Mapping[str, FrozenSnapshot] = field(default_factory=dict)
+    snapshots_of_environment: Mapping[str, FrozenSnapshot] = field(default_factory=dict)
     """The models of an environment whose run could not start because it is busy."""
     applied: bool = False
     audits_decided: bool = False
@@ -315,13 +328,8 @@ class Recording:
     creation_failures: list[NodeFailure] = field(default_factory=list)
     returned: Literal["success", "nothing_to_do", "failure"] | None = None
     """The result of the call."""
-    raised: str | None = None
-    raised_kind: str | None = None
-    """`interrupt`, or `error` for an ordinary exception."""
-    raised_nodes: tuple[NodeFailure, ...] = ()
-    raised_step: str | None = None
-    """What failed in a run or plan outside its models' batches, in words."""
-    faults: dict[str | None, str] = field(default_factory=dict)
+    raised: Raised | None = None
+    tracker_errors: dict[str | None, str] = field(default_factory=dict)
     """Model → the error in the tracker itself; the key None stands for every model."""
     under_way: frozenset[str] = frozenset()
     """Models with a running batch when a tracker detached from the invocation, which continued."""
@@ -336,7 +344,7 @@ class Recording:
             round_.failures or any(end.failure for end in round_.ends.values())
             for round_ in self.rounds
         )
-        return bool(failed or self.creation_failures or self.raised or self.faults)
+        return bool(failed or self.creation_failures or self.raised or self.tracker_errors)
 
     def copied(self) -> Recording:
         """A copy of the recording so far, which later events do not change."""
@@ -346,7 +354,7 @@ class Recording:
             starts=dict(self.starts),
             recorded=list(self.recorded),
             creation_failures=list(self.creation_failures),
-            faults=dict(self.faults),
+            tracker_errors=dict(self.tracker_errors),
         )
 
     def started(self, name: str, at: datetime) -> None:

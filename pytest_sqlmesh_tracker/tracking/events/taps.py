@@ -54,12 +54,12 @@ class Taps:
             admit()
             on_return: OnReturn | None = None
             if self.journal.is_listening:
-                with self.journal.faultless():
+                with self.journal.guarded():
                     arguments = _by_name(parameters, args, kwargs, reliance.reads)
                     on_return = handler(owner, **reliance.pick(arguments))
             result = method(*args, **kwargs)
             if on_return:
-                with self.journal.faultless():
+                with self.journal.guarded():
                     on_return(result)
             return result
 
@@ -105,7 +105,7 @@ class MethodEvents:
 
     def attach(self, scheduler: Scheduler) -> None:
         """Handle the decisions of a scheduler of this invocation, and the results of its audits."""
-        with self._journal.faultless():
+        with self._journal.guarded():
             self.take_compared()
             self._recording.default_catalog = scheduler.default_catalog
             if self._recording.command == "run":
@@ -146,7 +146,9 @@ class MethodEvents:
         def decided(due: Mapping[Snapshot, Any]) -> None:
             recording.environment_state = None
             snapshots = frozen_by_name(scheduler.snapshots.values())
-            recording.first_seen = as_first_loaded(recording.first_seen, snapshots)
+            recording.snapshots_at_first_decision = as_first_loaded(
+                recording.snapshots_at_first_decision, snapshots
+            )
             recording.decision = RunDecision(
                 snapshots=snapshots,
                 search=IntervalSearch(
@@ -194,7 +196,7 @@ class MethodEvents:
         name, audited_span = snapshot.name, moments.span(start, end)
 
         def audited(results: Collection[AuditReturn]) -> None:
-            with self._journal.faultless(name), self._journal.lock:
+            with self._journal.guarded(name), self._journal.lock:
                 ran = tuple(audit_result(result) for result in results if not result.skipped)
                 self._journal.round.audits.setdefault(name, {})[audited_span] = ran
 
@@ -202,7 +204,8 @@ class MethodEvents:
 
     @handles(
         "core.state_sync:StateSync.refresh_snapshot_intervals",
-        "the intervals from which a run, or a plan's stages, start (PlanFacts, Recording.stored)",
+        "the intervals from which a run, or a plan's stages, start (PlanFacts, "
+        "Recording.snapshots_in_state)",
     )
     def refreshing(self, _: Any, *, snapshots: Collection[Snapshot]) -> OnReturn:
         """Intervals are read from the state, which can be newer than the plan."""
@@ -211,9 +214,11 @@ class MethodEvents:
 
         def refreshed(_: Any) -> None:
             if recording.command == "run":
-                recording.stored = as_first_loaded(recording.stored, frozen_by_name(snapshots))
+                recording.snapshots_in_state = as_first_loaded(
+                    recording.snapshots_in_state, frozen_by_name(snapshots)
+                )
             elif self._adjusted is None:
-                recording.stored = frozen_by_name(snapshots)
+                recording.snapshots_in_state = frozen_by_name(snapshots)
                 self._adjusted = snapshots
 
         return refreshed
@@ -266,7 +271,7 @@ class MethodEvents:
             # Only a cause is lost: removed intervals look as if they had never been loaded.
             logger.warning("pytest-sqlmesh-tracker could not read what was removed", exc_info=True)
         else:
-            self._recording.removed = {**self._recording.removed, **removed}
+            self._recording.removed_intervals = {**self._recording.removed_intervals, **removed}
 
     def _can_have_been_removed(
         self, due: Mapping[str, Sequence[Span]]
@@ -280,7 +285,7 @@ class MethodEvents:
         """
         from sqlmesh.core import constants as c
 
-        stored = self._recording.stored
+        stored = self._recording.snapshots_in_state
         in_prod = self._recording.plan is None and self._recording.environment == c.PROD
         for name, missing in due.items():
             if name in stored and not (in_prod and _is_new(stored[name], missing)):

@@ -85,9 +85,13 @@ class EnvironmentWait:
             )
 
             state = environment_state(self._context, recording.environment)
-            if state is not None and not recording.planned and recording.command == "run":
+            if (
+                state is not None
+                and not recording.snapshots_of_environment
+                and recording.command == "run"
+            ):
                 snapshots = planned_snapshots(self._context, recording.environment)
-                recording.planned = frozen_by_name(snapshots)
+                recording.snapshots_of_environment = frozen_by_name(snapshots)
         except Exception as error:
             interrupt = interrupt_behind(error)
             if interrupt is not None:

@@ -26,7 +26,7 @@ from pytest_sqlmesh_tracker.tracking.events.recording import (
 )
 from pytest_sqlmesh_tracker.tracking.spans import Span, merged, utc, without
 
-from .missing import still_missing
+from .missing import missing_and_not_loaded
 from .snapshots import Snapshots
 
 
@@ -46,8 +46,8 @@ class Before:
         the invocation did not get that far."""
         recording = self._recording
         if recording.command == "audit":
-            return recording.audited or {}
-        return self._decided.snapshots if self._decided else recording.planned
+            return recording.snapshots_of_audit or {}
+        return self._decided.snapshots if self._decided else recording.snapshots_of_environment
 
     @cached_property
     def compared(self) -> Snapshots:
@@ -64,13 +64,15 @@ class Before:
     @cached_property
     def first_compared(self) -> Snapshots:
         """As `compared`, but at the first decision of a run that SQLMesh restarted."""
-        return replace(self.compared, frozen={**self.frozen, **self._recording.first_seen})
+        return replace(
+            self.compared, frozen={**self.frozen, **self._recording.snapshots_at_first_decision}
+        )
 
     @cached_property
     def stored(self) -> Snapshots:
         """The snapshots, with the intervals that the state had, including those that SQLMesh counts
         as missing in order to load them again."""
-        return replace(self.compared, frozen={**self.frozen, **self._recording.stored})
+        return replace(self.compared, frozen={**self.frozen, **self._recording.snapshots_in_state})
 
 
 class After:
@@ -86,11 +88,11 @@ class After:
         return recorded_since(self._recording, self._before.stored)
 
     @cached_property
-    def coming(self) -> Snapshots:
+    def next_run(self) -> Snapshots:
         """The snapshots as the next run finds them: what it must restate counts as missing."""
         before = self._before.compared if self._recording.decision else self._before.stored
-        coming = recorded_since(self._recording, before)
-        return replace(coming, deployability_index=self._next_index)
+        snapshots = recorded_since(self._recording, before)
+        return replace(snapshots, deployability_index=self._next_index)
 
     def loaded_through(self, name: str, at: datetime) -> datetime | None:
         """The end of what is loaded without a gap, ignoring what is older than the model's start at
@@ -110,7 +112,7 @@ class After:
         if name not in remaining.frozen:
             return None
         search = IntervalSearch(end=at, execution_time=at, ignore_cron=True)
-        spans = still_missing(search, remaining, name)
+        spans = missing_and_not_loaded(search, remaining, name)
         if not spans:
             return None
         end = remaining.ticks.next(remaining.snapshot(name).node.interval_unit, spans[0][0])

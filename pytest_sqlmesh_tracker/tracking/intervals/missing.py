@@ -84,9 +84,9 @@ def missing_to_audit(search: IntervalSearch, snapshots: Snapshots, name: str) ->
     return missing(replace(search, restatements={name: loaded}), snapshots, name)
 
 
-def still_missing(search: IntervalSearch, coming: Snapshots, name: str) -> list[Span]:
+def missing_and_not_loaded(search: IntervalSearch, snapshots: Snapshots, name: str) -> list[Span]:
     """What SQLMesh finds missing, except for what it would only reload for a lookback."""
-    return without(missing(search, coming, name), coming.loaded(name))
+    return without(missing(search, snapshots, name), snapshots.loaded(name))
 
 
 def cut_by_window(snapshots: Snapshots, decision: RunDecision, name: str) -> list[Span]:

@@ -9,7 +9,15 @@ from typing import Any, cast
 
 from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
 
-from .questions import Answer, DueQuery, LoadedQuery, Query, Reply, Request, UnfinishedPlan
+from .messages import (
+    Answer,
+    AnswerMessage,
+    DueQuery,
+    LoadedQuery,
+    Query,
+    QueryMessage,
+    UnfinishedPlan,
+)
 
 _BUSY = "Could not set lock on file"
 """DuckDB's message for a file that another process has locked; the exception has no code."""
@@ -42,25 +50,26 @@ def _answer(context: Any, query: object) -> object:
     return nodes(context)
 
 
-def _reply(request: Request) -> Reply:
+def _answer_message(message: QueryMessage) -> AnswerMessage:
     from pytest_sqlmesh_tracker.tracking.project.opening import in_one_line, open_context
 
-    project = request.project
+    project = message.project
     # In SQLMesh's early versions, the state has only the import paths of signals.
     sys.path[:0] = project.paths
     try:
         # The state has what was planned, with the code of its models and signals.
         context = open_context(project, load=False)
         with closing(context), in_one_line(project.paths, "does not answer"):
-            return Reply.model_validate({"answer": _answer(context, request.query)})
+            return AnswerMessage.model_validate({"answer": _answer(context, message.query)})
     except ProjectError as error:
-        return Reply(error=str(error), busy=_BUSY in str(error))
+        return AnswerMessage(error=str(error), busy=_BUSY in str(error))
 
 
 def main() -> None:
-    """Answer the request on standard input."""
-    replies = os.fdopen(os.dup(1), "w")
+    """Answer the query on standard input."""
+    answers = os.fdopen(os.dup(1), "w")
     # SQLMesh and the code of signals can print to standard output.
     os.dup2(2, 1)
-    with replies:
-        replies.write(_reply(Request.model_validate_json(sys.stdin.read())).model_dump_json())
+    with answers:
+        message = QueryMessage.model_validate_json(sys.stdin.read())
+        answers.write(_answer_message(message).model_dump_json())

@@ -16,8 +16,8 @@ from pytest_sqlmesh_tracker.tracking.intervals.snapshots import Snapshots
 from pytest_sqlmesh_tracker.tracking.project.environments import deployability
 from pytest_sqlmesh_tracker.tracking.spans import Millis
 
+from .messages import Due, DueQuery, UnfinishedPlan
 from .planned import planned
-from .questions import Due, DueQuery, UnfinishedPlan
 
 
 def due(context: Any, query: DueQuery) -> Due | UnfinishedPlan:
@@ -43,8 +43,8 @@ def due(context: Any, query: DueQuery) -> Due | UnfinishedPlan:
     only = query.models if query.only else None
     batches = _batches(context, project, now, environment.naming_info, only)
     missing = {snapshot.name for snapshot in batches}
-    idle = [each for each in query.models if each in project.frozen.keys() - missing]
-    moments = [tick for each in idle if (tick := next_due(project, each, now))]
+    complete = [each for each in query.models if each in project.frozen.keys() - missing]
+    moments = [tick for each in complete if (tick := next_due(project, each, now))]
     return Due(
         due=tuple(snapshot.name for snapshot, spans in batches.items() if spans),
         waiting=tuple(snapshot.name for snapshot, spans in batches.items() if not spans),

@@ -8,8 +8,8 @@ from sqlmesh.core.snapshot import DeployabilityIndex
 
 from pytest_sqlmesh_tracker.tracking.project.environments import deployability
 
+from .messages import Loaded, LoadedModel, LoadedQuery, UnfinishedPlan
 from .planned import planned
-from .questions import Loaded, LoadedModel, LoadedQuery, UnfinishedPlan
 
 
 def loaded(context: Any, query: LoadedQuery) -> Loaded | UnfinishedPlan:

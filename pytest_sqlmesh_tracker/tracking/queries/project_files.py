@@ -17,7 +17,7 @@ from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
 from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from pytest_sqlmesh_tracker.wording.formats import one_line
 
-from .questions import Nodes, NodesQuery, UnfinishedPlan
+from .messages import Nodes, NodesQuery, UnfinishedPlan
 from .transport import ask
 
 

@@ -21,7 +21,7 @@ from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from pytest_sqlmesh_tracker.wording.formats import one_line
 from pytest_sqlmesh_tracker.wording.printable import without_escape_codes
 
-from .questions import Answer, Query, Reply, Request, UnfinishedPlan
+from .messages import Answer, AnswerMessage, Query, QueryMessage, UnfinishedPlan
 
 _MAIN = f"""
 import sys
@@ -69,8 +69,8 @@ def ask(
         start_new_session=True,
     )
     try:
-        request = Request.model_validate({"project": project, "query": query})
-        output, errors = process.communicate(request.model_dump_json(), timeout)
+        message = QueryMessage.model_validate({"project": project, "query": query})
+        output, errors = process.communicate(message.model_dump_json(), timeout)
     except BaseException as error:
         _kill(process)
         if not isinstance(error, subprocess.TimeoutExpired):
@@ -81,14 +81,14 @@ def ask(
     if errors:
         print_output(errors)
     try:
-        reply = Reply.model_validate_json(output)
+        received = AnswerMessage.model_validate_json(output)
     except ValidationError:
         printed = one_line(without_escape_codes(errors[-600:]), 600)
         why = printed or f"its process exited with {process.returncode}"
         raise ProjectError(f"the SQLMesh project {project.names} did not answer: {why}") from None
-    if reply.answer is None:
-        raise (BusyError if reply.busy else ProjectError)(reply.error or "")
-    return cast("Answer | UnfinishedPlan", reply.answer)
+    if received.answer is None:
+        raise (BusyError if received.busy else ProjectError)(received.error or "")
+    return cast("Answer | UnfinishedPlan", received.answer)
 
 
 def _kill(process: subprocess.Popen[str]) -> None:

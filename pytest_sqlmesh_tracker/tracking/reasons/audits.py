@@ -20,11 +20,11 @@ class AuditExplainer:
     recording: Recording
     models: Models
 
-    def executed(self, name: str, coming: Snapshots) -> Finding:  # noqa: ARG002
+    def executed(self, name: str, next_run: Snapshots) -> Finding:  # noqa: ARG002
         """`Context.audit` evaluates nothing."""
         return Finding(Status.EXECUTED)
 
-    def idle(self, name: str) -> Finding:
+    def not_scheduled(self, name: str) -> Finding:
         """Why no audit of the model ran."""
         recording = self.recording
         if recording.raised is not None and not recording.rounds:

@@ -18,7 +18,7 @@ from pytest_sqlmesh_tracker.tracking.project.nodes import is_never_evaluated
 
 from .finding import Finding, UnexplainedError
 from .models import Models
-from .signals import HeldUp
+from .signals import Unscheduled
 
 
 class Explainer(Protocol):
@@ -27,18 +27,18 @@ class Explainer(Protocol):
     Models are passed by their fully qualified names.
     """
 
-    def idle(self, name: str) -> Finding:
+    def not_scheduled(self, name: str) -> Finding:
         """Why nothing of the model was scheduled.
 
         Raises:
             UnexplainedError: the tracker cannot tell.
         """
 
-    def executed(self, name: str, coming: Snapshots) -> Finding:
+    def executed(self, name: str, next_run: Snapshots) -> Finding:
         """Why something of an executed model is still missing; without reasons if nothing is.
 
         Args:
-            coming: the snapshots as the next run finds them.
+            next_run: the snapshots as the next run finds them.
         """
 
 
@@ -49,26 +49,26 @@ class UndecidedExplainer:
     recording: Recording
     models: Models
 
-    def idle(self, name: str) -> Finding:
+    def not_scheduled(self, name: str) -> Finding:
         """The end of the invocation is the reason, except for models that are never evaluated."""
-        if self.recording.raised_kind is None:
+        if self.recording.raised is None:
             raise UnexplainedError("the tracker did not see what SQLMesh decided")
         if is_never_evaluated(self.models.nodes[name]):
             return Finding(Status.SKIPPED).because(Reason.NOT_EVALUATABLE, "observed")
         return interrupted(self.recording)
 
-    def executed(self, name: str, coming: Snapshots) -> Finding:  # noqa: ARG002
+    def executed(self, name: str, next_run: Snapshots) -> Finding:  # noqa: ARG002
         """Without a decision, it is unknown what was left out."""
         return Finding(Status.EXECUTED)
 
 
 @dataclass(frozen=True)
-class Explanation:
-    """Explains the models of one invocation, whatever happened to them."""
+class Findings:
+    """The findings on the models of one invocation, whatever happened to them."""
 
     recording: Recording
     explainer: Explainer
-    held_up: HeldUp
+    unscheduled: Unscheduled
 
     def of(self, name: str, evaluation: Evaluation, after: After) -> Finding:
         """The model's status, and the reasons for it.
@@ -77,9 +77,9 @@ class Explanation:
             UnexplainedError: the tracker cannot tell.
         """
         if evaluation.status is None:
-            return self.explainer.idle(name)
+            return self.explainer.not_scheduled(name)
         if evaluation.status is Status.EXECUTED:
-            return self.explainer.executed(name, after.coming)
+            return self.explainer.executed(name, after.next_run)
         if evaluation.status is Status.FAILED:
             return _failed(evaluation)
         if any(batch.status is Status.SKIPPED for batch in evaluation.batches):
@@ -90,7 +90,7 @@ class Explanation:
 
     def _cut_by_failure(self, name: str, evaluation: Evaluation, status: Status) -> Finding:
         # Signals may have held back another part of it.
-        finding = self.held_up.in_part(name, status)
+        finding = self.unscheduled.finding_with_status(name, status)
         blocked_by = dict.fromkeys([*evaluation.blocked_by, *finding.blocked_by])
         finding = replace(finding, blocked_by=tuple(blocked_by))
         return finding.because(Reason.UPSTREAM_FAILED, "observed")
@@ -127,12 +127,13 @@ def interrupted(recording: Recording, *, by_environment: bool = False) -> Findin
         return finding.because(Reason.ENVIRONMENT_CHANGED, "observed")
     if was_aborted(recording):
         return finding.because(Reason.ABORTED, "observed")
-    if recording.raised_kind == "error":
-        finding = replace(finding, failed_step=recording.raised_step)
+    if recording.raised is not None:
+        finding = replace(finding, failed_step=recording.raised.step)
         return finding.because(Reason.COMMAND_FAILED, "observed")
     raise UnexplainedError("SQLMesh scheduled it, but never reported how it ended")
 
 
 def was_aborted(recording: Recording) -> bool:
     """Whether the invocation was cancelled, or ended by an exception like KeyboardInterrupt."""
-    return recording.raised_kind == "interrupt" or recording.cancelled
+    raised = recording.raised
+    return recording.cancelled or (raised is not None and raised.kind == "interrupt")

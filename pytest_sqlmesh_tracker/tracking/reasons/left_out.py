@@ -13,12 +13,12 @@ from sqlmesh.utils.date import to_timestamp
 
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 from pytest_sqlmesh_tracker.tracking.events.recording import IntervalSearch
-from pytest_sqlmesh_tracker.tracking.intervals.missing import still_missing
+from pytest_sqlmesh_tracker.tracking.intervals.missing import missing_and_not_loaded
 from pytest_sqlmesh_tracker.tracking.intervals.snapshots import Snapshots
 from pytest_sqlmesh_tracker.tracking.spans import Span, as_intervals, within
 
 from .finding import Finding
-from .signals import HeldUp
+from .signals import Unscheduled
 
 
 @dataclass(frozen=True)
@@ -29,30 +29,32 @@ class Omission:
     reasons: Sequence[Reason] = ()
 
 
-def left_over(search: IntervalSearch, coming: Snapshots, name: str) -> list[Span]:
+def still_missing_after(search: IntervalSearch, next_run: Snapshots, name: str) -> list[Span]:
     """What was due at the search's execution time and is still missing afterwards.
 
     Args:
         search: what the invocation looked for; only its execution time and cron matter.
-        coming: the snapshots as the next run finds them.
+        next_run: the snapshots as the next run finds them.
     """
-    if name not in coming.frozen:
+    if name not in next_run.frozen:
         # The environment may have lost the model by the time SQLMesh restarted the run.
         return []
     at = search.execution_time
     due = IntervalSearch(end=at, execution_time=at, ignore_cron=search.ignore_cron)
     # With some crons, SQLMesh finds intervals that are not over (`crons.is_undetermined`).
-    snapshot = coming.snapshot(name)
+    snapshot = next_run.snapshot(name)
     unit = snapshot.node.interval_unit
-    over = to_timestamp(at) if snapshot.allow_partials else coming.ticks.floor(unit, at)
-    return within(still_missing(due, coming, name), [(0, over)])
+    over = to_timestamp(at) if snapshot.allow_partials else next_run.ticks.floor(unit, at)
+    return within(missing_and_not_loaded(due, next_run, name), [(0, over)])
 
 
-def left_out(held_up: HeldUp, name: str, remaining: Sequence[Span], omission: Omission) -> Finding:
+def why_still_missing(
+    unscheduled: Unscheduled, name: str, remaining: Sequence[Span], omission: Omission
+) -> Finding:
     """Why these spans of an executed model are still missing."""
-    by_signals = within(held_up.spans(name), remaining)
+    by_signals = within(unscheduled.spans(name), remaining)
     executed = Finding(Status.EXECUTED)
-    finding = held_up.in_part(name, Status.EXECUTED) if by_signals else executed
+    finding = unscheduled.finding_with_status(name, Status.EXECUTED) if by_signals else executed
     for reason in omission.reasons:
         finding = finding.because(reason, "inferred")
     if not finding.reasons:

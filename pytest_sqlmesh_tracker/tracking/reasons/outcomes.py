@@ -20,7 +20,7 @@ from pytest_sqlmesh_tracker.tracking.evaluation.batches import (
     evaluation,
 )
 from pytest_sqlmesh_tracker.tracking.evaluation.behind import UpstreamBehind
-from pytest_sqlmesh_tracker.tracking.evaluation.causes import Causes
+from pytest_sqlmesh_tracker.tracking.evaluation.causes import CauseExplainer
 from pytest_sqlmesh_tracker.tracking.events.recording import Recording
 from pytest_sqlmesh_tracker.tracking.intervals.crons import is_undetermined
 from pytest_sqlmesh_tracker.tracking.intervals.loaded import After, Before, execution_time_of
@@ -31,12 +31,12 @@ from pytest_sqlmesh_tracker.wording.invocations import environment_words
 from pytest_sqlmesh_tracker.wording.sentences import in_short, sentence
 
 from .audits import AuditExplainer
-from .explaining import Explainer, Explanation, UndecidedExplainer
+from .explaining import Explainer, Findings, UndecidedExplainer
 from .finding import UnexplainedError
 from .models import Models
 from .plans import PlanExplainer
 from .runs import RunExplainer
-from .signals import HeldUp
+from .signals import Unscheduled
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 
@@ -51,10 +51,10 @@ class Outcomes:
 
     def of(self, fqn: str, after: After) -> ModelOutcome:
         """The outcome of a model; `unknown` if the tracker failed or cannot tell."""
-        faults = self._recording.faults
-        fault = faults.get(fqn) or faults.get(None)
+        errors = self._recording.tracker_errors
+        message = errors.get(fqn) or errors.get(None)
         try:
-            return self._unknown(fqn, fault) if fault else self._explained(fqn, after)
+            return self._unknown(fqn, message) if message else self._explained(fqn, after)
         except UnexplainedError as error:
             return self._unknown(fqn, str(error))
         except Exception as error:
@@ -68,24 +68,24 @@ class Outcomes:
         return After(self._recording, self._before)
 
     @cached_property
-    def _explanation(self) -> Explanation:
-        held_up = HeldUp(self._recording)
-        return Explanation(self._recording, self._explainer(held_up), held_up)
+    def _findings(self) -> Findings:
+        unscheduled = Unscheduled(self._recording)
+        return Findings(self._recording, self._explainer(unscheduled), unscheduled)
 
-    def _explainer(self, held_up: HeldUp) -> Explainer:
+    def _explainer(self, unscheduled: Unscheduled) -> Explainer:
         recording, models = self._recording, self.models
         if recording.command == "audit":
             return AuditExplainer(recording, models)
         if recording.decision:
-            return RunExplainer(recording, recording.decision, self._before.compared, held_up)
+            return RunExplainer(recording, recording.decision, self._before.compared, unscheduled)
         if recording.plan:
             compared = self._before.compared
-            return PlanExplainer(recording, recording.plan, models, compared, held_up)
+            return PlanExplainer(recording, recording.plan, models, compared, unscheduled)
         return UndecidedExplainer(recording, models)
 
     @cached_property
-    def _causes(self) -> Causes:
-        return Causes(self._recording, self._before)
+    def _cause_explainer(self) -> CauseExplainer:
+        return CauseExplainer(self._recording, self._before)
 
     @cached_property
     def _behind(self) -> UpstreamBehind:
@@ -115,9 +115,9 @@ class Outcomes:
         at = execution_time_of(recording)
         evaluated = self._evaluation(fqn)
         batches = evaluated.batches
-        finding = self._explanation.of(fqn, evaluated, after)
+        finding = self._findings.of(fqn, evaluated, after)
         reasons = finding.ordered_reasons
-        caused = self._causes.of(fqn, batches)
+        causes = self._cause_explainer.of(fqn, batches)
         behind = self._behind.of(fqn, batches)
         durations = [batch.duration for batch in batches if batch.duration is not None]
         ends = [end for round_ in recording.rounds for end in round_.ends_of(fqn)]
@@ -130,13 +130,13 @@ class Outcomes:
             evidence={reason: finding.reasons[reason] for reason in reasons},
             partial=evaluated.partial,
             local_edit=self._is_edited(fqn),
-            cause=caused.causes[0] if caused.causes else None,
-            causes=caused.causes,
-            cause_evidence=caused.evidence,
-            intervals_by_cause=caused.intervals,
-            restated_by=shown(caused.restated_by),
-            changed_by=shown(caused.changed_by),
-            change_category=caused.change_category or finding.change_category,
+            cause=causes.in_order[0] if causes.in_order else None,
+            causes=causes.in_order,
+            cause_evidence=causes.evidence,
+            intervals_by_cause=causes.intervals,
+            restated_by=shown(causes.restated_by),
+            changed_by=shown(causes.changed_by),
+            change_category=causes.change_category or finding.change_category,
             loaded_through=after.loaded_through(fqn, at),
             waiting_since=None if recording.command == "audit" else after.waiting_since(fqn, at),
             next_due=finding.next_due,

@@ -29,10 +29,10 @@ from pytest_sqlmesh_tracker.tracking.spans import Span, as_intervals, units, wit
 
 from .explaining import interrupted
 from .finding import Finding, UnexplainedError
-from .left_out import Omission, left_out, left_over
+from .left_out import Omission, still_missing_after, why_still_missing
 from .models import Models
 from .runs import waits_for_cron
-from .signals import HeldUp
+from .signals import Unscheduled
 
 
 @dataclass(frozen=True)
@@ -44,30 +44,32 @@ class PlanExplainer:
     models: Models
     snapshots: Snapshots
     """The snapshots as SQLMesh compared them when it looked for what is missing."""
-    held_up: HeldUp
+    unscheduled: Unscheduled
 
-    def executed(self, name: str, coming: Snapshots) -> Finding:
+    def executed(self, name: str, next_run: Snapshots) -> Finding:
         """What signals, the user's window or the plan's own limits left out."""
-        remaining = left_over(self.plan.search, coming, name)
+        remaining = still_missing_after(self.plan.search, next_run, name)
         if not remaining:
             return Finding(Status.EXECUTED)
-        return left_out(self.held_up, name, remaining, self._omission(name, remaining, coming))
+        return why_still_missing(
+            self.unscheduled, name, remaining, self._omission(name, remaining, next_run)
+        )
 
-    def idle(self, name: str) -> Finding:
+    def not_scheduled(self, name: str) -> Finding:
         """Why nothing of the model was scheduled."""
-        held_up = self.held_up.idle(name)
-        if held_up is not None:
-            return held_up
+        finding = self.unscheduled.finding_if_nothing_scheduled(name)
+        if finding is not None:
+            return finding
         if self._dates_rejected and not is_never_evaluated(self.models.nodes[name]):
             return interrupted(self.recording)
         if name not in self.plan.snapshots:
-            return self._absent()
-        return self._not_scheduled(name)
+            return self._not_in_plan()
+        return self._in_plan(name)
 
-    def _omission(self, name: str, remaining: Sequence[Span], coming: Snapshots) -> Omission:
+    def _omission(self, name: str, remaining: Sequence[Span], next_run: Snapshots) -> Omission:
         """What the plan did not look for."""
         compared = missing(self.plan.search, self.snapshots, name)
-        unit = coming.snapshot(name).node.interval_unit
+        unit = next_run.snapshot(name).node.interval_unit
         omitted = units(without(remaining, compared), unit)
         start, end = _window(self.plan)
         outside = [span for span in omitted if not (start <= span[0] and span[1] <= end)]
@@ -80,7 +82,8 @@ class PlanExplainer:
     def _dates_rejected(self) -> bool:
         """Whether SQLMesh rejected the plan's dates when its stages looked for what is missing."""
         recording, search = self.recording, self.plan.search
-        if recording.raised_kind != "error" or not recording.applied or recording.rounds:
+        raised = recording.raised is not None and recording.raised.kind == "error"
+        if not raised or not recording.applied or recording.rounds:
             return False
         try:
             validate_date_range(search.start, search.end)
@@ -96,7 +99,7 @@ class PlanExplainer:
         what cron holds back."""
         return recorded_since(self.recording, self.snapshots)
 
-    def _absent(self) -> Finding:
+    def _not_in_plan(self) -> Finding:
         """Why the plan does not contain a model of the project."""
         arguments = self.plan.user_arguments
         # A restatement works on the environment's models, regardless of the project's.
@@ -104,7 +107,7 @@ class PlanExplainer:
         reason = Reason.NOT_SELECTED if selected else Reason.NOT_IN_ENVIRONMENT
         return Finding(Status.SKIPPED).because(reason, "observed")
 
-    def _not_scheduled(self, name: str) -> Finding:
+    def _in_plan(self, name: str) -> Finding:
         """Why a plan that contains the model did not schedule it."""
         plan, finding = self.plan, Finding(Status.SKIPPED)
         if not self.snapshots.snapshot(name).evaluatable:
@@ -207,7 +210,7 @@ class PlanExplainer:
         if recording.raised is None:
             raise UnexplainedError("the plan found missing intervals, but did not schedule them")
         # A later stage would have waited for a failed model, as its own stage does.
-        roots = self._failed_upstream(name) if recording.raised_kind == "error" else ()
+        roots = self._failed_upstream(name) if recording.raised.kind == "error" else ()
         if not roots:
             return interrupted(recording)
         failed = Finding(Status.SKIPPED, blocked_by=roots)

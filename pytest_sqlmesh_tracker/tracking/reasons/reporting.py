@@ -33,7 +33,7 @@ def report_of(recording: Recording) -> RunReport:
         started_at=recording.started_at,
         finished_at=recording.finished_at,
         completion=_completion(recording, in_order),
-        error=_readable(recording.raised, recording),
+        error=_readable(recording.raised and recording.raised.message, recording),
         outcomes={outcome.name: outcome for outcome in in_order},
         removed=tuple(shown(fqn, recording.default_catalog) for fqn in removed),
         environment_state=recording.environment_state,

@@ -24,8 +24,8 @@ from pytest_sqlmesh_tracker.tracking.spans import as_intervals, within
 
 from .explaining import interrupted
 from .finding import Finding, UnexplainedError
-from .left_out import Omission, left_out, left_over
-from .signals import HeldUp
+from .left_out import Omission, still_missing_after, why_still_missing
+from .signals import Unscheduled
 
 
 @dataclass(frozen=True)
@@ -36,24 +36,24 @@ class RunExplainer:
     decision: RunDecision
     snapshots: Snapshots
     """The snapshots as SQLMesh compared them when it decided."""
-    held_up: HeldUp
+    unscheduled: Unscheduled
 
-    def executed(self, name: str, coming: Snapshots) -> Finding:
+    def executed(self, name: str, next_run: Snapshots) -> Finding:
         """What signals or the window left out of an executed model."""
-        remaining = left_over(self.decision.search, coming, name)
+        remaining = still_missing_after(self.decision.search, next_run, name)
         if not remaining:
             return Finding(Status.EXECUTED)
         omission = Omission()
         if name in self.decision.due:
             outside = within(cut_by_window(self.snapshots, self.decision, name), remaining)
             omission = Omission(outside, [Reason.OUTSIDE_WINDOW] if outside else [])
-        return left_out(self.held_up, name, remaining, omission)
+        return why_still_missing(self.unscheduled, name, remaining, omission)
 
-    def idle(self, name: str) -> Finding:
+    def not_scheduled(self, name: str) -> Finding:
         """Why nothing of the model was scheduled."""
-        held_up = self.held_up.idle(name)
-        if held_up is not None:
-            return held_up
+        finding = self.unscheduled.finding_if_nothing_scheduled(name)
+        if finding is not None:
+            return finding
         if name not in self.decision.snapshots:
             return Finding(Status.SKIPPED).because(Reason.NOT_IN_ENVIRONMENT, "observed")
         if name in self.decision.due:

@@ -25,44 +25,44 @@ from pytest_sqlmesh_tracker.tracking.spans import (
 from .finding import Finding, UnexplainedError
 
 
-class HeldUp:
-    """What an invocation's scheduler left out although it was due, and why."""
+class Unscheduled:
+    """What was due in an invocation but not scheduled, and why."""
 
     def __init__(self, recording: Recording) -> None:
         self._rounds = [r for r in recording.latest_rounds if r.batches is not None]
         self._unready: dict[int, _Unready] = {}
 
-    def idle(self, name: str) -> Finding | None:
-        """Why the scheduler made no batches for the model; None if the model was not due.
+    def finding_if_nothing_scheduled(self, name: str) -> Finding | None:
+        """Why nothing of the model was scheduled; None if the model was not due.
 
         Raises:
             UnexplainedError: neither signals nor the model's own past account for it.
         """
         if not any(name in (round_.batches or ()) for round_ in self._rounds):
             return None
-        finding = self.of(name)
+        finding = self.finding(name)
         if not finding.reasons:
             raise UnexplainedError("SQLMesh held it back without giving a reason")
         return finding
 
-    def of(self, name: str) -> Finding:
+    def finding(self, name: str) -> Finding:
         """Why something due was not scheduled; without reasons if all was, or nothing was due.
 
         Raises:
             UnexplainedError: neither signals nor the model's own past account for it.
         """
         round_ = self._latest(name)
-        return self._left_out(round_, name) if round_ else Finding(Status.SKIPPED)
+        return self._finding_in(round_, name) if round_ else Finding(Status.SKIPPED)
 
-    def in_part(self, name: str, status: Status) -> Finding:
-        """The same reasons for a model with another status; none if they are unknown."""
+    def finding_with_status(self, name: str, status: Status) -> Finding:
+        """The finding with another status than `skipped`; without reasons if they are unknown."""
         try:
-            return replace(self.of(name), status=status)
+            return replace(self.finding(name), status=status)
         except UnexplainedError:
             return Finding(status)
 
     def spans(self, name: str) -> list[Span]:
-        """What of one model was due but was not scheduled."""
+        """What of the model was due but not scheduled."""
         round_ = self._latest(name)
         if round_ is None:
             return []
@@ -72,7 +72,7 @@ class HeldUp:
         """The latest round in which the model was due."""
         return next((r for r in reversed(self._rounds) if name in (r.due or ())), None)
 
-    def _left_out(self, round_: Round, name: str) -> Finding:
+    def _finding_in(self, round_: Round, name: str) -> Finding:
         finding = Finding(Status.SKIPPED)
         snapshot = round_.snapshots[name]
         unready = self._unready.setdefault(id(round_), _Unready(round_))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_sqlmesh_tracker.tracking.queries.questions import Due
+from pytest_sqlmesh_tracker.tracking.queries.messages import Due
 from tests.properties.playing.state import shown
 
 if TYPE_CHECKING:

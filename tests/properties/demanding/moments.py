@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlmesh.core.snapshot import Snapshot
 
     from pytest_sqlmesh_tracker import ModelOutcome
-    from tests.properties.demanding.reasons.runs import Due
+    from tests.properties.demanding.reasons.runs import Workload
     from tests.properties.playing.invocations import Invocation
 
     from .tally import Ledger
@@ -24,17 +24,21 @@ SECOND = timedelta(seconds=1)
 
 
 def check_next_due(
-    invocation: Invocation, outcome: ModelOutcome, due: Due, ledger: Ledger, claim: str
+    invocation: Invocation, outcome: ModelOutcome, work: Workload, ledger: Ledger, claim: str
 ) -> None:
     """Nothing of the model is due before the moment that is reported, and something is at it."""
     fqn, environment = outcome.fqn, invocation.step.environment
-    if restates_itself(invocation, due):
+    if restates_itself(invocation, work):
         return  # the counterfactual run knows
     when = outcome.next_due
     if when is None:
-        ledger.demand(fqn not in due.ever, "next-due", f"{claim}; next_due is None, but it has one")
+        ledger.demand(
+            fqn not in work.missing_in_future,
+            "next-due",
+            f"{claim}; next_due is None, but it has one",
+        )
         return
-    versions = due.versions
+    versions = work.versions
     try:
         then = missing(versions, environment, execution_time=when, end=when)
     except ValueError:
@@ -51,9 +55,9 @@ def check_next_due(
         ledger.demand(not real, "next-due", f"{claim}; it is due before {when}: {real}")
 
 
-def restates_itself(invocation: Invocation, due: Due) -> bool:
+def restates_itself(invocation: Invocation, work: Workload) -> bool:
     """Whether SQLMesh restates any of the models by an auto-restatement cron."""
-    models = map(invocation.definition, due.versions.values())
+    models = map(invocation.definition, work.versions.values())
     return any(model is None or model.auto_restatement is not None for model in models)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pytest_sqlmesh_tracker import RunReport
@@ -16,7 +16,6 @@ class Tally:
     """What the examples of one process amount to."""
 
     examples: int = 0
-    invocations: int = 0
     demands: Counter[str] = field(default_factory=Counter)
     """Rule → how often it was checked."""
     statuses: Counter[str] = field(default_factory=Counter)
@@ -29,10 +28,8 @@ class Tally:
     raised: Counter[str] = field(default_factory=Counter)
     dagster: Counter[str] = field(default_factory=Counter)
     """What was played through Dagster, and what came of it."""
-    violations: list[dict[str, Any]] = field(default_factory=list)
 
     def note(self, report: RunReport) -> None:
-        self.invocations += 1
         self.completions[f"{report.command} {report.completion}"] += 1
         for outcome in report.outcomes.values():
             self.statuses[str(outcome.status)] += 1
@@ -59,36 +56,32 @@ class Tally:
             self.draws["models with a relative start or end"] += model.relative
             self.draws["models with an irregular cron"] += model.undetermined
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "examples": self.examples,
-            "invocations": self.invocations,
-            "statements": sum(self.demands.values()),
-            "demands": dict(sorted(self.demands.items())),
-            "statuses": dict(sorted(self.statuses.items())),
-            "reasons": dict(sorted(self.reasons.items())),
-            "causes": dict(sorted(self.causes.items())),
-            "draws": dict(sorted(self.draws.items())),
-            "completions": dict(sorted(self.completions.items())),
-            "raised": dict(sorted(self.raised.items())),
-            "dagster": dict(sorted(self.dagster.items())),
-            "violations": self.violations,
-        }
+    def counts(self) -> dict[str, dict[str, int]]:
+        """What was counted → how often each was."""
+        counters = {name: value for name, value in vars(self).items() if isinstance(value, Counter)}
+        return {name: dict(sorted(counter.items())) for name, counter in counters.items()}
 
 
 TALLY = Tally()
+
+
+class Violation(NamedTuple):
+    """Something that is not true."""
+
+    rule: str
+    sentence: str
 
 
 @dataclass
 class Ledger:
     """The demands on one example; all violations are raised at once."""
 
-    unmet: list[tuple[str, str]] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
     where: str = ""
 
     def demand(self, met: object, rule: str, sentence: str) -> bool:
         """Count a statement that was checked, and keep the sentence if it is wrong."""
         TALLY.demands[rule] += 1
         if not met:
-            self.unmet.append((rule, f"{self.where}: {sentence}"))
+            self.violations.append(Violation(rule, f"{self.where}: {sentence}"))
         return bool(met)

@@ -15,8 +15,8 @@ from pytest_sqlmesh_tracker.tracking import moments
 from pytest_sqlmesh_tracker.tracking.evaluation import batches, behind, causes
 from pytest_sqlmesh_tracker.tracking.evaluation.behind import UpstreamBehind
 from pytest_sqlmesh_tracker.tracking.events import facts
-from pytest_sqlmesh_tracker.tracking.events.auditing import AuditInvocation
-from pytest_sqlmesh_tracker.tracking.events.invocation import Invocation
+from pytest_sqlmesh_tracker.tracking.events.auditing import AuditRecorder
+from pytest_sqlmesh_tracker.tracking.events.invocation import InvocationRecorder
 from pytest_sqlmesh_tracker.tracking.events.taps import MethodEvents
 from pytest_sqlmesh_tracker.tracking.intervals.loaded import After
 from pytest_sqlmesh_tracker.tracking.reasons import audits, explaining, plans, reporting, runs
@@ -24,7 +24,7 @@ from pytest_sqlmesh_tracker.tracking.reasons.finding import Finding
 from pytest_sqlmesh_tracker.tracking.reasons.left_out import Omission
 from pytest_sqlmesh_tracker.tracking.reasons.outcomes import Outcomes
 from pytest_sqlmesh_tracker.tracking.reasons.plans import PlanExplainer
-from pytest_sqlmesh_tracker.tracking.reasons.signals import HeldUp
+from pytest_sqlmesh_tracker.tracking.reasons.signals import Unscheduled
 from pytest_sqlmesh_tracker.tracking.spans import utc
 
 from .registry import Mutant, mutant_of
@@ -74,7 +74,7 @@ def nothing_is_held_back_by_cron(original: Any, *args: Any) -> Finding:
     return replace(finding, held_back=())
 
 
-@mutant(Invocation, "returned")
+@mutant(InvocationRecorder, "returned")
 def a_run_works_on_the_local_models(original: Any, self: Any, *args: Any) -> None:
     if self.recording.decision:
         local = facts.frozen_by_name(self._context.snapshots.values())
@@ -88,7 +88,7 @@ def the_second_round_is_lost(original: Any, recording: Any) -> Any:
     return original(recording)
 
 
-@mutant(HeldUp, "of")
+@mutant(Unscheduled, "finding")
 def a_signal_is_taken_for_the_cron(original: Any, *args: Any) -> Finding:
     finding: Finding = original(*args)
     return replace(finding, reasons={Reason.CRON_NOT_DUE: "inferred"} if finding.reasons else {})
@@ -125,7 +125,7 @@ def a_plan_that_was_not_applied_changed_nothing(original: Any, *args: Any) -> Fi
     return finding
 
 
-@mutant(AuditInvocation, "_ended")
+@mutant(AuditRecorder, "_ended")
 def audits_on_demand_never_fail(original: Any, self: Any, ran: Any, _: Any) -> Any:
     return original(self, ran, None)
 
@@ -223,7 +223,7 @@ for _mutated, _by in (
     (Cause.RELOADED, Cause.NEW_INTERVAL),
     (Cause.AUDITS_CHANGED, Cause.REQUESTED),
 ):
-    mutant(causes._Classification, "give")(_instead(_mutated, _by))
+    mutant(causes._CauseAssignment, "assign")(_instead(_mutated, _by))
 
 
 @mutant(MethodEvents, "look_for_removed")
@@ -231,15 +231,15 @@ def what_was_removed_was_never_loaded(original: Any, *args: Any) -> None:
     pass
 
 
-@mutant(causes._Classification, "_restated_upstream")
+@mutant(causes._CauseAssignment, "_restated_upstream")
 def a_restatement_is_by_the_parents(original: Any, self: Any, _: Any) -> Any:  # noqa: ARG001
-    return tuple(self._compared.parents(self._name))
+    return tuple(self.compared.parents(self.name))
 
 
-@mutant(causes._Classification, "_first_load")
+@mutant(causes._CauseAssignment, "_first_load")
 def new_versions_are_changed_by_nothing(original: Any, self: Any, *args: Any) -> None:
     original(self, *args)
-    self._changed_by = ()
+    self.changed_by = ()
 
 
 @mutant(UpstreamBehind, "of")

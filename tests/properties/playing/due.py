@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_sqlmesh_tracker.tracking.queries.questions import Due, UnfinishedPlan
+    from pytest_sqlmesh_tracker.tracking.queries.messages import Due, UnfinishedPlan
     from tests.properties.drawing.specs import Step
 
     from .world import World
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def what_is_due(world: World, step: Step) -> Due | UnfinishedPlan | Exception | None:
     """What is due now, or why it can't be said; None before anything but a plain run."""
     from pytest_sqlmesh_tracker.tracking.queries.due import due
-    from pytest_sqlmesh_tracker.tracking.queries.questions import DueQuery
+    from pytest_sqlmesh_tracker.tracking.queries.messages import DueQuery
 
     if step.command != "run" or step.arguments:
         return None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlmesh.core.snapshot import Snapshot
 
     from pytest_sqlmesh_tracker import RunReport
-    from pytest_sqlmesh_tracker.tracking.queries.questions import Due, UnfinishedPlan
+    from pytest_sqlmesh_tracker.tracking.queries.messages import Due, UnfinishedPlan
 
 Definitions = dict[tuple[str, str, str], Model]
 """The drawn model of each version that was ever in the project."""

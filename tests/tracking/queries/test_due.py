@@ -15,7 +15,7 @@ from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
 from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from pytest_sqlmesh_tracker.tracking.project.opening import open_context
 from pytest_sqlmesh_tracker.tracking.queries.due import due
-from pytest_sqlmesh_tracker.tracking.queries.questions import Due, DueQuery, UnfinishedPlan
+from pytest_sqlmesh_tracker.tracking.queries.messages import Due, DueQuery, UnfinishedPlan
 from tests.projects import Project, at, read_between
 
 HOURS = "SELECT range AS ts, 1 AS amount FROM range(@start_dt, @end_dt, INTERVAL 1 HOUR)"

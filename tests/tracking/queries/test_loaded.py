@@ -8,7 +8,7 @@ from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
 from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from pytest_sqlmesh_tracker.tracking.project.opening import open_context
 from pytest_sqlmesh_tracker.tracking.queries.loaded import loaded
-from pytest_sqlmesh_tracker.tracking.queries.questions import Loaded, LoadedQuery
+from pytest_sqlmesh_tracker.tracking.queries.messages import Loaded, LoadedQuery
 from pytest_sqlmesh_tracker.tracking.queries.transport import ask
 from tests.projects import Project, at, read_between
 

@@ -13,7 +13,7 @@ import pytest
 from pytest_sqlmesh_tracker.tracking.errors.types import BusyError, ProjectError
 from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from pytest_sqlmesh_tracker.tracking.queries import transport
-from pytest_sqlmesh_tracker.tracking.queries.questions import Due, DueQuery, UnfinishedPlan
+from pytest_sqlmesh_tracker.tracking.queries.messages import Due, DueQuery, UnfinishedPlan
 from tests.databases import held
 from tests.projects import Project, at
 
@@ -80,7 +80,7 @@ def test_who_asks_does_not_load_sqlmesh(planned: Project) -> None:
         "import json, sys\n"
         "from pytest_sqlmesh_tracker.dagster import SqlmeshProject, SqlmeshResource\n"
         "resource = SqlmeshResource(project=SqlmeshProject(sys.argv[1]))\n"
-        "from pytest_sqlmesh_tracker.tracking.queries.questions import DueQuery\n"
+        "from pytest_sqlmesh_tracker.tracking.queries.messages import DueQuery\n"
         "answer = resource.ask(DueQuery.model_validate_json(sys.argv[2]))\n"
         "print(json.dumps([answer.due, 'sqlmesh' in sys.modules]))"
     )

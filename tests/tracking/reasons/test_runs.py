@@ -199,8 +199,6 @@ class TestEnvironment:
             planned.run().assert_executed("shop.report")
 
     def test_an_environment_that_does_not_exist(self, planned: Project) -> None:
-        from pytest_sqlmesh_tracker import sqlmesh_run_tracker
-
         with (
             at("2024-01-10 01:00"),
             sqlmesh_run_tracker(planned.context) as tracker,
@@ -215,8 +213,6 @@ class TestEnvironment:
 
     @pytest.mark.long
     def test_an_execution_time_that_is_none(self, planned: Project) -> None:
-        from pytest_sqlmesh_tracker import sqlmesh_run_tracker
-
         with (
             at("2024-01-10 01:00"),
             sqlmesh_run_tracker(planned.context) as tracker,
@@ -230,8 +226,6 @@ class TestEnvironment:
     def test_relative_times_mean_the_same_when_the_report_is_read_later(
         self, planned: Project
     ) -> None:
-        from pytest_sqlmesh_tracker import sqlmesh_run_tracker
-
         with sqlmesh_run_tracker(planned.context) as tracker:
             with at("2024-01-11 01:00"):
                 planned.context.run(execution_time="1 day ago")
@@ -399,8 +393,6 @@ class TestBatches:
 
 class TestReportsLast:
     def test_a_later_run_does_not_change_a_report(self, planned: Project) -> None:
-        from pytest_sqlmesh_tracker import sqlmesh_run_tracker
-
         with sqlmesh_run_tracker(planned.context) as tracker:
             with at("2024-01-10 00:10"):
                 planned.context.run(select_models=["shop.clicks"])

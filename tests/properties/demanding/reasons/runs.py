@@ -27,36 +27,37 @@ from tests.properties.playing.state import (
 )
 
 if TYPE_CHECKING:
+    from sqlmesh.core.snapshot import Snapshot
+
     from pytest_sqlmesh_tracker import ModelOutcome
     from tests.properties.demanding.tally import Ledger
     from tests.properties.playing.invocations import Invocation
 
 FAR = datetime(2024, 7, 1, tzinfo=timezone.utc)
-Missing = dict[str, list[Span]]
+SpansByModel = dict[str, list[Span]]
 
 
 @dataclass
-class Due:
+class Workload:
     """What the run had to do, model by model."""
 
     versions: Snapshots
-    bounded: Missing
+    missing_in_window: SpansByModel
     """Missing under the arguments of the run."""
-    unbounded: Missing
+    missing_without_window: SpansByModel
     """Missing without a start and an end."""
-    eager: Missing
+    missing_without_cron: SpansByModel
     """Missing if cron had been ignored."""
-    ever: Missing
+    missing_in_future: SpansByModel
     """Missing in the far future."""
     selected: set[str]
     restated: bool
-    held: Missing = field(default_factory=dict)
-    """What each model's own signals kept from it."""
-    signals: dict[str, Missing] = field(default_factory=dict)
+    held_by_own_signals: SpansByModel = field(default_factory=dict)
+    held_by_signal: dict[str, dict[str, list[Span]]] = field(default_factory=dict)
     """The same, signal by signal."""
-    blocked: Missing = field(default_factory=dict)
-    """What signals upstream kept from it, of what its own left."""
-    batches: Missing = field(default_factory=dict)
+    held_by_upstream_signals: SpansByModel = field(default_factory=dict)
+    """Held back by signals upstream, of what the model's own signals let through."""
+    scheduled: SpansByModel = field(default_factory=dict)
     """What remained to be evaluated."""
     tables: Any = None
     """Which table of each version the environment uses."""
@@ -85,44 +86,52 @@ def check_run(invocation: Invocation, ledger: Ledger) -> None:
         return
     _check_local_edits(invocation, versions, ledger)
     try:
-        due = what_was_due(invocation, versions)
+        work = workload_of(invocation, versions)
     except ValueError:
         return  # SQLMesh refuses these dates, too
     for outcome in report.outcomes.values():
-        if outcome.status == "unknown" or outcome.fqn not in versions:
-            if outcome.fqn not in versions:
-                alone = [str(reason) for reason in outcome.reasons][:1]
-                ledger.demand(
-                    alone == ["not_in_environment"],
-                    "not-in-environment",
-                    f"{outcome.name} is not in the environment, reported is {alone}",
-                )
-            continue
-        _check_model(invocation, outcome, due, ledger)
+        if outcome.fqn not in versions:
+            primary = [str(reason) for reason in outcome.reasons][:1]
+            ledger.demand(
+                primary == ["not_in_environment"],
+                "not-in-environment",
+                f"{outcome.name} is not in the environment, reported is {primary}",
+            )
+        elif outcome.status != "unknown":
+            _check_model(invocation, outcome, work, ledger)
 
 
-def what_was_due(invocation: Invocation, versions: Snapshots) -> Due:
+def workload_of(invocation: Invocation, versions: Snapshots) -> Workload:
     arguments = invocation.arguments
     environment = invocation.step.environment
     at = invocation.report.execution_time
     versions = {fqn: copied(version) for fqn, version in versions.items()}
     was_restated = restated(versions, environment, at)
-    eager = bool(arguments.get("ignore_cron"))
+    ignore_cron = bool(arguments.get("ignore_cron"))
+    # The clock ticks: SQLMesh reads its default end a moment after the call.
     clock = invocation.now.replace(tzinfo=timezone.utc) + SECOND / 10
     window = {"start": arguments.get("start"), "end": arguments.get("end") or clock}
     wide = {"end": max(clock, at)}
-    due = Due(
+    work = Workload(
         versions=versions,
-        bounded=missing(versions, environment, execution_time=at, ignore_cron=eager, **window),
-        unbounded=missing(versions, environment, execution_time=at, ignore_cron=eager, **wide),
-        eager=missing(versions, environment, execution_time=at, ignore_cron=True, **window),
-        ever=missing(versions, environment, execution_time=FAR, end=FAR, ignore_cron=True),
+        missing_in_window=missing(
+            versions, environment, execution_time=at, ignore_cron=ignore_cron, **window
+        ),
+        missing_without_window=missing(
+            versions, environment, execution_time=at, ignore_cron=ignore_cron, **wide
+        ),
+        missing_without_cron=missing(
+            versions, environment, execution_time=at, ignore_cron=True, **window
+        ),
+        missing_in_future=missing(
+            versions, environment, execution_time=FAR, end=FAR, ignore_cron=True
+        ),
         selected=_selected(invocation, versions),
         restated=was_restated,
         tables=deployability(versions, environment, arguments.get("start")),
     )
-    _hold_back(invocation, due)
-    return due
+    _apply_signals(invocation, work)
+    return work
 
 
 def _selected(invocation: Invocation, versions: Snapshots) -> set[str]:
@@ -135,32 +144,48 @@ def _selected(invocation: Invocation, versions: Snapshots) -> set[str]:
     return selected & set(versions)
 
 
-def _hold_back(invocation: Invocation, due: Due) -> None:
-    """Follow the gates down the graph, as the drawn switches say."""
-    unready: Missing = {}
-    todo = {fqn: due.bounded[fqn] for fqn in due.bounded if fqn in due.selected}
-    for fqn in sorted(todo, key=lambda name: len(ancestors(name, due.versions))):
-        ready = _through_gate(invocation, due, fqn, todo[fqn])
-        kept_by = {"gate": merged(span for span in todo[fqn] if span not in set(ready))}
-        if shown(fqn) in invocation.step.switched("held"):
-            kept_by["held_by_test"], ready = merged(ready), []
-        due.signals[fqn] = {name: spans for name, spans in kept_by.items() if spans}
-        own = [span for span in todo[fqn] if span not in set(ready)]
-        above = [
-            span for parent in due.versions[fqn].parents for span in unready.get(parent.name, [])
-        ]
-        unready[fqn] = merged([*own, *above])
-        kept = [span for span in ready if not _overlaps(span, unready[fqn])]
-        if due.versions[fqn].depends_on_past:
-            first = next((span for span in ready if _overlaps(span, unready[fqn])), None)
-            kept = [span for span in kept if first is None or span < first]
-        due.held[fqn] = merged(own)
-        due.blocked[fqn] = merged(span for span in ready if _overlaps(span, merged(above)))
-        due.batches[fqn] = merged(kept)
+def _apply_signals(invocation: Invocation, work: Workload) -> None:
+    """Follow the signals down the graph, as the drawn switches say."""
+    unready: SpansByModel = {}
+    missing_in_window = work.missing_in_window.items()
+    due = {fqn: spans for fqn, spans in missing_in_window if fqn in work.selected}
+    for fqn in sorted(due, key=lambda name: len(ancestors(name, work.versions))):
+        version = work.versions[fqn]
+        ready, work.held_by_signal[fqn] = _through_signals(invocation, version, due[fqn])
+        own = merged(span for span in due[fqn] if span not in set(ready))
+        upstream = merged(
+            span for parent in version.parents for span in unready.get(parent.name, [])
+        )
+        unready[fqn] = merged([*own, *upstream])
+        work.held_by_own_signals[fqn] = own
+        work.held_by_upstream_signals[fqn] = merged(
+            span for span in ready if _overlaps(span, upstream)
+        )
+        work.scheduled[fqn] = merged(_schedulable(version, ready, unready[fqn]))
 
 
-def _through_gate(invocation: Invocation, due: Due, fqn: str, spans: list[Span]) -> list[Span]:
-    model = invocation.definition(due.versions[fqn])
+def _through_signals(
+    invocation: Invocation, version: Snapshot, due: list[Span]
+) -> tuple[list[Span], dict[str, list[Span]]]:
+    """What the model's own signals let through, and what each of them held back."""
+    ready = _through_gate(invocation, version, due)
+    held = {"gate": merged(span for span in due if span not in set(ready))}
+    if shown(version.name) in invocation.step.switched("held"):
+        held["held_by_test"], ready = merged(ready), []
+    return ready, {signal: spans for signal, spans in held.items() if spans}
+
+
+def _schedulable(version: Snapshot, ready: list[Span], unready: list[Span]) -> list[Span]:
+    """The spans that wait for nothing, in the model's own past either."""
+    waiting = [span for span in ready if _overlaps(span, unready)]
+    free = [span for span in ready if span not in waiting]
+    if version.depends_on_past and waiting:
+        return [span for span in free if span < waiting[0]]
+    return free
+
+
+def _through_gate(invocation: Invocation, version: Snapshot, spans: list[Span]) -> list[Span]:
+    model = invocation.definition(version)
     if model is None or not model.gated:
         return spans
     step = invocation.step
@@ -207,20 +232,21 @@ def _check_cut_off(invocation: Invocation, versions: Snapshots, ledger: Ledger) 
     if isinstance(invocation.raised, ValueError):
         return  # dates that SQLMesh refuses: it knew nothing
     try:
-        due = what_was_due(invocation, versions)
+        work = workload_of(invocation, versions)
     except ValueError:
         return
     for outcome in invocation.report.outcomes.values():
         if outcome.fqn not in versions or invocation.witness.of(outcome.fqn):
             continue
-        had_work = outcome.fqn in due.bounded and outcome.fqn in due.selected
-        blocked = outcome.status == "skipped" and not due.batches.get(outcome.fqn)
+        had_work = outcome.fqn in work.missing_in_window and outcome.fqn in work.selected
+        blocked = outcome.status == "skipped" and not work.scheduled.get(outcome.fqn)
         claim = f"{outcome.name} is {outcome.status} ({outcome.message})"
         if had_work and not blocked:
             ledger.demand(
                 outcome.status == "interrupted" or "upstream_failed" in outcome.reasons,
                 "cut-off",
-                f"{claim}, but had work when the run was cut off: {due.bounded[outcome.fqn]}",
+                f"{claim}, but had work when the run was cut off: "
+                f"{work.missing_in_window[outcome.fqn]}",
             )
         elif not had_work:
             ledger.demand(
@@ -230,11 +256,13 @@ def _check_cut_off(invocation: Invocation, versions: Snapshots, ledger: Ledger) 
             )
 
 
-def _check_model(invocation: Invocation, outcome: ModelOutcome, due: Due, ledger: Ledger) -> None:
+def _check_model(
+    invocation: Invocation, outcome: ModelOutcome, work: Workload, ledger: Ledger
+) -> None:
     fqn, demand = outcome.fqn, ledger.demand
     claim = f"{outcome.name} is {outcome.status} for {[str(r) for r in outcome.reasons]}"
     reasons = {str(reason) for reason in outcome.reasons}
-    model = invocation.definition(due.versions[fqn])
+    model = invocation.definition(work.versions[fqn])
     if outcome.status == "skipped" and model is not None:
         demand(
             ("not_evaluatable" in reasons) == (not model.evaluatable),
@@ -243,44 +271,51 @@ def _check_model(invocation: Invocation, outcome: ModelOutcome, due: Due, ledger
         )
     # What can't be evaluated was not left out by a selection.
     demand(
-        "not_evaluatable" in reasons or ("not_selected" in reasons) == (fqn not in due.selected),
+        "not_evaluatable" in reasons or ("not_selected" in reasons) == (fqn not in work.selected),
         "not-selected",
-        f"{claim}; selected were {sorted(map(shown, due.selected))}",
+        f"{claim}; selected were {sorted(map(shown, work.selected))}",
     )
     if reasons & {"not_evaluatable", "not_selected"}:
         return
     if model is not None and model.undetermined:
         check_tick(outcome, model.cron, ledger, claim)
         return
-    if fqn in due.bounded:
-        _check_due(invocation, outcome, due, ledger, claim)
+    if fqn in work.missing_in_window:
+        _check_due(invocation, outcome, work, ledger, claim)
     elif outcome.status == "skipped":
-        _check_not_due(invocation, outcome, due, ledger, claim)
-    if not due.restated and outcome.status in ("skipped", "executed"):
-        cut = without(merged(due.unbounded.get(fqn, [])), merged(due.bounded.get(fqn, [])))
-        cut = without(cut, due.loaded(fqn))  # what only lookback brings back is not missing
+        _check_not_due(invocation, outcome, work, ledger, claim)
+    if not work.restated and outcome.status in ("skipped", "executed"):
+        cut = without(
+            merged(work.missing_without_window.get(fqn, [])),
+            merged(work.missing_in_window.get(fqn, [])),
+        )
+        cut = without(cut, work.loaded(fqn))  # what only lookback brings back is not missing
         # A model that had work within the window was not skipped for the window's sake.
-        blocked = outcome.status == "skipped" and fqn in due.bounded
+        blocked = outcome.status == "skipped" and fqn in work.missing_in_window
         demand(
             ("outside_window" in reasons) == (not blocked and not alike(cut, [])),
             "outside-window",
             f"{claim}; start and end cut off {merged(cut)}",
         )
-    if not restates_itself(invocation, due):
+    if not restates_itself(invocation, work):
         # SQLMesh takes what it restates by itself out of the snapshots in memory, not out of state.
         check_loaded_through(invocation, outcome, ledger)
 
 
 def _check_due(
-    invocation: Invocation, outcome: ModelOutcome, due: Due, ledger: Ledger, claim: str
+    invocation: Invocation, outcome: ModelOutcome, work: Workload, ledger: Ledger, claim: str
 ) -> None:
     fqn, demand = outcome.fqn, ledger.demand
     reasons = {str(reason) for reason in outcome.reasons}
     if outcome.status == "failed":
         return
-    held, blocked, batches = due.held[fqn], due.blocked[fqn], due.batches[fqn]
+    held, blocked, batches = (
+        work.held_by_own_signals[fqn],
+        work.held_by_upstream_signals[fqn],
+        work.scheduled[fqn],
+    )
     # Of a model that was evaluated, what is loaded was not left out.
-    left = held if outcome.status == "skipped" else without(held, due.loaded(fqn))
+    left = held if outcome.status == "skipped" else without(held, work.loaded(fqn))
     demand(("signal_not_ready" in reasons) == bool(left), "signal", f"{claim}; held was {held}")
     signals = {
         name: merged((millis(i.start), millis(i.end)) for i in spans)
@@ -289,15 +324,17 @@ def _check_due(
     demand(
         (outcome.status == "executed" and held and not left and not signals)
         or (
-            signals.keys() == due.signals[fqn].keys()
-            and all(alike(spans, due.signals[fqn][name]) for name, spans in signals.items())
+            signals.keys() == work.held_by_signal[fqn].keys()
+            and all(alike(spans, work.held_by_signal[fqn][name]) for name, spans in signals.items())
         ),
         "signals",
-        f"{claim}; signals reported are {signals}, held was {due.signals[fqn]}",
+        f"{claim}; signals reported are {signals}, held was {work.held_by_signal[fqn]}",
     )
-    above = {shown(name) for name in ancestors(fqn, due.versions) if due.held.get(name)}
+    above = {
+        shown(name) for name in ancestors(fqn, work.versions) if work.held_by_own_signals.get(name)
+    }
     if outcome.status in ("skipped", "executed"):
-        left = blocked if outcome.status == "skipped" else without(blocked, due.loaded(fqn))
+        left = blocked if outcome.status == "skipped" else without(blocked, work.loaded(fqn))
         demand(
             ("upstream_not_ready" in reasons) == bool(left),
             f"upstream-signal-{outcome.status}",
@@ -311,7 +348,7 @@ def _check_due(
         )
     if "depends_on_past_gap" in reasons:
         demand(
-            due.versions[fqn].depends_on_past and (held or blocked),
+            work.versions[fqn].depends_on_past and (held or blocked),
             "past-gap",
             f"{claim}, but it has no gap",
         )
@@ -324,11 +361,11 @@ def _check_due(
 
 
 def _check_not_due(
-    invocation: Invocation, outcome: ModelOutcome, due: Due, ledger: Ledger, claim: str
+    invocation: Invocation, outcome: ModelOutcome, work: Workload, ledger: Ledger, claim: str
 ) -> None:
     """Nothing was missing under these arguments: cron, a window, a start or an end made it so."""
     fqn, demand = outcome.fqn, ledger.demand
-    version = due.versions[fqn]
+    version = work.versions[fqn]
     reasons = {str(reason) for reason in outcome.reasons}
     model = invocation.definition(version)
     at = invocation.report.execution_time
@@ -337,7 +374,7 @@ def _check_not_due(
         "not-due-but-blocked",
         f"{claim}, but nothing of it was due",
     )
-    over = fqn not in due.ever and not version.is_seed
+    over = fqn not in work.missing_in_future and not version.is_seed
     if model is not None and model.end and "ago" in model.end:
         return  # its end moves on: whether it has ended is a question of words
     demand(over or "ended" not in reasons, "ended", f"{claim}, but it will be due again")
@@ -353,15 +390,16 @@ def _check_not_due(
         demand(reasons == {"no_changes"}, "seed", f"{claim}, but it is a seed")
         return
     else:
-        eager = invocation.arguments.get("ignore_cron")
-        expected = "up_to_date" if eager else "cron_not_due"
+        ignore_cron = invocation.arguments.get("ignore_cron")
+        expected = "up_to_date" if ignore_cron else "cron_not_due"
         demand(reasons == {expected}, "not-due", f"{claim}, expected was {expected}")
-    if "cron_not_due" in reasons and not due.restated:
+    if "cron_not_due" in reasons and not work.restated:
         held = merged((millis(i.start), millis(i.end)) for i in outcome.held_back)
+        lacking = merged(work.missing_without_cron.get(fqn, []))
         demand(
-            alike(held, merged(due.eager.get(fqn, []))),
+            alike(held, lacking),
             "held-back",
-            f"{claim}; reported held back {held}, missing {merged(due.eager.get(fqn, []))}",
+            f"{claim}; reported held back {held}, missing {lacking}",
         )
     if reasons & {"cron_not_due", "not_started"}:
-        check_next_due(invocation, outcome, due, ledger, claim)
+        check_next_due(invocation, outcome, work, ledger, claim)

@@ -1,4 +1,4 @@
-"""Queries about an environment that SQLMesh answers, and the answers: plain data."""
+"""Messages between two processes, as plain data: queries about a project, and SQLMesh's answers."""
 
 from __future__ import annotations
 
@@ -93,14 +93,14 @@ AnyQuery = Annotated[DueQuery | LoadedQuery | NodesQuery, Field(discriminator="q
 AnyAnswer = Annotated[Due | Loaded | Nodes | UnfinishedPlan, Field(discriminator="answer")]
 
 
-class Request(Frozen):
-    """The input of the answering process."""
+class QueryMessage(Frozen):
+    """The input of the answering process: a query, and the project that it is about."""
 
     project: ProjectLocation
     query: AnyQuery
 
 
-class Reply(Frozen):
+class AnswerMessage(Frozen):
     """The output of the answering process: an answer or an error."""
 
     answer: AnyAnswer | None = None

@@ -12,7 +12,7 @@ from functools import wraps
 from typing import Any, Protocol
 
 
-class Listener(Protocol):
+class ConsoleListener(Protocol):
     """Handles the calls that a proxy forwards."""
 
     @property
@@ -38,11 +38,11 @@ class ConsoleProxy:
     __slots__ = ("_tracked_by", "_tracked_console", "_tracked_methods")
 
     _tracked_console: Any
-    _tracked_by: Listener
+    _tracked_by: ConsoleListener
     _tracked_methods: dict[str, Any]
     """Forwarding methods by name, each created on first use."""
 
-    def __init__(self, wrapped: Any, listener: Listener) -> None:
+    def __init__(self, wrapped: Any, listener: ConsoleListener) -> None:
         object.__setattr__(self, "_tracked_console", wrapped)
         object.__setattr__(self, "_tracked_by", listener)
         object.__setattr__(self, "_tracked_methods", {})
@@ -90,7 +90,9 @@ def unwrapped(console: Any) -> Any:
     return console._tracked_console if type(console) is ConsoleProxy else console
 
 
-def _forwarding(listener: Listener, event: str, method: Callable[..., Any]) -> Callable[..., Any]:
+def _forwarding(
+    listener: ConsoleListener, event: str, method: Callable[..., Any]
+) -> Callable[..., Any]:
     @wraps(method, updated=())
     def call(*args: Any, **kwargs: Any) -> Any:
         when_forwarded = listener.handle(event, args, kwargs)
