@@ -278,7 +278,7 @@ def test_statements_of_a_test_do_not_lead_out(
     sandboxes: Sandboxes, payroll: Path, tmp_path: Path, call: str, sql: str
 ) -> None:
     with sandboxes(payroll) as sandbox:
-        with pytest.raises(Exception, match=r"a sandbox rejects (ATTACH|COPY)"):
+        with pytest.raises(Exception, match=r"a sandbox (attaches|rejects)"):
             getattr(sandbox, call)(sql.format(tmp_path))
     assert not list(tmp_path.iterdir())
 
