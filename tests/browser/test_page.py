@@ -116,7 +116,7 @@ def test_filtering_by_cause(open_page: Opener) -> None:
     assert listed(page) == list(report.outcomes)
 
 
-def test_what_is_not_evaluatable_is_listed_on_request(open_page: Opener) -> None:
+def test_models_that_are_not_evaluatable_are_listed_on_request(open_page: Opener) -> None:
     report = run(
         skipped("raw.rates", "not_evaluatable", kind="external"),
         executed("a.x", upstream=("raw.rates",)),
@@ -151,7 +151,7 @@ def test_searching_by_name(open_page: Opener, report: RunReport) -> None:
     expect(page.get_by_label("Search models by name")).to_be_focused()
 
 
-def test_filtering_by_what_the_gate_found(open_page: Opener) -> None:
+def test_filtering_by_findings_of_the_gate(open_page: Opener) -> None:
     report = SMALL
     page = open_page(report)
 
@@ -206,7 +206,9 @@ def test_opening_a_model_with_the_keyboard(open_page: Opener, report: RunReport)
 
 
 @both_sizes
-def test_from_a_blocked_model_to_its_root_cause(open_page: Opener, report: RunReport) -> None:
+def test_links_lead_from_a_blocked_model_to_its_root_cause(
+    open_page: Opener, report: RunReport
+) -> None:
     page = open_page(report, fragment=f"#{blocked_in(report)}")
     root = root_of(report)
 
@@ -235,7 +237,7 @@ def test_the_graph_shows_and_opens_the_root_cause(open_page: Opener, report: Run
         expect(node(page, model)).to_have_class(re.compile(r"\bon\b"))
 
 
-def test_a_selected_model_shows_the_way_to_what_blocks_it(open_page: Opener) -> None:
+def test_a_selected_model_shows_the_path_to_its_blockers(open_page: Opener) -> None:
     report = SMALL
     page = open_page(report, fragment=f"#{blocked_in(report)}")
 
@@ -245,7 +247,7 @@ def test_a_selected_model_shows_the_way_to_what_blocks_it(open_page: Opener) -> 
     expect(page.locator("path.cause")).to_have_attribute("data-e", f"{parent} {child}")
 
 
-def test_the_graph_of_many_models_begins_with_root_causes_and_can_show_all(
+def test_the_graph_of_many_models_starts_with_root_causes_and_can_show_all(
     open_page: Opener,
 ) -> None:
     report = LARGE
@@ -261,7 +263,7 @@ def test_the_graph_of_many_models_begins_with_root_causes_and_can_show_all(
     expect(shown).to_have_count(500)
 
 
-def test_the_graph_is_walked_with_arrows(open_page: Opener) -> None:
+def test_arrow_keys_move_through_the_graph(open_page: Opener) -> None:
     report = SMALL
     page = open_page(report)
 
@@ -273,7 +275,7 @@ def test_the_graph_is_walked_with_arrows(open_page: Opener) -> None:
     expect(drawer(page).locator("h3")).to_have_text(blocked_in(report))
 
 
-def test_the_graph_is_one_stop_of_the_tabulator_key(open_page: Opener) -> None:
+def test_the_graph_is_a_single_tab_stop(open_page: Opener) -> None:
     page = open_page(SMALL)
 
     assert page.locator("svg a[tabindex='0']").count() == 1
@@ -331,7 +333,7 @@ def test_a_finding_leads_to_its_model_in_its_invocation(open_page: Opener) -> No
     expect(drawer(page)).to_contain_text("root cause")
 
 
-def test_dark_follows_the_system_and_the_button(open_page: Opener) -> None:
+def test_dark_mode_follows_the_system_and_the_button(open_page: Opener) -> None:
     page = open_page(warehouse(5), color_scheme="dark")
     ground = "getComputedStyle(document.body).backgroundColor"
 
@@ -345,9 +347,7 @@ def test_dark_follows_the_system_and_the_button(open_page: Opener) -> None:
     [[SMALL], [LARGE], session(9), [hostile()]],
     ids=["20", "500", "session", "hostile"],
 )
-def test_at_no_width_the_page_itself_scrolls_sideways(
-    open_page: Opener, reports: list[RunReport]
-) -> None:
+def test_the_page_never_scrolls_sideways(open_page: Opener, reports: list[RunReport]) -> None:
     page = open_page(*reports, viewport={"width": 400, "height": 900})
     overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -359,7 +359,7 @@ def test_at_no_width_the_page_itself_scrolls_sideways(
     assert page.evaluate(overflow) == 0
 
 
-def test_in_print_everything_is_there_but_controls(open_page: Opener) -> None:
+def test_print_shows_everything_but_controls(open_page: Opener) -> None:
     report = SMALL
     page = open_page(report)
     button(page, f"executed {len(report.executed)}").click()
@@ -371,7 +371,7 @@ def test_in_print_everything_is_there_but_controls(open_page: Opener) -> None:
     expect(page.locator("svg a.n:visible")).to_have_count(20)
 
 
-def test_without_scripts_everything_can_be_read(open_page: Opener) -> None:
+def test_everything_is_readable_without_scripts(open_page: Opener) -> None:
     report = SMALL
     page = open_page(report, report, java_script_enabled=False)
 
@@ -382,7 +382,7 @@ def test_without_scripts_everything_can_be_read(open_page: Opener) -> None:
     expect(page.locator("article:target")).to_be_in_viewport()
 
 
-def test_a_hostile_report_runs_nothing_and_loses_nothing(open_page: Opener) -> None:
+def test_a_hostile_report_runs_no_code_and_loses_no_text(open_page: Opener) -> None:
     page = open_page(hostile())
     page.locator("section.chosen tbody tr th a").first.click()
 

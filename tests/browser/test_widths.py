@@ -47,7 +47,7 @@ def scrolls_sideways(page: Page) -> bool:
 
 @every_width
 @every_shape
-def test_the_graph_fits_and_can_be_read(open_page: Opener, report: RunReport, width: int) -> None:
+def test_the_graph_fits_and_is_readable(open_page: Opener, report: RunReport, width: int) -> None:
     page = opened_at(open_page, width, report)
 
     boxes = "section.chosen .n rect, section.chosen .schema"
@@ -71,7 +71,7 @@ def test_no_view_makes_the_page_scroll_sideways(open_page: Opener, width: int) -
         assert not scrolls_sideways(page)
 
 
-def test_the_graph_is_drawn_anew_where_the_width_changes(open_page: Opener) -> None:
+def test_the_graph_is_redrawn_when_the_width_changes(open_page: Opener) -> None:
     page = opened_at(open_page, 1280, SHAPES["40"])
     page.set_viewport_size({"width": 400, "height": 900})
 
@@ -88,7 +88,7 @@ def test_a_long_chain_is_drawn_in_bands(open_page: Opener) -> None:
     assert tops == sorted(tops)
 
 
-def test_in_a_narrow_drawing_arrows_lead_up_to_what_a_model_reads(open_page: Opener) -> None:
+def test_in_a_narrow_graph_arrows_point_up_to_upstream_models(open_page: Opener) -> None:
     names = [f"finance_warehouse.{name}_invoices" for name in ("above", "below", "last")]
     upstream = [(), names[:1], names[1:2]]
     made = [executed(name, upstream=reads) for name, reads in zip(names, upstream, strict=True)]
@@ -117,7 +117,7 @@ def test_a_schema_unfolds_to_its_models_with_the_keyboard(open_page: Opener) -> 
     expect(page.locator("article.open h3")).to_have_text(LONG_NAME)
 
 
-def test_a_schema_counts_its_models_by_status_the_urgent_ones_first(open_page: Opener) -> None:
+def test_a_schema_counts_its_models_by_status_with_urgent_ones_first(open_page: Opener) -> None:
     report = run(
         *[executed(f"s.m{number}") for number in range(12)],
         skipped("s.seen", "not_evaluatable"),
@@ -131,7 +131,7 @@ def test_a_schema_counts_its_models_by_status_the_urgent_ones_first(open_page: O
     assert page.locator(".schema li").all_inner_texts()[:3] == ["late1", "late2", "m0"]
 
 
-def test_lines_lead_between_schemas_and_all_of_one_s_are_shown_when_it_is_pointed_at(
+def test_hovering_over_a_schema_shows_all_of_its_lines(
     open_page: Opener,
 ) -> None:
     page = opened_at(open_page, 1280, SHAPES["500"])
@@ -151,7 +151,7 @@ def test_lines_lead_between_schemas_and_all_of_one_s_are_shown_when_it_is_pointe
     expect(lit).to_have_count(sum(place in pair for pair in ends))
 
 
-def test_what_the_table_does_not_list_is_dimmed_among_the_schemas(open_page: Opener) -> None:
+def test_schemas_that_the_table_does_not_list_are_dimmed(open_page: Opener) -> None:
     report = SHAPES["500"]
     page = opened_at(open_page, 1280, report)
 
@@ -162,7 +162,7 @@ def test_what_the_table_does_not_list_is_dimmed_among_the_schemas(open_page: Ope
 
 
 @every_width
-def test_column_titles_stay_in_sight(open_page: Opener, width: int) -> None:
+def test_column_titles_stay_visible(open_page: Opener, width: int) -> None:
     page = opened_at(open_page, width, SHAPES["100"])
 
     page.locator("tbody tr:visible").nth(60).evaluate("row => row.scrollIntoView()")
@@ -174,7 +174,7 @@ def test_column_titles_stay_in_sight(open_page: Opener, width: int) -> None:
     assert box["height"] < 60
 
 
-def test_the_titles_of_many_batches_stay_in_sight(open_page: Opener) -> None:
+def test_the_titles_of_many_batches_stay_visible(open_page: Opener) -> None:
     many = executed("a", batches=batches(*["executed"] * 90))
     page = opened_at(open_page, 400, run(many))
     page.locator("tbody th a").click()
@@ -208,7 +208,7 @@ def test_nothing_in_the_table_is_cut_off(open_page: Opener, width: int) -> None:
 
 
 @every_width
-def test_long_lists_of_a_model_are_there_to_their_end(open_page: Opener, width: int) -> None:
+def test_long_lists_of_a_model_are_complete(open_page: Opener, width: int) -> None:
     days = tuple(
         interval(f"2023-{m:02}-{d:02}", f"2023-{m:02}-{d + 1:02}")
         for m in range(1, 7)
@@ -230,7 +230,7 @@ def test_long_lists_of_a_model_are_there_to_their_end(open_page: Opener, width: 
     assert page.evaluate(OUTSIDE, "article.open *") == 0
 
 
-def test_an_address_leads_to_a_model_whatever_it_is_called(open_page: Opener) -> None:
+def test_an_address_leads_to_a_model_of_any_name(open_page: Opener) -> None:
     names = ["sales.orders", 'a."my orders/daily"', "売上.注文", "x" * 300]
     report = run(*map(executed, names))
 
@@ -279,7 +279,7 @@ def test_without_a_clipboard_the_address_is_in_the_address_bar(open_page: Opener
     assert page.url.endswith("#00000000")
 
 
-def test_without_scripts_schemas_unfold_and_addresses_lead_on(open_page: Opener) -> None:
+def test_schemas_unfold_and_addresses_work_without_scripts(open_page: Opener) -> None:
     page = opened_at(open_page, 400, SHAPES["40"], java_script_enabled=False)
 
     page.locator(".schema summary").first.click()
@@ -292,7 +292,7 @@ def test_without_scripts_schemas_unfold_and_addresses_lead_on(open_page: Opener)
     )
 
 
-def test_in_print_schemas_are_there(open_page: Opener) -> None:
+def test_print_shows_schemas(open_page: Opener) -> None:
     page = open_page(SHAPES["500"])
     page.emulate_media(media="print")
 

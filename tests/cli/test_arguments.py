@@ -33,7 +33,7 @@ def valued_options() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "option"), valued_options())
 @pytest.mark.parametrize("value", ["", " \t"])
-def test_no_option_takes_an_empty_value(typed: Typed, name: str, option: str, value: str) -> None:
+def test_options_reject_empty_values(typed: Typed, name: str, option: str, value: str) -> None:
     ended = typed(name, option, value)
     longest = max((p.opts for p in main.commands[name].params if option in p.opts), key=len)
     assert (ended.code, ended.out) == (2, "")
@@ -60,11 +60,11 @@ def test_no_option_takes_an_empty_value(typed: Typed, name: str, option: str, va
         ("'' show a.json", "an argument"),
     ],
 )
-def test_no_argument_is_empty(typed: Typed, line: str, label: str) -> None:
+def test_arguments_reject_empty_values(typed: Typed, line: str, label: str) -> None:
     ended = typed(*shlex.split(line))
     assert (ended.code, ended.out, ended.err) == (2, "", f"Error: {label} {REASON}\n")
 
 
-def test_other_mistakes_are_reported_as_before(typed: Typed) -> None:
+def test_other_mistakes_have_the_messages_of_click(typed: Typed) -> None:
     assert "No such option" in typed("show", "--no-such-option", "").err
     assert "Missing argument" in typed("show").err

@@ -16,7 +16,7 @@ from .conftest import Typed
 
 
 @pytest.mark.processes
-def test_a_run_that_is_cancelled_while_it_waits_passes_no_gate(shop: Path, typed: Typed) -> None:
+def test_a_run_cancelled_while_waiting_fails_the_gate(shop: Path, typed: Typed) -> None:
     leave_a_plan_unfinished(shop)
     out = shop / "out.txt"
     with out.open("w") as stream:

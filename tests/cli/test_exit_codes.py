@@ -46,7 +46,7 @@ def lose_the_rates() -> None:
 
 
 @pytest.mark.long
-def test_a_run_that_executes_what_is_due(typed: Typed) -> None:
+def test_a_run_that_executes_due_models(typed: Typed) -> None:
     ended = typed("run", when=TOMORROW)
     assert ended.code == 0, output_of(ended)
     assert "executed  shop.daily" in ended.out
@@ -54,7 +54,7 @@ def test_a_run_that_executes_what_is_due(typed: Typed) -> None:
     assert "gate passed: 4 outcomes in 1 report" in ended.out
 
 
-def test_a_project_that_can_t_be_loaded_is_not_reported_as_a_quiet_night(typed: Typed) -> None:
+def test_a_project_that_cannot_be_loaded_is_a_command_error(typed: Typed) -> None:
     Path("models/broken.sql").write_text("MODEL (name shop.broken, kind FULL); SELECT (")
     ended = typed("plan", "--auto-apply", "--report", "r.md", "--report", "r.html")
     assert ended.code == 2, output_of(ended)
@@ -68,7 +68,7 @@ def test_a_run_with_nothing_due(typed: Typed) -> None:
     assert ended.code == 0, output_of(ended)
 
 
-def test_a_first_run_before_any_plan(typed: Typed) -> None:
+def test_a_run_before_any_plan(typed: Typed) -> None:
     Path("shop.db").unlink()
     ended = typed("run")
     assert ended.code == 2, output_of(ended)
@@ -94,14 +94,14 @@ def test_without_the_gate_a_blocked_model_is_not_a_failure(typed: Typed) -> None
     assert typed("run", "--no-gate", when=TOMORROW).code == 0
 
 
-def test_without_the_gate_a_failed_model_is_one(typed: Typed) -> None:
+def test_without_the_gate_a_failed_model_is_a_failure(typed: Typed) -> None:
     lose_the_rates()
     ended = typed("run", "--no-gate", when=TOMORROW)
     assert ended.code == 1, output_of(ended)
     assert "gate" not in ended.out
 
 
-def test_without_the_gate_a_failure_of_unknown_models_is_one() -> None:
+def test_without_the_gate_a_failure_of_unknown_models_is_a_failure() -> None:
     failed = run(unknown("shop.orders"), completion="failure")
     assert exit_code(command.Ended((failed,), code=1), None, None) == 1
 
@@ -118,7 +118,7 @@ def test_a_plan_that_fails(typed: Typed) -> None:
     assert "shop.weekly failed" in ended.out
 
 
-def test_a_plan_without_an_answer(typed: Typed) -> None:
+def test_a_plan_whose_prompt_is_not_answered(typed: Typed) -> None:
     count_weeks_by("COUNT(*) + 1")
     ended = typed("plan", when=TODAY)
     assert ended.code == 2, output_of(ended)
@@ -168,7 +168,7 @@ def test_an_unreachable_database(typed: Typed) -> None:
     assert "Traceback" not in ended.out + ended.err
 
 
-def test_a_run_that_is_stopped_by_a_change_of_its_environment(typed: Typed) -> None:
+def test_a_run_stopped_by_a_change_of_its_environment(typed: Typed) -> None:
     Path("models/changing.py").write_text(CHANGING)
     Path("models/below.sql").write_text(
         "MODEL (name shop.below, kind FULL, cron '@daily'); SELECT n FROM shop.changing"
@@ -182,7 +182,7 @@ def test_a_run_that_is_stopped_by_a_change_of_its_environment(typed: Typed) -> N
     assert "environment_changed" in ended.out
 
 
-def test_a_run_that_no_change_stops(typed: Typed) -> None:
+def test_a_run_with_exit_on_env_update_and_no_change(typed: Typed) -> None:
     assert typed("run", "--exit-on-env-update", "75", when=TOMORROW).code == 0
 
 
@@ -198,7 +198,7 @@ def test_a_project_that_ends_the_process(typed: Typed, code: str, complaint: str
     assert complaint in ended.err
 
 
-def test_what_is_raised_is_not_an_exception(typed: Typed) -> None:
+def test_a_project_that_raises_a_base_exception(typed: Typed) -> None:
     Path("models/panic.py").write_text(PANIC)
     ended = typed("plan", "--auto-apply")
     assert ended.code == 2, output_of(ended)
@@ -215,7 +215,7 @@ def test_debug_shows_the_traceback() -> None:
     assert "Traceback" in ran.stderr
 
 
-def test_a_plan_that_is_only_explained(typed: Typed) -> None:
+def test_an_explained_plan(typed: Typed) -> None:
     count_weeks_by("COUNT(*) + 1")
     ended = typed("plan", "--explain", when=TODAY)
     assert ended.code == 0, output_of(ended)
@@ -235,7 +235,7 @@ def test_wrong_usage(typed: Typed, word: str) -> None:
     assert word in ended.err
 
 
-def test_what_sqlmesh_does_not_know_is_its_own_line(typed: Typed) -> None:
+def test_an_option_that_sqlmesh_does_not_know_is_named(typed: Typed) -> None:
     ended = typed("run", "prod", "--", "--no-such-option")
     assert ended.code == 2
     assert "No such option" in ended.err
@@ -243,12 +243,12 @@ def test_what_sqlmesh_does_not_know_is_its_own_line(typed: Typed) -> None:
 
 
 @pytest.mark.long
-def test_no_table_of_what_never_began(typed: Typed) -> None:
+def test_a_run_with_an_invalid_end(typed: Typed) -> None:
     ended = typed("run", "--select-model", "shop.weekly", "--end", "no date")
     assert ended.code == 2, output_of(ended)
 
 
-def test_a_failure_of_sqlmesh_that_is_in_no_report() -> None:
+def test_a_failure_of_sqlmesh_outside_of_any_report() -> None:
     done = run(executed("shop.daily"))
     passed = GatePolicy().evaluate(done)
     assert exit_code(command.Ended((done,), code=1), passed, None) == 2

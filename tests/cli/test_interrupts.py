@@ -42,7 +42,7 @@ REPORTS = [f"--report=night{suffix}" for suffix in SUFFIXES]
     ],
 )
 @pytest.mark.processes
-def test_a_stopped_run_reports_what_happened_until_then(
+def test_an_interrupted_run_reports_what_happened_before(
     shop: Path, typed: Typed, number: signal.Signals, code: int, error: str
 ) -> None:
     (shop / "models" / "slow.py").write_text(SLOW)
@@ -95,7 +95,7 @@ WHERE numbers.n * numbers.n % 7 = 3
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.processes
-def test_a_query_is_stopped_as_well(
+def test_a_running_query_is_interrupted(
     shop: Path, typed: Typed, number: signal.Signals, code: int
 ) -> None:
     """DuckDB turns it into an ordinary error, so SQLMesh fails the model and goes on."""
@@ -147,9 +147,7 @@ def until_it_sleeps(sign: Path, running: subprocess.Popen[str]) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.processes
-def test_a_run_that_is_stopped_before_it_began(
-    shop: Path, number: signal.Signals, code: int
-) -> None:
+def test_a_run_interrupted_before_it_starts(shop: Path, number: signal.Signals, code: int) -> None:
     """While SQLMesh is imported, for seconds, there is nothing to report yet."""
     (shop / "sitecustomize.py").write_text(IMPORTING)
     running = started(

@@ -27,7 +27,7 @@ def options_of(command: click.Command) -> dict[str, tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("name", [None, "run", "plan"])
-def test_every_option_of_sqlmesh_is_taken(name: str | None) -> None:
+def test_every_option_of_sqlmesh_is_accepted(name: str | None) -> None:
     from sqlmesh.cli.main import cli
 
     theirs = options_of(cli if name is None else cli.commands[name])
@@ -36,7 +36,7 @@ def test_every_option_of_sqlmesh_is_taken(name: str | None) -> None:
 
 
 @pytest.mark.parametrize("name", ["run", "plan"])
-def test_a_command_takes_the_general_options_as_well(name: str) -> None:
+def test_a_command_accepts_the_general_options(name: str) -> None:
     general = options_of(main)
     assert {option: options_of(main.commands[name]).get(option) for option in general} == general
 
@@ -69,11 +69,13 @@ def words_but_for_the_folder(line: str) -> list[str]:
         ("run --gate --quiet --json", ["run"]),
     ],
 )
-def test_what_is_handed_on(typed: str, handed_on: list[str]) -> None:
+def test_options_are_passed_to_sqlmesh(typed: str, handed_on: list[str]) -> None:
     assert words_but_for_the_folder(typed) == handed_on
 
 
-def test_the_project_is_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_project_defaults_to_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # SQLMesh's own default is the folder that was the current one when it was imported.
     monkeypatch.chdir(tmp_path)
     assert words("run") == [f"--paths={tmp_path}", "run"]
@@ -85,7 +87,7 @@ def test_variables_are_left_to_sqlmesh(monkeypatch: pytest.MonkeyPatch, variable
     assert words_but_for_the_folder("run") == ["run"]
 
 
-def test_only_sqlmeshs_options_are_handed_on() -> None:
+def test_only_sqlmeshs_options_are_passed_on() -> None:
     own = {
         spelling
         for param in main.commands["run"].params

@@ -39,20 +39,20 @@ def execute(context, start, end, execution_time, **kwargs):
 """
 
 
-def test_sqlmeshs_own_output_stays_and_the_table_follows(typed: Typed) -> None:
+def test_the_table_follows_sqlmeshs_own_output(typed: Typed) -> None:
     out = typed("run", "--execution-time", "2024-01-10 00:05").out
     assert "Run finished for environment 'prod'" in out
     assert out.index("Run finished") < out.index("run prod, execution_time 2024-01-10 00:05:00 UTC")
 
 
-def test_json_is_all_of_standard_output(typed: Typed) -> None:
+def test_standard_output_is_json_only(typed: Typed) -> None:
     ended = typed("run", "--json")
     assert ended.report.executed == {"shop.orders", "shop.daily", "marketing.spend"}
     assert "Run finished" in ended.err
     assert "gate passed" in ended.err
 
 
-def test_quiet_leaves_findings(typed: Typed) -> None:
+def test_quiet_output_shows_findings(typed: Typed) -> None:
     Path("feed_is_late").touch()
     ended = typed("run", "--quiet")
     assert ended.code == 1
@@ -61,21 +61,21 @@ def test_quiet_leaves_findings(typed: Typed) -> None:
     assert "marketing.spend was skipped: its signal was not ready (feed_is_there)" in ended.out
 
 
-def test_quiet_still_tells_why_nothing_began(typed: Typed) -> None:
+def test_quiet_output_shows_why_nothing_started(typed: Typed) -> None:
     Path("models/broken.sql").write_text("MODEL (name shop.broken); SELECT FROM WHERE")
     ended = typed("plan", "--quiet", "--auto-apply")
     assert ended.code == 2
     assert "broken.sql" in ended.err
 
 
-def test_quiet_still_tells_what_a_command_raised(typed: Typed) -> None:
+def test_quiet_output_shows_what_a_command_raised(typed: Typed) -> None:
     ended = typed("run", "nowhere", "--quiet")
     assert ended.code == 2
     assert ended.err == "Error: SQLMeshError: Environment 'nowhere' was not found.\n"
     assert ended.out == ""
 
 
-def test_a_quiet_plan_may_not_ask(typed: Typed) -> None:
+def test_a_quiet_plan_does_not_prompt(typed: Typed) -> None:
     ended = typed("plan", "--quiet")
     assert ended.code == 2
     assert "plan --quiet would hide SQLMesh's prompts: add --auto-apply" in ended.err
@@ -100,7 +100,7 @@ def test_report_files(typed: Typed) -> None:
         assert "feed_is_there" in Path(file).read_text()
 
 
-def test_a_report_of_nothing_replaces_an_older_one(typed: Typed) -> None:
+def test_an_empty_report_replaces_an_older_one(typed: Typed) -> None:
     typed("run", "--report", "night.json")
     assert entries_from_json(Path("night.json").read_bytes())
     Path("models/broken.sql").write_text("MODEL (name shop.broken); SELECT FROM WHERE")
@@ -108,7 +108,7 @@ def test_a_report_of_nothing_replaces_an_older_one(typed: Typed) -> None:
     assert entries_from_json(Path("night.json").read_bytes()) == []
 
 
-def test_a_report_of_another_form_is_refused_before_anything_runs(typed: Typed) -> None:
+def test_an_unknown_report_format_is_rejected_before_anything_runs(typed: Typed) -> None:
     ended = typed("run", "--report", "night.pdf")
     assert ended.code == 2
     assert "night.pdf" in ended.err
@@ -124,7 +124,9 @@ def test_a_report_that_cannot_be_written_is_an_error(typed: Typed) -> None:
     assert "Traceback" not in ended.err
 
 
-def test_a_report_is_where_it_was_requested(typed: Typed, shop: Path, tmp_path: Path) -> None:
+def test_a_report_is_written_to_the_requested_path(
+    typed: Typed, shop: Path, tmp_path: Path
+) -> None:
     Path("models/moving.py").write_text(MOVING.format(folder=str(tmp_path)))
     typed(
         "plan",
@@ -141,7 +143,7 @@ def test_a_report_is_where_it_was_requested(typed: Typed, shop: Path, tmp_path: 
 
 
 @pytest.mark.processes
-def test_what_is_printed_by_programs_is_not_in_the_json(typed: Typed) -> None:
+def test_output_of_other_programs_is_not_in_the_json(typed: Typed) -> None:
     Path("models/calling.py").write_text(CALLING)
     unloaded = ("--skip-backfill", "--no-gaps")
     typed("plan", "--auto-apply", "--no-prompts", *unloaded, when="2024-01-09 00:10")
@@ -160,7 +162,9 @@ def test_a_full_disk_is_reported_and_loses_no_report() -> None:
     assert "No space left on device" in ran.stderr
 
 
-def test_githubs_summary(typed: Typed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_job_summary_on_github(
+    typed: Typed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     summary = tmp_path / "summary.md"
     summary.write_text("# From the step before\n")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
@@ -170,7 +174,7 @@ def test_githubs_summary(typed: Typed, monkeypatch: pytest.MonkeyPatch, tmp_path
     assert "feed_is_there" in summary.read_text()
 
 
-def test_githubs_summary_elsewhere(typed: Typed) -> None:
+def test_no_job_summary_outside_of_github(typed: Typed) -> None:
     ended = typed("run", "--github-summary")
     assert ended.code == 2
     assert "--github-summary" in ended.err
@@ -201,7 +205,7 @@ def test_the_policy(typed: Typed, rule: str, code: int, place: str) -> None:
         assert "Run finished" not in ended.out
 
 
-def test_the_policy_is_looked_for_from_the_project(
+def test_the_policy_is_searched_from_the_project_upward(
     typed: Typed, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (shop / "feed_is_late").touch()
@@ -214,7 +218,7 @@ def test_the_policy_is_looked_for_from_the_project(
     assert "marketing.spend" in typed("-p", str(shop), "run", "--json").out
 
 
-def test_the_error_of_a_connection_has_no_password(typed: Typed) -> None:
+def test_a_connection_error_shows_no_password(typed: Typed) -> None:
     with duckdb.connect("shop.db") as connection:
         connection.execute("DROP TABLE raw.rates")
         secret = "postgresql://etl:hunter2-but-longer@warehouse/prod"

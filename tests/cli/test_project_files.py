@@ -50,7 +50,7 @@ def comparable(report: RunReport) -> dict[str, object]:
 
 
 @pytest.mark.processes
-def test_a_run_says_what_context_run_says(edited: Path, typed: Typed) -> None:
+def test_a_run_reports_the_same_as_context_run(edited: Path, typed: Typed) -> None:
     from sqlmesh import Context
 
     twin = edited.with_name("twin")
@@ -72,7 +72,7 @@ def test_a_run_says_what_context_run_says(edited: Path, typed: Typed) -> None:
 
 
 @pytest.mark.processes
-def test_an_environment_that_does_not_exist_lists_the_projects_models(
+def test_a_missing_environment_lists_the_projects_models(
     edited: Path,  # noqa: ARG001
     typed: Typed,
 ) -> None:
@@ -84,9 +84,9 @@ def test_an_environment_that_does_not_exist_lists_the_projects_models(
     assert "(environments: prod)" in ended.report["shop.later"].message
 
 
-class TestNotRead:
+class TestFilesThatAreNotRead:
     @pytest.mark.processes
-    def test_a_project_that_can_not_be_loaded(self, shop: Path, typed: Typed) -> None:
+    def test_a_project_that_cannot_be_loaded(self, shop: Path, typed: Typed) -> None:
         (shop / "models" / "broken.sql").write_text("MODEL (nonsense")
         ended = typed("run", "--json", when=TOMORROW, load=True)
 
@@ -97,7 +97,7 @@ class TestNotRead:
         assert ended.report.executed
 
     @pytest.mark.usefixtures("shop")
-    def test_a_project_that_takes_too_long(self, typed: Typed) -> None:
+    def test_a_project_that_loads_too_slowly(self, typed: Typed) -> None:
         # Shorter than SQLMesh takes to be imported.
         ended = typed("run", "--load-timeout", "0.2", "--json", when=TOMORROW, load=True)
 
@@ -105,7 +105,7 @@ class TestNotRead:
         assert ended.report.project_files == "not_read"
         assert "did not answer within 0.2 s" in str(ended.report.project_files_note)
 
-    def test_without_being_asked_to(self, edited: Path, typed: Typed) -> None:  # noqa: ARG002
+    def test_files_are_not_read_with_no_load(self, edited: Path, typed: Typed) -> None:  # noqa: ARG002
         ended = typed("run", "--no-load", "--json", when=TOMORROW, load=True)
 
         assert ended.code == 0
@@ -120,7 +120,7 @@ class TestNotRead:
 
 
 @pytest.mark.processes
-def test_what_the_project_prints_goes_to_standard_error(shop: Path, typed: Typed) -> None:
+def test_output_of_the_project_goes_to_standard_error(shop: Path, typed: Typed) -> None:
     """Even bytes that are not text in any encoding."""
     loud = "import os\n\nprint('loaded out loud')\nos.write(2, b'caf\\xe9\\n')\n"
     (shop / "macros").mkdir()
@@ -134,7 +134,7 @@ def test_what_the_project_prints_goes_to_standard_error(shop: Path, typed: Typed
 
 
 @pytest.mark.processes
-def test_what_the_project_prints_is_hidden_by_quiet(shop: Path, typed: Typed) -> None:
+def test_quiet_hides_output_of_the_project(shop: Path, typed: Typed) -> None:
     (shop / "macros").mkdir()
     (shop / "macros" / "loud.py").write_text("print('loaded out loud')\n")
     ended = typed("run", "--quiet", when=TOMORROW, load=True)
@@ -164,7 +164,7 @@ def test_a_model_that_changes_the_current_folder(shop: Path, typed: Typed) -> No
 
 
 @pytest.mark.processes
-def test_ctrl_c_while_files_are_read_loses_nothing(shop: Path) -> None:
+def test_ctrl_c_while_reading_files_loses_no_results(shop: Path) -> None:
     (shop / "macros").mkdir()
     (shop / "macros" / "slow.py").write_text(
         "import os, time\nfrom pathlib import Path\n"
@@ -188,7 +188,7 @@ def test_ctrl_c_while_files_are_read_loses_nothing(shop: Path) -> None:
 
 
 @pytest.mark.processes
-def test_what_is_not_a_project(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_project(tmp_path: Path) -> None:
     files = read_project_files(ProjectLocation([str(tmp_path)]), timeout=60, print_output=print)
     assert not files.nodes
     assert "no SQLMesh project" in str(files.unread)

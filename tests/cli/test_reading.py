@@ -65,13 +65,13 @@ class TestShow:
         )
         assert typed("show", "--json", file).out == Path(file).read_text()
 
-    def test_explains_models_of_last_tries(self, typed: Typed, saved: Saved) -> None:
+    def test_explains_models_from_last_tries(self, typed: Typed, saved: Saved) -> None:
         file = saved("a.json", NIGHT.model_copy(update={"superseded": True}), DAY)
         assert typed("show", file, "--model", "sales.weekly").code == 2
         ended = typed("show", "--all", file, "--model", "sales.weekly")
         assert ended.out.startswith("sales.weekly was skipped")
 
-    def test_says_that_there_are_only_repeated_tries(self, typed: Typed, saved: Saved) -> None:
+    def test_reports_that_there_are_only_superseded_tries(self, typed: Typed, saved: Saved) -> None:
         ended = typed("show", saved("a.json", NIGHT.model_copy(update={"superseded": True})))
         assert ended.out == (
             "0 invocations: no models; left out: 1 invocation superseded by reruns "
@@ -83,12 +83,12 @@ class TestShow:
         assert ended.out.startswith("sales.daily was skipped: an upstream model failed")
         assert "blocked by" in ended.out
 
-    def test_of_an_unknown_model_has_close_matches(self, typed: Typed, saved: Saved) -> None:
+    def test_suggests_close_matches_for_an_unknown_model(self, typed: Typed, saved: Saved) -> None:
         ended = typed("show", saved("a.json", NIGHT), "--model", "sales.dayly")
         assert ended.code == 2
         assert "sales.daily" in ended.err
 
-    def test_converts(self, typed: Typed, saved: Saved) -> None:
+    def test_converts_between_formats(self, typed: Typed, saved: Saved) -> None:
         ended = typed(
             "show", "-q", saved("a.json", NIGHT), "--report", "a.md", "--report", "b.json"
         )
@@ -101,19 +101,21 @@ class TestShow:
         assert ended.code == 0
         assert ended.report == NIGHT
 
-    def test_reads_the_files_of_a_folder(self, typed: Typed, saved: Saved) -> None:
+    def test_reads_all_files_of_a_folder(self, typed: Typed, saved: Saved) -> None:
         saved("night/a.json", NIGHT)
         saved("night/b.json", DAY)
         assert "2 invocations" in typed("show", "night").out
 
-    def test_an_empty_file_has_nothing_to_show(self, typed: Typed, saved: Saved) -> None:
+    def test_reports_that_an_empty_file_has_nothing_to_show(
+        self, typed: Typed, saved: Saved
+    ) -> None:
         ended = typed("show", saved("a.json"))
         assert ended.code == 0
         assert "0 invocations" in ended.out
 
 
 class TestGate:
-    def test_finds_what_is_unexpected(self, typed: Typed, saved: Saved) -> None:
+    def test_reports_unexpected_outcomes(self, typed: Typed, saved: Saved) -> None:
         ended = typed("gate", saved("a.json", NIGHT))
         assert ended.code == 1
         assert "sales.orders failed" in ended.out
@@ -121,7 +123,7 @@ class TestGate:
         assert "sales.weekly" not in ended.out
         assert "gate failed: 1 failure, 1 unexpected skip (3 outcomes in 1 report)" in ended.out
 
-    def test_passes_what_is_expected(self, typed: Typed, saved: Saved) -> None:
+    def test_passes_expected_outcomes(self, typed: Typed, saved: Saved) -> None:
         ended = typed("gate", saved("a.json", DAY))
         assert ended.code == 0
         assert ended.out == "gate passed: 2 outcomes in 1 report\n"
@@ -131,7 +133,7 @@ class TestGate:
         assert ended.code == 1
         assert "5 outcomes in 2 reports" in ended.out
 
-    def test_in_json(self, typed: Typed, saved: Saved) -> None:
+    def test_prints_json(self, typed: Typed, saved: Saved) -> None:
         ended = typed("gate", saved("a.json", NIGHT), "--json")
         assert ended.code == 1
         result = json.loads(ended.out)
@@ -140,7 +142,7 @@ class TestGate:
             "sales.daily",
         ]
 
-    def test_takes_the_policy_of_the_current_folder(self, typed: Typed, saved: Saved) -> None:
+    def test_uses_the_policy_of_the_current_folder(self, typed: Typed, saved: Saved) -> None:
         Path("pyproject.toml").write_text(
             '[[tool.sqlmesh_tracker.gate.rules]]\nmodels = "*"\nallow = ["failed", "skipped"]\n'
         )
@@ -150,7 +152,7 @@ class TestGate:
         assert typed("gate", saved("a.json", NIGHT), "--report", "a.md").code == 1
         assert "gate failed" in Path("a.md").read_text().lower()
 
-    def test_writes_junit_that_is_red_where_it_is(self, typed: Typed, saved: Saved) -> None:
+    def test_writes_junit_with_a_failure_for_each_finding(self, typed: Typed, saved: Saved) -> None:
         typed("gate", saved("a.json", NIGHT), "--report", "a.xml")
         root = ElementTree.parse("a.xml").getroot()
         red = [
@@ -160,7 +162,7 @@ class TestGate:
         ]
         assert red == ["sales.orders", "sales.daily"]
 
-    def test_judges_last_tries(self, typed: Typed, saved: Saved) -> None:
+    def test_judges_only_last_tries(self, typed: Typed, saved: Saved) -> None:
         repeated = NIGHT.model_copy(update={"superseded": True})
         ended = typed("gate", saved("a.json", repeated, DAY))
         assert (ended.code, ended.out) == (0, "gate passed: 2 outcomes in 1 report\n")
@@ -168,32 +170,34 @@ class TestGate:
         assert ended.code == 2
         assert "no invocation to check: reruns superseded all invocations" in ended.err
 
-    def test_judges_no_empty_file(self, typed: Typed, saved: Saved) -> None:
+    def test_rejects_an_empty_file(self, typed: Typed, saved: Saved) -> None:
         ended = typed("gate", saved("empty.json"))
         assert ended.code == 2
         assert "no invocation to check in the given reports" in ended.err
 
 
 class TestDiff:
-    def test_tells_what_ran_before_and_not_now(self, typed: Typed, saved: Saved) -> None:
+    def test_shows_models_that_executed_before_and_not_now(
+        self, typed: Typed, saved: Saved
+    ) -> None:
         ended = typed("diff", saved("a.json", DAY), saved("b.json", NIGHT))
         assert ended.code == 0
         assert "no longer executed" in ended.out
         assert "now skipped, upstream_failed: sales.orders" in ended.out
 
-    def test_in_json(self, typed: Typed, saved: Saved) -> None:
+    def test_prints_json(self, typed: Typed, saved: Saved) -> None:
         ended = typed("diff", "--json", saved("a.json", DAY), saved("b.json", NIGHT))
         [comparison] = json.loads(ended.out)["comparisons"]
         assert {change["model"] for change in comparison["changes"]} == {
             *("sales.orders", "sales.daily", "sales.weekly")
         }
 
-    def test_quiet_is_its_summary(self, typed: Typed, saved: Saved) -> None:
+    def test_prints_only_the_summary_if_quiet(self, typed: Typed, saved: Saved) -> None:
         ended = typed("diff", "-q", saved("a.json", DAY), saved("b.json", DAY))
         assert ended.out == "no differences (2 models in 1 comparison)\n"
 
     @pytest.mark.parametrize("form", [[], ["--json"], ["--quiet"]])
-    def test_exits_with_1_if_anything_differs_and_that_matters(
+    def test_exits_with_1_for_differences_with_exit_code(
         self, typed: Typed, saved: Saved, form: list[str]
     ) -> None:
         day, night = saved("a.json", DAY), saved("b.json", NIGHT)
@@ -207,25 +211,25 @@ class TestDiff:
             assert (without.code, with_it.code) == (0, code)
             assert without.out == with_it.out
 
-    def test_what_is_wrong_is_not_a_difference(self, typed: Typed, saved: Saved) -> None:
+    def test_exits_with_2_for_invalid_input(self, typed: Typed, saved: Saved) -> None:
         assert typed("diff", "--exit-code", saved("a.json", DAY), "nowhere.json").code == 2
 
     @pytest.mark.parametrize("slower", [("--slower-by", "nan"), ("--slower-than", "1e300")])
-    def test_a_threshold_is_a_number(
+    def test_rejects_a_threshold_that_is_not_a_number(
         self, typed: Typed, saved: Saved, slower: tuple[str, str]
     ) -> None:
         ended = typed("diff", *slower, saved("a.json", DAY), saved("b.json", DAY))
         assert ended.code == 2
         assert f"{slower[0]}" in ended.err
 
-    def test_on_githubs_summary(
+    def test_writes_the_job_summary_on_github(
         self, typed: Typed, saved: Saved, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
         typed("diff", "--github-summary", saved("a.json", DAY), saved("b.json", NIGHT))
         assert "sales.daily" in (tmp_path / "summary.md").read_text()
 
-    def test_a_summary_that_cannot_be_written_is_reported(
+    def test_reports_a_job_summary_that_cannot_be_written(
         self, typed: Typed, saved: Saved, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "nowhere" / "summary.md"))
@@ -235,13 +239,13 @@ class TestDiff:
 
 
 class TestDoctor:
-    def test_says_whether_sqlmesh_is_understood(self, typed: Typed) -> None:
+    def test_reports_whether_sqlmesh_is_supported(self, typed: Typed) -> None:
         ended = typed("doctor")
         assert ended.code == 0, ended.out
         assert ended.out.endswith("Tracking works.\n")
 
     @pytest.mark.long
-    def test_in_json(self, typed: Typed) -> None:
+    def test_prints_json(self, typed: Typed) -> None:
         assert json.loads(typed("doctor", "--json").out)["degraded"] is False
 
 
@@ -276,7 +280,7 @@ def test_a_file_that_is_not_a_report(typed: Typed, saved: Saved, command: str, w
     assert len(line) < 400
 
 
-def test_what_is_in_a_file_does_not_steer_the_terminal(typed: Typed) -> None:
+def test_text_in_a_file_does_not_control_the_terminal(typed: Typed) -> None:
     Path("bad.json").write_text(json.dumps({**REPORT, "other\x1b[31m": 1}))
     ended = typed("show", "bad.json")
     assert ended.code == 2
@@ -291,12 +295,12 @@ def test_a_folder_without_reports(typed: Typed) -> None:
     assert ended.err == "Error: folder: no .json files in this folder\n"
 
 
-def test_no_paragraphs_in_json(typed: Typed, saved: Saved) -> None:
+def test_model_and_json_cannot_be_combined(typed: Typed, saved: Saved) -> None:
     assert typed("show", saved("a.json", DAY), "--model", "sales.orders", "--json").code == 2
 
 
 @pytest.mark.parametrize("command", ["show", "gate", "diff"])
-def test_every_file_that_cannot_be_read_is_named(typed: Typed, command: str) -> None:
+def test_every_unreadable_file_is_named(typed: Typed, command: str) -> None:
     Path("binary.json").write_bytes(b"\xff\xfe\x00\x81")
     ended = typed(command, "nowhere.json", "binary.json")
     assert ended.code == 2
@@ -305,7 +309,7 @@ def test_every_file_that_cannot_be_read_is_named(typed: Typed, command: str) -> 
 
 
 @pytest.mark.parametrize("text", ["rules = 3", "[[rules]]\nmodel = 'a'", "not toml"])
-def test_a_policy_that_is_not_valid(typed: Typed, saved: Saved, text: str) -> None:
+def test_an_invalid_policy(typed: Typed, saved: Saved, text: str) -> None:
     Path("gate.toml").write_text(text)
     ended = typed("gate", saved("a.json", DAY), "--policy", "gate.toml")
     assert ended.code == 2

@@ -70,12 +70,12 @@ def in_shell(line: str) -> subprocess.CompletedProcess[str]:
 )
 @pytest.mark.usefixtures("saved")
 @pytest.mark.processes
-def test_unread_output_changes_no_exit_code_and_is_silent(line: str, code: int) -> None:
+def test_unread_output_changes_no_exit_code_and_prints_no_error(line: str, code: int) -> None:
     assert unread(*line.split()) == (code, "")
 
 
 @pytest.mark.usefixtures("saved")
-def test_a_stream_that_is_closed_changes_no_exit_code() -> None:
+def test_a_closed_stream_changes_no_exit_code() -> None:
     ran = in_shell("tracker gate night.json >&-")
     assert (ran.returncode, ran.stderr) == (1, "")
 
@@ -89,7 +89,7 @@ def test_a_reader_that_leaves_early() -> None:
 
 
 @pytest.mark.usefixtures("saved")
-def test_a_reader_that_is_slow_on_a_stream_that_does_not_block() -> None:
+def test_a_slow_reader_of_a_nonblocking_stream() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     command = [sys.executable, "-m", "pytest_sqlmesh_tracker.cli", "show", "big.json", "--json"]
@@ -127,7 +127,7 @@ def test_a_full_disk_is_reported_once(line: str) -> None:
 
 @pytest.mark.usefixtures("shop")
 @pytest.mark.processes
-class TestARunThatNobodyReads:
+class TestARunWithoutReaders:
     def test_is_complete(self) -> None:
         code, _ = unread("run", "--json", "--quiet", "--report", "night.json", *AT_ONCE)
         assert code == 0
@@ -142,7 +142,7 @@ class TestARunThatNobodyReads:
         [(_, report)] = entries_from_json(Path("night.json").read_bytes())
         report.assert_executed("shop.orders", "shop.daily", "marketing.spend")
 
-    def test_is_judged(self) -> None:
+    def test_is_judged_by_the_gate(self) -> None:
         Path("feed_is_late").touch()
         code, err = unread("run", "--report", "night.json", *AT_ONCE)
         assert (code, err) == (1, "")
@@ -162,7 +162,7 @@ class TestColors:
         ],
     )
     @pytest.mark.usefixtures("saved")
-    def test_of_what_is_not_a_terminal(
+    def test_are_off_without_a_terminal(
         self, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: bool
     ) -> None:
         for name, value in variables.items():
@@ -170,6 +170,6 @@ class TestColors:
         assert colored(io.StringIO()) is expected
 
     @pytest.mark.usefixtures("saved")
-    def test_reach_what_is_printed_but_never_json(self) -> None:
+    def test_can_be_forced_except_in_json(self) -> None:
         assert "\x1b[" in in_shell("FORCE_COLOR=1 tracker gate night.json").stdout
         assert "\x1b[" not in in_shell("FORCE_COLOR=1 tracker show --json night.json").stdout

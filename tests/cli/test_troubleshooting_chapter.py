@@ -55,7 +55,7 @@ def test_a_locked_database(shop: Path, typed: Typed) -> None:  # noqa: ARG001
 
 
 @pytest.mark.processes
-def test_project_files_that_can_not_be_read(shop: Path, typed: Typed) -> None:
+def test_project_files_that_cannot_be_read(shop: Path, typed: Typed) -> None:
     (shop / "models" / "broken.py").write_text("raise ValueError('broken')")
     ended = typed("run", load=True)
     shown = " ".join(ended.out.split())
@@ -87,5 +87,5 @@ def test_report_files(tmp_path: Path, typed: Typed) -> None:
     assert not_printed(QUOTATIONS["Nothing was judged"], empty.err) == []
 
 
-def test_the_doctor_says_what_the_chapter_says(typed: Typed) -> None:
+def test_the_doctor_prints_what_the_chapter_quotes(typed: Typed) -> None:
     assert typed("doctor").out.endswith("Tracking works.\n")

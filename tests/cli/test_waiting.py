@@ -29,7 +29,7 @@ def busy(shop: Path) -> Path:
 
 class TestABusyEnvironment:
     @pytest.mark.parametrize("seconds", ["0", "0.5"])
-    def test_is_waited_for_no_longer_than_requested(
+    def test_is_waited_for_at_most_as_long_as_requested(
         self,
         busy: Path,  # noqa: ARG002
         typed: Typed,
@@ -46,7 +46,7 @@ class TestABusyEnvironment:
         assert len(report.outcomes) == 4
 
     @pytest.mark.parametrize("quietly", [(), ("--quiet",), ("--json",)], ids=str)
-    def test_says_so_at_once(
+    def test_is_reported_at_once(
         self,
         busy: Path,  # noqa: ARG002
         typed: Typed,
@@ -59,7 +59,7 @@ class TestABusyEnvironment:
         assert "of prod is not finished; if it failed or was stopped, apply a plan to prod" in line
         assert line.endswith("(environments: prod)")
 
-    def test_says_nothing_of_waiting_where_it_is_not_to_wait(
+    def test_is_reported_without_waiting_if_the_limit_is_zero(
         self,
         busy: Path,  # noqa: ARG002
         typed: Typed,
@@ -69,7 +69,7 @@ class TestABusyEnvironment:
         assert "of prod is not finished" in ended.out
 
     @pytest.mark.processes
-    def test_ends_when_it_is_stopped(self, busy: Path) -> None:  # noqa: ARG002
+    def test_stops_waiting_when_interrupted(self, busy: Path) -> None:  # noqa: ARG002
         process = started("run", "--report", "night.json")
         assert process.stderr is not None
         wait_for(process.stderr.readline, "Waiting")
@@ -87,7 +87,7 @@ class TestABusyEnvironment:
         }
 
     @pytest.mark.parametrize("seconds", ["-1", "nan", "inf"])
-    def test_a_wait_is_neither_negative_nor_endless(self, typed: Typed, seconds: str) -> None:
+    def test_rejects_negative_and_infinite_waits(self, typed: Typed, seconds: str) -> None:
         ended = typed("run", "--wait", seconds)
         assert ended.code == 2
         assert "--wait" in ended.err
@@ -101,7 +101,7 @@ def wait_for(read: Callable[[], str], start: str) -> None:
 class TestSelectors:
     """A run that selects nothing would be green, and have done nothing."""
 
-    def test_that_match_no_model(self, shop: Path, typed: Typed) -> None:  # noqa: ARG002
+    def test_without_a_match_are_rejected(self, shop: Path, typed: Typed) -> None:  # noqa: ARG002
         ended = typed("run", "--select-model", "shop.orderz", when=TOMORROW)
 
         assert ended.code == 2
@@ -110,7 +110,7 @@ class TestSelectors:
             "did you mean shop.orders?"
         )
 
-    def test_of_which_one_matches_no_model(self, shop: Path, typed: Typed) -> None:  # noqa: ARG002
+    def test_with_one_mismatch_are_rejected(self, shop: Path, typed: Typed) -> None:  # noqa: ARG002
         selected = ("--select-model", "shop.orders", "--select-model", "nothing.*")
         ended = typed("run", *selected, "--report", "night.json", when=TOMORROW)
 
@@ -119,7 +119,9 @@ class TestSelectors:
         # The run has not begun.
         assert entries_from_json(Path("night.json").read_bytes()) == []
 
-    def test_of_a_model_that_was_never_planned(self, shop: Path, typed: Typed) -> None:
+    def test_for_a_model_that_was_never_planned_are_rejected(
+        self, shop: Path, typed: Typed
+    ) -> None:
         (shop / "models" / "later.sql").write_text("MODEL (name shop.later); SELECT 1 AS n")
         ended = typed("run", "--select-model", "shop.later", when=TOMORROW, load=True)
 
@@ -135,7 +137,7 @@ class TestSelectors:
         ],
         ids=["external", "embedded", "audit"],
     )
-    def test_whatever_else_the_environment_has(
+    def test_with_a_typo_suggest_a_close_match(
         self, shop: Path, typed: Typed, extra: tuple[str, str]
     ) -> None:
         file = shop / extra[0]
@@ -148,7 +150,7 @@ class TestSelectors:
 
     @pytest.mark.parametrize("selector", ["+shop.daily", "tag:nightly"])
     @pytest.mark.long
-    def test_that_match_are_run(
+    def test_that_match_select_what_runs(
         self,
         shop: Path,
         typed: Typed,
@@ -159,7 +161,7 @@ class TestSelectors:
         typed("plan", "--auto-apply", "--no-prompts", when="2024-01-09 00:06")
         assert typed("run", "--select-model", selector, when=TOMORROW).code == 0
 
-    def test_of_what_git_says_was_changed_may_match_nothing(
+    def test_for_changes_in_git_may_match_nothing(
         self,
         shop: Path,
         typed: Typed,
@@ -171,14 +173,14 @@ class TestSelectors:
         assert ended.code == 0, ended.err
         assert ended.report.by_reason["not_selected"]
 
-    def test_with_a_state_that_can_not_be_read(self, shop: Path, typed: Typed) -> None:
+    def test_with_an_unreadable_state_fail_the_run(self, shop: Path, typed: Typed) -> None:
         with duckdb.connect(str(shop / "shop.db")) as connection:
             connection.execute("ALTER TABLE sqlmesh._environments RENAME TO hidden")
         ended = typed("run", "--select-model", "shop.orders", "--json", when=TOMORROW)
         assert ended.code == 2
         assert ended.report.completion == "raised"
 
-    def test_of_an_environment_that_does_not_exist(self, shop: Path, typed: Typed) -> None:  # noqa: ARG002
+    def test_for_a_missing_environment_fail_the_run(self, shop: Path, typed: Typed) -> None:  # noqa: ARG002
         ended = typed("run", "nowhere", "--select-model", "shop.order", when=TOMORROW)
         assert ended.code == 2
         assert "nowhere" in ended.out

@@ -55,21 +55,23 @@ def gate(typed: Typed, rule: str) -> tuple[int, str]:
     return ended.code, ended.out + ended.err
 
 
-def test_a_plan_shows_it_and_warns_of_it(typed: Typed) -> None:
+def test_a_plan_shows_a_failed_audit_with_a_warning(typed: Typed) -> None:
     printed = plan(typed)
     assert WORDS in printed
     assert WARNING in printed
     assert printed.endswith("gate passed: 4 outcomes in 1 report, 1 warning")
 
 
-def test_a_plan_fails_where_a_rule_denies_it(typed: Typed) -> None:
+def test_a_plan_fails_if_a_rule_denies_the_failed_audit(typed: Typed) -> None:
     rule = "models = 'shop.*'\ndeny = ['nonblocking_audit_failed']\n"
     Path("pyproject.toml").write_text(f"[[tool.sqlmesh_tracker.gate.rules]]\n{rule}")
     printed = plan(typed, code=1)
     assert "gate failed: 1 failed non-blocking audit (4 outcomes in 1 report)" in printed
 
 
-def test_it_is_in_every_report(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_report_format_shows_the_failed_audit(
+    typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(Path("summary.md").absolute()))
     plan(typed, "--report", "night.json", "--report", "night.html", "--github-summary")
     for page in ("night.html", "summary.md"):
@@ -100,7 +102,7 @@ def test_the_gate_judges_by_rules(typed: Typed) -> None:
 
 
 @pytest.mark.usefixtures("night")
-def test_a_fact_that_does_not_exist(typed: Typed) -> None:
+def test_an_unknown_fact_in_a_rule(typed: Typed) -> None:
     code, printed = gate(typed, "deny = ['non_blocking_audit_failed']")
     assert code == 2
     assert "did you mean nonblocking_audit_failed" in printed

@@ -75,7 +75,9 @@ class TestProduction:
         exec((folder / "definitions.py").read_text(), known)
         return known
 
-    def test_the_instance_is_what_it_says(self, folder: Path, known: dict[str, Any]) -> None:
+    def test_the_instance_has_the_documented_settings(
+        self, folder: Path, known: dict[str, Any]
+    ) -> None:
         with dg.DagsterInstance.from_config(str(folder)) as instance:
             pools = instance.get_concurrency_config().pool_config
             assert pools.pool_granularity is not None
@@ -94,7 +96,9 @@ class TestProduction:
         assert known["patient"].drain_timeout == 600
         assert known["impatient"].longest_wait == 900
 
-    def test_deployed_by_dagster_what_is_below_is_requested(self, known: dict[str, Any]) -> None:
+    def test_deployed_by_dagster_downstream_assets_are_requested(
+        self, known: dict[str, Any]
+    ) -> None:
         with dg.DagsterInstance.ephemeral() as instance:
             before = look(known["defs"], instance)
             deployed = execute(known["defs"], "deploy", instance)
@@ -131,7 +135,7 @@ class TestTroubleshooting:
         exec((tmp_path / "definitions.py").read_text(), known)
         return known
 
-    def test_a_missing_environment_and_a_model_that_is_gone(self, known: dict[str, Any]) -> None:
+    def test_a_missing_environment_and_a_removed_model(self, known: dict[str, Any]) -> None:
         with dg.DagsterInstance.ephemeral() as instance:
             missing = execute(known["defs"], "__ASSET_JOB", instance)
             execute(known["defs"], "deploy", instance)

@@ -36,7 +36,7 @@ def mail(sqlmesh: SqlmeshResource) -> Any:
     return dg.MaterializeResult(metadata={"amount": int(frame["amount"][0])})
 
 
-def test_assets_around_those_of_sqlmesh(
+def test_assets_upstream_and_downstream_of_models(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     sqlmesh_project.travel(NEXT_DAY)
@@ -49,7 +49,7 @@ def test_assets_around_those_of_sqlmesh(
     assert facts(event)["amount"] == 40
 
 
-def test_an_asset_below_what_failed_does_not_run(
+def test_an_asset_downstream_of_a_failure_does_not_run(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     sqlmesh_project.travel(NEXT_DAY)
@@ -77,7 +77,7 @@ def test_two_groups_of_assets_with_a_resource_each(
     assert_materialized_exactly(result, DAILY_ASSETS)
 
 
-def test_other_resources_stay_as_they_are(
+def test_other_resources_are_not_changed(
     materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     class Post(dg.ConfigurableResource[Any]):
@@ -93,7 +93,7 @@ def test_other_resources_stay_as_they_are(
     assert facts(event)["address"] == "here"
 
 
-def test_runs_of_one_test_are_on_one_instance(
+def test_runs_of_one_test_share_an_instance(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     sqlmesh_project.travel(NEXT_DAY)
@@ -111,7 +111,7 @@ def test_runs_of_one_test_are_on_one_instance(
 
 
 @pytest.mark.long
-def test_a_model_that_the_test_has_changed(
+def test_a_model_that_the_test_changed(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     report = "MODEL (name shop.report, kind FULL, cron '@daily'); SELECT 1 AS amount"
@@ -142,7 +142,7 @@ def test_several_models_at_once(
     assert_materialized_exactly(result, ["shop/revenue", "shop/report"])
 
 
-def test_a_call_of_the_function_itself(tmp_path: Path) -> None:
+def test_a_direct_call_of_the_function(tmp_path: Path) -> None:
     """As a unit test of an op may do it: on a project outside of any sandbox."""
     project = Project(tmp_path)
     project.model("shop.orders", "SELECT 1 AS id", cron="'@daily'")
@@ -162,7 +162,7 @@ def test_a_call_of_the_function_itself(tmp_path: Path) -> None:
     assert passed == {spec.key: True for spec in warehouse.specs}
 
 
-def test_an_op_that_is_not_sqlmeshs(materialize_sqlmesh: Materialize) -> None:
+def test_an_op_without_sqlmesh(materialize_sqlmesh: Materialize) -> None:
     @dg.asset
     def plain(context: dg.AssetExecutionContext, sqlmesh: SqlmeshResource) -> None:
         sqlmesh.run(context=context)

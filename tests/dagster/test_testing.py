@@ -41,7 +41,7 @@ def complaint(demand: Any, *arguments: Any, **keywords: Any) -> str:
     return str(raised.value)
 
 
-def test_a_key_is_a_text_a_list_or_itself(result: dg.ExecuteInProcessResult) -> None:
+def test_a_key_is_a_string_a_list_or_an_asset_key(result: dg.ExecuteInProcessResult) -> None:
     orders = dg.AssetKey(["shop", "orders"])
     assert_materialized(result, "shop/orders", ["shop", "orders"], orders)
     assert_materialized_exactly(result, [orders, "shop/till"])
@@ -61,23 +61,25 @@ def test_materializations(result: dg.ExecuteInProcessResult) -> None:
     )
 
 
-def test_nothing_at_all_is_demanded_by_an_empty_list(result: dg.ExecuteInProcessResult) -> None:
+def test_an_empty_list_asserts_that_nothing_was_materialized(
+    result: dg.ExecuteInProcessResult,
+) -> None:
     assert "shop/orders was materialized" in complaint(assert_materialized_exactly, result, [])
 
 
 @pytest.mark.parametrize("demand", [assert_materialized, assert_not_materialized])
-def test_some_asset_is_named(demand: Any, result: dg.ExecuteInProcessResult) -> None:
+def test_at_least_one_asset_is_required(demand: Any, result: dg.ExecuteInProcessResult) -> None:
     with pytest.raises(TypeError, match="at least one asset key is required"):
         demand(result)
 
 
-def test_one_key_is_not_a_list_of_keys(result: dg.ExecuteInProcessResult) -> None:
+def test_a_single_key_is_not_accepted_as_a_list(result: dg.ExecuteInProcessResult) -> None:
     """A text would be taken for its letters."""
     with pytest.raises(TypeError, match=r"keys must be a list of keys, not 'shop/orders'"):
         assert_materialized_exactly(result, "shop/orders")
 
 
-def test_no_typo_passes(result: dg.ExecuteInProcessResult) -> None:
+def test_typos_in_keys_are_rejected(result: dg.ExecuteInProcessResult) -> None:
     complaint = "no asset 'shop/oders'; did you mean shop/orders?"
     for demand, arguments in (
         (assert_materialized, ["shop/oders"]),
@@ -135,7 +137,7 @@ def test_statuses(result: dg.ExecuteInProcessResult) -> None:
     )
 
 
-def test_a_retry_has_the_last_word(
+def test_a_retry_replaces_earlier_results(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
     policy = dg.RetryPolicy(max_retries=1)

@@ -10,7 +10,7 @@ from tests.dagster.sites import Site, until
 
 
 @pytest.mark.parametrize("tasks", [1, 4], ids="{} workers".format)
-def test_a_model_is_on_record_while_the_next_one_runs(tmp_path: Path, tasks: int) -> None:
+def test_a_model_is_recorded_while_the_next_one_runs(tmp_path: Path, tasks: int) -> None:
     """Read by another process than the one that runs: `slow` does not end before it is."""
     site = Site(tmp_path, tasks)
     with site.execute("in_process") as process:

@@ -29,7 +29,7 @@ def test_all_steps_run(site: Site, job: str) -> None:
     assert {status and status.value for status in steps.values()} == {"SUCCESS"}
 
 
-def test_a_step_that_is_killed(site: Site) -> None:
+def test_a_killed_step(site: Site) -> None:
     """Nothing false is reported; the next run materializes what is missing."""
     with site.execute("multiprocess") as process:
         site.wait_until_slow_begins()

@@ -70,7 +70,7 @@ def test_the_run_waits_in_the_queue(site: Site) -> None:
     check_that_they_did_not_meet(site)
 
 
-def test_without_a_limit_duckdb_lets_the_second_one_fail(tmp_path: Path) -> None:
+def test_without_a_limit_the_second_run_fails_in_duckdb(tmp_path: Path) -> None:
     """It takes one process at a time: nothing is lost, and one line says so."""
     site = Site(tmp_path)
     with site.execute("in_process") as first:

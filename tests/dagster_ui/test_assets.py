@@ -30,7 +30,7 @@ def fact(page: Page, name: str) -> Locator:
     return page.get_by_role("row").filter(has=page.get_by_text(f"sqlmesh/{name}", exact=True))
 
 
-def test_the_graph_has_a_group_for_each_schema_and_shows_what_each_model_is(
+def test_the_graph_has_a_group_for_each_schema_and_shows_the_kinds_of_models(
     ui: Page, folder: Path
 ) -> None:
     expanded = ",".join(f"global@global:{group}" for group in GROUPS)
@@ -48,7 +48,7 @@ def test_the_graph_has_a_group_for_each_schema_and_shows_what_each_model_is(
     ui.screenshot(path=folder / "graph.png")
 
 
-def test_the_check_of_a_skipped_asset_tells_why_and_when_it_is_next_due(
+def test_the_check_of_a_skipped_asset_shows_why_and_when_it_is_next_due(
     ui: Page, folder: Path
 ) -> None:
     open_check(ui, "finance/weekly_revenue")
@@ -60,7 +60,7 @@ def test_the_check_of_a_skipped_asset_tells_why_and_when_it_is_next_due(
     ui.screenshot(path=folder / "skipped.png")
 
 
-def test_a_failed_asset_is_shown_as_failed_and_its_check_tells_the_error(
+def test_a_failed_asset_is_shown_as_failed_and_its_check_shows_the_error(
     ui: Page, folder: Path
 ) -> None:
     ui.goto("/assets/finance/payments")
@@ -72,7 +72,7 @@ def test_a_failed_asset_is_shown_as_failed_and_its_check_tells_the_error(
     ui.screenshot(path=folder / "failed.png")
 
 
-def test_an_asset_below_it_is_shown_as_failed_and_its_check_warns_of_what_blocks_it(
+def test_a_blocked_asset_is_shown_as_failed_and_its_check_warns_of_the_root_cause(
     ui: Page, folder: Path
 ) -> None:
     """Dagster's own status for assets that a failed run requested and did not materialize."""
@@ -85,7 +85,7 @@ def test_an_asset_below_it_is_shown_as_failed_and_its_check_warns_of_what_blocks
     ui.screenshot(path=folder / "blocked.png")
 
 
-def test_the_run_that_failed_says_what_did(ui: Page, folder: Path) -> None:
+def test_a_failed_run_shows_which_model_failed(ui: Page, folder: Path) -> None:
     ui.goto("/assets/finance/payments")
     run = ui.get_by_role("link", name=RUN).get_attribute("href")
     ui.goto(str(run))

@@ -11,7 +11,7 @@ from tests.dagster.sites import MODELS, Site
 from .conftest import Opener
 
 
-def test_what_sqlmesh_committed_is_materialized_and_the_next_run_does_the_rest(
+def test_committed_models_are_materialized_and_the_next_run_completes_the_rest(
     tmp_path: Path, open_ui: Opener, folder: Path
 ) -> None:
     site = Site(tmp_path / "site")

@@ -65,7 +65,7 @@ def test_a_run_reads_the_files_afterwards(planned: tuple[Path, Ended]) -> None:
     assert run.exit_code == 1
 
 
-def test_a_run_that_reads_no_files(planned: tuple[Path, Ended]) -> None:
+def test_a_run_without_reading_the_files(planned: tuple[Path, Ended]) -> None:
     folder, plan = planned
 
     run = typed(folder, "run", "prod", "--no-load")

@@ -45,7 +45,7 @@ def test_every_test_is_one_check(roastery: dg.AssetsDefinition) -> None:
     assert "source_unique_web_orders_order_id" not in names
 
 
-def test_what_a_night_materializes_and_checks(
+def test_a_night_materializes_models_and_runs_tests(
     roastery: dg.AssetsDefinition, sqlmesh_project: Sandbox, materialize_sqlmesh: Materialize
 ) -> None:
     sqlmesh_project.travel(NIGHT)
@@ -64,7 +64,7 @@ def test_what_a_night_materializes_and_checks(
     assert_check_failed(result, check.asset_key, "sales_add_up", severity="WARN")
 
 
-def test_a_blocking_test_that_fails(
+def test_a_failing_blocking_test(
     roastery: dg.AssetsDefinition, sqlmesh_project: Sandbox, materialize_sqlmesh: Materialize
 ) -> None:
     sqlmesh_project.travel(NIGHT)

@@ -106,7 +106,7 @@ def test_every_test_is_reported_once(sqlmesh_project: Sandbox, expected: Expecte
 
 
 @pytest.mark.sqlmesh_project(plan=False)
-def test_the_first_plan_runs_them_all(sqlmesh_project: Sandbox, expected: Expected) -> None:
+def test_the_first_plan_runs_every_test(sqlmesh_project: Sandbox, expected: Expected) -> None:
     report = sqlmesh_project.plan()
 
     assert set(report.outcomes) == expected.names
@@ -141,9 +141,7 @@ def test_context_audit_knows_their_names(sqlmesh_project: Sandbox, expected: Exp
         ("main.days", "not_null_days_day"),
     ],
 )
-def test_a_test_that_blocks_fails_on_demand(
-    sqlmesh_project: Sandbox, model: str, name: str
-) -> None:
+def test_a_blocking_test_fails_on_request(sqlmesh_project: Sandbox, model: str, name: str) -> None:
     sqlmesh_project.fail(model, audit=name)
 
     report = sqlmesh_project.run(at=NIGHT)
@@ -157,7 +155,7 @@ def test_a_test_that_blocks_fails_on_demand(
 @pytest.mark.parametrize(
     "name", ["of_a_source", "days_are_days", "source_unique_crm_leads_id", "of_nothing"]
 )
-def test_a_test_of_its_own_fails_on_demand(sqlmesh_project: Sandbox, name: str) -> None:
+def test_a_singular_test_fails_on_request(sqlmesh_project: Sandbox, name: str) -> None:
     sqlmesh_project.fail(name)
 
     report = sqlmesh_project.run(at=NIGHT)
@@ -167,7 +165,7 @@ def test_a_test_of_its_own_fails_on_demand(sqlmesh_project: Sandbox, name: str) 
     assert report[name].status == "audited"
 
 
-def test_a_name_that_sqlmesh_lengthened_means_the_same(sqlmesh_project: Sandbox) -> None:
+def test_a_name_that_sqlmesh_extended_means_the_same_test(sqlmesh_project: Sandbox) -> None:
     (audit,) = (
         audit.name
         for audit, _ in sqlmesh_project.context.models[
@@ -182,14 +180,14 @@ def test_a_name_that_sqlmesh_lengthened_means_the_same(sqlmesh_project: Sandbox)
     report.assert_audit_failed("main.orders", "orders_are_told_apart")
 
 
-def test_a_test_that_is_turned_off_is_nowhere(sqlmesh_project: Sandbox) -> None:
+def test_a_disabled_test_is_not_reported(sqlmesh_project: Sandbox) -> None:
     with pytest.raises(UnknownModelError, match="never_run"):
         sqlmesh_project.fail("main.orders", audit="never_run")
     with pytest.raises(UnknownModelError, match="turned_off"):
         sqlmesh_project.fail("turned_off")
 
 
-def test_a_failed_test_that_does_not_block_can_be_denied(
+def test_a_failed_non_blocking_test_can_be_denied(
     sqlmesh_project: Sandbox, expected: Expected
 ) -> None:
     policy = GatePolicy(rules=[{"models": "of_two_models", "deny": ["nonblocking_audit_failed"]}])
@@ -204,7 +202,7 @@ def test_a_failed_test_that_does_not_block_can_be_denied(
     }
 
 
-def test_a_test_of_what_failed_waits_for_it(sqlmesh_project: Sandbox) -> None:
+def test_a_test_of_a_failed_model_is_skipped(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.fail("main.orders")
 
     report = sqlmesh_project.run(at=NIGHT)

@@ -33,7 +33,7 @@ def test_only_a_problem_degrades_tracking(
     assert text(diagnosis).splitlines()[-1] == conclusion
 
 
-def test_every_check_is_in_a_line() -> None:
+def test_every_check_has_a_line() -> None:
     assert text(Diagnosis((FINE, NEW, GONE)), width=120).splitlines()[:4] == [
         "ok       SQLMesh       0.236.4",
         "warning  Console.stop  has new parameters: why; this affects whether a round ended",
@@ -42,7 +42,7 @@ def test_every_check_is_in_a_line() -> None:
     ]
 
 
-def test_long_ones_are_folded_under_themselves() -> None:
+def test_long_lines_are_wrapped_with_an_indent() -> None:
     assert text(Diagnosis((NEW,)), width=60).splitlines()[:2] == [
         "warning  Console.stop  has new parameters: why; this affects",
         "                       whether a round ended",
@@ -50,13 +50,13 @@ def test_long_ones_are_folded_under_themselves() -> None:
 
 
 @pytest.mark.parametrize("level", ["ok", "warning", "problem"])
-def test_nothing_in_it_steers_a_terminal(level: Level) -> None:
+def test_a_diagnosis_contains_no_control_characters(level: Level) -> None:
     shown = text(Diagnosis((Check("\x1b[31mname", level, "", "a\x1b]0;title\x07"),)))
     assert "\x1b" not in shown
     assert "\x07" not in shown
 
 
-def test_it_is_plain_data() -> None:
+def test_a_diagnosis_is_plain_data() -> None:
     assert Diagnosis((FINE, NEW)).to_dict() == {
         "degraded": False,
         "checks": [

@@ -69,12 +69,12 @@ class TestAsInstalled:
             *("console", "internals", "trial"),
         ]
 
-    def test_it_says_which_versions_are_installed(self, sound: Diagnosis) -> None:
+    def test_installed_versions_are_reported(self, sound: Diagnosis) -> None:
         assert check(sound, "DuckDB").detail == duckdb.__version__
         python = ".".join(map(str, sys.version_info[:2]))
         assert check(sound, "Python").detail == f"{python}, in the tested range 3.10 to 3.13"
 
-    def test_it_is_plain_data(self, sound: Diagnosis) -> None:
+    def test_the_diagnosis_is_plain_data(self, sound: Diagnosis) -> None:
         data = json.loads(json.dumps(sound.to_dict()))
         assert data["degraded"] is False
         assert data["checks"][-1] == {
@@ -84,14 +84,14 @@ class TestAsInstalled:
             "concern": "",
         }
 
-    def test_the_tested_range_is_that_of_the_tests(self) -> None:
+    def test_the_tested_range_matches_the_tests(self) -> None:
         assert versions.TARGETS[0].sqlmesh == doctor.OLDEST
         assert {f"{name}{below}" for name, below in doctor.CEILINGS.items()} == set(versions.OLD)
         table = (ROOT / "docs/versions-and-cost.md").read_text()
         tested = re.findall(r"^\| (0\.\d+\.\d+) \|", table, re.MULTILINE)
         assert (tested[0], tested[-1]) == (doctor.OLDEST, doctor.NEWEST)
 
-    def test_the_tested_pythons_are_those_that_the_package_names(self) -> None:
+    def test_the_tested_pythons_match_the_package_metadata(self) -> None:
         minor_versions = re.findall(r"Python :: 3\.(\d+)", (ROOT / "pyproject.toml").read_text())
         assert (3, int(minor_versions[0])) == doctor.OLDEST_PYTHON
         assert (3, int(minor_versions[-1])) == doctor.NEWEST_PYTHON
@@ -99,7 +99,7 @@ class TestAsInstalled:
 
 class TestVersions:
     @pytest.mark.parametrize(("bound", "value"), [("NEWEST", "0.205.0"), ("OLDEST", "98.0")])
-    def test_one_that_was_not_tested_is_a_warning(
+    def test_an_untested_sqlmesh_is_a_warning(
         self, monkeypatch: pytest.MonkeyPatch, bound: str, value: str
     ) -> None:
         monkeypatch.setattr(doctor, bound, value)
@@ -108,9 +108,7 @@ class TestVersions:
         assert "outside the tested range" in check(diagnosis, "SQLMesh").detail
         assert not diagnosis.degraded
 
-    def test_a_python_that_was_not_tested_is_a_warning(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_an_untested_python_is_a_warning(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(doctor, "NEWEST_PYTHON", (3, 9))
         assert check(doctor.diagnose(), "Python").level == "warning"
 
@@ -123,7 +121,7 @@ def install(folder: Path, name: str, version: str, *requirements: str) -> None:
     (info / "METADATA").write_text("Metadata-Version: 2.1\n" + "\n".join(lines) + "\n")
 
 
-class TestWhatSqlmeshNeeds:
+class TestRequirementsOfSqlmesh:
     @pytest.fixture
     def packages(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.syspath_prepend(tmp_path)
@@ -133,7 +131,7 @@ class TestWhatSqlmeshNeeds:
         ("name", "shown", "required"),
         [("duckdb", "DuckDB", "<2,>=0.10.0"), ("pandas", "pandas", "<3")],
     )
-    def test_old_versions_do_not_say_that_they_do_not_fit(
+    def test_known_incompatibilities_of_old_versions_are_problems(
         self, packages: Path, name: str, shown: str, required: str
     ) -> None:
         install(packages, "sqlmesh", "0.206.0", "duckdb>=0.10.0", "pandas")
@@ -143,7 +141,7 @@ class TestWhatSqlmeshNeeds:
         needed = f"5.0.0 is incompatible with SQLMesh 0.206.0, which needs {required}"
         assert problems(diagnosis) == {shown: needed}
 
-    def test_what_later_versions_say_counts(self, packages: Path) -> None:
+    def test_requirements_of_later_versions_are_checked(self, packages: Path) -> None:
         install(packages, "sqlmesh", "0.300.0", "duckdb>=2", "pandas")
         install(packages, "pandas", "3.1.0")
         diagnosis = doctor.diagnose()
@@ -151,7 +149,7 @@ class TestWhatSqlmeshNeeds:
         assert problems(diagnosis) == {"DuckDB": f"{duckdb.__version__} {needed}"}
         assert check(diagnosis, "pandas").detail == "3.1.0"
 
-    def test_other_packages_are_warnings(self, packages: Path) -> None:
+    def test_other_unmet_requirements_are_warnings(self, packages: Path) -> None:
         install(
             packages,
             *("sqlmesh", "0.300.0", "Not_There", "sqlglot<1"),
@@ -165,18 +163,18 @@ class TestWhatSqlmeshNeeds:
 
 
 class TestWithoutSqlmesh:
-    def test_it_is_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_sqlmesh_is_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "path", [])
         diagnosis = doctor.diagnose()
         assert problems(diagnosis) == {"SQLMesh": "not installed"}
         assert diagnosis.checks[-1].name == "SQLMesh"
 
-    def test_it_is_half_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_sqlmesh_is_partially_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "sqlmesh", None)
         (detail,) = problems(doctor.diagnose()).values()
         assert detail.startswith("ModuleNotFoundError: ")
 
-    def test_it_can_not_be_imported(self, tmp_path: Path) -> None:
+    def test_sqlmesh_cannot_be_imported(self, tmp_path: Path) -> None:
         (tmp_path / "sqlmesh.py").write_text("raise ImportError('half of it\\nis missing')")
         code = """
 import json
@@ -199,7 +197,7 @@ print(json.dumps(diagnose().to_dict()))
 
 
 class TestAnotherConsole:
-    def test_a_method_is_gone(self, changed: pytest.MonkeyPatch) -> None:
+    def test_a_method_is_missing(self, changed: pytest.MonkeyPatch) -> None:
         changed.delattr(Console, "log_skipped_models")
         diagnosis = doctor.diagnose()
         gone = check(diagnosis, "Console.log_skipped_models")
@@ -209,7 +207,7 @@ class TestAnotherConsole:
         assert "the tracker failed on log_skipped_models" in problems(diagnosis)["trial"]
         assert diagnosis.degraded
 
-    def test_a_parameter_that_is_read_has_another_name(self, changed: pytest.MonkeyPatch) -> None:
+    def test_a_parameter_that_is_read_was_renamed(self, changed: pytest.MonkeyPatch) -> None:
         def renamed(
             self: Any,
             snapshot: Any,
@@ -238,17 +236,17 @@ class TestAnotherConsole:
         by_name = problems(doctor.diagnose())
         assert by_name == {"TerminalConsole.log_failed_models": "has no parameter errors"}
 
-    def test_the_terminals_console_may_inherit(self, changed: pytest.MonkeyPatch) -> None:
+    def test_the_terminals_console_may_inherit_methods(self, changed: pytest.MonkeyPatch) -> None:
         changed.delattr(TerminalConsole, "start_plan_evaluation")
         assert problems(doctor.diagnose()) == {}
 
-    def test_there_is_none(self, changed: pytest.MonkeyPatch) -> None:
+    def test_there_is_no_console(self, changed: pytest.MonkeyPatch) -> None:
         changed.delattr(console, "Console")
         by_name = problems(doctor.diagnose())
         assert {f"Console.{event}" for event in CONSOLE_EVENTS} <= by_name.keys()
         assert by_name["Console.log_failed_models"] == "does not exist (no 'Console')"
 
-    def test_one_that_takes_anything_is_fine(self, changed: pytest.MonkeyPatch) -> None:
+    def test_a_console_with_any_parameters_is_accepted(self, changed: pytest.MonkeyPatch) -> None:
         def log_failed_models(self: Any, **kwargs: Any) -> None: ...
 
         changed.setattr(TerminalConsole, "log_failed_models", log_failed_models)
@@ -270,12 +268,12 @@ class TestAnotherConsole:
 
 
 class TestOtherInternals:
-    def test_a_function_is_gone(self, changed: pytest.MonkeyPatch) -> None:
+    def test_a_function_is_missing(self, changed: pytest.MonkeyPatch) -> None:
         changed.delattr(scheduler, "interval_diff")
         details = problems(doctor.diagnose())
         assert details["interval_diff"] == "does not exist (no 'interval_diff')"
 
-    def test_a_function_takes_other_arguments(self, changed: pytest.MonkeyPatch) -> None:
+    def test_a_function_has_other_parameters(self, changed: pytest.MonkeyPatch) -> None:
         def interval_diff(*, of: Any, without: Any, uninterrupted: bool = False) -> Any: ...
 
         changed.setattr(scheduler, "interval_diff", interval_diff)
@@ -292,18 +290,14 @@ class TestOtherInternals:
         assert "unexpected keyword argument 'execution_time'" in change.what
         assert change.concern == "Every inferred reason, and next_due."
 
-    def test_a_method_that_is_handled_has_another_parameter(
-        self, changed: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_handled_method_has_a_new_parameter(self, changed: pytest.MonkeyPatch) -> None:
         def audit(self: Any, snapshot: Any, *, snapshots: Any, window: Any) -> Any: ...
 
         changed.setattr(SnapshotEvaluator, "audit", audit)
         changes = list(contract.changes_elsewhere())
         assert [change.what for change in changes] == ["has no parameter start, end"]
 
-    def test_a_variable_is_gone_that_errors_are_explained_with(
-        self, changed: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_variable_that_explains_errors_is_missing(self, changed: pytest.MonkeyPatch) -> None:
         def _execute_create(self: Any, snapshot: Any, name: Any) -> Any: ...
 
         changed.setattr(SnapshotEvaluator, "_execute_create", _execute_create)
@@ -312,7 +306,7 @@ class TestOtherInternals:
         assert change.concern == "which table could not be created (creation_step)"
 
     @pytest.mark.parametrize(("installed", "missing"), [("0.206.0", 0), ("0.210.0", 1)])
-    def test_what_came_later_is_not_demanded_of_older_versions(
+    def test_newer_functions_are_not_required_of_older_versions(
         self, changed: pytest.MonkeyPatch, installed: str, missing: int
     ) -> None:
         changed.delattr(SnapshotEvaluator, "_migrate_target_table", raising=False)
@@ -320,7 +314,7 @@ class TestOtherInternals:
         names = [change.name for change in contract.changes_elsewhere()]
         assert names.count("SnapshotEvaluator._migrate_target_table") == missing
 
-    def test_a_module_is_gone(self, changed: pytest.MonkeyPatch) -> None:
+    def test_a_module_is_missing(self, changed: pytest.MonkeyPatch) -> None:
         changed.setitem(sys.modules, "sqlmesh.core.plan.stages", None)
         details = problems(doctor.diagnose())
         assert details["RestatementStage.__dataclass_fields__"].startswith("can't be imported: ")
@@ -335,7 +329,7 @@ class TestOtherInternals:
 
 
 class TestTheTrial:
-    def test_it_leaves_everything_as_it_was(
+    def test_the_trial_leaves_everything_unchanged(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
         for name in ("home", "here", "temporary"):
@@ -363,7 +357,7 @@ class TestTheTrial:
         assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
         assert capfd.readouterr() == ("", "")
 
-    def test_it_sends_no_analytics(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_trial_sends_no_analytics(self, monkeypatch: pytest.MonkeyPatch) -> None:
         class Kept(NoopEventDispatcher):
             calls: ClassVar[list[str]] = []
 
@@ -379,7 +373,7 @@ class TestTheTrial:
         assert Kept.calls == []
         assert analytics.collector is collector
 
-    def test_what_sqlmesh_raises_is_one_line_without_secrets(
+    def test_an_error_of_sqlmesh_is_one_line_without_secrets(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def refused(*_: Any, **__: Any) -> None:
@@ -389,7 +383,7 @@ class TestTheTrial:
         (line,) = problems(doctor.diagnose()).values()
         assert line == "IOException: can't open postgresql://etl:***@db"
 
-    def test_what_is_reported_wrongly_is_a_mistake(self) -> None:
+    def test_a_wrong_report_is_a_mistake(self) -> None:
         names = ("daily", "weekly", "broken", "below", "audited")
         planned = run(*(executed(f"trial.{name}") for name in names), command="plan")
         ran = run(
@@ -412,7 +406,7 @@ class TestTheTrial:
         reported = ", ".join(commands) or "none"
         assert mistake == f"expected reports of a plan and a run, found: {reported}"
 
-    def test_more_than_one_mistake_is_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_several_mistakes_are_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(trial, "mistakes", lambda: ["the first", "the second", "the third"])
         result = check(doctor.diagnose(), "trial")
         assert (result.level, result.detail) == ("problem", "the first (and 2 more)")

@@ -30,13 +30,13 @@ from tests.projects import Project, at, read_between
 # -- signatures ------------------------------------------------------------------------------------
 
 
-def test_a_handler_is_named_as_what_it_handles() -> None:
+def test_a_handler_is_named_after_the_method_that_it_handles() -> None:
     for event, reliance in CONSOLE_EVENTS.items():
         assert reliance.path == f"core.console:Console.{event}"
         assert callable(getattr(ConsoleEvents, event))
 
 
-def test_the_modules_that_a_concern_names_exist() -> None:
+def test_modules_named_in_a_concern_exist() -> None:
     package = Path(contract.__file__).parents[1]
     modules = {path.name for path in package.rglob("*.py")}
     for reliance in (*contract.declared(), *CONSOLE_EVENTS.values()):
@@ -44,7 +44,7 @@ def test_the_modules_that_a_concern_names_exist() -> None:
         assert file_names <= modules, reliance
 
 
-def test_what_is_called_is_read_from_the_source() -> None:
+def test_calls_are_read_from_the_source() -> None:
     calls = {(call.path, call.positional, call.keywords) for call in calls_of_sqlmesh()}
     assert calls >= {
         ("core.scheduler:interval_diff", 2, ("uninterrupted",)),
@@ -68,12 +68,12 @@ def test_what_is_called_is_read_from_the_source() -> None:
     [contract.changes_of_console, contract.news_of_console, contract.changes_elsewhere],
     ids=lambda changes: changes.__name__,
 )
-def test_what_is_called_observed_replaced_or_imported(changes: Callable[[], Any]) -> None:
+def test_calls_observations_replacements_and_imports(changes: Callable[[], Any]) -> None:
     lines = [f"{each.name} {each.what}; this affects {each.concern}" for each in changes()]
     assert lines == []
 
 
-def test_what_the_interval_functions_return() -> None:
+def test_results_of_the_interval_functions() -> None:
     concern = "all intervals in reports"
     merged = resolved("core.snapshot:merge_intervals", concern)([(0, 1), (1, 2), (3, 4)])
     demand(merged == [(0, 2), (3, 4)], f"merge_intervals (returned {merged})", concern)
@@ -88,7 +88,7 @@ def test_what_the_interval_functions_return() -> None:
     demand(kept == ([days[0], days[2]], [days[0]]), f"interval_diff (returned {kept})", concern)
 
 
-def test_what_a_run_can_return() -> None:
+def test_results_of_a_run() -> None:
     concern = "RunReport.completion (Recording.returned)"
     values = {status.value for status in resolved("core.scheduler:CompletionStatus", concern)}
     known = {"success", "failure", "nothing_to_do"}
@@ -260,7 +260,7 @@ def test_the_order_of_calls(stories: Stories, story: str) -> None:
 
 
 @pytest.mark.parametrize("event", CONSOLE_EVENTS)
-def test_what_an_event_carries(stories: Stories, event: str) -> None:
+def test_the_contents_of_an_event(stories: Stories, event: str) -> None:
     reliance = CONSOLE_EVENTS[event]
     for story in ORDERS:
         for call in stories.events(story, event):
@@ -279,7 +279,7 @@ def test_nothing_due_is_returned_without_an_event(stories: Stories) -> None:
     demand(decided.arguments["result"] == {}, "what merged_missing_intervals returns", concern)
 
 
-def test_what_is_scheduled(stories: Stories) -> None:
+def test_the_scheduled_batches(stories: Stories) -> None:
     begun = stories.one("a run that fails", "start_evaluation_progress")
     spans = {short(s.name): list(of) for s, of in begun.arguments["batched_intervals"].items()}
     what, concern = "start_evaluation_progress", "what was scheduled (Round.batches)"
@@ -295,7 +295,7 @@ def test_what_is_scheduled(stories: Stories) -> None:
     demand(held == [("until_the_9th", 0), ("seen", 0)], what, concern)
 
 
-def test_what_failed(stories: Stories) -> None:
+def test_the_failed_nodes(stories: Stories) -> None:
     story = "a run that fails"
     ended = stories.events(story, "update_snapshot_evaluation_progress")
     failed = {
@@ -328,7 +328,7 @@ def test_what_failed(stories: Stories) -> None:
     has_fields(audit, AuditError)
 
 
-def test_both_lists_come_even_if_empty(stories: Stories) -> None:
+def test_both_lists_are_passed_even_if_empty(stories: Stories) -> None:
     for event, name in (("log_skipped_models", "snapshot_names"), ("log_failed_models", "errors")):
         summary = stories.one("a first plan", event)
         concern = "rounds that ended well (Round.skipped, Round.failures, Round.circuit_broken)"
@@ -350,7 +350,7 @@ def test_the_rounds_of_a_plan(stories: Stories) -> None:
     demand("new" in rounds[1][1] and "good" in rounds[2][1], what, concern)
 
 
-def test_a_table_that_can_not_be_created(stories: Stories) -> None:
+def test_a_table_that_cannot_be_created(stories: Stories) -> None:
     summary = stories.one("no table", "log_failed_models")
     nodes = [compat.node_of(error) for error in summary.arguments["errors"]]
     what = f"log_failed_models of tables that can't be created (compat.node_of says {nodes})"

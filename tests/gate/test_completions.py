@@ -46,7 +46,7 @@ CUT_OFF = [failed("a.x"), interrupted("a.x"), unknown("a.x")]
     [(), (skipped("a.x"), skipped("raw.y", "not_evaluatable", kind="external"))],
     ids=["no models", "skips"],
 )
-def test_with_no_model_to_blame(
+def test_a_completion_without_a_responsible_model_is_a_finding(
     outcomes: tuple[ModelOutcome, ...], facts: dict[str, Any], kind: str, message: str
 ) -> None:
     result = GatePolicy().evaluate(run(*outcomes, **facts))
@@ -62,14 +62,14 @@ def test_a_success_needs_no_explanation(completion: str) -> None:
 
 @pytest.mark.parametrize("completion", ["failure", "interrupted", "raised"])
 @pytest.mark.parametrize("made", CUT_OFF, ids=lambda made: made.status)
-def test_with_a_model_to_blame_only_the_model_is_a_finding(
+def test_with_a_responsible_model_only_the_model_is_a_finding(
     made: ModelOutcome, completion: str
 ) -> None:
     result = GatePolicy().evaluate(run(made, skipped("a.y"), completion=completion))
     assert [model for _, model in kinds_and_models(result)] == ["a.x"]
 
 
-def test_a_skip_explains_no_error() -> None:
+def test_a_skip_does_not_explain_an_error() -> None:
     report = run(skipped("a.x", "signal_not_ready"), completion="raised", error="ValueError")
     assert kinds_and_models(GatePolicy().evaluate(report)) == [
         ("unexpected_skip", "a.x"),
@@ -87,7 +87,7 @@ def test_a_failure_is_allowed_with_all_of_its_failed_models() -> None:
     assert kinds_and_models(evaluate(rules, mixed)) == [("failure", "b.y")]
 
 
-def test_what_a_run_raised_besides_its_failed_models_is_not_allowed_with_them() -> None:
+def test_an_error_next_to_failed_models_is_not_allowed_with_them() -> None:
     night = run(failed("a.x"), completion="failure", error="SQLMeshError: after_all failed")
     result = evaluate([{"models": "*", "allow": ["failed"]}], night)
     assert kinds_and_models(result) == [("command_error", None)]
@@ -104,14 +104,14 @@ def test_what_a_run_raised_besides_its_failed_models_is_not_allowed_with_them() 
     ],
     ids=["allow", "warn"],
 )
-def test_no_rule_allows_another_end(
+def test_no_rule_allows_other_completions(
     rule: dict[str, Any], made: ModelOutcome, completion: str
 ) -> None:
     result = evaluate([rule], run(made, completion=completion))
     assert [model for _, model in kinds_and_models(result)] == [None]
 
 
-def test_the_summary_counts_them() -> None:
+def test_the_summary_counts_completions() -> None:
     ended = (run(completion="interrupted"), run(completion="interrupted"), run())
     assert GatePolicy().evaluate(*ended).summary == (
         "gate failed: 2 command interruptions (0 outcomes in 3 reports)"

@@ -92,11 +92,11 @@ class TestDefault:
         ],
         ids=lambda made: getattr(made, "status", None),
     )
-    def test_other_statuses(self, made: ModelOutcome, kinds: list[str]) -> None:
+    def test_other_statuses_have_defaults(self, made: ModelOutcome, kinds: list[str]) -> None:
         assert [kind for kind, _ in kinds_and_models(GatePolicy().evaluate(run(made)))] == kinds
 
     @pytest.mark.parametrize("command", ["run", "plan", "audit"])
-    def test_commands_are_judged_alike(self, command: str) -> None:
+    def test_all_commands_are_judged_alike(self, command: str) -> None:
         report = run(executed("a.x"), failed("a.y"), command=command)
         assert kinds_and_models(GatePolicy().evaluate(report)) == [("failure", "a.y")]
 
@@ -104,14 +104,14 @@ class TestDefault:
         report = run(skipped("a.x", "no_changes"), command="plan", completion="nothing_to_do")
         assert GatePolicy().evaluate(report)
 
-    def test_a_command_that_raised_though_no_model_was_cut_off(self) -> None:
+    def test_an_error_without_interrupted_models_is_a_finding(self) -> None:
         report = run(executed("a.x"), completion="raised", error="ValueError: in\nafter_all")
         result = GatePolicy().evaluate(report)
         assert kinds_and_models(result) == [("command_error", None)]
         assert messages(result) == ["the run raised ValueError: in after_all"]
         assert result.summary == "gate failed: 1 command error (1 outcome in 1 report)"
 
-    def test_a_command_that_raised_is_told_by_its_models_where_it_cut_them_off(self) -> None:
+    def test_an_error_that_interrupted_models_is_found_by_its_models(self) -> None:
         report = run(interrupted("a.x", "command_failed"), completion="raised", error="ValueError")
         assert kinds_and_models(GatePolicy().evaluate(report)) == [("interruption", "a.x")]
 
@@ -140,7 +140,7 @@ class TestRules:
         assert evaluate([{"models": "a.*", "allow": ["failed"]}], report).passed
         assert not evaluate([{"models": "a.*", "allow": ["error"]}], report).passed
 
-    def test_the_last_rule_that_lists_it_counts(self) -> None:
+    def test_the_last_rule_that_lists_a_word_decides(self) -> None:
         rules = [
             {"models": "*", "deny": ["skipped"]},
             {"models": "marketing.*", "allow": ["skipped"]},
@@ -150,7 +150,7 @@ class TestRules:
         other = skipped("marketing.leads", "upstream_failed")
         assert evaluate(rules, run(other)).findings[0].rule_index == 2
 
-    def test_also_when_it_is_the_broader_one(self) -> None:
+    def test_the_last_rule_decides_even_if_it_is_broader(self) -> None:
         rules = [
             {"models": "marketing.leads", "allow": ["signal_not_ready"]},
             {"models": "*", "deny": ["skipped"]},
@@ -159,7 +159,7 @@ class TestRules:
             ("unexpected_skip", "marketing.leads")
         ]
 
-    def test_within_a_rule_the_reason_counts_before_the_status(self) -> None:
+    def test_within_a_rule_the_reason_takes_precedence_over_the_status(self) -> None:
         rules = [{"models": "a.*", "allow": ["failed"], "deny": ["audit_failed"]}]
         result = evaluate(rules, run(failed("a.x"), failed("a.y", "audit_failed")))
         assert kinds_and_models(result) == [("failure", "a.y")]
@@ -169,7 +169,7 @@ class TestRules:
         assert not evaluate([{"models": "a.x", "allow": ["cron_not_due"]}], report)
         assert evaluate([{"models": "a.x", "allow": ["unknown"]}], report)
 
-    def test_what_only_was_audited_can_be_denied(self) -> None:
+    def test_a_model_that_was_only_audited_can_be_denied(self) -> None:
         rules = [{"models": "a.x", "deny": ["audited"]}]
         assert kinds_and_models(evaluate(rules, run(audited("a.x")))) == [
             ("unexpected_audit", "a.x")
@@ -186,7 +186,7 @@ class TestRulesOnExecutedModels:
             evaluate([{"models": "a.*", **rule} for rule in rules], run(self.part))
         )
 
-    def test_any_of_its_reasons_can_be_denied(self) -> None:
+    def test_any_reason_of_an_executed_model_can_be_denied(self) -> None:
         assert self.judged({"deny": ["signal_not_ready"]}) == [("unexpected_execution", "a.x")]
         assert self.judged({"deny": ["upstream_failed", "skipped"]}) == []
 
@@ -220,19 +220,19 @@ class TestModelsOfRules:
         assert evaluate(rules, run(failed("a.x"), executed("b.y"))).passed
 
     @pytest.mark.parametrize("kind", ["external", "embedded", "audit"])
-    def test_only_exact_names_are_for_what_globs_leave_out(self, kind: str) -> None:
+    def test_only_exact_names_match_models_that_globs_leave_out(self, kind: str) -> None:
         report = run(failed("raw.rates", kind=kind), failed("raw.x"))
         by_glob = evaluate([{"models": "raw.*", "allow": ["failed"]}], report)
         assert kinds_and_models(by_glob) == [("failure", "raw.rates")]
         by_name = evaluate([{"models": ["raw.*", "raw.rates"], "allow": ["failed"]}], report)
         assert by_name.passed
 
-    def test_a_name_with_the_signs_of_a_glob(self) -> None:
+    def test_a_name_with_glob_characters(self) -> None:
         report = run(failed("a.x[1]"), failed("a.x1"))
         result = evaluate([{"models": "a.x[1]", "allow": ["failed"]}], report)
         assert kinds_and_models(result) == [("failure", "a.x1")]
 
-    def test_a_rule_need_not_be_for_every_report(self) -> None:
+    def test_a_rule_need_not_match_every_report(self) -> None:
         rules = [{"models": "dev_only.*", "allow": ["failed"]}]
         reports = run(failed("dev_only.x"), environment="dev"), run(executed("a.x"))
         assert evaluate(rules, *reports).passed
@@ -246,11 +246,11 @@ class TestModelsOfRules:
 class TestRequire:
     rules = ({"models": "sales.*", "require": "executed"},)
 
-    def test_executed_in_one_of_the_runs(self) -> None:
+    def test_a_model_executed_in_one_of_the_runs(self) -> None:
         reports = run(skipped("sales.orders")), run(executed("sales.orders")), run(executed("a.x"))
         assert evaluate(self.rules, *reports).passed
 
-    def test_executed_in_none(self) -> None:
+    def test_a_model_executed_in_no_run(self) -> None:
         result = evaluate(
             self.rules,
             ("t.py::late", run(skipped("sales.orders"), started_at=utc("2024-01-15"))),
@@ -285,13 +285,13 @@ class TestRequire:
             ("required_not_executed", "sales.orders")
         ]
 
-    def test_what_executed_in_part_executed(self) -> None:
+    def test_partial_execution_meets_the_requirement(self) -> None:
         assert evaluate(self.rules, run(executed("sales.a", reasons=("signal_not_ready",))))
 
-    def test_audits_are_no_execution(self) -> None:
+    def test_audits_do_not_meet_the_requirement(self) -> None:
         assert not evaluate(self.rules, run(audited("sales.orders")))
 
-    def test_plans_do_not_count(self) -> None:
+    def test_plans_do_not_meet_the_requirement(self) -> None:
         plan = run(executed("sales.orders"), executed("sales.new"), command="plan")
         result = evaluate(self.rules, plan, run(skipped("sales.orders")))
         assert kinds_and_models(result) == [
@@ -303,7 +303,7 @@ class TestRequire:
         )
         assert result.findings[1].report_index is None
 
-    def test_nothing_is_required_where_nothing_was_run(self) -> None:
+    def test_nothing_is_required_without_a_run(self) -> None:
         assert evaluate(self.rules, run(skipped("sales.orders", "no_changes"), command="plan"))
 
     def test_a_model_of_no_report_is_a_rule_without_a_match(self) -> None:
@@ -322,13 +322,13 @@ class TestExpiry:
     def test_the_last_day_is_included(self) -> None:
         assert evaluate(self.rules, run(failed("a.x")), today=date(2026, 12, 31)).passed
 
-    def test_then_it_has_no_effect_and_is_reported_once(self) -> None:
+    def test_an_expired_rule_has_no_effect_and_is_reported_once(self) -> None:
         reports = run(failed("a.x")), run(executed("a.x")), run(executed("b.y"))
         result = evaluate(self.rules, *reports, today=date(2027, 1, 1))
         assert kinds_and_models(result) == [("failure", "a.x"), ("expired_rule", None)]
         assert messages(result)[1] == "rule 1 (a.*, it is new): expired after 2026-12-31"
 
-    def test_nothing_else_is_reported_about_it(self) -> None:
+    def test_nothing_else_is_reported_about_an_expired_rule(self) -> None:
         rules = [{"models": "zz", "allow": "failed", "deny": "failed", "until": date(2020, 1, 1)}]
         assert kinds_and_models(evaluate(rules, run(executed("a.x")))) == [("expired_rule", None)]
 
@@ -336,7 +336,7 @@ class TestExpiry:
         rules = [{"models": "a.x", "require": "executed", "until": date(2020, 1, 1)}]
         assert kinds_and_models(evaluate(rules, run(skipped("a.x")))) == [("expired_rule", None)]
 
-    def test_today_is_that_of_utc(self) -> None:
+    def test_today_is_the_day_in_utc(self) -> None:
         """It is the new year in Berlin already."""
         with time_machine.travel(datetime(2027, 1, 1, 0, 30, tzinfo=ZoneInfo("Europe/Berlin"))):
             assert date.today() == date(2027, 1, 1)
@@ -361,7 +361,7 @@ class TestRulesWithoutAMatch:
             ),
         ],
     )
-    def test_is_reported_with_close_ones(self, models: str, complaint: str) -> None:
+    def test_is_reported_with_close_matches(self, models: str, complaint: str) -> None:
         result = evaluate([{"models": models, "deny": ["failed"]}], self.shop)
         assert kinds_and_models(result) == [("unmatched_rule", None)]
         assert messages(result) == [f"rule 1 ({models}): {complaint}"]
@@ -373,7 +373,7 @@ class TestRulesWithoutAMatch:
         assert "no model matches 'sale.*'" in messages(result)[0]
         assert "no model 'zz'" in messages(result)[0]
 
-    def test_an_ambiguous_name_is_for_none(self) -> None:
+    def test_an_ambiguous_name_matches_no_model(self) -> None:
         twins = run(failed("a.X"), failed("a.x"))
         result = evaluate([{"models": "A.x", "allow": ["failed"]}], twins, run(failed("a.x")))
         assert kinds_and_models(result) == [
@@ -383,7 +383,7 @@ class TestRulesWithoutAMatch:
         ]
         assert "'A.x' matches several models: a.X" in messages(result)[2]
 
-    def test_a_glob_in_other_capitals_is_for_none_of_twins(self) -> None:
+    def test_a_glob_in_other_case_matches_no_models_that_differ_only_in_case(self) -> None:
         twins = run(executed("a.X"), executed("a.x"))
         result = evaluate([{"models": "A.*", "allow": ["failed"]}], twins)
         assert kinds_and_models(result) == [("unmatched_rule", None)]
@@ -406,14 +406,14 @@ class TestContradictions:
             "rule 1 (a.*): both allows and denies error"
         ]
 
-    def test_then_deny_counts(self) -> None:
+    def test_deny_takes_precedence(self) -> None:
         rules = [{"models": "a.x", "allow": ["failed"], "deny": ["failed"]}]
         assert kinds_and_models(evaluate(rules, run(failed("a.x")))) == [
             ("failure", "a.x"),
             ("contradiction", None),
         ]
 
-    def test_required_and_denied(self) -> None:
+    def test_a_model_that_is_required_and_denied(self) -> None:
         assert self.complaints({"deny": ["failed"], "require": "executed"}) == []
         result = evaluate(
             [{"models": "a.x", "deny": ["executed"], "require": "executed"}],
@@ -429,10 +429,10 @@ class TestContradictions:
             {"deny": ["failed"]}, {"deny": ["error"]}, {"allow": ["failed"]}
         ) == ["rule 3 (a.*): allows failed, which rule 1 denies for the same models"]
 
-    def test_an_exception_for_a_time_is_none(self) -> None:
+    def test_a_temporary_exception_is_not_a_contradiction(self) -> None:
         assert self.complaints({"deny": ["failed"]}, {"allow": ["failed"], "until": date.max}) == []
 
-    def test_an_exception_for_some_models_is_none(self) -> None:
+    def test_an_exception_for_some_models_is_not_a_contradiction(self) -> None:
         rules = [{"models": "*", "deny": ["failed"]}, {"models": "a.x", "allow": ["failed"]}]
         assert evaluate(rules, self.report).passed
 
@@ -440,7 +440,7 @@ class TestContradictions:
 class TestFindings:
     report = run(executed("a.x"), failed("a.y"), skipped("a.z", "upstream_failed"))
 
-    def test_what_a_finding_knows(self) -> None:
+    def test_the_fields_of_a_finding(self) -> None:
         first = GatePolicy().evaluate(("test_shop.py::test_night", self.report)).findings[0]
         assert first == GateFinding(
             kind="failure",
@@ -456,7 +456,7 @@ class TestFindings:
         )
         assert first.where == "run of prod at 2024-01-14 06:30 UTC, in test_shop.py::test_night"
 
-    def test_where_a_finding_is(self) -> None:
+    def test_the_place_of_a_finding(self) -> None:
         result = evaluate([{"models": "zz", "allow": ["failed"]}], self.report)
         assert [finding.where for finding in result.findings] == [
             "run of prod at 2024-01-14 06:30 UTC",
@@ -464,7 +464,7 @@ class TestFindings:
             "",
         ]
 
-    def test_the_order(self) -> None:
+    def test_the_order_of_findings(self) -> None:
         rules = [
             {"models": "b.x", "require": "executed"},
             {"models": "zz", "allow": ["error"], "deny": ["error"]},
@@ -487,7 +487,7 @@ class TestFindings:
         ]
         assert [one.model for one in result.on_reports] == ["b.x", "a.y", "a.z"]
 
-    def test_a_message_is_one_line_of_bearable_length(self) -> None:
+    def test_a_message_is_one_line_of_limited_length(self) -> None:
         hostile = failed("a\n.x" + "y" * 2000, message="fail\ned\x85: " + "z" * 1_000_000)
         rules = [{"models": "*", "deny": ["failed"], "require": "executed", "why": "w\n" * 5000}]
         for finding in evaluate(rules, run(hostile)).findings:
@@ -498,13 +498,13 @@ class TestFindings:
         report = run(outcome("a.x", "failed", "error", message=""))
         assert messages(GatePolicy().evaluate(report)) == ["a.x failed: its evaluation raised"]
 
-    def test_report_files_can_be_given_as_they_are_read(self) -> None:
+    def test_entries_of_report_files_are_accepted(self) -> None:
         text = entries_to_json([Entry("t.py::a", self.report), Entry(None, run(executed("a.x")))])
         result = GatePolicy().evaluate(*entries_from_json(text))
         assert [one.test for one in result.findings] == ["t.py::a", "t.py::a"]
 
     @pytest.mark.parametrize("other", [None, "report.json", (None, None), []])
-    def test_what_is_not_a_report(self, other: Any) -> None:
+    def test_other_arguments_are_rejected(self, other: Any) -> None:
         with pytest.raises(TypeError, match=r"GatePolicy\.evaluate takes RunReports, not "):
             GatePolicy().evaluate(other)
 
@@ -512,7 +512,7 @@ class TestFindings:
 class TestResult:
     report = run(executed("a.x"), failed("a.y"), skipped("a.z", "upstream_failed"))
 
-    def test_it_is_true_where_it_passed(self) -> None:
+    def test_a_result_is_true_if_the_gate_passed(self) -> None:
         assert GatePolicy().evaluate(run(executed("a.x")))
         assert not GatePolicy().evaluate(self.report)
 
@@ -533,7 +533,7 @@ class TestResult:
             "gate failed: 2 failures, 2 unexpected skips (6 outcomes in 2 reports)",
         ]
 
-    def test_as_json(self) -> None:
+    def test_a_result_as_json(self) -> None:
         rules = [
             {"models": "a.x", "deny": ["executed"], "until": date(9999, 1, 1), "why": "no more"}
         ]
@@ -675,7 +675,7 @@ def matched_models(rule: GateRule, report: RunReport) -> set[str]:
     [run(failed("a.x", audits=AUDITS), completion=end) for end in ("failure", "interrupted")],
 )
 @example([GateRule("*", deny=FACT)], [run(executed("a.x", audits=AUDITS))])
-def test_rules_are_for_the_models_that_assertions_would_find(
+def test_rules_match_the_same_models_as_assertions(
     policy: list[GateRule], reports: list[RunReport]
 ) -> None:
     findings: Counter[Judged] = Counter()
@@ -739,14 +739,16 @@ def test_a_rule_that_allows_adds_nothing_unexpected_and_one_that_denies_takes_no
 
 @unhurried
 @given(policies, several)
-def test_reports_are_judged_one_by_one(policy: list[GateRule], reports: list[RunReport]) -> None:
+def test_reports_are_judged_independently(policy: list[GateRule], reports: list[RunReport]) -> None:
     apart = {(n, model) for n, one in enumerate(reports) for _, model in unexpected(policy, [one])}
     assert unexpected(policy, reports) == apart
 
 
 @unhurried
 @given(policies, several)
-def test_the_same_twice_and_one_line_each(policy: list[GateRule], reports: list[RunReport]) -> None:
+def test_results_are_deterministic_and_messages_have_one_line(
+    policy: list[GateRule], reports: list[RunReport]
+) -> None:
     first = GatePolicy(policy).evaluate(*reports, today=TODAY)
     assert first == GatePolicy(policy).evaluate(*reports, today=TODAY)
     assert first.passed is first.summary.startswith("gate passed")
@@ -779,7 +781,7 @@ def test_a_hundred_reports_of_a_thousand_models() -> None:
     assert result.outcomes == 100_000
 
 
-def test_it_is_pure() -> None:
+def test_the_gate_imports_nothing_heavy() -> None:
     code = "import sys, pytest_sqlmesh_tracker.gate; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -787,7 +789,7 @@ def test_it_is_pure() -> None:
     assert not {"sqlmesh", "sqlglot", "pytest", "click", "rich"} & set(loaded.stdout.split())
 
 
-def test_where_tells_reports_apart_that_are_alike() -> None:
+def test_where_distinguishes_similar_reports() -> None:
     one, other = run(failed("a.x")), run(failed("a.x"))
     elsewhere = run(failed("a.x"), environment="dev")
     findings = GatePolicy().evaluate(one, elsewhere, other).findings
@@ -803,12 +805,12 @@ class TestRepeatedTries:
 
     REPEATED = run(failed("a.x"), executed("a.y"), completion="failure", superseded=True)
 
-    def test_are_passed_over(self) -> None:
+    def test_are_ignored(self) -> None:
         assert GatePolicy().evaluate(self.REPEATED) == GateResult()
         result = GatePolicy().evaluate(self.REPEATED, run(executed("a.x")))
         assert (result.passed, result.reports, result.outcomes) == (True, 1, 1)
 
-    def test_leave_the_others_in_their_places(self) -> None:
+    def test_do_not_change_the_numbers_of_others(self) -> None:
         last = run(failed("a.x"))
         [finding] = GatePolicy().evaluate(self.REPEATED, last).findings
         assert (finding.report_index, finding.number) == (1, None)

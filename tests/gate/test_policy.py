@@ -65,14 +65,14 @@ class TestRules:
         assert rule.allow == (Status.FAILED, Reason.UPSTREAM_FAILED)
         assert rule.deny == (Status.UNKNOWN,)
 
-    def test_words_are_facts_as_well(self) -> None:
+    def test_words_can_be_facts(self) -> None:
         fact = Fact.NONBLOCKING_AUDIT_FAILED
         rule = GateRule("a.*", allow="nonblocking_audit_failed", deny=[fact])
         assert rule.allow == rule.deny == (fact,)
         assert f"{fact}" == str(fact) == fact == "nonblocking_audit_failed"
 
     @pytest.mark.parametrize("rule", [{"deny": "failed"}, {"require": "executed"}])
-    def test_a_rule_finds_errors_unless_it_says_warning(self, rule: dict[str, Any]) -> None:
+    def test_a_rule_has_the_severity_error_by_default(self, rule: dict[str, Any]) -> None:
         assert GateRule("a.*", **rule).severity == "error"
         assert GateRule("a.*", severity="warning", **rule).severity == "warning"
 
@@ -80,12 +80,12 @@ class TestRules:
         rule = GateRule("a.*", allow="failed")
         assert (rule.models, rule.allow) == (("a.*",), (Status.FAILED,))
 
-    def test_sets_are_ordered_and_doubles_dropped(self) -> None:
+    def test_sets_are_sorted_and_duplicates_removed(self) -> None:
         rule = GateRule({"c", "a", "b"}, allow=("failed", "error", "failed"))
         assert rule.models == ("a", "b", "c")
         assert rule.allow == (Status.FAILED, Reason.ERROR)
 
-    def test_they_are_frozen(self) -> None:
+    def test_rules_are_frozen(self) -> None:
         with pytest.raises(ValidationError, match="frozen"):
             THE_TWO[0].why = "no reason"
 
@@ -149,19 +149,19 @@ class TestRules:
         ],
         ids=str,
     )
-    def test_what_a_rule_can_not_say(self, table: dict[str, Any], words: str) -> None:
+    def test_invalid_fields_of_a_rule(self, table: dict[str, Any], words: str) -> None:
         assert complaint(THE_TWO[1], table).startswith(f"rule 2: {words}")
 
-    def test_an_unknown_word_without_close_ones_lists_the_valid_ones(self) -> None:
+    def test_an_unknown_word_without_close_matches_lists_the_valid_words(self) -> None:
         text = complaint({"models": "a", "deny": ["xyzzy"]})
         assert text.startswith("rule 1: deny: 'xyzzy' is not a status, a reason or a fact; ")
         assert all(str(word) in text for word in (*Status, *Reason, *Fact))
 
-    def test_what_is_not_a_rule(self) -> None:
+    def test_values_that_are_not_rules(self) -> None:
         assert complaint("sales.*") == "rule 1 must be a table, not 'sales.*'"
 
     @pytest.mark.parametrize("rules", ["sales.*", {"models": "a", "allow": "failed"}, 3])
-    def test_what_is_not_a_list_of_rules(self, rules: Any) -> None:
+    def test_values_that_are_not_lists_of_rules(self, rules: Any) -> None:
         with pytest.raises(GatePolicyError, match=r"^rules must be a list of tables: in TOML, "):
             GatePolicy(rules)
 
@@ -179,7 +179,7 @@ class TestToml:
         document = {"project": {}, "tool": {"sqlmesh_tracker": {"gate": {"rules": rules}}}}
         assert GatePolicy.from_toml(document) == GatePolicy(rules)
 
-    def test_a_document_of_nothing_but_rules(self) -> None:
+    def test_a_document_with_only_rules(self) -> None:
         text = TWO_RULES.replace("tool.sqlmesh_tracker.gate.", "")
         assert GatePolicy.from_toml(text).rules == THE_TWO
 
@@ -217,12 +217,10 @@ class TestToml:
     def test_contents_that_are_rejected(self, text: str, words: str) -> None:
         assert toml_complaint(text).startswith(words)
 
-    def test_nested_too_deeply(self) -> None:
+    def test_a_document_that_is_nested_too_deeply(self) -> None:
         assert toml_complaint("a = " + "[" * 100_000).startswith("invalid TOML: ")
 
-    def test_python_3_10_has_its_reader_from_elsewhere(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_python_3_10_uses_tomli(self, monkeypatch: pytest.MonkeyPatch) -> None:
         tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
         monkeypatch.setattr(sys, "version_info", (3, 10, 14))
         monkeypatch.setitem(sys.modules, "tomli", tomllib)
@@ -236,7 +234,7 @@ class TestFiles:
         assert GatePolicy.from_file(file) == GatePolicy(THE_TWO, source=str(file))
         assert GatePolicy.from_file(str(file)).rules == THE_TWO
 
-    def test_a_byte_order_mark_is_passed(self, tmp_path: Path) -> None:
+    def test_a_byte_order_mark_is_ignored(self, tmp_path: Path) -> None:
         file = tmp_path / "policy.toml"
         file.write_text(TWO_RULES, encoding="utf-8-sig")
         assert GatePolicy.from_file(file).rules == THE_TWO
@@ -268,12 +266,12 @@ class TestNearest:
         file.write_text(text, encoding="utf-8")
         return file
 
-    def test_from_a_folder_upward(self, tmp_path: Path) -> None:
+    def test_a_policy_is_searched_from_a_folder_upward(self, tmp_path: Path) -> None:
         file = self.write(tmp_path, TWO_RULES)
         (tmp_path / "a" / "b").mkdir(parents=True)
         assert GatePolicy.nearest(tmp_path / "a" / "b") == GatePolicy(THE_TWO, source=str(file))
 
-    def test_from_a_file_or_the_current_folder(
+    def test_a_policy_is_searched_from_a_file_or_the_current_folder(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file = self.write(tmp_path, TWO_RULES)
@@ -281,21 +279,21 @@ class TestNearest:
         monkeypatch.chdir(tmp_path)
         assert GatePolicy.nearest().rules == THE_TWO
 
-    def test_the_nearer_one_counts_alone(self, tmp_path: Path) -> None:
+    def test_only_the_nearest_policy_counts(self, tmp_path: Path) -> None:
         self.write(tmp_path, TWO_RULES)
         inner = self.write(tmp_path / "a", "[tool.sqlmesh_tracker.gate]")
         assert GatePolicy.nearest(tmp_path / "a") == GatePolicy(source=str(inner))
 
-    def test_one_without_a_policy_is_passed_over(self, tmp_path: Path) -> None:
+    def test_a_file_without_a_policy_is_passed_over(self, tmp_path: Path) -> None:
         self.write(tmp_path, TWO_RULES)
         self.write(tmp_path / "a", "[project]\nname = 'a'")
         (tmp_path / "a" / "b" / "pyproject.toml").mkdir(parents=True)
         assert GatePolicy.nearest(tmp_path / "a" / "b").rules == THE_TWO
 
-    def test_none_is_the_default(self, tmp_path: Path) -> None:
+    def test_no_policy_means_the_default(self, tmp_path: Path) -> None:
         assert GatePolicy.nearest(tmp_path) == GatePolicy()
 
-    def test_a_broken_one_is_an_error(self, tmp_path: Path) -> None:
+    def test_a_broken_file_is_an_error(self, tmp_path: Path) -> None:
         self.write(tmp_path, TWO_RULES)
         file = self.write(tmp_path / "a", "[tool")
         with pytest.raises(GatePolicyError) as caught:

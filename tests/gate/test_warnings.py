@@ -26,7 +26,7 @@ def judged(*rules: dict[str, Any]) -> tuple[list[str], list[str]]:
 
 
 class TestNonBlockingAudits:
-    def test_one_that_failed_is_a_warning_by_default(self) -> None:
+    def test_a_failed_audit_is_a_warning_by_default(self) -> None:
         report = run(ODD)
         result = GatePolicy().evaluate(("t.py::night", report))
         assert result
@@ -47,7 +47,7 @@ class TestNonBlockingAudits:
             ),
         )
 
-    def test_once_for_each_model_audit_and_invocation(self) -> None:
+    def test_a_warning_is_given_once_for_each_model_audit_and_invocation(self) -> None:
         tiny = audit("tiny", rows_failed=1, blocking=False)
         report = run(ODD, audited("a.y", SMALL, tiny), failed("a.z", audits=(SMALL,)))
         warnings = GatePolicy().evaluate(report, run(ODD)).warnings
@@ -59,21 +59,21 @@ class TestNonBlockingAudits:
             (1, "a.x", "small"),
         ]
 
-    def test_others_are_not(self) -> None:
+    def test_passed_and_blocking_audits_are_not_warnings(self) -> None:
         passed, blocking = audit("small", blocking=False), audit("big", rows_failed=1)
         assert GatePolicy().evaluate(run(executed("a.x", audits=(passed, blocking)))).warnings == ()
 
-    def test_rules_decide(self) -> None:
+    def test_rules_allow_deny_or_warn(self) -> None:
         assert judged() == ([], [FACT])
         assert judged({"allow": FACT}) == ([], [])
         assert judged({"deny": FACT}) == ([FACT], [])
         assert judged({"deny": FACT, "severity": "warning"}) == ([], [FACT])
 
-    def test_words_for_blocking_audits_and_statuses_do_not(self) -> None:
+    def test_statuses_and_reasons_in_rules_do_not_apply(self) -> None:
         assert judged({"allow": ["executed", "audit_failed"]}) == ([], [FACT])
         assert judged({"deny": "audit_failed"}) == ([], [FACT])
 
-    def test_the_last_rule_that_lists_it_decides(self) -> None:
+    def test_the_last_rule_that_lists_the_fact_decides(self) -> None:
         allow = {"models": "*", "allow": FACT}
         deny = {"models": "a.x", "deny": FACT}
         other = {"models": "a.x", "deny": "cron_not_due"}
@@ -82,11 +82,11 @@ class TestNonBlockingAudits:
         warn = {**deny, "severity": "warning"}
         assert len(evaluate([allow, warn], run(ODD)).warnings) == 1
 
-    def test_allowed_and_denied_is_a_contradiction(self) -> None:
+    def test_allowing_and_denying_is_a_contradiction(self) -> None:
         assert judged({"allow": FACT, "deny": FACT})[0] == [FACT, "contradiction"]
         assert judged({"deny": FACT}, {"allow": FACT})[0] == ["contradiction"]
 
-    def test_the_rule_is_named(self) -> None:
+    def test_a_warning_names_the_rule(self) -> None:
         rules = [{"models": "a.*", "deny": FACT, "why": "rows are money"}]
         [finding] = evaluate(rules, run(ODD)).findings
         assert finding.message == (
@@ -97,7 +97,7 @@ class TestNonBlockingAudits:
 
 
 class TestSeverity:
-    def test_what_such_a_rule_denies_is_a_warning(self) -> None:
+    def test_a_denied_outcome_is_a_warning(self) -> None:
         rules = [{"models": "a.*", "deny": ["failed", "cron_not_due"], "severity": "warning"}]
         report = run(failed("a.x"), skipped("a.y"), failed("b.x"), completion="failure")
         result = evaluate(rules, report)
@@ -108,7 +108,7 @@ class TestSeverity:
         ]
         assert evaluate(rules, run(failed("a.x"), completion="failure")).passed
 
-    def test_what_such_a_rule_requires_is_a_warning(self) -> None:
+    def test_an_unmet_requirement_is_a_warning(self) -> None:
         rules = [{"models": "a.*", "require": "executed", "severity": "warning"}]
         plan = run(executed("a.new"), command="plan")
         result = evaluate(rules, run(skipped("a.x")), plan)
@@ -118,7 +118,7 @@ class TestSeverity:
             ("required_not_executed", "a.new"),
         ]
 
-    def test_what_is_wrong_with_such_a_rule_is_a_finding(self) -> None:
+    def test_a_mistake_in_a_warning_rule_is_a_finding(self) -> None:
         rules = [{"models": "zz", "deny": "failed", "severity": "warning"}]
         assert kinds_and_models(evaluate(rules, run(ODD))) == [("unmatched_rule", None)]
 
@@ -153,23 +153,23 @@ class TestUpstreamBehind:
         assert result.summary == "gate failed: 2 lagging upstream models (1 outcome in 1 report)"
         assert [finding.status for finding in result.findings] == [Status.EXECUTED] * 2
 
-    def test_rules_for_one_fact_leave_the_other(self) -> None:
+    def test_rules_for_one_fact_do_not_apply_to_another(self) -> None:
         both = self.CHILD.model_copy(update={"audits": (SMALL,)})
         result = evaluate([{"models": "a.*", "allow": "upstream_behind"}], run(both))
         assert [str(warning.kind) for warning in result.warnings] == [FACT]
 
-    def test_strict_tests_pass_over_it(self) -> None:
+    def test_strict_tests_ignore_it(self) -> None:
         test = StrictTest(GatePolicy(), (), date(2024, 1, 14))
         assert test.complaint([run(self.CHILD)]) == ""
 
-    def test_strict_tests_report_it_where_a_rule_denies_it(self) -> None:
+    def test_strict_tests_report_it_if_a_rule_denies_it(self) -> None:
         policy = GatePolicy([{"models": "a.*", "deny": "upstream_behind"}])
         complaint = StrictTest(policy, (), date(2024, 1, 14)).complaint([run(self.CHILD)])
         assert "2 unexpected outcomes that the test did not assert" in complaint
         assert '  assert_executed("a.x")' in complaint
 
 
-def test_the_summary_counts_them() -> None:
+def test_the_summary_counts_warnings() -> None:
     both = run(ODD, executed("a.y", audits=(SMALL,)))
     allow = {"models": "a.z", "allow": "failed"}
     deny = {"models": "*", "deny": FACT}

@@ -23,7 +23,7 @@ def test_a_new_rule_for_segments_rebuilds_nothing_else(sqlmesh_project: Sandbox)
     report.assert_only_executed("marketing.segments")
 
 
-def test_what_dev_has_built_is_reused_in_prod(sqlmesh_project: Sandbox) -> None:
+def test_tables_built_in_dev_are_reused_in_prod(sqlmesh_project: Sandbox) -> None:
     edit(sqlmesh_project, "models/sales/orders_daily.sql", "SUM(amount)", "SUM(amount / 1.19)")
 
     in_dev = sqlmesh_project.plan("dev", at="2024-01-08 09:10")

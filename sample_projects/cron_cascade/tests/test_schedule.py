@@ -38,7 +38,7 @@ def test_half_an_hour_later_only_half_hourly_models_run(sqlmesh_project: Sandbox
     report.assert_skipped("reference.products", reason="no_changes")
 
 
-def test_ten_minutes_later_there_is_nothing_to_do(sqlmesh_project: Sandbox) -> None:
+def test_ten_minutes_later_nothing_is_due(sqlmesh_project: Sandbox) -> None:
     report = sqlmesh_project.run(at="2024-01-08 09:15")
 
     report.assert_nothing_executed()
@@ -93,7 +93,7 @@ def test_on_sunday_a_whole_week_cascades(sqlmesh_project: Sandbox) -> None:
     report.assert_executed("finance.*", intervals=("2024-01-07", "2024-01-14"))
 
 
-def test_an_outage_is_caught_up_a_day_at_a_time(sqlmesh_project: Sandbox) -> None:
+def test_after_an_outage_days_are_loaded_one_at_a_time(sqlmesh_project: Sandbox) -> None:
     report = sqlmesh_project.run(at="2024-01-11 09:05")
 
     report.assert_executed(
@@ -101,14 +101,14 @@ def test_an_outage_is_caught_up_a_day_at_a_time(sqlmesh_project: Sandbox) -> Non
     )
 
 
-def test_a_selected_model_brings_its_upstream_along(sqlmesh_project: Sandbox) -> None:
+def test_a_selected_model_includes_its_upstream_models(sqlmesh_project: Sandbox) -> None:
     report = sqlmesh_project.run(at="2024-01-08 10:05", select_models=["sales.orders"])
 
     report.assert_only_executed("web.page_views", "sales.orders")
     report.assert_skipped("web.sessions", "web.live_traffic", reason="not_selected")
 
 
-def test_an_hour_that_failed_is_loaded_with_the_next(sqlmesh_project: Sandbox) -> None:
+def test_a_failed_hour_is_loaded_with_the_next_one(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.fail("sales.orders", times=1)
 
     report = sqlmesh_project.run(at="2024-01-08 10:05")
@@ -123,7 +123,7 @@ def test_an_hour_that_failed_is_loaded_with_the_next(sqlmesh_project: Sandbox) -
     )
 
 
-def test_a_late_click_stream_holds_back_what_reads_it(sqlmesh_project: Sandbox) -> None:
+def test_a_late_click_stream_holds_back_downstream_models(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.hold("web.page_views")
 
     report = sqlmesh_project.run(at="2024-01-08 10:05")

@@ -31,7 +31,7 @@ def test_half_an_hour_later_two_assets_are_materialized(
     assert_sqlmesh_status(result, "sales/orders", "skipped", reason="cron_not_due")
 
 
-def test_orders_fail_and_what_executed_stays(
+def test_orders_fail_and_executed_models_stay_materialized(
     sqlmesh_project: Sandbox, materialize_sqlmesh: Materialize
 ) -> None:
     sqlmesh_project.travel("2024-01-09 00:05")
@@ -46,7 +46,7 @@ def test_orders_fail_and_what_executed_stays(
     assert_sqlmesh_status(result, "sales/orders_daily", "skipped", reason="upstream_failed")
 
 
-def test_the_next_run_heals_what_failed(
+def test_the_next_run_loads_failed_models(
     sqlmesh_project: Sandbox, materialize_sqlmesh: Materialize
 ) -> None:
     sqlmesh_project.travel("2024-01-08 10:05")
@@ -80,7 +80,7 @@ def test_the_mail_is_sent_when_a_week_is_booked(
     assert_materialized(materialize_sqlmesh(shop_models, revenue_mail), "finance/revenue_mail")
 
 
-def test_one_model_alone_is_materialized(
+def test_a_single_model_is_materialized(
     sqlmesh_project: Sandbox, materialize_sqlmesh: Materialize
 ) -> None:
     sqlmesh_project.travel("2024-01-08 10:05")

@@ -29,7 +29,7 @@ def test_models_run_after_the_deliveries(
     assert sqlmesh_project.fetch("SELECT COUNT(*) FROM staging.payments") != [(0,)]
 
 
-def test_a_bank_that_has_not_delivered_is_a_warning(
+def test_a_missing_bank_delivery_is_a_warning(
     sqlmesh_project: Sandbox, materialize_sqlmesh: Materialize
 ) -> None:
     sqlmesh_project.travel("2024-03-05 06:00")
@@ -45,7 +45,7 @@ def test_a_bank_that_has_not_delivered_is_a_warning(
     assert_not_materialized(result, "staging/bank_statements", "reports/reconciliation")
 
 
-def test_a_retry_runs_what_failed_and_tells_nothing_twice(
+def test_a_retry_runs_failed_models_and_repeats_no_events(
     sqlmesh_project: Sandbox, materialize_sqlmesh: Materialize
 ) -> None:
     sqlmesh_project.travel("2024-03-05 06:00")

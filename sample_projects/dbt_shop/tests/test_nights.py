@@ -23,7 +23,7 @@ def order(project: Sandbox, order_id: int, day: str, bean_id: int = 1, bags: int
     )
 
 
-def test_a_night_evaluates_what_is_daily_and_audits_every_test(
+def test_a_night_evaluates_daily_models_and_runs_every_test(
     sqlmesh_project: Sandbox,
 ) -> None:
     order(sqlmesh_project, 100, "2024-03-08")
@@ -48,7 +48,7 @@ def test_an_incremental_model_adds_its_day(sqlmesh_project: Sandbox) -> None:
     ) == [(8, "2024-03-08", 1)]
 
 
-def test_an_order_twice_stops_what_reads_it(sqlmesh_project: Sandbox) -> None:
+def test_a_duplicate_order_stops_downstream_models(sqlmesh_project: Sandbox) -> None:
     order(sqlmesh_project, 1, "2024-03-08")
 
     report = sqlmesh_project.run(at="2024-03-09 06:00")
@@ -60,7 +60,7 @@ def test_an_order_twice_stops_what_reads_it(sqlmesh_project: Sandbox) -> None:
     assert report["sales_add_up"].blocked_by == ("shop.order_values",)
 
 
-def test_a_test_of_severity_warn_stops_nothing(sqlmesh_project: Sandbox) -> None:
+def test_a_test_with_severity_warn_stops_nothing(sqlmesh_project: Sandbox) -> None:
     order(sqlmesh_project, 100, "2024-03-08", bean_id=4)
 
     report = sqlmesh_project.run(at="2024-03-09 06:00")
@@ -81,7 +81,7 @@ def test_a_singular_test_of_two_models(sqlmesh_project: Sandbox) -> None:
     report.assert_executed("shop.daily_sales")
 
 
-def test_a_test_with_a_name_of_its_own_fails_on_demand(sqlmesh_project: Sandbox) -> None:
+def test_a_test_with_a_custom_name_fails_on_request(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.fail("shop.order_values", audit="nothing_is_for_free")
 
     report = sqlmesh_project.run(at="2024-03-09 06:00")
@@ -91,7 +91,7 @@ def test_a_test_with_a_name_of_its_own_fails_on_demand(sqlmesh_project: Sandbox)
     report.assert_skipped("shop.daily_sales", "shop.stock_orders", reason="upstream_failed")
 
 
-def test_a_model_that_is_held_holds_the_tests_of_it(sqlmesh_project: Sandbox) -> None:
+def test_tests_of_a_held_model_wait_for_it(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.hold("shop.returns")
 
     report = sqlmesh_project.run(at="2024-03-09 06:00")
@@ -100,7 +100,7 @@ def test_a_model_that_is_held_holds_the_tests_of_it(sqlmesh_project: Sandbox) ->
     report.assert_skipped("no_day_of_returns_alone", reason="upstream_not_ready")
 
 
-def test_a_changed_model_is_audited_by_its_own_tests_now_and_by_singular_ones_at_night(
+def test_a_changed_model_runs_its_own_tests_now_and_singular_tests_at_night(
     sqlmesh_project: Sandbox,
 ) -> None:
     sqlmesh_project.write(
@@ -119,7 +119,7 @@ def test_a_changed_model_is_audited_by_its_own_tests_now_and_by_singular_ones_at
     assert "no_day_of_returns_alone" in night.audited
 
 
-def test_a_model_that_was_not_planned_yet(sqlmesh_project: Sandbox) -> None:
+def test_a_model_that_is_not_planned_yet(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.write(
         "models/marts/bags.sql", "select sum(bags) as n from {{ ref('returns') }}"
     )

@@ -49,7 +49,7 @@ def test_every_night_loads_two_days_again(sqlmesh_project: Sandbox) -> None:
     assert batches(report["metering.meters"]) == {"11 to 11": "executed"}
 
 
-def test_the_second_batch_fails_and_the_next_run_heals_it(sqlmesh_project: Sandbox) -> None:
+def test_the_second_batch_fails_and_the_next_run_loads_it(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.fail("metering.readings", batch=1, times=1)
 
     report = sqlmesh_project.run(at=LATE)
@@ -77,7 +77,7 @@ def test_readings_need_no_batch_before_them(sqlmesh_project: Sandbox) -> None:
     assert report["metering.readings"].partial
 
 
-def test_a_balance_needs_that_of_the_day_before(sqlmesh_project: Sandbox) -> None:
+def test_a_balance_needs_the_previous_balance(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.fail("billing.balances", batch=1, times=1)
 
     report = sqlmesh_project.run(at=LATE)
@@ -94,7 +94,7 @@ def test_a_balance_needs_that_of_the_day_before(sqlmesh_project: Sandbox) -> Non
     report.assert_executed("billing.balances", intervals=("2024-05-10", "2024-05-12"), batches=2)
 
 
-def test_a_meter_that_runs_backwards_stops_its_batch(sqlmesh_project: Sandbox) -> None:
+def test_a_meter_running_backwards_stops_its_batch(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.execute("UPDATE raw.readings SET kwh = -1 WHERE read_at = '2024-05-12'")
 
     report = sqlmesh_project.run(at=LATE)
@@ -104,7 +104,7 @@ def test_a_meter_that_runs_backwards_stops_its_batch(sqlmesh_project: Sandbox) -
     assert batches(report["metering.readings"]) == {"09 to 11": "executed", "12 to 13": "failed"}
 
 
-def test_a_meter_that_counts_too_much_stops_nothing(sqlmesh_project: Sandbox) -> None:
+def test_a_meter_counting_too_much_stops_nothing(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.execute("UPDATE raw.readings SET kwh = 60 WHERE read_at = '2024-05-12'")
 
     report = sqlmesh_project.run(at=LATE)

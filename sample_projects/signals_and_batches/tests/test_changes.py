@@ -27,7 +27,7 @@ def raise_the_standing_charge(project: Sandbox) -> None:
     edit(project, "tests/test_charges.yaml", "amount: 3.45", "amount: 3.50")
 
 
-def test_a_new_rule_for_peaks_is_previewed_and_holds_from_then_on(
+def test_a_new_rule_for_peaks_is_previewed_and_applies_from_then_on(
     sqlmesh_project: Sandbox,
 ) -> None:
     peaks = "SELECT kw > 10 FROM {}.peak_load ORDER BY day"
@@ -51,7 +51,7 @@ def test_a_new_rule_for_peaks_is_previewed_and_holds_from_then_on(
     assert sqlmesh_project.fetch(peaks.format("grid")) == [(False,)] * 10 + [(True,)]
 
 
-def test_a_change_of_charges_rebuilds_what_is_settled(sqlmesh_project: Sandbox) -> None:
+def test_a_change_of_charges_rebuilds_settled_days(sqlmesh_project: Sandbox) -> None:
     raise_the_standing_charge(sqlmesh_project)
 
     report = sqlmesh_project.plan()
@@ -76,7 +76,7 @@ def test_a_deploy_that_must_not_rebuild_anything(sqlmesh_project: Sandbox) -> No
     assert {report[name].batches[0].start.day for name in changed} == {9}
 
 
-def test_a_skipped_backfill_is_only_put_off(sqlmesh_project: Sandbox) -> None:
+def test_a_skipped_backfill_is_only_postponed(sqlmesh_project: Sandbox) -> None:
     raise_the_standing_charge(sqlmesh_project)
 
     report = sqlmesh_project.plan("dev", skip_backfill=True)
@@ -92,7 +92,7 @@ def test_a_skipped_backfill_is_only_put_off(sqlmesh_project: Sandbox) -> None:
     )
 
 
-def test_a_stricter_audit_is_tried_on_what_is_loaded(sqlmesh_project: Sandbox) -> None:
+def test_a_stricter_audit_runs_on_loaded_data(sqlmesh_project: Sandbox) -> None:
     edit(sqlmesh_project, "models/metering/readings.sql", "max_v := 50", "max_v := 40")
 
     report = sqlmesh_project.plan()

@@ -29,7 +29,7 @@ def days(outcome: ModelOutcome) -> list[str]:
     return [f"{b.start:%d} to {b.end - timedelta(days=1):%d}" for b in outcome.recorded_batches]
 
 
-def test_days_are_charged_when_they_are_settled(sqlmesh_project: Sandbox) -> None:
+def test_days_are_charged_once_they_are_settled(sqlmesh_project: Sandbox) -> None:
     report = sqlmesh_project.run(at="2024-05-12 06:00")
 
     # Of the days up to yesterday, the last two can still change.
@@ -48,7 +48,7 @@ def test_days_are_charged_when_they_are_settled(sqlmesh_project: Sandbox) -> Non
     sqlmesh_project.run(at="+1h").assert_nothing_executed()
 
 
-def test_a_file_that_is_late_holds_back_its_day(sqlmesh_project: Sandbox) -> None:
+def test_a_late_file_holds_back_its_day(sqlmesh_project: Sandbox) -> None:
     withhold(sqlmesh_project, "meters", "2024-05-11")
 
     report = sqlmesh_project.run(at="2024-05-12 06:00")
@@ -71,7 +71,7 @@ def test_a_file_that_is_late_holds_back_its_day(sqlmesh_project: Sandbox) -> Non
     report.assert_executed("grid.feed_in", "grid.peak_load", "market.*")
 
 
-def test_a_gap_stops_what_needs_its_own_past_until_it_closes(
+def test_a_gap_stops_models_that_depend_on_their_past_until_it_closes(
     sqlmesh_project: Sandbox,
 ) -> None:
     withhold(sqlmesh_project, "meters", "2024-05-11")
@@ -96,7 +96,7 @@ def test_a_gap_stops_what_needs_its_own_past_until_it_closes(
     assert days(report["billing.balances"]) == ["11 to 11", "12 to 12"]
 
 
-def test_a_week_that_lacks_a_day_is_reported_twice(sqlmesh_project: Sandbox) -> None:
+def test_a_week_without_one_day_is_reported_twice(sqlmesh_project: Sandbox) -> None:
     withhold(sqlmesh_project, "grid", "2024-05-11")
 
     report = sqlmesh_project.run(at="2024-05-12 06:00")

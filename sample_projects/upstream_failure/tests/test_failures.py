@@ -18,7 +18,7 @@ def test_a_healthy_night(sqlmesh_project: Sandbox) -> None:
     )
 
 
-def test_a_text_that_is_no_amount_stops_revenue_alone(sqlmesh_project: Sandbox) -> None:
+def test_an_invalid_amount_stops_only_revenue(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.execute("UPDATE raw.payments SET amount = 'n/a' WHERE paid_on = '2024-03-04'")
 
     report = sqlmesh_project.run(at="2024-03-05 06:00")
@@ -66,7 +66,7 @@ def test_a_bad_day_does_not_undo_a_good_one(sqlmesh_project: Sandbox) -> None:
     assert [batch.status for batch in charges.batches] == ["executed", "failed"]
 
 
-def test_a_customer_twice_is_stopped_by_the_audit(sqlmesh_project: Sandbox) -> None:
+def test_a_duplicate_customer_fails_the_audit(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.execute("INSERT INTO raw.customers VALUES (4, 'emmy@example.org', 'DE')")
 
     report = sqlmesh_project.run(at="2024-03-05 06:00")
@@ -101,7 +101,7 @@ def test_two_failures_are_both_named_as_root_causes(sqlmesh_project: Sandbox) ->
     }
 
 
-def test_a_missing_address_stops_nobody(sqlmesh_project: Sandbox) -> None:
+def test_a_missing_address_stops_nothing(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.execute("UPDATE raw.customers SET email = NULL WHERE customer_id = 4")
 
     report = sqlmesh_project.run(at="2024-03-05 06:00")
@@ -130,7 +130,7 @@ def test_a_late_bank_holds_back_its_statement_and_the_reconciliation(
     )
 
 
-def test_the_days_that_the_bank_has_delivered_are_loaded(sqlmesh_project: Sandbox) -> None:
+def test_only_days_that_the_bank_has_delivered_are_loaded(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.execute("DELETE FROM raw.bank_statements WHERE statement_date = '2024-03-05'")
 
     report = sqlmesh_project.run(at="2024-03-06 06:00")
@@ -140,7 +140,7 @@ def test_the_days_that_the_bank_has_delivered_are_loaded(sqlmesh_project: Sandbo
     report.assert_outcomes(dict(zip(late, ("signal_not_ready", "upstream_not_ready"), strict=True)))
 
 
-def test_a_view_that_breaks_stops_all_that_reads_payments(sqlmesh_project: Sandbox) -> None:
+def test_a_broken_view_stops_everything_downstream_of_payments(sqlmesh_project: Sandbox) -> None:
     # No bad row breaks a view: it is read by others alone.
     sqlmesh_project.fail("staging.payments", error="the provider's export is locked")
 
@@ -154,7 +154,7 @@ def test_a_view_that_breaks_stops_all_that_reads_payments(sqlmesh_project: Sandb
     assert {report[name].blocked_by for name in blocked} == {("staging.payments",)}
 
 
-def test_a_failed_night_is_retried_until_it_heals(sqlmesh_project: Sandbox) -> None:
+def test_a_failed_night_is_retried_until_it_succeeds(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.fail("staging.customers", audit="unique_values", times=2)
 
     sqlmesh_project.run(at="2024-03-05 06:00").assert_failed("staging.customers")

@@ -59,7 +59,7 @@ def test_a_tick_during_a_run_waits_for_its_end(instance: dg.DagsterInstance) -> 
     assert daemon.look("2024-01-05 11:03") == set()
 
 
-def test_what_was_materialized_since_the_tick_is_requested_nevertheless(
+def test_an_asset_that_was_materialized_since_the_tick_is_still_requested(
     instance: dg.DagsterInstance,
 ) -> None:
     # The run can have begun before the tick; and if there is nothing left, SQLMesh knows.
@@ -77,7 +77,7 @@ def test_what_was_materialized_since_the_tick_is_requested_nevertheless(
         ({"cron": "0 0 30 2 *"}, "the day never comes"),
     ],
 )
-def test_a_model_without_a_schedule_that_dagster_could_keep_has_none(
+def test_a_model_whose_cron_dagster_does_not_support_has_no_condition(
     facts: dict[str, str], why: str
 ) -> None:
     assets = build_sqlmesh_assets(project=project(model("shop.orders", **facts)))

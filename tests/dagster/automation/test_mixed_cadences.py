@@ -70,7 +70,7 @@ class TestWithinOneRun:
     """All of it in one job."""
 
     @pytest.mark.long
-    def test_an_op_runs_when_all_upstream_of_it_is_materialized(
+    def test_an_op_runs_when_all_of_its_upstream_assets_are_materialized(
         self,
         sqlmesh_project: Any,
         materialize_sqlmesh: Materialize,
@@ -84,7 +84,7 @@ class TestWithinOneRun:
         assert on_saturday["letters"] == on_saturday["forecast"] == "SUCCESS"
         assert set(on_sunday.values()) == {"SUCCESS"}
 
-    def test_after_a_failure_the_same_job_skips_what_is_below_what_was_materialized(
+    def test_after_a_failure_the_same_job_skips_ops_downstream_of_materialized_assets(
         self,
         sqlmesh_project: Any,
         materialize_sqlmesh: Materialize,
@@ -100,7 +100,7 @@ class TestWithinOneRun:
             "forecast": "SUCCESS",
         }
 
-    def test_a_retry_in_the_run_does_not(
+    def test_a_retry_within_the_run_runs_all_downstream_ops(
         self, sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
     ) -> None:
         policy = dg.RetryPolicy(max_retries=1)
@@ -116,7 +116,7 @@ class TestWithinOneRun:
 
 
 @pytest.mark.long
-def test_a_restatement_begins_anew_in_another_run(
+def test_a_restatement_starts_over_in_another_run(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     run_config = {
@@ -139,7 +139,7 @@ def job() -> dg.JobDefinition:
     return jobs[-1]
 
 
-def test_executed_again_from_its_failure_a_run_does_the_rest(tmp_path: Path) -> None:
+def test_a_run_reexecuted_from_failure_completes_the_rest(tmp_path: Path) -> None:
     """As another run, which reports its own work; what is below the first one is skipped."""
     project = Project(tmp_path)
     project.model("shop.orders", "SELECT 8 AS amount", cron=DAILY)
@@ -206,10 +206,10 @@ def daemon(instance: dg.DagsterInstance, scheduled: dg.AssetsDefinition) -> Daem
     return daemon_of(instance, scheduled, *BELOW)
 
 
-class TestInJobsOfTheirOwn:
+class TestInSeparateJobs:
     """`eager` below SQLMesh's models, which something else requests."""
 
-    def test_each_update_of_any_upstream_asks_for_them(
+    def test_each_upstream_update_requests_them(
         self,
         sqlmesh_project: Any,
         materialize_sqlmesh: Materialize,
@@ -223,7 +223,7 @@ class TestInJobsOfTheirOwn:
         assert daemon.look() == set()
 
     @pytest.mark.long
-    def test_after_a_failure_they_are_requested_when_theirs_is_materialized(
+    def test_after_a_failure_they_are_requested_when_their_upstream_is_materialized(
         self,
         sqlmesh_project: Any,
         materialize_sqlmesh: Materialize,
@@ -237,7 +237,7 @@ class TestInJobsOfTheirOwn:
         assert materialize_sqlmesh(scheduled).success
         assert daemon.look() == {"dashboard", "forecast"}
 
-    def test_they_wait_for_the_end_of_a_run(
+    def test_they_wait_until_a_run_ends(
         self, instance: dg.DagsterInstance, scheduled: dg.AssetsDefinition, daemon: Daemon
     ) -> None:
         run = daemon.begin_run(frozenset(scheduled.keys))
@@ -247,7 +247,7 @@ class TestInJobsOfTheirOwn:
         assert daemon.look() == {"dashboard"}
 
     @pytest.mark.long
-    def test_they_wait_until_all_upstream_was_materialized_once(
+    def test_they_wait_until_all_upstream_assets_exist(
         self,
         sqlmesh_project: Any,
         materialize_sqlmesh: Materialize,
@@ -276,7 +276,7 @@ class TestInJobsOfTheirOwn:
         assert materialize_sqlmesh(warehouse).success
         assert daemon.look() == {"dashboard", "letters", "forecast"}
 
-    def test_a_run_outside_of_dagster_is_not_seen(
+    def test_a_run_outside_of_dagster_does_not_request_them(
         self, sqlmesh_project: Any, instance: dg.DagsterInstance, daemon: Daemon
     ) -> None:
         sqlmesh_project.travel(NEXT_DAY)
@@ -286,7 +286,7 @@ class TestInJobsOfTheirOwn:
         assert daemon.look() == {"dashboard"}
 
 
-def test_one_sensor_for_models_and_what_is_below_asks_for_all_in_one_run(
+def test_one_sensor_requests_models_and_downstream_assets_in_one_run(
     sqlmesh_project: Any,
     materialize_sqlmesh: Materialize,
     warehouse: dg.AssetsDefinition,

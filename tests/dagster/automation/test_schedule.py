@@ -69,7 +69,7 @@ def names(keys: Any) -> list[str]:
 
 
 @pytest.mark.long
-def test_what_is_due_is_requested_and_executed(site: Scheduled) -> None:
+def test_due_models_are_requested_and_executed(site: Scheduled) -> None:
     site.project.travel(NEXT_DAY)
     request = site.requested()
     assert names(request.asset_selection) == DAILY_ASSETS
@@ -85,7 +85,7 @@ def test_nothing_is_due(site: Scheduled) -> None:
 
 
 @pytest.mark.long
-def test_keys_are_those_that_the_assets_have_by_now(
+def test_keys_are_the_current_keys_of_the_assets(
     sqlmesh_project: Any, instance: dg.DagsterInstance, warehouse: dg.AssetsDefinition
 ) -> None:
     module = ModuleType("warehouse")
@@ -100,7 +100,7 @@ def test_keys_are_those_that_the_assets_have_by_now(
     assert_materialized_exactly(site.execute(request), [f"lake/{key}" for key in DAILY_ASSETS])
 
 
-def test_some_of_the_models(
+def test_a_selection_of_models(
     sqlmesh_project: Any, instance: dg.DagsterInstance, shop: SqlmeshProject
 ) -> None:
     revenue = build_sqlmesh_assets(project=shop, name="revenue", select="shop.revenue")
@@ -116,7 +116,7 @@ def test_some_of_the_models(
 # -- signals ---------------------------------------------------------------------------------------
 
 
-def test_what_waits_for_a_signal_is_not_requested(site: Scheduled) -> None:
+def test_models_that_wait_for_a_signal_are_not_requested(site: Scheduled) -> None:
     site.project.hold("shop.orders")
     site.project.travel(NEXT_DAY)
     request = site.requested()
@@ -138,7 +138,7 @@ def test_what_waits_for_a_signal_is_not_requested(site: Scheduled) -> None:
 
 
 @pytest.mark.long
-def test_what_waited_and_is_executed_after_all_is_reported_as_mended(site: Scheduled) -> None:
+def test_a_check_passes_again_after_a_model_that_waited_was_executed(site: Scheduled) -> None:
     """The signal is ready when the run begins, but was not when the schedule was evaluated."""
     site.project.hold("shop.orders")
     site.project.travel(NEXT_DAY)
@@ -156,7 +156,7 @@ def test_what_waited_and_is_executed_after_all_is_reported_as_mended(site: Sched
     assert checks(result, "is_small")["shop/revenue"].passed
 
 
-def test_many_models_that_wait(site: Scheduled) -> None:
+def test_a_long_list_of_waiting_models_is_shortened(site: Scheduled) -> None:
     site.project.hold("shop.*")
     site.project.travel(SUNDAY)
     # Neither an asset nor one of its checks is the audit of an external model.
@@ -170,7 +170,7 @@ def test_many_models_that_wait(site: Scheduled) -> None:
 
 
 @pytest.mark.long
-def test_nothing_is_shown_as_failed_that_did_not_fail(site: Scheduled) -> None:
+def test_only_requested_models_are_shown_as_failed(site: Scheduled) -> None:
     site.project.fail("shop.revenue")
     site.project.travel(NEXT_DAY)
     request = site.requested()
@@ -185,7 +185,7 @@ def test_nothing_is_shown_as_failed_that_did_not_fail(site: Scheduled) -> None:
 
 
 @pytest.mark.long
-def test_what_came_due_meanwhile_is_executed_and_reported(site: Scheduled) -> None:
+def test_models_that_became_due_meanwhile_are_executed_and_reported(site: Scheduled) -> None:
     site.project.travel(NEXT_DAY)
     request = site.requested()
     site.project.travel(SUNDAY)
@@ -195,7 +195,7 @@ def test_what_came_due_meanwhile_is_executed_and_reported(site: Scheduled) -> No
 
 
 @pytest.mark.long
-def test_a_failure_of_what_was_not_requested(site: Scheduled) -> None:
+def test_a_failure_of_a_model_that_was_not_requested(site: Scheduled) -> None:
     site.project.travel(NEXT_DAY)
     request = site.requested()
     site.project.fail("shop.weekly")
@@ -227,7 +227,7 @@ def only_the_audit_is_left(site: Scheduled) -> None:
 
 
 @CHECKS_ALONE
-def test_a_standalone_audit_that_alone_is_due(site: Scheduled) -> None:
+def test_only_a_standalone_audit_is_due(site: Scheduled) -> None:
     only_the_audit_is_left(site)
     request = site.requested()
     assert request.asset_selection == []
@@ -237,7 +237,7 @@ def test_a_standalone_audit_that_alone_is_due(site: Scheduled) -> None:
     assert_check_passed(result, "shop/orders", "orders_exist")
 
 
-def test_a_dagster_that_requests_no_checks_alone(
+def test_a_dagster_version_that_cannot_request_only_checks(
     site: Scheduled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schedules, "_CHECKS_ALONE", Version("99"))
@@ -248,7 +248,7 @@ def test_a_dagster_that_requests_no_checks_alone(
     assert str(skip_message).endswith("; next due: 2024-01-07 00:00 UTC")
 
 
-def test_without_the_tag_checks_alone_run_nothing(site: Scheduled) -> None:
+def test_without_the_tag_only_checks_run_nothing(site: Scheduled) -> None:
     site.project.travel(NEXT_DAY)
     # Not `check`: Dagster's first versions would take it for a module of theirs.
     status = dg.AssetCheckKey(dg.AssetKey(["shop", "orders"]), STATUS_CHECK)
@@ -261,7 +261,7 @@ def test_without_the_tag_checks_alone_run_nothing(site: Scheduled) -> None:
 
 @pytest.mark.parametrize("selection", [None, [dg.AssetKey(["shop", "orders"])]])
 @pytest.mark.parametrize("status", ["STARTING", "STARTED", "CANCELING"])
-def test_a_run_that_is_not_finished(site: Scheduled, status: str, selection: Any) -> None:
+def test_an_unfinished_run(site: Scheduled, status: str, selection: Any) -> None:
     site.project.travel(NEXT_DAY)
     run = create_run(site, dg.DagsterRunStatus[status], "everything", selection)
     assert site.evaluate() == f"run {run.run_id[:8]} of prod is not finished"
@@ -278,7 +278,7 @@ def test_a_run_that_had_to_wait(site: Scheduled) -> None:
 
 
 @pytest.mark.parametrize("status", ["NOT_STARTED", "SUCCESS", "FAILURE", "CANCELED"])
-def test_a_run_that_is_over_or_was_never_begun(site: Scheduled, status: str) -> None:
+def test_a_run_that_has_ended_or_never_started(site: Scheduled, status: str) -> None:
     site.project.travel(NEXT_DAY)
     create_run(site, dg.DagsterRunStatus[status], "everything")
     assert isinstance(site.evaluate(), dg.RunRequest)
@@ -318,7 +318,9 @@ def test_a_plan_that_is_being_applied(site: Scheduled) -> None:
 
 
 @pytest.mark.processes
-def test_a_tick_with_a_separate_process(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+def test_a_tick_queries_sqlmesh_in_a_separate_process(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
     written = Project(tmp_path)
     written.incremental("s.orders", "SELECT @start_dt::TIMESTAMP AS ts", cron="'@daily'")
     shop = SqlmeshProject(tmp_path)
@@ -357,7 +359,7 @@ def test_schedules_of_two_environments() -> None:
     assert schedules[0].default_status is dg.DefaultScheduleStatus.STOPPED
 
 
-def test_a_schedule_has_the_name_and_the_times_that_it_is_given() -> None:
+def test_a_schedule_has_the_configured_name_and_cron() -> None:
     assets = build_sqlmesh_assets(project=project(model("shop.orders")))
     schedule = build_sqlmesh_schedule(
         assets,
@@ -372,7 +374,7 @@ def test_a_schedule_has_the_name_and_the_times_that_it_is_given() -> None:
 
 
 @pytest.mark.parametrize("resource", ["sqlmesh", "warehouse_of_ours"])
-def test_the_resource_is_that_of_the_function(resource: str) -> None:
+def test_the_schedule_uses_the_resource_of_the_function(resource: str) -> None:
     functions: dict[str, Callable[..., Any]] = {}
     # A parameter can't be named in any other way.
     exec(
@@ -392,7 +394,7 @@ def test_a_function_without_the_resource() -> None:
         build_sqlmesh_schedule(shop, "@hourly")
 
 
-def test_assets_that_are_not_of_sqlmesh() -> None:
+def test_assets_without_sqlmesh_are_rejected() -> None:
     @dg.asset
     def other() -> None:
         """Nothing of SQLMesh's."""
@@ -402,5 +404,5 @@ def test_assets_that_are_not_of_sqlmesh() -> None:
             build_sqlmesh_schedule(assets, "@hourly")
 
 
-def test_the_tag_is_part_of_the_contract() -> None:
+def test_the_tag_has_its_documented_name() -> None:
     assert DUE_ONLY == "sqlmesh/due_only"

@@ -111,12 +111,12 @@ def sensor(
 # -- what is reported ------------------------------------------------------------------------------
 
 
-def test_it_is_off_until_it_is_turned_on(sensor: Sensor) -> None:
+def test_the_sensor_is_stopped_by_default(sensor: Sensor) -> None:
     assert sensor.sensor.name == "warehouse_outside"
     assert sensor.sensor.default_status is dg.DefaultSensorStatus.STOPPED
 
 
-def test_what_was_loaded_before_the_first_tick_is_not_reported(sensor: Sensor) -> None:
+def test_intervals_loaded_before_the_first_tick_are_not_reported(sensor: Sensor) -> None:
     assert sensor.tick() == NOTHING
     assert not sensor.instance.all_asset_keys()
 
@@ -193,7 +193,7 @@ def deploy(sqlmesh_project: Any, sensor: Sensor) -> None:
 @pytest.mark.parametrize(
     "happens", [plan_it, load_it_in_dev_and_promote_it, let_dagster_promote_it]
 )
-def test_another_version_is_reported_with_everything_it_has_loaded(
+def test_a_new_version_is_reported_with_all_of_its_intervals(
     sqlmesh_project: Any, sensor: Sensor, happens: Callable[[Any, Sensor], None]
 ) -> None:
     happens(sqlmesh_project, sensor)
@@ -208,7 +208,7 @@ def test_another_version_is_reported_with_everything_it_has_loaded(
     assert sensor.tick() == NOTHING
 
 
-def test_a_model_that_is_new_and_one_that_is_gone(sqlmesh_project: Any, sensor: Sensor) -> None:
+def test_an_added_and_a_removed_model(sqlmesh_project: Any, sensor: Sensor) -> None:
     (sqlmesh_project.path / "models" / "shop.till.sql").unlink()
     sqlmesh_project.context.load()
     sqlmesh_project.plan()
@@ -236,7 +236,7 @@ def test_a_model_that_becomes_an_asset_is_not_new(
 
 
 @pytest.mark.long
-def test_many_at_once(sqlmesh_project: Any, sensor: Sensor) -> None:
+def test_many_models_at_once(sqlmesh_project: Any, sensor: Sensor) -> None:
     for table in [f"shop.more_{number}" for number in range(6)]:
         model = f"MODEL (name {table}, kind FULL);\nSELECT 1 AS n"
         sqlmesh_project.write(f"models/{table}.sql", model)
@@ -253,7 +253,9 @@ def test_many_at_once(sqlmesh_project: Any, sensor: Sensor) -> None:
 # -- what is not reported --------------------------------------------------------------------------
 
 
-def test_what_a_run_of_dagster_reported(sqlmesh_project: Any, sensor: Sensor) -> None:
+def test_intervals_that_a_dagster_run_reported_are_left_out(
+    sqlmesh_project: Any, sensor: Sensor
+) -> None:
     sqlmesh_project.travel(NEXT_DAY)
     assert sensor.run().is_success
     assert sensor.tick() == NOTHING
@@ -261,7 +263,9 @@ def test_what_a_run_of_dagster_reported(sqlmesh_project: Any, sensor: Sensor) ->
 
 @STORED
 @pytest.mark.long
-def test_only_what_a_run_of_dagster_did_not_report(sqlmesh_project: Any, sensor: Sensor) -> None:
+def test_only_intervals_that_no_dagster_run_reported_are_reported(
+    sqlmesh_project: Any, sensor: Sensor
+) -> None:
     sqlmesh_project.travel(NEXT_DAY)
     sensor.run("shop/orders")
     sqlmesh_project.run(at=SUNDAY)
@@ -271,7 +275,7 @@ def test_only_what_a_run_of_dagster_did_not_report(sqlmesh_project: Any, sensor:
 
 
 @pytest.mark.long
-def test_of_another_version_only_what_dagster_did_not_load(
+def test_only_intervals_of_a_new_version_that_dagster_did_not_load_are_reported(
     sqlmesh_project: Any, sensor: Sensor
 ) -> None:
     file = sqlmesh_project.path / "models" / "shop.orders.sql"
@@ -295,7 +299,7 @@ def test_a_failure_in_the_middle_is_not_a_materialization(
 
 
 @pytest.mark.long
-def test_intervals_that_are_loaded_anew_between_two_ticks(
+def test_intervals_that_are_reloaded_between_two_ticks(
     sqlmesh_project: Any, sensor: Sensor
 ) -> None:
     """The state looks as before: it can't be known."""
@@ -304,7 +308,7 @@ def test_intervals_that_are_loaded_anew_between_two_ticks(
 
 
 @pytest.mark.long
-def test_intervals_that_a_tick_saw_removed(sqlmesh_project: Any, sensor: Sensor) -> None:
+def test_intervals_that_were_removed_at_a_tick(sqlmesh_project: Any, sensor: Sensor) -> None:
     """Dagster's earlier materializations do not matter: they were loaded anew."""
     sqlmesh_project.travel(NEXT_DAY)
     sensor.run()
@@ -335,7 +339,7 @@ def test_a_plan_that_is_being_applied(sqlmesh_project: Any, sensor: Sensor) -> N
     assert "shop/orders" in sensor.reported()
 
 
-def test_what_another_sensor_reported(sqlmesh_project: Any, sensor: Sensor) -> None:
+def test_intervals_that_another_sensor_reported(sqlmesh_project: Any, sensor: Sensor) -> None:
     other = Sensor(sensor.instance, bind(sqlmesh_project), sensor.assets)
     other.tick()
     sqlmesh_project.run(at=NEXT_DAY)
@@ -344,7 +348,7 @@ def test_what_another_sensor_reported(sqlmesh_project: Any, sensor: Sensor) -> N
 
 
 @STORED
-def test_what_was_stored_before_the_daemon_could_store_the_cursor(
+def test_events_stored_before_the_cursor_are_not_repeated(
     sqlmesh_project: Any, sensor: Sensor
 ) -> None:
     sqlmesh_project.run(at=NEXT_DAY)
@@ -357,7 +361,7 @@ def test_what_was_stored_before_the_daemon_could_store_the_cursor(
 # -- what waits ------------------------------------------------------------------------------------
 
 
-def test_a_run_of_dagster_that_is_not_finished_tells_by_itself(
+def test_an_unfinished_dagster_run_reports_its_own_intervals(
     sqlmesh_project: Any, sensor: Sensor
 ) -> None:
     """A killed run does not: what it had loaded is reported once Dagster notices."""
@@ -395,7 +399,7 @@ def test_a_run_of_dagster_that_begins_while_sqlmesh_is_queried(sensor: Sensor) -
     assert late.cursor == sensor.cursor
 
 
-def test_a_database_that_another_process_has(sensor: Sensor) -> None:
+def test_a_database_locked_by_another_process(sensor: Sensor) -> None:
     def busy() -> None:
         raise BusyError("Could not set lock on file")
 
@@ -418,13 +422,15 @@ def test_an_environment_that_is_not_planned(
 
 
 @pytest.mark.parametrize("cursor", ["", "what somebody wrote", "eyJub3QiOiBvdXJzfQ=="])
-def test_a_cursor_that_says_nothing(sensor: Sensor, cursor: str) -> None:
+def test_an_invalid_cursor(sensor: Sensor, cursor: str) -> None:
     sensor.cursor = cursor
     assert sensor.tick() == NOTED
 
 
 @pytest.mark.parametrize("facts", [{"environment": "dev"}, {"log_position": 10**9}, {"layout": 2}])
-def test_a_cursor_of_something_else(sensor: Sensor, facts: dict[str, Any]) -> None:
+def test_a_cursor_of_another_environment_event_log_or_layout(
+    sensor: Sensor, facts: dict[str, Any]
+) -> None:
     """Of another environment, of an event log that no longer exists, of another package version."""
     look = LoadedModels.of_cursor(sensor.cursor)
     assert look
@@ -432,7 +438,7 @@ def test_a_cursor_of_something_else(sensor: Sensor, facts: dict[str, Any]) -> No
     assert sensor.tick() == NOTED
 
 
-def test_a_cursor_fits_into_every_database_of_dagster(sensor: Sensor) -> None:
+def test_a_cursor_fits_into_every_database_that_dagster_supports(sensor: Sensor) -> None:
     """MySQL takes 64 KiB of a tick."""
     look = LoadedModels.of_cursor(sensor.cursor)
     assert look
@@ -447,7 +453,7 @@ def test_a_cursor_fits_into_every_database_of_dagster(sensor: Sensor) -> None:
 # -- what Dagster makes of it ----------------------------------------------------------------------
 
 
-def test_what_is_below_is_requested(
+def test_downstream_assets_are_requested(
     sqlmesh_project: Any, instance: dg.DagsterInstance, warehouse: dg.AssetsDefinition
 ) -> None:
     eager = dg.AutomationCondition.eager()
@@ -472,7 +478,9 @@ def test_what_is_below_is_requested(
         assert evaluation.total_requested == requested
 
 
-def test_each_is_another_data_version(sqlmesh_project: Any, sensor: Sensor) -> None:
+def test_each_materialization_has_another_data_version(
+    sqlmesh_project: Any, sensor: Sensor
+) -> None:
     """Nothing is reported about its code: Dagster's definitions do not know what was planned."""
     versions = []
     for moment in (NEXT_DAY, SUNDAY):
@@ -486,7 +494,9 @@ def test_each_is_another_data_version(sqlmesh_project: Any, sensor: Sensor) -> N
 
 @STORED
 @pytest.mark.long
-def test_a_failure_that_is_mended_outside_of_dagster(sqlmesh_project: Any, sensor: Sensor) -> None:
+def test_a_failure_that_is_resolved_outside_of_dagster(
+    sqlmesh_project: Any, sensor: Sensor
+) -> None:
     """Its check says so with the next run, not before."""
     check = dg.AssetCheckKey(dg.AssetKey(["shop", "orders"]), STATUS_CHECK)
 
@@ -543,14 +553,14 @@ def test_a_record_reads_as_it_was_written(
 
 
 @STORED
-def test_a_record_that_is_cut_off_stands_for_all(instance: dg.DagsterInstance) -> None:
+def test_a_truncated_record_stands_for_all_intervals(instance: dg.DagsterInstance) -> None:
     minutes = [Interval(day(1, 0, number), day(1, 1, number)) for number in range(60)]
     store(instance, *minutes, *minutes[: INTERVALS_LIMIT - 59])
     recorded = map(arithmetic.span_of, on_record(instance))
     assert not arithmetic.without([(0, 10**14)], recorded)
 
 
-def test_a_record_of_another_layout_is_left_out(instance: dg.DagsterInstance) -> None:
+def test_a_record_of_another_schema_version_is_ignored(instance: dg.DagsterInstance) -> None:
     for value in (dg.MetadataValue.json({"schema_version": 2}), "2024-01-01"):
         event = dg.AssetMaterialization(ORDERS, metadata={OUTCOME: value})
         instance.report_runless_asset_event(event)
@@ -558,7 +568,7 @@ def test_a_record_of_another_layout_is_left_out(instance: dg.DagsterInstance) ->
 
 
 @STORED
-def test_records_are_of_an_environment_and_of_a_time(
+def test_records_are_filtered_by_environment_and_time(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(earlier_events, "_PAGE", 1)
@@ -574,12 +584,12 @@ def test_records_are_of_an_environment_and_of_a_time(
     ]
 
 
-def test_seconds_are_not_on_record() -> None:
+def test_intervals_are_rounded_to_minutes() -> None:
     """SQLMesh loads some models up to the moment."""
     assert arithmetic.by_the_minute([(30_000, 90_500), (120_000, 150_000)]) == ((0, 60_000),)
 
 
-def test_a_function_that_is_not_sqlmeshs() -> None:
+def test_assets_of_other_functions_are_rejected() -> None:
     @dg.asset
     def other() -> None:
         """Not one of the package's."""

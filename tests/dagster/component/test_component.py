@@ -119,7 +119,7 @@ def keys(assets: dg.AssetsDefinition) -> set[str]:
 
 
 @by_dagster
-def test_one_asset_says_that_there_is_no_state_until_it_is_refreshed(
+def test_a_placeholder_asset_shows_that_state_is_missing(
     sandbox: DefsFolderSandbox,
     files: Path,
     warehouse: dg.AssetsDefinition,
@@ -142,7 +142,7 @@ def test_one_asset_says_that_there_is_no_state_until_it_is_refreshed(
         assert assets_of(definitions).check_keys == warehouse.check_keys
 
 
-def test_models_that_came_later_are_there_after_the_next_refresh(tmp_path: Path) -> None:
+def test_new_models_appear_after_the_next_refresh(tmp_path: Path) -> None:
     shop = Project(tmp_path / "shop")
     shop.model("shop.orders", "SELECT 1 AS id")
     component = SqlmeshProjectComponent(project=SqlmeshProject(shop.path))
@@ -153,7 +153,7 @@ def test_models_that_came_later_are_there_after_the_next_refresh(tmp_path: Path)
     assert "shop.report" in (tmp_path / "after").read_text()
 
 
-def test_the_state_is_the_same_wherever_the_project_is(tmp_path: Path) -> None:
+def test_the_state_does_not_depend_on_the_projects_location(tmp_path: Path) -> None:
     """It is written where an image is built, or by CI, and read elsewhere."""
     for folder in ("ci", "production"):
         Project(tmp_path / folder / "shop").model("shop.orders", "SELECT 1 AS id")
@@ -176,7 +176,9 @@ def test_the_state_is_the_same_wherever_the_project_is(tmp_path: Path) -> None:
     ["", "{", '{"models": []}', SHOP.definition.to_json().replace('"kind"', '"kinds"')],
     ids=["empty", "broken", "older", "newer"],
 )
-def test_an_invalid_state_is_one_line(text: str, sandbox: DefsFolderSandbox, state: Path) -> None:
+def test_an_invalid_state_is_a_one_line_error(
+    text: str, sandbox: DefsFolderSandbox, state: Path
+) -> None:
     state.write_text(text)
     with pytest.raises(dg.DagsterInvalidDefinitionError) as raised:
         definitions_of(sandbox, state)
@@ -229,7 +231,7 @@ def test_each_component_has_its_own_state(sandbox: DefsFolderSandbox) -> None:
     }
 
 
-def test_a_component_without_a_file_is_called_like_its_project() -> None:
+def test_a_component_without_a_file_is_named_after_its_project() -> None:
     component = SqlmeshProjectComponent(project=SqlmeshProject("somewhere/warehouse"))
     assert component.defs_state_config.key == "SqlmeshProjectComponent[warehouse]"
     read = SqlmeshProjectComponent.resolve_from_yaml("project: somewhere/warehouse")
@@ -257,7 +259,7 @@ def test_several_components_are_refreshed_at_once(
 # -- attributes ---------------------------------------------------------------------------------
 
 
-def test_a_folder_is_that_of_the_file(sandbox: DefsFolderSandbox) -> None:
+def test_a_folder_is_relative_to_the_yaml_file(sandbox: DefsFolderSandbox) -> None:
     with component_of(sandbox, project="../../../../warehouse") as (component, _):
         assert component.project.paths == [str((sandbox.project_root / "warehouse").resolve())]
 
@@ -286,14 +288,14 @@ def test_templates_are_filled_in(
         assert component.environment == "dev"
 
 
-def test_what_becomes_an_asset(sandbox: DefsFolderSandbox, state: Path) -> None:
+def test_only_selected_models_become_assets(sandbox: DefsFolderSandbox, state: Path) -> None:
     one = assets_of(definitions_of(sandbox, state, select="shop.orders"))
     assert keys(one) == {"shop/orders"}
     others = assets_of(definitions_of(sandbox, state, select=["shop.*"], exclude=["shop.orders"]))
     assert keys(others) == {"shop/report"}
 
 
-def test_the_op_is_like_that_of_the_function_by_default(
+def test_the_default_op_equals_that_of_the_function(
     sandbox: DefsFolderSandbox, state: Path
 ) -> None:
     op = assets_of(definitions_of(sandbox, state, environment="dev")).op
@@ -323,7 +325,7 @@ def test_the_op_is_as_configured(sandbox: DefsFolderSandbox, state: Path) -> Non
     )
 
 
-def test_a_schedule_requests_what_is_due(sandbox: DefsFolderSandbox, state: Path) -> None:
+def test_a_schedule_requests_due_models(sandbox: DefsFolderSandbox, state: Path) -> None:
     attributes = {
         "cron_schedule": "0 * * * *",
         "name": "hourly",
@@ -335,7 +337,7 @@ def test_a_schedule_requests_what_is_due(sandbox: DefsFolderSandbox, state: Path
     assert schedule.execution_timezone == "Europe/Berlin"
 
 
-def test_how_long_sqlmesh_is_waited_for(sandbox: DefsFolderSandbox, state: Path) -> None:
+def test_time_limits_are_passed_to_the_resource(sandbox: DefsFolderSandbox, state: Path) -> None:
     op = {"longest_wait": 60, "drain_timeout": 5}
     (resource,) = (definitions_of(sandbox, state, op=op).resources or {}).values()
     assert (resource.longest_wait, resource.drain_timeout) == (60, 5)
@@ -369,9 +371,7 @@ def test_a_key_is_changed_everywhere(sandbox: DefsFolderSandbox, state: Path) ->
     assert all(spec.skippable for spec in assets.specs)
 
 
-def test_a_translation_can_say_what_an_asset_depends_on(
-    sandbox: DefsFolderSandbox, state: Path
-) -> None:
+def test_a_translation_can_set_dependencies(sandbox: DefsFolderSandbox, state: Path) -> None:
     translation = {"key": "{{ model.parts[-1] }}", "deps": ["calendar"]}
     assets = assets_of(definitions_of(sandbox, state, translation=translation))
     assert upstream(assets, "orders") == {"calendar"}
@@ -396,7 +396,7 @@ class OurComponent(SqlmeshProjectComponent):
 
 
 @pytest.mark.parametrize("translation", [None, lambda spec, _: spec], ids=["none", "idle"])
-def test_a_subclass_has_its_own_names(translation: Any, state: Path) -> None:
+def test_a_subclass_can_change_names(translation: Any, state: Path) -> None:
     component = OurComponent(project=SHOP, translation=translation)
     assets = assets_of(component.build_defs_from_state(_nowhere(), state))
     assert keys(assets) == {"ours/shop/orders", "ours/shop/report"}
@@ -405,7 +405,7 @@ def test_a_subclass_has_its_own_names(translation: Any, state: Path) -> None:
     assert assets.op.pool == "our_shop_prod"
 
 
-def test_a_translation_has_the_last_word(state: Path) -> None:
+def test_a_translation_is_applied_after_the_translator(state: Path) -> None:
     component = OurComponent(
         project=SHOP,
         translation=lambda spec, model: spec.replace_attributes(
@@ -434,7 +434,7 @@ def state_of_files(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return file
 
 
-def test_assets_run_with_the_names_of_the_translation(
+def test_assets_run_with_translated_names(
     sandbox: DefsFolderSandbox,
     state_of_files: Path,
     sqlmesh_project: Any,
@@ -449,7 +449,7 @@ def test_assets_run_with_the_names_of_the_translation(
     assert {each.asset_key for each in result.get_asset_check_evaluations()} == assets.keys
 
 
-def test_a_subclass_decides_what_is_run(
+def test_a_subclass_can_change_what_runs(
     state_of_files: Path, sqlmesh_project: Any, materialize_sqlmesh: Materialize
 ) -> None:
     class Deploying(SqlmeshProjectComponent):
@@ -465,7 +465,7 @@ def test_a_subclass_decides_what_is_run(
     assert materialized(materialize_sqlmesh(assets)) == ["shop/report"]
 
 
-def test_dagster_ends_what_was_interrupted(tmp_path: Path) -> None:
+def test_an_interrupted_subclass_is_drained(tmp_path: Path) -> None:
     """The resource is that of the definitions, of the component's own project."""
     shop = Project(tmp_path)
     shop.model("shop.orders", "SELECT 1 AS id", cron="'@daily'")
@@ -533,7 +533,7 @@ def test_wrong_yaml_points_to_its_line(
         ),
     ],
 )
-def test_what_can_not_be_valid_is_one_line_that_names_the_file(
+def test_invalid_attributes_are_a_one_line_error_with_the_file(
     attributes: Any, kind: type[Exception], line: str, sandbox: DefsFolderSandbox, state: Path
 ) -> None:
     with pytest.raises(kind) as raised:
@@ -541,7 +541,7 @@ def test_what_can_not_be_valid_is_one_line_that_names_the_file(
     assert str(raised.value) == f"{FILE}: {line}"
 
 
-def test_a_project_that_is_not_there_is_one_line(sandbox: DefsFolderSandbox, state: Path) -> None:
+def test_a_missing_project_is_a_one_line_error(sandbox: DefsFolderSandbox, state: Path) -> None:
     with component_of(sandbox) as (component, context):
         # Definitions are built from its state without it.
         assert component.build_defs_from_state(context, state).assets

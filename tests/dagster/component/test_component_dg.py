@@ -24,12 +24,12 @@ SAMPLES = Path(__file__).parents[3] / "sample_projects"
 DG = Path(sys.executable).with_name("dg")
 
 
-def test_it_is_among_the_components_of_the_environment() -> None:
+def test_dg_lists_the_component() -> None:
     names = {key.to_typename() for key in discover_entry_point_package_objects()}
     assert "pytest_sqlmesh_tracker.dagster.SqlmeshProjectComponent" in names
 
 
-def test_yaml_for_a_project_that_is_there() -> None:
+def test_dg_scaffolds_yaml_for_an_existing_project() -> None:
     with create_defs_folder_sandbox(project_name="shop") as sandbox:
         home = shutil.copytree(SAMPLES / "cron_cascade", sandbox.project_root / "warehouse")
         path = sandbox.scaffold_component(
@@ -41,13 +41,13 @@ def test_yaml_for_a_project_that_is_there() -> None:
     assert component.project.paths == [str(home.resolve())]
 
 
-def test_yaml_that_has_to_be_completed() -> None:
+def test_dg_scaffolds_yaml_to_be_completed() -> None:
     with create_defs_folder_sandbox(project_name="shop") as sandbox:
         path = sandbox.scaffold_component(SqlmeshProjectComponent, "shop")
         assert "project: null\n" in (path / "defs.yaml").read_text()
 
 
-def test_no_yaml_for_a_folder_without_a_project(tmp_path: Path) -> None:
+def test_dg_scaffolds_no_yaml_for_a_folder_without_a_project(tmp_path: Path) -> None:
     with create_defs_folder_sandbox(project_name="shop") as sandbox:
         with pytest.raises(click.UsageError) as raised:
             sandbox.scaffold_component(
@@ -58,7 +58,7 @@ def test_no_yaml_for_a_folder_without_a_project(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not DG.exists(), reason="dg is not installed")
 @pytest.mark.processes
-def test_the_sample_loads(tmp_path: Path) -> None:
+def test_the_sample_project_loads(tmp_path: Path) -> None:
     home = tmp_path / "dagster_home"
     home.mkdir()
     (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")

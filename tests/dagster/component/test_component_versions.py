@@ -22,7 +22,7 @@ def old_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("old_dagster")
-def test_who_asks_for_the_component_learns_what_it_needs() -> None:
+def test_using_the_component_raises_an_error_with_the_required_version() -> None:
     with pytest.raises(ImportError) as raised:
         from pytest_sqlmesh_tracker.dagster import SqlmeshProjectComponent  # noqa: F401
     assert str(raised.value) == (
@@ -32,7 +32,7 @@ def test_who_asks_for_the_component_learns_what_it_needs() -> None:
 
 
 @pytest.mark.usefixtures("old_dagster")
-def test_dg_finds_no_component_and_all_other_names_are_there() -> None:
+def test_dg_lists_no_component_and_all_other_names_exist() -> None:
     scope = {"__name__": "dagster.components.core.package_entry", "room": room}
     assert "SqlmeshProjectComponent" not in eval("dir(room)", scope)
     assert {getattr(room, name).__name__ for name in room.__all__} == set(room.__all__)

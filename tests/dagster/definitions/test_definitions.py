@@ -110,7 +110,7 @@ def test_every_model_that_sqlmesh_evaluates_is_an_asset(sales: dg.AssetsDefiniti
     ]
 
 
-def test_what_models_read_is_upstream(sales: dg.AssetsDefinition) -> None:
+def test_tables_that_models_read_are_upstream(sales: dg.AssetsDefinition) -> None:
     dependencies = {spec.key.to_user_string(): upstream(spec) for spec in sales.specs}
     assert dependencies == {
         # An external model, and a table that the project does not have.
@@ -121,7 +121,7 @@ def test_what_models_read_is_upstream(sales: dg.AssetsDefinition) -> None:
     }
 
 
-def test_an_asset_has_its_models_words(orders: dg.AssetSpec) -> None:
+def test_an_asset_has_the_description_owners_and_tags_of_its_model(orders: dg.AssetSpec) -> None:
     assert orders.description == "All orders."
     assert orders.group_name == "sales"
     assert orders.owners == ["team:Data Team"]
@@ -130,7 +130,7 @@ def test_an_asset_has_its_models_words(orders: dg.AssetSpec) -> None:
     assert tags == {"core": "", "pii": "true"}
 
 
-def test_an_asset_says_which_model_it_is_and_when_it_is_due(orders: dg.AssetSpec) -> None:
+def test_an_asset_has_the_name_and_the_cron_of_its_model(orders: dg.AssetSpec) -> None:
     facts = {key: value for key, value in orders.metadata.items() if key.startswith("sqlmesh/")}
     assert facts == {
         MODEL: "sales.orders",
@@ -139,7 +139,7 @@ def test_an_asset_says_which_model_it_is_and_when_it_is_due(orders: dg.AssetSpec
     }
 
 
-def test_what_was_not_executed_is_not_materialized(sales: dg.AssetsDefinition) -> None:
+def test_outputs_of_models_can_be_skipped(sales: dg.AssetsDefinition) -> None:
     assert sales.can_subset
     assert all(spec.skippable for spec in sales.specs)
 
@@ -161,7 +161,7 @@ def test_columns_have_types_descriptions_and_lineage(
     }
 
 
-def test_lineage_that_is_not_known_through_an_embedded_model_is_left_out() -> None:
+def test_unknown_lineage_through_an_embedded_model_is_left_out() -> None:
     recent = {"id": (ColumnSource("shop.orders", "id"),)}
     report = {"id": (ColumnSource("shop.recent", "id"),), "n": (ColumnSource("shop.recent", "n"),)}
     shop = project(
@@ -180,7 +180,7 @@ def test_an_asset_names_its_file(files: Path, orders: dg.AssetSpec) -> None:
     assert reference.file_path == str(files / "models/orders.sql")
 
 
-def test_the_code_version_is_that_of_what_is_computed(tmp_path: Path) -> None:
+def test_the_code_version_depends_on_what_is_computed(tmp_path: Path) -> None:
     def version(query: str, description: str) -> str | None:
         written = Project(tmp_path)
         written.model("sales.orders", query, description=f"'{description}'")
@@ -195,7 +195,7 @@ def test_the_code_version_is_that_of_what_is_computed(tmp_path: Path) -> None:
 # -- checks -------------------------------------------------------------------------------------
 
 
-def test_audits_are_checks_that_block_as_in_sqlmesh(sales: dg.AssetsDefinition) -> None:
+def test_audits_are_checks_that_block_like_in_sqlmesh(sales: dg.AssetsDefinition) -> None:
     blocking = {
         f"{spec.asset_key.to_user_string()}:{spec.name}": spec.blocking
         for spec in sales.check_specs
@@ -212,13 +212,13 @@ def test_audits_are_checks_that_block_as_in_sqlmesh(sales: dg.AssetsDefinition) 
     }
 
 
-def test_a_check_says_which_audit_it_is(sales: dg.AssetsDefinition) -> None:
+def test_a_check_has_the_name_and_arguments_of_its_audit(sales: dg.AssetsDefinition) -> None:
     key = dg.AssetCheckKey(dg.AssetKey(["sales", "orders"]), "not_null")
     spec = sales.get_spec_for_check_key(key)
     assert spec.metadata == {"sqlmesh/audit": "not_null", "sqlmesh/arguments": "columns := (id)"}
 
 
-def test_every_audit_that_ran_has_its_check(tmp_path: Path) -> None:
+def test_every_audit_has_its_own_check(tmp_path: Path) -> None:
     written = Project(tmp_path)
     written.write(
         "audits/at_most.sql",
@@ -294,7 +294,7 @@ class Greeter(dg.ConfigurableResource[Any]):
     name: str = "world"
 
 
-def test_a_function_may_call_the_resource_as_it_likes_and_have_others_and_its_own_config() -> None:
+def test_a_function_can_have_other_resources_and_its_own_config() -> None:
     greetings = []
 
     @sqlmesh_assets(project=SHOP)
@@ -333,7 +333,7 @@ def an_iterator(context: dg.AssetExecutionContext) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("function", "count"), [(nothing, 0), (a_list, 2), (an_iterator, 2)])
-def test_a_function_may_return_what_others_yield(function: Any, count: int) -> None:
+def test_a_function_can_return_an_iterator_of_events(function: Any, count: int) -> None:
     built = sqlmesh_assets(project=SHOP)(function)
     with dg.DagsterInstance.ephemeral() as instance:
         result = dg.materialize([built], instance=instance)
@@ -359,7 +359,7 @@ def test_an_op_knows_its_assets() -> None:
 # -- the op -------------------------------------------------------------------------------------
 
 
-def test_an_op_is_called_like_its_function_and_takes_what_ops_take() -> None:
+def test_an_op_is_named_after_its_function_and_accepts_arguments_of_ops() -> None:
     policy = dg.RetryPolicy(max_retries=2)
     built = sqlmesh_assets(project=SHOP, retry_policy=policy, pool="one", op_tags={"team": "data"})(
         nothing
@@ -382,7 +382,7 @@ def test_an_op_is_called_like_its_function_and_takes_what_ops_take() -> None:
         ("arg", {"environment": "dict"}, "arg_dict_"),
     ],
 )
-def test_an_op_without_a_function_is_called_after_the_project(
+def test_an_op_without_a_function_is_named_after_the_project(
     name: str, arguments: dict[str, Any], op: str
 ) -> None:
     models = (model("shop.orders"), model("shop.report", "shop.orders"))
@@ -429,7 +429,7 @@ class InDev(SqlmeshTranslator):
         return super().get_asset_key(model).with_prefix("dev")
 
 
-def test_two_environments_load_together_if_a_translator_tells_them_apart() -> None:
+def test_two_environments_load_together_if_a_translator_distinguishes_them() -> None:
     load(
         build_sqlmesh_assets(project=SHOP),
         build_sqlmesh_assets(project=SHOP, environment="dev", translator=InDev()),
@@ -447,7 +447,7 @@ def test_two_environments_with_the_same_keys_do_not_load() -> None:
 # -- changed afterwards -------------------------------------------------------------------------
 
 
-def test_assets_with_a_prefix_are_still_of_their_models() -> None:
+def test_assets_with_a_prefix_keep_their_models() -> None:
     module = ModuleType("warehouse")
     built = module.__dict__["shop"] = build_sqlmesh_assets(project=SHOP)
     (renamed,) = dg.load_assets_from_modules([module], key_prefix="eu")
@@ -459,7 +459,7 @@ def test_assets_with_a_prefix_are_still_of_their_models() -> None:
     assert assets_of_op(renamed.op) is assets_of_op(built.op)
 
 
-def test_specs_that_are_mapped_are_still_of_their_models() -> None:
+def test_mapped_specs_keep_their_models() -> None:
     built = build_sqlmesh_assets(project=SHOP)
     (mapped,) = dg.map_asset_specs(lambda spec: spec.replace_attributes(group_name="eu"), [built])
     load(mapped)
@@ -472,7 +472,7 @@ def test_specs_that_are_mapped_are_still_of_their_models() -> None:
 # -- the room -----------------------------------------------------------------------------------
 
 
-def test_the_rooms_names_are_all_there() -> None:
+def test_all_public_names_can_be_imported() -> None:
     for name in room.__all__:
         assert getattr(room, name).__name__ == name
     # Once they are resolved, and not before: see `tests/unit/test_public_names.py`.

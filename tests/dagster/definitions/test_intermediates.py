@@ -45,23 +45,23 @@ RATES = asset("raw/rates", "s/orders")
 SCORES = asset("raw/scores", "s/priced")
 
 
-class TestWhatStandsBetween:
-    def test_what_reads_a_model_and_is_read_by_another(self) -> None:
+class TestIntermediates:
+    def test_an_asset_between_two_models(self) -> None:
         between = of(RATES, SCORES, asset("dashboard", "s/ranked"), asset("till"))
         assert names(between.keys) == ["raw/rates", "raw/scores"]
         assert names(between.own_downstream) == ["s/priced", "s/ranked"]
 
-    def test_several_in_a_row(self) -> None:
+    def test_several_assets_in_a_row(self) -> None:
         between = of(asset("raw/rates", "fetched"), asset("fetched", "s/orders"))
         assert names(between.keys) == ["fetched", "raw/rates"]
 
-    def test_nothing(self) -> None:
+    def test_no_intermediate_assets(self) -> None:
         between = of(asset("raw/rates"), asset("dashboard", "s/ranked"))
         assert names(between.keys) == names(between.own_downstream) == []
 
 
-class TestWhatCanBeRequested:
-    def test_what_is_partitioned_cannot(self) -> None:
+class TestRequestable:
+    def test_partitioned_assets_cannot_be_requested(self) -> None:
         """Not even with two kinds of partitions, which no job can combine."""
         between = of(
             asset("raw/rates", "s/orders", partitions_def=DAYS),
@@ -71,12 +71,12 @@ class TestWhatCanBeRequested:
         assert names(between.requestable) == []
         assert names(between.own_downstream) == ["s/priced", "s/ranked"]
 
-    def test_what_nothing_here_materializes_cannot(self) -> None:
+    def test_external_assets_cannot_be_requested(self) -> None:
         between = of(dg.AssetSpec(["raw", "rates"], deps=[["s", "orders"]]))
         assert names(between.keys) == ["raw/rates"]
         assert names(between.requestable) == []
 
-    def test_models_of_another_op_cannot(self) -> None:
+    def test_models_of_another_op_cannot_be_requested(self) -> None:
         """They have their own schedules, which know when they are due."""
         other = project(
             model("raw.rates", "s.orders"), name="other", outside={"s.orders": ("s", "orders")}
@@ -85,7 +85,7 @@ class TestWhatCanBeRequested:
         assert names(between.keys) == ["raw/rates"]
         assert names(between.requestable) == []
 
-    def test_what_is_materialized_together_is_requested_together(self) -> None:
+    def test_assets_of_one_op_are_requested_together(self) -> None:
         @dg.multi_asset(
             specs=[
                 dg.AssetSpec(["raw", "rates"], deps=[["s", "orders"]]),
@@ -98,7 +98,7 @@ class TestWhatCanBeRequested:
         assert names(of(rates).requestable) == ["rates_of_yesterday", "raw/rates"]
 
 
-class TestWhatIsRequested:
+class TestRequested:
     @pytest.mark.parametrize(
         ("due", "materialized", "requested"),
         [
@@ -115,7 +115,7 @@ class TestWhatIsRequested:
             (["s/ranked"], "s/orders raw/rates s/priced raw/scores", ""),
         ],
     )
-    def test_what_is_older_than_what_it_reads(
+    def test_assets_older_than_their_upstream_are_requested(
         self, instance: dg.DagsterInstance, due: list[str], materialized: str, requested: str
     ) -> None:
         for key in materialized.split():
@@ -126,7 +126,7 @@ class TestWhatIsRequested:
         assert names(of(RATES, SCORES).outdated_upstream_of(keys, instance)) == requested.split()
 
 
-def test_a_schedule_targets_what_it_can_request() -> None:
+def test_a_schedule_targets_requestable_assets() -> None:
     warehouse = build_sqlmesh_assets(project=SHOP, name="warehouse")
     schedule = build_sqlmesh_schedule(warehouse, "@hourly")
     others = RATES, asset("raw/scores", "s/priced", partitions_def=DAYS), asset("till")

@@ -31,7 +31,7 @@ def prefixed(shop: SqlmeshProject) -> Any:
     return assets
 
 
-def test_everything_is_reported_for_the_keys_as_they_are(
+def test_everything_is_reported_with_the_prefixed_keys(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, prefixed: Any
 ) -> None:
     sqlmesh_project.travel(NEXT_DAY)
@@ -45,7 +45,7 @@ def test_everything_is_reported_for_the_keys_as_they_are(
     assert_check_passed(result, "eu/shop/revenue", "is_positive")
 
 
-def test_so_are_models_that_were_not_selected(
+def test_unselected_models_are_reported_with_the_prefixed_keys(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, prefixed: Any
 ) -> None:
     sqlmesh_project.travel(NEXT_DAY)

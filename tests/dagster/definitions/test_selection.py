@@ -78,7 +78,7 @@ def test_models_are_selected_and_excluded(
         ([], None, "select=[], exclude=None leave no models"),
     ],
 )
-def test_a_selector_that_matches_nothing_is_refused(
+def test_a_selector_without_a_match_is_rejected(
     select: str | list[str], exclude: str | None, line: str
 ) -> None:
     with pytest.raises(UnknownModelError) as raised:
@@ -86,6 +86,6 @@ def test_a_selector_that_matches_nothing_is_refused(
     assert str(raised.value) == line
 
 
-def test_a_project_without_tags_has_none_to_name() -> None:
+def test_an_unknown_tag_in_a_project_without_tags() -> None:
     with pytest.raises(UnknownModelError, match="has the tag 'core'; existing tags: none"):
         asset_models([model("sales.orders")], "tag:core")

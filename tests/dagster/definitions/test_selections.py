@@ -24,7 +24,7 @@ from tests.dagster.conftest import NEXT_DAY, Materialize, checks, materialized, 
 from tests.projects import Project
 
 
-def test_what_is_selected_runs_without_what_is_upstream_of_it(
+def test_selected_models_run_without_their_upstream_models(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     sqlmesh_project.travel(NEXT_DAY)
@@ -75,7 +75,7 @@ def test_assets_without_their_checks(
     assert result.get_asset_check_evaluations() == []
 
 
-def test_one_check_of_several(
+def test_one_of_several_checks(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     check = dg.AssetCheckKey(dg.AssetKey(["shop", "revenue"]), "is_small")
@@ -88,7 +88,7 @@ def test_one_check_of_several(
     assert only.check_name == "is_small"
 
 
-def test_checks_alone_let_nothing_run(
+def test_selecting_only_checks_runs_nothing(
     sqlmesh_project: Any,
     materialize_sqlmesh: Materialize,
     warehouse: dg.AssetsDefinition,
@@ -108,7 +108,7 @@ def test_checks_alone_let_nothing_run(
     assert message in capfd.readouterr().err
 
 
-def test_checks_alone_do_not_hide_what_failed(
+def test_selecting_only_checks_keeps_earlier_failures_visible(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     """Dagster shows a check as skipped that a run planned and did not evaluate."""
@@ -125,7 +125,7 @@ def test_checks_alone_do_not_hide_what_failed(
     assert (repeated.description, repeated.metadata) == (failed.description, failed.metadata)
 
 
-def test_arguments_of_the_user_outweigh_the_selection(
+def test_arguments_of_the_user_take_precedence_over_the_selection(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
     warehouse = running(shop, select_models=["shop.till"])
@@ -170,7 +170,7 @@ def _is(context: Any, name: str, fqn: str) -> bool:
     return bool(context.get_model(name).fqn == fqn) if name != "s.snow" else "SNOW" in fqn
 
 
-def test_a_model_that_no_selector_means_alone(oddities: Project) -> None:
+def test_a_model_that_no_selector_matches_alone(oddities: Project) -> None:
     oddities.write("models/like.sql", 'MODEL (name s."with-space"); SELECT 1 AS id')
     oddities.write("models/like2.sql", 'MODEL (name s."with+space"); SELECT 1 AS id')
     context = open_context(ProjectLocation([str(oddities.path)]))
@@ -179,7 +179,7 @@ def test_a_model_that_no_selector_means_alone(oddities: Project) -> None:
     context.close()
 
 
-def test_what_the_context_does_not_know_is_left_to_sqlmesh(oddities: Project) -> None:
+def test_models_that_the_context_does_not_have_are_left_to_sqlmesh(oddities: Project) -> None:
     context = open_context(ProjectLocation([str(oddities.path)]))
     selectors = selectors_of(context, ["s.gone", 's."with space"'])
     assert selectors == ["s.gone", "*s.?with?space?"]
@@ -187,7 +187,7 @@ def test_what_the_context_does_not_know_is_left_to_sqlmesh(oddities: Project) ->
 
 
 @pytest.mark.sqlmesh_project(at="2024-01-05 00:05")
-def test_a_selection_with_odd_names(oddities: Project, request: Any) -> None:
+def test_a_selection_of_unusual_names(oddities: Project, request: Any) -> None:
     request.node.add_marker(pytest.mark.sqlmesh_project(oddities.path))
     sqlmesh_project = request.getfixturevalue("sqlmesh_project")
     materialize_sqlmesh = request.getfixturevalue("materialize_sqlmesh")

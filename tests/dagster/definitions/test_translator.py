@@ -57,7 +57,7 @@ def alike(definitions: Sequence[ModelDefinition]) -> bool:
     texts.filter(bool),
 )
 @pytest.mark.long
-def test_definitions_load_or_one_line_says_why(
+def test_definitions_load_or_raise_a_one_line_error(
     definitions: list[ModelDefinition], name: str, environment: str
 ) -> None:
     def build() -> dg.AssetsDefinition:
@@ -116,7 +116,7 @@ def test_each_audit_has_its_own_check_in_any_order(
         (("sales", "int"), ["sales", "int"], "sales"),
     ],
 )
-def test_a_model_is_called_as_in_sqlmesh(
+def test_a_model_has_its_sqlmesh_name_as_key(
     parts: tuple[str, ...], key: list[str], group: str | None
 ) -> None:
     definition = model("sales.orders", parts=parts)
@@ -150,7 +150,7 @@ def test_an_owner_is_a_person_or_a_team(owner: str | None, owners: list[str]) ->
         (("in:prod", "in:dev"), {"in": "prod", "in_dev": ""}),
     ],
 )
-def test_tags_keep_their_words(tags: tuple[str, ...], shown: dict[str, str]) -> None:
+def test_tags_are_converted_to_valid_tags(tags: tuple[str, ...], shown: dict[str, str]) -> None:
     assert TRANSLATOR.get_tags(model("sales.orders", tags=tags)) == shown
 
 
@@ -162,7 +162,7 @@ def test_tags_keep_their_words(tags: tuple[str, ...], shown: dict[str, str]) -> 
         (None, {"sqlmesh", "full"}),
     ],
 )
-def test_kinds_are_sqlmesh_the_models_kind_and_its_dialect(
+def test_kinds_contain_sqlmesh_the_models_kind_and_its_dialect(
     dialect: str | None, kinds: set[str]
 ) -> None:
     assert TRANSLATOR.get_kinds(model("sales.orders", dialect=dialect)) == kinds
@@ -171,7 +171,7 @@ def test_kinds_are_sqlmesh_the_models_kind_and_its_dialect(
 # -- checks -------------------------------------------------------------------------------------
 
 
-def test_a_check_is_called_like_its_audit() -> None:
+def test_a_check_is_named_after_its_audit() -> None:
     orders = model("sales.orders", audits=(audit("not_null", columns="(id)"), audit("is_small")))
     assert list(assets(orders).checks["sales.orders"].values()) == ["is_small", "not_null"]
 
@@ -196,12 +196,12 @@ def test_an_audit_that_is_used_twice_is_distinguished_by_its_arguments() -> None
     ]
 
 
-def test_no_audit_takes_the_name_of_the_status() -> None:
+def test_an_audit_does_not_take_the_name_of_the_status_check() -> None:
     orders = model("sales.orders", audits=(audit(STATUS_CHECK),))
     assert list(assets(orders).checks["sales.orders"].values()) == [f"{STATUS_CHECK}_2"]
 
 
-def test_a_check_is_not_called_like_another_asset() -> None:
+def test_a_check_does_not_take_the_name_of_another_asset() -> None:
     # In Dagster, the check `daily` of `sales/orders` is the output `sales__orders_daily` of the op.
     orders = model("sales.orders", audits=(audit("daily"), audit("daily_not_null")))
     daily = model("sales.orders_daily", audits=(audit("not_null"),))
@@ -238,7 +238,9 @@ def test_a_check_is_not_called_like_another_asset() -> None:
         ),
     ],
 )
-def test_what_is_alike_in_dagster_is_refused(models: list[ModelDefinition], line: str) -> None:
+def test_names_that_collide_in_dagster_are_rejected(
+    models: list[ModelDefinition], line: str
+) -> None:
     shop = project(*models, outside={"raw.ö": ("raw", "ö")})
     with pytest.raises(dg.DagsterInvalidDefinitionError) as raised:
         build_sqlmesh_assets(project=shop)
@@ -247,7 +249,7 @@ def test_what_is_alike_in_dagster_is_refused(models: list[ModelDefinition], line
     )
 
 
-def test_of_two_that_are_alike_one_can_be_left_out() -> None:
+def test_one_of_two_colliding_models_can_be_excluded() -> None:
     shop = project(model("sales.a-b"), model("sales.a_b"))
     load(build_sqlmesh_assets(project=shop, exclude="sales.a-b"))
 
@@ -275,7 +277,7 @@ class Ours(SqlmeshTranslator):
         return super().get_asset_spec(model, upstream, keys).replace_attributes(skippable=False)
 
 
-def test_whatever_a_translator_says_the_op_knows_its_models_and_can_skip_them() -> None:
+def test_an_op_knows_its_models_with_any_translator() -> None:
     shop = project(model("sales.orders"), model("sales.weekly", "sales.orders"))
     built = build_sqlmesh_assets(project=shop, translator=Ours())
     load(built)

@@ -78,7 +78,7 @@ def without_its_dotenv(path: Path) -> SqlmeshProject:
         (without_its_dotenv, ".env does not exist"),
     ],
 )
-def test_what_is_not_a_project_is_one_line(
+def test_an_invalid_project_is_a_one_line_error(
     wrong: Callable[[Path], SqlmeshProject], words: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ProjectError) as raised:
@@ -98,7 +98,7 @@ def test_what_is_not_a_project_is_one_line(
         ({"exclude": "*"}, "select='*', exclude='*' leave no models"),
     ],
 )
-def test_a_selection_that_matches_nothing_is_one_line(
+def test_a_selection_without_a_match_is_a_one_line_error(
     shop: Project, arguments: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(UnknownModelError) as raised:
@@ -113,7 +113,7 @@ def test_a_project_needs_a_folder_and_knows_its_keywords() -> None:
         SqlmeshProject("shop", gatway="local")  # type: ignore[call-arg]
 
 
-def test_a_project_takes_folders_one_by_one_and_as_a_list(tmp_path: Path) -> None:
+def test_a_project_accepts_folders_one_by_one_and_as_a_list(tmp_path: Path) -> None:
     folders = [tmp_path / "one", tmp_path / "two"]
     expected = [str(folder) for folder in folders]
     assert SqlmeshProject(*folders).paths == expected
@@ -130,7 +130,7 @@ def test_a_folder_is_not_a_project(make: Callable[..., Any]) -> None:
         make(project="shop")
 
 
-def test_an_annotation_that_dagster_could_not_read_is_one_line() -> None:
+def test_an_annotation_that_dagster_cannot_read_is_a_one_line_error() -> None:
     def warehouse(context: AssetExecutionContext) -> None:
         """Its annotation is known to type checkers only."""
 
@@ -144,7 +144,7 @@ def test_an_annotation_that_dagster_could_not_read_is_one_line() -> None:
 
 
 @pytest.mark.processes
-def test_dagster_prints_the_line_and_where_the_assets_are_made(
+def test_dagster_prints_the_line_and_where_the_assets_are_defined(
     shop: Project, tmp_path: Path
 ) -> None:
     shop.write("models/orders.sql", BROKEN)

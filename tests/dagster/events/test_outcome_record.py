@@ -41,7 +41,7 @@ def stored(
     return dg.deserialize_value(dg.serialize_value(evaluation), dg.AssetCheckEvaluation)
 
 
-def test_what_is_read_is_what_was_written() -> None:
+def test_a_record_is_read_as_it_was_written() -> None:
     outcome = failed("shop.orders", message="failed: it, raised (2024-01-01 and 7 more)")
     evaluation = stored(outcome)
     record = read_record(evaluation.metadata)
@@ -75,7 +75,7 @@ def test_a_failed_check_states_why_it_failed() -> None:
     assert record.failure(evaluation.severity) == record.standing_failure == EARLIER_FAILURE
 
 
-def test_no_more_intervals_than_an_event_has_place_for() -> None:
+def test_a_record_has_at_most_as_many_intervals_as_an_event_can_hold() -> None:
     hours = [MIDNIGHT + timedelta(hours=number) for number in range(INTERVALS_LIMIT + 7)]
     intervals = tuple(Interval(at, at + timedelta(minutes=5)) for at in hours)
     record = OutcomeRecord(environment="prod", message="").with_intervals(intervals)
@@ -91,7 +91,7 @@ def test_no_more_intervals_than_an_event_has_place_for() -> None:
         {OUTCOME: dg.MetadataValue.json({"schema_version": 2, "environment": "prod"})},
     ],
 )
-def test_what_can_not_be_read_is_not_a_record(metadata: dict[str, dg.MetadataValue]) -> None:
+def test_unreadable_metadata_is_not_a_record(metadata: dict[str, dg.MetadataValue]) -> None:
     assert read_record(metadata) is None
 
 

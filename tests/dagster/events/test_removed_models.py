@@ -108,7 +108,7 @@ def test_a_model_that_a_plan_removed(
 
 
 @SELECTIONS
-def test_a_model_that_only_the_files_do_not_have_any_more_runs_as_planned(
+def test_a_model_that_was_only_deleted_locally_runs_as_planned(
     sqlmesh_project: Any,
     materialize_sqlmesh: Materialize,
     warehouse: dg.AssetsDefinition,
@@ -271,7 +271,7 @@ def test_a_retry_keeps_the_status_of_a_model_that_was_executed_before_it_was_rem
 
 @pytest.mark.parametrize("applied", [True, False], ids=["removed before", "removed by this plan"])
 @pytest.mark.long
-def test_a_model_that_is_removed_by_a_plan_or_before_it(
+def test_a_model_removed_by_a_plan_or_earlier(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, chain: SqlmeshProject, applied: bool
 ) -> None:
     remove(sqlmesh_project)
@@ -283,7 +283,7 @@ def test_a_model_that_is_removed_by_a_plan_or_before_it(
 
 
 @pytest.mark.usefixtures("without_last")
-def test_a_removed_model_is_interrupted_as_all_others_if_the_environment_does_not_exist(
+def test_a_removed_model_is_interrupted_like_all_others_if_the_environment_does_not_exist(
     materialize_sqlmesh: Materialize, chain: SqlmeshProject
 ) -> None:
     result = materialize_sqlmesh(running(chain, environment="nowhere"))
@@ -315,7 +315,7 @@ class TestComponent:
         return assets
 
     @SELECTIONS
-    def test_a_model_that_is_gone(
+    def test_a_model_that_no_longer_exists(
         self,
         sqlmesh_project: Any,
         materialize_sqlmesh: Materialize,

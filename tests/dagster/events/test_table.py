@@ -52,7 +52,7 @@ def materialization(result: dg.ExecuteInProcessResult, key: str) -> dg.AssetMate
 
 
 @pytest.mark.long
-def test_what_executed_is_materialized(
+def test_executed_models_are_materialized(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     sqlmesh_project.travel("2024-01-07 00:05")
@@ -81,7 +81,7 @@ def test_what_executed_is_materialized(
 
 
 @pytest.mark.usefixtures("next_day")
-def test_each_execution_is_another_data_version(
+def test_each_execution_has_another_data_version(
     materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     """Even an execution of the same interval."""
@@ -112,7 +112,7 @@ def test_an_expected_skip_passes(
     assert metadata["sqlmesh/environment"] == "prod"
 
 
-def test_where_and_when_it_executed_is_in_both(
+def test_materialization_and_check_have_environment_and_execution_time(
     next_day: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     """As soon as they are reported, before there is a report."""
@@ -173,7 +173,7 @@ def test_a_partial_failure_is_not_a_materialization(
     assert (metadata["sqlmesh/intervals"], metadata["sqlmesh/batches"]) == ("2024-01-05", 1)
 
 
-def test_several_failures_are_one(
+def test_several_failures_raise_one_failure(
     next_day: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     next_day.fail("shop.till", error="no paper")
@@ -207,7 +207,7 @@ def test_an_error_in_the_tracker_fails_no_run(
     assert "unknown" in step_failure(result).description
 
 
-def test_an_error_in_making_the_events_of_one_model_concerns_no_other(
+def test_an_error_in_the_events_of_one_model_affects_no_other(
     sqlmesh_project: Any,
     materialize_sqlmesh: Materialize,
     warehouse: dg.AssetsDefinition,
@@ -252,7 +252,7 @@ def test_a_blocking_audit(
     assert "a blocking audit failed" in step_failure(result).description
 
 
-def test_an_audit_that_does_not_block(
+def test_a_non_blocking_audit(
     next_day: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     next_day.fail("shop.revenue", audit="is_small")
@@ -273,7 +273,7 @@ def test_an_audit_that_did_not_run_is_not_evaluated(
 
 
 @pytest.mark.long
-def test_a_standalone_audit_is_a_check_of_what_it_reads(
+def test_a_standalone_audit_is_a_check_of_an_asset_that_it_reads(
     next_day: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     assert_check_passed(materialize_sqlmesh(warehouse), "shop/orders", "orders_exist")
@@ -285,7 +285,7 @@ def test_a_standalone_audit_is_a_check_of_what_it_reads(
     assert_check_passed(result, "shop/orders", STATUS)
 
 
-def test_an_external_model_with_audits_is_not_an_asset_and_fails_what_reads_it(
+def test_an_external_model_with_audits_is_not_an_asset_and_fails_its_readers(
     next_day: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     next_day.fail("raw.till", audit="is_positive")
@@ -312,7 +312,7 @@ def test_a_plan_of_changed_audits_materializes_nothing(
     assert checks(result, "is_positive") == {}
 
 
-def test_what_is_upstream_of_the_selection_and_ran_is_reported_too(
+def test_models_upstream_of_the_selection_that_ran_are_reported(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
     warehouse = running(shop, no_auto_upstream=False)
@@ -323,7 +323,7 @@ def test_what_is_upstream_of_the_selection_and_ran_is_reported_too(
     assert sorted(checks(result)) == ["shop/revenue"]
 
 
-def test_a_model_that_the_files_no_longer_have(
+def test_a_model_that_was_deleted_locally(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize
 ) -> None:
     """The environment still runs it, until the next plan."""
@@ -351,7 +351,7 @@ def test_a_run_of_everything_reports_models_that_are_not_assets(
     assert sorted(materialized(result)) == ["other/new", *DAILY_ASSETS]
 
 
-def test_a_model_is_on_record_before_the_next_one_starts(
+def test_a_model_is_recorded_before_the_next_one_starts(
     sqlmesh_project: Any,
     materialize_sqlmesh: Materialize,
     warehouse: dg.AssetsDefinition,
@@ -383,7 +383,7 @@ def test_a_model_is_on_record_before_the_next_one_starts(
         assert started[1] == recorded[1]
 
 
-def test_why_a_model_was_evaluated_is_reported(
+def test_causes_are_reported(
     materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     result = materialize_sqlmesh(warehouse, run_config=configured(restate=["shop.orders"]))
@@ -397,7 +397,7 @@ def test_why_a_model_was_evaluated_is_reported(
 
 
 @pytest.mark.usefixtures("next_day")
-def test_what_ran_ahead_of_upstream_passes_and_is_reported(
+def test_a_model_that_ran_ahead_of_upstream_passes_and_is_reported(
     materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     result = materialize_sqlmesh(warehouse, selection=["shop/revenue"])
@@ -408,7 +408,7 @@ def test_what_ran_ahead_of_upstream_passes_and_is_reported(
     assert facts(revenue)["sqlmesh/upstream_behind"] == "shop.orders (2024-01-05)"
 
 
-def test_since_when_a_model_waits_is_reported(
+def test_waiting_since_is_reported(
     next_day: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     next_day.hold("shop.orders")

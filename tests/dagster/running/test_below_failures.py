@@ -46,7 +46,7 @@ def _below(name: str, *models: str) -> dg.AssetsDefinition:
     [(by_default, []), (without_upstream_success, ["letters", "stamps"])],
     ids=["by default", "without upstream success"],
 )
-def test_what_is_below_the_models_that_executed(
+def test_assets_downstream_of_executed_models(
     tmp_path: Path, job: Callable[[], dg.JobDefinition], below: list[str]
 ) -> None:
     """Nothing below a model that failed, was blocked or was not due is materialized."""

@@ -48,7 +48,7 @@ def test_a_first_deployment(materialize_sqlmesh: Materialize, shop: SqlmeshProje
 
 @UNPLANNED
 @pytest.mark.long
-def test_a_first_deployment_of_which_a_model_fails(
+def test_a_first_deployment_with_a_failed_model(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
     sqlmesh_project.fail("shop.revenue", times=1)
@@ -83,7 +83,7 @@ def test_a_plan_without_changes(materialize_sqlmesh: Materialize, shop: SqlmeshP
 
 
 @UNPLANNED
-def test_a_backfill_that_is_skipped(materialize_sqlmesh: Materialize, shop: SqlmeshProject) -> None:
+def test_a_skipped_backfill(materialize_sqlmesh: Materialize, shop: SqlmeshProject) -> None:
     result = materialize_sqlmesh(planning(shop, skip_backfill=True, no_gaps=True))
     assert_materialized_exactly(result, [])
     assert_sqlmesh_status(result, "shop/orders", "skipped", "backfill_skipped")
@@ -99,7 +99,7 @@ def test_an_empty_backfill(materialize_sqlmesh: Materialize, shop: SqlmeshProjec
     assert_check_failed(result, "shop/orders", STATUS, "WARN")
 
 
-def test_a_unit_test_that_fails(
+def test_a_failing_unit_test(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
     sqlmesh_project.write(
@@ -117,7 +117,7 @@ def test_a_unit_test_that_fails(
     assert_sqlmesh_status(result, "shop/orders", "interrupted", "command_failed")
 
 
-def test_a_run_of_an_environment_that_there_is_not(
+def test_a_run_of_a_missing_environment(
     materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
     result = materialize_sqlmesh(running(shop, environment="nowhere"))
@@ -125,14 +125,14 @@ def test_a_run_of_an_environment_that_there_is_not(
     assert only_line(result).startswith("SQLMesh run of nowhere: ")
 
 
-def test_an_argument_that_sqlmesh_does_not_know(
+def test_an_argument_unknown_to_sqlmesh(
     materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
     description = only_line(materialize_sqlmesh(running(shop, ignore_crons=True)))
     assert "ignore_crons" in description
 
 
-def test_statements_before_all_that_fail(
+def test_failing_statements_of_before_all(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
     """Nothing is evaluated then; of what was not due, that is known already."""
@@ -159,7 +159,7 @@ def test_ignore_cron(materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefin
     assert_sqlmesh_status(result, "shop/orders", "skipped", "up_to_date")
 
 
-def test_names_that_the_function_gives_outweigh_the_selection(
+def test_models_of_the_function_take_precedence_over_the_selection(
     materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
     """They are SQLMesh's own selectors, and are passed on unchanged."""
@@ -168,7 +168,7 @@ def test_names_that_the_function_gives_outweigh_the_selection(
     assert_materialized_exactly(result, ["shop/report"])
 
 
-def test_a_plan_of_a_part_of_what_changed(
+def test_a_plan_of_some_changed_models(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
     for name in ("report", "till"):
@@ -189,7 +189,7 @@ def test_a_window(
     assert facts(checks(result)["shop/orders"])["sqlmesh/intervals"] == "2024-01-05"
 
 
-def test_a_restatement_evaluates_what_is_downstream_too(
+def test_a_restatement_also_evaluates_downstream_models(
     materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     """As SQLMesh does, even if it is not selected."""
@@ -201,7 +201,7 @@ def test_a_restatement_evaluates_what_is_downstream_too(
     assert facts(checks(result)["shop/revenue"])["sqlmesh/intervals"] == "2024-01-03 .. 2024-01-04"
 
 
-def test_a_restatement_of_a_model_that_there_is_not(
+def test_a_restatement_of_an_unknown_model(
     materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     result = materialize_sqlmesh(warehouse, run_config=configured(restate=["shop.oders"]))
@@ -209,7 +209,7 @@ def test_a_restatement_of_a_model_that_there_is_not(
     assert checks(result) == {}
 
 
-def test_a_plan_heeds_the_run_config_too(
+def test_a_plan_follows_the_run_config(
     materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
     again = configured(restate=["shop.report"])

@@ -40,7 +40,7 @@ def attempts(result: dg.ExecuteInProcessResult) -> int:
     return 1 + sum(event.is_step_restarted for event in result.all_events)
 
 
-def test_a_retry_runs_what_failed_and_what_that_blocked(
+def test_a_retry_runs_failed_and_blocked_models(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     sqlmesh_project.travel(NEXT_DAY)
@@ -58,7 +58,7 @@ def test_a_retry_runs_what_failed_and_what_that_blocked(
 
 
 @pytest.mark.long
-def test_what_was_executed_stays_so_when_the_retry_fails_as_a_whole(
+def test_executed_models_stay_executed_if_the_retry_fails_as_a_whole(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     """Then SQLMesh looks at nothing, and every model is interrupted."""
@@ -97,7 +97,7 @@ def test_assets_of_other_ops_run_after_the_retry(
     assert_materialized(result, "of_the_second_try")
 
 
-def test_failed_audits_are_not_tried_again(
+def test_failed_audits_are_not_retried(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     """They would find the same rows."""
@@ -108,7 +108,7 @@ def test_failed_audits_are_not_tried_again(
     assert attempts(result) == 1
 
 
-def test_an_error_besides_failed_audits_is(
+def test_an_error_next_to_failed_audits_is_retried(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     sqlmesh_project.travel(NEXT_DAY)
@@ -120,7 +120,7 @@ def test_an_error_besides_failed_audits_is(
     assert sorted(materialized(result)) == DAILY_ASSETS
 
 
-def test_a_restatement_goes_on_where_the_first_try_ended(
+def test_a_restatement_continues_where_the_first_try_ended(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     """Even where SQLMesh considers the failed intervals loaded, as they were before."""
@@ -134,7 +134,7 @@ def test_a_restatement_goes_on_where_the_first_try_ended(
     assert materialized(result).count("shop/orders") == 1
 
 
-def test_a_restatement_of_which_nothing_came_begins_anew(
+def test_a_restatement_without_results_starts_over(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     sqlmesh_project.fail("shop.orders", times=1)
@@ -144,7 +144,7 @@ def test_a_restatement_of_which_nothing_came_begins_anew(
     assert sqlmesh_project.tracker.last.executed >= {"shop.orders", "shop.revenue", "shop.report"}
 
 
-def test_a_failed_run_that_is_executed_again_from_its_failure(
+def test_a_failed_run_that_is_reexecuted_from_failure(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:
     """As another run of Dagster: it reports everything."""

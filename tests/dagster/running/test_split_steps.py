@@ -205,13 +205,13 @@ def keys(request: dg.RunRequest) -> list[str]:
     return sorted(key.to_user_string() for key in request.asset_selection or ())
 
 
-def test_what_stands_between_is_requested_with_what_is_due(site: Site) -> None:
+def test_intermediate_assets_are_requested_with_due_models(site: Site) -> None:
     site.project.travel(TEN)
     assert keys(site.requested()) == sorted([*MODELS, "raw/rates", "raw/scores"])
 
 
 @pytest.mark.long
-def test_what_failed_between_is_requested_again(site: Site) -> None:
+def test_failed_intermediate_assets_are_requested_again(site: Site) -> None:
     """What is below it is due until then, and does not run without it."""
     site.project.travel(TEN)
     site.failing.append("raw.rates")
@@ -226,7 +226,7 @@ def test_what_failed_between_is_requested_again(site: Site) -> None:
 
 
 @pytest.mark.long
-def test_a_model_that_failed_keeps_what_is_below_it_from_running(site: Site) -> None:
+def test_a_failed_model_keeps_downstream_steps_from_running(site: Site) -> None:
     site.project.travel(TEN)
     site.project.fail("s.clean", times=1)
     failed = site.run_requested()
@@ -241,7 +241,7 @@ def test_a_model_that_failed_keeps_what_is_below_it_from_running(site: Site) -> 
 
 
 @pytest.mark.long
-def test_what_is_up_to_date_between_is_not_requested(site: Site) -> None:
+def test_intermediate_assets_that_are_up_to_date_are_not_requested(site: Site) -> None:
     """The second of two steps failed: what comes before it has already been written."""
     site.project.travel(TEN)
     site.project.fail("s.priced", times=1)
@@ -253,7 +253,7 @@ def test_what_is_up_to_date_between_is_not_requested(site: Site) -> None:
 
 
 @pytest.mark.long
-def test_what_became_due_meanwhile_does_not_overtake_what_stands_between(site: Site) -> None:
+def test_models_that_became_due_meanwhile_wait_for_intermediate_assets(site: Site) -> None:
     """A run that waited in the queue comes to what was requested, and to what waits for nothing."""
     site.project.travel(TEN)
     assert site.run(selection=[*MODELS, "raw/rates", "raw/scores"]).success
@@ -271,7 +271,7 @@ def test_what_became_due_meanwhile_does_not_overtake_what_stands_between(site: S
 # -- failures and retries --------------------------------------------------------------------------
 
 
-def test_a_failure_between_is_executed_again_from_its_failure(site: Site) -> None:
+def test_a_failed_intermediate_step_is_reexecuted_from_failure(site: Site) -> None:
     site.project.travel(TEN)
     site.failing.append("raw.scores")
     result = site.run()
@@ -281,7 +281,7 @@ def test_a_failure_between_is_executed_again_from_its_failure(site: Site) -> Non
 
 
 @pytest.mark.long
-def test_a_retry_policy_is_that_of_each_step(
+def test_a_retry_policy_applies_to_each_step(
     sqlmesh_project: Any, chain: SqlmeshProject, instance: dg.DagsterInstance
 ) -> None:
     site = Site(sqlmesh_project, chain, instance, dg.RetryPolicy(max_retries=1))

@@ -49,7 +49,7 @@ def add_column(sqlmesh_project: Any, model: str) -> None:
 
 
 @pytest.mark.long
-def test_a_failed_check_fails_in_runs_that_leave_the_failed_interval_out(
+def test_a_failed_check_fails_again_in_runs_without_the_failed_interval(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, assets: dg.AssetsDefinition
 ) -> None:
     sqlmesh_project.travel(NEXT_DAY)
@@ -171,7 +171,7 @@ def test_a_failure_of_a_preview_stands_after_prod_was_loaded(
     assert_check_passed(result, "shop/revenue", STATUS)
 
 
-def test_a_failure_stands_if_sqlmesh_can_not_tell_what_is_missing(
+def test_a_failure_stands_if_missing_intervals_cannot_be_determined(
     sqlmesh_project: Any,
     materialize_sqlmesh: Materialize,
     warehouse: dg.AssetsDefinition,

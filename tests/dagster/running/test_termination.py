@@ -97,26 +97,28 @@ class TestWhileDagsterStores:
         "kind", [dg.DagsterEventType.ASSET_MATERIALIZATION, *EVALUATIONS], ids=lambda k: k.value
     )
     @pytest.mark.long
-    def test_what_it_has_not_taken_is_put_on_record(
+    def test_remaining_events_are_recorded(
         self, here: InterruptedHere, as_it_stores: Callable[..., None], kind: dg.DagsterEventType
     ) -> None:
         as_it_stores("c/first", kind)
         assert "c/first" in here.check(here.materialize())
 
-    def test_the_last_event(self, here: InterruptedHere, as_it_stores: Callable[..., None]) -> None:
+    def test_an_interrupt_at_the_last_event(
+        self, here: InterruptedHere, as_it_stores: Callable[..., None]
+    ) -> None:
         as_it_stores("c/third", dg.DagsterEventType.ASSET_MATERIALIZATION)
         assert here.check(here.materialize()) == MODELS
 
 
 class TestWhileSqlmeshRuns:
-    def test_what_is_under_way_ends_and_nothing_else_begins(
+    def test_running_batches_end_and_no_others_start(
         self, here: InterruptedHere, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """However often it is interrupted in the meantime."""
         interrupt_in(monkeypatch, "evaluate", "c.slow", times=3)
         assert here.check(here.materialize()) == MODELS - {"c/third"}
 
-    def test_before_the_project_is_loaded(
+    def test_an_interrupt_before_the_project_is_loaded(
         self, here: InterruptedHere, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         load = SqlmeshProject.open_context
@@ -150,7 +152,7 @@ class TestWhileSqlmeshRuns:
         assert here.materialized(result) == here.site.loaded() == set()
         assert here.materialize(planned).success
 
-    def test_the_op_that_reads_no_further(self, here: InterruptedHere) -> None:
+    def test_an_op_that_stops_reading_events(self, here: InterruptedHere) -> None:
         """Its generator is closed, and the step continues."""
 
         @sqlmesh_assets(project=here.project)
@@ -161,7 +163,7 @@ class TestWhileSqlmeshRuns:
         assert here.materialized(result) == here.site.loaded() != set()
 
     @pytest.mark.long
-    def test_a_retry_does_the_rest(
+    def test_a_retry_completes_the_rest(
         self, here: InterruptedHere, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Dagster retries what was interrupted, too."""
@@ -174,7 +176,7 @@ class TestWhileSqlmeshRuns:
         assert here.materialized(result) == here.site.loaded() == MODELS
 
 
-def test_what_was_never_streamed_is_over(here: InterruptedHere) -> None:
+def test_an_invocation_that_is_never_read_blocks_nothing(here: InterruptedHere) -> None:
     """An invocation that is prepared and never read blocks nothing."""
     prepared: list[SqlmeshInvocation] = []
 

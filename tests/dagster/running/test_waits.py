@@ -49,7 +49,7 @@ def statuses(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
 
 
 class TestForTheEnvironment:
-    def test_an_interrupt_ends_it(self, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_interrupt_ends_the_wait(self, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
         announce = EnvironmentWait._announce
 
         def announced(self: EnvironmentWait) -> None:
@@ -79,7 +79,7 @@ class TestForTheEnvironment:
                 "apply a plan to prod: until then, runs wait"
             )
 
-    def test_the_longest_wait_fails_the_step_with_one_line(self, here: Here) -> None:
+    def test_a_wait_at_its_limit_fails_the_step_with_one_line(self, here: Here) -> None:
         here.site.leave_prod_unfinished()
         result = here.materialize(longest_wait=0)
 
@@ -89,7 +89,7 @@ class TestForTheEnvironment:
         assert facts(failure)["sqlmesh/unfinished_plan"] == "1a2b3c4d5e"
         assert statuses(result) == dict.fromkeys(MODELS, "interrupted")
 
-    def test_one_that_does_not_exist(self, here: Here) -> None:
+    def test_a_missing_environment(self, here: Here) -> None:
         result = here.materialize(running(here.project, environment="pord"))
 
         problem = "environment pord does not exist; create it by applying a plan to pord"
@@ -100,7 +100,7 @@ class TestForTheEnvironment:
             assert facts(check)["sqlmesh/remedy"] == "create it by applying a plan to pord"
 
 
-class TestForWhatIsUnderWay:
+class TestForRunningBatches:
     def test_a_batch_that_does_not_end(self, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
         interrupt_in(monkeypatch, "evaluate", "c.slow")
         result = here.materialize(drain_timeout=1)
@@ -131,7 +131,7 @@ class TestForWhatIsUnderWay:
         assert last.success
         assert here.materialized(last) == {"c/third"}
 
-    def test_a_plan_that_does_not_come_to_a_model(
+    def test_a_plan_that_does_not_reach_a_model(
         self, here: Here, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         build, left = PlanBuilder.build, [interrupt]
