@@ -240,7 +240,7 @@ class TestAnotherConsole:
         changed.delattr(TerminalConsole, "start_plan_evaluation")
         assert problems(doctor.diagnose()) == {}
 
-    def test_there_is_no_console(self, changed: pytest.MonkeyPatch) -> None:
+    def test_the_console_class_is_missing(self, changed: pytest.MonkeyPatch) -> None:
         changed.delattr(console, "Console")
         by_name = problems(doctor.diagnose())
         assert {f"Console.{event}" for event in CONSOLE_EVENTS} <= by_name.keys()
@@ -290,7 +290,7 @@ class TestOtherInternals:
         assert "unexpected keyword argument 'execution_time'" in change.what
         assert change.concern == "Every inferred reason, and next_due."
 
-    def test_a_handled_method_has_a_new_parameter(self, changed: pytest.MonkeyPatch) -> None:
+    def test_a_handled_method_lacks_parameters(self, changed: pytest.MonkeyPatch) -> None:
         def audit(self: Any, snapshot: Any, *, snapshots: Any, window: Any) -> Any: ...
 
         changed.setattr(SnapshotEvaluator, "audit", audit)

@@ -29,7 +29,7 @@ PROJECT = ProjectDefinition(
 )
 
 
-def test_a_definition_comes_back_from_json() -> None:
+def test_a_definition_survives_a_round_trip_through_json() -> None:
     read = ProjectDefinition.from_json(PROJECT.to_json())
     assert read == PROJECT
     assert read.models[0].lineage["id"] == (ColumnSource("raw.events", "id"),)
@@ -43,7 +43,7 @@ def test_a_definition_comes_back_from_json() -> None:
         ('{"name": "w", "models": [], "color": 1}', "not a project definition: color: "),
     ],
 )
-def test_what_is_not_a_definition_is_rejected_in_a_line(text: str, message: str) -> None:
+def test_invalid_definitions_are_rejected_with_a_one_line_error(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message) as raised:
         ProjectDefinition.from_json(text)
     assert "\n" not in str(raised.value)

@@ -64,56 +64,56 @@ class TestOneModel:
         ],
         ids=str,
     )
-    def test_is_named(self, name: object) -> None:
+    def test_is_found_by_any_of_its_names(self, name: object) -> None:
         assert SHOP[name].name == "sales.orders"
         assert names(SHOP, name) == ["sales.orders"]
 
-    def test_is_named_with_its_own_capitals_or_none(self) -> None:
+    def test_is_found_in_any_case(self) -> None:
         assert SHOP["sales.Weekly"] is SHOP["sales.weekly"]
         assert SHOP["sales.Weekly"] is SHOP["wh.sales.weekly"]
 
-    def test_a_standalone_audit_by_its_bare_name(self) -> None:
+    def test_can_be_a_standalone_audit_with_its_bare_name(self) -> None:
         assert SHOP["no_orphans"].kind == "audit"
 
     @pytest.mark.parametrize("name", ["raw.events", "sales.shared"])
-    def test_external_and_embedded_ones_by_name(self, name: str) -> None:
+    def test_can_be_external_or_embedded(self, name: str) -> None:
         assert names(SHOP, name) == [name]
 
-    def test_that_has_its_own_catalog(self) -> None:
+    def test_can_have_another_catalog(self) -> None:
         lake = outcome("lake.sales.orders", "executed", fqn='"lake"."sales"."orders"')
         report = run(lake, skipped("sales.orders"))
         assert report["lake.sales.orders"] is lake
         assert report["sales.orders"].fqn == fqn("sales.orders")
 
-    def test_that_needs_quotes(self) -> None:
+    def test_can_need_quotes(self) -> None:
         odd = outcome('sales."order-lines"', "executed", fqn='"wh"."sales"."order-lines"')
         report = run(odd)
         assert report['sales."order-lines"'] is odd
         assert report["sales.order-lines"] is odd
 
-    def test_with_glob_characters_in_its_name(self) -> None:
+    def test_can_have_glob_characters_in_its_name(self) -> None:
         odd = outcome('sales."a*"', "executed", fqn='"wh"."sales"."a*"')
         report = run(odd, executed("sales.abc"))
         assert names(report, 'sales."a*"') == ['sales."a*"']
         assert names(report, "sales.a*") == ['sales."a*"', "sales.abc"]
 
-    def test_is_never_a_part_of_a_name(self) -> None:
+    def test_is_not_found_by_a_part_of_its_name(self) -> None:
         for part in ("orders", "sales", "ales.orders", "sales.order", "sales.", ""):
             with pytest.raises(UnknownModelError):
                 SHOP[part]
 
-    def test_is_not_a_glob_where_one_model_is_expected(self) -> None:
+    def test_is_not_found_by_a_glob(self) -> None:
         with pytest.raises(UnknownModelError, match=re.escape("'sales.*'")):
             SHOP["sales.*"]
 
     @unhurried
     @given(reports())
-    def test_every_display_name_of_every_report_names_its_model(self, report: RunReport) -> None:
+    def test_is_found_by_its_display_name_in_any_report(self, report: RunReport) -> None:
         for name, made in report.outcomes.items():
             assert report[name] is made
 
 
-class TestCapitals:
+class TestLetterCase:
     """They are ignored where that leaves no doubt."""
 
     def twins(self) -> RunReport:
@@ -122,12 +122,12 @@ class TestCapitals:
             outcome("sales.orders", "skipped", "cron_not_due"),
         )
 
-    def test_decide_between_models_that_differ_by_them_alone(self) -> None:
+    def test_distinguishes_models_that_differ_only_in_case(self) -> None:
         assert self.twins()["sales.orders"].status == "skipped"
         assert self.twins()["sales.Orders"].status == "executed"
         assert self.twins()['sales."Orders"'].status == "executed"
 
-    def test_other_ones_are_ambiguous_then(self) -> None:
+    def test_is_ambiguous_if_it_matches_neither_of_them(self) -> None:
         with pytest.raises(UnknownModelError) as caught:
             self.twins()["SALES.ORDERS"]
         assert str(caught.value) == (
@@ -135,11 +135,11 @@ class TestCapitals:
             'sales."Orders" ("wh"."sales"."Orders"), sales.orders ("wh"."sales"."orders")'
         )
 
-    def test_decide_in_globs_too(self) -> None:
+    def test_distinguishes_models_in_globs(self) -> None:
         assert names(self.twins(), "sales.ord*") == ["sales.orders"]
         assert names(self.twins(), "sales.Ord*") == ['sales."Orders"']
 
-    def test_of_one_model_do_not_hide_another_from_a_glob(self) -> None:
+    def test_of_one_model_does_not_hide_another_from_a_glob(self) -> None:
         """Every match must hold, so none may be lost: these differ in more than case."""
         report = run(executed("sales.orders"), skipped("raw.Orders"), skipped("SALES.users"))
         assert names(report, "*.orders") == ["sales.orders", "raw.Orders"]
@@ -167,7 +167,7 @@ class TestGlobs:
             ("wh.sales.*", ["sales.orders", "sales.Weekly"]),
         ],
     )
-    def test_match(self, glob: str, matches: list[str]) -> None:
+    def test_match_names(self, glob: str, matches: list[str]) -> None:
         assert names(SHOP, glob) == matches
 
     def test_match_in_the_order_of_the_report(self) -> None:
@@ -178,7 +178,7 @@ class TestGlobs:
         with pytest.raises(UnknownModelError, match=re.escape(repr(glob))):
             SHOP.matching(glob)
 
-    def test_mean_the_names_that_users_write_before_those_with_a_catalog(self) -> None:
+    def test_prefer_names_without_a_catalog(self) -> None:
         """The file `sales.db` makes `sales` the default catalog: not all is in the schema then."""
         orders = outcome("sales.orders", "executed", fqn='"sales"."sales"."orders"')
         users = outcome("staging.users", "skipped", fqn='"sales"."staging"."users"')
@@ -197,39 +197,39 @@ class TestUnknownNames:
         assert issubclass(UnknownModelError, LookupError)
         assert not issubclass(UnknownModelError, AssertionError)
 
-    def test_the_close_one_is_suggested(self) -> None:
+    def test_have_a_close_match(self) -> None:
         message = self.message(run(executed("sales.orders"), executed("raw.x")), "sales.order")
         assert message == "no model 'sales.order' in the report; did you mean sales.orders?"
 
-    def test_the_closest_one_comes_first(self) -> None:
+    def test_have_the_closest_match_first(self) -> None:
         assert "did you mean sales.orders" in self.message(SHOP, "sales.order")
 
-    def test_whatever_its_capitals(self) -> None:
+    def test_have_close_matches_in_any_case(self) -> None:
         assert "did you mean sales.Weekly?" in self.message(SHOP, "sales.WEEKLI")
 
-    def test_several_close_ones_are_suggested(self) -> None:
+    def test_have_several_close_matches(self) -> None:
         assert "did you mean staging.events or " in self.message(SHOP, "staging.event")
 
     @pytest.mark.parametrize("name", ["orders", "order", "reporting.orders", '"orders"'])
-    def test_the_right_table_in_no_or_the_wrong_schema_is_suggested(self, name: str) -> None:
+    def test_suggest_the_table_in_another_schema(self, name: str) -> None:
         assert "sales.orders" in self.message(SHOP, name)
 
-    def test_a_fully_qualified_typo_too(self) -> None:
+    def test_have_close_matches_for_qualified_names(self) -> None:
         assert "sales.orders" in self.message(SHOP, '"wh"."sales"."orderz"')
 
-    def test_an_object_that_is_not_in_the_report_too(self) -> None:
+    def test_have_close_matches_for_objects(self) -> None:
         assert "sales.orders" in self.message(SHOP, Model("sales.orderz", '"wh"."sales"."orderz"'))
 
-    def test_without_a_close_one_the_models_are_listed(self) -> None:
+    def test_without_close_matches_list_the_models(self) -> None:
         report = run(executed("b.y"), executed("a.x"))
         assert self.message(report, "zzz") == "no model 'zzz' in the report; it has a.x, b.y"
 
     @pytest.mark.parametrize(("models", "end"), [(8, "a.m7"), (9, "a.m7 and 1 more")])
-    def test_up_to_eight_of_them(self, models: int, end: str) -> None:
+    def test_list_up_to_eight_models(self, models: int, end: str) -> None:
         report = run(*(executed(f"a.m{number}") for number in range(models)))
         assert self.message(report, "zzz").endswith(f", {end}")
 
-    def test_but_not_hundreds_of_them(self) -> None:
+    def test_do_not_list_hundreds_of_models(self) -> None:
         report = run(*(executed(f"a.m{number:03}") for number in range(300)))
         message = self.message(report, "zzz")
         assert message.endswith(
@@ -240,7 +240,7 @@ class TestUnknownNames:
     def test_in_a_report_without_models(self, name: str) -> None:
         assert "no models" in self.message(run(), name)
 
-    def test_quotes_do_not_make_one_of_two(self) -> None:
+    def test_with_quotes_do_not_merge_models(self) -> None:
         report = run(
             outcome('"a.b".c', "executed", fqn='"wh"."a.b"."c"'),
             outcome('a."b.c"', "executed", fqn='"wh"."a"."b.c"'),
@@ -248,24 +248,24 @@ class TestUnknownNames:
         assert "several models" in self.message(report, "a.b.c")
         assert report['"a.b".c'].fqn == '"wh"."a.b"."c"'
 
-    def test_a_glob_without_a_match_names_what_is_there(self) -> None:
+    def test_a_glob_without_a_match_lists_the_models(self) -> None:
         report = run(executed("a.x"), executed("b.y"))
         assert (
             self.message(report, "c.*") == "no model matches 'c.*' in the report; it has a.x, b.y"
         )
 
-    def test_a_glob_without_a_match_suggests_the_close_ones(self) -> None:
+    def test_a_glob_without_a_match_suggests_close_matches(self) -> None:
         crowd = [executed(f"base.m{number:02}") for number in range(40)]
         report = run(*crowd, executed("staging.events"), executed("staging.users"))
         assert "staging." in self.message(report, "stagin.*")
 
-    def test_a_glob_for_external_models_says_that_it_leaves_them_out(self) -> None:
+    def test_a_glob_for_external_models_explains_that_globs_leave_them_out(self) -> None:
         report = run(SHOP["raw.events"])
         assert self.message(report, "raw.*") == (
             "no model matches 'raw.*' in the report; it has no models that globs can match"
         )
 
-    def test_a_glob_that_only_left_out_external_ones_says_so_too(self) -> None:
+    def test_a_glob_that_left_out_only_external_models_explains_so(self) -> None:
         assert "raw.events" in self.message(SHOP, "raw.*")
 
 
@@ -274,8 +274,8 @@ class TestUnknownNames:
     [None, 1, True, 1.5, b"sales.orders", ("sales.orders",), ["sales.orders"], {"sales.orders"}],
     ids=repr,
 )
-class TestNonsense:
-    def test_is_a_type_error_that_names_what_is_valid(self, nonsense: object) -> None:
+class TestInvalidNames:
+    def test_are_type_errors_that_list_what_is_valid(self, nonsense: object) -> None:
         message = (
             f"a model must be a name, a glob, a Model or a Snapshot, not {type(nonsense).__name__}"
         )
@@ -284,17 +284,17 @@ class TestNonsense:
         with pytest.raises(TypeError, match=f"^{message}$"):
             SHOP.matching(nonsense)
 
-    def test_in_a_report_without_models_too(self, nonsense: object) -> None:
+    def test_are_type_errors_in_a_report_without_models(self, nonsense: object) -> None:
         with pytest.raises(TypeError):
             run().matching(nonsense)
 
 
-def test_an_object_whose_name_is_not_text_is_nonsense() -> None:
+def test_an_object_whose_name_is_not_a_string_is_rejected() -> None:
     with pytest.raises(TypeError):
         SHOP[Model(name=1, fqn=None)]  # type: ignore[arg-type]
 
 
-def test_a_file_is_not_a_model() -> None:
+def test_a_path_is_rejected() -> None:
     with pytest.raises((TypeError, UnknownModelError)):
         SHOP[Path("models/sales.orders.sql")]
 
@@ -303,7 +303,7 @@ def test_unquoted() -> None:
     assert unquoted('"wh"."sales"."orders"') == unquoted("`wh`.sales.orders") == "wh.sales.orders"
 
 
-def test_matching_never_yields_nothing() -> None:
+def test_matching_returns_a_model_or_raises() -> None:
     """Every pattern either matches a model or raises an error."""
     patterns: list[object] = ["*", "a*", "[", "[]", "?", "", ".", "sales.orders", '"', "``"]
     for report in (SHOP, run()):

@@ -18,5 +18,5 @@ def test_the_plugin_changes_nothing(neighbour: Neighbour, tmp_path: Path) -> Non
     assert differences(neighbour, tmp_path) == []
 
 
-def test_nor_does_it_under_xdist(tmp_path: Path) -> None:
+def test_the_plugin_changes_nothing_under_xdist(tmp_path: Path) -> None:
     assert differences(FREEZEGUN, tmp_path, workers=2) == []

@@ -38,12 +38,12 @@ WORDS = [*Status, *Reason]
 
 @pytest.mark.parametrize("word", WORDS)
 class TestWords:
-    def test_equal_their_value_both_ways(self, word: Status | Reason) -> None:
+    def test_equal_their_values_in_both_directions(self, word: Status | Reason) -> None:
         assert word == word.value
         assert word.value == word
         assert word != word.value.upper()
 
-    def test_are_formatted_as_their_value(self, word: Status | Reason) -> None:
+    def test_are_formatted_as_their_values(self, word: Status | Reason) -> None:
         assert f"{word}" == str(word) == "{}".format(word) == "%s" % word == word.value  # noqa: UP031, UP032
         assert f"{word:>25}" == f"{word.value:>25}"
         assert f"{word!s:.3}" == word.value[:3]
@@ -58,7 +58,7 @@ class TestWords:
     def test_are_plain_text_in_json(self, word: Status | Reason) -> None:
         assert json.dumps({word: word}) == json.dumps({word.value: word.value})
 
-    def test_are_found_by_their_value_alone(self, word: Status | Reason) -> None:
+    def test_are_looked_up_only_by_their_values(self, word: Status | Reason) -> None:
         kind = type(word)
         assert kind(word.value) is word
         with pytest.raises(ValueError, match="is not a valid"):
@@ -108,7 +108,7 @@ PRECEDENCE = [
 ]
 
 
-def test_reasons_for_a_skip_stand_in_order_of_precedence() -> None:
+def test_reasons_for_a_skip_are_in_order_of_precedence() -> None:
     assert [reason for reason in Reason if reason in PRECEDENCE] == PRECEDENCE
 
 
@@ -126,7 +126,7 @@ def test_the_other_reasons_are_those_of_failures_interruptions_and_missing_audit
     }
 
 
-def test_rank_orders_as_members_do() -> None:
+def test_rank_follows_the_order_of_members() -> None:
     assert sorted(Reason, key=lambda reason: reason.rank) == list(Reason)
     assert [reason.rank for reason in Reason] == list(range(len(Reason)))
 
@@ -136,7 +136,7 @@ def test_causes_are_ordered_as_reasons_are() -> None:
     assert [cause.rank for cause in Cause] == list(range(len(Cause)))
 
 
-def test_the_cause_is_the_first_of_all() -> None:
+def test_the_cause_is_the_first_of_its_causes() -> None:
     with pytest.raises(ValidationError, match="cause must be the first of causes"):
         executed("a.x", cause="reloaded", causes=("new_interval", "reloaded"))
 
@@ -151,7 +151,7 @@ class TestValues:
             with pytest.raises(ValidationError, match="frozen"):
                 setattr(value, field, None)
 
-    def test_take_no_unknown_field(self, value: BaseModel) -> None:
+    def test_reject_unknown_fields(self, value: BaseModel) -> None:
         with pytest.raises(ValidationError, match="colour"):
             type(value)(**{**dict(value), "colour": "red"})
 
@@ -197,7 +197,7 @@ class TestFields:
             *("name", "arguments", "blocking", "passed", "rows_failed", "error"),
         }
 
-    def test_statuses_and_reasons_may_be_given_as_text_and_are_members_then(self) -> None:
+    def test_strings_become_statuses_and_reasons(self) -> None:
         made = outcome("a.x", "skipped", "up_to_date", "cron_not_due")
         assert made.status is Status.SKIPPED
         assert made.reason is Reason.UP_TO_DATE
@@ -215,7 +215,7 @@ class TestFields:
         ],
         ids=str,
     )
-    def test_no_other_word_is_taken(self, wrong: dict[str, object]) -> None:
+    def test_invalid_words_are_rejected(self, wrong: dict[str, object]) -> None:
         (field,) = wrong
         with pytest.raises(ValidationError, match=field):
             ModelOutcome(**{**dict(skipped("a.x")), **wrong})
@@ -240,7 +240,7 @@ class TestTimes:
         assert made.next_due is not None
         assert made.next_due.utcoffset() == timedelta(0)
 
-    def test_of_intervals_too(self) -> None:
+    def test_time_zones_of_intervals_become_utc(self) -> None:
         east = timezone(timedelta(hours=5))
         held = Interval(
             datetime(2024, 1, 14, 5, tzinfo=east), datetime(2024, 1, 15, 5, tzinfo=east)
@@ -249,11 +249,11 @@ class TestTimes:
         assert [moment.utcoffset() for moment in made.held_back[0]] == [timedelta(0)] * 2
 
     @pytest.mark.parametrize("field", ["loaded_through", "next_due", "started_at", "finished_at"])
-    def test_a_time_without_zone_is_refused(self, field: str) -> None:
+    def test_a_time_without_time_zone_is_rejected(self, field: str) -> None:
         with pytest.raises(ValidationError, match=field):
             skipped("a.x", **{field: datetime(2024, 1, 14)})
 
-    def test_a_batch_without_zone_is_refused(self) -> None:
+    def test_a_batch_without_time_zone_is_rejected(self) -> None:
         with pytest.raises(ValidationError, match="start"):
             Batch(index=0, start=datetime(2024, 1, 1), end=NOW, status=Status.EXECUTED)
 
@@ -265,7 +265,7 @@ class TestJson:
             ["2024-01-01T00:00:00Z", "2024-01-02T06:30:00Z"]
         ]
 
-    def test_an_interval_comes_back_with_its_names(self) -> None:
+    def test_an_interval_keeps_its_field_names(self) -> None:
         made = skipped("a.x", held_back=[interval("2024-01-01", "2024-01-02")])
         back = ModelOutcome.model_validate_json(made.model_dump_json())
         assert back.held_back[0].start == utc("2024-01-01")
@@ -282,7 +282,7 @@ class TestJson:
 
 
 class TestRecordedBatches:
-    def test_are_those_that_were_evaluated_and_recorded(self) -> None:
+    def test_are_evaluated_and_recorded(self) -> None:
         made = failed("a.x", batches=batches("executed", "failed", "skipped", "executed"))
         assert [recorded.index for recorded in made.recorded_batches] == [0, 3]
 
@@ -300,7 +300,7 @@ class TestRecordedBatches:
         )
         assert skipped("a.x").executed_intervals == ()
 
-    def test_are_not_those_that_were_audited(self) -> None:
+    def test_exclude_audited_batches(self) -> None:
         assert outcome("a.x", "audited", batches=batches("audited")).recorded_batches == ()
 
 

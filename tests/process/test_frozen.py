@@ -27,7 +27,7 @@ def test_the_clock_is_frozen_until_freezegun_stops() -> None:
     assert not frozen.is_frozen()
 
 
-def test_time_goes_on_meanwhile() -> None:
+def test_timers_keep_running_under_a_frozen_clock() -> None:
     real = datetime.now(timezone.utc)
     with freezegun.freeze_time("2024-01-20"):
         began = frozen.perf_counter()
@@ -37,7 +37,7 @@ def test_time_goes_on_meanwhile() -> None:
         assert time.perf_counter() == time.perf_counter()
 
 
-def test_what_is_imported_is_there_under_a_frozen_clock() -> None:
+def test_imported_modules_are_available_under_a_frozen_clock() -> None:
     import pytest_sqlmesh_tracker.models.index
 
     with freezegun.freeze_time("2024-01-20"):
@@ -47,7 +47,7 @@ def test_what_is_imported_is_there_under_a_frozen_clock() -> None:
         )
 
 
-def test_a_first_import_under_a_frozen_clock_is_rejected_and_works_afterwards() -> None:
+def test_a_first_import_under_a_frozen_clock_is_rejected_and_succeeds_afterwards() -> None:
     code = """
 import datetime, sys
 from freezegun import freeze_time
@@ -70,7 +70,7 @@ print("and then it works")
     )
 
 
-def test_so_is_tracking_before_sqlmesh_is_imported() -> None:
+def test_tracking_under_a_frozen_clock_before_sqlmesh_is_imported_is_rejected() -> None:
     code = """
 import sys
 from freezegun import freeze_time
@@ -98,7 +98,7 @@ print("sqlmesh" in sys.modules)
     ids=["without freezegun", "with freezegun", "while the clock is frozen"],
 )
 @pytest.mark.processes
-def test_tracked_tests_are_prepared_where_freezegun_is_used(before: str, imported: bool) -> None:
+def test_modules_are_imported_early_if_freezegun_is_used(before: str, imported: bool) -> None:
     code = f"""
 import sys
 {before}

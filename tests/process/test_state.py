@@ -52,7 +52,7 @@ class TestRestoring:
         assert os.environ["STATE_KEPT"] == os.environ["STATE_REMOVED"] == "before"
         assert "STATE_ADDED" not in os.environ
 
-    def test_the_path_and_the_modules_of_the_project_alone(self, tmp_path: Path) -> None:
+    def test_the_path_and_only_the_modules_of_the_project(self, tmp_path: Path) -> None:
         module(tmp_path / "project", "state_of_project")
         module(tmp_path / "elsewhere", "state_of_others")
         before = list(sys.path)
@@ -66,7 +66,7 @@ class TestRestoring:
             assert "state_of_others" in sys.modules
         assert sys.path == before
 
-    def test_a_module_whose_name_the_project_has_taken(self, tmp_path: Path) -> None:
+    def test_a_module_with_the_same_name_as_one_of_the_project(self, tmp_path: Path) -> None:
         module(tmp_path / "tests", "state_config")
         with importable(tmp_path / "tests"):
             own = importlib.import_module("state_config")
@@ -89,7 +89,7 @@ class TestRestoring:
             importlib.import_module("state_without_bytecode")
         assert not (tmp_path / "__pycache__").exists()
 
-    def test_all_of_it_after_an_error(self, tmp_path: Path) -> None:
+    def test_everything_after_an_error(self, tmp_path: Path) -> None:
         before = list(sys.path), dict(os.environ), sys.dont_write_bytecode
 
         def break_down() -> None:
@@ -103,7 +103,7 @@ class TestRestoring:
         assert (list(sys.path), dict(os.environ), sys.dont_write_bytecode) == before
 
 
-def test_a_project_finds_no_macros_of_the_one_before(tmp_path: Path) -> None:
+def test_a_project_does_not_see_macros_of_an_earlier_one(tmp_path: Path) -> None:
     def of_project(evaluator: object) -> object:
         return evaluator
 
@@ -132,7 +132,7 @@ class TestSettings:
         assert "STATE_ADDED" not in os.environ
         assert tuple(sys.path) == before.path
 
-    def test_what_they_replaced_is_restored(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_replaced_settings_are_restored(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("STATE_KEPT", "before")
         before = list(sys.path)
         with SettingsChanges({"STATE_KEPT": "meanwhile"}, (sys.path[0],)).applied():
@@ -143,7 +143,7 @@ class TestSettings:
 
 
 class TestProjectModules:
-    def test_modules_cover_others_until_they_are_removed(self, tmp_path: Path) -> None:
+    def test_modules_hide_others_until_they_are_removed(self, tmp_path: Path) -> None:
         module(tmp_path / "tests", "state_macros")
         modules, of_project = ProjectModules(), ModuleType("state_macros")
         with importable(tmp_path / "tests"):
@@ -155,7 +155,7 @@ class TestProjectModules:
             assert sys.modules["state_macros"] is own
             assert modules.installed == {}
 
-    def test_what_a_copy_imports_is_installed(self, tmp_path: Path) -> None:
+    def test_modules_that_a_copy_imports_are_installed(self, tmp_path: Path) -> None:
         module(tmp_path / "copy", "state_helpers", "ORIGIN = 'copy'")
         modules = ProjectModules()
         with importable(tmp_path / "copy"):
@@ -166,7 +166,7 @@ class TestProjectModules:
             modules.remove()
             assert "state_helpers" not in sys.modules
 
-    def test_what_a_configuration_imports_does_not_stay(self, tmp_path: Path) -> None:
+    def test_modules_that_a_configuration_imports_are_removed(self, tmp_path: Path) -> None:
         module(tmp_path / "user", "state_settings")
         modules = ProjectModules()
         with importable(tmp_path / "user"):

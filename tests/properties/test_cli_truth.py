@@ -60,7 +60,7 @@ def unplanned_histories(draw: st.DrawFn) -> History:
 
 
 @sharded("SQLMESH_TRACKER_CLI_HISTORIES", 4)
-def test_both_ways_to_run_say_the_same(shard: Shard) -> None:
+def test_the_command_line_and_the_context_report_the_same(shard: Shard) -> None:
     draw_each(unplanned_histories().filter(_has_a_run), shard, _compare)
     print(COUNTS)  # noqa: T201
 

@@ -37,19 +37,19 @@ COMMANDS = [
 ]
 
 
-def test_commands_are_found() -> None:
+def test_the_chapter_shows_each_command() -> None:
     assert {command.split()[1] for command in COMMANDS} == {"run", "show", "doctor", "diff"}
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_a_command_has_the_options_that_are_shown(line: str) -> None:
+def test_documented_options_of_a_command_exist(line: str) -> None:
     name, *arguments = shlex.split(line)[1:]
     parsed = main.commands[name].make_context(name, arguments)
     assert isinstance(parsed, click.Context)
 
 
 @pytest.mark.parametrize("word", ["--report", "--github-summary", "--json", "--quiet", "--policy"])
-def test_the_table_says_which_commands_have_an_option(word: str) -> None:
+def test_the_table_lists_the_commands_with_an_option(word: str) -> None:
     having = {
         name
         for name, command in main.commands.items()
@@ -65,7 +65,7 @@ def test_workflows_are_yaml(text: str) -> None:
     assert YAML(typ="safe").load(text)
 
 
-def test_the_policy_can_be_meant() -> None:
+def test_the_policy_is_valid() -> None:
     [text] = blocks("toml")
     assert [rule.label for rule in GatePolicy.from_toml(text).rules] == [
         "marketing.*",
@@ -76,7 +76,7 @@ def test_the_policy_can_be_meant() -> None:
     ]
 
 
-def test_the_chapter_lists_all_that_the_gate_rejects() -> None:
+def test_the_chapter_lists_everything_that_the_gate_rejects() -> None:
     [section] = re.findall(r"## What the gate rejects\n(.*?)```", CHAPTER, re.DOTALL)
     rejected = set(re.findall(r"`(\w+)`", section[: section.index("All other skips")]))
     assert rejected == {*UNEXPECTED_STATUSES, "skipped", *UNEXPECTED_SKIPS}
@@ -91,7 +91,7 @@ PAYMENTS = "sample_projects/upstream_failure"
 
 
 @pytest.mark.sqlmesh_project(PAYMENTS, at="2024-03-04 06:00", setup=f"{PAYMENTS}/raw.sql")
-def test_the_gate_prints_what_is_shown(sqlmesh_project: Sandbox) -> None:
+def test_the_gate_prints_the_documented_output(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.execute("UPDATE raw.payments SET amount = 'n/a' WHERE paid_on = '2024-03-04'")
     sqlmesh_project.execute("DELETE FROM raw.bank_statements WHERE statement_date = '2024-03-04'")
     report = sqlmesh_project.run(at="2024-03-05 06:00")
@@ -99,7 +99,7 @@ def test_the_gate_prints_what_is_shown(sqlmesh_project: Sandbox) -> None:
     assert f"{printed}\n" == blocks("text")[0]
 
 
-def test_the_strict_test_says_what_is_shown(
+def test_the_strict_test_prints_the_documented_output(
     pytester: pytest.Pytester,
     planned_project: Path,  # noqa: ARG001
 ) -> None:

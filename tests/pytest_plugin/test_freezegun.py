@@ -181,7 +181,7 @@ def session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
 
 
 @pytest.mark.parametrize("imported", ["", WITH_PYDANTIC], ids=["", "pydantic"])
-def test_a_session_that_uses_nothing_of_ours(session: pytest.Pytester, imported: str) -> None:
+def test_a_session_that_does_not_use_the_plugin(session: pytest.Pytester, imported: str) -> None:
     session.makepyfile(
         f"{imported}\n{FROZEN}"
         """
@@ -256,7 +256,7 @@ def test_contexts_and_sandboxes_under_a_frozen_clock(
 
 
 @pytest.mark.processes
-def test_what_is_first_requested_under_a_frozen_clock(session: pytest.Pytester) -> None:
+def test_fixtures_first_requested_under_a_frozen_clock(session: pytest.Pytester) -> None:
     session.makepyfile(
         f"{FROZEN}"
         """

@@ -18,17 +18,17 @@ def mark(*args: Any, **kwargs: Any) -> Mark:
     return Mark(args, kwargs)
 
 
-def test_of_each_keyword_the_closest_wins() -> None:
+def test_the_closest_marker_wins_for_each_keyword() -> None:
     marks = [mark(at="Monday", plan=False), mark(at="Tuesday"), mark(state="keep")]
     assert merged("shop", marks, ["path"]) == {"at": "Tuesday", "plan": False, "state": "keep"}
 
 
-def test_none_is_the_same_as_not_given_unless_nobody_says_more() -> None:
+def test_a_value_of_none_counts_only_if_no_marker_has_another() -> None:
     marks = [mark(at="Monday"), mark(at=None, plan=None)]
     assert merged("shop", marks, ["path"]) == {"at": "Monday", "plan": None}
 
 
-def test_arguments_by_position_are_keywords() -> None:
+def test_positional_arguments_are_converted_to_keywords() -> None:
     marks = [mark("here"), mark("there", plan=False)]
     assert merged("shop", marks, ["path"]) == {"path": "there", "plan": False}
 
@@ -40,7 +40,7 @@ def test_arguments_by_position_are_keywords() -> None:
         (["path", "plan"], "the marker shop takes two positional arguments: path, plan"),
     ],
 )
-def test_too_many_by_position(positional: list[str], complaint: str) -> None:
+def test_too_many_positional_arguments(positional: list[str], complaint: str) -> None:
     with pytest.raises(MarkerError) as caught:
         merged("shop", [mark(1, 2, 3)], positional)
     assert str(caught.value) == complaint
@@ -50,7 +50,7 @@ def test_too_many_by_position(positional: list[str], complaint: str) -> None:
     ("keyword", "hint"),
     [("pth", "did you mean path?"), ("colour", "its arguments are path, plan")],
 )
-def test_a_keyword_that_there_is_not(keyword: str, hint: str) -> None:
+def test_an_unknown_keyword(keyword: str, hint: str) -> None:
     with pytest.raises(MarkerError) as caught:
         check_keywords("shop", {"plan": True, keyword: 1}, ["path", "plan"])
     assert str(caught.value) == f"the marker shop has no argument {keyword!r}: {hint}"

@@ -36,14 +36,14 @@ def test_the_fixture_tracks_every_context_of_the_test(repository: pytest.Pyteste
     repository.runpytest_inprocess("-p", "no:xdist").assert_outcomes(passed=1)
 
 
-def test_usefixtures_is_enough_to_be_counted(repository: pytest.Pytester) -> None:
+def test_usefixtures_is_enough_to_count_a_test(repository: pytest.Pytester) -> None:
     repository.makeini("[pytest]\nfilterwarnings = ignore\nusefixtures = sqlmesh_tracker")
     repository.makepyfile("def test_it(context):\n    context.run()")
     result = repository.runpytest_inprocess()
     result.stdout.fnmatch_lines("sqlmesh: 1 invocation in 1 test: 1 executed, 1 skipped")
 
 
-def test_a_failing_test_explains_and_shows_its_runs(repository: pytest.Pytester) -> None:
+def test_a_failing_test_shows_its_runs_with_explanations(repository: pytest.Pytester) -> None:
     repository.makepyfile(FAILING)
     result = repository.runpytest_inprocess()
     result.assert_outcomes(failed=1)
@@ -79,7 +79,7 @@ def test_a_failing_test_without_invocations_has_no_section(repository: pytest.Py
     result.stdout.no_fnmatch_line("sqlmesh:*")
 
 
-def test_a_teardown_that_fails_has_the_section_too(repository: pytest.Pytester) -> None:
+def test_a_failing_teardown_has_the_section_too(repository: pytest.Pytester) -> None:
     repository.makepyfile(
         """
         import pytest
@@ -98,7 +98,7 @@ def test_a_teardown_that_fails_has_the_section_too(repository: pytest.Pytester) 
     result.stdout.fnmatch_lines(["*- sqlmesh runs -*", "executed  shop.daily*"])
 
 
-def test_quiet_sessions_have_totals_and_verbose_ones_the_table(
+def test_quiet_sessions_have_totals_and_verbose_sessions_have_tables(
     repository: pytest.Pytester,
 ) -> None:
     repository.makepyfile(PASSING)

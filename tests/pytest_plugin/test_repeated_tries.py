@@ -120,7 +120,7 @@ def properties_in(file: Path, test: str) -> list[dict[str | None, str | None]]:
     ]
 
 
-def test_a_try_whose_set_up_failed_is_a_try(reported_shop: pytest.Pytester) -> None:
+def test_a_try_with_a_failed_setup_counts_as_a_try(reported_shop: pytest.Pytester) -> None:
     reported_shop.makepyfile(
         """
         import pytest
@@ -153,7 +153,7 @@ def test_a_try_whose_set_up_failed_is_a_try(reported_shop: pytest.Pytester) -> N
 
 
 @pytest.mark.processes
-def test_another_worker_repeats_the_test_of_one_that_crashed(
+def test_another_worker_repeats_the_test_of_a_crashed_worker(
     reported_shop: pytest.Pytester,
 ) -> None:
     reported_shop.makepyfile(
@@ -182,7 +182,7 @@ def test_another_worker_repeats_the_test_of_one_that_crashed(
     ids=["keep-duplicates", "each"],
 )
 @pytest.mark.processes
-def test_a_test_that_is_run_twice_on_purpose_is_not_repeated(
+def test_a_test_collected_twice_is_not_a_repeated_test(
     reported_shop: pytest.Pytester, options: tuple[str, ...]
 ) -> None:
     reported_shop.makepyfile(test_it="def test_it(night):\n    pass")
@@ -245,7 +245,7 @@ def test_strict_mode_judges_the_last_try(
     )
 
 
-def test_an_error_of_strict_mode_is_repeated_as_any_error_at_teardown(
+def test_an_error_of_strict_mode_causes_a_rerun_like_any_error_at_teardown(
     reported_shop: pytest.Pytester,
 ) -> None:
     reported_shop.makepyfile(test_it="def test_it(night):\n    pass")
@@ -258,7 +258,7 @@ def test_an_error_of_strict_mode_is_repeated_as_any_error_at_teardown(
     assert tries_in(reported_shop) == [("test_it", True), ("test_it", False)]
 
 
-def test_the_policy_is_held_against_last_tries_alone(reported_shop: pytest.Pytester) -> None:
+def test_the_policy_is_checked_only_against_last_tries(reported_shop: pytest.Pytester) -> None:
     reported_shop.makepyprojecttoml(
         """
         [[tool.sqlmesh_tracker.gate.rules]]
@@ -336,7 +336,7 @@ def pytest_runtest_makereport(item):
     [(REPEATING, 2), (RERUNNING, 2), (RETRYING, 3)],
     ids=["flaky", "rerunfailures", "pytest-retry"],
 )
-def test_other_plugins_report_less_of_a_try(
+def test_tries_of_other_plugins_with_fewer_phases_are_counted(
     reported_shop: pytest.Pytester, plugin: str, tries: int
 ) -> None:
     (reported_shop.path / "repeating.py").write_text(plugin)

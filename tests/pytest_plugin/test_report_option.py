@@ -71,7 +71,7 @@ FILES = {"all of it.json", "all.md", "mine.json", "elsewhere/mine.json", "elsewh
 
 
 @pytest.mark.parametrize("option", [[], ["--sqlmesh-tracker-report=mine.json"]], ids=["", "option"])
-def test_the_ini_file_names_files_below_the_root_folder_and_the_option_others(
+def test_paths_in_the_ini_file_are_relative_to_the_root_folder(
     reported_shop: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, option: list[str]
 ) -> None:
     write_ini(reported_shop, "sqlmesh_tracker_report =", "    all of it.json", "    all.md")
@@ -83,7 +83,7 @@ def test_the_ini_file_names_files_below_the_root_folder_and_the_option_others(
 
 
 @pytest.mark.parametrize("arguments", [[], ["-p", "no:terminal"], ["no_such_test.py"]])
-def test_a_session_without_tests_leaves_nothing_of_an_earlier_one(
+def test_a_session_without_tests_replaces_the_report_of_an_earlier_one(
     pytester: pytest.Pytester, arguments: list[str]
 ) -> None:
     pytester.makefile(".json", all="of an earlier session")
@@ -109,7 +109,7 @@ def test_collecting_tests_writes_no_report(reported_shop: pytest.Pytester) -> No
     ],
 )
 @pytest.mark.parametrize("ini", [False, True], ids=["option", "ini"])
-def test_a_path_that_can_be_no_report_is_a_usage_error(
+def test_an_invalid_report_path_is_a_usage_error(
     pytester: pytest.Pytester, name: str, complaint: str, ini: bool
 ) -> None:
     pytester.mkdir("folder.md")
@@ -120,7 +120,7 @@ def test_a_path_that_can_be_no_report_is_a_usage_error(
     result.stderr.fnmatch_lines(f"ERROR: sqlmesh_tracker_report: {complaint}")
 
 
-def test_a_file_that_can_not_be_written_is_reported_and_the_session_is_red(
+def test_an_unwritable_file_is_reported_and_fails_the_session(
     reported_shop: pytest.Pytester,
 ) -> None:
     reported_shop.makepyfile(test_shop="def test_it(night):\n    pass")
@@ -145,7 +145,7 @@ def test_a_file_that_can_not_be_written_is_reported_and_the_session_is_red(
 @pytest.mark.parametrize(
     "end", ["raise KeyboardInterrupt", "pytest.exit('enough')", "pytest.exit('all right', 0)"]
 )
-def test_a_session_that_is_cut_off_has_what_happened_until_then(
+def test_an_interrupted_session_reports_what_happened_before(
     reported_shop: pytest.Pytester, end: str
 ) -> None:
     reported_shop.makepyfile(
@@ -201,7 +201,7 @@ OPTIONS = ("--sqlmesh-tracker-strict", "--sqlmesh-tracker-report=all.json", "--j
 
 
 @pytest.mark.processes
-def test_workers_hand_everything_to_one_file(
+def test_workers_write_everything_to_one_file(
     pytester: pytest.Pytester,
     planned_project: Path,  # noqa: ARG001
 ) -> None:
@@ -257,7 +257,7 @@ def properties_in(file: Path) -> dict[str | None, dict[str | None, str | None]]:
 
 @pytest.mark.parametrize("option", ["report", "project"])
 @pytest.mark.parametrize("value", ["", " "])
-def test_an_empty_value_is_a_variable_that_is_not_set(
+def test_an_empty_value_is_a_usage_error(
     pytester: pytest.Pytester, option: str, value: str
 ) -> None:
     # It would count as an option that is not set: no report, and no message.

@@ -44,7 +44,7 @@ def session(pytester: pytest.Pytester, test: str, options: str = "") -> pytest.R
     return pytester.runpytest_inprocess("-p", "no:xdist", "-rN")
 
 
-def test_a_template_says_which_model_failed_and_where_its_file_is(
+def test_the_error_of_a_template_names_failed_models_and_their_files(
     pytester: pytest.Pytester, shop: Project
 ) -> None:
     result = session(pytester, "pass")
@@ -74,7 +74,7 @@ def test_the_remedies_work(pytester: pytest.Pytester, shop: Project) -> None:
     session(pytester, fetch).assert_outcomes(passed=1)
 
 
-def test_a_partial_plan_is_mentioned_where_a_test_fails(
+def test_a_failing_test_mentions_a_partial_plan(
     pytester: pytest.Pytester,
     shop: Project,  # noqa: ARG001
 ) -> None:
@@ -91,7 +91,7 @@ def test_a_partial_plan_is_mentioned_where_a_test_fails(
 
 
 @pytest.mark.long
-def test_a_failing_test_shows_which_database_is_in_the_way(
+def test_a_failing_test_shows_which_database_conflicts(
     pytester: pytest.Pytester, shop: Project
 ) -> None:
     with duckdb.connect(str(shop.path / "w.duckdb")) as connection:

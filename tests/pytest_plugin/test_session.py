@@ -25,7 +25,7 @@ def collected(*arrivals: tuple[str, RunReport]) -> SessionReports:
     return session
 
 
-def test_tests_are_in_the_order_of_their_ids_and_invocations_in_that_of_a_test() -> None:
+def test_tests_are_sorted_by_id_and_invocations_by_time() -> None:
     session = collected(("b", SECOND), ("a", FIRST), ("b", THIRD))
     session.add("c", [(1, [])])
     assert session.by_test == {"a": [FIRST], "b": [SECOND, THIRD]}
@@ -74,7 +74,7 @@ def test_a_session_without_invocations_has_files_without_reports(tmp_path: Path)
     assert entries_from_json((tmp_path / "all.json").read_text()) == []
 
 
-def test_a_file_that_can_not_be_written_is_reported_and_the_others_are_written(
+def test_an_unwritable_file_is_reported_and_the_others_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> str:

@@ -127,7 +127,7 @@ def test_it(sqlmesh_project):
         ),
     ],
 )
-def test_the_project_is_the_options_or_the_inis_or_the_nearest(
+def test_the_project_comes_from_the_option_or_the_ini_file_or_is_the_nearest(
     user: pytest.Pytester, test: str, ini: str, options: tuple[str, ...], model: str
 ) -> None:
     user.makeini(f"[pytest]\nfilterwarnings = ignore\n{ini}")
@@ -138,7 +138,9 @@ def test_the_project_is_the_options_or_the_inis_or_the_nearest(
     result.stdout.fnmatch_lines(f'*models: "memory"."shop"."{model}"')
 
 
-def test_the_markers_path_beats_them_and_is_the_root_folders(user: pytest.Pytester) -> None:
+def test_the_path_of_the_marker_wins_and_is_relative_to_the_root_folder(
+    user: pytest.Pytester,
+) -> None:
     user.makeini("[pytest]\nfilterwarnings = ignore\nsqlmesh_tracker_project = .")
     test = NAMES.replace("at=", '"other", at=')
     (user.path / "deep").mkdir()
@@ -158,7 +160,7 @@ WRONG = {
 }
 
 
-def test_wrong_markers_are_errors_of_one_line(user: pytest.Pytester) -> None:
+def test_invalid_markers_are_one_line_errors(user: pytest.Pytester) -> None:
     tests = [
         f"{MARKER}{marker}\ndef test_{number}(sqlmesh_project):\n    pass\n"
         for number, marker in enumerate(WRONG)
@@ -246,7 +248,7 @@ def test_overridden_fixtures_give_configuration_and_data(user: pytest.Pytester) 
     user.runpytest_inprocess("-p", "no:xdist").assert_outcomes(passed=2)
 
 
-def test_a_fault_that_never_struck_is_in_the_warnings_summary(user: pytest.Pytester) -> None:
+def test_a_fault_that_was_never_triggered_is_in_the_warnings_summary(user: pytest.Pytester) -> None:
     user.makepyfile(
         """
         import pytest
@@ -264,7 +266,7 @@ def test_a_fault_that_never_struck_is_in_the_warnings_summary(user: pytest.Pytes
     )
 
 
-def test_a_test_that_failed_is_not_warned_of_its_faults(user: pytest.Pytester) -> None:
+def test_a_failed_test_has_no_warning_about_its_faults(user: pytest.Pytester) -> None:
     user.makepyfile(
         """
         import pytest

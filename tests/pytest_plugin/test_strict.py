@@ -110,7 +110,9 @@ def test_bad_assertion_on_another_report(night, sqlmesh_project):
 
 
 @pytest.mark.long
-def test_what_a_passed_test_left_unasserted_is_an_error_at_teardown(shop: pytest.Pytester) -> None:
+def test_unasserted_outcomes_of_a_passed_test_are_an_error_at_teardown(
+    shop: pytest.Pytester,
+) -> None:
     shop.makepyfile(CASES)
     result = shop.runpytest_inprocess("-p", "no:xdist", "--sqlmesh-tracker-strict", "-rN")
     result.assert_outcomes(passed=13, errors=4)
@@ -190,7 +192,7 @@ def test_typo(night):
 
 
 @pytest.mark.parametrize("everywhere", [False, True], ids=["marked tests", "ini"])
-def test_the_closest_marker_wins_then_the_ini_file(
+def test_the_closest_marker_takes_precedence_over_the_ini_file(
     reported_shop: pytest.Pytester, everywhere: bool
 ) -> None:
     write_ini(reported_shop, STRICT if everywhere else "")
@@ -226,7 +228,7 @@ def test_the_closest_marker_wins_then_the_ini_file(
         ("(allow_skips={'a': 'ende'})", "allow_skips={'a': 'ende'}: 'ende' is not a reason; did*"),
     ],
 )
-def test_a_wrong_marker_is_an_error_of_one_line(
+def test_an_invalid_marker_is_a_one_line_error(
     pytester: pytest.Pytester, marker: str, complaint: str
 ) -> None:
     mark = f"import pytest\n\n@pytest.mark.sqlmesh_tracker{marker}\n"
@@ -237,7 +239,7 @@ def test_a_wrong_marker_is_an_error_of_one_line(
     result.stdout.no_fnmatch_line("E  *")
 
 
-def test_a_wrong_ini_value_is_a_usage_error(pytester: pytest.Pytester) -> None:
+def test_an_invalid_ini_value_is_a_usage_error(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nsqlmesh_tracker_strict = perhaps")
     result = pytester.runpytest_inprocess("-p", "no:xdist")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -254,7 +256,7 @@ def test_untracked():
 """
 
 
-def test_a_policy_that_can_not_be_read_is_a_usage_error(reported_shop: pytest.Pytester) -> None:
+def test_an_unreadable_policy_is_a_usage_error(reported_shop: pytest.Pytester) -> None:
     write_policy(reported_shop, UNREADABLE)
     reported_shop.makepyfile(TWO_TESTS)
     result = reported_shop.runpytest_inprocess("-p", "no:xdist", "--sqlmesh-tracker-strict")
@@ -264,7 +266,9 @@ def test_a_policy_that_can_not_be_read_is_a_usage_error(reported_shop: pytest.Py
     result.stdout.no_fnmatch_line("*test_tracked*")
 
 
-def test_in_workers_it_is_an_error_of_each_strict_test(reported_shop: pytest.Pytester) -> None:
+def test_an_unreadable_policy_is_an_error_of_each_strict_test_in_workers(
+    reported_shop: pytest.Pytester,
+) -> None:
     write_policy(reported_shop, UNREADABLE)
     reported_shop.makepyfile(TWO_TESTS)
     result = reported_shop.runpytest_inprocess("-n", "1", "--sqlmesh-tracker-strict")
@@ -273,7 +277,7 @@ def test_in_workers_it_is_an_error_of_each_strict_test(reported_shop: pytest.Pyt
 
 
 @pytest.mark.parametrize("options", [[], ["--sqlmesh-tracker-strict", "-k", "untracked"]])
-def test_a_session_without_strict_tests_does_not_read_it(
+def test_a_session_without_strict_tests_does_not_read_the_policy(
     reported_shop: pytest.Pytester, options: list[str]
 ) -> None:
     write_policy(reported_shop, UNREADABLE)
@@ -296,7 +300,7 @@ def test_it(night):
 """
 
 
-def test_rules_expire_by_the_real_day(reported_shop: pytest.Pytester) -> None:
+def test_rules_expire_by_the_real_date(reported_shop: pytest.Pytester) -> None:
     write_policy(
         reported_shop,
         'models = "shop.revenue"; allow = ["upstream_failed"]; until = 2999-12-31',
@@ -327,7 +331,7 @@ def test_rules_expire_by_the_real_day(reported_shop: pytest.Pytester) -> None:
         (["-k", "untracked"], []),
     ],
 )
-def test_what_is_wrong_with_rules_is_reported_once(
+def test_mistakes_in_rules_are_reported_once(
     reported_shop: pytest.Pytester, options: list[str], shown: list[int]
 ) -> None:
     write_policy(
@@ -358,7 +362,7 @@ def test_what_is_wrong_with_rules_is_reported_once(
     assert [line for line in result.outlines if "rule " in line[:5]] == [lines[n] for n in shown]
 
 
-def test_nor_do_they_change_the_exit_status(reported_shop: pytest.Pytester) -> None:
+def test_mistakes_in_rules_do_not_change_the_exit_status(reported_shop: pytest.Pytester) -> None:
     write_policy(reported_shop, 'models = "shop.*"; allow = ["ended"]; until = 2024-01-01')
     reported_shop.makepyfile("def test_it(night):\n    night.assert_nothing_executed()")
     result = reported_shop.runpytest_inprocess("-p", "no:xdist", "--sqlmesh-tracker-strict")
@@ -420,7 +424,9 @@ def test_read_under_its_clock(folder, sqlmesh_tracker):
 """
 
 
-def test_a_test_whose_clock_is_gone_is_judged_by_its_own_time(pytester: pytest.Pytester) -> None:
+def test_a_test_is_judged_by_its_own_time_after_its_clock_has_ended(
+    pytester: pytest.Pytester,
+) -> None:
     """The start of its model is relative: by the session's clock, it would be still to come."""
     write_ini(pytester, STRICT)
     pytester.makepyfile(test_clock=UNDER_A_CLOCK)

@@ -53,7 +53,7 @@ def listed_models(strict: StrictTest, *reports: RunReport) -> list[str]:
     return [line.split()[0] for line in lines if " was " in line or " failed: " in line]
 
 
-class TestWhatCounts:
+class TestAsserted:
     """Each helper that passes asserts the models it names, in the report passed to it."""
 
     @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ class TestWhatCounts:
             (assert_only_executed, ["web.views"], []),
         ],
     )
-    def test_a_helper_that_passes(
+    def test_a_passing_assertion_counts(
         self, helper: Callable[..., None], arguments: list[Any], left: list[str]
     ) -> None:
         strict, report = strict_test(), failed_night()
@@ -92,7 +92,7 @@ class TestWhatCounts:
             (assert_nothing_executed, []),
         ],
     )
-    def test_a_helper_that_fails_does_not(
+    def test_a_failing_assertion_does_not_count(
         self, helper: Callable[..., None], arguments: list[Any]
     ) -> None:
         strict, report = strict_test(), failed_night()
@@ -100,7 +100,7 @@ class TestWhatCounts:
             helper(report, *arguments)
         assert listed_models(strict, report) == ["sales.orders", "sales.daily"]
 
-    def test_nor_does_one_whose_match_is_not_in_the_error(self) -> None:
+    def test_an_assertion_with_a_failing_match_does_not_count(self) -> None:
         strict, report = strict_test(), run(failed("sales.orders"))
         with observing(strict.asserted), pytest.raises(AssertionError):
             assert_failed(report, "sales.orders", match="nonsense")
@@ -117,20 +117,20 @@ class TestWhatCounts:
             nothing.assert_nothing_executed()
         assert strict.complaint([exact, nothing]) == ""
 
-    def test_methods_of_a_tracker_are_about_its_last_report(self) -> None:
+    def test_methods_of_a_tracker_apply_to_its_last_report(self) -> None:
         strict, earlier, last = strict_test(), failed_night(), failed_night()
         with observing(strict.asserted):
             TrackerOf(earlier, last).assert_not_executed("sales.*")
         assert earlier == last
         assert listed_models(strict, earlier, last) == ["sales.orders", "sales.daily"]
 
-    def test_what_is_asserted_in_other_threads_counts(self) -> None:
+    def test_assertions_in_other_threads_count(self) -> None:
         strict, reports = strict_test(), [failed_night() for _ in range(20)]
         with observing(strict.asserted), ThreadPoolExecutor(4) as threads:
             list(threads.map(lambda report: report.assert_not_executed("sales.*"), reports))
         assert strict.complaint(reports) == ""
 
-    def test_what_is_asserted_before_or_afterwards_does_not_count(self) -> None:
+    def test_assertions_before_or_afterwards_do_not_count(self) -> None:
         strict, report = strict_test(), failed_night()
         assert_not_executed(report, "sales.*")
         with observing(strict.asserted):
@@ -138,19 +138,19 @@ class TestWhatCounts:
         assert_not_executed(report, "sales.*")
         assert listed_models(strict, report) == ["sales.orders", "sales.daily"]
 
-    def test_of_two_observers_each_is_notified(self) -> None:
+    def test_each_of_two_observers_is_notified(self) -> None:
         outer, inner, report = strict_test(), strict_test(), failed_night()
         with observing(outer.asserted), observing(inner.asserted):
             report.assert_not_executed("sales.*")
         assert outer.complaint([report]) == inner.complaint([report]) == ""
 
-    def test_an_invocation_that_raised_was_asserted_by_catching_it(self) -> None:
+    def test_catching_the_exception_of_an_invocation_counts(self) -> None:
         raised = run(completion="raised", error="ValueError: no such environment")
         cut_off = run(unknown("a.b"), completion="interrupted", error="KeyboardInterrupt")
         plan = run(failed("a.b"), command="plan", completion="failure", error="PlanError: failed")
         assert strict_test().complaint([raised, cut_off, plan]) == ""
 
-    def test_but_not_where_the_test_never_saw_it(self) -> None:
+    def test_an_exception_that_the_test_never_saw_does_not_count(self) -> None:
         plan = run(failed("a.b"), command="plan", completion="failure", error="PlanError: failed")
         assert "a.b failed" in strict_test().complaint([plan], unraised=[plan])
 
@@ -170,22 +170,22 @@ class TestHowCommandsEnd:
     raised = run(executed("a.x"), completion="raised", error="ValueError: in after_all")
     empty = run(completion="interrupted", error="KeyboardInterrupt")
 
-    def test_one_that_raised_inside_the_test_was_asserted_by_catching_it(self) -> None:
+    def test_catching_the_exception_of_a_command_counts(self) -> None:
         assert strict_test().complaint([self.raised, self.empty]) == ""
 
     @pytest.mark.parametrize("report", [raised, empty], ids=["raised", "interrupted"])
-    def test_one_that_the_sandbox_returned_was_not(self, report: RunReport) -> None:
+    def test_a_report_that_the_sandbox_returned_must_be_asserted(self, report: RunReport) -> None:
         assert "1 unsuccessful invocation" in self.returned(report)
 
-    def test_one_that_ended_early_without_raising_was_not(self) -> None:
+    def test_a_command_that_ended_early_without_raising_must_be_asserted(self) -> None:
         complaint = strict_test().complaint([run(completion="interrupted")])
         assert "  the run was interrupted\n" in complaint
 
-    def test_naming_its_models_is_not_enough(self) -> None:
+    def test_assertions_on_models_are_not_enough(self) -> None:
         complaint = self.returned(self.raised, lambda report: assert_executed(report, "a.x"))
         assert "the run raised ValueError: in after_all" in complaint
 
-    def test_assertions_on_the_whole_report_are(self) -> None:
+    def test_assertions_on_the_whole_report_count(self) -> None:
         assert self.returned(self.raised, lambda report: assert_only_executed(report, "a.x")) == ""
         exact = {"a.x": "executed"}
         assert (
@@ -208,7 +208,7 @@ class TestHowCommandsEnd:
             Comparisons such as report.skipped == {...} do not count."""
         )
 
-    def test_the_message_on_models_as_well(self) -> None:
+    def test_the_message_with_models(self) -> None:
         late = skipped("a.y", "signal_not_ready")
         report = run(late, completion="raised", error="ValueError: in after_all")
         assert self.returned(report).splitlines() == [
@@ -235,12 +235,12 @@ class TestNonBlockingAudits:
 
     report = run(executed("a.x", audits=(audit("small", rows_failed=1, blocking=False),)))
 
-    def test_by_default_they_are_not_asserted(self) -> None:
+    def test_they_need_no_assertion_by_default(self) -> None:
         assert strict_test().complaint([self.report]) == ""
         rule = GateRule("a.x", deny="nonblocking_audit_failed", severity="warning")
         assert strict_test(rule).complaint([self.report]) == ""
 
-    def test_one_that_is_denied_is(self) -> None:
+    def test_a_denied_one_must_be_asserted(self) -> None:
         strict = strict_test(GateRule("a.x", deny="nonblocking_audit_failed"))
         complaint = strict.complaint([self.report])
         assert "a.x has a failed non-blocking audit: small (1 row) (denied by rule 1" in complaint
@@ -253,7 +253,7 @@ class TestNonBlockingAudits:
 class TestJudgement:
     """The gate policy says what is unexpected; `allow_skips` has the last word on a test."""
 
-    def test_a_policy_is_the_measure(self) -> None:
+    def test_the_policy_decides(self) -> None:
         allow = GateRule("sales.daily", allow="upstream_failed")
         deny = GateRule("sales.weekly", deny="cron_not_due")
         assert listed_models(strict_test(allow, deny), failed_night()) == [
@@ -261,7 +261,7 @@ class TestJudgement:
             "sales.weekly",
         ]
 
-    def test_rules_expire_by_the_given_day(self) -> None:
+    def test_rules_expire_by_the_given_date(self) -> None:
         until = GateRule("sales.daily", allow="upstream_failed", until=TODAY)
         past = GateRule("sales.daily", allow="upstream_failed", until=date(2024, 1, 13))
         assert listed_models(strict_test(until), failed_night()) == ["sales.orders"]
@@ -319,7 +319,7 @@ class TestMessage:
             Comparisons such as report.skipped == {...} do not count."""
         )
 
-    def test_no_skip_no_word_of_allowing_one(self) -> None:
+    def test_without_a_skip_allowing_skips_is_not_mentioned(self) -> None:
         deny = GateRule("web.*", deny="executed")
         complaint = strict_test(deny).complaint([run(executed("web.views"))])
         assert complaint.splitlines()[2:] == [
@@ -348,7 +348,7 @@ class TestMessage:
         ]
         assert lines[14] == "… and 11 more"
 
-    def test_names_and_errors_can_hold_anything(self) -> None:
+    def test_names_and_errors_can_contain_anything(self) -> None:
         name = 'sales."a\x1b[2J"'
         complaint = strict_test().complaint([run(failed(name, error="\x9b\x00 \n no"))])
         assert not [char for char in complaint if char != "\n" and not char.isprintable()]
@@ -392,14 +392,14 @@ class TestMarker:
             ),
         ],
     )
-    def test_what_it_can_not_mean(self, arguments: dict[str, Any], complaint: str) -> None:
+    def test_invalid_arguments(self, arguments: dict[str, Any], complaint: str) -> None:
         with pytest.raises(MarkerError) as caught:
             strict_options(arguments)
         assert str(caught.value).startswith(complaint)
         assert "\n" not in str(caught.value)
 
 
-class TestFaultsOfThePolicy:
+class TestPolicyErrors:
     """Mistakes in rules are not a test's fault: they are reported for the session."""
 
     POLICY = GatePolicy(
@@ -410,16 +410,16 @@ class TestFaultsOfThePolicy:
         ]
     )
 
-    def test_each_is_a_line(self) -> None:
+    def test_each_mistake_has_a_line(self) -> None:
         assert policy_errors(self.POLICY, [failed_night()], TODAY, complete=True) == [
             "rule 1 (sales.daily, a�): expired after 2024-01-01",
             "rule 2 (salse.*): no model matches 'salse.*' in the reports; it has sales.daily, "
             "sales.orders, sales.weekly, web.views",
         ]
 
-    def test_of_some_tests_nothing_follows_on_rules_without_a_match(self) -> None:
+    def test_rules_without_a_match_are_not_reported_if_only_some_tests_ran(self) -> None:
         (line,) = policy_errors(self.POLICY, [failed_night()], TODAY, complete=False)
         assert line.startswith("rule 1")
 
-    def test_without_rules_there_is_nothing_to_tell(self) -> None:
+    def test_without_rules_nothing_is_reported(self) -> None:
         assert policy_errors(GatePolicy(), [failed_night()], TODAY, complete=True) == []

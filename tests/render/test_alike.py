@@ -15,7 +15,7 @@ def lines(report: RunReport) -> list[str]:
     return [finding.message for finding in in_groups(GatePolicy().evaluate(report).findings)]
 
 
-def test_one_fault_of_many_models_is_one_line_and_the_result_keeps_them_all() -> None:
+def test_the_same_finding_of_many_models_is_one_line_and_the_result_keeps_all() -> None:
     report = run(*(waiting(f"shop.{letter}") for letter in "abcde"))
     assert lines(report) == ["shop.a, shop.b, shop.c and 2 more were prod does not exist"]
     assert [finding.model for finding in GatePolicy().evaluate(report).findings] == list(
@@ -23,20 +23,20 @@ def test_one_fault_of_many_models_is_one_line_and_the_result_keeps_them_all() ->
     )
 
 
-def test_three_are_all_called_by_name() -> None:
+def test_three_models_are_all_named() -> None:
     report = run(*(failed(f"shop.{letter}") for letter in "abc"), executed("shop.d"))
     assert lines(report) == [
         "shop.a, shop.b and shop.c failed: its evaluation raised ValueError: no luck"
     ]
 
 
-def test_two_stay_one_by_one_and_what_differs_is_not_put_together() -> None:
+def test_two_or_different_findings_are_not_merged() -> None:
     others = (failed(f"shop.{n}", error=f"ValueError: {n}") for n in range(3))
     report = run(waiting("shop.a"), *others, waiting("shop.b"))
     assert [line.split()[0] for line in lines(report)] == list(report.outcomes)
 
 
-def test_invocations_are_not_put_together() -> None:
+def test_findings_of_different_invocations_are_not_merged() -> None:
     reports = [run(waiting("shop.a"), waiting("shop.b")) for _ in range(2)]
     findings = GatePolicy().evaluate(*reports).findings
     assert in_groups(findings) == list(findings)

@@ -67,20 +67,20 @@ class TestNonBlockingAudits:
         assert cells[2].count("positive") == 1
         assert cells[2].endswith(WORDS)
 
-    def test_a_page_has_them_in_the_table_and_with_the_model(self) -> None:
+    def test_a_page_has_them_in_the_table_and_in_the_models_details(self) -> None:
         words = Parsed(html.page([Entry(None, NIGHT)])).words
         rows, _, details = words.partition("a.odd executed")
         assert f"in 1 batch; {WORDS}" in rows
         assert "positive 3 rows failed, non-blocking" in details
 
-    def test_properties_of_a_test_name_them(self) -> None:
+    def test_junit_properties_name_them(self) -> None:
         other = run(audited("a.odd", *AUDITS), audited("a.two", POSITIVE, *AUDITS[:1]))
         assert junit.properties([NIGHT, other])[-1] == (
             "sqlmesh_nonblocking_audit_failed",
             "a.odd (positive), a.two (positive)",
         )
 
-    def test_totals_are_the_same_without_them(self) -> None:
+    def test_totals_do_not_depend_on_them(self) -> None:
         assert "2 executed, 1 skipped" in markdown.summary([Entry(None, NIGHT)])
 
     def test_a_model_that_has_one_is_left_out_last(self) -> None:
@@ -110,7 +110,7 @@ class TestUpstreamBehind:
     def test_a_sentence_has_it_last(self) -> None:
         assert BEHIND.message == f"executed in 1 batch: new interval; {AHEAD}"
 
-    def test_of_several_models_upstream_is_counted(self) -> None:
+    def test_several_upstream_models_are_counted(self) -> None:
         days = (interval("2024-01-07", "2024-01-08"), interval("2024-01-10", "2024-01-11"))
         made = executed("a.x", upstream_behind=dict.fromkeys("bcde", days))
         assert made.message == (
@@ -160,7 +160,7 @@ class TestNotEvaluatable:
         skipped("a.y"),
     )
 
-    def test_no_set_has_them_but_their_own(self) -> None:
+    def test_only_their_own_set_contains_them(self) -> None:
         assert self.REPORT.skipped == {"a.y"}
         assert self.REPORT.not_evaluatable == {"raw.rates", "a.shared"}
         assert self.REPORT.by_reason["not_evaluatable"] == self.REPORT.not_evaluatable
@@ -171,7 +171,7 @@ class TestNotEvaluatable:
         report = run(skipped("raw.new", "not_in_environment", kind="external"))
         assert report.skipped == {"raw.new"}
 
-    def test_no_total_counts_them(self) -> None:
+    def test_totals_do_not_count_them(self) -> None:
         assert "1 executed (a.x), 1 skipped" in self.REPORT.explain("a.y")
         assert "1 executed, 1 skipped" in repr(self.REPORT)
         assert totals_line([self.REPORT]) == "1 invocation: 1 executed, 1 skipped"
@@ -179,7 +179,7 @@ class TestNotEvaluatable:
         assert GatePolicy().evaluate(self.REPORT).outcomes == 2
         assert dict(junit.properties([self.REPORT]))["sqlmesh_skipped"] == "a.y (cron_not_due)"
 
-    def test_no_table_has_them(self) -> None:
+    def test_tables_leave_them_out(self) -> None:
         assert len(table(self.REPORT).splitlines()) == 4
         assert "not shown: 1 cron_not_due" in table(self.REPORT, limit=1)
         assert [row[1] for row in Page.of(markdown.summary([Entry(None, self.REPORT)])).rows] == [
@@ -190,7 +190,7 @@ class TestNotEvaluatable:
         cases = root.iter("testcase")
         assert [case.get("name") for case in cases] == ["a.x", "a.y"]
 
-    def test_where_all_is_shown_they_are(self) -> None:
+    def test_show_all_includes_them(self) -> None:
         for shown in (self.REPORT.table(), table(self.REPORT, everything=True)):
             rows = [line.split()[1] for line in shown.splitlines()[2:]]
             assert rows == list(self.REPORT.outcomes)
@@ -203,7 +203,7 @@ class TestNotEvaluatable:
         assert len(extra) == 2
         assert "raw.rates skipped" in page.words
 
-    def test_one_that_a_rule_denies_is_shown_all_the_same(self) -> None:
+    def test_one_that_a_rule_denies_is_shown(self) -> None:
         policy = GatePolicy([{"models": "raw.rates", "deny": "not_evaluatable"}])
         result = policy.evaluate(self.REPORT)
         page = Page.of(markdown.summary([Entry(None, self.REPORT)], result))
@@ -216,12 +216,12 @@ class TestNotEvaluatable:
         assert diff.empty
         assert diff.comparisons[0].models == 2
 
-    def test_comparisons_see_one_that_gets_audits(self) -> None:
+    def test_comparisons_include_one_that_gets_audits(self) -> None:
         before = run(skipped("raw.rates", "not_evaluatable", kind="external"))
         [change] = compare([before], [run(audited("raw.rates", audit("unique")))]).changes
         assert change.kind == "changed_status"
 
-    def test_all_outcomes_need_not_name_them(self) -> None:
+    def test_exact_outcomes_need_not_name_them(self) -> None:
         self.REPORT.assert_outcomes({"a.x": "executed", "a.y": "skipped"}, exact=True)
         self.REPORT.assert_outcomes(
             {"a.x": "executed", "a.y": "skipped", "raw.rates": "not_evaluatable"}, exact=True
@@ -239,18 +239,18 @@ class TestWaiting:
         waiting_since=utc("2024-01-13"),
     )
 
-    def test_tables_say_it(self) -> None:
+    def test_tables_show_it(self) -> None:
         words = "signal_not_ready: feed, waiting since 2024-01-13 00:00 UTC"
         assert words in table(run(self.HELD), width=200)
         assert words in str(run(self.HELD))
         assert Page.of(markdown.summary([Entry(None, run(self.HELD))])).rows[0][2] == words
 
-    def test_of_what_is_held_back_in_part_as_well(self) -> None:
+    def test_tables_show_it_for_partially_held_back_models(self) -> None:
         made = executed("a.x", reasons=("signal_not_ready",), waiting_since=utc("2024-01-13"))
         words = "signal_not_ready: partly held back, waiting since 2024-01-13 00:00 UTC"
         assert words in table(run(made), width=200)
 
-    def test_a_paragraph_says_it_with_what_is_held_back(self) -> None:
+    def test_a_paragraph_shows_it_after_the_held_back_intervals(self) -> None:
         lines = run(self.HELD).explain("a.held").splitlines()
         assert lines[2:4] == [
             "  intervals   2 days held back: 2024-01-12 .. 2024-01-13",
@@ -259,12 +259,12 @@ class TestWaiting:
         details = Parsed(html.page([Entry(None, run(self.HELD))])).words
         assert "waiting since 2024-01-13 00:00 UTC" in details
 
-    def test_what_waits_for_its_cron_alone_does_not_say_it(self) -> None:
+    def test_models_that_wait_only_for_their_cron_do_not_show_it(self) -> None:
         made = skipped("a.x", waiting_since=utc("2024-01-13"))
         assert "waiting" not in run(made).explain("a.x")
         assert "waiting" not in table(run(made))
 
-    def test_what_waits_for_the_next_run_says_it_in_the_paragraph_only(self) -> None:
+    def test_models_that_wait_for_the_next_run_show_it_only_in_the_paragraph(self) -> None:
         made = executed(
             "a.x",
             reasons=("plan_limit",),
@@ -284,12 +284,12 @@ class TestPlanLimit:
             (("plan_limit", "signal_not_ready"), "signal_not_ready: partly held back"),
         ],
     )
-    def test_is_named_where_it_is_all(self, reasons: tuple[str, ...], words: str) -> None:
+    def test_is_shown_if_it_is_the_only_reason(self, reasons: tuple[str, ...], words: str) -> None:
         report = run(executed("a.x", reasons=reasons), command="plan")
         assert words in table(report, width=200)
         assert Page.of(markdown.summary([Entry(None, report)])).rows[0][2] == f"2024-01-13; {words}"
 
-    def test_of_a_skipped_model_is_its_reason(self) -> None:
+    def test_is_shown_as_the_reason_of_a_skipped_model(self) -> None:
         report = run(skipped("a.x", "plan_limit"), command="plan")
         assert "a.x    plan_limit\n" in table(report) + "\n"
 
@@ -313,7 +313,7 @@ class TestWarnings:
         ]
         assert "\x1b[33mwarning\x1b[0m: a.odd" in terminal.findings(result, color=True)
 
-    def test_a_terminal_lists_no_more_of_them_than_of_findings(self) -> None:
+    def test_a_terminal_lists_at_most_as_many_of_them_as_of_findings(self) -> None:
         _, result = self.judged(*[NIGHT] * 60)
         lines = terminal.findings(result).splitlines()
         assert sum("warning: " in line for line in lines) == 50
@@ -335,7 +335,7 @@ class TestWarnings:
         assert page.headings[0] == "✅ SQLMesh gate passed"
         assert "10 warnings more" in page.folds
 
-    def test_a_failure_of_which_a_rule_warns_has_the_sign_of_a_warning(self) -> None:
+    def test_a_failure_with_only_a_warning_has_the_symbol_of_a_warning(self) -> None:
         policy = GatePolicy([{"models": "a.bad", "deny": "failed", "severity": "warning"}])
         report = run(failed("a.bad"), completion="failure")
         page = Page.of(markdown.summary([Entry(None, report)], policy.evaluate(report)))
@@ -365,7 +365,7 @@ class TestWarnings:
         entries, result = self.judged(*[NIGHT] * 8)
         assert "2 more warnings" in Parsed(html.page(entries, result)).words
 
-    def test_a_command_that_was_cut_off_is_in_every_form(self) -> None:
+    def test_an_interrupted_command_is_in_every_format(self) -> None:
         entries, result = self.judged(run(completion="interrupted", error="KeyboardInterrupt"))
         message = "the run was interrupted: KeyboardInterrupt"
         assert message in terminal.findings(result)
@@ -393,37 +393,37 @@ UNREAD = run(executed("a.x"), project_files="not_read", project_files_note="it t
 class TestNotesOnAnInvocation:
     """What concerns all models is stated once, above them."""
 
-    def test_on_a_table(self) -> None:
+    def test_are_below_the_heading_of_a_table(self) -> None:
         lines = table(CUT_OFF, width=200).splitlines()
         assert lines[1] == WAITS
         assert [line.split()[-1] for line in lines[3:]] == ["environment_busy"] * 2
 
-    def test_on_other_forms(self) -> None:
+    def test_are_in_other_formats(self) -> None:
         assert WAITS in markdown.summary([Entry(None, CUT_OFF)]).replace("\\", "")
         assert WAITS in Parsed(html.page([Entry(None, CUT_OFF)])).words
         properties = dict(junit_properties(CUT_OFF))
         assert properties["sqlmesh_note"] == WAITS
 
-    def test_that_the_error_makes_already(self) -> None:
+    def test_are_left_out_if_the_error_has_the_same_text(self) -> None:
         report = CUT_OFF.model_copy(update={"error": f"EnvironmentBusyError: {WAITS}"})
         assert table(report, width=300).count("is not finished") == 1
 
-    def test_on_files_that_were_not_read(self) -> None:
+    def test_state_that_files_were_not_read(self) -> None:
         note = "the project's files were not read: it took too long"
         assert table(UNREAD, width=200).splitlines()[1] == note
         assert note in Parsed(html.page([Entry(None, UNREAD)])).words
 
-    def test_why_is_not_always_known(self) -> None:
+    def test_state_that_the_reason_is_unknown(self) -> None:
         unread = UNREAD.model_copy(update={"project_files_note": None})
         assert "were not read: unknown reason" in table(unread)
 
-    def test_none_where_all_is_well(self) -> None:
+    def test_are_absent_if_nothing_is_wrong(self) -> None:
         well = run(executed("a.x"), project_files="read")
         assert len(table(well).splitlines()) == 3
 
 
-class TestTheGateOnFilesThatWereNotRead:
-    def test_is_a_warning(self) -> None:
+class TestUnreadFilesInTheGate:
+    def test_are_a_warning(self) -> None:
         result = GatePolicy().evaluate(UNREAD)
         assert result.passed
         [warning] = result.warnings
@@ -431,13 +431,13 @@ class TestTheGateOnFilesThatWereNotRead:
         assert warning.message == "the project's files were not read: it took too long"
         assert result.summary == "gate passed: 1 outcome in 1 report, 1 warning"
 
-    def test_of_which_nobody_knows_why(self) -> None:
+    def test_are_a_warning_with_an_unknown_reason(self) -> None:
         unread = UNREAD.model_copy(update={"project_files_note": None})
         [warning] = GatePolicy().evaluate(unread).warnings
         assert warning.message == "the project's files were not read: unknown reason"
 
     @pytest.mark.parametrize("read", ["read", None])
-    def test_says_nothing_where_they_were_or_were_not_to_be(self, read: str | None) -> None:
+    def test_are_no_warning_if_they_were_read_or_not_requested(self, read: str | None) -> None:
         assert not GatePolicy().evaluate(run(executed("a.x"), project_files=read)).warnings
 
 

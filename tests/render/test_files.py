@@ -19,7 +19,7 @@ REPORTS = [Entry("test_shop.py::test_night", NIGHT), Entry(None, run())]
 RESULT = GatePolicy().evaluate(NIGHT)
 
 
-def test_the_suffix_says_the_format(tmp_path: Path) -> None:
+def test_the_suffix_determines_the_format(tmp_path: Path) -> None:
     for name in ("all.json", "all.md", "all.HTML", "all.xml"):
         files.write(tmp_path / name, REPORTS, RESULT)
     assert (tmp_path / "all.json").read_text() == entries_to_json(REPORTS)
@@ -30,7 +30,7 @@ def test_the_suffix_says_the_format(tmp_path: Path) -> None:
     assert names == ["all.HTML", "all.json", "all.md", "all.xml"]
 
 
-def test_no_report_is_a_file_too(tmp_path: Path) -> None:
+def test_a_file_without_reports_is_written(tmp_path: Path) -> None:
     for suffix in files.SUFFIXES:
         files.write(tmp_path / f"none{suffix}", [])
     assert entries_from_json((tmp_path / "none.json").read_text()) == []
@@ -40,7 +40,7 @@ def test_no_report_is_a_file_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["report.txt", "report", "json", ".json", "report.json.gz", ""])
-def test_another_suffix_is_refused(name: str) -> None:
+def test_another_suffix_is_rejected(name: str) -> None:
     with pytest.raises(
         ValueError, match=r"its name must end in \.json, \.md, \.html or \.xml$"
     ) as caught:
@@ -48,14 +48,14 @@ def test_another_suffix_is_refused(name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_is_refused(tmp_path: Path) -> None:
+def test_a_folder_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "report.json").mkdir()
     with pytest.raises(ValueError, match=r"report\.json' is a folder$"):
         files.checked_path(tmp_path / "report.json")
     assert files.checked_path(str(tmp_path / "other.json")) == tmp_path / "other.json"
 
 
-def test_folders_are_made(tmp_path: Path) -> None:
+def test_folders_are_created(tmp_path: Path) -> None:
     files.write(tmp_path / "build" / "reports" / "all.json", REPORTS)
     assert entries_from_json((tmp_path / "build" / "reports" / "all.json").read_text()) == REPORTS
 
@@ -76,7 +76,7 @@ def _disk_full(*_: object) -> None:
     raise OSError(ENOSPC, "disk full")
 
 
-def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path: Path) -> None:
+def test_the_target_of_a_link_is_written_and_the_link_stays(tmp_path: Path) -> None:
     target, link = tmp_path / "of_today.json", tmp_path / "latest.json"
     target.write_text("the old one")
     link.symlink_to(target.name)
@@ -86,7 +86,7 @@ def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
-def test_a_file_can_be_read_by_whom_the_user_lets_read_new_files(tmp_path: Path) -> None:
+def test_a_file_has_the_default_permissions_of_new_files(tmp_path: Path) -> None:
     (tmp_path / "other").touch()
     files.write(tmp_path / "all.json", REPORTS)
     assert (tmp_path / "all.json").stat().st_mode == (tmp_path / "other").stat().st_mode
@@ -106,9 +106,7 @@ def test_dump_reports_accepts_only_names_of_files_that_can_be_read_back(
 
 
 @pytest.mark.parametrize("suffix", files.SUFFIXES)
-def test_text_that_no_encoding_can_write_is_written_nevertheless(
-    tmp_path: Path, suffix: str
-) -> None:
+def test_text_that_cannot_be_encoded_is_escaped(tmp_path: Path, suffix: str) -> None:
     odd = run(failed("sales.orders", error="no file \udcff.csv"), error="\udcff")
     files.write(tmp_path / f"all{suffix}", [Entry("test_shop.py::test_it", odd)])
     assert "sales.orders" in (tmp_path / f"all{suffix}").read_text(encoding="utf-8")

@@ -17,11 +17,11 @@ def test_each_status_has_its_models_with_their_reasons() -> None:
     ]
 
 
-def test_a_test_without_invocations_says_so() -> None:
+def test_a_test_without_invocations_has_zero_invocations() -> None:
     assert properties([]) == [("sqlmesh_invocations", "0")]
 
 
-def test_the_tries_that_the_last_one_repeats_are_counted() -> None:
+def test_superseded_tries_are_counted() -> None:
     assert properties([run(executed("a.x"))], repeated=2) == [
         ("sqlmesh_invocations", "1"),
         ("sqlmesh_repeated_tries", "2"),
@@ -29,24 +29,24 @@ def test_the_tries_that_the_last_one_repeats_are_counted() -> None:
     ]
 
 
-def test_the_properties_of_others_are_left() -> None:
+def test_properties_of_other_plugins_are_kept() -> None:
     of_others = [("sqlmesh_version", 1), ("ticket", "A-1")]
     assert other_properties([*of_others, *properties([run(failed("a.x"))], 1)]) == of_others
 
 
-def test_of_very_many_models_the_first_are_named() -> None:
+def test_only_the_first_of_very_many_models_are_named() -> None:
     _, (_, value) = properties([run(*(executed(f"sales.model_{n:03}") for n in range(500)))])
     listed, more = value.split(" and ")
     assert listed.split(", ") == [f"sales.model_{n:03}" for n in range(58)]
     assert more == "442 more"
 
 
-def test_one_name_is_shown_however_long_it_is() -> None:
+def test_a_single_name_is_shown_in_full() -> None:
     _, (_, value) = properties([run(executed("a" * 5000), executed("b"))])
     assert value.startswith("aaa")
     assert len(value) < 1100
 
 
-def test_names_hold_nothing_that_xml_can_not() -> None:
+def test_names_contain_only_characters_that_xml_allows() -> None:
     _, (_, value) = properties([run(executed("a\x00\x1b[2J\ud800b"))])
     assert value.isprintable()

@@ -103,7 +103,7 @@ def test_a_failure_is_explained() -> None:
 
 
 @pytest.mark.parametrize("outcome", [interrupted("sales.orders"), unknown("sales.orders")])
-def test_what_is_not_known_to_have_failed_is_an_error(outcome: object) -> None:
+def test_interrupted_and_unknown_models_are_errors(outcome: object) -> None:
     report = run(outcome, completion="interrupted")  # type: ignore[arg-type]
     for policy in (None, GatePolicy()):
         assert verdicts(parsed(report, policy=policy)) == {"sales.orders": ["error"]}
@@ -144,7 +144,7 @@ def test_cases_of_several_invocations_are_distinguished() -> None:
     assert root.get("tests") == "7"
 
 
-class TestOfTheGate:
+class TestGate:
     def test_an_unexpected_skip_is_a_failure(self) -> None:
         root = parsed(NIGHT, policy=GatePolicy())
         assert [name for name, tags in verdicts(root).items() if tags == ["failure"]] == [
@@ -155,7 +155,7 @@ class TestOfTheGate:
         assert failure.get("type") == "upstream_failed"
         assert failure.get("message") == "skipped: an upstream model failed (sales.orders)"
 
-    def test_what_a_rule_denies_is_reported_with_the_rule(self) -> None:
+    def test_a_denied_outcome_is_reported_with_the_rule(self) -> None:
         rules: list[dict[str, Any]] = [
             {"models": "web.views", "deny": ["executed"], "why": "it is frozen"},
             {"models": "raw.rates", "deny": ["skipped"]},
@@ -167,7 +167,7 @@ class TestOfTheGate:
         assert str(failure.text).startswith(f"{failure.get('message')}\n\nweb.views was executed")
         assert verdicts(root)["raw.rates"] == ["failure"]
 
-    def test_what_is_wrong_with_the_policy_has_a_suite(self) -> None:
+    def test_mistakes_in_the_policy_have_a_suite(self) -> None:
         rules: list[dict[str, Any]] = [
             {"models": "nothing.*", "allow": ["failed"]},
             {"models": "web.clicks", "require": "executed"},
@@ -183,7 +183,7 @@ class TestOfTheGate:
         message = str(verdict(policy, "unmatched rule, rule 1 (nothing.*)").get("message"))
         assert message.startswith("rule 1 (nothing.*): no model matches")
 
-    def test_it_is_red_where_the_gate_is(self) -> None:
+    def test_each_finding_is_a_failure_or_an_error(self) -> None:
         raised = run(executed("web.views"), completion="raised", error="SQLMeshError: no")
         for report in (NIGHT, raised):
             findings = GatePolicy().evaluate(report).findings
@@ -191,13 +191,13 @@ class TestOfTheGate:
             red = sum(tags in (["failure"], ["error"]) for tags in verdicts(root).values())
             assert red == len(findings) > 0
 
-    def test_what_it_accepts_is_as_without_it(self) -> None:
+    def test_accepted_outcomes_are_the_same_as_without_a_gate(self) -> None:
         day = run(executed("web.views"), skipped("sales.weekly"))
         assert verdicts(parsed(day, policy=GatePolicy())) == verdicts(parsed(day))
 
 
 @pytest.mark.parametrize("completion", ["failure", "interrupted", "raised"])
-def test_an_end_that_no_model_is_to_blame_for_is_an_error(completion: str) -> None:
+def test_an_error_that_no_model_explains_has_its_own_case(completion: str) -> None:
     report = run(
         executed("web.views"), completion=completion, error="SQLMeshError: no\nenvironment"
     )
@@ -209,12 +209,12 @@ def test_an_end_that_no_model_is_to_blame_for_is_an_error(completion: str) -> No
     assert root.get("errors") == "1"
 
 
-def test_an_unknown_end_is_reported_as_well() -> None:
+def test_an_interruption_without_an_error_has_its_own_case() -> None:
     error = verdict(parsed(run(completion="interrupted")), "the run itself")
     assert error.text == "the run was interrupted"
 
 
-def test_a_model_is_to_blame_before_the_invocation() -> None:
+def test_a_failed_model_explains_the_invocations_error() -> None:
     report = run(failed("web.views"), completion="raised", error="NodeExecutionFailedError: no")
     assert verdicts(parsed(report)) == {"web.views": ["failure"]}
 
@@ -226,7 +226,7 @@ def test_repeated_tries_are_left_out() -> None:
     assert verdicts(ElementTree.fromstring(text)) == {"web.views": []}
 
 
-def test_the_output_of_a_case_that_passed_is_its_outcome_with_the_cause() -> None:
+def test_the_output_of_a_passed_case_is_its_outcome_with_the_cause() -> None:
     root = parsed(
         run(executed("a.x", causes=("new_interval",)), executed("a.y", message=""), failed("a.z"))
     )
@@ -238,13 +238,13 @@ def test_the_output_of_a_case_that_passed_is_its_outcome_with_the_cause() -> Non
     }
 
 
-def test_no_report_makes_no_suite() -> None:
+def test_no_reports_make_no_suite() -> None:
     assert parsed().attrib == {"name": "sqlmesh", "tests": "0", "failures": "0", "errors": "0"}
 
 
 @given(st.lists(st.tuples(st.none() | texts, reports()), max_size=3))
 @unhurried
-def test_any_report_is_well_formed_and_read_by_everyone(
+def test_any_report_is_well_formed_and_readable_by_other_parsers(
     entries: list[Entry],
 ) -> None:
     for result in (None, GatePolicy().evaluate(*entries)):

@@ -116,8 +116,8 @@ def assert_nothing_quoted_means_anything(shown: Page) -> None:
     assert all(len(row) == len(table[0]) for table in shown.tables for row in table)
 
 
-class TestWhatIsFirst:
-    def test_an_invocation_has_its_end_in_the_heading_and_a_row_a_model(self) -> None:
+class TestOrder:
+    def test_an_invocation_has_its_completion_in_the_heading_and_a_row_for_each_model(self) -> None:
         shown = page(NIGHT)
         assert shown.headings == [
             "SQLMesh",
@@ -139,7 +139,7 @@ class TestWhatIsFirst:
             ]
         ]
 
-    def test_rows_have_a_column_where_they_are_known(self) -> None:
+    def test_a_column_has_written_rows_if_they_are_known(self) -> None:
         assert page(QUIET).tables[0][0] == [*("status", "model", "intervals or reason", "time")]
 
     @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ class TestWhatIsFirst:
     def test_a_status_is_a_symbol_and_a_word(self, made: object, cell: str) -> None:
         assert page(run(made)).rows[0][0] == cell  # type: ignore[arg-type]
 
-    def test_what_a_plan_removes_is_listed(self) -> None:
+    def test_models_that_a_plan_removes_are_listed(self) -> None:
         shown = page(run(executed("a.x"), command="plan", removed=("a.old",)))
         assert shown.rows[1] == ["🗑️ removed", "a.old", "the plan removes it", ""]
 
@@ -168,7 +168,7 @@ class TestWhatIsFirst:
             [Entry(None, raised), Entry(None, QUIET)]
         )
 
-    def test_no_invocation_at_all_is_stated(self) -> None:
+    def test_a_page_without_invocations_states_so(self) -> None:
         assert summary([]) == "## SQLMesh\n\n0 invocations: no models\n\n"
 
     def test_invocations_that_need_attention_come_first(self) -> None:
@@ -207,21 +207,21 @@ class TestFolds:
         assert [len(table) - 1 for table in shown.tables] == [1, 22]
         assert shown.folds == ["21 executed, 1 removed, as expected"]
 
-    def test_also_where_nothing_needs_attention(self) -> None:
+    def test_expected_outcomes_are_folded_if_nothing_needs_attention(self) -> None:
         shown = page(run(*self.MANY))
         assert [len(table) - 1 for table in shown.tables] == [21]
         assert shown.folds == ["21 executed"]
 
-    def test_also_where_only_removals_are_many(self) -> None:
+    def test_many_removals_are_folded(self) -> None:
         removed = tuple(f"a.m{number}" for number in range(21))
         assert page(run(command="plan", removed=removed)).folds == ["21 removed"]
 
-    def test_many_invocations_as_expected_are_one_fold(self) -> None:
+    def test_many_expected_invocations_share_a_fold(self) -> None:
         shown = page(run(*self.MANY), run(*self.MANY), NIGHT)
         assert shown.folds == ["2 other invocations, as expected"]
         assert len(shown.headings) == 4
 
-    def test_many_findings_go_on_in_a_fold(self) -> None:
+    def test_many_findings_continue_in_a_fold(self) -> None:
         bad = run(*(failed(f"a.m{number}", error=f"ValueError: {number}") for number in range(60)))
         shown = page(bad, result=GatePolicy().evaluate(bad))
         assert len(shown.items) == 60
@@ -241,19 +241,19 @@ class TestGate:
         assert shown.items[2].startswith("⚠️ rule 1 (no.such): no model 'no.such' in the reports")
         assert "The policy" in shown.words
 
-    def test_a_gate_that_passed_says_so(self) -> None:
+    def test_a_passed_gate_is_shown(self) -> None:
         shown = page(QUIET, result=GatePolicy().evaluate(QUIET))
         assert shown.headings[0] == "✅ SQLMesh gate passed"
         assert shown.items == []
 
-    def test_what_a_rule_allows_needs_no_attention(self) -> None:
+    def test_allowed_outcomes_need_no_attention(self) -> None:
         policy = GatePolicy([{"models": "*", "allow": ["failed", "skipped"]}])
         shown = page(NIGHT, result=policy.evaluate(NIGHT))
         assert [row[0] for row in shown.rows] == [
             *("✅ executed", "⏭️ skipped", "❌ failed", "⏭️ skipped")
         ]
 
-    def test_what_a_rule_demands_does(self) -> None:
+    def test_unmet_requirements_need_attention(self) -> None:
         policy = GatePolicy([{"models": "raw.weekly", "require": "executed"}])
         shown = page(QUIET, result=policy.evaluate(QUIET))
         assert shown.rows[0][:2] == ["⚠️ skipped", "raw.weekly"]
@@ -278,7 +278,7 @@ class TestSafety:
     """Whatever names and errors hold, it is shown, and means nothing."""
 
     @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:12]))
-    def test_what_a_project_wrote_is_only_shown(self, text: str) -> None:
+    def test_text_of_a_project_is_escaped(self, text: str) -> None:
         bad = run(
             failed(text, error=text),
             skipped("a.y", "upstream_failed", blocked_by=(text,)),
@@ -295,14 +295,16 @@ class TestSafety:
         assert len(shown.items) == 2
 
     @given(st.text("`|\\<>@#*_[]()!~$:;&/.'\"-+ awgh1\n", max_size=40))
-    def test_every_word_of_a_message_is_there(self, message: str) -> None:
+    def test_messages_are_complete(self, message: str) -> None:
         shown = page(run(unknown("a.x", f"x {message}")))
         assert_nothing_quoted_means_anything(shown)
         assert shown.rows[0][2] == " ".join(f"x {message}".split())
 
     @unhurried
     @given(st.lists(st.tuples(st.none() | texts, reports()), max_size=3), st.booleans())
-    def test_any_reports_have_a_row_a_model(self, entries: list[Entry], judged: bool) -> None:
+    def test_any_reports_have_a_row_for_each_model(
+        self, entries: list[Entry], judged: bool
+    ) -> None:
         result = GatePolicy().evaluate(*entries) if judged else None
         markdown = summary(entries, result)
         assert markdown == summary(entries, result)
@@ -314,7 +316,7 @@ class TestSafety:
 
     @unhurried
     @given(reports(), reports())
-    def test_any_difference_is_only_shown(self, old: RunReport, new: RunReport) -> None:
+    def test_text_of_any_difference_is_escaped(self, old: RunReport, new: RunReport) -> None:
         diff = compare([old], [new])
         shown = Page.of(difference(diff))
         assert_nothing_quoted_means_anything(shown)
@@ -342,7 +344,7 @@ class TestLimit:
         assert_nothing_quoted_means_anything(Page.of(markdown))
         return markdown
 
-    def test_a_page_that_has_room_is_whole(self) -> None:
+    def test_a_page_within_the_limit_is_complete(self) -> None:
         entries = [Entry(None, self.BIG)]
         whole = summary(entries)
         assert summary(entries, limit=len(whole.encode())) == whole
@@ -366,17 +368,17 @@ class TestLimit:
         assert "| 0.00 s |" not in markdown
         assert "\n\n_Left out here: 100 models_\n" in markdown
 
-    def test_many_findings_make_way_for_tables(self) -> None:
+    def test_many_findings_are_shortened_in_favor_of_tables(self) -> None:
         bad = run(*(failed(f"a.m{number}", error=f"ValueError: {number}") for number in range(100)))
         shown = Page.of(self.sized([Entry(None, bad)], 11_000))
         assert len(shown.rows) == 100
         assert 50 <= len(shown.items) < 100
 
-    def test_no_room_at_all_is_an_empty_page(self) -> None:
+    def test_a_limit_of_zero_makes_an_empty_page(self) -> None:
         assert summary([Entry(None, self.BIG)], limit=0) == ""
         assert summary([Entry(None, self.BIG)], limit=100) == ""
 
-    def test_a_difference_is_cut_as_well(self) -> None:
+    def test_a_difference_is_shortened_as_well(self) -> None:
         diff = compare([run()], [self.BIG])
         markdown = difference(diff, limit=3000)
         assert len(markdown.encode()) <= 3000
@@ -388,9 +390,7 @@ class TestLimit:
         st.lists(st.tuples(st.none() | texts, reports()), min_size=1, max_size=4),
         st.integers(0, 6000),
     )
-    def test_what_is_shown_and_what_is_left_out_is_all(
-        self, entries: list[Entry], limit: int
-    ) -> None:
+    def test_shown_and_omitted_rows_add_up_to_all(self, entries: list[Entry], limit: int) -> None:
         markdown = self.sized(entries, limit)
         left = re.search(r"bytes:\*\*.* (\d+) models?\b", markdown)
         if markdown:
@@ -399,7 +399,7 @@ class TestLimit:
 
 
 class TestDifference:
-    def test_a_row_says_what_differs_of_a_model_and_how(self) -> None:
+    def test_a_row_shows_what_differs_and_how(self) -> None:
         markdown = difference(compare([QUIET], [run(skipped("raw.orders", "signal_not_ready"))]))
         shown = Page.of(markdown)
         assert shown.headings == [
@@ -414,19 +414,19 @@ class TestDifference:
             ],
         ]
 
-    def test_how_it_ended_is_in_the_heading_and_its_error_below(self) -> None:
+    def test_the_completion_is_in_the_heading_and_the_error_below(self) -> None:
         raised = QUIET.model_copy(update={"completion": "raised", "error": "OSError: <gone>"})
         markdown = difference(compare([QUIET], [raised]))
         assert "success in 2.00 s → raised in 2.00 s\n\nraised `OSError: <gone>`\n" in markdown
         assert Page.of(markdown).tables == []
 
-    def test_what_is_on_one_side_only_is_listed(self) -> None:
+    def test_models_on_only_one_side_are_listed(self) -> None:
         old = [("t.py::a", QUIET), ("t.py::gone", QUIET)]
         shown = Page.of(difference(compare(old, [("t.py::a", QUIET), ("t.py::b", NIGHT)])))
         assert shown.headings[1:] == ["Only in the old reports", "Only in the new reports"]
         assert shown.items == ["run of prod, in t.py::gone", "run of prod, in t.py::b"]
 
-    def test_more_changes_go_on_in_a_fold(self) -> None:
+    def test_many_changes_continue_in_a_fold(self) -> None:
         shown = Page.of(difference(compare([run()], [TestLimit.BIG])))
         assert [len(table) - 1 for table in shown.tables] == [50, 52]
         assert shown.folds == ["52 more"]
@@ -437,5 +437,5 @@ class TestDifference:
         )
 
 
-def test_names_are_shown_without_what_deceives() -> None:
+def test_deceptive_characters_in_names_are_escaped() -> None:
     assert printable("a\u202eb\x1b[1m\ud800\n") == "a�b�[1m�\n"

@@ -55,7 +55,7 @@ def text(expected: str) -> str:
 
 
 class TestTable:
-    def test_has_a_row_a_model(self) -> None:
+    def test_has_a_row_for_each_model(self) -> None:
         assert table(NIGHT, width=80) == text(
             """
             run prod, execution_time 2024-01-14 06:30:00 UTC: failure in 1 min 31 s
@@ -70,7 +70,7 @@ class TestTable:
             """
         )
 
-    def test_has_the_causes_of_what_was_recorded(self) -> None:
+    def test_has_the_causes_of_recorded_intervals(self) -> None:
         made = executed("a.x", causes=("restated", "reloaded"), restated_by=("s.orders",))
         shown = table(run(made, failed("a.y", causes=("new_interval",))))
         assert "2024-01-13: restated (s.orders), reloaded" in shown
@@ -81,7 +81,7 @@ class TestTable:
         assert lines[1].split() == ["status", "model", "intervals", "or", "reason", "time"]
         assert lines[3].split(maxsplit=2) == ["removed", "a.old", "the plan removes it"]
 
-    def test_says_what_the_command_raised(self) -> None:
+    def test_shows_the_error_of_the_command(self) -> None:
         raised = run(completion="raised", error="SQLMeshError: no such\n   environment")
         assert table(raised) == text(
             """
@@ -90,11 +90,11 @@ class TestTable:
             """
         )
 
-    def test_says_what_interrupted_the_command(self) -> None:
+    def test_shows_the_interruption_of_the_command(self) -> None:
         stopped = run(completion="interrupted", error="terminated by SIGTERM")
         assert table(stopped).splitlines()[1] == "interrupted: terminated by SIGTERM"
 
-    def test_of_several_invocations_are_apart(self) -> None:
+    def test_separates_invocations(self) -> None:
         assert tables([NIGHT, NIGHT], width=80) == "\n\n".join([table(NIGHT, width=80)] * 2)
 
     def test_is_colored_only_on_request(self) -> None:
@@ -102,7 +102,7 @@ class TestTable:
         assert "\x1b[1;31mfailed" in table(NIGHT, color=True)
 
     @pytest.mark.parametrize("width", [60, 80, 120, 200])
-    def test_folds_what_is_long_and_loses_none_of_it(self, width: int) -> None:
+    def test_wraps_long_text_without_losing_any(self, width: int) -> None:
         report = run(
             executed(LONG, duration=timedelta(minutes=10), rows=10**9),
             skipped("a.表" + "名" * 60, "upstream_failed", blocked_by=(LONG,)),
@@ -114,7 +114,7 @@ class TestTable:
             for letter in set(filter(str.isalnum, name)):
                 assert letters.count(letter) >= name.count(letter)
 
-    def test_is_not_narrower_than_can_be_read(self) -> None:
+    def test_has_a_readable_minimum_width(self) -> None:
         assert table(NIGHT, width=10) == table(NIGHT, width=60)
 
     def test_of_a_thousand_models_is_not_slow(self) -> None:
@@ -143,16 +143,16 @@ class TestLimit:
         *lines, last = table(self.MANY, limit=limit, width=120).splitlines()
         return [line.split()[1] for line in lines[2:] if "raised" not in line] + [last]
 
-    def test_that_is_not_reached_changes_nothing(self) -> None:
+    def test_changes_nothing_if_it_is_not_reached(self) -> None:
         assert table(self.MANY, limit=8) == table(self.MANY)
 
-    def test_leaves_out_what_is_skipped_as_expected(self) -> None:
+    def test_leaves_out_expected_skips_first(self) -> None:
         assert self.shown(7) == [
             *("a.first", "a.second", "a.bad", "a.held", "a.old", "a.older", "a.oldest"),
             "not shown: 3 cron_not_due, 1 no_changes",
         ]
 
-    def test_then_what_executed_and_the_unexpected_last(self) -> None:
+    def test_leaves_out_executed_models_next_and_unexpected_outcomes_last(self) -> None:
         assert self.shown(3) == [
             *("a.first", "a.bad", "a.held", "a.old", "a.older", "a.oldest"),
             "not shown: 3 cron_not_due, 1 no_changes, 1 executed",
@@ -222,10 +222,10 @@ class TestDuration:
             (360_000, "100 h 0 min"),
         ],
     )
-    def test_has_two_figures_that_matter(self, seconds: float, words: str) -> None:
+    def test_has_two_significant_digits(self, seconds: float, words: str) -> None:
         assert duration(timedelta(seconds=seconds)) == words
 
-    def test_that_is_not_known_is_left_out(self) -> None:
+    def test_is_left_out_if_it_is_unknown(self) -> None:
         assert duration(None) == ""
 
 
@@ -248,11 +248,11 @@ class TestFindings:
             """
         )
 
-    def test_on_rules_are_on_the_policy(self) -> None:
+    def test_about_rules_are_under_the_policy(self) -> None:
         result = GatePolicy([{"models": "no.such", "allow": "failed"}]).evaluate(NIGHT)
         assert "\n\nthe policy\n  - rule 1 (no.such): " in findings(result)
 
-    def test_that_are_many_are_counted(self) -> None:
+    def test_are_counted_if_there_are_many(self) -> None:
         result = GatePolicy().evaluate(
             run(*(failed(f"a.m{number}", error=f"ValueError: {number}") for number in range(60)))
         )
@@ -260,7 +260,7 @@ class TestFindings:
         assert sum(line.startswith("  - ") for line in shown) == 50
         assert shown[-3:-1] == ["and 10 more", ""]
 
-    def test_that_are_none_leave_the_summary(self) -> None:
+    def test_are_only_the_summary_if_there_are_none(self) -> None:
         result = GatePolicy().evaluate(run(executed("a.x")))
         assert findings(result) == "gate passed: 1 outcome in 1 report"
         assert findings(result, color=True) == f"\x1b[32m{findings(result)}\x1b[0m"
@@ -312,7 +312,7 @@ class TestDifference:
             """
         )
 
-    def test_names_what_is_on_one_side_only(self) -> None:
+    def test_names_models_on_only_one_side(self) -> None:
         old = [("t.py::a", self.OLD), ("t.py::gone", self.OLD)]
         new = [("t.py::a", self.OLD), *[("t.py::a", self.OLD)] * 2]
         assert difference(compare(old, new)).splitlines() == [
@@ -328,18 +328,18 @@ class TestDifference:
             "comparison)",
         ]
 
-    def test_says_how_many_were_taken_together(self) -> None:
+    def test_shows_how_many_invocations_were_combined(self) -> None:
         shown = difference(compare([self.OLD, self.OLD], [self.NEW]), width=200)
         assert shown.startswith("2 runs of prod → run of prod, ")
 
-    def test_counts_what_is_too_many(self) -> None:
+    def test_counts_changes_beyond_the_limit(self) -> None:
         many = run(*(executed(f"a.m{number}") for number in range(60)))
         tests = [(f"t.py::{number}", run()) for number in range(60)]
         shown = difference(compare([run()], [many, *tests])).splitlines()
         assert shown[52] == "    and 10 more"
         assert shown[-4:-2] == ["  - run of prod, in t.py::49", "and 10 more"]
 
-    def test_that_is_none_is_one_line(self) -> None:
+    def test_is_one_line_if_there_is_none(self) -> None:
         diff = compare([self.OLD], [self.OLD])
         assert difference(diff) == "no differences (5 models in 1 comparison)"
 
@@ -371,14 +371,14 @@ class TestSafety:
     )
 
     @pytest.mark.parametrize("view", VIEWS)
-    def test_what_a_project_wrote_is_only_shown(self, view: Callable[[RunReport], str]) -> None:
+    def test_text_of_a_project_is_escaped(self, view: Callable[[RunReport], str]) -> None:
         shown = view(self.BAD)
         assert not set("\x1b\u202e\ud800\x07\u2028") & set(shown)
         assert "[red]:smile:" in shown.replace("\n", "")
         shown.encode()
 
     @pytest.mark.parametrize("view", VIEWS)
-    def test_what_has_no_end_is_cut_with_a_mark(self, view: Callable[[RunReport], str]) -> None:
+    def test_endless_text_is_cut_with_an_ellipsis(self, view: Callable[[RunReport], str]) -> None:
         endless = "x" * 1_000_000
         shown = view(run(failed(endless, error=endless), environment=endless, error=endless))
         assert len(shown) < 10_000
@@ -406,7 +406,7 @@ class TestErrorHeadline:
             "PlanError: 1 unit test failed"
         )
 
-    def test_what_a_paragraph_introduces_is_shown_with_it(self) -> None:
+    def test_text_that_a_paragraph_introduces_is_shown_with_it(self) -> None:
         assert error_headline("ConfigError: it failed:\n\nno such file\n\nmore") == (
             "ConfigError: it failed: no such file"
         )

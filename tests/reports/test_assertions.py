@@ -99,11 +99,11 @@ class TestExecuted:
     def test_fails_for_every_other_status(self, other: Any) -> None:
         assert headline(assert_executed, run(other), "a.x").startswith("a.x was not executed")
 
-    def test_passes_when_a_part_was_held_back(self) -> None:
+    def test_passes_if_intervals_were_held_back(self) -> None:
         held = executed("a.x", reasons=("signal_not_ready",))
         assert_executed(run(held), "a.x")
 
-    def test_one_of_several_is_enough_to_fail(self) -> None:
+    def test_fails_if_one_of_several_models_did_not_execute(self) -> None:
         text = message(assert_executed, SHOP, "staging.users", "marts.weekly")
         assert text.startswith("marts.weekly was not executed: its cron was not due\n")
         assert "staging.users was" not in text
@@ -185,11 +185,11 @@ class TestExecutedIntervals:
         text = headline(assert_executed, run(made), "a.x", intervals=("2024-01-01", "2024-01-04"))
         assert text.startswith("a.x did not execute all of 2024-01-01 .. 2024-01-03")
 
-    def test_what_was_loaded_before_counts_for_nothing(self) -> None:
+    def test_intervals_loaded_before_do_not_count(self) -> None:
         made = executed("a.x", ("2024-01-08", "2024-01-09"), loaded_through=utc("2024-01-09"))
         assert message(assert_executed, run(made), "a.x", intervals=("2024-01-01", "2024-01-09"))
 
-    def test_say_which_were_executed_instead(self) -> None:
+    def test_show_which_were_executed_instead(self) -> None:
         made = executed("a.x", ("2024-01-01", "2024-01-03"), ("2024-01-04", "2024-01-06"))
         text = message(assert_executed, run(made), "a.x", intervals=("2024-01-01", "2024-01-06"))
         assert "2024-01-01 .. 2024-01-02" in text
@@ -224,7 +224,7 @@ class TestExecutedIntervals:
         ],
         ids=str,
     )
-    def test_that_make_no_sense_are_a_value_error(self, intervals: Any, complaint: str) -> None:
+    def test_that_are_invalid_are_a_value_error(self, intervals: Any, complaint: str) -> None:
         with pytest.raises(ValueError, match=re.escape(complaint)):
             assert_executed(self.week, "a.x", intervals=intervals)
         with pytest.raises(ValueError, match=re.escape(complaint)):
@@ -238,7 +238,7 @@ class TestExecutedBatches:
         assert_executed(self.report, "a.x", batches=2)
 
     @pytest.mark.parametrize("count", [0, 1, 3])
-    def test_another_count(self, count: int) -> None:
+    def test_fails_for_another_count(self, count: int) -> None:
         text = headline(assert_executed, self.report, "a.x", batches=count)
         assert text.startswith(f"a.x executed in 2 batches, not {count}")
 
@@ -254,7 +254,7 @@ class TestExecutedBatches:
 
 
 class TestSkipped:
-    def test_passes_for_models_of_which_nothing_ran(self) -> None:
+    def test_passes_for_models_that_did_not_run(self) -> None:
         assert_skipped(SHOP, "marts.weekly", "marts.orders")
 
     @pytest.mark.parametrize("reason", ["cron_not_due", Reason.CRON_NOT_DUE])
@@ -386,13 +386,15 @@ class TestNotExecuted:
         SOMETHING_RECORDED,
         ids=[f"{made.status}, {len(made.batches)} batches" for made, _ in SOMETHING_RECORDED],
     )
-    def test_fails_when_one_was_or_may_have_been(self, made: Any, complaint: str) -> None:
+    def test_fails_if_a_batch_was_or_may_have_been_recorded(
+        self, made: Any, complaint: str
+    ) -> None:
         report = run(made, executed("a.y"))
         assert headline(assert_not_executed, report, "a.x").startswith(f"a.x {complaint}: ")
         assert headline(assert_nothing_executed, run(made)).startswith(f"a.x {complaint}: ")
         assert headline(assert_only_executed, report, "a.y").startswith(f"a.x {complaint}: ")
 
-    def test_reports_only_those_that_were(self) -> None:
+    def test_reports_only_executed_models(self) -> None:
         text = message(assert_not_executed, SHOP, "marts.weekly", "staging.users")
         assert text.startswith("staging.users was executed: ")
         assert "marts.weekly was" not in text
@@ -404,11 +406,11 @@ class TestOnlyExecuted:
         assert_only_executed(SHOP, "staging.*")
         assert_only_executed(SHOP, "staging.orders", "staging.*", SHOP["staging.users"])
 
-    def test_fails_for_one_that_did_not(self) -> None:
+    def test_fails_if_one_of_them_did_not_execute(self) -> None:
         text = message(assert_only_executed, SHOP, "staging.*", "marts.weekly")
         assert text.startswith("marts.weekly was not executed: its cron was not due")
 
-    def test_fails_for_one_that_did_as_well(self) -> None:
+    def test_fails_if_another_model_executed(self) -> None:
         text = message(assert_only_executed, SHOP, "staging.users")
         assert text.startswith("staging.orders was executed: ")
 
@@ -417,11 +419,11 @@ class TestOnlyExecuted:
         assert "marts.weekly was not executed" in text
         assert "staging.orders was executed" in text
 
-    def test_fails_for_one_that_executed_in_part_even_when_it_is_named(self) -> None:
+    def test_fails_for_a_partially_executed_model_even_if_it_is_named(self) -> None:
         report = run(partly_failed("a.x"))
         assert message(assert_only_executed, report, "a.x").startswith("a.x was not executed")
 
-    def test_fails_for_unknown_even_when_it_is_named(self) -> None:
+    def test_fails_for_an_unknown_model_even_if_it_is_named(self) -> None:
         report = run(unknown("a.x", batches=batches("executed")))
         assert message(assert_only_executed, report, "a.x").startswith("a.x was not executed")
 
@@ -436,13 +438,13 @@ class TestNothingExecuted:
         assert "staging.orders was executed" in text
 
     @pytest.mark.parametrize("models", [6, 9])
-    def test_many_failures_are_cut_short(self, models: int) -> None:
+    def test_many_failures_are_shortened(self, models: int) -> None:
         report = run(*(executed(f"a.m{number}") for number in range(models)))
         text = message(assert_nothing_executed, report)
         assert text.count("was executed: ") == 5
         assert text.endswith(f"\n\n… and {models - 5} more")
 
-    def test_five_failures_are_not(self) -> None:
+    def test_five_failures_are_not_shortened(self) -> None:
         report = run(*(executed(f"a.m{number}") for number in range(5)))
         text = message(assert_nothing_executed, report)
         assert text.count("was executed: ") == 5
@@ -495,13 +497,13 @@ class TestAuditFailed:
         text = headline(assert_audit_failed, self.report, "a.z")
         assert text.startswith("a.z had no failed audit: ")
 
-    def test_fails_when_none_ran(self) -> None:
+    def test_fails_if_no_audit_ran(self) -> None:
         text = headline(assert_audit_failed, self.report, "a.w")
         assert text == "a.w ran no audits: its cron was not due"
         text = headline(assert_audit_failed, self.report, "a.w", "unique")
         assert text == "a.w ran no audit 'unique' (it ran none): its cron was not due"
 
-    def test_fails_for_a_typo_with_the_close_one_or_with_all(self) -> None:
+    def test_fails_for_a_typo_with_close_matches_or_all_audits(self) -> None:
         text = headline(assert_audit_failed, self.report, "a.x", "uniqe")
         assert text.startswith("a.x ran no audit 'uniqe' (did you mean unique?): ")
         text = headline(assert_audit_failed, self.report, "a.x", "accepted_values")
@@ -537,7 +539,7 @@ class TestOutcomes:
         assert_outcomes(run(unknown("a.x")), {"a.x": "unknown"})
 
     @pytest.mark.parametrize("word", [word for word in [*Status, *Reason] if word != "unknown"])
-    def test_unknown_is_nothing_else(self, word: str) -> None:
+    def test_an_unknown_outcome_equals_nothing_else(self, word: str) -> None:
         report = run(unknown("a.x"))
         assert headline(assert_outcomes, report, {"a.x": word}).startswith(f"a.x is not {word}: ")
 
@@ -552,23 +554,23 @@ class TestOutcomes:
             ("raw.rates", "executed"),
         ],
     )
-    def test_fails_for_another_one(self, model: str, word: str) -> None:
+    def test_fails_for_another_outcome(self, model: str, word: str) -> None:
         text = headline(assert_outcomes, SHOP, {"staging.orders": "executed", model: word})
         assert text.startswith(f"{model} is not {word}: ")
 
-    def test_every_match_of_a_glob_must_have_it(self) -> None:
+    def test_every_match_of_a_glob_must_have_the_outcome(self) -> None:
         assert_outcomes(SHOP, {"staging.*": "executed"})
         text = message(assert_outcomes, SHOP, {"marts.*": "skipped"})
         assert text.startswith("marts.revenue is not skipped: ")
         assert "marts.weekly is" not in text
 
-    def test_a_model_under_two_names_must_have_both(self) -> None:
+    def test_a_model_with_two_names_must_have_both_outcomes(self) -> None:
         assert_outcomes(SHOP, {"marts.weekly": "cron_not_due", "marts.w*": "skipped"})
         assert message(
             assert_outcomes, SHOP, {"marts.weekly": "cron_not_due", "marts.w*": "failed"}
         )
 
-    def test_exact_wants_every_model_named(self) -> None:
+    def test_exact_requires_every_model_to_be_named(self) -> None:
         partly = {"staging.*": "executed", "marts.revenue": "failed", "raw.rates": "audited"}
         assert_outcomes(SHOP, partly)
         text = message(assert_outcomes, SHOP, partly, exact=True)
@@ -576,7 +578,7 @@ class TestOutcomes:
         assert "marts.orders is not among the expected outcomes" in text
         assert_outcomes(SHOP, {**partly, "marts.[ow]*": "skipped"}, exact=True)
 
-    def test_exact_wants_external_models_named_too(self) -> None:
+    def test_exact_requires_audited_external_models_to_be_named(self) -> None:
         """No glob matches them."""
         text = message(
             assert_outcomes, run(SHOP["raw.rates"], skipped("a.x")), {"*": "skipped"}, exact=True
@@ -591,7 +593,7 @@ class TestOutcomes:
         with pytest.raises(TypeError, match="at least one model"):
             assert_outcomes(SHOP, {})
 
-    def test_a_wrong_word_is_reported_with_the_close_one_or_with_all(self) -> None:
+    def test_an_invalid_word_is_reported_with_close_matches_or_all_words(self) -> None:
         with pytest.raises(
             ValueError, match=r"^'skiped' is neither a status nor a reason; did you mean .*skipped"
         ):
@@ -603,13 +605,13 @@ class TestOutcomes:
         assert all(word in str(caught.value) for word in [*Status, *Reason])
 
     @pytest.mark.parametrize("word", [None, "", 1, ["executed"], "EXECUTED", "Executed"], ids=repr)
-    def test_what_is_not_a_word_is_a_value_error(self, word: Any) -> None:
+    def test_a_value_that_is_not_a_word_is_a_value_error(self, word: Any) -> None:
         with pytest.raises(
             ValueError, match=re.escape(f"{word!r} is neither a status nor a reason")
         ):
             assert_outcomes(SHOP, {"staging.users": word})
 
-    def test_a_wrong_word_comes_before_a_wrong_outcome(self) -> None:
+    def test_an_invalid_word_is_reported_before_a_wrong_outcome(self) -> None:
         with pytest.raises(ValueError, match="zzz"):
             assert_outcomes(SHOP, {"marts.weekly": "executed", "staging.users": "zzz"})
 
@@ -632,7 +634,7 @@ class TestExecutionOrder:
             "  started     staging.users, staging.orders, marts.revenue"
         )
 
-    def test_tells_the_order_of_starts_not_of_the_report(self) -> None:
+    def test_shows_the_order_of_starts_not_of_the_report(self) -> None:
         report = run(executed("a.x", start_order=1), skipped("a.y"), executed("a.z", start_order=0))
         text = message(assert_execution_order, report, "a.x", "a.z")
         assert text == "a.x did not start before a.z\n  started     a.z, a.x"
@@ -648,7 +650,7 @@ class TestExecutionOrder:
         text = message(assert_execution_order, report, "b.y", "a.*")
         assert text.startswith("b.y did not start before a.x\n")
 
-    def test_fails_across_what_lies_between(self) -> None:
+    def test_fails_for_models_that_are_not_adjacent(self) -> None:
         text = message(
             assert_execution_order, SHOP, "marts.revenue", "staging.users", "staging.orders"
         )
@@ -675,7 +677,7 @@ class TestExecutionOrder:
             text = message(assert_execution_order, report, *models)
             assert text.startswith("a.x did not start: ")
 
-    def test_takes_a_failed_model_that_started(self) -> None:
+    def test_accepts_a_failed_model_that_started(self) -> None:
         assert_execution_order(run(failed("a.x", start_order=0)), "a.x")
 
 
@@ -709,10 +711,10 @@ class TestUnknown:
             (assert_execution_order, ["a.x"], {}),
         ],
     )
-    def test_satisfies_no_claim(self, helper: Call, args: list[Any], kwargs: Any) -> None:
+    def test_fails_every_assertion(self, helper: Call, args: list[Any], kwargs: Any) -> None:
         assert "a.x" in message(helper, run(self.rich), *args, **kwargs)
 
-    def test_the_message_says_why_it_could_not_tell(self) -> None:
+    def test_the_message_says_why_the_outcome_is_unknown(self) -> None:
         text = headline(assert_executed, run(unknown("a.x", "lost its place")), "a.x")
         assert text == "a.x was not executed: its status is unknown (lost its place)"
 
@@ -739,7 +741,7 @@ OF_MODELS = [
 ]
 
 
-def test_every_helper_is_among_those_below() -> None:
+def test_every_assertion_is_tested_below() -> None:
     public = {name for name in dir(AssertionMethods) if name.startswith("assert_")}
     functions = {
         name
@@ -755,8 +757,8 @@ def function(helper: str) -> Call:
 
 
 @pytest.mark.parametrize("helper", FAILING)
-class TestEveryHelper:
-    def test_says_the_same_as_function_and_as_method(self, helper: str) -> None:
+class TestEveryAssertion:
+    def test_has_the_same_message_as_function_and_as_method(self, helper: str) -> None:
         args, kwargs = FAILING[helper]
         text = message(function(helper), SHOP, *args, **kwargs)
         assert text == message(getattr(SHOP, helper), *args, **kwargs)
@@ -764,7 +766,7 @@ class TestEveryHelper:
         assert text == message(function(helper), tracker, *args, **kwargs)
         assert text == message(getattr(tracker, helper), *args, **kwargs)
 
-    def test_asks_the_last_report_of_a_tracker(self, helper: str) -> None:
+    def test_uses_the_last_report_of_a_tracker(self, helper: str) -> None:
         args, kwargs = FAILING[helper]
         tracker = TrackerOf(SHOP, run())
         if args:
@@ -801,14 +803,14 @@ class TestEveryHelper:
             assert ours
             assert all(frame["hide"] for frame in ours), ours
 
-    def test_wants_a_report_or_a_tracker_first(self, helper: str) -> None:
+    def test_requires_a_report_or_a_tracker(self, helper: str) -> None:
         args, kwargs = FAILING[helper]
         for wrong in ("marts.weekly", None, SHOP.outcomes):
             kind = type(wrong).__name__
             with pytest.raises(TypeError, match=f"must be a Tracker or a RunReport, not {kind}$"):
                 function(helper)(wrong, *args, **kwargs)
 
-    def test_takes_no_unknown_keyword(self, helper: str) -> None:
+    def test_rejects_unknown_keywords(self, helper: str) -> None:
         args, _ = FAILING[helper]
         with pytest.raises(TypeError):
             function(helper)(SHOP, *args, reasons="cron_not_due")
@@ -828,24 +830,24 @@ def frames(traceback: TracebackType | None) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("helper", OF_MODELS)
-class TestEveryHelperOfModels:
-    def test_without_one_is_a_type_error(self, helper: str) -> None:
+class TestEveryAssertionAboutModels:
+    def test_requires_at_least_one_model(self, helper: str) -> None:
         for report in (SHOP, run()):
             with pytest.raises(TypeError, match=f"^{helper} needs at least one model"):
                 function(helper)(report)
 
-    def test_points_at_the_helper_for_nothing(self, helper: str) -> None:
+    def test_suggests_assert_nothing_executed_without_models(self, helper: str) -> None:
         with pytest.raises(TypeError) as caught:
             function(helper)(SHOP)
         hinted = "assert_nothing_executed" in str(caught.value)
         assert hinted == helper.endswith("executed")
 
-    def test_a_list_of_models_is_a_type_error(self, helper: str) -> None:
+    def test_rejects_a_list_of_models(self, helper: str) -> None:
         with pytest.raises(TypeError, match="not list"):
             function(helper)(SHOP, ["staging.users"])
 
     @pytest.mark.parametrize("typo", ["staging.user", "nonsense", "nonsense.*", ""])
-    def test_a_typo_is_an_error_even_beside_a_failure(self, helper: str, typo: str) -> None:
+    def test_a_typo_is_an_error_even_next_to_a_failure(self, helper: str, typo: str) -> None:
         for models in [
             (typo,),
             ("staging.users", typo),
@@ -873,13 +875,13 @@ def test_a_typo_is_an_error_for_audits_and_outcomes_too(typo: str) -> None:
 
 @pytest.mark.parametrize("helper", [assert_skipped, assert_failed])
 class TestReasons:
-    def test_a_typo_is_reported_with_the_close_one(self, helper: Call) -> None:
+    def test_a_typo_is_reported_with_close_matches(self, helper: Call) -> None:
         with pytest.raises(
             ValueError, match=r"^'cron_not_duo' is not a reason; did you mean cron_not_due"
         ):
             helper(SHOP, "marts.weekly", reason="cron_not_duo")
 
-    def test_without_a_close_one_all_are_listed(self, helper: Call) -> None:
+    def test_without_close_matches_all_reasons_are_listed(self, helper: Call) -> None:
         with pytest.raises(ValueError, match=r"^'zzz' is not a reason; valid values: ") as caught:
             helper(SHOP, "marts.weekly", reason="zzz")
         assert all(reason in str(caught.value) for reason in Reason)
@@ -887,7 +889,7 @@ class TestReasons:
     @pytest.mark.parametrize(
         "word", ["", "skipped", "failed", Status.FAILED, 1, [], "CRON_NOT_DUE"], ids=repr
     )
-    def test_a_status_or_another_thing_is_none(self, helper: Call, word: Any) -> None:
+    def test_statuses_and_other_values_are_rejected(self, helper: Call, word: Any) -> None:
         with pytest.raises(ValueError, match="is not a reason"):
             helper(SHOP, "marts.weekly", reason=word)
 
@@ -924,7 +926,7 @@ print(json.dumps(said))
     }
 
 
-def test_a_report_from_a_file_takes_the_same_demands() -> None:
+def test_a_report_from_a_file_has_the_same_assertions() -> None:
     back = RunReport.from_json(SHOP.to_json())
     back.assert_only_executed("staging.*")
     back.assert_executed("staging.users", intervals=("2024-01-13", "2024-01-14"), batches=1)

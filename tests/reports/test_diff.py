@@ -84,7 +84,7 @@ class TestModels:
             (None, skipped("a.x"), ["newly_listed"]),
         ],
     )
-    def test_a_model_differs_by_what_executed_its_status_or_primary_reason(
+    def test_a_model_differs_by_execution_status_or_primary_reason(
         self, old: ModelOutcome | None, new: ModelOutcome | None, kinds: list[str]
     ) -> None:
         assert changed(old, new) == kinds
@@ -100,17 +100,17 @@ class TestModels:
             ("newly_listed", "a.new"),
         ]
 
-    def test_a_model_is_known_by_its_qualified_name_however_it_is_shown(self) -> None:
+    def test_a_model_is_identified_by_its_qualified_name(self) -> None:
         old = executed("a.x")
         new = skipped("wh.a.x", fqn=old.fqn)
         assert changes(compare([run(old)], [run(new)])) == [("no_longer_executed", "wh.a.x")]
 
-    def test_a_model_is_known_by_its_name_where_the_catalog_has_another(self) -> None:
+    def test_a_model_is_identified_by_its_name_if_the_catalog_differs(self) -> None:
         old = executed("a.x", fqn='"laptop"."a"."x"')
         new = skipped("a.x", fqn='"ci"."a"."x"')
         assert changes(compare([run(old)], [run(new)])) == [("no_longer_executed", "a.x")]
 
-    def test_the_qualified_name_decides_where_both_could(self) -> None:
+    def test_the_qualified_name_takes_precedence(self) -> None:
         old = run(executed("a.x"), skipped("wh2.a.x", fqn='"wh2"."a"."x"'))
         new = run(executed("wh.a.x", fqn='"wh"."a"."x"'), skipped("a.x", fqn='"wh2"."a"."x"'))
         assert compare([old], [new]).empty
@@ -128,19 +128,19 @@ class TestDurationsAndRows:
             (100, 149, []),
         ],
     )
-    def test_slower_is_by_the_factor_and_by_a_second_at_least(
+    def test_slower_means_by_the_factor_and_by_at_least_a_second(
         self, old: float, new: float, kinds: list[str]
     ) -> None:
         assert changed(took(old), took(new)) == kinds
 
-    def test_both_limits_can_be_given(self) -> None:
+    def test_both_limits_can_be_set(self) -> None:
         least = timedelta(seconds=0.1)
         assert changed(took(1), took(1.2), slower_by=1.1, slower_than=least) == ["slower"]
         assert changed(took(10), took(19), slower_by=2) == []
         assert changed(took(1), took(1), slower_by=1, slower_than=timedelta(0)) == []
 
     @pytest.mark.parametrize("factor", [0.99, 0, -1, float("nan")])
-    def test_a_factor_below_one_is_refused(self, factor: float) -> None:
+    def test_a_factor_below_one_is_rejected(self, factor: float) -> None:
         with pytest.raises(ValueError, match=r"slower_by must be a factor of at least 1, not"):
             compare([], [], slower_by=factor)
 
@@ -166,14 +166,14 @@ class TestDurationsAndRows:
         new = took(9, rows=0, reasons=["signal_not_ready"])
         assert changed(took(1, rows=10), new) == ["changed_reason", "slower", "changed_rows"]
 
-    def test_only_what_executed_on_both_sides_is_measured(self) -> None:
+    def test_only_models_executed_on_both_sides_are_compared(self) -> None:
         slow = failed("a.x", duration=timedelta(hours=1), rows=0)
         assert changed(took(1, rows=9), slow) == ["no_longer_executed"]
         assert changed(failed("a.x", duration=timedelta(0)), slow) == []
 
 
-class TestWhatIsCompared:
-    def test_two_reports_whatever_they_are_of(self) -> None:
+class TestPairs:
+    def test_two_single_reports_are_always_compared(self) -> None:
         old, new = run(executed("a.x")), run(skipped("a.x"), command="plan", environment="dev")
         diff = compare([old], [("t.py::a", new)])
         assert changes(diff) == [("no_longer_executed", "a.x")]
@@ -185,7 +185,7 @@ class TestWhatIsCompared:
         assert [(c.new.number, len(c.changes)) for c in diff.comparisons] == [(1, 0), (2, 1)]
         assert changes(diff) == [("newly_executed", "a.x")]
 
-    def test_the_last_try_of_a_test_that_was_repeated(self) -> None:
+    def test_the_last_try_of_a_repeated_test(self) -> None:
         repeated = run(failed("a.x"), superseded=True)
         old = [("test_it", run(executed("a.x")))]
         assert not compare(old, [("test_it", repeated), ("test_it", run(executed("a.x")))])
@@ -197,7 +197,7 @@ class TestWhatIsCompared:
         one, other = run(executed("a.x")), run(skipped("a.x"))
         assert compare([("t.1", one), ("t.2", other)], [("t.2", other), ("t.1", one)]).empty
 
-    def test_what_has_no_counterpart_is_listed(self) -> None:
+    def test_invocations_without_a_counterpart_are_listed(self) -> None:
         old = [("t.1", run(executed("a.x"))), ("t.gone", run(executed("a.x")))]
         new = [("t.1", run(executed("a.x"))), ("t.1", run(executed("a.x"))), ("t.new", run())]
         diff = compare(old, new)
@@ -206,12 +206,12 @@ class TestWhatIsCompared:
         assert changes(diff) == []
         assert diff
 
-    def test_another_environment_where_it_is_the_only_one(self) -> None:
+    def test_another_environment_if_it_is_the_only_one(self) -> None:
         old = [run(executed("a.x"), environment="ci_main"), run(command="plan")]
         new = [run(skipped("a.x"), environment="ci_branch"), run(command="plan")]
         assert changes(compare(old, new)) == [("no_longer_executed", "a.x")]
 
-    def test_no_other_environment_where_there_are_several(self) -> None:
+    def test_no_other_environment_if_there_are_several(self) -> None:
         old = [run(environment="a"), run(environment="same")]
         new = [run(environment="b"), run(environment="c"), run(environment="same")]
         diff = compare(old, new)
@@ -225,15 +225,15 @@ class TestWhatIsCompared:
             "1 invocation only in the new reports (0 models in 0 comparisons)"
         )
 
-    def test_something_else_than_reports_is_refused(self) -> None:
+    def test_other_arguments_are_rejected(self) -> None:
         with pytest.raises(TypeError, match="compare takes RunReports, not str"):
             compare([run()], ["report.json"])  # type: ignore[list-item]
 
 
-class TestSeveralTogether:
+class TestCombined:
     """Invocations of one command and environment that no test made are one history."""
 
-    def test_a_model_that_executed_once_has_executed(self) -> None:
+    def test_a_model_that_executed_once_counts_as_executed(self) -> None:
         day = [at(0, executed("a.daily")), *(at(hour, skipped("a.daily")) for hour in (1, 2, 3))]
         assert changes(compare([*day, at(4)], [at(0, executed("a.daily")), at(1)])) == []
         assert compare(day, day).comparisons[0].new == Invocations(
@@ -246,17 +246,17 @@ class TestSeveralTogether:
         )
 
     @pytest.mark.parametrize("bad", [failed("a.x"), skipped("a.x", "upstream_failed")])
-    def test_what_went_wrong_later_counts(self, bad: ModelOutcome) -> None:
+    def test_a_later_failure_counts(self, bad: ModelOutcome) -> None:
         day = [at(0, executed("a.x")), at(2, skipped("a.x")), at(1, bad)]
         diff = compare([at(0, executed("a.x")), at(1, executed("a.x"))], day)
         assert changes(diff) == [("no_longer_executed", "a.x")]
         assert diff.changes[0].new == bad
 
-    def test_what_was_mended_later_does_not(self) -> None:
+    def test_a_failure_that_was_resolved_later_does_not_count(self) -> None:
         good = [at(0, executed("a.x")), at(1)]
         assert compare(good, [at(0, failed("a.x")), at(1, executed("a.x"))]).empty
 
-    def test_of_skips_alone_it_is_the_latest(self) -> None:
+    def test_the_latest_of_several_skips_counts(self) -> None:
         before, after = [at(0, skipped("a.x")), at(1)], [at(0, skipped("a.x")), at(1)]
         after.append(at(2, skipped("a.x", "not_selected")))
         assert changes(compare(before, after)) == [("changed_reason", "a.x")]

@@ -32,7 +32,7 @@ class TestRoundTrip:
         [[], [NIGHT], [NIGHT, OTHER], [IN_A_TEST], [NIGHT, IN_A_TEST]],
         ids=["none", "one", "two", "of a test", "both"],
     )
-    def test_what_is_loaded_equals_what_was_dumped(self, file: Path, dumped: list[Any]) -> None:
+    def test_loaded_reports_equal_dumped_reports(self, file: Path, dumped: list[Any]) -> None:
         dump_reports(file, dumped)
         assert load_reports(file) == dumped
 
@@ -42,7 +42,7 @@ class TestRoundTrip:
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     @given(st.lists(reports() | st.tuples(st.text(max_size=9), reports()), max_size=3))
-    def test_of_any_reports(self, file: Path, dumped: list[Any]) -> None:
+    def test_any_reports_survive(self, file: Path, dumped: list[Any]) -> None:
         dump_reports(file, dumped)
         assert load_reports(file) == dumped
 
@@ -50,7 +50,7 @@ class TestRoundTrip:
         dump_reports(file, [(None, NIGHT)])
         assert load_reports(file) == [NIGHT]
 
-    def test_paths_are_texts_or_paths(self, file: Path) -> None:
+    def test_paths_can_be_strings_or_path_objects(self, file: Path) -> None:
         dump_reports(str(file), [NIGHT])
         assert load_reports(str(file)) == load_reports(file) == [NIGHT]
 
@@ -58,11 +58,11 @@ class TestRoundTrip:
         dump_reports(file, iter([NIGHT, OTHER]))
         assert load_reports(file) == [NIGHT, OTHER]
 
-    def test_folders_are_made(self, tmp_path: Path) -> None:
+    def test_folders_are_created(self, tmp_path: Path) -> None:
         dump_reports(tmp_path / "build" / "reports" / "all.json", [NIGHT])
         assert load_reports(tmp_path / "build" / "reports" / "all.json") == [NIGHT]
 
-    def test_the_gate_and_comparisons_take_what_was_loaded(self, file: Path) -> None:
+    def test_loaded_reports_can_be_judged_and_compared(self, file: Path) -> None:
         dump_reports(file, [NIGHT, IN_A_TEST])
         [finding] = GatePolicy().evaluate(*load_reports(file)).findings
         assert finding.test == IN_A_TEST[0]
@@ -82,7 +82,7 @@ class TestReading:
         assert isinstance(loaded, tuple)
         assert (loaded[0], loaded[1].to_dict()["schema_version"]) == ("t", 2)
 
-    def test_a_report_without_an_id_has_the_same_at_each_reading(self, file: Path) -> None:
+    def test_a_report_without_an_id_always_gets_the_same_id(self, file: Path) -> None:
         bare = {key: value for key, value in NIGHT.to_dict().items() if key != "id"}
         file.write_text(json.dumps(bare))
         [first], [second] = load_reports(file), load_reports(file)
@@ -94,7 +94,9 @@ class TestReading:
         [(_, in_a_test), (_, other)] = entries_from_json(file.read_bytes())
         assert in_a_test.id == first.id != other.id
 
-    def test_a_newer_version_is_refused_with_who_reads_it(self, file: Path) -> None:
+    def test_a_newer_version_is_rejected_with_the_required_package_version(
+        self, file: Path
+    ) -> None:
         file.write_text('{"schema_version": 3, "reports": []}')
         with pytest.raises(ValueError, match="not supported") as caught:
             load_reports(file)
@@ -113,7 +115,7 @@ class TestReading:
             ("\ud800".encode("utf-16", "surrogatepass"), "not a report: not JSON"),
         ],
     )
-    def test_what_is_not_a_report_is_one_line_with_the_file(
+    def test_an_invalid_file_is_a_one_line_error_with_its_path(
         self, file: Path, content: str | bytes, message: str
     ) -> None:
         file.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -122,20 +124,22 @@ class TestReading:
         assert str(caught.value).startswith(f"{file}: {message}")
         assert len(str(caught.value).splitlines()) == 1
 
-    def test_a_file_that_is_not_there(self, file: Path) -> None:
+    def test_a_missing_file(self, file: Path) -> None:
         with pytest.raises(FileNotFoundError, match=r"night\.json"):
             load_reports(file)
 
 
 class TestWriting:
     @pytest.mark.parametrize("what", [None, "text", (None, None), ("a", NIGHT, 1), [NIGHT]])
-    def test_something_else_than_reports(self, file: Path, what: Any) -> None:
+    def test_other_values_are_rejected(self, file: Path, what: Any) -> None:
         with pytest.raises(TypeError, match="dump_reports takes RunReports, not"):
             dump_reports(file, [NIGHT, what])
         assert not file.exists()
 
     @pytest.mark.parametrize("suffix", [".md", ".html", ".XML"])
-    def test_forms_that_cant_be_read_back(self, tmp_path: Path, suffix: str) -> None:
+    def test_formats_that_cannot_be_read_back_are_rejected(
+        self, tmp_path: Path, suffix: str
+    ) -> None:
         with pytest.raises(ValueError, match="dump_reports writes JSON") as caught:
             dump_reports(tmp_path / f"night{suffix}", [NIGHT])
         assert str(caught.value).startswith(str(tmp_path / f"night{suffix}"))
@@ -149,7 +153,7 @@ class TestWriting:
         assert "->" not in str(caught.value)
         assert [path.name for path in file.parent.iterdir()] == ["night.json"]
 
-    def test_below_a_file_there_is_no_folder(self, file: Path) -> None:
+    def test_a_path_below_a_file_is_rejected(self, file: Path) -> None:
         file.write_text("the old one")
         with pytest.raises(OSError, match=r"new\.json"):
             dump_reports(file / "new.json", [NIGHT])

@@ -50,7 +50,7 @@ def loaded_by(code: str) -> set[str]:
     return set(python(f"{code}\n{tail}"))
 
 
-def test_are_these() -> None:
+def test_all_public_names_are_listed() -> None:
     names = set(pytest_sqlmesh_tracker.__all__)
     assert names >= TRACKING | REPORTS | FILES | ASSERTIONS | ERRORS | SANDBOX | GATE
     assert names <= TRACKING | REPORTS | FILES | ASSERTIONS | ERRORS | SANDBOX | GATE
@@ -67,7 +67,7 @@ class TestEachName:
     def test_is_documented(self, name: str) -> None:
         assert getattr(pytest_sqlmesh_tracker, name).__doc__
 
-    def test_resolves_again_when_it_was_forgotten(
+    def test_resolves_again_after_it_was_deleted(
         self, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         value = getattr(pytest_sqlmesh_tracker, name)
@@ -117,7 +117,7 @@ print(json.dumps(sorted(name for name in globals() if not name.startswith("_")))
     assert set(python(code)) == {"json", *pytest_sqlmesh_tracker.__all__}
 
 
-def test_another_name_is_an_attribute_error() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError) as caught:
         pytest_sqlmesh_tracker.assert_exploded  # noqa: B018
     assert str(caught.value) == "module 'pytest_sqlmesh_tracker' has no attribute 'assert_exploded'"
@@ -126,7 +126,7 @@ def test_another_name_is_an_attribute_error() -> None:
         from pytest_sqlmesh_tracker import assert_exploded  # noqa: F401
 
 
-def test_there_is_a_version() -> None:
+def test_the_package_has_a_version() -> None:
     assert pytest_sqlmesh_tracker.__version__.count(".") == 2
 
 
@@ -134,7 +134,7 @@ class TestFreshProcess:
     def test_the_package_loads_nothing_heavy(self) -> None:
         assert not loaded_by("import pytest_sqlmesh_tracker") & HEAVY
 
-    def test_nor_does_looking_at_it(self) -> None:
+    def test_inspecting_the_package_loads_nothing_heavy(self) -> None:
         code = "import pytest_sqlmesh_tracker as p; dir(p); p.__all__; hasattr(p, 'nonsense')"
         assert not loaded_by(code) & HEAVY
 
@@ -152,7 +152,7 @@ class TestFreshProcess:
             "import freezegun; freezegun.freeze_time('2024-01-20').start()",
         ],
     )
-    def test_nor_does_who_walks_modules(self, walk: str, package: str) -> None:
+    def test_walking_through_modules_loads_nothing_heavy(self, walk: str, package: str) -> None:
         assert not loaded_by(f"import {package} as module\n{walk}") & HEAVY
 
     def test_pure_packages_load_no_sqlmesh(self) -> None:
@@ -162,7 +162,7 @@ class TestFreshProcess:
         loaded = loaded_by("\n".join(f"import {name}" for name in names))
         assert not loaded & (HEAVY - {"pydantic"})
 
-    def test_nor_does_using_it(self) -> None:
+    def test_using_a_report_loads_nothing_heavy(self) -> None:
         code = """
 from pytest_sqlmesh_tracker import RunReport, assert_nothing_executed
 report = RunReport.from_json('''
@@ -176,7 +176,7 @@ assert report.explain("a.x")
 """
         assert not loaded_by(code) & (HEAVY - {"pydantic"})
 
-    def test_these_tests_load_none_either(self) -> None:
+    def test_tests_of_pure_packages_load_no_sqlmesh(self) -> None:
         root = Path(__file__).parents[2]
         rooms = ("outcomes", "models", "wording", "reports", "gate", "render")
         files = [file for room in rooms for file in (root / "tests" / room).rglob("test_*.py")]

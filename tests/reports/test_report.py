@@ -75,7 +75,7 @@ class TestSets:
         assert SHOP.unknown == {"sales.lost"}
 
     @pytest.mark.parametrize("status", Status)
-    def test_each_is_a_frozenset_empty_without_models(self, status: Status) -> None:
+    def test_each_set_is_a_frozenset_and_empty_without_models(self, status: Status) -> None:
         assert type(getattr(SHOP, status)) is frozenset
         assert getattr(run(), status) == set()
 
@@ -87,7 +87,7 @@ class TestSets:
 
 
 class TestByReason:
-    def test_names_the_models_whose_primary_reason_it_is(self) -> None:
+    def test_contains_the_models_with_this_primary_reason(self) -> None:
         by_reason = SHOP.by_reason
         assert by_reason["upstream_failed"] == {"sales.orders"}
         assert by_reason[Reason.CRON_NOT_DUE] == {"sales.weekly"}
@@ -98,13 +98,13 @@ class TestByReason:
             "cron_not_due": {"a.x", "a.y"}
         }
 
-    def test_has_no_models_for_a_reason_that_holds_for_none(self) -> None:
+    def test_has_no_models_for_a_reason_that_does_not_occur(self) -> None:
         by_reason = SHOP.by_reason
         assert by_reason["not_selected"] == frozenset()
         assert type(by_reason[Reason.ENDED]) is frozenset
         assert "ended" not in by_reason
 
-    def test_asking_adds_nothing(self) -> None:
+    def test_looking_up_a_reason_does_not_add_it(self) -> None:
         by_reason = run().by_reason
         assert by_reason["ended"] == set()
         assert by_reason == {}
@@ -120,7 +120,7 @@ class TestByReason:
         with pytest.raises(KeyError, match=r"did you mean cron_not_due"):
             SHOP.by_reason["cron_not_duo"]
 
-    def test_stands_in_order_of_precedence(self) -> None:
+    def test_is_in_order_of_precedence(self) -> None:
         assert list(SHOP.by_reason) == sorted(
             SHOP.by_reason, key=lambda reason: Reason(reason).rank
         )
@@ -145,21 +145,21 @@ class TestLookup:
             SHOP.assert_executed("sales.weekly")
         assert str(caught.value).splitlines()[1:] == explained[1:]
 
-    def test_the_order_is_the_one_given(self) -> None:
+    def test_outcomes_keep_their_order(self) -> None:
         assert list(run(executed("b.x"), executed("a.x")).outcomes) == ["b.x", "a.x"]
 
-    def test_asking_whether_a_model_is_in_the_report_tells_the_truth(self) -> None:
+    def test_a_report_contains_its_models(self) -> None:
         report: Any = SHOP
         assert "sales.orders" in report.outcomes
         assert "sales.orders" in report
         assert "sales.nonsense" not in report
 
 
-def test_no_report_is_a_lookup_error() -> None:
+def test_no_report_error_is_a_lookup_error() -> None:
     assert issubclass(NoReportError, LookupError)
 
 
-def test_what_the_caller_does_to_its_arguments_later_changes_nothing() -> None:
+def test_later_changes_of_arguments_do_not_change_the_report() -> None:
     arguments: dict[str, Any] = {"start": "2024-01-01"}
     outcomes = {"a.x": executed("a.x")}
     report = run(arguments=arguments, outcomes=outcomes)
@@ -194,7 +194,7 @@ class TestRoundTrip:
         assert back.next_due == datetime(2024, 1, 21, tzinfo=timezone.utc)
         assert [type(reason) for reason in back.evidence] == [Reason]
 
-    def test_names_beyond_ascii_stay_readable(self) -> None:
+    def test_non_ascii_names_stay_readable(self) -> None:
         report = run(executed("sales.überfällig"))
         assert "sales.überfällig" in report.to_json()
         assert RunReport.from_json(report.to_json().encode()) == report
@@ -219,29 +219,29 @@ class TestRoundTrip:
         text = run(arguments={"value": value}).to_json()
         assert json.loads(text, parse_constant=pytest.fail)["arguments"] == {"value": written}
 
-    def test_an_error_that_is_not_valid_unicode_survives(self) -> None:
+    def test_an_error_with_invalid_unicode_survives(self) -> None:
         """File names and decoding errors put lone surrogates into messages."""
         report = run(failed("a.x", error="OSError: no file 'caf\udce9'"), error="\udce9")
         back = RunReport.from_json(report.to_json().encode())
         assert back.failed == {"a.x"}
         assert "OSError: no file" in str(back["a.x"].error)
 
-    def test_what_is_left_out_has_its_default(self) -> None:
+    def test_missing_fields_have_their_defaults(self) -> None:
         short = {key: JSON[key] for key in JSON if key not in {"arguments", "removed", "error"}}
         back = RunReport.from_dict(short)
         assert (back.arguments, back.removed, back.error) == ({}, (), None)
 
 
 class TestFiles:
-    def test_hold_reports_with_the_test_that_made_them(self) -> None:
+    def test_contain_reports_with_their_tests(self) -> None:
         text = entries_to_json([Entry("tests/test_a.py::test_x[é]", SHOP), Entry(None, run())])
         assert entries_from_json(text) == [("tests/test_a.py::test_x[é]", SHOP), (None, run())]
         assert entries_from_json(text.encode()) == entries_from_json(text)
 
-    def test_may_hold_none(self) -> None:
+    def test_may_contain_no_reports(self) -> None:
         assert entries_from_json(entries_to_json([])) == []
 
-    def test_look_like_this(self) -> None:
+    def test_have_a_version_and_reports(self) -> None:
         file = json.loads(entries_to_json([Entry("test_a.py::test_x", run())]))
         assert list(file) == ["schema_version", "reports"]
         assert file["schema_version"] == SCHEMA_VERSION == 2
@@ -264,7 +264,7 @@ class TestFiles:
 
     @unhurried
     @given(st.lists(st.tuples(st.none() | st.text(max_size=9), reports()), max_size=3))
-    def test_come_back_as_they_were(self, entries: list[Entry]) -> None:
+    def test_are_read_as_they_were_written(self, entries: list[Entry]) -> None:
         assert entries_from_json(entries_to_json(entries)) == entries
 
 
@@ -275,17 +275,17 @@ class TestUnknownOutcomesWithoutANote:
         ("message", "note"),
         [("unknown: lost its place", "lost its place"), ("unknown", None), ("", None)],
     )
-    def test_have_it_from_their_message(self, message: str, note: str | None) -> None:
+    def test_get_the_note_from_their_message(self, message: str, note: str | None) -> None:
         data = run(unknown("a.x", None, message=message)).to_dict()
         del data["outcomes"]["a.x"]["note"]
         assert RunReport.from_dict(data)["a.x"].note == note
 
-    def test_keep_one_that_they_have(self) -> None:
+    def test_keep_an_existing_note(self) -> None:
         report = run(unknown("a.x", "lost its place", message="unknown: another story"))
         assert RunReport.from_dict(report.to_dict())["a.x"].note == "lost its place"
 
     @pytest.mark.parametrize("outcomes", [None, {"a.x": None}, {"a.x": {"status": "unknown"}}])
-    def test_that_are_none_are_rejected_as_ever(self, outcomes: object) -> None:
+    def test_are_rejected_if_they_are_invalid(self, outcomes: object) -> None:
         with pytest.raises(ValueError, match="not a report: outcomes"):
             RunReport.from_dict({**run().to_dict(), "outcomes": outcomes})
 
@@ -340,14 +340,14 @@ class TestSchema:
             pytest.param(lambda file: users(file).update(held_back=[["now"]]), id="interval"),
         ],
     )
-    def test_refuses_what_the_reader_refuses(self, spoil: Callable[[Any], object]) -> None:
+    def test_rejects_what_the_reader_rejects(self, spoil: Callable[[Any], object]) -> None:
         file = json.loads(entries_to_json([Entry(None, SHOP)]))
         spoil(file)
         assert not self.validator().is_valid(file)
         with pytest.raises(ValueError, match=r"."):
             entries_from_json(json.dumps(file))
 
-    def test_names_the_valid_words(self) -> None:
+    def test_contains_the_valid_words(self) -> None:
         words = file_schema()["$defs"]
         assert words["Status"]["enum"] == [str(status) for status in Status]
         assert words["Reason"]["enum"] == [str(reason) for reason in Reason]
@@ -394,7 +394,7 @@ class TestVersion1:
         "schema_version": 1,
     }
 
-    def test_is_read_with_what_is_new_left_empty(self) -> None:
+    def test_is_read_with_new_fields_left_empty(self) -> None:
         report = RunReport.from_dict(self.OLD)
         assert report == SHOP.model_copy(update={"id": report.id})
         assert (report.project_files, report.superseded) == (None, False)
@@ -402,7 +402,7 @@ class TestVersion1:
             Entry(None, report)
         ]
 
-    def test_has_an_id_that_its_content_decides(self) -> None:
+    def test_has_an_id_derived_from_its_content(self) -> None:
         first, second = RunReport.from_dict(self.OLD), RunReport.from_json(json.dumps(self.OLD))
         other = RunReport.from_dict({**self.OLD, "environment": "dev"})
         assert first.id == second.id != other.id
@@ -412,7 +412,7 @@ class TestVersion1:
         assert report.to_dict()["schema_version"] == SCHEMA_VERSION
         assert RunReport.from_json(report.to_json()) == report
 
-    def test_that_is_nested_too_deep_is_refused(self) -> None:
+    def test_is_rejected_if_it_is_nested_too_deeply(self) -> None:
         deep: object = {}
         for _ in range(100_000):
             deep = [deep]
@@ -420,7 +420,7 @@ class TestVersion1:
             RunReport.from_parsed({**self.OLD, "arguments": deep})
 
 
-class TestRefusals:
+class TestRejected:
     """Anything but a report raises a `ValueError` of one line that says where and what."""
 
     @pytest.mark.parametrize(
@@ -444,7 +444,7 @@ class TestRefusals:
         ],
         ids=lambda text: repr(text[:8]),
     )
-    def test_what_is_not_json(self, text: str | bytes) -> None:
+    def test_invalid_json(self, text: str | bytes) -> None:
         assert refusal(lambda: RunReport.from_json(text)).startswith("not a report: not JSON (")
         assert refusal(lambda: entries_from_json(text)).startswith("not a report: not JSON (")
 
@@ -466,7 +466,7 @@ class TestRefusals:
             ('"report"', "a string"),
         ],
     )
-    def test_what_is_not_an_object(self, text: str, kind: str) -> None:
+    def test_values_that_are_not_objects(self, text: str, kind: str) -> None:
         message = f"not a report: expected an object, found {kind}"
         assert refusal(lambda: RunReport.from_json(text)) == message
         assert refusal(lambda: entries_from_json(text)) == message
@@ -477,14 +477,14 @@ class TestRefusals:
         assert refused(without) == "not a report: schema_version is missing"
 
     @pytest.mark.parametrize("version", [0, 1.5, "1", None, [], {}, [1, "\n"], "1\n2"], ids=repr)
-    def test_another_version_names_those_that_are_read(self, version: object) -> None:
+    def test_another_version_is_rejected_with_the_supported_ones(self, version: object) -> None:
         reads = f"is not supported; version {__version__} reads 1 and 2"
         assert refused(spoiled(schema_version=version)).endswith(reads)
         file = {"schema_version": version, "reports": []}
         message = refusal(lambda: entries_from_json(json.dumps(file)))
         assert message == f"schema_version {version!r} {reads}"
 
-    def test_a_newer_version_names_who_reads_it(self) -> None:
+    def test_a_newer_version_is_rejected_with_the_required_package_version(self) -> None:
         message = refused(spoiled(schema_version=3))
         assert message.endswith("reads 1 and 2; upgrade pytest-sqlmesh-tracker to read it")
 
@@ -523,7 +523,7 @@ class TestRefusals:
         ],
         ids=lambda value: value if isinstance(value, str) else "",
     )
-    def test_a_wrong_value_is_reported_with_its_place(self, data: object, where: str) -> None:
+    def test_an_invalid_value_is_reported_with_its_location(self, data: object, where: str) -> None:
         assert refused(data).startswith(f"not a report: {where}")
 
     @pytest.mark.parametrize(
@@ -536,7 +536,7 @@ class TestRefusals:
         ],
         ids=["status", "reason", "command", "completion"],
     )
-    def test_a_wrong_word_is_reported_with_the_valid_ones(
+    def test_an_invalid_word_is_reported_with_the_valid_ones(
         self, data: object, valid: list[str]
     ) -> None:
         message = refused(data)
@@ -551,14 +551,14 @@ class TestRefusals:
         without = {key: value for key, value in JSON.items() if key != "command"}
         assert refused(without) == "not a report: command: Field required"
 
-    def test_of_several_mistakes_the_first_is_reported_and_how_many_more(self) -> None:
+    def test_the_first_of_several_mistakes_is_reported_with_the_number_of_others(self) -> None:
         message = refused(spoiled(command="test", completion="done", colour="red"))
         assert message.startswith(("not a report: command: ", "not a report: colour: "))
         assert message.endswith(" (and 2 more)")
         assert refused(spoiled(command="test", colour="red")).endswith(" (and 1 more)")
 
     @pytest.mark.parametrize("line_break", ["\n", "\r", "\u2028", "\x85", "\x0b"], ids=repr)
-    def test_line_breaks_in_what_is_wrong_stay_out_of_the_message(self, line_break: str) -> None:
+    def test_line_breaks_of_invalid_values_are_not_in_the_message(self, line_break: str) -> None:
         assert refused(spoiled(**{f"x{line_break}y": 1}))
         assert refused(spoiled(outcomes={f"x{line_break}y": {}}))
         assert refused(outcome_spoiled(status=f"x{line_break}y"))
@@ -582,7 +582,7 @@ class TestRefusals:
         for place in ("arguments", "schema_version", "outcomes", "colour"):
             assert refusal(partial(RunReport.from_dict, spoiled(**{place: deep})))
 
-    def test_values_that_are_no_json(self) -> None:
+    def test_values_that_json_cannot_represent(self) -> None:
         assert refusal(lambda: RunReport.from_dict(spoiled(command=object())))
         assert refusal(lambda: RunReport.from_dict(spoiled(arguments={"at": {1, 2}})))
 
@@ -598,7 +598,7 @@ class TestRefusals:
         assert "reason" in refused(outcome_spoiled(reason="aborted", reasons=["error", "aborted"]))
 
 
-class TestRefusedFiles:
+class TestRejectedFiles:
     def read(self, reports: object) -> str:
         file = {"schema_version": 1, "reports": reports}
         return refusal(lambda: entries_from_json(json.dumps(file)))
@@ -612,7 +612,7 @@ class TestRefusedFiles:
     @pytest.mark.parametrize(
         ("entry", "kind"), [(None, "null"), ([], "a list"), (1, "a number"), ("x", "a string")]
     )
-    def test_with_something_else_among_the_reports(self, entry: object, kind: str) -> None:
+    def test_with_other_values_among_the_reports(self, entry: object, kind: str) -> None:
         assert self.read([JSON, entry]) == f"report 2: expected an object, found {kind}"
 
     @pytest.mark.parametrize("test", [1, True, [], {}, 1.5], ids=repr)
@@ -620,7 +620,7 @@ class TestRefusedFiles:
         message = "report 1: 'test' must be a node ID or null"
         assert self.read([{"test": test, **JSON}]) == message
 
-    def test_with_a_report_that_is_none(self) -> None:
+    def test_with_an_invalid_report(self) -> None:
         message = self.read([JSON, {"test": None, **outcome_spoiled(status="done")}])
         assert message.startswith("report 2: not a report: outcomes.raw.users.status: ")
         assert "'executed'" in message

@@ -37,14 +37,14 @@ def overlapping(graph: Graph) -> list[tuple[str, str]]:
     ]
 
 
-def test_no_models_are_an_empty_drawing() -> None:
+def test_no_models_make_an_empty_drawing() -> None:
     graph = drawn()
 
     assert (graph.nodes, graph.edges) == ((), ())
 
 
 @pytest.mark.parametrize("models", [5, 20, 500])
-def test_upstream_stands_left_and_nothing_overlaps(models: int) -> None:
+def test_upstream_models_are_on_the_left_and_nothing_overlaps(models: int) -> None:
     graph = graph_of(models)
 
     assert overlapping(graph) == []
@@ -63,7 +63,7 @@ def test_five_hundred_models_are_drawn_in_a_fifth_of_a_second() -> None:
     assert process_time() - start < 0.2
 
 
-def test_models_stand_in_the_order_of_what_they_read() -> None:
+def test_models_are_in_the_order_of_their_upstream_models() -> None:
     # As listed, each edge would cross each other one.
     graph = drawn((), (), (), (2,), (1,), (0,))
 
@@ -72,13 +72,13 @@ def test_models_stand_in_the_order_of_what_they_read() -> None:
     assert heights[3:] == heights[2::-1]
 
 
-def test_a_model_stands_at_the_middle_of_what_it_reads() -> None:
+def test_a_model_is_centered_on_its_upstream_models() -> None:
     left, right, child = drawn((), (), (0, 1)).nodes
 
     assert child.y == (left.y + right.y) / 2
 
 
-def test_a_source_stands_next_to_the_first_that_reads_it() -> None:
+def test_a_source_is_next_to_its_first_reader() -> None:
     first, _, third, late = drawn((), (0,), (1, 3), ()).nodes
 
     assert (first.layer, third.layer, late.layer) == (0, 2, 1)
@@ -92,7 +92,7 @@ def test_a_long_edge_passes_a_layer_in_its_own_lane() -> None:
     assert abs(lane - (graph.nodes[1].y + NODE_HEIGHT / 2)) > NODE_HEIGHT / 2
 
 
-def test_a_layer_of_many_is_split_into_columns() -> None:
+def test_a_large_layer_is_split_into_columns() -> None:
     graph = drawn((), *[(0,)] * 400)
 
     assert overlapping(graph) == []
@@ -100,14 +100,14 @@ def test_a_layer_of_many_is_split_into_columns() -> None:
     assert {node.layer for node in graph.nodes} == {0, 1}
 
 
-def test_a_cycle_is_drawn_and_a_model_that_reads_itself_or_one_twice_does_not_count() -> None:
+def test_cycles_are_drawn_and_self_references_and_duplicates_are_ignored() -> None:
     graph = drawn((2, 2), (0, 1), (1,), (0,))
 
     assert [(edge.parent, edge.child) for edge in graph.edges] == [(2, 0), (0, 1), (1, 2), (0, 3)]
     assert overlapping(graph) == []
 
 
-def test_what_reads_everything_is_drawn_in_time_if_not_in_beauty() -> None:
+def test_a_model_that_reads_everything_is_drawn_in_time() -> None:
     start = process_time()
     graph = drawn(*[tuple(range(number)) for number in range(200)])
 
@@ -115,7 +115,7 @@ def test_what_reads_everything_is_drawn_in_time_if_not_in_beauty() -> None:
     assert process_time() - start < 5
 
 
-def test_a_long_name_is_shortened_in_the_middle_and_wide_letters_get_room() -> None:
+def test_a_long_name_is_shortened_in_the_middle_and_wide_letters_have_space() -> None:
     long, wide, narrow = layout(["a" * 50 + "z" * 50, "売上", "ab"], [(), (), ()]).nodes
     alone = layout(["売上"], [()]).nodes[0].width, layout(["ab"], [()]).nodes[0].width
 

@@ -91,7 +91,7 @@ def text_of(*reports: RunReport) -> str:
     return parsed(*reports).words
 
 
-def test_the_totals_are_of_all_invocations() -> None:
+def test_totals_cover_all_invocations() -> None:
     text = text_of(run(executed("a"), failed("b")), run(executed("a"), executed("b")))
 
     assert "3 executed 1 failed 2 invocations. Times are in UTC." in text
@@ -111,7 +111,7 @@ def test_without_a_gate_no_verdict_is_given() -> None:
     assert "gate" not in text_of(run(failed("sales.orders")))
 
 
-def test_the_gate_s_findings_lead_to_their_models_the_most_urgent_first() -> None:
+def test_findings_of_the_gate_link_to_their_models_with_the_most_urgent_first() -> None:
     made = run(skipped("b", "signal_not_ready"), failed("a"), completion="failure")
     other = run(completion="raised", error="ConfigError: no such gateway")
 
@@ -127,7 +127,7 @@ def test_the_gate_s_findings_lead_to_their_models_the_most_urgent_first() -> Non
     ("completion", "heading"),
     [("raised", "The run raised"), ("interrupted", "The run was interrupted")],
 )
-def test_the_error_of_an_invocation_is_shown_whole(completion: str, heading: str) -> None:
+def test_the_error_of_an_invocation_is_shown_in_full(completion: str, heading: str) -> None:
     words = parsed(run(completion=completion, error="KeyboardInterrupt: by hand")).words
     assert f"{heading} KeyboardInterrupt: by hand" in " ".join(words.split())
 
@@ -146,7 +146,7 @@ def test_findings_on_rules_have_no_link_and_many_findings_are_folded() -> None:
     assert "4 more findings" in text
 
 
-def test_a_gate_that_passed_says_so() -> None:
+def test_a_passed_gate_is_shown() -> None:
     assert "gate passed: 1 outcome in 1 report" in parsed(run(executed("a")), gate=True).text
 
 
@@ -161,20 +161,20 @@ def test_a_gate_that_passed_says_so() -> None:
     ],
     ids=["failed", "interrupted", "unknown", "raised", "cut off"],
 )
-def test_the_first_invocation_that_broke_is_opened(broken: RunReport) -> None:
+def test_the_first_failed_invocation_is_opened(broken: RunReport) -> None:
     fine = run(executed("a"))
 
     assert parsed(fine, broken, broken).chosen() == "00000000-2"
 
 
-def test_what_the_gate_found_is_opened_before_what_broke() -> None:
+def test_an_invocation_with_findings_is_opened_before_a_failed_one() -> None:
     policy = GatePolicy(rules=[{"models": "*", "allow": ["failed"]}])
     pairs = [Entry(None, run(failed("a"))), Entry(None, run(skipped("a", "signal_not_ready")))]
 
     assert Parsed(page(pairs, policy.evaluate(*pairs))).chosen() == "00000000-2"
 
 
-def test_where_nothing_went_wrong_the_first_is_opened() -> None:
+def test_the_first_invocation_is_opened_if_none_failed() -> None:
     assert parsed(run(executed("a")), run(executed("b"))).chosen() == "00000000"
 
 
@@ -201,7 +201,7 @@ def test_an_invocation_is_shown_with_its_test_arguments_and_removed_models() -> 
     assert "removed by the plan old.orders, old.items The plan raised PlanError: refused" in text
 
 
-def test_root_causes_come_first_with_how_much_they_block() -> None:
+def test_root_causes_come_first_with_the_number_of_blocked_models() -> None:
     text = text_of(
         run(
             failed("a"),
@@ -218,7 +218,7 @@ def test_root_causes_come_first_with_how_much_they_block() -> None:
     assert "Blocked by a gone not in this report" in text
 
 
-def test_everything_that_is_known_of_a_model_is_there() -> None:
+def test_all_facts_about_a_model_are_shown() -> None:
     text = text_of(
         run(
             skipped("raw.events", "not_evaluatable", kind="external", cron=None),
@@ -278,7 +278,7 @@ def test_everything_that_is_known_of_a_model_is_there() -> None:
         assert words in details
 
 
-def test_causes_are_there_with_their_intervals_and_who_brought_them_about() -> None:
+def test_causes_are_shown_with_intervals_and_models() -> None:
     days = {
         "restated": (interval("2024-01-08", "2024-01-09"),),
         "reloaded": (interval("2024-01-09", "2024-01-14"),),
@@ -301,13 +301,13 @@ def test_causes_are_there_with_their_intervals_and_who_brought_them_about() -> N
     assert "waiting since 2024-01-13 00:00 UTC" in text
 
 
-def test_of_many_batches_the_first_and_those_that_were_not_executed_are_shown() -> None:
+def test_the_first_and_all_unexecuted_of_many_batches_are_shown() -> None:
     text = text_of(run(failed("a", batches=batches(*["executed"] * 150, "failed", "executed"))))
 
     assert "100 2024-04-09 executed 151 2024-05-30 failed … and 51 more that were executed" in text
 
 
-def test_no_rows_are_a_number_too() -> None:
+def test_zero_rows_are_shown() -> None:
     text = text_of(run(executed("a", batches=(batch("2024-01-13", "2024-01-14", rows=0),))))
 
     assert "# interval status rows 1 2024-01-13 executed 0" in text
@@ -322,7 +322,7 @@ def test_a_report_cannot_become_markup() -> None:
     assert page.values("src") == []
 
 
-def test_control_characters_are_shown_escaped_and_the_page_can_be_encoded() -> None:
+def test_control_characters_are_escaped_and_the_page_can_be_encoded() -> None:
     text = page([Entry(HOSTILE, hostile())])
 
     text.encode()
@@ -335,13 +335,13 @@ def test_nothing_of_a_long_error_is_lost() -> None:
     assert LONG in parsed(hostile()).text
 
 
-def test_a_message_that_no_line_has_room_for_is_there_in_full() -> None:
+def test_a_very_long_message_is_shown_in_full() -> None:
     note = f"{'the tracker lost its place, and ' * 40}that is all"
 
     assert f"unknown: {note}" in text_of(run(unknown("a", note)))
 
 
-def test_a_name_without_end_is_there_in_full_once() -> None:
+def test_a_very_long_name_is_shown_in_full_once() -> None:
     endless = "x" * 1_000_000
 
     text = page(
@@ -388,7 +388,7 @@ def test_many_root_causes_are_folded() -> None:
     assert "3 more root causes m8" in text
 
 
-def test_of_many_intervals_the_first_are_shown_and_the_others_folded() -> None:
+def test_many_intervals_are_folded_after_the_first_ones() -> None:
     days = tuple(interval(f"2024-01-{day:02}", f"2024-01-{day + 1:02}") for day in range(1, 31))
     text = text_of(run(skipped("a", "signal_not_ready", held_back=days, signals={"feed": days})))
 
@@ -396,7 +396,7 @@ def test_of_many_intervals_the_first_are_shown_and_the_others_folded() -> None:
     assert text.count("2024-01-29, 2024-01-30") == 2
 
 
-def test_what_waits_says_since_when() -> None:
+def test_waiting_models_show_since_when() -> None:
     text = text_of(
         run(
             skipped("a", "signal_not_ready", waiting_since=utc("2024-01-12")),
@@ -409,7 +409,7 @@ def test_what_waits_says_since_when() -> None:
     assert text.count("waiting since 2024-01-11") == 1
 
 
-def test_names_may_break_after_their_parts() -> None:
+def test_names_can_wrap_after_each_part() -> None:
     text = page([Entry("test_a/test_b.py::test_c", run(executed("sales.daily_orders")))] * 2)
 
     assert ">sales.<wbr>daily_<wbr>orders</a>" in text
@@ -424,7 +424,7 @@ def test_every_link_has_its_target() -> None:
     assert {href[1:] for href in page.values("href") if href.startswith("#")} <= set(ids)
 
 
-def test_only_what_the_page_itself_brings_may_run() -> None:
+def test_only_scripts_of_the_page_itself_are_allowed() -> None:
     text = page([Entry(None, run(executed("a")))])
 
     (policy,) = [value for value in Parsed(text).values("content") if "default-src" in value]
@@ -467,7 +467,7 @@ def test_any_report_has_a_page(reports: list[RunReport]) -> None:
 
 
 @pytest.mark.parametrize("face", [0, 1], ids=["light", "dark"])
-def test_text_stands_out_from_its_ground(face: int) -> None:
+def test_text_has_sufficient_contrast(face: int) -> None:
     declared = re.findall(
         r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\)", (FILES / "page.css").read_text()
     )
@@ -499,7 +499,7 @@ def luminance(color: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def test_the_page_s_files_are_short_and_load_nothing() -> None:
+def test_the_pages_files_are_short_and_load_nothing() -> None:
     for path in (path for path in FILES.iterdir() if path.suffix in (".css", ".html", ".js")):
         text = path.read_text()
         assert len(text.splitlines()) < 400

@@ -37,7 +37,7 @@ def test_no_models_have_no_schemas() -> None:
     assert by_schema([], []) == []
 
 
-def test_a_schema_has_its_models_and_stands_below_those_that_it_reads() -> None:
+def test_a_schema_has_its_models_and_is_below_the_schemas_that_it_reads() -> None:
     schemas = grouped(raw_a="", raw_b="", core_a="raw_a", marts_a="core_a", marts_b="core_a")
 
     assert {name: s.models for name, s in schemas.items()} == {
@@ -49,7 +49,7 @@ def test_a_schema_has_its_models_and_stands_below_those_that_it_reads() -> None:
     assert [s.reads for s in schemas.values()] == [(), (0,), (1,)]
 
 
-def test_schemas_that_read_the_same_stand_next_to_each_other() -> None:
+def test_schemas_with_the_same_upstream_are_next_to_each_other() -> None:
     schemas = grouped(raw_a="", sales_a="raw_a", web_a="raw_a")
 
     assert [s.row for s in schemas.values()] == [0, 1, 1]
@@ -65,7 +65,7 @@ def test_one_model_that_reads_a_neighbor_does_not_put_its_schema_below() -> None
     assert schemas["web"].mainly_reads == (0,)
 
 
-def test_of_schemas_that_read_each_other_the_one_further_upstream_stands_above() -> None:
+def test_the_more_upstream_of_two_mutually_dependent_schemas_is_above() -> None:
     schemas = grouped(core_a="", marts_a="core_a", core_b="marts_a", marts_b="core_b core_a")
 
     assert (schemas["core"].row, schemas["marts"].row) == (0, 1)
