@@ -40,13 +40,13 @@ def test_every_reason_and_cause_has_its_row_in_order_of_precedence() -> None:
 
 
 @pytest.mark.parametrize(("word", "file", "test"), ROWS)
-def test_the_test_of_a_row_demands_its_reason_or_cause(word: str, file: str, test: str) -> None:
+def test_the_test_of_a_row_produces_its_reason_or_cause(word: str, file: str, test: str) -> None:
     assert test in functions(file), f"docs/reasons.md names {file}::{test}, which is not there"
     assert f'"{word}"' in functions(file)[test]
 
 
 @pytest.mark.parametrize("heading", quotations("troubleshooting.md"))
-def test_a_message_that_is_quoted_is_produced_by_a_test(heading: str) -> None:
+def test_a_quoted_message_is_produced_by_a_test(heading: str) -> None:
     sessions = (
         "pytest_plugin/test_troubleshooting_chapter.py",
         "cli/test_troubleshooting_chapter.py",

@@ -34,7 +34,7 @@ def test_an_entry_point_is_light(module: str) -> None:
     assert set(ran.stdout.split()) == ENTRY_POINTS[module]
 
 
-def test_imports_point_one_way() -> None:
+def test_imports_point_in_one_direction() -> None:
     """The layers, and that there are no circles: the contracts in `pyproject.toml`."""
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -24,19 +24,19 @@ FIXTURES = {
 }
 
 
-def test_the_file_is_what_the_script_makes(request: pytest.FixtureRequest) -> None:
+def test_the_file_equals_the_output_of_the_script(request: pytest.FixtureRequest) -> None:
     assert page(request.session) == REFERENCE, "run make reference"
 
 
 @pytest.mark.parametrize(("module", "name"), NAMES)
-def test_a_public_name_has_an_entry_with_a_text(module: str, name: str) -> None:
+def test_a_public_name_has_an_entry_with_a_description(module: str, name: str) -> None:
     [chapter] = re.findall(rf"^## `{re.escape(module)}`\n(.*?)(?=^## )", REFERENCE, re.M | re.S)
     [entry] = re.findall(rf"^### `{name}`\n(.*?)(?=^### |\Z)", chapter, re.M | re.S)
     text = re.sub(r"```text\n.*?```", "", entry, flags=re.DOTALL)
     assert re.search(r"[A-Z].*\.", text)
 
 
-def test_every_method_has_a_text() -> None:
+def test_every_method_has_a_description() -> None:
     entries = re.findall(r"^#### `(.+?)`\n\n```text\n.*?```\n\n(.*?)$", REFERENCE, re.M | re.S)
     assert len(entries) > 50
     assert [name for name, text in entries if not re.match(r"[A-Z`]", text)] == []

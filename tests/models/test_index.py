@@ -240,7 +240,7 @@ class TestUnknownNames:
     def test_in_a_report_without_models(self, name: str) -> None:
         assert "no models" in self.message(run(), name)
 
-    def test_with_quotes_do_not_merge_models(self) -> None:
+    def test_that_differ_only_in_quotes_are_ambiguous(self) -> None:
         report = run(
             outcome('"a.b".c', "executed", fqn='"wh"."a.b"."c"'),
             outcome('a."b.c"', "executed", fqn='"wh"."a"."b.c"'),

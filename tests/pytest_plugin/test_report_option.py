@@ -71,7 +71,7 @@ FILES = {"all of it.json", "all.md", "mine.json", "elsewhere/mine.json", "elsewh
 
 
 @pytest.mark.parametrize("option", [[], ["--sqlmesh-tracker-report=mine.json"]], ids=["", "option"])
-def test_paths_in_the_ini_file_are_relative_to_the_root_folder(
+def test_paths_are_relative_to_the_root_folder_in_the_ini_file_only(
     reported_shop: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, option: list[str]
 ) -> None:
     write_ini(reported_shop, "sqlmesh_tracker_report =", "    all of it.json", "    all.md")

@@ -190,7 +190,7 @@ class TestNotEvaluatable:
         cases = root.iter("testcase")
         assert [case.get("name") for case in cases] == ["a.x", "a.y"]
 
-    def test_show_all_includes_them(self) -> None:
+    def test_full_tables_include_them(self) -> None:
         for shown in (self.REPORT.table(), table(self.REPORT, everything=True)):
             rows = [line.split()[1] for line in shown.splitlines()[2:]]
             assert rows == list(self.REPORT.outcomes)

@@ -106,7 +106,7 @@ def test_dump_reports_accepts_only_names_of_files_that_can_be_read_back(
 
 
 @pytest.mark.parametrize("suffix", files.SUFFIXES)
-def test_text_that_cannot_be_encoded_is_escaped(tmp_path: Path, suffix: str) -> None:
+def test_text_that_cannot_be_encoded_is_written_anyway(tmp_path: Path, suffix: str) -> None:
     odd = run(failed("sales.orders", error="no file \udcff.csv"), error="\udcff")
     files.write(tmp_path / f"all{suffix}", [Entry("test_shop.py::test_it", odd)])
     assert "sales.orders" in (tmp_path / f"all{suffix}").read_text(encoding="utf-8")

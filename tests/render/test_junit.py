@@ -41,7 +41,7 @@ def test_only_the_first_of_very_many_models_are_named() -> None:
     assert more == "442 more"
 
 
-def test_a_single_name_is_shown_in_full() -> None:
+def test_a_very_long_name_is_shortened_but_not_left_out() -> None:
     _, (_, value) = properties([run(executed("a" * 5000), executed("b"))])
     assert value.startswith("aaa")
     assert len(value) < 1100

@@ -374,7 +374,7 @@ class TestLimit:
         assert len(shown.rows) == 100
         assert 50 <= len(shown.items) < 100
 
-    def test_a_limit_of_zero_makes_an_empty_page(self) -> None:
+    def test_a_tiny_limit_makes_an_empty_page(self) -> None:
         assert summary([Entry(None, self.BIG)], limit=0) == ""
         assert summary([Entry(None, self.BIG)], limit=100) == ""
 
@@ -437,5 +437,5 @@ class TestDifference:
         )
 
 
-def test_deceptive_characters_in_names_are_escaped() -> None:
+def test_deceptive_characters_in_names_are_replaced() -> None:
     assert printable("a\u202eb\x1b[1m\ud800\n") == "a�b�[1m�\n"

@@ -371,7 +371,7 @@ class TestSafety:
     )
 
     @pytest.mark.parametrize("view", VIEWS)
-    def test_text_of_a_project_is_escaped(self, view: Callable[[RunReport], str]) -> None:
+    def test_text_of_a_project_is_shown_literally(self, view: Callable[[RunReport], str]) -> None:
         shown = view(self.BAD)
         assert not set("\x1b\u202e\ud800\x07\u2028") & set(shown)
         assert "[red]:smile:" in shown.replace("\n", "")

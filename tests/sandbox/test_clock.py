@@ -23,12 +23,12 @@ def clock() -> Iterator[Clock]:
     clock.stop()
 
 
-def test_it_shows_its_time_to_the_process(clock: Clock) -> None:
+def test_the_process_sees_the_time_of_the_clock(clock: Clock) -> None:
     assert clock.now == NOON == datetime.now(timezone.utc)
     assert time.time() == NOON.timestamp()
 
 
-def test_it_is_taken_away_when_it_stops() -> None:
+def test_the_real_time_returns_when_the_clock_stops() -> None:
     before = datetime.now(timezone.utc)
     clock = Clock(NOON, tick=True)
     clock.start()
@@ -55,25 +55,25 @@ def test_it_is_taken_away_when_it_stops() -> None:
         ("+30s", "2024-01-08 12:00"),
     ],
 )
-def test_it_travels_to(clock: Clock, to: Moment, shown: str) -> None:
+def test_the_clock_travels_to_a_time(clock: Clock, to: Moment, shown: str) -> None:
     clock.travel(to)
     assert f"{clock.now:%Y-%m-%d %H:%M}" == shown
 
 
-def test_it_does_not_go_back(clock: Clock) -> None:
+def test_the_clock_does_not_go_back(clock: Clock) -> None:
     with pytest.raises(SandboxError, match=r"is before the sandbox's time.*backwards=True"):
         clock.travel("2024-01-08 11:59")
     assert clock.now == NOON
 
 
-def test_it_goes_back_when_asked(clock: Clock) -> None:
+def test_the_clock_goes_back_on_request(clock: Clock) -> None:
     clock.travel("2024-01-08 11:59", backwards=True)
     assert clock.now == NOON - timedelta(minutes=1)
     clock.travel("2024-01-08 12:00")
     assert clock.now == NOON
 
 
-def test_what_has_gone_by_since_it_was_set_is_not_undone(clock: Clock) -> None:
+def test_time_that_has_passed_is_not_undone(clock: Clock) -> None:
     clock.travel("2024-01-08 13:00")
     clock.executing()
     clock.travel("2024-01-08 13:00")
@@ -81,18 +81,18 @@ def test_what_has_gone_by_since_it_was_set_is_not_undone(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("to", ["tomorrow", "+1 month", "-1h", "+h", "2024-13-01", ""])
-def test_what_is_not_a_time_is_rejected(clock: Clock, to: str) -> None:
+def test_invalid_times_are_rejected(clock: Clock, to: str) -> None:
     with pytest.raises(SandboxError, match=r"is not a time|a relative time must be"):
         clock.travel(to)
 
 
-def test_statements_take_a_millisecond_each_when_it_does_not_tick(clock: Clock) -> None:
+def test_each_statement_takes_a_millisecond_on_a_stopped_clock(clock: Clock) -> None:
     for _ in range(3):
         clock.executing()
     assert clock.now == NOON + timedelta(milliseconds=3)
 
 
-def test_it_ticks() -> None:
+def test_the_clock_ticks() -> None:
     clock = Clock(NOON, tick=True)
     clock.start()
     try:

@@ -19,7 +19,7 @@ one_and_four_workers = pytest.mark.parametrize(
 
 
 @one_and_four_workers
-def test_a_model_fails_and_what_reads_it_is_skipped(
+def test_a_model_fails_and_its_readers_are_skipped(
     sandboxes: Sandboxes, payroll: Path, gateway: str | None
 ) -> None:
     with sandboxes(payroll, gateway=gateway) as sandbox:
@@ -113,7 +113,7 @@ def test_a_blocking_audit_fails_after_the_data_was_written(
         sandbox.run(at="+1 minute").assert_executed("pay.slips", "pay.total")
 
 
-def test_an_audit_that_does_not_block_fails_alone(sandboxes: Sandboxes, payroll: Path) -> None:
+def test_a_non_blocking_audit_fails_alone(sandboxes: Sandboxes, payroll: Path) -> None:
     with sandboxes(payroll) as sandbox:
         sandbox.fail("pay.slips", audit="IS_SMALL")
         report = sandbox.run(at="2024-01-06 00:05")
@@ -123,7 +123,7 @@ def test_an_audit_that_does_not_block_fails_alone(sandboxes: Sandboxes, payroll:
         assert report.completion == "success"
 
 
-def test_audits_of_external_models_and_standalone_ones_fail_too(
+def test_audits_of_external_models_and_standalone_audits_fail(
     sandboxes: Sandboxes, payroll: Path
 ) -> None:
     with sandboxes(payroll) as sandbox:
@@ -138,9 +138,7 @@ def test_audits_of_external_models_and_standalone_ones_fail_too(
 
 
 @one_and_four_workers
-def test_a_plan_fails_as_a_run_does(
-    sandboxes: Sandboxes, payroll: Path, gateway: str | None
-) -> None:
+def test_faults_apply_to_plans(sandboxes: Sandboxes, payroll: Path, gateway: str | None) -> None:
     with sandboxes(payroll, gateway=gateway, plan=False) as sandbox:
         sandbox.fail("pay.hours", batch=2)
         report = sandbox.plan()
@@ -152,7 +150,7 @@ def test_a_plan_fails_as_a_run_does(
 
 
 @one_and_four_workers
-def test_an_audit_that_a_plan_runs_alone_fails(
+def test_an_audit_in_an_audit_only_plan_fails(
     sandboxes: Sandboxes, payroll: Path, gateway: str | None
 ) -> None:
     """Changed audits are run by themselves, with no evaluation before them on their thread."""
@@ -214,7 +212,7 @@ class TestAFaultThatWasNeverTriggered:
             in_a_sandbox()
 
     @one_and_four_workers
-    def test_does_not_include_a_glob_of_which_one_model_failed(
+    def test_does_not_include_a_glob_with_one_failed_model(
         self, sandboxes: Sandboxes, payroll: Path, gateway: str | None
     ) -> None:
         with warnings.catch_warnings():
@@ -277,7 +275,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
 ]
 
 
-def test_wrong_faults_are_rejected_in_one_line(sandboxes: Sandboxes, payroll: Path) -> None:
+def test_invalid_faults_are_rejected_in_one_line(sandboxes: Sandboxes, payroll: Path) -> None:
     with sandboxes(payroll) as sandbox:
         for fault, error, message in WRONG:
             with pytest.raises(error) as raised:

@@ -51,7 +51,7 @@ class TestSeeds:
         ],
         ids=["a folder up", "folders up"],
     )
-    def test_beside_the_project_are_loaded(
+    def test_outside_of_the_project_are_loaded(
         self, tmp_path: Path, data: Path, sandboxes: Sandboxes, folder: str, seeds: dict[str, str]
     ) -> None:
         for file, seed in seeds.items():
@@ -110,7 +110,7 @@ class TestSeeds:
             copy.write("models/more.sql", "MODEL (name shop.more); SELECT 1 AS id")
             copy.plan().assert_only_executed("shop.more")
 
-    def test_that_exist_nowhere_are_named_by_the_users_path(
+    def test_that_do_not_exist_are_named_by_the_users_path(
         self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         made = with_seed(tmp_path / "shop", "../../data/y.csv")
@@ -122,7 +122,7 @@ class TestSeeds:
 
 
 @pytest.mark.usefixtures("data")
-def test_what_python_code_opens_next_to_the_project_is_there(
+def test_files_that_python_code_opens_outside_of_the_project_exist(
     tmp_path: Path, sandboxes: Sandboxes
 ) -> None:
     made = project(tmp_path / "shop", LOCAL)
@@ -146,7 +146,7 @@ def test_what_python_code_opens_next_to_the_project_is_there(
         assert copy.fetch("SELECT name FROM shop.a") == [("1,a",)]
 
 
-def test_models_are_in_the_copy_with_the_files_beside_them(
+def test_models_are_in_the_copy_with_their_neighbouring_files(
     tmp_path: Path, sandboxes: Sandboxes
 ) -> None:
     made = project(tmp_path / "shop", LOCAL)

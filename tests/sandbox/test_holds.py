@@ -27,7 +27,7 @@ def test_a_held_model_waits_as_for_a_signal(sandboxes: Sandboxes, payroll: Path)
         assert report.completion == "success"
 
 
-def test_a_released_model_catches_up(sandboxes: Sandboxes, payroll: Path) -> None:
+def test_a_released_model_is_loaded(sandboxes: Sandboxes, payroll: Path) -> None:
     with sandboxes(payroll) as sandbox:
         sandbox.hold("pay.*")
         sandbox.run(at="2024-01-06 00:05").assert_nothing_executed()
@@ -60,7 +60,7 @@ def test_a_model_with_its_own_signal_is_held_as_well(sandboxes: Sandboxes, payro
         sandbox.run(at="+1 day").assert_executed("pay.paid")
 
 
-def test_what_can_not_be_held_is_reported(sandboxes: Sandboxes, payroll: Path) -> None:
+def test_models_that_cannot_be_held_are_reported(sandboxes: Sandboxes, payroll: Path) -> None:
     with sandboxes(payroll) as sandbox:
         with pytest.raises(
             SandboxError, match=r"SQLMesh never evaluates raw.clock, which is external"

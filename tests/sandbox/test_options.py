@@ -14,12 +14,12 @@ from pytest_sqlmesh_tracker.sandbox.nearest import nearest_project
 from pytest_sqlmesh_tracker.sandbox.options import ProjectOptions, project_options
 
 
-def test_nothing_given_is_the_default() -> None:
+def test_no_arguments_mean_the_defaults() -> None:
     nothing = dict.fromkeys(("path", "gateway", "at", "environment", "plan", "tick", "select"))
     assert project_options({}) == project_options(nothing) == ProjectOptions()
 
 
-def test_what_means_the_same_is_the_same() -> None:
+def test_equivalent_arguments_are_equal() -> None:
     one = project_options({"path": "a", "at": "2024-01-01 01:00", "setup": "raw.sql"})
     other = project_options(
         {
@@ -57,7 +57,9 @@ def test_variables_ignore_case_and_order() -> None:
         ),
     ],
 )
-def test_a_wrong_argument_is_reported_in_one_line(arguments: dict[str, Any], message: str) -> None:
+def test_an_invalid_argument_is_reported_in_one_line(
+    arguments: dict[str, Any], message: str
+) -> None:
     with pytest.raises((MarkerError, SandboxError)) as error:
         project_options(arguments)
     assert message in str(error.value)
@@ -81,14 +83,14 @@ def test_a_config_of_another_tool_is_ignored(tmp_path: Path) -> None:
         nearest_project(tmp_path / "test_it.py", tmp_path)
 
 
-def test_a_test_outside_of_the_root_means_the_root(tmp_path: Path) -> None:
+def test_a_test_outside_of_the_root_folder_uses_the_root_folder(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
     (root / "config.yml").write_text("gateways: {}")
     assert nearest_project(tmp_path / "elsewhere" / "test_it.py", root) == str(root)
 
 
-def test_a_root_below_the_project_is_passed(tmp_path: Path) -> None:
+def test_a_project_above_the_root_folder_is_found(tmp_path: Path) -> None:
     (tmp_path / "config.yml").write_text("gateways: {}")
     tests = tmp_path / "tests"
     tests.mkdir()

@@ -71,7 +71,7 @@ class TestWords:
 
     @evaluates_what_it_can
     @pytest.mark.long
-    def test_the_remedies_are_true(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
+    def test_the_remedies_work(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
         made = half_broken(tmp_path)
         *_, create, _, partial = refused(sandboxes, tmp_path)
         assert create == (
@@ -131,7 +131,7 @@ class TestPartial:
         return half_broken(tmp_path_factory.mktemp("half")).path
 
     @pytest.mark.long
-    def test_what_does_load_is_tested_as_ever(self, sandboxes: Sandboxes, half: Path) -> None:
+    def test_models_that_load_can_be_tested(self, sandboxes: Sandboxes, half: Path) -> None:
         with sandboxes(half, plan="partial") as sandbox:
             assert sandbox.fetch("SELECT id FROM s.better") == [(1,)]
             report = sandbox.run(at="+1 day")
@@ -148,26 +148,26 @@ class TestPartial:
             report.assert_failed("s.good")
             report.assert_skipped("s.better", reason="upstream_failed")
 
-    def test_a_model_that_is_mended_is_planned(self, sandboxes: Sandboxes, half: Path) -> None:
+    def test_a_repaired_model_is_planned(self, sandboxes: Sandboxes, half: Path) -> None:
         with sandboxes(half, plan="partial") as sandbox:
             sandbox.write("models/s.orders.sql", "MODEL (name s.orders); SELECT 1 AS id")
             report = sandbox.plan()
             report.assert_only_executed("s.orders", "s.below")
             report.assert_skipped("s.items", "s.broken", reason="not_selected")
 
-    def test_all_can_be_planned_and_fail_as_they_do(self, sandboxes: Sandboxes, half: Path) -> None:
+    def test_failing_models_fail_in_a_full_plan(self, sandboxes: Sandboxes, half: Path) -> None:
         with sandboxes(half, plan="partial") as sandbox:
             report = sandbox.plan(select_models=["*"])
             report.assert_failed("s.orders", "s.items", "s.refunds", "s.broken")
             # What is planned stays as it was.
             sandbox.run(at="+1 day").assert_only_executed("s.good", "s.better")
 
-    def test_restatements_are_of_what_is_planned(self, sandboxes: Sandboxes, half: Path) -> None:
+    def test_only_planned_models_are_restated(self, sandboxes: Sandboxes, half: Path) -> None:
         with sandboxes(half, plan="partial") as sandbox:
             report = sandbox.plan(restate_models=["s.good"])
             report.assert_only_executed("s.good", "s.better")
 
-    def test_where_nothing_fails_it_is_a_plan_like_any_other(
+    def test_a_partial_plan_without_failures_equals_a_full_plan(
         self, sandboxes: Sandboxes, tmp_path: Path
     ) -> None:
         made = project(tmp_path, "{one: {connection: {type: duckdb}}}")
@@ -177,7 +177,9 @@ class TestPartial:
             assert "select_models" not in report.arguments
             assert not report.skipped - {"s.good"}
 
-    def test_where_nothing_loads_it_is_refused(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
+    def test_a_partial_plan_without_any_loadable_model_is_rejected(
+        self, sandboxes: Sandboxes, tmp_path: Path
+    ) -> None:
         made = project(tmp_path, "{one: {connection: {type: duckdb}}}")
         made.model("s.root", "SELECT ('x' || 1)::INT AS id", cron=DAILY)
         made.model("s.below", "SELECT id FROM s.root", cron=DAILY)

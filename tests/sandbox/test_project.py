@@ -23,7 +23,7 @@ from .conftest import Sandboxes
 BEGAN = datetime(2024, 1, 5, 0, 5, tzinfo=timezone.utc)
 
 
-def test_it_begins_planned_and_with_nothing_to_do(sandboxes: Sandboxes, payroll: Path) -> None:
+def test_a_sandbox_starts_planned_and_with_nothing_due(sandboxes: Sandboxes, payroll: Path) -> None:
     with sandboxes(payroll) as sandbox:
         assert not sandbox.tracker.reports
         assert BEGAN < sandbox.now < BEGAN + timedelta(seconds=30)
@@ -31,7 +31,7 @@ def test_it_begins_planned_and_with_nothing_to_do(sandboxes: Sandboxes, payroll:
         assert sandbox.fetch("SELECT sum(amount) FROM pay.slips") == [(32,)]
 
 
-def test_a_week_goes_by(sandboxes: Sandboxes, payroll: Path) -> None:
+def test_a_week_passes(sandboxes: Sandboxes, payroll: Path) -> None:
     executed = []
     with sandboxes(payroll, select="pay.noted") as sandbox:
         for _ in range(7):
@@ -39,7 +39,7 @@ def test_a_week_goes_by(sandboxes: Sandboxes, payroll: Path) -> None:
     assert executed == [False, True, False, False, False, False, False]
 
 
-def test_it_is_an_isolated_copy(sandboxes: Sandboxes, payroll: Path) -> None:
+def test_a_sandbox_is_an_isolated_copy(sandboxes: Sandboxes, payroll: Path) -> None:
     with sandboxes(payroll) as one, sandboxes(payroll) as other:
         assert one.path != other.path
         one.execute("DROP VIEW pay.slips")
@@ -65,7 +65,7 @@ def test_a_test_leaves_nothing_behind(sandboxes: Sandboxes, payroll: Path) -> No
     assert abs(datetime.now(timezone.utc).year - 2024) >= 1
 
 
-def test_closed_sandboxes_are_forgotten(sandboxes: Sandboxes, payroll: Path) -> None:
+def test_closed_sandboxes_are_garbage_collected(sandboxes: Sandboxes, payroll: Path) -> None:
     with sandboxes(payroll) as sandbox:
         sandbox.run(at="+1 day")
         context = weakref.ref(sandbox.context)
@@ -75,7 +75,7 @@ def test_closed_sandboxes_are_forgotten(sandboxes: Sandboxes, payroll: Path) -> 
 
 
 class TestTime:
-    def test_goes_on_to_the_requested_time(self, sandboxes: Sandboxes, payroll: Path) -> None:
+    def test_advances_to_the_requested_time(self, sandboxes: Sandboxes, payroll: Path) -> None:
         with sandboxes(payroll) as sandbox:
             report = sandbox.run(at="2024-01-06 00:05")
             assert report.started_at >= BEGAN + timedelta(days=1)
@@ -99,7 +99,7 @@ class TestTime:
             assert f"{sandbox.now:%Y-%m-%d}" == "2024-01-04"
 
     @pytest.mark.long
-    def test_that_does_not_tick_keeps_the_order_of_what_is_stored(
+    def test_that_does_not_tick_preserves_the_order_of_stored_objects(
         self, sandboxes: Sandboxes, payroll: Path
     ) -> None:
         """With a stopped clock, what was restated runs again."""
@@ -137,7 +137,7 @@ class TestPlansAndRuns:
             ("plan", {"start": "2024-01-02"}, "start and end dates"),
         ],
     )
-    def test_raise_what_is_the_users_mistake(
+    def test_raise_errors_of_the_user(
         self,
         sandboxes: Sandboxes,
         payroll: Path,
@@ -175,7 +175,7 @@ class TestPlansAndRuns:
 
 
 class TestFiles:
-    def test_are_written_in_this_copy_alone(self, sandboxes: Sandboxes, payroll: Path) -> None:
+    def test_are_written_only_in_this_copy(self, sandboxes: Sandboxes, payroll: Path) -> None:
         original = (payroll / "models/pay.total.sql").read_bytes()
         with sandboxes(payroll) as sandbox:
             sandbox.write("models/pay.total.sql", "MODEL (name pay.total); SELECT 1 AS amount")
@@ -200,14 +200,14 @@ class TestFiles:
             assert not sandbox.plan().executed
 
     @pytest.mark.parametrize("file", ["config.yaml", ".env"])
-    def test_that_are_read_but_once_are_not_written(
+    def test_that_are_read_only_once_cannot_be_written(
         self, sandboxes: Sandboxes, payroll: Path, file: str
     ) -> None:
         with sandboxes(payroll) as sandbox:
             with pytest.raises(SandboxError, match=f"{file} is read once, from the project"):
                 sandbox.write(file, "variables: {a: 1}")
 
-    def test_that_declare_external_models_give_them_tables(
+    def test_that_declare_external_models_create_their_tables(
         self, sandboxes: Sandboxes, payroll: Path
     ) -> None:
         with sandboxes(payroll) as sandbox:
@@ -215,7 +215,7 @@ class TestFiles:
             assert sandbox.fetch("SELECT count(*) FROM raw.more") == [(0,)]
 
     @pytest.mark.parametrize("path", ["../other.sql", "/elsewhere/x.sql", "."])
-    def test_outside_of_the_project_are_not_written(
+    def test_outside_of_the_project_cannot_be_written(
         self, sandboxes: Sandboxes, payroll: Path, path: str
     ) -> None:
         with sandboxes(payroll) as sandbox:
@@ -223,7 +223,7 @@ class TestFiles:
                 sandbox.write(path, "SELECT 1")
 
     @pytest.mark.parametrize("days", [1, 2])
-    def test_with_signals_and_macros_are_forgotten_with_their_copy(
+    def test_with_signals_and_macros_are_unloaded_with_their_copy(
         self, sandboxes: Sandboxes, payroll: Path, days: int
     ) -> None:
         """The same names mean something else in the next test."""
@@ -242,7 +242,7 @@ class TestFiles:
             else:
                 assert sandbox.fetch("SELECT days FROM pay.new") == [(2,)]
 
-    def test_that_are_broken_raise_what_sqlmesh_says(
+    def test_that_are_broken_raise_the_error_of_sqlmesh(
         self, sandboxes: Sandboxes, payroll: Path
     ) -> None:
         with sandboxes(payroll) as sandbox:
@@ -252,7 +252,9 @@ class TestFiles:
 
 class TestTracking:
     @pytest.mark.long
-    def test_hears_the_test_and_not_the_template(self, sandboxes: Sandboxes, payroll: Path) -> None:
+    def test_includes_the_test_and_not_the_template(
+        self, sandboxes: Sandboxes, payroll: Path
+    ) -> None:
         with track_all() as outer:
             # At a time that no other test begins at: the template is planned now.
             with sandboxes(payroll, at="2024-01-03 00:05") as sandbox:
@@ -263,7 +265,7 @@ class TestTracking:
                 assert sandbox.tracker.reports == outer.reports
                 assert inner.reports == outer.reports[:1]
 
-    def test_hears_the_context_as_well(self, sandboxes: Sandboxes, payroll: Path) -> None:
+    def test_includes_calls_of_the_context(self, sandboxes: Sandboxes, payroll: Path) -> None:
         with sandboxes(payroll) as sandbox:
             sandbox.context.run()
             assert sandbox.tracker.last.command == "run"
@@ -274,7 +276,7 @@ class TestTracking:
     "sql",
     ["ATTACH '{}/other.db' AS other", "COPY (SELECT 1 AS one) TO '{}/out.csv'"],
 )
-def test_statements_of_a_test_do_not_lead_out(
+def test_statements_of_a_test_cannot_reach_other_databases(
     sandboxes: Sandboxes, payroll: Path, tmp_path: Path, call: str, sql: str
 ) -> None:
     with sandboxes(payroll) as sandbox:
@@ -283,7 +285,7 @@ def test_statements_of_a_test_do_not_lead_out(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_test_just_before_midnight_begins_before_midnight(
+def test_a_test_just_before_midnight_starts_before_midnight(
     sandboxes: Sandboxes, payroll: Path
 ) -> None:
     with sandboxes(payroll, at="2024-01-05 23:59:57", tick=False) as sandbox:
@@ -298,7 +300,7 @@ def test_a_clock_other_than_the_sandboxes_is_reported(sandboxes: Sandboxes, payr
                 sandbox.run(at="+1 day")
 
 
-def test_models_that_are_upserted_are_this_copys_alone(sandboxes: Sandboxes, payroll: Path) -> None:
+def test_upserted_models_exist_only_in_this_copy(sandboxes: Sandboxes, payroll: Path) -> None:
     with sandboxes(payroll) as sandbox:
         context = sandbox.context
         before = {name: model.mapping_schema.copy() for name, model in context.models.items()}
@@ -329,14 +331,14 @@ class TestAPlanThatLeavesItsEnvironmentUnfinished:
         assert stuck.tracker.last["s.hist"].reason == "environment_busy"
 
     @pytest.mark.long
-    def test_and_works_after_the_next_plan(self, stuck: Sandbox) -> None:
+    def test_a_run_succeeds_after_the_next_plan(self, stuck: Sandbox) -> None:
         stuck.execute("CREATE TABLE raw.not_there (id INT, name TEXT)")
         stuck.plan().assert_executed("s.hist")
         stuck.run(at="+1 day").assert_executed("s.hist")
 
 
 @pytest.mark.parametrize("name", ["run", "plan", "apply", "audit"])
-def test_its_context_has_sqlmeshs_signatures(
+def test_methods_of_the_context_have_the_signatures_of_sqlmesh(
     sandboxes: Sandboxes, payroll: Path, name: str
 ) -> None:
     with sandboxes(payroll) as sandbox:

@@ -179,7 +179,9 @@ def facts_of(report: RunReport) -> dict[str, Any]:
 
 
 @pytest.mark.long
-def test_a_project_is_in_a_sandbox_what_it_is_for_sqlmesh(shop: Path, sandboxes: Sandboxes) -> None:
+def test_a_project_in_a_sandbox_equals_the_project_in_sqlmesh(
+    shop: Path, sandboxes: Sandboxes
+) -> None:
     before = snapshot_of(shop)
     with plain(shop) as context:
         context.engine_adapter.execute("CREATE SCHEMA raw")
@@ -206,7 +208,7 @@ def test_a_project_is_in_a_sandbox_what_it_is_for_sqlmesh(shop: Path, sandboxes:
 
 
 class TestWritingIntoACopy:
-    def test_changes_that_copy_alone(self, shop: Path, sandboxes: Sandboxes) -> None:
+    def test_changes_only_that_copy(self, shop: Path, sandboxes: Sandboxes) -> None:
         with sandboxes(shop) as copy:
             copy.write("models/new.sql", "MODEL (name shop.new, kind FULL); SELECT 1 AS id")
             copy.plan().assert_executed("shop.new")
@@ -216,7 +218,7 @@ class TestWritingIntoACopy:
         assert not (shop / "models/new.sql").exists()
 
     @pytest.mark.long
-    def test_is_seen_wherever_it_is_used_and_not_by_the_next_test(
+    def test_is_visible_everywhere_but_not_in_the_next_test(
         self, shop: Path, sandboxes: Sandboxes
     ) -> None:
         edits = {
@@ -247,7 +249,7 @@ class TestWritingIntoACopy:
             another.run(at="+1 day").assert_executed("shop.counted")
             assert another.fetch("SELECT * FROM shop.counted") == [(12, "acme")]
 
-    def test_of_the_same_length_in_the_same_second_is_seen_each_time(
+    def test_of_the_same_length_in_the_same_second_is_visible_each_time(
         self, shop: Path, sandboxes: Sandboxes
     ) -> None:
         with sandboxes(shop) as copy:
@@ -279,9 +281,7 @@ class TestVariables:
             assert copy.fetch("SELECT DISTINCT place FROM shop.of_ann") == [("here",)]
             assert copy.fetch("SELECT n FROM shop.counted") == [(18,)]
 
-    def test_are_those_of_the_gateway_that_is_chosen(
-        self, shop: Path, sandboxes: Sandboxes
-    ) -> None:
+    def test_are_those_of_the_chosen_gateway(self, shop: Path, sandboxes: Sandboxes) -> None:
         with sandboxes(shop, gateway="spare") as copy:
             assert copy.fetch("SELECT DISTINCT place, gateway FROM shop.of_ann") == [
                 ("of spare", "spare")
@@ -318,7 +318,7 @@ class TestSeveralPaths:
             assert copy.fetch("SELECT * FROM shop.report") == [(7, 2)]
         assert [snapshot_of(path) for path in two] == before
 
-    def test_one_of_them_alone_reads_the_state_for_the_other(
+    def test_one_of_them_alone_reads_the_other_from_the_state(
         self, two: tuple[Path, Path], sandboxes: Sandboxes
     ) -> None:
         with sandboxes(two[0]) as copy:
@@ -367,7 +367,7 @@ def test_sandboxes_can_be_made_below_the_project_itself(tmp_path: Path) -> None:
             copy.close()
 
 
-def test_a_namespace_package_of_which_the_project_has_but_a_part(
+def test_a_namespace_package_that_is_partly_in_the_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandboxes: Sandboxes
 ) -> None:
     # Such a package finds its path anew, through its parent, whenever it is read: a KeyError once

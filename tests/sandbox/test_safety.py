@@ -66,7 +66,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("offline")
 class TestGatewaysOfOtherDatabases:
     @pytest.mark.parametrize("connection", ELSEWHERE.values(), ids=ELSEWHERE.keys())
-    def test_are_refused(self, connection: str, tmp_path: Path, sandboxes: Sandboxes) -> None:
+    def test_are_rejected(self, connection: str, tmp_path: Path, sandboxes: Sandboxes) -> None:
         shop = project(tmp_path, f"{{elsewhere: {{connection: {connection}}}}}")
         loaded = set(sys.modules)
 
@@ -95,21 +95,21 @@ default_gateway: warehouse""",
         shop.model("shop.orders", "SELECT 1 AS id, @gateway AS gateway")
         return shop
 
-    def test_are_left_out_when_one_of_duckdb_is_chosen(
+    def test_are_left_out_if_a_duckdb_gateway_is_chosen(
         self, both: Project, sandboxes: Sandboxes
     ) -> None:
         with sandboxes(both.path, gateway="tests") as copy:
             assert copy.fetch("SELECT * FROM shop.orders") == [(1, "tests")]
             assert set(copy.context.engine_adapters) == {"tests"}
 
-    def test_are_refused_when_they_are_the_default(
+    def test_are_rejected_if_they_are_the_default(
         self, both: Project, sandboxes: Sandboxes
     ) -> None:
         with pytest.raises(SandboxError, match="the gateway warehouse is snowflake"):
             with sandboxes(both.path):
                 pass
 
-    def test_are_refused_when_a_model_is_on_them(self, both: Project, sandboxes: Sandboxes) -> None:
+    def test_are_rejected_if_a_model_uses_them(self, both: Project, sandboxes: Sandboxes) -> None:
         both.model("shop.orders", "SELECT 1 AS id", gateway="warehouse")
 
         with pytest.raises(SandboxError, match="the gateway warehouse is snowflake") as raised:
@@ -134,7 +134,7 @@ default_gateway: warehouse""",
         with sandboxes(both.path, config=config) as copy:
             assert copy.fetch("SELECT * FROM shop.orders") == [(1, "mine")]
 
-    def test_are_not_asked_by_the_unit_tests_of_a_plan(
+    def test_are_not_used_by_the_unit_tests_of_a_plan(
         self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         elsewhere = ELSEWHERE["postgres"]
@@ -169,7 +169,7 @@ class TestEnvironmentVariables:
         return shop
 
     @pytest.mark.usefixtures("offline")
-    def test_can_not_lead_to_another_database(
+    def test_cannot_lead_to_another_database(
         self, shop: Project, sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("SQLMESH__GATEWAYS__PROD__CONNECTION__TYPE", "motherduck")
@@ -183,7 +183,7 @@ class TestEnvironmentVariables:
         with sandboxes(shop.path, gateway="local") as copy:
             assert copy.fetch("SELECT * FROM shop.orders") == [(1,)]
 
-    def test_change_nothing_for_templates_that_are_there(
+    def test_do_not_affect_existing_templates(
         self, shop: Project, sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with sandboxes(shop.path):
@@ -195,7 +195,7 @@ class TestEnvironmentVariables:
             copy.context.load()
             copy.run(at="+1 day").assert_executed("shop.orders")
 
-    def test_can_name_a_database_that_is_copied_as_any(
+    def test_can_name_a_database_which_is_copied_like_any_other(
         self, shop: Project, sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file = database(
@@ -243,7 +243,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 class TestStatements:
     @pytest.mark.parametrize("statement", LEADING_OUT.values(), ids=LEADING_OUT.keys())
-    def test_can_not_lead_out_of_a_sandbox(
+    def test_cannot_reach_beyond_a_sandbox(
         self, statement: str, one: Project, sandboxes: Sandboxes
     ) -> None:
         before = snapshot_of(one.path)
@@ -257,13 +257,13 @@ class TestStatements:
         assert snapshot_of(one.path) == before
 
     @pytest.mark.parametrize("statement", HARMLESS.values(), ids=HARMLESS.keys())
-    def test_can_do_what_is_harmless(
-        self, statement: str, one: Project, sandboxes: Sandboxes
-    ) -> None:
+    def test_can_be_harmless(self, statement: str, one: Project, sandboxes: Sandboxes) -> None:
         with sandboxes(one.path) as copy:
             copy.context.engine_adapter.execute(statement.replace("{folder}", str(one.path)))
 
-    def test_before_all_are_held_to_it_too(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
+    def test_of_before_all_cannot_reach_beyond_a_sandbox(
+        self, tmp_path: Path, sandboxes: Sandboxes
+    ) -> None:
         out = database(tmp_path / "out.db", "CREATE TABLE t AS SELECT 1 AS id")
         before_all = f"before_all: [\"ATTACH IF NOT EXISTS '{out}' AS aside OPTIONS\"]"
         for options, harmless in (("", False), ("(READ_ONLY)", True)):
@@ -284,7 +284,7 @@ class TestStatements:
             assert snapshot_of(tmp_path) == before
 
 
-def test_catalogs_of_environments_are_made_in_the_sandbox_and_nowhere_else(
+def test_catalogs_of_environments_are_created_only_in_the_sandbox(
     tmp_path: Path, sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = project(
@@ -345,7 +345,7 @@ config = Config(
 """
 
 
-def test_variables_of_the_projects_env_file_are_there_for_a_test_and_gone_after_it(
+def test_variables_of_the_projects_env_file_are_set_only_during_a_test(
     tmp_path: Path, sandboxes: Sandboxes
 ) -> None:
     shop = project(tmp_path, "{g: {connection: {type: duckdb}}}")
@@ -421,7 +421,7 @@ def execute(context, start, end, execution_time, **kwargs):
 """
 
 
-def test_a_path_that_the_configuration_adds_is_there_for_a_test_and_gone_after_it(
+def test_a_path_that_the_configuration_adds_is_set_only_during_a_test(
     tmp_path: Path, sandboxes: Sandboxes
 ) -> None:
     shop = Project(tmp_path / "shop")
@@ -561,7 +561,7 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> Sessions:
 
 @pytest.mark.processes
 class TestWholeSessions:
-    def test_several_at_once_leave_the_repository_as_it_was(self, sessions: Sessions) -> None:
+    def test_several_at_once_do_not_change_the_repository(self, sessions: Sessions) -> None:
         first, second = sessions.start(), sessions.start("-n", "2")
         outputs = [first.communicate()[0], second.communicate()[0]]
 
@@ -570,7 +570,7 @@ class TestWholeSessions:
         assert snapshot_of(sessions.root) == sessions.before
 
     @pytest.mark.parametrize("moment", ["2024-01-05", "2024-01-06"], ids=["template", "test"])
-    def test_that_are_interrupted_leave_the_repository_as_it_was(
+    def test_that_are_interrupted_do_not_change_the_repository(
         self, moment: str, sessions: Sessions
     ) -> None:
         sessions.mark.unlink(missing_ok=True)
@@ -583,7 +583,7 @@ class TestWholeSessions:
         assert "KeyboardInterrupt" in output
         assert snapshot_of(sessions.root) == sessions.before
 
-    def test_that_break_down_leave_the_repository_as_it_was(self, sessions: Sessions) -> None:
+    def test_that_crash_do_not_change_the_repository(self, sessions: Sessions) -> None:
         session = sessions.start(SHOP_BREAKS="yes")
 
         output, _ = session.communicate(timeout=60)

@@ -26,7 +26,7 @@ def small(path: Path, query: str = "SELECT 1 AS id", **properties: str) -> Path:
 
 
 @pytest.mark.long
-def test_those_who_ask_for_the_same_share_one(templates: Templates, payroll: Path) -> None:
+def test_tests_with_equal_options_share_a_template(templates: Templates, payroll: Path) -> None:
     def template(**arguments: object) -> object:
         options = project_options({"path": payroll, "at": "2024-01-05 00:05", **arguments})
         return templates.get(options, None, None)
@@ -35,7 +35,9 @@ def test_those_who_ask_for_the_same_share_one(templates: Templates, payroll: Pat
     assert template() is not template(plan=False)
 
 
-def test_functions_made_anew_for_each_test_are_one(templates: Templates, payroll: Path) -> None:
+def test_functions_defined_again_for_each_test_are_equal(
+    templates: Templates, payroll: Path
+) -> None:
     options = project_options({"path": payroll, "at": "2024-01-05 00:05", "plan": False})
 
     def plain() -> Callable[[Any], None]:
@@ -65,7 +67,7 @@ def test_functions_made_anew_for_each_test_are_one(templates: Templates, payroll
     assert templates.get(options, None, five.load) is not templates.get(options, None, six.load)
 
 
-def test_the_same_lines_in_two_files_are_two_functions(
+def test_equal_lines_in_two_files_are_different_functions(
     templates: Templates, payroll: Path, tmp_path: Path
 ) -> None:
     """They read other globals."""
@@ -79,7 +81,7 @@ def test_the_same_lines_in_two_files_are_two_functions(
     assert made[0] is not made[1]
 
 
-def test_what_is_installed_below_the_project_is_loaded_but_once(
+def test_packages_installed_below_the_project_are_loaded_only_once(
     sandboxes: Sandboxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A virtual environment is often in the repository; its modules are not copied."""
@@ -96,14 +98,16 @@ def test_what_is_installed_below_the_project_is_loaded_but_once(
     assert sys.modules.pop("installed_below") is installed_below
 
 
-def test_it_need_not_be_planned(sandboxes: Sandboxes, payroll: Path) -> None:
+def test_a_template_need_not_be_planned(sandboxes: Sandboxes, payroll: Path) -> None:
     with sandboxes(payroll, plan=False) as sandbox:
         assert not sandbox.context.state_reader.get_environments()
         sandbox.plan().assert_executed("pay.*")
 
 
 @pytest.mark.long
-def test_it_is_planned_in_the_requested_environment(sandboxes: Sandboxes, payroll: Path) -> None:
+def test_a_template_is_planned_in_the_requested_environment(
+    sandboxes: Sandboxes, payroll: Path
+) -> None:
     with sandboxes(payroll, environment="dev") as sandbox:
         assert sandbox.run(at="+1 day").environment == "dev"
         assert sandbox.plan().environment == "dev"
@@ -129,7 +133,7 @@ class TestSelection:
             report.assert_executed("pay.*")
             assert not sandbox.plan().removed
 
-    def test_leaves_audits_out_of_models_that_it_leaves_out(
+    def test_leaves_out_audits_of_unselected_models(
         self, sandboxes: Sandboxes, payroll: Path
     ) -> None:
         with sandboxes(payroll, select="pay.clocked") as sandbox:
@@ -152,7 +156,7 @@ class TestSelection:
                 pass
 
 
-class TestWhatCanNotBePlanned:
+class TestTemplatesThatCannotBePlanned:
     def template(self, templates: Templates, path: Path, **arguments: object) -> str:
         """The error."""
         options = project_options({"path": path, "at": "2024-01-05 00:05", **arguments})
@@ -160,7 +164,9 @@ class TestWhatCanNotBePlanned:
             templates.get(options, None, None)
         return str(error.value)
 
-    def test_is_reported_once_in_full(self, templates: Templates, tmp_path: Path) -> None:
+    def test_a_failure_is_reported_in_full_only_once(
+        self, templates: Templates, tmp_path: Path
+    ) -> None:
         small(tmp_path, "SELECT 1 / 'x' AS id")
         first = self.template(templates, tmp_path)
         failed = "the plan of prod failed: a.one failed: its evaluation raised ConversionException"
@@ -174,7 +180,7 @@ class TestWhatCanNotBePlanned:
         assert len(again.splitlines()) == 1
         assert list(tmp_path.parent.iterdir()) == started
 
-    def test_no_such_folder(self, templates: Templates, tmp_path: Path) -> None:
+    def test_a_missing_folder(self, templates: Templates, tmp_path: Path) -> None:
         message = self.template(templates, tmp_path / "none")
         assert message == f"no SQLMesh project in {tmp_path / 'none'}: the folder does not exist"
 
@@ -202,7 +208,7 @@ class TestWhatCanNotBePlanned:
         assert "a.one.sql" in again
         assert len(again.splitlines()) == 1
 
-    def test_no_such_gateway(self, templates: Templates, tmp_path: Path) -> None:
+    def test_an_unknown_gateway(self, templates: Templates, tmp_path: Path) -> None:
         message = self.template(templates, small(tmp_path), gateway="three")
         assert message == "no gateway 'three': the project has one, four"
 

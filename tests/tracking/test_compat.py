@@ -27,6 +27,6 @@ def test_a_node_of_another_kind_is_not_guessed() -> None:
         compat.node_of(SimpleNamespace(node=7))
 
 
-def test_arguments_by_name_with_what_is_new() -> None:
+def test_arguments_by_name_with_new_parameters() -> None:
     arguments = compat.by_name("stop_evaluation_progress", (True,), {"news": 1})
     assert arguments == {"success": True, "news": 1}

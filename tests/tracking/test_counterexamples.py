@@ -32,7 +32,7 @@ def gated(project: Project) -> Project:
     return project
 
 
-def test_a_daily_child_of_an_hour_that_is_held_back(gated: Project) -> None:
+def test_a_daily_child_of_a_held_back_hour(gated: Project) -> None:
     """SQLMesh leaves out the days after the unready hour as well, and the tracker did not know why.
 
     `interval_diff` drops what follows where the child's unit begins before the unready one.
@@ -53,7 +53,7 @@ def test_a_daily_child_of_an_hour_that_is_held_back(gated: Project) -> None:
     assert report["s.daily"].blocked_by == ("s.hourly",)
 
 
-def test_a_signal_upstream_that_holds_back_nothing_of_this_model(gated: Project) -> None:
+def test_a_signal_upstream_that_does_not_hold_back_this_model(gated: Project) -> None:
     """It was named in `blocked_by` all the same."""
     for name in ("a", "b"):
         gated.incremental(
@@ -113,7 +113,7 @@ def test_a_start_far_ahead_of_a_frequent_cron(project: Project) -> None:
     assert later.next_due == datetime(2024, 6, 1, 0, 5, tzinfo=timezone.utc)
 
 
-def test_a_plan_that_fails_before_it_gets_to_a_model(project: Project) -> None:
+def test_a_plan_that_fails_before_it_reaches_a_model(project: Project) -> None:
     """An audit of one model failed, and the change of another was never reached."""
     project.model("s.audited", "SELECT 1 AS id", **DAILY)
     project.model("s.changed", "SELECT 1 AS id", **DAILY)
@@ -130,7 +130,7 @@ def test_a_plan_that_fails_before_it_gets_to_a_model(project: Project) -> None:
     report.assert_outcomes({"s.changed": "command_failed"})
 
 
-def test_a_plan_that_is_overtaken_by_another_one(project: Project) -> None:
+def test_a_plan_that_another_plan_overtakes(project: Project) -> None:
     """What it found missing when it was built was loaded when it was applied."""
     project.model("s.one", "SELECT 1 AS id", **DAILY)
     with at("2024-01-09 12:00"), sqlmesh_run_tracker(project.context) as tracker:
@@ -182,7 +182,7 @@ def test_a_signal_and_a_failure_upstream_of_one_model(gated: Project) -> None:
     assert [span.start.hour for span in child.signals["gate"]] == [5]
 
 
-def test_a_plan_whose_dates_sqlmesh_refuses_when_it_is_applied(project: Project) -> None:
+def test_a_plan_whose_dates_sqlmesh_rejects_when_it_is_applied(project: Project) -> None:
     """Its models were reported as outside of the window: it never came to look for them."""
     project.model("s.view", "SELECT 1 AS id", kind="VIEW", cron="'@hourly'")
     project.model("s.names", "SELECT 'a' AS name", kind="VIEW", cron="'@hourly'")
@@ -203,7 +203,7 @@ def test_a_plan_whose_dates_sqlmesh_refuses_when_it_is_applied(project: Project)
             assert not tracker.last.interrupted
 
 
-def test_what_is_restated_by_itself_stays_loaded_until_then(project: Project) -> None:
+def test_intervals_to_be_restated_automatically_stay_loaded_until_then(project: Project) -> None:
     """A failed model had nothing loaded any more, though the state still has it."""
     project.incremental(
         "s.daily", "SELECT ts, id FROM raw.ticks WHERE ts BETWEEN @start_dt AND @end_dt",
@@ -277,7 +277,7 @@ def test_a_plan_that_fails_before_its_audits(project: Project) -> None:
 
 
 @pytest.mark.parametrize("stamp", [{}, {"stamp": "'first'"}], ids=["without a stamp", "with one"])
-def test_a_model_that_came_back_is_not_edited(project: Project, stamp: dict[str, str]) -> None:
+def test_a_model_that_was_restored_is_not_edited(project: Project, stamp: dict[str, str]) -> None:
     """SQLMesh stamps a version that a forward-only plan had replaced: `revert to ...`. That stamp
     is part of the definition, and the next run was reported as one of an edited model."""
     project.incremental(
@@ -306,7 +306,9 @@ def test_a_model_that_came_back_is_not_edited(project: Project, stamp: dict[str,
     assert not report["m.a"].local_edit
 
 
-def test_what_starts_within_its_first_interval_is_due_between_two_ticks(project: Project) -> None:
+def test_a_model_that_starts_within_its_first_interval_is_due_between_two_ticks(
+    project: Project,
+) -> None:
     """Reported as due at the second tick: for a start within a month, SQLMesh finds that month when
     28 days have gone by since, which is after its end and before the next tick.
     """

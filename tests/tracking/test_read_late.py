@@ -52,7 +52,7 @@ def run_of_two_days(context: Any) -> None:
 
 @pytest.mark.parametrize("call", [proposed, applied, run, run_of_two_days])
 @pytest.mark.parametrize("read_at", ["2023-06-01", "2030-01-01"])
-def test_starts_and_ends_that_the_clock_moves(
+def test_relative_starts_and_ends(
     moving: Project, call: Callable[[Any], None], read_at: str
 ) -> None:
     if call in (run, run_of_two_days):
@@ -62,7 +62,7 @@ def test_starts_and_ends_that_the_clock_moves(
     assert late == at_once
 
 
-def test_a_context_that_is_closed_and_its_files_gone(
+def test_a_closed_context_with_deleted_files(
     moving: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moving.model("s.named", "SELECT @env() AS name")
@@ -83,7 +83,7 @@ def test_a_context_that_is_closed_and_its_files_gone(
 
 
 @pytest.mark.long
-def test_what_comes_later_in_the_same_context(moving: Project) -> None:
+def test_later_invocations_in_the_same_context(moving: Project) -> None:
     """Another plan categorizes the same versions anew, and loads them."""
     with at("2024-01-09 13:00"):
         applied(moving.context)
@@ -101,7 +101,7 @@ def test_what_comes_later_in_the_same_context(moving: Project) -> None:
     assert late.outcomes["s.week"].reason == "not_applied"
 
 
-def test_a_report_that_was_read_stays_as_it_was(moving: Project) -> None:
+def test_a_report_that_was_read_does_not_change(moving: Project) -> None:
     with at("2024-01-09 13:00"), sqlmesh_run_tracker(moving.context) as tracker:
         applied(moving.context)
     with at("2026-01-01"):

@@ -21,7 +21,7 @@ def stop(_: Any, *, snapshot: Any, triggers: Any = None) -> None:
     """Its keyword-only parameters are those that it reads."""
 
 
-def test_what_a_handler_reads_are_its_keyword_only_parameters() -> None:
+def test_a_handler_declares_what_it_reads_as_keyword_only_parameters() -> None:
     reliance = reliance_of(stop)
     assert reliance == Reliance(
         "core.console:Console.stop", "what ended", ("snapshot",), ("triggers",), ("why",)
@@ -30,7 +30,7 @@ def test_what_a_handler_reads_are_its_keyword_only_parameters() -> None:
     assert reliance.parameters == {"snapshot", "triggers", "why"}
 
 
-def test_a_handler_gets_what_it_reads_and_nothing_else() -> None:
+def test_a_handler_receives_only_what_it_reads() -> None:
     arguments = {"snapshot": 1, "why": 2}
     assert reliance_of(stop).pick(arguments) == {"snapshot": 1}
     assert reliance_of(stop).pick({**arguments, "triggers": 3}) == {"snapshot": 1, "triggers": 3}
@@ -55,7 +55,7 @@ class Plan(Protocol):
         """What plans are copied for."""
 
 
-def test_what_a_protocol_declares() -> None:
+def test_declarations_of_a_protocol() -> None:
     assert list(fields_of(Plan)) == ["start", "environment.name"]
     assert reliance_of(Plan) == Reliance("core.plan:Plan", "plans")
     assert list(methods_of(Plan)) == [

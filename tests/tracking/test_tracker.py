@@ -63,8 +63,10 @@ class Recorder(NoopConsole):
         return call
 
 
-class TestHearing:
-    def test_the_console_hears_what_it_would_without_the_tracker(self, planned: Project) -> None:
+class TestObserving:
+    def test_the_console_receives_the_same_calls_as_without_the_tracker(
+        self, planned: Project
+    ) -> None:
         def calls_during(day: str, track: Callable[[Any], Any]) -> list[tuple[Any, ...]]:
             recorder = Recorder()
             planned.context.console = recorder
@@ -106,7 +108,9 @@ class TestHearing:
             planned.context.run()
         assert tracker.reports == []
 
-    def test_all_contexts_are_tracked_also_those_made_meanwhile(self, planned: Project) -> None:
+    def test_all_contexts_are_tracked_including_those_created_meanwhile(
+        self, planned: Project
+    ) -> None:
         with at("2024-01-10 12:00"), track_all() as tracker:
             planned.context.run()
             Context(paths=str(planned.path)).run()
@@ -118,19 +122,19 @@ class TestHearing:
             "skipped_models": [],
         }
 
-    def test_what_was_looked_up_before_is_not_tracked(self, planned: Project) -> None:
+    def test_a_method_that_was_looked_up_before_is_not_tracked(self, planned: Project) -> None:
         run = planned.context.run
         with at("2024-01-10 12:00"), track_all() as tracker:
             run()
         with pytest.raises(NoReportError, match="no SQLMesh invocation was tracked"):
             tracker.assert_nothing_executed()
 
-    def test_what_is_not_a_context_is_rejected(self) -> None:
+    def test_other_objects_than_contexts_are_rejected(self) -> None:
         with pytest.raises(TypeError, match="only a SQLMesh Context can be tracked, not str"):
             with sqlmesh_run_tracker("context"):
                 pass
 
-    def test_a_wrong_call_is_sqlmeshs_to_refuse(self, planned: Project) -> None:
+    def test_an_invalid_call_raises_the_error_of_sqlmesh(self, planned: Project) -> None:
         with track_all() as tracker, pytest.raises(TypeError, match="nonsense"):
             planned.context.run(nonsense=True)  # type: ignore[call-arg]
         assert tracker.last.completion == "raised"
@@ -138,7 +142,7 @@ class TestHearing:
 
 
 class TestRestoring:
-    def test_nothing_is_left_changed(self, planned: Project) -> None:
+    def test_everything_is_restored(self, planned: Project) -> None:
         before, console = methods(), planned.context.console
         with sqlmesh_run_tracker(planned.context), at("2024-01-10 12:00"):
             assert methods() != before
@@ -148,7 +152,7 @@ class TestRestoring:
         assert vars(planned.context)["console"] is console
         assert "audit" not in vars(planned.context.snapshot_evaluator)
 
-    def test_nor_after_an_exception(self, planned: Project) -> None:
+    def test_everything_is_restored_after_an_exception(self, planned: Project) -> None:
         before, console = methods(), planned.context.console
         with pytest.raises(Exception, match="not found"), sqlmesh_run_tracker(planned.context):
             planned.context.run("nowhere")
@@ -168,7 +172,7 @@ class TestRestoring:
         assert first.last is second.reports[0]
         assert methods() == before
 
-    def test_a_console_set_meanwhile_stays(self, planned: Project) -> None:
+    def test_a_console_that_was_set_meanwhile_stays(self, planned: Project) -> None:
         ours = NoopConsole()
 
         class Swapping(NoopConsole):
@@ -180,7 +184,7 @@ class TestRestoring:
             planned.context.run()
         assert planned.context.console is ours
 
-    def test_another_librarys_wrapper_stays_and_passes_through(self, planned: Project) -> None:
+    def test_another_librarys_wrapper_stays_and_passes_calls_on(self, planned: Project) -> None:
         from sqlmesh.core.context import GenericContext
 
         original = GenericContext.run
@@ -304,7 +308,9 @@ class TestInterrupts:
         assert (python.status, python.reason) == ("interrupted", "aborted")
         assert [batch.status for batch in python.batches] == ["interrupted"]
 
-    def test_before_anything_was_decided_every_model_is_interrupted(self, planned: Project) -> None:
+    def test_every_model_is_interrupted_before_anything_was_scheduled(
+        self, planned: Project
+    ) -> None:
         class Gone(NoopConsole):
             def update_cleanup_progress(self, object_name: str) -> None:  # noqa: ARG002
                 raise KeyboardInterrupt
@@ -378,7 +384,7 @@ class TestConsolesThatFail:
         ],
     )
     @pytest.mark.parametrize("lacking", [False, True], ids=["raises", "lacks the method"])
-    def test_the_caller_gets_what_it_would_without_the_tracker(
+    def test_the_caller_gets_the_same_result_as_without_the_tracker(
         self, tmp_path: Path, method: str, lacking: bool
     ) -> None:
         def raising(*_: Any, **__: Any) -> None:
@@ -429,7 +435,7 @@ EVENTS = sorted(name for name in CONSOLE_EVENTS if "plan" not in name and "signa
 
 class TestTrackersThatFail:
     @pytest.mark.parametrize("event", EVENTS)
-    def test_an_error_at_any_callback_leaves_the_run_alone(
+    def test_an_error_in_any_callback_does_not_affect_the_run(
         self,
         planned: Project,
         event: str,
@@ -451,7 +457,7 @@ class TestTrackersThatFail:
         assert report.unknown == set(report.outcomes)
         assert "ZeroDivisionError: ours" in report["t.parent"].message
 
-    def test_an_error_about_one_model_concerns_that_model(
+    def test_an_error_about_one_model_affects_only_that_model(
         self, planned: Project, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         handler = ConsoleEvents.update_snapshot_evaluation_progress
@@ -482,7 +488,7 @@ class TestTrackersThatFail:
             assert planned.context.run().is_success
         assert tracker.last.unknown == set(tracker.last.outcomes)
 
-    def test_a_console_that_can_not_be_replaced(self, planned: Project) -> None:
+    def test_a_console_that_cannot_be_replaced(self, planned: Project) -> None:
         class Stubborn(Context):
             @property
             def console(self) -> Any:
@@ -500,7 +506,7 @@ class TestTrackersThatFail:
         assert tracker.last.unknown == set(tracker.last.outcomes)
         assert "t.parent" in tracker.last.outcomes
 
-    def test_an_error_in_explaining_concerns_that_model(
+    def test_an_error_in_explaining_affects_only_that_model(
         self, planned: Project, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         from pytest_sqlmesh_tracker.tracking.reasons.runs import RunExplainer

@@ -27,7 +27,7 @@ def text(expected: str) -> str:
 
 
 class TestText:
-    def test_has_what_was_evaluated_what_needs_attention_and_totals(self) -> None:
+    def test_has_evaluated_models_models_that_need_attention_and_totals(self) -> None:
         assert str(NIGHT) == text(
             """
             run prod, execution_time 2024-01-14 06:30:00 UTC: failure in 2.00 s
@@ -40,7 +40,7 @@ class TestText:
             """
         )
 
-    def test_has_what_was_raised_and_what_is_removed(self) -> None:
+    def test_has_the_error_and_removed_models(self) -> None:
         report = run(
             skipped("a.x"),
             command="plan",
@@ -59,23 +59,23 @@ class TestText:
             """
         )
 
-    def test_of_nothing(self) -> None:
+    def test_of_a_report_without_models(self) -> None:
         assert str(run()).splitlines()[1:] == ["no models"]
 
-    def test_of_many_models_has_twenty_and_first_of_all_those_that_need_attention(self) -> None:
+    def test_of_many_models_has_twenty_with_those_that_need_attention_first(self) -> None:
         many = [executed(f"a.m{number}") for number in range(30)]
         lines = str(run(*many, failed("a.bad"), completion="failure")).splitlines()
         assert len(lines) == 1 + 20 + 1 + 1
         assert lines[20].split()[:2] == ["failed", "a.bad"]
         assert lines[-2:] == ["  … and 11 executed", "30 executed, 1 failed"]
 
-    def test_is_short_whatever_it_has_to_say(self) -> None:
+    def test_is_short_for_any_report(self) -> None:
         long = failed("a.x", error="E: " + "x" * 5000)
         assert len(str(run(long, completion="failure"))) < 600
 
     @unhurried
     @given(reports())
-    def test_of_any_report_steers_no_terminal(self, report: RunReport) -> None:
+    def test_of_any_report_has_no_control_characters(self, report: RunReport) -> None:
         assert str(report).replace("\n", "").isprintable() or "\x1b" not in str(report)
         assert "\x1b" not in str(report)
 
@@ -89,7 +89,7 @@ class TestRepr:
 
     @unhurried
     @given(reports())
-    def test_of_any_report(self, report: RunReport) -> None:
+    def test_is_one_line_for_any_report(self, report: RunReport) -> None:
         assert len(repr(report).splitlines()) == 1
         assert len(repr(report)) < 400
 
@@ -114,7 +114,7 @@ class TestOutcome:
         )
         assert f"{outcome}" == str(outcome)
 
-    def test_has_what_it_knows_without_its_report(self) -> None:
+    def test_has_all_facts_without_its_report(self) -> None:
         made = skipped(
             "a.weekly",
             next_due=utc("2024-01-21"),
@@ -130,7 +130,7 @@ class TestOutcome:
             """
         )
 
-    def test_may_know_nothing_more(self) -> None:
+    def test_may_have_no_further_facts(self) -> None:
         assert str(skipped("a.x", "not_selected")) == "a.x was skipped: it was not selected"
 
     def test_of_a_failure_has_the_error(self) -> None:

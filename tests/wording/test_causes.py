@@ -100,7 +100,7 @@ class TestWords:
             (evaluated(), ""),
         ],
     )
-    def test_of(self, made: ModelOutcome, words: str) -> None:
+    def test_names_the_causes(self, made: ModelOutcome, words: str) -> None:
         assert causes_in_words(made) == words
 
     @pytest.mark.parametrize("cause", Cause)
@@ -122,9 +122,7 @@ class TestWords:
             (evaluated(), ""),
         ],
     )
-    def test_in_short_they_have_the_names_of_assertions(
-        self, made: ModelOutcome, words: str
-    ) -> None:
+    def test_short_words_are_those_of_assertions(self, made: ModelOutcome, words: str) -> None:
         assert causes_in_short(made) == words
 
 
@@ -166,7 +164,7 @@ class TestSentence:
             ),
         ],
     )
-    def test_of(self, made: ModelOutcome, expected: str) -> None:
+    def test_contains_the_cause(self, made: ModelOutcome, expected: str) -> None:
         assert sentence(made) == expected
 
 
@@ -217,11 +215,11 @@ s.orders; the rest is left for the next run: 1 day
             """
         )
 
-    def test_what_changed_may_have_no_category(self) -> None:
+    def test_can_have_changes_without_a_category(self) -> None:
         made = evaluated("first_load", changed_by=("s.orders",))
         assert "  changed by  s.orders\n" in paragraph(run(made), made)
 
-    def test_of_a_model_that_failed_has_the_cause_as_well(self) -> None:
+    def test_of_a_failed_model_has_the_cause(self) -> None:
         made = failed("a.x", causes=("new_interval",))
         assert "  cause       new_interval\n" in paragraph(run(made), made)
 
@@ -257,7 +255,7 @@ class TestAssertExecuted:
     REPORT = TestByCause.REPORT
 
     @pytest.mark.parametrize("cause", ["new_interval", "reloaded", Cause.RELOADED])
-    def test_any_of_the_causes_will_do(self, cause: str) -> None:
+    def test_passes_for_any_of_the_causes(self, cause: str) -> None:
         self.REPORT.assert_executed("a.x", cause=cause)
         assert_executed(TrackerOf(self.REPORT), "a.x", cause=cause)
 
@@ -272,13 +270,13 @@ class TestAssertExecuted:
             (evaluated(), "it has no cause"),
         ],
     )
-    def test_another_cause_is_named(self, made: ModelOutcome, instead: str) -> None:
+    def test_shows_the_actual_cause(self, made: ModelOutcome, instead: str) -> None:
         with pytest.raises(AssertionError) as caught:
             assert_executed(run(made), "sales.daily", cause="restated")
         headline = f"sales.daily was executed, but its cause is not restated: {instead}"
         assert str(caught.value).splitlines()[0] == headline
 
-    def test_a_model_that_did_not_execute_says_so(self) -> None:
+    def test_fails_for_a_model_that_did_not_execute(self) -> None:
         with pytest.raises(AssertionError, match=r"a\.late was not executed: its cron"):
             self.REPORT.assert_executed("a.late", cause="restated")
 
@@ -292,11 +290,11 @@ class TestAssertExecuted:
             ),
         ],
     )
-    def test_a_typo_is_a_value_error(self, typo: str, message: str) -> None:
+    def test_raises_a_value_error_for_a_typo(self, typo: str, message: str) -> None:
         with pytest.raises(ValueError, match="not a cause") as caught:
             self.REPORT.assert_executed("a.x", cause=typo)
         assert str(caught.value).startswith(message)
 
-    def test_an_unknown_model_stays_one(self) -> None:
+    def test_raises_an_error_for_an_unknown_model(self) -> None:
         with pytest.raises(UnknownModelError):
             self.REPORT.assert_executed("a.nonsense", cause="restated")

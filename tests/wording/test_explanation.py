@@ -65,7 +65,7 @@ class TestMoment:
         east = timezone(timedelta(hours=5, minutes=30))
         assert moment(datetime(2024, 1, 14, 4, tzinfo=east)) == "2024-01-13 22:30:00 UTC"
 
-    def test_is_shorter_where_the_line_is_crowded(self) -> None:
+    def test_is_shorter_in_crowded_lines(self) -> None:
         assert minute(utc("2024-01-14")) == "2024-01-14 00:00 UTC"
         assert minute(utc("2024-01-14 06:30:15")) == "2024-01-14 06:30:15 UTC"
 
@@ -136,7 +136,7 @@ class TestWhy:
         assert not words.endswith(".")
         assert not set("{}\n") & set(words)
 
-    def test_of_no_reason_is_empty(self) -> None:
+    def test_without_a_reason_is_empty(self) -> None:
         assert why(executed("a.x")) == ""
 
     @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ class TestWhy:
         made = skipped("a.x", "not_evaluatable", kind=kind)
         assert why(made) == f"{words} without audits has nothing to evaluate"
 
-    def test_no_changes_does_not_deny_what_time_has_made_missing(self) -> None:
+    def test_no_changes_does_not_deny_intervals_that_became_missing(self) -> None:
         held = (interval("2024-01-13", "2024-01-14"),)
         words = why(skipped("a.x", "no_changes", held_back=held))
         assert words != "nothing of it changed or was missing"
@@ -249,10 +249,10 @@ class TestSentence:
             (unknown("a.x", note=None), "unknown"),
         ],
     )
-    def test_of(self, made: ModelOutcome, expected: str) -> None:
+    def test_has_the_status_and_the_reason(self, made: ModelOutcome, expected: str) -> None:
         assert sentence(made) == expected
 
-    def test_leaves_an_error_of_200_characters(self) -> None:
+    def test_keeps_an_error_of_200_characters(self) -> None:
         assert sentence(failed("a.x", error="x" * 200)).endswith(" raised " + "x" * 200)
         assert sentence(failed("a.x", error="x" * 201)).endswith(" raised " + "x" * 199 + "…")
 
@@ -289,7 +289,7 @@ class TestUndeterminedCrons:
         )
         assert sentence(self.made) == words
 
-    def test_the_paragraph_says_what_it_depends_on(self) -> None:
+    def test_the_paragraph_explains_what_it_depends_on(self) -> None:
         shown = paragraph(run(self.made), self.made)
         assert "its gaps differ, so its due times depend on the SQLMesh process" in shown
 
@@ -472,7 +472,9 @@ class TestHeadline:
             ),
         ],
     )
-    def test_says(self, made: ModelOutcome, complaint: Complaint, expected: str) -> None:
+    def test_contains_the_complaint(
+        self, made: ModelOutcome, complaint: Complaint, expected: str
+    ) -> None:
         headline = explained(made, complaint=complaint).splitlines()[0]
         assert headline == f"a.x {complaint.text}: {expected}"
 
@@ -483,7 +485,7 @@ class TestHeadline:
             "a.x was skipped: its cron was not due"
         )
 
-    def test_of_unknown_without_a_message_has_no_empty_brackets(self) -> None:
+    def test_of_unknown_without_a_message_has_no_empty_parentheses(self) -> None:
         headline = explained(unknown("a.x", None), complaint=NOT_EXECUTED).splitlines()[0]
         assert "its status is unknown" in headline
         assert "()" not in headline
@@ -503,7 +505,7 @@ class TestFacts:
             "@daily, next due 2024-01-15 00:00:00 UTC"
         ]
 
-    def test_no_cron_where_it_does_not_matter(self) -> None:
+    def test_no_cron_if_it_does_not_matter(self) -> None:
         assert self.facts("cron", executed("a.x")) == []
         assert self.facts("cron", skipped("a.x", cron=None)) == []
 
@@ -554,7 +556,7 @@ class TestFacts:
         (fact,) = self.facts("intervals", skipped("a.x", held_back=held))
         assert fact.startswith("less than a second held back")
 
-    def test_an_amount_that_is_not_whole_is_of_days_and_a_clock(self) -> None:
+    def test_a_fractional_amount_has_days_and_a_time(self) -> None:
         held = [interval("2024-01-14 05:00:06", "2024-01-16 06:00:00")]
         (fact,) = self.facts("intervals", skipped("a.x", held_back=held))
         assert fact.startswith("2 days 0:59:54 held back by cron: ")
@@ -575,14 +577,14 @@ class TestFacts:
             "lake held back 2024-01-01",
         ]
 
-    def test_blocked_by_says_what_became_of_the_root(self) -> None:
+    def test_blocked_by_shows_the_outcome_of_the_root_cause(self) -> None:
         """Also where its message is empty."""
         made = skipped("a.x", "upstream_failed", blocked_by=("a.y",))
         assert self.facts("blocked by", made, failed("a.y", message="")) == [
             "a.y, failed: its evaluation raised ValueError: no luck"
         ]
 
-    def test_blocked_by_cuts_a_long_message(self) -> None:
+    def test_blocked_by_shortens_a_long_message(self) -> None:
         made = skipped("a.x", "upstream_failed", blocked_by=("a.y",))
         (fact,) = self.facts("blocked by", made, failed("a.y", message="no " * 1000))
         assert fact.startswith("a.y, no no no")
@@ -605,7 +607,7 @@ class TestFacts:
         made = interrupted("a.x", batches=batches("executed", "interrupted"))
         assert self.facts("batches", made) == ["1 of 2 recorded"]
 
-    def test_batches_of_an_audited_model_were_not_to_be_recorded(self) -> None:
+    def test_batches_of_an_audited_model_are_not_shown_as_unrecorded(self) -> None:
         assert self.facts("batches", audited("a.x", audit("not_null"))) == []
 
     @pytest.mark.parametrize(
@@ -618,7 +620,7 @@ class TestFacts:
         )
         assert self.facts("audit", made) == [expected]
 
-    def test_an_error_is_cut_at_six_lines_and_wide_ones(self) -> None:
+    def test_an_error_is_cut_after_six_lines_and_in_wide_lines(self) -> None:
         error = "\n".join(f"line {number} " + "x" * 400 for number in range(9))
         lines = explained(failed("a.x", error=error)).splitlines()
         shown = [line.strip() for line in lines if line.strip().startswith(("line ", "error", "…"))]
@@ -694,7 +696,7 @@ class TestRemedies:
             f"To evaluate it now, use run(ignore_cron=True), or {at}."
         )
 
-    def test_for_selection_where_nothing_else_holds_it_back(self) -> None:
+    def test_for_selection_if_nothing_else_holds_it_back(self) -> None:
         assert self.remedy(skipped("a.x", "not_selected")) == (
             "It had work to do: select it to evaluate it."
         )
@@ -716,7 +718,7 @@ class TestRemedies:
         beyond = "It had work to do beyond what its environment has loaded: plan with run=True."
         assert self.remedy(limit, command="plan") == beyond
 
-    def test_for_the_window_where_nothing_else_holds_it_back(self) -> None:
+    def test_for_the_window_if_nothing_else_holds_it_back(self) -> None:
         assert "widen start and end" in self.remedy(skipped("a.x", "outside_window"))
         assert self.remedy(skipped("a.x", "outside_window", "upstream_failed")) == ""
         assert self.remedy(executed("a.x", reasons=("outside_window",))) == ""
@@ -736,7 +738,7 @@ class TestRemedies:
             - {"cron_not_due", "not_selected", "outside_window", "plan_limit", "not_in_environment"}
         ),
     )
-    def test_for_nothing_else(self, reason: str) -> None:
+    def test_are_not_given_for_other_reasons(self, reason: str) -> None:
         made = skipped("a.x", reason, next_due=utc("2024-01-15"), held_back=self.held)
         assert self.remedy(made) == ""
 
@@ -744,7 +746,9 @@ class TestRemedies:
 class TestAnything:
     @unhurried
     @given(reports(), st.none() | st.sampled_from([NOT_EXECUTED, Complaint("did not fail")]))
-    def test_has_a_paragraph(self, report: RunReport, complaint: Complaint | None) -> None:
+    def test_any_outcome_has_a_paragraph(
+        self, report: RunReport, complaint: Complaint | None
+    ) -> None:
         for name, made in report.outcomes.items():
             text = paragraph(report, made, complaint)
             assert text.startswith(name)
@@ -754,7 +758,7 @@ class TestAnything:
     @pytest.mark.parametrize("status", Status)
     @pytest.mark.parametrize("reason", [None, *Reason])
     @pytest.mark.parametrize("complaint", [None, NOT_EXECUTED])
-    def test_that_can_hold_has_a_headline(
+    def test_any_valid_complaint_has_a_headline(
         self, status: Status, reason: Reason | None, complaint: Complaint | None
     ) -> None:
         made = outcome("a.x", status, *([reason] if reason else []), batches=batches("failed"))
@@ -803,7 +807,7 @@ class TestWhatFailed:
         assert "batch 1 could not be recorded: 2024-01-13" in explained(made)
 
     @pytest.mark.parametrize("reason", ["creation_failed", "command_failed"])
-    def test_a_step_that_is_known(self, reason: str) -> None:
+    def test_a_known_step(self, reason: str) -> None:
         step = "its view a.x could not be created"
         made = failed("a.x", reason, failed_step=step, error="IOException: x", batches=())
         assert sentence(made) == f"failed: {step}: IOException: x"
@@ -820,7 +824,7 @@ class TestWhatFailed:
     def test_in_which_batches(self, statuses: tuple[str, ...], words: str) -> None:
         assert sentence(failed("a.x", batches=batches(*statuses))).startswith(words)
 
-    def test_of_two_rounds_the_batches_are_counted_in_theirs(self) -> None:
+    def test_batches_of_two_rounds_are_counted_in_each_round(self) -> None:
         made = failed(
             "a.x",
             batches=[
@@ -830,7 +834,7 @@ class TestWhatFailed:
         )
         assert sentence(made).startswith("failed in batch 1 of 1; 1 recorded: ")
 
-    def test_what_was_recorded_before_an_interruption(self) -> None:
+    def test_batches_recorded_before_an_interruption(self) -> None:
         made = interrupted("a.x", batches=batches("executed", "interrupted"))
         words = "interrupted; 1 of 2 batches recorded: the invocation was aborted"
         assert sentence(made) == words
@@ -885,12 +889,12 @@ class TestEnvironments:
             lines[-1] == "If it failed or was stopped, apply a plan to prod: until then, runs wait."
         )
 
-    def test_against_what_a_test_demanded(self) -> None:
+    def test_in_the_message_of_a_failed_assertion(self) -> None:
         cut_off = interrupted("a.x", "environment_busy")
         lines = explained(cut_off, environment_state=self.BUSY, complaint=NOT_EXECUTED).splitlines()
         assert lines[0].startswith("a.x was not executed: it was interrupted")
 
-    def test_that_a_plan_has_left_unfinished(self) -> None:
+    def test_that_a_plan_left_unfinished(self) -> None:
         report: dict[str, Any] = {
             "command": "plan",
             "completion": "failure",

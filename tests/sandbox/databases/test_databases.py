@@ -49,7 +49,7 @@ GATEWAYS = {
 
 
 @pytest.mark.parametrize("gateways", GATEWAYS.values(), ids=GATEWAYS.keys())
-def test_a_project_is_in_a_sandbox_what_it_is_outside(
+def test_a_project_behaves_the_same_inside_and_outside_of_a_sandbox(
     gateways: str, tmp_path: Path, sandboxes: Sandboxes
 ) -> None:
     database(tmp_path / "aside.duckdb", RAW)
@@ -103,7 +103,9 @@ class TestSeveralGateways:
             second = copy.context.engine_adapters["second"]
             assert second.fetchall("SELECT amount, g FROM b.shop.there") == [(5, "second")]
 
-    def test_another_is_chosen_in_any_case(self, two: Project, sandboxes: Sandboxes) -> None:
+    def test_another_one_is_chosen_in_any_letter_case(
+        self, two: Project, sandboxes: Sandboxes
+    ) -> None:
         with sandboxes(two.path, gateway="SECOND") as copy:
             assert set(copy.context.models) == {'"b"."shop"."here"', '"b"."shop"."there"'}
             assert copy.fetch("SELECT g, v FROM shop.here") == [("second", "of b")]
@@ -134,7 +136,7 @@ class TestSeveralGateways:
 
 class TestTheState:
     @pytest.mark.parametrize("schema", ["''", "ops", "sqlmesh"])
-    def test_goes_and_its_neighbours_stay(
+    def test_is_removed_and_other_schemas_stay(
         self, schema: str, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         file = database(
@@ -167,7 +169,7 @@ class TestTheState:
             assert copy.context.state_sync.state_type() == "duckdb"
             copy.run(at="+1 day").assert_executed("shop.orders")
 
-    def test_can_not_be_kept_from_another_database(
+    def test_cannot_be_kept_from_another_database(
         self, elsewhere: Project, sandboxes: Sandboxes
     ) -> None:
         with pytest.raises(SandboxError, match=r"the state of gateway 'g' is in postgres"):

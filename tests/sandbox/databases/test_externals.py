@@ -66,11 +66,11 @@ def shop(path: Path, *before_all: str, external: str = PEOPLE, query: str = "") 
     return made
 
 
-class TestWhatBeforeAllMakes:
+class TestTablesOfBeforeAll:
     """What `before_all` creates takes the place of the empty table of an external model."""
 
     @pytest.mark.long
-    def test_is_read(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
+    def test_are_read(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         made = project(
             tmp_path / "shop",
             LOCAL,
@@ -92,7 +92,7 @@ class TestWhatBeforeAllMakes:
             rows = {schema: copy.fetch(f"SELECT id FROM shop.{schema}") for schema in MAKING}
             assert rows == {schema: [(1,)] for schema in MAKING}
 
-    def test_may_be_made_but_once(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
+    def test_may_be_created_only_once(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         made = shop(tmp_path, "CREATE SCHEMA raw", "CREATE TABLE raw.people AS SELECT 1 AS id")
 
         with sandboxes(made.path) as copy:
@@ -100,7 +100,7 @@ class TestWhatBeforeAllMakes:
             with pytest.raises(SQLMeshError, match='Schema with name "raw" already exists'):
                 copy.run(at="+1 day")
 
-    def test_may_be_made_by_a_macro(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
+    def test_may_be_created_by_a_macro(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         made = shop(tmp_path, "'@people()'")
         made.write(
             "macros/people.py",
@@ -119,7 +119,7 @@ class TestWhatBeforeAllMakes:
         with sandboxes(made.path) as copy:
             assert copy.fetch("SELECT id FROM shop.a") == [(3,)]
 
-    def test_may_be_some_of_them(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
+    def test_may_be_only_some_of_the_externals(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         made = shop(
             tmp_path,
             SCHEMA,
@@ -131,7 +131,7 @@ class TestWhatBeforeAllMakes:
             assert copy.fetch("SELECT id FROM raw.people") == [(1,)]
             assert copy.fetch("SELECT id, name FROM raw.pets") == []
 
-    def test_may_read_the_others(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
+    def test_may_read_other_external_tables(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         made = shop(
             tmp_path,
             "CREATE OR REPLACE VIEW raw.people AS SELECT id FROM raw.pets",
@@ -158,7 +158,7 @@ class TestWhatBeforeAllMakes:
         with sandboxes(made.path) as copy:
             assert copy.fetch("SELECT id FROM shop.a") == [(5,)]
 
-    def test_is_what_plain_sqlmesh_reads(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
+    def test_are_the_same_as_for_plain_sqlmesh(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         made = shop(
             tmp_path,
             SCHEMA,
@@ -173,7 +173,9 @@ class TestWhatBeforeAllMakes:
             context.plan(auto_apply=True, no_prompts=True)
             assert context.engine_adapter.fetchall("SELECT id FROM shop.a") == in_sandbox
 
-    def test_leaves_what_the_users_database_has(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
+    def test_keep_existing_tables_of_the_users_database(
+        self, tmp_path: Path, sandboxes: Sandboxes
+    ) -> None:
         database(
             tmp_path / "w.duckdb", "CREATE SCHEMA raw", "CREATE TABLE raw.people AS SELECT 9 AS id"
         )
@@ -182,7 +184,7 @@ class TestWhatBeforeAllMakes:
         with sandboxes(made.path) as copy:
             assert copy.fetch("SELECT id FROM shop.a") == [(9,)]
 
-    def test_does_not_replace_rows_that_a_test_has_inserted(
+    def test_do_not_replace_rows_that_a_test_inserted(
         self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         made = shop(tmp_path, "CREATE TABLE IF NOT EXISTS raw.people AS SELECT 1 AS id")
@@ -193,7 +195,7 @@ class TestWhatBeforeAllMakes:
             assert copy.fetch("SELECT id FROM shop.a") == [(4,)]
 
 
-def test_a_test_and_a_models_statements_may_create_them_too(
+def test_a_test_or_the_statements_of_a_model_may_create_external_tables(
     tmp_path: Path, sandboxes: Sandboxes
 ) -> None:
     made = project(tmp_path, LOCAL)
@@ -218,7 +220,7 @@ def test_a_test_and_a_models_statements_may_create_them_too(
 class TestUndeclaredTables:
     """Tables that no model declares get the columns that the queries read."""
 
-    def test_have_what_queries_read(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
+    def test_have_the_columns_that_queries_read(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         made = project(tmp_path, LOCAL)
         made.model(
             "shop.paid",
@@ -255,7 +257,7 @@ class TestUndeclaredTables:
             copy.run(at="+1 day")
             assert copy.fetch("SELECT amount FROM shop.total") == [(20.5,)]
 
-    def test_give_way_to_what_the_project_creates(
+    def test_are_replaced_by_tables_that_the_project_creates(
         self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         made = shop(
@@ -268,7 +270,7 @@ class TestUndeclaredTables:
         with sandboxes(made.path) as copy:
             assert copy.fetch("SELECT * FROM raw.people") == [(1, "x")]
 
-    def test_whose_columns_no_query_shows_are_named_with_the_remedies(
+    def test_with_unknown_columns_are_named_with_remedies(
         self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         made = project(tmp_path, LOCAL)
@@ -285,7 +287,7 @@ class TestUndeclaredTables:
             with sandboxes(made.path):
                 pass
 
-    def test_of_which_too_little_was_inferred_are_explained(
+    def test_with_incomplete_columns_are_explained(
         self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         made = project(tmp_path, LOCAL)
@@ -297,7 +299,7 @@ class TestUndeclaredTables:
             with sandboxes(made.path):
                 pass
 
-    def test_are_not_made_of_files_and_systems_own(
+    def test_are_not_created_for_files_and_system_tables(
         self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         (tmp_path / "people.csv").write_text("id\n1\n")

@@ -76,14 +76,14 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestTheUsersDatabase:
-    def test_is_where_a_sandbox_starts(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
+    def test_is_the_initial_state_of_a_sandbox(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         shop = shop_on(tmp_path, database(tmp_path / "wh.db", RAW))
 
         with sandboxes(shop.path) as copy:
             assert copy.fetch("SELECT * FROM raw.sales") == [(5,)]
             assert copy.fetch("SELECT * FROM shop.report") == [(5,)]
 
-    def test_is_left_exactly_as_it_was(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
+    def test_is_not_changed(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         shop = shop_on(tmp_path, database(tmp_path / "wh.db", RAW))
         before = snapshot_of(tmp_path)
 
@@ -104,7 +104,7 @@ class TestTheUsersDatabase:
 
         assert not (tmp_path / "x.db").exists()
 
-    def test_can_be_open_in_another_process_that_has_not_written_it_all(
+    def test_can_be_open_in_another_process_with_unwritten_changes(
         self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         file = database(tmp_path / "wh.db", RAW)
@@ -142,7 +142,7 @@ class TestTheUsersDatabase:
         with sandboxes(shop.path) as copy:
             assert copy.fetch("SELECT * FROM shop.orders") == [(7,)]
 
-    def test_stays_that_of_the_first_test_when_the_current_folder_changes(
+    def test_stays_the_same_when_the_current_folder_changes(
         self, tmp_path: Path, sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         shop = shop_on(tmp_path / "shop", Path("wh.db"))
@@ -156,8 +156,8 @@ class TestTheUsersDatabase:
             assert copy.fetch("SELECT * FROM shop.orders") == [(5,)]
 
 
-class TestWhatSqlmeshMadeInIt:
-    def test_is_not_in_a_sandbox(self, used: Path, sandboxes: Sandboxes) -> None:
+class TestSqlmeshObjectsInIt:
+    def test_are_not_in_a_sandbox(self, used: Path, sandboxes: Sandboxes) -> None:
         with sandboxes(used, plan=False) as copy:
             assert relations(copy) == [
                 "main._mine",
@@ -170,7 +170,7 @@ class TestWhatSqlmeshMadeInIt:
             assert not [s for (s,) in copy.fetch(schemas) if s.startswith("sqlmesh__")]
             assert copy.context.state_reader.get_environments() == []
 
-    def test_is_made_anew_by_the_plan(self, used: Path, sandboxes: Sandboxes) -> None:
+    def test_are_created_again_by_the_plan(self, used: Path, sandboxes: Sandboxes) -> None:
         with sandboxes(used) as copy:
             names = [e.name for e in copy.context.state_reader.get_environments()]
             assert names == ["prod"]
@@ -185,7 +185,7 @@ class TestWhatSqlmeshMadeInIt:
             assert "shop.gone" in relations(copy)
             assert len(copy.context.state_reader.get_environments()) == 2
 
-    def test_can_not_be_kept_before_its_newest_interval(
+    def test_cannot_be_kept_before_the_newest_interval(
         self, used: Path, sandboxes: Sandboxes
     ) -> None:
         with pytest.raises(SandboxError, match="loaded through 2024-01-05 00:00:00") as raised:
@@ -194,9 +194,7 @@ class TestWhatSqlmeshMadeInIt:
         assert len(str(raised.value).splitlines()) == 1
 
     @pytest.mark.parametrize("more", PLACES)
-    def test_is_found_wherever_the_project_puts_it(
-        self, more: str, tmp_path: Path, sandboxes: Sandboxes
-    ) -> None:
+    def test_are_found_in_any_schema(self, more: str, tmp_path: Path, sandboxes: Sandboxes) -> None:
         file = database(
             tmp_path / "wh.db", RAW, "CREATE SCHEMA stock; CREATE TABLE stock.raw AS SELECT 1 AS id"
         )
@@ -209,7 +207,7 @@ class TestWhatSqlmeshMadeInIt:
         with sandboxes(shop.path, plan=False) as copy:
             assert relations(copy) == ["raw.sales", "stock.raw"]
 
-    def test_is_found_when_the_state_is_elsewhere(
+    def test_are_found_if_the_state_is_elsewhere(
         self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         database(tmp_path / "wh.db", RAW)
@@ -301,7 +299,7 @@ class TestSetUp:
             ("3_broken.sql", r"setup: 3_broken.sql failed: Catalog Error: .*nowhere"),
         ],
     )
-    def test_what_fails_is_reported(
+    def test_a_failing_file_is_reported(
         self, file: str, why: str, shop: Project, loaded: Loaded
     ) -> None:
         with pytest.raises(SandboxError, match=why) as raised:
@@ -370,7 +368,7 @@ class TestExternalModels:
             assert copy.fetch('SELECT * FROM "New Schema"."And Table"') == []
             assert "raw.undeclared" not in relations(copy)
 
-    def test_of_types_that_duckdb_does_not_have_are_reported(
+    def test_with_types_that_duckdb_does_not_have_are_reported(
         self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         shop = project(tmp_path, "{local: {connection: {type: duckdb}}}")

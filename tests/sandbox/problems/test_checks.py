@@ -59,7 +59,7 @@ class TestLinterErrors:
         ]
         assert "noselectstar: Query should not contain SELECT *" in rest[6]
 
-    def test_of_a_plan_are_the_same_words(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
+    def test_of_a_plan_have_the_same_message(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
         shop(tmp_path, ERRORS)
         with sandboxes(tmp_path, plan=False) as sandbox:
             with pytest.raises(LinterError, match=r"errors in 2 models: nomissingowner") as error:
@@ -125,7 +125,7 @@ class TestUnitTests:
             assert "Missing rows" in words
             assert sandbox.plan(skip_tests=True).completion == "nothing_to_do"
 
-    def test_that_pass_say_nothing(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
+    def test_that_pass_are_not_mentioned(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
         shop(tmp_path).write(
             "tests/test_a.yaml",
             "test_a_is_one:\n  model: shop.a\n  outputs: {query: [{x: 1}]}\n",
@@ -143,7 +143,7 @@ class TestUnitTests:
         ("MODEL (name shop.new, knd FULL);\nSELECT 1 AS x", "Invalid field name"),
     ],
 )
-def test_a_file_that_can_not_be_loaded_is_named_with_the_reason(
+def test_a_file_that_cannot_be_loaded_is_named_with_the_reason(
     sandboxes: Sandboxes, tmp_path: Path, model: str, reason: str
 ) -> None:
     """By the path that the user knows, in the template as well as in a sandbox."""

@@ -61,7 +61,7 @@ class TestRelativePaths:
         with sandboxes(tmp_path) as copy:
             assert copy.fetch("SELECT a FROM s.a") == [(7,)]
 
-    def test_a_file_that_is_nowhere_is_not_located(
+    def test_a_file_that_does_not_exist_is_not_located(
         self,
         sandboxes: Sandboxes,
         tmp_path: Path,
@@ -75,7 +75,7 @@ class TestRelativePaths:
         assert "No files found that match the pattern" in str(error.value)
         assert "working folder" not in str(error.value)
 
-    def test_copy_and_python_models_as_well(
+    def test_copy_statements_and_python_models_have_hints(
         self,
         sandboxes: Sandboxes,
         tmp_path: Path,
@@ -106,7 +106,7 @@ class TestRelativePaths:
             assert f"data/x.csv exists below {tmp_path / 'project'}, but" in str(error.value)
 
 
-class TestWhatALocalDatabaseBrings:
+class TestObjectsOfALocalDatabase:
     @pytest.fixture(scope="class")
     def warehouse(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
         """A database with a table and a view, which a project names."""
@@ -131,7 +131,7 @@ class TestWhatALocalDatabaseBrings:
             ("CREATE OR REPLACE TABLE raw.clicks (id INT)", "raw.clicks"),
         ],
     )
-    def test_what_is_in_the_way_is_named_with_its_file(
+    def test_a_conflicting_object_is_named_with_its_file(
         self, sandboxes: Sandboxes, shop: Path, warehouse: Path, tmp_path: Path, sql: str, name: str
     ) -> None:
         words = (
@@ -167,7 +167,7 @@ class TestWhatALocalDatabaseBrings:
             # The catalog is called as the file.
             assert copy.context.default_catalog == "w"
 
-    def test_other_columns_are_explained_as_well(
+    def test_differing_columns_are_explained(
         self, sandboxes: Sandboxes, shop: Path, warehouse: Path
     ) -> None:
         with sandboxes(shop) as copy:
@@ -196,7 +196,7 @@ class TestWhatALocalDatabaseBrings:
                 'state="empty" starts without that file.'
             ]
 
-    def test_what_the_test_made_is_not_blamed_on_the_file(
+    def test_objects_that_the_test_created_are_not_attributed_to_the_file(
         self, sandboxes: Sandboxes, shop: Path
     ) -> None:
         with sandboxes(shop) as copy:
@@ -207,11 +207,11 @@ class TestWhatALocalDatabaseBrings:
 
 
 @pytest.mark.parametrize("path", ["a" * 300, "**x", "", ".", "a[", "a\0b", "a\0*/b"])
-def test_a_path_that_leads_nowhere_gets_no_hint(tmp_path: Path, path: str) -> None:
+def test_a_path_without_a_target_has_no_hint(tmp_path: Path, path: str) -> None:
     assert Hints((tmp_path,)).of(f"No such file or directory: '{path}'") == []
 
 
-def test_a_file_with_the_characters_of_a_pattern_gets_a_hint(tmp_path: Path) -> None:
+def test_a_file_with_glob_characters_has_a_hint(tmp_path: Path) -> None:
     (tmp_path / "rows[1].csv").touch()
     (hint,) = Hints((tmp_path,)).of("No such file or directory: 'rows[1].csv'")
     assert hint.startswith(f"rows[1].csv exists below {tmp_path}")

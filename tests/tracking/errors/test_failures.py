@@ -38,7 +38,7 @@ def fan(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
     return project
 
 
-def test_a_failure_in_the_middle_names_its_root(fan: Project) -> None:
+def test_a_failure_in_the_middle_is_the_root_cause_downstream(fan: Project) -> None:
     fan.execute("INSERT INTO raw.broken VALUES ('f.left')")
     with at("2024-01-10 12:00"):
         report = fan.run()
@@ -62,7 +62,7 @@ def test_a_failure_in_the_middle_names_its_root(fan: Project) -> None:
     assert report["f.left"].rows is None
 
 
-def test_two_failures_are_both_roots(fan: Project) -> None:
+def test_two_failures_are_both_root_causes(fan: Project) -> None:
     fan.execute("INSERT INTO raw.broken VALUES ('f.left'), ('f.right')")
     with at("2024-01-10 12:00"):
         report = fan.run()
@@ -71,7 +71,7 @@ def test_two_failures_are_both_roots(fan: Project) -> None:
     report.assert_only_executed("f.root", "f.aside")
 
 
-def test_what_failed_is_repaired_by_the_next_run(fan: Project) -> None:
+def test_the_next_run_loads_failed_models(fan: Project) -> None:
     fan.execute("INSERT INTO raw.broken VALUES ('f.left')")
     with at("2024-01-10 12:00"):
         fan.run()
@@ -81,7 +81,7 @@ def test_what_failed_is_repaired_by_the_next_run(fan: Project) -> None:
     report.assert_skipped("f.root", "f.right", "f.aside", reason="cron_not_due")
 
 
-def test_a_root_behind_a_model_that_is_not_due(project: Project) -> None:
+def test_a_root_cause_behind_a_model_that_is_not_due(project: Project) -> None:
     """A child two levels below waits, though the weekly model between has nothing to do."""
     project.model("f.root", breakable("f.root"), cron="'@daily'")
     project.model("f.middle", "SELECT id FROM f.root", cron="'@weekly'")
@@ -103,7 +103,7 @@ def test_a_root_behind_a_model_that_is_not_due(project: Project) -> None:
         report.assert_executed("f.child")
 
 
-def test_a_model_that_fails_for_a_program_that_ended_is_not_interrupted(project: Project) -> None:
+def test_a_model_whose_program_exits_fails_and_is_not_interrupted(project: Project) -> None:
     """Its materialization catches the SystemExit of what it called: the model has failed."""
     project.write(
         "materializations/loading.py",
@@ -172,7 +172,7 @@ class TestAudits:
         report.assert_skipped("a.child", reason="upstream_failed")
         report.assert_nothing_executed()
 
-    def test_a_non_blocking_audit_does_not(self, audited: Project) -> None:
+    def test_a_non_blocking_audit_does_not_fail_its_model(self, audited: Project) -> None:
         audited.execute("INSERT INTO raw.ids VALUES (7)")
         with at("2024-01-10 12:00"):
             report = audited.run()
@@ -183,7 +183,9 @@ class TestAudits:
         with pytest.raises(AssertionError, match=r"a\.audited had no failed audit 'positive'"):
             report.assert_audit_failed("a.audited", "positive")
 
-    def test_a_non_blocking_audit_is_told_beside_what_happened(self, audited: Project) -> None:
+    def test_a_failed_non_blocking_audit_is_reported_with_the_outcome(
+        self, audited: Project
+    ) -> None:
         audited.execute("INSERT INTO raw.ids VALUES (7), (8)")
         with at("2024-01-10 12:00"):
             executed = audited.run()["a.audited"]
@@ -195,7 +197,9 @@ class TestAudits:
         assert report["a.audited"].message == f"failed: a blocking audit failed (positive); {words}"
         assert "audit       small (non-blocking), 2 rows failed" in report.explain("a.audited")
 
-    def test_a_gate_warns_of_it_and_a_rule_can_deny_it(self, audited: Project) -> None:
+    def test_a_gate_warns_of_a_failed_non_blocking_audit_and_a_rule_can_deny_it(
+        self, audited: Project
+    ) -> None:
         audited.execute("INSERT INTO raw.ids VALUES (7)")
         with at("2024-01-10 12:00"):
             report = audited.run()
@@ -251,7 +255,7 @@ class TestSignals:
         (project.path / "ready").unlink()
         return project
 
-    def test_a_signal_holds_back_its_model_and_what_hangs_on_it(self, signalled: Project) -> None:
+    def test_a_signal_holds_back_its_model_and_downstream_models(self, signalled: Project) -> None:
         with at("2024-01-17 12:00"):
             report = signalled.run()
         report.assert_executed("s.free")
@@ -263,7 +267,7 @@ class TestSignals:
         assert report["s.child"].evidence == {"upstream_not_ready": "observed"}
         assert report.completion == "success"
 
-    def test_a_signal_that_lets_something_through(self, signalled: Project) -> None:
+    def test_a_signal_with_some_ready_intervals(self, signalled: Project) -> None:
         signalled.write("ready", "1")
         with at("2024-01-17 12:00"):
             report = signalled.run()
@@ -272,7 +276,7 @@ class TestSignals:
         assert report["s.child"].reasons == ("upstream_not_ready",)
         assert report["s.child"].blocked_by == ("s.held",)
 
-    def test_a_gap_in_the_past(self, signalled: Project) -> None:
+    def test_a_gap_holds_back_models_that_depend_on_their_past(self, signalled: Project) -> None:
         """The running total needs its own yesterday: what follows the gap waits as well."""
         signalled.write("ready", "from the second day")
         with at("2024-01-18 12:00"):
@@ -303,7 +307,7 @@ class TestSignals:
         )
 
 
-def test_before_all_that_fails(fan: Project) -> None:
+def test_failing_before_all_statements(fan: Project) -> None:
     config = (fan.path / "config.yaml").read_text()
     (fan.path / "config.yaml").write_text(f'{config}before_all:\n- "SELECT * FROM raw.gate"\n')
     fan.execute("CREATE TABLE raw.gate AS SELECT 1 AS id")

@@ -91,7 +91,7 @@ KEY_END = "-----END RSA PRIVATE KEY-----"
         (f"cut off: {KEY}", f"cut off: {KEY.splitlines()[0]}***"),
     ],
 )  # fmt: skip
-def test_what_looks_secret_is_hidden(text: str, shown: str) -> None:
+def test_apparent_secrets_are_hidden(text: str, shown: str) -> None:
     assert redacted(text, NONE) == shown
 
 
@@ -120,7 +120,7 @@ def test_what_looks_secret_is_hidden(text: str, shown: str) -> None:
         "",
     ],
 )
-def test_other_messages_are_left_alone(text: str) -> None:
+def test_other_messages_are_unchanged(text: str) -> None:
     assert redacted(text, NONE) == text
 
 
@@ -161,7 +161,7 @@ class TestKnown:
     def known(self, **settings: str) -> Secrets:
         return Secrets.among(settings.items())
 
-    def test_a_value_is_hidden_wherever_it_stands(self) -> None:
+    def test_a_value_is_hidden_everywhere(self) -> None:
         known = self.known(password="hunter2-S3cret")
         assert redacted("atHunter2: hunter2-S3crets!", known) == "atHunter2: ***s!"
 
@@ -176,33 +176,35 @@ class TestKnown:
             "p@ss/w''d 1",
         ],
     )
-    def test_in_every_spelling(self, spelled: str) -> None:
+    def test_a_value_is_hidden_in_every_spelling(self, spelled: str) -> None:
         assert redacted(f"at {spelled}.", self.known(password="p@ss/w'd 1")) == "at ***."
 
     @pytest.mark.parametrize("quoted", [r"a\"b\\c\u00e91", r"a\"b\\cé1", r'a"b\\cé1'])
-    def test_as_programs_quote_it(self, quoted: str) -> None:
+    def test_a_value_is_hidden_when_quoted(self, quoted: str) -> None:
         assert redacted(f"at {quoted}.", self.known(password='a"b\\cé1')) == "at ***."
 
     @pytest.mark.parametrize(
         "password", ['it\'s "q" \\ ä1x', "pä$$w0rd`x y", "a&b<c>'1", "tab\there1", "😀smile's"]
     )
     @pytest.mark.parametrize("escaped", ESCAPES)
-    def test_in_every_escape(self, password: str, escaped: Callable[[str], str]) -> None:
+    def test_a_value_is_hidden_when_escaped(
+        self, password: str, escaped: Callable[[str], str]
+    ) -> None:
         text = f"at {escaped(password)}."
         shown = redacted(text, self.known(password=password))
         assert MASK in shown
         assert not any(part in shown for part in re.findall(r"[a-z0-9]{3,}", password))
 
-    def test_a_longer_one_first(self) -> None:
+    def test_longer_values_are_hidden_first(self) -> None:
         known = self.known(password="hunter2-S3cret", token="hunter2-S3cret-too")
         assert redacted("hunter2-S3cret-too", known) == MASK
 
-    def test_a_plain_one_is_hidden_as_a_word(self) -> None:
+    def test_a_plain_value_is_hidden_as_a_whole_word(self) -> None:
         known = self.known(password="analytics", token="20240101")
         text = "analytics! metaanalytics, analytics_2, 20240101, 120240101"
         assert redacted(text, known) == "***! metaanalytics, ***_2, ***, 120240101"
 
-    def test_nor_where_it_is_said_openly_as_well(self) -> None:
+    def test_a_value_that_is_also_public_is_not_hidden(self) -> None:
         text = 'role "postgres" does not exist, S3cret-role'
         known = self.known(password="postgres", user="postgres")
         assert redacted(text, known) == text
@@ -210,11 +212,11 @@ class TestKnown:
         assert redacted(text, known) == 'role "postgres" does not exist, ***'
 
     @pytest.mark.parametrize("value", ["", "a", "admin", "  test  ", "password", "Secrets"])
-    def test_common_and_short_values_are_not(self, value: str) -> None:
+    def test_common_and_short_values_are_not_hidden(self, value: str) -> None:
         text = "a test of admin: no password authentication; Secrets"
         assert redacted(text, self.known(password=value)) == text
 
-    def test_what_is_secret_in_a_value(self) -> None:
+    def test_secret_parts_of_a_value(self) -> None:
         known = self.known(
             url="postgresql://etl:hunter2-url@db",
             azure="AccountName=a;AccountKey=hunter2-key;x=1",
@@ -290,7 +292,7 @@ def test_no_known_secret_is_left_in_any_text(text: str, passwords: list[str]) ->
         *("a", "1", " ", "\n", "'", '"', "\\", "(", ")", ",", "...", "%41", "x.y-z+", "é"),
     ],
 )
-def test_a_hostile_text_takes_no_longer_than_others(piece: str) -> None:
+def test_hostile_text_is_redacted_in_linear_time(piece: str) -> None:
     text = piece * (250_000 // len(piece))
     known = Secrets.among([(f"password_{n}", f"hunter2 & 'more' {n}") for n in range(50)])
     began = time.process_time()
@@ -300,7 +302,7 @@ def test_a_hostile_text_takes_no_longer_than_others(piece: str) -> None:
 
 
 @pytest.mark.parametrize("secrets", [Secrets(distinct=(None,)), None])  # type: ignore[arg-type]
-def test_what_can_not_be_redacted_is_not_shown(secrets: Any) -> None:
+def test_text_that_cannot_be_redacted_is_not_shown(secrets: Any) -> None:
     shown = redacted("hunter2", secrets)
     assert shown.startswith("(not shown: ")
     assert "hunter2" not in shown

@@ -74,13 +74,15 @@ def test_a_password_in_the_url_of_a_connection(secretive: Project) -> None:
 
 
 @pytest.mark.parametrize("spelled", [CONFIGURED, "tok3n%2Fof%20lake%2793", "tok3n%2fof+lake%2793"])
-def test_what_is_in_the_configuration(secretive: Project, spelled: str) -> None:
+def test_secrets_in_the_configuration(secretive: Project, spelled: str) -> None:
     literal = spelled.replace("'", "''")
     secretive.model("m.orders", f"SELECT error('the lake refused {literal} today') AS id")
     assert "the lake refused *** today" in (planned(secretive)["m.orders"].error or "")
 
 
-def test_what_is_in_the_environment(secretive: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_in_environment_variables(
+    secretive: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     secretive.write(
         "models/partner.py",
         """
@@ -119,7 +121,7 @@ def test_a_statement_that_creates_a_secret(project: Project) -> None:
     assert "KEY_ID '***', SECRET '***', REGION 'eu-west-1'" in error
 
 
-def test_a_state_that_can_not_be_reached(project: Project) -> None:
+def test_an_unreachable_state(project: Project) -> None:
     database = f"{project.path}/nowhere/state.db?motherduck_token=hunter2"
     state = f'state_connection: {{type: duckdb, database: "{database}"}}'
     configure(project, more=state)
@@ -162,7 +164,7 @@ def test_arguments(secretive: Project) -> None:
     assert report.arguments["auto_apply"] is True
 
 
-def test_without_an_error_nothing_is_looked_for(
+def test_secrets_are_collected_only_for_errors(
     secretive: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[Any] = []
@@ -172,7 +174,7 @@ def test_without_an_error_nothing_is_looked_for(
     assert looked == []
 
 
-def test_a_text_that_may_hold_any_is_not_shown(
+def test_a_text_is_not_shown_if_secrets_are_unknown(
     secretive: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def failing(*_: Any) -> Secrets:
@@ -186,7 +188,7 @@ def test_a_text_that_may_hold_any_is_not_shown(
     assert "failed to determine which values are secret" in caplog.text
 
 
-class TestForThoseWhoPrintErrors:
+class TestForCallersThatPrintErrors:
     @pytest.fixture(autouse=True)
     def environment(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         for name in list(os.environ):
@@ -203,7 +205,7 @@ class TestForThoseWhoPrintErrors:
         assert redacted(f"it is {CONFIGURED}", secretive.context) == "it is ***"
         assert redacted(f"it is {CONFIGURED}") == f"it is {CONFIGURED}"
 
-    def test_paths_of_files_are_of_use(
+    def test_paths_of_files_stay_readable(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file = tmp_path / "credentials.json"
@@ -232,12 +234,12 @@ class TestForThoseWhoPrintErrors:
         context = SimpleNamespace(configs={"path": Connection()})
         assert redacted(text, context) == "*** *** *** s3-type-3 *** *** ***"
 
-    def test_settings_that_hold_themselves(self) -> None:
+    def test_recursive_settings(self) -> None:
         around: dict[str, Any] = {"token": "inside-of-itself-1"}
         around["again"] = around
         context = SimpleNamespace(configs={"path": around})
         assert redacted("inside-of-itself-1", context) == "***"
 
-    def test_a_configuration_that_can_not_be_read(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_an_unreadable_configuration(self, caplog: pytest.LogCaptureFixture) -> None:
         assert secrets_of(SimpleNamespace(configs=None)) is None
         assert "failed to determine which values are secret" in caplog.text

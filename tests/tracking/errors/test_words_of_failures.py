@@ -64,7 +64,7 @@ class TestAuditsThatCouldNotBeRun:
         assert (known.passed, known.rows_failed, known.error) == (False, 0, a.error)
         assert "w.a: its audit known could not be run: CatalogException" in table(report)
 
-    def test_it_did_not_find_what_a_test_demands_that_it_finds(self, audited: Project) -> None:
+    def test_assert_audit_failed_does_not_accept_it(self, audited: Project) -> None:
         audited.model("w.a", "SELECT 1 AS id", audits="(known)")
         report = planned(audited)
         complaint = "w.a had no failed audit: known could not be run"
@@ -73,7 +73,7 @@ class TestAuditsThatCouldNotBeRun:
                 report.assert_audit_failed("w.a", *arguments)
 
     @pytest.mark.parametrize("blocking", ["true", "false"])
-    def test_it_fails_its_model_whether_or_not_it_blocks(
+    def test_its_model_fails_even_if_it_is_not_blocking(
         self, audited: Project, blocking: str
     ) -> None:
         audits = f"(known(blocking := {blocking}))"
@@ -86,7 +86,7 @@ class TestAuditsThatCouldNotBeRun:
         assert known.blocking is (blocking == "true")
         assert report["w.a"].message.count("known") == 1
 
-    def test_of_several_with_one_name_it_is_named_with_its_arguments(
+    def test_one_of_several_with_the_same_name_is_named_with_its_arguments(
         self, audited: Project
     ) -> None:
         audited.incremental(
@@ -111,7 +111,7 @@ class TestAuditsThatCouldNotBeRun:
         report.assert_failed("alone", reason="error")
         assert report["alone"].message.startswith("failed: its audit alone could not be run: Cat")
 
-    def test_audits_that_are_run_by_themselves(self, audited: Project) -> None:
+    def test_an_audit_only_plan(self, audited: Project) -> None:
         audited.model("w.a", "SELECT 1 AS id", audits="(known)")
         with at("2024-01-03 12:00"):
             audited.execute("CREATE SCHEMA raw; CREATE TABLE raw.not_there AS SELECT 1 AS id")
@@ -126,7 +126,7 @@ class TestAuditsThatCouldNotBeRun:
         assert "its audit known could not be run: Cat" in tracker.last["w.a"].message
 
 
-def test_of_two_audits_of_one_name_the_one_that_failed_is_named(project: Project) -> None:
+def test_the_failed_one_of_two_audits_with_the_same_name_is_named(project: Project) -> None:
     audits = "(not_null(columns := (a)), not_null(columns := (b)))"
     project.model("w.a", "SELECT 1 AS a, NULL::INT AS b", audits=audits)
     message = planned(project)["w.a"].message
@@ -134,7 +134,7 @@ def test_of_two_audits_of_one_name_the_one_that_failed_is_named(project: Project
 
 
 class TestIntervalsThatCouldNotBeRecorded:
-    def test_the_rows_are_written_all_the_same(self, project: Project) -> None:
+    def test_the_rows_are_written_anyway(self, project: Project) -> None:
         """SQLMesh's table of intervals takes one row a model, and no second one."""
         project.incremental("w.a", read_between("raw.events"), ", batch_size 1", cron="'@daily'")
         project.model("w.b", "SELECT ts FROM w.a", cron="'@daily'")
@@ -230,7 +230,7 @@ class TestTheUsersOwnExceptionFirst:
         message = tracker.last["w.a"].message
         assert message == "interrupted: the before_all statements of the plan failed"
 
-    def test_an_error_of_sqlmesh_that_says_more_than_its_parser(self, project: Project) -> None:
+    def test_an_error_of_sqlmesh_with_more_details_than_the_parsers(self, project: Project) -> None:
         broken = "{% if runtime_stage == 'evaluating' %} FROM 1 + {% endif %}"
         query = f"JINJA_QUERY_BEGIN;\nSELECT 1 AS id {broken}\nJINJA_END;"
         project.model("w.a", query, columns="(id INT)")
@@ -238,7 +238,7 @@ class TestTheUsersOwnExceptionFirst:
         assert error.startswith("ConfigError: Could not ")
         assert "SELECT 1 AS id  FROM 1 +" in error
 
-    def test_what_the_user_made_of_another_exception(self, project: Project) -> None:
+    def test_an_exception_that_the_user_raised_from_another(self, project: Project) -> None:
         text = RATES.replace(
             '    raise RuntimeError("central bank answered 503, try again after 06:00")',
             "    try:\n        {}['EUR']\n    except KeyError:\n"
@@ -297,7 +297,7 @@ class TestTheRootOfAChain:
         )
         assert (a.error or "").endswith(f"\n\nfollowed by {rollback}: connection already closed")
 
-    def test_other_models_say_which_one_lost_the_connection(self, project: Project) -> None:
+    def test_other_models_name_the_model_that_lost_the_connection(self, project: Project) -> None:
         project.write("materializations/broken.py", self.DRIVER.format(rollback="InterfaceError"))
         kind = "CUSTOM (materialization 'InterfaceError_in_rollback')"
         for name in ("w.a", "w.b"):
@@ -329,7 +329,9 @@ class TestLaterStages:
         assert report["w.history"].blocked_by == ("w.source",)
         assert report["w.history"].message == "skipped: an upstream model failed (w.source)"
 
-    def test_without_one_the_earlier_stage_is_named(self, staged: Project) -> None:
+    def test_without_a_failed_upstream_model_the_earlier_stage_is_named(
+        self, staged: Project
+    ) -> None:
         other = planned(staged)["w.other_history"]
         assert (other.status, other.reason) == ("interrupted", "command_failed")
         # Before 0.210 a plan creates all tables first, and that is what fails.
@@ -339,7 +341,7 @@ class TestLaterStages:
 
 
 class TestCreation:
-    def test_a_view_that_could_not_be_created(self, project: Project) -> None:
+    def test_a_view_that_cannot_be_created(self, project: Project) -> None:
         """SQLMesh: a new model that is not due yet gets no table, and its view can't be made."""
         project.model("w.a", "SELECT 1 AS id")
         project.model("w.later", "SELECT 1 AS id", start="'2024-02-01'")
@@ -367,7 +369,7 @@ class TestCreation:
             "failed: the ON_VIRTUAL_UPDATE statements of its view wh.w.a failed: CatalogException"
         )
 
-    def test_a_table_that_could_not_be_created(self, project: Project) -> None:
+    def test_a_table_that_cannot_be_created(self, project: Project) -> None:
         project.incremental(
             "w.a", "SELECT @start_dt AS ts", columns="(ts TIMESTAMP, odd NO_SUCH_TYPE)"
         )
@@ -380,7 +382,7 @@ class TestCreation:
 
 class TestEscapeCodes:
     @pytest.mark.parametrize("suffix", ["json", "md", "html", "xml"])
-    def test_none_is_in_any_form_of_a_report(
+    def test_escape_codes_are_in_no_format_of_a_report(
         self, project: Project, suffix: str, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         colored = "\\x1b[4mcentral bank\\x1b[0m"

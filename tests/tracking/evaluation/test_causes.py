@@ -34,7 +34,7 @@ def test_a_new_model_is_loaded_for_the_first_time(project: Project) -> None:
     assert outcome.changed_by == ()
 
 
-def test_what_is_due_is_new_and_a_lookback_loads_again(shop: Project) -> None:
+def test_due_intervals_are_new_and_a_lookback_reloads(shop: Project) -> None:
     with at("2024-01-10 12:00"):
         report = shop.run()
     assert causes(report["s.orders"]) == {"new_interval": [("2024-01-09", "2024-01-10")]}
@@ -44,7 +44,7 @@ def test_what_is_due_is_new_and_a_lookback_loads_again(shop: Project) -> None:
     }
 
 
-def test_what_a_window_passed_over_is_a_gap_later(shop: Project) -> None:
+def test_intervals_left_out_by_a_window_are_gaps_later(shop: Project) -> None:
     with at("2024-01-11 12:00"):
         newest = shop.run(start="2024-01-10")
         rest = shop.run()
@@ -52,7 +52,7 @@ def test_what_a_window_passed_over_is_a_gap_later(shop: Project) -> None:
     assert causes(rest["s.orders"]) == {"filled_gap": [("2024-01-09", "2024-01-10")]}
 
 
-def test_what_cron_does_not_ask_for_is_ahead_of_it(project: Project) -> None:
+def test_intervals_that_are_not_due_are_ahead_of_cron(project: Project) -> None:
     project.incremental("s.hours", TICKS, cron="'@daily'", interval_unit="hour")
     with at("2024-01-09 12:00"):
         project.plan()
@@ -75,7 +75,7 @@ def test_a_restatement_names_what_the_user_restated(shop: Project) -> None:
     assert set(report["s.totals"].restated_by) == {"s.raw", "s.orders"}
 
 
-def test_a_refused_restatement_restates_nothing_below(shop: Project) -> None:
+def test_a_refused_restatement_restates_nothing_downstream(shop: Project) -> None:
     """ledger is not restated, so below it only what raw passes on by the other way is."""
     shop.incremental("s.ledger", "SELECT ts, id FROM s.raw", ", disable_restatement TRUE", **DAILY)
     shop.incremental(
@@ -89,7 +89,7 @@ def test_a_refused_restatement_restates_nothing_below(shop: Project) -> None:
     assert report["s.sums"].restated_by == ("s.orders",)
 
 
-def test_a_restatement_beside_a_gap(shop: Project) -> None:
+def test_a_restatement_next_to_a_gap(shop: Project) -> None:
     """What a restatement evaluates of models that it does not restate has its own cause."""
     shop.incremental("s.names", TICKS, **DAILY)
     shop.reload()
@@ -123,7 +123,7 @@ def test_a_changed_version_names_what_changed(shop: Project, forward_only: bool)
     assert below.change_category in ("indirect_breaking", "forward_only")
 
 
-def test_what_a_change_is_effective_from_is_loaded_again(shop: Project) -> None:
+def test_intervals_from_effective_from_are_reloaded(shop: Project) -> None:
     """The same table had these days already, from the version before; they are not due by cron."""
     shop.incremental("s.orders", "SELECT ts, 2 AS id FROM s.raw", **DAILY)
     shop.reload()
@@ -140,7 +140,7 @@ def test_what_a_change_is_effective_from_is_loaded_again(shop: Project) -> None:
     assert rest.executed == set()
 
 
-def test_a_new_parent_changes_what_reads_it(shop: Project) -> None:
+def test_a_new_parent_changes_its_readers(shop: Project) -> None:
     shop.incremental("s.rates", TICKS, **DAILY)
     shop.incremental("s.orders", "SELECT r.ts, r.id FROM s.raw AS r, s.rates", **DAILY)
     shop.reload()
@@ -162,7 +162,7 @@ def test_a_version_that_a_plan_left_unloaded_is_loaded_by_a_run(shop: Project) -
     assert outcome.changed_by == ()
 
 
-def test_what_a_restatement_in_prod_removes_from_dev(shop: Project) -> None:
+def test_a_restatement_in_prod_removes_intervals_from_dev(shop: Project) -> None:
     """It takes the restated days from the other versions, and dev loads them again."""
     shop.incremental("s.orders", "SELECT ts, 2 AS id FROM s.raw", **DAILY)
     shop.reload()
@@ -187,7 +187,7 @@ def test_what_a_restatement_in_prod_removes_from_dev(shop: Project) -> None:
         ({}, ("2024-01-01", "2024-01-09")),
     ],
 )
-def test_what_was_removed_of_a_table_that_a_change_of_metadata_keeps(
+def test_removed_intervals_of_a_table_that_a_metadata_change_reuses(
     shop: Project, window: dict[str, str], removed: tuple[str, str]
 ) -> None:
     """The plan makes a new version of the model, but it was loaded once, and was removed."""
@@ -205,7 +205,7 @@ def test_what_was_removed_of_a_table_that_a_change_of_metadata_keeps(
     assert causes(report["s.orders"]) == {"removed_before": [removed]}
 
 
-def test_a_restatement_in_prod_up_to_now_removes_the_end_of_what_dev_has(shop: Project) -> None:
+def test_a_restatement_in_prod_up_to_now_removes_the_latest_intervals_of_dev(shop: Project) -> None:
     """Of the data it takes over from dev, only what dev had loaded is loaded again."""
     shop.incremental("s.orders", "SELECT ts, 2 AS id FROM s.raw", **DAILY)
     shop.reload()
@@ -224,7 +224,7 @@ def test_a_restatement_in_prod_up_to_now_removes_the_end_of_what_dev_has(shop: P
     }
 
 
-def test_an_hour_that_is_removed_of_a_day_is_the_whole_day(shop: Project) -> None:
+def test_removing_an_hour_removes_the_whole_day(shop: Project) -> None:
     """A restatement in prod takes an hour from a daily model that only dev has: SQLMesh evaluates
     the day, and no hour of it is a gap that had never been loaded."""
     shop.incremental("s.hours", TICKS, cron="'@hourly'")
@@ -259,7 +259,7 @@ def test_automatic_restatements_name_their_triggers(project: Project) -> None:
     assert (report["s.names"].cause, report["s.names"].restated_by) == ("new_interval", ())
 
 
-def test_an_automatic_restatement_that_failed_is_made_up_for(project: Project) -> None:
+def test_a_failed_automatic_restatement_is_repeated(project: Project) -> None:
     """The next run loads what was removed, though nothing is to be restated then."""
     project.execute("CREATE TABLE wh.main.switch AS SELECT 1 AS value")
     project.incremental(
@@ -304,7 +304,7 @@ def test_models_that_are_not_evaluated_have_none(shop: Project) -> None:
     assert {outcome.cause for outcome in report.outcomes.values()} == {None}
 
 
-def test_a_failed_model_has_the_cause_of_what_it_tried(project: Project) -> None:
+def test_a_failed_model_has_the_cause_of_its_attempted_intervals(project: Project) -> None:
     project.incremental(
         "s.raw", "SELECT @start_dt AS ts, error('down') AS id", ", batch_size 3", **DAILY
     )

@@ -43,7 +43,7 @@ def test_a_child_whose_tick_comes_before_its_parents(project: Project) -> None:
     later.assert_only_executed("s.raw")
 
 
-def test_a_parent_that_dev_evaluates_into_another_table_than_is_read(project: Project) -> None:
+def test_a_parent_that_dev_evaluates_into_a_table_that_is_not_read(project: Project) -> None:
     """SQLMesh does so with a model that has an auto_restatement_cron: the child reads prod's."""
     restated = ", auto_restatement_cron '0 0 1 * *', auto_restatement_intervals 1"
     read = "SELECT ts, {} AS id FROM s.raw WHERE ts BETWEEN @start_dt AND @end_dt"
@@ -110,7 +110,7 @@ def test_a_parent_that_is_due_less_often_is_not_behind(project: Project) -> None
             assert nobody_is_ahead(project.run())
 
 
-def test_what_upstream_never_loads_is_not_missing_there(project: Project) -> None:
+def test_intervals_that_upstream_never_loads_are_not_missing(project: Project) -> None:
     """A model that has ended, one that starts late, a seed and an external table."""
     project.write("seeds/codes.csv", "code\n1\n")
     project.write("external_models.yaml", "- name: wh.src.calls\n  columns: {id: int}\n")
@@ -134,7 +134,9 @@ def test_what_upstream_never_loads_is_not_missing_there(project: Project) -> Non
 
 @pytest.mark.parametrize("workers", WORKERS)
 @pytest.mark.long
-def test_what_upstream_loads_in_the_same_invocation_is_there(tmp_path: Path, workers: int) -> None:
+def test_intervals_that_upstream_loads_in_the_same_invocation_are_not_missing(
+    tmp_path: Path, workers: int
+) -> None:
     project = Project(tmp_path, concurrent_tasks=workers)
     project.incremental("s.raw", TICKS, ", batch_size 1", **DAILY)
     project.incremental("s.orders", "SELECT ts, id FROM s.raw", ", batch_size 1", **DAILY)

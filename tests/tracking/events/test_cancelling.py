@@ -225,7 +225,7 @@ class TestCancelling:
         rest.assert_only_executed(*report.interrupted)
         assert rest["c.below_slow"].status == "executed"
 
-    def test_before_it_begins(self, planned: Project) -> None:
+    def test_before_it_starts(self, planned: Project) -> None:
         """It starts, and no batch of it does; so does all that follows under this tracker."""
         with at("2024-01-10 12:00"):
             with sqlmesh_run_tracker(planned.context) as tracker:
@@ -242,13 +242,13 @@ class TestCancelling:
         assert dev.completion != "interrupted", "there was nothing to evaluate"
         rest.assert_only_executed("c.first", "c.second", "c.third")
 
-    def test_once_all_has_begun(self, planned: Project) -> None:
+    def test_after_all_batches_have_started(self, planned: Project) -> None:
         with at("2024-01-10 12:00"):
             report = cancelled(planned, run(planned), once="c.third")
         report.assert_only_executed("c.first", "c.second", "c.third")
         assert report.completion == "success"
 
-    def test_what_has_nothing_to_do(self, planned: Project) -> None:
+    def test_an_invocation_with_nothing_to_do(self, planned: Project) -> None:
         with at("2024-01-09 13:00"), sqlmesh_run_tracker(planned.context) as tracker:
             tracker.cancel()
             planned.context.run()
@@ -297,7 +297,7 @@ class TestCancelling:
 
 
 class TestBatches:
-    def test_those_that_ended_are_recorded(self, chain: Project) -> None:
+    def test_completed_batches_are_recorded(self, chain: Project) -> None:
         chain.incremental("c.first", TICKS, ", batch_size 2, batch_concurrency 1", **DAILY)
 
         with at("2024-01-09 12:00"):
@@ -309,7 +309,7 @@ class TestBatches:
         assert report["c.second"].reason == "aborted"
         assert [b.start.day for b in rest["c.first"].batches] == [5, 7]
 
-    def test_of_those_in_any_order_each_is_recorded_once(self, chain: Project) -> None:
+    def test_batches_in_any_order_are_recorded_once(self, chain: Project) -> None:
         chain.incremental("c.first", TICKS, ", batch_size 1", **DAILY)
 
         with at("2024-01-09 12:00"):
@@ -320,7 +320,7 @@ class TestBatches:
         days = [b.start.day for r in (report, rest) for b in r["c.first"].recorded_batches]
         assert sorted(days) == [1, 2, 3, 4, 5, 6, 7, 8]
 
-    def test_audits_alone(self, planned: Project) -> None:
+    def test_audits_without_evaluation(self, planned: Project) -> None:
         planned.incremental("c.first", TICKS, audits="(not_null(columns := (ts)))", **DAILY)
         planned.reload()
         with at("2024-01-09 13:00"), sqlmesh_run_tracker(planned.context) as tracker:
@@ -345,7 +345,7 @@ class TestFailures:
         chain.execute("INSERT INTO raw.broken VALUES (1)")
         return chain
 
-    def test_what_failed_and_what_waits_for_it(self, broken: Project) -> None:
+    def test_a_failed_model_and_its_downstream_models(self, broken: Project) -> None:
         bad = threading.Event()
 
         def first_has_ended_and_bad_failed(model: str, _: int) -> bool:
@@ -367,7 +367,7 @@ class TestFailures:
             "c.a_bad", "c.below_bad", "c.both", "c.below_both", "c.second", "c.third"
         )
 
-    def test_a_model_of_which_one_batch_failed(self, chain: Project) -> None:
+    def test_a_model_with_one_failed_batch(self, chain: Project) -> None:
         """It failed, though other batches of it were cancelled; those in its chain are skipped."""
         error = "CASE WHEN @start_ds = '2024-01-01' THEN error('broken')::INT ELSE 1 END AS amount"
         options = ", batch_size 1, batch_concurrency 2"
@@ -392,8 +392,10 @@ class TestFailures:
         report.assert_skipped("c.second", "c.third", reason="upstream_failed")
 
 
-class TestManners:
-    def test_the_console_hears_of_no_batch_that_did_not_begin(self, planned: Project) -> None:
+class TestSideEffects:
+    def test_the_console_is_not_called_for_batches_that_did_not_start(
+        self, planned: Project
+    ) -> None:
         begun: list[str] = []
         listed: list[Any] = []
 
@@ -425,7 +427,7 @@ class TestManners:
         assert completions == ["interrupted"] * 4
         rest.assert_only_executed("c.first", "c.second", "c.third")
 
-    def test_a_tracker_that_is_over_cancels_nothing(self, planned: Project) -> None:
+    def test_a_tracker_that_has_ended_cancels_nothing(self, planned: Project) -> None:
         with sqlmesh_run_tracker(planned.context) as over:
             pass
         over.cancel()

@@ -88,7 +88,7 @@ def check(announced: list[ModelOutcome], report: RunReport) -> None:
 
 
 @pytest.mark.long
-def test_what_is_announced_is_what_the_report_says(lively: Project) -> None:
+def test_announced_outcomes_equal_the_report(lively: Project) -> None:
     """In a first plan, a run in which something fails, and a plan to another environment."""
     with at("2024-01-09 12:00"):
         announced, report = announced_by(lively, plan(lively))
@@ -112,7 +112,7 @@ def test_what_is_announced_is_what_the_report_says(lively: Project) -> None:
     check(announced, report)
 
 
-def test_a_model_is_announced_before_the_next_one_begins(lively: Project) -> None:
+def test_a_model_is_announced_before_the_next_one_starts(lively: Project) -> None:
     events: list[str] = []
 
     class Recorder(NoopConsole):
@@ -133,7 +133,7 @@ def test_a_model_is_announced_before_the_next_one_begins(lively: Project) -> Non
     ]  # fmt: skip
 
 
-def test_what_is_announced_is_already_in_the_state(project: Project) -> None:
+def test_announced_intervals_are_already_in_the_state(project: Project) -> None:
     project.incremental("l.first", TICKS, ", batch_size 2", **DAILY)
     loaded: list[tuple[ModelOutcome, list[tuple[int, int]]]] = []
 
@@ -155,7 +155,7 @@ def test_what_is_announced_is_already_in_the_state(project: Project) -> None:
 
 
 @pytest.mark.long
-def test_audits_alone_are_no_execution(planned: Project) -> None:
+def test_audits_alone_are_not_announced(planned: Project) -> None:
     planned.incremental("l.first", TICKS, ", batch_size 2", audits="(known())", **DAILY)
     planned.reload()
     with at("2024-01-09 13:00"):
@@ -178,7 +178,7 @@ def test_a_plan_of_two_rounds(planned: Project) -> None:
     check(announced, report)
 
 
-def test_a_view_that_can_not_be_promoted(lively: Project) -> None:
+def test_a_view_that_cannot_be_promoted(lively: Project) -> None:
     """A plan's last stages can fail a model that executed and was already announced."""
     broken = "ON_VIRTUAL_UPDATE_BEGIN;\nDROP TABLE no_such_table;\nON_VIRTUAL_UPDATE_END;"
     lively.model("l.third", f"SELECT COUNT(*) AS n FROM l.second;\n\n{broken}", **DAILY)
@@ -250,7 +250,9 @@ def test_a_callback_may_wait_for_another_model(tmp_path: Path) -> None:
     assert sorted(met) == ["l.one", "l.other"]
 
 
-def test_what_is_raised_there_is_logged(lively: Project, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_of_the_callback_is_logged(
+    lively: Project, caplog: pytest.LogCaptureFixture
+) -> None:
     def fail(outcome: ModelOutcome) -> None:
         raise RuntimeError(f"no queue for {outcome.name}")
 
@@ -264,7 +266,7 @@ def test_what_is_raised_there_is_logged(lively: Project, caplog: pytest.LogCaptu
     ]
 
 
-def test_each_tracker_tells_its_own(lively: Project) -> None:
+def test_each_tracker_calls_its_own_callback(lively: Project) -> None:
     inner: list[str] = []
     outer: list[str] = []
     with at("2024-01-09 12:00"):
@@ -275,7 +277,7 @@ def test_each_tracker_tells_its_own(lively: Project) -> None:
     assert len(inner) == 7
 
 
-def test_a_fault_of_the_tracker_tells_nothing(
+def test_an_error_in_the_tracker_announces_nothing(
     lively: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_: Any) -> Any:

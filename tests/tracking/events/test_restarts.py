@@ -73,7 +73,7 @@ def hours(report: RunReport) -> list[tuple[int, int, str]]:
 
 
 @pytest.mark.long
-def test_what_was_left_is_decided_anew(pair: Project) -> None:
+def test_remaining_models_are_scheduled_again(pair: Project) -> None:
     report = restarted(pair, lambda: None)
     report.assert_executed("s.parent", "s.child")
     assert hours(report) == [(0, 8, "executed"), (1, 9, "executed"), (1, 10, "executed")]
@@ -105,7 +105,7 @@ def test_a_lookback_replaces_no_batch_that_it_does_not_cover(pair: Project) -> N
 
 
 @pytest.mark.long
-def test_what_a_signal_holds_back_after_the_restart(pair: Project) -> None:
+def test_a_signal_holds_back_intervals_after_the_restart(pair: Project) -> None:
     """What was scheduled before is neither interrupted nor skipped: it was held back."""
     report = restarted(pair, Path(pair.path / "held").touch)
     report.assert_executed("s.parent", "s.child")
@@ -114,7 +114,7 @@ def test_what_a_signal_holds_back_after_the_restart(pair: Project) -> None:
 
 
 @pytest.mark.long
-def test_what_fails_upstream_after_the_restart(pair: Project) -> None:
+def test_an_upstream_failure_after_the_restart(pair: Project) -> None:
     """An hour of the child is recorded, two are not: it is neither executed nor skipped."""
     report = restarted(pair, lambda: pair.execute("INSERT INTO raw.broken VALUES (1)"))
     report.assert_failed("s.parent")
@@ -126,7 +126,7 @@ def test_what_fails_upstream_after_the_restart(pair: Project) -> None:
 
 
 @pytest.mark.long
-def test_a_model_that_the_environment_loses_meanwhile(pair: Project) -> None:
+def test_a_model_that_is_removed_from_the_environment_meanwhile(pair: Project) -> None:
     """It ran before the restart, and neither the environment nor the project has it any more."""
     pair.model("s.ahead", "SELECT 1 AS n", cron="'@hourly'")
     pair.reload()

@@ -67,7 +67,7 @@ def demand_interrupted(report: RunReport, *reasons: str) -> None:
 
 
 class TestEnvironmentMissing:
-    def test_the_reason_of_every_model_without_the_environment(self, shop: Project) -> None:
+    def test_is_the_reason_of_every_model(self, shop: Project) -> None:
         tracker, raised = run_that_ends(shop, within=20, environment="pord")
 
         assert isinstance(raised, SQLMeshError)
@@ -97,14 +97,14 @@ class TestEnvironmentMissing:
             "Create it by applying a plan to pord.",
         ]
 
-    def test_where_nothing_was_ever_planned(self, project: Project) -> None:
+    def test_is_explained_if_nothing_was_ever_planned(self, project: Project) -> None:
         project.model("shop.a", "SELECT 1 AS id")
         tracker, _ = run_that_ends(project, within=20)
 
         assert tracker.last["shop.a"].reason == "environment_missing"
         assert tracker.last.explain("shop.a").splitlines()[3] == "  environments  none"
 
-    def test_another_error_before_the_run_is_another_reason(self, shop: Project) -> None:
+    def test_is_not_the_reason_for_other_errors_before_the_run(self, shop: Project) -> None:
         shop.execute("ALTER TABLE sqlmesh._environments RENAME TO hidden")
         tracker, raised = run_that_ends(shop, within=20)
 
@@ -149,11 +149,11 @@ class TestEnvironmentBusy:
         assert first == f"shop.a was interrupted: plan {plan} of prod is not finished"
         assert last == "If it failed or was stopped, apply a plan to prod: until then, runs wait."
 
-    def test_no_wait_at_all(self, shop: Project) -> None:
+    def test_ends_at_once_with_a_limit_of_zero(self, shop: Project) -> None:
         tracker, _ = run_that_ends(shop, within=15, longest_wait=0)
         demand_interrupted(tracker.last, "environment_busy", "command_failed")
 
-    def test_several_waits_count_together(self, shop: Project) -> None:
+    def test_limits_the_sum_of_several_waits(self, shop: Project) -> None:
         retrying(shop, every=1)
         tracker, raised = run_that_ends(shop, within=15, longest_wait=1.2)
 
@@ -161,7 +161,7 @@ class TestEnvironmentBusy:
         assert "is not finished" in str(raised)
         assert tracker.last["shop.a"].reason == "environment_busy"
 
-    def test_of_several_trackers_the_least_patient_decides(self, shop: Project) -> None:
+    def test_uses_the_shortest_limit_of_several_trackers(self, shop: Project) -> None:
         with sqlmesh_run_tracker(shop.context, longest_wait=0.3), track_all() as all_tracker:
             run_that_ends(shop, within=15, longest_wait=600)
         demand_interrupted(all_tracker.last, "environment_busy", "command_failed")
@@ -174,7 +174,7 @@ class TestEnvironmentBusy:
         assert tracker.last.completion == "interrupted"
         demand_interrupted(tracker.last, "environment_busy", "aborted")
 
-    def test_is_not_why_a_run_failed_that_did_not_wait(
+    def test_is_not_the_reason_for_a_failure_without_a_wait(
         self, shop: Project, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def broken(*_: Any, **__: Any) -> None:
@@ -199,7 +199,7 @@ class TestEnvironmentBusy:
         assert tracker.last.completion == "interrupted"
         demand_interrupted(tracker.last, "environment_busy", "aborted")
 
-    def test_sqlmesh_itself_gives_up(self, shop: Project) -> None:
+    def test_ends_when_sqlmesh_itself_gives_up(self, shop: Project) -> None:
         retrying(shop, every=1, at_most=1)
         tracker, raised = run_that_ends(shop, within=15)
 
@@ -207,7 +207,7 @@ class TestEnvironmentBusy:
         demand_interrupted(tracker.last, "environment_busy", "command_failed")
 
     @pytest.mark.parametrize("limit", [None, 0.6], ids=["as SQLMesh waits", "limited"])
-    def test_goes_on_once_the_plan_is_finished(self, shop: Project, limit: float | None) -> None:
+    def test_continues_once_the_plan_is_finished(self, shop: Project, limit: float | None) -> None:
         # With a limit below SQLMesh's own interval, the environment is looked at once more.
         retrying(shop, every=1 if limit is None else 30)
         finish = finishing(shop)
@@ -230,9 +230,7 @@ class TestEnvironmentBusy:
         assert "the callback's own" in caplog.text
         demand_interrupted(tracker.last, "environment_busy", "command_failed")
 
-    def test_a_state_that_can_not_be_read_meanwhile_is_waited_for_as_well(
-        self, shop: Project
-    ) -> None:
+    def test_waits_for_an_unreadable_state_as_well(self, shop: Project) -> None:
         retrying(shop, every=1)
 
         class Hiding(NoopConsole):
@@ -280,7 +278,7 @@ class TestFailedPlan:
         project.model("shop.hist", query, kind=kind)
         return project
 
-    def test_says_that_runs_will_wait(self, failing: Project) -> None:
+    def test_is_reported_with_the_note_that_runs_wait(self, failing: Project) -> None:
         with at("2024-01-08 09:00"):
             report = failing.plan()
 
@@ -292,7 +290,7 @@ class TestFailedPlan:
         explained = report.explain("shop.hist")
         assert f"  environment  plan {plan} of prod is not finished: runs wait for it" in explained
 
-    def test_and_they_do_until_a_plan_is_applied(self, failing: Project) -> None:
+    def test_makes_runs_wait_until_a_plan_is_applied(self, failing: Project) -> None:
         with at("2024-01-08 09:00"):
             failing.plan()
         tracker, _ = run_that_ends(failing, within=15, longest_wait=0)
@@ -306,7 +304,7 @@ class TestFailedPlan:
         assert raised is None
         assert tracker.last.executed == {"shop.hist"}
 
-    def test_that_fails_before_says_nothing_of_it(self, shop: Project) -> None:
+    def test_that_fails_early_has_no_such_note(self, shop: Project) -> None:
         shop.model("shop.a", "SELECT error('broken')::INT AS id", cron="'@daily'")
         shop.reload()
         with at("2024-01-08 10:00"):
@@ -317,7 +315,7 @@ class TestFailedPlan:
         waits = raised is not None and "is not finished" in str(raised)
         assert (report.environment_state is not None) == waits
 
-    def test_that_creates_no_environment_says_nothing_of_it(self, project: Project) -> None:
+    def test_that_creates_no_environment_has_no_such_note(self, project: Project) -> None:
         project.model("shop.a", "SELECT error('broken')::INT AS id", cron="'@daily'")
         with at("2024-01-08 10:00"):
             report = project.plan()
@@ -327,14 +325,14 @@ class TestFailedPlan:
         assert report.environment_state is None
         assert "runs wait" not in report.explain("shop.a")
 
-    def test_that_is_refused_says_nothing_of_it(self, shop: Project) -> None:
+    def test_that_is_rejected_has_no_such_note(self, shop: Project) -> None:
         with sqlmesh_run_tracker(shop.context) as tracker, pytest.raises(PlanError):
             shop.context.plan(start="2030-01-01", end="2020-01-01", no_prompts=True)
         assert tracker.last.environment_state is None
 
 
-class TestNothingIsLeft:
-    def test_of_what_was_replaced(self, shop: Project) -> None:
+class TestRestoring:
+    def test_replaced_modules_are_restored(self, shop: Project) -> None:
         before = clock_of_sqlmesh(), TRIES and TRIES.sleep
         with track_all():
             with sqlmesh_run_tracker(shop.context):
@@ -344,15 +342,13 @@ class TestNothingIsLeft:
         assert (clock_of_sqlmesh(), TRIES and TRIES.sleep) == before
         assert clock_of_sqlmesh() is time
 
-    def test_what_somebody_else_put_over_it_is_theirs(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_later_replacement_by_others_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
         theirs = ModuleType("time")
         with track_all():
             monkeypatch.setattr(sqlmesh_context, "time", theirs)
         assert clock_of_sqlmesh() is theirs
 
-    def test_what_somebody_else_put_there_before_stays_in_use(
+    def test_an_earlier_replacement_by_others_stays_in_use(
         self, shop: Project, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         slept: list[float] = []
@@ -366,7 +362,7 @@ class TestNothingIsLeft:
         assert slept == [30, 30]
         assert clock_of_sqlmesh() is theirs
 
-    def test_who_is_not_tracked_sleeps_as_ever(
+    def test_contexts_that_are_not_tracked_sleep_normally(
         self, shop: Project, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         shop.execute(UNFINISHED)
@@ -382,13 +378,13 @@ class TestNothingIsLeft:
 
 
 @pytest.mark.skipif(TRIES is None, reason="this SQLMesh tries only once to migrate a table")
-class TestTriesOfMigrations:
+class TestRetriesOfMigrations:
     """SQLMesh tries five times to migrate a table, and sleeps in between, on any thread."""
 
     def pause(self, seconds: float = 30) -> None:
         TRIES.sleep(seconds)
 
-    def test_sleep_as_ever_while_nothing_is_cancelled(self) -> None:
+    def test_sleep_normally_while_nothing_is_cancelled(self) -> None:
         with track_all():
             began = time.monotonic()
             self.pause(0.3)

@@ -31,7 +31,7 @@ def test_two_answers(cron: str) -> None:
 
 
 @pytest.mark.parametrize("cron", ["@daily", "0 9 * * 1-5", "0 8-18 * * *", "0 0 1-10 * *"])
-def test_what_sqlmesh_finds_at_different_moments(cron: str) -> None:
+def test_results_of_sqlmesh_at_different_times(cron: str) -> None:
     """SQLMesh's own function, for a cron first used at many moments of two months."""
     import time_machine
     from sqlmesh.utils.cron import interval_seconds

@@ -263,7 +263,7 @@ def test_the_facts_of_a_model(models: dict[str, ModelDefinition], rich: Project)
     assert orders.file == str(rich.path / "models" / "orders.sql")
 
 
-def test_what_a_model_does_not_define(models: dict[str, ModelDefinition]) -> None:
+def test_facts_that_a_model_does_not_define(models: dict[str, ModelDefinition]) -> None:
     daily = models["sales.daily"]
     assert (daily.cron, daily.cron_tz, daily.start, daily.end) == (
         "@daily",
@@ -274,7 +274,7 @@ def test_what_a_model_does_not_define(models: dict[str, ModelDefinition]) -> Non
     assert (daily.description, daily.owner, daily.tags) == (None, None, ())
 
 
-def test_all_that_a_project_has_is_in_topological_order(definition: ProjectDefinition) -> None:
+def test_everything_in_a_project_is_in_topological_order(definition: ProjectDefinition) -> None:
     assert {model.name: model.kind for model in definition.models} == {
         "raw.customers": "external",
         "sales.countries": "seed",
@@ -340,7 +340,7 @@ def test_identifiers_are_unique_without_quotes(project: Project) -> None:
     }
 
 
-def test_a_table_outside_is_not_called_like_a_standalone_audit(small: Project) -> None:
+def test_an_outside_table_does_not_take_the_name_of_a_standalone_audit(small: Project) -> None:
     small.write(
         "audits/a.sql",
         "AUDIT (name raw_ids, standalone true);\n\nSELECT * FROM raw_ids WHERE id IS NULL",
@@ -367,7 +367,7 @@ def test_several_projects_are_one_definition(tmp_path: Path) -> None:
         assert sorted(names) == ["shop.first", "shop.second"]
 
 
-def test_a_definition_comes_back_from_json(definition: ProjectDefinition) -> None:
+def test_a_definition_survives_a_round_trip_through_json(definition: ProjectDefinition) -> None:
     assert ProjectDefinition.from_json(definition.to_json()) == definition
 
 
@@ -398,12 +398,12 @@ def test_columns_and_their_types(models: dict[str, ModelDefinition]) -> None:
     assert columns(models["sales.two_unknown"])["page"] is None
 
 
-def test_columns_that_are_not_known(models: dict[str, ModelDefinition]) -> None:
+def test_unknown_columns(models: dict[str, ModelDefinition]) -> None:
     assert models["sales.everything"].columns == ()
     assert models["none_missing"].columns == ()
 
 
-def test_types_of_which_a_part_is_not_known(small: Project) -> None:
+def test_partially_unknown_types(small: Project) -> None:
     small.model("shop.daily", "SELECT ARRAY_AGG(id) AS ids FROM raw.events")
     assert columns(loaded(small)) == {"ids": None}
 
@@ -426,7 +426,7 @@ def test_descriptions_in_comments_of_the_query(small: Project) -> None:
     assert [column.description for column in loaded(small).columns] == ["The number.", None]
 
 
-def test_what_columns_are_computed_from(models: dict[str, ModelDefinition]) -> None:
+def test_lineage_of_columns(models: dict[str, ModelDefinition]) -> None:
     assert models["sales.daily"].lineage == {
         "day": (ColumnSource("sales.recent", "ts"),),
         "paid": (ColumnSource("sales.recent", "paid"),),
@@ -448,7 +448,7 @@ def test_what_columns_are_computed_from(models: dict[str, ModelDefinition]) -> N
     assert models["sales.north"].lineage["id"] == (ColumnSource("Sales.Orders", "id"),)
 
 
-def test_lineage_that_is_not_known_is_left_out(models: dict[str, ModelDefinition]) -> None:
+def test_unknown_lineage_is_left_out(models: dict[str, ModelDefinition]) -> None:
     # Whose column `page` is, of two tables that nothing is known of, and what `*` has.
     assert models["sales.two_unknown"].lineage.keys() == {"id", "one", "seen"}
     assert models["sales.everything"].lineage == {"following": (ColumnSource("raw.clicks", "id"),)}
@@ -498,14 +498,14 @@ def test_lineage_of_all_sorts_of_queries(
     } == lineage
 
 
-def test_a_query_that_makes_no_sense_has_no_lineage(small: Project) -> None:
+def test_an_invalid_query_has_no_lineage(small: Project) -> None:
     small.model("shop.daily", "SELECT t.x FROM raw.a AS t, raw.b AS t")
     daily = loaded(small)
     assert daily.upstream == ("raw.a", "raw.b")
     assert daily.lineage == {}
 
 
-def test_lineage_ends_at_what_the_model_says_it_depends_on(small: Project) -> None:
+def test_lineage_ends_at_declared_dependencies(small: Project) -> None:
     """As in a project of dbt: SQLMesh then does not look for tables in the query."""
     small.model("shop.daily", "SELECT a.x, b.y, 1 AS one FROM raw.a AS a, raw.b AS b")
     context = small.context
@@ -517,7 +517,7 @@ def test_lineage_ends_at_what_the_model_says_it_depends_on(small: Project) -> No
     assert model.lineage == {"x": (ColumnSource("raw.a", "x"),), "one": ()}
 
 
-def test_lineage_through_steps_that_each_double_the_ways(small: Project) -> None:
+def test_lineage_through_exponentially_many_paths(small: Project) -> None:
     steps = ["s0 AS (SELECT a.x FROM raw.a AS a)"]
     steps += [
         f"s{n} AS (SELECT l.x + r.x AS x FROM s{n - 1} AS l, s{n - 1} AS r)" for n in range(1, 11)
@@ -526,7 +526,7 @@ def test_lineage_through_steps_that_each_double_the_ways(small: Project) -> None
     assert loaded(small).lineage == {"x": (ColumnSource("raw.a", "x"),)}
 
 
-def test_lineage_is_what_sqlmesh_says(rich: Project, models: dict[str, ModelDefinition]) -> None:
+def test_lineage_equals_that_of_sqlmesh(rich: Project, models: dict[str, ModelDefinition]) -> None:
     context = rich.context
     compared = 0
     for model in models.values():
@@ -550,7 +550,7 @@ def outside(fqn: str) -> str:
     return fqn.replace('"wh".', "").replace('"', "")
 
 
-def test_lineage_leaves_the_context_as_it_was(rich: Project) -> None:
+def test_lineage_does_not_change_the_context(rich: Project) -> None:
     rendered = {fqn: str(model.render_query()) for fqn, model in sql_models(rich.context)}
     define(rich.context)
     assert {fqn: str(model.render_query()) for fqn, model in sql_models(rich.context)} == rendered
@@ -582,7 +582,7 @@ def test_the_version_is_the_data_hash_of_the_fingerprint(
         (False, "SELECT 1 AS id", {"audits": "(not_null(columns := (id)))"}),
     ],
 )
-def test_the_version_changes_when_what_is_computed_changes(
+def test_the_version_changes_with_the_computation(
     small: Project, changed: bool, query: str, properties: dict[str, str]
 ) -> None:
     before = loaded(small).version
@@ -590,7 +590,7 @@ def test_the_version_changes_when_what_is_computed_changes(
     assert (loaded(small).version != before) is changed
 
 
-def test_the_version_is_of_the_model_alone(small: Project) -> None:
+def test_the_version_depends_only_on_the_model(small: Project) -> None:
     small.model("shop.weekly", "SELECT id FROM shop.daily")
     before = {model.name: model.version for model in defined(small).models}
     small.model("shop.daily", "SELECT 2 AS id")
@@ -602,7 +602,7 @@ def test_the_version_is_of_the_model_alone(small: Project) -> None:
 # -- as reports have it ------------------------------------------------------------------------
 
 
-def test_reports_say_the_same(definition: ProjectDefinition, rich: Project) -> None:
+def test_reports_agree_with_definitions(definition: ProjectDefinition, rich: Project) -> None:
     """Names, kinds, parents, and of each model's audits name, arguments and whether it blocks."""
     rich.execute(RAW)
     with at("2024-01-10 12:00"):
@@ -646,7 +646,7 @@ def test_audits_of_all_models(small: Project) -> None:
     assert called(audited) == [("number_of_rows", {"threshold": "1"}, True)]
 
 
-def test_what_a_standalone_audit_says_of_itself(small: Project) -> None:
+def test_facts_of_a_standalone_audit(small: Project) -> None:
     small.write(
         "audits/a.sql",
         "AUDIT (name no_ids, standalone true, description 'None at all');\n\n"
@@ -682,14 +682,14 @@ def locked(database: Path) -> Iterator[None]:
             holder.communicate("\n")
 
 
-def test_another_process_may_hold_the_database(small: Project) -> None:
+def test_another_process_may_lock_the_database(small: Project) -> None:
     with locked(small.path / "wh.db"):
         with pytest.raises(Exception, match="lock"):
             small.execute("SELECT 1")
         assert loaded(small).name == "shop.daily"
 
 
-def test_a_warehouse_that_can_not_be_reached(small: Project) -> None:
+def test_an_unreachable_warehouse(small: Project) -> None:
     config = (small.path / "config.yaml").read_text()
     small.write("config.yaml", config.replace("wh.db", "no/such/folder/wh.db"))
     assert loaded(small).name == "shop.daily"
@@ -703,7 +703,7 @@ def test_the_state_is_not_read_for_other_projects(small: Project) -> None:
         assert loaded(small).name == "shop.daily"
 
 
-def test_no_file_is_made_but_in_the_cache(tmp_path: Path) -> None:
+def test_files_are_created_only_in_the_cache(tmp_path: Path) -> None:
     project = Project(tmp_path)
     for file, text in RICH.items():
         project.write(file, text)
@@ -765,7 +765,9 @@ def traces() -> Any:
     return dict(os.environ), list(sys.path), registries, modules, shared, sys.dont_write_bytecode
 
 
-def test_nothing_is_left_of_a_project(intrusive: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_project_leaves_nothing_in_the_process(
+    intrusive: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME_OF_SHOP", "there")
     # Somebody else's module of the name that SQLMesh imports macros by.
     monkeypatch.setitem(sys.modules, "macros", pytest)
@@ -778,7 +780,7 @@ def test_nothing_is_left_of_a_project(intrusive: Project, monkeypatch: pytest.Mo
     assert files(intrusive) == written
 
 
-def test_nothing_is_left_of_a_project_that_is_broken(intrusive: Project) -> None:
+def test_a_broken_project_leaves_nothing_in_the_process(intrusive: Project) -> None:
     intrusive.write("macros/more.py", "raise RuntimeError('broken')")
     before = traces()
     with pytest.raises(ProjectError, match="broken"):
@@ -834,7 +836,7 @@ def test_an_open_context_runs(small: Project) -> None:
         context.close()
 
 
-def test_a_context_is_opened_that_loads_later(small: Project) -> None:
+def test_a_context_can_be_opened_without_loading(small: Project) -> None:
     context = open_context(ProjectLocation([str(small.path)]), load=False)
     assert dict(context.models) == {}
     assert [model.name for model in define(context.load()).models] == ["shop.daily"]
@@ -872,7 +874,7 @@ def test_a_project_without_models(project: Project) -> None:
     assert refused(str(project.path)) == f"the SQLMesh project {project.path} has no models"
 
 
-def test_a_file_of_variables_that_is_not_there(small: Project) -> None:
+def test_a_missing_env_file(small: Project) -> None:
     dotenv = f"{small.path}/no.env"
     assert refused(str(small.path), dotenv=dotenv) == f"the dotenv file {dotenv} does not exist"
 
@@ -886,7 +888,7 @@ def test_a_file_of_variables_that_is_not_there(small: Project) -> None:
         ("models/broken.py", "import there_is_no_such_module", "there_is_no_such_module"),
     ],
 )
-def test_a_file_that_can_not_be_loaded_is_named(
+def test_a_file_that_cannot_be_loaded_is_named(
     small: Project, file: str, text: str, words: str
 ) -> None:
     small.write(file, text)
@@ -896,11 +898,11 @@ def test_a_file_that_can_not_be_loaded_is_named(
     assert words in message
 
 
-def test_a_configuration_that_can_not_be_read(small: Project) -> None:
+def test_an_unreadable_configuration(small: Project) -> None:
     small.write("config.yaml", "gateways: [")
     message = refused(str(small.path))
     assert message.startswith(f"the SQLMesh project {small.path} can't be loaded: ParserError: ")
 
 
-def test_a_gateway_that_there_is_not(small: Project) -> None:
+def test_an_unknown_gateway(small: Project) -> None:
     assert "nowhere" in refused(str(small.path), gateway="nowhere")

@@ -42,12 +42,12 @@ def test_a_standalone_audit_has_a_bare_name() -> None:
     }
 
 
-def test_models_of_two_gateways_with_one_name_are_distinguished() -> None:
+def test_models_of_two_gateways_with_the_same_name_are_distinguished() -> None:
     nodes = {'"a"."s"."x"': model("s.x"), '"c"."s"."x"': model("s.x")}
     assert set(display_names(nodes, "a").values()) == {"s.x", "c.s.x"}
 
 
-def test_names_that_would_be_alike_stay_fully_qualified() -> None:
+def test_ambiguous_names_stay_fully_qualified() -> None:
     nodes = {'"wh"."s"."x"': model("s.x"), "s.x": SimpleNamespace(is_model=False)}
     assert display_names(nodes, "wh") == {fqn: fqn for fqn in nodes}
 
@@ -57,11 +57,11 @@ def test_a_removed_model_has_only_its_qualified_name() -> None:
     assert shown('"wh"."sales"."odd name"', "wh") == 'sales."odd name"'
 
 
-def test_backticks_where_the_dialect_has_them() -> None:
+def test_backticks_of_the_dialect_are_dropped() -> None:
     assert shown('"wh"."s"."odd name"', "wh", model("s.`odd name`", "bigquery")) == "s.`odd name`"
 
 
-def test_the_default_catalog_is_dropped_as_the_models_dialect_spells_it(project: Project) -> None:
+def test_the_default_catalog_is_dropped_in_the_spelling_of_the_dialect(project: Project) -> None:
     """Models of Snowflake's dialect have capitals, also in the catalog that DuckDB has."""
     project.model("shop.daily", "SELECT 1 AS id", dialect="snowflake")
     with at("2024-01-05"):

@@ -90,7 +90,7 @@ def ended(project: Project) -> None:
 @pytest.mark.parametrize("scene", [cadences, zones, restated, audited, ended])
 @pytest.mark.parametrize("moment", ["2024-01-05 09:20", "2024-01-07 00:10", "2024-01-09 07:05"])
 @pytest.mark.long
-def test_what_is_due_is_what_a_run_evaluates(
+def test_due_models_are_those_that_a_run_evaluates(
     project: Project, scene: Callable[[Project], None], moment: str
 ) -> None:
     scene(project)
@@ -101,14 +101,14 @@ def test_what_is_due_is_what_a_run_evaluates(
     demand_next_due(project, moment)
 
 
-def test_all_that_is_left_has_ended(project: Project) -> None:
+def test_no_model_is_due_again_if_all_have_ended(project: Project) -> None:
     project.incremental("e.past", DAYS, end="'2024-01-03'", **DAILY)
     with at("2024-01-05 00:05"):
         project.plan()
     assert ask(project, "2024-01-07 00:05") == Due(due=(), waiting=(), next_due=None)
 
 
-def test_a_signal_holds_back_its_model_and_what_is_below(gated: Project) -> None:
+def test_a_signal_holds_back_its_model_and_downstream_models(gated: Project) -> None:
     gated.incremental("s.orders", DAYS, signals="(gate(name := 'orders'))", **DAILY)
     gated.incremental("s.below", read_between("s.orders"), **DAILY)
     gated.incremental("s.beside", DAYS, **DAILY)
@@ -126,7 +126,7 @@ def test_a_signal_holds_back_its_model_and_what_is_below(gated: Project) -> None
         assert demand_what_a_run_evaluates(gated).due == fqns("s.orders", "s.below")
 
 
-def test_a_model_below_one_that_is_not_due_does_not_wait_for_its_signal(gated: Project) -> None:
+def test_a_model_does_not_wait_for_the_signal_of_a_parent_that_is_not_due(gated: Project) -> None:
     gated.incremental("s.weekly", DAYS, signals="(gate(name := 'weekly'))", **WEEKLY)
     gated.incremental("s.daily", read_between("s.weekly"), **DAILY)
     with at("2024-01-05 00:05"):
@@ -136,7 +136,7 @@ def test_a_model_below_one_that_is_not_due_does_not_wait_for_its_signal(gated: P
         assert demand_what_a_run_evaluates(gated).due == fqns("s.daily")
 
 
-def test_some_models_alone_wait_for_no_signal_of_others(gated: Project) -> None:
+def test_a_selection_does_not_wait_for_signals_of_unselected_models(gated: Project) -> None:
     gated.incremental("s.orders", DAYS, signals="(gate(name := 'orders'))", **DAILY)
     gated.incremental("s.below", read_between("s.orders"), **DAILY)
     with at("2024-01-05 00:05"):
@@ -151,7 +151,7 @@ def test_some_models_alone_wait_for_no_signal_of_others(gated: Project) -> None:
 
 
 @pytest.mark.long
-def test_what_failed_and_what_it_blocked_is_due_again(project: Project) -> None:
+def test_failed_and_blocked_models_are_due_again(project: Project) -> None:
     project.incremental("f.orders", read_between("raw.ticks"), **DAILY)
     project.incremental("f.below", read_between("f.orders"), **DAILY)
     project.execute("CREATE SCHEMA raw; CREATE TABLE raw.ticks (ts TIMESTAMP, amount INT)")
@@ -163,7 +163,7 @@ def test_what_failed_and_what_it_blocked_is_due_again(project: Project) -> None:
             assert demand_what_a_run_evaluates(project).due == fqns("f.orders", "f.below")
 
 
-def test_what_comes_after_a_gap_waits_for_it(gated: Project) -> None:
+def test_a_model_that_depends_on_its_past_waits_for_a_gap(gated: Project) -> None:
     gated.incremental(
         "g.sums", f"{DAYS} WHERE NOT EXISTS (SELECT * FROM g.sums WHERE FALSE)",
         columns="(ts TIMESTAMP, amount INT)", signals="(gate(name := 'sums'))", **DAILY,
@@ -178,7 +178,7 @@ def test_what_comes_after_a_gap_waits_for_it(gated: Project) -> None:
 
 
 @pytest.mark.long
-def test_a_preview_in_dev_has_cadences_of_its_own(project: Project) -> None:
+def test_a_preview_in_dev_has_its_own_cadence(project: Project) -> None:
     project.incremental("p.raw", DAYS, **DAILY)
     project.incremental("p.orders", read_between("p.raw"), ", forward_only TRUE", **DAILY)
     with at("2024-01-05 00:05"):
@@ -194,7 +194,7 @@ def test_a_preview_in_dev_has_cadences_of_its_own(project: Project) -> None:
     demand_next_due(project, moment, "dev")
 
 
-def test_no_such_environment(project: Project) -> None:
+def test_a_missing_environment(project: Project) -> None:
     project.model("t.one", "SELECT 1 AS n")
     with at("2024-01-05 00:05"):
         project.plan()
@@ -203,7 +203,7 @@ def test_no_such_environment(project: Project) -> None:
         ask(project, "2024-01-05 00:05", "dev")
 
 
-def test_a_project_without_a_state_gets_none(project: Project) -> None:
+def test_a_query_creates_no_state(project: Project) -> None:
     project.model("t.one", "SELECT 1 AS n")
     words = r"environment prod of .* has not been planned yet; create .* \(environments: none\)"
     with pytest.raises(ProjectError, match=words):

@@ -63,7 +63,7 @@ def versions(project: Project, environment: str = "prod") -> dict[str, str]:
     return {fqn.split(".", 1)[1].replace('"', ""): each.version for fqn, each in models.items()}
 
 
-def test_what_was_planned_and_what_a_run_adds(shop: Project) -> None:
+def test_intervals_of_a_plan_and_of_a_later_run(shop: Project) -> None:
     assert days(shop)["s.orders"] == [(0, 4)]
     assert days(shop)["s.view"] == [(0, 4)]
     assert days(shop)["s.weekly"] == [(-8, -1)]
@@ -77,7 +77,7 @@ def test_what_was_planned_and_what_a_run_adds(shop: Project) -> None:
     assert versions(shop) == before
 
 
-def test_audits_are_not_loaded_nor_what_is_no_table(shop: Project) -> None:
+def test_audits_and_models_without_tables_are_not_loaded(shop: Project) -> None:
     assert "a" not in loaded_in(shop).models
     assert not {"s.part", "raw.till"} & days(shop).keys()
 
@@ -117,7 +117,7 @@ def test_a_preview_in_dev_is_a_table_of_its_own(shop: Project) -> None:
     assert days(shop, "DEV") == days(shop, "dev")
 
 
-def test_what_another_context_has_loaded_meanwhile(shop: Project) -> None:
+def test_intervals_that_another_context_loaded_meanwhile(shop: Project) -> None:
     with at("2024-01-06 00:05"):
         assert days(shop)["s.orders"] == [(0, 4)]
         other = open_context(ProjectLocation([str(shop.path)]))
@@ -126,7 +126,7 @@ def test_what_another_context_has_loaded_meanwhile(shop: Project) -> None:
     other.close()
 
 
-def test_what_is_only_booked_looks_the_same(shop: Project) -> None:
+def test_intervals_of_an_emptied_backfill_look_the_same(shop: Project) -> None:
     shop.model("s.booked", "SELECT 1 AS n", **DAY)
     shop.reload()
     with at("2024-01-05 00:10"):
@@ -141,7 +141,7 @@ def test_an_interval_that_is_removed(shop: Project) -> None:
     assert days(shop)["s.kept"] == [(0, 1), (2, 4)]
 
 
-def test_nothing_is_compacted_away(shop: Project) -> None:
+def test_compaction_changes_nothing(shop: Project) -> None:
     with at("2024-01-06 00:05"):
         shop.run()
         before = loaded_in(shop)
@@ -150,7 +150,7 @@ def test_nothing_is_compacted_away(shop: Project) -> None:
 
 
 @pytest.mark.processes
-def test_a_separate_process_says_the_same(shop: Project) -> None:
+def test_a_separate_process_returns_the_same(shop: Project) -> None:
     """It has not loaded the project's models."""
     expected = loaded_in(shop)
     before = shop.intervals()

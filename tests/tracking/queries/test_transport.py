@@ -71,11 +71,11 @@ def ask(path: Path, *, timeout: float = 60) -> Due | UnfinishedPlan:
     return transport.ask(ProjectLocation([str(path)]), QUERY, timeout=timeout)
 
 
-def test_what_a_project_prints_is_not_part_of_the_answer(planned: Project) -> None:
+def test_output_of_a_project_is_not_part_of_the_reply(planned: Project) -> None:
     assert ask(planned.path) == Due(due=(ORDERS,), waiting=(), next_due=None)
 
 
-def test_who_asks_does_not_load_sqlmesh(planned: Project) -> None:
+def test_the_calling_process_does_not_load_sqlmesh(planned: Project) -> None:
     code = (
         "import json, sys\n"
         "from pytest_sqlmesh_tracker.dagster import SqlmeshProject, SqlmeshResource\n"
@@ -90,19 +90,19 @@ def test_who_asks_does_not_load_sqlmesh(planned: Project) -> None:
     assert json.loads(ran.stdout) == [[ORDERS], False]
 
 
-def test_a_database_that_another_process_has(planned: Project) -> None:
+def test_a_database_locked_by_another_process(planned: Project) -> None:
     with held(planned.path / "wh.db"), pytest.raises(BusyError, match="Could not set lock"):
         ask(planned.path)
 
 
-def test_there_is_no_project(tmp_path: Path) -> None:
+def test_a_missing_project(tmp_path: Path) -> None:
     with pytest.raises(
         ProjectError, match=r"no SQLMesh project in .*nowhere: the folder does not exist"
     ):
         ask(tmp_path / "nowhere")
 
 
-def test_a_configuration_that_is_broken(project: Project) -> None:
+def test_a_broken_configuration(project: Project) -> None:
     project.write("config.yaml", "gateways: [")
     with pytest.raises(ProjectError) as raised:
         ask(project.path)
@@ -111,7 +111,7 @@ def test_a_configuration_that_is_broken(project: Project) -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_what_the_current_folder_has_is_not_taken_for_a_library(
+def test_modules_in_the_current_folder_do_not_replace_libraries(
     planned: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "sqlmesh").mkdir()
@@ -121,7 +121,7 @@ def test_what_the_current_folder_has_is_not_taken_for_a_library(
     assert ask(planned.path) == Due(due=(ORDERS,), waiting=(), next_due=None)
 
 
-def test_no_answer_in_time(planned: Project) -> None:
+def test_a_reply_that_takes_too_long(planned: Project) -> None:
     with pytest.raises(ProjectError, match=r"did not answer within 0\.01 s"):
         ask(planned.path, timeout=0.01)
 

@@ -50,7 +50,7 @@ def audit(project: Project, **arguments: Any) -> RunReport:
     return tracker.last
 
 
-def test_what_is_audited(audited: Project) -> None:
+def test_models_with_audits_are_audited(audited: Project) -> None:
     report = audit(audited)
     assert report.command == "audit"
     assert report.completion == "success"
@@ -75,14 +75,14 @@ def test_a_blocking_audit_that_fails(audited: Project) -> None:
     assert {audit.rows_failed for audit in report["a.checked"].audits} == {1}
 
 
-def test_models_that_were_not_named(audited: Project) -> None:
+def test_models_that_were_not_requested(audited: Project) -> None:
     report = audit(audited, models=["a.warned"])
     assert report.audited == {"a.warned"}
     report.assert_skipped("a.checked", "a.plain", "raw_is_there", reason="not_selected")
     assert report["a.plain"].reasons == ("not_selected", "no_audits")
 
 
-def test_an_audit_that_raises_cuts_off_the_rest(audited: Project) -> None:
+def test_an_audit_that_raises_interrupts_the_rest(audited: Project) -> None:
     snapshot = audited.context.get_snapshot("a.checked", raise_if_missing=True)
     audited.execute(f"DROP TABLE {snapshot.table_name()} CASCADE")
     report = audit(audited)
@@ -96,7 +96,7 @@ def test_an_audit_that_raises_cuts_off_the_rest(audited: Project) -> None:
     )
 
 
-def test_models_that_were_named_and_cut_off(audited: Project) -> None:
+def test_requested_models_that_were_interrupted(audited: Project) -> None:
     snapshot = audited.context.get_snapshot("a.checked", raise_if_missing=True)
     audited.execute(f"DROP TABLE {snapshot.table_name()} CASCADE")
     report = audit(audited, models=["a.checked", "A.Warned"])
@@ -106,7 +106,7 @@ def test_models_that_were_named_and_cut_off(audited: Project) -> None:
     report.assert_skipped("a.plain", "a.later", "raw_is_there", reason="not_selected")
 
 
-def test_named_by_a_generator_that_is_used_up(audited: Project) -> None:
+def test_models_requested_by_an_exhausted_generator(audited: Project) -> None:
     snapshot = audited.context.get_snapshot("a.checked", raise_if_missing=True)
     assert audit(audited, models=iter(["a.warned"])).audited == {"a.warned"}
     audited.execute(f"DROP TABLE {snapshot.table_name()} CASCADE")
@@ -115,7 +115,7 @@ def test_named_by_a_generator_that_is_used_up(audited: Project) -> None:
     assert "the tracker could not determine which models" in report["a.plain"].message
 
 
-def test_named_by_the_model_itself(audited: Project) -> None:
+def test_models_requested_as_objects(audited: Project) -> None:
     model = audited.context.get_model("a.warned", raise_if_missing=True)
     report = audit(audited, models=[model])
     assert report.audited == {"a.warned"}
@@ -129,7 +129,7 @@ def test_a_model_that_was_never_planned(audited: Project) -> None:
     report.assert_failed("a.new", match="has not been versioned")
 
 
-def test_a_name_that_does_not_exist(audited: Project) -> None:
+def test_an_unknown_name(audited: Project) -> None:
     report = audit(audited, models=["a.typo"])
     assert report.completion == "raised"
     assert report.by_reason == {"command_failed": frozenset(report.outcomes)}

@@ -48,7 +48,7 @@ def test_a_restatement_holds_nothing_back_whatever_its_window(kinds: Project) ->
     assert window["s.by_time"].executed_intervals == (days(3, 4),)
 
 
-def test_a_restatement_that_leaves_what_time_made_missing(kinds: Project) -> None:
+def test_a_restatement_leaves_intervals_that_became_missing(kinds: Project) -> None:
     with at("2024-01-11 13:00"):
         window = kinds.plan(restate_models=["s.by_time"], **THIRD)
         limit = kinds.plan(restate_models=["s.looks_back"])
@@ -59,7 +59,7 @@ def test_a_restatement_that_leaves_what_time_made_missing(kinds: Project) -> Non
     assert nothing_left["s.by_time"].executed_intervals == (days(9, 11),)
 
 
-def test_a_plan_beside_a_preview_loads_a_part_of_a_new_model(kinds: Project) -> None:
+def test_a_plan_with_a_preview_loads_a_part_of_a_new_model(kinds: Project) -> None:
     kinds.incremental("s.raw", "SELECT @start_dt AS ts, 2 AS id", ", forward_only TRUE", **DAILY)
     kinds.incremental("s.new", TICKS, **DAILY)
     kinds.reload()
@@ -75,7 +75,7 @@ def test_a_plan_beside_a_preview_loads_a_part_of_a_new_model(kinds: Project) -> 
     assert rest["s.new"].reasons == ()
 
 
-def test_a_plan_of_a_stale_environment_goes_no_further_than_it(kinds: Project) -> None:
+def test_a_plan_of_a_stale_environment_loads_no_further_than_it(kinds: Project) -> None:
     kinds.incremental("s.new", TICKS, **DAILY)
     kinds.reload()
     with at("2024-01-12 13:00"):
@@ -103,7 +103,7 @@ def test_a_window_and_the_limits_of_a_plan_at_once(kinds: Project) -> None:
     assert raw.held_back == (days(1, 5), days(9, 12))
 
 
-def test_a_plan_that_runs_leaves_nothing_out(kinds: Project) -> None:
+def test_a_plan_with_run_leaves_nothing_out(kinds: Project) -> None:
     kinds.incremental("s.new", TICKS, **DAILY)
     kinds.reload()
     with at("2024-01-12 13:00"):
@@ -113,7 +113,7 @@ def test_a_plan_that_runs_leaves_nothing_out(kinds: Project) -> None:
     assert report["s.new"].waiting_since is None
 
 
-def test_a_window_of_a_run_that_covers_what_was_due(kinds: Project) -> None:
+def test_a_window_of_a_run_that_covers_all_due_intervals(kinds: Project) -> None:
     with at("2024-01-12 13:00"):
         part = kinds.run(start="2024-01-11")
         rest = kinds.run(start="2024-01-09")
@@ -124,7 +124,9 @@ def test_a_window_of_a_run_that_covers_what_was_due(kinds: Project) -> None:
 
 
 @pytest.mark.long
-def test_what_a_restatement_would_evaluate_beside_it_was_not_left_out(project: Project) -> None:
+def test_models_that_an_unapplied_restatement_would_also_evaluate_are_not_applied(
+    project: Project,
+) -> None:
     """Not applied, the plan would load a, which b reads and which has missing intervals."""
     project.incremental("s.a", TICKS, **DAILY)
     project.incremental("s.b", "SELECT ts, id FROM s.a", **DAILY)
@@ -140,7 +142,9 @@ def test_what_a_restatement_would_evaluate_beside_it_was_not_left_out(project: P
     assert proposed["s.a"].reasons == ("not_applied",)
 
 
-def test_what_an_emptied_plan_books_beyond_cron_is_not_held_back(project: Project) -> None:
+def test_intervals_that_an_emptied_plan_records_beyond_cron_are_not_held_back(
+    project: Project,
+) -> None:
     """A weekly audit on its first Wednesday: SQLMesh books the days since Sunday."""
     project.incremental("s.raw", TICKS, **DAILY)
     project.write(
@@ -196,7 +200,7 @@ def test_loaded_through_ends_at_the_first_gap(kinds: Project) -> None:
     assert report["s.by_time"].loaded_through == days(8, 9)[1]
 
 
-def test_what_lies_before_a_start_that_moves_on_is_no_gap(project: Project) -> None:
+def test_intervals_before_a_moving_start_are_not_gaps(project: Project) -> None:
     project.incremental("s.week", TICKS, start="'3 days ago'", **DAILY)
     with at("2024-01-05 13:00"):
         project.plan()
@@ -206,7 +210,7 @@ def test_what_lies_before_a_start_that_moves_on_is_no_gap(project: Project) -> N
     assert report["s.week"].loaded_through == days(19, 20)[1]
 
 
-def test_waiting_begins_when_the_first_interval_was_complete(project: Project) -> None:
+def test_waiting_starts_when_the_first_missing_interval_is_complete(project: Project) -> None:
     project.incremental("s.hours", TICKS, cron="'@daily'", interval_unit="hour")
     project.incremental("s.partial", TICKS, cron="'@hourly'", allow_partials="true")
     with at("2024-01-09 00:00"):
@@ -230,7 +234,7 @@ def days(first: int, end: int) -> tuple[datetime, datetime]:
     return datetime(2024, 1, first, tzinfo=utc), datetime(2024, 1, end, tzinfo=utc)
 
 
-def test_a_run_from_a_start_to_come_holds_nothing_back(project: Project) -> None:
+def test_a_run_from_a_future_start_holds_nothing_back(project: Project) -> None:
     """SQLMesh finds an interval that ends before it starts, where partial ones are allowed."""
     project.incremental("s.part", TICKS, allow_partials="true", **DAILY)
     with at("2024-01-09 12:00"):
@@ -251,7 +255,9 @@ class _Wrapped:
         return getattr(self._wrapped, name)
 
 
-def test_what_is_recorded_unheard_is_not_called_missing(project: Project) -> None:
+def test_intervals_recorded_by_a_custom_state_sync_are_not_reported_as_missing(
+    project: Project,
+) -> None:
     """Where a state sync records in its own way, what is loaded after the run is not known."""
     project.incremental("s.raw", TICKS, **DAILY)
     with at("2024-01-09 12:00"):

@@ -53,7 +53,7 @@ def test_a_plan_loads_no_further_than_its_environment(orders: Project) -> None:
         assert orders.plan("dev", run=True).executed >= {"s.new"}
 
 
-def test_a_changed_model_of_which_all_is_older_than_the_plans_start(orders: Project) -> None:
+def test_a_changed_model_that_is_entirely_older_than_the_plans_start(orders: Project) -> None:
     """The plan's own limit lies further back than that."""
     orders.incremental("s.weekly", "SELECT ts, id FROM s.orders", cron="'@weekly'")
     orders.reload()
@@ -74,7 +74,7 @@ def test_a_new_model_that_is_not_due_in_a_plan(orders: Project) -> None:
     assert report["s.weekly"].next_due == day(14)
 
 
-def test_a_standalone_audit_is_no_work_for_a_plan(orders: Project) -> None:
+def test_a_standalone_audit_is_not_part_of_a_plan(orders: Project) -> None:
     """It was never run, and a plan without other work leaves it to the next run."""
     orders.write(
         "audits/known.sql",
@@ -92,14 +92,14 @@ def test_a_standalone_audit_is_no_work_for_a_plan(orders: Project) -> None:
     assert run.audited == {"known"}
 
 
-def test_a_plan_with_run_loads_what_time_has_made_missing(orders: Project) -> None:
+def test_a_plan_with_run_loads_intervals_that_became_missing(orders: Project) -> None:
     with at("2024-01-11 12:00"):
         report = orders.plan(run=True)
     report.assert_executed("s.orders", intervals=("2024-01-09", "2024-01-11"))
     report.assert_executed("s.totals", "s.names")
 
 
-def test_an_execution_time_in_the_past_is_no_window(orders: Project) -> None:
+def test_an_execution_time_in_the_past_is_not_a_window(orders: Project) -> None:
     orders.incremental("s.orders", "SELECT @start_dt AS ts, 2 AS id", **DAILY)
     orders.reload()
     with at("2024-01-09 13:00"):

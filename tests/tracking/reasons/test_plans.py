@@ -38,7 +38,7 @@ def test_a_plan_without_changes_has_nothing_to_do(orders: Project) -> None:
     assert held_back == [(9, 11)]
 
 
-def test_a_change_executes_what_it_touches(orders: Project) -> None:
+def test_a_change_executes_affected_models(orders: Project) -> None:
     orders.incremental("s.orders", "SELECT ts, id, 2 AS two FROM s.raw", cron="'@daily'")
     orders.model("s.new", "SELECT * FROM s.totals", cron="'@daily'")
     orders.reload()
@@ -51,7 +51,7 @@ def test_a_change_executes_what_it_touches(orders: Project) -> None:
     assert report["s.totals"].change_category == "indirect_non_breaking"
 
 
-def test_a_breaking_change_executes_what_is_downstream(orders: Project) -> None:
+def test_a_breaking_change_executes_downstream_models(orders: Project) -> None:
     orders.incremental("s.orders", "SELECT ts, 7 AS id FROM s.raw", cron="'@daily'")
     orders.reload()
     with at("2024-01-09 13:00"):
@@ -59,7 +59,7 @@ def test_a_breaking_change_executes_what_is_downstream(orders: Project) -> None:
     report.assert_only_executed("s.orders", "s.totals")
 
 
-def test_a_dev_environment_executes_what_changed_and_prod_reuses_it(orders: Project) -> None:
+def test_a_dev_environment_executes_changed_models_and_prod_reuses_them(orders: Project) -> None:
     orders.incremental("s.orders", "SELECT ts, 7 AS id FROM s.raw", cron="'@daily'")
     orders.reload()
     with at("2024-01-09 13:00"):
@@ -122,7 +122,7 @@ def test_a_failure_in_a_plan(orders: Project) -> None:
     report.assert_skipped("s.names", "s.raw", reason="no_changes")
 
 
-def test_a_removed_model_is_told(orders: Project) -> None:
+def test_a_removed_model_is_listed(orders: Project) -> None:
     (orders.path / "models/s.totals.sql").unlink()
     orders.reload()
     with at("2024-01-09 13:00"):
@@ -168,7 +168,7 @@ class TestNotApplied:
         assert applied["s.orders"].status == status
         declined.assert_skipped("s.orders", reason=reason)
 
-    def test_explain_prints_on_the_terminal_as_ever_and_is_not_applied(
+    def test_an_explained_plan_is_printed_and_not_applied(
         self, changed: Project, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """SQLMesh explains only on a terminal console, which the proxy must not hide."""
@@ -181,7 +181,7 @@ class TestNotApplied:
         assert "Explained plan" in capsys.readouterr().out
         report.assert_skipped("s.names", reason="not_applied")
 
-    def test_a_refused_plan_interrupts_everything(self, changed: Project) -> None:
+    def test_a_rejected_plan_interrupts_everything(self, changed: Project) -> None:
         with (
             at("2024-01-09 13:00"),
             sqlmesh_run_tracker(changed.context) as tracker,
@@ -211,7 +211,7 @@ class TestNotApplied:
         tracker.assert_only_executed("s.names")
 
 
-def test_a_selected_plan_tells_what_it_left_out(orders: Project) -> None:
+def test_a_plan_with_a_selection_reports_unselected_models(orders: Project) -> None:
     orders.model("s.names", "SELECT 'b' AS name", cron="'@daily'")
     orders.incremental("s.orders", "SELECT ts, 7 AS id FROM s.raw", cron="'@daily'")
     orders.model("s.new", "SELECT 1 AS id", cron="'@daily'")
@@ -235,7 +235,9 @@ def test_skipped_and_emptied_backfills(orders: Project) -> None:
     emptied.assert_nothing_executed()
 
 
-def test_before_all_that_fails_interrupts_what_was_missing(orders: Project) -> None:
+def test_failing_before_all_statements_interrupt_models_with_missing_intervals(
+    orders: Project,
+) -> None:
     config = (orders.path / "config.yaml").read_text()
     (orders.path / "config.yaml").write_text(f'{config}before_all:\n- "SELECT * FROM raw.gate"\n')
     orders.model("s.names", "SELECT 'b' AS name", cron="'@daily'")
@@ -272,7 +274,7 @@ def test_a_plan_that_fails_in_promotion(project: Project) -> None:
         assert tracker.last.completion == "success"
 
 
-def test_a_batch_that_sqlmesh_made_impossible(project: Project) -> None:
+def test_a_batch_that_ends_before_it_starts(project: Project) -> None:
     """SQLMesh: a new weekly model before its first tick is scheduled from its start back to it."""
     project.model("s.daily", "SELECT 1 AS id", cron="'@daily'")
     project.model("s.weekly", "SELECT 1 AS id", cron="'@weekly'")

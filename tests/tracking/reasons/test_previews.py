@@ -58,7 +58,7 @@ def test_metadata_of_a_forward_only_model(orders: Project) -> None:
     assert report["s.orders"].change_category == "metadata"
 
 
-def test_prod_reuses_what_it_has(orders: Project) -> None:
+def test_prod_reuses_existing_tables(orders: Project) -> None:
     with at("2024-01-09 13:00"):
         orders.unwitnessed_plan("dev", enable_preview=False, auto_apply=True)
         report = orders.plan()

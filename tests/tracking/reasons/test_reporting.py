@@ -25,7 +25,7 @@ def unheard(nodes: dict[str, Any]) -> Recording:
     )  # fmt: skip
 
 
-def test_a_decision_that_was_not_heard_is_unknown() -> None:
+def test_a_decision_that_was_not_recorded_is_unknown() -> None:
     report = report_of(unheard({"a": audit(), "b": audit("a")}))
     assert report.unknown == {"a", "b"}
     assert report["a"].message == "unknown: the tracker did not see what SQLMesh decided"
@@ -38,7 +38,7 @@ def test_models_that_read_each_other_are_listed_by_name() -> None:
     assert list(report.outcomes) == ["a", "b"]
 
 
-def test_names_that_can_not_be_shortened_stay_as_they_are() -> None:
+def test_names_that_cannot_be_shortened_stay_unchanged() -> None:
     node = audit()
     node.is_model, node.name, node.dialect = True, "s.x", "no such dialect"
     node.kind = SimpleNamespace(name=SimpleNamespace(value="FULL"), is_symbolic=False)

@@ -28,7 +28,7 @@ def warehouse(project: Project) -> Project:
     return project
 
 
-def test_what_a_restatement_loads_and_leaves_out(warehouse: Project) -> None:
+def test_a_restatement_loads_downstream_models_and_refuses_others(warehouse: Project) -> None:
     with at("2024-01-09 13:00"):
         report = warehouse.plan(restate_models=["s.orders"], start="2024-01-03", end="2024-01-04")
     report.assert_executed("s.orders", intervals=("2024-01-03", "2024-01-05"))
@@ -41,7 +41,7 @@ def test_what_a_restatement_loads_and_leaves_out(warehouse: Project) -> None:
     assert report["s.orders"].reasons == ()
 
 
-def test_upstream_of_a_restatement_nothing_is_missing_either(warehouse: Project) -> None:
+def test_models_upstream_of_a_restatement_have_no_changes(warehouse: Project) -> None:
     with at("2024-01-09 13:00"):
         report = warehouse.plan(restate_models=["s.orders"])
     assert report["s.raw"].reasons == ("not_selected", "no_changes")
@@ -68,7 +68,7 @@ def test_versions_of_prod_are_not_restated_from_dev(warehouse: Project) -> None:
     report.assert_skipped("s.orders", reason="not_selected")
 
 
-def test_a_refusal_of_everything(warehouse: Project) -> None:
+def test_a_restatement_with_only_refused_models(warehouse: Project) -> None:
     with at("2024-01-09 13:00"):
         report = warehouse.plan(restate_models=["s.ledger"])
     report.assert_nothing_executed()
@@ -76,7 +76,7 @@ def test_a_refusal_of_everything(warehouse: Project) -> None:
     assert report.completion == "nothing_to_do"
 
 
-def test_a_local_model_is_not_in_what_is_restated(warehouse: Project) -> None:
+def test_a_local_model_is_not_restated(warehouse: Project) -> None:
     """A restatement works on the environment's models, and leaves local changes alone."""
     warehouse.model("s.new", "SELECT 1 AS id", **DAILY)
     warehouse.model("s.names", "SELECT 'edited' AS name", **DAILY)
@@ -87,14 +87,14 @@ def test_a_local_model_is_not_in_what_is_restated(warehouse: Project) -> None:
     report.assert_executed("s.names")
 
 
-def test_a_restatement_of_what_does_not_match(warehouse: Project) -> None:
+def test_a_restatement_of_an_unknown_model(warehouse: Project) -> None:
     from sqlmesh.utils.errors import PlanError
 
     with at("2024-01-09 13:00"), pytest.raises(PlanError):
         warehouse.plan(restate_models=["s.nothing"])
 
 
-def test_a_restatement_that_fails_tells_what_is_still_loaded(warehouse: Project) -> None:
+def test_a_failed_restatement_reports_what_is_still_loaded(warehouse: Project) -> None:
     from pytest_sqlmesh_tracker.tracking.compat import restates_state_first
 
     warehouse.model("s.fragile", "SELECT * FROM raw.later", **DAILY)
@@ -109,7 +109,7 @@ def test_a_restatement_that_fails_tells_what_is_still_loaded(warehouse: Project)
     assert report["s.fragile"].loaded_through == loaded
 
 
-def test_the_same_by_a_plan_that_was_built_before(warehouse: Project) -> None:
+def test_a_restatement_by_a_plan_that_was_built_before(warehouse: Project) -> None:
     """`Context.apply` gets only the plan, which records what the user requested."""
     from pytest_sqlmesh_tracker import sqlmesh_run_tracker
 
@@ -122,7 +122,7 @@ def test_the_same_by_a_plan_that_was_built_before(warehouse: Project) -> None:
 
 
 @pytest.mark.long
-def test_a_model_that_starts_after_what_is_restated(warehouse: Project) -> None:
+def test_a_model_that_starts_after_the_restated_intervals(warehouse: Project) -> None:
     """It is downstream of what is restated, and has nothing there."""
     warehouse.incremental("s.recent", "SELECT ts, id FROM s.orders", start="'2024-01-06'", **DAILY)
     warehouse.reload()

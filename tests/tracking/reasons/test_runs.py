@@ -22,7 +22,7 @@ def planned(shop: Project) -> Project:
 
 
 class TestCron:
-    def test_nothing_due_is_told_of_every_model(self, planned: Project) -> None:
+    def test_with_nothing_due_every_model_is_skipped(self, planned: Project) -> None:
         with at("2024-01-09 12:20"):
             report = planned.run()
         report.assert_nothing_executed()
@@ -30,7 +30,7 @@ class TestCron:
         assert report.by_reason == {"cron_not_due": report.skipped}
         assert len(report.skipped) == 5
 
-    def test_only_the_hourly_is_due_and_what_is_more_frequent(self, planned: Project) -> None:
+    def test_only_hourly_and_more_frequent_models_are_due(self, planned: Project) -> None:
         with at("2024-01-09 13:05"):
             report = planned.run()
         report.assert_only_executed("shop.clicks", "shop.hourly")
@@ -89,7 +89,7 @@ class TestCron:
 
 
 class TestWindow:
-    def test_what_start_and_end_cut_off_is_outside_the_window(self, planned: Project) -> None:
+    def test_intervals_beyond_start_and_end_are_outside_the_window(self, planned: Project) -> None:
         with at("2024-01-12 01:00"):
             report = planned.run(start="2024-01-01", end="2024-01-09")
             report.assert_skipped("shop.weekly", reason="cron_not_due")
@@ -98,7 +98,7 @@ class TestWindow:
             again = planned.run(start="2024-01-01", end="2024-01-09")
             again.assert_skipped("shop.daily", "shop.hourly", reason="outside_window")
 
-    def test_the_wall_clock_is_an_end_too(self, planned: Project) -> None:
+    def test_the_wall_clock_ends_the_window(self, planned: Project) -> None:
         with at("2024-01-09 12:20"):
             first = planned.run(execution_time="2024-01-11 00:00:00")
             second = planned.run(execution_time="2024-01-11 00:00:00")
@@ -113,7 +113,7 @@ class TestWindow:
             "It had work to do at this execution_time: pass it as end, too, to evaluate it."
         )
 
-    def test_a_past_execution_time_alone_is_no_window(self, planned: Project) -> None:
+    def test_a_past_execution_time_alone_is_not_a_window(self, planned: Project) -> None:
         with at("2024-01-12 00:00"):
             report = planned.run(execution_time="2024-01-09 12:20:00")
         report.assert_nothing_executed()
@@ -151,7 +151,7 @@ class TestLifetime:
 
 
 class TestSelection:
-    def test_what_was_not_selected_is_told_so(self, planned: Project) -> None:
+    def test_unselected_models_are_skipped(self, planned: Project) -> None:
         with at("2024-01-10 01:00"):
             report = planned.run(select_models=["shop.hourly"])
         report.assert_only_executed("shop.hourly", "shop.clicks")
@@ -212,7 +212,7 @@ class TestEnvironment:
         assert set(report.by_reason) == {"environment_missing"}
 
     @pytest.mark.long
-    def test_an_execution_time_that_is_none(self, planned: Project) -> None:
+    def test_an_invalid_execution_time(self, planned: Project) -> None:
         with (
             at("2024-01-10 01:00"),
             sqlmesh_run_tracker(planned.context) as tracker,
@@ -344,7 +344,7 @@ class TestKinds:
 
 
 class TestBatches:
-    def test_every_batch_is_told(self, project: Project) -> None:
+    def test_every_batch_is_reported(self, project: Project) -> None:
         project.incremental(
             "s.batched", "SELECT @start_dt AS ts", ", batch_size 2", cron="'@daily'"
         )
@@ -410,7 +410,7 @@ class TestReportsLast:
         assert RunReport.from_json(report.to_json()) == report
         assert report["shop.weekly"].evidence == {Reason.CRON_NOT_DUE: "inferred"}
 
-    def test_order_is_topological_and_so_are_starts(self, planned: Project) -> None:
+    def test_outcomes_and_starts_are_in_topological_order(self, planned: Project) -> None:
         with at("2024-01-14 00:10"):
             report = planned.run()
         names = ["shop.clicks", "shop.hourly", "shop.daily", "shop.weekly"]
@@ -420,7 +420,7 @@ class TestReportsLast:
             report.assert_execution_order("shop.hourly", "shop.clicks")
 
 
-def test_models_are_named_as_users_write_them(project: Project) -> None:
+def test_models_have_the_names_that_users_write(project: Project) -> None:
     project.incremental("s.Orders", "SELECT @start_dt AS ts", cron="'@daily'")
     project.model('s."odd name"', "SELECT 1 AS id FROM s.orders", cron="'@daily'")
     with at("2024-01-06 12:00"):
@@ -448,7 +448,7 @@ def test_lookback_and_reads(project: Project) -> None:
         project.run().assert_skipped("s.late", reason="cron_not_due")
 
 
-def test_a_cron_that_sqlmesh_does_not_determine_is_not_guessed(project: Project) -> None:
+def test_an_undetermined_cron_has_no_next_due(project: Project) -> None:
     """Of the hours of a day, another process can find other ones due than this one."""
     project.model("s.office", "SELECT 1 AS id", cron="'0 8-18 * * *'")
     project.model("s.weekdays", "SELECT 1 AS id", cron="'0 9 * * 1-5'")

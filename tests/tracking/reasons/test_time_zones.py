@@ -21,7 +21,7 @@ TICKS = "SELECT @start_dt AS ts, 1 AS id"
         ("@daily", "UTC", datetime(2024, 3, 13, tzinfo=timezone.utc)),
     ],
 )
-def test_next_due_is_a_tick_of_the_models_zone(
+def test_next_due_is_a_tick_in_the_time_zone_of_the_model(
     project: Project, cron: str, zone: str, due: datetime
 ) -> None:
     project.incremental("t.model", TICKS, cron=f"'{cron}'", cron_tz=f"'{zone}'")
