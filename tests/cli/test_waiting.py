@@ -150,7 +150,7 @@ class TestSelectors:
 
     @pytest.mark.parametrize("selector", ["+shop.daily", "tag:nightly"])
     @pytest.mark.long
-    def test_that_match_select_what_runs(
+    def test_that_match_select_the_models_to_run(
         self,
         shop: Path,
         typed: Typed,

@@ -111,7 +111,7 @@ class TestDefault:
         assert messages(result) == ["the run raised ValueError: in after_all"]
         assert result.summary == "gate failed: 1 command error (1 outcome in 1 report)"
 
-    def test_an_error_that_interrupted_models_is_found_by_its_models(self) -> None:
+    def test_an_error_that_interrupted_models_is_reported_for_the_models(self) -> None:
         report = run(interrupted("a.x", "command_failed"), completion="raised", error="ValueError")
         assert kinds_and_models(GatePolicy().evaluate(report)) == [("interruption", "a.x")]
 

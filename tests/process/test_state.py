@@ -117,7 +117,7 @@ def test_a_project_does_not_see_macros_of_an_earlier_one(tmp_path: Path) -> None
 
 
 class TestSettings:
-    def test_only_what_changed_is_applied_and_then_removed(self, tmp_path: Path) -> None:
+    def test_only_changes_are_applied_and_then_removed(self, tmp_path: Path) -> None:
         before = ProcessSettings.current()
         with process_state_restored([tmp_path]):
             os.environ["STATE_ADDED"] = "by the project"

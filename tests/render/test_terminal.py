@@ -204,7 +204,9 @@ class TestReasonInShort:
             (outcome("a.x", "skipped", message=""), ""),
         ],
     )
-    def test_is_the_reason_and_what_the_message_adds(self, made: object, words: str) -> None:
+    def test_is_the_reason_and_additional_text_of_the_message(
+        self, made: object, words: str
+    ) -> None:
         assert str(reason_in_short(made)) == words  # type: ignore[arg-type]
 
 

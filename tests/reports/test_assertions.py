@@ -622,7 +622,7 @@ class TestExecutionOrder:
         assert_execution_order(SHOP, "staging.users", "marts.revenue")
         assert_execution_order(SHOP, "staging.users")
 
-    def test_every_match_of_a_glob_comes_before_what_follows(self) -> None:
+    def test_every_match_of_a_glob_comes_before_the_next_models(self) -> None:
         assert_execution_order(SHOP, "staging.*", "marts.revenue")
         assert_execution_order(SHOP, "staging.users", "[!s]*.revenue")
         text = message(assert_execution_order, SHOP, "staging.orders", "staging.*")
@@ -893,7 +893,7 @@ class TestReasons:
         with pytest.raises(ValueError, match="is not a reason"):
             helper(SHOP, "marts.weekly", reason=word)
 
-    def test_a_typo_is_reported_whatever_the_outcome(self, helper: Call) -> None:
+    def test_a_typo_is_reported_for_any_outcome(self, helper: Call) -> None:
         for model in SHOP.outcomes:
             with pytest.raises(ValueError, match="is not a reason"):
                 helper(SHOP, model, reason="zzz")

@@ -157,7 +157,7 @@ class TestDurationsAndRows:
             (7, None, []),
         ],
     )
-    def test_rows_differ_by_the_same_factor_where_they_are_known(
+    def test_rows_differ_by_the_same_factor_if_they_are_known(
         self, old: int | None, new: int | None, kinds: list[str]
     ) -> None:
         assert changed(executed("a.x", rows=old), executed("a.x", rows=new)) == kinds

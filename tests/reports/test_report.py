@@ -340,7 +340,9 @@ class TestSchema:
             pytest.param(lambda file: users(file).update(held_back=[["now"]]), id="interval"),
         ],
     )
-    def test_rejects_what_the_reader_rejects(self, spoil: Callable[[Any], object]) -> None:
+    def test_rejects_everything_that_the_reader_rejects(
+        self, spoil: Callable[[Any], object]
+    ) -> None:
         file = json.loads(entries_to_json([Entry(None, SHOP)]))
         spoil(file)
         assert not self.validator().is_valid(file)

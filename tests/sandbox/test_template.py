@@ -123,9 +123,7 @@ def test_variables_are_those_of_the_marker(sandboxes: Sandboxes, tmp_path: Path)
 
 
 class TestSelection:
-    def test_plans_selected_models_and_what_is_upstream(
-        self, sandboxes: Sandboxes, payroll: Path
-    ) -> None:
+    def test_plans_selected_and_upstream_models(self, sandboxes: Sandboxes, payroll: Path) -> None:
         with sandboxes(payroll, select="pay.slips") as sandbox:
             report = sandbox.run(at="+1 day")
             # The audit exists as well, since everything that it reads exists.

@@ -192,7 +192,7 @@ reloaded
             """
         )
 
-    def test_of_a_first_load_has_what_changed(self) -> None:
+    def test_of_a_first_load_shows_the_changed_models(self) -> None:
         made = evaluated(
             "first_load",
             changed_by=("s.orders",),

@@ -598,7 +598,7 @@ class TestFacts:
         assert text.count(" failed: 2024-") == 3
         assert "batch 2 failed: 2024-01-02" in text
 
-    def test_what_interrupted_the_invocation(self) -> None:
+    def test_the_interruption_of_the_invocation(self) -> None:
         made = interrupted("a.x")
         report = run(made, completion="interrupted", error="terminated by SIGTERM")
         assert "\n  interrupted  terminated by SIGTERM\n" in report.explain("a.x")
@@ -641,7 +641,7 @@ class TestFacts:
     def test_an_error_without_text(self, error: str) -> None:
         assert explained(failed("a.x", error=error))
 
-    def test_what_the_command_raised(self) -> None:
+    def test_the_error_of_the_command(self) -> None:
         """The error of an interrupted model is that of the invocation."""
         made = interrupted("a.x", "command_failed")
         error = "SQLMeshError: before_all failed"
@@ -847,7 +847,7 @@ class TestWhatFailed:
         postgres = 'UndefinedColumn: no column "x"\nLINE 1: SELECT x\n               ^\nHINT:  y'
         assert in_short(postgres) == 'UndefinedColumn: no column "x" HINT: y'
 
-    def test_in_short_without_what_it_was_raised_as(self) -> None:
+    def test_in_short_without_the_wrapping_exception(self) -> None:
         error = "OperationalError: gone\n\nfor good\n\nfollowed by InterfaceError: x\n\nraised as Y"
         assert in_short(error) == "OperationalError: gone for good"
 

@@ -389,7 +389,7 @@ def answering(sensor: Sensor, answer: Callable[[], Any]) -> Sensor:
     return made
 
 
-def test_a_run_of_dagster_that_begins_while_sqlmesh_is_queried(sensor: Sensor) -> None:
+def test_a_dagster_run_that_starts_while_sqlmesh_is_queried(sensor: Sensor) -> None:
     def begin() -> dict[str, Any]:
         sensor.begin_run()
         return {}

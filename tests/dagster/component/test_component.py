@@ -449,7 +449,7 @@ def test_assets_run_with_translated_names(
     assert {each.asset_key for each in result.get_asset_check_evaluations()} == assets.keys
 
 
-def test_a_subclass_can_change_what_runs(
+def test_a_subclass_can_replace_execute(
     state_of_files: Path, sqlmesh_project: Any, materialize_sqlmesh: Materialize
 ) -> None:
     class Deploying(SqlmeshProjectComponent):

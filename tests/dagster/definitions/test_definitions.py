@@ -180,7 +180,7 @@ def test_an_asset_names_its_file(files: Path, orders: dg.AssetSpec) -> None:
     assert reference.file_path == str(files / "models/orders.sql")
 
 
-def test_the_code_version_depends_on_what_is_computed(tmp_path: Path) -> None:
+def test_the_code_version_depends_on_the_computation(tmp_path: Path) -> None:
     def version(query: str, description: str) -> str | None:
         written = Project(tmp_path)
         written.model("sales.orders", query, description=f"'{description}'")

@@ -131,7 +131,7 @@ class TestTheUsersDatabase:
         with sandboxes(shop.path) as copy:
             assert copy.fetch("SELECT * FROM shop.orders") == [(5,)]
 
-    def test_is_first_looked_for_where_sqlmesh_looks(
+    def test_is_searched_first_where_sqlmesh_searches(
         self, tmp_path: Path, sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         shop = shop_on(tmp_path / "shop", Path("wh.db"))
@@ -317,7 +317,7 @@ class TestSetUp:
 
 
 class TestExternalModels:
-    def test_are_created_empty_where_they_declare_columns_and_are_missing(
+    def test_are_created_empty_if_they_declare_columns_and_are_missing(
         self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         database(

@@ -64,7 +64,7 @@ def test_intervals_that_are_not_due_are_ahead_of_cron(project: Project) -> None:
     }
 
 
-def test_a_restatement_names_what_the_user_restated(shop: Project) -> None:
+def test_a_restatement_names_the_models_that_the_user_restated(shop: Project) -> None:
     with at("2024-01-09 13:00"):
         report = shop.plan(
             restate_models=["s.raw", "s.orders"], start="2024-01-03", end="2024-01-04"
@@ -107,7 +107,7 @@ def test_a_restatement_next_to_a_gap(shop: Project) -> None:
 @pytest.mark.parametrize(
     "forward_only", [False, True], ids=["a breaking change", "a forward-only change"]
 )
-def test_a_changed_version_names_what_changed(shop: Project, forward_only: bool) -> None:
+def test_a_changed_version_names_the_changed_models(shop: Project, forward_only: bool) -> None:
     shop.incremental("s.raw", "SELECT @start_dt AS ts, 2 AS id", **DAILY)
     shop.reload()
     with at("2024-01-09 13:00"):
@@ -123,7 +123,7 @@ def test_a_changed_version_names_what_changed(shop: Project, forward_only: bool)
     assert below.change_category in ("indirect_breaking", "forward_only")
 
 
-def test_intervals_from_effective_from_are_reloaded(shop: Project) -> None:
+def test_intervals_since_effective_from_are_reloaded(shop: Project) -> None:
     """The same table had these days already, from the version before; they are not due by cron."""
     shop.incremental("s.orders", "SELECT ts, 2 AS id FROM s.raw", **DAILY)
     shop.reload()

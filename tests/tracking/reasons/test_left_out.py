@@ -35,7 +35,7 @@ def kinds(project: Project) -> Project:
 
 
 @pytest.mark.long
-def test_a_restatement_holds_nothing_back_whatever_its_window(kinds: Project) -> None:
+def test_a_restatement_holds_nothing_back_with_any_window(kinds: Project) -> None:
     """Some kinds are loaded as a whole; of the others, what is outside is loaded already."""
     with at("2024-01-09 13:00"):
         window = kinds.plan(restate_models=["s.raw"], **THIRD)

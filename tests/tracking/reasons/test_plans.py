@@ -205,7 +205,7 @@ class TestNotApplied:
         assert (applied.command, applied.arguments) == ("plan", {})
         assert nothing.completion == "nothing_to_do"
 
-    def test_a_builder_made_while_tracking_is_tracked(self, changed: Project) -> None:
+    def test_a_builder_created_while_tracking_is_tracked(self, changed: Project) -> None:
         with at("2024-01-09 13:00"), sqlmesh_run_tracker(changed.context) as tracker:
             changed.context.plan_builder().apply()
         tracker.assert_only_executed("s.names")

@@ -144,7 +144,7 @@ def test_an_unexpected_skip_warns(
     assert facts(checks(result)["shop/revenue"])["sqlmesh/blocked_by"] == "shop.orders"
 
 
-def test_a_failure_fails_the_step_once_and_keeps_what_executed(
+def test_a_failure_fails_the_step_once_and_keeps_materializations(
     next_day: Any, materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition
 ) -> None:
     next_day.fail("shop.revenue", error="the till is closed")

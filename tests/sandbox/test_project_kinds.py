@@ -348,7 +348,7 @@ def test_code_of_one_copy_is_not_that_of_another_project(
         assert sys.path == path
 
 
-def test_sandboxes_can_be_made_below_the_project_itself(tmp_path: Path) -> None:
+def test_sandboxes_can_be_created_inside_the_project(tmp_path: Path) -> None:
     one = project(tmp_path, "{local: {connection: {type: duckdb}}}")
     one.model("shop.orders", "SELECT 1 AS id")
     folders = (tmp_path / f"temporary/{n}" for n in range(9))

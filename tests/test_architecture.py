@@ -58,7 +58,7 @@ def test_public_names_are_unique() -> None:
     assert not set(pytest_sqlmesh_tracker.__all__) & set(dagster.__all__)
 
 
-def test_contributing_shows_the_tree_as_it_is() -> None:
+def test_contributing_shows_the_actual_tree() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     (tree,) = re.findall(
         r"^```\npytest_sqlmesh_tracker/\n(.*?)^```$", text, re.MULTILINE | re.DOTALL

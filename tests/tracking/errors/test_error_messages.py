@@ -238,7 +238,9 @@ class TestTheUsersOwnExceptionFirst:
         assert error.startswith("ConfigError: Could not ")
         assert "SELECT 1 AS id  FROM 1 +" in error
 
-    def test_an_exception_that_the_user_raised_from_another(self, project: Project) -> None:
+    def test_an_exception_that_the_user_raised_while_handling_another(
+        self, project: Project
+    ) -> None:
         text = RATES.replace(
             '    raise RuntimeError("central bank answered 503, try again after 06:00")',
             "    try:\n        {}['EUR']\n    except KeyError:\n"
