@@ -1,4 +1,4 @@
-"""The rules of the package: what imports what, how light it is, how long files are."""
+"""The rules of the package: what imports what, what entry points load, and sizes of modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each reason, cause and message in a chapter has a test, and each link leads somewhere."""
+"""Each reason, cause and quoted message in a chapter has a test, and each link has a target."""
 
 from __future__ import annotations
 

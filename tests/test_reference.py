@@ -1,4 +1,4 @@
-"""`docs/reference.md` has everything public, and is what its script makes."""
+"""`docs/reference.md` describes everything public, and equals the output of its script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is suggested for a word that is not valid."""
+"""Suggestions for invalid words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page in a browser: filtering, opening models, the graph, and how it looks and prints."""
+"""The page in a browser: filters, models, the graph, appearance and print."""
 
 from __future__ import annotations
 

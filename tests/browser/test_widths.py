@@ -1,4 +1,4 @@
-"""What holds at every width, from 5 to 500 models and for skewed graphs: all of it can be read."""
+"""The page at every width, with 5 to 500 models and unbalanced graphs: everything is readable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values that are empty, as of a variable that is not set: one line, before anything is done."""
+"""Empty values, such as those of unset variables, are rejected in one line before anything runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that CI cancels before it could begin passes no gate."""
+"""A run that CI cancels before it starts fails the gate."""
 
 from __future__ import annotations
 

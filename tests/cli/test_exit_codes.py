@@ -1,4 +1,4 @@
-"""What the command line says of a run or a plan, by its exit code and in words."""
+"""How the command line reports a run or a plan: its exit code and its messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, and the SIGTERM by which CI cancels, in real processes."""
+"""Ctrl-C, and the SIGTERM with which CI cancels, in real processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQLMesh's own options: by the same names, before the command or after it, handed on as typed."""
+"""SQLMesh's own options: the same names, before or after the command, passed on as typed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `run` and `plan` print and write: tables, JSON, files, GitHub's summary."""
+"""What `run` and `plan` print and write: tables, JSON, files, GitHub's job summary."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """`sqlmesh-tracker run` reads the project's files afterwards, in a separate process.
 
-SQLMesh's own `run` does not read them, and so can't know what was never planned or was edited.
+SQLMesh's own `run` does not read them, so it does not know which models were edited or never
+planned.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs that must wait for a plan of their environment, or that select no models in it."""
+"""Runs that must wait for a plan of their environment, or whose selectors match no models."""
 
 from __future__ import annotations
 

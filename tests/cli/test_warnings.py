@@ -1,4 +1,4 @@
-"""A non-blocking audit that fails: what each command shows of it, and what rules make of it."""
+"""A failed non-blocking audit: how each command shows it, and how rules treat it."""
 
 from __future__ import annotations
 

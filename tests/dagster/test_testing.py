@@ -1,4 +1,4 @@
-"""What tests of assets demand: what does not hold says what was instead, and no typo passes."""
+"""Assertions about assets: messages show the actual results, and typos are rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that are canceled through the Dagster instance, as its web UI does it."""
+"""Runs that are canceled through the Dagster instance, as by its web UI."""
 
 from __future__ import annotations
 

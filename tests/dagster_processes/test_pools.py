@@ -1,4 +1,4 @@
-"""Two runs of one environment do not meet, where its pool has a limit of 1."""
+"""Two runs of one environment do not overlap if its pool has a limit of 1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the UI shows of a shop's assets, after a run in which one of its models failed."""
+"""What the web UI shows about a shop's assets after a run in which one of its models failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that is terminated in the middle, by the UI's own button."""
+"""A run that is terminated with the button of the web UI."""
 
 from __future__ import annotations
 

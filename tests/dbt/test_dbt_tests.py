@@ -1,4 +1,4 @@
-"""dbt tests of every sort: each is in reports once, under dbt's own name, and fails on demand."""
+"""dbt tests of every kind: each is in reports once, under its dbt name, and fails on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same shop as a dbt and as a plain SQLMesh project has the same statuses and reasons."""
+"""The same shop as a dbt project and as a plain SQLMesh project has the same outcomes."""
 
 from __future__ import annotations
 

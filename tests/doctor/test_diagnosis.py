@@ -1,4 +1,4 @@
-"""A diagnosis: what it says of tracking, as data and on a terminal."""
+"""A diagnosis of tracking, as data and on a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doctor, on the SQLMesh that is installed, and on one that is changed for the test."""
+"""The doctor, on the installed SQLMesh and on one that the test changes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the tracker relies on in SQLMesh, held against the SQLMesh that is installed.
+"""What the tracker relies on in SQLMesh, compared with the installed SQLMesh.
 
-A test that fails here says what a SQLMesh release changed, and what of the tracker it concerns.
+A failure here says what a SQLMesh release changed, and which part of the tracker it affects.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How commands end: every completion except success is a finding, whatever the models."""
+"""How commands end: every completion except success is a finding, regardless of the models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What CI accepts of reports: by default, by rules, and what is wrong with the rules."""
+"""What CI accepts: by default, by rules, and mistakes in rules."""
 
 from __future__ import annotations
 

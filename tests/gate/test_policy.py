@@ -1,4 +1,4 @@
-"""Policies written in programs, in TOML and in files, and the errors in them."""
+"""Policies in Python, in TOML and in files, and mistakes in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Warnings: they are reported, and decide nothing."""
+"""Warnings are reported, but do not decide whether the gate passes."""
 
 from __future__ import annotations
 

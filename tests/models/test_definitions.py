@@ -1,4 +1,4 @@
-"""The definition of a project is data: it is written, and read back."""
+"""The definition of a project is data that can be written and read."""
 
 from __future__ import annotations
 

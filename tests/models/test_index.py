@@ -1,4 +1,4 @@
-"""Looking models up: every way to name one of them finds it, and never another."""
+"""Looking up models: every way to name a model finds it, and no other one."""
 
 from __future__ import annotations
 

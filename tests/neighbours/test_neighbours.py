@@ -1,6 +1,6 @@
-"""Beside a neighbour, a session that uses nothing of this package is as it is without the plugin.
+"""Alongside other plugins, the plugin does not change sessions that do not use it.
 
-These are the cheap ones; `make neighbours` plays them all.
+These are the cheap sessions; `make neighbours` runs all of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an outcome records about a model: words that are plain text, values that never change."""
+"""The recorded outcome of a model: words that are plain strings, and immutable values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""freezegun alongside the package: what is imported when, and which timer goes on."""
+"""freezegun alongside the package: when modules are imported, and which timers keep running."""
 
 from __future__ import annotations
 

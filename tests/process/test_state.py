@@ -1,4 +1,4 @@
-"""What loading a project changes in the process, and that it is restored."""
+"""Changes of the process by loading a project, and how they are undone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sqlmesh-tracker run`, which reads the project's files afterwards, says what `Context.run` says.
+"""`sqlmesh-tracker run`, which reads the project's files afterwards, agrees with `Context.run`.
 
 Drawn projects with edits that are not planned and models that never were. Each run is made twice,
 on two copies of the same moment: by SQLMesh's command line, and by a context that has loaded the

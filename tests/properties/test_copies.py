@@ -1,4 +1,4 @@
-"""Copies of drawn projects, on which the what-if questions are put, are true to their originals."""
+"""Copies of drawn projects, which answer what-if questions, equal their originals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The due-only schedule on one day, in short; `make week` plays seven of them."""
+"""One day of the due-only schedule; `make week` plays seven of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the markers of a test say together."""
+"""How the markers of a test are merged."""
 
 from __future__ import annotations
 

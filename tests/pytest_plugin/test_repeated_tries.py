@@ -1,4 +1,4 @@
-"""Tests that are repeated: the last try counts, and what the others invoked is marked."""
+"""Repeated tests: the last try counts, and invocations of earlier tries are superseded."""
 
 from __future__ import annotations
 

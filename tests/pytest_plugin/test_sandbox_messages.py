@@ -1,4 +1,4 @@
-"""What a user's session shows when a project does not plan, or a test fails for what it met."""
+"""What a user's session shows if a project can't be planned, or a test fails because of that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reports of a session's tests: collected in any order, and written."""
+"""The reports of a session's tests: how they are collected and written."""
 
 from __future__ import annotations
 

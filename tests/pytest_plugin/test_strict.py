@@ -1,4 +1,4 @@
-"""Strict mode in a user's session: errors, how to enable it, what is reported once."""
+"""Strict mode in a user's session: errors, settings, and what is reported only once."""
 
 from __future__ import annotations
 

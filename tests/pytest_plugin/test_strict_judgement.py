@@ -1,4 +1,4 @@
-"""Strict mode: what counts as asserted, what is unexpected, and how a test reports it."""
+"""Strict mode: what counts as asserted, what is unexpected, and how it is reported."""
 
 from __future__ import annotations
 

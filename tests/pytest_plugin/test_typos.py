@@ -1,4 +1,4 @@
-"""A typo in a test is one clear line below the test's own, without a frame of the library."""
+"""A typo in a test is one clear line below the test's own, without frames of the library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Findings that say the same of many models are one line in every form."""
+"""Findings that are the same for many models are one line in every format."""
 
 from __future__ import annotations
 

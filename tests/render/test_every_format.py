@@ -1,4 +1,4 @@
-"""What every form of a report shows: non-blocking audits that failed, and what a gate warns of."""
+"""What every format shows: failed non-blocking audits, and everything that a gate warns of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports as a JUnit XML file: what CI shows red, and why."""
+"""Reports as a JUnit XML file: what CI shows as failed, and why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page for GitHub and GitLab, read by a parser of Markdown: what is first, safe, and enough."""
+"""Markdown for GitHub and GitLab, parsed: the order, escaping, and limits of size."""
 
 from __future__ import annotations
 

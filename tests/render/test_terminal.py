@@ -1,4 +1,4 @@
-"""Reports, findings and differences on a terminal: what is shown, how wide, and how safe."""
+"""Reports, findings and differences on a terminal: contents, width and safety."""
 
 from __future__ import annotations
 

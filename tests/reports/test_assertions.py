@@ -1,4 +1,4 @@
-"""What tests may demand of a report: what passes, what fails, and what it says then."""
+"""Assertions about reports: what passes, what fails, and the messages."""
 
 from __future__ import annotations
 

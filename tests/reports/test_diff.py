@@ -1,4 +1,4 @@
-"""What differs between two reports, or two sets of them."""
+"""Differences between two reports, or two sets of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Report files by their path: what is loaded equals what was dumped."""
+"""Report files by their paths: loaded reports equal dumped ones."""
 
 from __future__ import annotations
 

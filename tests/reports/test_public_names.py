@@ -178,8 +178,10 @@ assert report.explain("a.x")
 
     def test_tests_of_pure_packages_load_no_sqlmesh(self) -> None:
         root = Path(__file__).parents[2]
-        rooms = ("outcomes", "models", "wording", "reports", "gate", "render")
-        files = [file for room in rooms for file in (root / "tests" / room).rglob("test_*.py")]
+        packages = ("outcomes", "models", "wording", "reports", "gate", "render")
+        files = [
+            file for package in packages for file in (root / "tests" / package).rglob("test_*.py")
+        ]
         names = [".".join(file.relative_to(root).with_suffix("").parts) for file in sorted(files)]
         code = "\n".join(f"import {name}" for name in names)
         loaded = loaded_by(f"import sys; sys.path.insert(0, {str(root)!r})\n{code}")

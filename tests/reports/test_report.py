@@ -1,4 +1,4 @@
-"""Reports of invocations, and the files that hold them: written, read back, or rejected."""
+"""Reports of invocations, and report files: writing, reading and rejecting them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The clock of a sandbox: forward, in UTC, and never standing still."""
+"""The clock of a sandbox: in UTC, moving forward, never standing still."""
 
 from __future__ import annotations
 

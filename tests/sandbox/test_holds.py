@@ -1,4 +1,4 @@
-"""Models that are not ready because a test says so."""
+"""Models that are not ready because a test holds them."""
 
 from __future__ import annotations
 

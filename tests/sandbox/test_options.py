@@ -1,4 +1,4 @@
-"""The arguments of the marker: what they mean, and the errors for wrong ones."""
+"""The arguments of the marker: their meaning, and errors for invalid ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that a project reads outside its folder: seeds, and what its Python code opens."""
+"""Files that a project reads outside of its folder: seeds, and files that its Python code opens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An isolated project in a test's hands: plans, runs, time, files, and nothing left behind."""
+"""An isolated project in a test: plans, runs, time and files, with nothing left behind."""
 
 from __future__ import annotations
 

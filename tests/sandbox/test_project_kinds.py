@@ -1,4 +1,4 @@
-"""Projects of every kind: a sandbox treats each as SQLMesh alone does."""
+"""Projects of every kind: a sandbox treats each of them as SQLMesh does."""
 
 from __future__ import annotations
 

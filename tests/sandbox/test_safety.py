@@ -1,4 +1,4 @@
-"""What a sandbox never does: reach a database or a file that is not its own."""
+"""A sandbox never reaches a database or a file that is not its own."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ ELSEWHERE = {
     "mssql": f"{{type: mssql, host: db, user: me, password: {SECRET}}}",
     "spark": "{type: spark}",
     "motherduck": f"{{type: motherduck, database: wh, token: {SECRET}}}",
-    "catalog of MotherDuck": (
+    "MotherDuck catalog": (
         f"{{type: duckdb, catalogs: {{wh: 'md:wh?motherduck_token={SECRET}'}}}}"
     ),
     "DuckLake": "{type: duckdb, catalogs: {wh: {type: ducklake, path: 'wh.ducklake'}}}",
-    "DuckLake by its path": "{type: duckdb, catalogs: {wh: 'ducklake:wh.ducklake'}}",
+    "DuckLake by path": "{type: duckdb, catalogs: {wh: 'ducklake:wh.ducklake'}}",
     "attached sqlite": "{type: duckdb, catalogs: {wh: {type: sqlite, path: wh.sqlite}}}",
     "attached postgres": (
         f"{{type: duckdb, catalogs: {{wh: {{type: postgres, path: 'password={SECRET}'}}}}}}"
@@ -214,18 +214,18 @@ class TestEnvironmentVariables:
 LEADING_OUT = {
     "another database": "ATTACH '{folder}/out.db' AS out",
     "a name that looks harmless": """ATTACH '{folder}/out.db' AS "READ_ONLY" """,
-    "an option that takes it back": "ATTACH '{folder}/out.db' AS out (READ_ONLY FALSE)",
-    "a comment before": "/* now */ ATTACH OR REPLACE '{folder}/out.db' AS out",
+    "an option that overrides READ_ONLY": "ATTACH '{folder}/out.db' AS out (READ_ONLY FALSE)",
+    "a leading comment": "/* now */ ATTACH OR REPLACE '{folder}/out.db' AS out",
     "postgres": "ATTACH 'host=db password=dont-tell-anybody' AS out (TYPE postgres, READ_ONLY)",
     "MotherDuck": "ATTACH 'md:wh?motherduck_token=dont-tell-anybody'",
-    "a file that is written": "COPY (SELECT 'TO' AS x) TO '{folder}/out.parquet'",
+    "writing a file": "COPY (SELECT 'TO' AS x) TO '{folder}/out.parquet'",
     "an export": "EXPORT DATABASE '{folder}/out'",
 }
 HARMLESS = {
     "reading": "ATTACH '{folder}/out.db' AS prototype (READ_ONLY)",
     "reading, with more options": "ATTACH IF NOT EXISTS '{folder}/out.db' (TYPE duckdb, READ_ONLY)",
-    "a database in memory": "ATTACH ':memory:' AS aside",
-    "a word in a text": "SELECT 'ATTACH x; COPY y TO z'",
+    "an in-memory database": "ATTACH ':memory:' AS aside",
+    "a keyword in a string": "SELECT 'ATTACH x; COPY y TO z'",
     "reading a file": "CREATE OR REPLACE TABLE c (a INT); COPY c FROM '{folder}/in.csv'",
     "copying a database": "ATTACH ':memory:' AS m; COPY FROM DATABASE m TO wh",
 }

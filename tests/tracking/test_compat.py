@@ -1,4 +1,4 @@
-"""What differs between SQLMesh versions, also for those that are not installed."""
+"""Differences between SQLMesh versions, including those that are not installed."""
 
 from __future__ import annotations
 

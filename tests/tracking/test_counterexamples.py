@@ -1,4 +1,4 @@
-"""Stories in which a report was once wrong or undetermined, found by searching for such cases."""
+"""Cases in which a report was once wrong or undetermined."""
 
 from __future__ import annotations
 
@@ -276,7 +276,9 @@ def test_a_plan_that_fails_before_its_audits(project: Project) -> None:
     assert (names.status, names.reason) == ("interrupted", "command_failed")
 
 
-@pytest.mark.parametrize("stamp", [{}, {"stamp": "'first'"}], ids=["without a stamp", "with one"])
+@pytest.mark.parametrize(
+    "stamp", [{}, {"stamp": "'first'"}], ids=["without a stamp", "with a stamp"]
+)
 def test_a_model_that_was_restored_is_not_edited(project: Project, stamp: dict[str, str]) -> None:
     """SQLMesh stamps a version that a forward-only plan had replaced: `revert to ...`. That stamp
     is part of the definition, and the next run was reported as one of an edited model."""

@@ -1,4 +1,4 @@
-"""A report is of the moment of its invocation, whenever it is read for the first time."""
+"""A report describes the moment of its invocation, whenever it is first read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What handlers and protocols declare of SQLMesh."""
+"""What handlers and protocols declare about SQLMesh."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tracker's behaviour: what it observes, what it leaves unchanged, what it logs."""
+"""The tracker: what it observes, what it leaves unchanged, and what it logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why models were evaluated: in sentences, paragraphs, assertions and totals."""
+"""Causes in sentences, paragraphs, assertions and totals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words for an outcome: what a person reads when a test fails."""
+"""The explanation of an outcome, which people read when a test fails."""
 
 from __future__ import annotations
 
@@ -847,7 +847,7 @@ class TestWhatFailed:
         postgres = 'UndefinedColumn: no column "x"\nLINE 1: SELECT x\n               ^\nHINT:  y'
         assert in_short(postgres) == 'UndefinedColumn: no column "x" HINT: y'
 
-    def test_in_short_without_the_wrapping_exception(self) -> None:
+    def test_in_short_only_the_first_exception(self) -> None:
         error = "OperationalError: gone\n\nfor good\n\nfollowed by InterfaceError: x\n\nraised as Y"
         assert in_short(error) == "OperationalError: gone for good"
 

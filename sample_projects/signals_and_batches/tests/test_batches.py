@@ -1,4 +1,4 @@
-"""Which days are loaded, in which batches, and what a batch that fails leaves behind.
+"""Which days are loaded, in which batches, and what a failed batch leaves behind.
 
 Loaded so far: up to 2024-05-10. Charged so far is what was settled: up to 2024-05-08.
 """

@@ -1,4 +1,4 @@
-"""What a plan executes when something was edited, and what the next run makes of it.
+"""What a plan executes after an edit, and what the next run does.
 
 Loaded so far: up to 2024-05-10. Charged so far is what was settled: up to 2024-05-08.
 """

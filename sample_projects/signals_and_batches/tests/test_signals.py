@@ -1,4 +1,4 @@
-"""What signals hold back, what that does to those who read it, and what happens after.
+"""What signals hold back, how that affects downstream models, and what happens afterwards.
 
 Loaded so far: up to 2024-05-10. Charged so far is what was settled: up to 2024-05-08.
 """

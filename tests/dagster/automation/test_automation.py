@@ -1,4 +1,4 @@
-"""Dagster requests a model once at each tick of its cron, whatever is upstream."""
+"""Dagster requests a model once at each tick of its cron, regardless of upstream models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Assets of other ops, below models of several cadences: when Dagster runs them, and when not."""
+"""When Dagster runs assets of other ops downstream of models with different cadences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What SQLMesh loaded outside of Dagster's runs: what the sensor reports, and what it does not."""
+"""Which intervals that SQLMesh loaded outside of Dagster's runs the sensor reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The component: assets that YAML describes, made of state, without SQLMesh."""
+"""The component: assets described in YAML, built from state, without SQLMesh."""
 
 from __future__ import annotations
 
@@ -192,13 +192,13 @@ LOADED = """
 import sys
 from pathlib import Path
 import dagster as dg
-import pytest_sqlmesh_tracker.dagster as room
+import pytest_sqlmesh_tracker.dagster as package
 
 from dagster.components.core.package_entry import get_package_objects_in_module
 
-assert "SqlmeshProjectComponent" not in dir(room)
-listed = dict(get_package_objects_in_module(room))  # As `dg` looks for components.
-project = room.SqlmeshProject("nowhere")
+assert "SqlmeshProjectComponent" not in dir(package)
+listed = dict(get_package_objects_in_module(package))  # As `dg` looks for components.
+project = package.SqlmeshProject("nowhere")
 component = listed["SqlmeshProjectComponent"](project=project)
 context = dg.ComponentTree.for_test().load_context
 definitions = component.build_defs_from_state(context, Path(sys.argv[1]))
@@ -395,7 +395,9 @@ class OurComponent(SqlmeshProjectComponent):
     translator = OurNames()
 
 
-@pytest.mark.parametrize("translation", [None, lambda spec, _: spec], ids=["none", "idle"])
+@pytest.mark.parametrize(
+    "translation", [None, lambda spec, _: spec], ids=["no translation", "unchanging translation"]
+)
 def test_a_subclass_can_change_names(translation: Any, state: Path) -> None:
     component = OurComponent(project=SHOP, translation=translation)
     assets = assets_of(component.build_defs_from_state(_nowhere(), state))

@@ -7,7 +7,7 @@ import sys
 import dagster as dg
 import pytest
 
-import pytest_sqlmesh_tracker.dagster as room
+import pytest_sqlmesh_tracker.dagster as package
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def old_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the installed Dagster look like 1.10.18."""
     monkeypatch.setattr(dg, "__version__", "1.10.18")
     monkeypatch.delattr(dg, "StateBackedComponent", raising=False)
-    monkeypatch.delitem(vars(room), "SqlmeshProjectComponent", raising=False)
+    monkeypatch.delitem(vars(package), "SqlmeshProjectComponent", raising=False)
     monkeypatch.delitem(
         sys.modules, "pytest_sqlmesh_tracker.dagster.component.component", raising=False
     )
@@ -33,6 +33,6 @@ def test_using_the_component_raises_an_error_with_the_required_version() -> None
 
 @pytest.mark.usefixtures("old_dagster")
 def test_dg_lists_no_component_and_all_other_names_exist() -> None:
-    scope = {"__name__": "dagster.components.core.package_entry", "room": room}
-    assert "SqlmeshProjectComponent" not in eval("dir(room)", scope)
-    assert {getattr(room, name).__name__ for name in room.__all__} == set(room.__all__)
+    scope = {"__name__": "dagster.components.core.package_entry", "package": package}
+    assert "SqlmeshProjectComponent" not in eval("dir(package)", scope)
+    assert {getattr(package, name).__name__ for name in package.__all__} == set(package.__all__)

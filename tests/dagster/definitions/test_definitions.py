@@ -1,4 +1,4 @@
-"""What Dagster knows about a project's models before anything runs: from its files alone."""
+"""What Dagster knows about a project's models before anything runs, from its files alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-import pytest_sqlmesh_tracker.dagster as room
+import pytest_sqlmesh_tracker.dagster as package
 from pytest_sqlmesh_tracker.dagster import (
     ModelDefinition,
     SqlmeshProject,
@@ -469,13 +469,13 @@ def test_mapped_specs_keep_their_models() -> None:
     assert assets_of_op(mapped.op) is assets_of_op(built.op)
 
 
-# -- the room -----------------------------------------------------------------------------------
+# -- public names -------------------------------------------------------------------------------
 
 
 def test_all_public_names_can_be_imported() -> None:
-    for name in room.__all__:
-        assert getattr(room, name).__name__ == name
-    # Once they are resolved, and not before: see `tests/unit/test_public_names.py`.
-    assert set(room.__all__) <= set(dir(room))
+    for name in package.__all__:
+        assert getattr(package, name).__name__ == name
+    # Once they are resolved, and not before: see `tests/reports/test_public_names.py`.
+    assert set(package.__all__) <= set(dir(package))
     with pytest.raises(AttributeError, match="has no attribute 'SqlmeshWarehouse'"):
-        room.SqlmeshWarehouse  # noqa: B018
+        package.SqlmeshWarehouse  # noqa: B018

@@ -1,4 +1,4 @@
-"""Wrong input: one clear line, and nothing of SQLMesh's or Dagster's insides."""
+"""Invalid input raises a clear one-line error, without internals of SQLMesh or Dagster."""
 
 from __future__ import annotations
 

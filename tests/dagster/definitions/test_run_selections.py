@@ -1,4 +1,4 @@
-"""Dagster's selection becomes SQLMesh's: what is not selected is neither run nor reported."""
+"""Dagster's selection becomes SQLMesh's: unselected models are neither run nor reported."""
 
 from __future__ import annotations
 

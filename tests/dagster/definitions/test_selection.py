@@ -1,4 +1,4 @@
-"""Which models become assets: names, globs and tags, with what is up- or downstream of them."""
+"""Which models become assets: names, globs and tags, with upstream or downstream models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names: Dagster accepts what SQLMesh accepts, or an error of one line says which names collide."""
+"""Names: Dagster accepts what SQLMesh accepts, or a one-line error shows which names collide."""
 
 from __future__ import annotations
 

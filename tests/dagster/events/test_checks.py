@@ -1,4 +1,4 @@
-"""Asset checks that are made of outcomes: what they state, and how bad it is if they fail."""
+"""Asset checks made from outcomes: their descriptions, and the severity of failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The outcome of a model as JSON in the metadata of its events: what later runs read of it."""
+"""The outcome of a model as JSON in the metadata of its events, which later runs read."""
 
 from __future__ import annotations
 

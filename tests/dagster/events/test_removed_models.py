@@ -1,4 +1,4 @@
-"""Assets whose models are gone: removed, renamed, or never planned."""
+"""Assets whose models do not exist any more, or not yet: removed, renamed, or never planned."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GONE = "skipped: it is not in the environment, nor in the project"
 SELECTIONS = pytest.mark.parametrize(
     "selection",
     [None, ["s/last"], ["s/first", "s/last"], ["s/middle"]],
-    ids=["everything", "what is gone", "one that is gone", "others"],
+    ids=["everything", "all removed models", "one removed model", "other models"],
 )
 
 

@@ -1,4 +1,4 @@
-"""What is reported to Dagster for everything that SQLMesh can do with a model."""
+"""The events that a step reports to Dagster, for everything that SQLMesh can do with a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In a run in which a model failed, what is below the others can run: its executor decides."""
+"""In a run with a failed model, assets downstream of other models can run: the executor decides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sqlmesh.plan`: first deployments, other environments, and what SQLMesh refuses."""
+"""`sqlmesh.plan`: first deployments, other environments, and errors of SQLMesh."""
 
 from __future__ import annotations
 

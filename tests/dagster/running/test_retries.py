@@ -1,4 +1,4 @@
-"""A second try: it does what the first did not reach, and does not overwrite its results."""
+"""Retries run what the first try did not complete, and do not overwrite its results."""
 
 from __future__ import annotations
 

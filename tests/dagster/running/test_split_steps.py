@@ -153,7 +153,7 @@ ONCE = Counter(dict.fromkeys(MODELS, 1))
 RUNS = pytest.mark.parametrize(
     "run",
     [Site.run, lambda site: site.run(due_only=True), Site.run_requested],
-    ids=["job", "job of what is due", "schedule"],
+    ids=["job", "due-only job", "schedule"],
 )
 Run = Callable[[Site], dg.ExecuteInProcessResult]
 

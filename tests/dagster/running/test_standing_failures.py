@@ -1,4 +1,4 @@
-"""A failed status check fails again in later runs, while what failed is still missing."""
+"""A failed status check fails again in later runs, as long as the failed interval is missing."""
 
 from __future__ import annotations
 

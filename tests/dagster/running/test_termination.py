@@ -1,4 +1,4 @@
-"""Runs that are interrupted: what SQLMesh committed is on record, the next run does the rest."""
+"""Interrupted runs: what SQLMesh committed is recorded, and the next run completes the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps that wait: for their environment, and for what SQLMesh does when they are to end."""
+"""Steps that wait: for their environment, and for running batches when they are terminated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses within the page: stable, valid, unique, and what a browser makes of a name."""
+"""Addresses within the page are stable, valid and unique, and encoded as browsers do it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page as text: it says everything, nothing of a report becomes markup, and links lead on."""
+"""The page as text: it is complete, nothing in a report becomes markup, and links have targets."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_a_passed_gate_is_shown() -> None:
         run(completion="raised"),
         run(completion="interrupted"),
     ],
-    ids=["failed", "interrupted", "unknown", "raised", "cut off"],
+    ids=["failed", "interrupted", "unknown", "raised", "interrupted command"],
 )
 def test_the_first_failed_invocation_is_opened(broken: RunReport) -> None:
     fine = run(executed("a"))

@@ -1,4 +1,4 @@
-"""The models by schema: which models each schema has, and the order of schemas."""
+"""The models by schema: the models of each schema, and the order of schemas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The databases of a project, as gateways name them, and the sandbox's own in their place."""
+"""The databases of a project's gateways, and those that replace them in a sandbox."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from tests.sandbox.conftest import Sandboxes
 RAW = "CREATE SCHEMA raw; CREATE TABLE raw.sales AS SELECT 5 AS amount"
 
 GATEWAYS = {
-    "a database in memory": "{local: {connection: {type: duckdb}}}",
+    "an in-memory database": "{local: {connection: {type: duckdb}}}",
     "without a name": "{connection: {type: duckdb}}",
     "a file": "{local: {connection: {type: duckdb, database: '{folder}/wh.db'}}}",
     "a file with an unusual name": (
         """{local: {connection: {type: duckdb, database: "{folder}/My o'Wn-1.db"}}}"""
     ),
-    "a catalog in memory": "{local: {connection: {type: duckdb, catalogs: {memory: ':memory:'}}}}",
-    "a catalog that is another's name": (
+    "an in-memory catalog": "{local: {connection: {type: duckdb, catalogs: {memory: ':memory:'}}}}",
+    "a catalog with the name of another": (
         "{local: {connection: {type: duckdb, catalogs: {main_one: ':memory:'}}}}"
     ),
     "several files": (
         "{local: {connection: {type: duckdb, catalogs: "
         "{wh: '{folder}/wh.db', aside: '{folder}/aside.duckdb', brief: ':memory:'}}}}"
     ),
-    "a file that is only read": (
+    "a read-only file": (
         "{local: {connection: {type: duckdb, catalogs: {wh: '{folder}/wh.db', "
         "aside: {type: duckdb, path: '{folder}/aside.duckdb', read_only: true}}}}}"
     ),
-    "a state of its own": (
+    "a separate state": (
         "{local: {connection: {type: duckdb, database: '{folder}/wh.db'}, "
         "state_connection: {type: duckdb, database: '{folder}/state.db'}}}"
     ),
@@ -177,7 +177,7 @@ class TestTheState:
                 pass
 
     def test_can_be_kept_in_a_separate_file(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
-        shop = project(tmp_path, GATEWAYS["a state of its own"].replace("{folder}", str(tmp_path)))
+        shop = project(tmp_path, GATEWAYS["a separate state"].replace("{folder}", str(tmp_path)))
         shop.model("shop.orders", "SELECT @execution_ds AS day", cron="'@daily'")
         planned(shop.path)
         before = snapshot_of(tmp_path)

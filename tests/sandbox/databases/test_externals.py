@@ -1,4 +1,4 @@
-"""The tables of external models in a sandbox: what the project makes itself is left alone."""
+"""The tables of external models in a sandbox: those that the project creates are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sandbox says when the linter detects errors, unit tests fail or files can't be loaded."""
+"""Errors of a sandbox for linter errors, failing unit tests and files that can't be loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hints next to an error: where a missing file is, and which database a table came from."""
+"""Hints next to errors: where a missing file is, and which database contains a table."""
 
 from __future__ import annotations
 

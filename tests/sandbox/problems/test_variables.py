@@ -1,4 +1,4 @@
-"""Typos in the variables of a test: found where it is certain, accepted otherwise."""
+"""Typos in a test's variables: rejected if they are certain, accepted otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What reports say about failures: what failed, in the words of the code that raised it."""
+"""What reports say about failures: what failed, in the words of the exception."""
 
 from __future__ import annotations
 

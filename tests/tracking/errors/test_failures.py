@@ -1,4 +1,4 @@
-"""Failures: what failed, what was skipped for it, and which model is at the root."""
+"""Failures: what failed, what was skipped as a result, and which model is the root cause."""
 
 from __future__ import annotations
 

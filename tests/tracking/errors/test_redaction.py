@@ -1,4 +1,4 @@
-"""Which parts of a text are hidden, and which are not."""
+"""Which parts of a text are hidden."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Passwords and tokens in errors do not reach a report, wherever SQLMesh raised them."""
+"""Passwords and tokens in errors do not reach a report, wherever SQLMesh raises the errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a model was evaluated: each interval has one cause, and names what is behind it."""
+"""Why models were evaluated: each interval has one cause, and the facts that led to it."""
 
 from __future__ import annotations
 

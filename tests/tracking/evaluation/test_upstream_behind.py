@@ -1,4 +1,4 @@
-"""Models that evaluated intervals which upstream had not loaded yet."""
+"""Models that evaluated intervals before upstream models had loaded them."""
 
 from __future__ import annotations
 

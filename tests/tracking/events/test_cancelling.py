@@ -1,4 +1,4 @@
-"""Invocations that are cancelled: what had begun ends, the rest is left for the next one."""
+"""Cancelled invocations: running batches end, and the rest is left for the next invocation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tracker that leaves an invocation before its end: its report is what is known by then."""
+"""Detaching from an invocation before its end: the report contains what is known by then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`on_executed` during an invocation: called as soon as a model executed, and only then."""
+"""`on_executed` during an invocation: called as soon as a model is executed, and only then."""
 
 from __future__ import annotations
 

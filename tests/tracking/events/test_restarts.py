@@ -1,4 +1,4 @@
-"""Runs that SQLMesh restarts because the environment was changed in the meantime."""
+"""Runs that SQLMesh restarts because the environment changed in the meantime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs whose environment is missing, or has a plan that is not finished: they say so, and end."""
+"""Runs whose environment is missing or has an unfinished plan: they report so, and end."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ class TestEnvironmentBusy:
         assert str(raised).startswith("Exceeded the maximum wait time")
         demand_interrupted(tracker.last, "environment_busy", "command_failed")
 
-    @pytest.mark.parametrize("limit", [None, 0.6], ids=["as SQLMesh waits", "limited"])
+    @pytest.mark.parametrize("limit", [None, 0.6], ids=["SQLMesh's limit", "shorter limit"])
     def test_continues_once_the_plan_is_finished(self, shop: Project, limit: float | None) -> None:
         # With a limit below SQLMesh's own interval, the environment is looked at once more.
         retrying(shop, every=1 if limit is None else 30)

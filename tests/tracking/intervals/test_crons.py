@@ -1,4 +1,4 @@
-"""Which crons SQLMesh takes for due at times that depend on the process."""
+"""Which crons SQLMesh considers due at times that depend on the process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a project before anything runs: it is true, and read from its files alone."""
+"""What is known about a project before anything runs, from its files alone."""
 
 from __future__ import annotations
 

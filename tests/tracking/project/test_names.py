@@ -1,4 +1,4 @@
-"""Names are shown as users write them, and stay unique."""
+"""Models have the names that users write, and names are unique."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is due, as `due` says, is what a run at that moment evaluates."""
+"""The models that `due` returns are those that a run at that moment evaluates."""
 
 from __future__ import annotations
 

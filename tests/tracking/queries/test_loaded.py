@@ -1,4 +1,4 @@
-"""What is loaded, as `loaded` says, is what SQLMesh's state has of the tables of an environment."""
+"""The intervals that `loaded` returns are those in SQLMesh's state for an environment's tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queries that SQLMesh answers in a separate process: real processes, and what can go wrong."""
+"""Queries that SQLMesh answers in a separate process, and what can go wrong."""
 
 from __future__ import annotations
 

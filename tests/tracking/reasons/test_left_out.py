@@ -1,4 +1,4 @@
-"""What an invocation left out of the models that it evaluated: only what is missing afterwards."""
+"""What an invocation left out of evaluated models: only what is missing afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plan loads for its time arguments and for the time that has passed; other catalogs."""
+"""What a plan loads, given its time arguments and the time that has passed; other catalogs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans: first ones, changes, failures, nothing to change, audits only, and plans not applied."""
+"""Plans: first plans, changes, failures, no changes, only audits, and plans not applied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forward-only changes, previewed in dev or not, then brought to prod."""
+"""Forward-only changes, with or without a preview in dev, then applied to prod."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report still says where its own making meets something it can not use."""
+"""What a report says if it was made from incomplete or unusable facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Restatements: what is loaded anew, what is refused, and what is left out."""
+"""Restatements: what is reloaded, what is refused, and what is left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs: what was due ran, what was not due did not, and the report says why."""
+"""Runs: due models ran, others did not, and the report says why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Crons in other time zones, also over the night in which the clocks change."""
+"""Crons in other time zones, also in nights in which the clocks change."""
 
 from __future__ import annotations
 
