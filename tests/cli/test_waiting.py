@@ -101,7 +101,7 @@ def wait_for(read: Callable[[], str], start: str) -> None:
 class TestSelectors:
     """A run that selects nothing would be green, and have done nothing."""
 
-    def test_without_a_match_are_rejected(self, shop: Path, typed: Typed) -> None:  # noqa: ARG002
+    def test_a_selector_without_a_match_is_rejected(self, shop: Path, typed: Typed) -> None:  # noqa: ARG002
         ended = typed("run", "--select-model", "shop.orderz", when=TOMORROW)
 
         assert ended.code == 2
@@ -110,7 +110,9 @@ class TestSelectors:
             "did you mean shop.orders?"
         )
 
-    def test_with_one_mismatch_are_rejected(self, shop: Path, typed: Typed) -> None:  # noqa: ARG002
+    def test_one_of_several_selectors_without_a_match_is_rejected(
+        self, shop: Path, typed: Typed
+    ) -> None:  # noqa: ARG002
         selected = ("--select-model", "shop.orders", "--select-model", "nothing.*")
         ended = typed("run", *selected, "--report", "night.json", when=TOMORROW)
 
@@ -119,7 +121,7 @@ class TestSelectors:
         # The run has not begun.
         assert entries_from_json(Path("night.json").read_bytes()) == []
 
-    def test_for_a_model_that_was_never_planned_are_rejected(
+    def test_a_selector_for_a_model_that_was_never_planned_is_rejected(
         self, shop: Path, typed: Typed
     ) -> None:
         (shop / "models" / "later.sql").write_text("MODEL (name shop.later); SELECT 1 AS n")
@@ -137,7 +139,7 @@ class TestSelectors:
         ],
         ids=["external", "embedded", "audit"],
     )
-    def test_with_a_typo_suggest_a_close_match(
+    def test_a_selector_with_a_typo_is_rejected_with_a_close_match(
         self, shop: Path, typed: Typed, extra: tuple[str, str]
     ) -> None:
         file = shop / extra[0]
@@ -150,7 +152,7 @@ class TestSelectors:
 
     @pytest.mark.parametrize("selector", ["+shop.daily", "tag:nightly"])
     @pytest.mark.long
-    def test_that_match_select_the_models_to_run(
+    def test_a_matching_selector_is_accepted(
         self,
         shop: Path,
         typed: Typed,
@@ -161,7 +163,7 @@ class TestSelectors:
         typed("plan", "--auto-apply", "--no-prompts", when="2024-01-09 00:06")
         assert typed("run", "--select-model", selector, when=TOMORROW).code == 0
 
-    def test_for_changes_in_git_may_match_nothing(
+    def test_a_selector_for_changes_in_git_may_match_nothing(
         self,
         shop: Path,
         typed: Typed,
@@ -173,14 +175,18 @@ class TestSelectors:
         assert ended.code == 0, ended.err
         assert ended.report.by_reason["not_selected"]
 
-    def test_with_an_unreadable_state_fail_the_run(self, shop: Path, typed: Typed) -> None:
+    def test_a_run_with_a_selector_fails_if_the_state_is_unreadable(
+        self, shop: Path, typed: Typed
+    ) -> None:
         with duckdb.connect(str(shop / "shop.db")) as connection:
             connection.execute("ALTER TABLE sqlmesh._environments RENAME TO hidden")
         ended = typed("run", "--select-model", "shop.orders", "--json", when=TOMORROW)
         assert ended.code == 2
         assert ended.report.completion == "raised"
 
-    def test_for_a_missing_environment_fail_the_run(self, shop: Path, typed: Typed) -> None:  # noqa: ARG002
+    def test_a_run_with_a_selector_fails_if_the_environment_is_missing(
+        self, shop: Path, typed: Typed
+    ) -> None:  # noqa: ARG002
         ended = typed("run", "nowhere", "--select-model", "shop.order", when=TOMORROW)
         assert ended.code == 2
         assert "nowhere" in ended.out

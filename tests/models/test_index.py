@@ -139,7 +139,7 @@ class TestLetterCase:
         assert names(self.twins(), "sales.ord*") == ["sales.orders"]
         assert names(self.twins(), "sales.Ord*") == ['sales."Orders"']
 
-    def test_of_one_model_does_not_hide_another_from_a_glob(self) -> None:
+    def test_a_glob_matches_models_that_differ_in_more_than_case(self) -> None:
         """Every match must hold, so none may be lost: these differ in more than case."""
         report = run(executed("sales.orders"), skipped("raw.Orders"), skipped("SALES.users"))
         assert names(report, "*.orders") == ["sales.orders", "raw.Orders"]
@@ -237,10 +237,10 @@ class TestUnknownNames:
         )
 
     @pytest.mark.parametrize("name", ["a.x", "a.*"])
-    def test_in_a_report_without_models(self, name: str) -> None:
+    def test_a_report_without_models_has_its_own_message(self, name: str) -> None:
         assert "no models" in self.message(run(), name)
 
-    def test_that_differ_only_in_quotes_are_ambiguous(self) -> None:
+    def test_names_that_differ_only_in_quotes_are_ambiguous(self) -> None:
         report = run(
             outcome('"a.b".c', "executed", fqn='"wh"."a.b"."c"'),
             outcome('a."b.c"', "executed", fqn='"wh"."a"."b.c"'),

@@ -163,13 +163,13 @@ class TestValues:
 class TestFields:
     """Those that users and the documentation know."""
 
-    def test_of_a_report(self) -> None:
+    def test_fields_of_a_report(self) -> None:
         assert set(RunReport.model_fields) >= {
             *("command", "environment", "arguments", "execution_time", "started_at"),
             *("finished_at", "completion", "error", "outcomes", "removed"),
         }
 
-    def test_of_an_outcome(self) -> None:
+    def test_fields_of_an_outcome(self) -> None:
         assert set(ModelOutcome.model_fields) >= {
             *("name", "fqn", "kind", "cron", "status", "reason", "reasons", "evidence"),
             *("message", "partial", "local_edit", "loaded_through", "next_due", "held_back"),
@@ -186,13 +186,13 @@ class TestFields:
             *("bytes", "duration", "started_at", "finished_at", "upstream"),
         }
 
-    def test_of_a_batch(self) -> None:
+    def test_fields_of_a_batch(self) -> None:
         assert set(Batch.model_fields) == {
             *("index", "round", "start", "end", "status", "duration", "rows", "bytes"),
             *("audits_passed", "audits_failed", "unrecorded"),
         }
 
-    def test_of_an_audit(self) -> None:
+    def test_fields_of_an_audit(self) -> None:
         assert set(AuditOutcome.model_fields) == {
             *("name", "arguments", "blocking", "passed", "rows_failed", "error"),
         }

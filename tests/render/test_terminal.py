@@ -117,7 +117,7 @@ class TestTable:
     def test_has_a_readable_minimum_width(self) -> None:
         assert table(NIGHT, width=10) == table(NIGHT, width=60)
 
-    def test_of_a_thousand_models_is_not_slow(self) -> None:
+    def test_a_table_of_a_thousand_models_is_not_slow(self) -> None:
         """Half a second, which slow machines may exceed here."""
         report = run(*(executed(f"a.m{number}", rows=number) for number in range(1000)))
         start = perf_counter()
@@ -345,7 +345,7 @@ class TestDifference:
         diff = compare([self.OLD], [self.OLD])
         assert difference(diff) == "no differences (5 models in 1 comparison)"
 
-    def test_of_a_status_is_shown_from_both_sides(self) -> None:
+    def test_a_difference_of_status_is_shown_from_both_sides(self) -> None:
         diff = compare([run(skipped("a.x"))], [run(failed("a.x"))])
         assert change_of(diff.changes[0]) == (
             "skipped, cron_not_due → failed, error: ValueError: no luck"

@@ -224,7 +224,7 @@ class TestExecutedIntervals:
         ],
         ids=str,
     )
-    def test_that_are_invalid_are_a_value_error(self, intervals: Any, complaint: str) -> None:
+    def test_invalid_intervals_are_a_value_error(self, intervals: Any, complaint: str) -> None:
         with pytest.raises(ValueError, match=re.escape(complaint)):
             assert_executed(self.week, "a.x", intervals=intervals)
         with pytest.raises(ValueError, match=re.escape(complaint)):
@@ -246,7 +246,7 @@ class TestExecutedBatches:
         text = headline(assert_executed, run(executed("a.x")), "a.x", batches=2)
         assert text.startswith("a.x executed in 1 batch, not 2")
 
-    def test_with_intervals_both_must_hold(self) -> None:
+    def test_batches_and_intervals_must_both_hold(self) -> None:
         both = partial(assert_executed, self.report, "a.x")
         both(intervals=("2024-01-01", "2024-01-03"), batches=2)
         message(both, intervals=("2024-01-01", "2024-01-03"), batches=1)

@@ -181,7 +181,7 @@ class TestRoundTrip:
 
     @unhurried
     @given(reports())
-    def test_of_any_report(self, report: RunReport) -> None:
+    def test_any_report_survives(self, report: RunReport) -> None:
         back = RunReport.from_json(report.to_json())
         assert back == report
         assert list(back.outcomes) == list(report.outcomes)
@@ -608,29 +608,29 @@ class TestRejectedFiles:
     @pytest.mark.parametrize(
         "reports", [None, {}, 1, "x", JSON], ids=lambda value: type(value).__name__
     )
-    def test_without_a_list_of_reports(self, reports: object) -> None:
+    def test_a_file_without_a_list_of_reports(self, reports: object) -> None:
         assert self.read(reports) == "not a report file: 'reports' must be a list"
 
     @pytest.mark.parametrize(
         ("entry", "kind"), [(None, "null"), ([], "a list"), (1, "a number"), ("x", "a string")]
     )
-    def test_with_other_values_among_the_reports(self, entry: object, kind: str) -> None:
+    def test_other_values_among_the_reports(self, entry: object, kind: str) -> None:
         assert self.read([JSON, entry]) == f"report 2: expected an object, found {kind}"
 
     @pytest.mark.parametrize("test", [1, True, [], {}, 1.5], ids=repr)
-    def test_with_a_test_that_is_neither_text_nor_null(self, test: object) -> None:
+    def test_a_test_that_is_neither_a_string_nor_null(self, test: object) -> None:
         message = "report 1: 'test' must be a node ID or null"
         assert self.read([{"test": test, **JSON}]) == message
 
-    def test_with_an_invalid_report(self) -> None:
+    def test_an_invalid_report(self) -> None:
         message = self.read([JSON, {"test": None, **outcome_spoiled(status="done")}])
         assert message.startswith("report 2: not a report: outcomes.raw.users.status: ")
         assert "'executed'" in message
 
-    def test_with_a_report_of_another_version(self) -> None:
+    def test_a_report_of_another_version(self) -> None:
         message = self.read([{"test": None, **spoiled(schema_version=7)}])
         assert message.startswith("report 1: schema_version 7 is not supported; ")
 
-    def test_without_a_version(self) -> None:
+    def test_a_file_without_a_version(self) -> None:
         text = json.dumps({"reports": [JSON]})
         assert refusal(lambda: entries_from_json(text)) == "not a report: schema_version is missing"

@@ -67,7 +67,7 @@ class TestSeeds:
             report.assert_skipped(*names, reason="no_changes")
         assert snapshot_of(tmp_path) == before
 
-    def test_of_several_projects_are_loaded(
+    def test_seeds_of_several_projects_are_loaded(
         self, tmp_path: Path, data: Path, sandboxes: Sandboxes
     ) -> None:
         (data.parent / "y.csv").write_text("id,name\n2,b\n")
@@ -110,7 +110,7 @@ class TestSeeds:
             copy.write("models/more.sql", "MODEL (name shop.more); SELECT 1 AS id")
             copy.plan().assert_only_executed("shop.more")
 
-    def test_that_do_not_exist_are_named_by_the_users_path(
+    def test_missing_seeds_are_named_by_the_users_path(
         self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         made = with_seed(tmp_path / "shop", "../../data/y.csv")

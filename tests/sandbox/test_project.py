@@ -99,7 +99,7 @@ class TestTime:
             assert f"{sandbox.now:%Y-%m-%d}" == "2024-01-04"
 
     @pytest.mark.long
-    def test_that_does_not_tick_preserves_the_order_of_stored_objects(
+    def test_a_stopped_clock_preserves_the_order_of_stored_objects(
         self, sandboxes: Sandboxes, payroll: Path
     ) -> None:
         """With a stopped clock, what was restated runs again."""
@@ -114,7 +114,9 @@ class TestTime:
 
 
 class TestPlansAndRuns:
-    def test_of_another_environment(self, sandboxes: Sandboxes, payroll: Path) -> None:
+    def test_plans_and_runs_of_another_environment(
+        self, sandboxes: Sandboxes, payroll: Path
+    ) -> None:
         with sandboxes(payroll) as sandbox:
             assert sandbox.plan("dev", include_unmodified=True).environment == "dev"
             report = sandbox.run("dev", at="+1 day")
@@ -185,7 +187,7 @@ class TestFiles:
             assert (sandbox.path / "models/pay.total.sql").read_bytes() == original
         assert (payroll / "models/pay.total.sql").read_bytes() == original
 
-    def test_that_are_new_become_models(self, sandboxes: Sandboxes, payroll: Path) -> None:
+    def test_new_files_become_models(self, sandboxes: Sandboxes, payroll: Path) -> None:
         with sandboxes(payroll) as sandbox:
             sandbox.write("models/new/one.sql", "MODEL (name pay.one); SELECT 1 AS one")
             sandbox.plan().assert_only_executed("pay.one")
@@ -200,14 +202,14 @@ class TestFiles:
             assert not sandbox.plan().executed
 
     @pytest.mark.parametrize("file", ["config.yaml", ".env"])
-    def test_that_are_read_only_once_cannot_be_written(
+    def test_files_that_are_read_only_once_cannot_be_written(
         self, sandboxes: Sandboxes, payroll: Path, file: str
     ) -> None:
         with sandboxes(payroll) as sandbox:
             with pytest.raises(SandboxError, match=f"{file} is read once, from the project"):
                 sandbox.write(file, "variables: {a: 1}")
 
-    def test_that_declare_external_models_create_their_tables(
+    def test_declarations_of_external_models_create_their_tables(
         self, sandboxes: Sandboxes, payroll: Path
     ) -> None:
         with sandboxes(payroll) as sandbox:
@@ -223,7 +225,7 @@ class TestFiles:
                 sandbox.write(path, "SELECT 1")
 
     @pytest.mark.parametrize("days", [1, 2])
-    def test_with_signals_and_macros_are_unloaded_with_their_copy(
+    def test_signals_and_macros_are_unloaded_with_their_copy(
         self, sandboxes: Sandboxes, payroll: Path, days: int
     ) -> None:
         """The same names mean something else in the next test."""
@@ -242,7 +244,7 @@ class TestFiles:
             else:
                 assert sandbox.fetch("SELECT days FROM pay.new") == [(2,)]
 
-    def test_that_are_broken_raise_the_error_of_sqlmesh(
+    def test_broken_files_raise_the_error_of_sqlmesh(
         self, sandboxes: Sandboxes, payroll: Path
     ) -> None:
         with sandboxes(payroll) as sandbox:

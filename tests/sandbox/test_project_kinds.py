@@ -249,7 +249,7 @@ class TestWritingIntoACopy:
             another.run(at="+1 day").assert_executed("shop.counted")
             assert another.fetch("SELECT * FROM shop.counted") == [(12, "acme")]
 
-    def test_of_the_same_length_in_the_same_second_is_visible_each_time(
+    def test_each_write_of_the_same_length_in_the_same_second_is_visible(
         self, shop: Path, sandboxes: Sandboxes
     ) -> None:
         with sandboxes(shop) as copy:
@@ -259,9 +259,7 @@ class TestWritingIntoACopy:
                 query = copy.context.get_model("shop.totals").render_query_or_raise()
                 assert rate in query.sql()
 
-    def test_of_a_broken_unit_test_fails_the_next_plan(
-        self, shop: Path, sandboxes: Sandboxes
-    ) -> None:
+    def test_a_broken_unit_test_fails_the_next_plan(self, shop: Path, sandboxes: Sandboxes) -> None:
         with sandboxes(shop) as copy:
             file = copy.path / "tests/test_totals.yaml"
             file.write_text(file.read_text().replace("amount: 14", "amount: 15"))

@@ -261,7 +261,7 @@ class TestStatements:
         with sandboxes(one.path) as copy:
             copy.context.engine_adapter.execute(statement.replace("{folder}", str(one.path)))
 
-    def test_of_before_all_cannot_reach_beyond_a_sandbox(
+    def test_before_all_statements_cannot_reach_beyond_a_sandbox(
         self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         out = database(tmp_path / "out.db", "CREATE TABLE t AS SELECT 1 AS id")
@@ -561,7 +561,7 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> Sessions:
 
 @pytest.mark.processes
 class TestWholeSessions:
-    def test_several_at_once_do_not_change_the_repository(self, sessions: Sessions) -> None:
+    def test_simultaneous_sessions_do_not_change_the_repository(self, sessions: Sessions) -> None:
         first, second = sessions.start(), sessions.start("-n", "2")
         outputs = [first.communicate()[0], second.communicate()[0]]
 
@@ -570,7 +570,7 @@ class TestWholeSessions:
         assert snapshot_of(sessions.root) == sessions.before
 
     @pytest.mark.parametrize("moment", ["2024-01-05", "2024-01-06"], ids=["template", "test"])
-    def test_that_are_interrupted_do_not_change_the_repository(
+    def test_interrupted_sessions_do_not_change_the_repository(
         self, moment: str, sessions: Sessions
     ) -> None:
         sessions.mark.unlink(missing_ok=True)
@@ -583,7 +583,7 @@ class TestWholeSessions:
         assert "KeyboardInterrupt" in output
         assert snapshot_of(sessions.root) == sessions.before
 
-    def test_that_crash_do_not_change_the_repository(self, sessions: Sessions) -> None:
+    def test_crashed_sessions_do_not_change_the_repository(self, sessions: Sessions) -> None:
         session = sessions.start(SHOP_BREAKS="yes")
 
         output, _ = session.communicate(timeout=60)

@@ -148,7 +148,9 @@ class TestSelection:
             }
             report.assert_only_executed("pay.new", "pay.noted")
 
-    def test_that_matches_nothing_is_reported(self, sandboxes: Sandboxes, payroll: Path) -> None:
+    def test_a_selection_without_a_match_is_reported(
+        self, sandboxes: Sandboxes, payroll: Path
+    ) -> None:
         with pytest.raises(SandboxError, match=r"select: no model matches pay.slip$"):
             with sandboxes(payroll, select="pay.slip"):
                 pass

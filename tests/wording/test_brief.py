@@ -59,10 +59,10 @@ class TestText:
             """
         )
 
-    def test_of_a_report_without_models(self) -> None:
+    def test_the_text_of_a_report_without_models(self) -> None:
         assert str(run()).splitlines()[1:] == ["no models"]
 
-    def test_of_many_models_has_twenty_with_those_that_need_attention_first(self) -> None:
+    def test_many_models_are_limited_to_twenty_with_those_that_need_attention_first(self) -> None:
         many = [executed(f"a.m{number}") for number in range(30)]
         lines = str(run(*many, failed("a.bad"), completion="failure")).splitlines()
         assert len(lines) == 1 + 20 + 1 + 1
@@ -75,7 +75,7 @@ class TestText:
 
     @unhurried
     @given(reports())
-    def test_of_any_report_has_no_control_characters(self, report: RunReport) -> None:
+    def test_the_text_of_any_report_has_no_control_characters(self, report: RunReport) -> None:
         assert str(report).replace("\n", "").isprintable() or "\x1b" not in str(report)
         assert "\x1b" not in str(report)
 
@@ -133,5 +133,5 @@ class TestOutcome:
     def test_may_have_no_further_facts(self) -> None:
         assert str(skipped("a.x", "not_selected")) == "a.x was skipped: it was not selected"
 
-    def test_of_a_failure_has_the_error(self) -> None:
+    def test_a_failure_has_the_error(self) -> None:
         assert "  error       ValueError: no luck" in str(NIGHT["staging.orders"])

@@ -169,7 +169,7 @@ class TestSentence:
 
 
 class TestParagraph:
-    def test_of_several_causes_has_the_intervals_of_each(self) -> None:
+    def test_several_causes_have_their_intervals(self) -> None:
         made = evaluated(
             "restated",
             "new_interval",
@@ -192,7 +192,7 @@ reloaded
             """
         )
 
-    def test_of_a_first_load_shows_the_changed_models(self) -> None:
+    def test_a_first_load_shows_the_changed_models(self) -> None:
         made = evaluated(
             "first_load",
             changed_by=("s.orders",),
@@ -219,7 +219,7 @@ s.orders; the rest is left for the next run: 1 day
         made = evaluated("first_load", changed_by=("s.orders",))
         assert "  changed by  s.orders\n" in paragraph(run(made), made)
 
-    def test_of_a_failed_model_has_the_cause(self) -> None:
+    def test_a_failed_model_has_its_cause(self) -> None:
         made = failed("a.x", causes=("new_interval",))
         assert "  cause       new_interval\n" in paragraph(run(made), made)
 

@@ -61,7 +61,7 @@ class TestMoment:
         assert moment(utc("2024-01-14")) == "2024-01-14 00:00:00 UTC"
         assert moment(utc("2024-01-14 06:30:59.999999")) == "2024-01-14 06:30:59 UTC"
 
-    def test_of_another_zone_is_shown_in_utc(self) -> None:
+    def test_a_moment_in_another_time_zone_is_shown_in_utc(self) -> None:
         east = timezone(timedelta(hours=5, minutes=30))
         assert moment(datetime(2024, 1, 14, 4, tzinfo=east)) == "2024-01-13 22:30:00 UTC"
 
@@ -122,7 +122,7 @@ class TestTotals:
         assert totals(run(*map(executed, "abcd"))) == "4 executed"
         assert totals(run(*map(failed, "abcd"))) == "4 failed"
 
-    def test_of_no_models(self) -> None:
+    def test_totals_of_no_models(self) -> None:
         assert totals(run()) == "no models"
 
 
@@ -421,7 +421,7 @@ run at 2024-01-21 00:00:00 UTC or later.
             """
         )
 
-    def test_of_a_plan(self) -> None:
+    def test_a_paragraph_about_a_plan(self) -> None:
         made = skipped("a.x", "reused", change_category="forward_only")
         assert explained(made, command="plan", environment="dev") == text(
             """
@@ -485,7 +485,7 @@ class TestHeadline:
             "a.x was skipped: its cron was not due"
         )
 
-    def test_of_unknown_without_a_message_has_no_empty_parentheses(self) -> None:
+    def test_an_unknown_outcome_without_a_message_has_no_empty_parentheses(self) -> None:
         headline = explained(unknown("a.x", None), complaint=NOT_EXECUTED).splitlines()[0]
         assert "its status is unknown" in headline
         assert "()" not in headline
@@ -683,7 +683,7 @@ class TestRemedies:
 
     held = (interval("2024-01-13", "2024-01-14"),)
 
-    def test_for_cron(self) -> None:
+    def test_the_remedy_for_cron(self) -> None:
         due = utc("2024-01-15")
         at = "run at 2024-01-15 00:00:00 UTC or later"
         assert self.remedy(skipped("a.x")) == ""
@@ -696,13 +696,13 @@ class TestRemedies:
             f"To evaluate it now, use run(ignore_cron=True), or {at}."
         )
 
-    def test_for_selection_if_nothing_else_holds_it_back(self) -> None:
+    def test_the_remedy_for_selection_if_nothing_else_holds_it_back(self) -> None:
         assert self.remedy(skipped("a.x", "not_selected")) == (
             "It had work to do: select it to evaluate it."
         )
         assert self.remedy(skipped("a.x", "not_selected", "cron_not_due")) == ""
 
-    def test_for_selection_in_other_commands(self) -> None:
+    def test_the_remedy_for_selection_in_other_commands(self) -> None:
         made = skipped("a.x", "not_selected")
         # Whether a plan had work for a model outside of it was never computed.
         assert self.remedy(made, command="plan") == ""
@@ -710,7 +710,7 @@ class TestRemedies:
             "It has audits: pass it in models to run them."
         )
 
-    def test_for_the_window_of_a_plan_and_for_its_own_limit(self) -> None:
+    def test_the_remedies_for_the_window_of_a_plan_and_for_its_own_limit(self) -> None:
         window_start = {"start": "2024-01-01"}
         window = skipped("a.x", "outside_window")
         assert "widen start and end" in self.remedy(window, command="plan", arguments=window_start)
@@ -718,12 +718,12 @@ class TestRemedies:
         beyond = "It had work to do beyond what its environment has loaded: plan with run=True."
         assert self.remedy(limit, command="plan") == beyond
 
-    def test_for_the_window_if_nothing_else_holds_it_back(self) -> None:
+    def test_the_remedy_for_the_window_if_nothing_else_holds_it_back(self) -> None:
         assert "widen start and end" in self.remedy(skipped("a.x", "outside_window"))
         assert self.remedy(skipped("a.x", "outside_window", "upstream_failed")) == ""
         assert self.remedy(executed("a.x", reasons=("outside_window",))) == ""
 
-    def test_for_a_model_that_is_not_in_the_environment(self) -> None:
+    def test_the_remedy_for_a_model_that_is_not_in_the_environment(self) -> None:
         assert self.remedy(skipped("a.x", "not_in_environment")) == (
             "A run evaluates only planned models: apply a plan that adds it."
         )
@@ -738,7 +738,7 @@ class TestRemedies:
             - {"cron_not_due", "not_selected", "outside_window", "plan_limit", "not_in_environment"}
         ),
     )
-    def test_are_not_given_for_other_reasons(self, reason: str) -> None:
+    def test_other_reasons_have_no_remedy(self, reason: str) -> None:
         made = skipped("a.x", reason, next_due=utc("2024-01-15"), held_back=self.held)
         assert self.remedy(made) == ""
 
@@ -821,7 +821,7 @@ class TestWhatFailed:
             (("executed", "failed", "failed"), "failed in 2 of 3 batches; 1 recorded: its"),
         ],
     )
-    def test_in_which_batches(self, statuses: tuple[str, ...], words: str) -> None:
+    def test_failed_batches_are_numbered(self, statuses: tuple[str, ...], words: str) -> None:
         assert sentence(failed("a.x", batches=batches(*statuses))).startswith(words)
 
     def test_batches_of_two_rounds_are_counted_in_each_round(self) -> None:
@@ -841,13 +841,13 @@ class TestWhatFailed:
         unrecorded = interrupted("a.x", batches=batches("interrupted", "interrupted"))
         assert sentence(unrecorded) == "interrupted: the invocation was aborted"
 
-    def test_in_short_without_the_place_in_a_statement(self) -> None:
+    def test_short_errors_leave_out_the_position_in_a_statement(self) -> None:
         duckdb = 'CatalogException: no table "t"!\nDid you mean "u"?\n\nLINE 1: FROM t\n   ^'
         assert in_short(duckdb) == 'CatalogException: no table "t"! Did you mean "u"?'
         postgres = 'UndefinedColumn: no column "x"\nLINE 1: SELECT x\n               ^\nHINT:  y'
         assert in_short(postgres) == 'UndefinedColumn: no column "x" HINT: y'
 
-    def test_in_short_only_the_first_exception(self) -> None:
+    def test_short_errors_contain_only_the_first_exception(self) -> None:
         error = "OperationalError: gone\n\nfor good\n\nfollowed by InterfaceError: x\n\nraised as Y"
         assert in_short(error) == "OperationalError: gone for good"
 
@@ -858,7 +858,7 @@ class TestEnvironments:
     MISSING = EnvironmentState(unfinished_plan=None, environments=("dev", "prod"))
     BUSY = EnvironmentState(unfinished_plan="1a2b3c4d5e6f", environments=("prod",))
 
-    def test_that_are_missing(self) -> None:
+    def test_a_missing_environment(self) -> None:
         cut_off = interrupted("a.x", "environment_missing", "command_failed")
         assert explained(
             cut_off, environment="pord", environment_state=self.MISSING, completion="raised"
@@ -874,14 +874,14 @@ class TestEnvironments:
             """
         )
 
-    def test_that_are_missing_with_all_others(self) -> None:
+    def test_a_missing_environment_without_any_others(self) -> None:
         nothing = EnvironmentState(unfinished_plan=None)
         assert environment_words("prod", nothing) == (
             "environment prod does not exist; create it by applying a plan to prod "
             "(environments: none)"
         )
 
-    def test_that_are_busy(self) -> None:
+    def test_a_busy_environment(self) -> None:
         cut_off = interrupted("a.x", "environment_busy", "aborted")
         lines = explained(cut_off, environment_state=self.BUSY).splitlines()
         assert lines[0] == "a.x was interrupted: plan 1a2b3c4d of prod is not finished"
@@ -889,12 +889,12 @@ class TestEnvironments:
             lines[-1] == "If it failed or was stopped, apply a plan to prod: until then, runs wait."
         )
 
-    def test_in_the_message_of_a_failed_assertion(self) -> None:
+    def test_an_environment_in_the_message_of_a_failed_assertion(self) -> None:
         cut_off = interrupted("a.x", "environment_busy")
         lines = explained(cut_off, environment_state=self.BUSY, complaint=NOT_EXECUTED).splitlines()
         assert lines[0].startswith("a.x was not executed: it was interrupted")
 
-    def test_that_a_plan_left_unfinished(self) -> None:
+    def test_an_environment_that_a_plan_left_unfinished(self) -> None:
         report: dict[str, Any] = {
             "command": "plan",
             "completion": "failure",

@@ -1,4 +1,4 @@
-"""What fails, what is skipped for it, and what still runs. Loaded so far: up to 2024-03-03."""
+"""What fails, what is skipped as a result, and what still runs. Loaded so far: up to 2024-03-03."""
 
 from __future__ import annotations
 

@@ -270,7 +270,7 @@ class TestUndeclaredTables:
         with sandboxes(made.path) as copy:
             assert copy.fetch("SELECT * FROM raw.people") == [(1, "x")]
 
-    def test_with_unknown_columns_are_named_with_remedies(
+    def test_tables_with_unknown_columns_are_named_with_remedies(
         self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         made = project(tmp_path, LOCAL)
@@ -287,7 +287,7 @@ class TestUndeclaredTables:
             with sandboxes(made.path):
                 pass
 
-    def test_with_incomplete_columns_are_explained(
+    def test_tables_with_incomplete_columns_are_explained(
         self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         made = project(tmp_path, LOCAL)

@@ -368,7 +368,7 @@ class TestExternalModels:
             assert copy.fetch('SELECT * FROM "New Schema"."And Table"') == []
             assert "raw.undeclared" not in relations(copy)
 
-    def test_with_types_that_duckdb_does_not_have_are_reported(
+    def test_types_that_duckdb_does_not_have_are_reported(
         self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
         shop = project(tmp_path, "{local: {connection: {type: duckdb}}}")

@@ -55,7 +55,7 @@ class TestExternalModels:
             {"pg": DuckDBConnectionConfig(), "other": DuckDBConnectionConfig()},
         ],
     )
-    def test_of_a_postgres_project(
+    def test_external_models_of_a_postgres_project(
         self, tmp_path: Path, sandboxes: Sandboxes, gateways: dict[str, DuckDBConnectionConfig]
     ) -> None:
         made = made_for(tmp_path, "postgres", f"{{pg: {{connection: {POSTGRES}}}}}", PRICES)
@@ -67,7 +67,9 @@ class TestExternalModels:
             assert copy.fetch("SELECT price FROM web.prices") == [(2,)]
             assert copy.fetch("SELECT price FROM shop.web.prices") == [(2,)]
 
-    def test_of_a_snowflake_project(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
+    def test_external_models_of_a_snowflake_project(
+        self, tmp_path: Path, sandboxes: Sandboxes
+    ) -> None:
         made = made_for(
             tmp_path,
             "snowflake",
@@ -93,7 +95,9 @@ class TestExternalModels:
             dev = copy.plan("dev", include_unmodified=True)
             assert dev.completion == "success"
 
-    def test_of_a_bigquery_project(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
+    def test_external_models_of_a_bigquery_project(
+        self, tmp_path: Path, sandboxes: Sandboxes
+    ) -> None:
         made = made_for(
             tmp_path,
             "bigquery",

@@ -37,7 +37,7 @@ ERRORS = "linter: {enabled: true, rules: [nomissingowner, noselectstar]}"
 
 
 class TestLinterErrors:
-    def test_of_the_template_name_rules_models_and_files(
+    def test_errors_in_the_template_name_rules_models_and_files(
         self, sandboxes: Sandboxes, tmp_path: Path
     ) -> None:
         shop(tmp_path, ERRORS)
@@ -59,7 +59,9 @@ class TestLinterErrors:
         ]
         assert "noselectstar: Query should not contain SELECT *" in rest[6]
 
-    def test_of_a_plan_have_the_same_message(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
+    def test_errors_in_a_plan_have_the_same_message(
+        self, sandboxes: Sandboxes, tmp_path: Path
+    ) -> None:
         shop(tmp_path, ERRORS)
         with sandboxes(tmp_path, plan=False) as sandbox:
             with pytest.raises(LinterError, match=r"errors in 2 models: nomissingowner") as error:
@@ -73,7 +75,9 @@ class TestLinterErrors:
             assert "nomissingowner" in (sandbox.tracker.last.error or "")
             sandbox.plan(skip_linter=True).assert_executed("shop.*")
 
-    def test_of_one_model_are_in_the_headline(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
+    def test_errors_of_a_single_model_are_in_the_headline(
+        self, sandboxes: Sandboxes, tmp_path: Path
+    ) -> None:
         shop(tmp_path, "linter: {enabled: true, rules: [noselectstar]}")
         with pytest.raises(SandboxError, match=r"Linter detected errors in shop.b: nosel"):
             with sandboxes(tmp_path):
@@ -103,7 +107,7 @@ test_a_is_one:
 
 
 class TestUnitTests:
-    def test_that_fail_are_named_with_sqlmeshs_tables(
+    def test_failing_tests_are_named_with_sqlmeshs_tables(
         self, sandboxes: Sandboxes, tmp_path: Path
     ) -> None:
         shop(tmp_path).write("tests/test_a.yaml", UNIT_TESTS)
@@ -125,7 +129,7 @@ class TestUnitTests:
             assert "Missing rows" in words
             assert sandbox.plan(skip_tests=True).completion == "nothing_to_do"
 
-    def test_that_pass_are_not_mentioned(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
+    def test_passing_tests_are_not_mentioned(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
         shop(tmp_path).write(
             "tests/test_a.yaml",
             "test_a_is_one:\n  model: shop.a\n  outputs: {query: [{x: 1}]}\n",

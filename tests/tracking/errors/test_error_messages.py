@@ -163,7 +163,7 @@ class TestIntervalsThatCouldNotBeRecorded:
 class TestTheUsersOwnExceptionFirst:
     FIRST = "RuntimeError: central bank answered 503, try again after 06:00"
 
-    def test_of_a_python_model(self, project: Project) -> None:
+    def test_an_exception_of_a_python_model(self, project: Project) -> None:
         project.write("models/rates.py", RATES)
         report = planned(project)
         rates = report["w.rates"]
@@ -174,7 +174,7 @@ class TestTheUsersOwnExceptionFirst:
         assert rest.startswith("raised as PythonModelEvalError:\n  File 'models/rates.py'")
         assert f"w.rates raised {self.FIRST}\n" in table(report) + "\n"
 
-    def test_of_a_macro(self, project: Project) -> None:
+    def test_an_exception_of_a_macro(self, project: Project) -> None:
         project.write("macros/__init__.py", "")
         project.write(
             "macros/rates.py",
@@ -192,7 +192,7 @@ class TestTheUsersOwnExceptionFirst:
         message = planned(project)["w.a"].message
         assert message == "failed: its evaluation raised ValueError: the table of rates is empty"
 
-    def test_of_a_signal(self, project: Project) -> None:
+    def test_an_exception_of_a_signal(self, project: Project) -> None:
         project.write(
             "signals/__init__.py",
             """
@@ -214,7 +214,7 @@ class TestTheUsersOwnExceptionFirst:
         assert (report.error or "").startswith("RuntimeError: the partner's feed is down\n")
         assert report["w.a"].message == "interrupted: the signal partner_feed raised"
 
-    def test_of_a_statement_of_before_all(self, project: Project) -> None:
+    def test_an_exception_of_a_before_all_statement(self, project: Project) -> None:
         config = project.path / "config.yaml"
         config.write_text(config.read_text() + 'before_all: ["SELECT * FROM raw.nowhere"]\n')
         project.model("w.a", "SELECT 1 AS id")

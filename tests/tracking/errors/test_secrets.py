@@ -197,11 +197,11 @@ class TestForCallersThatPrintErrors:
         yield
         monkeypatch.undo()
 
-    def test_without_a_context(self) -> None:
+    def test_secrets_are_hidden_without_a_context(self) -> None:
         text = f"ConfigError: {IN_ENVIRONMENT} is no password; pwd=abc"
         assert redacted(text) == "ConfigError: *** is no password; pwd=***"
 
-    def test_of_a_context(self, secretive: Project) -> None:
+    def test_secrets_of_a_context_are_hidden(self, secretive: Project) -> None:
         assert redacted(f"it is {CONFIGURED}", secretive.context) == "it is ***"
         assert redacted(f"it is {CONFIGURED}") == f"it is {CONFIGURED}"
 

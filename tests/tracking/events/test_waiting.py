@@ -278,7 +278,7 @@ class TestFailedPlan:
         project.model("shop.hist", query, kind=kind)
         return project
 
-    def test_is_reported_with_the_note_that_runs_wait(self, failing: Project) -> None:
+    def test_a_failed_plan_states_that_runs_will_wait(self, failing: Project) -> None:
         with at("2024-01-08 09:00"):
             report = failing.plan()
 
@@ -290,7 +290,7 @@ class TestFailedPlan:
         explained = report.explain("shop.hist")
         assert f"  environment  plan {plan} of prod is not finished: runs wait for it" in explained
 
-    def test_makes_runs_wait_until_a_plan_is_applied(self, failing: Project) -> None:
+    def test_a_failed_plan_makes_runs_wait_until_a_plan_is_applied(self, failing: Project) -> None:
         with at("2024-01-08 09:00"):
             failing.plan()
         tracker, _ = run_that_ends(failing, within=15, longest_wait=0)
@@ -304,7 +304,7 @@ class TestFailedPlan:
         assert raised is None
         assert tracker.last.executed == {"shop.hist"}
 
-    def test_that_fails_early_has_no_such_note(self, shop: Project) -> None:
+    def test_a_plan_that_fails_early_does_not_mention_waiting_runs(self, shop: Project) -> None:
         shop.model("shop.a", "SELECT error('broken')::INT AS id", cron="'@daily'")
         shop.reload()
         with at("2024-01-08 10:00"):
@@ -315,7 +315,9 @@ class TestFailedPlan:
         waits = raised is not None and "is not finished" in str(raised)
         assert (report.environment_state is not None) == waits
 
-    def test_that_creates_no_environment_has_no_such_note(self, project: Project) -> None:
+    def test_a_plan_without_a_new_environment_does_not_mention_waiting_runs(
+        self, project: Project
+    ) -> None:
         project.model("shop.a", "SELECT error('broken')::INT AS id", cron="'@daily'")
         with at("2024-01-08 10:00"):
             report = project.plan()
@@ -325,7 +327,7 @@ class TestFailedPlan:
         assert report.environment_state is None
         assert "runs wait" not in report.explain("shop.a")
 
-    def test_that_is_rejected_has_no_such_note(self, shop: Project) -> None:
+    def test_a_rejected_plan_does_not_mention_waiting_runs(self, shop: Project) -> None:
         with sqlmesh_run_tracker(shop.context) as tracker, pytest.raises(PlanError):
             shop.context.plan(start="2030-01-01", end="2020-01-01", no_prompts=True)
         assert tracker.last.environment_state is None
