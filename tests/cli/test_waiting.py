@@ -111,8 +111,10 @@ class TestSelectors:
         )
 
     def test_one_of_several_selectors_without_a_match_is_rejected(
-        self, shop: Path, typed: Typed
-    ) -> None:  # noqa: ARG002
+        self,
+        shop: Path,  # noqa: ARG002
+        typed: Typed,
+    ) -> None:
         selected = ("--select-model", "shop.orders", "--select-model", "nothing.*")
         ended = typed("run", *selected, "--report", "night.json", when=TOMORROW)
 
@@ -185,8 +187,10 @@ class TestSelectors:
         assert ended.report.completion == "raised"
 
     def test_a_run_with_a_selector_fails_if_the_environment_is_missing(
-        self, shop: Path, typed: Typed
-    ) -> None:  # noqa: ARG002
+        self,
+        shop: Path,  # noqa: ARG002
+        typed: Typed,
+    ) -> None:
         ended = typed("run", "nowhere", "--select-model", "shop.order", when=TOMORROW)
         assert ended.code == 2
         assert "nowhere" in ended.out
