@@ -33,7 +33,7 @@ Opener = Callable[..., Page]
 """Called with reports, or pairs with their tests, and what a browser's context takes."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """The Chromium of the machine; `SQLMESH_TRACKER_BROWSER=required` lets no test go without."""
     path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
@@ -48,7 +48,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def usual(browser: Browser) -> Iterator[Page]:
     """The page of all tests that need no other browser than a light one of 1280 pixels."""
     context = browser.new_context(**USUAL)
