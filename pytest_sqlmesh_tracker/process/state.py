@@ -180,9 +180,11 @@ class SettingsChanges:
 def modules_in(folders: Iterable[Path]) -> dict[str, ModuleType]:
     """The imported modules whose files are below these folders, by name."""
     starts = tuple(f"{folder}{os.sep}" for folder in folders)
+    # A list of the items would not be safe: while it is made, Python can collect garbage, whose
+    # finalizers can import modules.
     return {
         name: module
-        for name, module in list(sys.modules.items())
+        for name, module in sys.modules.copy().items()
         if (place := _place(module)).startswith(starts) and not _is_installed(place)
     }
 

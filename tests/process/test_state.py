@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -40,6 +41,34 @@ def importable(folder: Path) -> Iterator[None]:
 def module(folder: Path, name: str, text: str = "") -> None:
     folder.mkdir(exist_ok=True)
     (folder / f"{name}.py").write_text(text)
+
+
+class ImportsWhenCollected:
+    """Garbage that only the collector finds, and that imports a module when it is collected."""
+
+    def __init__(self, name: str) -> None:
+        self.itself = self
+        self.name = name
+
+    def __del__(self) -> None:
+        sys.modules[self.name] = ModuleType(self.name)
+
+
+def test_modules_are_listed_while_finalizers_import_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So many that Python must allocate memory to list them, which lets it collect garbage.
+    many = {f"state_many_{number}": ModuleType("many") for number in range(6000)}
+    monkeypatch.setattr(sys, "modules", {**sys.modules, **many})
+    before, threshold = len(sys.modules), gc.get_threshold()
+    try:
+        for number in range(100):
+            ImportsWhenCollected(f"state_collected_{number}")
+            gc.set_threshold(1 + number)
+            assert modules_in([tmp_path]) == {}
+    finally:
+        gc.set_threshold(*threshold)
+    assert len(sys.modules) > before
 
 
 class TestRestoring:
