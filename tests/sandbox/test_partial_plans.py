@@ -115,12 +115,14 @@ class TestWords:
         self, sandboxes: Sandboxes, tmp_path: Path
     ) -> None:
         made = project(tmp_path, "{one: {connection: {type: duckdb}}}")
-        made.model("s.late", "SELECT 1 AS id", cron=DAILY, start="'2024-03-01'")
+        made.model("s.latest", "SELECT 1 AS id", cron=DAILY, start="'2024-03-05'")
+        made.model("s.late", "SELECT id FROM s.latest", cron=DAILY, start="'2024-03-01'")
         made.model("s.early", "SELECT id FROM s.late", cron=DAILY)
         lines = refused(sandboxes, tmp_path, at="2024-01-05")
-        assert "s.late was not loaded: it starts after the plan's execution time." in lines
-        assert 'Plan with at="2024-03-02 00:00" or later.' in lines
-        with sandboxes(tmp_path, at="2024-03-02 00:00") as planned:
+        message = "s.latest, s.late were not loaded: they start after the plan's execution time."
+        assert message in lines
+        assert 'Plan with at="2024-03-06 00:00" or later.' in lines
+        with sandboxes(tmp_path, at="2024-03-06 00:00") as planned:
             assert planned.fetch("SELECT id FROM s.early") == [(1,)]
 
 

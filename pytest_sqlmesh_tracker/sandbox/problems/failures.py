@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from textwrap import fill
 
+from pytest_sqlmesh_tracker.models.graph import reachable
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
@@ -145,10 +146,14 @@ def _not_started(
     failed: Iterable[ModelOutcome],
     first_due: Callable[[ModelOutcome], datetime],
 ) -> list[str]:
-    """Which models that failed ones read start later, and the time at which all can be planned."""
-    upstream = dict.fromkeys(name for outcome in failed for name in outcome.upstream)
-    known = filter(None, map(report.outcomes.get, upstream))
-    later = [outcome for outcome in known if outcome.reason is Reason.NOT_STARTED]
+    """Names the models upstream of failed ones that start later, and the time that loads them."""
+    upstream = {outcome.name: outcome.upstream for outcome in report.outcomes.values()}
+    above = reachable((outcome.name for outcome in failed), lambda name: upstream.get(name, ()))
+    later = [
+        outcome
+        for outcome in report.outcomes.values()
+        if outcome.name in above and outcome.reason is Reason.NOT_STARTED
+    ]
     if not later:
         return []
     names = ", ".join(outcome.name for outcome in later)
@@ -168,7 +173,11 @@ def _remedies(report: RunReport, missing: list[str]) -> list[str]:
     left = _left(report)
     if left:
         loaded = len(left & (report.executed | report.audited))
-        rest = f"{quantity(loaded, 'model')} loaded" if loaded else f"{len(left)} are left to plan"
+        rest = (
+            f"{quantity(loaded, 'model')} loaded"
+            if loaded
+            else f"{quantity(len(left), 'model')} can still be planned"
+        )
         lines.append(f'plan="partial" leaves out failed models and everything downstream: {rest}.')
     return ["\n".join(lines)] if lines else []
 
