@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 
 @dataclass(frozen=True)
@@ -17,14 +16,16 @@ class Preferences:
     """The number of seconds after which a run that waits raises; None for no limit."""
 
 
-_PREFERENCES: WeakKeyDictionary[Any, Preferences] = WeakKeyDictionary()
+# An attribute, since contexts of a user's class need be neither hashable nor weakly referable.
+_ATTRIBUTE = "_sqlmesh_tracker_preferences"
 
 
 def prefer(context: Any, preferences: Preferences) -> None:
     """Let trackers treat a context in this way."""
-    _PREFERENCES[context] = preferences
+    setattr(context, _ATTRIBUTE, preferences)
 
 
 def preferences_of(context: Any) -> Preferences:
     """How trackers treat a context."""
-    return _PREFERENCES.get(context, Preferences())
+    preferences: Preferences = getattr(context, _ATTRIBUTE, Preferences())
+    return preferences

@@ -122,6 +122,22 @@ class TestObserving:
             "skipped_models": [],
         }
 
+    def test_contexts_of_a_class_without_hashes_are_tracked(self, planned: Project) -> None:
+        class Comparable(Context):
+            __hash__ = None  # type: ignore[assignment]
+
+            def __eq__(self, other: object) -> bool:
+                return isinstance(other, Comparable)
+
+        context = Comparable(paths=str(planned.path))
+        with (
+            at("2024-01-10 12:00"),
+            track_all() as all_of_them,
+            sqlmesh_run_tracker(context) as one,
+        ):
+            context.run()
+        assert one.last.executed == all_of_them.last.executed == {"t.parent", "t.child", "t.aside"}
+
     def test_a_method_that_was_looked_up_before_is_not_tracked(self, planned: Project) -> None:
         run = planned.context.run
         with at("2024-01-10 12:00"), track_all() as tracker:
