@@ -338,8 +338,9 @@ def _commands() -> Iterator[str]:
     yield f"### `{entry.name}`"
     yield _text(main.help or "")
     yield from _parameters(main, main.make_context(entry.name, [], resilient_parsing=True))
+    parent = click.Context(main, **main.context_settings)
     for name, command in main.commands.items():
-        context = click.Context(command, info_name=name, parent=click.Context(main))
+        context = click.Context(command, info_name=name, parent=parent)
         usage = " ".join(command.collect_usage_pieces(context))
         yield f"### `{entry.name} {name}`"
         yield f"```text\n{entry.name} {name} {usage}\n```"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -16,7 +16,13 @@ def close_matches(word: str, valid: Iterable[str]) -> list[str]:
 def did_you_mean(word: str, valid: Iterable[str], otherwise: str) -> str:
     """`did you mean sales.orders?`; if no valid word resembles the word, the other text."""
     close = close_matches(word, valid)
-    return f"did you mean {' or '.join(close)}?" if close else otherwise
+    return f"did you mean {either(close)}?" if close else otherwise
+
+
+def either(words: Sequence[str]) -> str:
+    """`a, b or c`, of at least one word."""
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def unknown_argument(marker: str, keyword: str, valid: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""The command line, `sqlmesh-tracker`. Nothing but click is imported before a command needs it."""
+"""The command line, `sqlmesh-tracker`. Nothing heavy is imported before a command needs it."""
 
 from .commands import main
 

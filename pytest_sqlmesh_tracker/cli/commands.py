@@ -92,13 +92,13 @@ class _SqlmeshCommand(Command):
 @click.version_option(__version__, message="%(version)s")
 @sqlmesh_options.general
 def main(**_: Any) -> None:
-    """What SQLMesh decided: every model executed, failed or was skipped - and why.
+    """Show what SQLMesh decided: which models were executed, failed or were skipped, and why.
 
-    run and plan take SQLMesh's own options, before the command or after it; what follows "--" is
-    handed to SQLMesh as it is.
+    run and plan take SQLMesh's own options, before or after the command. Arguments after "--" are
+    passed to SQLMesh unchanged.
 
-    Exit codes: 0; 1 if the gate found something; 2 for wrong usage, for input that can't be read,
-    and for a command that itself failed; 130 after Ctrl-C, 143 after SIGTERM.
+    Exit codes: 0 for success; 1 if the gate rejects something; 2 for wrong usage, unreadable input
+    or a command that itself failed; 130 after Ctrl-C; 143 after SIGTERM.
     """
 
 
@@ -188,7 +188,7 @@ _run_and_plan_options = all_of(_arguments, _gate, _policy, _outputs, sqlmesh_opt
 @sqlmesh_options.for_run
 @click.pass_context
 def run(ctx: click.Context, /, **options: Any) -> int:
-    """Run what is due, as sqlmesh run does; report and judge it."""
+    """Run what is due, as sqlmesh run does, then report and judge it."""
     from .run_and_plan import track
 
     return track(ctx, options)
@@ -199,7 +199,7 @@ def run(ctx: click.Context, /, **options: Any) -> int:
 @sqlmesh_options.for_plan
 @click.pass_context
 def plan(ctx: click.Context, /, **options: Any) -> int:
-    """Plan and apply, as sqlmesh plan does; report and judge it."""
+    """Plan and apply, as sqlmesh plan does, then report and judge it."""
     from .run_and_plan import track
 
     asks = options["no_auto_categorization"] and not options["no_prompts"]
@@ -230,10 +230,10 @@ def plan(ctx: click.Context, /, **options: Any) -> int:
 def show(
     inputs: tuple[str, ...], models: tuple[str, ...], everything: bool, **options: Any
 ) -> None:
-    """Show reports, or write them in another form.
+    """Show reports, or write them in another format.
 
-    REPORT is a file, a folder of .json files, or "-" for the standard input. Tries of tests that
-    were repeated are left out, except in JSON, which marks them.
+    REPORT is a file, a folder of .json files, or "-" for standard input. Invocations that a rerun
+    of their test superseded are left out, except in JSON, where they are marked.
     """
     from .output import Output
     from .reports import read
@@ -255,11 +255,11 @@ def show(
 @_outputs
 @_without_collection()
 def gate(inputs: tuple[str, ...], policy: str | None, **options: Any) -> int:
-    """Judge reports: exit with 1 if models failed or did not run.
+    """Judge reports, and exit with 1 if models failed or were skipped unexpectedly.
 
-    A model that did not run counts if that is unexpected: by default for a failure upstream, a
-    signal and the like, not for a cron that was not due. REPORT is a file, a folder of .json
-    files, or "-" for the standard input.
+    By default, a skip is unexpected if, for example, an upstream model failed or a signal was not
+    ready, but not if the model's cron was not due. REPORT is a file, a folder of .json files, or
+    "-" for standard input.
     """
     from .output import Output
     from .reports import policy_of, read
@@ -306,10 +306,10 @@ def gate(inputs: tuple[str, ...], policy: str | None, **options: Any) -> int:
 def diff(
     old: str, new: str, slower_by: float, slower_than: float, exit_code: bool, **options: Any
 ) -> int:
-    """Show what ran before and not now, and what else differs.
+    """Show which models ran before but not now, and all other differences.
 
-    OLD and NEW are files, folders of .json files, or "-" for the standard input. The exit code is
-    0, whatever differs, unless --exit-code is given.
+    OLD and NEW are files, folders of .json files, or "-" for standard input. The exit code is 0
+    even if the reports differ, unless --exit-code is passed.
     """
     from datetime import timedelta
 

@@ -105,7 +105,7 @@ def _print_results(ended: Ended, result: GateResult | None, output: Output) -> N
 
 
 def _print_waiting(environment: str, state: EnvironmentState) -> None:
-    line = f"Waiting (at most --wait SECONDS): {environment_words(environment, state)}"
+    line = f"Waiting (limit this with --wait SECONDS): {environment_words(environment, state)}"
     click.echo(printable(line), err=True)
 
 

@@ -229,7 +229,11 @@ class PolicyEvaluation:
                 kind, message, rule_index=rule_index, model=name, severity=severity
             )
         outcome = self._entries[latest].report.outcomes[name]
-        last = f"in any of {runs} runs; in the last one, it" if runs > 1 else "in the run; it"
+        last = (
+            f"in any of {runs} runs; in the last one that lists it, it"
+            if runs > 1
+            else "in the run; it"
+        )
         message = one_line(f"{must}, but did not {last} {_became(outcome)}")
         return self._finding(
             kind,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pytest_sqlmesh_tracker.models.index import ModelIndex, UnknownModelError, is_glob
+from pytest_sqlmesh_tracker.models.index import ModelIndex, is_glob
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 
 from .rules import GateRule
@@ -41,13 +41,8 @@ class Listing:
         return [model.name for model in models]
 
     def complaint(self, pattern: str) -> str:
-        """What is wrong with a name or a glob; empty if it is valid."""
-        complaint = ""
-        try:
-            self._index.matching(pattern)
-        except UnknownModelError as error:
-            complaint = str(error)
-        return complaint
+        """Why a glob matches no model, or why a name does not match exactly one."""
+        return self._index.complaint(pattern)
 
 
 def unmatched(

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
 from pytest_sqlmesh_tracker.outcomes.vocabulary import ONLY_AUDITED_KINDS
-from pytest_sqlmesh_tracker.suggestions import close_matches
+from pytest_sqlmesh_tracker.suggestions import close_matches, either
 
 
 class Named(Protocol):
@@ -117,10 +117,7 @@ class ModelIndex(Generic[Model]):
         candidates = self._with_name(name)
         if len(candidates) == 1:
             return candidates[0]
-        if candidates:
-            names = ", ".join(sorted(f"{each.name} ({each.fqn})" for each in candidates))
-            raise UnknownModelError(f"{name!r} matches several models: {names}")
-        raise UnknownModelError(self._unknown(name))
+        raise UnknownModelError(self._not_one(name))
 
     def matching(self, model: object) -> list[Model]:
         """All matching models, at least one. A name with `*`, `?` or `[` is a glob.
@@ -136,8 +133,19 @@ class ModelIndex(Generic[Model]):
             return [self.one(model)]
         matches = self.candidates(model)
         if not matches:
-            raise UnknownModelError(self._no_match(model))
+            raise UnknownModelError(self.complaint(model))
         return matches
+
+    def complaint(self, name: str) -> str:
+        """Why a glob matches no model, or why a name does not match exactly one."""
+        return self._no_match(name) if is_glob(name) else self._not_one(name)
+
+    def _not_one(self, name: str) -> str:
+        several = self._with_name(name)
+        if not several:
+            return self._unknown(name)
+        names = ", ".join(sorted(f"{each.name} ({each.fqn})" for each in several))
+        return f"{name!r} matches several models: {names}"
 
     def candidates(self, name: str) -> list[Model]:
         """All models that a name or a glob matches: several if the name is ambiguous, or none."""
@@ -188,7 +196,7 @@ class ModelIndex(Generic[Model]):
             last_part = name.rsplit(".", 1)[-1]
             close = [last_parts[part] for part in close_matches(last_part, last_parts)]
         if close:
-            return f"no model {name!r} in {self._among}; did you mean {' or '.join(close)}?"
+            return f"no model {name!r} in {self._among}; did you mean {either(close)}?"
         return f"no model {name!r} in {self._among}; it has {_some(names)}"
 
     def _no_match(self, pattern: str) -> str:

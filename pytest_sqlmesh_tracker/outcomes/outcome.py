@@ -94,8 +94,8 @@ class Outcome(Frozen):
     message: str = ""
     """The outcome in one line."""
     note: str | None = None
-    """Why it has its status, in words, where that is more than its reason says: why the tracker
-    could not tell, or what is the matter with the environment."""
+    """Why it has its status, in words, where that is more than its reason says: why its status is
+    unknown, or what is wrong with the environment."""
     partial: bool = False
     """True if the model failed or was interrupted, but some of its batches were recorded."""
     local_edit: bool = False
@@ -123,7 +123,7 @@ class Outcome(Frozen):
     held_back: tuple[Interval, ...] = ()
     """Intervals that were still missing at the execution time after the invocation, for its
     `reasons`: what `ignore_cron=True` would have evaluated, what signals or a window left out, or
-    what a plan left to the next run."""
+    what a plan left for the next run."""
     upstream_behind: Mapping[str, tuple[Interval, ...]] = {}
     """Upstream model → intervals that were evaluated here before they were loaded there: their rows
     may be missing for good."""

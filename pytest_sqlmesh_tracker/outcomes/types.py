@@ -18,7 +18,7 @@ def _in_utc(at: datetime) -> datetime:
     try:
         return at.astimezone(timezone.utc)
     except OverflowError:
-        raise ValueError("the time must be in UTC") from None
+        raise ValueError("the time can't be converted to UTC") from None
 
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(_in_utc)]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pytest_sqlmesh_tracker.suggestions import either
 
 if TYPE_CHECKING:
     from pytest_sqlmesh_tracker.gate import GateResult
@@ -36,11 +38,6 @@ def _junit(reports: Sequence[Entry], result: GateResult | None) -> str:
     return suites(reports, result)
 
 
-def _listed(words: Iterable[str]) -> str:
-    *others, last = words
-    return f"{', '.join(others)} or {last}"
-
-
 _RENDERERS: dict[str, Callable[[Sequence[Entry], GateResult | None], str]] = {
     ".json": _json,
     ".md": _markdown,
@@ -52,7 +49,7 @@ _RENDERERS: dict[str, Callable[[Sequence[Entry], GateResult | None], str]] = {
 _REMARKS = {".xml": " (JUnit)"}
 
 SUFFIXES = tuple(_RENDERERS)
-SUFFIXES_IN_WORDS = _listed(suffix + _REMARKS.get(suffix, "") for suffix in SUFFIXES)
+SUFFIXES_IN_WORDS = either([suffix + _REMARKS.get(suffix, "") for suffix in SUFFIXES])
 """The suffixes, for help texts."""
 
 
@@ -64,7 +61,7 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
     """
     checked = Path(path)
     if checked.suffix.lower() not in _RENDERERS:
-        valid = _listed(SUFFIXES)
+        valid = either(SUFFIXES)
         raise ValueError(f"{str(path)!r} has no known format: its name must end in {valid}")
     if checked.is_dir():
         raise ValueError(f"{str(path)!r} is a folder")

@@ -125,7 +125,7 @@ class AssertionMethods(ABC):
         """Assert that no batch of the models was recorded.
 
         Raises:
-            AssertionError: one was, or the tracker could not tell.
+            AssertionError: one was, or its status is unknown.
             UnknownModelError: a name is not in the report.
             TypeError: no model is passed.
         """
@@ -138,7 +138,7 @@ class AssertionMethods(ABC):
         """Assert that exactly these models executed.
 
         Raises:
-            AssertionError: one of them did not, another one did, or the tracker could not tell.
+            AssertionError: one of them did not, another one did, or a status is unknown.
             UnknownModelError: a name is not in the report.
             TypeError: no model is passed (for "nothing ran" there is `assert_nothing_executed`).
         """
@@ -159,7 +159,7 @@ class AssertionMethods(ABC):
         """Assert that no batch of any model was recorded.
 
         Raises:
-            AssertionError: one was, or the tracker could not tell.
+            AssertionError: one was, or its status is unknown.
         """
         __tracebackhide__ = True
         report = self._asserted()

@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_sqlmesh_tracker.outcomes.moments import parse_moment
 from pytest_sqlmesh_tracker.suggestions import unknown_argument
+from pytest_sqlmesh_tracker.wording.formats import short_repr
 
 
 class PlanScope(Enum):
@@ -95,16 +96,18 @@ def _options(
     select: Any = None,
 ) -> ProjectOptions:
     if state not in [each.value for each in DatabaseState]:
-        raise SandboxError(f"state must be 'fresh', 'keep' or 'empty', not {state!r}")
+        raise SandboxError(f"state must be 'fresh', 'keep' or 'empty', not {short_repr(state)}")
     if not (isinstance(plan, bool) or plan == "partial"):
-        raise SandboxError(f"plan must be True, False or 'partial', not {plan!r}")
+        raise SandboxError(f"plan must be True, False or 'partial', not {short_repr(plan)}")
     if not isinstance(tick, bool):
-        raise SandboxError(f"tick must be True or False, not {tick!r}")
+        raise SandboxError(f"tick must be True or False, not {short_repr(tick)}")
     for name, text in (("gateway", gateway), ("environment", environment)):
         if not isinstance(text, str | None):
-            raise SandboxError(f"{name} must be a name, not {text!r}")
+            raise SandboxError(f"{name} must be a name, not {short_repr(text)}")
     if not isinstance(variables or {}, Mapping):
-        raise SandboxError(f"variables must be a mapping of names to values, not {variables!r}")
+        raise SandboxError(
+            f"variables must be a mapping of names to values, not {short_repr(variables)}"
+        )
     return ProjectOptions(
         paths=_texts("path", path),
         gateway=gateway,
@@ -131,7 +134,9 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
         return ()
     values = [value] if isinstance(value, str | PathLike) else value
     if not isinstance(values, Iterable) or not all(isinstance(v, str | PathLike) for v in values):
-        raise SandboxError(f"{name} must be a string or a path, or a list of them, not {value!r}")
+        raise SandboxError(
+            f"{name} must be a string or a path, or a list of them, not {short_repr(value)}"
+        )
     return tuple(map(fspath, values))
 
 

@@ -23,9 +23,10 @@ def notes(report: Invocation) -> list[str]:
     """Facts about the invocation as a whole that its error does not mention, one per line."""
     lines = []
     if report.environment_state:
-        words = environment_words(report.environment, report.environment_state)
-        if words not in (report.error or ""):
-            lines.append(words)
+        # The error of an older report can have the same problem with another remedy.
+        problem = environment_problem(report.environment, report.environment_state)
+        if problem not in (report.error or ""):
+            lines.append(environment_words(report.environment, report.environment_state))
     if report.project_files == "not_read":
         lines.append(files_not_read(report))
     return lines

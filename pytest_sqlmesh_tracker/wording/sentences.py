@@ -31,10 +31,10 @@ _WHY = {
     Reason.NOT_SELECTED: "it was not selected",
     Reason.RESTATEMENT_REFUSED: "its restatement was refused",
     Reason.ENDED: "it is fully loaded up to its end date",
-    Reason.NOT_STARTED: "its start date is in the future",
+    Reason.NOT_STARTED: "it starts after the execution time",
     Reason.BACKFILL_SKIPPED: "the plan skips the backfill (skip_backfill)",
     Reason.BACKFILL_EMPTIED: "its intervals were marked as loaded without evaluation",
-    Reason.OUTSIDE_WINDOW: "it is outside the invocation's window",
+    Reason.OUTSIDE_WINDOW: "its missing intervals are outside the invocation's window",
     Reason.PLAN_LIMIT: "the plan loads only as far as its environment is loaded",
     Reason.SIGNAL_NOT_READY: "its signal was not ready",
     Reason.UPSTREAM_NOT_READY: "an upstream signal was not ready",
@@ -53,7 +53,7 @@ _WHY = {
     Reason.ENVIRONMENT_CHANGED: "the environment changed in the meantime",
     Reason.ENVIRONMENT_MISSING: "its environment does not exist",
     Reason.ENVIRONMENT_BUSY: "a plan of its environment was not finished",
-    Reason.COMMAND_FAILED: "the command failed before evaluating it",
+    Reason.COMMAND_FAILED: "the command failed before evaluation",
     Reason.ABORTED: "the invocation was aborted",
 }
 

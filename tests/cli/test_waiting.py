@@ -55,7 +55,7 @@ class TestABusyEnvironment:
         ended = typed("run", "--wait", "0.1", *quietly, when=TOMORROW)
 
         [line] = [line for line in ended.err.splitlines() if line.startswith("Waiting")]
-        assert line.startswith("Waiting (at most --wait SECONDS): plan ")
+        assert line.startswith("Waiting (limit this with --wait SECONDS): plan ")
         assert "of prod is not finished; if it failed or was stopped, apply a plan to prod" in line
         assert line.endswith("(environments: prod)")
 

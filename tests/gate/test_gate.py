@@ -259,7 +259,7 @@ class TestRequire:
         finding = result.findings[-1]
         assert finding.message == (
             "sales.orders must execute according to rule 1 (sales.*), but did not in any of 2 "
-            "runs; in the last one, it was skipped: its cron was not due"
+            "runs; in the last one that lists it, it was skipped: its cron was not due"
         )
         assert (finding.kind, finding.status, finding.reason) == (
             "required_not_executed",

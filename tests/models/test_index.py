@@ -208,7 +208,7 @@ class TestUnknownNames:
         assert "did you mean sales.Weekly?" in self.message(SHOP, "sales.WEEKLI")
 
     def test_have_several_close_matches(self) -> None:
-        assert "did you mean staging.events or " in self.message(SHOP, "staging.event")
+        assert "did you mean staging.events, " in self.message(SHOP, "staging.event")
 
     @pytest.mark.parametrize("name", ["orders", "order", "reporting.orders", '"orders"'])
     def test_suggest_the_table_in_another_schema(self, name: str) -> None:

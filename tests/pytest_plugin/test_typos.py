@@ -19,7 +19,7 @@ TYPOS = {
         "ValueError: 'cron_not_du' is not a reason; did you mean cron_not_due?"
     ),
     "REPORT.assert_failed('a.z', reason='audit_faild')": (
-        "ValueError: 'audit_faild' is not a reason; did you mean audit_failed or *"
+        "ValueError: 'audit_faild' is not a reason; did you mean audit_failed, *"
     ),
     "assert_outcomes(REPORT, {'a.y': 'skiped'})": (
         "ValueError: 'skiped' is neither a status nor a reason; did you mean skipped?"

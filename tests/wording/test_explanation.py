@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pytest_sqlmesh_tracker import AuditOutcome, ModelOutcome, Reason, RunReport, Status
 from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
 from pytest_sqlmesh_tracker.wording.formats import minute, moment, span, spans
-from pytest_sqlmesh_tracker.wording.invocations import environment_words, totals
+from pytest_sqlmesh_tracker.wording.invocations import environment_words, notes, totals
 from pytest_sqlmesh_tracker.wording.paragraphs import Complaint, paragraph
 from pytest_sqlmesh_tracker.wording.sentences import failure, in_short, sentence, what_failed, why
 from tests.builders import (
@@ -178,7 +178,7 @@ class TestSentence:
             (skipped("a.x"), "skipped: its cron was not due"),
             (
                 skipped("a.x", "not_started", next_due=utc("2024-02-01")),
-                "skipped: its start date is in the future, next due 2024-02-01 00:00 UTC",
+                "skipped: it starts after the execution time, next due 2024-02-01 00:00 UTC",
             ),
             (
                 skipped("a.x", "not_selected", next_due=utc("2024-01-15")),
@@ -239,7 +239,7 @@ class TestSentence:
             ),
             (
                 outcome("a.x", "audited", "outside_window"),
-                "audited: it is outside the invocation's window",
+                "audited: its missing intervals are outside the invocation's window",
             ),
             (interrupted("a.x"), "interrupted: the invocation was aborted"),
             (
@@ -403,7 +403,7 @@ run at 2024-01-21 00:00:00 UTC or later.
     def test_outside_window(self) -> None:
         assert explained(skipped("a.x", "outside_window"), complaint=NOT_EXECUTED) == text(
             """
-            a.x was not executed: it is outside the invocation's window
+            a.x was not executed: its missing intervals are outside the invocation's window
               run         prod, execution_time 2024-01-14 06:30:00 UTC
               this run    1 skipped
 
@@ -880,6 +880,14 @@ class TestEnvironments:
             "environment prod does not exist; create it by applying a plan to prod "
             "(environments: none)"
         )
+
+    def test_a_problem_that_the_error_names_is_not_repeated(self) -> None:
+        # Earlier versions wrote the remedy in other words.
+        error = "EnvironmentBusyError: plan 1a2b3c4d of prod is not finished; apply a plan of prod"
+        busy = run(interrupted("a.x", "environment_busy"), environment_state=self.BUSY, error=error)
+        assert notes(busy) == []
+        unmentioned = busy.model_copy(update={"error": "SQLMeshError: it gave up"})
+        assert notes(unmentioned) == [environment_words("prod", self.BUSY)]
 
     def test_a_busy_environment(self) -> None:
         cut_off = interrupted("a.x", "environment_busy", "aborted")

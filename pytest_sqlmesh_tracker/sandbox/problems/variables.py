@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
-from pytest_sqlmesh_tracker.suggestions import close_matches
+from pytest_sqlmesh_tracker.suggestions import close_matches, either
 
 _CODE = {".sql", ".py", ".yaml", ".yml", ".j2", ".jinja", ".jinja2", ".toml"}
 _READ = re.compile(r"""\bvar\s*\(\s*(?:(['"])(\w+)\1\s*[,)])?""", re.IGNORECASE)
@@ -58,7 +58,7 @@ def check_variables(variables: Iterable[str], configs: Iterable[Any], folder: Pa
         if close and not any(word.search(text) for text in texts):
             raise SandboxError(
                 f"variables={{{name!r}: ...}}: nothing in the project reads a variable with this "
-                f"name; did you mean {' or '.join(close)}?"
+                f"name; did you mean {either(close)}?"
             )
 
 

@@ -23,8 +23,8 @@ STATUS = "sqlmesh_execution_status"
 EARLIER_DAYS_ONLY = configured(end="2024-01-03")
 """The run config of a run whose window ends before what failed."""
 STILL_MISSING = (
-    "skipped: it is outside the invocation's window; what an earlier run did not load is still "
-    "missing (failed: its evaluation raised InjectedError: failed by the test)"
+    "skipped: its missing intervals are outside the invocation's window; what an earlier run did "
+    "not load is still missing (failed: its evaluation raised InjectedError: failed by the test)"
 )
 
 

@@ -107,7 +107,7 @@ class TestWindow:
         assert first["shop.daily"].reason == "outside_window"
         second.assert_skipped("shop.daily", reason="outside_window")
         assert second.execution_time == utc("2024-01-11")
-        left_out = "partly held back: it is outside the invocation's window"
+        left_out = "partly held back: its missing intervals are outside the invocation's window"
         assert left_out in first["shop.daily"].message
         assert second.explain("shop.daily").endswith(
             "It had work to do at this execution_time: pass it as end, too, to evaluate it."
