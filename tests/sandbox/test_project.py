@@ -66,12 +66,16 @@ def test_a_test_leaves_nothing_behind(sandboxes: Sandboxes, payroll: Path) -> No
 
 
 def test_closed_sandboxes_are_garbage_collected(sandboxes: Sandboxes, payroll: Path) -> None:
-    with sandboxes(payroll) as sandbox:
-        sandbox.run(at="+1 day")
-        context = weakref.ref(sandbox.context)
-    del sandbox
+    contexts = []
+    for _ in range(3):
+        with sandboxes(payroll) as sandbox:
+            sandbox.run(at="+1 day")
+            contexts.append(weakref.ref(sandbox.context))
+        del sandbox
     gc.collect()
-    assert context() is None
+    # If SQLMesh can't optimize a query, the model, which all copies share, keeps the error of the
+    # first attempt, whose traceback has the context (sqlmesh/core/renderer.py, `_violated_rules`).
+    assert [context() for context in contexts[1:]] == [None, None]
 
 
 class TestTime:
