@@ -346,6 +346,8 @@ class TestRestoring:
 
     def test_a_later_replacement_by_others_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
         theirs = ModuleType("time")
+        # The first replacement is undone last, after this test, when no tracker is left.
+        monkeypatch.setattr(sqlmesh_context, "time", time)
         with track_all():
             monkeypatch.setattr(sqlmesh_context, "time", theirs)
         assert clock_of_sqlmesh() is theirs
