@@ -44,10 +44,10 @@ coverage: $(VENV)/installed
 	$(RUN)/coverage report --include="$(COVERED)" --fail-under=100
 
 # What `make test` leaves out, in the short form that CI runs.
-# Its tests often wait for processes that they have started, so a third worker has time to run.
+# Tests that start processes wait for them, so a third worker has time to run.
 rare: $(VENV)/installed
 	$(RUN)/python $(PYTEST) -n 3 -m "$(MARKED)" $(addprefix --ignore=,$(RARE) tests/properties) tests
-	$(RUN)/python $(PYTEST) -n 3 sample_projects tests/dbt tests/browser
+	$(RUN)/python $(PYTEST) sample_projects tests/dbt tests/browser
 
 # The report's page in chromium; projects of dbt.
 browser dbt: $(VENV)/installed
