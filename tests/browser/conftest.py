@@ -33,9 +33,13 @@ Opener = Callable[..., Page]
 """Called with reports, or pairs with their tests, and what a browser's context takes."""
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The Chromium of the machine; `SQLMESH_TRACKER_BROWSER=required` lets no test go without."""
+    """The Chromium of the machine; `SQLMESH_TRACKER_BROWSER=required` lets no test go without.
+
+    Playwright's event loop runs until this fixture ends, and Dagster can't run its own meanwhile:
+    a test of Dagster that comes next in the same process must find the loop ended.
+    """
     path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         missing = f"no browser: none of {', '.join(NAMES)} is installed, and CHROMIUM names none"
@@ -48,7 +52,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def usual(browser: Browser) -> Iterator[Page]:
     """The page of all tests that need no other browser than a light one of 1280 pixels."""
     context = browser.new_context(**USUAL)
