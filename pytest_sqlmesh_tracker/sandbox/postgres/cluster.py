@@ -1,0 +1,202 @@
+"""A running PostgreSQL cluster, which ends with this process."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
+
+from .accounts import server_account
+from .folders import MEMORY, PORT, ClusterFolder, make_folder, parents_of_folders, remove_leftovers
+from .programs import Programs
+from .watcher import Watcher
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+SUPERUSER = "postgres"
+_PAUSE = 0.005
+_STARTING_TRIES = 12_000
+"""A minute of pauses. They are counted, since a test can have replaced the clock."""
+_FLAGS = {
+    "listen_addresses": "",
+    # The data need not survive a crash.
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    # Its workers connect to databases, which can't be copied or dropped meanwhile.
+    "autovacuum": "off",
+    # In the data folder, it is removed with it; `/dev/shm` is small in containers.
+    "dynamic_shared_memory_type": "mmap",
+    # Tests have few rows, and no statistics that say so.
+    "jit": "off",
+    # Errors of statements reach the client.
+    "log_min_messages": "fatal",
+}
+
+
+class Cluster:
+    """A running PostgreSQL cluster in a folder of its own.
+
+    Only the process that started it can end it: in forked processes, `close` has no effect.
+    """
+
+    def __init__(self, programs: Programs, folder: ClusterFolder, watcher: Watcher) -> None:
+        self.programs = programs
+        self._folder = folder
+        self._watcher: Watcher | None = watcher
+        self._owner = os.getpid()
+
+    @property
+    def host(self) -> str:
+        """The folder of the server's socket, which clients take for its host."""
+        return str(self._folder.path)
+
+    @property
+    def port(self) -> int:
+        """The port, which is a part of the socket's name."""
+        return PORT
+
+    def connect(self, database: str, *, user: str = SUPERUSER, **options: Any) -> Any:
+        """A connection of psycopg2 in autocommit mode; `options` are those of its `connect`."""
+        connection = connect(self.host, database, user, **options)
+        if not options.get("async_"):
+            connection.autocommit = True
+        return connection
+
+    def close(self) -> None:
+        """End the server at once and remove the folder, unless that has been done."""
+        if self._watcher is None or os.getpid() != self._owner:
+            return
+        watcher, self._watcher = self._watcher, None
+        watcher.close()
+        self._folder.remove()
+        self._folder.unlock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def start_cluster(programs: Programs, *, memory: Path = MEMORY) -> Cluster:
+    """Make a cluster and start its server; first, remove what killed processes left behind.
+
+    Args:
+        memory: where a file system in memory is mounted; it is used if it has enough free space.
+
+    Raises:
+        SandboxError: the server can't be started, or psycopg2 is not installed.
+    """
+    account = server_account()
+    remove_leftovers(account, memory)
+    folder = make_folder(account, parents_of_folders(account, memory))
+    watcher = None
+    try:
+        programs = programs.usable_by(account, folder.path / "programs")
+        watcher = Watcher(
+            folder.path,
+            _initdb_command(programs, folder),
+            _server_command(programs, folder),
+            account=account,
+            environment=_environment(),
+        )
+        _wait_for_server(watcher, folder)
+    except BaseException as error:
+        if watcher is not None:
+            watcher.close()
+        folder.remove()
+        folder.unlock()
+        if isinstance(error, OSError):
+            raise SandboxError(f"PostgreSQL's server can't be started: {error}") from error
+        raise
+    return Cluster(programs, folder, watcher)
+
+
+def connect(host: str, database: str, user: str, **options: Any) -> Any:
+    """A connection of psycopg2, whatever libpq's environment variables say.
+
+    Raises:
+        SandboxError: psycopg2 is not installed.
+    """
+    try:
+        import psycopg2
+    except ImportError:
+        raise SandboxError(
+            "psycopg2 is not installed: pip install 'pytest-sqlmesh-tracker[postgres]' brings it"
+        ) from None
+    return psycopg2.connect(
+        host=host,
+        port=PORT,
+        user=user,
+        dbname=database,
+        **{"options": "", "client_encoding": "UTF8", **options},
+    )
+
+
+def _initdb_command(programs: Programs, folder: ClusterFolder) -> list[str]:
+    # With the locale C, PostgreSQL knows letters of ASCII only: upper('é') = 'é'.
+    if programs.version >= 17:
+        locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    else:
+        locale = ["--locale=en_US.UTF-8" if sys.platform == "darwin" else "--locale=C.UTF-8"]
+    return [
+        str(programs.initdb),
+        f"--pgdata={folder.data}",
+        f"--username={SUPERUSER}",
+        "--auth=trust",
+        "--encoding=UTF8",
+        *locale,
+        "--no-sync",
+        "--wal-segsize=1",
+        *(["--no-data-checksums"] if programs.version >= 18 else []),
+    ]
+
+
+def _server_command(programs: Programs, folder: ClusterFolder) -> list[str]:
+    flags = [f"--{name}={value}" for name, value in _FLAGS.items()]
+    socket = f"--unix_socket_directories={folder.path}"
+    return [str(programs.postgres), "-D", str(folder.data), "-p", str(PORT), socket, *flags]
+
+
+def _environment() -> dict[str, str]:
+    """What the programs need of the environment; libpq's variables would mislead them."""
+    kept = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+    found = {name: os.environ[name] for name in kept if name in os.environ}
+    return {"PATH": os.defpath, **found, "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _wait_for_server(watcher: Watcher, folder: ClusterFolder) -> None:
+    for _ in range(_STARTING_TRIES):
+        if folder.socket.exists() and _answers(folder):
+            return
+        if not watcher.has_server:
+            break
+        time.sleep(_PAUSE)
+    printed = folder.log.read_text(errors="replace").split("\n") if folder.log.exists() else []
+    reason = next((line for line in printed if "error" in line or "FATAL" in line), "")
+    raise SandboxError("PostgreSQL's server did not start" + (reason and f": {reason}"))
+
+
+def _answers(folder: ClusterFolder) -> bool:
+    import psycopg2
+
+    try:
+        connect(str(folder.path), "template1", SUPERUSER).close()
+    except psycopg2.OperationalError:
+        # It accepts no connections yet.
+        return False
+    return True

@@ -1,0 +1,148 @@
+"""The parent of a server, which ends it with this process, however this process ends.
+
+A process that is killed can't end what it has started. So the server's parent is a shell that reads
+from a pipe: the pipe ends when this process does.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from .accounts import Account
+
+# The shell is the first process of a session, so Ctrl-C does not reach it, and of a process group,
+# in which everything that it starts remains. TERM ends a program that does not handle signals yet;
+# QUIT ends a server at once, one that waits for its clients after TERM as well.
+_SCRIPT = """
+exec 3<&0 </dev/null
+{ eval "$2" && eval "exec $3"; } 4>&1 >>"$1/log" 2>&1 3<&- &
+exec >/dev/null
+read -r line <&3
+trap '' TERM QUIT
+kill -s TERM 0
+kill -s QUIT 0
+wait
+for try in 1 2 3 4 5; do
+    rm -rf -- "$1" && exit
+    sleep 0.1
+done
+"""
+_LONGEST_END = 15
+"""Seconds. PostgreSQL itself kills its processes after five."""
+
+
+class Watcher:
+    """A shell that makes a cluster and runs its server until this process closes a pipe or ends."""
+
+    def __init__(
+        self,
+        folder: Path,
+        initdb: Sequence[str],
+        postgres: Sequence[str],
+        *,
+        account: Account | None,
+        environment: Mapping[str, str],
+    ) -> None:
+        """Start the shell.
+
+        Args:
+            folder: the cluster's folder, which is removed in the end.
+            initdb: the command that makes the data folder.
+            postgres: the command of the server.
+            account: the account that all run as; None for the current user.
+            environment: their environment variables.
+
+        Raises:
+            OSError: the shell can't be started.
+        """
+        ids = (
+            {}
+            if account is None
+            else {"user": account.uid, "group": account.gid, "extra_groups": []}
+        )
+        with _pipes.lock:
+            reading, self._pipe = os.pipe()
+            _pipes.open.add(self._pipe)
+        try:
+            self._process = subprocess.Popen(
+                [
+                    *("/bin/sh", "-c", _SCRIPT, "sqlmesh-tracker-postgres", str(folder)),
+                    *(shlex.join(initdb), shlex.join(postgres)),
+                ],
+                stdin=reading,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                env=environment,
+                umask=0o077,
+                start_new_session=True,
+                **ids,  # type: ignore[call-overload]
+            )
+        except BaseException:
+            self._close_pipe()
+            raise
+        finally:
+            os.close(reading)
+        assert self._process.stdout is not None
+        self._output = self._process.stdout
+        os.set_blocking(self._output.fileno(), False)
+
+    @property
+    def pid(self) -> int:
+        """The process of the shell, which is also its process group."""
+        return self._process.pid
+
+    @property
+    def has_server(self) -> bool:
+        """Whether initdb or the server runs: they never write to the pipe that they have open."""
+        try:
+            return os.read(self._output.fileno(), 1) != b""
+        except BlockingIOError:
+            return True
+
+    def close(self) -> None:
+        """End the server, remove the folder, and wait until that is done."""
+        self._close_pipe()
+        try:
+            self._process.wait(_LONGEST_END)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, 9)
+            self._process.wait()
+        self._output.close()
+
+    def _close_pipe(self) -> None:
+        with _pipes.lock:
+            _pipes.open.discard(self._pipe)
+            os.close(self._pipe)
+
+
+class _Pipes:
+    """The pipes of this process. Forked processes close them, or servers would wait for them too.
+
+    A fork waits while a pipe is being made, so that it has none that are not known.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.open: set[int] = set()
+        os.register_at_fork(
+            before=self.lock.acquire,
+            after_in_parent=self.lock.release,
+            after_in_child=self._close_all,
+        )
+
+    def _close_all(self) -> None:
+        for pipe in self.open:
+            os.close(pipe)
+        self.open.clear()
+        self.lock.release()
+
+
+_pipes = _Pipes()
