@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
 from .accounts import server_account
+from .client import MAINTENANCE, SUPERUSER, connect, psycopg2
 from .folders import MEMORY, PORT, ClusterFolder, make_folder, parents_of_folders, remove_leftovers
 from .programs import Programs
 from .watcher import Watcher
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-SUPERUSER = "postgres"
 _PAUSE = 0.005
-_STARTING_TRIES = 12_000
+_TRIES = 12_000
 """A minute of pauses. They are counted, since a test can have replaced the clock."""
 _FLAGS = {
     "listen_addresses": "",
@@ -64,11 +63,10 @@ class Cluster:
         """The port, which is a part of the socket's name."""
         return PORT
 
-    def connect(self, database: str, *, user: str = SUPERUSER, **options: Any) -> Any:
-        """A connection of psycopg2 in autocommit mode; `options` are those of its `connect`."""
-        connection = connect(self.host, database, user, **options)
-        if not options.get("async_"):
-            connection.autocommit = True
+    def connect(self, database: str, *, user: str = SUPERUSER) -> Any:
+        """A connection of psycopg2 in autocommit mode."""
+        connection = connect(self.host, database, user=user)
+        connection.autocommit = True
         return connection
 
     def close(self) -> None:
@@ -80,7 +78,24 @@ class Cluster:
         self._folder.remove()
         self._folder.unlock()
 
-    def __enter__(self) -> Self:
+    def save(self, target: Path) -> None:
+        """Stop the server, copy its data folder, from which others can start, and close.
+
+        Args:
+            target: where the copy is made; it does not exist yet.
+        """
+        assert self._watcher is not None
+        pid = int((self._folder.data / "postmaster.pid").read_text().split()[0])
+        # INT ends the sessions and writes everything to the files.
+        os.kill(pid, signal.SIGINT)
+        for _ in range(_TRIES):
+            if not self._watcher.has_server:
+                break
+            time.sleep(_PAUSE)
+        shutil.copytree(self._folder.data, target)
+        self.close()
+
+    def __enter__(self) -> Cluster:
         return self
 
     def __exit__(
@@ -92,29 +107,40 @@ class Cluster:
         self.close()
 
 
-def start_cluster(programs: Programs, *, memory: Path = MEMORY) -> Cluster:
+def start_cluster(
+    programs: Programs, *, data: Path | None = None, memory: Path = MEMORY
+) -> Cluster:
     """Make a cluster and start its server; first, remove what killed processes left behind.
 
     Args:
+        data: a data folder that `Cluster.save` made with programs of the same version; it is
+            copied. By default, the cluster has no databases except PostgreSQL's templates.
         memory: where a file system in memory is mounted; it is used if it has enough free space.
 
     Raises:
         SandboxError: the server can't be started, or psycopg2 is not installed.
     """
+    psycopg2()
     account = server_account()
     remove_leftovers(account, memory)
     folder = make_folder(account, parents_of_folders(account, memory))
     watcher = None
     try:
         programs = programs.usable_by(account, folder.path / "programs")
+        if data is not None:
+            shutil.copytree(data, folder.data)
+            folder.data.chmod(0o700)
+            if account is not None:
+                account.own(folder.data)
         watcher = Watcher(
             folder.path,
-            _initdb_command(programs, folder),
+            _initdb_command(programs, folder) if data is None else ["true"],
             _server_command(programs, folder),
             account=account,
             environment=_environment(),
         )
         _wait_for_server(watcher, folder)
+        _drop_database_of_initdb(folder)
     except BaseException as error:
         if watcher is not None:
             watcher.close()
@@ -124,27 +150,6 @@ def start_cluster(programs: Programs, *, memory: Path = MEMORY) -> Cluster:
             raise SandboxError(f"PostgreSQL's server can't be started: {error}") from error
         raise
     return Cluster(programs, folder, watcher)
-
-
-def connect(host: str, database: str, user: str, **options: Any) -> Any:
-    """A connection of psycopg2, whatever libpq's environment variables say.
-
-    Raises:
-        SandboxError: psycopg2 is not installed.
-    """
-    try:
-        import psycopg2
-    except ImportError:
-        raise SandboxError(
-            "psycopg2 is not installed: pip install 'pytest-sqlmesh-tracker[postgres]' brings it"
-        ) from None
-    return psycopg2.connect(
-        host=host,
-        port=PORT,
-        user=user,
-        dbname=database,
-        **{"options": "", "client_encoding": "UTF8", **options},
-    )
 
 
 def _initdb_command(programs: Programs, folder: ClusterFolder) -> list[str]:
@@ -180,7 +185,7 @@ def _environment() -> dict[str, str]:
 
 
 def _wait_for_server(watcher: Watcher, folder: ClusterFolder) -> None:
-    for _ in range(_STARTING_TRIES):
+    for _ in range(_TRIES):
         if folder.socket.exists() and _answers(folder):
             return
         if not watcher.has_server:
@@ -191,12 +196,18 @@ def _wait_for_server(watcher: Watcher, folder: ClusterFolder) -> None:
     raise SandboxError("PostgreSQL's server did not start" + (reason and f": {reason}"))
 
 
-def _answers(folder: ClusterFolder) -> bool:
-    import psycopg2
+def _drop_database_of_initdb(folder: ClusterFolder) -> None:
+    """Make the name `postgres` free, which a project's database can have."""
+    connection = connect(str(folder.path), MAINTENANCE)
+    connection.autocommit = True
+    connection.cursor().execute("DROP DATABASE IF EXISTS postgres")
+    connection.close()
 
+
+def _answers(folder: ClusterFolder) -> bool:
     try:
-        connect(str(folder.path), "template1", SUPERUSER).close()
-    except psycopg2.OperationalError:
+        connect(str(folder.path), MAINTENANCE).close()
+    except psycopg2().OperationalError:
         # It accepts no connections yet.
         return False
     return True

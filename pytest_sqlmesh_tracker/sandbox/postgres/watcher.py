@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from .accounts import Account
 
@@ -61,16 +63,14 @@ class Watcher:
         Raises:
             OSError: the shell can't be started.
         """
-        ids = (
-            {}
-            if account is None
-            else {"user": account.uid, "group": account.gid, "extra_groups": []}
-        )
+        ids: dict[str, Any] = {}
+        if account is not None:
+            ids = {"user": account.uid, "group": account.gid, "extra_groups": []}
         with _pipes.lock:
             reading, self._pipe = os.pipe()
             _pipes.open.add(self._pipe)
         try:
-            self._process = subprocess.Popen(
+            self._process: subprocess.Popen[bytes] = subprocess.Popen(
                 [
                     *("/bin/sh", "-c", _SCRIPT, "sqlmesh-tracker-postgres", str(folder)),
                     *(shlex.join(initdb), shlex.join(postgres)),
@@ -82,7 +82,7 @@ class Watcher:
                 env=environment,
                 umask=0o077,
                 start_new_session=True,
-                **ids,  # type: ignore[call-overload]
+                **ids,
             )
         except BaseException:
             self._close_pipe()
@@ -113,7 +113,7 @@ class Watcher:
             self._process.wait(_LONGEST_END)
         except subprocess.TimeoutExpired:
             with suppress(ProcessLookupError):
-                os.killpg(self.pid, 9)
+                os.killpg(self.pid, signal.SIGKILL)
             self._process.wait()
         self._output.close()
 
