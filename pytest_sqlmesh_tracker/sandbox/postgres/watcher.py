@@ -66,9 +66,7 @@ class Watcher:
         ids: dict[str, Any] = {}
         if account is not None:
             ids = {"user": account.uid, "group": account.gid, "extra_groups": []}
-        with _pipes.lock:
-            reading, self._pipe = os.pipe()
-            _pipes.open.add(self._pipe)
+        reading, self._pipe = _pipes.make()
         try:
             self._process: subprocess.Popen[bytes] = subprocess.Popen(
                 [
@@ -85,7 +83,7 @@ class Watcher:
                 **ids,
             )
         except BaseException:
-            self._close_pipe()
+            _pipes.close(self._pipe)
             raise
         finally:
             os.close(reading)
@@ -108,7 +106,7 @@ class Watcher:
 
     def close(self) -> None:
         """End the server, remove the folder, and wait until that is done."""
-        self._close_pipe()
+        _pipes.close(self._pipe)
         try:
             self._process.wait(_LONGEST_END)
         except subprocess.TimeoutExpired:
@@ -116,11 +114,6 @@ class Watcher:
                 os.killpg(self.pid, signal.SIGKILL)
             self._process.wait()
         self._output.close()
-
-    def _close_pipe(self) -> None:
-        with _pipes.lock:
-            _pipes.open.discard(self._pipe)
-            os.close(self._pipe)
 
 
 class _Pipes:
@@ -130,19 +123,36 @@ class _Pipes:
     """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.open: set[int] = set()
-        os.register_at_fork(
-            before=self.lock.acquire,
-            after_in_parent=self.lock.release,
-            after_in_child=self._close_all,
-        )
+        self._lock = threading.Lock()
+        self._open: set[int] = set()
+        self._follows_forks = False
+
+    def make(self) -> tuple[int, int]:
+        """The descriptors of a new pipe: for reading, and for writing."""
+        with self._lock:
+            if not self._follows_forks:
+                os.register_at_fork(
+                    before=self._lock.acquire,
+                    after_in_parent=self._lock.release,
+                    after_in_child=self._close_all,
+                )
+                self._follows_forks = True
+            reading, writing = os.pipe()
+            self._open.add(writing)
+        return reading, writing
+
+    def close(self, writing: int) -> None:
+        """Close a pipe, unless a fork has closed it."""
+        with self._lock:
+            if writing in self._open:
+                self._open.remove(writing)
+                os.close(writing)
 
     def _close_all(self) -> None:
-        for pipe in self.open:
+        for pipe in self._open:
             os.close(pipe)
-        self.open.clear()
-        self.lock.release()
+        self._open.clear()
+        self._lock.release()
 
 
 _pipes = _Pipes()
