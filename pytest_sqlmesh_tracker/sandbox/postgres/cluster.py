@@ -191,9 +191,16 @@ def _wait_for_server(watcher: Watcher, folder: ClusterFolder) -> None:
         if not watcher.has_server:
             break
         time.sleep(_PAUSE)
-    printed = folder.log.read_text(errors="replace").split("\n") if folder.log.exists() else []
-    reason = next((line for line in printed if "error" in line or "FATAL" in line), "")
-    raise SandboxError("PostgreSQL's server did not start" + (reason and f": {reason}"))
+    raise SandboxError(f"PostgreSQL's server did not start: {_reason(folder)}")
+
+
+def _reason(folder: ClusterFolder) -> str:
+    """The line of the log that says most."""
+    try:
+        lines = folder.log.read_text(errors="replace").strip().split("\n")
+    except FileNotFoundError:
+        lines = [""]
+    return next((line for line in lines if "error:" in line or "FATAL:" in line), lines[-1])
 
 
 def _drop_database_of_initdb(folder: ClusterFolder) -> None:

@@ -18,18 +18,18 @@ from typing import Any
 
 from .accounts import Account
 
-# The shell is the first process of a session, so Ctrl-C does not reach it, and of a process group,
-# in which everything that it starts remains. TERM ends a program that does not handle signals yet;
-# QUIT ends a server at once, one that waits for its clients after TERM as well.
+# The shell is the first process of a session, so Ctrl-C does not reach it. initdb always ends by
+# itself: killed, it would leave segments of shared memory behind. A server ignores TERM and QUIT
+# or dies of TERM until it handles them, then QUIT ends it at once, so both are sent repeatedly.
 _SCRIPT = """
 exec 3<&0 </dev/null
-{ eval "$2" && eval "exec $3"; } 4>&1 >>"$1/log" 2>&1 3<&- &
+{ trap exit TERM; eval "$2" && eval "exec $3"; } 4>&1 >>"$1/log" 2>&1 3<&- &
+server=$!
 exec >/dev/null
 read -r line <&3
-trap '' TERM QUIT
-kill -s TERM 0
-kill -s QUIT 0
-wait
+while kill -s TERM "$server" && kill -s QUIT "$server"; do sleep 0.5; done &
+wait "$server"
+kill "$!"
 for try in 1 2 3 4 5; do
     rm -rf -- "$1" && exit
     sleep 0.1

@@ -43,9 +43,8 @@ def memory() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.exists() else "/tmp") as folder:
         Path(folder).chmod(0o777 | stat.S_ISVTX)
         yield Path(folder)
-        for pid in processes_in(Path(folder)):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        # By now, all processes that had clusters there have been ended.
+        assert_gone(Path(folder))
 
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -127,6 +126,56 @@ def test_a_session_that_is_ended_leaves_nothing(
     os.killpg(session.pid, way)
     session.wait(10)
     assert_gone(memory)
+
+
+WORKER = """
+import os
+import signal
+import time
+from pathlib import Path
+
+from pytest_sqlmesh_tracker.sandbox.postgres.cluster import start_cluster
+from pytest_sqlmesh_tracker.sandbox.postgres.programs import find_programs
+from tests.sandbox.postgres.holder import become
+from tests.sandbox.postgres.test_ending import assert_gone
+
+MEMORY = Path({memory!r})
+USER = {user!r}
+
+
+def test_that_kills_its_worker():
+    if USER:
+        become(USER)
+    cluster = start_cluster(find_programs({programs!r}), memory=MEMORY)
+    (MEMORY / "killed").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_in_the_next_worker():
+    assert (MEMORY / "killed").exists()
+    assert_gone(MEMORY)
+"""
+
+
+@pytest.mark.parametrize("_number", range(TIMES))
+@pytest.mark.parametrize("user", USERS)
+def test_a_killed_worker_of_xdist_leaves_nothing(
+    programs: Programs, memory: Path, user: str | None, _number: int
+) -> None:
+    pytest.importorskip("xdist")
+    file = memory / "test_worker.py"
+    file.write_text(WORKER.format(memory=str(memory), user=user, programs=str(programs.folder)))
+    options = ["-q", "-n1", "-p", "no:sqlmesh_tracker", "-p", "no:cacheprovider", "-c", os.devnull]
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, str(file)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 failed, 1 passed" in ran.stdout, ran.stdout + ran.stderr
+    assert "crashed while running" in ran.stdout
 
 
 @pytest.mark.parametrize("moment", [i / max(4, TIMES) for i in range(max(4, TIMES))])
