@@ -123,10 +123,12 @@ def start_cluster(
     psycopg2()
     account = server_account()
     remove_leftovers(account, memory)
-    folder = make_folder(account, parents_of_folders(account, memory))
+    must_copy = account is not None and programs.are_hidden_from(account)
+    folder = make_folder(account, parents_of_folders(account, memory, for_programs=must_copy))
     watcher = None
     try:
-        programs = programs.usable_by(account, folder.path / "programs")
+        if account is not None and must_copy:
+            programs = programs.copied(folder.path / "programs", account)
         if data is not None:
             shutil.copytree(data, folder.data)
             folder.data.chmod(0o700)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import select
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
-from pytest_sqlmesh_tracker.sandbox.options import SandboxError
-
 from .client import MAINTENANCE, connect, psycopg2
-from .databases import Databases
+from .databases import Databases, copying
 
 
 class Copies:
@@ -40,22 +39,17 @@ class Copies:
         Raises:
             SandboxError: the template can't be copied.
         """
-        try:
+        with copying(self._template):
             self._wait()
-        except psycopg2().Error as error:
-            reason = str(error).partition("\n")[0]
-            raise SandboxError(f"the PostgreSQL template can't be copied: {reason}") from error
         self._databases.rename(self._next, name)
         self._databases.copy_settings(self._template, name)
         self._next = self._begin()
 
     def close(self) -> None:
         """Drop the copy that nobody has taken, and close the connection."""
-        try:
+        # If it fails, there is no copy: the next call of `take` would have reported that.
+        with suppress(psycopg2().Error):
             self._wait()
-        except psycopg2().Error:
-            # There is no copy, as the next call of `take` would have reported.
-            pass
         self._connection.close()
         self._databases.drop(self._next)
 

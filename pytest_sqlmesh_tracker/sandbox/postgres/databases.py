@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
@@ -50,10 +51,11 @@ class Databases:
         """Copy a database to which nobody is connected; the copy has the same owner.
 
         Raises:
-            SandboxError: there is no such database.
+            SandboxError: there is no such database, or it can't be copied.
         """
         self.wait_until_unused(template)
-        self._execute(self.copying_statement(template, name))
+        with copying(template):
+            self._execute(self.copying_statement(template, name))
         self.copy_settings(template, name)
 
     def copying_statement(self, template: str, name: str) -> Any:
@@ -160,6 +162,16 @@ class Databases:
         """A statement with quoted names in place of its braces."""
         sql = psycopg2().sql
         return sql.SQL(text).format(*map(sql.Identifier, names))
+
+
+@contextmanager
+def copying(template: str) -> Iterator[None]:
+    """Report an error of PostgreSQL, as that its disk is full, in one line."""
+    try:
+        yield
+    except psycopg2().Error as error:
+        reason = str(error).partition("\n")[0]
+        raise SandboxError(f"the database {template} can't be copied: {reason}") from error
 
 
 _MISSING = re.compile(r'extension "([^"]+)" is not available|/([^/"]+)\.control"')

@@ -85,7 +85,9 @@ def make_folder(account: Account | None, parents: Sequence[Path]) -> ClusterFold
     return ClusterFolder(path, lock)
 
 
-def parents_of_folders(account: Account | None, memory: Path = MEMORY) -> list[Path]:
+def parents_of_folders(
+    account: Account | None, memory: Path = MEMORY, *, for_programs: bool = False
+) -> list[Path]:
     """The folders in which a cluster's folder can be, the best first.
 
     They are never below pytest's temporary folder: that can't be entered by other accounts, and
@@ -94,14 +96,19 @@ def parents_of_folders(account: Account | None, memory: Path = MEMORY) -> list[P
     Args:
         account: the account that the server runs as; None for the current user.
         memory: where a file system in memory is mounted.
+        for_programs: whether programs are copied there, which can't be executed everywhere.
 
     Raises:
         SandboxError: there is no such folder.
     """
-    places = dict.fromkeys([Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")])
-    parents = [place for place in places if _is_suitable(place, account)]
-    if _has_space(memory) and _is_suitable(memory, account):
-        parents.insert(0, memory)
+    places = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]
+    if _has_space(memory):
+        places.insert(0, memory)
+    parents = [
+        place
+        for place in dict.fromkeys(places)
+        if _is_suitable(place, account) and not (for_programs and _is_without_programs(place))
+    ]
     if not parents:
         who = "the user" if account is None else f"the user {account.name}"
         raise SandboxError(
@@ -145,6 +152,11 @@ def _is_suitable(place: Path, account: Account | None) -> bool:
     if account is None:
         return os.access(place, os.W_OK | os.X_OK)
     return account.can_write_in(place)
+
+
+def _is_without_programs(place: Path) -> bool:
+    """Whether the file system is mounted with the option `noexec`, as Docker mounts `/dev/shm`."""
+    return bool(os.statvfs(place).f_flag & getattr(os, "ST_NOEXEC", 0))
 
 
 def _has_space(memory: Path) -> bool:

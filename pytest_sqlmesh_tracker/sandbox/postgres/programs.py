@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
-from .accounts import Account
+if TYPE_CHECKING:
+    # Windows does not have what it is made of.
+    from .accounts import Account
 
 OLDEST_VERSION = 13
 SETTING = "sqlmesh_tracker_postgres"
@@ -45,18 +48,16 @@ class Programs:
         """The server."""
         return self.folder / "postgres"
 
-    def usable_by(self, account: Account | None, scratch: Path) -> Programs:
-        """These programs, or a copy of them if the account can't read them where they are.
+    def are_hidden_from(self, account: Account) -> bool:
+        """Whether an account can't read them: a virtual environment in root's home is private."""
+        return not account.can_read(self.postgres.resolve())
 
-        A virtual environment in root's home folder is such a place.
+    def copied(self, scratch: Path, account: Account) -> Programs:
+        """A copy that the account can read, below a new folder.
 
-        Args:
-            account: the account that the server runs as; None for the current user.
-            scratch: the folder below which a copy is made, at a path as long as the original's
-                last parts: the programs find their libraries relative to themselves.
+        The programs find their libraries relative to themselves, so the last parts of their path
+        stay the same.
         """
-        if account is None or account.can_read(self.postgres.resolve()):
-            return self
         installation = self.folder.resolve().parent
         copy = scratch / installation.parent.name / installation.name
         folder = copy / self.folder.resolve().name

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import signal
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -105,6 +106,8 @@ class Becoming:
 
 
 def main() -> None:
+    # A shell that starts CI in the background lets it ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if HOLDING.session:
         file = Path(HOLDING.memory, "test_that_waits.py")
         file.write_text(SESSION)

@@ -33,8 +33,8 @@ def private() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def open_files() -> set[str]:
-    return set(os.listdir("/proc/self/fd"))
+def open_files() -> list[str]:
+    return [entry.name for entry in Path("/proc/self/fd").iterdir()]
 
 
 def test_a_cluster_is_in_memory_if_that_has_free_space(cluster: Cluster) -> None:
@@ -44,7 +44,7 @@ def test_a_cluster_is_in_memory_if_that_has_free_space(cluster: Cluster) -> None
 
 def test_a_closed_cluster_leaves_nothing(programs: Programs) -> None:
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
-    before = (dict(os.environ), os.getcwd(), open_files(), threading.enumerate(), handlers)
+    before = (dict(os.environ), Path.cwd(), open_files(), threading.enumerate(), handlers)
     cluster = start_cluster(programs)
     folder = Path(cluster.host)
     databases = Databases(cluster)
@@ -54,14 +54,14 @@ def test_a_closed_cluster_leaves_nothing(programs: Programs) -> None:
     cluster.close()
     assert not folder.exists()
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
-    assert (dict(os.environ), os.getcwd(), open_files(), threading.enumerate(), handlers) == before
+    assert (dict(os.environ), Path.cwd(), open_files(), threading.enumerate(), handlers) == before
 
 
 def test_a_cluster_can_be_closed_with_sessions_open(programs: Programs) -> None:
     with start_cluster(programs) as cluster:
         session = cluster.connect("template1")
     assert not Path(cluster.host).exists()
-    with pytest.raises(Exception, match="terminating connection|closed"):
+    with pytest.raises(Exception, match=r"terminating connection|closed"):
         session.cursor().execute("SELECT 1")
     session.close()
 
@@ -83,9 +83,7 @@ def test_threads_start_clusters(programs: Programs) -> None:
     second.close()
 
 
-def test_a_cluster_starts_from_the_saved_data_of_another(
-    programs: Programs, private: Path
-) -> None:
+def test_a_cluster_starts_from_the_saved_data_of_another(programs: Programs, private: Path) -> None:
     with start_cluster(programs) as cluster:
         databases = Databases(cluster)
         databases.create("shop", owner="postgres")

@@ -13,6 +13,7 @@ from pytest_sqlmesh_tracker.sandbox.postgres.cluster import Cluster
 from pytest_sqlmesh_tracker.sandbox.postgres.copies import Copies
 from pytest_sqlmesh_tracker.sandbox.postgres.databases import Databases, missing_extension
 
+psycopg2 = pytest.importorskip("psycopg2")
 Query = Callable[..., list[tuple[object, ...]]]
 OWNER = "shop_owner"
 NAMES = ["shop", "postgres", "Shop Data", 'the "best" shop', "café", "template", "select"]
@@ -62,7 +63,7 @@ def test_a_copy_is_owned_by_a_role_without_the_rights_of_a_superuser(
         "CREATE DATABASE another",
         "ALTER SYSTEM SET jit = on",
     ):
-        with pytest.raises(Exception, match="permission denied|must be superuser"):
+        with pytest.raises(Exception, match=r"permission denied|must be superuser"):
             query("shop", statement)
 
 
@@ -98,13 +99,11 @@ def test_nobody_can_connect_to_a_template_or_drop_it(
         query("shop", f'DROP DATABASE "{shop}"')
 
 
-def test_sessions_that_remain_are_ended(
-    cluster: Cluster, databases: Databases, shop: str
-) -> None:
+def test_sessions_that_remain_are_ended(cluster: Cluster, databases: Databases, shop: str) -> None:
     databases.copy(shop, "shop")
     session = cluster.connect("shop", user=OWNER)
     databases.rename("shop", "parked")
-    with pytest.raises(Exception, match="terminating connection|closed"):
+    with pytest.raises(Exception, match=r"terminating connection|closed"):
         session.cursor().execute("SELECT 1")
     session.close()
     session = cluster.connect("parked", user=OWNER)
@@ -152,14 +151,14 @@ def test_copies_made_beforehand_are_all_the_same(
         databases.drop("shop")
 
 
-def test_a_copy_that_failed_is_reported_when_it_is_taken(
-    databases: Databases, shop: str
-) -> None:
+def test_a_copy_that_failed_is_reported_when_it_is_taken(databases: Databases, shop: str) -> None:
     copies = Copies(databases, shop)
     databases.copy(shop, f"{shop} copy 2")
     copies.take("shop")
     databases.drop("shop")
-    with pytest.raises(SandboxError, match="the PostgreSQL template can't be copied: .*exists"):
+    with pytest.raises(
+        SandboxError, match=r"^the database the shop's template can't be copied: .*exists$"
+    ):
         copies.take("shop")
     copies.close()
 
@@ -189,13 +188,11 @@ def test_extensions_are_created_with_the_rights_of_a_superuser(
     installed = query("shop", "SELECT extname FROM pg_extension WHERE extname <> 'plpgsql'")
     assert sorted(installed) == [("dblink",), ("hstore",)]
     # The role can't leave its database by them.
-    with pytest.raises(Exception, match="password or GSSAPI delegated credentials required|password"):
+    with pytest.raises(Exception, match="password"):
         query("shop", "SELECT * FROM dblink('dbname=template1', 'SELECT 1') AS t(a int)")
 
 
-def test_a_missing_extension_is_named(
-    cluster: Cluster, databases: Databases, query: Query
-) -> None:
+def test_a_missing_extension_is_named(cluster: Cluster, databases: Databases, query: Query) -> None:
     databases.create("shop", owner=OWNER)
     with pytest.raises(SandboxError) as raised:
         databases.create_extensions("shop", ["hstore", "not-there"])
@@ -209,12 +206,9 @@ def test_a_missing_extension_is_named(
         "SELECT 1 / 0": None,
         "CREATE EXTENSION file_fdw": None,
     }.items():
-        try:
+        with pytest.raises(psycopg2.Error) as failed:
             query("shop", statement)
-        except Exception as error:
-            assert missing_extension(error) == name
-        else:
-            pytest.fail(f"{statement} did not fail")
+        assert missing_extension(failed.value) == name
 
 
 def test_text_is_compared_and_changed_as_letters(databases: Databases, query: Query) -> None:
@@ -225,7 +219,7 @@ def test_text_is_compared_and_changed_as_letters(databases: Databases, query: Qu
 
 
 def test_variables_of_libpq_do_not_mislead(
-    cluster: Cluster, query: Query, databases: Databases, monkeypatch: pytest.MonkeyPatch
+    databases: Databases, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGHOST", "nowhere.example")
     monkeypatch.setenv("PGPORT", "1")

@@ -59,7 +59,10 @@ def start(programs: Programs, memory: Path) -> Iterator[Start]:
         holding = Holding(str(programs.folder), str(memory), **options)  # type: ignore[arg-type]
         holders.append(
             subprocess.Popen(
-                [sys.executable, "-m", "tests.sandbox.postgres.holder", json.dumps(asdict(holding))],
+                [
+                    *(sys.executable, "-m", "tests.sandbox.postgres.holder"),
+                    json.dumps(asdict(holding)),
+                ],
                 cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
                 stdout=subprocess.PIPE,

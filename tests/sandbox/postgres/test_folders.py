@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import pwd
+import shutil
 import stat
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from shutil import rmtree
 
 import pytest
 
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
-from pytest_sqlmesh_tracker.sandbox.postgres import accounts, folders
+from pytest_sqlmesh_tracker.sandbox.postgres import folders
 from pytest_sqlmesh_tracker.sandbox.postgres.accounts import Account, server_account
 from pytest_sqlmesh_tracker.sandbox.postgres.folders import (
     PREFIX,
@@ -32,7 +34,7 @@ def place() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(dir="/tmp"))
     folder.chmod(0o777 | stat.S_ISVTX)
     yield folder
-    rmtree(folder)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -46,12 +48,21 @@ def temporary(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def with_space(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
-    class Usage:
-        pass
+    usage = shutil.disk_usage("/")._replace(free=free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
 
-    usage = Usage()
-    vars(usage)["free"] = free
-    monkeypatch.setattr(folders.shutil, "disk_usage", lambda _: usage)
+
+@contextmanager
+def mounted(folder: Path, options: str) -> Iterator[Path]:
+    """A file system in memory, where the machine lets root mount one."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"mode=1777,{options}", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("file systems can't be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 class TestWhere:
@@ -71,15 +82,17 @@ class TestWhere:
     def test_the_64_megabytes_of_a_container_are_not_used(
         self, place: Path, temporary: Path
     ) -> None:
-        memory = place / "memory"
-        memory.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", "size=64m,mode=1777", "tmpfs", str(memory)]
-        if subprocess.run(mount, capture_output=True, check=False).returncode:
-            pytest.skip("file systems can't be mounted here")
-        try:
+        with mounted(place / "memory", "size=64m") as memory:
             assert parents_of_folders(server_account(), memory)[0] == temporary
-        finally:
-            subprocess.run(["umount", str(memory)], check=True)
+
+    @as_root
+    def test_programs_are_not_copied_to_where_they_can_not_be_executed(
+        self, place: Path, temporary: Path
+    ) -> None:
+        with mounted(place / "memory", "size=1g,noexec") as memory:
+            account = server_account()
+            assert parents_of_folders(account, memory)[0] == memory
+            assert parents_of_folders(account, memory, for_programs=True)[0] == temporary
 
     def test_memory_that_does_not_exist_is_not_used(self, place: Path, temporary: Path) -> None:
         assert parents_of_folders(None, place / "nowhere")[0] == temporary
@@ -99,9 +112,7 @@ class TestWhere:
         folder.unlock()
 
     @as_root
-    def test_a_folder_that_the_account_can_not_enter_is_not_used(
-        self, temporary: Path
-    ) -> None:
+    def test_a_folder_that_the_account_can_not_enter_is_not_used(self, temporary: Path) -> None:
         nobody = Account("nobody", 65534, 65534)
         assert parents_of_folders(nobody, Path("/nowhere"))[0] == temporary
         temporary.chmod(0o755)
@@ -135,14 +146,14 @@ class TestWhose:
     @as_root
     def test_root_uses_postgres_or_nobody(self, monkeypatch: pytest.MonkeyPatch) -> None:
         known = {"postgres", "nobody"}
-        entry_of = accounts.pwd.getpwnam("nobody")
+        entry_of = pwd.getpwnam("nobody")
 
         def look_up(name: str) -> object:
             if name not in known:
                 raise KeyError(name)
             return entry_of
 
-        monkeypatch.setattr(accounts.pwd, "getpwnam", look_up)
+        monkeypatch.setattr(pwd, "getpwnam", look_up)
         for name in ("postgres", "nobody"):
             account = server_account()
             assert account is not None

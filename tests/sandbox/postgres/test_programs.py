@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -135,6 +134,6 @@ def test_a_setting_with_programs_that_can_not_be_run_is_rejected(tmp_path: Path)
     (folder / "postgres").write_text("#!/bin/nowhere\n")
     with pytest.raises(SandboxError, match="the program postgres can't be run"):
         find_programs(str(folder))
-    os.chmod(folder / "initdb", 0o644)
+    (folder / "initdb").chmod(0o644)
     with pytest.raises(SandboxError, match="the program initdb is not executable"):
         find_programs(str(folder))
