@@ -8,7 +8,8 @@ from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
 from .folders import PORT
 
-SUPERUSER = "postgres"
+SUPERUSER = "sqlmesh_tracker"
+"""Not `postgres`: a project can connect as that, and must not have the rights of a superuser."""
 MAINTENANCE = "template1"
 """The database that connections for maintenance use: no project has one with this name."""
 

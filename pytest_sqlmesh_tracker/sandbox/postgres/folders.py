@@ -27,6 +27,7 @@ PORT = 5432
 _SOCKET = f".s.PGSQL.{PORT}"
 _LONGEST_SOCKET = 103
 """The longest path of a socket in bytes, on macOS; on Linux it is 107."""
+_LOCKING_TRIES = 20
 _ENDING_TRIES = 200
 _PAUSE = 0.025
 """Seconds between tries. They are counted, since a test can have replaced the clock."""
@@ -73,16 +74,21 @@ def make_folder(account: Account | None, parents: Sequence[Path]) -> ClusterFold
     Args:
         account: who owns it; None for the current user.
         parents: the folders in which it can be, see `parents_of_folders`.
+
+    Raises:
+        SandboxError: the file system has no locks.
     """
-    while True:
+    for _ in range(_LOCKING_TRIES):
         path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parents[0]))
         lock = _locked(path)
-        # Another process could have taken it for one that was left behind.
         if lock is not None:
-            break
-    if account is not None:
-        os.chown(path, account.uid, account.gid)
-    return ClusterFolder(path, lock)
+            if account is not None:
+                os.chown(path, account.uid, account.gid)
+            return ClusterFolder(path, lock)
+        # Another process takes it for one that was left behind, and removes it.
+        with suppress(OSError):
+            path.rmdir()
+    raise SandboxError(f"folders in {parents[0]} can't be locked, as a PostgreSQL cluster needs")
 
 
 def parents_of_folders(

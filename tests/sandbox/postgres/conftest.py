@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -81,3 +84,12 @@ def query(cluster: Cluster) -> Callable[..., list[tuple[object, ...]]]:
             connection.close()
 
     return execute
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder that everybody can write to, as `/tmp` is one."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    folder.chmod(0o777 | stat.S_ISVTX)
+    yield folder
+    shutil.rmtree(folder)

@@ -17,6 +17,7 @@ import pytest
 
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from pytest_sqlmesh_tracker.sandbox.postgres.accounts import server_account
+from pytest_sqlmesh_tracker.sandbox.postgres.client import SUPERUSER
 from pytest_sqlmesh_tracker.sandbox.postgres.cluster import Cluster, start_cluster
 from pytest_sqlmesh_tracker.sandbox.postgres.databases import Databases
 from pytest_sqlmesh_tracker.sandbox.postgres.folders import ENOUGH_MEMORY, MEMORY
@@ -48,7 +49,7 @@ def test_a_closed_cluster_leaves_nothing(programs: Programs) -> None:
     cluster = start_cluster(programs)
     folder = Path(cluster.host)
     databases = Databases(cluster)
-    databases.create("shop", owner="postgres")
+    databases.create("shop", owner=SUPERUSER)
     databases.close()
     cluster.close()
     cluster.close()
@@ -86,7 +87,7 @@ def test_threads_start_clusters(programs: Programs) -> None:
 def test_a_cluster_starts_from_the_saved_data_of_another(programs: Programs, private: Path) -> None:
     with start_cluster(programs) as cluster:
         databases = Databases(cluster)
-        databases.create("shop", owner="postgres")
+        databases.create("shop", owner=SUPERUSER)
         databases.make_template("shop", "template")
         databases.close()
         cluster.save(private / "data")
@@ -103,12 +104,13 @@ def test_a_cluster_starts_from_the_saved_data_of_another(programs: Programs, pri
             databases.close()
 
 
-def test_a_cluster_that_can_not_start_says_why(programs: Programs, private: Path) -> None:
+def test_a_cluster_that_can_not_start_says_why(
+    programs: Programs, place: Path, private: Path
+) -> None:
     (private / "data").mkdir()
-    before = set(Path("/dev/shm").glob("*"))
     with pytest.raises(SandboxError, match=r"^PostgreSQL's server did not start: .+"):
-        start_cluster(programs, data=private / "data")
-    assert set(Path("/dev/shm").glob("*")) == before
+        start_cluster(programs, data=private / "data", memory=place)
+    assert [*place.iterdir()] == []
 
 
 def test_a_failure_of_initdb_is_reported_at_once(programs: Programs, private: Path) -> None:

@@ -67,6 +67,15 @@ def test_a_copy_is_owned_by_a_role_without_the_rights_of_a_superuser(
             query("shop", statement)
 
 
+def test_a_project_that_connects_as_postgres_has_no_rights_of_a_superuser(
+    databases: Databases, query: Query
+) -> None:
+    databases.create_role("postgres")
+    databases.create("postgres", owner="postgres")
+    rows = query("postgres", "SELECT rolsuper FROM pg_roles WHERE rolname = user", "postgres")
+    assert rows == [(False,)]
+
+
 def test_a_role_is_created_only_once(databases: Databases) -> None:
     databases.create_role('the "owner"')
     databases.create_role('the "owner"')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import pwd
 import shutil
@@ -26,15 +28,6 @@ from pytest_sqlmesh_tracker.sandbox.postgres.folders import (
 )
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs servers as other users")
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder that everybody can write to, as `/tmp` is one."""
-    folder = Path(tempfile.mkdtemp(dir="/tmp"))
-    folder.chmod(0o777 | stat.S_ISVTX)
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -104,6 +97,17 @@ class TestWhere:
         long.mkdir()
         monkeypatch.setattr(tempfile, "tempdir", str(long))
         assert parents_of_folders(None, Path("/nowhere"))[0] == Path("/tmp")
+
+    def test_a_file_system_without_locks_is_reported(
+        self, temporary: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(_descriptor: int, _operation: int) -> None:
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr(fcntl, "flock", refuse)
+        with pytest.raises(SandboxError, match=f"^folders in {temporary} can't be locked"):
+            make_folder(None, [temporary])
+        assert [*temporary.iterdir()] == []
 
     def test_paths_of_sockets_are_short(self, temporary: Path) -> None:
         folder = make_folder(None, [temporary])
