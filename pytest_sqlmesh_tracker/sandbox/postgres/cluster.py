@@ -83,6 +83,9 @@ class Cluster:
 
         Args:
             target: where the copy is made; it does not exist yet.
+
+        Raises:
+            SandboxError: the server does not stop.
         """
         assert self._watcher is not None
         pid = int((self._folder.data / "postmaster.pid").read_text().split()[0])
@@ -90,10 +93,11 @@ class Cluster:
         os.kill(pid, signal.SIGINT)
         for _ in range(_TRIES):
             if not self._watcher.has_server:
-                break
+                shutil.copytree(self._folder.data, target)
+                self.close()
+                return
             time.sleep(_PAUSE)
-        shutil.copytree(self._folder.data, target)
-        self.close()
+        raise SandboxError("PostgreSQL's server does not stop")
 
     def __enter__(self) -> Cluster:
         return self
@@ -142,7 +146,8 @@ def start_cluster(
             environment=_environment(),
         )
         _wait_for_server(watcher, folder)
-        _drop_database_of_initdb(folder)
+        if data is None:
+            _drop_database_of_initdb(folder)
     except BaseException as error:
         if watcher is not None:
             watcher.close()

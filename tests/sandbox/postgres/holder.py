@@ -14,15 +14,11 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import psycopg2
-import psycopg2.extensions
-import psycopg2.sql
 import pytest
 
+from pytest_sqlmesh_tracker.sandbox.postgres.client import psycopg2
 from pytest_sqlmesh_tracker.sandbox.postgres.cluster import Cluster, start_cluster
 from pytest_sqlmesh_tracker.sandbox.postgres.programs import Programs, find_programs
-
-assert psycopg2.sql
 
 
 @dataclass(frozen=True)
@@ -106,6 +102,7 @@ class Becoming:
 
 
 def main() -> None:
+    psycopg2()
     # A shell that starts CI in the background lets it ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if HOLDING.session:

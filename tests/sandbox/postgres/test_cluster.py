@@ -89,6 +89,7 @@ def test_a_cluster_starts_from_the_saved_data_of_another(programs: Programs, pri
         databases = Databases(cluster)
         databases.create("shop", owner=SUPERUSER)
         databases.make_template("shop", "template")
+        databases.create("postgres", owner=SUPERUSER)
         databases.close()
         cluster.save(private / "data")
     assert not Path(cluster.host).exists()
@@ -100,7 +101,7 @@ def test_a_cluster_starts_from_the_saved_data_of_another(programs: Programs, pri
         for cluster in (one, other):
             databases = Databases(cluster)
             databases.copy("template", "shop")
-            assert databases.names() == ["shop", "template"]
+            assert databases.names() == ["postgres", "shop", "template"]
             databases.close()
 
 

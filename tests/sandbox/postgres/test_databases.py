@@ -9,11 +9,11 @@ from time import perf_counter
 import pytest
 
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
+from pytest_sqlmesh_tracker.sandbox.postgres.client import psycopg2
 from pytest_sqlmesh_tracker.sandbox.postgres.cluster import Cluster
 from pytest_sqlmesh_tracker.sandbox.postgres.copies import Copies
 from pytest_sqlmesh_tracker.sandbox.postgres.databases import Databases, missing_extension
 
-psycopg2 = pytest.importorskip("psycopg2")
 Query = Callable[..., list[tuple[object, ...]]]
 OWNER = "shop_owner"
 NAMES = ["shop", "postgres", "Shop Data", 'the "best" shop', "café", "template", "select"]
@@ -215,7 +215,7 @@ def test_a_missing_extension_is_named(cluster: Cluster, databases: Databases, qu
         "SELECT 1 / 0": None,
         "CREATE EXTENSION file_fdw": None,
     }.items():
-        with pytest.raises(psycopg2.Error) as failed:
+        with pytest.raises(psycopg2().Error) as failed:
             query("shop", statement)
         assert missing_extension(failed.value) == name
 

@@ -21,11 +21,9 @@ import pytest
 from pytest_sqlmesh_tracker.sandbox.postgres.folders import MEMORY, PREFIX, remove_leftovers
 from pytest_sqlmesh_tracker.sandbox.postgres.programs import Programs
 
+from .holder import Held, Holding
+
 pytestmark = [pytest.mark.processes, pytest.mark.long]
-pytest.importorskip("psycopg2")
-
-from tests.sandbox.postgres.holder import Held, Holding  # noqa: E402
-
 ROOT = Path(__file__).parents[3]
 TIMES = int(os.environ.get("SQLMESH_TRACKER_KILLS", "1"))
 """How often each kind of end is tried."""
@@ -165,7 +163,6 @@ def test_in_the_next_worker():
 def test_a_killed_worker_of_xdist_leaves_nothing(
     programs: Programs, memory: Path, user: str | None, _number: int
 ) -> None:
-    pytest.importorskip("xdist")
     file = memory / "test_worker.py"
     file.write_text(WORKER.format(memory=str(memory), user=user, programs=str(programs.folder)))
     options = ["-q", "-n1", "-p", "no:sqlmesh_tracker", "-p", "no:cacheprovider", "-c", os.devnull]
