@@ -131,6 +131,7 @@ def start_cluster(
     folder = make_folder(account, parents_of_folders(account, memory, for_programs=must_copy))
     watcher = None
     try:
+        watcher = Watcher(folder.path, account=account, environment=_environment())
         if account is not None and must_copy:
             programs = programs.copied(folder.path / "programs", account)
         if data is not None:
@@ -138,12 +139,9 @@ def start_cluster(
             folder.data.chmod(0o700)
             if account is not None:
                 account.own(folder.data)
-        watcher = Watcher(
-            folder.path,
+        watcher.run(
             _initdb_command(programs, folder) if data is None else ["true"],
             _server_command(programs, folder),
-            account=account,
-            environment=_environment(),
         )
         _wait_for_server(watcher, folder)
         if data is None:

@@ -23,13 +23,15 @@ from .accounts import Account
 # or dies of TERM until it handles them, then QUIT ends it at once, so both are sent repeatedly.
 _SCRIPT = """
 exec 3<&0 </dev/null
-{ trap exit TERM; eval "$2" && eval "exec $3"; } 4>&1 >>"$1/log" 2>&1 3<&- &
-server=$!
-exec >/dev/null
-read -r line <&3
-while kill -s TERM "$server" && kill -s QUIT "$server"; do sleep 0.5; done &
-wait "$server"
-kill "$!"
+if read -r initdb <&3 && read -r postgres <&3; then
+    { trap exit TERM; eval "$initdb" && eval "exec $postgres"; } 4>&1 >>"$1/log" 2>&1 3<&- &
+    server=$!
+    exec >/dev/null
+    read -r line <&3
+    while kill -s TERM "$server" && kill -s QUIT "$server"; do sleep 0.5; done &
+    wait "$server"
+    kill "$!"
+fi
 for try in 1 2 3 4 5; do
     rm -rf -- "$1" && exit
     sleep 0.1
@@ -40,23 +42,15 @@ _LONGEST_END = 15
 
 
 class Watcher:
-    """A shell that makes a cluster and runs its server until this process closes a pipe or ends."""
+    """A shell that runs a server until this process closes a pipe or ends."""
 
     def __init__(
-        self,
-        folder: Path,
-        initdb: Sequence[str],
-        postgres: Sequence[str],
-        *,
-        account: Account | None,
-        environment: Mapping[str, str],
+        self, folder: Path, *, account: Account | None, environment: Mapping[str, str]
     ) -> None:
         """Start the shell.
 
         Args:
             folder: the cluster's folder, which is removed in the end.
-            initdb: the command that makes the data folder.
-            postgres: the command of the server.
             account: the account that all run as; None for the current user.
             environment: their environment variables.
 
@@ -69,10 +63,7 @@ class Watcher:
         reading, self._pipe = _pipes.make()
         try:
             self._process: subprocess.Popen[bytes] = subprocess.Popen(
-                [
-                    *("/bin/sh", "-c", _SCRIPT, "sqlmesh-tracker-postgres", str(folder)),
-                    *(shlex.join(initdb), shlex.join(postgres)),
-                ],
+                ["/bin/sh", "-c", _SCRIPT, "sqlmesh-tracker-postgres", str(folder)],
                 stdin=reading,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -90,6 +81,14 @@ class Watcher:
         assert self._process.stdout is not None
         self._output = self._process.stdout
         os.set_blocking(self._output.fileno(), False)
+
+    def run(self, initdb: Sequence[str], postgres: Sequence[str]) -> None:
+        """Run the command that makes the data folder, and then that of the server.
+
+        Raises:
+            OSError: the shell has ended.
+        """
+        os.write(self._pipe, os.fsencode(f"{shlex.join(initdb)}\n{shlex.join(postgres)}\n"))
 
     @property
     def pid(self) -> int:
