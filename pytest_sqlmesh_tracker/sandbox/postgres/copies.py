@@ -7,6 +7,8 @@ from contextlib import suppress
 from itertools import count
 from typing import Any
 
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
+
 from .client import MAINTENANCE, connect, psycopg2
 from .databases import Databases, copying
 
@@ -30,24 +32,32 @@ class Copies:
         self._template = template
         self._numbers = count(1)
         self._connection = connect(databases.cluster.host, MAINTENANCE, asynchronous=True)
-        self._wait()
-        self._next = self._begin()
+        try:
+            self._wait()
+            self._next = self._begin()
+        except BaseException:
+            self._connection.close()
+            raise
 
     def take(self, name: str) -> None:
         """Wait for the copy, give it this name, and begin with the next.
 
         Raises:
-            SandboxError: the template can't be copied.
+            SandboxError: the template can't be copied; the next call tries again.
         """
-        with copying(self._template):
-            self._wait()
+        try:
+            with copying(self._template):
+                self._wait()
+        except SandboxError:
+            self._next = self._begin()
+            raise
         self._databases.rename(self._next, name)
         self._databases.copy_settings(self._template, name)
         self._next = self._begin()
 
     def close(self) -> None:
         """Drop the copy that nobody has taken, and close the connection."""
-        # If it fails, there is no copy: the next call of `take` would have reported that.
+        # Of a copy that failed, nothing is left. `take` would have reported it.
         with suppress(psycopg2().Error):
             self._wait()
         self._connection.close()

@@ -169,7 +169,9 @@ def test_a_copy_that_failed_is_reported_when_it_is_taken(databases: Databases, s
         SandboxError, match=r"^the database the shop's template can't be copied: .*exists$"
     ):
         copies.take("shop")
+    copies.take("shop")
     copies.close()
+    assert databases.names() == ["shop", shop, f"{shop} copy 2"]
 
 
 def test_threads_share_the_databases(databases: Databases, query: Query, shop: str) -> None:
