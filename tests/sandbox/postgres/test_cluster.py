@@ -17,10 +17,10 @@ import pytest
 
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from pytest_sqlmesh_tracker.sandbox.postgres.accounts import server_account
-from pytest_sqlmesh_tracker.sandbox.postgres.client import SUPERUSER
+from pytest_sqlmesh_tracker.sandbox.postgres.client import SUPERUSER, psycopg2
 from pytest_sqlmesh_tracker.sandbox.postgres.cluster import Cluster, start_cluster
 from pytest_sqlmesh_tracker.sandbox.postgres.databases import Databases
-from pytest_sqlmesh_tracker.sandbox.postgres.folders import ENOUGH_MEMORY, MEMORY
+from pytest_sqlmesh_tracker.sandbox.postgres.folders import ENOUGH_MEMORY, MEMORY, remove_leftovers
 from pytest_sqlmesh_tracker.sandbox.postgres.programs import Programs, find_programs
 
 from .conftest import missing, programs_of_the_wheel
@@ -65,6 +65,32 @@ def test_a_cluster_can_be_closed_with_sessions_open(programs: Programs) -> None:
     with pytest.raises(Exception, match=r"terminating connection|closed"):
         session.cursor().execute("SELECT 1")
     session.close()
+
+
+def test_a_server_without_its_watcher_is_ended_by_the_next_start(
+    programs: Programs, place: Path
+) -> None:
+    left = start_cluster(programs, memory=place)
+    session = left.connect("template1")
+    assert left._watcher is not None
+    os.kill(left._watcher.pid, signal.SIGKILL)
+    left._watcher.close()
+    # The process that has the lock has ended, too.
+    left._folder.unlock()
+    session.cursor().execute("SELECT 1")
+    assert remove_leftovers(server_account(), place) == [Path(left.host)]
+    with pytest.raises(psycopg2().Error):
+        session.cursor().execute("SELECT 1")
+    session.close()
+    assert [*place.iterdir()] == []
+
+
+def test_clients_connect_by_host_and_port(cluster: Cluster) -> None:
+    connection = psycopg2().connect(
+        host=cluster.host, port=cluster.port, user=SUPERUSER, dbname="template1"
+    )
+    assert connection.server_version // 10000 == cluster.programs.version
+    connection.close()
 
 
 def test_threads_start_clusters(programs: Programs) -> None:

