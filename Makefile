@@ -130,7 +130,7 @@ startup: $(VENV)/installed
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(RUN)/python -m pip install --quiet --editable ".[pytest,dagster]" --group dev
+	$(RUN)/python -m pip install --quiet --editable ".[pytest,dagster,postgres]" --group dev
 	touch $@
 
 clean:

