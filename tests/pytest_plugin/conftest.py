@@ -33,15 +33,18 @@ def context(tmp_path):
 '''
 
 
-@pytest.fixture(scope="session")
-def planned_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`shop.daily`, loaded up to January 9th, and `shop.weekly`.
+@pytest.fixture(scope="session", autouse=True)
+def imported() -> None:
+    """Import what sessions in this process import: each forgets what it has imported first, but
+    numpy and DuckDB can't be imported twice, and freezegun and time_machine change modules."""
+    import freezegun  # noqa: F401
 
-    Planned in this process: a session in it forgets what was first imported there, and numpy can
-    not be imported twice. Nor need the sandbox be imported by each of them.
-    """
     import pytest_sqlmesh_tracker.sandbox.sandbox  # noqa: F401
 
+
+@pytest.fixture(scope="session")
+def planned_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`shop.daily`, loaded up to January 9th, and `shop.weekly`."""
     project = Project(tmp_path_factory.mktemp("shop"))
     project.model("shop.daily", "SELECT 1 AS id", cron="'@daily'")
     project.model("shop.weekly", "SELECT id FROM shop.daily", cron="'@weekly'")

@@ -190,13 +190,15 @@ def test_the_message_without_the_plugin_and_the_remedy(
 
 
 def test_all_tests_can_be_tracked(pytester: pytest.Pytester, planned_project: Path) -> None:
+    # Other tests need the planned project as it is.
+    copy = Project(planned_project).copy(pytester.path / "shop").path
     pytester.makeini("[pytest]\nfilterwarnings = ignore\nusefixtures = sqlmesh_tracker")
     pytester.makepyfile(
         f"""
         from sqlmesh import Context
 
         def test_it():
-            Context(paths={str(planned_project)!r}).run()
+            Context(paths={str(copy)!r}).run()
             assert False
         """
     )
