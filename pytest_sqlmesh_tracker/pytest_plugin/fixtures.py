@@ -59,7 +59,8 @@ def sqlmesh_project_config() -> Any:
 def sqlmesh_project_setup() -> Callable[[Any], Any] | None:
     """Override it to return a function that loads raw data before the project is planned.
 
-    The function is called with a DuckDB connection. The override may have a wider scope.
+    The function is called with a connection: of DuckDB, or of psycopg2 if the project is in
+    PostgreSQL. What it does there is committed. The override may have a wider scope.
     """
     return None
 
@@ -78,8 +79,12 @@ def _sqlmesh_templates(
     if is_worker(request.config):
         # xdist gives each worker a subfolder of the session's folder.
         scratch = scratch.parent
+    programs = request.config.getini("sqlmesh_tracker_postgres")
     templates = Templates(
-        request.config.rootpath, lambda: tmp_path_factory.mktemp("sqlmesh_project"), scratch
+        request.config.rootpath,
+        lambda: tmp_path_factory.mktemp("sqlmesh_project"),
+        scratch,
+        postgres=str(request.config.rootpath / Path(programs).expanduser()) if programs else None,
     )
     yield templates
     templates.remove()

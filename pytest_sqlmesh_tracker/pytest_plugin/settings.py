@@ -31,6 +31,8 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini(
         "sqlmesh_tracker_report", f"{what}; one path per line", type="linelist", default=[]
     )
+    what = "folder of the programs of the PostgreSQL server that sandboxes start (initdb, postgres)"
+    parser.addini("sqlmesh_tracker_postgres", what, default="")
 
 
 def setting(config: pytest.Config, name: str) -> Any:

@@ -33,8 +33,9 @@ def _by_own_clock(name: str) -> Any:
     @wraps(getattr(Context, name))
     def call(context: SandboxContext, *args: Any, **kwargs: Any) -> Any:
         check_not_frozen()
-        # Looked up at each call, since trackers replace the method.
-        return getattr(super(SandboxContext, context), name)(*args, **kwargs)
+        with context.connections.postgres.used():
+            # Looked up at each call, since trackers replace the method.
+            return getattr(super(SandboxContext, context), name)(*args, **kwargs)
 
     return call
 
@@ -80,6 +81,21 @@ class SandboxContext(Context):
     plan = _by_own_clock("plan")
     apply = _by_own_clock("apply")
     audit = _by_own_clock("audit")
+
+    @property
+    def used_adapters(self) -> dict[str, Any]:
+        """The adapters, by gateway, without those of PostgreSQL databases that no model uses."""
+        used = {self.selected_gateway, *(model.gateway for model in self._models.values())}
+        return {
+            name: adapter
+            for name, adapter in self.engine_adapters.items()
+            if name in used or name in self.duckdb_adapters
+        }
+
+    @property
+    def duckdb_adapters(self) -> dict[str, Any]:
+        """The adapters of DuckDB files, by gateway."""
+        return {n: a for n, a in self.engine_adapters.items() if a.dialect == "duckdb"}
 
     def load(self, *args: Any, **kwargs: Any) -> SandboxContext:
         """Load the project, or the selected part of it."""

@@ -37,11 +37,22 @@ def read_configs(paths: Iterable[Path], config: Config | str | None) -> dict[Pat
     return configs
 
 
-class _NotOpened(BaseDuckDBConnectionConfig):
-    """The type and catalog, without secrets, of a connection that no sandbox opens."""
+class UnopenedConnection(BaseDuckDBConnectionConfig):
+    """The connection of a gateway to another database than DuckDB, without its secrets.
+
+    No sandbox opens it, and SQLMesh's own class would require the driver.
+
+    Attributes:
+        server: what tells servers apart: the host and the port, or the name of an instance.
+        user: the user, if the type of database has one.
+        role: the role that the user takes on, if any.
+    """
 
     type_: str = Field(alias="type")
     catalog: str | None = None
+    server: str = ""
+    user: str | None = None
+    role: str | None = None
 
     def get_catalog(self) -> str | None:
         """The catalog of names without one."""
@@ -51,6 +62,21 @@ class _NotOpened(BaseDuckDBConnectionConfig):
 _CATALOG = ("catalog", "database", "project", "db", "catalog_name")
 """The connection settings that contain the catalog of names without one
 (sqlmesh/core/config/connection.py, `get_catalog`)."""
+_KEPT = ("concurrent_tasks", "register_comments", "pretty_sql")
+"""The connection settings that SQLMesh itself reads."""
+
+
+def _unopened(settings: dict[str, Any]) -> UnopenedConnection:
+    catalog = next((str(settings[name]) for name in _CATALOG if settings.get(name)), None)
+    instance = settings.get("instance_connection_string")
+    kept: dict[str, Any] = {
+        "type": settings["type"],
+        "catalog": catalog and catalog.removeprefix("md:"),
+        "server": str(instance or f"{settings.get('host')}:{settings.get('port')}"),
+        **{name: str(settings[name]) for name in ("user", "role") if settings.get(name)},
+        **{name: settings[name] for name in _KEPT if settings.get(name) is not None},
+    }
+    return UnopenedConnection(**kept)
 
 
 @contextmanager
@@ -60,11 +86,9 @@ def _no_drivers() -> Iterator[None]:
     parse = module.parse_connection_config
 
     def parse_duckdb(settings: dict[str, Any]) -> Any:
-        kind = settings.get("type", "duckdb")
-        if kind == "duckdb":
-            return parse(settings)
-        catalog = next((str(settings[name]) for name in _CATALOG if settings.get(name)), None)
-        return _NotOpened(type=kind, catalog=catalog and catalog.removeprefix("md:"))
+        return (
+            parse(settings) if settings.get("type", "duckdb") == "duckdb" else _unopened(settings)
+        )
 
     module.parse_connection_config = parse_duckdb
     try:

@@ -11,7 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from sqlmesh.utils.errors import ConfigError, LinterError, PlanError
 
 from pytest_sqlmesh_tracker.models.config_files import CONFIG_FILES
@@ -278,7 +277,7 @@ class Sandbox:
         return name
 
     def execute(self, sql: str) -> None:
-        """Execute SQL, in DuckDB's dialect, in the database of the project's gateway.
+        """Execute SQL, in the dialect of the database of the project's gateway.
 
         Raises:
             SQLMeshError: the SQL would write to a database or a file outside the sandbox.
@@ -289,17 +288,15 @@ class Sandbox:
     def fetch(self, sql: str) -> list[tuple[Any, ...]]:
         """Execute a query as `execute` does, and return its rows."""
         __tracebackhide__ = True
-        rows: list[tuple[Any, ...]] = self._executed(sql).fetchall()
-        return rows
+        return self._executed(sql)
 
-    def _executed(self, sql: str) -> Any:
+    def _executed(self, sql: str) -> list[tuple[Any, ...]]:
         __tracebackhide__ = True
-        context = self.context
-        context.connections.executing(sql)
-        context.empty_tables.give_way(context.engine_adapter, sql)
+        adapter: Any = self.context.engine_adapter
         try:
-            return context.engine_adapter.cursor.execute(sql)
-        except duckdb.Error as error:
+            rows: list[tuple[Any, ...]] = adapter.execute_users(sql)
+            return rows
+        except adapter.system.errors as error:
             hints = self._template.hints.of(str(error))
             if not hints:
                 raise

@@ -38,18 +38,50 @@ ON_SNOWFLAKE = {
         GROUP BY 1
         """,
 }
+ON_POSTGRES = {
+    "config.yaml": """
+        gateways:
+          production:
+            connection:
+              type: postgres
+              host: "{{ env_var('SHOP_HOST') }}"
+              port: 5432
+              user: "{{ env_var('SHOP_USER') }}"
+              password: "{{ env_var('SHOP_PASSWORD') }}"
+              database: shop
+        model_defaults: {dialect: postgres, start: 2024-01-01}
+        """,
+    "external_models.yaml": """
+        - name: raw.orders
+          columns: {id: INT, amount: INT, ordered_at: TIMESTAMP}
+        """,
+    "models/daily.sql": """
+        MODEL (
+          name sales.daily,
+          kind INCREMENTAL_BY_TIME_RANGE (time_column day),
+          cron '@daily'
+        );
+
+        SELECT ordered_at::DATE AS day, SUM(amount)::INT AS amount
+        FROM raw.orders
+        WHERE ordered_at::DATE BETWEEN @start_ds AND @end_ds
+        GROUP BY 1
+        """,
+}
+PROJECTS = {"on_snowflake": ON_SNOWFLAKE, "on_postgres": ON_POSTGRES}
 
 
 def test_every_example_passes(pytester: pytest.Pytester, planned_project: Path) -> None:  # noqa: ARG001
     ignore = shutil.ignore_patterns("tests", "__pycache__", ".cache")
     shutil.copytree(ROOT / "sample_projects", pytester.path / "sample_projects", ignore=ignore)
-    for name, text in ON_SNOWFLAKE.items():
-        file = pytester.path / "on_snowflake" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+    for project, files in PROJECTS.items():
+        for name, text in files.items():
+            file = pytester.path / project / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
     for number, example in enumerate(EXAMPLES):
         (pytester.path / f"test_example_{number}.py").write_text(example)
     pytester.makeini("[pytest]\nfilterwarnings = ignore\naddopts = --strict-markers")
     result = pytester.runpytest_inprocess("-p", "no:xdist")
-    result.assert_outcomes(passed=10)
-    assert len(EXAMPLES) == 8
+    result.assert_outcomes(passed=11)
+    assert len(EXAMPLES) == 9

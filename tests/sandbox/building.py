@@ -3,20 +3,47 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 from sqlmesh import Context
 
+from pytest_sqlmesh_tracker import Sandbox, track_all
+from pytest_sqlmesh_tracker.sandbox.options import project_options
+from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 from tests.projects import Project, at
+
+Sandboxes = Callable[..., AbstractContextManager[Sandbox]]
 
 DEFAULTS = """
 model_defaults: {dialect: duckdb, start: 2024-01-01}
 disable_anonymized_analytics: true
 """
+
+
+def sandboxes_of(templates: Templates) -> Sandboxes:
+    """Makes a sandbox of a project, as the fixture `sqlmesh_project` does, with its arguments."""
+
+    @contextmanager
+    def made(
+        path: Path, *, config: Any = None, setup: Any = None, **arguments: Any
+    ) -> Iterator[Sandbox]:
+        if not callable(setup):
+            # SQL files, as the marker has them.
+            arguments["setup"], setup = setup, None
+        options = project_options({"path": path, "at": "2024-01-05 00:05", **arguments})
+        template = templates.get(options, config, setup)
+        with track_all() as tracker:
+            sandbox = Sandbox(template, templates.new_folder(), tracker)
+            try:
+                yield sandbox
+            finally:
+                sandbox.close()
+
+    return made
 
 
 def project(path: Path, gateways: str, more: str = DEFAULTS) -> Project:

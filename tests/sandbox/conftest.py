@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pytest_sqlmesh_tracker import Sandbox, track_all
-from pytest_sqlmesh_tracker.sandbox.options import project_options
 from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 from tests.projects import ONE_AND_FOUR, Project, read_between
-
-Sandboxes = Callable[..., AbstractContextManager[Sandbox]]
+from tests.sandbox.building import Sandboxes, sandboxes_of
 
 AUDITS = """
 AUDIT (name is_positive);
@@ -67,21 +62,4 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Templates]:
 @pytest.fixture(scope="session")
 def sandboxes(templates: Templates) -> Sandboxes:
     """Makes a sandbox of a project, as the fixture `sqlmesh_project` does, with its arguments."""
-
-    @contextmanager
-    def made(
-        path: Path, *, config: Any = None, setup: Any = None, **arguments: Any
-    ) -> Iterator[Sandbox]:
-        if not callable(setup):
-            # SQL files, as the marker has them.
-            arguments["setup"], setup = setup, None
-        options = project_options({"path": path, "at": "2024-01-05 00:05", **arguments})
-        template = templates.get(options, config, setup)
-        with track_all() as tracker:
-            sandbox = Sandbox(template, templates.new_folder(), tracker)
-            try:
-                yield sandbox
-            finally:
-                sandbox.close()
-
-    return made
+    return sandboxes_of(templates)

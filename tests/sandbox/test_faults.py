@@ -10,7 +10,7 @@ import pytest
 
 from pytest_sqlmesh_tracker import SandboxError, SandboxWarning, Status, UnknownModelError
 
-from .conftest import Sandboxes
+from .building import Sandboxes
 
 one_and_four_workers = pytest.mark.parametrize(
     "gateway", [None, "four"], ids=["one_worker", "four_workers"]

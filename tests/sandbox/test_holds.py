@@ -9,7 +9,7 @@ import pytest
 
 from pytest_sqlmesh_tracker import SandboxError, UnknownModelError
 
-from .conftest import Sandboxes
+from .building import Sandboxes
 
 
 def test_a_held_model_waits_as_for_a_signal(sandboxes: Sandboxes, payroll: Path) -> None:

@@ -9,8 +9,7 @@ import pytest
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from tests.projects import Project
 
-from .building import project, snapshot_of
-from .conftest import Sandboxes
+from .building import Sandboxes, project, snapshot_of
 
 LOCAL = "{local: {connection: {type: duckdb}}}"
 

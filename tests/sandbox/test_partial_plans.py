@@ -11,8 +11,7 @@ from pytest_sqlmesh_tracker import SandboxError
 from pytest_sqlmesh_tracker.tracking.compat import sees_through_idle_parents
 from tests.projects import Project
 
-from .building import project
-from .conftest import Sandboxes
+from .building import Sandboxes, project
 
 DAILY = "'@daily'"
 AUDIT = """

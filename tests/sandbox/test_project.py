@@ -18,7 +18,7 @@ from sqlmesh.utils.errors import SQLMeshError
 
 from pytest_sqlmesh_tracker import Sandbox, SandboxError, sqlmesh_run_tracker, track_all
 
-from .conftest import Sandboxes
+from .building import Sandboxes
 
 BEGAN = datetime(2024, 1, 5, 0, 5, tzinfo=timezone.utc)
 

@@ -14,8 +14,7 @@ from pytest_sqlmesh_tracker.sandbox.options import project_options
 from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 from tests.projects import Project, at
 
-from .building import plain, project, snapshot_of
-from .conftest import Sandboxes
+from .building import Sandboxes, plain, project, snapshot_of
 
 FILES = {
     "config.py": """

@@ -19,16 +19,12 @@ from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from tests.installed_packages import KEEP_PACKAGES
 from tests.projects import Project
 
-from .building import DEFAULTS, database, planned, project, snapshot_of
-from .conftest import Sandboxes
+from .building import DEFAULTS, Sandboxes, database, planned, project, snapshot_of
 
 SECRET = "dont-tell-anybody"
 ELSEWHERE = {
     "snowflake": f"{{type: snowflake, account: acme, user: me, password: {SECRET}}}",
     "bigquery": "{type: bigquery, project: acme}",
-    "postgres": (
-        f"{{type: postgres, host: db, user: me, password: {SECRET}, port: 5432, database: wh}}"
-    ),
     "redshift": f"{{type: redshift, user: me, password: {SECRET}, host: db}}",
     "databricks": (
         f"{{type: databricks, server_hostname: db, http_path: /sql, access_token: {SECRET}}}"
@@ -137,7 +133,7 @@ default_gateway: warehouse""",
     def test_are_not_used_by_the_unit_tests_of_a_plan(
         self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
-        elsewhere = ELSEWHERE["postgres"]
+        elsewhere = ELSEWHERE["snowflake"]
         shop = project(
             tmp_path, f"{{g: {{connection: {{type: duckdb}}, test_connection: {elsewhere}}}}}"
         )

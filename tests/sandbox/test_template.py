@@ -14,7 +14,7 @@ from pytest_sqlmesh_tracker.sandbox.options import project_options
 from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 from tests.projects import ONE_AND_FOUR, Project
 
-from .conftest import Sandboxes
+from .building import Sandboxes
 
 
 def small(path: Path, query: str = "SELECT 1 AS id", **properties: str) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
 from .client import MAINTENANCE, connect, psycopg2
-from .databases import Databases, copying
+from .databases import ClusterDatabases, copying
 
 
 class Copies:
@@ -19,7 +19,7 @@ class Copies:
     The server needs no thread of this process for that, only a connection of its own.
     """
 
-    def __init__(self, databases: Databases, template: str) -> None:
+    def __init__(self, databases: ClusterDatabases, template: str) -> None:
         """Begin with the first copy.
 
         Args:
@@ -29,7 +29,7 @@ class Copies:
             SandboxError: there is no such database.
         """
         self._databases = databases
-        self._template = template
+        self.template = template
         self._numbers = count(1)
         self._connection = connect(databases.cluster.host, MAINTENANCE, asynchronous=True)
         try:
@@ -46,13 +46,13 @@ class Copies:
             SandboxError: the template can't be copied; the next call tries again.
         """
         try:
-            with copying(self._template):
+            with copying(self.template):
                 self._wait()
         except SandboxError:
             self._next = self._begin()
             raise
         self._databases.rename(self._next, name)
-        self._databases.copy_settings(self._template, name)
+        self._databases.copy_settings(self.template, name)
         self._next = self._begin()
 
     def close(self) -> None:
@@ -64,9 +64,9 @@ class Copies:
         self._databases.drop(self._next)
 
     def _begin(self) -> str:
-        name = f"{self._template} copy {next(self._numbers)}"
+        name = f"{self.template} copy {next(self._numbers)}"
         self._cursor = self._connection.cursor()
-        self._cursor.execute(self._databases.copying_statement(self._template, name))
+        self._cursor.execute(self._databases.copying_statement(self.template, name))
         return name
 
     def _wait(self) -> None:

@@ -20,7 +20,7 @@ _PATIENT_TRIES = 50
 _TRIES = 5000
 
 
-class Databases:
+class ClusterDatabases:
     """The databases of a cluster, through one connection for maintenance.
 
     Threads can share it. Databases are named as users name them, also with capitals and quotes.
@@ -42,6 +42,10 @@ class Databases:
         """Create a role that can connect but has no rights of a superuser, unless it exists."""
         if not self._execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]):
             self._execute(self._sql("CREATE ROLE {} LOGIN", name))
+
+    def grant(self, role: str, *, to: str) -> None:
+        """Make a role a member of another role, with the rights of that role."""
+        self._execute(self._sql("GRANT {} TO {}", role, to))
 
     def create(self, name: str, *, owner: str) -> None:
         """Create an empty database."""

@@ -11,7 +11,6 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 from sqlglot import exp
 from sqlglot.tokens import Token, TokenType  # type: ignore[attr-defined]
 from sqlmesh.core.dialect import schema_
@@ -19,10 +18,10 @@ from sqlmesh.utils.errors import SQLMeshError
 
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
-from .column_types import stored
+from .engine import SystemTables, TableName, qualified
 from .inference import Undeclared, undeclared, unknown_tables
-from .relations import TablePlaces, qualified
-from .statements import statements, words_of
+from .relations import TablePlaces
+from .tokens import statements, words_of
 
 _MARK = "empty, made by pytest-sqlmesh-tracker for an external model"
 """The comment on these tables: it is copied and rolled back with them."""
@@ -51,7 +50,7 @@ class EmptyTables:
         Raises:
             SandboxError: a table can't be created.
         """
-        adapters, selected = context.engine_adapters, context.selected_gateway
+        adapters, selected = context.used_adapters, context.selected_gateway
         places = TablePlaces(adapters)
         for model in context.models.values():
             if model.kind.is_external and model.columns_to_types:
@@ -62,7 +61,9 @@ class EmptyTables:
         missing: dict[exp.Table, Any] = {}
         for unknown in unknown_tables(context.models):
             place = places.place(unknown.gateway or selected, unknown.table)
-            if place and not (place.existing or _is_readable(place.adapter, place.table)):
+            if place and not (
+                place.existing or place.adapter.system.is_readable(place.adapter, place.table)
+            ):
                 missing[place.table] = place.adapter
         self._undeclared = undeclared(missing, context.models, context.default_catalog)
         for each in self._undeclared:
@@ -72,70 +73,83 @@ class EmptyTables:
     def _create(
         self, adapter: Any, table: exp.Table, declared: Mapping[str, exp.DataType], name: str
     ) -> None:
-        columns = {column: kind.transform(stored) for column, kind in declared.items()}
+        system: SystemTables = adapter.system
+        columns = {column: adapter.stored_type(kind) for column, kind in declared.items()}
         schema = schema_(table.args["db"], table.args.get("catalog"))
         try:
-            if not adapter.fetchone(_schema_query(table)):
+            if not system.has_schema(adapter, table):
                 adapter.create_schema(schema)
-                self._schemas |= {table.db.lower()}
+                self._schemas |= {system.folded(table.db)}
             adapter.create_table(table, columns)
-            adapter.execute(f"COMMENT ON TABLE {_sql(table)} IS '{_MARK}'")
-        except duckdb.Error as error:
+            adapter.execute(f"COMMENT ON TABLE {_sql(table, system)} IS '{_MARK}'")
+        except system.errors as error:
             first, *_ = str(error).splitlines()
             raise SandboxError(
                 f"the external model {name} can't be created as an empty table: {first}; "
                 "create the table with setup="
             ) from error
-        self._names |= {(table.db.lower(), table.name.lower())}
+        self._names |= {(system.folded(table.db), system.folded(table.name))}
 
     def give_way(self, adapter: Any, sql: str) -> None:
         """Drop the tables that a statement is about to create something in place of."""
+        system: SystemTables = adapter.system
         if not (self._names and _creates(sql)):
             return
         try:
-            created = [each for tokens in statements(sql) if (each := _Created.by(tokens))]
+            created = [
+                each for tokens in statements(sql, system.dialect) if (each := _Created.by(tokens))
+            ]
         except SQLMeshError:
-            # DuckDB reports what is wrong with it.
+            # The database reports what is wrong with it.
             return
         for each in created:
             for table in self._in_place_of(adapter, each):
                 adapter.execute(f"DROP TABLE {table}")
-            if each.kind == "SCHEMA" and each.names[-1].lower() in self._schemas:
-                name = qualified(*each.names)
-                if not adapter.fetchone(_content_query(each.names)):
-                    adapter.execute(f"DROP SCHEMA IF EXISTS {name}")
+            schema = each.names[-1]
+            if (
+                each.kind == "SCHEMA"
+                and system.folded(schema) in self._schemas
+                and system.is_empty(adapter, schema)
+            ):
+                adapter.execute(f"DROP SCHEMA IF EXISTS {qualified(*each.names)}")
 
     def _in_place_of(self, adapter: Any, created: _Created) -> Iterator[str]:
         """The empty tables, as SQL, that have the name of what is created."""
-        *schema, name = (part.lower() for part in created.names)
+        system: SystemTables = adapter.system
+        *outer, name = (system.folded(part) for part in created.names)
         if created.kind == "SCHEMA":
-            condition = f"lower(schema_name) = {_literal(name)}"
-        elif ((schema or ["main"])[-1], name) in self._names:
-            condition = f"lower(table_name) = {_literal(name)}"
-            condition += f" AND lower(schema_name) = {_literal((schema or ['main'])[-1])}"
-            schema = schema[:-1]
+            schema, table = name, None
         else:
-            return
-        catalog = _literal(schema[0] if schema else adapter.default_catalog.lower())
-        for place in adapter.fetchall(
-            "SELECT database_name, schema_name, table_name FROM duckdb_tables() "
-            f"WHERE comment = '{_MARK}' AND lower(database_name) = {catalog} AND {condition}"
-        ):
-            table = qualified(*place)
-            if not adapter.fetchone(f"SELECT 1 FROM {table} LIMIT 1"):
-                yield table
+            schema, table = (outer or [system.default_schema])[-1], name
+            outer = outer[:-1]
+            if (schema, table) not in self._names:
+                return
+        catalog = outer[0] if outer else system.folded(adapter.default_catalog)
+
+        def is_meant(each: TableName) -> bool:
+            place = system.folded(each.catalog), system.folded(each.schema)
+            return place == (catalog, schema) and table in (None, system.folded(each.name))
+
+        for each in filter(is_meant, system.commented(adapter, _MARK)):
+            if not adapter.fetchone(f"SELECT 1 FROM {each.sql} LIMIT 1"):
+                yield each.sql
 
     def explained_in(self, error: str) -> list[Undeclared]:
         """The tables whose advice an error's text contains. SQLMesh passes on only the text of an
         exception."""
         return [each for each in self._undeclared if each.advice in error]
 
-    def explain(self, adapter: Any, sql: str, error: duckdb.Error) -> str | None:
+    def explain(self, adapter: Any, sql: str, error: Exception) -> str | None:
         """Advice on a statement that failed because no model declares a table."""
-        if not isinstance(error, duckdb.CatalogException | duckdb.BinderException):
-            return None
+        system: SystemTables = adapter.system
         for each in self._undeclared:
-            if _sql(each.table).lower() in sql.lower() and _is_to_blame(adapter, each):
+            if _sql(each.table, system).lower() not in sql.lower():
+                continue
+            if (
+                system.is_wrong_column(error) and system.is_commented(adapter, each.table, _MARK)
+                if each.columns
+                else system.is_missing(adapter, each.table, error)
+            ):
                 return each.advice
         return None
 
@@ -178,45 +192,5 @@ def _creates(sql: str) -> bool:
     return "CREATE" in words or "DROP" in words
 
 
-def _is_to_blame(adapter: Any, undeclared: Undeclared) -> bool:
-    """Whether the table is missing, or is an empty one whose columns were inferred."""
-    table = undeclared.table
-    comments = adapter.cursor.execute(
-        f"SELECT comment FROM duckdb_tables() WHERE lower(table_name) = "
-        f"{_literal(table.name.lower())} AND lower(schema_name) = {_literal(table.db.lower())}"
-    ).fetchall()
-    return (_MARK,) in comments if undeclared.columns else not _is_readable(adapter, table)
-
-
-def _is_readable(adapter: Any, table: exp.Table) -> bool:
-    """Whether DuckDB can read the name: a system table, or a relation that it does not list."""
-    try:
-        adapter.cursor.execute(f"SELECT 1 FROM {_sql(table)} LIMIT 0")
-    except duckdb.Error:
-        return False
-    return True
-
-
-def _schema_query(table: exp.Table) -> str:
-    catalog = f" AND lower(database_name) = {_literal(table.catalog.lower())}"
-    return (
-        f"SELECT 1 FROM duckdb_schemas() WHERE lower(schema_name) = {_literal(table.db.lower())}"
-        + (catalog if table.catalog else "")
-    )
-
-
-def _content_query(schema: tuple[str, ...]) -> str:
-    """A query for whether a schema, optionally qualified by its catalog, contains anything."""
-    name = _literal(schema[-1].lower())
-    return (
-        f"SELECT 1 FROM duckdb_tables() WHERE lower(schema_name) = {name} UNION ALL "
-        f"SELECT 1 FROM duckdb_views() WHERE lower(schema_name) = {name}"
-    )
-
-
-def _literal(text: str) -> str:
-    return exp.Literal.string(text).sql(dialect="duckdb")
-
-
-def _sql(table: exp.Table) -> str:
-    return table.sql(dialect="duckdb", identify=True, comments=False)
+def _sql(table: exp.Table, system: SystemTables) -> str:
+    return table.sql(dialect=system.dialect, identify=True, comments=False)

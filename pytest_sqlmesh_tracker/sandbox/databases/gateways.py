@@ -1,7 +1,7 @@
 """The databases of a project, and its configuration on copies of them.
 
-Every gateway that is kept has DuckDB files in the sandbox; gateways that could reach another
-database are rejected or left out.
+Every gateway that is kept has DuckDB files in the sandbox, or a database on a PostgreSQL server of
+the session; gateways that could reach another database are rejected or left out.
 """
 
 from __future__ import annotations
@@ -14,16 +14,24 @@ from typing import Any
 
 from sqlglot import exp
 from sqlmesh.core.config import Config, DuckDBConnectionConfig
+from sqlmesh.core.config.connection import ConnectionConfig
 
+from pytest_sqlmesh_tracker.sandbox.clock import Clock
 from pytest_sqlmesh_tracker.sandbox.options import DatabaseState, SandboxError
 
-from .connections import Connections, SandboxConnection, path_of
-from .statements import is_remote
+from .connections import Connections
+from .duckdb.adapter import SandboxDuckDBConnection
+from .duckdb.connections import DuckDBConnections, path_of
+from .duckdb.statements import is_remote
+from .engine import ExternalTables
+from .postgres.connections import PostgresConnections
+from .postgres.gateways import PostgresGateway
+from .postgres.server import PostgresDatabase, PostgresServer
 from .warehouse import Warehouse
 
 WAYS_OUT = (
-    "A sandbox works only with DuckDB files. Choose a DuckDB gateway of the project with gateway=, "
-    "or override the fixture sqlmesh_project_config to return a Config that has one."
+    "A sandbox works only with DuckDB files and PostgreSQL. Choose such a gateway of the project "
+    "with gateway=, or override the fixture sqlmesh_project_config to return a Config that has one."
 )
 
 
@@ -45,15 +53,18 @@ class Databases:
         *,
         state: DatabaseState,
         warehouse: Warehouse | None = None,
+        server: PostgresServer | None = None,
     ) -> None:
         """Read them from the configuration of each of the project's paths.
 
         Args:
             state: what the sandbox takes from the user's files.
             warehouse: the project's own warehouse, which the configuration stands in for.
+            server: the server of databases in PostgreSQL; by default, one of their own.
 
         Raises:
-            SandboxError: the gateway is missing, or is not DuckDB with local files.
+            SandboxError: the gateway is missing, or is neither DuckDB with local files nor
+                PostgreSQL, or there is no server for it.
         """
         first = next(iter(configs.values()))
         # Each of the project's own gateways → the configuration's gateway that stands in for it.
@@ -69,6 +80,9 @@ class Databases:
         self._state = state
         self._files: dict[tuple[str, str], _File] = {}
         """The databases, by gateway and path as configured."""
+        self._server = server or PostgresServer()
+        self._postgres: dict[str, PostgresGateway] = {}
+        """The gateways in PostgreSQL, by name."""
         self._state_files: dict[str, _File] = {}
         """The databases with the state, by gateway, where the gateway has one for the state."""
         self.gateway = _existing(gateway or first.default_gateway_name, first)
@@ -104,17 +118,69 @@ class Databases:
 
     def _examine(self, name: str, config: Config, folder: Path) -> None:
         connection = config.get_connection(name)
-        why = _why_not(connection)
+        postgres = PostgresGateway.of(connection)
+        why = self._why_not_on_server(name, postgres) if postgres else _why_not(connection)
         if why and name == self.gateway:
             raise SandboxError(f"the gateway {name or 'of the project'} {why}.\n{WAYS_OUT}")
         if why:
             self.left_out[name] = why
             return
-        for path in _files_of(connection):
-            self._add(name, path, folder)
+        if postgres:
+            self._postgres[name] = postgres
+        else:
+            for path in _files_of(connection):
+                self._add(name, path, folder)
         state = config.get_gateway(name).state_connection
         if state is not None:
             self._add_state(name, state, folder)
+
+    def _why_not_on_server(self, name: str, postgres: PostgresGateway) -> str | None:
+        """Why a sandbox can't have the gateway's database on its server; None if it can."""
+        if self._state is DatabaseState.KEEP and name == self.gateway:
+            raise SandboxError(
+                f"state='keep': the gateway {name!r} is in PostgreSQL, which sandboxes do not "
+                "copy; only local DuckDB files can be kept"
+            )
+        other = next((n for n, p in self._postgres.items() if postgres.conflicts_with(p)), None)
+        if other is not None:
+            return f"has a database of the same name as the gateway {other} on another server"
+        try:
+            self._server.check()
+        except SandboxError as error:
+            return f"is in PostgreSQL, but {error}"
+        return None
+
+    @property
+    def of_postgres(self) -> dict[str, PostgresDatabase]:
+        """The databases of the gateways in PostgreSQL, by name."""
+        gateways = list(self._postgres.values())
+        return {each.database: each.merged(gateways) for each in gateways}
+
+    def connections(
+        self,
+        folder: Path,
+        clock: Clock,
+        external_tables: ExternalTables,
+        templates: Mapping[str, str],
+    ) -> Connections:
+        """The connections of a sandbox in this folder, before any is opened.
+
+        Args:
+            external_tables: the tables that give way to what statements create.
+            templates: the template of each PostgreSQL database that has one.
+        """
+        return Connections(
+            folder,
+            DuckDBConnections(folder, clock, external_tables, stand_in=self.stands_in),
+            PostgresConnections(
+                self._server, self.of_postgres.values(), templates, clock, external_tables
+            ),
+        )
+
+    def drop(self, templates: Mapping[str, str]) -> None:
+        """Drop the templates of PostgreSQL databases."""
+        for template in templates.values():
+            self._server.drop_template(template)
 
     def _add(self, gateway: str, path: str, folder: Path) -> None:
         if gateway in self._stand_ins:
@@ -212,22 +278,30 @@ class Databases:
             }
             state = gateway.state_connection
             if state is not None:
-                like = state if isinstance(state, DuckDBConnectionConfig) else connection
+                like = next(
+                    (c for c in (state, connection) if isinstance(c, DuckDBConnectionConfig)), None
+                )
                 file = str(connections.folder / self._state_files[name].below)
-                changes["state_connection"] = SandboxConnection.of(like, connections, database=file)
+                changes["state_connection"] = SandboxDuckDBConnection.of(
+                    like or DuckDBConnectionConfig(), connections.duckdb, database=file
+                )
             yield name, gateway.copy(update=changes)
 
     def _connection(
         self, gateway: str, original: Any, connections: Connections
-    ) -> SandboxConnection:
+    ) -> ConnectionConfig:
+        if gateway in self._postgres:
+            postgres = self._postgres[gateway]
+            return postgres.connection(self.of_postgres[postgres.database], connections.postgres)
+
         def place(path: str) -> str:
             return str(connections.folder / self._files[gateway, path].below)
 
         if not original.catalogs:
             path = original.database or ":memory:"
             catalog = self._catalog_of(gateway) if path.startswith(":memory:") else None
-            return SandboxConnection.of(
-                original, connections, catalog=catalog, database=place(path)
+            return SandboxDuckDBConnection.of(
+                original, connections.duckdb, catalog=catalog, database=place(path)
             )
         catalogs = {}
         for alias, options in original.catalogs.items():
@@ -235,7 +309,7 @@ class Databases:
             # Copies can be written to, even if the user's own file must not be.
             changes = {"path": file, "read_only": False}
             catalogs[alias] = file if isinstance(options, str) else options.copy(update=changes)
-        return SandboxConnection.of(original, connections, catalogs=catalogs)
+        return SandboxDuckDBConnection.of(original, connections.duckdb, catalogs=catalogs)
 
 
 def _existing(gateway: str, config: Config) -> str:
@@ -277,7 +351,7 @@ def _harmless(test_connection: Any) -> Any:
 def _why_not(connection: Any) -> str | None:
     """Why a sandbox can't use a connection; None if it can."""
     if not isinstance(connection, DuckDBConnectionConfig):
-        return f"is {connection.type_}, not DuckDB"
+        return f"is {connection.type_}, neither DuckDB nor PostgreSQL"
     if connection.database and is_remote(connection.database):
         return f"has a database that is not a local file: {_masked(connection.database)}"
     for alias, options in (connection.catalogs or {}).items():

@@ -11,24 +11,6 @@ from sqlglot import exp
 
 from pytest_sqlmesh_tracker.sandbox.databases.relations import shown_name
 
-_OBJECTS = """
-    SELECT database_name, schema_name || '.' || table_name FROM duckdb_tables() WHERE NOT internal
-    UNION ALL
-    SELECT database_name, schema_name || '.' || view_name FROM duckdb_views() WHERE NOT internal
-    UNION ALL
-    SELECT database_name, schema_name FROM duckdb_schemas()
-    WHERE NOT internal AND schema_name <> 'main'
-    UNION ALL
-    SELECT database_name, schema_name || '.' || sequence_name FROM duckdb_sequences()
-    UNION ALL
-    SELECT database_name, schema_name || '.' || index_name FROM duckdb_indexes()
-    UNION ALL
-    SELECT database_name, schema_name || '.' || type_name FROM duckdb_types() WHERE NOT internal
-    UNION ALL
-    SELECT database_name, schema_name || '.' || function_name FROM duckdb_functions()
-    WHERE NOT internal
-"""
-
 
 @dataclass(frozen=True)
 class Inherited:
@@ -44,7 +26,7 @@ class Inherited:
 
 
 def inherited(adapters: Iterable[Any], sources: Mapping[Path, Path]) -> tuple[Inherited, ...]:
-    """The objects in the copies of the user's databases.
+    """The objects in the copies of the user's DuckDB files.
 
     Args:
         sources: the file of each copy → the user's own file.
@@ -55,7 +37,7 @@ def inherited(adapters: Iterable[Any], sources: Mapping[Path, Path]) -> tuple[In
     for adapter in adapters:
         attached = adapter.fetchall("SELECT database_name, path FROM duckdb_databases()")
         files = {name: sources.get(Path(path)) for name, path in attached if path}
-        for database, name in adapter.fetchall(_OBJECTS):
+        for database, name in adapter.system.objects(adapter):
             file = files.get(database)
             if file is not None:
                 objects[Inherited(name.removeprefix("main."), file)] = None
@@ -69,8 +51,11 @@ def missing_tables(context: Any, models: Iterable[str]) -> list[str]:
         models: fully qualified names.
     """
     existing = {
-        gateway: {(database.lower(), name.lower()) for database, name in adapter.fetchall(_OBJECTS)}
-        for gateway, adapter in context.engine_adapters.items()
+        gateway: {
+            (adapter.system.folded(database), adapter.system.folded(name))
+            for database, name in adapter.system.objects(adapter)
+        }
+        for gateway, adapter in context.used_adapters.items()
     }
     missing: dict[str, None] = {}
     for fqn in models:
@@ -80,7 +65,9 @@ def missing_tables(context: Any, models: Iterable[str]) -> list[str]:
             if read is not None and not read.kind.is_external:
                 continue
             table = exp.to_table(name)
-            place = (table.catalog.lower(), f"{table.db}.{table.name}".lower())
-            if place not in existing[model.gateway or context.selected_gateway]:
+            gateway = model.gateway or context.selected_gateway
+            folded = context.used_adapters[gateway].system.folded
+            place = folded(table.catalog), folded(f"{table.db}.{table.name}")
+            if place not in existing[gateway]:
                 missing[shown_name(table, context.default_catalog)] = None
     return list(missing)

@@ -23,14 +23,15 @@ from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.sandbox.clock import STATEMENT, Clock, shown
 from pytest_sqlmesh_tracker.sandbox.context import SandboxContext
-from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
-from pytest_sqlmesh_tracker.sandbox.databases.gateways import WAYS_OUT, Databases
-from pytest_sqlmesh_tracker.sandbox.databases.raw_data import Setup, call_setup, load_setup
-from pytest_sqlmesh_tracker.sandbox.databases.sqlmesh_objects import (
+from pytest_sqlmesh_tracker.sandbox.databases.duckdb.sqlmesh_objects import (
     check_kept_state,
     remove_models,
     remove_state,
 )
+from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
+from pytest_sqlmesh_tracker.sandbox.databases.gateways import WAYS_OUT, Databases
+from pytest_sqlmesh_tracker.sandbox.databases.postgres.server import PostgresServer
+from pytest_sqlmesh_tracker.sandbox.databases.raw_data import Setup, call_setup, load_setup
 from pytest_sqlmesh_tracker.sandbox.databases.warehouse import Warehouse
 from pytest_sqlmesh_tracker.sandbox.faults import Faults
 from pytest_sqlmesh_tracker.sandbox.files import Files, UsersPaths, bring, copy_paths
@@ -58,6 +59,7 @@ def build_template(
     *,
     root: Path,
     scratch: Path,
+    server: PostgresServer,
     config: Config | str | None = None,
     setup: Setup | None = None,
 ) -> Template:
@@ -67,6 +69,7 @@ def build_template(
         folder: an empty folder for this template alone.
         root: the folder that relative paths start from.
         scratch: the folder of all sandboxes, which is never part of a project.
+        server: the server of databases in PostgreSQL.
         config: a configuration to use instead of the project's own.
         setup: a function called with a connection before the plan, after the options' SQL files.
 
@@ -83,7 +86,7 @@ def build_template(
         _errors_explained(hints, UsersPaths.of_copies(paths, (folder,))),
     ):
         before = ProcessSettings.current()
-        project = _copied_project(options, paths, folder, scratch, config)
+        project = _copied_project(options, paths, folder, scratch, server, config)
         sources = project.databases.copy_sources(folder)
         clock = Clock(options.at or datetime.now(timezone.utc), tick=False)
         began = clock.now
@@ -98,9 +101,9 @@ def build_template(
             settings_changes = ProcessSettings.current().changes_since(before)
             if options.state is DatabaseState.FRESH:
                 models = list(context.models.values())
-                remove_models(context.engine_adapters, models, context.selected_gateway)
+                remove_models(context.used_adapters, models, context.selected_gateway)
             # The databases do not contain anything of the test's own yet.
-            hints = replace(hints, inherited=inherited(context.engine_adapters.values(), sources))
+            hints = replace(hints, inherited=inherited(context.duckdb_adapters.values(), sources))
             with _errors_explained(hints, context.users_paths):
                 _load_raw_data(context, options, root, setup)
                 empty_tables.create(context)
@@ -114,6 +117,7 @@ def build_template(
             project=project,
             files=Files(folder / "project"),
             loaded={path: loaded[project.place(path, folder)] for path in paths},
+            postgres=context.connections.templates,
             selection=context.selection,
             reads_state=bool(context.models.keys() - own),
             empty_tables=empty_tables,
@@ -164,6 +168,7 @@ def _copied_project(
     paths: list[Path],
     folder: Path,
     scratch: Path,
+    server: PostgresServer,
     config: Config | str | None,
 ) -> CopiedProject:
     """The project with a first copy of its files, before anything is loaded."""
@@ -172,7 +177,9 @@ def _copied_project(
     warehouse = (
         Warehouse.of(paths, config.model_defaults.dialect) if isinstance(config, Config) else None
     )
-    databases = Databases(configs, options.gateway, state=options.state, warehouse=warehouse)
+    databases = Databases(
+        configs, options.gateway, state=options.state, warehouse=warehouse, server=server
+    )
     copy_paths(paths, folder / "project", scratch)
     check_variables(options.variables, configs.values(), folder / "project")
     return CopiedProject(folder, configs, databases, options.variables)
@@ -211,7 +218,7 @@ def _template_context(
     )
     try:
         yield context, recorded
-        context.connections.close(checkpoint=True)
+        context.connections.keep()
     finally:
         context.close()
 
@@ -225,7 +232,7 @@ def _prepare_state(
         adapter = state.create_engine_adapter() if state else context.engine_adapter
         check_kept_state(adapter, databases.state_schema, began)
         return
-    for adapter in context.engine_adapters.values():
+    for adapter in context.duckdb_adapters.values():
         schemas = context.config.physical_schema_mapping.values()
         remove_state(adapter, databases.state_schema, schemas)
 
@@ -306,10 +313,10 @@ def _check_start(context: SandboxContext, began: datetime) -> None:
 def _load_raw_data(
     context: SandboxContext, options: ProjectOptions, root: Path, setup: Setup | None
 ) -> None:
-    cursor = context.engine_adapter.cursor
-    load_setup(cursor, [root / file for file in options.setup], context.connections.executing)
+    adapter: Any = context.engine_adapter
+    load_setup(adapter, [root / file for file in options.setup])
     if setup is not None:
-        call_setup(cursor, setup)
+        call_setup(adapter, setup)
 
 
 def _plan(context: SandboxContext, options: ProjectOptions, hints: Hints) -> LeftOut:

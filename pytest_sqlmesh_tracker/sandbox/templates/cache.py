@@ -12,6 +12,7 @@ from typing import Any
 from sqlmesh.core.config import Config
 
 from pytest_sqlmesh_tracker.sandbox.clock import check_not_frozen
+from pytest_sqlmesh_tracker.sandbox.databases.postgres.server import PostgresServer
 from pytest_sqlmesh_tracker.sandbox.databases.raw_data import Setup
 from pytest_sqlmesh_tracker.sandbox.options import ProjectOptions, SandboxError
 
@@ -30,7 +31,12 @@ class Templates:
     """The templates of a session."""
 
     def __init__(
-        self, root: Path, new_folder: Callable[[], Path], scratch: Path | None = None
+        self,
+        root: Path,
+        new_folder: Callable[[], Path],
+        scratch: Path | None = None,
+        *,
+        postgres: str | None = None,
     ) -> None:
         """Start without templates.
 
@@ -38,10 +44,13 @@ class Templates:
             root: the folder that the options' relative paths start from.
             new_folder: makes an empty folder.
             scratch: the folder that contains these folders and the folders of other processes.
+            postgres: the folder of PostgreSQL's programs, if the user has set it.
         """
         self._root = root
         self._scratch = scratch
         self.new_folder = new_folder
+        self.server = PostgresServer(postgres)
+        """The server of databases in PostgreSQL, which starts when one is first used."""
         self._built: dict[Hashable, Template | _Failure] = {}
 
     def get(
@@ -64,6 +73,7 @@ class Templates:
                     folder,
                     root=self._root,
                     scratch=self._scratch or folder.parent,
+                    server=self.server,
                     config=config,
                     setup=setup,
                 )
@@ -81,6 +91,7 @@ class Templates:
         for built in self._built.values():
             if isinstance(built, Template):
                 built.remove()
+        self.server.close()
 
 
 def _in_a_line(text: str, length: int = 300) -> str:
@@ -99,7 +110,7 @@ def _check_fixtures(config: Any, setup: Any) -> None:
     if not (setup is None or callable(setup)):
         raise SandboxError(
             f"sqlmesh_project_setup returned a {type(setup).__name__}; it must return a function "
-            "that takes a DuckDB connection"
+            "that takes a connection"
         )
 
 

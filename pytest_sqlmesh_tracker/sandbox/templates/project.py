@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sqlmesh.core.config import Config
@@ -12,7 +13,6 @@ from sqlmesh.core.loader import Loader
 
 from pytest_sqlmesh_tracker.sandbox.clock import Clock
 from pytest_sqlmesh_tracker.sandbox.context import SandboxContext, Selection, SharedSnapshots
-from pytest_sqlmesh_tracker.sandbox.databases.connections import Connections
 from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
 from pytest_sqlmesh_tracker.sandbox.databases.gateways import Databases
 from pytest_sqlmesh_tracker.sandbox.faults import Faults
@@ -56,6 +56,7 @@ class CopiedProject:
         faults: Faults,
         loaders: Mapping[Path, type[Loader]],
         empty_tables: EmptyTables,
+        postgres: Mapping[str, str] = MappingProxyType({}),
         selection: Selection | None = None,
         selectors: tuple[str, ...] = (),
         of_template: bool = False,
@@ -64,11 +65,11 @@ class CopiedProject:
 
         Args:
             loaders: the loaders, by the project's paths.
+            postgres: the template of each PostgreSQL database that has one.
             selection: the selected part of the project's models, if not all.
             selectors: the selectors that the first load applies.
         """
-        stand_in = self.databases.stands_in
-        connections = Connections(folder, clock, empty_tables, stand_in=stand_in)
+        connections = self.databases.connections(folder, clock, empty_tables, postgres)
         configs = self.databases.configs(connections, self.variables)
         return SandboxContext(
             connections=connections,

@@ -43,6 +43,7 @@ class Template:
     project: CopiedProject
     files: Files
     loaded: Mapping[Path, LoadedFiles]
+    postgres: Mapping[str, str]
     selection: Selection | None
     reads_state: bool
     empty_tables: EmptyTables
@@ -67,6 +68,7 @@ class Template:
                 for path, loaded in self.loaded.items()
             },
             empty_tables=self.empty_tables.copy(),
+            postgres=self.postgres,
             selection=self.selection,
         )
         context.load_copied(reads_state=self.reads_state)
@@ -79,4 +81,5 @@ class Template:
 
     def remove(self) -> None:
         """Delete the template's own files."""
+        self.project.databases.drop(self.postgres)
         shutil.rmtree(self.project.folder, ignore_errors=True)

@@ -14,7 +14,6 @@ from textwrap import dedent
 
 from pytest_sqlmesh_tracker.sandbox.clock import Clock
 from pytest_sqlmesh_tracker.sandbox.context import SandboxContext
-from pytest_sqlmesh_tracker.sandbox.databases.connections import Connections
 from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
 from pytest_sqlmesh_tracker.sandbox.databases.gateways import Databases
 from pytest_sqlmesh_tracker.sandbox.faults import Fault, Faults, InjectedError
@@ -61,7 +60,7 @@ class World:
 
     def _opened(self) -> SandboxContext:
         empty_tables = EmptyTables()
-        connections = Connections(self.folder, self.clock, empty_tables)
+        connections = self._databases.connections(self.folder, self.clock, empty_tables, {})
         (copied,) = self._databases.configs(connections, {}).values()
         base = copied.loader
         if self._reads_files:

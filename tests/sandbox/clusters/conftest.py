@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from pytest_sqlmesh_tracker.sandbox.clusters.cluster import Cluster, start_cluster
-from pytest_sqlmesh_tracker.sandbox.clusters.databases import Databases
+from pytest_sqlmesh_tracker.sandbox.clusters.databases import ClusterDatabases
 from pytest_sqlmesh_tracker.sandbox.clusters.programs import Programs, find_programs
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
 REQUIRED = os.environ.get("SQLMESH_TRACKER_POSTGRES") == "required"
 
@@ -60,9 +60,9 @@ def cluster(programs: Programs) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def databases(cluster: Cluster) -> Iterator[Databases]:
+def databases(cluster: Cluster) -> Iterator[ClusterDatabases]:
     """The databases of that cluster; those that a test has made are dropped."""
-    databases = Databases(cluster)
+    databases = ClusterDatabases(cluster)
     databases.create_role("shop_owner")
     yield databases
     for name in databases.names():

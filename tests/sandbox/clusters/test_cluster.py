@@ -15,13 +15,13 @@ from tempfile import mkdtemp
 
 import pytest
 
-from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from pytest_sqlmesh_tracker.sandbox.clusters.accounts import server_account
 from pytest_sqlmesh_tracker.sandbox.clusters.client import SUPERUSER, psycopg2
 from pytest_sqlmesh_tracker.sandbox.clusters.cluster import Cluster, start_cluster
-from pytest_sqlmesh_tracker.sandbox.clusters.databases import Databases
+from pytest_sqlmesh_tracker.sandbox.clusters.databases import ClusterDatabases
 from pytest_sqlmesh_tracker.sandbox.clusters.folders import ENOUGH_MEMORY, MEMORY, remove_leftovers
 from pytest_sqlmesh_tracker.sandbox.clusters.programs import Programs, find_programs
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
 from .conftest import missing, programs_of_the_wheel
 
@@ -48,7 +48,7 @@ def test_a_closed_cluster_leaves_nothing(programs: Programs) -> None:
     before = (dict(os.environ), Path.cwd(), open_files(), threading.enumerate(), handlers)
     cluster = start_cluster(programs)
     folder = Path(cluster.host)
-    databases = Databases(cluster)
+    databases = ClusterDatabases(cluster)
     databases.create("shop", owner=SUPERUSER)
     databases.close()
     cluster.close()
@@ -112,7 +112,7 @@ def test_threads_start_clusters(programs: Programs) -> None:
 
 def test_a_cluster_starts_from_the_saved_data_of_another(programs: Programs, private: Path) -> None:
     with start_cluster(programs) as cluster:
-        databases = Databases(cluster)
+        databases = ClusterDatabases(cluster)
         databases.create("shop", owner=SUPERUSER)
         databases.make_template("shop", "template")
         databases.create("postgres", owner=SUPERUSER)
@@ -125,7 +125,7 @@ def test_a_cluster_starts_from_the_saved_data_of_another(programs: Programs, pri
         start_cluster(programs, data=private / "data") as other,
     ):
         for cluster in (one, other):
-            databases = Databases(cluster)
+            databases = ClusterDatabases(cluster)
             databases.copy("template", "shop")
             assert databases.names() == ["postgres", "shop", "template"]
             databases.close()

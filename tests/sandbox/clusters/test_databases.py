@@ -8,11 +8,11 @@ from time import perf_counter
 
 import pytest
 
-from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from pytest_sqlmesh_tracker.sandbox.clusters.client import psycopg2
 from pytest_sqlmesh_tracker.sandbox.clusters.cluster import Cluster
 from pytest_sqlmesh_tracker.sandbox.clusters.copies import Copies
-from pytest_sqlmesh_tracker.sandbox.clusters.databases import Databases, missing_extension
+from pytest_sqlmesh_tracker.sandbox.clusters.databases import ClusterDatabases, missing_extension
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
 Query = Callable[..., list[tuple[object, ...]]]
 OWNER = "shop_owner"
@@ -20,7 +20,7 @@ NAMES = ["shop", "postgres", "Shop Data", 'the "best" shop', "café", "template"
 
 
 @pytest.fixture
-def shop(databases: Databases, query: Query) -> str:
+def shop(databases: ClusterDatabases, query: Query) -> str:
     """The name of a template with a table."""
     databases.create("shop", owner=OWNER)
     query("shop", "CREATE TABLE orders AS SELECT * FROM generate_series(1, 100) AS id")
@@ -29,19 +29,21 @@ def shop(databases: Databases, query: Query) -> str:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_copy_can_have_any_name(databases: Databases, query: Query, shop: str, name: str) -> None:
+def test_a_copy_can_have_any_name(
+    databases: ClusterDatabases, query: Query, shop: str, name: str
+) -> None:
     databases.copy(shop, name)
     assert query(name, "SELECT current_database(), count(*) FROM orders") == [(name, 100)]
     databases.drop(name)
     assert databases.names() == [shop]
 
 
-def test_a_new_cluster_has_no_databases(databases: Databases) -> None:
+def test_a_new_cluster_has_no_databases(databases: ClusterDatabases) -> None:
     assert databases.names() == []
 
 
 def test_copies_are_independent_of_each_other(
-    databases: Databases, query: Query, shop: str
+    databases: ClusterDatabases, query: Query, shop: str
 ) -> None:
     databases.copy(shop, "shop")
     query("shop", "DROP TABLE orders")
@@ -51,7 +53,7 @@ def test_copies_are_independent_of_each_other(
 
 
 def test_a_copy_is_owned_by_a_role_without_the_rights_of_a_superuser(
-    databases: Databases, query: Query, shop: str
+    databases: ClusterDatabases, query: Query, shop: str
 ) -> None:
     databases.copy(shop, "shop")
     query("shop", "CREATE SCHEMA sales")
@@ -68,7 +70,7 @@ def test_a_copy_is_owned_by_a_role_without_the_rights_of_a_superuser(
 
 
 def test_a_project_that_connects_as_postgres_has_no_rights_of_a_superuser(
-    databases: Databases, query: Query
+    databases: ClusterDatabases, query: Query
 ) -> None:
     databases.create_role("postgres")
     databases.create("postgres", owner="postgres")
@@ -76,14 +78,14 @@ def test_a_project_that_connects_as_postgres_has_no_rights_of_a_superuser(
     assert rows == [(False,)]
 
 
-def test_a_role_is_created_only_once(databases: Databases) -> None:
+def test_a_role_is_created_only_once(databases: ClusterDatabases) -> None:
     databases.create_role('the "owner"')
     databases.create_role('the "owner"')
     databases.create("shop", owner='the "owner"')
     assert databases.names() == ["shop"]
 
 
-def test_a_copy_has_the_settings_of_its_template(databases: Databases, query: Query) -> None:
+def test_a_copy_has_the_settings_of_its_template(databases: ClusterDatabases, query: Query) -> None:
     databases.create("shop", owner=OWNER)
     query("shop", "ALTER DATABASE shop SET search_path TO sales, public")
     query("shop", f"ALTER ROLE {OWNER} IN DATABASE shop SET statement_timeout TO '7s'")
@@ -99,7 +101,7 @@ def test_a_copy_has_the_settings_of_its_template(databases: Databases, query: Qu
 
 
 def test_nobody_can_connect_to_a_template_or_drop_it(
-    databases: Databases, query: Query, shop: str
+    databases: ClusterDatabases, query: Query, shop: str
 ) -> None:
     with pytest.raises(Exception, match="not currently accepting connections"):
         query(shop, "SELECT 1")
@@ -108,7 +110,9 @@ def test_nobody_can_connect_to_a_template_or_drop_it(
         query("shop", f'DROP DATABASE "{shop}"')
 
 
-def test_sessions_that_remain_are_ended(cluster: Cluster, databases: Databases, shop: str) -> None:
+def test_sessions_that_remain_are_ended(
+    cluster: Cluster, databases: ClusterDatabases, shop: str
+) -> None:
     databases.copy(shop, "shop")
     session = cluster.connect("shop", user=OWNER)
     databases.rename("shop", "parked")
@@ -122,7 +126,7 @@ def test_sessions_that_remain_are_ended(cluster: Cluster, databases: Databases, 
 
 
 def test_a_sandbox_can_be_parked_while_another_has_its_name(
-    databases: Databases, query: Query, shop: str
+    databases: ClusterDatabases, query: Query, shop: str
 ) -> None:
     databases.copy(shop, "shop")
     query("shop", "DELETE FROM orders WHERE id > 1")
@@ -134,7 +138,7 @@ def test_a_sandbox_can_be_parked_while_another_has_its_name(
     assert query("shop", "SELECT count(*) FROM orders") == [(1,)]
 
 
-def test_what_does_not_exist(databases: Databases) -> None:
+def test_what_does_not_exist(databases: ClusterDatabases) -> None:
     databases.drop("nothing")
     with pytest.raises(SandboxError, match="the PostgreSQL cluster has no database nothing"):
         databases.copy("nothing", "shop")
@@ -143,7 +147,7 @@ def test_what_does_not_exist(databases: Databases) -> None:
 
 
 @pytest.fixture
-def copies(databases: Databases, shop: str) -> Iterator[Copies]:
+def copies(databases: ClusterDatabases, shop: str) -> Iterator[Copies]:
     copies = Copies(databases, shop)
     yield copies
     copies.close()
@@ -151,7 +155,7 @@ def copies(databases: Databases, shop: str) -> Iterator[Copies]:
 
 
 def test_copies_made_beforehand_are_all_the_same(
-    databases: Databases, copies: Copies, query: Query
+    databases: ClusterDatabases, copies: Copies, query: Query
 ) -> None:
     for _ in range(5):
         copies.take("shop")
@@ -160,7 +164,9 @@ def test_copies_made_beforehand_are_all_the_same(
         databases.drop("shop")
 
 
-def test_a_copy_that_failed_is_reported_when_it_is_taken(databases: Databases, shop: str) -> None:
+def test_a_copy_that_failed_is_reported_when_it_is_taken(
+    databases: ClusterDatabases, shop: str
+) -> None:
     copies = Copies(databases, shop)
     databases.copy(shop, f"{shop} copy 2")
     copies.take("shop")
@@ -174,7 +180,7 @@ def test_a_copy_that_failed_is_reported_when_it_is_taken(databases: Databases, s
     assert databases.names() == ["shop", shop, f"{shop} copy 2"]
 
 
-def test_threads_share_the_databases(databases: Databases, query: Query, shop: str) -> None:
+def test_threads_share_the_databases(databases: ClusterDatabases, query: Query, shop: str) -> None:
     counts: list[object] = []
 
     def use(name: str) -> None:
@@ -192,7 +198,7 @@ def test_threads_share_the_databases(databases: Databases, query: Query, shop: s
 
 
 def test_extensions_are_created_with_the_rights_of_a_superuser(
-    databases: Databases, query: Query
+    databases: ClusterDatabases, query: Query
 ) -> None:
     databases.create("shop", owner=OWNER)
     databases.create_extensions("shop", ["hstore", "dblink", "hstore"])
@@ -203,7 +209,9 @@ def test_extensions_are_created_with_the_rights_of_a_superuser(
         query("shop", "SELECT * FROM dblink('dbname=template1', 'SELECT 1') AS t(a int)")
 
 
-def test_a_missing_extension_is_named(cluster: Cluster, databases: Databases, query: Query) -> None:
+def test_a_missing_extension_is_named(
+    cluster: Cluster, databases: ClusterDatabases, query: Query
+) -> None:
     databases.create("shop", owner=OWNER)
     with pytest.raises(SandboxError) as raised:
         databases.create_extensions("shop", ["hstore", "not-there"])
@@ -222,7 +230,7 @@ def test_a_missing_extension_is_named(cluster: Cluster, databases: Databases, qu
         assert missing_extension(failed.value) == name
 
 
-def test_text_is_compared_and_changed_as_letters(databases: Databases, query: Query) -> None:
+def test_text_is_compared_and_changed_as_letters(databases: ClusterDatabases, query: Query) -> None:
     databases.create("shop", owner=OWNER)
     assert query("shop", "SELECT upper('é'), lower('Ä'), initcap('été')") == [("É", "ä", "Été")]
     assert query("shop", "SHOW server_encoding") == [("UTF8",)]
@@ -230,7 +238,7 @@ def test_text_is_compared_and_changed_as_letters(databases: Databases, query: Qu
 
 
 def test_variables_of_libpq_do_not_mislead(
-    databases: Databases, query: Query, monkeypatch: pytest.MonkeyPatch
+    databases: ClusterDatabases, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGHOST", "nowhere.example")
     monkeypatch.setenv("PGPORT", "1")
@@ -242,7 +250,7 @@ def test_variables_of_libpq_do_not_mislead(
 
 
 def test_a_copy_does_not_wait_in_steps_of_100_milliseconds(
-    cluster: Cluster, databases: Databases, shop: str
+    cluster: Cluster, databases: ClusterDatabases, shop: str
 ) -> None:
     """PostgreSQL itself waits so long for a session that has only just been closed."""
     seconds = []

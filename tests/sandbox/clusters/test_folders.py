@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from pytest_sqlmesh_tracker.sandbox.clusters import folders
 from pytest_sqlmesh_tracker.sandbox.clusters.accounts import Account, server_account
 from pytest_sqlmesh_tracker.sandbox.clusters.folders import (
@@ -26,6 +25,7 @@ from pytest_sqlmesh_tracker.sandbox.clusters.folders import (
     parents_of_folders,
     remove_leftovers,
 )
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs servers as other users")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from pytest_sqlmesh_tracker.sandbox.clusters import programs
 from pytest_sqlmesh_tracker.sandbox.clusters.programs import find_programs
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
 
 @pytest.fixture

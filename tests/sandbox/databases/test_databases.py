@@ -9,8 +9,15 @@ import pytest
 from pytest_sqlmesh_tracker import Sandbox
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from tests.projects import Project
-from tests.sandbox.building import DEFAULTS, database, plain, planned, project, snapshot_of
-from tests.sandbox.conftest import Sandboxes
+from tests.sandbox.building import (
+    DEFAULTS,
+    Sandboxes,
+    database,
+    plain,
+    planned,
+    project,
+    snapshot_of,
+)
 
 RAW = "CREATE SCHEMA raw; CREATE TABLE raw.sales AS SELECT 5 AS amount"
 

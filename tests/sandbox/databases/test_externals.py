@@ -9,8 +9,7 @@ from sqlmesh.utils.errors import SQLMeshError
 
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from tests.projects import Project
-from tests.sandbox.building import DEFAULTS, database, plain, project
-from tests.sandbox.conftest import Sandboxes
+from tests.sandbox.building import DEFAULTS, Sandboxes, database, plain, project
 
 LOCAL = "{local: {connection: {type: duckdb, database: w.duckdb}}}"
 SCHEMA = "CREATE SCHEMA IF NOT EXISTS raw"

@@ -19,8 +19,7 @@ from pytest_sqlmesh_tracker import Sandbox, track_all
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError, project_options
 from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 from tests.projects import Project
-from tests.sandbox.building import DEFAULTS, database, planned, project, snapshot_of
-from tests.sandbox.conftest import Sandboxes
+from tests.sandbox.building import DEFAULTS, Sandboxes, database, planned, project, snapshot_of
 
 RAW = "CREATE SCHEMA raw; CREATE TABLE raw.sales AS SELECT 5 AS amount"
 RELATIONS = """

@@ -8,8 +8,7 @@ import pytest
 from sqlmesh.core.config import Config, DuckDBConnectionConfig, GatewayConfig, ModelDefaultsConfig
 
 from tests.projects import Project
-from tests.sandbox.building import project
-from tests.sandbox.conftest import Sandboxes
+from tests.sandbox.building import Sandboxes, project
 
 POSTGRES = "{type: postgres, host: h, port: 5432, user: u, password: p, database: shop}"
 SNOWFLAKE = "{type: snowflake, account: a, user: u, password: p, database: prod}"

@@ -9,8 +9,7 @@ from sqlmesh.utils.errors import ConfigError, LinterError, PlanError
 
 from pytest_sqlmesh_tracker import SandboxError
 from tests.projects import Project
-from tests.sandbox.building import DEFAULTS, project
-from tests.sandbox.conftest import Sandboxes
+from tests.sandbox.building import DEFAULTS, Sandboxes, project
 
 OWNER = '''
 from sqlmesh.core.linter.rule import Rule

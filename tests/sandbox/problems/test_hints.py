@@ -9,8 +9,7 @@ import pytest
 
 from pytest_sqlmesh_tracker import SandboxError
 from pytest_sqlmesh_tracker.sandbox.problems.hints import Hints
-from tests.sandbox.building import DEFAULTS, database, project
-from tests.sandbox.conftest import Sandboxes
+from tests.sandbox.building import DEFAULTS, Sandboxes, database, project
 
 IN_MEMORY = "{one: {connection: {type: duckdb}}}"
 IN_A_FILE = "{{one: {{connection: {{type: duckdb, database: {} }} }} }}"

@@ -10,8 +10,7 @@ from pytest_sqlmesh_tracker.sandbox.loading import read_configs
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError, project_options
 from pytest_sqlmesh_tracker.sandbox.problems.variables import check_variables
 from tests.projects import Project
-from tests.sandbox.building import DEFAULTS, project
-from tests.sandbox.conftest import Sandboxes
+from tests.sandbox.building import DEFAULTS, Sandboxes, project
 
 LOCAL = "{local: {connection: {type: duckdb}, variables: {tenant: a}}}"
 

@@ -1,13 +1,11 @@
-"""DuckDB as a sandbox opens it: its own copy of each file, and nothing outside its folder."""
+"""SQLMesh's adapter and connection for DuckDB, on the files of a sandbox."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from copy import copy
 from functools import partial
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, cast
 
 import duckdb
 from pydantic import PrivateAttr
@@ -17,115 +15,21 @@ from sqlmesh.core.engine_adapter.base import EngineAdapter
 from sqlmesh.core.engine_adapter.duckdb import DuckDBEngineAdapter
 from sqlmesh.utils.errors import SQLMeshError
 
-from pytest_sqlmesh_tracker.sandbox.clock import Clock
+from pytest_sqlmesh_tracker.sandbox.databases.engine import SystemTables, quoted
 
-from .column_types import with_stored_types
-from .statements import check_stays_in, quoted
-
-
-class ExternalTables(Protocol):
-    """The tables of external models, as far as executing statements affects them."""
-
-    def give_way(self, adapter: Any, sql: str) -> None:
-        """Drop the tables that a statement is about to create something in place of."""
-
-    def explain(self, adapter: Any, sql: str, error: duckdb.Error) -> str | None:
-        """Advice on a statement that failed because of such a table; None for other failures."""
+from .column_types import stored, with_stored_types
+from .connections import DuckDBConnections, path_of
+from .system_tables import DuckDBSystemTables
 
 
-class Connections:
-    """The open databases of one sandbox, with one adapter for each file."""
-
-    def __init__(
-        self, folder: Path, clock: Clock, external_tables: ExternalTables, *, stand_in: bool = False
-    ) -> None:
-        """Start without an open database.
-
-        Args:
-            folder: the folder of the sandbox's files; statements can't attach others for writing.
-            external_tables: the tables that give way to what statements create.
-            stand_in: whether DuckDB stands in for another warehouse, which has other types.
-        """
-        self.folder = folder
-        self.stand_in = stand_in
-        self.clock = clock
-        self.external_tables = external_tables
-        self._adapters: dict[str, EngineAdapter] = {}
-        self._opened: list[duckdb.DuckDBPyConnection] = []
-
-    def connect(self, **arguments: Any) -> duckdb.DuckDBPyConnection:
-        """Open a database."""
-        self._opened.append(duckdb.connect(**arguments))
-        return self._opened[-1]
-
-    def adapter(self, files: set[str], make: Callable[[], EngineAdapter]) -> EngineAdapter:
-        """The adapter that has one of the files open, or a new one.
-
-        Gateways that share a file share the adapter, as in SQLMesh
-        (sqlmesh/core/config/connection.py, `create_engine_adapter`).
-        """
-        open_already = [self._adapters[file] for file in files if file in self._adapters]
-        adapter = open_already[0] if open_already else make()
-        self._adapters.update(dict.fromkeys(files, adapter))
-        return adapter
-
-    def executing(self, sql: str) -> None:
-        """Check a statement that is about to be executed, and advance the clock.
-
-        Raises:
-            SQLMeshError: it would write to a database or a file outside the sandbox.
-        """
-        self.clock.executing()
-        check_stays_in(self.folder, sql)
-
-    def catalogs(self) -> list[Path]:
-        """The files of catalogs that SQLMesh created."""
-        return sorted(self._catalogs.glob("*.db"))
-
-    def catalog_file(self, name: str) -> Path:
-        """The file of a catalog that SQLMesh creates for an environment."""
-        self._catalogs.mkdir(exist_ok=True)
-        return self._catalogs / f"{name}.db"
-
-    @property
-    def _catalogs(self) -> Path:
-        return self.folder / "catalogs"
-
-    def close(self, *, checkpoint: bool = False) -> None:
-        """Close all; with `checkpoint`, write everything to the files, so that they can be
-        copied."""
-        for connection in self._opened:
-            # A database that was aborted can be closed, but can't execute anything.
-            with suppress(duckdb.Error):
-                if checkpoint:
-                    _checkpoint(connection)
-                else:
-                    # The files will be deleted, so nothing more needs to be written to them.
-                    connection.execute("PRAGMA disable_checkpoint_on_shutdown")
-        for adapter in self._adapters.values():
-            adapter.close()
-        self._adapters.clear()
-        self._opened.clear()
-
-
-def _checkpoint(connection: duckdb.DuckDBPyConnection) -> None:
-    databases = "SELECT database_name FROM duckdb_databases() WHERE NOT internal AND NOT readonly"
-    for (name,) in connection.execute(databases).fetchall():
-        connection.execute(f"CHECKPOINT {quoted(name)}")
-
-
-def path_of(options: Any) -> str:
-    """The path of an attached catalog, from its configuration: a path, or options with one."""
-    path: str = options if isinstance(options, str) else options.path
-    return path
-
-
-class SandboxAdapter(DuckDBEngineAdapter):
+class SandboxDuckDBAdapter(DuckDBEngineAdapter):
     """The adapter that executes a sandbox's statements."""
 
+    system: SystemTables = DuckDBSystemTables()
+
     @property
-    def _connections(self) -> Connections:
-        connections: Connections = self._extra_config["connections"]
+    def _connections(self) -> DuckDBConnections:
+        connections: DuckDBConnections = self._extra_config["connections"]
         return connections
 
     def _execute(self, sql: str, *args: Any, **kwargs: Any) -> None:
@@ -153,6 +57,22 @@ class SandboxAdapter(DuckDBEngineAdapter):
             return False
         return True
 
+    def stored_type(self, kind: exp.DataType) -> exp.DataType:
+        """The type, or JSON in place of types that can hold any value."""
+        replaced: Any = kind.transform(stored)
+        return cast(exp.DataType, replaced)
+
+    def execute_users(self, sql: str) -> list[tuple[Any, ...]]:
+        """Execute what a test or its SQL files contain, and return the rows."""
+        self._connections.executing(sql)
+        self._connections.external_tables.give_way(self, sql)
+        rows: list[tuple[Any, ...]] = self.cursor.execute(sql).fetchall()
+        return rows
+
+    def call(self, setup: Callable[[Any], Any]) -> None:
+        """Call a test's function with a connection."""
+        setup(self.cursor)
+
     def attach(self, catalogs: Iterable[str]) -> None:
         """Make the catalogs with these names that do not exist yet."""
         rows = self.fetchall("SELECT lower(database_name) FROM duckdb_databases()")
@@ -171,16 +91,21 @@ class SandboxAdapter(DuckDBEngineAdapter):
         self._connections.catalog_file(catalog_name.output_name).unlink(missing_ok=True)
 
 
-class SandboxConnection(DuckDBConnectionConfig):
+class SandboxDuckDBConnection(DuckDBConnectionConfig):
     """The connection configuration of a gateway, on the sandbox's own files."""
 
-    _connections: Connections = PrivateAttr()
+    _connections: DuckDBConnections = PrivateAttr()
     _catalog: str | None = PrivateAttr(None)
 
     @classmethod
     def of(
-        cls, original: Any, connections: Connections, *, catalog: str | None = None, **files: Any
-    ) -> SandboxConnection:
+        cls,
+        original: Any,
+        connections: DuckDBConnections,
+        *,
+        catalog: str | None = None,
+        **files: Any,
+    ) -> SandboxDuckDBConnection:
         """The connection `original` on other files: `database=` or `catalogs=`.
 
         Args:
@@ -199,7 +124,7 @@ class SandboxConnection(DuckDBConnectionConfig):
 
     @property
     def _engine_adapter(self) -> type[EngineAdapter]:
-        return SandboxAdapter
+        return SandboxDuckDBAdapter
 
     @property
     def _connection_factory(self) -> Callable[..., Any]:

@@ -13,10 +13,9 @@ from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
 
 from pytest_sqlmesh_tracker.sandbox.clock import shown
+from pytest_sqlmesh_tracker.sandbox.databases.engine import Relation, qualified, quoted
+from pytest_sqlmesh_tracker.sandbox.databases.relations import TablePlaces
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
-
-from .relations import Relation, TablePlaces, qualified, relations_in, rows
-from .statements import quoted
 
 _OWN_SCHEMAS = "sqlmesh__"
 """The prefix of the schemas of SQLMesh's tables (`physical_schema` of a snapshot)."""
@@ -48,7 +47,7 @@ def remove_state(adapter: Any, state_schema: str, physical_schemas: Iterable[str
     Args:
         physical_schemas: where the project's tables are, beside SQLMesh's own names for them.
     """
-    relations = relations_in(adapter)
+    relations = adapter.system.relations(adapter)
     states = {
         (relation.catalog, relation.schema)
         for relation in relations
@@ -61,7 +60,9 @@ def remove_state(adapter: Any, state_schema: str, physical_schemas: Iterable[str
         if of_state or _is_own(relation, history):
             kind = relation.kind.value
             adapter.execute(f"DROP {kind} IF EXISTS {qualified(catalog, schema, name)}")
-    for catalog, schema in rows(adapter, "SELECT database_name, schema_name FROM duckdb_schemas()"):
+    for catalog, schema in adapter.fetchall(
+        "SELECT database_name, schema_name FROM duckdb_schemas()"
+    ):
         if schema.startswith(_OWN_SCHEMAS):
             adapter.execute(f"DROP SCHEMA IF EXISTS {qualified(catalog, schema)} CASCADE")
 
@@ -74,7 +75,7 @@ def _read_history(
     environments: set[str] = set()
     for catalog, schema in states:
         snapshots = qualified(catalog, schema, "_snapshots")
-        for (text,) in rows(adapter, f"SELECT snapshot FROM {snapshots}"):
+        for (text,) in adapter.fetchall(f"SELECT snapshot FROM {snapshots}"):
             snapshot = json.loads(text)
             if snapshot.get("physical_schema"):
                 schemas.add(snapshot["physical_schema"].lower())
@@ -82,7 +83,7 @@ def _read_history(
             if snapshot["node"].get("virtual_environment_mode") == "dev_only":
                 table = exp.to_table(snapshot["name"].lower(), dialect="duckdb")
                 in_place.add((table.catalog, table.db, table.name))
-        names = rows(adapter, f"SELECT name FROM {qualified(catalog, schema, '_environments')}")
+        names = adapter.fetchall(f"SELECT name FROM {qualified(catalog, schema, '_environments')}")
         environments.update(name.lower() for (name,) in names)
     return _History(frozenset(schemas), frozenset(in_place), frozenset(environments))
 
@@ -141,9 +142,9 @@ def check_kept_state(adapter: Any, state_schema: str, at: datetime) -> None:
         SandboxError: `at` is earlier than the end of the newest interval.
     """
     exists = "SELECT 1 FROM duckdb_tables() WHERE table_name = '_intervals' AND schema_name = "
-    if not rows(adapter, exists + exp.Literal.string(state_schema).sql()):
+    if not adapter.fetchall(exists + exp.Literal.string(state_schema).sql()):
         return
-    ((newest,),) = rows(adapter, f"SELECT max(end_ts) FROM {quoted(state_schema)}._intervals")
+    ((newest,),) = adapter.fetchall(f"SELECT max(end_ts) FROM {quoted(state_schema)}._intervals")
     if newest and newest > at.timestamp() * 1000:
         latest = datetime.fromtimestamp(newest / 1000, tz=timezone.utc)
         raise SandboxError(

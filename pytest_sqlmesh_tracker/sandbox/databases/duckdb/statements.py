@@ -1,17 +1,15 @@
-"""DuckDB statements, token by token, and which of them reach outside a sandbox."""
+"""Which DuckDB statements reach outside a sandbox."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from sqlglot import exp
-from sqlglot.dialects.duckdb import DuckDB
-from sqlglot.errors import TokenError
 from sqlglot.tokens import Token, TokenType  # type: ignore[attr-defined]
 from sqlmesh.utils.errors import SQLMeshError
+
+from pytest_sqlmesh_tracker.sandbox.databases.tokens import statements, words_of
 
 _LEADS_OUT = re.compile(r"\b(ATTACH|COPY|EXPORT)\b", re.IGNORECASE)
 """Keywords of statements that open or write files. Few have one; those are examined closely."""
@@ -24,7 +22,7 @@ def check_stays_in(folder: Path, sql: str) -> None:
         SQLMeshError: a statement would.
     """
     if _LEADS_OUT.search(sql):
-        for statement in statements(sql):
+        for statement in statements(sql, "duckdb"):
             _check(folder, statement)
 
 
@@ -68,41 +66,9 @@ def _is_below(folder: Path, path: str | None) -> bool:
     return path is not None and not is_remote(path) and inside in Path(path).resolve().parents
 
 
-def quoted(name: str) -> str:
-    """A name as a quoted DuckDB identifier."""
-    return exp.to_identifier(name, quoted=True).sql(dialect="duckdb")
-
-
-def statements(sql: str) -> Iterator[list[Token]]:
-    """The tokens of each statement, without comments, which SQLMesh puts in front of some.
-
-    Raises:
-        SQLMeshError: the SQL can't be read in DuckDB's dialect.
-    """
-    statement: list[Token] = []
-    try:
-        tokens = DuckDB().tokenize(sql)
-    except TokenError as error:
-        raise SQLMeshError(f"a sandbox can't tell what a statement attaches: {error}") from error
-    for token in tokens:
-        if token.token_type != TokenType.SEMICOLON:
-            statement.append(token)
-        elif statement:
-            yield statement
-            statement = []
-    if statement:
-        yield statement
-
-
 def _text(tokens: list[Token]) -> str | None:
     """The first token that is a string in quotes."""
     return next((token.text for token in tokens if token.token_type == TokenType.STRING), None)
-
-
-def words_of(tokens: list[Token]) -> list[str]:
-    """The tokens in capitals; an empty string for each token in quotes."""
-    quoted = (TokenType.STRING, TokenType.IDENTIFIER)
-    return ["" if token.token_type in quoted else token.text.upper() for token in tokens]
 
 
 def _attached(statement: list[Token]) -> str:

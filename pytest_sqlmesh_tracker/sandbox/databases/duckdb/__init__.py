@@ -1,0 +1,1 @@
+"""DuckDB in a sandbox: its own files, and no statements that write to others."""

@@ -1,0 +1,1 @@
+"""Databases of a sandbox on a throw-away PostgreSQL server."""

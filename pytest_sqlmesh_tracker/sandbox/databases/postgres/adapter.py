@@ -1,0 +1,156 @@
+"""SQLMesh's adapter and connection for PostgreSQL, on the databases of a sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+from pydantic import PrivateAttr
+from sqlglot import exp
+from sqlmesh.core.config.connection import PostgresConnectionConfig
+from sqlmesh.core.engine_adapter.base import EngineAdapter
+from sqlmesh.core.engine_adapter.postgres import PostgresEngineAdapter
+from sqlmesh.utils.errors import SQLMeshError
+
+from pytest_sqlmesh_tracker.sandbox.clusters.databases import missing_extension
+from pytest_sqlmesh_tracker.sandbox.databases.engine import SystemTables
+
+from .connections import PostgresConnections
+from .server import PostgresDatabase
+from .system_tables import PostgresSystemTables
+
+
+class SandboxPostgresAdapter(PostgresEngineAdapter):
+    """The adapter that executes a sandbox's statements."""
+
+    system: SystemTables = PostgresSystemTables()
+
+    @property
+    def _connections(self) -> PostgresConnections:
+        connections: PostgresConnections = self._extra_config["connections"]
+        return connections
+
+    def _execute(self, sql: str, *args: Any, **kwargs: Any) -> None:
+        self._connections.clock.executing()
+        self._connections.external_tables.give_way(self, sql)
+        with self._errors_explained(sql):
+            super()._execute(sql, *args, **kwargs)
+
+    def attach(self, catalogs: Iterable[str]) -> None:
+        """Do nothing: PostgreSQL reads only one database at a time."""
+
+    def stored_type(self, kind: exp.DataType) -> exp.DataType:
+        """The type itself; values of any type are stored as JSON, as sqlglot translates them."""
+        return kind
+
+    def execute_users(self, sql: str) -> list[tuple[Any, ...]]:
+        """Execute what a test or its SQL files contain, commit it, and return the rows."""
+        self._connections.clock.executing()
+        with self._connections.used(), self.transaction():
+            self._connections.external_tables.give_way(self, sql)
+            with self._errors_explained(sql):
+                self.cursor.execute(sql)
+            return list(self.cursor.fetchall()) if self.cursor.description else []
+
+    def call(self, setup: Callable[[Any], Any]) -> None:
+        """Call a test's function with a connection of psycopg2, and commit what it did."""
+        with self._connections.used():
+            try:
+                setup(self.connection)
+                self.connection.commit()
+            except BaseException:
+                self.connection.rollback()
+                raise
+
+    def separate_rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of a query, through a connection of its own: it also works in a transaction that
+        has failed, and doesn't see what is not committed."""
+        connection = self._connections.connect(
+            database=self.default_catalog or "", user=self._extra_config["user"]
+        )
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+                rows: list[tuple[Any, ...]] = cursor.fetchall()
+                return rows
+        finally:
+            connection.close()
+
+    @contextmanager
+    def _errors_explained(self, sql: str) -> Iterator[None]:
+        try:
+            yield
+        except psycopg2.Error as error:
+            extension = missing_extension(error)
+            advice = (
+                f"the PostgreSQL server does not have the extension {extension}"
+                if extension
+                else self._connections.external_tables.explain(self, sql, error)
+            )
+            if advice is None:
+                raise
+            raise SQLMeshError(f"{advice}\n{error}") from error
+
+
+class SandboxPostgresConnection(PostgresConnectionConfig):
+    """The connection configuration of a gateway, on the sandbox's own server."""
+
+    _connections: PostgresConnections = PrivateAttr()
+
+    @classmethod
+    def of(
+        cls,
+        database: PostgresDatabase,
+        *,
+        user: str,
+        role: str | None,
+        connections: PostgresConnections,
+        options: dict[str, Any],
+    ) -> SandboxPostgresConnection:
+        """The connection to a database.
+
+        Args:
+            role: the role that the user takes on, if any.
+            options: what SQLMesh itself reads from the user's configuration, such as
+                `concurrent_tasks`.
+        """
+        connection = cls(
+            host="",
+            port=5432,
+            user=user,
+            password="",
+            role=role,
+            database=database.name,
+            # The server is local, and nobody ends its sessions.
+            pre_ping=False,
+            **options,
+        )
+        connection._connections = connections
+        return connection
+
+    @property
+    def _engine_adapter(self) -> type[EngineAdapter]:
+        return SandboxPostgresAdapter
+
+    @property
+    def _connection_kwargs_keys(self) -> set[str]:
+        return {"database", "user"}
+
+    @property
+    def _connection_factory(self) -> Callable[..., Any]:
+        return self._connections.connect
+
+    @property
+    def _extra_engine_config(self) -> dict[str, Any]:
+        return {"connections": self._connections, "user": self.user}
+
+    def create_engine_adapter(
+        self, register_comments_override: bool = False, concurrent_tasks: int | None = None
+    ) -> EngineAdapter:
+        """An adapter, whose connections are closed with the sandbox."""
+        adapter = super().create_engine_adapter(
+            register_comments_override, concurrent_tasks=concurrent_tasks
+        )
+        return self._connections.add(adapter)

@@ -1,0 +1,77 @@
+"""The connections of a sandbox to its PostgreSQL databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from sqlmesh.core.engine_adapter.base import EngineAdapter
+
+from pytest_sqlmesh_tracker.sandbox.clock import Clock
+from pytest_sqlmesh_tracker.sandbox.databases.engine import ExternalTables
+
+from .server import PostgresDatabase, PostgresServer, SandboxDatabase
+
+
+class PostgresConnections:
+    """The databases of one sandbox, and the adapters that are connected to them."""
+
+    def __init__(
+        self,
+        server: PostgresServer,
+        databases: Iterable[PostgresDatabase],
+        templates: Mapping[str, str],
+        clock: Clock,
+        external_tables: ExternalTables,
+    ) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            templates: the template of each database that has one.
+            external_tables: the tables that give way to what statements create.
+        """
+        self.clock = clock
+        self.external_tables = external_tables
+        self._adapters: list[EngineAdapter] = []
+        self._databases = {
+            each.name: SandboxDatabase(server, each, templates.get(each.name), self._disconnect)
+            for each in databases
+        }
+
+    def connect(self, *, database: str, user: str) -> Any:
+        """A connection to one of the databases."""
+        return self._databases[database].connect(user)
+
+    def add(self, adapter: EngineAdapter) -> EngineAdapter:
+        """Close the adapter's connections when the sandbox ends."""
+        self._adapters.append(adapter)
+        return adapter
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Reject other sandboxes of the same databases meanwhile."""
+        with ExitStack() as stack:
+            for database in self._databases.values():
+                stack.enter_context(database.used())
+            yield
+
+    def make_templates(self) -> dict[str, str]:
+        """Close all connections, and make the databases templates.
+
+        Returns:
+            The template of each database that was used.
+        """
+        self._disconnect()
+        templates = {name: each.make_template() for name, each in self._databases.items()}
+        return {name: template for name, template in templates.items() if template is not None}
+
+    def close(self) -> None:
+        """Close all connections, and drop the databases that are not templates."""
+        self._disconnect()
+        for database in self._databases.values():
+            database.drop()
+
+    def _disconnect(self) -> None:
+        for adapter in self._adapters:
+            adapter.close()

@@ -1,0 +1,269 @@
+"""The PostgreSQL server of a session, and the databases that sandboxes have on it.
+
+A database is a part of every name that SQLMesh stores, so each copy of a template must have the
+name of the user's database. One of them has it at a time; the others are parked.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from pytest_sqlmesh_tracker.sandbox.clusters.programs import find_programs
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
+
+if TYPE_CHECKING:
+    # Windows does not have what these are made of.
+    from pytest_sqlmesh_tracker.sandbox.clusters.cluster import Cluster
+    from pytest_sqlmesh_tracker.sandbox.clusters.copies import Copies
+    from pytest_sqlmesh_tracker.sandbox.clusters.databases import ClusterDatabases
+
+
+@dataclass(frozen=True)
+class PostgresDatabase:
+    """A database of the user's warehouse, as far as a sandbox repeats it.
+
+    Attributes:
+        owner: the role that creates everything in it.
+        roles: all roles that it needs.
+    """
+
+    name: str
+    owner: str
+    roles: frozenset[str]
+
+
+class PostgresServer:
+    """A server that starts when a sandbox first connects, and ends with the process at the latest.
+
+    Threads can share it. After a fork, only the process that has started it can use it.
+    """
+
+    def __init__(self, programs: str | None = None) -> None:
+        """Start nothing yet.
+
+        Args:
+            programs: the folder of the server's programs, if the user has set it.
+        """
+        self._setting = programs
+        self._owner = os.getpid()
+        self._cluster: Cluster | None = None
+        self._databases: ClusterDatabases | None = None
+        self._copies: Copies | None = None
+        self._numbers = count(1)
+        self._holders: dict[str, SandboxDatabase] = {}
+        self.lock = threading.RLock()
+
+    def check(self) -> None:
+        """Check that it can be started.
+
+        Raises:
+            SandboxError: there are no programs, or there is no driver.
+        """
+        if self._cluster is None:
+            find_programs(self._setting)
+            from pytest_sqlmesh_tracker.sandbox.clusters.client import psycopg2
+
+            psycopg2()
+
+    @property
+    def runs(self) -> bool:
+        """Whether this process has started it."""
+        return self._databases is not None and os.getpid() == self._owner
+
+    @property
+    def databases(self) -> ClusterDatabases:
+        """The databases of the server, which is started if it does not run.
+
+        Raises:
+            SandboxError: it can't be started, or another process has started it.
+        """
+        if self._databases is None:
+            from pytest_sqlmesh_tracker.sandbox.clusters.cluster import start_cluster
+            from pytest_sqlmesh_tracker.sandbox.clusters.databases import ClusterDatabases
+
+            self._owner = os.getpid()
+            self._cluster = start_cluster(find_programs(self._setting))
+            self._databases = ClusterDatabases(self._cluster)
+        elif os.getpid() != self._owner:
+            raise SandboxError(
+                "this process is a fork of the one that has started the PostgreSQL server: make "
+                "the sandbox after the fork"
+            )
+        return self._databases
+
+    def connect(self, database: str, user: str) -> Any:
+        """A new connection of psycopg2, as SQLMesh makes them."""
+        from pytest_sqlmesh_tracker.sandbox.clusters.client import connect
+
+        return connect(self.databases.cluster.host, database, user=user)
+
+    def new_name(self, database: str, purpose: str) -> str:
+        """A name that no other database of the server has."""
+        return f"{database} {purpose} {next(self._numbers)}"
+
+    def create(self, database: PostgresDatabase) -> None:
+        """Create an empty database, and the roles that it needs."""
+        databases = self.databases
+        for role in sorted(database.roles):
+            databases.create_role(role)
+        for role in sorted(database.roles - {database.owner}):
+            databases.grant(database.owner, to=role)
+        databases.create(database.name, owner=database.owner)
+
+    def take_copy(self, template: str, name: str) -> None:
+        """Copy a template. The server makes the next copy of the same template in advance."""
+        databases = self.databases
+        if self._copies is not None and self._copies.template == template:
+            self._copies.take(name)
+            return
+        from pytest_sqlmesh_tracker.sandbox.clusters.copies import Copies
+
+        self._end_copies()
+        databases.copy(template, name)
+        self._copies = Copies(databases, template)
+
+    def drop_template(self, template: str) -> None:
+        """Drop a template, unless the server has ended."""
+        with self.lock:
+            if self.runs:
+                if self._copies is not None and self._copies.template == template:
+                    self._end_copies()
+                self.databases.drop(template)
+
+    def _end_copies(self) -> None:
+        if self._copies is not None:
+            copies, self._copies = self._copies, None
+            copies.close()
+
+    def hold(self, database: SandboxDatabase) -> None:
+        """Give a sandbox's database the name of the user's, unless it has it.
+
+        Raises:
+            SandboxError: another sandbox is using a database of this name.
+        """
+        with self.lock:
+            holder = self._holders.get(database.name)
+            if holder is not database:
+                if holder is not None:
+                    holder.park()
+                database.bring()
+                self._holders[database.name] = database
+
+    def is_held(self, database: SandboxDatabase) -> bool:
+        """Whether the database has the name of the user's."""
+        return self._holders.get(database.name) is database
+
+    def release(self, database: SandboxDatabase) -> None:
+        """Free the name, whoever uses it next."""
+        if self.is_held(database):
+            del self._holders[database.name]
+
+    def close(self) -> None:
+        """End the server and drop everything that is on it."""
+        with self.lock:
+            cluster, self._cluster, self._databases, self._copies = self._cluster, None, None, None
+            self._holders.clear()
+            if cluster is not None:
+                cluster.close()
+
+
+class SandboxDatabase:
+    """One database of one sandbox: a copy of its template, or new for the template itself.
+
+    It is made when it is first needed, so a gateway that nothing uses costs nothing.
+    """
+
+    def __init__(
+        self,
+        server: PostgresServer,
+        database: PostgresDatabase,
+        template: str | None,
+        disconnect: Callable[[], None],
+    ) -> None:
+        """Make nothing yet.
+
+        Args:
+            template: the template's database on the server; None for a new database.
+            disconnect: closes the sandbox's connections to it, which are then opened anew.
+        """
+        self._server = server
+        self._database = database
+        self._template = template
+        self._disconnect = disconnect
+        self._exists = False
+        self._parked: str | None = None
+        self._uses = 0
+
+    @property
+    def name(self) -> str:
+        """The name of the user's database."""
+        return self._database.name
+
+    def connect(self, user: str) -> Any:
+        """A new connection to it, under the name of the user's database."""
+        with self._server.lock:
+            self._server.hold(self)
+            return self._server.connect(self.name, user)
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Reject other sandboxes that need the name meanwhile."""
+        with self._server.lock:
+            self._uses += 1
+        try:
+            yield
+        finally:
+            with self._server.lock:
+                self._uses -= 1
+
+    def park(self) -> None:
+        """Give up the name.
+
+        Raises:
+            SandboxError: the sandbox is using it.
+        """
+        if self._uses:
+            raise SandboxError(
+                f"another sandbox is using its database {self.name}: on PostgreSQL, sandboxes of "
+                "a database take turns, so they can't be used by two threads at once"
+            )
+        self._disconnect()
+        self._parked = self._server.new_name(self.name, "parked")
+        self._server.databases.rename(self.name, self._parked)
+        self._server.release(self)
+
+    def bring(self) -> None:
+        """Make the database under its name, or rename it if it was parked."""
+        if self._parked is not None:
+            self._server.databases.rename(self._parked, self.name)
+            self._parked = None
+        elif self._template is not None:
+            self._server.take_copy(self._template, self.name)
+        else:
+            self._server.create(self._database)
+        self._exists = True
+
+    def make_template(self) -> str | None:
+        """Make it a template for copies; None if nothing has used it."""
+        with self._server.lock:
+            if not self._exists:
+                return None
+            template = self._server.new_name(self.name, "template")
+            self._server.databases.make_template(self._parked or self.name, template)
+            self._server.release(self)
+            self._exists = False
+            return template
+
+    def drop(self) -> None:
+        """Drop it, unless it was never made or the server has ended."""
+        with self._server.lock:
+            if self._exists and self._server.runs:
+                self._exists = False
+                self._server.databases.drop(self._parked or self.name)
+                self._server.release(self)

@@ -1,0 +1,415 @@
+"""Projects in PostgreSQL, whose sandboxes are on a throw-away server."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_sqlmesh_tracker import Sandbox
+from pytest_sqlmesh_tracker.sandbox.databases.postgres.server import PostgresServer
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
+from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
+from tests.projects import Project, read_between
+from tests.sandbox.building import Sandboxes, project, sandboxes_of
+
+DEFAULTS = """
+model_defaults: {dialect: postgres, start: 2024-01-01}
+disable_anonymized_analytics: true
+"""
+NOWHERE = "host: warehouse.invalid, port: 5432, password: secret"
+"""The user's server, which no sandbox can reach."""
+HOURS = "SELECT ts, 8 AS amount FROM GENERATE_SERIES(@start_dt, @end_dt, INTERVAL '1 day') AS _(ts)"
+
+
+def gateway(database: str = "warehouse", more: str = "") -> str:
+    """A gateway `wh` with this database, as YAML."""
+    return f"{{type: postgres, {NOWHERE}, user: shop, database: {database}{more}}}"
+
+
+def payroll(path: Path, gateways: str, more: str = "") -> Project:
+    """Hours that are booked a day a batch, and slips that are written from them."""
+    made = project(path, gateways, DEFAULTS + more)
+    made.incremental("pay.hours", HOURS, options=", batch_size 1", cron="'@daily'")
+    made.incremental("pay.slips", read_between("pay.hours"), cron="'@daily'")
+    made.model("pay.total", "SELECT SUM(amount) AS amount FROM pay.slips", kind="VIEW")
+    return made
+
+
+@pytest.fixture(scope="session", autouse=True)
+def server_programs() -> None:
+    """Skip where PostgreSQL is not installed, unless `SQLMESH_TRACKER_POSTGRES=required`."""
+    try:
+        PostgresServer().check()
+    except SandboxError as error:
+        if os.environ.get("SQLMESH_TRACKER_POSTGRES") == "required":
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def wages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose database has the name that initdb gives to its own."""
+    gateways = f"{{wh: {{connection: {gateway('postgres', ', concurrent_tasks: 4')}}}}}"
+    made = payroll(tmp_path_factory.mktemp("wages"), gateways)
+    made.write("external_models.yaml", "- {name: raw.people, columns: {id: int}}\n")
+    made.model("pay.people", "SELECT id FROM raw.people", cron="'@daily'")
+    return made.path
+
+
+@pytest.fixture
+def sandbox(wages: Path, sandboxes: Sandboxes) -> Iterator[Sandbox]:
+    with sandboxes(wages) as made:
+        yield made
+
+
+class TestASandbox:
+    """What a sandbox is on PostgreSQL: the same as on DuckDB."""
+
+    def test_is_planned_under_the_names_of_the_user(self, sandbox: Sandbox) -> None:
+        who = "SELECT current_database(), current_user, session_user"
+        assert sandbox.fetch(who) == [("postgres", "shop", "shop")]
+        assert sandbox.fetch("SELECT amount FROM pay.total") == [(32,)]
+
+    def test_runs_models_as_it_would_on_duckdb(self, sandbox: Sandbox) -> None:
+        report = sandbox.run(at="2024-01-06 00:05")
+        report.assert_only_executed("pay.hours", "pay.slips", "pay.total", "pay.people")
+        assert report["pay.hours"].rows == 1
+        assert sandbox.fetch("SELECT amount FROM pay.total") == [(40,)]
+
+    def test_starts_anew_for_each_test(self, wages: Path, sandboxes: Sandboxes) -> None:
+        for _ in range(3):
+            with sandboxes(wages) as sandbox:
+                assert sandbox.fetch("SELECT COUNT(*) FROM pay.slips") == [(4,)]
+                sandbox.execute("DROP SCHEMA pay CASCADE")
+                sandbox.run(at="2024-01-09 00:05")
+
+    def test_fails_and_holds_models_on_request(self, sandbox: Sandbox) -> None:
+        sandbox.fail("pay.slips", times=1)
+        report = sandbox.run(at="2024-01-06 00:05")
+        report.assert_failed("pay.slips", match="failed by the test")
+        report.assert_skipped("pay.total", reason="upstream_failed")
+        sandbox.hold("pay.slips")
+        sandbox.run().assert_skipped("pay.slips", reason="signal_not_ready")
+        sandbox.release("pay.slips")
+        sandbox.run().assert_executed("pay.slips", "pay.total")
+
+    def test_loads_files_that_a_test_writes(self, sandbox: Sandbox) -> None:
+        sandbox.write("models/new.sql", "MODEL (name pay.new, kind FULL);\n\nSELECT 1 AS one\n")
+        sandbox.plan().assert_executed("pay.new")
+        assert sandbox.fetch("SELECT one FROM pay.new") == [(1,)]
+
+    def test_has_environments_of_its_own(self, sandbox: Sandbox) -> None:
+        sandbox.write(
+            "models/pay.total.sql",
+            "MODEL (name pay.total, kind VIEW);\n\nSELECT MAX(amount) AS amount FROM pay.slips\n",
+        )
+        sandbox.plan("dev", include_unmodified=True)
+        assert sandbox.fetch("SELECT amount FROM pay__dev.total") == [(8,)]
+        assert sandbox.fetch("SELECT amount FROM pay.total") == [(32,)]
+
+    def test_commits_what_a_test_executes(self, sandbox: Sandbox) -> None:
+        sandbox.execute("CREATE TABLE public.notes AS SELECT 1 AS id")
+        with pytest.raises(Exception, match='column "nothing" does not exist'):
+            sandbox.execute("INSERT INTO public.notes SELECT nothing")
+        assert sandbox.fetch("SELECT id FROM public.notes") == [(1,)]
+
+    def test_rejects_programs_and_files_of_the_server(self, sandbox: Sandbox) -> None:
+        for statement in (
+            "COPY pay.slips TO PROGRAM 'cat'",
+            "COPY pay.slips TO '/tmp/slips'",
+            "CREATE EXTENSION dblink",
+            "CREATE ROLE another SUPERUSER",
+        ):
+            with pytest.raises(
+                Exception, match=r"superuser|permission denied|not have the extension"
+            ):
+                sandbox.execute(statement)
+        assert sandbox.fetch("SELECT COUNT(*) FROM pay.slips") == [(4,)]
+
+
+class TestExternalModels:
+    """Tables that the warehouse has, and the sandbox does not."""
+
+    def test_are_empty(self, sandbox: Sandbox) -> None:
+        assert sandbox.fetch("SELECT * FROM raw.people") == []
+        sandbox.execute("INSERT INTO raw.people VALUES (7)")
+        sandbox.run(at="2024-01-06 00:05")
+        assert sandbox.fetch("SELECT id FROM pay.people") == [(7,)]
+
+    @pytest.mark.parametrize(
+        "before_all",
+        [
+            ["CREATE SCHEMA IF NOT EXISTS raw", "CREATE OR REPLACE VIEW raw.people AS SELECT 1 id"],
+            [
+                "CREATE SCHEMA IF NOT EXISTS raw",
+                "CREATE TABLE IF NOT EXISTS raw.people AS SELECT 1 id",
+            ],
+            [
+                "DROP SCHEMA IF EXISTS raw CASCADE",
+                "CREATE SCHEMA raw",
+                "CREATE TABLE raw.people AS SELECT 1 id",
+            ],
+        ],
+        ids=["a_view", "a_table_unless_it_exists", "a_schema"],
+    )
+    def test_give_way_to_what_the_project_creates(
+        self, tmp_path: Path, sandboxes: Sandboxes, before_all: list[str]
+    ) -> None:
+        statements = "".join(f"\n  - {statement}" for statement in before_all)
+        made = project(
+            tmp_path,
+            f"{{wh: {{connection: {gateway()}}}}}",
+            f"before_all:{statements}\n{DEFAULTS}",
+        )
+        made.write("external_models.yaml", "- {name: raw.people, columns: {id: int}}\n")
+        made.model("shop.a", "SELECT id FROM raw.people")
+        with sandboxes(made.path) as sandbox:
+            assert sandbox.fetch("SELECT id FROM shop.a") == [(1,)]
+
+    def test_that_no_model_declares_have_the_columns_that_are_read(
+        self, tmp_path: Path, sandboxes: Sandboxes
+    ) -> None:
+        made = project(tmp_path, f"{{wh: {{connection: {gateway()}}}}}", DEFAULTS)
+        made.model("shop.a", "SELECT id, SUM(amount) AS amount FROM raw.orders GROUP BY id")
+        with sandboxes(made.path) as sandbox:
+            assert sandbox.fetch("SELECT id, amount FROM raw.orders") == []
+
+    @pytest.mark.parametrize(
+        ("query", "problem"),
+        [
+            ("SELECT * FROM raw.orders", "the queries that read it don't show its columns"),
+            ("SELECT id / 2 AS half, UPPER(id) AS x FROM raw.orders", "the sandbox inferred"),
+        ],
+    )
+    def test_that_cannot_be_inferred_are_explained(
+        self, tmp_path: Path, sandboxes: Sandboxes, query: str, problem: str
+    ) -> None:
+        made = project(tmp_path, f"{{wh: {{connection: {gateway()}}}}}", DEFAULTS)
+        made.model("shop.a", query)
+        with (
+            pytest.raises(SandboxError, match=f"raw.orders, which shop.a reads, .*{problem}"),
+            sandboxes(made.path),
+        ):
+            pass
+
+
+class TestRawData:
+    """What a test loads before the plan."""
+
+    @pytest.fixture
+    def staff(self, tmp_path: Path) -> Project:
+        made = project(tmp_path, f"{{wh: {{connection: {gateway()}}}}}", DEFAULTS)
+        made.write("external_models.yaml", "- {name: raw.people, columns: {id: int}}\n")
+        made.model("pay.people", "SELECT id FROM raw.people")
+        return made
+
+    def test_is_loaded_from_files(self, staff: Project, sandboxes: Sandboxes) -> None:
+        staff.write(
+            "people.sql",
+            """
+            CREATE SCHEMA raw; -- and its table
+            CREATE FUNCTION raw.twice(n int) RETURNS int AS $$ SELECT n * 2; $$ LANGUAGE sql;
+            CREATE TABLE raw.people AS SELECT raw.twice(2) AS id;
+            """,
+        )
+        with sandboxes(staff.path, setup=staff.path / "people.sql") as sandbox:
+            assert sandbox.fetch("SELECT id FROM pay.people") == [(4,)]
+
+    def test_is_loaded_by_a_function(self, staff: Project, sandboxes: Sandboxes) -> None:
+        def load(connection: Any) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("CREATE SCHEMA raw")
+                cursor.execute("CREATE TABLE raw.people (id int)")
+                cursor.execute("INSERT INTO raw.people VALUES (%s)", [5])
+
+        with sandboxes(staff.path, setup=load) as sandbox:
+            assert sandbox.fetch("SELECT id FROM pay.people") == [(5,)]
+
+    def test_names_the_extension_that_the_server_does_not_have(
+        self, staff: Project, sandboxes: Sandboxes
+    ) -> None:
+        staff.write("people.sql", "CREATE EXTENSION no_such_extension")
+        message = (
+            "setup: people.sql failed: the PostgreSQL server does not have the extension "
+            "no_such_extension"
+        )
+        with (
+            pytest.raises(SandboxError, match=message),
+            sandboxes(staff.path, setup=staff.path / "people.sql"),
+        ):
+            pass
+
+    def test_that_fails_names_the_file(self, staff: Project, sandboxes: Sandboxes) -> None:
+        staff.write("people.sql", "CREATE TABLE nowhere.people (id int)")
+        message = 'setup: people.sql failed: schema "nowhere" does not exist'
+        with (
+            pytest.raises(SandboxError, match=message),
+            sandboxes(staff.path, setup=staff.path / "people.sql"),
+        ):
+            pass
+
+
+class TestGateways:
+    """Which databases of a project are on the server."""
+
+    def test_that_nothing_uses_start_no_server(self, tmp_path: Path) -> None:
+        made = payroll(
+            tmp_path / "project",
+            f"{{local: {{connection: {{type: duckdb}}}}, wh: {{connection: {gateway()}}}}}",
+        )
+        made.write("models/pay.hours.sql", "MODEL (name pay.hours, kind FULL);\nSELECT 1 AS a")
+        for name in ("pay.slips", "pay.total"):
+            (made.path / f"models/{name}.sql").unlink()
+        templates = Templates(tmp_path, lambda: Path(tempfile.mkdtemp(dir=tmp_path)))
+        try:
+            with sandboxes_of(templates)(made.path, gateway="local") as sandbox:
+                assert sandbox.fetch("SELECT a FROM pay.hours") == [(1,)]
+            assert not templates.server.runs
+        finally:
+            templates.remove()
+
+    def test_that_models_name_are_on_it(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
+        made = project(
+            tmp_path,
+            "{local: {connection: {type: duckdb, database: local.db}},"
+            f" wh: {{connection: {gateway('reports')}}}}}",
+            DEFAULTS + "\ngateway_managed_virtual_layer: true\n",
+        )
+        made.model("shop.a", "SELECT 1 AS id", gateway="wh", dialect="postgres")
+        made.model("shop.b", "SELECT 2 AS id", dialect="duckdb")
+        with sandboxes(made.path) as sandbox:
+            assert sandbox.fetch("SELECT id FROM shop.b") == [(2,)]
+            on_server = sandbox.context.engine_adapters["wh"]
+            assert on_server.fetchall("SELECT id, current_database() FROM shop.a") == [
+                (1, "reports")
+            ]
+
+    def test_can_keep_their_state_elsewhere(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
+        made = payroll(
+            tmp_path,
+            f"{{wh: {{connection: {gateway()}, state_connection: {gateway('states')}}}}}",
+        )
+        with sandboxes(made.path) as sandbox:
+            sandbox.run(at="2024-01-06 00:05").assert_executed("pay.slips")
+            schemas = "SELECT COUNT(*) FROM pg_namespace WHERE nspname = 'sqlmesh'"
+            assert sandbox.fetch(schemas) == [(0,)]
+
+    def test_can_have_roles_and_odd_names(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
+        connection = (
+            f"{{type: postgres, {NOWHERE}, user: 'Shop-Keeper', role: owners, "
+            "database: 'My \"Shop\"'}"
+        )
+        made = project(tmp_path, f"{{wh: {{connection: {connection}}}}}", DEFAULTS)
+        made.model("shop.a", "SELECT 1 AS id")
+        with sandboxes(made.path) as sandbox:
+            query = "SELECT current_database(), session_user, current_user, id FROM shop.a"
+            assert sandbox.fetch(query) == [('My "Shop"', "Shop-Keeper", "owners", 1)]
+
+    def test_can_name_a_database_that_the_tests_do_not_know(
+        self, tmp_path: Path, sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("NO_SUCH_DATABASE", raising=False)
+        connection = (
+            "{type: postgres, host: \"{{ env_var('NO_SUCH_HOST') }}\", port: 5432, "
+            "user: \"{{ env_var('NO_SUCH_USER') }}\", password: \"{{ env_var('NO_SUCH') }}\", "
+            "database: \"{{ env_var('NO_SUCH_DATABASE') }}\"}"
+        )
+        made = project(tmp_path, f"{{wh: {{connection: {connection}}}}}", DEFAULTS)
+        made.model("shop.a", "SELECT 1 AS id")
+        with sandboxes(made.path) as sandbox:
+            query = "SELECT current_database(), current_user, id FROM shop.a"
+            assert sandbox.fetch(query) == [("postgres", "postgres", 1)]
+
+    def test_cannot_have_databases_of_one_name_on_two_servers(
+        self, tmp_path: Path, sandboxes: Sandboxes
+    ) -> None:
+        other = gateway().replace("warehouse.invalid", "other.invalid")
+        made = project(
+            tmp_path,
+            f"{{wh: {{connection: {gateway()}}}, other: {{connection: {other}}}}}",
+            DEFAULTS,
+        )
+        made.model("shop.a", "SELECT 1 AS id", gateway="other")
+        message = (
+            "the gateway other has a database of the same name as the gateway wh on another "
+            "server, and shop.a uses it"
+        )
+        with pytest.raises(SandboxError, match=message), sandboxes(made.path):
+            pass
+
+    def test_cannot_keep_what_is_in_the_warehouse(self, wages: Path, sandboxes: Sandboxes) -> None:
+        message = "state='keep': the gateway 'wh' is in PostgreSQL, which sandboxes do not copy"
+        with pytest.raises(SandboxError, match=message), sandboxes(wages, state="keep"):
+            pass
+
+
+class TestSandboxesOfOneDatabase:
+    """A database is in every name, so only one sandbox can have it at a time."""
+
+    def test_take_turns(self, wages: Path, sandboxes: Sandboxes) -> None:
+        with sandboxes(wages) as one, sandboxes(wages) as other:
+            one.execute("DELETE FROM pay.slips")
+            assert other.fetch("SELECT COUNT(*) FROM pay.slips") == [(4,)]
+            other.run(at="2024-01-06 00:05")
+            assert one.fetch("SELECT COUNT(*) FROM pay.slips") == [(0,)]
+            one.run().assert_executed("pay.slips")
+            assert one.fetch("SELECT COUNT(*) FROM pay.slips") == [(1,)]
+            assert other.fetch("SELECT COUNT(*) FROM pay.slips") == [(5,)]
+
+    def test_can_have_other_templates(self, wages: Path, sandboxes: Sandboxes) -> None:
+        with sandboxes(wages) as one, sandboxes(wages, at="2024-01-03 00:05") as other:
+            for _ in range(2):
+                assert one.fetch("SELECT COUNT(*) FROM pay.slips") == [(4,)]
+                assert other.fetch("SELECT COUNT(*) FROM pay.slips") == [(2,)]
+
+    def test_cannot_be_used_while_another_runs(self, wages: Path, sandboxes: Sandboxes) -> None:
+        errors: list[str] = []
+        # The clock of the last one is in effect.
+        with sandboxes(wages) as other, sandboxes(wages) as one:
+
+            class ReadingError(Exception):
+                def __init__(self) -> None:
+                    with pytest.raises(SandboxError) as raised:
+                        other.fetch("SELECT 1")
+                    errors.append(str(raised.value))
+
+            one.fail("pay.slips", error=ReadingError)
+            one.run(at="2024-01-06 00:05").assert_failed("pay.slips")
+            (error,) = errors
+            assert "another sandbox is using its database postgres" in error
+            assert other.fetch("SELECT COUNT(*) FROM pay.slips") == [(4,)]
+
+
+def test_a_server_that_cannot_be_started_is_one_line(wages: Path, tmp_path: Path) -> None:
+    templates = Templates(
+        tmp_path, lambda: Path(tempfile.mkdtemp(dir=tmp_path)), postgres=str(tmp_path)
+    )
+    message = (
+        f"the gateway wh is in PostgreSQL, but sqlmesh_tracker_postgres = {tmp_path}: the folder "
+        "does not contain the program initdb."
+    )
+    with pytest.raises(SandboxError) as error, sandboxes_of(templates)(wages):
+        pass
+    assert str(error.value).splitlines()[0] == message
+    assert "Choose such a gateway" in str(error.value)
+
+
+def test_a_forked_process_has_no_sandboxes_of_its_parent(sandbox: Sandbox) -> None:
+    assert sandbox.fetch("SELECT 1") == [(1,)]
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            sandbox.context.connections.postgres.connect(database="postgres", user="shop")
+            os.write(writing, b"connected")
+        except SandboxError as error:
+            os.write(writing, str(error).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert b"this process is a fork" in os.read(reading, 1000)
+    assert sandbox.fetch("SELECT 1") == [(1,)]
