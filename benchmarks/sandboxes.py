@@ -37,6 +37,10 @@ PER_TEST = 25.0
 """Milliseconds of set-up and teardown on a project of 16 to 20 models."""
 CHEAPER = 150.0
 """How many times cheaper than to load and to plan."""
+PER_TEST_ON_POSTGRES = 50.0
+"""Milliseconds of set-up, with a connection, and of teardown on a project of 20 models."""
+CHEAPER_ON_POSTGRES = 25.0
+"""How many times cheaper than to load and to plan on the same server."""
 CHEAPER_WITH_A_RUN = 30.0
 """The same with a first run that finds nothing due."""
 GROWTH = 150.0
@@ -98,12 +102,83 @@ class Subject:
         with track_all() as tracker:
             began = time.perf_counter()
             project = Sandbox(template, self._new_folder(), tracker)
+            self._use(project)
             ready = time.perf_counter()
             if run:
                 project.run().assert_nothing_executed()
             ran = time.perf_counter()
             project.close()
             return ready - began, ran - ready, time.perf_counter() - ran
+
+
+    def _use(self, project: Sandbox) -> None:
+        """Do what belongs to the set-up, because the sandbox leaves it until it is needed."""
+
+
+POSTGRES_CONFIG = """
+gateways:
+  warehouse:
+    connection:
+      {{type: postgres, host: {host}, port: 5432, user: bench, password: '', database: {database}}}
+model_defaults: {{dialect: postgres, start: 2024-01-01}}
+disable_anonymized_analytics: true
+"""
+
+
+class OnPostgres(Subject):
+    """A project of 20 models in PostgreSQL, in chains of three."""
+
+    def __init__(self, scratch: Path) -> None:
+        """Write it, and start the server, in memory if there is room."""
+        project = scratch / "on_postgres"
+        (project / "models").mkdir(parents=True)
+        for number in range(20):
+            source = f"bench.m{number - 1}" if number % 3 else "GENERATE_SERIES(1, 5) AS _(id)"
+            (project / f"models/m{number}.sql").write_text(
+                f"MODEL (name bench.m{number}, kind FULL);\n\nSELECT id FROM {source}\n"
+            )
+        super().__init__(scratch, project, ALL_DUE)
+        self._databases = self._templates.server.databases
+        self._databases.create_role("bench")
+        self._configure(project, "warehouse")
+
+    def _configure(self, folder: Path, database: str) -> None:
+        host = self._databases.cluster.host
+        text = POSTGRES_CONFIG.format(host=host, database=database)
+        (folder / "config.yaml").write_text(text)
+
+    def naive(self) -> float:
+        """Seconds that it takes to load the project and to plan it in an empty database."""
+        folder = self._new_folder() / "project"
+        shutil.copytree(self._project, folder)
+        self._databases.create("naive", owner="bench")
+        self._configure(folder, "naive")
+        began = time.perf_counter()
+        with at(self._when):
+            context = Context(paths=[str(folder)])
+            context.plan(auto_apply=True, no_prompts=True, skip_tests=True)
+        took = time.perf_counter() - began
+        context.close()
+        self._databases.drop("naive")
+        return took
+
+    def _use(self, project: Sandbox) -> None:
+        project.fetch("SELECT 1")
+
+    def close(self) -> None:
+        """End the server."""
+        self._templates.remove()
+
+
+def postgres(scratch: Path, quick: bool) -> bool:
+    """A test on a project in PostgreSQL."""
+    subject = OnPostgres(scratch)
+    say("\n== a test on 20 models in PostgreSQL")
+    naive, costs = _measured(subject, 2 if quick else 7, 10 if quick else 50)
+    subject.close()
+    each = statistics.median(setup + teardown for setup, _, teardown in costs) * 1000
+    met = verdict("set-up and teardown", each, PER_TEST_ON_POSTGRES, "ms")
+    return _cheaper("set-up and teardown", naive * 1000 / each, CHEAPER_ON_POSTGRES) and met
 
 
 def sample(scratch: Path, quick: bool) -> bool:
@@ -202,7 +277,8 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="few rounds, small projects")
     quick = parser.parse_args().quick
     with tempfile.TemporaryDirectory() as folder:
-        met = [section(Path(folder), quick) for section in (sample, generated, many)]
+        sections = (sample, postgres, generated, many)
+        met = [section(Path(folder), quick) for section in sections]
     return 0 if all(met) else 1
 
 
