@@ -110,7 +110,6 @@ class Subject:
             project.close()
             return ready - began, ran - ready, time.perf_counter() - ran
 
-
     def _use(self, project: Sandbox) -> None:
         """Do what belongs to the set-up, because the sandbox leaves it until it is needed."""
 

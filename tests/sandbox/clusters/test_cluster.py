@@ -22,8 +22,7 @@ from pytest_sqlmesh_tracker.sandbox.clusters.databases import ClusterDatabases
 from pytest_sqlmesh_tracker.sandbox.clusters.folders import ENOUGH_MEMORY, MEMORY, remove_leftovers
 from pytest_sqlmesh_tracker.sandbox.clusters.programs import Programs, find_programs
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
-
-from .conftest import missing, programs_of_the_wheel
+from tests.postgres import missing, programs_of_the_wheel
 
 
 @pytest.fixture

