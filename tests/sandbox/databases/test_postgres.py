@@ -100,7 +100,8 @@ class TestASandbox:
     def test_runs_models_as_it_would_on_duckdb(self, sandbox: Sandbox) -> None:
         report = sandbox.run(at="2024-01-06 00:05")
         report.assert_only_executed("pay.hours", "pay.slips", "pay.total", "pay.people")
-        assert report["pay.hours"].rows == 1
+        # The oldest SQLMesh does not count rows.
+        assert report["pay.hours"].rows in (1, None)
         assert sandbox.fetch("SELECT amount FROM pay.total") == [(40,)]
 
     def test_starts_anew_for_each_test(self, wages: Path, sandboxes: Sandboxes) -> None:
