@@ -63,13 +63,18 @@ ui: $(VENV)/installed
 	$(RUN)/python -m pip install --quiet --group ui
 	SQLMESH_TRACKER_BROWSER=required $(RUN)/python -m pytest -q tests/dagster_ui
 
-# The tests with each SQLMesh that is tried, from the oldest to the newest, and a table of results.
+# The tests with each combination of SQLMesh, Dagster, pytest and Python that is supported; writes the
+# table of docs/versions-and-cost.md.
 compat:
-	$(PYTHON) tests/versions.py
+	$(PYTHON) -m tests.versions
 
-# One of them: compat-oldest, compat-newest, compat-0.211.2.
+# One of them, in the short form of CI: compat-oldest, compat-newest, compat-0.211.2, ...
 compat-%:
-	$(PYTHON) tests/versions.py $*
+	$(PYTHON) -m tests.versions $*
+
+# Whether releases that are newer than those of the table break something; to be run on a schedule.
+compat-new:
+	$(PYTHON) -m tests.versions.releases
 
 # Sessions that use nothing of this package, beside other plugins: the same as without it.
 neighbours:

@@ -87,11 +87,11 @@ class Templates:
         return built
 
     def remove(self) -> None:
-        """Delete the files of all templates."""
+        """End the server, and delete the files of all templates."""
+        self.server.close()
         for built in self._built.values():
             if isinstance(built, Template):
                 built.remove()
-        self.server.close()
 
 
 def _in_a_line(text: str, length: int = 300) -> str:

@@ -1,0 +1,88 @@
+"""The combinations of versions that are tried, and with which tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+NEWEST = "newest"
+# Where a single combination is requested, as in CI: what depends most on SQLMesh's version.
+SHORT = (
+    *("-m", "not (documents or long or processes or variants)"),
+    "tests/tracking",
+    "tests/doctor",
+)
+ASSETS = ("tests/dagster",)
+PLUGIN = ("tests/pytest_plugin", "tests/sandbox")
+EVERYTHING = (
+    "tests/tracking",
+    "tests/doctor",
+    "tests/properties",
+    # These know no SQLMesh, but other versions of Python.
+    "tests/outcomes",
+    "tests/models",
+    "tests/wording",
+    "tests/reports",
+    "tests/gate",
+    "tests/render",
+    "tests/cli",
+    "tests/dbt",
+    *PLUGIN,
+    *ASSETS,
+    "tests/dagster_processes",
+)
+# Older SQLMesh releases set no upper bounds here, and do not run with what came later.
+OLD = ("duckdb<2", "pandas<3")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One combination.
+
+    Attributes:
+        name: what the command line calls it.
+        what: what is tested, in words.
+        sqlmesh: a version, or `newest`, as for `dagster` and `pytest`.
+        python: the version of the interpreter.
+        pins: what else is installed, and of which version.
+    """
+
+    name: str
+    what: str
+    tests: tuple[str, ...]
+    sqlmesh: str = NEWEST
+    dagster: str = NEWEST
+    pytest: str = NEWEST
+    python: str = "3.11"
+    pins: tuple[str, ...] = ()
+
+    @property
+    def requirements(self) -> list[str]:
+        """What pip installs beside the package itself."""
+        versions = {"sqlmesh": self.sqlmesh, "dagster": self.dagster, "pytest": self.pytest}
+        return [
+            *(name if each == NEWEST else f"{name}=={each}" for name, each in versions.items()),
+            *self.pins,
+        ]
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether another day can bring other versions."""
+        return NEWEST in (self.sqlmesh, self.dagster, self.pytest)
+
+    def shortened(self) -> Target:
+        """The same combination with the tests that CI can afford."""
+        return replace(self, tests=SHORT) if self.tests == EVERYTHING else self
+
+
+OLDEST, OLDEST_DAGSTER, OLDEST_PYTEST = "0.206.0", "1.10.18", "8.0.2"
+TARGETS = (
+    # The ends of what is supported.
+    Target("oldest", "everything", EVERYTHING, OLDEST, OLDEST_DAGSTER, python="3.10", pins=OLD),
+    Target("newest", "everything", EVERYTHING, python="3.13"),
+    # The first with the parameters that console methods have to this day, and one with sqlglot 27.
+    Target("0.211.2", "everything", EVERYTHING, "0.211.2", pins=OLD),
+    Target("0.228.5", "everything", EVERYTHING, "0.228.5", pins=OLD),
+    Target("oldest-sqlmesh", "the assets", ASSETS, OLDEST, python="3.10", pins=OLD),
+    Target("oldest-dagster", "the assets", ASSETS, dagster=OLDEST_DAGSTER, python="3.12"),
+    Target("oldest-pytest", "the plugin, sandboxes", PLUGIN, pytest=OLDEST_PYTEST, python="3.12"),
+)
