@@ -15,7 +15,7 @@ empty :=
 comma := ,
 COVERED := $(subst $(empty) ,$(comma),$(CORE:%=pytest_sqlmesh_tracker/%/*))
 
-.PHONY: demo test lint types tests coverage rare browser dbt processes ui compat neighbours properties truth truth-cli truth-dagster mutants mutants-dagster week bench schema reference startup clean
+.PHONY: demo test lint types tests coverage rare browser dbt processes ui compat neighbours properties truth truth-cli truth-dagster mutants mutants-dagster week postgres postgres-short bench schema reference startup clean
 
 demo: $(VENV)/installed
 	$(RUN)/python sample_projects/demo.py
@@ -90,7 +90,31 @@ properties: export SQLMESH_TRACKER_DAGSTER_HISTORIES ?= 12
 properties: $(VENV)/installed
 	$(RUN)/python $(PYTEST) tests/properties
 
-# A thousand drawn histories against the witnesses; stopped, it goes on where it was.
+# The tests of tracking, of the command line and of Dagster, and drawn histories, on PostgreSQL, then
+# on DuckDB with SQLMesh's state on PostgreSQL. The server's programs are those of the wheel, or with
+# SQLMESH_TRACKER_POSTGRES_PROGRAMS=machine those that are installed on the machine.
+ON_SERVERS := $(addprefix tests/,tracking cli doctor/test_sqlmesh_contract.py)
+WITH_SANDBOXES := $(addprefix tests/dagster/,automation events running)
+WITH_STATE := SQLMESH_TRACKER_ENGINE=duckdb-with-state-in-postgres
+WITH_ALL := SQLMESH_TRACKER_ENGINE=postgres
+postgres: export SQLMESH_TRACKER_HISTORIES ?= 36
+postgres: $(VENV)/installed
+	$(WITH_ALL) $(RUN)/python $(PYTEST) $(ON_SERVERS)
+	$(WITH_ALL) $(RUN)/python $(PYTEST) $(WITH_SANDBOXES)
+	$(WITH_ALL) $(RUN)/python $(PYTEST) tests/properties/test_truth.py
+	$(WITH_STATE) $(RUN)/python $(PYTEST) $(ON_SERVERS)
+	$(WITH_STATE) $(RUN)/python $(PYTEST) tests/properties/test_truth.py
+
+# In short, as in CI: what is about servers, failures and reasons, and the scenes.
+IN_SHORT := postgres errors/test_failures.py errors/test_error_messages.py reasons/test_plans.py reasons/test_runs.py
+ON_SERVERS_IN_SHORT := $(addprefix tests/tracking/,$(IN_SHORT)) tests/doctor/test_sqlmesh_contract.py tests/properties/test_truth.py
+postgres-short: $(VENV)/installed
+	$(WITH_ALL) $(RUN)/python $(PYTEST) -m "not (long or variants)" $(ON_SERVERS_IN_SHORT)
+	$(WITH_STATE) $(RUN)/python $(PYTEST) tests/tracking/postgres
+
+# A thousand drawn histories against the witnesses; stopped, it goes on where it was. With
+# ENGINE=postgres or ENGINE=duckdb-with-state-in-postgres, on PostgreSQL.
+truth: export SQLMESH_TRACKER_ENGINE ?= $(or $(ENGINE),duckdb)
 truth: $(VENV)/installed
 	$(RUN)/python -m tests.properties.truth --workers 2
 

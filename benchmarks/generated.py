@@ -21,7 +21,9 @@ from sqlmesh.core.loader import LoadedProject, SqlMeshLoader
 from sqlmesh.core.snapshot import SnapshotEvaluator, SnapshotIntervals
 from sqlmesh.utils import CompletionStatus
 
-from tests.projects import CONFIG, at
+from tests.engines.databases import DuckDBFile
+from tests.engines.engine import ProjectDatabases
+from tests.projects import at
 
 CRONS = (
     "*/15 * * * *",
@@ -55,7 +57,9 @@ NOTHING_DUE = ALL_DUE + timedelta(minutes=2)
 
 
 def _config(home: Path) -> str:
-    return CONFIG.format(database=home / "bench.db", concurrent_tasks=1, start="2024-01-01")
+    database = DuckDBFile(home, "bench")
+    databases = ProjectDatabases(database, database)
+    return databases.config(start="2024-01-01", concurrent_tasks=1, dialect="duckdb")
 
 
 class Generated:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from .projects import Project, read_between
+from .engines.engine import ENGINE
+from .projects import Project, read_between, rows_every
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -22,6 +23,20 @@ def signals_of_one_module() -> Iterator[None]:
                 del registry[name]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def databases_of_one_module() -> Iterator[None]:
+    """Of the projects that fixtures of a module have written, none is used by later modules."""
+    with ENGINE.databases_ended():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def databases_of_one_test() -> Iterator[None]:
+    """Of the projects that a test has written, none is used by later tests."""
+    with ENGINE.databases_ended():
+        yield
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """An empty project, to be filled with models."""
@@ -31,7 +46,7 @@ def project(tmp_path: Path) -> Project:
 @pytest.fixture
 def shop(project: Project) -> Project:
     """Half-hourly to weekly models, each level reading the one before; not planned yet."""
-    ticks = "SELECT range AS ts, 1 AS amount FROM range(@start_dt, @end_dt, INTERVAL '30 minutes')"
+    ticks = rows_every("30 minutes")
     project.incremental("shop.clicks", ticks, cron="'*/30 * * * *'")
     project.incremental("shop.hourly", read_between("shop.clicks"), cron="'@hourly'")
     project.incremental("shop.daily", read_between("shop.hourly"), cron="'@daily'")

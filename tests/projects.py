@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from shutil import copytree, ignore_patterns
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import pytest
 import time_machine
 
 from . import planned_databases
+from .engines.engine import ENGINE
 
 if TYPE_CHECKING:
     from sqlmesh import Context
@@ -23,38 +24,22 @@ if TYPE_CHECKING:
 Span = tuple[int, int]
 Intervals = dict[str, dict[str, list[Span]]]
 
-CONFIG = """
-gateways:
-  local:
-    connection:
-      type: duckdb
-      database: {database}
-      concurrent_tasks: {concurrent_tasks}
-      # More than one takes longer for a handful of rows.
-      connector_config: {{threads: 1}}
-default_gateway: local
-model_defaults:
-  dialect: duckdb
-  start: {start}
-disable_anonymized_analytics: true
-"""
-
 WORKERS = [pytest.param(1, marks=pytest.mark.variants), 4]
 """Numbers of workers, of which `make test` tries one."""
 
-ONE_AND_FOUR = """
+ONE_AND_FOUR = f"""
 gateways:
   one:
-    connection: {type: duckdb, concurrent_tasks: 1}
+    connection: {json.dumps({**ENGINE.unreachable, "concurrent_tasks": 1})}
   four:
-    connection: {type: duckdb, concurrent_tasks: 4}
+    connection: {json.dumps({**ENGINE.unreachable, "concurrent_tasks": 4})}
 default_gateway: one
 model_defaults:
-  dialect: duckdb
+  dialect: {ENGINE.dialect}
   start: 2024-01-01
 disable_anonymized_analytics: true
 """
-"""A configuration with two gateways: one worker, and four."""
+"""A configuration for sandboxes, with two gateways: one worker, and four."""
 
 
 @contextmanager
@@ -66,25 +51,16 @@ def at(moment: str | datetime) -> Iterator[None]:
 
 
 class Project:
-    """A SQLMesh project in its own folder, with a DuckDB file called `wh.db`."""
+    """A SQLMesh project in its own folder, with its own databases, which are called `wh`."""
 
     def __init__(self, path: Path, concurrent_tasks: int = 1) -> None:
         self.path = path
+        self.databases = ENGINE.databases(path)
         self._context: Context | None = None
-        self.write(
-            "config.yaml",
-            CONFIG.format(
-                database=path / "wh.db", concurrent_tasks=concurrent_tasks, start="2024-01-01"
-            ),
+        config = self.databases.config(
+            start="2024-01-01", concurrent_tasks=concurrent_tasks, dialect=ENGINE.dialect
         )
-
-    def copy(self, path: Path) -> Project:
-        """The same project in another folder, with what is loaded; close its context first."""
-        copytree(self.path, path, dirs_exist_ok=True, ignore=ignore_patterns("logs"))
-        copied = Project(path)
-        config = (self.path / "config.yaml").read_text()
-        copied.write("config.yaml", config.replace(str(self.path), str(path)))
-        return copied
+        self.write("config.yaml", config)
 
     def close(self) -> None:
         """Close the context; a new one is made when it is needed."""
@@ -122,6 +98,10 @@ class Project:
     def execute(self, sql: str) -> None:
         self.context.engine_adapter.execute(sql)
 
+    def execute_in_state(self, sql: str) -> None:
+        """Change SQLMesh's state."""
+        state_adapter(self.context).execute(sql)
+
     def plan(self, environment: str | None = None, **arguments: Any) -> RunReport:
         """Apply a plan and report on it; a `PlanError` of failed models is left to the report."""
         from sqlmesh.utils.errors import PlanError
@@ -140,20 +120,24 @@ class Project:
     ) -> None:
         """Execute the SQL and plan at this time, with success; or be as an equal project was then.
 
-        Of equal projects, one is planned in a session, and the others get a copy of its database.
+        Of equal projects, one is planned in a session, and the others get copies of its databases.
         The context is closed, so that nothing but files is shared.
         """
         self.close()
-        assert not (self.path / "wh.db").exists(), "what is in the database already is not compared"
-        plan = (moment, sql, environment, options)
-        if planned_databases.restore(self.path, plan):
+        every = list(self.databases.all())
+        has_tables = any(database.has_tables() for database in every)
+        assert not has_tables, "what they contain is not compared"
+        key = planned_databases.key(self.path, (moment, sql, environment, options))
+        if all(database.restore(key) for database in every):
             return
         with at(moment):
             if sql:
                 self.execute(sql)
-            assert self.plan(environment, **options).completion == "success"
+            report = self.plan(environment, **options)
+            assert report.completion == "success", report
         self.close()
-        planned_databases.keep(self.path, plan)
+        for database in every:
+            database.keep(key)
 
     def unwitnessed_plan(self, environment: str | None = None, **arguments: Any) -> RunReport:
         """A plan that SQLMesh's state can't witness: it books intervals that it does not load, or
@@ -176,14 +160,14 @@ class Project:
         with sqlmesh_run_tracker(self.context) as tracker:
             call()
         (report,) = tracker.reports
-        check_against_state(report, before, self.intervals())
+        check_against_state([report], before, self.intervals())
         return report
 
     def intervals(self) -> Intervals:
         """Model → table (version, dev or not) → what SQLMesh's state has as loaded, merged."""
         rows = []
         if self.context.state_sync.get_versions(validate=False).schema_version:
-            rows = self.context.engine_adapter.fetchall(
+            rows = state_adapter(self.context).fetchall(
                 "SELECT name, concat(version, dev_version, is_dev), start_ts, end_ts, is_removed "
                 "FROM sqlmesh._intervals WHERE NOT is_pending_restatement ORDER BY created_ts, id"
             )
@@ -195,27 +179,38 @@ class Project:
         return intervals
 
 
-def check_against_state(report: RunReport, before: Intervals, after: Intervals) -> None:
-    """The witness that does not listen to the console: what SQLMesh recorded in its state."""
+def state_adapter(context: Context) -> Any:
+    """SQLMesh's adapter of the database with its state."""
+    sync: Any = context.state_sync
+    return getattr(sync, "state_sync", sync).interval_state.engine_adapter
+
+
+def check_against_state(reports: Sequence[RunReport], before: Intervals, after: Intervals) -> None:
+    """The witness that does not listen to the console: what SQLMesh recorded in its state.
+
+    Args:
+        reports: those of all invocations in between, of the same models.
+    """
     from pytest_sqlmesh_tracker import Status
 
-    for outcome in report.outcomes.values():
-        if outcome.status in (Status.AUDITED, Status.UNKNOWN):
+    for name in reports[0].outcomes:
+        outcomes = [report[name] for report in reports]
+        if any(each.status in (Status.AUDITED, Status.UNKNOWN) for each in outcomes):
             continue
-        tables = after.get(outcome.fqn, {})
-        was = before.get(outcome.fqn, {})
+        tables = after.get(outcomes[0].fqn, {})
+        was = before.get(outcomes[0].fqn, {})
         recorded = [s for t, spans in tables.items() for s in without(spans, was.get(t, []))]
         loaded = [span for spans in tables.values() for span in spans]
         reported = [
-            (_millis(batch.start), _millis(batch.end)) for batch in outcome.recorded_batches
+            (_millis(batch.start), _millis(batch.end))
+            for each in outcomes
+            for batch in each.recorded_batches
         ]
-        assert not without(recorded, reported), (
-            f"{outcome.name}: {recorded} recorded, but {reported} told"
-        )
-        assert not without(reported, loaded), (
-            f"{outcome.name}: {reported} told, but {loaded} recorded"
-        )
-        assert (outcome.status is not Status.EXECUTED) or reported, f"{outcome.name}: no batch told"
+        assert not without(recorded, reported), f"{name}: {recorded} recorded, {reported} reported"
+        assert not without(reported, loaded), f"{name}: {reported} reported, {loaded} recorded"
+        for each in outcomes:
+            complete = each.status is not Status.EXECUTED or each.recorded_batches
+            assert complete, f"{name}: executed without a batch"
 
 
 def without(spans: list[Span], removed: list[Span]) -> list[Span]:
@@ -237,3 +232,9 @@ def _millis(moment: datetime) -> int:
 def read_between(table: str) -> str:
     """The query of an incremental model that copies its interval from another table."""
     return f"SELECT ts, amount FROM {table} WHERE ts BETWEEN @start_dt AND @end_dt"
+
+
+def rows_every(interval: str, columns: str = "1 AS amount") -> str:
+    """The query of an incremental model that has a row at each of these intervals."""
+    series = f"generate_series(@start_dt, @end_dt, INTERVAL '{interval}')"
+    return f"SELECT ts, {columns} FROM {series} AS _(ts)"

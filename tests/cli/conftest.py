@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,35 +18,24 @@ from click.testing import CliRunner
 from pytest_sqlmesh_tracker import RunReport
 from pytest_sqlmesh_tracker.cli import main
 from pytest_sqlmesh_tracker.reports.files import entries_from_json
-from tests.projects import at
+from tests.engines.engine import ENGINE
+from tests.projects import Project, at, rows_every
 
-CONFIG = """
-gateways:
-  local:
-    connection:
-      type: duckdb
-      database: shop.db
-default_gateway: local
-model_defaults:
-  dialect: duckdb
-  start: 2024-01-01
-disable_anonymized_analytics: true
-"""
 MODELS = {
     "shop.orders": (
         "kind INCREMENTAL_BY_TIME_RANGE (time_column ts), cron '@daily'",
         "SELECT ts, 100 / (SELECT rate FROM raw.rates) AS amount "
-        "FROM (SELECT range AS ts FROM range(@start_dt, @end_dt, INTERVAL '6 hours'))",
+        "FROM generate_series(@start_dt, @end_dt, INTERVAL '6 hours') AS _(ts)",
     ),
     "shop.daily": (
         "kind INCREMENTAL_BY_TIME_RANGE (time_column ts), cron '@daily'",
         "SELECT ts::date::timestamp AS ts, SUM(amount) AS amount FROM shop.orders "
-        "WHERE ts BETWEEN @start_dt AND @end_dt GROUP BY ALL",
+        "WHERE ts BETWEEN @start_dt AND @end_dt GROUP BY 1",
     ),
     "shop.weekly": ("kind FULL, cron '@weekly'", "SELECT COUNT(*) AS n FROM shop.daily"),
     "marketing.spend": (
         "kind INCREMENTAL_BY_TIME_RANGE (time_column ts), cron '@daily', signals (feed_is_there())",
-        "SELECT range AS ts FROM range(@start_dt, @end_dt, INTERVAL '1 day')",
+        rows_every("1 day"),
     ),
 }
 SIGNAL = """
@@ -63,14 +51,10 @@ def feed_is_there(batch):
 """
 
 
-def write_shop(folder: Path) -> None:
-    for file, text in {"config.yaml": CONFIG, "signals/__init__.py": SIGNAL}.items():
-        (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        (folder / file).write_text(text)
-    (folder / "models").mkdir()
+def write_shop(project: Project) -> None:
+    project.write("signals/__init__.py", SIGNAL)
     for name, (properties, query) in MODELS.items():
-        text = f"MODEL (name {name}, {properties});\n\n{query}\n"
-        (folder / "models" / f"{name}.sql").write_text(text)
+        project.write(f"models/{name}.sql", f"MODEL (name {name}, {properties});\n\n{query}\n")
 
 
 def runner() -> CliRunner:
@@ -79,34 +63,28 @@ def runner() -> CliRunner:
     return CliRunner(**options if "mix_stderr" in signature(CliRunner).parameters else {})
 
 
-@pytest.fixture(scope="session")
-def _planned_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import duckdb
-
-    folder = tmp_path_factory.mktemp("planned_shop")
-    write_shop(folder)
-    with duckdb.connect(str(folder / "shop.db")) as connection:
-        connection.execute("CREATE SCHEMA raw; CREATE TABLE raw.rates AS SELECT 4 AS rate")
-    with pytest.MonkeyPatch.context() as patch, at("2024-01-09 00:05"):
-        patch.chdir(folder)
-        with undisturbed():
-            planned = runner().invoke(main, ["plan", "--auto-apply", "--no-prompts"])
-    assert planned.exit_code == 0, planned.output
-    return folder
-
-
 @pytest.fixture
-def shop(_planned_shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the shop as it was planned at 2024-01-09 00:05; the current folder."""
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A shop as it was planned at 2024-01-09 00:05; the current folder."""
     folder = tmp_path / "shop"
-    shutil.copytree(_planned_shop, folder, ignore=shutil.ignore_patterns("logs", ".cache"))
-    # SQLMesh shares one connection in a process between all databases of the same path.
-    config = folder / "config.yaml"
-    config.write_text(config.read_text().replace("shop.db", str(folder / "shop.db")))
+    project = Project(folder)
+    write_shop(project)
+    rates = "CREATE SCHEMA raw; CREATE TABLE raw.rates AS SELECT 4 AS rate"
     monkeypatch.chdir(folder)
     for variable in ("GITHUB_STEP_SUMMARY", "NO_COLOR", "SQLMESH_GATEWAY", "SQLMESH_DEBUG"):
         monkeypatch.delenv(variable, raising=False)
+    project.plan_once("2024-01-09 00:05", sql=rates)
     return folder
+
+
+def execute(shop: Path, sql: str) -> None:
+    """Execute statements in the database with the shop's tables."""
+    ENGINE.databases(shop).tables.execute(sql)
+
+
+def execute_in_state(shop: Path, sql: str) -> None:
+    """Change SQLMesh's state of the shop."""
+    ENGINE.databases(shop).state.execute(sql)
 
 
 @dataclass(frozen=True)

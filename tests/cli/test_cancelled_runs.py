@@ -9,10 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-import duckdb
 import pytest
 
-from .conftest import Typed
+from .conftest import Typed, execute_in_state
 
 
 @pytest.mark.processes
@@ -38,8 +37,7 @@ def test_a_run_cancelled_while_waiting_fails_the_gate(shop: Path, typed: Typed) 
 
 def leave_a_plan_unfinished(shop: Path) -> None:
     """What a plan that is killed while it is applied leaves behind."""
-    with duckdb.connect(str(shop / "shop.db")) as connection:
-        connection.execute("UPDATE sqlmesh._environments SET finalized_ts = NULL")
+    execute_in_state(shop, "UPDATE sqlmesh._environments SET finalized_ts = NULL")
 
 
 def wait_for(words: str, out: Path, running: subprocess.Popen[bytes]) -> None:

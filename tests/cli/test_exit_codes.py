@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from pytest_sqlmesh_tracker import GatePolicy
 from pytest_sqlmesh_tracker.cli.run_and_plan import exit_code
 from pytest_sqlmesh_tracker.tracking import command
 from tests.builders import executed, run, unknown
+from tests.engines.engine import ENGINE, only_duckdb
 
-from .conftest import Ended, Typed, process
+from .conftest import Ended, Typed, execute, execute_in_state, process
 
 pytestmark = pytest.mark.usefixtures("shop")
 
@@ -22,7 +22,7 @@ from sqlmesh import model
 
 @model("shop.changing", kind="FULL", columns={"n": "int"}, cron="@daily")
 def execute(context, start, end, execution_time, **kwargs):
-    context.engine_adapter.execute("UPDATE sqlmesh._environments SET plan_id = 'another'")
+    CHANGE
     yield from ()
 """
 PANIC = "class Panic(BaseException): ...\n\nraise Panic('at once')\n"
@@ -41,8 +41,7 @@ def count_weeks_by(expression: str) -> None:
 
 
 def lose_the_rates() -> None:
-    with duckdb.connect("shop.db") as connection:
-        connection.execute("DROP TABLE raw.rates")
+    execute(Path.cwd(), "DROP TABLE raw.rates")
 
 
 @pytest.mark.long
@@ -69,7 +68,7 @@ def test_a_run_with_nothing_due(typed: Typed) -> None:
 
 
 def test_a_run_before_any_plan(typed: Typed) -> None:
-    Path("shop.db").unlink()
+    execute_in_state(Path.cwd(), "DROP SCHEMA sqlmesh CASCADE")
     ended = typed("run")
     assert ended.code == 2, output_of(ended)
 
@@ -159,9 +158,10 @@ def test_a_broken_model(typed: Typed) -> None:
     assert "broken.sql" in ended.out
 
 
+@only_duckdb("the database is a file in a folder that does not exist")
 def test_an_unreachable_database(typed: Typed) -> None:
     config = Path("config.yaml")
-    config.write_text(config.read_text().replace("shop.db", "no/such/folder/shop.db"))
+    config.write_text(config.read_text().replace("wh.db", "no/such/folder/wh.db"))
     ended = typed("run")
     assert ended.code == 2, output_of(ended)
     assert "no/such/folder" in ended.out + ended.err
@@ -169,7 +169,12 @@ def test_an_unreachable_database(typed: Typed) -> None:
 
 
 def test_a_run_stopped_by_a_change_of_its_environment(typed: Typed) -> None:
-    Path("models/changing.py").write_text(CHANGING)
+    change = ENGINE.databases(Path.cwd()).code_in_state(
+        "UPDATE sqlmesh._environments SET plan_id = 'another'",
+        adapter="context.engine_adapter",
+        indentation=4,
+    )
+    Path("models/changing.py").write_text(CHANGING.replace("CHANGE", change))
     Path("models/below.sql").write_text(
         "MODEL (name shop.below, kind FULL, cron '@daily'); SELECT n FROM shop.changing"
     )

@@ -14,6 +14,7 @@ import pytest
 
 from pytest_sqlmesh_tracker.render.files import SUFFIXES
 from pytest_sqlmesh_tracker.reports.files import entries_from_json
+from tests.engines.engine import only_duckdb
 
 from .conftest import Typed
 
@@ -93,6 +94,7 @@ WHERE numbers.n * numbers.n % 7 = 3
 """
 
 
+@only_duckdb("the statement that shows that the query is running, and the error of an interrupt")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.processes
 def test_a_running_query_is_interrupted(

@@ -6,12 +6,11 @@ import json
 import os
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from pytest_sqlmesh_tracker.reports.files import entries_from_json
 
-from .conftest import Typed, process
+from .conftest import Typed, execute, process
 
 pytestmark = pytest.mark.usefixtures("shop")
 
@@ -219,10 +218,10 @@ def test_the_policy_is_searched_from_the_project_upward(
 
 
 def test_a_connection_error_shows_no_password(typed: Typed) -> None:
-    with duckdb.connect("shop.db") as connection:
-        connection.execute("DROP TABLE raw.rates")
-        secret = "postgresql://etl:hunter2-but-longer@warehouse/prod"
-        connection.execute(f"CREATE VIEW raw.rates AS SELECT 'no route to {secret}'::INT AS rate")
+    secret = "postgresql://etl:hunter2-but-longer@warehouse/prod"
+    execute(Path.cwd(), "DROP TABLE raw.rates")
+    raises = f"concat('no route to ', '{secret}')::INT"
+    execute(Path.cwd(), f"CREATE VIEW raw.rates AS SELECT {raises} AS rate")
     ended = typed("run", "--json", "--report", "night.html")
     assert "no route to postgresql://" in str(ended.report["shop.orders"].error)
     assert "hunter2" not in json.dumps(ended.report.to_dict())

@@ -6,18 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from tests.chapters import not_printed, quotations
+from tests.engines.engine import only_duckdb
 
-from .conftest import Typed
+from .conftest import Typed, execute_in_state
 
 pytestmark = pytest.mark.documents
 
 QUOTATIONS = quotations("troubleshooting.md")
 HOLD_THE_FILE = (
-    "import duckdb, sys; held = duckdb.connect('shop.db'); print('held', flush=True); "
+    "import duckdb, sys; held = duckdb.connect('wh.db'); print('held', flush=True); "
     "sys.stdin.read()"
 )
 
@@ -28,8 +28,7 @@ def test_an_environment_that_does_not_exist(shop: Path, typed: Typed) -> None:  
 
 
 def test_a_run_that_waits_and_the_remedies(shop: Path, typed: Typed) -> None:
-    with duckdb.connect(str(shop / "shop.db")) as connection:
-        connection.execute("UPDATE sqlmesh._environments SET finalized_ts = NULL")
+    execute_in_state(shop, "UPDATE sqlmesh._environments SET finalized_ts = NULL")
     ended = typed("run", "--wait", "0.1", when="2024-01-10 00:05")
     assert not_printed(QUOTATIONS["A run waits"], ended.err) == []
     assert ended.code == 2
@@ -39,6 +38,7 @@ def test_a_run_that_waits_and_the_remedies(shop: Path, typed: Typed) -> None:
     assert typed("run", "--wait", "0", when="2024-01-10 00:06").code == 0
 
 
+@only_duckdb("PostgreSQL has no lock of the whole database")
 def test_a_locked_database(shop: Path, typed: Typed) -> None:  # noqa: ARG001
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD_THE_FILE], stdin=subprocess.PIPE, stdout=subprocess.PIPE

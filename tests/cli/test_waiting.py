@@ -8,12 +8,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from pytest_sqlmesh_tracker.reports.files import entries_from_json
 
-from .conftest import Typed
+from .conftest import Typed, execute_in_state
 from .test_interrupts import started
 
 TOMORROW = "2024-01-10 00:05"
@@ -22,8 +21,7 @@ TOMORROW = "2024-01-10 00:05"
 @pytest.fixture
 def busy(shop: Path) -> Path:
     """The shop after a plan of prod that was killed in its last steps."""
-    with duckdb.connect(str(shop / "shop.db")) as connection:
-        connection.execute("UPDATE sqlmesh._environments SET finalized_ts = NULL")
+    execute_in_state(shop, "UPDATE sqlmesh._environments SET finalized_ts = NULL")
     return shop
 
 
@@ -180,8 +178,7 @@ class TestSelectors:
     def test_a_run_with_a_selector_fails_if_the_state_is_unreadable(
         self, shop: Path, typed: Typed
     ) -> None:
-        with duckdb.connect(str(shop / "shop.db")) as connection:
-            connection.execute("ALTER TABLE sqlmesh._environments RENAME TO hidden")
+        execute_in_state(shop, "ALTER TABLE sqlmesh._environments RENAME TO hidden")
         ended = typed("run", "--select-model", "shop.orders", "--json", when=TOMORROW)
         assert ended.code == 2
         assert ended.report.completion == "raised"

@@ -14,7 +14,7 @@ import pytest
 from pytest_sqlmesh_tracker.dagster import SqlmeshProject, build_sqlmesh_assets
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
 from pytest_sqlmesh_tracker.dagster.testing import Materialize as Materialize
-from tests.projects import ONE_AND_FOUR, Project, read_between
+from tests.projects import ONE_AND_FOUR, Project, read_between, rows_every
 
 # Sessions of pytester forget what was first imported in them, and these can be loaded but once.
 for once in ("pandas", "duckdb", "sqlmesh"):
@@ -66,7 +66,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project.write("config.yaml", ONE_AND_FOUR)
     project.write("audits/audits.sql", AUDITS)
     project.write("external_models.yaml", EXTERNAL)
-    ticks = "SELECT range AS ts, 8 AS amount FROM range(@start_dt, @end_dt, INTERVAL 1 DAY)"
+    ticks = rows_every("1 day", "8 AS amount")
     project.incremental("shop.orders", ticks, ", batch_size 1", cron=DAILY)
     audits = "(is_positive, is_small, at_least(least := 1), at_least(least := 2))"
     revenue = read_between("shop.orders")

@@ -12,12 +12,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import duckdb
 
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
 from tests.projects import Intervals, Project
@@ -94,6 +94,8 @@ run_coordinator:
   class: DefaultRunCoordinator
 """
 ONE = "SELECT 1 AS n"
+TILL = "CREATE SCHEMA raw; CREATE TABLE raw.till AS SELECT 1 AS n"
+TODAY = f"{datetime.now(timezone.utc):%Y-%m-%d}"
 MODELS = {"c/first", "c/slow", "c/third", "c/beside"}
 
 
@@ -106,12 +108,7 @@ class Installation:
 
     def create_home(self) -> None:
         """Create the folder of the Dagster instance."""
-        self.home.mkdir()
-        (self.home / "dagster.yaml").write_text(INSTANCE)
-        with self.instance() as instance:
-            # Two processes that create its databases at the same time are in each other's way.
-            instance.get_runs(limit=1)
-            instance.all_asset_keys()
+        shutil.copytree(_empty_home(), self.home)
 
     def close(self) -> None:
         """Let go of the database's file."""
@@ -182,7 +179,17 @@ class Site(Installation):
     """
 
     def __init__(self, path: Path, concurrent_tasks: int = 1) -> None:
-        super().__init__(_planned(concurrent_tasks).copy(path))
+        super().__init__(Project(path, concurrent_tasks))
+        project = self.project
+        project.write("external_models.yaml", "- name: raw.till\n  columns: {n: int}\n")
+        project.write("models/slow.py", SLOW)
+        project.model("c.first", "SELECT n FROM raw.till", **YEARLY)
+        project.model("c.third", "SELECT n FROM c.slow", **YEARLY)
+        project.model("c.beside", ONE, **YEARLY)
+        project.write("defs.py", DEFINITIONS)
+        # The oldest SQLMesh leaves production without data only where it leaves no gaps.
+        project.plan_once(TODAY, sql=TILL, skip_backfill=True, no_gaps=True)
+        self.create_home()
 
     def launch(self, job: str) -> Any:
         """Launch a job by the instance: the code server that runs it outlives the command."""
@@ -212,10 +219,9 @@ class Site(Installation):
 
     def leave_prod_unfinished(self) -> None:
         """Do what a plan does that fails in its last steps: runs wait for its end."""
-        with duckdb.connect(str(self.path / "wh.db")) as connection:
-            connection.execute(
-                "UPDATE sqlmesh._environments SET finalized_ts = NULL, plan_id = '1a2b3c4d5e'"
-            )
+        self.project.databases.state.execute(
+            "UPDATE sqlmesh._environments SET finalized_ts = NULL, plan_id = '1a2b3c4d5e'"
+        )
 
     # -- witnesses ---------------------------------------------------------------------------------
 
@@ -268,24 +274,16 @@ class Site(Installation):
 
 
 @cache
-def _planned(concurrent_tasks: int) -> Project:
-    """The project of a site, and its empty instance, which each site copies."""
-    folder = Path(tempfile.mkdtemp(prefix="site-"))
+def _empty_home() -> Path:
+    """The folder of a Dagster instance in which nothing has happened yet."""
+    folder = Path(tempfile.mkdtemp(prefix="dagster-home-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    project = Project(folder, concurrent_tasks)
-    project.write("external_models.yaml", "- name: raw.till\n  columns: {n: int}\n")
-    project.write("models/slow.py", SLOW)
-    project.model("c.first", "SELECT n FROM raw.till", **YEARLY)
-    project.model("c.third", "SELECT n FROM c.slow", **YEARLY)
-    project.model("c.beside", ONE, **YEARLY)
-    project.write("defs.py", DEFINITIONS)
-    Installation(project).create_home()
-    context = project.context
-    context.engine_adapter.execute("CREATE SCHEMA raw; CREATE TABLE raw.till AS SELECT 1 AS n")
-    # The oldest SQLMesh leaves production without data only where it leaves no gaps.
-    context.plan(auto_apply=True, no_prompts=True, skip_backfill=True, no_gaps=True)
-    project.close()
-    return project
+    (folder / "dagster.yaml").write_text(INSTANCE)
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        # Two processes that create its databases at the same time are in each other's way.
+        instance.get_runs(limit=1)
+        instance.all_asset_keys()
+    return folder
 
 
 def materialized_in(instance: dg.DagsterInstance, run_id: str) -> list[str]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from tests.dagster.sites import SECONDS, Installation
-from tests.projects import CONFIG, Project
+from tests.projects import Project
 
 RAW = """
 CREATE OR REPLACE TABLE raw.orders AS
@@ -80,8 +80,9 @@ class Shop(Installation):
     def __init__(self, path: Path) -> None:
         super().__init__(Project(path))
         start = _days_from_now(-28).date()
-        database = path / "shop.duckdb"
-        config = CONFIG.format(database=database, concurrent_tasks=1, start=start)
+        config = self.project.databases.config(
+            start=str(start), concurrent_tasks=1, dialect="duckdb"
+        )
         self.project.write("config.yaml", f"project: shop\n{config}")
         self.project.write("external_models.yaml", EXTERNAL)
         self.project.write("raw.sql", RAW)

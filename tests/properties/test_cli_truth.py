@@ -27,6 +27,8 @@ from pytest_sqlmesh_tracker.tracking.preferences import Preferences, prefer
 from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from pytest_sqlmesh_tracker.tracking.queries.project_files import read_project_files
 from tests.cli.conftest import undisturbed
+from tests.engines.databases import DuckDBFile
+from tests.engines.engine import ENGINE, ProjectDatabases
 from tests.properties.drawing.dice import Dice
 from tests.properties.drawing.histories import draw_some_edits, histories
 from tests.properties.drawing.specs import History, Step, edited
@@ -124,9 +126,13 @@ def by_context(world: World, step: Step) -> RunReport:
 
 def by_command_line(world: World, story: Story, step: Step) -> RunReport:
     history = story.history
-    (database,) = world.folder.rglob("wh.db")
-    text = config(database, history.concurrent_tasks, before_all=history.before_all)
-    (world.path / "config.yaml").write_text(text)
+    world.use()
+    if not ENGINE.has_server:
+        (database,) = world.folder.rglob("wh.db")
+        file = DuckDBFile(database.parent)
+        databases = ProjectDatabases(file, file)
+        text = config(databases, history.concurrent_tasks, before_all=history.before_all)
+        (world.path / "config.yaml").write_text(text)
     location = ProjectLocation([str(world.path)])
     read = partial(read_project_files, location, timeout=120, print_output=lambda _: None)
     words = [f"--paths={world.path}", "run", step.environment, *options(step.arguments)]

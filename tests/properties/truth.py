@@ -4,6 +4,7 @@
 seed in a process of its own, and keeps every seed's result in a file of JSON lines, so that it can
 be stopped and started again; results of another version of the code do not count.
 With `--dagster` the histories are played through Dagster, and what Dagster recorded is judged.
+The environment variable `SQLMESH_TRACKER_ENGINE` chooses the engine; each has its own results.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tests.engines.engine import DUCKDB, ENGINE
 
 from .demanding.tally import TALLY, Violation
 
@@ -75,8 +78,9 @@ def main() -> int:
     if options.seed is not None:
         _say(play(options.seed, dagster=options.dagster).model_dump_json())
         return 0
-    file_name = "dagster.jsonl" if options.dagster else "results.jsonl"
-    kept = options.results or ROOT / ".truth" / file_name
+    engine = "" if ENGINE is DUCKDB else f"-{ENGINE.name}"
+    file_name = "dagster" if options.dagster else "results"
+    kept = options.results or ROOT / ".truth" / f"{file_name}{engine}.jsonl"
     more = ["--dagster"] if options.dagster else []
     count = -(-options.examples // PER_SEED)
     seeds = range(options.first_seed, options.first_seed + count)
@@ -163,7 +167,8 @@ def _in_a_process(seed: int, more: Sequence[str]) -> SeedResult:
 @cache
 def _source() -> str:
     """A hash of what is tried and of what tries it: results of other sources do not count."""
-    folders = (ROOT / "pytest_sqlmesh_tracker", ROOT / "tests" / "properties")
+    tests = ROOT / "tests"
+    folders = (ROOT / "pytest_sqlmesh_tracker", tests / "engines", tests / "properties")
     files = sorted(file for folder in folders for file in folder.rglob("*.py"))
     return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 

@@ -33,7 +33,7 @@ from pytest_sqlmesh_tracker.dagster import (
     build_sqlmesh_schedule,
 )
 from tests.dagster.ticks import evaluated, execute, shown_failed
-from tests.projects import Project, at, read_between
+from tests.projects import Project, at, read_between, rows_every
 
 PLANNED = datetime(2024, 1, 5, 0, 5)
 """A Friday."""
@@ -44,7 +44,7 @@ LATE = datetime(2024, 1, 9), datetime(2024, 1, 10)
 """When the signal is not ready at any time."""
 READY_AT = 9
 DAYS = "SELECT @start_dt::TIMESTAMP AS ts, 1 AS amount"
-HOURS = "SELECT range AS ts, 1 AS amount FROM range(@start_dt, @end_dt, INTERVAL 1 HOUR)"
+HOURS = rows_every("1 hour")
 DAILY = {"cron": "'@daily'"}
 WEEKLY = {"cron": "'@weekly'", "start": "'2023-12-01'"}
 AUDIT = """

@@ -20,12 +20,8 @@ TICKS = "SELECT @start_dt AS ts, 1 AS id"
 @pytest.fixture
 def moving(project: Project) -> Project:
     """Models whose starts and ends depend on the clock, and one below them without a start."""
-    project.write(
-        "config.yaml",
-        f"gateways: {{local: {{connection: {{type: duckdb, database: {project.path}/wh.db}}}}}}\n"
-        "model_defaults: {dialect: duckdb}\n"
-        "disable_anonymized_analytics: true\n",
-    )
+    config = (project.path / "config.yaml").read_text()
+    project.write("config.yaml", config.replace("  start: 2024-01-01\n", ""))
     project.incremental("s.week", TICKS, start="'1 week ago'", **DAILY)
     project.incremental("s.hours", TICKS, start="'36 hours ago'", cron="'@hourly'")
     project.incremental("s.past", TICKS, start="'1 week ago'", end="'2 days ago'", **DAILY)

@@ -338,7 +338,7 @@ class TestInterrupts:
                 raise KeyboardInterrupt
 
         planned.context.console = Gone()
-        planned.execute("UPDATE sqlmesh._environments SET finalized_ts = NULL")
+        planned.execute_in_state("UPDATE sqlmesh._environments SET finalized_ts = NULL")
         with sqlmesh_run_tracker(planned.context) as tracker, pytest.raises(KeyboardInterrupt):
             planned.context.run()
         assert tracker.last.by_reason == {"aborted": frozenset(tracker.last.outcomes)}
@@ -353,7 +353,7 @@ class TestInterrupts:
                 self, snapshot: Any, *_: Any, **__: Any
             ) -> None:
                 if "parent" in snapshot.name and not warnings:
-                    planned.execute("UPDATE sqlmesh._environments SET plan_id = 'theirs'")
+                    planned.execute_in_state("UPDATE sqlmesh._environments SET plan_id = 'theirs'")
 
             def log_warning(self, short_message: str, *_: Any, **__: Any) -> None:
                 warnings.append(short_message)
@@ -374,7 +374,7 @@ class TestInterrupts:
                 self, snapshot: Any, *_: Any, **__: Any
             ) -> None:
                 if "parent" in snapshot.name:
-                    planned.execute("UPDATE sqlmesh._environments SET plan_id = 'theirs'")
+                    planned.execute_in_state("UPDATE sqlmesh._environments SET plan_id = 'theirs'")
 
         planned.context.console = Slow()
         with at("2024-01-10 12:00"), sqlmesh_run_tracker(planned.context) as tracker:

@@ -19,6 +19,7 @@ from pytest_sqlmesh_tracker.tracking.events.recording import IntervalSearch, Pla
 from pytest_sqlmesh_tracker.tracking.intervals.loaded import recorded_since
 from pytest_sqlmesh_tracker.tracking.intervals.missing import (
     missing,
+    missing_and_not_loaded,
     missing_or_rejected,
     missing_to_audit,
     outside_lifetime,
@@ -183,7 +184,8 @@ class PlanExplainer:
         """Whether SQLMesh recorded something due as loaded without evaluating it.
 
         It does so for the plan's whole window, whatever was missing
-        (sqlmesh/core/plan/evaluator.py, `visit_backfill_stage`).
+        (sqlmesh/core/plan/evaluator.py, `visit_backfill_stage`): also for intervals of a lookback,
+        which are loaded already.
         """
         if not self.plan.empty_backfill:
             return False
@@ -193,7 +195,9 @@ class PlanExplainer:
             if recorded.name == name
             for span in (*recorded.intervals, *recorded.dev_intervals)
         ]
-        return bool(within(spans, self._missing_by_now(name)))
+        at = self.plan.search.execution_time
+        search = IntervalSearch(end=at, execution_time=at)
+        return bool(within(spans, missing_and_not_loaded(search, self.snapshots, name)))
 
     def _left_undone(self, name: str, finding: Finding) -> Finding:
         """Why the plan did not load what it found missing."""

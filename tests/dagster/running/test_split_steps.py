@@ -36,7 +36,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """orders → clean → [rates] → priced → [scores] → ranked, and one model beside them: in brackets
     what Python writes. Each of them has the hour in which the orders were evaluated."""
     queries = {
-        "s.orders": "SELECT HOUR(@execution_ts::TIMESTAMP)::INT AS hour",
+        "s.orders": "SELECT EXTRACT(HOUR FROM @execution_ts::TIMESTAMP)::INT AS hour",
         "s.clean": "SELECT hour FROM s.orders",
         "s.priced": "SELECT r.hour FROM raw.rates AS r, s.clean AS c",
         "s.ranked": "SELECT hour FROM raw.scores",
@@ -74,7 +74,7 @@ class Site(Scheduled):
             if table in self.failing:
                 self.failing.remove(table)
                 raise RuntimeError(f"{table} can't be written")
-            self.project.execute(f"DELETE FROM {table}; INSERT INTO {table} FROM {source}")
+            self.project.execute(f"DELETE FROM {table}; INSERT INTO {table} SELECT * FROM {source}")
             self.written.append(table)
 
         return copy

@@ -8,9 +8,8 @@ is not in the database, and copies are made without it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
-from tests.projects import CONFIG
+from tests.engines.engine import ENGINE, ProjectDatabases
 from tests.properties.drawing.specs import Model
 
 BEGIN = "2023-12-01"
@@ -36,7 +35,7 @@ def gate(batch, context, model):
     modes = {row[0] for row in rows}
     if "environment" in modes:
         adapter.execute(f"DELETE FROM raw.switch WHERE what = 'environment' AND model = '{name}'")
-        adapter.execute("UPDATE sqlmesh._environments SET plan_id = plan_id || 'x'")
+        ANOTHER_PLAN
     if "raise" in modes:
         raise ValueError("the gate fell on its nose")
     if "none" in modes:
@@ -67,7 +66,7 @@ def execute(context, start, end, execution_time, **kwargs):
         raise KeyboardInterrupt
     if "environment" in modes:
         adapter.execute("DELETE FROM raw.switch WHERE what = 'environment' AND model = '{name}'")
-        adapter.execute("UPDATE sqlmesh._environments SET plan_id = plan_id || 'x'")
+        {another_plan}
     return pd.DataFrame({{{columns}}})
 """
 FAULT = (
@@ -76,22 +75,29 @@ FAULT = (
 )
 
 
-def config(database: Path, concurrent_tasks: int, *, before_all: bool) -> str:
+def config(databases: ProjectDatabases, concurrent_tasks: int, *, before_all: bool) -> str:
     """The text of the project's `config.yaml`."""
-    usual = CONFIG.format(database=database, concurrent_tasks=concurrent_tasks, start=BEGIN)
+    usual = databases.config(start=BEGIN, concurrent_tasks=concurrent_tasks, dialect=ENGINE.dialect)
     return usual + NO_WAITING + (BEFORE_ALL if before_all else "")
 
 
-def shared_files() -> dict[str, str]:
+def shared_files(databases: ProjectDatabases) -> dict[str, str]:
     """Path in the project → text, of what all drawn projects have."""
     audits = {
         f"audits/{name}.sql": AUDITS.format(name=name, blocking=blocking)
         for name, blocking in (("hard", "true"), ("soft", "false"))
     }
-    return {"signals/__init__.py": SIGNAL, **audits, "seeds/rows.csv": "id,v\n1,1\n2,2\n"}
+    signal = SIGNAL.replace("ANOTHER_PLAN", _another_plan(databases))
+    return {"signals/__init__.py": signal, **audits, "seeds/rows.csv": "id,v\n1,1\n2,2\n"}
 
 
-def model_files(models: Iterable[Model]) -> dict[str, str]:
+def _another_plan(databases: ProjectDatabases) -> str:
+    """The code of a project that simulates another plan of its environments."""
+    change = "UPDATE sqlmesh._environments SET plan_id = plan_id || 'x'"
+    return databases.code_in_state(change, adapter="adapter", indentation=8)
+
+
+def model_files(models: Iterable[Model], databases: ProjectDatabases) -> dict[str, str]:
     """Path in the project → text, of all models and standalone audits."""
     files: dict[str, str] = {}
     external = []
@@ -102,7 +108,7 @@ def model_files(models: Iterable[Model]) -> dict[str, str]:
         elif model.kind == "audit":
             files[f"audits/standalone/{name}.sql"] = _standalone(model)
         elif model.kind == "python":
-            files[f"models/{name}.py"] = _python(model)
+            files[f"models/{name}.py"] = _python(model, _another_plan(databases))
         else:
             files[f"models/{name}.sql"] = _sql(model)
     return {**files, "external_models.yaml": "".join(external) or "[]\n"}
@@ -204,7 +210,7 @@ def _sql(model: Model) -> str:
     return f"MODEL (\n{block}\n);\n\n{query}\n"
 
 
-def _python(model: Model) -> str:
+def _python(model: Model, another_plan: str) -> str:
     options = ["kind='FULL'", f"cron={model.cron!r}"]
     options += [
         f"{key}={getattr(model, key)!r}" for key in ("start", "end", "owner") if getattr(model, key)
@@ -219,4 +225,6 @@ def _python(model: Model) -> str:
         options.append(f"signals=[('gate', {{'model': {model.name!r}}})]")
     values = {"id": 1, "v": model.version, **dict.fromkeys(names[2:], 0)}
     columns = ", ".join(f'"{name}": [{value}]' for name, value in values.items())
-    return PYTHON.format(name=model.name, options=", ".join(options), columns=columns)
+    return PYTHON.format(
+        name=model.name, options=", ".join(options), columns=columns, another_plan=another_plan
+    )

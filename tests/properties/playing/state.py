@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from tests.projects import Intervals, Span, without
+from tests.projects import Intervals, Span, state_adapter, without
 
 if TYPE_CHECKING:
     from sqlmesh import Context
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 Snapshots = Mapping[str, "Snapshot"]
 LOADED = (
-    "SELECT name, concat(version, CASE WHEN is_dev THEN dev_version END, is_dev), "
+    "SELECT name, concat(version, CASE WHEN is_dev THEN dev_version END, "
+    "CASE WHEN is_dev THEN 'true' ELSE 'false' END), "
     "start_ts, end_ts, is_removed FROM sqlmesh._intervals "
     "WHERE NOT is_pending_restatement ORDER BY created_ts, id"
 )
@@ -46,7 +47,7 @@ def read_state(context: Context, environment: str) -> State:
         return State({}, None)
     intervals: Intervals = {}
     removed: set[str] = set()
-    for name, table, start, end, is_removed in context.engine_adapter.fetchall(LOADED):
+    for name, table, start, end, is_removed in state_adapter(context).fetchall(LOADED):
         removed |= {name} if is_removed else set()
         spans = intervals.setdefault(name, {}).setdefault(table, [])
         spans[:] = without(spans, [(start, end)]) + ([] if is_removed else [(start, end)])

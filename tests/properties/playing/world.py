@@ -1,4 +1,4 @@
-"""One drawn project in its own sandbox, with its database, its clock and its faults."""
+"""One drawn project in its own sandbox, with its databases, its clock and its faults."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import dedent
+
+from sqlmesh.core.config import load_configs
 
 from pytest_sqlmesh_tracker.sandbox.clock import Clock
 from pytest_sqlmesh_tracker.sandbox.context import SandboxContext
@@ -25,6 +27,7 @@ from pytest_sqlmesh_tracker.sandbox.loading import (
     recording_loader,
 )
 from pytest_sqlmesh_tracker.sandbox.options import DatabaseState, absolute
+from tests.engines.engine import ENGINE
 from tests.properties.drawing.specs import Model, Step
 
 from .project_files import config, model_files, shared_files, source
@@ -38,10 +41,13 @@ class World:
     ) -> None:
         self._enter(folder, began)
         self.concurrent_tasks = concurrent_tasks
-        text = config(self.path / "wh.db", concurrent_tasks, before_all=before_all)
-        self._write("config.yaml", text)
-        self._databases = Databases(read_configs([self.path], None), None, state=DatabaseState.KEEP)
-        self._databases.copy_sources(folder)
+        self.before_all = before_all
+        self.databases = ENGINE.databases(self.path)
+        self._configure()
+        # As in a sandbox, copies of DuckDB's files are opened; what is on a server, as it is.
+        state = DatabaseState.EMPTY if ENGINE.has_server else DatabaseState.KEEP
+        self._of_sandbox = Databases(read_configs([self.path], None), None, state=state)
+        self._of_sandbox.copy_sources(folder)
         self._loaded: dict[Path, LoadedFiles] = {}
         self._reads_files = True
 
@@ -52,17 +58,36 @@ class World:
         self.faults = Faults()
         self._context: SandboxContext | None = None
 
+    def _configure(self) -> None:
+        text = config(self.databases, self.concurrent_tasks, before_all=self.before_all)
+        self._write("config.yaml", text)
+
     @property
     def context(self) -> SandboxContext:
+        """Its context, which connects to its databases."""
+        self.use()
         if self._context is None:
             self._context = self._opened()
         return self._context
 
+    def use(self) -> None:
+        """Let what connects by the project's configuration reach its databases, not its copies'."""
+        self.databases.state.use(self._disconnect)
+
+    def _disconnect(self) -> None:
+        """Close the connections, which SQLMesh opens again when it needs them."""
+        if self._context is not None:
+            self._context.close()
+
     def _opened(self) -> SandboxContext:
         empty_tables = EmptyTables()
-        connections = self._databases.connections(self.folder, self.clock, empty_tables, {})
-        (copied,) = self._databases.configs(connections, {}).values()
-        base = copied.loader
+        connections = self._of_sandbox.connections(self.folder, self.clock, empty_tables, {})
+        if ENGINE.has_server:
+            configs = load_configs(None, SandboxContext.CONFIG_TYPE, [self.path])
+        else:
+            configs = self._of_sandbox.configs(connections, {})
+        (read,) = configs.values()
+        base = read.loader
         if self._reads_files:
             loader = recording_loader(self._loaded, base)
         else:
@@ -74,8 +99,8 @@ class World:
             empty_tables=empty_tables,
             shared_snapshots={},
             users_paths=UsersPaths({}),
-            gateway=self._databases.gateway,
-            config={self.path: copied.copy(update={"loader": loader})},
+            gateway="local",
+            config={self.path: read.copy(update={"loader": loader})},
         )
         if self._reads_files:
             context.load()
@@ -104,6 +129,7 @@ class World:
         if self._context is not None:
             self._context.close()
             self._context = None
+        self.databases.state.drop()
         self.clock.stop()
 
     @contextmanager
@@ -116,7 +142,8 @@ class World:
             reads_files: load the models from the copied files, not those that are loaded already.
         """
         if self._context is not None:
-            self.execute("CHECKPOINT")
+            if not ENGINE.has_server:
+                self.execute("CHECKPOINT")
             for path, loaded in self._loaded.items():
                 self._loaded[path] = loaded.updated(self._context)
         other = copy(self)
@@ -124,8 +151,10 @@ class World:
         other._reads_files = reads_files
         with TemporaryDirectory(prefix="truth_copy_") as folder:
             other._enter(Path(folder) / "w", when)
+            other.databases = self.databases.copied(other.path)
             ignored = shutil.ignore_patterns(".cache", "logs")
             shutil.copytree(self.folder, other.folder, ignore=ignored)
+            other._configure()
             try:
                 yield other
             finally:
@@ -133,7 +162,7 @@ class World:
 
     def set_up(self, models: Iterable[Model]) -> None:
         """Write the project for the first time, and what it reads."""
-        for file, text in shared_files().items():
+        for file, text in shared_files(self.databases).items():
             self._write(file, text)
         self.rewrite(models)
         self.execute("CREATE SCHEMA raw")
@@ -172,7 +201,7 @@ class World:
         """Write all models, and nothing else."""
         for folder in ("models", "audits/standalone"):
             shutil.rmtree(self.path / folder, ignore_errors=True)
-        for file, text in model_files(models).items():
+        for file, text in model_files(models, self.databases).items():
             self._write(file, text)
 
     def _write(self, file: str, text: str) -> None:

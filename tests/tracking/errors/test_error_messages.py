@@ -10,8 +10,10 @@ from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
 from pytest_sqlmesh_tracker.render.files import write
 from pytest_sqlmesh_tracker.reports.files import Entry
 from pytest_sqlmesh_tracker.wording.table import table
+from tests.engines.engine import ENGINE
 from tests.projects import Project, at, read_between
 
+MISSING_TABLE = ENGINE.errors.missing_table
 NOT_THERE = "SELECT * FROM @this_model WHERE id NOT IN (SELECT id FROM raw.not_there)"
 RATES = """
 import typing as t
@@ -56,13 +58,13 @@ class TestAuditsThatCouldNotBeRun:
         report = planned(audited)
         a = report["w.a"]
         a_report = report.explain("w.a")
-        report.assert_failed("w.a", reason="error", match="CatalogException: .*not_there")
-        assert a.message.startswith("failed: its audit known could not be run: CatalogException: ")
-        assert a_report.startswith("w.a failed: its audit known could not be run: CatalogExc")
+        report.assert_failed("w.a", reason="error", match=f"{MISSING_TABLE}: .*not_there")
+        assert a.message.startswith(f"failed: its audit known could not be run: {MISSING_TABLE}: ")
+        assert a_report.startswith(f"w.a failed: its audit known could not be run: {MISSING_TABLE}")
         assert "\n  audit       known (blocking), could not be run\n" in a_report
         (known,) = [audit for audit in a.audits if audit.name == "known"]
         assert (known.passed, known.rows_failed, known.error) == (False, 0, a.error)
-        assert "w.a: its audit known could not be run: CatalogException" in table(report)
+        assert f"w.a: its audit known could not be run: {MISSING_TABLE}" in table(report)
 
     def test_assert_audit_failed_does_not_accept_it(self, audited: Project) -> None:
         audited.model("w.a", "SELECT 1 AS id", audits="(known)")
@@ -97,7 +99,10 @@ class TestAuditsThatCouldNotBeRun:
         )
         report = planned(audited)
         assert [audit.arguments for audit in report["w.a"].audits] == [{"most": "3"}]
-        assert "its audit small could not be run: BinderException: " in report["w.a"].message
+        assert (
+            f"its audit small could not be run: {ENGINE.errors.missing_column}: "
+            in report["w.a"].message
+        )
 
     def test_a_standalone_audit(self, audited: Project) -> None:
         audited.write(
@@ -109,7 +114,9 @@ class TestAuditsThatCouldNotBeRun:
         report = planned(audited)
         report.assert_executed("w.a")
         report.assert_failed("alone", reason="error")
-        assert report["alone"].message.startswith("failed: its audit alone could not be run: Cat")
+        assert report["alone"].message.startswith(
+            f"failed: its audit alone could not be run: {MISSING_TABLE}"
+        )
 
     def test_an_audit_only_plan(self, audited: Project) -> None:
         audited.model("w.a", "SELECT 1 AS id", audits="(known)")
@@ -123,7 +130,7 @@ class TestAuditsThatCouldNotBeRun:
             ):
                 audited.context.audit(start="2024-01-01", end="2024-01-02")
         tracker.last.assert_failed("w.a", reason="error")
-        assert "its audit known could not be run: Cat" in tracker.last["w.a"].message
+        assert f"its audit known could not be run: {MISSING_TABLE}" in tracker.last["w.a"].message
 
 
 def test_the_failed_one_of_two_audits_with_the_same_name_is_named(project: Project) -> None:
@@ -142,18 +149,18 @@ class TestIntervalsThatCouldNotBeRecorded:
         with at("2024-01-02 12:00"):
             project.plan()
         project.execute(
-            "INSERT INTO raw.events VALUES ('2024-01-02 12:00', 1), ('2024-01-03 12:00', 2);"
-            "CREATE UNIQUE INDEX once ON sqlmesh._intervals (name)"
+            "INSERT INTO raw.events VALUES ('2024-01-02 12:00', 1), ('2024-01-03 12:00', 2)"
         )
+        project.execute_in_state("CREATE UNIQUE INDEX once ON sqlmesh._intervals (name)")
         with at("2024-01-04 12:00"):
             report = project.run(skip_janitor=True)
         a = report["w.a"]
         assert project.context.engine_adapter.fetchone("SELECT count(*) FROM w.a") == (2,)
-        report.assert_failed("w.a", reason="error", match="ConstraintException")
+        report.assert_failed("w.a", reason="error", match=ENGINE.errors.constraint)
         report.assert_skipped("w.b", reason="upstream_failed")
         assert a.message.startswith(
             "failed in 2 of 2 batches; none recorded: its rows were written, but its interval "
-            "could not be recorded: ConstraintException: "
+            f"could not be recorded: {ENGINE.errors.constraint}: "
         )
         assert [batch.unrecorded for batch in a.batches] == [True, True]
         assert "batch 1 could not be recorded: 2024-01-02" in report.explain("w.a")
@@ -225,7 +232,7 @@ class TestTheUsersOwnExceptionFirst:
         ):
             project.context.plan(auto_apply=True, no_prompts=True)
         error = tracker.last.error or ""
-        assert error.startswith("CatalogException: Catalog Error: ")
+        assert error.startswith(f"{MISSING_TABLE}: ")
         assert "raised as SQLMeshError: An error occurred during execution of the" in error
         message = tracker.last["w.a"].message
         assert message == "interrupted: the before_all statements of the plan failed"
@@ -317,7 +324,7 @@ class TestLaterStages:
     @pytest.fixture
     def staged(self, project: Project) -> Project:
         scd = "SCD_TYPE_2_BY_COLUMN (unique_key id, columns [id])"
-        project.model("w.source", "SELECT id FROM READ_CSV('nowhere.csv')", columns="(id INT)")
+        project.model("w.source", "SELECT error('no file')::INT AS id", columns="(id INT)")
         project.model("w.middle", "SELECT id FROM w.source")
         project.model("w.history", "SELECT id::INT AS id FROM w.middle", kind=scd)
         project.model("w.other", "SELECT 1 AS id")
@@ -357,9 +364,9 @@ class TestCreation:
         assert later.reason == "creation_failed"
         assert later.failed_step == "its view wh.w.later could not be created"
         assert later.message.startswith(
-            "failed: its view wh.w.later could not be created: CatalogException: Catalog Error: "
-            "Table with name w__later__"
+            f"failed: its view wh.w.later could not be created: {MISSING_TABLE}: "
         )
+        assert "w__later__" in later.message
 
     def test_the_statements_of_a_view(self, project: Project) -> None:
         broken = "ON_VIRTUAL_UPDATE_BEGIN;\nDROP TABLE no_such_table;\nON_VIRTUAL_UPDATE_END;"
@@ -368,7 +375,7 @@ class TestCreation:
             with pytest.raises(Exception, match="Execution failed"):
                 project.context.plan(auto_apply=True, no_prompts=True)
         assert tracker.last["w.a"].message.startswith(
-            "failed: the ON_VIRTUAL_UPDATE statements of its view wh.w.a failed: CatalogException"
+            f"failed: the ON_VIRTUAL_UPDATE statements of its view wh.w.a failed: {MISSING_TABLE}"
         )
 
     def test_a_table_that_cannot_be_created(self, project: Project) -> None:
@@ -379,7 +386,7 @@ class TestCreation:
         report.assert_failed("w.a", reason="creation_failed")
         message = report["w.a"].message
         assert message.startswith("failed: its table wh.sqlmesh__w.w__a__")
-        assert " could not be created: CatalogException: " in message
+        assert f" could not be created: {ENGINE.errors.missing_type}: " in message
 
 
 class TestEscapeCodes:

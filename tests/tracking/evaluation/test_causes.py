@@ -261,11 +261,11 @@ def test_automatic_restatements_name_their_triggers(project: Project) -> None:
 
 def test_a_failed_automatic_restatement_is_repeated(project: Project) -> None:
     """The next run loads what was removed, though nothing is to be restated then."""
-    project.execute("CREATE TABLE wh.main.switch AS SELECT 1 AS value")
+    project.execute("CREATE SCHEMA raw; CREATE TABLE wh.raw.switch AS SELECT 1 AS value")
     project.incremental(
         "s.raw",
-        "SELECT @start_dt AS ts, CASE WHEN value = 0 THEN error('down') ELSE 1 END AS id "
-        "FROM wh.main.switch",
+        "SELECT @start_dt AS ts, CASE WHEN value = 0 THEN error('down')::INT ELSE 1 END AS id "
+        "FROM wh.raw.switch",
         ", auto_restatement_cron '0 6 * * *', auto_restatement_intervals 3",
         **DAILY,
     )
@@ -273,9 +273,9 @@ def test_a_failed_automatic_restatement_is_repeated(project: Project) -> None:
     with at("2024-01-09 12:00"):
         project.plan()
     with at("2024-01-10 12:00"):
-        project.execute("UPDATE wh.main.switch SET value = 0")
+        project.execute("UPDATE wh.raw.switch SET value = 0")
         failed = project.run()
-        project.execute("UPDATE wh.main.switch SET value = 1")
+        project.execute("UPDATE wh.raw.switch SET value = 1")
         report = project.run()
     failed.assert_failed("s.raw")
     assert failed["s.raw"].causes == ("auto_restated", "new_interval")

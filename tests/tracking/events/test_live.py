@@ -197,7 +197,7 @@ def test_a_run_that_is_restarted(planned: Project) -> None:
     class Overtaken(NoopConsole):
         def update_snapshot_evaluation_progress(self, snapshot: Any, *_: Any, **__: Any) -> None:
             if "first" in snapshot.name:
-                planned.execute("UPDATE sqlmesh._environments SET plan_id = 'theirs'")
+                planned.execute_in_state("UPDATE sqlmesh._environments SET plan_id = 'theirs'")
 
         def log_warning(self, short_message: str, *_: Any, **__: Any) -> None:
             if "Restarting" in short_message:

@@ -12,7 +12,7 @@ import time_machine
 from sqlmesh.core.console import NoopConsole
 
 from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
-from tests.projects import Project, at, read_between
+from tests.projects import Project, at, read_between, rows_every, state_adapter
 
 GATE = """
 from pathlib import Path
@@ -28,12 +28,11 @@ def unheld(batch):
 def pair(project: Project) -> Project:
     """A half-hourly parent, and an hourly child in batches of one hour, behind a signal."""
     project.write("signals/__init__.py", GATE.format(held=str(project.path / "held")))
-    ticks = (
-        "SELECT range AS ts, CASE WHEN (SELECT COUNT(*) FROM raw.broken) > 0 "
-        "THEN error('broken')::INT ELSE 1 END AS amount "
-        "FROM range(@start_dt, @end_dt, INTERVAL '30 minutes')"
+    amount = (
+        "CASE WHEN (SELECT COUNT(*) FROM raw.broken) > 0 "
+        "THEN error('broken')::INT ELSE 1 END AS amount"
     )
-    project.incremental("s.parent", ticks, cron="'*/30 * * * *'")
+    project.incremental("s.parent", rows_every("30 minutes", amount), cron="'*/30 * * * *'")
     project.incremental(
         "s.child", read_between("s.parent"), ", batch_size 1, batch_concurrency 1",
         cron="'@hourly'", signals="(unheld())",
@@ -50,7 +49,7 @@ def restarted(project: Project, meanwhile: Callable[[], None]) -> RunReport:
     class Overtaken(NoopConsole):
         def update_snapshot_evaluation_progress(self, snapshot: Any, *_: Any, **__: Any) -> None:
             if "child" in snapshot.name and not restarts:
-                project.execute("UPDATE sqlmesh._environments SET plan_id = 'theirs'")
+                project.execute_in_state("UPDATE sqlmesh._environments SET plan_id = 'theirs'")
 
         def log_warning(self, short_message: str, *_: Any, **__: Any) -> None:
             if "Restarting" in short_message and not restarts:
@@ -94,7 +93,7 @@ def test_causes_are_those_of_the_first_evaluation(pair: Project) -> None:
 @pytest.mark.long
 def test_a_lookback_replaces_no_batch_that_it_does_not_cover(pair: Project) -> None:
     """After the restart, only the last two half hours of the parent are loaded once more."""
-    ticks = "SELECT range AS ts, 1 AS amount FROM range(@start_dt, @end_dt, INTERVAL '30 minutes')"
+    ticks = rows_every("30 minutes")
     pair.incremental("s.parent", ticks, ", lookback 2", cron="'*/30 * * * *'")
     pair.reload()
     with at("2024-01-02 08:00"):
@@ -136,9 +135,9 @@ def test_a_model_that_is_removed_from_the_environment_meanwhile(pair: Project) -
     pair.reload()
 
     def theirs() -> None:
-        rows = pair.context.engine_adapter.fetchall("SELECT snapshots FROM sqlmesh._environments")
+        rows = state_adapter(pair.context).fetchall("SELECT snapshots FROM sqlmesh._environments")
         kept = [row for row in json.loads(rows[0][0]) if "ahead" not in row["name"]]
-        pair.execute(f"UPDATE sqlmesh._environments SET snapshots = '{json.dumps(kept)}'")
+        pair.execute_in_state(f"UPDATE sqlmesh._environments SET snapshots = '{json.dumps(kept)}'")
 
     report = restarted(pair, theirs)
     report.assert_executed("s.parent", "s.child", "s.ahead")
@@ -149,7 +148,7 @@ def test_nothing_is_left_after_the_restart(pair: Project) -> None:
     """The environment that arrived has it all: what was scheduled is not due any more."""
 
     def theirs() -> None:
-        pair.execute("UPDATE sqlmesh._intervals SET end_ts = end_ts + 6 * 3600 * 1000")
+        pair.execute_in_state("UPDATE sqlmesh._intervals SET end_ts = end_ts + 6 * 3600 * 1000")
 
     report = restarted(pair, theirs)
     report.assert_executed("s.child")

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-import duckdb
 import pytest
 from sqlmesh.core import context as sqlmesh_context
 from sqlmesh.core.console import NoopConsole
@@ -105,7 +104,7 @@ class TestEnvironmentMissing:
         assert tracker.last.explain("shop.a").splitlines()[3] == "  environments  none"
 
     def test_is_not_the_reason_for_other_errors_before_the_run(self, shop: Project) -> None:
-        shop.execute("ALTER TABLE sqlmesh._environments RENAME TO hidden")
+        shop.execute_in_state("ALTER TABLE sqlmesh._environments RENAME TO hidden")
         tracker, raised = run_that_ends(shop, within=20)
 
         assert raised is not None
@@ -116,7 +115,7 @@ class TestEnvironmentMissing:
 class TestEnvironmentBusy:
     @pytest.fixture(autouse=True)
     def unfinished(self, shop: Project) -> None:
-        shop.execute(UNFINISHED)
+        shop.execute_in_state(UNFINISHED)
 
     def test_is_reported_at_once_and_once(self, shop: Project) -> None:
         retrying(shop, every=1)
@@ -237,7 +236,7 @@ class TestEnvironmentBusy:
             """Hides the state as soon as SQLMesh says that it waits."""
 
             def log_warning(self, *_: Any, **__: Any) -> None:
-                shop.execute("ALTER TABLE sqlmesh._environments RENAME TO hidden")
+                shop.execute_in_state("ALTER TABLE sqlmesh._environments RENAME TO hidden")
 
         shop.context.console = Hiding()
         tracker, raised = run_that_ends(shop, within=15, longest_wait=600)
@@ -262,8 +261,7 @@ def finishing(project: Project) -> Callable[..., None]:
     threads on one cursor get each other's rows."""
 
     def finish() -> None:
-        with duckdb.connect(str(project.path / "wh.db")) as connection:
-            connection.execute(FINISHED)
+        project.databases.state.execute(FINISHED)
 
     return lambda *_: threading.Timer(0.2, finish).start()
 
@@ -359,7 +357,7 @@ class TestRestoring:
         theirs = ModuleType("time")
         vars(theirs).update(sleep=slept.append, perf_counter=time.perf_counter)
         monkeypatch.setattr(sqlmesh_context, "time", theirs)
-        shop.execute(UNFINISHED)
+        shop.execute_in_state(UNFINISHED)
         retrying(shop, every=30, at_most=60)
         run_that_ends(shop, within=15)
 
@@ -369,7 +367,7 @@ class TestRestoring:
     def test_contexts_that_are_not_tracked_sleep_normally(
         self, shop: Project, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        shop.execute(UNFINISHED)
+        shop.execute_in_state(UNFINISHED)
         retrying(shop, every=1, at_most=1)
         slept: list[float] = []
         monkeypatch.setattr(time, "sleep", slept.append)
@@ -403,7 +401,7 @@ class TestRetriesOfMigrations:
             except Exception as error:
                 errors.append(error)
 
-        shop.execute(UNFINISHED)
+        shop.execute_in_state(UNFINISHED)
         thread = threading.Thread(target=worker)
 
         def cancel_while_it_sleeps(*_: object) -> None:

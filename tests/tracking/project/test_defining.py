@@ -26,6 +26,7 @@ from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
 from pytest_sqlmesh_tracker.tracking.project.defining import define, load_definition
 from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from pytest_sqlmesh_tracker.tracking.project.opening import open_context
+from tests.engines.engine import only_duckdb
 from tests.projects import Project, at
 
 RICH = {
@@ -682,6 +683,7 @@ def locked(database: Path) -> Iterator[None]:
             holder.communicate("\n")
 
 
+@only_duckdb("PostgreSQL has no lock of the whole database")
 def test_another_process_may_lock_the_database(small: Project) -> None:
     with locked(small.path / "wh.db"):
         with pytest.raises(Exception, match="lock"):
@@ -689,6 +691,7 @@ def test_another_process_may_lock_the_database(small: Project) -> None:
         assert loaded(small).name == "shop.daily"
 
 
+@only_duckdb("the warehouse is a file in a folder that does not exist")
 def test_an_unreachable_warehouse(small: Project) -> None:
     config = (small.path / "config.yaml").read_text()
     small.write("config.yaml", config.replace("wh.db", "no/such/folder/wh.db"))
@@ -697,6 +700,7 @@ def test_an_unreachable_warehouse(small: Project) -> None:
         small.execute("SELECT 1")
 
 
+@only_duckdb("PostgreSQL has no lock of the whole database")
 def test_the_state_is_not_read_for_other_projects(small: Project) -> None:
     small.write("config.yaml", f"project: shops\n{(small.path / 'config.yaml').read_text()}")
     with locked(small.path / "wh.db"):

@@ -16,9 +16,9 @@ from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from pytest_sqlmesh_tracker.tracking.project.opening import open_context
 from pytest_sqlmesh_tracker.tracking.queries.due import due
 from pytest_sqlmesh_tracker.tracking.queries.messages import Due, DueQuery, UnfinishedPlan
-from tests.projects import Project, at, read_between
+from tests.projects import Project, at, read_between, rows_every, state_adapter
 
-HOURS = "SELECT range AS ts, 1 AS amount FROM range(@start_dt, @end_dt, INTERVAL 1 HOUR)"
+HOURS = rows_every("1 hour")
 DAYS = "SELECT @start_dt::TIMESTAMP AS ts, 1 AS amount"
 HOURLY, DAILY = {"cron": "'@hourly'"}, {"cron": "'@daily'"}
 SUNDAY = parse_moment("2024-01-07")
@@ -208,14 +208,17 @@ def test_a_query_creates_no_state(project: Project) -> None:
     words = r"environment prod of .* has not been planned yet; create .* \(environments: none\)"
     with pytest.raises(ProjectError, match=words):
         ask(project, "2024-01-05 00:05")
-    assert project.context.engine_adapter.fetchall("FROM duckdb_tables()") == []
+    project.close()
+    assert not any(database.has_tables() for database in project.databases.all())
 
 
 def test_a_plan_that_is_being_applied(project: Project) -> None:
     project.model("t.one", "SELECT 1 AS n")
     with at("2024-01-05 00:05"):
         project.plan()
-    project.execute("UPDATE sqlmesh._environments SET finalized_ts = NULL, plan_id = 'abc'")
+    project.execute_in_state(
+        "UPDATE sqlmesh._environments SET finalized_ts = NULL, plan_id = 'abc'"
+    )
     assert answer(project, "2024-01-05 00:05") == UnfinishedPlan(plan="abc")
 
 
@@ -291,11 +294,13 @@ def scheduled(report: RunReport) -> set[str]:
 
 
 def everything(project: Project) -> dict[str, list[Any]]:
-    """All rows of all tables of the database, SQLMesh's state among them."""
-    fetch = project.context.engine_adapter.fetchall
-    tables = fetch("SELECT schema_name, table_name FROM duckdb_tables()")
-    names = sorted(f'"{schema}"."{table}"' for schema, table in tables)
-    return {name: sorted(fetch(f"FROM {name}"), key=str) for name in names}
+    """All rows of all tables of the project, SQLMesh's state among them."""
+    rows: dict[str, list[Any]] = {}
+    for adapter in (project.context.engine_adapter, state_adapter(project.context)):
+        tables = adapter.fetchall("SELECT schema_name, table_name FROM duckdb_tables()")
+        for name in sorted(f'"{schema}"."{table}"' for schema, table in tables):
+            rows[name] = sorted(adapter.fetchall(f"SELECT * FROM {name}"), key=str)
+    return rows
 
 
 def fqns(*names: str) -> tuple[str, ...]:

@@ -166,5 +166,5 @@ def test_an_environment_that_is_not_planned(project: Project) -> None:
     with pytest.raises(ProjectError, match=r"environment dev of .* has not been planned yet"):
         loaded(context, LoadedQuery(environment="dev"))
     # Nothing is made of a state that is not there.
-    assert not context.engine_adapter.fetchall("SELECT * FROM information_schema.tables")
+    assert not context.engine_adapter.fetchall("SELECT * FROM duckdb_tables()")
     context.close()

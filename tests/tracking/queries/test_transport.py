@@ -15,6 +15,7 @@ from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from pytest_sqlmesh_tracker.tracking.queries import transport
 from pytest_sqlmesh_tracker.tracking.queries.messages import Due, DueQuery, UnfinishedPlan
 from tests.databases import held
+from tests.engines.engine import only_duckdb
 from tests.projects import Project, at
 
 pytestmark = pytest.mark.processes
@@ -90,6 +91,7 @@ def test_the_calling_process_does_not_load_sqlmesh(planned: Project) -> None:
     assert json.loads(ran.stdout) == [[ORDERS], False]
 
 
+@only_duckdb("PostgreSQL has no lock of the whole database")
 def test_a_database_locked_by_another_process(planned: Project) -> None:
     with held(planned.path / "wh.db"), pytest.raises(BusyError, match="Could not set lock"):
         ask(planned.path)

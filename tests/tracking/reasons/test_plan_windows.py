@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
+from tests.engines.engine import only_duckdb
 from tests.projects import Project, at
 
 DAILY = {"cron": "'@daily'"}
@@ -109,14 +111,14 @@ def test_an_execution_time_in_the_past_is_not_a_window(orders: Project) -> None:
     assert report.execution_time == datetime(2024, 1, 5, 12, tzinfo=timezone.utc)
 
 
+@only_duckdb("a PostgreSQL connection has only one catalog")
 def test_models_in_another_catalog(tmp_path: Path) -> None:
     project = Project(tmp_path)
     config = (tmp_path / "config.yaml").read_text()
-    attached = (
-        f"catalogs:\n        wh: {tmp_path / 'wh.db'}\n        lake: {tmp_path / 'lake.db'}\n"
-    )
-    database = f"database: {tmp_path / 'wh.db'}\n"
-    project.write("config.yaml", config.replace(database, attached))
+    catalogs = json.dumps({name: str(tmp_path / f"{name}.db") for name in ("wh", "lake")})
+    database = f'"database": "{tmp_path / "wh.db"}"'
+    assert database in config
+    project.write("config.yaml", config.replace(database, f'"catalogs": {catalogs}'))
     project.model("wh.s.orders", "SELECT 1 AS id", **DAILY)
     project.model("lake.s.orders", "SELECT id FROM wh.s.orders", **DAILY)
     project.model("lake.s.names", "SELECT 'a' AS name", **DAILY)

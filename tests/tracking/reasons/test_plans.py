@@ -235,6 +235,21 @@ def test_skipped_and_emptied_backfills(orders: Project) -> None:
     emptied.assert_nothing_executed()
 
 
+def test_an_emptied_backfill_of_a_lookback(orders: Project) -> None:
+    """Only what the next run would reload is in the plan's window, and that was loaded before."""
+    options = ", lookback 2"
+    orders.incremental("s.raw", "SELECT @start_dt AS ts, 2 AS id", options, cron="'@daily'")
+    orders.reload()
+    with at("2024-01-09 13:00"):
+        orders.plan()
+    orders.model("s.new", "SELECT 1 AS id", cron="'@daily'")
+    orders.reload()
+    with at("2024-01-10 12:00"):
+        emptied = orders.unwitnessed_plan(empty_backfill=True, auto_apply=True)
+    emptied.assert_skipped("s.new", reason="backfill_emptied")
+    emptied.assert_skipped("s.raw", reason="no_changes")
+
+
 def test_failing_before_all_statements_interrupt_models_with_missing_intervals(
     orders: Project,
 ) -> None:
