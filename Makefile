@@ -5,7 +5,7 @@ RUN := $(VENV)/bin
 # Each worker starts with one half of the tests, so that few templates are planned by both.
 PYTEST := -m pytest -n 2 --dist worksteal -q
 # What is rare or slow has targets of its own, which CI runs after `make test`.
-RARE := $(addprefix tests/,browser dbt dagster_processes dagster_ui neighbours)
+RARE := $(addprefix tests/,browser dbt dagster_distributed dagster_processes dagster_ui neighbours)
 MARKED := documents or long or processes or variants
 # Of the property tests, those that `make test` leaves to `make properties`.
 LONGER := $(addprefix tests/properties/,test_cli_truth.py test_copies.py test_week.py)
@@ -15,7 +15,7 @@ empty :=
 comma := ,
 COVERED := $(subst $(empty) ,$(comma),$(CORE:%=pytest_sqlmesh_tracker/%/*))
 
-.PHONY: demo test lint types tests coverage rare browser dbt processes ui compat neighbours properties truth truth-cli truth-dagster mutants mutants-dagster week postgres postgres-short bench schema reference startup clean
+.PHONY: demo test lint types tests coverage rare browser dbt processes distributed ui compat neighbours properties truth truth-cli truth-dagster mutants mutants-dagster week postgres postgres-short bench schema reference startup clean
 
 demo: $(VENV)/installed
 	$(RUN)/python sample_projects/demo.py
@@ -57,6 +57,10 @@ browser dbt: $(VENV)/installed
 processes: $(VENV)/installed
 	$(RUN)/python $(PYTEST) -m processes $(addprefix --ignore=,$(RARE) tests/properties) tests
 	$(RUN)/python $(PYTEST) tests/dagster_processes
+
+# Dagster in several processes with everything in PostgreSQL: four environments at once, killed runs.
+distributed: $(VENV)/installed
+	$(RUN)/python $(PYTEST) tests/dagster_distributed
 
 # Dagster's web UI in a browser; with SQLMESH_TRACKER_SCREENSHOTS=folder, screenshots of it.
 ui: $(VENV)/installed

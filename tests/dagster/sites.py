@@ -22,7 +22,7 @@ import dagster as dg
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
 from tests.projects import Intervals, Project
 
-SECONDS = 90
+SECONDS = 180
 """How long anything may take before it is said to hang."""
 YEARLY = {"cron": "'@yearly'", "start": "'2020-01-01'"}
 """Missing all of it after a plan that skips the backfill; nothing of it after a run."""
@@ -106,9 +106,9 @@ class Installation:
         self.path, self.project = project.path, project
         self.home = self.path / "dagster_home"
 
-    def create_home(self) -> None:
+    def create_home(self, settings: str = INSTANCE) -> None:
         """Create the folder of the Dagster instance."""
-        shutil.copytree(_empty_home(), self.home)
+        shutil.copytree(_empty_home(settings), self.home)
 
     def close(self) -> None:
         """Let go of the database's file."""
@@ -129,9 +129,14 @@ class Installation:
         """Start a `dagster` command."""
         return self._start("dagster", *arguments)
 
-    def daemon(self) -> Any:
-        """Start the daemon, which takes runs out of the queue."""
-        return self._start("dagster._daemon", "run", "-f", "defs.py")
+    def daemon(self, *locations: str) -> Any:
+        """Start the daemon, which takes runs out of the queue.
+
+        Args:
+            locations: the files of the code locations; by default, `defs.py`.
+        """
+        files = [argument for file in locations or ("defs.py",) for argument in ("-f", file)]
+        return self._start("dagster._daemon", "run", *files)
 
     @contextmanager
     def _start(self, module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -155,9 +160,13 @@ class Installation:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
 
-    def execute(self, job: str) -> Any:
+    def execute(self, job: str, *options: str) -> Any:
         """Execute a job."""
-        return self.dagster("job", "execute", "-f", "defs.py", "-j", job)
+        return self.dagster("job", "execute", "-f", "defs.py", "-j", job, *options)
+
+    def launch(self, job: str) -> Any:
+        """Launch a job by the instance: the code server that runs it outlives the command."""
+        return self.dagster("job", "launch", "-f", "defs.py", "-j", job)
 
     @contextmanager
     def instance(self) -> Iterator[dg.DagsterInstance]:
@@ -190,10 +199,6 @@ class Site(Installation):
         # The oldest SQLMesh leaves production without data only where it leaves no gaps.
         project.plan_once(TODAY, sql=TILL, skip_backfill=True, no_gaps=True)
         self.create_home()
-
-    def launch(self, job: str) -> Any:
-        """Launch a job by the instance: the code server that runs it outlives the command."""
-        return self.dagster("job", "launch", "-f", "defs.py", "-j", job)
 
     def cancel(self) -> None:
         """Cancel the latest run through the instance, as the web UI does."""
@@ -274,11 +279,11 @@ class Site(Installation):
 
 
 @cache
-def _empty_home() -> Path:
+def _empty_home(settings: str) -> Path:
     """The folder of a Dagster instance in which nothing has happened yet."""
     folder = Path(tempfile.mkdtemp(prefix="dagster-home-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    (folder / "dagster.yaml").write_text(INSTANCE)
+    (folder / "dagster.yaml").write_text(settings)
     with dg.DagsterInstance.from_config(str(folder)) as instance:
         # Two processes that create its databases at the same time are in each other's way.
         instance.get_runs(limit=1)

@@ -17,9 +17,11 @@ from .conftest import checks, facts, materialized, step_failure
 pytestmark = pytest.mark.documents
 
 DOCS = Path(__file__).parents[2] / "docs"
-CHAPTER, COMING_FROM, PRODUCTION = (
-    re.findall(r"^```(\w+)\n(.*?)^```$", (DOCS / name).read_text(), re.MULTILINE | re.DOTALL)
-    for name in ("dagster.md", "dagster-coming-from.md", "dagster-production.md")
+CHAPTER, COMING_FROM, PRODUCTION, DISTRIBUTED = (
+    re.findall(
+        r"^```(\w+)\n(.*?)^```$", (DOCS / f"{name}.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    for name in ("dagster", "dagster-coming-from", "dagster-production", "dagster-distributed")
 )
 FILE = re.compile(r"^(?:#|--) (\S+/?\S*\.\w+)\n")
 NEW_MODEL = "MODEL (name sales.customers, kind FULL); SELECT 1 AS id"
@@ -118,6 +120,18 @@ class TestProduction:
         assert "sales/customers" not in materialized(result)
         assert (check.passed, check.severity.value) == (False, "WARN")
         assert facts(check)["sqlmesh/reason"] == "not_in_environment"
+
+
+def test_environments_in_one_pool(from_zero: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example of the chapter on several machines, whose settings other tests use."""
+    monkeypatch.chdir(from_zero)
+    known: dict[str, Any] = {"__name__": "distributed"}
+    exec(dict(DISTRIBUTED)["python"], known)
+    dg.Definitions.validate_loadable(known["defs"])
+    prod, staging = known["environments"]
+    assert prod.op.pool == staging.op.pool == "sqlmesh_warehouse"
+    assert dg.AssetKey(["staging", "sales", "orders"]) in staging.keys
+    assert f"concurrency set {prod.op.pool} 1" in dict(DISTRIBUTED)["console"]
 
 
 class TestTroubleshooting:

@@ -11,9 +11,9 @@ import sys
 from dataclasses import replace
 
 from .environments import SHOWN, Result, run, say
-from .targets import ASSETS, EVERYTHING, PLUGIN, TARGETS, Target
+from .targets import ASSETS, EVERYTHING, PLUGIN, PROCESSES, TARGETS, Target
 
-_TESTS = {"sqlmesh": EVERYTHING, "dagster": (*ASSETS, "tests/dagster_processes"), "pytest": PLUGIN}
+_TESTS = {"sqlmesh": EVERYTHING, "dagster": (*ASSETS, *PROCESSES), "pytest": PLUGIN}
 
 
 def newest(name: str) -> str:

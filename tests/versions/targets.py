@@ -12,6 +12,7 @@ SHORT = (
     "tests/doctor",
 )
 ASSETS = ("tests/dagster",)
+PROCESSES = ("tests/dagster_processes", "tests/dagster_distributed")
 PLUGIN = ("tests/pytest_plugin", "tests/sandbox")
 EVERYTHING = (
     "tests/tracking",
@@ -28,7 +29,7 @@ EVERYTHING = (
     "tests/dbt",
     *PLUGIN,
     *ASSETS,
-    "tests/dagster_processes",
+    *PROCESSES,
 )
 # Older SQLMesh releases set no upper bounds here, and do not run with what came later.
 OLD = ("duckdb<2", "pandas<3")
