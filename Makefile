@@ -5,7 +5,7 @@ RUN := $(VENV)/bin
 # Each worker starts with one half of the tests, so that few templates are planned by both.
 PYTEST := -m pytest -n 2 --dist worksteal -q
 # What is rare or slow has targets of its own, which CI runs after `make test`.
-RARE := $(addprefix tests/,browser dbt dagster_distributed dagster_processes dagster_ui neighbours)
+RARE := $(addprefix tests/,adapters browser dbt dagster_distributed dagster_processes dagster_ui neighbours)
 MARKED := documents or long or processes or variants
 # Of the property tests, those that `make test` leaves to `make properties`.
 LONGER := $(addprefix tests/properties/,test_cli_truth.py test_copies.py test_week.py)
@@ -15,7 +15,7 @@ empty :=
 comma := ,
 COVERED := $(subst $(empty) ,$(comma),$(CORE:%=pytest_sqlmesh_tracker/%/*))
 
-.PHONY: demo test lint types tests coverage rare browser dbt processes distributed ui compat neighbours properties truth truth-cli truth-dagster mutants mutants-dagster week postgres postgres-short bench schema reference startup clean
+.PHONY: demo test lint types tests coverage rare browser dbt processes distributed ui compat neighbours engines properties truth truth-cli truth-dagster mutants mutants-dagster week postgres postgres-short bench engines-bench schema reference startup clean
 
 demo: $(VENV)/installed
 	$(RUN)/python sample_projects/demo.py
@@ -86,6 +86,26 @@ neighbours:
 	.venv-neighbours/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	.venv-neighbours/bin/python -m pip install --quiet --editable ".[pytest]" --group neighbours
 	.venv-neighbours/bin/python -m tests.neighbours
+
+# One scenario on DuckDB and on another engine, in an environment with pinned versions: ENGINE=bigquery,
+# mysql, postgres, snowflake or spark. engines-bench: what tracking costs there.
+ADAPTER := $(or $(ENGINE),postgres)
+ENGINES := .venv-engines
+BQEMULATOR := $(if $(filter bigquery,$(ADAPTER)),$(ENGINES)/bqemulator/installed)
+engines: export SQLMESH_TRACKER_ADAPTER := $(ADAPTER)
+engines: export SQLMESH_TRACKER_POSTGRES := required
+engines engines-bench: export SQLMESH_TRACKER_BQEMULATOR := $(CURDIR)/$(ENGINES)/bqemulator/bin/python
+engines: $(ENGINES)/$(ADAPTER)/installed $(BQEMULATOR)
+	$(ENGINES)/$(ADAPTER)/bin/python -m pytest -q tests/adapters
+
+engines-bench: $(ENGINES)/$(ADAPTER)/installed $(BQEMULATOR)
+	$(ENGINES)/$(ADAPTER)/bin/python -m benchmarks.engines $(ADAPTER)
+
+$(ENGINES)/%/installed: tests/adapters/requirements/%.txt pyproject.toml
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(@D)/bin/python -m pip install --quiet --requirement $<
+	touch $@
 
 # All property tests, with ten times as many drawn histories as in `make test`, the command line's run
 # against Context.run, and a day of the due-only schedule.
@@ -167,4 +187,4 @@ $(VENV)/installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-compat .venv-neighbours .truth .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-compat .venv-engines .venv-neighbours .truth .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import pytest
 from sqlmesh.core.config import Config, DuckDBConnectionConfig, GatewayConfig, ModelDefaultsConfig
 
+from tests.adapters.engines import DIALECTS
+from tests.adapters.engines.engine import Dialect
+from tests.adapters.project import CONTROLS, write_project
 from tests.projects import Project
 from tests.sandbox.building import Sandboxes, project
 
@@ -166,3 +170,26 @@ def test_models_of_each_gateway_are_in_the_one_database(
         copy.run(at="+1 day").assert_executed("web.prices", "web.both")
         assert copy.fetch("SELECT id FROM crm.crm.clients") == [(1,)]
         assert copy.fetch("SELECT id, item FROM web.both") == [(1, "x")]
+
+
+@pytest.mark.long
+# Of SQLMesh, when it reads dates of seeds.
+@pytest.mark.filterwarnings("ignore:The argument 'infer_datetime_format'", "ignore:errors='ignore'")
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_models_in_each_dialect_run(tmp_path: Path, sandboxes: Sandboxes, dialect: Dialect) -> None:
+    """The project that is played on every engine, in a sandbox."""
+
+    def create_controls(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("CREATE SCHEMA ctl")
+        for table, values in CONTROLS.items():
+            connection.execute(f"CREATE TABLE ctl.{table} (v BIGINT)")
+            connection.execute(f"INSERT INTO ctl.{table} SELECT unnest({values}::BIGINT[])")
+
+    write_project(tmp_path, dialect)
+    with sandboxes(tmp_path, config=on_duckdb(dialect.name), setup=create_controls) as copy:
+        report = copy.run(at="+1 day")
+
+        assert report.completion == "success"
+        assert len(report.executed) == 11
+        report.assert_executed("shop.customers", "shop.history", "shop.by_python")
+        assert copy.fetch("SELECT COUNT(*) FROM shop.hourly") == [(5 * 24,)]
