@@ -12,6 +12,17 @@ SUPERUSER = "sqlmesh_tracker"
 """Not `postgres`: a project can connect as that, and must not have the rights of a superuser."""
 MAINTENANCE = "template1"
 """The database that connections for maintenance use: no project has one with this name."""
+_OF_THE_ENVIRONMENT = {
+    # With an address, libpq would connect to that instead of the socket.
+    "hostaddr": "",
+    "requirepeer": "",
+    "sslmode": "disable",
+    "gssencmode": "disable",
+    "channel_binding": "disable",
+    "target_session_attrs": "any",
+    "options": "",
+}
+"""What libpq would otherwise take from environment variables, for the user's own servers."""
 
 
 def psycopg2() -> Any:
@@ -38,7 +49,7 @@ def connect(host: str, database: str, *, user: str = SUPERUSER, asynchronous: bo
         port=PORT,
         user=user,
         dbname=database,
-        options="",
         client_encoding="UTF8",
         async_=asynchronous,
+        **_OF_THE_ENVIRONMENT,
     )

@@ -30,8 +30,12 @@ _FLAGS = {
     "full_page_writes": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
+    # Connections and unlogged tables would not survive, so one error is better than many.
+    "restart_after_crash": "off",
     # Its workers connect to databases, which can't be copied or dropped meanwhile.
     "autovacuum": "off",
+    # A test that waits for its own lock would wait forever: psycopg2 can't be interrupted.
+    "lock_timeout": "60s",
     # In the data folder, it is removed with it; `/dev/shm` is small in containers.
     "dynamic_shared_memory_type": "mmap",
     # Tests have few rows, and no statistics that say so.
@@ -62,6 +66,11 @@ class Cluster:
     def port(self) -> int:
         """The port, which is a part of the socket's name."""
         return PORT
+
+    @property
+    def runs(self) -> bool:
+        """Whether the server runs, as far as its own process can tell."""
+        return self._watcher is not None and self._watcher.has_server
 
     def connect(self, database: str, *, user: str = SUPERUSER) -> Any:
         """A connection of psycopg2 in autocommit mode."""

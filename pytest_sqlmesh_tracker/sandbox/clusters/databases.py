@@ -38,14 +38,22 @@ class ClusterDatabases:
         )
         return sorted(name for (name,) in rows)
 
+    def has_role(self, name: str) -> bool:
+        """Whether a role exists, also one of PostgreSQL's own."""
+        return bool(self._execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]))
+
     def create_role(self, name: str) -> None:
         """Create a role that can connect but has no rights of a superuser, unless it exists."""
-        if not self._execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]):
+        if not self.has_role(name):
             self._execute(self._sql("CREATE ROLE {} LOGIN", name))
 
     def grant(self, role: str, *, to: str) -> None:
         """Make a role a member of another role, with the rights of that role."""
         self._execute(self._sql("GRANT {} TO {}", role, to))
+
+    def revoke(self, role: str, *, member: str) -> None:
+        """End the membership of a role in another role."""
+        self._execute(self._sql("REVOKE {} FROM {}", role, member))
 
     def create(self, name: str, *, owner: str) -> None:
         """Create an empty database."""

@@ -22,7 +22,7 @@ def load_setup(adapter: SandboxAdapter, files: Iterable[Path]) -> None:
     Raises:
         SandboxError: a file is missing, or one of its statements is rejected.
     """
-    rejections: tuple[type[Exception], ...] = (*adapter.system.errors, SQLMeshError)
+    rejections: tuple[type[Exception], ...] = (*adapter.system.errors, SandboxError, SQLMeshError)
     for file in files:
         try:
             adapter.execute_users(file.read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlmesh.core.snapshot import SnapshotId
-from sqlmesh.utils.errors import SQLMeshError
+from sqlmesh.utils.errors import PlanError, SQLMeshError
 
 from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.sandbox.options import PlanScope, SandboxError
@@ -104,9 +104,8 @@ def plan_template(
             except Exception as error:
                 report = tracker.last if tracker.reports else None
                 if report is None or not report.failed:
-                    kind = "" if isinstance(error, SQLMeshError) else f"{type(error).__name__}: "
                     raise SandboxError(
-                        f"the plan of {environment} failed: {kind}{error}"
+                        f"the plan of {environment} failed: {_cause(error)}"
                     ) from error
                 if scope is not PlanScope.WHAT_LOADS:
                     raise SandboxError(
@@ -120,6 +119,14 @@ def plan_template(
                     ) from error
                 names = dict.fromkeys((*left_out.names, *sorted(report.failed)))
                 left_out = LeftOut({**left_out.failed, **more}, tuple(names))
+
+
+def _cause(error: Exception) -> str:
+    """The error, or what SQLMesh raised it for: of the application of a plan, it only says that."""
+    cause = error.__cause__ if isinstance(error, PlanError) else None
+    shown = cause if isinstance(cause, Exception) else error
+    kind = "" if isinstance(shown, SQLMeshError) else f"{type(shown).__name__}: "
+    return f"{kind}{shown}"
 
 
 def _versions(context: Any, report: RunReport) -> dict[str, SnapshotId]:

@@ -244,6 +244,12 @@ def test_variables_of_libpq_do_not_mislead(
     monkeypatch.setenv("PGPORT", "1")
     monkeypatch.setenv("PGOPTIONS", "-c search_path=nothing")
     monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
+    monkeypatch.setenv("PGREQUIREPEER", "nobody-else")
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    monkeypatch.setenv("PGGSSENCMODE", "require")
+    monkeypatch.setenv("PGCHANNELBINDING", "require")
+    monkeypatch.setenv("PGTARGETSESSIONATTRS", "standby")
     databases.create("shop", owner=OWNER)
     assert query("shop", "SHOW search_path") == [('"$user", public',)]
     assert query("shop", "SHOW client_encoding") == [("UTF8",)]

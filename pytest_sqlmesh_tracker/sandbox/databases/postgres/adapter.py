@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
+import psycopg2.errors
 from pydantic import PrivateAttr
 from sqlglot import exp
 from sqlmesh.core.config.connection import PostgresConnectionConfig
@@ -34,6 +36,7 @@ class SandboxPostgresAdapter(PostgresEngineAdapter):
 
     def _execute(self, sql: str, *args: Any, **kwargs: Any) -> None:
         self._connections.clock.executing()
+        sql = self._connections.with_server_rights(sql, self.default_catalog or "")
         self._connections.external_tables.give_way(self, sql)
         with self._errors_explained(sql):
             super()._execute(sql, *args, **kwargs)
@@ -49,6 +52,7 @@ class SandboxPostgresAdapter(PostgresEngineAdapter):
         """Execute what a test or its SQL files contain, commit it, and return the rows."""
         self._connections.clock.executing()
         with self._connections.used(), self.transaction():
+            sql = self._connections.with_server_rights(sql, self.default_catalog or "")
             self._connections.external_tables.give_way(self, sql)
             with self._errors_explained(sql):
                 self.cursor.execute(sql)
@@ -83,15 +87,32 @@ class SandboxPostgresAdapter(PostgresEngineAdapter):
         try:
             yield
         except psycopg2.Error as error:
-            extension = missing_extension(error)
-            advice = (
-                f"the PostgreSQL server does not have the extension {extension}"
-                if extension
-                else self._connections.external_tables.explain(self, sql, error)
-            )
+            advice = _advice(error) or self._connections.external_tables.explain(self, sql, error)
             if advice is None:
                 raise
             raise SQLMeshError(f"{advice}\n{error}") from error
+
+
+_MISSING_ROLE = re.compile(r'role "(.+)" does not exist')
+
+
+def _advice(error: psycopg2.Error) -> str | None:
+    """Advice on a statement that needs what the session's server does not have."""
+    extension = missing_extension(error)
+    if extension:
+        return f"the PostgreSQL server does not have the extension {extension}"
+    role = _MISSING_ROLE.match(str(error))
+    if role and isinstance(error, psycopg2.errors.UndefinedObject):
+        return (
+            f"the sandbox's PostgreSQL server does not have the role {role[1]}: create it with "
+            "CREATE ROLE in a file of setup="
+        )
+    if str(error).startswith("permission denied to create role"):
+        return (
+            "a sandbox creates roles only by a plain statement, such as CREATE ROLE reader, and "
+            "without rights"
+        )
+    return None
 
 
 class SandboxPostgresConnection(PostgresConnectionConfig):

@@ -11,6 +11,7 @@ from sqlmesh.core.engine_adapter.base import EngineAdapter
 from pytest_sqlmesh_tracker.sandbox.clock import Clock
 from pytest_sqlmesh_tracker.sandbox.databases.engine import ExternalTables
 
+from .privileged import privileged
 from .server import PostgresDatabase, PostgresServer, SandboxDatabase
 
 
@@ -33,7 +34,10 @@ class PostgresConnections:
         """
         self.clock = clock
         self.external_tables = external_tables
+        self._server = server
         self._adapters: list[EngineAdapter] = []
+        databases = list(databases)
+        self._users = frozenset(role for each in databases for role in each.roles)
         self._databases = {
             each.name: SandboxDatabase(server, each, templates.get(each.name), self._disconnect)
             for each in databases
@@ -42,6 +46,17 @@ class PostgresConnections:
     def connect(self, *, database: str, user: str) -> Any:
         """A connection to one of the databases."""
         return self._databases[database].connect(user)
+
+    def with_server_rights(self, sql: str, database: str) -> str:
+        """Create the roles and the extensions that only a superuser can create.
+
+        Returns:
+            The rest of the SQL, which the user executes.
+        """
+        needs = privileged(sql)
+        self._server.create_roles(needs.roles, members=self._users)
+        self._server.create_extensions(database, needs.extensions)
+        return needs.sql
 
     def add(self, adapter: EngineAdapter) -> EngineAdapter:
         """Close the adapter's connections when the sandbox ends."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -57,6 +57,8 @@ class PostgresServer:
         self._copies: Copies | None = None
         self._numbers = count(1)
         self._holders: dict[str, SandboxDatabase] = {}
+        self._members: dict[str, set[str]] = {}
+        """The roles that statements named, and their members."""
         self.lock = threading.RLock()
 
     def check(self) -> None:
@@ -73,17 +75,17 @@ class PostgresServer:
 
     @property
     def runs(self) -> bool:
-        """Whether this process has started it."""
-        return self._databases is not None and os.getpid() == self._owner
+        """Whether this process has started it, and it has not ended."""
+        return self._cluster is not None and os.getpid() == self._owner and self._cluster.runs
 
     @property
     def databases(self) -> ClusterDatabases:
         """The databases of the server, which is started if it does not run.
 
         Raises:
-            SandboxError: it can't be started, or another process has started it.
+            SandboxError: it can't be started, has ended, or was started by another process.
         """
-        if self._databases is None:
+        if self._databases is None or self._cluster is None:
             from pytest_sqlmesh_tracker.sandbox.clusters.cluster import start_cluster
             from pytest_sqlmesh_tracker.sandbox.clusters.databases import ClusterDatabases
 
@@ -95,6 +97,8 @@ class PostgresServer:
                 "this process is a fork of the one that has started the PostgreSQL server: make "
                 "the sandbox after the fork"
             )
+        elif not self._cluster.runs:
+            raise SandboxError("the PostgreSQL server of the tests has ended unexpectedly")
         return self._databases
 
     def connect(self, database: str, user: str) -> Any:
@@ -112,9 +116,37 @@ class PostgresServer:
         databases = self.databases
         for role in sorted(database.roles):
             databases.create_role(role)
+            # Roles can't be members of each other.
+            for member in self._members.pop(role, {role}) - {role}:
+                databases.revoke(role, member=member)
         for role in sorted(database.roles - {database.owner}):
             databases.grant(database.owner, to=role)
         databases.create(database.name, owner=database.owner)
+
+    def create_roles(self, roles: Iterable[str], *, members: Iterable[str]) -> None:
+        """Create the roles that do not exist, without rights of their own.
+
+        Args:
+            members: roles that can set these roles, and own what is theirs.
+        """
+        with self.lock:
+            for role in roles:
+                if not self.databases.has_role(role):
+                    self.databases.create_role(role)
+                    self._members[role] = {role}
+                # Other roles, such as PostgreSQL's own, have rights.
+                for member in set(members) - self._members.get(role, set(members)):
+                    self.databases.grant(role, to=member)
+                    self._members[role].add(member)
+
+    def create_extensions(self, database: str, extensions: Collection[str]) -> None:
+        """Create extensions that do not exist yet, with the rights of a superuser.
+
+        Raises:
+            SandboxError: the server does not have an extension.
+        """
+        if extensions:
+            self.databases.create_extensions(database, extensions)
 
     def take_copy(self, template: str, name: str) -> None:
         """Copy a template. The server makes the next copy of the same template in advance."""
@@ -169,6 +201,7 @@ class PostgresServer:
         with self.lock:
             cluster, self._cluster, self._databases, self._copies = self._cluster, None, None, None
             self._holders.clear()
+            self._members.clear()
             if cluster is not None:
                 cluster.close()
 

