@@ -15,7 +15,7 @@ empty :=
 comma := ,
 COVERED := $(subst $(empty) ,$(comma),$(CORE:%=pytest_sqlmesh_tracker/%/*))
 
-.PHONY: demo test lint types tests coverage rare browser dbt processes distributed ui compat neighbours engines properties truth truth-cli truth-dagster mutants mutants-dagster week postgres postgres-short bench engines-bench schema reference startup clean
+.PHONY: demo test lint types tests coverage rare browser dbt processes distributed ui compat neighbours engines properties truth truth-cli truth-dagster mutants mutants-dagster week postgres postgres-short bench bench-scale engines-bench schema reference startup clean
 
 demo: $(VENV)/installed
 	$(RUN)/python sample_projects/demo.py
@@ -167,6 +167,10 @@ bench: $(VENV)/installed
 	$(RUN)/python -m benchmarks.overhead
 	$(RUN)/python -m benchmarks.sandboxes
 	$(RUN)/python -m benchmarks.dagster
+
+# How costs grow with the number of models, and the table in docs/versions-and-cost.md.
+bench-scale: $(VENV)/installed
+	$(RUN)/python -m benchmarks.scale
 
 # The JSON Schema of report files, after a change of their models.
 schema: $(VENV)/installed

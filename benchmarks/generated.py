@@ -65,18 +65,20 @@ def _config(home: Path) -> str:
 class Generated:
     """A planned project in a folder of its own."""
 
-    def __init__(self, folder: Path, models: int, tables: bool) -> None:
+    def __init__(self, folder: Path, models: int, tables: bool, alike: bool = True) -> None:
         """Write and plan a project.
 
         Args:
             tables: whether it has tables and views, so that it can run and not only find that
                 nothing is due. To create them takes minutes in large projects.
+            alike: whether models share twenty crons and one start; otherwise each has its own
+                cron, start and loaded intervals.
         """
         self.models = models
-        self._folder = folder / f"project_{models}_{tables}"
+        self._folder = folder / f"project_{models}_{tables}_{alike}"
         self._home = self._folder / "home"
         self._copies = 0
-        write_project(self._home, models)
+        write_project(self._home, models, alike)
         with at(PLANNED), ExitStack() as without_tables:
             context = Context(paths=str(self._home))
             for method in () if tables else ("create", "promote"):
@@ -129,13 +131,13 @@ class Generated:
         return kept[0]
 
 
-def write_project(home: Path, models: int) -> None:
+def write_project(home: Path, models: int, alike: bool = True) -> None:
     """Write a project's files into a new folder."""
     (home / "models").mkdir(parents=True)
     (home / "config.yaml").write_text(_config(home))
     chosen = random.Random(models)
     for number in range(models):
-        (home / "models" / f"{number:05}.sql").write_text(_model(number, models, chosen))
+        (home / "models" / f"{number:05}.sql").write_text(_model(number, models, chosen, alike))
 
 
 def _book(context: Context) -> None:
@@ -167,7 +169,7 @@ def _name(number: int, models: int) -> str:
     return f"layer_{number * LAYERS // models:02}.model_{number:05}"
 
 
-def _model(number: int, models: int, chosen: random.Random) -> str:
+def _model(number: int, models: int, chosen: random.Random, alike: bool) -> str:
     """One model's file: up to three parents, mostly of the layer before."""
     layer = number * LAYERS // models
     incremental, view = number % 2 == 0, number % 10 in (3, 7)
@@ -193,5 +195,12 @@ def _model(number: int, models: int, chosen: random.Random) -> str:
     if incremental:
         query = f"SELECT ts, id, amount FROM ({query}) WHERE ts BETWEEN @start_ts AND @end_ts"
     cron = CRONS[chosen.randrange(len(CRONS))] if number >= len(CRONS) else CRONS[number]
-    header = f"MODEL (\n  name {_name(number, models)},\n  kind {kind},\n  cron '{cron}'\n);"
+    own = f"cron '{cron}'" if alike else _of_its_own(number)
+    header = f"MODEL (\n  name {_name(number, models)},\n  kind {kind},\n  {own}\n);"
     return f"{header}\n\n{query}\n"
+
+
+def _of_its_own(number: int) -> str:
+    """A cron that at most 1,380 models don't share, and that is not due after midnight; a start."""
+    start = datetime(2022, 1, 1) + timedelta(hours=number)
+    return f"cron '{number % 60} {1 + number // 60 % 23} * * *',\n  start '{start}'"

@@ -36,8 +36,10 @@ OWN_SHARE = 1.0
 """Per cent of a run's CPU time."""
 IDLE_ADDED = 3.0
 """Per cent of the wall time of a run that finds nothing due."""
-READ_PER_MODEL = 1.0
+READ_PER_MODEL = 0.15
 """Milliseconds."""
+READ_DIFFERING = 0.4
+"""Milliseconds, where each model has its own cron, start and loaded intervals."""
 READ_GROWTH = 1.25
 """How many times as much a model of the largest project may cost as one of the smallest."""
 PER_CALLBACK = 5.0
@@ -61,16 +63,17 @@ class Settings:
         return self.rounds or (quickly if self.quick else otherwise)
 
     @cached_property
-    def _projects(self) -> dict[tuple[int, bool], Generated]:
+    def _projects(self) -> dict[tuple[int, bool, bool], Generated]:
         return {}
 
-    def project(self, models: int, tables: bool = False) -> Generated:
+    def project(self, models: int, tables: bool = False, alike: bool = True) -> Generated:
         """A generated project of this size, made once."""
-        if (models, tables) not in self._projects:
+        key = models, tables, alike
+        if key not in self._projects:
             began = time.perf_counter()
-            self._projects[models, tables] = Generated(self.folder, models, tables)
+            self._projects[key] = Generated(self.folder, *key)
             say(f"({models} models planned in {time.perf_counter() - began:.0f} s)")
-        return self._projects[models, tables]
+        return self._projects[key]
 
 
 def due(settings: Settings) -> bool:
@@ -140,6 +143,9 @@ def read(settings: Settings) -> bool:
     if len(per_model) > 1:
         growth = per_model[max(per_model)] / per_model[min(per_model)]
         met.append(verdict("linear: largest to smallest", growth, READ_GROWTH, "times"))
+    smallest = min(settings.sizes)
+    differing = _read(settings, settings.project(smallest, alike=False))
+    met.append(verdict(f"reading (CPU), {smallest} that differ", differing, READ_DIFFERING, "ms"))
     return all(met)
 
 

@@ -85,7 +85,7 @@ class OwnTime:
 
 
 @contextmanager
-def metered(context: Any) -> Iterator[tuple[OwnTime, Tracker]]:
+def metered(context: Any, **options: Any) -> Iterator[tuple[OwnTime, Tracker]]:
     """Track a context as `sqlmesh_run_tracker` does, and meter what the tracker spends."""
     own = OwnTime()
     with ExitStack() as patches:
@@ -98,7 +98,7 @@ def metered(context: Any) -> Iterator[tuple[OwnTime, Tracker]]:
                 patches.enter_context(patch.object(owner, name, own.outside(vars(owner)[name])))
         patches.enter_context(patch.object(ConsoleProxy, "__getattr__", _looked_up(own)))
         patches.enter_context(patch.object(Taps, "add", _tapping(own)))
-        tracker = patches.enter_context(sqlmesh_run_tracker(context))
+        tracker = patches.enter_context(sqlmesh_run_tracker(context, **options))
         for name in _ENTRIES:
             entry = own.inside(vars(GenericContext)[name])
             patches.enter_context(patch.object(GenericContext, name, entry))

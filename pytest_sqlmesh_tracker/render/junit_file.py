@@ -21,7 +21,7 @@ from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.wording.formats import minute
 from pytest_sqlmesh_tracker.wording.invocations import notes
-from pytest_sqlmesh_tracker.wording.paragraphs import paragraph
+from pytest_sqlmesh_tracker.wording.paragraphs import Paragraphs
 from pytest_sqlmesh_tracker.wording.printable import name_of, printable
 from pytest_sqlmesh_tracker.wording.rows import reason_of
 from pytest_sqlmesh_tracker.wording.sentences import sentence
@@ -169,14 +169,14 @@ def _cases(report: RunReport, findings: Sequence[GateFinding]) -> Iterator[_Case
     by_model: dict[str | None, list[GateFinding]] = defaultdict(list)
     for finding in findings:
         by_model[finding.model].append(finding)
-    outcomes = report.outcomes.values()
+    outcomes, paragraphs = report.outcomes.values(), Paragraphs(report)
     blamed = any(outcome.status in UNEXPECTED_STATUSES for outcome in outcomes)
     ended_well = report.completion in ("success", "nothing_to_do")
     if by_model[None] or not (ended_well or blamed):
         yield _of_command(report, by_model[None])
     for outcome in outcomes:
         if outcome.is_counted or by_model[outcome.name]:
-            yield _of_model(report, outcome, by_model[outcome.name])
+            yield _of_model(paragraphs, outcome, by_model[outcome.name])
 
 
 def _of_command(report: RunReport, findings: Sequence[GateFinding]) -> _Case:
@@ -199,7 +199,9 @@ def _of_policy(finding: GateFinding) -> _Case:
     )
 
 
-def _of_model(report: RunReport, outcome: ModelOutcome, findings: Sequence[GateFinding]) -> _Case:
+def _of_model(
+    paragraphs: Paragraphs, outcome: ModelOutcome, findings: Sequence[GateFinding]
+) -> _Case:
     name, verdict = name_of(outcome.name), _VERDICTS.get(outcome.status)
     if findings and verdict != "error":
         verdict = "failure"
@@ -210,7 +212,7 @@ def _of_model(report: RunReport, outcome: ModelOutcome, findings: Sequence[GateF
     kind = str(outcome.reason or outcome.status)
     by_rules = [finding.message for finding in findings if finding.rule is not None]
     message = next(iter(by_rules), outcome.message or sentence(outcome))
-    details = "\n\n".join([*by_rules, paragraph(report, outcome)])
+    details = "\n\n".join([*by_rules, paragraphs.of(outcome)])
     return _Case(name, outcome.duration, verdict, kind, message, details)
 
 

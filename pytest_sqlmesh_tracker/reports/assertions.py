@@ -17,7 +17,7 @@ from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.suggestions import did_you_mean
 from pytest_sqlmesh_tracker.wording.causes import causes_in_words
 from pytest_sqlmesh_tracker.wording.formats import quantity, span
-from pytest_sqlmesh_tracker.wording.paragraphs import Complaint, paragraph
+from pytest_sqlmesh_tracker.wording.paragraphs import Complaint, Paragraphs
 
 from .observers import notify
 from .outcomes import Assertable, ModelOutcome
@@ -66,24 +66,25 @@ class AssertionMethods(ABC):
         """
         __tracebackhide__ = True
         report = self._asserted()
+        paragraphs = Paragraphs(report)
         window = None if intervals is None else parse_interval(intervals)
         because = None if cause is None else parse_cause(cause)
         failures = []
         outcomes = _outcomes_of(report, models, "assert_executed")
         for outcome in outcomes:
             if outcome.status is not Status.EXECUTED:
-                failures.append(paragraph(report, outcome, _NOT_EXECUTED))
+                failures.append(paragraphs.of(outcome, _NOT_EXECUTED))
             elif window and not _covered(outcome, *window):
                 complaint = Complaint(f"did not execute all of {span(*window)}")
-                failures.append(paragraph(report, outcome, complaint))
+                failures.append(paragraphs.of(outcome, complaint))
             elif batches is not None and len(outcome.recorded_batches) != batches:
                 recorded = quantity(len(outcome.recorded_batches), "batch")
                 complaint = Complaint(f"executed in {recorded}, not {batches}")
-                failures.append(paragraph(report, outcome, complaint))
+                failures.append(paragraphs.of(outcome, complaint))
             elif because is not None and because not in outcome.causes:
                 words = f"was executed, but its cause is not {because}"
                 complaint = Complaint(words, instead=_causes_instead(outcome))
-                failures.append(paragraph(report, outcome, complaint))
+                failures.append(paragraphs.of(outcome, complaint))
         _settle(report, outcomes, failures)
 
     def assert_skipped(self, *models: object, reason: str | None = None) -> None:
@@ -144,10 +145,11 @@ class AssertionMethods(ABC):
         """
         __tracebackhide__ = True
         report = self._asserted()
+        paragraphs = Paragraphs(report)
         outcomes = _outcomes_of(report, models, "assert_only_executed")
         names = {outcome.name for outcome in outcomes}
         failures = [
-            paragraph(report, outcome, _NOT_EXECUTED)
+            paragraphs.of(outcome, _NOT_EXECUTED)
             for outcome in outcomes
             if outcome.status is not Status.EXECUTED
         ]
@@ -181,12 +183,13 @@ class AssertionMethods(ABC):
         """
         __tracebackhide__ = True
         report = self._asserted()
+        paragraphs = Paragraphs(report)
         failures = []
         outcomes = _outcomes_of(report, (model,), "assert_audit_failed")
         for outcome in outcomes:
             failed = [a.name for a in outcome.audits if not a.passed and a.error is None]
             if not failed or (audit is not None and audit not in failed):
-                failures.append(paragraph(report, outcome, _no_such_failure(outcome, audit)))
+                failures.append(paragraphs.of(outcome, _no_such_failure(outcome, audit)))
         _settle(report, outcomes, failures)
 
     def assert_outcomes(self, expected: Mapping[Any, str], *, exact: bool = False) -> None:
@@ -204,6 +207,7 @@ class AssertionMethods(ABC):
         """
         __tracebackhide__ = True
         report = self._asserted()
+        paragraphs = Paragraphs(report)
         if not expected and not exact:
             raise TypeError("assert_outcomes needs at least one model")
         failures = []
@@ -214,10 +218,10 @@ class AssertionMethods(ABC):
                 outcomes[outcome.name] = outcome
                 known = outcome.status is not Status.UNKNOWN
                 if word is not outcome.status and not (known and word in outcome.reasons):
-                    failures.append(paragraph(report, outcome, Complaint(f"is not {word}")))
+                    failures.append(paragraphs.of(outcome, Complaint(f"is not {word}")))
         if exact:
             failures += [
-                paragraph(report, outcome, Complaint("is not among the expected outcomes"))
+                paragraphs.of(outcome, Complaint("is not among the expected outcomes"))
                 for outcome in report.counted
                 if outcome.name not in outcomes
             ]
@@ -235,11 +239,12 @@ class AssertionMethods(ABC):
         """
         __tracebackhide__ = True
         report = self._asserted()
+        paragraphs = Paragraphs(report)
         _demand_models(models, "assert_execution_order")
         groups = [report.matching(model) for model in models]
         outcomes = [outcome for group in groups for outcome in group]
         failures = [
-            paragraph(report, outcome, Complaint("did not start"))
+            paragraphs.of(outcome, Complaint("did not start"))
             for outcome in outcomes
             if outcome.start_order is None
         ]
@@ -250,6 +255,7 @@ class AssertionMethods(ABC):
     ) -> None:
         __tracebackhide__ = True
         report = self._asserted()
+        paragraphs = Paragraphs(report)
         expected = None if reason is None else parse_reason(reason)
         pattern = None if match is None else expression(match)
         outcomes = _outcomes_of(report, models, f"assert_{status}")
@@ -257,14 +263,14 @@ class AssertionMethods(ABC):
         failures = []
         for outcome in outcomes:
             if outcome.status is not status:
-                failures.append(paragraph(report, outcome, Complaint(was_not)))
+                failures.append(paragraphs.of(outcome, Complaint(was_not)))
             elif expected is not None and expected not in outcome.reasons:
                 complaint = Complaint(f"{was}, but not for {expected}", omit_status=True)
-                failures.append(paragraph(report, outcome, complaint))
+                failures.append(paragraphs.of(outcome, complaint))
             elif pattern and (outcome.error is None or not pattern.search(outcome.error)):
                 words = f"{was}, but its error does not match {match!r}"
                 complaint = Complaint(words, omit_status=True)
-                failures.append(paragraph(report, outcome, complaint))
+                failures.append(paragraphs.of(outcome, complaint))
         _settle(report, outcomes, failures)
 
 
@@ -403,8 +409,9 @@ def _settle(
 
 def _executions(report: Assertable, outcomes: Iterable[ModelOutcome]) -> list[str]:
     """Complaints about the models that executed, even in part, or may have."""
+    paragraphs = Paragraphs(report)
     return [
-        paragraph(report, outcome, _executed_after_all(outcome))
+        paragraphs.of(outcome, _executed_after_all(outcome))
         for outcome in outcomes
         if outcome.status in (Status.UNKNOWN, Status.EXECUTED)
         or outcome.partial

@@ -17,7 +17,7 @@ from pytest_sqlmesh_tracker.outcomes.types import Frozen, UtcDatetime
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Cause, Reason, Status
 from pytest_sqlmesh_tracker.version import __version__
 from pytest_sqlmesh_tracker.wording import brief
-from pytest_sqlmesh_tracker.wording.paragraphs import paragraph
+from pytest_sqlmesh_tracker.wording.paragraphs import Paragraphs
 
 from .assertions import AssertionMethods
 from .outcomes import ModelOutcome
@@ -33,6 +33,20 @@ _Word = TypeVar("_Word", Reason, Cause)
 
 def _as_json(value: object) -> object:
     return to_jsonable_python(value, inf_nan_mode="null", fallback=str)
+
+
+_indexed: dict[int, tuple[Mapping[str, ModelOutcome], ModelIndex[ModelOutcome]]] = {}
+"""The id of the outcomes that were searched last → the outcomes, and their index."""
+
+
+def _index_of(outcomes: Mapping[str, ModelOutcome]) -> ModelIndex[ModelOutcome]:
+    """An index of outcomes. One is kept, since tests look up one model after another."""
+    kept = _indexed.get(id(outcomes))
+    if kept is None or kept[0] is not outcomes:
+        kept = outcomes, ModelIndex(outcomes.values())
+        _indexed.clear()
+        _indexed[id(outcomes)] = kept
+    return kept[1]
 
 
 class NoReportError(LookupError):
@@ -154,7 +168,7 @@ class RunReport(AssertionMethods, Frozen):
             UnknownModelError: the name or object means no model of the report, or several.
         """
         __tracebackhide__ = True
-        return ModelIndex(self.outcomes.values()).one(model)
+        return _index_of(self.outcomes).one(model)
 
     def matching(self, model: object) -> list[ModelOutcome]:
         """The outcomes that a name, an object or a glob means; at least one.
@@ -163,7 +177,7 @@ class RunReport(AssertionMethods, Frozen):
             UnknownModelError: nothing matches, or a name is ambiguous.
         """
         __tracebackhide__ = True
-        return ModelIndex(self.outcomes.values()).matching(model)
+        return _index_of(self.outcomes).matching(model)
 
     def _with_status(self, status: Status) -> frozenset[str]:
         return frozenset(outcome.name for outcome in self.counted if outcome.status is status)
@@ -231,7 +245,8 @@ class RunReport(AssertionMethods, Frozen):
             UnknownModelError: nothing matches, or a name is ambiguous.
         """
         __tracebackhide__ = True
-        return "\n\n".join(paragraph(self, outcome) for outcome in self.matching(model))
+        paragraphs = Paragraphs(self)
+        return "\n\n".join(paragraphs.of(outcome) for outcome in self.matching(model))
 
     def to_dict(self) -> dict[str, Any]:
         """The report as a dictionary of values that JSON can hold."""

@@ -8,8 +8,10 @@ earlier versions lack. No other code depends on SQLMesh's version.
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from functools import cache
 from inspect import Parameter, signature
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from .reliance import Reliance
@@ -107,6 +109,26 @@ def restates_state_first() -> bool:
     from sqlmesh.core.plan.stages import RestatementStage
 
     return "snapshot_intervals" in RestatementStage.__dataclass_fields__
+
+
+@cache
+def starts_a_tick_ago() -> bool:
+    """Whether a model without a start can start one tick of its cron ago although it has parents.
+
+    True in early versions, which take the earliest of that tick and of the parents' starts; later
+    ones take that tick only without parents (`start_date`).
+    """
+    from sqlmesh.core.snapshot import start_date
+
+    tick, later = (
+        datetime(2024, 1, 1, tzinfo=timezone.utc),
+        datetime(2024, 1, 2, tzinfo=timezone.utc),
+    )
+    node: Any = SimpleNamespace(start=None, cron_floor=lambda at: at, cron_prev=lambda _: tick)
+    model: Any = SimpleNamespace(name="model", node=node, parents=["parent"])
+    parent: Any = SimpleNamespace(name="parent", node=SimpleNamespace(start=later), parents=[])
+    snapshots: Any = {"model": model, "parent": parent}
+    return bool(start_date(model, snapshots, relative_to=later) == tick)
 
 
 def dbt_id(audit: Any) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta, timezone
+from functools import cached_property
 
 from pytest_sqlmesh_tracker.outcomes.invocation import Invocation
 from pytest_sqlmesh_tracker.outcomes.outcome import Batch, Outcome
@@ -57,16 +58,39 @@ def paragraph(
         report: the report of the outcome; without it, only facts of the outcome are shown.
         complaint: what the headline begins with, if an assertion failed.
     """
-    headline = _headline(report, outcome, complaint)
-    return "\n".join([headline, *paragraph_below_headline(report, outcome)])
+    return Paragraphs(report).of(outcome, complaint)
 
 
 def paragraph_below_headline(report: Invocation | None, outcome: Outcome) -> list[str]:
     """The lines of a paragraph without its headline: aligned facts, and a remedy."""
+    return Paragraphs(report).below_headline(outcome)
+
+
+class Paragraphs:
+    """The paragraphs of the outcomes of one report. What they share is computed once."""
+
+    def __init__(self, report: Invocation | None) -> None:
+        self._report = report
+
+    def of(self, outcome: Outcome, complaint: Complaint | None = None) -> str:
+        """See `paragraph`."""
+        headline = _headline(self._report, outcome, complaint)
+        return "\n".join([headline, *self.below_headline(outcome)])
+
+    def below_headline(self, outcome: Outcome) -> list[str]:
+        """See `paragraph_below_headline`."""
+        return _below_headline(self._report, outcome, self._totals)
+
+    @cached_property
+    def _totals(self) -> str:
+        return totals(self._report) if self._report else ""
+
+
+def _below_headline(report: Invocation | None, outcome: Outcome, in_total: str) -> list[str]:
     facts = _facts(report, outcome)
     if report:
         at = f"{report.environment}, execution_time {moment(report.execution_time)}"
-        facts = [(report.command, at), *facts, (f"this {report.command}", totals(report))]
+        facts = [(report.command, at), *facts, (f"this {report.command}", in_total)]
     width = max(12, *(len(label) + 2 for label, _ in facts)) if facts else 12
     lines = []
     for label, fact in facts:

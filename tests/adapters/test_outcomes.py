@@ -53,7 +53,7 @@ def test_outcomes_are_those_of_duckdb(step: str, on_duckdb: History, on_engine: 
 def test_reports_agree_with_state_evaluator_and_tables(step: str, on_engine: History) -> None:
     played = on_engine.played[step]
 
-    check_against_state(played.report, played.before, played.after)
+    check_against_state([played.report], played.before, played.after)
     assert false_statements(played) == []
 
 

@@ -19,6 +19,7 @@ from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
 from pytest_sqlmesh_tracker.reports.files import entries_from_json
 from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from pytest_sqlmesh_tracker.tracking.queries.project_files import read_project_files
+from tests.engines.engine import ENGINE
 from tests.projects import at
 
 from .conftest import Typed
@@ -55,15 +56,18 @@ def test_a_run_reports_the_same_as_context_run(edited: Path, typed: Typed) -> No
     from sqlmesh import Context
 
     twin = edited.with_name("twin")
+    of_twin = ENGINE.databases(edited).copied(twin)
     subprocess.run(["cp", "-r", str(edited), str(twin)], check=True)
     config = twin / "config.yaml"
     config.write_text(config.read_text().replace(str(edited), str(twin)))
 
     ended = typed("run", "--json", "--execution-time", TOMORROW, when=TOMORROW, load=True)
-    context = Context(paths=str(twin))
-    with at(TOMORROW), sqlmesh_run_tracker(context) as tracker:
+    context = Context(paths=str(twin), load=False)
+    of_twin.state.use(context.close)
+    with at(TOMORROW), sqlmesh_run_tracker(context.load()) as tracker:
         context.run(execution_time=TOMORROW)
     context.close()
+    of_twin.state.drop()
 
     assert comparable(ended.report) == comparable(tracker.last)
     assert ended.report.project_files == "read"

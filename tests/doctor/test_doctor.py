@@ -29,8 +29,8 @@ from pytest_sqlmesh_tracker.doctor import contract, doctor, trial
 from pytest_sqlmesh_tracker.doctor.diagnosis import Check, Diagnosis
 from pytest_sqlmesh_tracker.tracking import compat
 from pytest_sqlmesh_tracker.tracking.events.console_events import CONSOLE_EVENTS
-from tests import versions
 from tests.builders import executed, failed, run, skipped, unknown
+from tests.versions import targets
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,8 +85,8 @@ class TestAsInstalled:
         }
 
     def test_the_tested_range_matches_the_tests(self) -> None:
-        assert versions.TARGETS[0].sqlmesh == doctor.OLDEST
-        assert {f"{name}{below}" for name, below in doctor.CEILINGS.items()} == set(versions.OLD)
+        assert targets.TARGETS[0].sqlmesh == doctor.OLDEST
+        assert {f"{name}{below}" for name, below in doctor.CEILINGS.items()} == set(targets.OLD)
         table = (ROOT / "docs/versions-and-cost.md").read_text()
         tested = re.findall(r"^\| (0\.\d+\.\d+) \|", table, re.MULTILINE)
         assert (tested[0], tested[-1]) == (doctor.OLDEST, doctor.NEWEST)

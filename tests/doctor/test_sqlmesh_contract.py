@@ -48,7 +48,6 @@ def test_calls_are_read_from_the_source() -> None:
     calls = {(call.path, call.positional, call.keywords) for call in calls_of_sqlmesh()}
     assert calls >= {
         ("core.scheduler:interval_diff", 2, ("uninterrupted",)),
-        ("core.snapshot:start_date", 3, ("relative_to",)),
         ("core.snapshot.definition:merge_intervals", 1, ()),
         ("core.snapshot.definition:remove_interval", 3, ()),
         ("core.snapshot.definition:expand_range", 3, ()),

@@ -12,6 +12,7 @@ from tests.properties.demanding.counterfactuals.plans import check_twins, wants_
 from tests.properties.demanding.counterfactuals.runs import check_counterfactuals, wants_copy
 from tests.properties.demanding.late_reading import read_late
 from tests.properties.demanding.oracle import check
+from tests.properties.demanding.sharing import explained_twice
 from tests.properties.demanding.tally import TALLY, Ledger, Violation
 from tests.properties.drawing.specs import History, Step
 from tests.properties.playing.invocations import Invocation, Story, begin, take
@@ -24,38 +25,43 @@ def violations(history: History) -> list[Violation]:
     folder = Path(tempfile.mkdtemp(prefix="truth_"))
     world = World(folder, history.began, history.concurrent_tasks, history.before_all)
     ledger = Ledger()
-    late: list[Invocation] = []
     try:
-        story = begin(history, world)
-        for number, step in enumerate(history.steps):
-            ledger.where = _where(number, step)
-            at_once = step.read == "at once"
-            twin = wants_twin(step.checks, step.command)
-            asks = at_once and (twin or wants_copy(step.checks, step.command))
-            with _copied(world, asks) as before:
-                invocation = take(story, number)
-                if invocation is None:
-                    continue
-                if at_once:
-                    check_counterfactuals(invocation, before, ledger)
-                    check_twins(invocation, before, ledger)
-                    judge(story, invocation, ledger)
-                else:
-                    late.append(invocation)
-        with afterwards(story):
-            for invocation in late:
-                ledger.where = _where(invocation.number, invocation.step)
-                read_late(story, invocation, ledger)
-                judge(story, invocation, ledger)
-        for number, report, text in story.reports:
-            same = report.to_json() == text
-            ledger.demand(same, "unchanged", f"the report of step {number} has changed since")
+        with explained_twice(ledger):
+            _play(history, world, ledger)
     finally:
         world.close()
         shutil.rmtree(folder, ignore_errors=True)
     TALLY.examples += 1
     TALLY.note_history(history)
     return ledger.violations
+
+
+def _play(history: History, world: World, ledger: Ledger) -> None:
+    late: list[Invocation] = []
+    story = begin(history, world)
+    for number, step in enumerate(history.steps):
+        ledger.where = _where(number, step)
+        at_once = step.read == "at once"
+        twin = wants_twin(step.checks, step.command)
+        asks = at_once and (twin or wants_copy(step.checks, step.command))
+        with _copied(world, asks) as before:
+            invocation = take(story, number)
+            if invocation is None:
+                continue
+            if at_once:
+                check_counterfactuals(invocation, before, ledger)
+                check_twins(invocation, before, ledger)
+                judge(story, invocation, ledger)
+            else:
+                late.append(invocation)
+    with afterwards(story):
+        for invocation in late:
+            ledger.where = _where(invocation.number, invocation.step)
+            read_late(story, invocation, ledger)
+            judge(story, invocation, ledger)
+    for number, report, text in story.reports:
+        same = report.to_json() == text
+        ledger.demand(same, "unchanged", f"the report of step {number} has changed since")
 
 
 def judge(story: Story, invocation: Invocation, ledger: Ledger) -> None:

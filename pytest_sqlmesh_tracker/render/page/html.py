@@ -26,7 +26,7 @@ from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.wording.formats import duration, minute, moment, quantity, span, spans
 from pytest_sqlmesh_tracker.wording.invocations import ended, notes, statuses, superseded
-from pytest_sqlmesh_tracker.wording.paragraphs import paragraph
+from pytest_sqlmesh_tracker.wording.paragraphs import Paragraphs
 from pytest_sqlmesh_tracker.wording.printable import UNSEEN
 from pytest_sqlmesh_tracker.wording.rows import reason_of
 from pytest_sqlmesh_tracker.wording.sentences import is_waiting
@@ -130,6 +130,7 @@ class _Invocation:
         self.findings = findings
         self.warnings = warnings
         self.look = _LOOKS[report.completion]
+        paragraphs = Paragraphs(report)
         flagged = {finding.model for finding in findings}
         warned = {warning.model for warning in warnings}
         self.models = {
@@ -137,7 +138,7 @@ class _Invocation:
                 id=model_anchor(self.id, name),
                 place=place,
                 outcome=outcome,
-                paragraph=_paragraph(report, outcome),
+                paragraph=_shortened(paragraphs.of(outcome)),
                 flagged=name in flagged,
                 warned=name in warned,
             )
@@ -309,9 +310,9 @@ def _counts(words: type[_Word], values: Iterable[_Word]) -> list[tuple[_Word, in
     return [(word, counter[word]) for word in words if counter[word]]
 
 
-def _paragraph(report: RunReport, outcome: ModelOutcome) -> str:
-    """The paragraph of a failed assertion. The page shows long texts in full elsewhere."""
-    return "\n".join(_short(line, 300) for line in paragraph(report, outcome).splitlines())
+def _shortened(paragraph: str) -> str:
+    """A paragraph with short lines. The page shows long texts in full elsewhere."""
+    return "\n".join(_short(line, 300) for line in paragraph.splitlines())
 
 
 def _short(text: str, limit: int = 255) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 
 from pytest_sqlmesh_tracker.outcomes.outcome import AuditOutcome, Batch
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
@@ -16,6 +17,8 @@ from pytest_sqlmesh_tracker.tracking.events.recording import (
     Round,
 )
 from pytest_sqlmesh_tracker.tracking.spans import Span, utc
+
+from .root_causes import RootCauses
 
 
 @dataclass(frozen=True)
@@ -38,59 +41,118 @@ class Evaluation:
         return recorded and self.status is not Status.EXECUTED
 
 
-def evaluation(
-    recording: Recording, name: str, only_audits: bool, sees_through: bool
-) -> Evaluation:
-    """What happened to the model `name` in all rounds.
+class Evaluations:
+    """What has happened to the models of a recording, as it is now."""
 
-    Args:
-        only_audits: whether batches of its kind only run audits (external, embedded, standalone
-            audit).
-        sees_through: see `compat.sees_through_idle_parents`.
-    """
-    scheduled: list[_Scheduled] = []
-    failures: list[NodeFailure] = []
-    blocked_by: tuple[str, ...] = ()
-    cut_by_environment = False
-    rounds_void = recording.decision.rounds_before if recording.decision else 0
-    for number, round_ in enumerate(recording.rounds):
-        latest = list(_scheduled_in(round_, number, name, only_audits, sees_through))
-        if number < rounds_void:
-            # The run was restarted: SQLMesh decided again on what had not run by then.
-            latest = [each for each in latest if _ran(each.batch)]
-        creation = [f for f in round_.failures or () if f.name == name and f.batch is None]
-        if not latest and not creation:
-            continue
-        later = [each.batch for each in latest]
-        scheduled = [each for each in scheduled if not _superseded(each.batch, later)] + latest
-        failures += creation
-        blocked_by = tuple(_roots(round_, name, sees_through))
-        cut_by_environment = round_.circuit_broken
-    outside = _outside_rounds(recording)
-    failures += [failure for failure in outside if failure.name == name]
-    failures += [each.failure for each in scheduled if each.failure]
-    batches = tuple(each.batch for each in scheduled)
-    return Evaluation(
-        batches=batches,
-        status=_status(batches, failures),
-        failures=tuple(failures),
-        blocked_by=blocked_by,
-        cut_by_environment=cut_by_environment,
-    )
+    def __init__(self, recording: Recording, sees_through: bool) -> None:
+        """Index the recording lazily.
+
+        Args:
+            sees_through: see `compat.sees_through_idle_parents`.
+        """
+        self._recording = recording
+        self._rounds = [RoundByModel(round_, sees_through) for round_ in recording.rounds]
+
+    def of(self, name: str, only_audits: bool) -> Evaluation:
+        """What happened to the model `name` in all rounds.
+
+        Args:
+            only_audits: whether batches of its kind only run audits (external, embedded, standalone
+                audit).
+        """
+        scheduled: list[_Scheduled] = []
+        failures: list[NodeFailure] = []
+        blocked_by: tuple[str, ...] = ()
+        cut_by_environment = False
+        decision = self._recording.decision
+        rounds_void = decision.rounds_before if decision else 0
+        for number, round_ in enumerate(self._rounds):
+            latest = list(_scheduled_in(round_, number, name, only_audits))
+            if number < rounds_void:
+                # The run was restarted: SQLMesh decided again on what had not run by then.
+                latest = [each for each in latest if _ran(each.batch)]
+            creation = [failure for failure in round_.failures_of(name) if failure.batch is None]
+            if not latest and not creation:
+                continue
+            later = [each.batch for each in latest]
+            scheduled = [each for each in scheduled if not _superseded(each.batch, later)] + latest
+            failures += creation
+            blocked_by = tuple(_roots(round_, name))
+            cut_by_environment = round_.round.circuit_broken
+        failures += self._outside_rounds.get(name, ())
+        failures += [each.failure for each in scheduled if each.failure]
+        batches = tuple(each.batch for each in scheduled)
+        return Evaluation(
+            batches=batches,
+            status=_status(batches, failures),
+            failures=tuple(failures),
+            blocked_by=blocked_by,
+            cut_by_environment=cut_by_environment,
+        )
+
+    @cached_property
+    def _outside_rounds(self) -> Mapping[str, list[NodeFailure]]:
+        return _by_name(_outside_rounds(self._recording))
+
+    @cached_property
+    def connections_lost(self) -> Sequence[NodeFailure]:
+        """The failures in which a connection was lost, in chronological order."""
+        ends = [end for round_ in self._recording.rounds for end in round_.ends.values()]
+        failures = [e.failure for e in sorted(ends, key=lambda e: e.finished_at) if e.failure]
+        return [failure for failure in failures if failure.connection == "lost"]
+
+
+class RoundByModel:
+    """A round as it is now, indexed by model."""
+
+    def __init__(self, round_: Round, sees_through: bool) -> None:
+        self.round = round_
+        self._sees_through = sees_through
+
+    def failures_of(self, name: str) -> Sequence[NodeFailure]:
+        """The failures of a model that SQLMesh listed at the end."""
+        return self._failures.get(name, ())
+
+    @cached_property
+    def _failures(self) -> Mapping[str, list[NodeFailure]]:
+        return _by_name(self.round.failures or ())
+
+    @cached_property
+    def failed(self) -> Set[str]:
+        """The models that failed."""
+        return _failed(self.round)
+
+    @cached_property
+    def root_causes(self) -> RootCauses:
+        """The failed models upstream, along the edges of SQLMesh's schedule.
+
+        They lead through skipped models, and through models without batches if the schedule sees
+        through them (sqlmesh/core/scheduler.py, `_dag`).
+        """
+        skipped = self.round.skipped or frozenset()
+        scheduled = {name for name, spans in (self.round.batches or {}).items() if spans}
+
+        def passes_on(name: str) -> bool:
+            return name in skipped or (self._sees_through and name not in scheduled)
+
+        return RootCauses(self.failed, self.round.parents, passes_on)
+
+
+def _by_name(failures: Iterable[NodeFailure]) -> Mapping[str, list[NodeFailure]]:
+    by_name: dict[str, list[NodeFailure]] = {}
+    for failure in failures:
+        by_name.setdefault(failure.name, []).append(failure)
+    return by_name
 
 
 def audits(
     recording: Recording,
     name: str,
     failures: Sequence[NodeFailure],
-    names: Mapping[str, str],
 ) -> list[AuditOutcome]:
     """The outcome of each audit of the model, with its failed rows summed over all intervals.
 
-    If an interval was audited in several rounds, the latest round counts.
-
-    Args:
-        names: SQLMesh's name of an audit → the name to show.
+    If an interval was audited in several rounds, the latest round counts. The names are SQLMesh's.
     """
     results: dict[Span, tuple[AuditResult, ...]] = {}
     for round_ in recording.rounds:
@@ -106,7 +168,7 @@ def audits(
         rows_failed = (before.rows_failed if before else 0) + result.rows_failed
         error = (before.error if before else None) or result.error
         outcomes[key] = AuditOutcome(
-            name=names.get(result.name, result.name),
+            name=result.name,
             arguments=dict(result.arguments),
             blocking=result.blocking,
             passed=not rows_failed and error is None,
@@ -125,13 +187,13 @@ class _Scheduled:
 
 
 def _scheduled_in(
-    round_: Round, number: int, name: str, only_audits: bool, sees_through: bool
+    by_model: RoundByModel, number: int, name: str, only_audits: bool
 ) -> Iterator[_Scheduled]:
-    listed = {f.batch: f for f in round_.failures or () if f.name == name}
+    round_ = by_model.round
+    listed = {failure.batch: failure for failure in by_model.failures_of(name)}
     for index, span in enumerate((round_.batches or {}).get(name, ())):
         end = round_.ends.get((name, index))
-        audits_only = only_audits or round_.audit_only
-        status = _batch_status(round_, name, index, audits_only, sees_through)
+        status = _batch_status(by_model, name, index, only_audits or round_.audit_only)
         failure = listed.get(index) or (end.failure if end and not end.interrupted else None)
         audits = round_.audits.get(name, {}).get(span)
         batch = _batch(index, number, span, status, end, audits)
@@ -173,36 +235,34 @@ def _batch(
     )
 
 
-def _batch_status(
-    round_: Round, name: str, index: int, audits_only: bool, sees_through: bool
-) -> Status:
-    end = round_.ends.get((name, index))
+def _batch_status(by_model: RoundByModel, name: str, index: int, audits_only: bool) -> Status:
+    end = by_model.round.ends.get((name, index))
     # A failure that SQLMesh lists outweighs an update that reported success: the console itself
     # can raise in that callback.
-    if any(f.name == name and f.batch == index for f in round_.failures or ()):
+    if any(failure.batch == index for failure in by_model.failures_of(name)):
         return Status.FAILED
     if end is None:
-        skipped = _skipped(round_, name, index, sees_through)
-        return Status.SKIPPED if skipped else Status.INTERRUPTED
+        return Status.SKIPPED if _skipped(by_model, name, index) else Status.INTERRUPTED
     if end.recorded and not end.failure:
         return Status.AUDITED if audits_only else Status.EXECUTED
     return Status.INTERRUPTED if end.interrupted else Status.FAILED
 
 
-def _skipped(round_: Round, name: str, index: int, sees_through: bool) -> bool:
+def _skipped(by_model: RoundByModel, name: str, index: int) -> bool:
     """Whether a batch did not begin because something failed.
 
     SQLMesh does not list what had not begun when the invocation or the round ended. If a round is
     cancelled, or ends because the environment changed, SQLMesh also lists models as skipped
     although nothing upstream failed.
     """
+    round_ = by_model.round
     if name not in (round_.skipped or ()) or round_.circuit_broken:
         return False
     if not round_.cancelled:
         return True
     if (name, index) in round_.cancelled:
         return False
-    return name in _failed(round_) or bool(_roots(round_, name, sees_through))
+    return name in by_model.failed or bool(_roots(by_model, name))
 
 
 def _superseded(batch: Batch, later: Sequence[Batch]) -> bool:
@@ -245,38 +305,17 @@ def _status(batches: Sequence[Batch], failures: Sequence[NodeFailure]) -> Status
     return Status.AUDITED if Status.AUDITED in statuses else Status.SKIPPED
 
 
-def failed_upstream(
-    recording: Recording, parents: Callable[[str], Iterable[str]], name: str
-) -> tuple[str, ...]:
-    """The failed upstream models that later batches of the model would have waited for, nearest
-    first."""
+def failed_upstream(recording: Recording, parents: Callable[[str], Iterable[str]]) -> RootCauses:
+    """The failed upstream models that later batches of a model would have waited for."""
     outside = _outside_rounds(recording)
     failed = {failure.name for failure in outside}.union(*map(_failed, recording.rounds))
-    roots: dict[str, None] = {}
-    queue, seen = list(parents(name)), {name}
-    while queue:
-        ancestor = queue.pop(0)
-        if ancestor in seen:
-            continue
-        seen.add(ancestor)
-        if ancestor in failed:
-            roots[ancestor] = None
-        else:
-            queue += parents(ancestor)
-    return tuple(roots)
+    return RootCauses(failed, parents, lambda _: True)
 
 
 def _outside_rounds(recording: Recording) -> list[NodeFailure]:
     """The failures that SQLMesh did not report in a round."""
     raised = recording.raised.nodes if recording.raised else ()
     return [*recording.creation_failures, *raised]
-
-
-def connections_lost(recording: Recording) -> list[NodeFailure]:
-    """The failures in which a connection was lost, in chronological order."""
-    ends = [end for round_ in recording.rounds for end in round_.ends.values()]
-    failures = [e.failure for e in sorted(ends, key=lambda e: e.finished_at) if e.failure]
-    return [failure for failure in failures if failure.connection == "lost"]
 
 
 def _failed(round_: Round) -> set[str]:
@@ -289,27 +328,8 @@ def _raised(end: BatchEnd) -> bool:
     return not (end.recorded or end.interrupted)
 
 
-def _roots(round_: Round, name: str, sees_through: bool) -> list[str]:
-    """The failed ancestors that caused the model's batches to be skipped, nearest first.
-
-    The search follows the edges of SQLMesh's schedule: through skipped models, and through models
-    without batches if the schedule sees through them (sqlmesh/core/scheduler.py, `_dag`).
-    """
-    if name not in (round_.skipped or ()):
+def _roots(by_model: RoundByModel, name: str) -> Sequence[str]:
+    """The failed ancestors that caused the model's batches to be skipped, nearest first."""
+    if name not in (by_model.round.skipped or ()) or name in by_model.failed:
         return []
-    failed = _failed(round_)
-    if name in failed:
-        return []
-    scheduled = {scheduled for scheduled, spans in (round_.batches or {}).items() if spans}
-    roots: dict[str, None] = {}
-    queue, seen = round_.parents(name), {name}
-    while queue:
-        ancestor = queue.pop(0)
-        if ancestor in seen:
-            continue
-        seen.add(ancestor)
-        if ancestor in failed:
-            roots[ancestor] = None
-        elif ancestor in (round_.skipped or ()) or (sees_through and ancestor not in scheduled):
-            queue += round_.parents(ancestor)
-    return list(roots)
+    return by_model.root_causes.of(name)

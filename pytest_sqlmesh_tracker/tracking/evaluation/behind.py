@@ -12,7 +12,9 @@ from pytest_sqlmesh_tracker.outcomes.outcome import Batch
 from pytest_sqlmesh_tracker.outcomes.types import Interval
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.tracking.events.recording import Recording
-from pytest_sqlmesh_tracker.tracking.intervals.snapshots import Snapshots, Ticks
+from pytest_sqlmesh_tracker.tracking.intervals.crons import even_gap
+from pytest_sqlmesh_tracker.tracking.intervals.schedules import Ticks
+from pytest_sqlmesh_tracker.tracking.intervals.snapshots import Snapshots
 from pytest_sqlmesh_tracker.tracking.spans import (
     Millis,
     Span,
@@ -43,7 +45,9 @@ class UpstreamBehind:
             Fully qualified name of an upstream model → those intervals; models that had loaded
             everything are left out.
         """
-        if name not in self._stored.frozen or not _keeps_rows(self._stored.snapshot(name)):
+        if not batches or name not in self._stored.frozen:
+            return {}
+        if not _keeps_rows(self._stored.snapshot(name)):
             return {}
         behind: dict[str, list[Span]] = {}
         upstream = list(self._upstream(name))
@@ -127,6 +131,9 @@ class UpstreamBehind:
 
 
 def _longest_pause(ticks: Ticks, node: Any, since: Millis) -> Millis:
+    even = even_gap(node.cron) if node.cron_tz is None else None
+    if even is not None:
+        return even
     longest, tick = 0, ticks.next(node, since)
     for number in range(_AT_MOST):
         if number >= _TICKS and tick >= since + _WEEK:

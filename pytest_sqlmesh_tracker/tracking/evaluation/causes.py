@@ -61,6 +61,8 @@ class CauseExplainer:
 
     def of(self, name: str, batches: Sequence[Batch]) -> ModelCauses:
         """Why the model was evaluated or audited in these batches; empty if none began."""
+        if not any(name in (round_.batches or ()) for round_ in self._recording.rounds):
+            return ModelCauses()
         began = [batch for batch in batches if _began(batch)]
         assignment = _CauseAssignment(
             name=name,
@@ -197,7 +199,7 @@ class _CauseAssignment:
         If an hour is restated upstream in prod, that hour is removed from a daily model in dev, and
         SQLMesh considers the whole day missing.
         """
-        ticks, unit = self.compared.ticks, self.compared.snapshot(self.name).node.interval_unit
+        ticks, unit = self.compared.ticks, self.compared.schedule(self.name).contents.unit
         return [
             (ticks.floor(unit, start), ticks.next(unit, ticks.floor(unit, end - 1)))
             for start, end in spans

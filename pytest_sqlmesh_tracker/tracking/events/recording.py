@@ -53,6 +53,16 @@ class FrozenSnapshot:
             lifetime=lifetime,
         )
 
+    @property
+    def start(self) -> Any:
+        """The node's start, as resolved when it was frozen."""
+        return self.lifetime.start if self.lifetime else self.snapshot.node.start
+
+    @property
+    def end(self) -> Any:
+        """The node's end, as resolved when it was frozen."""
+        return self.lifetime.end if self.lifetime else self.snapshot.node.end
+
     def thawed(self) -> Any:
         """A copy for computations, with the frozen intervals and lifetime."""
         copy = self.snapshot.copy()

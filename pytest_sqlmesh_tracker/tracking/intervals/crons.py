@@ -16,7 +16,7 @@ _COMPARED = 5
 _DAY = 24 * 60
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=16384)
 def is_undetermined(cron: str) -> bool:
     """Whether the time at which SQLMesh considers this cron due depends on the process.
 
@@ -35,6 +35,14 @@ def is_undetermined(cron: str) -> bool:
     return False
 
 
+@lru_cache(maxsize=16384)
+def even_gap(cron: str) -> int | None:
+    """The milliseconds between any two ticks of a cron in UTC; None if they differ or are rare."""
+    gaps = [following - tick for tick, following in pairwise(_ticks(cron))]
+    enough = 1 if _is_daily(croniter.expand(cron)[0]) else _COMPARED
+    return gaps[0] * 60_000 if len(gaps) >= enough and len(set(gaps)) == 1 else None
+
+
 def _ticks(cron: str) -> Iterator[int]:
     """Ticks in minutes: those of two days if all days are alike, else those of over a year."""
     expanded = croniter.expand(cron)[0]
@@ -43,8 +51,13 @@ def _ticks(cron: str) -> Iterator[int]:
         for field, size in zip(expanded, (60, 24), strict=False)
     )
     times = sorted(60 * hour + minute for hour in hours for minute in minutes)
-    for day in range(2) if expanded[2:5] == [["*"]] * 3 else _days(cron):
+    for day in range(2) if _is_daily(expanded) else _days(cron):
         yield from (_DAY * day + time for time in times)
+
+
+def _is_daily(expanded: list[list[str | int]]) -> bool:
+    """Whether all days are alike."""
+    return expanded[2:5] == [["*"]] * 3
 
 
 def _days(cron: str) -> Iterator[int]:

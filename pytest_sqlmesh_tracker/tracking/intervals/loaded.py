@@ -7,7 +7,7 @@ evaluates them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
@@ -16,17 +16,17 @@ from sqlmesh.core import constants as c
 from sqlmesh.core.snapshot import DeployabilityIndex
 from sqlmesh.utils.date import to_datetime, to_timestamp
 
-from pytest_sqlmesh_tracker.tracking import compat
 from pytest_sqlmesh_tracker.tracking.events.recording import (
     FrozenSnapshot,
-    IntervalSearch,
     PlanFacts,
     Recording,
     RunDecision,
 )
-from pytest_sqlmesh_tracker.tracking.spans import Span, merged, utc, without
+from pytest_sqlmesh_tracker.tracking.spans import merged, utc
 
-from .missing import missing_and_not_loaded
+from .missing import waiting_since
+from .recorded import RecordedByModel, UpdatedSnapshots
+from .schedules import Schedule
 from .snapshots import Snapshots
 
 
@@ -35,6 +35,7 @@ class Before:
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
+        self._next_indexes: dict[tuple[frozenset[str], ...], DeployabilityIndex] = {}
 
     @property
     def _decided(self) -> RunDecision | PlanFacts | None:
@@ -54,12 +55,13 @@ class Before:
         """The snapshots, with the intervals that SQLMesh considered loaded when it decided what is
         missing."""
         recording, plan = self._recording, self._recording.plan
-        index = self._decided.deployability_index if self._decided else None
+        in_prod = recording.environment == c.PROD
+        index = self._decided.deployability_index if self._decided and not in_prod else None
         if plan and plan.is_dev and index is None:
             # As the stages of a plan do (sqlmesh/core/plan/stages.py, `build`).
             thawed = [snapshot.thawed() for snapshot in self.frozen.values()]
             index = DeployabilityIndex.create(thawed, start=plan.search.start)
-        return Snapshots(self.frozen, index, restates=recording.environment == c.PROD)
+        return Snapshots(self.frozen, index, restates=in_prod)
 
     @cached_property
     def first_compared(self) -> Snapshots:
@@ -74,6 +76,30 @@ class Before:
         as missing in order to load them again."""
         return replace(self.compared, frozen={**self.frozen, **self._recording.snapshots_in_state})
 
+    @cached_property
+    def recorded(self) -> RecordedByModel:
+        """What SQLMesh has recorded by now."""
+        return RecordedByModel(self._recording)
+
+    def next_index(self, loaded: Mapping[str, FrozenSnapshot]) -> DeployabilityIndex:
+        """Which tables count for the next run of an environment in dev, given what is loaded.
+
+        It is computed anew only if it can differ: only whether anything is loaded of indirectly
+        changed models counts (sqlmesh/core/snapshot/definition.py, `DeployabilityIndex.create`).
+        """
+        left_out = self.recorded.elsewhere()
+        empty = frozenset(name for name in self._indirect - left_out if not loaded[name].intervals)
+        key = left_out, empty
+        if key not in self._next_indexes:
+            thawed = [snapshot.thawed() for snapshot in loaded.values()]
+            self._next_indexes[key] = DeployabilityIndex.create(thawed)
+        return self._next_indexes[key]
+
+    @cached_property
+    def _indirect(self) -> Set[str]:
+        frozen = self.stored.frozen.items()
+        return {name for name, each in frozen if each.snapshot.is_indirect_non_breaking}
+
 
 class After:
     """What is loaded after an invocation, or at present if it has not ended."""
@@ -85,23 +111,22 @@ class After:
     @cached_property
     def loaded(self) -> Snapshots:
         """The snapshots, with the intervals that the state has now."""
-        return recorded_since(self._recording, self._before.stored)
+        stored = self._before.stored
+        return replace(stored, frozen=UpdatedSnapshots(stored.frozen, self._before.recorded))
 
     @cached_property
     def next_run(self) -> Snapshots:
         """The snapshots as the next run finds them: what it must restate counts as missing."""
         before = self._before.compared if self._recording.decision else self._before.stored
-        snapshots = recorded_since(self._recording, before)
-        return replace(snapshots, deployability_index=self._next_index)
+        updated = UpdatedSnapshots(before.frozen, self._before.recorded)
+        return replace(before, frozen=updated, deployability_index=self._next_index)
 
     def loaded_through(self, name: str, at: datetime) -> datetime | None:
         """The end of what is loaded without a gap, ignoring what is older than the model's start at
         that time; None if nothing is loaded or the model is unknown."""
-        spans = merged(self.loaded.loaded(name)) if name in self.loaded.frozen else []
-        if not spans:
+        if name not in self.loaded.frozen:
             return None
-        start = to_timestamp(self.loaded.start(name, at))
-        return utc(next((end for _, end in spans if end > start), spans[-1][1]))
+        return self.loaded.schedule(name).once(_loaded_through, at)
 
     def waiting_since(self, name: str, at: datetime) -> datetime | None:
         """The end of the earliest complete interval that is missing at a time; None if none is.
@@ -111,16 +136,12 @@ class After:
         remaining = self._with_next_index
         if name not in remaining.frozen:
             return None
-        search = IntervalSearch(end=at, execution_time=at, ignore_cron=True)
-        spans = missing_and_not_loaded(search, remaining, name)
-        if not spans:
-            return None
-        end = remaining.ticks.next(remaining.snapshot(name).node.interval_unit, spans[0][0])
-        return utc(end) if end <= to_timestamp(at) else None
+        return remaining.schedule(name).once(waiting_since, at)
 
     @cached_property
     def _with_next_index(self) -> Snapshots:
-        return replace(self.loaded, deployability_index=self._next_index)
+        index = self._next_index
+        return replace(self.loaded, deployability_index=index) if index else self.loaded
 
     @cached_property
     def _next_index(self) -> DeployabilityIndex | None:
@@ -131,8 +152,15 @@ class After:
         """
         if self.loaded.deployability_index is None:
             return None
-        snapshots = self.loaded.frozen.values()
-        return DeployabilityIndex.create([snapshot.thawed() for snapshot in snapshots])
+        return self._before.next_index(self.loaded.frozen)
+
+
+def _loaded_through(schedule: Schedule, at: datetime) -> datetime | None:
+    spans = merged(schedule.terms.loaded)
+    if not spans:
+        return None
+    start = to_timestamp(schedule.start(at))
+    return utc(next((end for _, end in spans if end > start), spans[-1][1]))
 
 
 def execution_time_of(recording: Recording) -> datetime:
@@ -146,44 +174,3 @@ def execution_time_of(recording: Recording) -> datetime:
         # SQLMesh rejected it as well.
         return recording.started_at
     return moment
-
-
-def recorded_since(recording: Recording, before: Snapshots) -> Snapshots:
-    """The snapshots, updated with the intervals that SQLMesh has since recorded or removed.
-
-    Models for which these are unknown are left out.
-    """
-    plan = recording.plan
-    frozen = dict(before.frozen)
-    if plan and recording.rounds and compat.restates_state_first():
-        for name, span in plan.search.restatements.items():
-            frozen[name] = _removing(frozen[name], span)
-    for recorded in recording.recorded:
-        known = frozen.get(recorded.name)
-        if known and known.snapshot.version == recorded.version:
-            frozen[recorded.name] = _adding(known, recorded.intervals, recorded.dev_intervals)
-    for name in _recorded_elsewhere(recording):
-        frozen.pop(name, None)
-    return replace(before, frozen=frozen)
-
-
-def _recorded_elsewhere(recording: Recording) -> set[str]:
-    """Models with a recorded batch whose intervals bypassed SQLMesh's own state sync, so that the
-    table in which they count is unknown."""
-    rounds = [round_ for round_ in recording.rounds if not round_.audit_only]
-    ended = {name for round_ in rounds for (name, _), end in round_.ends.items() if end.recorded}
-    return ended - {recorded.name for recorded in recording.recorded}
-
-
-def _adding(
-    frozen: FrozenSnapshot, intervals: Iterable[Span], dev_intervals: Iterable[Span]
-) -> FrozenSnapshot:
-    return replace(
-        frozen,
-        intervals=tuple(merged([*frozen.intervals, *intervals])),
-        dev_intervals=tuple(merged([*frozen.dev_intervals, *dev_intervals])),
-    )
-
-
-def _removing(frozen: FrozenSnapshot, span: Span) -> FrozenSnapshot:
-    return replace(frozen, intervals=tuple(without(frozen.intervals, [span])))

@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlmesh.utils.date import to_timestamp
 
-from pytest_sqlmesh_tracker.tracking.events.recording import IntervalSearch
-from pytest_sqlmesh_tracker.tracking.spans import Millis, Span, utc
+from pytest_sqlmesh_tracker.tracking.spans import Millis, utc
 
-from .missing import missing
+from .missing import missing_at
+from .schedules import Schedule
 from .snapshots import Snapshots
 
 _MAX_TICKS = 1000
@@ -29,45 +29,45 @@ def next_due(snapshots: Snapshots, name: str, after: Any) -> datetime | None:
     Returns:
         A moment in UTC; None if the model's end has passed.
     """
+    moment = to_timestamp(after)
     if snapshots.restates:
         restating = _restating(snapshots, name)
         if restating:
-            return _next_restated(snapshots, name, restating, to_timestamp(after))
-    for tick in _ticks(snapshots, name, to_timestamp(after)):
-        if _missing_at(tick, snapshots, name):
-            return utc(_first_missing(snapshots, name, to_timestamp(after), tick))
+            return _next_restated(snapshots, name, restating, moment)
+    return snapshots.schedule(name).once(_next_due, moment)
+
+
+def _next_due(schedule: Schedule, after: Millis) -> datetime | None:
+    for tick in _ticks(schedule, after):
+        if missing_at(schedule, tick):
+            return utc(_first_missing(schedule, after, tick))
     return None
 
 
-def _missing_at(moment: Millis, snapshots: Snapshots, name: str) -> list[Span]:
-    return missing(IntervalSearch(end=moment, execution_time=moment), snapshots, name)
-
-
-def _first_missing(snapshots: Snapshots, name: str, after: Millis, tick: Millis) -> Millis:
+def _first_missing(schedule: Schedule, after: Millis, tick: Millis) -> Millis:
     """The first moment at which something is missing, given the first tick at which it is.
 
     If a model starts within an interval, SQLMesh finds that interval once its length has passed
     since the start, not when it ends (`Snapshot.missing_intervals`).
     """
-    if snapshots.loaded(name) or not _missing_at(tick - 1, snapshots, name):
+    if schedule.terms.loaded or not missing_at(schedule, tick - 1):
         return tick
     too_early, late_enough = after, tick - 1
     while late_enough - too_early > 1:
         moment = (too_early + late_enough) // 2
-        if _missing_at(moment, snapshots, name):
+        if missing_at(schedule, moment):
             late_enough = moment
         else:
             too_early = moment
     return late_enough
 
 
-def _ticks(snapshots: Snapshots, name: str, after: Millis) -> Iterator[Millis]:
-    """The model's cron ticks at which something of it can first be missing."""
-    node = snapshots.snapshot(name).node
-    unit = node.interval_unit
-    last = to_timestamp(node.end) + 2 * unit.milliseconds if node.end else None
-    begin = max(after, to_timestamp(snapshots.start(name, after)) - 1)
-    ticks = snapshots.ticks
+def _ticks(schedule: Schedule, after: Millis) -> Iterator[Millis]:
+    """The cron ticks at which something can first be missing."""
+    terms, ticks, node = schedule.terms, schedule.ticks, schedule.snapshot.node
+    unit = schedule.contents.unit
+    last = to_timestamp(terms.end) + 2 * unit.milliseconds if terms.end else None
+    begin = max(after, to_timestamp(schedule.start(after)) - 1)
     tick = ticks.next(node, begin)
     for _ in range(_MAX_TICKS):
         yield tick
@@ -82,10 +82,10 @@ def _next_restated(
     snapshots: Snapshots, name: str, restating: Sequence[str], after: Millis
 ) -> datetime | None:
     restatements = [snapshots.frozen[upstream].next_restatement for upstream in restating]
-    ticks = merge(_ticks(snapshots, name, after), sorted(filter(None, restatements)))
+    ticks = merge(_ticks(snapshots.schedule(name), after), sorted(filter(None, restatements)))
     for tick in islice(ticks, _MAX_TICKS):
         restated = snapshots.restated_at(tick, snapshots.lineage(name))
-        if _missing_at(tick, restated, name):
+        if missing_at(restated.schedule(name), tick):
             return utc(tick)
     return None
 

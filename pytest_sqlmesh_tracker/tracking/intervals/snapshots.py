@@ -8,34 +8,13 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from sqlmesh.core.snapshot import apply_auto_restatements, start_date
-from sqlmesh.utils.date import to_timestamp
+from sqlmesh.core.snapshot import apply_auto_restatements
+from sqlmesh.core.snapshot.definition import remove_interval
 
 from pytest_sqlmesh_tracker.tracking.events.recording import FrozenSnapshot
 from pytest_sqlmesh_tracker.tracking.spans import Millis, Span
 
-
-class Ticks:
-    """Ticks of crons. SQLMesh computes each only once, because many models share a few crons."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[Any, ...], Millis] = {}
-
-    def floor(self, node: Any, moment: Any) -> Millis:
-        """The last tick of a node's or an interval unit's cron at or before the moment."""
-        return self._computed("cron_floor", node, moment)
-
-    def next(self, node: Any, moment: Any) -> Millis:
-        """The first tick of a node's or an interval unit's cron after the moment."""
-        return self._computed("cron_next", node, moment)
-
-    def _computed(self, method: str, node: Any, moment: Any) -> Millis:
-        at = moment if isinstance(moment, int) else to_timestamp(moment)
-        # An interval unit is its own key. A node's ticks depend on nothing else.
-        key = method, getattr(node, "cron", node), getattr(node, "cron_tz", None), at
-        if key not in self._known:
-            self._known[key] = to_timestamp(getattr(node, method)(at))
-        return self._known[key]
+from .schedules import Beginning, Schedule, Schedules, Ticks, beginning
 
 
 @dataclass
@@ -48,16 +27,15 @@ class Snapshots:
     restates: bool = False
     """Whether runs apply automatic restatements: only those of prod do
     (sqlmesh/core/context.py, `_run`)."""
-    ticks: Ticks = field(default_factory=Ticks)
+    schedules: Schedules = field(default_factory=Schedules)
     _thawed: dict[str, Any] = field(init=False, default_factory=dict)
-    _by_id: dict[Any, Any] = field(init=False, default_factory=dict)
-    _starts: dict[str, datetime] = field(init=False, default_factory=dict)
+    _scheduled: dict[str, Schedule] = field(init=False, default_factory=dict)
+    _beginnings: dict[str, Beginning] = field(init=False, default_factory=dict)
 
-    def __post_init__(self) -> None:
-        for name, frozen in self.frozen.items():
-            # A model without a start takes that of the models upstream.
-            known = self.snapshot(name) if frozen.lifetime else frozen.snapshot
-            self._by_id[frozen.snapshot.snapshot_id] = known
+    @property
+    def ticks(self) -> Ticks:
+        """The ticks of crons."""
+        return self.schedules.ticks
 
     def snapshot(self, name: str) -> Any:
         """A copy of the snapshot, with its intervals as they were."""
@@ -65,20 +43,47 @@ class Snapshots:
             self._thawed[name] = self.frozen[name].thawed()
         return self._thawed[name]
 
+    def schedule(self, name: str) -> Schedule:
+        """The schedule of the model, which it can share with others."""
+        if name not in self._scheduled:
+            self._scheduled[name] = self._schedule(name, self._counted(name))
+        return self._scheduled[name]
+
+    def schedule_without(self, name: str, removed: Span) -> Schedule:
+        """The schedule of the model as if this span of it were not loaded."""
+        return self._schedule(name, tuple(remove_interval([*self._counted(name)], *removed)))
+
+    def _schedule(self, name: str, loaded: tuple[Span, ...]) -> Schedule:
+        return self.schedules.of(self.frozen[name], self._beginning(name), loaded)
+
+    def _counted(self, name: str) -> tuple[Span, ...]:
+        frozen, index = self.frozen[name], self.deployability_index
+        if index is None or index.is_representative(frozen.snapshot):
+            return frozen.intervals
+        return frozen.dev_intervals
+
     def loaded(self, name: str) -> list[Span]:
         """The intervals that count as loaded for this invocation."""
-        snapshot, index = self.snapshot(name), self.deployability_index
-        spans = (
-            snapshot.intervals
-            if index is None or index.is_representative(snapshot)
-            else snapshot.dev_intervals
-        )
-        return [(int(start), int(end)) for start, end in spans]
+        return [(int(start), int(end)) for start, end in self._counted(name)]
 
     def start(self, name: str, relative_to: Any) -> datetime:
         """When the model starts: its own start, its parents', or one tick of its cron ago."""
-        snapshot = self.snapshot(name)
-        return start_date(snapshot, self._by_id, self._starts, relative_to=relative_to)
+        return self.schedule(name).start(relative_to)
+
+    def _beginning(self, name: str) -> Beginning:
+        if name not in self._beginnings:
+            frozen = self.frozen[name]
+            parents = [] if frozen.start else self._parents_in_versions(frozen)
+            self._beginnings[name] = beginning(frozen, map(self._beginning, parents))
+        return self._beginnings[name]
+
+    def _parents_in_versions(self, frozen: FrozenSnapshot) -> list[str]:
+        """The direct parents that are among these snapshots in just the version that it has."""
+        return [
+            parent.name
+            for parent in frozen.snapshot.parents
+            if (known := self.frozen.get(parent.name)) and known.snapshot.snapshot_id == parent
+        ]
 
     def parents(self, name: str) -> list[str]:
         """The direct parents of the model, including those that are not among these snapshots."""
@@ -104,7 +109,7 @@ class Snapshots:
         thawed = [self.frozen[name].thawed() for name in names]
         apply_auto_restatements({snapshot.snapshot_id: snapshot for snapshot in thawed}, moment)
         restated = {snapshot.name: FrozenSnapshot.of(snapshot) for snapshot in thawed}
-        return Snapshots(restated, ticks=self.ticks)
+        return Snapshots(restated, schedules=self.schedules)
 
     @cached_property
     def restated_by_cron(self) -> frozenset[str]:

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sqlmesh.utils.date import to_timestamp
-
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 from pytest_sqlmesh_tracker.tracking.events.recording import IntervalSearch
-from pytest_sqlmesh_tracker.tracking.intervals.missing import missing_and_not_loaded
+from pytest_sqlmesh_tracker.tracking.intervals.missing import complete_and_not_loaded
 from pytest_sqlmesh_tracker.tracking.intervals.snapshots import Snapshots
 from pytest_sqlmesh_tracker.tracking.spans import Span, as_intervals, within
 
@@ -39,13 +37,8 @@ def still_missing_after(search: IntervalSearch, next_run: Snapshots, name: str) 
     if name not in next_run.frozen:
         # The environment may have lost the model by the time SQLMesh restarted the run.
         return []
-    at = search.execution_time
-    due = IntervalSearch(end=at, execution_time=at, ignore_cron=search.ignore_cron)
-    # With some crons, SQLMesh finds intervals that are not over (`crons.is_undetermined`).
-    snapshot = next_run.snapshot(name)
-    unit = snapshot.node.interval_unit
-    over = to_timestamp(at) if snapshot.allow_partials else next_run.ticks.floor(unit, at)
-    return within(missing_and_not_loaded(due, next_run, name), [(0, over)])
+    schedule = next_run.schedule(name)
+    return list(schedule.once(complete_and_not_loaded, search.execution_time, search.ignore_cron))
 
 
 def why_still_missing(

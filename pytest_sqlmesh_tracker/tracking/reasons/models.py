@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -21,6 +21,7 @@ class Models:
     def __init__(self, recording: Recording, before: Before) -> None:
         self._recording = recording
         self._before = before
+        self._parents: dict[str, list[str]] = {}
 
     @cached_property
     def nodes(self) -> dict[str, Any]:
@@ -46,15 +47,17 @@ class Models:
         """The names that the report shows for these models."""
         return tuple(self.names.get(fqn, fqn) for fqn in fqns)
 
-    def parents(self, fqn: str) -> list[str]:
+    def parents(self, fqn: str) -> Sequence[str]:
         """The direct parents of a model that are in the report, sorted."""
-        frozen = self._before.frozen.get(fqn)
-        parents: Iterable[str] = (
-            (parent.name for parent in frozen.snapshot.parents)
-            if frozen
-            else self.nodes[fqn].depends_on
-        )
-        return sorted(parent for parent in parents if parent in self.nodes)
+        if fqn not in self._parents:
+            frozen = self._before.frozen.get(fqn)
+            parents: Iterable[str] = (
+                (parent.name for parent in frozen.snapshot.parents)
+                if frozen
+                else self.nodes[fqn].depends_on
+            )
+            self._parents[fqn] = sorted(parent for parent in parents if parent in self.nodes)
+        return self._parents[fqn]
 
     def in_order(self) -> list[str]:
         """All models in topological order."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -15,9 +16,8 @@ from pytest_sqlmesh_tracker.tracking import compat
 from pytest_sqlmesh_tracker.tracking.errors.redaction import redacted
 from pytest_sqlmesh_tracker.tracking.evaluation.batches import (
     Evaluation,
+    Evaluations,
     audits,
-    connections_lost,
-    evaluation,
 )
 from pytest_sqlmesh_tracker.tracking.evaluation.behind import UpstreamBehind
 from pytest_sqlmesh_tracker.tracking.evaluation.causes import CauseExplainer
@@ -41,6 +41,14 @@ from .signals import Unscheduled
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 
 
+@dataclass(frozen=True)
+class Present:
+    """What is known of an invocation now."""
+
+    after: After
+    evaluations: Evaluations
+
+
 class Outcomes:
     """Makes the outcomes of one invocation. What was loaded before it is computed only once."""
 
@@ -49,12 +57,12 @@ class Outcomes:
         self._before = Before(recording)
         self.models = Models(recording, self._before)
 
-    def of(self, fqn: str, after: After) -> ModelOutcome:
+    def of(self, fqn: str, now: Present) -> ModelOutcome:
         """The outcome of a model; `unknown` if the tracker failed or cannot tell."""
         errors = self._recording.tracker_errors
         message = errors.get(fqn) or errors.get(None)
         try:
-            return self._unknown(fqn, message) if message else self._explained(fqn, after)
+            return self._unknown(fqn, message) if message else self._explained(fqn, now)
         except UnexplainedError as error:
             return self._unknown(fqn, str(error))
         except Exception as error:
@@ -63,9 +71,11 @@ class Outcomes:
                 fqn, f"the tracker failed to explain it: {type(error).__name__}: {error}"
             )
 
-    def after(self) -> After:
-        """What is loaded now."""
-        return After(self._recording, self._before)
+    def present(self) -> Present:
+        """What is known now."""
+        recording = self._recording
+        sees_through = compat.sees_through_idle_parents()
+        return Present(After(recording, self._before), Evaluations(recording, sees_through))
 
     @cached_property
     def _findings(self) -> Findings:
@@ -89,8 +99,11 @@ class Outcomes:
 
     @cached_property
     def _behind(self) -> UpstreamBehind:
-        at = execution_time_of(self._recording)
-        return UpstreamBehind(self._recording, self._before.stored, at)
+        return UpstreamBehind(self._recording, self._before.stored, self._execution_time)
+
+    @cached_property
+    def _execution_time(self) -> datetime:
+        return execution_time_of(self._recording)
 
     def _unknown(self, fqn: str, message: str) -> ModelOutcome:
         note = " ".join((self._readable(message) or "").split())
@@ -110,10 +123,10 @@ class Outcomes:
             **facts,
         )
 
-    def _explained(self, fqn: str, after: After) -> ModelOutcome:
-        recording, shown = self._recording, self.models.shown
-        at = execution_time_of(recording)
-        evaluated = self._evaluation(fqn)
+    def _explained(self, fqn: str, now: Present) -> ModelOutcome:
+        recording, shown, after = self._recording, self.models.shown, now.after
+        at = self._execution_time
+        evaluated = now.evaluations.of(fqn, self._is_only_audited(fqn))
         batches = evaluated.batches
         finding = self._findings.of(fqn, evaluated, after)
         reasons = finding.ordered_reasons
@@ -144,7 +157,7 @@ class Outcomes:
             upstream_behind={self.models.names.get(name, name): behind[name] for name in behind},
             blocked_by=shown(finding.blocked_by),
             signals=finding.signals,
-            error=self._readable(self._error(evaluated)),
+            error=self._readable(self._error(evaluated, now)),
             failed_step=finding.failed_step,
             batches=batches,
             audits=tuple(self._audits(fqn, evaluated)),
@@ -155,14 +168,13 @@ class Outcomes:
             finished_at=max((end.finished_at for end in ends), default=None),
             start_order=start.order if start else None,
         )
-        noted = outcome.model_copy(update={"note": self._note(outcome)})
+        note = self._note(outcome)
+        noted = outcome.model_copy(update={"note": note}) if note else outcome
         return noted.model_copy(update={"message": sentence(noted)})
 
-    def _evaluation(self, fqn: str) -> Evaluation:
+    def _is_only_audited(self, fqn: str) -> bool:
         node = self.models.nodes[fqn]
-        only_audits = not getattr(node, "is_model", False) or node.kind.is_symbolic
-        sees_through = compat.sees_through_idle_parents()
-        return evaluation(self._recording, fqn, only_audits, sees_through)
+        return not getattr(node, "is_model", False) or node.kind.is_symbolic
 
     def _is_edited(self, fqn: str) -> bool:
         """Whether the model was edited since it was planned; always False for plans and audits."""
@@ -171,21 +183,25 @@ class Outcomes:
             return False
         return differs(local, frozen.snapshot)
 
-    def _error(self, evaluated: Evaluation) -> str | None:
+    def _error(self, evaluated: Evaluation, now: Present) -> str | None:
         """The model's first error, and the error that had broken the connection before it."""
         failure = next(iter(evaluated.failures), None)
         if failure is None or failure.error is None or failure.connection != "gone":
             return failure.error if failure else None
-        for lost in connections_lost(self._recording):
+        for lost in now.evaluations.connections_lost:
             name, error = self.models.names.get(lost.name, lost.name), lost.error or ""
             return f"{failure.error}, after {name} had failed with {in_short(error)}"
         return failure.error
 
     def _audits(self, fqn: str, evaluated: Evaluation) -> Iterator[AuditOutcome]:
-        names = audit_names(self.models.nodes[fqn])
-        for audit in audits(self._recording, fqn, evaluated.failures, names):
-            error = self._readable(audit.error)
-            yield audit.model_copy(update={"error": error}) if error else audit
+        results = audits(self._recording, fqn, evaluated.failures)
+        names = audit_names(self.models.nodes[fqn]) if results else {}
+        for audit in results:
+            shown = {
+                "name": names.get(audit.name, audit.name),
+                "error": self._readable(audit.error),
+            }
+            yield audit.model_copy(update=shown)
 
     def _note(self, outcome: ModelOutcome) -> str | None:
         recording = self._recording

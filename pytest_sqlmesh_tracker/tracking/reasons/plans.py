@@ -7,7 +7,7 @@ of the stages, if SQLMesh reached them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,15 +15,15 @@ from sqlmesh.utils.date import make_exclusive, to_timestamp, validate_date_range
 
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 from pytest_sqlmesh_tracker.tracking.evaluation.batches import failed_upstream
+from pytest_sqlmesh_tracker.tracking.evaluation.root_causes import RootCauses
 from pytest_sqlmesh_tracker.tracking.events.recording import IntervalSearch, PlanFacts, Recording
-from pytest_sqlmesh_tracker.tracking.intervals.loaded import recorded_since
 from pytest_sqlmesh_tracker.tracking.intervals.missing import (
     missing,
-    missing_and_not_loaded,
     missing_or_rejected,
     missing_to_audit,
     outside_lifetime,
 )
+from pytest_sqlmesh_tracker.tracking.intervals.recorded import RecordedByModel, UpdatedSnapshots
 from pytest_sqlmesh_tracker.tracking.intervals.snapshots import Snapshots
 from pytest_sqlmesh_tracker.tracking.project.nodes import is_never_evaluated
 from pytest_sqlmesh_tracker.tracking.spans import Span, as_intervals, units, within, without
@@ -70,7 +70,7 @@ class PlanExplainer:
     def _omission(self, name: str, remaining: Sequence[Span], next_run: Snapshots) -> Omission:
         """What the plan did not look for."""
         compared = missing(self.plan.search, self.snapshots, name)
-        unit = next_run.snapshot(name).node.interval_unit
+        unit = next_run.schedule(name).contents.unit
         omitted = units(without(remaining, compared), unit)
         start, end = _window(self.plan)
         outside = [span for span in omitted if not (start <= span[0] and span[1] <= end)]
@@ -98,7 +98,8 @@ class PlanExplainer:
     def _recorded(self) -> Snapshots:
         """The snapshots, with what SQLMesh has recorded: a plan with `empty_backfill` also records
         what cron holds back."""
-        return recorded_since(self.recording, self.snapshots)
+        recorded = RecordedByModel(self.recording)
+        return replace(self.snapshots, frozen=UpdatedSnapshots(self.snapshots.frozen, recorded))
 
     def _not_in_plan(self) -> Finding:
         """Why the plan does not contain a model of the project."""
@@ -111,7 +112,7 @@ class PlanExplainer:
     def _in_plan(self, name: str) -> Finding:
         """Why a plan that contains the model did not schedule it."""
         plan, finding = self.plan, Finding(Status.SKIPPED)
-        if not self.snapshots.snapshot(name).evaluatable:
+        if not self.snapshots.schedule(name).traits.evaluatable:
             return finding.because(Reason.NOT_EVALUATABLE, "observed")
         to_load = missing(plan.search, self.snapshots, name)
         to_backfill = bool(to_load) and self._in_backfill(name)
@@ -189,15 +190,17 @@ class PlanExplainer:
         """
         if not self.plan.empty_backfill:
             return False
-        spans = [
-            span
-            for recorded in self.recording.recorded
-            if recorded.name == name
-            for span in (*recorded.intervals, *recorded.dev_intervals)
-        ]
-        at = self.plan.search.execution_time
-        search = IntervalSearch(end=at, execution_time=at)
-        return bool(within(spans, missing_and_not_loaded(search, self.snapshots, name)))
+        new = without(self._missing_by_now(name), self.snapshots.loaded(name))
+        return bool(within(self._emptied_spans.get(name, ()), new))
+
+    @cached_property
+    def _emptied_spans(self) -> Mapping[str, list[Span]]:
+        """Model → the intervals that SQLMesh recorded."""
+        spans: dict[str, list[Span]] = {}
+        for recorded in self.recording.recorded:
+            intervals = [*recorded.intervals, *recorded.dev_intervals]
+            spans.setdefault(recorded.name, []).extend(intervals)
+        return spans
 
     def _left_undone(self, name: str, finding: Finding) -> Finding:
         """Why the plan did not load what it found missing."""
@@ -214,20 +217,21 @@ class PlanExplainer:
         if recording.raised is None:
             raise UnexplainedError("the plan found missing intervals, but did not schedule them")
         # A later stage would have waited for a failed model, as its own stage does.
-        roots = self._failed_upstream(name) if recording.raised.kind == "error" else ()
+        roots = self._failed_upstream.of(name) if recording.raised.kind == "error" else ()
         if not roots:
             return interrupted(recording)
-        failed = Finding(Status.SKIPPED, blocked_by=roots)
+        failed = Finding(Status.SKIPPED, blocked_by=tuple(roots))
         return failed.because(Reason.UPSTREAM_FAILED, "inferred")
 
-    def _failed_upstream(self, name: str) -> tuple[str, ...]:
+    @cached_property
+    def _failed_upstream(self) -> RootCauses:
         snapshots = self.plan.snapshots
 
         def parents(model: str) -> list[str]:
             frozen = snapshots.get(model)
             return [parent.name for parent in frozen.snapshot.parents] if frozen else []
 
-        return failed_upstream(self.recording, parents, name)
+        return failed_upstream(self.recording, parents)
 
     def _changed(self, name: str, finding: Finding) -> Finding:
         """Why nothing was loaded for a model that is new or changed."""

@@ -21,8 +21,8 @@ from .outcomes import Outcomes
 def report_of(recording: Recording) -> RunReport:
     """The report on a recorded invocation, with every model in topological order."""
     outcomes = Outcomes(recording)
-    after = outcomes.after()
-    in_order = [outcomes.of(fqn, after) for fqn in outcomes.models.in_order()]
+    present = outcomes.present()
+    in_order = [outcomes.of(fqn, present) for fqn in outcomes.models.in_order()]
     removed = recording.plan.removed if recording.plan else ()
     return RunReport(
         id=recording.id,
@@ -49,7 +49,7 @@ def outcomes_so_far(recording: Recording) -> Callable[[str], ModelOutcome]:
     It is valid for the current round: what was loaded before is computed only once.
     """
     outcomes = Outcomes(recording)
-    return lambda fqn: outcomes.of(fqn, outcomes.after())
+    return lambda fqn: outcomes.of(fqn, outcomes.present())
 
 
 def _completion(recording: Recording, outcomes: Sequence[ModelOutcome]) -> Completion:

@@ -63,11 +63,11 @@ def start(folder: Path) -> Iterator[Engine]:
 @contextmanager
 def _server() -> Iterator[str]:
     """A running server: its address."""
+    python = os.environ["SQLMESH_TRACKER_BQEMULATOR"]
     rest, grpc = free_port(), free_port()
     folder = Path(tempfile.mkdtemp(prefix="bqemulator-"))
     script = folder / "server.py"
     script.write_text(_SERVER)
-    python = os.environ["SQLMESH_TRACKER_BQEMULATOR"]
     watcher = Watcher(folder, account=None, environment={**os.environ, "TZ": "UTC"})
     try:
         options = ["start", "--ephemeral", "--project", _PROJECT]

@@ -24,10 +24,10 @@ def read_late(story: Story, invocation: Invocation, ledger: Ledger) -> None:
     if twin is None:
         return
     same = report == twin and report.to_json() == twin.to_json()
-    ledger.demand(same, "read-late", f"read {step.clock}: {_differences(twin, report)}")
+    ledger.demand(same, "read-late", f"read {step.clock}: {differences(twin, report)}")
 
 
-def _differences(at_once: RunReport, late: RunReport) -> str:
+def differences(at_once: RunReport, late: RunReport) -> str:
     """The first few values that are others."""
     return "; ".join(list(_different("", at_once.to_dict(), late.to_dict()))[:4])
 

@@ -59,8 +59,8 @@ def what_is_skipped_has_no_root(original: Any, *args: Any) -> list[str]:  # noqa
 
 
 @mutant(batches, "_roots")
-def the_root_is_a_parent(original: Any, round_: Any, name: str, _: bool) -> Any:  # noqa: ARG001
-    return round_.parents(name)
+def the_root_is_a_parent(original: Any, by_model: Any, name: str) -> Any:  # noqa: ARG001
+    return by_model.round.parents(name)
 
 
 @mutant(runs, "next_due")

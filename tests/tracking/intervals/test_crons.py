@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import datetime, timedelta
+from itertools import pairwise
 
-from pytest_sqlmesh_tracker.tracking.intervals.crons import is_undetermined
+import pytest
+from croniter import croniter  # type: ignore[import-untyped,unused-ignore]
+
+from pytest_sqlmesh_tracker.tracking.intervals.crons import even_gap, is_undetermined
 
 EVEN = ["@hourly", "@daily", "@weekly", "*/5 * * * *", "0 */6 * * *", "0 0,12 * * *", "30 7 * * 1"]
 NEVER_EVEN_FOR_LONG = ["@monthly", "@yearly", "0 9 * * 1-5", "0 */7 * * *", "0 1,2,5 * * *"]
@@ -23,6 +27,18 @@ EVEN_FOR_A_WHILE = [
 @pytest.mark.parametrize("cron", [*EVEN, *NEVER_EVEN_FOR_LONG])
 def test_one_answer(cron: str) -> None:
     assert not is_undetermined(cron)
+
+
+@pytest.mark.parametrize("cron", [*EVEN, *NEVER_EVEN_FOR_LONG, *EVEN_FOR_A_WHILE])
+def test_gaps_are_even_if_all_those_of_two_years_are(cron: str) -> None:
+    begin = datetime(2026, 3, 1)
+    ticks, times = croniter(cron, begin), [begin]
+    while times[-1] < begin + timedelta(days=730):
+        times.append(ticks.get_next(datetime))
+    gaps = {following - tick for tick, following in pairwise(times[1:])}
+    even = even_gap(cron)
+    assert (even is not None) == (cron in EVEN)
+    assert even is None or gaps == {timedelta(milliseconds=even)}
 
 
 @pytest.mark.parametrize("cron", EVEN_FOR_A_WHILE)
