@@ -130,8 +130,8 @@ postgres: $(VENV)/installed
 	$(WITH_STATE) $(RUN)/python $(PYTEST) tests/properties/test_truth.py
 
 # In short, as in CI: what is about servers, failures and reasons, and the scenes.
-IN_SHORT := postgres errors/test_failures.py errors/test_error_messages.py reasons/test_plans.py reasons/test_runs.py
-ON_SERVERS_IN_SHORT := $(addprefix tests/tracking/,$(IN_SHORT)) tests/doctor/test_sqlmesh_contract.py tests/properties/test_truth.py
+IN_SHORT := postgres errors/test_failures.py reasons/test_runs.py
+ON_SERVERS_IN_SHORT := $(addprefix tests/tracking/,$(IN_SHORT)) tests/properties/test_truth.py
 postgres-short: $(VENV)/installed
 	$(WITH_ALL) $(RUN)/python $(PYTEST) -m "not (long or variants)" $(ON_SERVERS_IN_SHORT)
 	$(WITH_STATE) $(RUN)/python $(PYTEST) tests/tracking/postgres

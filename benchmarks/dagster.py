@@ -38,6 +38,8 @@ from pytest_sqlmesh_tracker.dagster import (
     build_sqlmesh_assets,
     build_sqlmesh_schedule,
 )
+from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
+from pytest_sqlmesh_tracker.tracking.queries.messages import DueQuery, QueryMessage
 from tests.projects import at
 
 RATIO = 1.15
@@ -47,7 +49,6 @@ TICK = 5.0
 PARTS = """
 import json, sys, time
 began = time.perf_counter()
-said = json.loads(sys.argv[1])
 times = {}
 
 def done(part):
@@ -55,15 +56,17 @@ def done(part):
     now = time.perf_counter()
     times[part], began = now - began, now
 
-from pytest_sqlmesh_tracker.tracking import due, opening, planned
+from pytest_sqlmesh_tracker.tracking.project.opening import open_context
+from pytest_sqlmesh_tracker.tracking.queries import due, planned
+from pytest_sqlmesh_tracker.tracking.queries.messages import QueryMessage
 done("imports")
-context = opening.open_context([said["path"]], load=False)
+message = QueryMessage.model_validate_json(sys.argv[1])
+context = open_context(message.project, load=False)
 done("the project, without its models")
-planned.planned(context, "prod")
+planned.planned(context, message.query.environment)
 done("the state's database, and the environment")
-asked = {"environment": "prod", "moment": said["moment"], "models": said["models"]}
-due.due(context, **asked)
-done("the question itself")
+due.due(context, message.query)
+done("computing what is due")
 print(json.dumps(times))
 """
 """What a process does that answers what is due, in parts."""
@@ -134,28 +137,31 @@ class Site:
         with dg.build_schedule_context(
             instance=instance, resources={"sqlmesh": self.resource}, repository_def=repository
         ) as context:
-            said = schedule.evaluate_tick(context)
-        due = len(said.run_requests[0].asset_selection or ()) if said.run_requests else 0
+            evaluated = schedule.evaluate_tick(context)
+        requests = evaluated.run_requests
+        due = len(requests[0].asset_selection or ()) if requests else 0
         assert due == (self.models if self._status is CompletionStatus.SUCCESS else 0)
         return time.perf_counter() - began
 
     def parts(self, rounds: int) -> dict[str, list[float]]:
         """Part of a tick → the seconds that it takes."""
         names = [model.fqn for model in self._project.definition.models]
-        asked = {"path": str(self._home), "moment": self._moment.isoformat(), "models": names}
-        found: dict[str, list[float]] = {}
+        query = DueQuery(environment="prod", moment=self._moment, models=tuple(names))
+        location = ProjectLocation(paths=(str(self._home),))
+        message = QueryMessage(project=location, query=query).model_dump_json()
+        seconds: dict[str, list[float]] = {}
         for _ in range(rounds):
             began = time.perf_counter()
-            command = [sys.executable, "-c", PARTS, json.dumps(asked)]
+            command = [sys.executable, "-c", PARTS, message]
             ran = subprocess.run(command, capture_output=True, text=True, check=True)
             parts = json.loads(ran.stdout)
             rest = time.perf_counter() - began - sum(parts.values())
             for part, took in {**parts, "starting and ending a process": rest}.items():
-                found.setdefault(part, []).append(took)
-        return found
+                seconds.setdefault(part, []).append(took)
+        return seconds
 
-    def told(self, instance: dg.DagsterInstance) -> dg.AssetsDefinition:
-        """Assets of which Dagster is told the same as of this project's, by nobody."""
+    def recorded(self, instance: dg.DagsterInstance) -> dg.AssetsDefinition:
+        """Assets that yield the same events as those of this project, without SQLMesh."""
         with self._fresh():
             result = materialize(self.assets, instance, self.resource)
         made = {
@@ -165,12 +171,12 @@ class Site:
         evaluations = result.get_asset_check_evaluations()
 
         @dg.multi_asset(
-            name="told",
+            name="recorded",
             specs=list(self.assets.specs),
             check_specs=list(self.assets.check_specs),
             can_subset=True,
         )
-        def told() -> Iterator[Any]:
+        def recorded() -> Iterator[Any]:
             for key, materialization in made.items():
                 yield dg.MaterializeResult(asset_key=key, metadata=materialization.metadata)
             for each in evaluations:
@@ -181,7 +187,7 @@ class Site:
                     metadata=each.metadata,
                 )
 
-        return told
+        return recorded
 
 
 def _planned(settings: Settings, *, due: bool) -> tuple[Path, Path]:
@@ -216,9 +222,9 @@ def due(settings: Settings) -> bool:
     met = True
     for name, opened in INSTANCES.items():
         with opened() as instance:
-            told = site.told(instance)
+            recorded = site.recorded(instance)
             ratio = _compare(name, settings.rounds, site, instance)
-            _alone("Dagster alone, told as much", told, instance)
+            _alone("Dagster alone, with as many events", recorded, instance)
             met &= verdict(f"as assets, {name}, to bare", ratio, RATIO, "times")
     return met
 
@@ -232,7 +238,7 @@ def idle(settings: Settings) -> bool:
             site.materialized(instance)
             _compare(name, settings.rounds, site, instance)
             _alone("an empty asset", empty, instance)
-            _alone("Dagster alone, told as much", site.told(instance), instance)
+            _alone("Dagster alone, with as many events", site.recorded(instance), instance)
     return True
 
 

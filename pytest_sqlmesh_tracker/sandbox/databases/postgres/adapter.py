@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
-import psycopg2.errors
+from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 from pydantic import PrivateAttr
 from sqlglot import exp
 from sqlmesh.core.config.connection import PostgresConnectionConfig
@@ -51,6 +51,9 @@ class SandboxPostgresAdapter(PostgresEngineAdapter):
     def execute_users(self, sql: str) -> list[tuple[Any, ...]]:
         """Execute what a test or its SQL files contain, commit it, and return the rows."""
         self._connections.clock.executing()
+        if self.connection.info.transaction_status == TRANSACTION_STATUS_INERROR:
+            # A statement of the test has failed on a cursor that it had from the adapter.
+            self.connection.rollback()
         with self._connections.used(), self.transaction():
             sql = self._connections.with_server_rights(sql, self.default_catalog or "")
             self._connections.external_tables.give_way(self, sql)
@@ -93,6 +96,7 @@ class SandboxPostgresAdapter(PostgresEngineAdapter):
             raise SQLMeshError(f"{advice}\n{error}") from error
 
 
+_UNDEFINED_OBJECT = "42704"
 _MISSING_ROLE = re.compile(r'role "(.+)" does not exist')
 
 
@@ -102,7 +106,7 @@ def _advice(error: psycopg2.Error) -> str | None:
     if extension:
         return f"the PostgreSQL server does not have the extension {extension}"
     role = _MISSING_ROLE.match(str(error))
-    if role and isinstance(error, psycopg2.errors.UndefinedObject):
+    if role and error.pgcode == _UNDEFINED_OBJECT:
         return (
             f"the sandbox's PostgreSQL server does not have the role {role[1]}: create it with "
             "CREATE ROLE in a file of setup="

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg2
-import psycopg2.errors
 from sqlglot import exp
 
 from pytest_sqlmesh_tracker.sandbox.databases.engine import Relation, RelationKind, TableName
@@ -32,6 +31,14 @@ _COMMENTED = f"""
     FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
     WHERE relkind = 'r' AND {_SCHEMAS} AND obj_description(pg_class.oid, 'pg_class') =
 """
+# Codes rather than classes: psycopg2 has the classes only where it was imported first.
+_UNDEFINED_TABLE = "42P01"
+_WRONG_COLUMN = (
+    "42703",  # undefined_column
+    "42883",  # undefined_function
+    "42804",  # datatype_mismatch
+    "42846",  # cannot_coerce
+)
 
 
 class PostgresSystemTables:
@@ -90,20 +97,14 @@ class PostgresSystemTables:
 
     def is_missing(self, adapter: Any, table: exp.Table, error: Exception) -> bool:
         """Whether a table is missing, and this is one that does not exist."""
-        if not isinstance(error, psycopg2.errors.UndefinedTable):
+        if getattr(error, "pgcode", None) != _UNDEFINED_TABLE:
             return False
         ((readable,),) = adapter.separate_rows(_readable(table))
         return not readable
 
     def is_wrong_column(self, error: Exception) -> bool:
         """Whether a column does not exist, or has a type that an expression does not take."""
-        return isinstance(
-            error,
-            psycopg2.errors.UndefinedColumn
-            | psycopg2.errors.UndefinedFunction
-            | psycopg2.errors.DatatypeMismatch
-            | psycopg2.errors.CannotCoerce,
-        )
+        return getattr(error, "pgcode", None) in _WRONG_COLUMN
 
 
 def _readable(table: exp.Table) -> str:

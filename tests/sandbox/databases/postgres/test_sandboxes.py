@@ -84,6 +84,12 @@ class TestASandbox:
         with pytest.raises(SandboxError, match=message), sandboxes(made.path):
             pass
 
+    def test_goes_on_after_a_statement_that_failed_on_a_cursor(self, sandbox: Sandbox) -> None:
+        with pytest.raises(Exception, match='relation "nowhere" does not exist'):
+            sandbox.context.engine_adapter.cursor.execute("SELECT * FROM nowhere")
+        assert sandbox.fetch("SELECT COUNT(*) FROM pay.slips") == [(4,)]
+        sandbox.run(at="2024-01-06 00:05").assert_executed("pay.slips")
+
     def test_rejects_programs_and_files_of_the_server(self, sandbox: Sandbox) -> None:
         for statement in (
             "COPY pay.slips TO PROGRAM 'cat'",
