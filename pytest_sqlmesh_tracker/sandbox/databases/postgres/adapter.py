@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
-from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 from pydantic import PrivateAttr
 from sqlglot import exp
 from sqlmesh.core.config.connection import PostgresConnectionConfig
@@ -51,9 +50,6 @@ class SandboxPostgresAdapter(PostgresEngineAdapter):
     def execute_users(self, sql: str) -> list[tuple[Any, ...]]:
         """Execute what a test or its SQL files contain, commit it, and return the rows."""
         self._connections.clock.executing()
-        if self.connection.info.transaction_status == TRANSACTION_STATUS_INERROR:
-            # A statement of the test has failed on a cursor that it had from the adapter.
-            self.connection.rollback()
         with self._connections.used(), self.transaction():
             sql = self._connections.with_server_rights(sql, self.default_catalog or "")
             self._connections.external_tables.give_way(self, sql)
@@ -148,8 +144,6 @@ class SandboxPostgresConnection(PostgresConnectionConfig):
             password="",
             role=role,
             database=database.name,
-            # The server is local, and nobody ends its sessions.
-            pre_ping=False,
             **options,
         )
         connection._connections = connections

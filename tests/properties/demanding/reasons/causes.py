@@ -279,7 +279,9 @@ class Facts:
         if self.invocation.report.command != "run" or step.environment != "prod":
             return [], set()
         copies = [copied(version) for version in self.versions.values()]
-        intervals, triggers = apply_auto_restatements({s.snapshot_id: s for s in copies}, self.at)
+        applied: Any = apply_auto_restatements({s.snapshot_id: s for s in copies}, self.at)
+        # The oldest SQLMesh does not return by which models' crons.
+        intervals, triggers = applied if isinstance(applied, tuple) else (applied, {})
         spans = [
             span
             for each in intervals
