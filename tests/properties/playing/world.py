@@ -123,7 +123,11 @@ class World:
             self.context.console = usual
 
     def execute(self, sql: str) -> None:
-        self.context.engine_adapter.execute(sql)
+        adapter = self.context.engine_adapter
+        if ENGINE.has_server:
+            # SQLMesh does not end a transaction that was interrupted.
+            adapter._connection_pool.rollback()
+        adapter.execute(sql)
 
     def close(self) -> None:
         if self._context is not None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 from pydantic import PrivateAttr
 from sqlglot import exp
 from sqlmesh.core.config.connection import PostgresConnectionConfig
@@ -50,6 +51,9 @@ class SandboxPostgresAdapter(PostgresEngineAdapter):
     def execute_users(self, sql: str) -> list[tuple[Any, ...]]:
         """Execute what a test or its SQL files contain, commit it, and return the rows."""
         self._connections.clock.executing()
+        if self.connection.info.transaction_status == TRANSACTION_STATUS_INERROR:
+            # SQLMesh does not end a transaction that was interrupted, as by Ctrl-C.
+            self._connection_pool.rollback()
         with self._connections.used(), self.transaction():
             sql = self._connections.with_server_rights(sql, self.default_catalog or "")
             self._connections.external_tables.give_way(self, sql)

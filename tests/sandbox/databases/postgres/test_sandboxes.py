@@ -90,6 +90,14 @@ class TestASandbox:
         assert sandbox.fetch("SELECT COUNT(*) FROM pay.slips") == [(4,)]
         sandbox.run(at="2024-01-06 00:05").assert_executed("pay.slips")
 
+    def test_goes_on_after_an_interruption(self, sandbox: Sandbox) -> None:
+        adapter = sandbox.context.engine_adapter
+        with pytest.raises(KeyboardInterrupt), adapter.transaction():
+            with pytest.raises(Exception, match='relation "nowhere" does not exist'):
+                adapter.cursor.execute("SELECT * FROM nowhere")
+            raise KeyboardInterrupt
+        assert sandbox.fetch("SELECT COUNT(*) FROM pay.slips") == [(4,)]
+
     def test_rejects_programs_and_files_of_the_server(self, sandbox: Sandbox) -> None:
         for statement in (
             "COPY pay.slips TO PROGRAM 'cat'",
