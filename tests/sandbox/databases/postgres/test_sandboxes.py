@@ -92,10 +92,15 @@ class TestASandbox:
 
     def test_goes_on_after_an_interruption(self, sandbox: Sandbox) -> None:
         adapter = sandbox.context.engine_adapter
-        with pytest.raises(KeyboardInterrupt), adapter.transaction():
-            with pytest.raises(Exception, match='relation "nowhere" does not exist'):
-                adapter.cursor.execute("SELECT * FROM nowhere")
-            raise KeyboardInterrupt
+
+        def interrupted() -> None:
+            with adapter.transaction():
+                with pytest.raises(Exception, match='relation "nowhere" does not exist'):
+                    adapter.cursor.execute("SELECT * FROM nowhere")
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
         assert sandbox.fetch("SELECT COUNT(*) FROM pay.slips") == [(4,)]
 
     def test_rejects_programs_and_files_of_the_server(self, sandbox: Sandbox) -> None:
