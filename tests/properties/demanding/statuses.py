@@ -257,7 +257,16 @@ def _check_audits(outcome: ModelOutcome, observed: list[ObservedBatch], ledger: 
             f"{outcome.name}: batch {stated.index} reported {stated.audits_passed} passed and "
             f"{stated.audits_failed} failed audits, observed {dict(counted_here)}",
         )
-    reported = Counter({audit.name: audit.rows_failed for audit in outcome.audits})
+    # An audit whose own query raised has no result that could be observed.
+    raised = [audit for audit in outcome.audits if audit.error is not None]
+    ledger.demand(
+        not raised or any(each.audited is False and each.error for each in observed),
+        "audit-raised",
+        f"{outcome.name}: {[audit.name for audit in raised]} raised, but no round of audits did",
+    )
+    reported = Counter(
+        {audit.name: audit.rows_failed for audit in outcome.audits if audit.error is None}
+    )
     ledger.demand(
         dict(reported) == dict(rows),
         "audits",
@@ -265,7 +274,7 @@ def _check_audits(outcome: ModelOutcome, observed: list[ObservedBatch], ledger: 
     )
     for each in outcome.audits:
         ledger.demand(
-            each.passed == (rows[each.name] == 0),
+            each.passed == (rows[each.name] == 0 and each.error is None),
             "audit-passed",
             f"{outcome.name}: {each.name} passed={each.passed}, {rows[each.name]} rows observed",
         )
