@@ -154,11 +154,14 @@ import signal
 import time
 from pathlib import Path
 
+from pytest_sqlmesh_tracker.sandbox.clusters.client import psycopg2
 from pytest_sqlmesh_tracker.sandbox.clusters.cluster import start_cluster
 from pytest_sqlmesh_tracker.sandbox.clusters.programs import find_programs
 from tests.sandbox.clusters.holder import become
 from tests.sandbox.clusters.test_ending import assert_gone
 
+# Before the rights of root are given up: Python can be root's own.
+psycopg2()
 MEMORY = Path({memory!r})
 USER = {user!r}
 
