@@ -53,7 +53,7 @@ def server_account() -> Account | None:
     """The account that servers run as; None for the current user, unless that is root.
 
     Raises:
-        SandboxError: the current user is root, and there is no account to use instead.
+        SandboxError: the current user is root, and no account exists that can be used instead.
     """
     if os.geteuid() != 0:
         return None

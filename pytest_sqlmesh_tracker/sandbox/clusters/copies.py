@@ -26,7 +26,7 @@ class Copies:
             template: a database to which nobody is connected.
 
         Raises:
-            SandboxError: there is no such database.
+            SandboxError: the database does not exist.
         """
         self._databases = databases
         self.template = template

@@ -63,7 +63,7 @@ class ClusterDatabases:
         """Copy a database to which nobody is connected; the copy has the same owner.
 
         Raises:
-            SandboxError: there is no such database, or it can't be copied.
+            SandboxError: the database does not exist, or it can't be copied.
         """
         self.wait_until_unused(template)
         with copying(template):
@@ -74,7 +74,7 @@ class ClusterDatabases:
         """The statement that copies a database, without its settings.
 
         Raises:
-            SandboxError: there is no such database.
+            SandboxError: the database does not exist.
         """
         owners = self._execute(
             "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s", [template]
@@ -109,7 +109,7 @@ class ClusterDatabases:
         self._execute(self._sql("ALTER DATABASE {} RENAME TO {}", name, other))
 
     def drop(self, name: str) -> None:
-        """Drop a database, even a template, unless there is none; its sessions are ended."""
+        """Drop a database, even a template, if it exists; its sessions are ended."""
         with self._lock:
             if self._execute(
                 "SELECT 1 FROM pg_database WHERE datname = %s AND datistemplate", [name]

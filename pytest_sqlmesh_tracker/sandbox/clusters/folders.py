@@ -105,7 +105,7 @@ def parents_of_folders(
         for_programs: whether programs are copied there, which can't be executed everywhere.
 
     Raises:
-        SandboxError: there is no such folder.
+        SandboxError: no folder can be used.
     """
     places = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]
     if _has_space(memory):

@@ -64,7 +64,7 @@ class Databases:
 
         Raises:
             SandboxError: the gateway is missing, or is neither DuckDB with local files nor
-                PostgreSQL, or there is no server for it.
+                PostgreSQL, or PostgreSQL's server can't be started.
         """
         first = next(iter(configs.values()))
         # Each of the project's own gateways → the configuration's gateway that stands in for it.

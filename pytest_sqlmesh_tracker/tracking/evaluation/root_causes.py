@@ -32,7 +32,7 @@ class RootCauses:
     def of(self, name: str) -> Sequence[str]:
         """The roots upstream of a model, the nearest first, as a breadth-first search finds them.
 
-        The model itself is no root.
+        They do not include the model itself.
         """
         paths = self._through_parents(name)
         return sorted(paths, key=lambda root: (len(paths[root]), paths[root]))
@@ -48,7 +48,7 @@ class RootCauses:
         return shortest
 
     def _paths_from(self, start: str) -> Mapping[str, _Path]:
-        """The same, of which the model itself can be one."""
+        """The roots from a model on: the model itself, or those upstream."""
         stack = [start]
         # Without recursion: a chain of models can be longer than Python's stack.
         while start not in self._paths:

@@ -65,7 +65,7 @@ class PostgresServer:
         """Check that it can be started.
 
         Raises:
-            SandboxError: there are no programs, or there is no driver.
+            SandboxError: the programs or the driver are missing.
         """
         if self._cluster is None:
             find_programs(self._setting)
@@ -192,7 +192,7 @@ class PostgresServer:
         return self._holders.get(database.name) is database
 
     def release(self, database: SandboxDatabase) -> None:
-        """Free the name, whoever uses it next."""
+        """Free the name for the next sandbox."""
         if self.is_held(database):
             del self._holders[database.name]
 
