@@ -1,14 +1,18 @@
-"""PostgreSQL's programs on this machine: tests without them are skipped, except in CI."""
+"""PostgreSQL's programs on this machine, without which tests are skipped, except in CI; and queries
+of a cluster."""
 
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
+from pytest_sqlmesh_tracker.sandbox.clusters.client import SUPERUSER
+from pytest_sqlmesh_tracker.sandbox.clusters.cluster import Cluster
 from pytest_sqlmesh_tracker.sandbox.clusters.programs import Programs, find_programs
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
@@ -45,3 +49,13 @@ def installed_programs(place: str) -> Programs:
     if programs.folder == folder:
         missing("PostgreSQL")
     return programs
+
+
+def rows_of(
+    cluster: Cluster, database: str, sql: str, *values: object, user: str = SUPERUSER
+) -> list[tuple[Any, ...]]:
+    """Execute statements in a database, and return the rows of the last."""
+    with closing(cluster.connect(database, user=user)) as connection:
+        cursor = connection.cursor()
+        cursor.execute(sql, values or None)
+        return list(cursor.fetchall()) if cursor.description else []

@@ -25,6 +25,7 @@ from pytest_sqlmesh_tracker.sandbox.clusters.cluster import Cluster
 from pytest_sqlmesh_tracker.sandbox.clusters.databases import ClusterDatabases
 from tests.chapters import DOCS
 from tests.dagster.sites import INSTANCE, SECONDS, YEARLY, Installation
+from tests.postgres import rows_of
 from tests.projects import Project
 
 OWNER = "shop_owner"
@@ -313,10 +314,7 @@ class Warehouse(Installation):
 
     def query(self, database: str, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Execute a statement as the cluster's superuser, and return the rows."""
-        with closing(self.cluster.connect(database)) as connection:
-            cursor = connection.cursor()
-            cursor.execute(sql, values or None)
-            return list(cursor.fetchall()) if cursor.description else []
+        return rows_of(self.cluster, database, sql, *values)
 
 
 def variables(cluster: Cluster) -> dict[str, str]:

@@ -18,7 +18,7 @@ from typing import Any
 from pytest_sqlmesh_tracker.sandbox.clusters.client import MAINTENANCE
 from pytest_sqlmesh_tracker.sandbox.clusters.cluster import start_cluster
 from pytest_sqlmesh_tracker.sandbox.clusters.databases import ClusterDatabases
-from tests.postgres import installed_programs
+from tests.postgres import installed_programs, rows_of
 
 from .databases import NAME, ServerDatabase
 
@@ -57,13 +57,7 @@ class Server:
 
     def query(self, database: str, sql: str) -> list[tuple[Any, ...]]:
         """Execute statements as the owner of the databases, and return the rows of the last."""
-        connection = self.cluster.connect(database, user=_OWNER)
-        try:
-            cursor = connection.cursor()
-            cursor.execute(sql)
-            return cursor.fetchall() if cursor.description else []
-        finally:
-            connection.close()
+        return rows_of(self.cluster, database, sql, user=_OWNER)
 
     def administer(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Execute a statement as the superuser, outside of the projects' databases."""

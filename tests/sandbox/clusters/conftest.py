@@ -13,7 +13,7 @@ import pytest
 from pytest_sqlmesh_tracker.sandbox.clusters.cluster import Cluster, start_cluster
 from pytest_sqlmesh_tracker.sandbox.clusters.databases import ClusterDatabases
 from pytest_sqlmesh_tracker.sandbox.clusters.programs import Programs
-from tests.postgres import installed_programs
+from tests.postgres import installed_programs, rows_of
 
 
 @pytest.fixture(scope="session", params=["machine", "wheel"])
@@ -45,13 +45,7 @@ def query(cluster: Cluster) -> Callable[..., list[tuple[object, ...]]]:
     """Execute a statement in a database, as its owner by default, and return the rows."""
 
     def execute(database: str, sql: str, user: str = "shop_owner") -> list[tuple[object, ...]]:
-        connection = cluster.connect(database, user=user)
-        try:
-            cursor = connection.cursor()
-            cursor.execute(sql)
-            return cursor.fetchall() if cursor.description else []
-        finally:
-            connection.close()
+        return rows_of(cluster, database, sql, user=user)
 
     return execute
 
