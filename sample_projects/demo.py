@@ -57,7 +57,7 @@ def main() -> int:
         except AssertionError as error:
             console.print(Text(f"\nNot as told: {error}", style="bold red"))
             return 1
-    chapter("The end", "It failed as it should, and all the rest was as told.")
+    chapter("The end", "It failed as it should, and everything else was as described.")
     return 0
 
 
