@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -368,3 +370,11 @@ class TestSandboxesOfOneDatabase:
             (error,) = errors
             assert "another sandbox is using its database postgres" in error
             assert other.fetch("SELECT COUNT(*) FROM pay.slips") == [(4,)]
+
+
+def test_tasks_read_data_frames_at_once_where_warnings_are_errors(sandbox: Sandbox) -> None:
+    adapter = sandbox.context.engine_adapter
+    with warnings.catch_warnings(), ThreadPoolExecutor(4) as tasks:
+        warnings.simplefilter("error")
+        frames = list(tasks.map(adapter.fetchdf, ["SELECT id FROM pay.people"] * 200))
+    assert all(list(frame) == ["id"] for frame in frames)
