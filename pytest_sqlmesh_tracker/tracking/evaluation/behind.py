@@ -12,7 +12,7 @@ from pytest_sqlmesh_tracker.outcomes.outcome import Batch
 from pytest_sqlmesh_tracker.outcomes.types import Interval
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.tracking.events.recording import Recording
-from pytest_sqlmesh_tracker.tracking.intervals.crons import even_gap
+from pytest_sqlmesh_tracker.tracking.intervals.crons import even_ticks
 from pytest_sqlmesh_tracker.tracking.intervals.schedules import Ticks
 from pytest_sqlmesh_tracker.tracking.intervals.snapshots import Snapshots
 from pytest_sqlmesh_tracker.tracking.spans import (
@@ -131,9 +131,9 @@ class UpstreamBehind:
 
 
 def _longest_pause(ticks: Ticks, node: Any, since: Millis) -> Millis:
-    even = even_gap(node.cron) if node.cron_tz is None else None
-    if even is not None:
-        return even
+    even = even_ticks(node.cron) if node.cron_tz is None else None
+    if even:
+        return even.gap
     longest, tick = 0, ticks.next(node, since)
     for number in range(_AT_MOST):
         if number >= _TICKS and tick >= since + _WEEK:

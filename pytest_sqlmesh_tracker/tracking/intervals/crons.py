@@ -1,19 +1,27 @@
-"""Crons that SQLMesh considers due at different times in different processes."""
+"""Crons whose ticks are all alike, and those that SQLMesh considers due at different times in
+different processes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import groupby, islice, pairwise
+from typing import Any
 
 from croniter import croniter  # type: ignore[import-untyped,unused-ignore]
+from sqlmesh.utils.date import to_timestamp
+
+from pytest_sqlmesh_tracker.tracking.spans import Millis
 
 _BEGIN = datetime(2024, 1, 1)
 _DAYS = 400
 _COMPARED = 5
 """How many gaps SQLMesh compares (sqlmesh/utils/cron.py, `interval_seconds`)."""
-_DAY = 24 * 60
+_DAY = 24 * 60 * 60
+_FIELDS = 6
+"""How many fields a cron has at most, apart from the year."""
 
 
 @lru_cache(maxsize=16384)
@@ -35,29 +43,67 @@ def is_undetermined(cron: str) -> bool:
     return False
 
 
+@dataclass(frozen=True)
+class EvenTicks:
+    """The ticks of a cron in UTC if the gaps between them are all equal."""
+
+    first: Millis
+    """One of the ticks."""
+    gap: Millis
+
+    def floor(self, at: Millis) -> Millis:
+        """The last tick at or before a moment."""
+        return at - (at - self.first) % self.gap
+
+    def next(self, at: Millis) -> Millis:
+        """The first tick after a moment."""
+        return self.floor(at) + self.gap
+
+
 @lru_cache(maxsize=16384)
-def even_gap(cron: str) -> int | None:
-    """The milliseconds between any two ticks of a cron in UTC; None if they differ or are rare."""
-    gaps = [following - tick for tick, following in pairwise(_ticks(cron))]
-    enough = 1 if _is_daily(croniter.expand(cron)[0]) else _COMPARED
-    return gaps[0] * 60_000 if len(gaps) >= enough and len(set(gaps)) == 1 else None
+def even_ticks(cron: str) -> EvenTicks | None:
+    """The ticks of a cron in UTC; None if the gaps between them differ, or if it ticks rarely, or
+    only in some years."""
+    fields, number, gap = _fields(cron), 0, 0
+    if len(fields) > _FIELDS:
+        return None
+    ticks = _ticks(cron)
+    first = next(ticks)
+    for number, tick in enumerate(ticks, 1):
+        gap = gap or tick - first
+        if tick != first + number * gap:
+            return None
+    if number < (1 if _is_daily(fields) else _COMPARED):
+        return None
+    return EvenTicks(to_timestamp(_BEGIN) + first * 1000, gap * 1000)
 
 
 def _ticks(cron: str) -> Iterator[int]:
-    """Ticks in minutes: those of two days if all days are alike, else those of over a year."""
-    expanded = croniter.expand(cron)[0]
-    minutes, hours = (
+    """Ticks in seconds: those of two days if all days are alike, else those of over a year."""
+    fields = _fields(cron)
+    minutes, hours, seconds = (
         list(range(size)) if field == ["*"] else field
-        for field, size in zip(expanded, (60, 24), strict=False)
+        for field, size in zip((*fields[:2], fields[5]), (60, 24, 60), strict=True)
     )
-    times = sorted(60 * hour + minute for hour in hours for minute in minutes)
-    for day in range(2) if _is_daily(expanded) else _days(cron):
+    times = [
+        3600 * hour + 60 * minute + second
+        for hour in sorted(hours)
+        for minute in sorted(minutes)
+        for second in sorted(seconds)
+    ]
+    for day in range(2) if _is_daily(fields) else _days(cron):
         yield from (_DAY * day + time for time in times)
 
 
-def _is_daily(expanded: list[list[str | int]]) -> bool:
+def _fields(cron: str) -> list[list[Any]]:
+    """The values of each field: minutes, hours, days, months, weekdays, seconds."""
+    expanded = croniter.expand(cron)[0]
+    return expanded if len(expanded) >= _FIELDS else [*expanded, [0]]
+
+
+def _is_daily(fields: list[list[Any]]) -> bool:
     """Whether all days are alike."""
-    return expanded[2:5] == [["*"]] * 3
+    return fields[2:5] == [["*"]] * 3
 
 
 def _days(cron: str) -> Iterator[int]:

@@ -20,6 +20,7 @@ from pytest_sqlmesh_tracker.tracking.events.recording import FrozenSnapshot
 from pytest_sqlmesh_tracker.tracking.reliance import Reliance
 from pytest_sqlmesh_tracker.tracking.spans import Millis, Span, utc
 
+from .crons import EvenTicks, even_ticks
 from .searches import Contents, Searches, fixed_length
 
 RELIES_ON = (Reliance("core.snapshot:start_date", "when a model without a start begins"),)
@@ -29,22 +30,21 @@ _Result = TypeVar("_Result")
 
 
 class Ticks:
-    """Ticks of crons. SQLMesh computes each only once, because many models share a few crons."""
+    """Ticks of crons. SQLMesh computes those that are not evenly spaced, and each only once, as
+    many models share a few crons."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[Any, ...], Millis] = {}
 
     def floor(self, node: Any, moment: Any) -> Millis:
         """The last tick of a node's or an interval unit's cron at or before the moment."""
-        at = moment if isinstance(moment, int) else to_timestamp(moment)
-        length = _length(node)
-        return at - at % length if length else self._computed("cron_floor", node, at)
+        at, even = _milliseconds(moment), _even(node)
+        return even.floor(at) if even else self._computed("cron_floor", node, at)
 
     def next(self, node: Any, moment: Any) -> Millis:
         """The first tick of a node's or an interval unit's cron after the moment."""
-        at = moment if isinstance(moment, int) else to_timestamp(moment)
-        length = _length(node)
-        return at - at % length + length if length else self._computed("cron_next", node, at)
+        at, even = _milliseconds(moment), _even(node)
+        return even.next(at) if even else self._computed("cron_next", node, at)
 
     def previous(self, node: Any, moment: Millis) -> Millis:
         """The last tick of a node's cron before the moment."""
@@ -58,9 +58,16 @@ class Ticks:
         return self._known[key]
 
 
-def _length(node: Any) -> Millis | None:
-    """The length of an interval unit if that is fixed; None for nodes as well."""
-    return fixed_length(node) if isinstance(node, IntervalUnit) else None
+def _milliseconds(moment: Any) -> Millis:
+    return moment if isinstance(moment, int) else to_timestamp(moment)
+
+
+def _even(node: Any) -> EvenTicks | None:
+    """The ticks of a node or an interval unit, if the gaps between them are equal."""
+    if isinstance(node, IntervalUnit):
+        length = fixed_length(node)
+        return EvenTicks(0, length) if length else None
+    return even_ticks(node.cron) if node.cron_tz is None else None
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,19 @@ from itertools import pairwise
 import pytest
 from croniter import croniter  # type: ignore[import-untyped,unused-ignore]
 
-from pytest_sqlmesh_tracker.tracking.intervals.crons import even_gap, is_undetermined
+from pytest_sqlmesh_tracker.tracking.intervals.crons import even_ticks, is_undetermined
 
 EVEN = ["@hourly", "@daily", "@weekly", "*/5 * * * *", "0 */6 * * *", "0 0,12 * * *", "30 7 * * 1"]
-NEVER_EVEN_FOR_LONG = ["@monthly", "@yearly", "0 9 * * 1-5", "0 */7 * * *", "0 1,2,5 * * *"]
+EVEN_IN_SECONDS = ["0 5 * * * 30", "* * * * * */20", "10 */6 * * * 7", "0 0 * * 6 59"]
+NEVER_EVEN_FOR_LONG = [
+    "@monthly",
+    "@yearly",
+    "0 9 * * 1-5",
+    "0 */7 * * *",
+    "0 1,2,5 * * *",
+    "0 0 29 2 *",
+    "0 * * * * */30",
+]
 EVEN_FOR_A_WHILE = [
     "0 8-18 * * *",
     "*/5 9 * * *",
@@ -21,24 +30,29 @@ EVEN_FOR_A_WHILE = [
     "0 0 * * 0-5",
     "0 */12 * * 1-6",
     "* * 1-10 * *",
+    "*/5 * * * * 0,1,2,3,4,5,6",
 ]
 
 
-@pytest.mark.parametrize("cron", [*EVEN, *NEVER_EVEN_FOR_LONG])
+@pytest.mark.parametrize("cron", [*EVEN, *EVEN_IN_SECONDS, *NEVER_EVEN_FOR_LONG])
 def test_one_answer(cron: str) -> None:
     assert not is_undetermined(cron)
 
 
 @pytest.mark.parametrize("cron", [*EVEN, *NEVER_EVEN_FOR_LONG, *EVEN_FOR_A_WHILE])
-def test_gaps_are_even_if_all_those_of_two_years_are(cron: str) -> None:
+def test_ticks_are_even_if_5000_or_those_of_two_years_are(cron: str) -> None:
     begin = datetime(2026, 3, 1)
     ticks, times = croniter(cron, begin), [begin]
-    while times[-1] < begin + timedelta(days=730):
+    while times[-1] < begin + timedelta(days=730) and len(times) < 5_000:
         times.append(ticks.get_next(datetime))
     gaps = {following - tick for tick, following in pairwise(times[1:])}
-    even = even_gap(cron)
+    even = even_ticks(cron)
     assert (even is not None) == (cron in EVEN)
-    assert even is None or gaps == {timedelta(milliseconds=even)}
+    assert even is None or gaps == {timedelta(milliseconds=even.gap)}
+
+
+def test_a_cron_of_one_year_has_no_even_ticks() -> None:
+    assert even_ticks("0 0 * * * 0 2030") is None
 
 
 @pytest.mark.parametrize("cron", EVEN_FOR_A_WHILE)

@@ -12,6 +12,8 @@ from unittest.mock import patch
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlglot import exp
+from sqlmesh.core.model import create_sql_model
 from sqlmesh.core.node import IntervalUnit
 from sqlmesh.core.snapshot import Snapshot, missing_intervals
 from sqlmesh.utils.date import to_timestamp
@@ -24,6 +26,7 @@ from pytest_sqlmesh_tracker.tracking.intervals.schedules import Ticks
 from pytest_sqlmesh_tracker.tracking.intervals.snapshots import Snapshots
 from pytest_sqlmesh_tracker.tracking.spans import Span, merged
 from tests.projects import Project, at, read_between
+from tests.tracking.intervals.test_crons import EVEN, EVEN_IN_SECONDS, NEVER_EVEN_FOR_LONG
 
 TICKS = "SELECT @start_dt AS ts, 1 AS id"
 CRONS = ("@hourly", "@weekly", "30 6 * * *", "0 9 * * 1-5")
@@ -108,6 +111,21 @@ def test_ticks_of_interval_units_are_those_of_sqlmesh(unit: IntervalUnit, moment
     ticks = Ticks()
     assert ticks.floor(unit, moment) == to_timestamp(unit.cron_floor(moment))
     assert ticks.next(unit, moment) == to_timestamp(unit.cron_next(moment))
+
+
+@given(
+    st.sampled_from([*EVEN, *EVEN_IN_SECONDS, *NEVER_EVEN_FOR_LONG]),
+    st.integers(JANUARY, JANUARY + 400 * 24 * HOUR),
+    st.sampled_from([None, -1, 0, 1]),
+)
+def test_ticks_of_crons_are_those_of_sqlmesh(cron: str, moment: int, beside: int | None) -> None:
+    """Also those at ticks and a millisecond beside them."""
+    node = create_sql_model("s.m", exp.select(exp.Literal.number(1).as_("one")), cron=cron)
+    if beside is not None:
+        moment = to_timestamp(node.cron_next(moment)) + beside
+    ticks = Ticks()
+    assert ticks.floor(node, moment) == to_timestamp(node.cron_floor(moment))
+    assert ticks.next(node, moment) == to_timestamp(node.cron_next(moment))
 
 
 def test_no_search_is_made_twice(project: Project) -> None:

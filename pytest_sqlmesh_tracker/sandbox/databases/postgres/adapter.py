@@ -43,7 +43,7 @@ class SandboxPostgresAdapter(PostgresEngineAdapter):
             super()._execute(sql, *args, **kwargs)
 
     def _fetch_native_df(self, *args: Any, **kwargs: Any) -> Any:
-        # SQLMesh ignores this warning with `catch_warnings`, which each task undoes for all of them.
+        # SQLMesh ignores this warning with `catch_warnings`, which a task ends for all of them.
         # Where warnings are errors, a model would fail. pytest restores the filters.
         warnings.filterwarnings(
             "ignore", ".*pandas only supports SQLAlchemy connectable", category=UserWarning
