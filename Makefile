@@ -38,7 +38,7 @@ tests: $(VENV)/installed
 
 coverage: $(VENV)/installed
 	rm -f .coverage .coverage.*
-	$(RUN)/coverage run $(SESSION) --ignore=tests/properties
+	$(RUN)/coverage run $(SESSION) --hypothesis-profile=measured --ignore=tests/properties
 	$(RUN)/coverage combine -q
 	$(RUN)/coverage report --fail-under=95
 	$(RUN)/coverage report --include="$(COVERED)" --fail-under=100

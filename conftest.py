@@ -6,7 +6,13 @@ import inspect
 import os
 import traceback
 
+from hypothesis import settings
+
 from tests.installed_packages import keep_installed_packages
+
+# Coverage is measured with fewer drawn examples: it makes them slow.
+settings.register_profile("measured", max_examples=20)
+settings.register_profile("default", max_examples=50)
 
 # SQLMesh loads models in a pool of processes; a handful of them is loaded sooner in this one. It
 # reads the variable when it is imported, which no plugin and no conftest.py does before.

@@ -21,7 +21,7 @@ from pytest_sqlmesh_tracker.outcomes.invocation import Command, Completion, Envi
 from pytest_sqlmesh_tracker.outcomes.types import Interval
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Evidence
 
-unhurried = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """For tests that draw whole reports."""
 
 texts = st.text(max_size=30)

@@ -113,6 +113,7 @@ def test_ticks_of_interval_units_are_those_of_sqlmesh(unit: IntervalUnit, moment
     assert ticks.next(unit, moment) == to_timestamp(unit.cron_next(moment))
 
 
+@settings(max_examples=300)
 @given(
     st.sampled_from([*EVEN, *EVEN_IN_SECONDS, *NEVER_EVEN_FOR_LONG]),
     st.integers(JANUARY, JANUARY + 400 * 24 * HOUR),
