@@ -186,9 +186,9 @@ class Round:
         return [end for end in ends if end]
 
     def parents(self, name: str) -> list[str]:
-        """The direct parents of a model, according to the scheduler."""
+        """The direct parents of a model, according to the scheduler, sorted."""
         snapshot = self.snapshots.get(name)
-        return [] if snapshot is None else [parent.name for parent in snapshot.parents]
+        return [] if snapshot is None else sorted(parent.name for parent in snapshot.parents)
 
     @property
     def circuit_broken(self) -> bool:

@@ -86,8 +86,9 @@ class Snapshots:
         ]
 
     def parents(self, name: str) -> list[str]:
-        """The direct parents of the model, including those that are not among these snapshots."""
-        return [parent.name for parent in self.frozen[name].snapshot.parents]
+        """The direct parents of the model, including those that are not among these snapshots,
+        sorted: SQLMesh keeps them in a set, whose order differs between processes."""
+        return sorted(parent.name for parent in self.frozen[name].snapshot.parents)
 
     def lineage(self, name: str) -> list[str]:
         """The model and everything upstream of it among these snapshots."""

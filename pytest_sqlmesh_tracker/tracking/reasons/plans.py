@@ -229,7 +229,7 @@ class PlanExplainer:
 
         def parents(model: str) -> list[str]:
             frozen = snapshots.get(model)
-            return [parent.name for parent in frozen.snapshot.parents] if frozen else []
+            return sorted(parent.name for parent in frozen.snapshot.parents) if frozen else []
 
         return failed_upstream(self.recording, parents)
 

@@ -66,7 +66,7 @@ def test_two_failures_are_both_root_causes(fan: Project) -> None:
     fan.execute("INSERT INTO raw.broken VALUES ('f.left'), ('f.right')")
     with at("2024-01-10 12:00"):
         report = fan.run()
-    assert set(report["f.bottom"].blocked_by) == {"f.left", "f.right"}
+    assert report["f.bottom"].blocked_by == ("f.left", "f.right")
     assert report["f.right_child"].blocked_by == ("f.right",)
     report.assert_only_executed("f.root", "f.aside")
 
