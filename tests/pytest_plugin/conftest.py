@@ -36,8 +36,11 @@ def context(tmp_path):
 @pytest.fixture(scope="session", autouse=True)
 def imported() -> None:
     """Import what sessions in this process import: each forgets what it has imported first, but
-    numpy and DuckDB can't be imported twice, and freezegun and time_machine change modules."""
+    numpy and DuckDB can't be imported twice, and freezegun, time_machine and importlib_metadata
+    change other modules."""
     import freezegun  # noqa: F401
+    import importlib_metadata  # noqa: F401
+    import pandas  # noqa: F401
 
     import pytest_sqlmesh_tracker.sandbox.sandbox  # noqa: F401
 
