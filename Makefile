@@ -114,9 +114,9 @@ properties: export SQLMESH_TRACKER_DAGSTER_HISTORIES ?= 12
 properties: $(VENV)/installed
 	$(RUN)/python $(PYTEST) tests/properties
 
-# The tests of tracking, of the command line and of Dagster, and drawn histories, on PostgreSQL, then
-# on DuckDB with SQLMesh's state on PostgreSQL. The server's programs are those of the wheel, or with
-# SQLMESH_TRACKER_POSTGRES_PROGRAMS=machine those that are installed on the machine.
+# The tests of tracking, of the command line, of Dagster and of adapters, and drawn histories, on
+# PostgreSQL, then on DuckDB with SQLMesh's state on PostgreSQL. The server's programs are those of the
+# wheel, or with SQLMESH_TRACKER_POSTGRES_PROGRAMS=machine those that are installed on the machine.
 ON_SERVERS := $(addprefix tests/,tracking cli doctor/test_sqlmesh_contract.py)
 WITH_SANDBOXES := $(addprefix tests/dagster/,automation events running)
 WITH_STATE := SQLMESH_TRACKER_ENGINE=duckdb-with-state-in-postgres
@@ -125,6 +125,7 @@ postgres: export SQLMESH_TRACKER_HISTORIES ?= 36
 postgres: $(VENV)/installed
 	$(WITH_ALL) $(RUN)/python $(PYTEST) $(ON_SERVERS)
 	$(WITH_ALL) $(RUN)/python $(PYTEST) $(WITH_SANDBOXES)
+	$(RUN)/python -m pytest -q tests/adapters
 	$(WITH_ALL) $(RUN)/python $(PYTEST) tests/properties/test_truth.py
 	$(WITH_STATE) $(RUN)/python $(PYTEST) $(ON_SERVERS)
 	$(WITH_STATE) $(RUN)/python $(PYTEST) tests/properties/test_truth.py
