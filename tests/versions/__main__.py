@@ -24,15 +24,19 @@ def main(requested: list[str]) -> int:
         known = ", ".join(target.name for target in TARGETS)
         sys.exit(f"no such combination: {', '.join(sorted(unknown))}; there are {known}")
     targets = [target for target in TARGETS if not names or target.name in names]
-    results = [run(t if full or not names else t.shortened()) for t in targets]
+    documented = full or not names
+    results = []
+    for target in targets:
+        result = run(target if documented else target.shortened())
+        if documented:
+            result.save()
+        results.append(result)
     say(f"\n{'combination':<16}{'SQLMesh':<10}{'Dagster':<10}{'pytest':<8}{'Python':<9}{'s':>6}")
     for each in results:
         sqlmesh, dagster, pytest = each.versions
         versions = f"{each.target:<16}{sqlmesh:<10}{dagster:<10}{pytest:<8}{each.python:<9}"
         say(f"{versions}{each.seconds:>6.0f}  {each.outcome}")
-        if full or not names:
-            each.save()
-    if full or not names:
+    if documented:
         table.write()
     return 0 if all(result.passed for result in results) else 1
 
