@@ -1,5 +1,5 @@
-"""Crons whose ticks are all alike, and those that SQLMesh considers due at different times in
-different processes."""
+"""Crons that tick evenly, and those that SQLMesh considers due at different times in different
+processes."""
 
 from __future__ import annotations
 
