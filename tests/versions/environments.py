@@ -118,8 +118,9 @@ def tested(environment: Path, tests: tuple[str, ...]) -> tuple[bool, str, list[s
     """Whether the tests pass, how many do, and the files of those that don't."""
     results = environment / "results.xml"
     results.unlink(missing_ok=True)
-    pytest = [str(environment / "bin/python"), "-m", "pytest", "-q", "-n", "2"]
-    options = ["-p", "no:cacheprovider", f"--junitxml={results}"]
+    pytest = [str(environment / "bin/python"), "-m", "pytest", "-q"]
+    # Each worker starts with one half of the tests, so that few templates are planned by both.
+    options = ["-n", "2", "--dist", "worksteal", "-p", "no:cacheprovider", f"--junitxml={results}"]
     ran = subprocess.run([*pytest, *options, *tests], cwd=ROOT, check=False)
     if not results.exists():
         return False, f"pytest exited with {ran.returncode}", []
