@@ -135,7 +135,7 @@ class Site:
 
     def sandbox(self, meter: Meter) -> float:
         """A sandbox's set-up and teardown, of a template that is planned."""
-        return meter(self._subject.sandbox)
+        return meter(self._subject.sandbox_now)
 
     @cached_property
     def _assets(self) -> dg.AssetsDefinition:
