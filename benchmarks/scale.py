@@ -100,7 +100,10 @@ Costs = Mapping[int, Cost]
 
 
 def exponent(costs: Mapping[int, float]) -> float:
-    """The exponent with which the figures grow, fitted by least squares on logarithms."""
+    """The exponent with which the figures grow, fitted by least squares on logarithms; NaN for a
+    single figure."""
+    if len(costs) == 1:
+        return math.nan
     points = [(math.log(models), math.log(max(figure, 1e-9))) for models, figure in costs.items()]
     return statistics.linear_regression(*zip(*points, strict=True)).slope
 
@@ -129,6 +132,8 @@ def report_on(all_costs: Mapping[str, Costs]) -> bool:
         name: exponent({models: cost.seconds for models, cost in costs.items()})
         for name, costs in all_costs.items()
     }
+    if len(sizes) == 1:
+        return True
     return all([verdict(name, each, EXPONENT, "") for name, each in growth.items()])  # noqa: C419
 
 
