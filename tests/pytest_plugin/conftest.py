@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 from pathlib import Path
 
 # Its plugin imports this at the end of each session, and a session in this process forgets what was
@@ -38,10 +39,8 @@ def imported() -> None:
     """Import what sessions in this process import: each forgets what it has imported first, but
     numpy and DuckDB can't be imported twice, and freezegun, time_machine and importlib_metadata
     change other modules."""
-    import freezegun  # noqa: F401
-    import importlib_metadata  # noqa: F401
-    import pandas  # noqa: F401
-
+    for module in ("freezegun", "importlib_metadata", "pandas"):
+        importlib.import_module(module)
     import pytest_sqlmesh_tracker.sandbox.sandbox  # noqa: F401
 
 
