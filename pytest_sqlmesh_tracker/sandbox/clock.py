@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from pytest_sqlmesh_tracker.process.frozen import is_frozen, utc_now
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import time_machine
 
 Moment = str | date | datetime | timedelta
+DatabaseTime = datetime | timedelta
+"""The time that databases show: a time that stands still, or how far it is ahead of the real one."""
 
 _RELATIVE = re.compile(r"\+\s*(\d+)\s*([a-z]+)", re.IGNORECASE)
 _UNITS = {
@@ -37,7 +39,11 @@ STATEMENT = timedelta(milliseconds=1)
 
 
 class Clock:
-    """A simulated clock, in UTC. Only Python sees it; a database has its own clock."""
+    """A simulated clock, in UTC. Python sees it while it runs, and databases are told its time.
+
+    Attributes:
+        moves: how often the time has changed other than by itself or by a statement.
+    """
 
     def __init__(self, start: datetime, *, tick: bool, since: datetime | None = None) -> None:
         """Make a clock that shows `start` once it runs, and advances by itself with `tick`.
@@ -48,6 +54,9 @@ class Clock:
         self._start = start
         self._tick = tick
         self._latest = since or start
+        self.moves = 0
+        self._ahead = timedelta(0)
+        self._when_moved: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._travel: time_machine.travel | None = None
         self._traveller: Any = None
@@ -61,6 +70,7 @@ class Clock:
         travel = time_machine.travel(self._start, tick=self._tick)
         self._traveller = travel.start()
         self._travel = travel
+        self._moved()
 
     def stop(self) -> None:
         """Restore the time that the process saw before."""
@@ -68,6 +78,7 @@ class Clock:
             self._start = self.now
             self._travel.stop()
             self._travel = self._traveller = None
+            self.moves += 1
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -83,6 +94,24 @@ class Clock:
         """The time that the clock shows, in UTC."""
         # In the meantime, a test may freeze the clock for other code.
         return utc_now() if self._travel else self._start
+
+    @property
+    def database_time(self) -> DatabaseTime:
+        """The time that databases show, so that it advances as this clock does."""
+        return self._ahead if self._tick and self._travel else self.now
+
+    def when_moved(self, call: Callable[[], None]) -> None:
+        """Call this whenever the clock has started or has been set."""
+        self._when_moved.append(call)
+
+    def _moved(self) -> None:
+        import time_machine
+
+        real = time_machine.escape_hatch.datetime.datetime.now(timezone.utc)
+        self._ahead = self.now - real
+        self.moves += 1
+        for call in self._when_moved:
+            call()
 
     def travel(self, to: Moment, *, backwards: bool = False) -> None:
         """Set the clock to a later time, absolute or relative to the present one.
@@ -108,6 +137,7 @@ class Clock:
                 raise SandboxError(
                     "another clock is in effect: time_machine was started after this sandbox"
                 )
+            self._moved()
 
     def _moment(self, to: Moment) -> datetime:
         __tracebackhide__ = True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from copy import copy
 from functools import partial
 from typing import Any, cast
@@ -21,6 +23,8 @@ from .column_types import stored, with_stored_types
 from .connections import DuckDBConnections, path_of
 from .system_tables import DuckDBSystemTables
 
+_ROLLBACK = re.compile(r"\s*(ROLLBACK|ABORT)\b", re.IGNORECASE)
+
 
 class SandboxDuckDBAdapter(DuckDBEngineAdapter):
     """The adapter that executes a sandbox's statements."""
@@ -32,8 +36,36 @@ class SandboxDuckDBAdapter(DuckDBEngineAdapter):
         connections: DuckDBConnections = self._extra_config["connections"]
         return connections
 
+    @property
+    def cursor(self) -> Any:
+        """The cursor of this thread, on which SQL sees the sandbox's time."""
+        cursor = super().cursor
+        self._connections.macros.renew_if_moved(cursor)
+        return cursor
+
+    @property
+    def connection(self) -> Any:
+        """The connection that cursors are made from, on which SQL sees the sandbox's time."""
+        connection = super().connection
+        self._connections.macros.renew_if_moved(connection)
+        return connection
+
+    @contextmanager
+    def transaction(self, condition: bool | None = None) -> Iterator[None]:
+        """A transaction, as SQLMesh's."""
+        begins = not self._connection_pool.is_transaction_active
+        # What a transaction changes ends with it if it is rolled back.
+        cursor = self.cursor
+        try:
+            with super().transaction(condition):
+                yield
+        except BaseException:
+            if begins:
+                self._connections.macros.rolled_back(cursor)
+            raise
+
     def _execute(self, sql: str, *args: Any, **kwargs: Any) -> None:
-        self._connections.executing(sql)
+        self._connections.executing(sql, self.cursor)
         tables = self._connections.external_tables
         tables.give_way(self, sql)
         try:
@@ -64,9 +96,11 @@ class SandboxDuckDBAdapter(DuckDBEngineAdapter):
 
     def execute_users(self, sql: str) -> list[tuple[Any, ...]]:
         """Execute what a test or its SQL files contain, and return the rows."""
-        self._connections.executing(sql)
+        self._connections.executing(sql, self.cursor)
         self._connections.external_tables.give_way(self, sql)
         rows: list[tuple[Any, ...]] = self.cursor.execute(sql).fetchall()
+        if _ROLLBACK.match(sql):
+            self._connections.macros.rolled_back(self.cursor)
         return rows
 
     def call(self, setup: Callable[[Any], Any]) -> None:
@@ -147,6 +181,7 @@ class SandboxDuckDBConnection(DuckDBConnectionConfig):
         def attach(cursor: Any) -> None:
             if init:
                 init(cursor)
+            self._connections.macros.install(cursor)
             for file in catalogs:
                 path = exp.Literal.string(str(file)).sql(dialect="duckdb")
                 cursor.execute(f"ATTACH IF NOT EXISTS {path} AS {quoted(file.stem)}")

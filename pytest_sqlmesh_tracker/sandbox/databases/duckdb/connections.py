@@ -13,6 +13,7 @@ from sqlmesh.core.engine_adapter.base import EngineAdapter
 from pytest_sqlmesh_tracker.sandbox.clock import Clock
 from pytest_sqlmesh_tracker.sandbox.databases.engine import ExternalTables, quoted
 
+from .clock_macros import ClockMacros
 from .statements import check_stays_in
 
 
@@ -32,14 +33,17 @@ class DuckDBConnections:
         self.folder = folder
         self.stand_in = stand_in
         self.clock = clock
+        self.macros = ClockMacros(clock)
         self.external_tables = external_tables
         self._adapters: dict[str, EngineAdapter] = {}
         self._opened: list[duckdb.DuckDBPyConnection] = []
 
     def connect(self, **arguments: Any) -> duckdb.DuckDBPyConnection:
-        """Open a database."""
-        self._opened.append(duckdb.connect(**arguments))
-        return self._opened[-1]
+        """Open a database, whose sessions are in UTC unless they set another time zone."""
+        connection = duckdb.connect(**arguments)
+        connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        self._opened.append(connection)
+        return connection
 
     def adapter(self, files: set[str], make: Callable[[], EngineAdapter]) -> EngineAdapter:
         """The adapter that has one of the files open, or a new one.
@@ -52,14 +56,15 @@ class DuckDBConnections:
         self._adapters.update(dict.fromkeys(files, adapter))
         return adapter
 
-    def executing(self, sql: str) -> None:
-        """Check a statement that is about to be executed, and advance the clock.
+    def executing(self, sql: str, cursor: Any) -> None:
+        """Check a statement that a cursor is about to execute, and advance the clock.
 
         Raises:
             SQLMeshError: it would write to a database or a file outside the sandbox.
         """
         self.clock.executing()
         check_stays_in(self.folder, sql)
+        self.macros.renew(cursor)
 
     def catalogs(self) -> list[Path]:
         """The files of catalogs that SQLMesh created."""
