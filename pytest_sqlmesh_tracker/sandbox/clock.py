@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Moment = str | date | datetime | timedelta
 DatabaseTime = datetime | timedelta
-"""The time that databases show: a time that stands still, or how far it is ahead of the real one."""
+"""The time of a database: one that stands still, or how far it is ahead of the real time."""
 
 _RELATIVE = re.compile(r"\+\s*(\d+)\s*([a-z]+)", re.IGNORECASE)
 _UNITS = {

@@ -42,8 +42,19 @@ def psycopg2() -> Any:
     return psycopg2
 
 
-def connect(host: str, database: str, *, user: str = SUPERUSER, asynchronous: bool = False) -> Any:
-    """A connection, whatever libpq's environment variables say."""
+def connect(
+    host: str,
+    database: str,
+    *,
+    user: str = SUPERUSER,
+    asynchronous: bool = False,
+    factory: type | None = None,
+) -> Any:
+    """A connection, whatever libpq's environment variables say.
+
+    Args:
+        factory: the class of the connection, if not psycopg2's own.
+    """
     return psycopg2().connect(
         host=host,
         port=PORT,
@@ -51,5 +62,6 @@ def connect(host: str, database: str, *, user: str = SUPERUSER, asynchronous: bo
         dbname=database,
         client_encoding="UTF8",
         async_=asynchronous,
+        connection_factory=factory,
         **_OF_THE_ENVIRONMENT,
     )

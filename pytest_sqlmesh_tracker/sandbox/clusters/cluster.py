@@ -40,6 +40,8 @@ _FLAGS = {
     "dynamic_shared_memory_type": "mmap",
     # Tests have few rows, and no statistics that say so.
     "jit": "off",
+    # initdb takes it from the machine. What `ALTER DATABASE` or `ALTER ROLE` sets has precedence.
+    "timezone": "UTC",
     # Errors of statements reach the client.
     "log_min_messages": "fatal",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from sqlmesh.core.engine_adapter.base import EngineAdapter
@@ -11,6 +12,7 @@ from sqlmesh.core.engine_adapter.base import EngineAdapter
 from pytest_sqlmesh_tracker.sandbox.clock import Clock
 from pytest_sqlmesh_tracker.sandbox.databases.engine import ExternalTables
 
+from .clock_functions import DatabaseClock
 from .privileged import privileged
 from .server import PostgresDatabase, PostgresServer, SandboxDatabase
 
@@ -42,10 +44,16 @@ class PostgresConnections:
             each.name: SandboxDatabase(server, each, templates.get(each.name), self._disconnect)
             for each in databases
         }
+        self._clocks = {
+            name: DatabaseClock(clock, partial(server.connect_to_maintain, name))
+            for name in self._databases
+        }
 
     def connect(self, *, database: str, user: str) -> Any:
-        """A connection to one of the databases."""
-        return self._databases[database].connect(user)
+        """A connection to one of the databases, on which SQL sees the sandbox's time."""
+        connection = self._databases[database].connect(user)
+        connection.clock = self._clocks[database]
+        return connection
 
     def with_server_rights(self, sql: str, database: str) -> str:
         """Create the roles and the extensions that only a superuser can create.
@@ -90,3 +98,5 @@ class PostgresConnections:
     def _disconnect(self) -> None:
         for adapter in self._adapters:
             adapter.close()
+        for clock in self._clocks.values():
+            clock.close()

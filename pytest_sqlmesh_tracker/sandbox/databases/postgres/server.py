@@ -102,10 +102,16 @@ class PostgresServer:
         return self._databases
 
     def connect(self, database: str, user: str) -> Any:
-        """A new connection of psycopg2, as SQLMesh makes them."""
+        """A new connection of psycopg2, as SQLMesh makes them, whose statements see a clock."""
         from pytest_sqlmesh_tracker.sandbox.clusters.client import connect
 
-        return connect(self.databases.cluster.host, database, user=user)
+        from .clock_cursors import ClockConnection
+
+        return connect(self.databases.cluster.host, database, user=user, factory=ClockConnection)
+
+    def connect_to_maintain(self, database: str) -> Any:
+        """A superuser's connection in autocommit mode."""
+        return self.databases.cluster.connect(database)
 
     def new_name(self, database: str, purpose: str) -> str:
         """A name that no other database of the server has."""

@@ -9,7 +9,9 @@ from sqlglot import exp
 
 from pytest_sqlmesh_tracker.sandbox.databases.engine import Relation, RelationKind, TableName
 
-_SCHEMAS = "nspname !~ '^pg_' AND nspname <> 'information_schema'"
+from .clock_functions import SCHEMA
+
+_SCHEMAS = f"nspname !~ '^pg_' AND nspname NOT IN ('information_schema', '{SCHEMA}')"
 _RELATIONS = f"""
     SELECT current_database(), nspname, relname, relkind::text,
            CASE WHEN relkind IN ('v', 'm') THEN pg_get_viewdef(pg_class.oid) END

@@ -1,0 +1,100 @@
+"""The time that a PostgreSQL database shows: functions that read it from a table.
+
+Views and defaults store the functions, so they move with the clock, whatever connection reads them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import psycopg2
+
+from pytest_sqlmesh_tracker.sandbox.clock import Clock, DatabaseTime
+
+SCHEMA = "sqlmesh_tracker"
+"""The schema of the functions, in each database of a sandbox."""
+_UNDEFINED = ("42P01", "3F000")  # undefined_table, invalid_schema_name
+_SHIFTED = f"coalesce(stands_at, pg_catalog.{{}}() + ahead) FROM {SCHEMA}.clock"
+_STABLE = {
+    "now() RETURNS timestamptz": _SHIFTED.format("now"),
+    "transaction_timestamp() RETURNS timestamptz": _SHIFTED.format("now"),
+    "statement_timestamp() RETURNS timestamptz": _SHIFTED.format("statement_timestamp"),
+    '"current_timestamp"() RETURNS timestamptz': _SHIFTED.format("now"),
+    '"current_date"() RETURNS date': f"CAST({SCHEMA}.now() AS date)",
+    '"current_time"() RETURNS timetz': f"CAST({SCHEMA}.now() AS timetz)",
+    '"localtime"() RETURNS time': f"CAST({SCHEMA}.now() AS time)",
+    '"localtimestamp"() RETURNS timestamp': f"CAST({SCHEMA}.now() AS timestamp)",
+}
+_VOLATILE = {
+    "clock_timestamp() RETURNS timestamptz": _SHIFTED.format("clock_timestamp"),
+    "timeofday() RETURNS text": (
+        f"to_char({SCHEMA}.clock_timestamp(), 'Dy Mon DD HH24:MI:SS.US YYYY TZ')"
+    ),
+}
+_FUNCTIONS = [
+    f"CREATE FUNCTION {SCHEMA}.{signature} LANGUAGE sql {volatility} PARALLEL SAFE "
+    f"AS $$ SELECT {body} $$"
+    for volatility, functions in (("STABLE", _STABLE), ("VOLATILE", _VOLATILE))
+    for signature, body in functions.items()
+]
+_INSTALL = ";".join(
+    [
+        f"CREATE SCHEMA {SCHEMA}",
+        f"GRANT USAGE ON SCHEMA {SCHEMA} TO PUBLIC",
+        f"CREATE TABLE {SCHEMA}.clock (stands_at timestamptz, ahead interval)",
+        f"INSERT INTO {SCHEMA}.clock DEFAULT VALUES",
+        f"GRANT SELECT ON {SCHEMA}.clock TO PUBLIC",
+        *_FUNCTIONS,
+    ]
+)
+_UPDATE = f"UPDATE {SCHEMA}.clock SET stands_at = %s, ahead = %s"
+
+
+class DatabaseClock:
+    """The clock of a sandbox in one of its databases, through a connection of its own.
+
+    What the transactions of users do, or whether they fail, does not matter to it.
+    """
+
+    def __init__(self, clock: Clock, connect: Callable[[], Any]) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            connect: opens a superuser's connection in autocommit mode.
+        """
+        self._clock = clock
+        self._connect = connect
+        self._connection: Any = None
+        self._shown: DatabaseTime | None = None
+        self._lock = threading.Lock()
+
+    def renew(self) -> None:
+        """Show the present time, before a statement is executed."""
+        with self._lock:
+            time = self._clock.database_time
+            if time != self._shown:
+                self._show(time)
+                self._shown = time
+
+    def close(self) -> None:
+        """Close the connection, which is opened anew when it is needed."""
+        with self._lock:
+            connection, self._connection, self._shown = self._connection, None, None
+            if connection is not None:
+                connection.close()
+
+    def _show(self, time: DatabaseTime) -> None:
+        values = [time, None] if isinstance(time, datetime) else [None, time]
+        if self._connection is None or self._connection.closed:
+            self._connection = self._connect()
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(_UPDATE, values)
+        except psycopg2.Error as error:
+            if error.pgcode not in _UNDEFINED:
+                raise
+            cursor.execute(_INSTALL)
+            cursor.execute(_UPDATE, values)
