@@ -14,8 +14,9 @@ import psycopg2
 
 from pytest_sqlmesh_tracker.sandbox.clock import Clock, DatabaseTime
 
-SCHEMA = "sqlmesh_tracker"
-"""The schema of the functions, in each database of a sandbox."""
+SCHEMA = "sqlmesh_tracker_clock"
+"""The schema of the functions, in each database of a sandbox. It does not have the superuser's name,
+because PostgreSQL would create extensions in it."""
 _UNDEFINED = ("42P01", "3F000")  # undefined_table, invalid_schema_name
 _SHIFTED = f"coalesce(stands_at, pg_catalog.{{}}() + ahead) FROM {SCHEMA}.clock"
 _STABLE = {
