@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     import time_machine
 
 Moment = str | date | datetime | timedelta
-DatabaseTime = datetime | timedelta
-"""The time of a database: one that stands still, or how far it is ahead of the real time."""
-
 _RELATIVE = re.compile(r"\+\s*(\d+)\s*([a-z]+)", re.IGNORECASE)
 _UNITS = {
     "seconds": ("s", "sec", "second", "seconds"),
@@ -36,6 +34,19 @@ _UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words}
 _OFF = timedelta(minutes=1)
 STATEMENT = timedelta(milliseconds=1)
 """How far a statement advances a clock that does not tick: SQLMesh stores milliseconds."""
+
+
+@dataclass(frozen=True)
+class DatabaseTime:
+    """The time that a database must show.
+
+    Attributes:
+        earliest: the time that was set, in UTC. A transaction that began before sees this time.
+        ahead: how far the time is ahead of the real one; None if it stands still.
+    """
+
+    earliest: datetime
+    ahead: timedelta | None
 
 
 class Clock:
@@ -55,7 +66,7 @@ class Clock:
         self._tick = tick
         self._latest = since or start
         self.moves = 0
-        self._ahead = timedelta(0)
+        self._ticking: DatabaseTime | None = None
         self._when_moved: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._travel: time_machine.travel | None = None
@@ -77,7 +88,7 @@ class Clock:
         if self._travel is not None:
             self._start = self.now
             self._travel.stop()
-            self._travel = self._traveller = None
+            self._travel = self._traveller = self._ticking = None
             self.moves += 1
 
     @contextmanager
@@ -97,8 +108,8 @@ class Clock:
 
     @property
     def database_time(self) -> DatabaseTime:
-        """The time that databases show, so that it advances as this clock does."""
-        return self._ahead if self._tick and self._travel else self.now
+        """What databases must show, so that their time advances as this clock does."""
+        return self._ticking or DatabaseTime(self.now, None)
 
     def when_moved(self, call: Callable[[], None]) -> None:
         """Call this whenever the clock has started or has been set."""
@@ -107,8 +118,10 @@ class Clock:
     def _moved(self) -> None:
         import time_machine
 
-        real = time_machine.escape_hatch.datetime.datetime.now(timezone.utc)
-        self._ahead = self.now - real
+        if self._tick:
+            real = time_machine.escape_hatch.datetime.datetime.now(timezone.utc)
+            now = self.now
+            self._ticking = DatabaseTime(now, now - real)
         self.moves += 1
         for call in self._when_moved:
             call()

@@ -7,10 +7,11 @@ too. A macro exists only on its cursor.
 
 from __future__ import annotations
 
+import re
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta, timezone
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -48,6 +49,9 @@ _INSTALL = ";".join(
         *([f"{_MACRO} age {_AGE}"] if _VERSION >= (1, 1) else []),
     ]
 )
+_READS_TIME = re.compile(
+    r"\b(now|today|age|local\w+|\w*current_\w+|\w+_timestamp)\b", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class ClockMacros:
     def __init__(self, clock: Clock) -> None:
         """Start without cursors."""
         self._clock = clock
+        self._is_read = False
         self._lock = threading.Lock()
         self._shown: WeakKeyDictionary[Any, _Shown] = WeakKeyDictionary()
         clock.when_moved(self._renew_own)
@@ -80,10 +85,13 @@ class ClockMacros:
         self._show(cursor)
         cursor.execute(_INSTALL)
 
-    def renew(self, cursor: Any) -> None:
+    def renew(self, cursor: Any, sql: str) -> None:
         """Show the present time, before the cursor executes a statement."""
+        # A clock that does not tick advances with each statement. The plan of a template has many,
+        # and none reads the time before one contains a word for it, such as the query of a view.
+        self._is_read = self._is_read or bool(_READS_TIME.search(sql))
         shown = self._shown.get(cursor)
-        if shown is None or shown.time != self._clock.database_time:
+        if self._is_read and (shown is None or shown.time != self._clock.database_time):
             self._show(cursor)
 
     def renew_if_moved(self, cursor: Any) -> None:
@@ -104,6 +112,7 @@ class ClockMacros:
         self._show(cursor)
 
     def _renew_own(self) -> None:
+        self._is_read = True
         with self._lock:
             cursors = dict(self._shown)
         for cursor, shown in cursors.items():
@@ -124,7 +133,8 @@ class ClockMacros:
 
 
 def _expression(time: DatabaseTime) -> str:
-    if isinstance(time, datetime):
-        return f"TIMESTAMPTZ '{time.astimezone(timezone.utc).isoformat(sep=' ')}'"
-    microseconds = time // timedelta(microseconds=1)
-    return f"system.main.get_current_timestamp() + to_microseconds({microseconds})"
+    earliest = f"TIMESTAMPTZ '{time.earliest.astimezone(timezone.utc).isoformat(sep=' ')}'"
+    if time.ahead is None:
+        return earliest
+    ahead = f"to_microseconds({time.ahead // timedelta(microseconds=1)})"
+    return f"greatest({earliest}, system.main.get_current_timestamp() + {ahead})"

@@ -64,7 +64,7 @@ class DuckDBConnections:
         """
         self.clock.executing()
         check_stays_in(self.folder, sql)
-        self.macros.renew(cursor)
+        self.macros.renew(cursor, sql)
 
     def catalogs(self) -> list[Path]:
         """The files of catalogs that SQLMesh created."""

@@ -13,7 +13,7 @@ from .clock_functions import DatabaseClock
 from .clock_rewriting import rewritten
 
 
-class ClockConnection(psycopg2.extensions.connection):
+class ClockConnection(psycopg2.extensions.connection):  # type: ignore[misc]
     """A connection whose cursors, of whatever class, show the sandbox's time.
 
     Attributes:
@@ -31,7 +31,7 @@ class ClockConnection(psycopg2.extensions.connection):
         return super().cursor(cursor_factory=_with_clock(factory), **kwargs)
 
 
-class _ClockCursor(psycopg2.extensions.cursor):
+class _ClockCursor(psycopg2.extensions.cursor):  # type: ignore[misc]
     """A cursor whose statements see the sandbox's time."""
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 import psycopg2
@@ -15,10 +14,10 @@ import psycopg2
 from pytest_sqlmesh_tracker.sandbox.clock import Clock, DatabaseTime
 
 SCHEMA = "sqlmesh_tracker_clock"
-"""The schema of the functions, in each database of a sandbox. It does not have the superuser's name,
-because PostgreSQL would create extensions in it."""
+"""The schema of the functions, in each database of a sandbox. PostgreSQL would create extensions in
+it if it had the superuser's name."""
 _UNDEFINED = ("42P01", "3F000")  # undefined_table, invalid_schema_name
-_SHIFTED = f"coalesce(stands_at, pg_catalog.{{}}() + ahead) FROM {SCHEMA}.clock"
+_SHIFTED = f"greatest(earliest, pg_catalog.{{}}() + ahead) FROM {SCHEMA}.clock"
 _STABLE = {
     "now() RETURNS timestamptz": _SHIFTED.format("now"),
     "transaction_timestamp() RETURNS timestamptz": _SHIFTED.format("now"),
@@ -45,13 +44,13 @@ _INSTALL = ";".join(
     [
         f"CREATE SCHEMA {SCHEMA}",
         f"GRANT USAGE ON SCHEMA {SCHEMA} TO PUBLIC",
-        f"CREATE TABLE {SCHEMA}.clock (stands_at timestamptz, ahead interval)",
+        f"CREATE TABLE {SCHEMA}.clock (earliest timestamptz, ahead interval)",
         f"INSERT INTO {SCHEMA}.clock DEFAULT VALUES",
         f"GRANT SELECT ON {SCHEMA}.clock TO PUBLIC",
         *_FUNCTIONS,
     ]
 )
-_UPDATE = f"UPDATE {SCHEMA}.clock SET stands_at = %s, ahead = %s"
+_UPDATE = f"UPDATE {SCHEMA}.clock SET earliest = %s, ahead = %s"
 
 
 class DatabaseClock:
@@ -88,14 +87,13 @@ class DatabaseClock:
                 connection.close()
 
     def _show(self, time: DatabaseTime) -> None:
-        values = [time, None] if isinstance(time, datetime) else [None, time]
         if self._connection is None or self._connection.closed:
             self._connection = self._connect()
         cursor = self._connection.cursor()
         try:
-            cursor.execute(_UPDATE, values)
+            cursor.execute(_UPDATE, [time.earliest, time.ahead])
         except psycopg2.Error as error:
             if error.pgcode not in _UNDEFINED:
                 raise
             cursor.execute(_INSTALL)
-            cursor.execute(_UPDATE, values)
+            cursor.execute(_UPDATE, [time.earliest, time.ahead])

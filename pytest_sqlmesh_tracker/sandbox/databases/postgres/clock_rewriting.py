@@ -140,7 +140,9 @@ def rewritten(sql: str) -> Rewritten:
 def _rewritten(sql: str, *, in_routine: bool) -> Rewritten:
     if not _CONCERNED.search(sql):
         return Rewritten(sql)
-    parts, done, not_moved = [], 0, []
+    parts: list[str] = []
+    not_moved: list[str] = []
+    done = 0
     for statement in _statements(sql):
         for number, token in enumerate(statement.tokens):
             edit = _edited(statement, number)
