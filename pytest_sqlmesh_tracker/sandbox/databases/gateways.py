@@ -21,6 +21,7 @@ from pytest_sqlmesh_tracker.sandbox.options import DatabaseState, SandboxError
 
 from .connections import Connections
 from .duckdb.adapter import SandboxDuckDBConnection
+from .duckdb.clock_macros import ClockMacros
 from .duckdb.connections import DuckDBConnections, path_of
 from .duckdb.statements import is_remote
 from .engine import ExternalTables
@@ -162,16 +163,24 @@ class Databases:
         clock: Clock,
         external_tables: ExternalTables,
         templates: Mapping[str, str],
+        *,
+        of_template: bool,
     ) -> Connections:
         """The connections of a sandbox in this folder, before any is opened.
 
         Args:
             external_tables: the tables that give way to what statements create.
             templates: the template of each PostgreSQL database that has one.
+            of_template: whether the sandbox is a template itself.
         """
         return Connections(
             folder,
-            DuckDBConnections(folder, clock, external_tables, stand_in=self.stands_in),
+            DuckDBConnections(
+                folder,
+                ClockMacros(clock, is_read=not of_template),
+                external_tables,
+                stand_in=self.stands_in,
+            ),
             PostgresConnections(
                 self._server, self.of_postgres.values(), templates, clock, external_tables
             ),

@@ -69,7 +69,9 @@ class CopiedProject:
             selection: the selected part of the project's models, if not all.
             selectors: the selectors that the first load applies.
         """
-        connections = self.databases.connections(folder, clock, empty_tables, postgres)
+        connections = self.databases.connections(
+            folder, clock, empty_tables, postgres, of_template=of_template
+        )
         configs = self.databases.configs(connections, self.variables)
         return SandboxContext(
             connections=connections,

@@ -72,10 +72,14 @@ class _Shown:
 class ClockMacros:
     """The macros on the cursors of one sandbox, which show the time of its clock."""
 
-    def __init__(self, clock: Clock) -> None:
-        """Start without cursors."""
+    def __init__(self, clock: Clock, *, is_read: bool) -> None:
+        """Start without cursors.
+
+        Args:
+            is_read: whether anything in the databases, such as a view, may read the time already.
+        """
         self._clock = clock
-        self._is_read = False
+        self._is_read = is_read
         self._lock = threading.Lock()
         self._shown: WeakKeyDictionary[Any, _Shown] = WeakKeyDictionary()
         clock.when_moved(self._renew_own)
@@ -85,8 +89,9 @@ class ClockMacros:
         self._show(cursor)
         cursor.execute(_INSTALL)
 
-    def renew(self, cursor: Any, sql: str) -> None:
-        """Show the present time, before the cursor executes a statement."""
+    def executing(self, cursor: Any, sql: str) -> None:
+        """Advance the clock and show its time, before a cursor executes a statement."""
+        self._clock.executing()
         # A clock that does not tick advances with each statement. The plan of a template has many,
         # and none reads the time before one contains a word for it, such as the query of a view.
         self._is_read = self._is_read or bool(_READS_TIME.search(sql))
@@ -112,7 +117,6 @@ class ClockMacros:
         self._show(cursor)
 
     def _renew_own(self) -> None:
-        self._is_read = True
         with self._lock:
             cursors = dict(self._shown)
         for cursor, shown in cursors.items():

@@ -10,7 +10,6 @@ from typing import Any
 import duckdb
 from sqlmesh.core.engine_adapter.base import EngineAdapter
 
-from pytest_sqlmesh_tracker.sandbox.clock import Clock
 from pytest_sqlmesh_tracker.sandbox.databases.engine import ExternalTables, quoted
 
 from .clock_macros import ClockMacros
@@ -21,19 +20,24 @@ class DuckDBConnections:
     """The open databases of one sandbox, with one adapter for each file."""
 
     def __init__(
-        self, folder: Path, clock: Clock, external_tables: ExternalTables, *, stand_in: bool = False
+        self,
+        folder: Path,
+        macros: ClockMacros,
+        external_tables: ExternalTables,
+        *,
+        stand_in: bool = False,
     ) -> None:
         """Start without an open database.
 
         Args:
             folder: the folder of the sandbox's files; statements can't attach others for writing.
+            macros: what shows the sandbox's time to statements.
             external_tables: the tables that give way to what statements create.
             stand_in: whether DuckDB stands in for another warehouse, which has other types.
         """
         self.folder = folder
         self.stand_in = stand_in
-        self.clock = clock
-        self.macros = ClockMacros(clock)
+        self.macros = macros
         self.external_tables = external_tables
         self._adapters: dict[str, EngineAdapter] = {}
         self._opened: list[duckdb.DuckDBPyConnection] = []
@@ -62,9 +66,8 @@ class DuckDBConnections:
         Raises:
             SQLMeshError: it would write to a database or a file outside the sandbox.
         """
-        self.clock.executing()
         check_stays_in(self.folder, sql)
-        self.macros.renew(cursor, sql)
+        self.macros.executing(cursor, sql)
 
     def catalogs(self) -> list[Path]:
         """The files of catalogs that SQLMesh created."""
