@@ -50,7 +50,8 @@ _INSTALL = ";".join(
     ]
 )
 _READS_TIME = re.compile(
-    r"\b(now|today|age|local\w+|\w*current_\w+|\w+_timestamp)\b", re.IGNORECASE
+    r"\b(now|today|age)\s*\(|current_(date|time|local)|\blocaltime|\btransaction_timestamp",
+    re.IGNORECASE,
 )
 
 
