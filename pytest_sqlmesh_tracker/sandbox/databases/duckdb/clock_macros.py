@@ -87,7 +87,7 @@ class ClockMacros:
 
     def install(self, cursor: Any) -> None:
         """Let a new cursor show the time."""
-        self._show(cursor)
+        self._define_now(cursor)
         cursor.execute(_INSTALL)
 
     def executing(self, cursor: Any, sql: str) -> None:
@@ -126,11 +126,14 @@ class ClockMacros:
                 self._show(cursor)
 
     def _show(self, cursor: Any) -> None:
-        time = self._clock.database_time
         # In a failed transaction, or on a closed cursor, the next statement raises the error.
         with suppress(duckdb.Error):
-            cursor.execute(f"{_MACRO} now() AS {_expression(time)}")
-            self._record(cursor, time)
+            self._define_now(cursor)
+
+    def _define_now(self, cursor: Any) -> None:
+        time = self._clock.database_time
+        cursor.execute(f"{_MACRO} now() AS {_expression(time)}")
+        self._record(cursor, time)
 
     def _record(self, cursor: Any, time: DatabaseTime | None) -> None:
         with self._lock:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import psycopg2
@@ -70,6 +71,7 @@ class DatabaseClock:
         self._connection: Any = None
         self._shown: DatabaseTime | None = None
         self._lock = threading.Lock()
+        clock.when_moved(self._renew_views)
 
     def renew(self) -> None:
         """Show the present time, before a statement is executed."""
@@ -78,6 +80,13 @@ class DatabaseClock:
             if time != self._shown:
                 self._show(time)
                 self._shown = time
+
+    def _renew_views(self) -> None:
+        """Show the present time to connections of which the sandbox knows nothing."""
+        # If the server has ended, the next statement raises the error.
+        with suppress(psycopg2.Error):
+            if self._connection is not None:
+                self.renew()
 
     def close(self) -> None:
         """Close the connection, which is opened anew when it is needed."""

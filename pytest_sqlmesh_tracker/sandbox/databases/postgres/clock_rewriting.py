@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import pairwise
+from typing import NamedTuple
 
 from .clock_functions import SCHEMA
 
@@ -32,20 +33,25 @@ _BEFORE_TABLES = {
     *("AS", "COPY", "EXISTS", "INTO", "ONLY", "RECURSIVE", "REFERENCES", "TABLE", "UPDATE", "WITH")
 }
 """Words before the name of a table, which columns in parentheses can follow."""
-_CONCERNED = re.compile(
-    rf"\b({'|'.join([*_KEYWORDS, *_FUNCTIONS, 'AGE', *_MOVING_TEXTS])})\b", re.IGNORECASE
+_READS = re.compile(
+    rf"\b({'|'.join(_KEYWORDS)})\b|\b({'|'.join(_FUNCTIONS)}|AGE)\s*\(", re.IGNORECASE
 )
-"""What must occur in SQL before it is read: most statements are not concerned."""
+_MOVING_TEXT = re.compile(rf"'({'|'.join(_MOVING_TEXTS)})'", re.IGNORECASE)
+_SKIPPED = r"--[^\n]* | /\*(?:(?!/\*|\*/).|/\*(?:(?!/\*|\*/).)*\*/)*\*/"
+_TEXT = r"(?<![\w$])[eE]'(?:[^'\\]|\\.|'')*' | (?:[nNbBxX]|[uU]&)?'[^']*(?:''[^']*)*'"
+_QUOTED = r"""(?:[uU]&)?"(?:[^"]|"")*" """
+_WITHOUT_CODE = re.compile(f"{_SKIPPED} | {_TEXT} | {_QUOTED}", re.VERBOSE | re.DOTALL)
 _TOKENS = re.compile(
-    r"""
-    (?P<skipped> \s+ | --[^\n]* | /\*(?:(?!/\*|\*/).|/\*(?:(?!/\*|\*/).)*\*/)*\*/ )
-    | (?P<text> [eE]'(?:[^'\\]|\\.|'')*' | (?:[nNbBxX]|[uU]&)?'(?:[^']|'')*' )
+    rf"""
+    (?P<skipped> \s+ | {_SKIPPED} )
+    | (?P<text> {_TEXT} )
     | (?P<dollar> \$(?:[^\W\d]\w*)?\$ ) (?P<body> .*? ) (?P=dollar)
     | (?P<word> (?![uU]&") [^\W\d][\w$]* )
-    | (?P<other> (?:[uU]&)?"(?:[^"]|"")*" | \d[\w.]* | :: | . )
+    | (?P<other> {_QUOTED} | \d[\w.]* | :: | . )
     """,
     re.VERBOSE | re.DOTALL,
 )
+_MAKES_ROUTINE = re.compile(r"\$|\b(FUNCTION|PROCEDURE|DO)\b", re.IGNORECASE)
 _ROUTINES = {"FUNCTION", "PROCEDURE", "ROUTINE", "AGGREGATE"}
 _LANGUAGES = {"SQL", "PLPGSQL"}
 
@@ -57,8 +63,7 @@ class _Kind(Enum):
     OTHER = auto()
 
 
-@dataclass(frozen=True)
-class _Token:
+class _Token(NamedTuple):
     """A token: words are in capitals, and a body is what is between dollars."""
 
     kind: _Kind
@@ -138,7 +143,7 @@ def rewritten(sql: str) -> Rewritten:
 
 
 def _rewritten(sql: str, *, in_routine: bool) -> Rewritten:
-    if not _CONCERNED.search(sql):
+    if not _is_concerned(sql):
         return Rewritten(sql)
     parts: list[str] = []
     not_moved: list[str] = []
@@ -156,6 +161,15 @@ def _rewritten(sql: str, *, in_routine: bool) -> Rewritten:
             elif _stays(statement, number, in_routine=in_routine):
                 not_moved.append(token.text)
     return Rewritten("".join([*parts, sql[done:]]), tuple(not_moved))
+
+
+def _is_concerned(sql: str) -> bool:
+    """Whether some SQL may read the time: most does not, and can be long, with data in texts."""
+    if _MOVING_TEXT.search(sql):
+        return True
+    if not _READS.search(sql):
+        return False
+    return bool(_MAKES_ROUTINE.search(sql) or _READS.search(_WITHOUT_CODE.sub("''", sql)))
 
 
 def _edited(statement: _Statement, number: int) -> _Edit | None:
