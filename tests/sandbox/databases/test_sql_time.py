@@ -218,6 +218,7 @@ class TestWhereverItIsRead:
         sandbox.execute("ROLLBACK")
         assert only(sandbox, "current_date") == date(2024, 1, 7)
 
+    @pytest.mark.long
     def test_in_the_setup(self, clocked: Path, sandboxes: Sandboxes) -> None:
         def setup(connection: Any) -> None:
             connection.execute("CREATE TABLE noted AS SELECT current_date AS day")

@@ -143,7 +143,7 @@ def rewritten(sql: str) -> Rewritten:
 
 
 def _rewritten(sql: str, *, in_routine: bool) -> Rewritten:
-    if not _is_concerned(sql):
+    if not _is_concerned(sql, in_routine=in_routine):
         return Rewritten(sql)
     parts: list[str] = []
     not_moved: list[str] = []
@@ -163,13 +163,15 @@ def _rewritten(sql: str, *, in_routine: bool) -> Rewritten:
     return Rewritten("".join([*parts, sql[done:]]), tuple(not_moved))
 
 
-def _is_concerned(sql: str) -> bool:
+def _is_concerned(sql: str, *, in_routine: bool) -> bool:
     """Whether some SQL may read the time: most does not, and can be long, with data in texts."""
     if _MOVING_TEXT.search(sql):
         return True
     if not _READS.search(sql):
         return False
-    return bool(_MAKES_ROUTINE.search(sql) or _READS.search(_WITHOUT_CODE.sub("''", sql)))
+    if in_routine or _MAKES_ROUTINE.search(sql):
+        return True
+    return bool(_READS.search(_WITHOUT_CODE.sub("''", sql)))
 
 
 def _edited(statement: _Statement, number: int) -> _Edit | None:

@@ -8,6 +8,7 @@ from datetime import date, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import psycopg2.extensions
 import pytest
 from psycopg2.extras import RealDictCursor, execute_values
@@ -207,6 +208,19 @@ def test_a_text_that_reads_the_real_time_is_warned_of(sandbox: Sandbox) -> None:
     with pytest.warns(UserWarning, match="reads the real time .* 'today'"):
         ((day,),) = sandbox.fetch("SELECT 'today'::date")
     assert day > date(2024, 1, 5)
+
+
+def test_connections_of_other_code_see_the_time_in_views(sandbox: Sandbox) -> None:
+    adapter: Any = sandbox.context.engine_adapter
+    settings = adapter.connection.get_dsn_parameters()
+    other = psycopg2.connect(**{key: settings[key] for key in ("host", "port", "dbname", "user")})
+    try:
+        sandbox.travel("2024-01-06")
+        with other.cursor() as cursor:
+            cursor.execute("SELECT day FROM clock.view")
+            assert cursor.fetchall() == [(date(2024, 1, 6),)]
+    finally:
+        other.close()
 
 
 def test_statements_without_the_time_are_not_changed(sandbox: Sandbox) -> None:
