@@ -164,7 +164,7 @@ class Databases:
         external_tables: ExternalTables,
         templates: Mapping[str, str],
         *,
-        of_template: bool,
+        of_template: bool = False,
     ) -> Connections:
         """The connections of a sandbox in this folder, before any is opened.
 

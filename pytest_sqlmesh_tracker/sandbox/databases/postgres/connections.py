@@ -53,6 +53,7 @@ class PostgresConnections:
         """A connection to one of the databases, on which SQL sees the sandbox's time."""
         connection = self._databases[database].connect(user)
         connection.clock = self._clocks[database]
+        connection.clock.renew()
         return connection
 
     def with_server_rights(self, sql: str, database: str) -> str:
