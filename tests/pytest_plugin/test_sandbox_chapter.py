@@ -84,4 +84,4 @@ def test_every_example_passes(pytester: pytest.Pytester, planned_project: Path) 
     pytester.makeini("[pytest]\nfilterwarnings = ignore\naddopts = --strict-markers")
     result = pytester.runpytest_inprocess("-p", "no:xdist")
     result.assert_outcomes(passed=12)
-    assert len(EXAMPLES) == 9
+    assert len(EXAMPLES) == 10
