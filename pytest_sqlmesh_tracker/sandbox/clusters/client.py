@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
@@ -23,6 +26,8 @@ _OF_THE_ENVIRONMENT = {
     "options": "",
 }
 """What libpq would otherwise take from environment variables, for the user's own servers."""
+_WITHOUT_PARAMETER = ("PGTZ", "PGDATESTYLE")
+"""Environment variables that no parameter overrides."""
 
 
 def psycopg2() -> Any:
@@ -55,13 +60,23 @@ def connect(
     Args:
         factory: the class of the connection, if not psycopg2's own.
     """
-    return psycopg2().connect(
-        host=host,
-        port=PORT,
-        user=user,
-        dbname=database,
-        client_encoding="UTF8",
-        async_=asynchronous,
-        connection_factory=factory,
-        **_OF_THE_ENVIRONMENT,
-    )
+    with _unset(_WITHOUT_PARAMETER):
+        return psycopg2().connect(
+            host=host,
+            port=PORT,
+            user=user,
+            dbname=database,
+            client_encoding="UTF8",
+            async_=asynchronous,
+            connection_factory=factory,
+            **_OF_THE_ENVIRONMENT,
+        )
+
+
+@contextmanager
+def _unset(variables: Iterable[str]) -> Iterator[None]:
+    values = {name: os.environ.pop(name) for name in variables if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(values)

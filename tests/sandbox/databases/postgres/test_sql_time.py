@@ -108,8 +108,12 @@ class TestTheTime:
             sandbox.travel("2024-01-06 00:00")
             assert adapter.fetchone("SELECT CURRENT_DATE") == (date(2024, 1, 6),)
 
-    def test_is_in_utc(self, sandbox: Sandbox) -> None:
-        assert only(sandbox, "current_setting('TimeZone')") == "UTC"
+    def test_is_in_utc(
+        self, clocked: Path, sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PGTZ", "Asia/Tokyo")
+        with sandboxes(clocked) as sandbox:
+            assert only(sandbox, "current_setting('TimeZone')") == "UTC"
 
     def test_is_in_a_time_zone_that_the_project_sets(self, standing: Sandbox) -> None:
         standing.execute("SET TIME ZONE 'Asia/Tokyo'")
