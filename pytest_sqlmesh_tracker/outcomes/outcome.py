@@ -101,6 +101,8 @@ class Outcome(Frozen):
     local_edit: bool = False
     """True if its definition in the project differs from the one in the environment that was
     run."""
+    stubbed: bool = False
+    """True if it has a test's data instead of its query."""
     cause: Cause | None = None
     """The primary cause, which is the first of `causes`; None if no batch of the model began."""
     causes: tuple[Cause, ...] = ()

@@ -14,6 +14,7 @@ from sqlmesh.utils import UniqueKeyDict
 from sqlmesh.utils.dag import DAG
 from sqlmesh.utils.errors import LinterError, PlanError
 
+from pytest_sqlmesh_tracker.sandbox.data.stubs import Stubs
 from pytest_sqlmesh_tracker.sandbox.databases.connections import Connections
 from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
 from pytest_sqlmesh_tracker.sandbox.problems.checks import linter_message, unit_test_message
@@ -22,6 +23,7 @@ from pytest_sqlmesh_tracker.tracking.preferences import Preferences, prefer
 from .clock import check_not_frozen
 from .faults import Faults, FaultyEvaluator
 from .files import UsersPaths
+from .options import SandboxError, StubData
 
 SharedSnapshots = dict[SnapshotId, Snapshot | None]
 """The snapshots shared by all copies of a template; None until one of them has read it."""
@@ -51,6 +53,7 @@ class SandboxContext(Context):
         empty_tables: EmptyTables,
         shared_snapshots: SharedSnapshots,
         users_paths: UsersPaths,
+        stubs: Stubs | None = None,
         selection: Selection | None = None,
         selectors: tuple[str, ...] = (),
         of_template: bool = False,
@@ -61,6 +64,7 @@ class SandboxContext(Context):
         Args:
             empty_tables: the tables of external models in the databases of the connections.
             users_paths: the paths that messages show instead of the paths of copies.
+            stubs: the models that have a test's data instead of their queries.
             selection: the selected part of the project's models, if not all.
             selectors: the selectors that the first load applies, unless `selection` is passed.
             of_template: whether it plans a template. Trackers of all contexts leave it out.
@@ -74,6 +78,7 @@ class SandboxContext(Context):
         self._selectors = selectors
         self._faults = faults
         self.users_paths = users_paths
+        self.stubs = stubs or Stubs({})
         self._test_result: Any = None
         super().__init__(load=False, **arguments)
 
@@ -101,11 +106,52 @@ class SandboxContext(Context):
         """Load the project, or the selected part of it."""
         check_not_frozen()
         super().load(*args, **kwargs)
+        self._load_stubs()
         if self.selection is None and self._selectors:
             self.selection = Selection.of(self, self._selectors)
         if self.selection is not None:
             self.selection.apply(self)
         return self
+
+    def stub(self, fqn: str, name: str, data: StubData) -> None:
+        """Let a model have this data instead of its query.
+
+        Raises:
+            SandboxError: the model can't be stubbed, or the data does not fit it. The model is then
+                as it was before.
+        """
+        before = self.stubs
+        self.stubs = before.copy()
+        self.stubs.add(name, fqn, data)
+        try:
+            if fqn not in before.fqns:
+                self.load()
+            self.stubs.fill(self, name)
+        except SandboxError:
+            self.stubs = before
+            if fqn not in before.fqns:
+                self.load()
+            raise
+
+    def _load_stubs(self) -> None:
+        if self.stubs.apply(self):
+            self.dag = _dag_of(self._models)
+        if hasattr(self, "_model_test_metadata"):
+            tests = self._without_tests_of_stubs(self._model_test_metadata)
+            self._model_test_metadata[:] = tests
+
+    def load_model_tests(self, *args: Any, **kwargs: Any) -> Any:
+        """The unit tests, in versions of SQLMesh that load them when they run."""
+        base: Any = super()
+        return self._without_tests_of_stubs(base.load_model_tests(*args, **kwargs))
+
+    def _without_tests_of_stubs(self, tests: Any) -> list[Any]:
+        fqns = self.stubs.fqns
+        return [
+            test
+            for test in tests
+            if not (fqns and self._node_or_snapshot_to_fqn(test.body.get("model", "")) in fqns)
+        ]
 
     def load_copied(self, *, reads_state: bool) -> None:
         """Load a project whose models and schemas are known, without reading its files.
@@ -215,9 +261,14 @@ class Selection:
             "standaloneaudits",
             {n: a for n, a in context._standalone_audits.items() if a.depends_on <= kept},
         )
-        context.dag = DAG()
-        for name, model in context._models.items():
-            context.dag.add(name, model.depends_on)
+        context.dag = _dag_of(context._models)
+
+
+def _dag_of(models: Any) -> DAG[str]:
+    dag: DAG[str] = DAG()
+    for name, model in models.items():
+        dag.add(name, model.depends_on)
+    return dag
 
 
 def _only(models: Any, names: frozenset[str]) -> Any:

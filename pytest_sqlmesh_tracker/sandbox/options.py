@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
+from hashlib import sha256
 from inspect import signature
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
 from pytest_sqlmesh_tracker.outcomes.moments import parse_moment
@@ -43,6 +45,59 @@ class SandboxError(Exception):
 
 
 @dataclass(frozen=True)
+class StubData:
+    """The data that a model has instead of its query.
+
+    Attributes:
+        value: rows as mappings, a DataFrame, the path of a file, or the text of a query.
+        digest: a digest of the value, by which equal data is recognized.
+    """
+
+    value: Any = field(compare=False, repr=False)
+    digest: str
+
+    @classmethod
+    def of(cls, value: Any) -> StubData:
+        """The data that a test passes.
+
+        Raises:
+            SandboxError: it is of another type.
+        """
+        __tracebackhide__ = True
+        if isinstance(value, PathLike) or (isinstance(value, str) and _is_file(value)):
+            value = Path(value)
+            if not _is_file(value.name):
+                raise SandboxError(
+                    f"stub: a file must end in {', '.join(_FILES)}, not {value.suffix!r}"
+                )
+            shown = str(value)
+        elif isinstance(value, str):
+            shown = value
+        elif hasattr(value, "to_dict"):
+            shown = repr(value.to_dict("records"))
+        elif isinstance(value, Iterable) and not isinstance(value, Mapping | bytes):
+            value = [*value]
+            shown = repr(value)
+        else:
+            raise SandboxError(
+                "stub: the data must be a list of mappings, a DataFrame, a file or a query, not "
+                f"{short_repr(value)}"
+            )
+        return cls(value, sha256(f"{type(value).__name__}:{shown}".encode()).hexdigest())
+
+    def below(self, root: Path) -> StubData:
+        """The same data, with a relative path of a file as one below this folder."""
+        return replace(self, value=root / self.value) if isinstance(self.value, Path) else self
+
+
+_FILES = (".csv", ".parquet", ".json")
+
+
+def _is_file(text: str) -> bool:
+    return text.lower().endswith(_FILES) and len(text.split()) == 1
+
+
+@dataclass(frozen=True)
 class ProjectOptions:
     """Which project a test starts from, how it is planned, and when.
 
@@ -55,6 +110,7 @@ class ProjectOptions:
         setup: SQL files that load raw data before the plan.
         tick: whether the sandbox's clock advances by itself.
         select: selectors of the models to plan, with everything upstream; empty for every model.
+        stub: the models that have a test's data instead of their queries: name → data.
     """
 
     paths: tuple[str, ...] = ()
@@ -67,6 +123,7 @@ class ProjectOptions:
     state: DatabaseState = DatabaseState.FRESH
     tick: bool = True
     select: tuple[str, ...] = ()
+    stub: Mapping[str, StubData] = field(default_factory=dict, hash=False)
 
 
 def project_options(arguments: Mapping[str, Any]) -> ProjectOptions:
@@ -94,6 +151,7 @@ def _options(
     state: str = "fresh",
     tick: bool = True,
     select: Any = None,
+    stub: Any = None,
 ) -> ProjectOptions:
     if state not in [each.value for each in DatabaseState]:
         raise SandboxError(f"state must be 'fresh', 'keep' or 'empty', not {short_repr(state)}")
@@ -120,7 +178,16 @@ def _options(
         state=DatabaseState(state),
         tick=tick,
         select=_texts("select", select),
+        stub=_stubs(stub, state),
     )
+
+
+def _stubs(stubs: Any, state: str) -> dict[str, StubData]:
+    if not isinstance(stubs or {}, Mapping):
+        raise SandboxError(f"stub must map names of models to data, not {short_repr(stubs)}")
+    if stubs and state == "keep":
+        raise SandboxError("stub: with state='keep', the models are loaded already")
+    return {name: StubData.of(stubs[name]) for name in sorted(stubs or {}, key=str)}
 
 
 def _in_order(variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,19 +13,21 @@ from typing import Any
 from sqlmesh.utils.errors import ConfigError, LinterError, PlanError
 
 from pytest_sqlmesh_tracker.models.config_files import CONFIG_FILES
-from pytest_sqlmesh_tracker.models.index import ModelIndex, UnknownModelError
+from pytest_sqlmesh_tracker.models.index import UnknownModelError
 from pytest_sqlmesh_tracker.outcomes.vocabulary import ONLY_AUDITED_KINDS
 from pytest_sqlmesh_tracker.process.state import project_modules
 from pytest_sqlmesh_tracker.reports.report import RunReport
+from pytest_sqlmesh_tracker.sandbox.data.methods import RowMethods
+from pytest_sqlmesh_tracker.sandbox.data.models import ProjectModel, index_of
+from pytest_sqlmesh_tracker.sandbox.data.sources import Sources
 from pytest_sqlmesh_tracker.sandbox.templates.template import Template
 from pytest_sqlmesh_tracker.suggestions import did_you_mean
-from pytest_sqlmesh_tracker.tracking.project.names import display_names, kind_of
 from pytest_sqlmesh_tracker.tracking.project.nodes import audit_names, project_nodes
 from pytest_sqlmesh_tracker.tracking.tracker import Tracker
 
 from .clock import Clock, Moment, check_not_frozen, shown
 from .faults import Fault, Faults, InjectedError
-from .options import SandboxError
+from .options import SandboxError, StubData
 
 _FAILED = "failed by the test"
 _SELF_EXPLANATORY = (ConfigError, LinterError, PlanError)
@@ -34,18 +35,11 @@ _SELF_EXPLANATORY = (ConfigError, LinterError, PlanError)
 _SELECTS = {"select_models", "restate_models", "backfill_models"}
 
 
-@dataclass(frozen=True)
-class _Model:
-    name: str
-    fqn: str
-    kind: str
-
-
 class SandboxWarning(UserWarning):
     """A fault that a test requested never struck."""
 
 
-class Sandbox:
+class Sandbox(RowMethods):
     """An isolated copy of a planned SQLMesh project, with a clock and faults of its own.
 
     The fixture `sqlmesh_project` makes it. Times are in UTC. The copy is deleted after the test,
@@ -242,19 +236,17 @@ class Sandbox:
         __tracebackhide__ = True
         self._faults.held.difference_update(each.fqn for each in self._models(model))
 
-    def _models(self, model: object) -> list[_Model]:
+    def _models(self, model: object) -> list[ProjectModel]:
         """The models of this project that match a name, a glob or a SQLMesh object."""
         __tracebackhide__ = True
-        names = display_names(self._nodes, self.context.default_catalog)
-        known = [_Model(names[fqn], fqn, kind_of(node)) for fqn, node in self._nodes.items()]
-        return ModelIndex(known, "the project").matching(model)
+        return index_of(self.context).matching(model)
 
     @property
     def _nodes(self) -> dict[str, Any]:
         """Models and standalone audits, by fully qualified name."""
         return project_nodes(self.context)
 
-    def _check_evaluated(self, models: list[_Model], way_out: str) -> None:
+    def _check_evaluated(self, models: list[ProjectModel], way_out: str) -> None:
         __tracebackhide__ = True
         for model in models:
             if model.kind in ONLY_AUDITED_KINDS:
@@ -263,7 +255,7 @@ class Sandbox:
                     f"SQLMesh never evaluates {model.name}, which is {kind}; {way_out}"
                 )
 
-    def _audit_of(self, models: list[_Model], audit: str) -> str:
+    def _audit_of(self, models: list[ProjectModel], audit: str) -> str:
         __tracebackhide__ = True
         name = audit.lower()
         for model in models:
@@ -293,14 +285,50 @@ class Sandbox:
     def _executed(self, sql: str) -> list[tuple[Any, ...]]:
         __tracebackhide__ = True
         adapter: Any = self.context.engine_adapter
-        try:
+        with self._errors_explained(adapter):
             rows: list[tuple[Any, ...]] = adapter.execute_users(sql)
             return rows
+
+    @property
+    def _sources(self) -> Sources:
+        return Sources(self.context, self._environment)
+
+    @contextmanager
+    def _errors_explained(self, adapter: Any) -> Iterator[None]:
+        __tracebackhide__ = True
+        try:
+            yield
         except adapter.system.errors as error:
             hints = self._template.hints.of(str(error))
             if not hints:
                 raise
             raise type(error)("\n\n".join([str(error), *hints])) from None
+
+    def stub(self, model: object, data: Any) -> None:
+        """Let a model have this data instead of its query.
+
+        A model that is not stubbed yet changes as by `write`: the next `plan` loads the data. Other
+        data of a stubbed model is loaded when SQLMesh next evaluates the model.
+
+        Args:
+            model: a name, a glob that matches one model, or SQLMesh's `Model` or `Snapshot`.
+            data: a list of mappings, a DataFrame, a file that ends in .csv, .parquet or .json, or a
+                query. A relative path starts from pytest's root folder.
+
+        Raises:
+            UnknownModelError: the project does not have this model.
+            SandboxError: the model is external, a seed or a standalone audit, or the types of its
+                columns are unknown; or the data does not fit it.
+        """
+        __tracebackhide__ = True
+        check_not_frozen()
+        matching = self._models(model)
+        if len(matching) > 1:
+            names = ", ".join(each.name for each in matching)
+            raise SandboxError(f"stub() requires one model; {model!r} matches {names}")
+        (match,) = matching
+        with self._errors_explained(self.context.engine_adapter):
+            self.context.stub(match.fqn, match.name, StubData.of(data).below(self._template.root))
 
     def write(self, relative_path: str | os.PathLike[str], text: str) -> None:
         """Write a file of this copy, and reload the project from its files.

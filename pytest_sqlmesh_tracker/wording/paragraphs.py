@@ -177,6 +177,8 @@ def _facts(report: Invocation | None, outcome: Outcome) -> list[tuple[str, str]]
     others = [str(reason) for reason in outcome.reasons if reason is not outcome.reason]
     if others:
         facts.append(("also", ", ".join(others)))
+    if outcome.stubbed:
+        facts.append(("stubbed", "the test's data replaces its query"))
     if outcome.local_edit:
         facts.append(("local edit", "the project's definition differs from the environment's"))
     return facts

@@ -28,6 +28,8 @@ IN_A_SESSION = [
     "freezegun has frozen the clock",
     "A time is in the past",
     "A fault was never triggered",
+    "Rows can't be as expected",
+    "A stub needs types",
     "Strict mode reports outcomes",
 ]
 WITHOUT_THE_PLUGIN = "A fixture isn't found"
@@ -146,6 +148,16 @@ def test_a_fault(sqlmesh_project):
 
 
 @on_shop
+def test_rows(sqlmesh_project):
+    sqlmesh_project.assert_rows("shop.orders", [{"id": "1"}])
+
+
+@pytest.mark.sqlmesh_project("broken", at="2024-01-09", stub={"shop.orders": []})
+def test_a_stub(sqlmesh_project):
+    pass
+
+
+@on_shop
 @pytest.mark.sqlmesh_tracker(strict=True)
 def test_strict(sqlmesh_project):
     sqlmesh_project.fail("shop.orders")
@@ -170,7 +182,7 @@ def write(pytester: pytest.Pytester) -> None:
 def test_every_message_is_printed(pytester: pytest.Pytester, planned_project: Path) -> None:  # noqa: ARG001
     write(pytester)
     result = pytester.runpytest_inprocess("-p", "no:xdist")
-    result.assert_outcomes(failed=6, errors=7, passed=2, warnings=1)
+    result.assert_outcomes(failed=7, errors=8, passed=2, warnings=1)
     printed = result.stdout.str()
     missing = {heading: not_printed(QUOTATIONS[heading], printed) for heading in IN_A_SESSION}
     assert {heading: lines for heading, lines in missing.items() if lines} == {}

@@ -23,6 +23,15 @@ model_defaults: {dialect: duckdb, start: 2024-01-01}
 disable_anonymized_analytics: true
 """
 
+ON_TWO_ENGINES = """
+  duckdb: {connection: {type: duckdb}}
+  postgres:
+    connection:
+      {type: postgres, host: shop.invalid, port: 5432, user: shop, password: x, database: shop}
+"""
+"""Gateways on DuckDB and on a PostgreSQL server that no sandbox can reach."""
+IN_POSTGRES = DEFAULTS.replace("dialect: duckdb", "dialect: postgres")
+
 
 def sandboxes_of(templates: Templates) -> Sandboxes:
     """Makes a sandbox of a project, as the fixture `sqlmesh_project` does, with its arguments."""

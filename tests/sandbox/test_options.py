@@ -45,6 +45,7 @@ def test_variables_ignore_case_and_order() -> None:
         ({"zzz": 1}, "has no argument 'zzz': its arguments are path, gateway, at, environment"),
         ({"state": "old"}, "state must be 'fresh', 'keep' or 'empty', not 'old'"),
         ({"plan": "no"}, "plan must be True, False or 'partial', not 'no'"),
+        ({"stub": {"a.b": 1}}, "stub: the data must be a list of mappings, a DataFrame, a file"),
         ({"tick": 1}, "tick must be True or False, not 1"),
         ({"gateway": 3}, "gateway must be a name, not 3"),
         ({"environment": ["dev"]}, "environment must be a name, not ['dev']"),

@@ -238,6 +238,7 @@ class _Model:
         others = quantity(self.blocks, "blocked model")
         marks = {
             "partial: some of its batches were recorded": self.outcome.partial,
+            "stubbed: the test's data replaces its query": self.outcome.stubbed,
             "local edit: the project's definition differs": self.outcome.local_edit,
             f"root cause of {others}" if self.blocks else "root cause": self.is_root,
             "unexpected by the gate": self.flagged,

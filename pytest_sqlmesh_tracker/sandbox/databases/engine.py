@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -88,6 +89,41 @@ class SystemTables(Protocol):
         """Whether a statement failed because of a missing column, or a column's type."""
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of a table; `type` is written as the engine shows it."""
+
+    name: str
+    type: str
+
+    @property
+    def sql(self) -> str:
+        """The name as SQL, in quotes."""
+        return quoted(self.name)
+
+
+class RowQueries(Protocol):
+    """How an engine writes queries on rows of any type."""
+
+    text: str
+    """The type of texts of any length."""
+
+    def columns(self, adapter: Any, table: str) -> list[Column]:
+        """The columns of a table, a view or a temporary table, whose name is SQL."""
+
+    def of_documents(self, columns: Sequence[Column], documents: str) -> str:
+        """A query of the rows that a JSON array contains.
+
+        Args:
+            columns: the columns of the query.
+            documents: an array of JSON objects, whose keys are the positions of the columns.
+        """
+
+    def comparable(self, column: Column) -> str:
+        """An expression that is equal where values of the column are, and that can be grouped and
+        ordered."""
+
+
 class ExternalTables(Protocol):
     """The tables of external models, as far as executing statements affects them."""
 
@@ -102,6 +138,10 @@ class SandboxAdapter(Protocol):
     """An adapter of SQLMesh that executes a sandbox's statements."""
 
     system: SystemTables
+    rows: RowQueries
+
+    def scratch(self) -> AbstractContextManager[None]:
+        """Undo on exit what `execute_users` does in this context, temporary tables included."""
 
     def attach(self, catalogs: Iterable[str]) -> None:
         """Make the catalogs with these names that do not exist yet, if the engine has several."""

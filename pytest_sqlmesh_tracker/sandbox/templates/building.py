@@ -23,6 +23,7 @@ from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.sandbox.clock import STATEMENT, Clock, shown
 from pytest_sqlmesh_tracker.sandbox.context import SandboxContext
+from pytest_sqlmesh_tracker.sandbox.data.stubs import Stubs
 from pytest_sqlmesh_tracker.sandbox.databases.duckdb.sqlmesh_objects import (
     check_kept_state,
     remove_models,
@@ -91,9 +92,10 @@ def build_template(
         clock = Clock(options.at or datetime.now(timezone.utc), tick=False)
         began = clock.now
         empty_tables = EmptyTables()
+        stubs = Stubs({name: data.below(root) for name, data in options.stub.items()})
         with (
             clock.running(),
-            _template_context(project, options, clock, empty_tables) as (context, recorded),
+            _template_context(project, options, clock, empty_tables, stubs) as (context, recorded),
         ):
             _prepare_state(context, options, project.databases, began)
             loaded = _load(context, options, project.databases, folder, recorded)
@@ -107,6 +109,7 @@ def build_template(
             with _errors_explained(hints, context.users_paths):
                 _load_raw_data(context, options, root, setup)
                 empty_tables.create(context)
+                stubs.fill(context)
                 left_out = LeftOut()
                 if options.plan is not PlanScope.NOTHING:
                     left_out = _plan(context, options, hints)
@@ -114,6 +117,8 @@ def build_template(
         own = {name for each in loaded.values() for name in each.project.models}
         return Template(
             options=options,
+            root=root,
+            stubs=stubs,
             project=project,
             files=Files(folder / "project"),
             loaded={path: loaded[project.place(path, folder)] for path in paths},
@@ -198,6 +203,7 @@ def _template_context(
     options: ProjectOptions,
     clock: Clock,
     empty_tables: EmptyTables,
+    stubs: Stubs,
 ) -> Iterator[tuple[SandboxContext, Mapping[Path, LoadedFiles]]]:
     """A context on the template itself; on exit, everything that it has stored is in the files.
 
@@ -213,6 +219,7 @@ def _template_context(
             path: recording_loader(recorded, project.loader(path)) for path in project.configs
         },
         empty_tables=empty_tables,
+        stubs=stubs,
         selectors=options.select,
         of_template=True,
     )

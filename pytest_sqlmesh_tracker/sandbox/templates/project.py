@@ -13,6 +13,7 @@ from sqlmesh.core.loader import Loader
 
 from pytest_sqlmesh_tracker.sandbox.clock import Clock
 from pytest_sqlmesh_tracker.sandbox.context import SandboxContext, Selection, SharedSnapshots
+from pytest_sqlmesh_tracker.sandbox.data.stubs import Stubs
 from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
 from pytest_sqlmesh_tracker.sandbox.databases.gateways import Databases
 from pytest_sqlmesh_tracker.sandbox.faults import Faults
@@ -56,6 +57,7 @@ class CopiedProject:
         faults: Faults,
         loaders: Mapping[Path, type[Loader]],
         empty_tables: EmptyTables,
+        stubs: Stubs,
         postgres: Mapping[str, str] = MappingProxyType({}),
         selection: Selection | None = None,
         selectors: tuple[str, ...] = (),
@@ -76,6 +78,7 @@ class CopiedProject:
         return SandboxContext(
             connections=connections,
             empty_tables=empty_tables,
+            stubs=stubs,
             faults=faults,
             shared_snapshots=self.snapshots,
             selection=selection,

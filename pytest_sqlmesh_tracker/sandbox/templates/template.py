@@ -11,6 +11,7 @@ from pathlib import Path
 from pytest_sqlmesh_tracker.process.state import SettingsChanges
 from pytest_sqlmesh_tracker.sandbox.clock import Clock
 from pytest_sqlmesh_tracker.sandbox.context import SandboxContext, Selection
+from pytest_sqlmesh_tracker.sandbox.data.stubs import Stubs
 from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
 from pytest_sqlmesh_tracker.sandbox.faults import Faults
 from pytest_sqlmesh_tracker.sandbox.files import Files
@@ -27,6 +28,8 @@ class Template:
     """The source of a sandbox: a project as the options describe it, planned in a folder.
 
     Attributes:
+        root: the folder that relative paths start from.
+        stubs: the models that have a test's data instead of their queries.
         files: the project's files, as every test starts with them.
         loaded: what SQLMesh has loaded, by the project's paths.
         selection: the selected part of the project's models, if not all.
@@ -40,6 +43,8 @@ class Template:
     """
 
     options: ProjectOptions
+    root: Path
+    stubs: Stubs
     project: CopiedProject
     files: Files
     loaded: Mapping[Path, LoadedFiles]
@@ -68,6 +73,7 @@ class Template:
                 for path, loaded in self.loaded.items()
             },
             empty_tables=self.empty_tables.copy(),
+            stubs=self.stubs.copy(),
             postgres=self.postgres,
             selection=self.selection,
         )

@@ -16,6 +16,9 @@ from pytest_sqlmesh_tracker.tracking import compat
 _DBT_TEST = re.compile(r"test\.[^.]+\.(?P<name>.+?)(\.[0-9a-f]{10})?")
 """dbt's unique ID of a test, which ends with a hash for a generic test."""
 
+STUBS_SCHEMA = "sqlmesh_tracker_stubs"
+"""The schema of the tables with the data that a test puts in the place of models' queries."""
+
 
 def project_nodes(context: Any) -> dict[str, Any]:
     """The models and standalone audits of a SQLMesh context, by their snapshots' names.
@@ -29,6 +32,13 @@ def project_nodes(context: Any) -> dict[str, Any]:
 def is_never_evaluated(node: Any) -> bool:
     """Whether the node is an external or embedded model without audits (`Snapshot.evaluatable`)."""
     return bool(getattr(node, "is_model", False) and node.kind.is_symbolic and not node.audits)
+
+
+def is_stub(node: Any) -> bool:
+    """Whether a model has a test's data instead of its query."""
+    # What the query reads would have to be parsed first; a stub declares it.
+    declared = getattr(node, "depends_on_", None) or ()
+    return any(f'"{STUBS_SCHEMA}"' in name for name in declared)
 
 
 def audit_names(node: Any) -> dict[str, str]:

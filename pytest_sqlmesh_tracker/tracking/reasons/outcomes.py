@@ -26,7 +26,7 @@ from pytest_sqlmesh_tracker.tracking.intervals.crons import is_undetermined
 from pytest_sqlmesh_tracker.tracking.intervals.loaded import After, Before, execution_time_of
 from pytest_sqlmesh_tracker.tracking.project.edits import differs
 from pytest_sqlmesh_tracker.tracking.project.names import kind_of
-from pytest_sqlmesh_tracker.tracking.project.nodes import audit_names
+from pytest_sqlmesh_tracker.tracking.project.nodes import audit_names, is_stub
 from pytest_sqlmesh_tracker.wording.invocations import environment_words
 from pytest_sqlmesh_tracker.wording.sentences import in_short, sentence
 
@@ -118,6 +118,7 @@ class Outcomes:
             kind=kind_of(node),
             cron=node.cron,
             undetermined_cron=is_undetermined(node.cron),
+            stubbed=is_stub(node),
             upstream=self.models.shown(self.models.parents(fqn)),
             status=status,
             **facts,

@@ -154,6 +154,18 @@ class TestTheUsersDatabase:
         with sandboxes(shop.path) as copy:
             assert copy.fetch("SELECT * FROM shop.orders") == [(5,)]
 
+    def test_is_not_looked_at_with_an_empty_state(
+        self, tmp_path: Path, sandboxes: Sandboxes
+    ) -> None:
+        file = tmp_path / "shop.db"
+        file.write_text("not a database")
+        setup = tmp_path / "raw.sql"
+        setup.write_text(RAW)
+        shop = shop_on(tmp_path / "project", file)
+        with sandboxes(shop.path, state="empty", setup=setup) as sandbox:
+            sandbox.assert_rows("shop.report", [{"amount": 5}])
+        assert file.read_text() == "not a database"
+
 
 class TestSqlmeshObjectsInIt:
     def test_are_not_in_a_sandbox(self, used: Path, sandboxes: Sandboxes) -> None:

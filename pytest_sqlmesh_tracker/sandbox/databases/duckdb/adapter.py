@@ -17,10 +17,11 @@ from sqlmesh.core.engine_adapter.base import EngineAdapter
 from sqlmesh.core.engine_adapter.duckdb import DuckDBEngineAdapter
 from sqlmesh.utils.errors import SQLMeshError
 
-from pytest_sqlmesh_tracker.sandbox.databases.engine import SystemTables, quoted
+from pytest_sqlmesh_tracker.sandbox.databases.engine import RowQueries, SystemTables, quoted
 
 from .column_types import stored, with_stored_types
 from .connections import DuckDBConnections, path_of
+from .rows import DuckDBRowQueries
 from .system_tables import DuckDBSystemTables
 
 _ROLLBACK = re.compile(r"\s*(ROLLBACK|ABORT)\b", re.IGNORECASE)
@@ -30,6 +31,7 @@ class SandboxDuckDBAdapter(DuckDBEngineAdapter):
     """The adapter that executes a sandbox's statements."""
 
     system: SystemTables = DuckDBSystemTables()
+    rows: RowQueries = DuckDBRowQueries()
 
     @property
     def _connections(self) -> DuckDBConnections:
@@ -102,6 +104,17 @@ class SandboxDuckDBAdapter(DuckDBEngineAdapter):
         if _ROLLBACK.match(sql):
             self._connections.macros.rolled_back(self.cursor)
         return rows
+
+    @contextmanager
+    def scratch(self) -> Iterator[None]:
+        """Undo on exit what is executed in this context, in a transaction."""
+        cursor = self.cursor
+        cursor.execute("BEGIN")
+        try:
+            yield
+        finally:
+            cursor.execute("ROLLBACK")
+            self._connections.macros.rolled_back(cursor)
 
     def call(self, setup: Callable[[Any], Any]) -> None:
         """Call a test's function with a connection."""

@@ -18,9 +18,10 @@ from sqlmesh.core.engine_adapter.postgres import PostgresEngineAdapter
 from sqlmesh.utils.errors import SQLMeshError
 
 from pytest_sqlmesh_tracker.sandbox.clusters.databases import missing_extension
-from pytest_sqlmesh_tracker.sandbox.databases.engine import SystemTables
+from pytest_sqlmesh_tracker.sandbox.databases.engine import RowQueries, SystemTables
 
 from .connections import PostgresConnections
+from .rows import PostgresRowQueries
 from .server import PostgresDatabase
 from .system_tables import PostgresSystemTables
 
@@ -29,6 +30,7 @@ class SandboxPostgresAdapter(PostgresEngineAdapter):
     """The adapter that executes a sandbox's statements."""
 
     system: SystemTables = PostgresSystemTables()
+    rows: RowQueries = PostgresRowQueries()
 
     @property
     def _connections(self) -> PostgresConnections:
@@ -69,6 +71,18 @@ class SandboxPostgresAdapter(PostgresEngineAdapter):
             with self._errors_explained(sql):
                 self.cursor.execute(sql)
             return list(self.cursor.fetchall()) if self.cursor.description else []
+
+    @contextmanager
+    def scratch(self) -> Iterator[None]:
+        """Undo on exit what is executed in this context, in a transaction."""
+        if self.connection.info.transaction_status == TRANSACTION_STATUS_INERROR:
+            self._connection_pool.rollback()
+        with self._connections.used():
+            self._connection_pool.begin()
+            try:
+                yield
+            finally:
+                self._connection_pool.rollback()
 
     def call(self, setup: Callable[[Any], Any]) -> None:
         """Call a test's function with a connection of psycopg2, and commit what it did."""

@@ -1,0 +1,47 @@
+"""Inserts rows that a test passes into tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
+
+from .records import MisfitRowError, Record, documents, matched
+from .sources import Target
+
+
+def insert(target: Target, rows: Sequence[Record]) -> None:
+    """Insert rows into a table; the columns that a row lacks are NULL.
+
+    Raises:
+        SandboxError: a column does not exist, or can't hold a value; or the database rejects the
+            rows.
+    """
+    __tracebackhide__ = True
+    if not rows:
+        return
+    adapter = target.adapter
+    system = adapter.system
+    columns = matched(
+        dict.fromkeys(name for row in rows for name in row),
+        adapter.rows.columns(adapter, target.table),
+        system,
+        caller="insert",
+        name=target.name,
+    )
+    try:
+        array = documents(rows, columns, system.dialect)
+    except MisfitRowError as error:
+        raise SandboxError(
+            f"insert(): {error}; the column {error.column.name} of {target.name} is "
+            f"{error.column.type}"
+        ) from None
+    names = ", ".join(each.sql for each in columns.values())
+    try:
+        adapter.execute_users(
+            f"INSERT INTO {target.table} ({names}) "
+            f"{adapter.rows.of_documents(list(columns.values()), array)}"
+        )
+    except system.errors as error:
+        first, *_ = str(error).splitlines()
+        raise SandboxError(f"insert(): {target.name} rejects the rows: {first}") from error

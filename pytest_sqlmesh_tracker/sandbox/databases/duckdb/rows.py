@@ -1,0 +1,46 @@
+"""How DuckDB writes queries on rows of any type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlglot import exp
+
+from pytest_sqlmesh_tracker.sandbox.databases.engine import Column
+
+_NESTED = ("JSON", "STRUCT(", "MAP(", "UNION(")
+"""How types begin whose values are cast from JSON, not from text."""
+
+
+class DuckDBRowQueries:
+    """Queries on rows in DuckDB."""
+
+    text = "VARCHAR"
+
+    def columns(self, adapter: Any, table: str) -> list[Column]:
+        """The columns of a table or view."""
+        rows = adapter.cursor.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()
+        return [Column(name, kind) for name, kind, *_ in rows]
+
+    def of_documents(self, columns: Sequence[Column], documents: str) -> str:
+        """A query of the rows that a JSON array contains."""
+        literal = exp.Literal.string(documents).sql(dialect="duckdb")
+        values = ", ".join(f"{_value(*each)} AS {each[1].sql}" for each in enumerate(columns))
+        return (
+            f"SELECT {values} FROM (SELECT unnest(json_extract(CAST({literal} AS JSON), '$[*]')) "
+            "AS document) AS documents"
+        )
+
+    def comparable(self, column: Column) -> str:
+        """The column; JSON without white space."""
+        return f"json({column.sql})" if column.type == "JSON" else column.sql
+
+
+def _value(position: int, column: Column) -> str:
+    """A field of a document as a value of the column's type."""
+    field = f"'$.\"{position}\"'"
+    if column.type == "BLOB":
+        return f"unhex(substr(document->>{field}, 3))"
+    nested = column.type.endswith("]") or column.type.startswith(_NESTED)
+    return f"CAST(document{'->' if nested else '->>'}{field} AS {column.type})"

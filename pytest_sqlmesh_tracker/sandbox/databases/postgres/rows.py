@@ -1,0 +1,47 @@
+"""How PostgreSQL writes queries on rows of any type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlglot import exp
+
+from pytest_sqlmesh_tracker.sandbox.databases.engine import Column, quoted
+
+_NOT_COMPARABLE = {"xml", "point", "polygon", "box", "circle", "line", "lseg", "path"}
+"""Types without an order, or whose operator `=` compares something else, such as areas."""
+
+
+class PostgresRowQueries:
+    """Queries on rows in PostgreSQL."""
+
+    text = "text"
+
+    def columns(self, adapter: Any, table: str) -> list[Column]:
+        """The columns of a table or view."""
+        literal = exp.Literal.string(table).sql(dialect="postgres")
+        adapter.cursor.execute(
+            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
+            f"WHERE attrelid = to_regclass({literal}) AND attnum > 0 AND NOT attisdropped "
+            "ORDER BY attnum"
+        )
+        return [Column(*row) for row in adapter.cursor.fetchall()]
+
+    def of_documents(self, columns: Sequence[Column], documents: str) -> str:
+        """A query of the rows that a JSON array contains."""
+        literal = exp.Literal.string(documents).sql(dialect="postgres")
+        keys = [quoted(str(position)) for position in range(len(columns))]
+        types = [f"{key} {each.type}" for key, each in zip(keys, columns, strict=True)]
+        names = [f"{key} AS {each.sql}" for key, each in zip(keys, columns, strict=True)]
+        return (
+            f"SELECT {', '.join(names)} "
+            f"FROM json_to_recordset({literal}) AS documents({', '.join(types)})"
+        )
+
+    def comparable(self, column: Column) -> str:
+        """The column; JSON as JSONB, and what can't be compared as text."""
+        if column.type in ("json", "json[]"):
+            return f"{column.sql}::{column.type.replace('json', 'jsonb')}"
+        bare = column.type.removesuffix("[]")
+        return f"{column.sql}::text" if bare in _NOT_COMPARABLE else column.sql
