@@ -317,7 +317,9 @@ def _options(config: pytest.Config) -> Iterator[str]:
         attributes = option.attrs()
         value = f" {attributes['metavar']}" if attributes.get("metavar") else ""
         key = option.dest if option.dest in parser._inidict else ""
-        rows.append((f"`{option.names()[0]}{value}`", f"`{key}`", attributes["help"]))
+        rows.append(
+            (f"`{option.names()[0]}{value}`", f"`{key}`" if key else "", attributes["help"])
+        )
     yield _table(("option", "ini key that mirrors it", "meaning"), rows)
     yield "### Keys of the ini file"
     keys = [

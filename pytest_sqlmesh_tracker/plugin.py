@@ -22,6 +22,7 @@ from .pytest_plugin.hooks import (
     pytest_runtest_makereport,
     pytest_runtest_setup,
     pytest_runtest_teardown,
+    pytest_sessionfinish,
 )
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "pytest_runtest_makereport",
     "pytest_runtest_setup",
     "pytest_runtest_teardown",
+    "pytest_sessionfinish",
     "sqlmesh_context",
     "sqlmesh_project",
     "sqlmesh_project_config",

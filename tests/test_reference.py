@@ -55,7 +55,7 @@ def test_every_fixture_marker_option_and_command_has_an_entry(pytestconfig: pyte
     assert len(own) == 2
     assert [marker for marker in own if f"#### `{marker}` (marker)" not in REFERENCE] == []
     options = [name for name in vars(pytestconfig.option) if name.startswith("sqlmesh_tracker_")]
-    assert len(options) == 3
+    assert len(options) == 4
     assert [name for name in options if f"--{name.replace('_', '-')}" not in REFERENCE] == []
     assert {f"sqlmesh-tracker {name}" for name in main.commands} <= HEADINGS
 

@@ -138,6 +138,10 @@ class ProcessSettings:
         """The present settings."""
         return cls(dict(os.environ), tuple(sys.path))
 
+    def but(self, **variables: str) -> ProcessSettings:
+        """The settings with other values of environment variables."""
+        return ProcessSettings({**self.variables, **variables}, self.path)
+
     def changes_since(self, before: ProcessSettings) -> SettingsChanges:
         """What was added or changed after the settings were `before`."""
         variables = {n: v for n, v in self.variables.items() if before.variables.get(n) != v}

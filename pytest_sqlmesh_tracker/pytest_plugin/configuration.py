@@ -22,6 +22,10 @@ TRIES = pytest.StashKey[Tries]()
 STRICT = pytest.StashKey[bool]()
 
 
+STARTED = pytest.StashKey[float]()
+"""When the session began, in seconds since the epoch."""
+
+
 TODAY = pytest.StashKey[date]()
 
 

@@ -75,6 +75,8 @@ def _sqlmesh_templates(
         warnings.simplefilter("ignore")
         from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 
+        from .templates.keeping import session_keeper
+
     scratch = tmp_path_factory.getbasetemp()
     if is_worker(request.config):
         # xdist gives each worker a subfolder of the session's folder.
@@ -85,6 +87,7 @@ def _sqlmesh_templates(
         lambda: tmp_path_factory.mktemp("sqlmesh_project"),
         scratch,
         postgres=str(request.config.rootpath / Path(programs).expanduser()) if programs else None,
+        keeper=session_keeper(request.config, scratch),
     )
     yield templates
     templates.remove()

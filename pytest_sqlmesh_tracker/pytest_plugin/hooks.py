@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -10,6 +11,7 @@ import pytest
 
 from .configuration import (
     DESELECTED,
+    STARTED,
     STRICT,
     TODAY,
     TRIES,
@@ -18,6 +20,7 @@ from .configuration import (
 )
 from .settings import add_options, setting
 from .summary import SECTION, Session, tables_of
+from .templates.uses import USES, hand_over
 from .tries import HandedOver, place_of
 
 _MARKERS = (
@@ -133,5 +136,13 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"sqlmesh_tracker_strict: {error}") from None
     # The real date: a test may freeze the clock at another one.
     config.stash[TODAY] = datetime.now(timezone.utc).date()
+    config.stash[STARTED] = time.time()
+    config.stash[USES] = []
     if not is_worker(config):
         config.pluginmanager.register(Session(config), "sqlmesh_tracker_session")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In a worker of xdist, hand over how templates were made."""
+    hand_over(session.config)

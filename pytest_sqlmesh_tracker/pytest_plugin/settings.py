@@ -31,6 +31,12 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini(
         "sqlmesh_tracker_report", f"{what}; one path per line", type="linelist", default=[]
     )
+    what = "plan the projects of sandboxes anew, also those whose plan was kept"
+    group.addoption("--sqlmesh-tracker-replan", action="store_true", help=what)
+    what = "keep the plans of sandboxes' projects for later sessions, in pytest's cache folder"
+    parser.addini("sqlmesh_tracker_reuse", what, type="bool", default=True)
+    what = "size of all kept plans together, such as 500 MB; the oldest are removed"
+    parser.addini("sqlmesh_tracker_cache_size", what, default="2 GB")
     what = "folder of the programs of the PostgreSQL server that sandboxes start (initdb, postgres)"
     parser.addini("sqlmesh_tracker_postgres", what, default="")
 

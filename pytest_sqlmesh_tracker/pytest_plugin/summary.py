@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .session import SessionReports
+from .templates.uses import USES, handed_over, lines
 from .tries import HandedOver, Repeated, place_of
 
 if TYPE_CHECKING:
     from pytest_sqlmesh_tracker.reports.report import RunReport
+    from pytest_sqlmesh_tracker.sandbox.templates.kept.uses import TemplateUse
 from .configuration import (
     TODAY,
     TRIES,
@@ -30,6 +32,7 @@ class Session:
         self._repeated = Repeated()
         self._strict = self._deselected = False
         self._policy_errors: list[str] = []
+        self._uses: list[TemplateUse] = []
         self._files: list[tuple[str, dict[str, bool]]] = []
 
     # Before the JUnit plugin reads the report.
@@ -85,12 +88,21 @@ class Session:
         """Print totals, what is wrong with the policy, and the files that were written."""
         if self._reports.all:
             self._print_totals(terminalreporter)
+        config = terminalreporter.config
+        uses = [*config.stash[USES], *self._uses]
+        for line in lines(uses, verbose=config.get_verbosity() > 0):
+            terminalreporter.line(line)
         if self._policy_errors:
             terminalreporter.section("sqlmesh gate policy", yellow=True)
             for error in self._policy_errors:
                 terminalreporter.line(error)
         for line, color in self._files:
             terminalreporter.line(line, **color)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: object) -> None:
+        """Collect how a worker of xdist made its templates."""
+        self._uses += handed_over(node)
 
     def _print_totals(self, terminalreporter: pytest.TerminalReporter) -> None:
         from pytest_sqlmesh_tracker.wording.invocations import totals_line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import linecache
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
@@ -15,8 +16,10 @@ from pydantic import Field
 from sqlmesh import Context
 from sqlmesh.core.config import Config, connection, load_configs
 from sqlmesh.core.config.connection import BaseDuckDBConnectionConfig
+from sqlmesh.core.linter.definition import RuleSet
 from sqlmesh.core.loader import LoadedProject, Loader
-from sqlmesh.utils import UniqueKeyDict
+from sqlmesh.core.model import model
+from sqlmesh.utils import UniqueKeyDict, sys_path
 
 from pytest_sqlmesh_tracker.process.state import (
     bytecode_disabled,
@@ -136,6 +139,21 @@ class LoadedFiles:
         return _named_alike(nodes, {n: _at(node, self.path, path) for n, node in nodes.items()})
 
 
+@dataclass(frozen=True)
+class ImportedFiles:
+    """What only importing the modules of one of a project's paths can give.
+
+    Attributes:
+        path: the folder that contains the files.
+        modules: the modules, by name.
+    """
+
+    path: Path
+    macros: UniqueKeyDict[str, Any]
+    rules: RuleSet
+    modules: Mapping[str, ModuleType]
+
+
 def _named_alike(
     nodes: UniqueKeyDict[str, Any], others: Mapping[str, Any]
 ) -> UniqueKeyDict[str, Any]:
@@ -199,6 +217,45 @@ def copying_loader(loaded: LoadedFiles, base: type[Loader]) -> type[Loader]:
             return project
 
     return Copying
+
+
+def importing_loader(
+    imported: dict[Path, ImportedFiles], modules: Iterable[str], base: type[Loader]
+) -> type[Loader]:
+    """A loader that only imports a project's modules, and reads nothing else of its files.
+
+    Args:
+        imported: what it has imported, by path.
+        modules: the modules that loading the project would import, in this order.
+    """
+
+    class Importing(base):  # type: ignore[misc, valid-type]
+        def load(self, *_: Any, **__: Any) -> None:
+            with _importing(self), sys_path(self.config_path):
+                linecache.clearcache()
+                self._load_materializations()
+                self._load_signals()
+                macros, _jinja_macros = self._load_scripts()
+                rules = self._load_linting_rules()
+                with _models_declared(self.config.model_defaults.dialect):
+                    for name in modules:
+                        importlib.import_module(name)
+            path = self.config_path
+            imported[path] = ImportedFiles(path, macros, rules, project_modules.installed)
+
+    return Importing
+
+
+@contextmanager
+def _models_declared(dialect: str | None) -> Iterator[None]:
+    """Let modules declare Python models, as while SQLMesh loads them."""
+    declared: Any = model
+    declared.registry().clear()
+    declared._dialect = dialect
+    try:
+        yield
+    finally:
+        declared._dialect = None
 
 
 @contextmanager

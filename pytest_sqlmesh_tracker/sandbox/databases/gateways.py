@@ -152,6 +152,11 @@ class Databases:
         return None
 
     @property
+    def uses_postgres(self) -> bool:
+        """Whether the selected gateway is in PostgreSQL."""
+        return self.gateway in self._postgres
+
+    @property
     def of_postgres(self) -> dict[str, PostgresDatabase]:
         """The databases of the gateways in PostgreSQL, by name."""
         gateways = list(self._postgres.values())

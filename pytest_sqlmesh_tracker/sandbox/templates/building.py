@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -47,6 +48,9 @@ from pytest_sqlmesh_tracker.sandbox.problems.database_objects import inherited, 
 from pytest_sqlmesh_tracker.sandbox.problems.failures import Help, failed_plan
 from pytest_sqlmesh_tracker.sandbox.problems.hints import Hints
 from pytest_sqlmesh_tracker.sandbox.problems.variables import check_variables
+from pytest_sqlmesh_tracker.sandbox.templates.inputs.known import Inputs
+from pytest_sqlmesh_tracker.sandbox.templates.inputs.recording import Recorder
+from pytest_sqlmesh_tracker.sandbox.templates.kept.keeper import Keeper
 from pytest_sqlmesh_tracker.wording.printable import without_escape_codes
 
 from .planning import LeftOut, plan_template
@@ -61,16 +65,20 @@ def build_template(
     root: Path,
     scratch: Path,
     server: PostgresServer,
+    keeper: Keeper,
     config: Config | str | None = None,
     setup: Setup | None = None,
 ) -> Template:
-    """Copy, load and plan a project, under a clock that shows the options' time.
+    """Copy, load and plan a project, or restore it as it was planned before.
+
+    The clock shows the options' time.
 
     Args:
         folder: an empty folder for this template alone.
         root: the folder that relative paths start from.
         scratch: the folder of all sandboxes, which is never part of a project.
         server: the server of databases in PostgreSQL.
+        keeper: restores the template if it was planned before, and keeps it.
         config: a configuration to use instead of the project's own.
         setup: a function called with a connection before the plan, after the options' SQL files.
 
@@ -89,49 +97,79 @@ def build_template(
         before = ProcessSettings.current()
         project = _copied_project(options, paths, folder, scratch, server, config)
         sources = project.databases.copy_sources(folder)
-        clock = Clock(options.at or datetime.now(timezone.utc), tick=False)
-        began = clock.now
-        empty_tables = EmptyTables()
-        stubs = Stubs({name: data.below(root) for name, data in options.stub.items()})
-        with (
-            clock.running(),
-            _template_context(project, options, clock, empty_tables, stubs) as (context, recorded),
-        ):
-            _prepare_state(context, options, project.databases, began)
-            loaded = _load(context, options, project.databases, folder, recorded)
-            _check_start(context, began)
-            settings_changes = ProcessSettings.current().changes_since(before)
-            if options.state is DatabaseState.FRESH:
-                models = list(context.models.values())
-                remove_models(context.used_adapters, models, context.selected_gateway)
-            # The databases do not contain anything of the test's own yet.
-            hints = replace(hints, inherited=inherited(context.duckdb_adapters.values(), sources))
-            with _errors_explained(hints, context.users_paths):
-                _load_raw_data(context, options, root, setup)
-                empty_tables.create(context)
-                stubs.fill(context)
-                left_out = LeftOut()
-                if options.plan is not PlanScope.NOTHING:
-                    left_out = _plan(context, options, hints)
-                    _warm_caches(context, options.environment)
-        own = {name for each in loaded.values() for name in each.project.models}
-        return Template(
-            options=options,
-            root=root,
-            stubs=stubs,
-            project=project,
-            files=Files(folder / "project"),
-            loaded={path: loaded[project.place(path, folder)] for path in paths},
-            postgres=context.connections.templates,
-            selection=context.selection,
-            reads_state=bool(context.models.keys() - own),
-            empty_tables=empty_tables,
-            settings_changes=settings_changes,
-            hints=hints,
-            left_out=left_out,
-            began=began,
-            ready=clock.now + STATEMENT,
-        )
+        settings = ProcessSettings.current().changes_since(before)
+        inputs = Inputs(options, root, project, settings, setup)
+
+        def plan(recorder: Recorder) -> Template:
+            with _errors_explained(hints, UsersPaths.of_copies(paths, (folder,))):
+                return _planned(inputs, hints, before, sources, recorder)
+
+        return keeper.get(inputs, plan)
+
+
+def _planned(
+    inputs: Inputs,
+    hints: Hints,
+    before: ProcessSettings,
+    sources: Mapping[Path, Path],
+    recorder: Recorder,
+) -> Template:
+    """Load and plan a project whose files and databases are copied.
+
+    Args:
+        before: the settings of the process before the configuration was read.
+        sources: the copies of databases → the user's own.
+    """
+    options, project = inputs.options, inputs.project
+    folder, paths = project.folder, list(project.configs)
+    clock = Clock(options.at or datetime.now(timezone.utc), tick=False)
+    began = clock.now
+    empty_tables = EmptyTables()
+    stubs = Stubs({name: data.below(inputs.root) for name, data in options.stub.items()})
+    with (
+        clock.running(),
+        _template_context(project, options, clock, empty_tables, stubs, recorder) as (
+            context,
+            recorded,
+        ),
+    ):
+        # The clock has set it, as the clock of each sandbox does.
+        before = before.but(TZ=os.environ["TZ"])
+        _prepare_state(context, options, project.databases, began)
+        loaded = _load(context, options, project.databases, folder, recorded)
+        _check_start(context, began)
+        settings_changes = ProcessSettings.current().changes_since(before)
+        if options.state is DatabaseState.FRESH:
+            models = list(context.models.values())
+            remove_models(context.used_adapters, models, context.selected_gateway)
+        # The databases do not contain anything of the test's own yet.
+        hints = replace(hints, inherited=inherited(context.duckdb_adapters.values(), sources))
+        with _errors_explained(hints, context.users_paths):
+            _load_raw_data(context, options, inputs.root, inputs.setup)
+            empty_tables.create(context)
+            stubs.fill(context)
+            left_out = LeftOut()
+            if options.plan is not PlanScope.NOTHING:
+                left_out = _plan(context, options, hints)
+                _warm_caches(context, options.environment)
+    own = {name for each in loaded.values() for name in each.project.models}
+    return Template(
+        options=options,
+        root=inputs.root,
+        stubs=stubs,
+        project=project,
+        files=Files(folder / "project"),
+        loaded={path: loaded[project.place(path, folder)] for path in paths},
+        postgres=context.connections.templates,
+        selection=context.selection,
+        reads_state=bool(context.models.keys() - own),
+        empty_tables=empty_tables,
+        settings_changes=settings_changes,
+        hints=hints,
+        left_out=left_out,
+        began=began,
+        ready=clock.now + STATEMENT,
+    )
 
 
 @contextmanager
@@ -204,6 +242,7 @@ def _template_context(
     clock: Clock,
     empty_tables: EmptyTables,
     stubs: Stubs,
+    recorder: Recorder,
 ) -> Iterator[tuple[SandboxContext, Mapping[Path, LoadedFiles]]]:
     """A context on the template itself; on exit, everything that it has stored is in the files.
 
@@ -225,6 +264,7 @@ def _template_context(
     )
     try:
         yield context, recorded
+        recorder.duckdb.finish()
         context.connections.keep()
     finally:
         context.close()

@@ -15,6 +15,11 @@ from pytest_sqlmesh_tracker.sandbox.clock import check_not_frozen
 from pytest_sqlmesh_tracker.sandbox.databases.postgres.server import PostgresServer
 from pytest_sqlmesh_tracker.sandbox.databases.raw_data import Setup
 from pytest_sqlmesh_tracker.sandbox.options import ProjectOptions, SandboxError
+from pytest_sqlmesh_tracker.sandbox.templates.kept.keeper import (
+    FailedBeforeError,
+    Keeper,
+    headline,
+)
 
 from .building import build_template
 from .template import Template
@@ -37,6 +42,7 @@ class Templates:
         scratch: Path | None = None,
         *,
         postgres: str | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         """Start without templates.
 
@@ -45,9 +51,11 @@ class Templates:
             new_folder: makes an empty folder.
             scratch: the folder that contains these folders and the folders of other processes.
             postgres: the folder of PostgreSQL's programs, if the user has set it.
+            keeper: restores and keeps templates; by default, none is kept.
         """
         self._root = root
         self._scratch = scratch
+        self._keeper = keeper or Keeper()
         self.new_folder = new_folder
         self.server = PostgresServer(postgres)
         """The server of databases in PostgreSQL, which starts when one is first used."""
@@ -74,13 +82,15 @@ class Templates:
                     root=self._root,
                     scratch=self._scratch or folder.parent,
                     server=self.server,
+                    keeper=self._keeper,
                     config=config,
                     setup=setup,
                 )
             except SandboxError as error:
                 shutil.rmtree(folder, ignore_errors=True)
-                self._built[key] = _Failure(_in_a_line(str(error)))
-                raise
+                self._built[key] = _Failure(headline(str(error)))
+                if not isinstance(error, FailedBeforeError):
+                    raise
         built = self._built[key]
         if isinstance(built, _Failure):
             raise SandboxError(f"{built.line} (as before; not retried)")
@@ -92,13 +102,6 @@ class Templates:
         for built in self._built.values():
             if isinstance(built, Template):
                 built.remove()
-
-
-def _in_a_line(text: str, length: int = 300) -> str:
-    """The headline of an error; if it only introduces the first line below it, also that line."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    line = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-    return line if len(line) <= length else f"{line[:length]}…"
 
 
 def _check_fixtures(config: Any, setup: Any) -> None:

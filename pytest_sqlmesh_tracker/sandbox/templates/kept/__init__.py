@@ -1,0 +1,1 @@
+"""Templates that outlive the session."""
