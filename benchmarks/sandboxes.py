@@ -28,13 +28,15 @@ from sqlmesh.core.config.connection import BaseDuckDBConnectionConfig
 from benchmarks.generated import ALL_DUE, write_project
 from benchmarks.measures import say, shown, verdict
 from pytest_sqlmesh_tracker import Sandbox, track_all
-from pytest_sqlmesh_tracker.sandbox.options import project_options
+from pytest_sqlmesh_tracker.sandbox.making import Defaults, Sandboxes
 from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 from tests.projects import at
 
 SAMPLES = Path(__file__).parents[1] / "sample_projects"
 PER_TEST = 25.0
 """Milliseconds of set-up and teardown on a project of 16 to 20 models."""
+PER_COPY = 15.0
+"""Milliseconds of CPU of a copy of a sandbox as it stands."""
 CHEAPER = 150.0
 """How many times cheaper than to load and to plan."""
 PER_TEST_ON_POSTGRES = 50.0
@@ -57,7 +59,8 @@ class Subject:
         self._when = when
         self._folders = 0
         self._templates = Templates(scratch, self._new_folder)
-        self._options = project_options({"path": project, "at": when})
+        defaults = Defaults({"path": project, "at": when}, lambda: ".", None, self._setup)
+        self._sandboxes = Sandboxes("bench", self._templates, defaults, lambda _: None)
 
     def _new_folder(self) -> Path:
         self._folders += 1
@@ -87,7 +90,7 @@ class Subject:
     def template(self) -> float:
         """Seconds until the template is planned, which is done once."""
         began = time.perf_counter()
-        self._templates.get(self._options, None, self._setup)
+        self._sandboxes().close()
         return time.perf_counter() - began
 
     def _setup(self, connection: object) -> None:
@@ -102,10 +105,9 @@ class Subject:
 
     def sandbox_now(self, run: bool = False) -> tuple[float, float, float]:
         """The same without collecting garbage first, which can take longer than a sandbox."""
-        template = self._templates.get(self._options, None, self._setup)
         with track_all() as tracker:
             began = time.perf_counter()
-            project = Sandbox(template, self._new_folder(), tracker)
+            project = self._sandboxes.of_test(tracker)
             self._use(project)
             ready = time.perf_counter()
             if run:
@@ -113,6 +115,20 @@ class Subject:
             ran = time.perf_counter()
             project.close()
             return ready - began, ran - ready, time.perf_counter() - ran
+
+    def copies(self, number: int) -> list[float]:
+        """Seconds of CPU of each copy of a sandbox that has run and was copied once before."""
+        seconds = []
+        with track_all() as tracker, self._sandboxes.of_test(tracker) as project:
+            project.run(at="+1 day")
+            project.copy().close()
+            for _ in range(number):
+                gc.collect()
+                began = time.process_time()
+                copy = project.copy()
+                seconds.append(time.process_time() - began)
+                copy.close()
+        return seconds
 
     def _use(self, project: Sandbox) -> None:
         """Do what belongs to the set-up, because the sandbox leaves it until it is needed."""
@@ -192,7 +208,9 @@ def sample(scratch: Path, quick: bool) -> bool:
     naive, costs = _measured(subject, 2 if quick else 7, 10 if quick else 50)
     each = statistics.median(setup + teardown for setup, _, teardown in costs) * 1000
     met = verdict("set-up and teardown", each, PER_TEST, "ms")
-    return _cheaper("set-up and teardown", naive * 1000 / each, CHEAPER) and met
+    met = _cheaper("set-up and teardown", naive * 1000 / each, CHEAPER) and met
+    copy = statistics.median(subject.copies(10 if quick else 50)) * 1000
+    return verdict("CPU of a copy as it stands", copy, PER_COPY, "ms") and met
 
 
 def generated(scratch: Path, quick: bool) -> bool:

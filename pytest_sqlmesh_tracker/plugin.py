@@ -10,7 +10,9 @@ from .pytest_plugin.fixtures import (
     sqlmesh_context,
     sqlmesh_project,
     sqlmesh_project_config,
+    sqlmesh_project_factory,
     sqlmesh_project_setup,
+    sqlmesh_sandboxes,
     sqlmesh_tracker,
 )
 from .pytest_plugin.hooks import (
@@ -40,6 +42,8 @@ __all__ = [
     "sqlmesh_context",
     "sqlmesh_project",
     "sqlmesh_project_config",
+    "sqlmesh_project_factory",
     "sqlmesh_project_setup",
+    "sqlmesh_sandboxes",
     "sqlmesh_tracker",
 ]

@@ -25,8 +25,8 @@ def either(words: Sequence[str]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def unknown_argument(marker: str, keyword: str, valid: Iterable[str]) -> str:
-    """The message for a keyword that a pytest marker does not take."""
+def unknown_argument(source: str, keyword: str, valid: Iterable[str]) -> str:
+    """The message for a keyword that a pytest marker or fixture does not take."""
     names = list(valid)
     hint = did_you_mean(keyword, names, f"its arguments are {', '.join(names)}")
-    return f"the marker {marker} has no argument {keyword!r}: {hint}"
+    return f"{source} has no argument {keyword!r}: {hint}"

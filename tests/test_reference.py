@@ -19,7 +19,9 @@ FIXTURES = {
     "sqlmesh_context",
     "sqlmesh_project",
     "sqlmesh_project_config",
+    "sqlmesh_project_factory",
     "sqlmesh_project_setup",
+    "sqlmesh_sandboxes",
     "sqlmesh_tracker",
 }
 

@@ -13,6 +13,7 @@ from .tries import Tries
 
 if TYPE_CHECKING:
     from pytest_sqlmesh_tracker.gate import GatePolicy
+    from pytest_sqlmesh_tracker.reports.report import RunReport
 
     from .strict import StrictTest
 
@@ -33,6 +34,10 @@ POLICY = pytest.StashKey["GatePolicy"]()
 
 
 DESELECTED = pytest.StashKey[bool]()
+
+
+RETURNED: pytest.StashKey[list[RunReport]] = pytest.StashKey()
+"""The reports that sandboxes have returned since the test began, without an exception."""
 
 
 def strict_test(item: pytest.Item) -> StrictTest | None:

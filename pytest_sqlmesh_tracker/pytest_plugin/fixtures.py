@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,11 @@ from .settings import setting
 from .tries import Tries
 
 if TYPE_CHECKING:
-    from pytest_sqlmesh_tracker.sandbox.options import ProjectOptions
+    from pytest_sqlmesh_tracker.sandbox.making import Sandboxes
     from pytest_sqlmesh_tracker.sandbox.sandbox import Sandbox
     from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
     from pytest_sqlmesh_tracker.tracking.tracker import Tracker
-from .configuration import TRIES, is_worker, strict_test
+from .configuration import RETURNED, TRIES, is_worker, strict_test
 
 
 @pytest.fixture
@@ -105,28 +105,119 @@ def sqlmesh_project(
     The marker `sqlmesh_project` says which project is copied. The copy is tracked by the fixture
     `sqlmesh_tracker`.
     """
+    from pytest_sqlmesh_tracker.sandbox.options import SandboxError
+
+    with _of_test(
+        request, "the marker sqlmesh_project", sqlmesh_project_config, sqlmesh_project_setup
+    ) as sandboxes:
+        try:
+            project = sandboxes.of_test(sqlmesh_tracker)
+        except SandboxError as error:
+            raise pytest.fail.Exception(f"sqlmesh_project: {error}", pytrace=False) from None
+        yield project
+
+
+@pytest.fixture
+def sqlmesh_sandboxes(
+    request: pytest.FixtureRequest,
+    sqlmesh_tracker: Tracker,  # noqa: ARG001
+    sqlmesh_project_config: Any,
+    sqlmesh_project_setup: Callable[[Any], Any] | None,
+) -> Iterator[Sandboxes]:
+    """Makes further sandboxes: `with sqlmesh_sandboxes(path=None, **options) as project:`.
+
+    The options are the arguments of the marker `sqlmesh_project`, `config=` and `setup=`, which can
+    also be a function. Defaults are the test's marker and the fixtures `sqlmesh_project_config` and
+    `sqlmesh_project_setup`. The clock of each sandbox is in force during its calls. Sandboxes that
+    are still open at the end of the test are closed then.
+    """
+    with _of_test(
+        request, "sqlmesh_sandboxes", sqlmesh_project_config, sqlmesh_project_setup
+    ) as sandboxes:
+        yield sandboxes
+
+
+@pytest.fixture(scope="session")
+def sqlmesh_project_factory(request: pytest.FixtureRequest) -> Iterator[Sandboxes]:
+    """Makes sandboxes for fixtures with a wider scope: `sqlmesh_project_factory(path, **options)`.
+
+    The options are the arguments of the marker `sqlmesh_project`, which is not read, `config=` (a
+    `Config` or its name) and `setup=`, which can also be a function. The clock of each sandbox is
+    in force during its calls. Close a sandbox with `close()` or a `with` block; those that are
+    still open at the end of the session are closed then.
+    """
+    name = "sqlmesh_project_factory"
+    start = request.config.rootpath / "conftest.py"
+    sandboxes = _sandboxes(request, name, {}, _default_project(request, start, "as path="))
+    yield sandboxes
+    sandboxes.close(warn=False)
+
+
+@contextmanager
+def _of_test(
+    request: pytest.FixtureRequest,
+    name: str,
+    config: Any,
+    setup: Callable[[Any], Any] | None,
+) -> Iterator[Sandboxes]:
+    """What makes the sandboxes of a test, with the arguments of its markers as defaults."""
     from pytest_sqlmesh_tracker.sandbox.clock import check_not_frozen
     from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
-    from .markers import MarkerError
+    from .markers import MarkerError, marker_arguments
 
     try:
         check_not_frozen()
-        options = _project_options(request)
-        # Not an argument: it would be set up first, and import SQLMesh under a frozen clock.
-        templates: Templates = request.getfixturevalue("_sqlmesh_templates")
-        template = templates.get(options, sqlmesh_project_config, sqlmesh_project_setup)
+        arguments = marker_arguments(request.node, "sqlmesh_project", "path")
     except (SandboxError, MarkerError) as error:
-        raise pytest.fail.Exception(f"sqlmesh_project: {error}", pytrace=False) from None
-    from pytest_sqlmesh_tracker.sandbox.sandbox import Sandbox
-
-    project = Sandbox(template, templates.new_folder(), sqlmesh_tracker)
+        raise pytest.fail.Exception(f"{request.fixturename}: {error}", pytrace=False) from None
+    path = _default_project(request, Path(request.path), "in the marker sqlmesh_project(path)")
+    sandboxes = _sandboxes(request, name, arguments, path, config, setup)
     tried = request.node.stash[TRIES].current
-    tried.returned = project.returned
-    tried.hints = lambda: project.hints
-    yield project
+    tried.hints.append(sandboxes.hints_on)
+    yield sandboxes
     # A test that was cut off may not have reached the models that its faults were meant for.
-    project.close(warn=tried.passed)
+    sandboxes.close(warn=tried.passed)
+
+
+def _sandboxes(
+    request: pytest.FixtureRequest,
+    name: str,
+    arguments: Mapping[str, Any],
+    path: Callable[[], str],
+    config: Any = None,
+    setup: Callable[[Any], Any] | None = None,
+) -> Sandboxes:
+    """What makes sandboxes.
+
+    Args:
+        name: what takes the options, for messages.
+        arguments: the default options.
+        path: finds the project if no option names one.
+    """
+    # Not an argument: it would be set up first, and import SQLMesh under a frozen clock.
+    templates: Templates = request.getfixturevalue("_sqlmesh_templates")
+    from pytest_sqlmesh_tracker.sandbox.making import Defaults, Sandboxes
+
+    defaults = Defaults(arguments, path, config, setup)
+    return Sandboxes(name, templates, defaults, request.config.stash[RETURNED].append)
+
+
+def _default_project(request: pytest.FixtureRequest, start: Path, way: str) -> Callable[[], str]:
+    """What finds the project: the option, then the ini file, then the folders from a file up.
+
+    Args:
+        way: how the caller can pass it, for messages.
+    """
+
+    def path() -> str:
+        from pytest_sqlmesh_tracker.sandbox.nearest import nearest_project
+
+        configured = setting(request.config, "project")
+        root = request.config.rootpath
+        return str(configured) if configured else nearest_project(start, root, way)
+
+    return path
 
 
 @pytest.fixture
@@ -151,26 +242,3 @@ def materialize_sqlmesh(sqlmesh_project: Sandbox) -> Iterator[Callable[..., Any]
         pytest.fail(f"materialize_sqlmesh: {error}; install the extra `dagster`", pytrace=False)
     with materializing(sqlmesh_project) as materialize:
         yield materialize
-
-
-def _project_options(request: pytest.FixtureRequest) -> ProjectOptions:
-    """The project options: from the markers, closest first, then the option, then the ini file."""
-    from dataclasses import replace
-
-    from pytest_sqlmesh_tracker.sandbox.options import project_options
-
-    from .markers import marker_arguments
-
-    options = project_options(marker_arguments(request.node, "sqlmesh_project", "path"))
-    return options if options.paths else replace(options, paths=(_default_project(request),))
-
-
-def _default_project(request: pytest.FixtureRequest) -> str:
-    from pytest_sqlmesh_tracker.sandbox.nearest import nearest_project
-
-    configured = setting(request.config, "project")
-    return (
-        str(configured)
-        if configured
-        else nearest_project(Path(request.path), request.config.rootpath)
-    )

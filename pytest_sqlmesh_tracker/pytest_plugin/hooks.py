@@ -11,6 +11,7 @@ import pytest
 
 from .configuration import (
     DESELECTED,
+    RETURNED,
     STARTED,
     STRICT,
     TODAY,
@@ -71,6 +72,7 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Begin the next try of a tracked test that is set up again, whichever plugin repeats it."""
+    item.config.stash[RETURNED].clear()
     if TRIES in item.stash:
         item.stash[TRIES].begin()
 
@@ -90,7 +92,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
     result = yield
     tried = item.stash[TRIES].current if TRIES in item.stash else None
     if tried and tried.strict and tried.passed:
-        complaint = tried.strict.complaint(tried.reports, unraised=tried.returned)
+        returned = item.config.stash[RETURNED]
+        complaint = tried.strict.complaint(tried.reports, unraised=returned)
         if complaint:
             pytest.fail(complaint, pytrace=False)
     return result
@@ -109,7 +112,8 @@ def pytest_runtest_makereport(
     if report.when == "call" and not report.passed:
         tried.passed = False
     if report.failed and tried.reports:
-        shown = "\n\n".join([tables_of(tried.reports, item.config), *tried.hints()])
+        hints = dict.fromkeys(hint for hints_on in tried.hints for hint in hints_on(tried.reports))
+        shown = "\n\n".join([tables_of(tried.reports, item.config), *hints])
         report.sections.append((SECTION, shown))
     HandedOver(
         tries=tries.hand_over(),
@@ -134,6 +138,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[STRICT] = setting(config, "strict")
     except (ValueError, pytest.UsageError) as error:
         raise pytest.UsageError(f"sqlmesh_tracker_strict: {error}") from None
+    config.stash[RETURNED] = []
     # The real date: a test may freeze the clock at another one.
     config.stash[TODAY] = datetime.now(timezone.utc).date()
     config.stash[STARTED] = time.time()

@@ -65,4 +65,4 @@ def check_keywords(name: str, arguments: Iterable[str], valid: Collection[str]) 
     """
     for keyword in arguments:
         if keyword not in valid:
-            raise MarkerError(unknown_argument(name, keyword, valid))
+            raise MarkerError(unknown_argument(f"the marker {name}", keyword, valid))

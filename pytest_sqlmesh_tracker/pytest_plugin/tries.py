@@ -31,10 +31,8 @@ class Try:
     """The test's tracker; None if the test has not requested it (yet)."""
     strict: StrictTest | None = None
     passed: bool = False
-    returned: Sequence[RunReport] = ()
-    """The reports of invocations from which the test saw no exception."""
-    hints: Callable[[], Sequence[str]] = tuple
-    """Hints on the failures in the reports, a paragraph each."""
+    hints: list[Callable[[Sequence[RunReport]], Sequence[str]]] = field(default_factory=list)
+    """What makes hints on the failures in reports, a paragraph each."""
     runs: list[str] = field(default_factory=list)
     """The invocations noted so far, as JSON."""
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
+
+from croniter import croniter  # type: ignore[import-untyped,unused-ignore]
 
 from pytest_sqlmesh_tracker.process.frozen import is_frozen, utc_now
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     import time_machine
 
 Moment = str | date | datetime | timedelta
-_RELATIVE = re.compile(r"\+\s*(\d+)\s*([a-z]+)", re.IGNORECASE)
+
+_RELATIVE = re.compile(r"\+?\s*(\d+)\s*([a-z]+)", re.IGNORECASE)
 _UNITS = {
     "seconds": ("s", "sec", "second", "seconds"),
     "minutes": ("m", "min", "minute", "minutes"),
@@ -32,6 +34,11 @@ _UNITS = {
 }
 _UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words}
 _OFF = timedelta(minutes=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+OTHER_CLOCK = (
+    "another clock is in effect: time_machine was started after this sandbox; set the sandbox's "
+    "own clock instead, with run(at='2024-01-09 01:00'), plan(at=...) or travel(...)"
+)
 STATEMENT = timedelta(milliseconds=1)
 """How far a statement advances a clock that does not tick: SQLMesh stores milliseconds."""
 
@@ -50,7 +57,9 @@ class DatabaseTime:
 
 
 class Clock:
-    """A simulated clock, in UTC. Python sees it while it runs, and databases are told its time.
+    """A simulated clock, in UTC, which stops while it is not shown to the process.
+
+    Python sees it while it runs, and databases are told its time.
 
     Attributes:
         moves: how often the time has changed other than by itself or by a statement.
@@ -91,20 +100,33 @@ class Clock:
             self._travel = self._traveller = self._ticking = None
             self.moves += 1
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Show this clock's time to the process inside the `with` block."""
-        self.start()
-        try:
-            yield
-        finally:
-            self.stop()
+    def copy(self) -> Clock:
+        """A clock that shows the same time, and can be set independently."""
+        return Clock(self.now, tick=self._tick, since=self._latest)
 
     @property
     def now(self) -> datetime:
         """The time that the clock shows, in UTC."""
-        # In the meantime, a test may freeze the clock for other code.
-        return utc_now() if self._travel else self._start
+        if self._traveller is None:
+            return self._start
+        # Not the process's time: a test may start another clock meanwhile.
+        return _EPOCH + timedelta(microseconds=self._traveller.time_ns() // 1000)
+
+    @property
+    def latest(self) -> datetime:
+        """The time to which it was last set, in UTC."""
+        return self._latest
+
+    def check(self) -> None:
+        """Reject what depends on this clock while SQLMesh would see a different one.
+
+        Raises:
+            SandboxError: freezegun or time-machine shows another time to the process.
+        """
+        __tracebackhide__ = True
+        check_not_frozen()
+        if self._travel is not None and abs(self.now - utc_now()) > _OFF:
+            raise SandboxError(OTHER_CLOCK)
 
     @property
     def database_time(self) -> DatabaseTime:
@@ -133,11 +155,12 @@ class Clock:
 
         Raises:
             SandboxError: the time is earlier than that, without `backwards`; the value is not a
-                time; or freezegun has frozen the clock.
+                time; or freezegun or time-machine shows another time to the process.
         """
         __tracebackhide__ = True
-        check_not_frozen()
-        target = self._moment(to)
+        self.check()
+        duration = duration_of(to)
+        target = absolute(to) if duration is None else self.now + duration
         if target < self._latest and not backwards:
             raise SandboxError(
                 f"{to!r} is before the sandbox's time, {shown(self.now)}: what SQLMesh has stored "
@@ -145,34 +168,89 @@ class Clock:
             )
         self._latest = target
         if target > self.now or backwards:
-            self._traveller.move_to(target)
-            if abs(self.now - target) > _OFF:
-                raise SandboxError(
-                    "another clock is in effect: time_machine was started after this sandbox"
-                )
-            self._moved()
-
-    def _moment(self, to: Moment) -> datetime:
-        __tracebackhide__ = True
-        if isinstance(to, timedelta):
-            return self.now + to
-        relative = _RELATIVE.fullmatch(to.strip()) if isinstance(to, str) else None
-        if relative:
-            count, word = relative.groups()
-            unit = _UNIT_OF.get(word.lower())
-            if unit is None:
-                raise SandboxError(
-                    f"{to!r}: a relative time must be in seconds, minutes, hours, days or weeks, "
-                    "such as '+1h'"
-                )
-            return self.now + timedelta(**{unit: int(count)})
-        return absolute(to)
+            if self._traveller is None:
+                self._start = target
+                self.moves += 1
+            else:
+                self._traveller.move_to(target)
+                self._moved()
 
     def executing(self) -> None:
         """Advance a clock that does not tick by a little, because a statement is executed."""
-        if not self._tick and self._traveller is not None:
-            with self._lock:
+        if self._tick:
+            return
+        with self._lock:
+            if self._traveller is None:
+                self._start += STATEMENT
+            else:
                 self._traveller.shift(STATEMENT)
+
+
+def duration_of(value: object) -> timedelta | None:
+    """The duration that a value such as "+1h", "1 day" or a `timedelta` means; None for others.
+
+    Raises:
+        SandboxError: the unit is unknown.
+    """
+    __tracebackhide__ = True
+    if isinstance(value, timedelta):
+        return value
+    relative = _RELATIVE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if relative is None:
+        return None
+    count, word = relative.groups()
+    unit = _UNIT_OF.get(word.lower())
+    if unit is None:
+        raise SandboxError(
+            f"{value!r}: a relative time must be in seconds, minutes, hours, days or weeks, "
+            "such as '+1h'"
+        )
+    return timedelta(**{unit: int(count)})
+
+
+def run_times(end: Moment, every: str | timedelta, *, since: datetime) -> list[datetime]:
+    """The times after `since`, up to and including `end`, in UTC.
+
+    Args:
+        end: a time, or a duration that begins at `since`.
+        every: the duration between two times, such as "1 day", or a cron.
+
+    Raises:
+        SandboxError: there is no such time, or a value is not valid.
+    """
+    __tracebackhide__ = True
+    duration = duration_of(end)
+    last = absolute(end) if duration is None else since + duration
+    times: list[datetime] = []
+    for time in _repeated(every, since):
+        if time > last:
+            break
+        times.append(time)
+    if not times:
+        raise SandboxError(
+            f"run_until({end!r}, every={every!r}) makes no run: the first would be at "
+            f"{shown(time)}, as the sandbox's time was last set to {shown(since)}"
+        )
+    return times
+
+
+def _repeated(every: str | timedelta, since: datetime) -> Iterator[datetime]:
+    __tracebackhide__ = True
+    duration = duration_of(every)
+    if duration is None:
+        if not (isinstance(every, str) and croniter.is_valid(every)):
+            raise SandboxError(
+                f"every must be a duration, such as '1 day' or a timedelta, or a cron, such as "
+                f"'0 6 * * *', not {every!r}"
+            )
+        ticks = croniter(every, since)
+        while True:
+            yield ticks.get_next(datetime)
+    if duration <= timedelta(0):
+        raise SandboxError(f"every must be longer than 0, not {every!r}")
+    while True:
+        since += duration
+        yield since
 
 
 def check_not_frozen() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import wraps
@@ -23,6 +24,7 @@ from pytest_sqlmesh_tracker.tracking.preferences import Preferences, prefer
 from .clock import check_not_frozen
 from .faults import Faults, FaultyEvaluator
 from .files import UsersPaths
+from .in_force import Surroundings
 from .options import SandboxError, StubData
 
 SharedSnapshots = dict[SnapshotId, Snapshot | None]
@@ -35,8 +37,20 @@ def _by_own_clock(name: str) -> Any:
     @wraps(getattr(Context, name))
     def call(context: SandboxContext, *args: Any, **kwargs: Any) -> Any:
         check_not_frozen()
-        with context.connections.postgres.used():
+        with context.surroundings.in_use(), context.connections.postgres.used():
+            context.surroundings.clock.check()
             # Looked up at each call, since trackers replace the method.
+            return getattr(super(SandboxContext, context), name)(*args, **kwargs)
+
+    return call
+
+
+def _in_force(name: str) -> Any:
+    """A method of SQLMesh's context, during which the sandbox is in force."""
+
+    @wraps(getattr(Context, name))
+    def call(context: SandboxContext, *args: Any, **kwargs: Any) -> Any:
+        with context.surroundings.in_use():
             return getattr(super(SandboxContext, context), name)(*args, **kwargs)
 
     return call
@@ -49,6 +63,7 @@ class SandboxContext(Context):
         self,
         *,
         connections: Connections,
+        surroundings: Surroundings,
         faults: Faults,
         empty_tables: EmptyTables,
         shared_snapshots: SharedSnapshots,
@@ -62,6 +77,7 @@ class SandboxContext(Context):
         """Make a context that has loaded nothing. `Context` gets the other arguments.
 
         Args:
+            surroundings: what the process sees while one of its methods is called.
             empty_tables: the tables of external models in the databases of the connections.
             users_paths: the paths that messages show instead of the paths of copies.
             stubs: the models that have a test's data instead of their queries.
@@ -72,6 +88,7 @@ class SandboxContext(Context):
         # A run that would wait for an unfinished plan raises at once: nothing else can finish it.
         prefer(self, Preferences(left_out=of_template, longest_wait=0))
         self.connections = connections
+        self.surroundings = surroundings
         self.empty_tables = empty_tables
         self.shared_snapshots = shared_snapshots
         self.selection = selection
@@ -86,6 +103,28 @@ class SandboxContext(Context):
     plan = _by_own_clock("plan")
     apply = _by_own_clock("apply")
     audit = _by_own_clock("audit")
+
+    @property
+    def engine_adapter(self) -> Any:
+        """The adapter of the selected gateway.
+
+        Raises:
+            SandboxError: the sandbox is closed.
+        """
+        __tracebackhide__ = True
+        self.surroundings.check_open()
+        return super().engine_adapter
+
+    @property
+    def state_sync(self) -> Any:
+        """SQLMesh's state.
+
+        Raises:
+            SandboxError: the sandbox is closed.
+        """
+        __tracebackhide__ = True
+        self.surroundings.check_open()
+        return super().state_sync
 
     @property
     def used_adapters(self) -> dict[str, Any]:
@@ -105,7 +144,8 @@ class SandboxContext(Context):
     def load(self, *args: Any, **kwargs: Any) -> SandboxContext:
         """Load the project, or the selected part of it."""
         check_not_frozen()
-        super().load(*args, **kwargs)
+        with self.surroundings.in_use():
+            super().load(*args, **kwargs)
         self._load_stubs()
         if self.selection is None and self._selectors:
             self.selection = Selection.of(self, self._selectors)
@@ -229,6 +269,11 @@ class SandboxContext(Context):
         """Close the databases."""
         super().close()
         self.connections.close()
+
+
+for _name, _ in inspect.getmembers(Context, inspect.isfunction):
+    if not _name.startswith("_") and _name not in vars(SandboxContext):
+        setattr(SandboxContext, _name, _in_force(_name))
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ class Fault:
         audit: the shown name of the audit that fails; None if the evaluation fails.
         batch: the batch that fails, counted from 0; None for every batch.
         times: how many batches of each model fail; None for all.
+        after_write: whether the evaluation fails after the rows were written.
     """
 
     models: Mapping[str, str]
@@ -42,20 +43,35 @@ class Fault:
     audit: str | None = None
     batch: int | None = None
     times: int | None = None
+    after_write: bool = False
 
 
 class _ActiveFault:
     """A fault, the batches that it could have struck, and how often it struck."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: Fault, copied_from: _ActiveFault | None = None) -> None:
         self.fault = fault
+        self._copied_from = copied_from
+        self._struck_in_copies = False
         self._struck: Counter[str] = Counter()
         self._batches: list[int | None] = []
 
-    def strikes(self, model: str, batch: int | None, audit: str | None) -> bool:
-        """Whether it makes this batch, or this audit of it, fail. The call is recorded."""
+    def copy(self) -> _ActiveFault:
+        """The fault in a copy of its sandbox, where it strikes as often as it still would here."""
+        copied = _ActiveFault(self.fault, self._copied_from or self)
+        copied._struck = self._struck.copy()
+        return copied
+
+    def strikes(
+        self, model: str, batch: int | None, audit: str | None, *, written: bool = False
+    ) -> bool:
+        """Whether it makes this batch, or this audit of it, fail. The call is recorded.
+
+        Args:
+            written: whether the rows of the batch were written.
+        """
         fault = self.fault
-        if model not in fault.models or audit != fault.audit:
+        if model not in fault.models or (audit, written) != (fault.audit, fault.after_write):
             return False
         self._batches.append(batch)
         if fault.batch not in (None, batch):
@@ -63,12 +79,17 @@ class _ActiveFault:
         if fault.times is not None and self._struck[model] >= fault.times:
             return False
         self._struck[model] += 1
+        if self._copied_from is not None:
+            self._copied_from._struck_in_copies = True
         return True
 
     @property
     def never_struck(self) -> str | None:
-        """Why it never struck, in one line; None if it did."""
-        if self._struck:
+        """Why it never struck, in one line; None if it did, here or in a copy of the sandbox.
+
+        A fault that was copied is expected to strike somewhere, not in each copy.
+        """
+        if self._struck or self._struck_in_copies or self._copied_from is not None:
             return None
         audit = self.fault.audit
         names = ", ".join(sorted(self.fault.models.values()))
@@ -96,6 +117,13 @@ class Faults:
         """Add a fault, which strikes from now on."""
         self._active.append(_ActiveFault(fault))
 
+    def copy(self) -> Faults:
+        """The same faults and holds; changes are independent."""
+        copied = Faults()
+        copied.held = set(self.held)
+        copied._active = [active.copy() for active in self._active]
+        return copied
+
     def clear(self) -> None:
         """Remove all faults and holds."""
         self._active.clear()
@@ -106,13 +134,16 @@ class Faults:
         """Why each fault that never struck did not, one line each."""
         return [line for active in self._active if (line := active.never_struck)]
 
-    def evaluating(self, model: str, batch: int) -> None:
+    def evaluating(self, model: str, batch: int, *, written: bool = False) -> None:
         """Let faults strike a batch that is about to be evaluated.
+
+        Args:
+            written: whether its rows were just written.
 
         Raises:
             Exception: the fault's own, if one strikes.
         """
-        fault = self._striking(model, batch, None)
+        fault = self._striking(model, batch, None, written=written)
         if fault is not None:
             error = fault.error
             raise error.with_traceback(None) if isinstance(error, Exception) else error
@@ -135,10 +166,16 @@ class Faults:
             changed.append(result.copy(update={"count": result.count or 1}) if fails else result)
         return changed
 
-    def _striking(self, model: str, batch: int | None, audit: str | None) -> Fault | None:
+    def _striking(
+        self, model: str, batch: int | None, audit: str | None, *, written: bool = False
+    ) -> Fault | None:
         """The first fault that strikes; the others record that they would have."""
         with self._lock:
-            striking = [each.fault for each in self._active if each.strikes(model, batch, audit)]
+            striking = [
+                each.fault
+                for each in self._active
+                if each.strikes(model, batch, audit, written=written)
+            ]
         return striking[0] if striking else None
 
     def hold_back(self, scheduler: Any) -> None:
@@ -179,6 +216,7 @@ class FaultyEvaluator(SnapshotEvaluator):
         batch = kwargs.get("batch_index", 0)
         self.faults.evaluating(snapshot.name, batch)
         evaluated = super().evaluate(snapshot, **kwargs)
+        self.faults.evaluating(snapshot.name, batch, written=True)
         self.faults.evaluated(batch)
         return evaluated
 

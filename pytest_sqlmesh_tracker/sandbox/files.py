@@ -144,8 +144,15 @@ class Files:
         self._spare = folder.with_name("spare")
         self._original = _stamps(folder)
 
-    def copy(self, target: Path) -> None:
-        """Put a copy of the files at the target that no other test uses."""
+    def copy(self, target: Path, *, of: Path | None = None) -> None:
+        """Put a copy of the files at the target that no other test uses.
+
+        Args:
+            of: the copy whose present content is copied, if not what every test starts with.
+        """
+        if of is not None and _stamps(of) != self._original:
+            shutil.copytree(of, target, ignore=_CACHES)
+            return
         if self._spare.exists():
             self._spare.rename(target)
             return

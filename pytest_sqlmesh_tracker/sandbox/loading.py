@@ -200,7 +200,7 @@ def copying_loader(loaded: LoadedFiles, base: type[Loader]) -> type[Loader]:
 
     Args:
         loaded: what was loaded from the folder that the loader has a copy of.
-        base: the loader that reads files.
+        base: the recording loader that reads files.
     """
 
     class Copying(base):  # type: ignore[misc, valid-type]
@@ -212,8 +212,7 @@ def copying_loader(loaded: LoadedFiles, base: type[Loader]) -> type[Loader]:
                 _begin(self)
                 project_modules.install(loaded.modules)
                 return loaded.moved(self.config_path)
-            with _importing(self):
-                project: LoadedProject = super().load(*args, **kwargs)
+            project: LoadedProject = super().load(*args, **kwargs)
             return project
 
     return Copying

@@ -11,11 +11,16 @@ from .options import SandboxError
 _SQLMESH_WORDS = ("model_defaults", "gateways", "gateway:", "sqlmesh", "default_gateway")
 
 
-def nearest_project(test: Path, root: Path) -> str:
+def nearest_project(
+    test: Path, root: Path, way: str = "in the marker sqlmesh_project(path)"
+) -> str:
     """The first folder with a SQLMesh configuration, from the test's folder upwards.
 
     The folders up to the root come first, then those above it, since the root can be below the
     project, as with `pytest tests`.
+
+    Args:
+        way: how the caller can pass a project instead, for messages.
 
     Raises:
         SandboxError: no folder contains a SQLMesh configuration.
@@ -25,8 +30,8 @@ def nearest_project(test: Path, root: Path) -> str:
         if any(_is_sqlmesh(folder / name) for name in CONFIG_FILES):
             return str(folder)
     raise SandboxError(
-        f"no SQLMesh project found in {test.parent} or above it; pass one in the "
-        "marker sqlmesh_project(path), or set the ini option sqlmesh_tracker_project"
+        f"no SQLMesh project found in {test.parent} or above it; pass one {way}, "
+        "or set the ini option sqlmesh_tracker_project"
     )
 
 

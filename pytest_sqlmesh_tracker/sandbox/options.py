@@ -126,8 +126,13 @@ class ProjectOptions:
     stub: Mapping[str, StubData] = field(default_factory=dict, hash=False)
 
 
-def project_options(arguments: Mapping[str, Any]) -> ProjectOptions:
+def project_options(
+    arguments: Mapping[str, Any], source: str = "the marker sqlmesh_project"
+) -> ProjectOptions:
     """The options that the markers' keywords set; None means the default.
+
+    Args:
+        source: what takes the keywords, for messages.
 
     Raises:
         SandboxError: a keyword is unknown, or its value is invalid.
@@ -135,7 +140,7 @@ def project_options(arguments: Mapping[str, Any]) -> ProjectOptions:
     valid = list(signature(_options).parameters)
     for keyword in arguments:
         if keyword not in valid:
-            raise SandboxError(unknown_argument("sqlmesh_project", keyword, valid))
+            raise SandboxError(unknown_argument(source, keyword, valid))
     return _options(**{name: value for name, value in arguments.items() if value is not None})
 
 

@@ -5,34 +5,51 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from datetime import datetime
+from contextlib import ExitStack, contextmanager, nullcontext
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sqlmesh.utils.errors import ConfigError, LinterError, PlanError
 
 from pytest_sqlmesh_tracker.models.config_files import CONFIG_FILES
 from pytest_sqlmesh_tracker.models.index import UnknownModelError
 from pytest_sqlmesh_tracker.outcomes.vocabulary import ONLY_AUDITED_KINDS
-from pytest_sqlmesh_tracker.process.state import project_modules
+from pytest_sqlmesh_tracker.process.frozen import is_frozen
 from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.sandbox.data.methods import RowMethods
 from pytest_sqlmesh_tracker.sandbox.data.models import ProjectModel, index_of
 from pytest_sqlmesh_tracker.sandbox.data.sources import Sources
-from pytest_sqlmesh_tracker.sandbox.templates.template import Template
+from pytest_sqlmesh_tracker.sandbox.templates.template import Copy, Template
 from pytest_sqlmesh_tracker.suggestions import did_you_mean
 from pytest_sqlmesh_tracker.tracking.project.nodes import audit_names, project_nodes
-from pytest_sqlmesh_tracker.tracking.tracker import Tracker
+from pytest_sqlmesh_tracker.tracking.tracker import Tracker, sqlmesh_run_tracker
 
-from .clock import Clock, Moment, check_not_frozen, shown
+from .clock import Clock, Moment, check_not_frozen, run_times, shown
 from .faults import Fault, Faults, InjectedError
+from .in_force import Surroundings
 from .options import SandboxError, StubData
 
 _FAILED = "failed by the test"
 _SELF_EXPLANATORY = (ConfigError, LinterError, PlanError)
 """Errors whose messages explain themselves, without their traceback through SQLMesh."""
 _SELECTS = {"select_models", "restate_models", "backfill_models"}
+
+
+class Home(Protocol):
+    """Where sandboxes are made, and what ends those that are still open."""
+
+    def new_folder(self) -> Path:
+        """An empty folder."""
+
+    def opened(self, sandbox: Sandbox) -> None:
+        """A sandbox was made."""
+
+    def returned(self, report: RunReport) -> None:
+        """A sandbox's method has returned a report, so the test has seen no exception."""
+
+    def closed(self, sandbox: Sandbox) -> None:
+        """A sandbox was closed."""
 
 
 class SandboxWarning(UserWarning):
@@ -42,32 +59,74 @@ class SandboxWarning(UserWarning):
 class Sandbox(RowMethods):
     """An isolated copy of a planned SQLMesh project, with a clock and faults of its own.
 
-    The fixture `sqlmesh_project` makes it. Times are in UTC. The copy is deleted after the test,
-    and the project itself is never written to.
+    The fixtures `sqlmesh_project`, `sqlmesh_sandboxes` and `sqlmesh_project_factory` make it. Times
+    are in UTC. The project itself is never written to. A `with` block closes the sandbox at its
+    end; otherwise, its fixture does.
     """
 
     # Tests do not call this: the reference leaves out constructors without a docstring.
-    # It copies the template into `folder`, which is empty, and lets the process see the copy's
-    # time. `tracker` must track the copy's context already, as a tracker of `track_all` does.
-    def __init__(self, template: Template, folder: Path, tracker: Tracker) -> None:
-        self.tracker = tracker
-        """The test's `Tracker`, which is also the fixture `sqlmesh_tracker`."""
-        self.returned: list[RunReport] = []
-        """The reports that `plan` and `run` returned."""
+    # It copies the template, or the present state of another sandbox, into a new folder. `tracker`
+    # must track the copy's context already, as a tracker of `track_all` does.
+    def __init__(
+        self,
+        template: Template,
+        home: Home,
+        tracker: Tracker | None = None,
+        *,
+        between_calls: bool = False,
+        of: Sandbox | None = None,
+    ) -> None:
         self._template = template
-        self._folder = folder
+        self._home = home
         self._environment = template.options.environment
         self._defaults = {"skip_tests": True} if template.options.select else {}
-        self._faults = Faults()
-        self._clock = Clock(template.ready, tick=template.options.tick, since=template.began)
+        self._faults: Faults = of._faults.copy() if of else Faults()
+        self._clock: Clock = (
+            of._clock.copy()
+            if of
+            else Clock(template.ready, tick=template.options.tick, since=template.began)
+        )
+        name = next(iter(template.project.configs)).name
+        self._surroundings = Surroundings(
+            self._clock, template.settings_changes, f"the sandbox of {name}"
+        )
+        folder = home.new_folder()
         with ExitStack() as cleanup:
             cleanup.callback(template.take_back, folder)
-            cleanup.enter_context(template.settings_changes.applied())
-            cleanup.enter_context(self._clock.running())
-            cleanup.callback(project_modules.remove)
-            self.context = template.copied(folder, self._clock, self._faults)
+            cleanup.callback(self._surroundings.close)
+            with self._surroundings.in_use():
+                self._copy: Copy = template.copied(
+                    folder, self._surroundings, self._faults, of=of._copy if of else None
+                )
+            self.context = self._copy.context
             """The SQLMesh `Context` of the copy."""
+            own = sqlmesh_run_tracker(self.context) if tracker is None else nullcontext(tracker)
+            self.tracker = cleanup.enter_context(own)
+            """The `Tracker` of the sandbox; that of `sqlmesh_project` is the fixture
+            `sqlmesh_tracker`, which also tracks the test's other sandboxes."""
+            if between_calls:
+                self._surroundings.stay()
             self._cleanup = cleanup.pop_all()
+        home.opened(self)
+
+    def copy(self) -> Sandbox:
+        """Copy the sandbox as it stands: its databases, files, clock, faults and holds.
+
+        Afterwards, the two are independent. The copy's tracker has no reports yet. What is not
+        committed is not copied, and neither is what code has changed in `context` itself.
+
+        Raises:
+            SandboxError: the sandbox is closed, or is running or planning.
+        """
+        __tracebackhide__ = True
+        self._surroundings.check_open()
+        return Sandbox(self._template, self._home, of=self)
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close(warn=kind is None)
 
     @property
     def path(self) -> Path:
@@ -140,19 +199,47 @@ class Sandbox(RowMethods):
         arguments: dict[str, Any],
     ) -> RunReport:
         __tracebackhide__ = True
-        if at is not None:
-            self.travel(at)
         before = len(self.tracker.reports)
         try:
-            call(environment or self._environment, **arguments)
+            with self._surroundings.in_use():
+                if at is not None:
+                    self.travel(at)
+                call(environment or self._environment, **arguments)
         except Exception as error:
             reports = self.tracker.reports[before:]
             if not reports or reports[-1].completion != "failure":
                 if isinstance(error, _SELF_EXPLANATORY):
                     raise self._shortened(error) from None
                 raise
-        self.returned.append(self.tracker.last)
+        self._home.returned(self.tracker.last)
         return self.tracker.last
+
+    def run_until(
+        self,
+        end: Moment,
+        *,
+        every: str | timedelta,
+        environment: str | None = None,
+        **arguments: Any,
+    ) -> list[RunReport]:
+        """Run an environment again and again, and report on each run.
+
+        With a duration, the first run is one duration after the time to which the clock was last
+        set, not after what has ticked since. The last run is at `end`, or the latest before it.
+
+        Args:
+            end: the latest time of a run, or a duration from the time that was last set.
+            every: the duration between two runs, as in `travel`, or a cron in UTC.
+            environment: the environment's name; None means the marker's environment.
+            arguments: the arguments of `Context.run`.
+
+        Raises:
+            SandboxError: no run is due until `end`, or a value is not valid.
+            Exception: as for `run`.
+        """
+        __tracebackhide__ = True
+        times = run_times(end, every, since=self._clock.latest)
+        return [self.run(environment, at=time, **arguments) for time in times]
 
     def _shortened(self, error: Exception) -> Exception:
         """The error with the user's paths, and without its traceback through SQLMesh."""
@@ -160,15 +247,8 @@ class Sandbox(RowMethods):
 
     @property
     def hints(self) -> list[str]:
-        """Paragraphs that help to understand the failures in the reports."""
-        errors = [
-            error
-            for report in self.tracker.reports
-            for error in (report.error, *(outcome.error for outcome in report.outcomes.values()))
-            if error
-        ]
-        hints = dict.fromkeys(hint for e in errors for hint in self._template.hints.of(e))
-        return [*hints, *self._template.left_out.remarks]
+        """Paragraphs that help to understand the failures in the tracker's reports."""
+        return self._template.hints_on(self.tracker.reports)
 
     def fail(
         self,
@@ -178,6 +258,7 @@ class Sandbox(RowMethods):
         audit: str | None = None,
         batch: int | None = None,
         times: int | None = None,
+        after_write: bool = False,
     ) -> None:
         """Make a model fail whenever it is evaluated, until `times` of its batches have failed.
 
@@ -188,17 +269,24 @@ class Sandbox(RowMethods):
                 evaluated. For a standalone audit, pass only its own name, as `model`.
             batch: fail only this batch of an invocation, counted from 0.
             times: the number of batches of each model that fail; None means all.
+            after_write: let the model fail after its rows were written, as if the connection were
+                lost then: the interval is not recorded. Otherwise, it fails before.
 
         Raises:
             UnknownModelError: the project does not have this model, or the model lacks this audit.
-            SandboxError: SQLMesh never evaluates the model; both `error` and `audit` are passed;
-                `error` is neither a message nor an `Exception`; or `batch` or `times` is not an
-                integer, or too small.
+            SandboxError: SQLMesh never evaluates the model; `audit` is passed together with `error`
+                or `after_write`; `error` is neither a message nor an `Exception`; or `batch` or
+                `times` is not an integer, or too small.
         """
         __tracebackhide__ = True
         models = self._models(model)
         if error is not None and audit is not None:
             raise SandboxError("fail() takes an error or an audit, not both")
+        if after_write and (audit is not None or all(each.kind == "audit" for each in models)):
+            raise SandboxError(
+                "fail(): after_write can't be combined with an audit, which always runs after the "
+                "rows were written"
+            )
         if not _is_failure(error):
             raise SandboxError(f"fail(): error must be a message or an Exception, not {error!r}")
         for name, number, least in (("batch", batch, 0), ("times", times, 1)):
@@ -213,7 +301,7 @@ class Sandbox(RowMethods):
             audit = self._audit_of(models, audit)
         raised = error if isinstance(error, Exception | type) else InjectedError(error or _FAILED)
         names = {each.fqn: each.name for each in models}
-        self._faults.add(Fault(names, raised, audit, batch, times))
+        self._faults.add(Fault(names, raised, audit, batch, times, after_write))
 
     def hold(self, model: object) -> None:
         """Hold a model back, as a signal `held_by_test` that is never ready would.
@@ -285,7 +373,9 @@ class Sandbox(RowMethods):
     def _executed(self, sql: str) -> list[tuple[Any, ...]]:
         __tracebackhide__ = True
         adapter: Any = self.context.engine_adapter
-        with self._errors_explained(adapter):
+        # A database does not see a clock that a test has frozen for other code.
+        in_force = nullcontext() if is_frozen() else self._surroundings.in_use()
+        with self._errors_explained(adapter), in_force:
             rows: list[tuple[Any, ...]] = adapter.execute_users(sql)
             return rows
 
@@ -345,9 +435,10 @@ class Sandbox(RowMethods):
         """
         __tracebackhide__ = True
         check_not_frozen()
+        self._surroundings.check_open()
         file = (self.path / relative_path).resolve()
         folders = [Path(folder).resolve() for folder in self.context.configs]
-        beside = self._folder.resolve() / "project" in file.parents and file.is_file()
+        beside = self._copy.folder.resolve() / "project" in file.parents and file.is_file()
         if not (beside or any(folder in file.parents for folder in folders)):
             raise SandboxError(f"write(): {relative_path} must be below the project's folder")
         if file.parent in folders and file.name in (*CONFIG_FILES, ".env"):
@@ -358,16 +449,17 @@ class Sandbox(RowMethods):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
         context = self.context
-        try:
-            context.load()
-        except _SELF_EXPLANATORY as error:
-            raise self._shortened(error) from None
-        context.empty_tables.create(context)
+        with self._surroundings.in_use():
+            try:
+                context.load()
+            except _SELF_EXPLANATORY as error:
+                raise self._shortened(error) from None
+            context.empty_tables.create(context)
 
     def close(self, *, warn: bool = True) -> None:
         """Close the databases, delete the files, and restore the process's own time.
 
-        The fixture calls it at the end of the test.
+        The fixture calls it at the end of the test. Closing a sandbox again has no effect.
 
         Args:
             warn: whether to warn of faults that never struck.
@@ -375,6 +467,9 @@ class Sandbox(RowMethods):
         Warns:
             SandboxWarning: for each fault that never struck.
         """
+        if self._surroundings.closed:
+            return
+        self._home.closed(self)
         with self._cleanup:
             self.context.close()
         for line in self._faults.never_struck if warn else ():

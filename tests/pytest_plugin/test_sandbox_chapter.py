@@ -83,5 +83,5 @@ def test_every_example_passes(pytester: pytest.Pytester, planned_project: Path) 
         (pytester.path / f"test_example_{number}.py").write_text(example)
     pytester.makeini("[pytest]\nfilterwarnings = ignore\naddopts = --strict-markers")
     result = pytester.runpytest_inprocess("-p", "no:xdist")
-    result.assert_outcomes(passed=17)
-    assert len(EXAMPLES) == 13
+    result.assert_outcomes(passed=22)
+    assert len(EXAMPLES) == 17

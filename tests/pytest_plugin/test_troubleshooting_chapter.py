@@ -26,7 +26,13 @@ IN_A_SESSION = [
     "A template fails",
     "A gateway is rejected",
     "freezegun has frozen the clock",
+    "Another clock is in effect",
+    "Another thread is using a sandbox",
+    "A sandbox is closed",
+    "A fixture has the wrong scope",
+    "Hypothesis rejects the fixture",
     "A time is in the past",
+    "No run is due",
     "A fault was never triggered",
     "Rows can't be as expected",
     "A stub needs types",
@@ -50,7 +56,10 @@ import sys
 import threading
 
 import pytest
+import time_machine
 from freezegun import freeze_time
+from hypothesis import given
+from hypothesis.strategies import integers
 from sqlmesh.core.console import NoopConsole
 
 on_shop = pytest.mark.sqlmesh_project("shop", at="2024-01-09 12:00")
@@ -138,6 +147,59 @@ def test_frozen(sqlmesh_project):
 
 
 @on_shop
+def test_another_clock(sqlmesh_project):
+    with time_machine.travel("2024-01-10"):
+        sqlmesh_project.run()
+
+
+@on_shop
+def test_two_sandboxes_on_two_threads(sqlmesh_sandboxes):
+    entered, done = threading.Event(), threading.Event()
+
+    def wait(number: int) -> int:
+        entered.set()
+        return int(done.wait(20))
+
+    with sqlmesh_sandboxes() as one, sqlmesh_sandboxes() as other:
+        one.context.engine_adapter.cursor.create_function("wait", wait, ["INT"], "INT")
+        thread = threading.Thread(target=one.fetch, args=("SELECT wait(1)",))
+        thread.start()
+        entered.wait(20)
+        try:
+            other.run()
+        finally:
+            done.set()
+            thread.join()
+
+
+@on_shop
+def test_a_closed_sandbox(sqlmesh_sandboxes):
+    with sqlmesh_sandboxes() as project:
+        pass
+    project.run()
+
+
+@pytest.fixture(scope="module")
+def wide(sqlmesh_sandboxes):
+    return sqlmesh_sandboxes("shop")
+
+
+def test_a_wide_fixture(wide):
+    pass
+
+
+@on_shop
+@given(number=integers())
+def test_examples(sqlmesh_sandboxes, number):
+    pass
+
+
+@on_shop
+def test_no_run(sqlmesh_project):
+    sqlmesh_project.run_until("2024-01-09", every="1 day")
+
+
+@on_shop
 def test_the_past(sqlmesh_project):
     sqlmesh_project.run(at="2024-01-08")
 
@@ -182,7 +244,7 @@ def write(pytester: pytest.Pytester) -> None:
 def test_every_message_is_printed(pytester: pytest.Pytester, planned_project: Path) -> None:  # noqa: ARG001
     write(pytester)
     result = pytester.runpytest_inprocess("-p", "no:xdist")
-    result.assert_outcomes(failed=7, errors=8, passed=2, warnings=1)
+    result.assert_outcomes(failed=12, errors=9, passed=2, warnings=1)
     printed = result.stdout.str()
     missing = {heading: not_printed(QUOTATIONS[heading], printed) for heading in IN_A_SESSION}
     assert {heading: lines for heading, lines in missing.items() if lines} == {}

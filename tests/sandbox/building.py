@@ -12,7 +12,8 @@ import duckdb
 from sqlmesh import Context
 
 from pytest_sqlmesh_tracker import Sandbox, track_all
-from pytest_sqlmesh_tracker.sandbox.options import project_options
+from pytest_sqlmesh_tracker.sandbox.making import Defaults
+from pytest_sqlmesh_tracker.sandbox.making import Sandboxes as Maker
 from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 from tests.projects import Project, at
 
@@ -43,16 +44,21 @@ def sandboxes_of(templates: Templates) -> Sandboxes:
         if not callable(setup):
             # SQL files, as the marker has them.
             arguments["setup"], setup = setup, None
-        options = project_options({"path": path, "at": "2024-01-05 00:05", **arguments})
-        template = templates.get(options, config, setup)
+        arguments = {"path": path, "at": "2024-01-05 00:05", **arguments}
         with track_all() as tracker:
-            sandbox = Sandbox(template, templates.new_folder(), tracker)
-            try:
+            making = maker(templates, config=config, function=setup, **arguments)
+            with making.of_test(tracker) as sandbox:
                 yield sandbox
-            finally:
-                sandbox.close()
 
     return made
+
+
+def maker(
+    templates: Templates, *, config: Any = None, function: Any = None, **arguments: Any
+) -> Maker:
+    """Makes sandboxes as the fixtures do, with the arguments of a marker."""
+    defaults = Defaults(arguments, lambda: ".", config, function)
+    return Maker("the marker sqlmesh_project", templates, defaults, lambda _: None)
 
 
 def project(path: Path, gateways: str, more: str = DEFAULTS) -> Project:

@@ -51,6 +51,7 @@ def test_the_real_time_returns_when_the_clock_stops() -> None:
         ("+1h", "2024-01-08 13:00"),
         ("+ 90 minutes", "2024-01-08 13:30"),
         ("+1 day", "2024-01-09 12:00"),
+        ("1 day", "2024-01-09 12:00"),
         ("+2 Weeks", "2024-01-22 12:00"),
         ("+30s", "2024-01-08 12:00"),
     ],
@@ -90,6 +91,15 @@ def test_each_statement_takes_a_millisecond_on_a_stopped_clock(clock: Clock) -> 
     for _ in range(3):
         clock.executing()
     assert clock.now == NOON + timedelta(milliseconds=3)
+
+
+def test_a_clock_that_is_not_shown_can_be_set_and_stands_still() -> None:
+    clock = Clock(NOON, tick=True)
+    clock.travel("+1h")
+    assert clock.now == NOON + timedelta(hours=1)
+    clock = Clock(NOON, tick=False)
+    clock.executing()
+    assert clock.now == NOON + timedelta(milliseconds=1)
 
 
 def test_the_clock_ticks() -> None:

@@ -302,3 +302,45 @@ def test_an_audit_that_runs_alone_belongs_to_no_batch(
         SandboxWarning, match=r"batch 0 of audit is_small.*did not belong to a batch"
     ):
         in_a_sandbox()
+
+
+class TestAfterTheWrite:
+    """Models that fail after their rows were written, as if the connection were lost then."""
+
+    def test_the_rows_are_there_and_the_interval_is_not_recorded(
+        self, payroll: Path, sandboxes: Sandboxes
+    ) -> None:
+        with sandboxes(payroll) as sandbox:
+            sandbox.fail("pay.hours", after_write=True, times=1, error="lost")
+            report = sandbox.run(at="2024-01-06 00:05")
+            report.assert_failed("pay.hours", match="lost")
+            report.assert_skipped("pay.slips", reason="upstream_failed")
+            hours = "SELECT COUNT(*) FROM pay.hours"
+            assert sandbox.fetch(hours) == [(5,)]
+            report = sandbox.run()
+            report.assert_executed("pay.hours", intervals=("2024-01-05", "2024-01-06"))
+            assert sandbox.fetch(hours) == [(5,)]
+
+    def test_only_one_batch_fails(self, payroll: Path, sandboxes: Sandboxes) -> None:
+        with sandboxes(payroll) as sandbox:
+            sandbox.fail("pay.hours", after_write=True, batch=1)
+            outcome = sandbox.run(at="2024-01-07 00:05")["pay.hours"]
+            assert outcome.partial
+            assert [batch.status for batch in outcome.batches] == ["executed", "failed"]
+            assert sandbox.fetch("SELECT COUNT(*) FROM pay.hours") == [(6,)]
+
+    def test_a_view_is_created(self, payroll: Path, sandboxes: Sandboxes) -> None:
+        with sandboxes(payroll) as sandbox:
+            sandbox.fail("pay.now", after_write=True)
+            sandbox.run(at="2024-01-06 00:05").assert_failed("pay.now")
+            assert sandbox.fetch("SELECT amount FROM pay.now") == [(40,)]
+
+    @pytest.mark.parametrize(
+        ("model", "audit"), [("pay.slips", "is_positive"), ("pay_slips_exist", None)]
+    )
+    def test_an_audit_always_fails_after_it(
+        self, payroll: Path, sandboxes: Sandboxes, model: str, audit: str | None
+    ) -> None:
+        with sandboxes(payroll) as sandbox:
+            with pytest.raises(SandboxError, match="after_write can't be combined with an audit"):
+                sandbox.fail(model, audit=audit, after_write=True)

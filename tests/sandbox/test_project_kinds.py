@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from pytest_sqlmesh_tracker import RunReport, Sandbox, sqlmesh_run_tracker, track_all
-from pytest_sqlmesh_tracker.sandbox.options import project_options
+from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker, track_all
 from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 from tests.projects import Project, at
 
-from .building import Sandboxes, plain, project, snapshot_of
+from .building import Sandboxes, maker, plain, project, snapshot_of
 
 FILES = {
     "config.py": """
@@ -357,11 +356,9 @@ def test_sandboxes_can_be_created_inside_the_project(tmp_path: Path) -> None:
 
     templates = Templates(tmp_path, new_folder)
     for environment in ("prod", "dev"):
-        options = project_options({"path": ".", "environment": environment})
         with track_all() as tracker:
-            copy = Sandbox(templates.get(options, None, None), new_folder(), tracker)
-            assert not (copy.path / "temporary").exists()
-            copy.close()
+            with maker(templates, path=".", environment=environment).of_test(tracker) as copy:
+                assert not (copy.path / "temporary").exists()
 
 
 def test_a_namespace_package_that_is_partly_in_the_project(

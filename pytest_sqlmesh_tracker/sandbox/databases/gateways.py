@@ -168,6 +168,7 @@ class Databases:
         clock: Clock,
         external_tables: ExternalTables,
         templates: Mapping[str, str],
+        parked: Mapping[str, str],
         *,
         of_template: bool = False,
     ) -> Connections:
@@ -176,6 +177,7 @@ class Databases:
         Args:
             external_tables: the tables that give way to what statements create.
             templates: the template of each PostgreSQL database that has one.
+            parked: the copy of each PostgreSQL database that has been made.
             of_template: whether the sandbox is a template itself.
         """
         return Connections(
@@ -187,7 +189,12 @@ class Databases:
                 stand_in=self.stands_in,
             ),
             PostgresConnections(
-                self._server, self.of_postgres.values(), templates, clock, external_tables
+                self._server,
+                self.of_postgres.values(),
+                templates,
+                clock,
+                external_tables,
+                parked=parked,
             ),
         )
 

@@ -17,6 +17,7 @@ from sqlmesh.utils.errors import SQLMeshError
 from pytest_sqlmesh_tracker.models.config_files import no_project_in
 from pytest_sqlmesh_tracker.process.state import (
     ProcessSettings,
+    SettingsChanges,
     process_state_restored,
     project_modules,
 )
@@ -37,6 +38,7 @@ from pytest_sqlmesh_tracker.sandbox.databases.raw_data import Setup, call_setup,
 from pytest_sqlmesh_tracker.sandbox.databases.warehouse import Warehouse
 from pytest_sqlmesh_tracker.sandbox.faults import Faults
 from pytest_sqlmesh_tracker.sandbox.files import Files, UsersPaths, bring, copy_paths
+from pytest_sqlmesh_tracker.sandbox.in_force import Surroundings
 from pytest_sqlmesh_tracker.sandbox.loading import LoadedFiles, read_configs, recording_loader
 from pytest_sqlmesh_tracker.sandbox.options import (
     DatabaseState,
@@ -123,12 +125,13 @@ def _planned(
     options, project = inputs.options, inputs.project
     folder, paths = project.folder, list(project.configs)
     clock = Clock(options.at or datetime.now(timezone.utc), tick=False)
+    surroundings = Surroundings(clock, SettingsChanges({}, ()))
     began = clock.now
     empty_tables = EmptyTables()
     stubs = Stubs({name: data.below(inputs.root) for name, data in options.stub.items()})
     with (
-        clock.running(),
-        _template_context(project, options, clock, empty_tables, stubs, recorder) as (
+        surroundings.in_use(),
+        _template_context(project, options, surroundings, empty_tables, stubs, recorder) as (
             context,
             recorded,
         ),
@@ -239,7 +242,7 @@ def _check_paths(paths: Iterable[Path], config: Config | str | None) -> None:
 def _template_context(
     project: CopiedProject,
     options: ProjectOptions,
-    clock: Clock,
+    surroundings: Surroundings,
     empty_tables: EmptyTables,
     stubs: Stubs,
     recorder: Recorder,
@@ -252,7 +255,7 @@ def _template_context(
     recorded: dict[Path, LoadedFiles] = {}
     context = project.new_context(
         project.folder,
-        clock=clock,
+        surroundings=surroundings,
         faults=Faults(),
         loaders={
             path: recording_loader(recorded, project.loader(path)) for path in project.configs

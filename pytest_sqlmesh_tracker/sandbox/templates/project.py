@@ -11,13 +11,13 @@ from typing import Any
 from sqlmesh.core.config import Config
 from sqlmesh.core.loader import Loader
 
-from pytest_sqlmesh_tracker.sandbox.clock import Clock
 from pytest_sqlmesh_tracker.sandbox.context import SandboxContext, Selection, SharedSnapshots
 from pytest_sqlmesh_tracker.sandbox.data.stubs import Stubs
 from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
 from pytest_sqlmesh_tracker.sandbox.databases.gateways import Databases
 from pytest_sqlmesh_tracker.sandbox.faults import Faults
 from pytest_sqlmesh_tracker.sandbox.files import UsersPaths, place_of_copy
+from pytest_sqlmesh_tracker.sandbox.in_force import Surroundings
 from pytest_sqlmesh_tracker.sandbox.loading import loader_with_externals_of
 
 
@@ -53,12 +53,13 @@ class CopiedProject:
         self,
         folder: Path,
         *,
-        clock: Clock,
+        surroundings: Surroundings,
         faults: Faults,
         loaders: Mapping[Path, type[Loader]],
         empty_tables: EmptyTables,
         stubs: Stubs,
         postgres: Mapping[str, str] = MappingProxyType({}),
+        parked: Mapping[str, str] = MappingProxyType({}),
         selection: Selection | None = None,
         selectors: tuple[str, ...] = (),
         of_template: bool = False,
@@ -68,15 +69,22 @@ class CopiedProject:
         Args:
             loaders: the loaders, by the project's paths.
             postgres: the template of each PostgreSQL database that has one.
+            parked: the copy of each PostgreSQL database that has been made.
             selection: the selected part of the project's models, if not all.
             selectors: the selectors that the first load applies.
         """
         connections = self.databases.connections(
-            folder, clock, empty_tables, postgres, of_template=of_template
+            folder,
+            surroundings.clock,
+            empty_tables,
+            postgres,
+            parked,
+            of_template=of_template,
         )
         configs = self.databases.configs(connections, self.variables)
         return SandboxContext(
             connections=connections,
+            surroundings=surroundings,
             empty_tables=empty_tables,
             stubs=stubs,
             faults=faults,

@@ -3,24 +3,50 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from pytest_sqlmesh_tracker.process.state import SettingsChanges
-from pytest_sqlmesh_tracker.sandbox.clock import Clock
+from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.sandbox.context import SandboxContext, Selection
 from pytest_sqlmesh_tracker.sandbox.data.stubs import Stubs
 from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
 from pytest_sqlmesh_tracker.sandbox.faults import Faults
 from pytest_sqlmesh_tracker.sandbox.files import Files
-from pytest_sqlmesh_tracker.sandbox.loading import LoadedFiles, copying_loader
+from pytest_sqlmesh_tracker.sandbox.in_force import Surroundings
+from pytest_sqlmesh_tracker.sandbox.loading import (
+    LoadedFiles,
+    copying_loader,
+    recording_loader,
+)
 from pytest_sqlmesh_tracker.sandbox.options import ProjectOptions
 from pytest_sqlmesh_tracker.sandbox.problems.hints import Hints
 
 from .planning import LeftOut
 from .project import CopiedProject
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of a template in a folder of its own, as far as it can be copied again.
+
+    Attributes:
+        reloaded: what its context has loaded from the copy's files, by path.
+    """
+
+    folder: Path
+    context: SandboxContext
+    reloaded: Mapping[Path, LoadedFiles]
+
+    def loaded(self, path: Path, before: LoadedFiles) -> LoadedFiles:
+        """What its context has loaded from one of its paths.
+
+        Args:
+            before: what the template has loaded.
+        """
+        return replace(self.reloaded.get(path, before).updated(self.context), path=path)
 
 
 @dataclass(frozen=True)
@@ -58,27 +84,53 @@ class Template:
     began: datetime
     ready: datetime
 
-    def copied(self, folder: Path, clock: Clock, faults: Faults) -> SandboxContext:
-        """A context on a new copy of the project and its databases in this empty folder."""
-        self.files.copy(folder / "project")
+    def copied(
+        self, folder: Path, surroundings: Surroundings, faults: Faults, *, of: Copy | None = None
+    ) -> Copy:
+        """A new copy of the project and its databases in this empty folder.
+
+        Args:
+            of: the copy whose present state is copied, if not the template itself.
+        """
+        origin = of.folder if of else self.project.folder
+        if of is not None:
+            of.context.connections.duckdb.checkpoint()
+        self.files.copy(folder / "project", of=origin / "project" if of else None)
         for name in ("databases", "catalogs"):
-            if (self.project.folder / name).is_dir():
-                shutil.copytree(self.project.folder / name, folder / name)
+            if (origin / name).is_dir():
+                # What is committed is in the files and their logs, even while they are open.
+                shutil.copytree(origin / name, folder / name, ignore=_TEMPORARY)
+        reloaded: dict[Path, LoadedFiles] = {}
+        loaders = {}
+        for path, loaded in self.loaded.items():
+            if of is not None:
+                loaded = of.loaded(self.project.place(path, origin), loaded)
+            reading = recording_loader(reloaded, self.project.loader(path))
+            loaders[path] = copying_loader(loaded, reading)
         context = self.project.new_context(
             folder,
-            clock=clock,
+            surroundings=surroundings,
             faults=faults,
-            loaders={
-                path: copying_loader(loaded, self.project.loader(path))
-                for path, loaded in self.loaded.items()
-            },
-            empty_tables=self.empty_tables.copy(),
-            stubs=self.stubs.copy(),
+            loaders=loaders,
+            empty_tables=(of.context.empty_tables if of else self.empty_tables).copy(),
+            stubs=(of.context.stubs if of else self.stubs).copy(),
             postgres=self.postgres,
-            selection=self.selection,
+            parked=of.context.connections.postgres.copies() if of else {},
+            selection=of.context.selection if of else self.selection,
         )
         context.load_copied(reads_state=self.reads_state)
-        return context
+        return Copy(folder, context, reloaded)
+
+    def hints_on(self, reports: Iterable[RunReport]) -> list[str]:
+        """Paragraphs that help to understand the failures in these reports."""
+        errors = [
+            error
+            for report in reports
+            for error in (report.error, *(outcome.error for outcome in report.outcomes.values()))
+            if error
+        ]
+        hints = dict.fromkeys(hint for error in errors for hint in self.hints.of(error))
+        return [*hints, *self.left_out.remarks]
 
     def take_back(self, folder: Path) -> None:
         """Delete a closed copy, except for the files that the next one can use."""
@@ -89,3 +141,7 @@ class Template:
         """Delete the template's own files."""
         self.project.databases.drop(self.postgres)
         shutil.rmtree(self.project.folder, ignore_errors=True)
+
+
+_TEMPORARY = shutil.ignore_patterns("*.tmp")
+"""The folders in which DuckDB puts what does not fit into memory."""

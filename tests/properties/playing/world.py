@@ -14,12 +14,14 @@ from textwrap import dedent
 
 from sqlmesh.core.config import load_configs
 
+from pytest_sqlmesh_tracker.process.state import SettingsChanges
 from pytest_sqlmesh_tracker.sandbox.clock import Clock
 from pytest_sqlmesh_tracker.sandbox.context import SandboxContext
 from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
 from pytest_sqlmesh_tracker.sandbox.databases.gateways import Databases
 from pytest_sqlmesh_tracker.sandbox.faults import Fault, Faults, InjectedError
 from pytest_sqlmesh_tracker.sandbox.files import UsersPaths
+from pytest_sqlmesh_tracker.sandbox.in_force import Surroundings
 from pytest_sqlmesh_tracker.sandbox.loading import (
     LoadedFiles,
     copying_loader,
@@ -31,6 +33,14 @@ from tests.engines.engine import ENGINE
 from tests.properties.drawing.specs import Model, Step
 
 from .project_files import config, model_files, shared_files, source
+
+
+class _Unchanged(Surroundings):
+    """What the process sees already: stories start and stop the clocks of worlds themselves."""
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        yield
 
 
 class World:
@@ -81,7 +91,7 @@ class World:
 
     def _opened(self) -> SandboxContext:
         empty_tables = EmptyTables()
-        connections = self._of_sandbox.connections(self.folder, self.clock, empty_tables, {})
+        connections = self._of_sandbox.connections(self.folder, self.clock, empty_tables, {}, {})
         if ENGINE.has_server:
             configs = load_configs(None, SandboxContext.CONFIG_TYPE, [self.path])
         else:
@@ -92,9 +102,10 @@ class World:
             loader = recording_loader(self._loaded, base)
         else:
             (loaded,) = self._loaded.values()
-            loader = copying_loader(loaded, base)
+            loader = copying_loader(loaded, recording_loader(self._loaded, base))
         context = SandboxContext(
             connections=connections,
+            surroundings=_Unchanged(self.clock, SettingsChanges({}, ())),
             faults=self.faults,
             empty_tables=empty_tables,
             shared_snapshots={},

@@ -16,10 +16,18 @@ import pytest
 from sqlmesh.core.config import Config
 
 from pytest_sqlmesh_tracker import Sandbox, track_all
-from pytest_sqlmesh_tracker.sandbox.options import SandboxError, project_options
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 from tests.projects import Project
-from tests.sandbox.building import DEFAULTS, Sandboxes, database, planned, project, snapshot_of
+from tests.sandbox.building import (
+    DEFAULTS,
+    Sandboxes,
+    database,
+    maker,
+    planned,
+    project,
+    snapshot_of,
+)
 
 RAW = "CREATE SCHEMA raw; CREATE TABLE raw.sales AS SELECT 5 AS amount"
 RELATIONS = """
@@ -271,12 +279,11 @@ class TestSetUp:
         @contextmanager
         def loaded(shop: Project, *files: str, function: Any = None) -> Iterator[Sandbox]:
             paths = [shop.path / "sql" / file for file in files]
-            options = project_options({"path": shop.path, "at": "2024-01-05", "setup": paths})
-            with track_all() as tracker:
-                template = templates.get(options, None, function)
-                copy = Sandbox(template, templates.new_folder(), tracker)
+            making = maker(
+                templates, function=function, path=shop.path, at="2024-01-05", setup=paths
+            )
+            with track_all() as tracker, making.of_test(tracker) as copy:
                 yield copy
-                copy.close()
 
         return loaded
 

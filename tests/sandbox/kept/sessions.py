@@ -18,6 +18,7 @@ from pytest_sqlmesh_tracker.sandbox.templates.kept.keeper import Keeper
 from pytest_sqlmesh_tracker.sandbox.templates.kept.uses import TemplateUse
 from pytest_sqlmesh_tracker.sandbox.templates.template import Template
 from tests.projects import Project
+from tests.sandbox.building import maker
 
 LIMIT = 2 * 10**9
 
@@ -75,7 +76,7 @@ class Sessions:
     ) -> Iterator[tuple[Sandbox, TemplateUse]]:
         """A session with one sandbox, and how its template was made."""
         with self.template(path, **options) as (templates, template, use), track_all() as tracker:
-            sandbox = Sandbox(template, templates.new_folder(), tracker)
+            sandbox = Sandbox(template, maker(templates), tracker)
             try:
                 yield sandbox, use
             finally:

@@ -82,6 +82,15 @@ class DuckDBConnections:
     def _catalogs(self) -> Path:
         return self.folder / "catalogs"
 
+    def checkpoint(self) -> None:
+        """Write what is committed from the logs to the files, so that copies are opened fast."""
+        folders = self.folder / "databases", self._catalogs
+        if any(log.stat().st_size for folder in folders for log in folder.glob("**/*.wal")):
+            for connection in self._opened:
+                # With an open transaction, it stays in the log, which is copied as well.
+                with suppress(duckdb.Error):
+                    _checkpoint(connection.cursor())
+
     def close(self, *, checkpoint: bool = False) -> None:
         """Close all; with `checkpoint`, write everything to the files, so that they can be
         copied."""

@@ -27,12 +27,15 @@ class PostgresConnections:
         templates: Mapping[str, str],
         clock: Clock,
         external_tables: ExternalTables,
+        *,
+        parked: Mapping[str, str],
     ) -> None:
         """Connect to nothing yet.
 
         Args:
             templates: the template of each database that has one.
             external_tables: the tables that give way to what statements create.
+            parked: the name of each database that exists already, under another name.
         """
         self.clock = clock
         self.external_tables = external_tables
@@ -41,7 +44,13 @@ class PostgresConnections:
         databases = list(databases)
         self._users = frozenset(role for each in databases for role in each.roles)
         self._databases = {
-            each.name: SandboxDatabase(server, each, templates.get(each.name), self._disconnect)
+            each.name: SandboxDatabase(
+                server,
+                each,
+                templates.get(each.name),
+                self._disconnect,
+                parked=parked.get(each.name),
+            )
             for each in databases
         }
         self._clocks = {
@@ -89,6 +98,18 @@ class PostgresConnections:
         self._disconnect()
         templates = {name: each.make_template() for name, each in self._databases.items()}
         return {name: template for name, template in templates.items() if template is not None}
+
+    def copies(self) -> dict[str, str]:
+        """Copy each database that exists.
+
+        Returns:
+            The name of each copy, under which it is parked.
+
+        Raises:
+            SandboxError: the sandbox is using a database, or it can't be copied.
+        """
+        copies = {name: each.copy() for name, each in self._databases.items()}
+        return {name: copy for name, copy in copies.items() if copy is not None}
 
     def close(self) -> None:
         """Close all connections, and drop the databases that are not templates."""

@@ -224,19 +224,22 @@ class SandboxDatabase:
         database: PostgresDatabase,
         template: str | None,
         disconnect: Callable[[], None],
+        *,
+        parked: str | None = None,
     ) -> None:
         """Make nothing yet.
 
         Args:
             template: the template's database on the server; None for a new database.
             disconnect: closes the sandbox's connections to it, which are then opened anew.
+            parked: the name under which it exists already, as a copy of another sandbox's.
         """
         self._server = server
         self._database = database
         self._template = template
         self._disconnect = disconnect
-        self._exists = False
-        self._parked: str | None = None
+        self._exists = parked is not None
+        self._parked = parked
         self._uses = 0
 
     @property
@@ -267,15 +270,29 @@ class SandboxDatabase:
         Raises:
             SandboxError: the sandbox is using it.
         """
-        if self._uses:
-            raise SandboxError(
-                f"another sandbox is using its database {self.name}: on PostgreSQL, sandboxes of "
-                "a database take turns, so they can't be used by two threads at once"
-            )
+        self._check_unused()
         self._disconnect()
         self._parked = self._server.new_name(self.name, "parked")
         self._server.databases.rename(self.name, self._parked)
         self._server.release(self)
+
+    def copy(self) -> str | None:
+        """Copy it as it is, without what is not committed.
+
+        Returns:
+            The name of the copy; None if nothing has used the database.
+
+        Raises:
+            SandboxError: the sandbox is using it, or it can't be copied.
+        """
+        with self._server.lock:
+            if not self._exists:
+                return None
+            self._check_unused()
+            self._disconnect()
+            copy = self._server.new_name(self.name, "parked")
+            self._server.databases.copy(self._parked or self.name, copy)
+            return copy
 
     def bring(self) -> None:
         """Make the database under its name, or rename it if it was parked."""
@@ -287,6 +304,13 @@ class SandboxDatabase:
         else:
             self._server.create(self._database)
         self._exists = True
+
+    def _check_unused(self) -> None:
+        if self._uses:
+            raise SandboxError(
+                f"another sandbox is using its database {self.name}: on PostgreSQL, sandboxes of "
+                "a database take turns, so they can't be used by two threads at once"
+            )
 
     def make_template(self) -> str | None:
         """Make it a template for copies; None if nothing has used it."""

@@ -26,6 +26,7 @@ from pytest_sqlmesh_tracker.sandbox.data.stubs import Stubs
 from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
 from pytest_sqlmesh_tracker.sandbox.faults import Faults
 from pytest_sqlmesh_tracker.sandbox.files import Files
+from pytest_sqlmesh_tracker.sandbox.in_force import Surroundings
 from pytest_sqlmesh_tracker.sandbox.loading import ImportedFiles, LoadedFiles, importing_loader
 from pytest_sqlmesh_tracker.sandbox.options import ProjectOptions
 from pytest_sqlmesh_tracker.sandbox.problems.hints import Hints
@@ -160,10 +161,11 @@ def imported_again(
     """Import the modules of a project's copy, by its paths."""
     imported: dict[Path, ImportedFiles] = {}
     clock = Clock(options.at or datetime.now(timezone.utc), tick=False)
-    with clock.running():
+    surroundings = Surroundings(clock, SettingsChanges({}, ()))
+    with surroundings.in_use():
         context = project.new_context(
             project.folder,
-            clock=clock,
+            surroundings=surroundings,
             faults=Faults(),
             loaders={
                 path: importing_loader(imported, names[path], project.loader(path))
