@@ -29,7 +29,7 @@ def dependable() -> Iterator[Callable[[], OSError | None]]:
         files = [getattr(getattr(stream, "buffer", None), "raw", None) for stream in (out, err)]
         return next((f.failure for f in files if isinstance(f, _Dropping) and f.failure), None)
 
-    with redirect_stdout(out), redirect_stderr(err):
+    with redirect_stdout(out), redirect_stderr(err), _input_if_closed():
         yield failure
 
 
@@ -72,6 +72,19 @@ def _open_closed_descriptors() -> None:
         except OSError:
             # This takes the lowest free number.
             os.open(os.devnull, os.O_RDWR)
+
+
+@contextmanager
+def _input_if_closed() -> Iterator[None]:
+    """Let a closed standard input be empty: early versions of SQLMesh need one to be imported."""
+    if sys.stdin is not None:
+        yield
+        return
+    with open(0, encoding="utf-8", closefd=False) as sys.stdin:
+        try:
+            yield
+        finally:
+            sys.stdin = None
 
 
 def _dependable(stream: TextIO | None, descriptor: int) -> TextIO:

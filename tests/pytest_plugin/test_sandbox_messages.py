@@ -51,10 +51,9 @@ def test_the_error_of_a_template_names_failed_models_and_their_files(
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
         [
-            "sqlmesh_project: the plan of prod failed: shop.prices failed: its evaluation raised "
-            "IOException: *",
+            "sqlmesh_project: the plan of prod failed: shop.prices failed: its *IOException: *",
             f"data/prices.csv exists below {shop.path}, but relative paths start from the *",
-            'plan="partial" leaves out failed models and everything downstream: 1 model loaded.',
+            'plan="partial" leaves out failed models and everything downstream: 1 model *.',
         ]
     )
     result.stdout.no_fnmatch_line("*Traceback*")

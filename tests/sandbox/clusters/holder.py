@@ -103,8 +103,10 @@ class Becoming:
 
 def main() -> None:
     psycopg2()
-    # A shell that starts CI in the background lets it ignore Ctrl-C.
+    # A shell that starts CI in the background lets it ignore Ctrl-C, and Dagster lets SIGTERM do
+    # whatever Ctrl-C does.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if HOLDING.session:
         file = Path(HOLDING.memory, "test_that_waits.py")
         file.write_text(SESSION)

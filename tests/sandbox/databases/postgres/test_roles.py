@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlmesh.core.model import SqlModel
 
 from tests.sandbox.building import Sandboxes, project
 from tests.sandbox.databases.postgres.building import DEFAULTS, gateway
@@ -16,8 +17,11 @@ def staff(tmp_path: Path) -> Path:
     made.write(
         "models/pay.people.sql",
         """
-        MODEL (name pay.people, kind FULL, grants ('select' = ['reporter', 'Auditor']));
-        SELECT 7 AS id
+        MODEL (name pay.people, kind FULL);
+        SELECT 7 AS id;
+        ON_VIRTUAL_UPDATE_BEGIN;
+        GRANT SELECT ON pay.people TO reporter, auditor;
+        ON_VIRTUAL_UPDATE_END;
         """,
     )
     made.write(
@@ -41,6 +45,20 @@ def test_roles_are_created_where_they_are_granted_rights(staff: Path, sandboxes:
             sandbox.execute(f'SET LOCAL ROLE "{role}"')
         with pytest.raises(Exception, match="permission denied"):
             sandbox.fetch("SET LOCAL ROLE clerks; SELECT id FROM pay.people")
+
+
+@pytest.mark.skipif("grants" not in SqlModel.all_fields(), reason="this SQLMesh has no grants")
+def test_roles_of_the_property_grants_are_created(tmp_path: Path, sandboxes: Sandboxes) -> None:
+    made = project(tmp_path, f"{{wh: {{connection: {gateway()}}}}}", DEFAULTS)
+    grants = "('select' = ['reporter', 'Auditor'])"
+    made.write(
+        "models/pay.people.sql",
+        f"MODEL (name pay.people, kind FULL, grants {grants}); SELECT 7 AS id",
+    )
+    with sandboxes(made.path) as sandbox:
+        sandbox.execute("GRANT USAGE ON SCHEMA pay TO reporter")
+        assert sandbox.fetch("SET LOCAL ROLE reporter; SELECT id FROM pay.people") == [(7,)]
+        sandbox.execute('SET LOCAL ROLE "auditor"')
 
 
 def test_roles_are_created_by_plain_statements(

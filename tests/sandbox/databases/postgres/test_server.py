@@ -77,8 +77,10 @@ import sys
 
 import pytest
 
-# A shell that starts CI in the background lets it ignore Ctrl-C.
+# A shell that starts CI in the background lets it ignore Ctrl-C, and Dagster lets SIGTERM do what
+# Ctrl-C does.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
 # Removing the folders of earlier sessions, as pytest does when it ends, can take a minute.
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--basetemp=folders"]))
 """
