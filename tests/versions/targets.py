@@ -8,8 +8,12 @@ NEWEST = "newest"
 # Where a single combination is requested, as in CI: what depends most on SQLMesh's version.
 SHORT = (
     *("-m", "not (documents or long or processes or variants)"),
-    "tests/tracking",
-    "tests/doctor",
+    "tests/tracking/events",
+    "tests/tracking/evaluation",
+    "tests/tracking/reasons",
+    "tests/tracking/test_compat.py",
+    "tests/tracking/test_tracker.py",
+    "tests/doctor/test_sqlmesh_contract.py",
 )
 ASSETS = ("tests/dagster",)
 PROCESSES = ("tests/dagster_processes", "tests/dagster_distributed")

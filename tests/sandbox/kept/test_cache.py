@@ -18,6 +18,8 @@ from .projects import made_by
 from .sessions import Sessions
 
 EMPTY = Manifest(salt="")
+KILLS = os.environ.get("SQLMESH_TRACKER_KILLS", "5")
+"""At how many moments a process that plans a template is killed."""
 
 
 def writing(size: int) -> Callable[[Path], None]:
@@ -118,7 +120,7 @@ def test_an_incomplete_template_is_planned_anew(
 
 @pytest.mark.processes
 def test_a_process_is_killed_at_any_moment(project: Path, tmp_path: Path) -> None:
-    script = [sys.executable, "-m", "tests.sandbox.kept.killed", str(tmp_path), str(project), "20"]
+    script = [sys.executable, "-m", "tests.sandbox.kept.killed", str(tmp_path), str(project), KILLS]
     done = subprocess.run(script, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "of 20 were kept" in done.stdout
+    assert f"of {KILLS} were kept" in done.stdout
