@@ -216,7 +216,8 @@ def test_workers_write_everything_to_one_file(
     pytester.makepyfile(test_shop=NIGHTS)
 
     def session(*options: str) -> Any:
-        result = pytester.runpytest_inprocess("-v", *OPTIONS, *options)
+        # Without a cache, the second session does not show that it reuses the plan of the first.
+        result = pytester.runpytest_inprocess("-v", "-p", "no:cacheprovider", *OPTIONS, *options)
         reports = reports_in(pytester.path / "all.json")
         tables = next(n for n, line in enumerate(result.outlines) if "= sqlmesh runs =" in line)
         return (
