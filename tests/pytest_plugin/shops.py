@@ -39,6 +39,16 @@ def night(sqlmesh_tracker):
 '''
 
 
+def write_two_projects(pytester: pytest.Pytester, config: str) -> None:
+    """Write two SQLMesh projects: one in the root, one in `other`."""
+    for folder, model in ((pytester.path, "shop.daily"), (pytester.path / "other", "shop.other")):
+        folder.mkdir(exist_ok=True)
+        project = Project(folder)
+        project.write("config.yaml", config)
+        project.model(model, "SELECT @rate AS rate", cron="'@daily'")
+    pytester.makeini("[pytest]\nfilterwarnings = ignore\naddopts = --strict-markers")
+
+
 def write_shop(pytester: pytest.Pytester) -> None:
     """A project, not planned yet, with the fixture `night`: `shop.revenue` reads `shop.orders`."""
     project = Project(pytester.path)

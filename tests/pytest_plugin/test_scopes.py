@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.projects import Project
+from .shops import write_two_projects
 
 CONFIG = """
 gateways:
@@ -19,12 +19,7 @@ disable_anonymized_analytics: true
 @pytest.fixture
 def user(pytester: pytest.Pytester, planned_project: Path) -> pytest.Pytester:  # noqa: ARG001
     """A repository with a SQLMesh project in its root, and one in `other`."""
-    for folder, model in ((pytester.path, "shop.daily"), (pytester.path / "other", "shop.other")):
-        folder.mkdir(exist_ok=True)
-        project = Project(folder)
-        project.write("config.yaml", CONFIG)
-        project.model(model, "SELECT @rate AS rate", cron="'@daily'")
-    pytester.makeini("[pytest]\nfilterwarnings = ignore\naddopts = --strict-markers")
+    write_two_projects(pytester, CONFIG)
     return pytester
 
 
