@@ -59,7 +59,7 @@ class DatabaseTime:
 class Clock:
     """A simulated clock, in UTC, which stops while it is not shown to the process.
 
-    Python sees it while it runs, and databases are told its time.
+    Python sees it while it runs, and databases show its time.
 
     Attributes:
         moves: how often the time has changed other than by itself or by a statement.
@@ -216,7 +216,7 @@ def run_times(end: Moment, every: str | timedelta, *, since: datetime) -> list[d
         every: the duration between two times, such as "1 day", or a cron.
 
     Raises:
-        SandboxError: there is no such time, or a value is not valid.
+        SandboxError: the first time would be after `end`, or a value is not valid.
     """
     __tracebackhide__ = True
     duration = duration_of(end)

@@ -154,7 +154,7 @@ class Warehouse(Installation):
     def __init__(self, path: Path, databases: ClusterDatabases) -> None:
         super().__init__(Project(path))
         self.databases, self.cluster = databases, databases.cluster
-        config = documented("config.yaml").replace("/tmp/sqlmesh", str(path / ".cache"))
+        config = documented("config.yaml").replace("/var/cache/sqlmesh", str(path / ".cache"))
         self.project.write("config.yaml", config + MODEL_DEFAULTS)
         self.variables: dict[str, str] = {}
         """Those that the definitions read: RETRIES, POOL, SCHEDULES and SENSORS."""
