@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_sqlmesh_tracker.sandbox.databases.engine import Column
-from pytest_sqlmesh_tracker.sandbox.databases.tokens import statements, words_of
+from pytest_sqlmesh_tracker.sandbox.databases.tokens import statements, words_outside_parentheses
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
 from .comparing import LEFT, POSITION, RIGHT, comparable, create, difference
@@ -53,10 +53,10 @@ class RowMethods(ABC):
         source = self._sources.source(model_or_sql, "rows")
         adapter = source.adapter
         with self._errors_explained(adapter):
-            if source.text is None:
-                rows = adapter.execute_users(_ordered(source))
-            else:
+            if source.table is None:
                 rows = adapter.execute_users(str(model_or_sql))
+            else:
+                rows = adapter.execute_users(_ordered(source, source.table))
         if adapter.cursor.description is None:
             raise SandboxError(f"rows() requires a query, but this returns no rows: {source.text}")
         names = [column[0] for column in adapter.cursor.description]
@@ -173,10 +173,9 @@ class RowMethods(ABC):
 _POSITION = Column(POSITION, "BIGINT")
 
 
-def _ordered(source: Source) -> str:
-    """The query of a model, in an order that does not depend on the database."""
+def _ordered(source: Source, table: str) -> str:
+    """The query of a table, in an order that does not depend on the database."""
     adapter = source.adapter
-    table = source.query.removeprefix("SELECT * FROM ")
     columns = adapter.rows.columns(adapter, table)
     key = _key(source, columns)
     columns.sort(key=lambda each: each.name not in key)
@@ -305,16 +304,16 @@ def _common(
 
 def _numbered(left: Source, right: Source) -> tuple[Source, Source]:
     """The sources with different names, if both are queries."""
-    if left.text is None or right.text is None:
+    if left.table is not None or right.table is not None:
         return left, right
     return replace(left, name="the first query"), replace(right, name="the second query")
 
 
 def _check_ordered(source: Source) -> None:
     __tracebackhide__ = True
-    if source.text is not None:
+    if source.table is None:
         for tokens in statements(source.query, source.adapter.system.dialect):
-            if "ORDER BY" in " ".join(words_of(tokens)):
+            if "ORDER BY" in " ".join(words_outside_parentheses(tokens)):
                 return
     raise SandboxError(
         "assert_rows(order=True) requires a query with ORDER BY: without it, the rows of "

@@ -27,6 +27,7 @@ class Source:
         query: the query of its rows, without a semicolon.
         before: statements to be executed before the query.
         adapter: the adapter of its database.
+        table: the table or view that contains them, as SQL; None for a query.
         key: the columns of the model's grain, or else of its unique key; empty if unknown.
         text: the query as the test wrote it; None for a model.
     """
@@ -35,8 +36,18 @@ class Source:
     query: str
     adapter: Any
     before: tuple[str, ...] = ()
+    table: str | None = None
     key: tuple[str, ...] = ()
     text: str | None = None
+
+    @classmethod
+    def of_table(
+        cls, name: str, table: exp.Table, adapter: Any, key: tuple[str, ...] = ()
+    ) -> Source:
+        """All rows of a table or view."""
+        # DuckDB and PostgreSQL quote names alike.
+        sql = table.sql(dialect="duckdb", identify=True)
+        return cls(name, f"SELECT * FROM {sql}", adapter, table=sql, key=key)
 
 
 @dataclass(frozen=True)
@@ -71,12 +82,12 @@ class Sources:
             return self._query(model_or_sql)
         name, node, table = self._model_or_table(model_or_sql, caller)
         if node is None:
-            return Source(name, _all_of(table), self._context.engine_adapter)
+            return Source.of_table(name, table, self._context.engine_adapter)
         _check_has_rows(name, node)
         if node.kind.is_external:
-            return Source(name, _all_of(table), self._adapter_of(node), key=_key_of(node))
+            return Source.of_table(name, table, self._adapter_of(node), _key_of(node))
         view, adapter = self._view(node, name)
-        return Source(name, _all_of(view), adapter, key=_key_of(node))
+        return Source.of_table(name, view, adapter, _key_of(node))
 
     def target(self, model: object, caller: str) -> Target:
         """The table of an external model, or the table behind the view of another model.
@@ -181,11 +192,6 @@ def _check_has_rows(name: str, node: Any) -> None:
     __tracebackhide__ = True
     if node.kind.is_embedded:
         raise SandboxError(f"{name} is embedded, and has no rows of its own")
-
-
-def _all_of(table: exp.Table) -> str:
-    # DuckDB and PostgreSQL quote names alike.
-    return f"SELECT * FROM {table.sql(dialect='duckdb', identify=True)}"
 
 
 def _key_of(node: Any) -> tuple[str, ...]:

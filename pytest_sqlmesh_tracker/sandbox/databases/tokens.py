@@ -34,4 +34,19 @@ def statements(sql: str, dialect: str) -> Iterator[list[Token]]:
 def words_of(tokens: list[Token]) -> list[str]:
     """The tokens in capitals; an empty string for each token in quotes."""
     in_quotes = (TokenType.STRING, TokenType.IDENTIFIER)
-    return ["" if token.token_type in in_quotes else token.text.upper() for token in tokens]
+    # The text of a keyword such as ORDER BY contains the white space between its words.
+    return [
+        "" if token.token_type in in_quotes else " ".join(token.text.upper().split())
+        for token in tokens
+    ]
+
+
+def words_outside_parentheses(tokens: list[Token]) -> list[str]:
+    """The words of a statement itself, not those of its subqueries and arguments."""
+    outside, depth = [], 0
+    for token, word in zip(tokens, words_of(tokens), strict=True):
+        depth -= token.token_type == TokenType.R_PAREN
+        if depth == 0:
+            outside.append(word)
+        depth += token.token_type == TokenType.L_PAREN
+    return outside

@@ -165,9 +165,20 @@ the query has the expected rows, but in another order: 2 different
     3    3, expected 2  'it''s', expected NULL"""
         )
 
-    def test_of_an_order_needs_one(self, sandbox: Sandbox) -> None:
+    @pytest.mark.parametrize(
+        "unordered",
+        [
+            "shop.orders",
+            "SELECT * FROM (SELECT * FROM shop.orders ORDER BY id) AS o",
+            "SELECT *, row_number() OVER (ORDER BY id) AS n FROM shop.orders",
+        ],
+    )
+    def test_of_an_order_needs_one(self, sandbox: Sandbox, unordered: str) -> None:
         with pytest.raises(SandboxError, match="requires a query with ORDER BY"):
-            sandbox.assert_rows("shop.orders", ORDERS, order=True)
+            sandbox.assert_rows(unordered, ORDERS, order=True)
+
+    def test_of_an_order_accepts_any_white_space(self, sandbox: Sandbox) -> None:
+        sandbox.assert_rows("SELECT 1 AS id order\n  by id", [{"id": 1}], order=True)
 
     @pytest.mark.parametrize(
         ("change", "complaint"),
