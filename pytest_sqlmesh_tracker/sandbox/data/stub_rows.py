@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -110,11 +110,7 @@ def _insert_file(stub: StubTable, file: Path) -> None:
     if not file.is_file():
         raise SandboxError(f"stub: {stub.name}: {file} does not exist")
     if file.suffix.lower() == ".csv":
-        with file.open(encoding="utf-8", newline="") as lines:
-            rows = [
-                {name: value or None for name, value in row.items()}
-                for row in csv.DictReader(lines)
-            ]
+        rows = list(_rows_of_csv(stub, file))
         # The database reads the texts as values of the columns' types.
         _insert(stub, rows, json.dumps([_by_position(row) for row in rows]))
     elif file.suffix.lower() == ".json":
@@ -125,6 +121,20 @@ def _insert_file(stub: StubTable, file: Path) -> None:
             result = connection.execute("SELECT * FROM read_parquet(?)", [str(file)])
             names = [column[0] for column in result.description or ()]
             _insert_rows(stub, [dict(zip(names, row, strict=True)) for row in result.fetchall()])
+
+
+def _rows_of_csv(stub: StubTable, file: Path) -> Iterator[dict[str, str | None]]:
+    __tracebackhide__ = True
+    with file.open(encoding="utf-8", newline="") as lines:
+        reader = csv.reader(lines)
+        header = next(reader, [])
+        for row in filter(None, reader):
+            if len(row) != len(header):
+                raise SandboxError(
+                    f"stub: {stub.name}: line {reader.line_num} of {file} must have as many values "
+                    f"as its first line, {len(header)}, not {len(row)}"
+                )
+            yield {name: value or None for name, value in zip(header, row, strict=True)}
 
 
 def _by_position(row: Mapping[str, object]) -> dict[str, object]:

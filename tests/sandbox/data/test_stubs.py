@@ -186,6 +186,23 @@ def test_what_can_only_be_a_mistake_is_rejected(
                 sandbox.stub(model, data)
 
 
+@pytest.mark.parametrize("row", ["7", "7,1.5,2"])
+def test_a_line_of_another_length_is_rejected(
+    feeds: Path,
+    sandboxes: Sandboxes,
+    selected: dict[str, Any],
+    engine: str,
+    row: str,
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "prices.csv"
+    file.write_text(f"id,price\n\n{row}\n")
+    with sandboxes(feeds, gateway=engine, stub={"raw.http": ROWS}, **selected) as sandbox:
+        complaint = r"shop\.prices: line 3 of .*prices\.csv must have as many values .* 2, not "
+        with pytest.raises(SandboxError, match=f"{complaint}{row.count(',') + 1}"):
+            sandbox.stub("shop.prices", file)
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
