@@ -180,6 +180,23 @@ class TestTemplatesThatCannotBePlanned:
         assert len(again.splitlines()) == 1
         assert list(tmp_path.parent.iterdir()) == started
 
+    def test_the_exception_of_a_signal_comes_first(
+        self, templates: Templates, tmp_path: Path
+    ) -> None:
+        small(tmp_path, signals="(delivered())", cron="'@daily'")
+        Project(tmp_path).write(
+            "signals/deliveries.py",
+            """
+            from sqlmesh import signal
+
+            @signal()
+            def delivered(batch, context):
+                return bool(context.engine_adapter.fetchall("SELECT * FROM raw.deliveries"))
+            """,
+        )
+        message = self.template(templates, tmp_path)
+        assert message.startswith("the plan of prod failed: CatalogException: ")
+
     def test_a_missing_folder(self, templates: Templates, tmp_path: Path) -> None:
         message = self.template(templates, tmp_path / "none")
         assert message == f"no SQLMesh project in {tmp_path / 'none'}: the folder does not exist"

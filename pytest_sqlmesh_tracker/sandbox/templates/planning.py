@@ -105,7 +105,7 @@ def plan_template(
                 report = tracker.last if tracker.reports else None
                 if report is None or not report.failed:
                     raise SandboxError(
-                        f"the plan of {environment} failed: {_cause(error)}"
+                        f"the plan of {environment} failed: {_cause(error, report)}"
                     ) from error
                 if scope is not PlanScope.WHAT_LOADS:
                     raise SandboxError(
@@ -121,12 +121,14 @@ def plan_template(
                 left_out = LeftOut({**left_out.failed, **more}, tuple(names))
 
 
-def _cause(error: Exception) -> str:
-    """The error, or what SQLMesh raised it for: of the application of a plan, it only says that."""
+def _cause(error: Exception, report: RunReport | None) -> str:
+    """What failed first, as the report has it; SQLMesh's own errors without their type."""
+    text = report.error if report and report.error else f"{type(error).__name__}: {error}"
     cause = error.__cause__ if isinstance(error, PlanError) else None
-    shown = cause if isinstance(cause, Exception) else error
-    kind = "" if isinstance(shown, SQLMeshError) else f"{type(shown).__name__}: "
-    return f"{kind}{shown}"
+    for sqlmesh_error in (cause, error):
+        if isinstance(sqlmesh_error, SQLMeshError):
+            text = text.removeprefix(f"{type(sqlmesh_error).__name__}: ")
+    return text
 
 
 def _versions(context: Any, report: RunReport) -> dict[str, SnapshotId]:

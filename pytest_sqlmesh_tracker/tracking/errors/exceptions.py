@@ -113,8 +113,11 @@ def _is_silent(error: BaseException) -> bool:
 def _quotes(error: BaseException, inner: BaseException) -> bool:
     """Whether a line of SQLMesh's error is the inner error's text, with or without its type."""
     line = next(iter(_text(inner).splitlines()), "")
-    typed = f"{type(inner).__name__}: {line}".rstrip(": ")
-    return any(quote.strip() in {line, typed} - {""} for quote in _text(error).splitlines())
+    kind = type(inner)
+    # A traceback has the module of types that are not Python's own.
+    names = (kind.__name__, f"{kind.__module__}.{kind.__qualname__}")
+    quotes = {line, *(f"{name}: {line}".rstrip(": ") for name in names)} - {""}
+    return any(quote.strip() in quotes for quote in _text(error).splitlines())
 
 
 def _text(error: BaseException) -> str:

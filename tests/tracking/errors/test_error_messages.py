@@ -221,6 +221,27 @@ class TestTheUsersOwnExceptionFirst:
         assert (report.error or "").startswith("RuntimeError: the partner's feed is down\n")
         assert report["w.a"].message == "interrupted: the signal partner_feed raised"
 
+    def test_an_exception_of_a_module_in_a_signal(self, project: Project) -> None:
+        """SQLMesh's message contains the exception with its module, as tracebacks do."""
+        project.write(
+            "signals/__init__.py",
+            """
+            from sqlmesh import signal
+
+            @signal()
+            def delivered(batch, context):
+                return bool(context.engine_adapter.fetchall("SELECT * FROM raw.nowhere"))
+            """,
+        )
+        project.model("w.a", "SELECT 1 AS id", signals="(delivered())")
+        with (
+            at("2024-01-03 12:00"),
+            sqlmesh_run_tracker(project.context) as tracker,
+            pytest.raises(Exception, match="nowhere"),
+        ):
+            project.context.plan(auto_apply=True, no_prompts=True)
+        assert (tracker.last.error or "").startswith(f"{MISSING_TABLE}: ")
+
     def test_an_exception_of_a_before_all_statement(self, project: Project) -> None:
         config = project.path / "config.yaml"
         config.write_text(config.read_text() + 'before_all: ["SELECT * FROM raw.nowhere"]\n')
