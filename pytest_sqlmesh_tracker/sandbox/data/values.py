@@ -58,6 +58,8 @@ def _plain(value: Any) -> Any:
     if type(value).__module__.partition(".")[0] in ("numpy", "pandas"):
         if type(value).__name__ in ("NaTType", "NAType"):
             return None
+        if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):
+            raise MisfitError("has nanoseconds, which are not compared")
         for method in ("to_pydatetime", "tolist", "to_pytimedelta"):
             if hasattr(value, method):
                 return getattr(value, method)()
@@ -116,11 +118,15 @@ def _boolean(value: Any, _: exp.DataType) -> Document:
     return value
 
 
-def _text(value: Any, _: exp.DataType) -> Document:
+def _text(value: Any, kind: exp.DataType) -> Document:
     if not isinstance(value, str):
         raise MisfitError("is not text")
     if "\x00" in value:
         raise MisfitError("contains a NUL character")
+    # PostgreSQL would cut off spaces.
+    lengths = [int(each.name) for each in kind.expressions if each.name.isdigit()]
+    if kind.this == Kind.VARCHAR and lengths and len(value) > lengths[0]:
+        raise MisfitError(f"has more than {lengths[0]} characters")
     return str(value)
 
 
@@ -163,6 +169,8 @@ def _time(value: Any, _: exp.DataType) -> Document:
         raise MisfitError("is not a time of day") from None
     if not isinstance(moment, time):
         raise MisfitError("is not a time of day")
+    if moment.tzinfo is not None:
+        raise MisfitError("has a time zone")
     return moment.isoformat()
 
 
@@ -171,7 +179,10 @@ def _interval(value: Any, _: exp.DataType) -> Document:
         return value
     if not isinstance(value, timedelta):
         raise MisfitError("is not a timedelta")
-    return f"{value.days} days {value.seconds} seconds {value.microseconds} microseconds"
+    # Python has negative days beside positive seconds. DuckDB would not equate them with `-1 hour`.
+    sign, size = ("-", -value) if value < timedelta() else ("", value)
+    parts = (size.days, "days"), (size.seconds, "seconds"), (size.microseconds, "microseconds")
+    return " ".join(f"{sign}{number} {unit}" for number, unit in parts)
 
 
 def _uuid(value: Any, _: exp.DataType) -> Document:

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pandas import Timedelta, Timestamp
 
 from pytest_sqlmesh_tracker import Sandbox, SandboxError, UnknownModelError
 from tests.sandbox.building import Sandboxes
@@ -17,6 +18,7 @@ from tests.sandbox.building import Sandboxes
 FIRST = {"id": 1, "day": date(2024, 1, 1), "amount": Decimal("8.00"), "note": "first"}
 SECOND = {"id": 2, "day": date(2024, 1, 2), "amount": Decimal("9.50"), "note": None}
 THIRD = {"id": 3, "day": date(2024, 1, 2), "amount": None, "note": "it's"}
+NANOSECOND = Timedelta(1, "ns")
 ORDERS: list[dict[str, Any]] = [FIRST, SECOND, THIRD]
 
 
@@ -198,6 +200,46 @@ the query has the expected rows, but in another order: 2 different
             sandbox.assert_rows("shop.orders", [SECOND, {**FIRST, **change}])
 
     @pytest.mark.parametrize(
+        ("value", "expected", "complaint"),
+        [
+            ("CAST('2024-01-01' AS TIMESTAMP)", Timestamp("2024-01-01") + NANOSECOND, "nanosecond"),
+            ("CAST('1 hour' AS INTERVAL)", Timedelta("1h") + NANOSECOND, "has nanoseconds"),
+            ("CAST('10:00' AS TIME)", time(10, tzinfo=timezone(timedelta(hours=5))), "time zone"),
+            ("CAST('10:00' AS TIME)", "10:00+05:00", "has a time zone"),
+        ],
+    )
+    def test_fails_on_values_that_a_type_would_cut_off(
+        self, sandbox: Sandbox, value: str, expected: object, complaint: str
+    ) -> None:
+        with pytest.raises(AssertionError, match=complaint):
+            sandbox.assert_rows(f"SELECT {value} AS x", [{"x": expected}])
+
+    def test_fails_on_spaces_beyond_the_length_of_a_column(
+        self, sandbox: Sandbox, engine: str
+    ) -> None:
+        # DuckDB has no lengths.
+        complaint = "unexpected" if engine == "duckdb" else "has more than 3 characters"
+        with pytest.raises(AssertionError, match=complaint):
+            sandbox.assert_rows("SELECT CAST('abc' AS VARCHAR(3)) AS x", [{"x": "abc  "}])
+
+    def test_distinguishes_null_in_json_from_none(self, sandbox: Sandbox) -> None:
+        assert "null" in message(sandbox, "SELECT CAST('null' AS JSON) AS x", [{"x": None}])
+
+    def test_distinguishes_what_a_collation_does_not(self, sandbox: Sandbox, engine: str) -> None:
+        collation = "NOCASE"
+        if engine == "postgres":
+            sandbox.execute(
+                "CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', "
+                "deterministic = false)"
+            )
+            collation = "any_case"
+        query = f"SELECT CAST('a' AS TEXT) COLLATE {collation} AS x"
+        sandbox.assert_rows(query, [{"x": "a"}])
+        assert "'A'" in message(sandbox, query, [{"x": "A"}])
+        with pytest.raises(AssertionError, match="1 only in the first query"):
+            sandbox.assert_same_rows(query, "SELECT CAST('A' AS TEXT) AS x")
+
+    @pytest.mark.parametrize(
         ("rows", "columns", "complaint"),
         [
             ([{**FIRST, "amont": 1}], None, "shop.orders has no column 'amont'; did you mean amo"),
@@ -323,6 +365,11 @@ ON_BOTH: dict[str, tuple[str, object, object]] = {
         datetime(2024, 1, 1, 2),
     ),
     "a time": ("CAST('10:00' AS TIME)", time(10), time(11)),
+    "a negative interval": (
+        "CAST('-1 hour' AS INTERVAL)",
+        timedelta(hours=-1),
+        timedelta(hours=1),
+    ),
     "an interval": ("INTERVAL '1 day'", timedelta(days=1), timedelta(days=2)),
     "a UUID": (
         "CAST('12345678-1234-5678-1234-567812345678' AS UUID)",
@@ -330,6 +377,7 @@ ON_BOTH: dict[str, tuple[str, object, object]] = {
         UUID("12345678-1234-5678-1234-567812345679"),
     ),
     "JSON": ("CAST('{\"a\": [1, null]}' AS JSON)", {"a": [1, None]}, {"a": [1]}),
+    "NULL as JSON": ("CAST(NULL AS JSON)", None, [None]),
     "an array": ("ARRAY[1, NULL]", [1, None], [1, 0]),
     "an array of arrays": ("ARRAY[ARRAY[1, 2], ARRAY[3, 4]]", [[1, 2], [3, 4]], [[1, 2], [3, 5]]),
     "an array with NaN": ("ARRAY[CAST('NaN' AS DOUBLE PRECISION)]", [math.nan], [0.0]),

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from pytest_sqlmesh_tracker.sandbox.databases.engine import Column
 
-_NESTED = ("JSON", "STRUCT(", "MAP(", "UNION(")
+_NESTED = ("STRUCT(", "MAP(", "UNION(")
 """How types begin whose values are cast from JSON, not from text."""
 
 
@@ -33,7 +33,9 @@ class DuckDBRowQueries:
         )
 
     def comparable(self, column: Column) -> str:
-        """The column; JSON without white space."""
+        """The column; JSON without white space, and text whatever its collation."""
+        if column.type == "VARCHAR":
+            return f'{column.sql} COLLATE "binary"'
         return f"json({column.sql})" if column.type == "JSON" else column.sql
 
 
@@ -42,5 +44,8 @@ def _value(position: int, column: Column) -> str:
     field = f"'$.\"{position}\"'"
     if column.type == "BLOB":
         return f"unhex(substr(document->>{field}, 3))"
+    if column.type == "JSON":
+        # Otherwise, the JSON value `null` would take the place of NULL.
+        return f"CASE WHEN document->>{field} IS NOT NULL THEN document->{field} END"
     nested = column.type.endswith("]") or column.type.startswith(_NESTED)
     return f"CAST(document{'->' if nested else '->>'}{field} AS {column.type})"

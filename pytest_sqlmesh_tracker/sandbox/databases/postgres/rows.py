@@ -40,8 +40,11 @@ class PostgresRowQueries:
         )
 
     def comparable(self, column: Column) -> str:
-        """The column; JSON as JSONB, and what can't be compared as text."""
+        """The column; JSON as JSONB, text whatever its collation, and what can't be compared as
+        text."""
         if column.type in ("json", "json[]"):
             return f"{column.sql}::{column.type.replace('json', 'jsonb')}"
         bare = column.type.removesuffix("[]")
+        if bare == "text" or bare.startswith("character varying"):
+            return f'{column.sql} COLLATE "C"'
         return f"{column.sql}::text" if bare in _NOT_COMPARABLE else column.sql
