@@ -220,9 +220,12 @@ def _stays(statement: _Statement, number: int, *, in_routine: bool) -> bool:
     content = token.text[1:-1]
     if (statement.makes_routine or in_routine) and rewritten(content).sql != content:
         return True
-    is_cast = statement[number - 2].is_word({"CAST"}) and statement[number + 1].is_word({"AS"})
+    after = statement[number + 1]
+    is_cast = after.is_other("::") or (
+        statement[number - 2].is_word({"CAST"}) and after.is_word({"AS"})
+    )
     return content.lower() in _MOVING_TEXTS and (
-        is_cast or statement[number + 1].is_other("::") or statement[number - 1].is_word(_TYPES)
+        (is_cast and statement[number + 2].is_word(_TYPES)) or statement[number - 1].is_word(_TYPES)
     )
 
 
