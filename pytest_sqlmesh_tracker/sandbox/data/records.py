@@ -64,7 +64,8 @@ def matched(
         name: what has the columns, for messages.
 
     Raises:
-        SandboxError: a column does not exist; the message has close matches.
+        SandboxError: a column does not exist; the message has close matches; or two names mean
+            the same column.
     """
     __tracebackhide__ = True
     folded = {system.folded(each.name): each for each in columns}
@@ -74,6 +75,13 @@ def matched(
         if system.folded(each) not in folded:
             hint = did_you_mean(each, known, f"it has {', '.join(known)}")
             raise SandboxError(f"{caller}(): {name} has no column {each!r}; {hint}")
+    spelled: dict[str, str] = {}
+    for each in names:
+        other = spelled.setdefault(system.folded(each), each)
+        if other != each:
+            raise SandboxError(
+                f"{caller}(): {other!r} and {each!r} are the same column of {name}; use one of them"
+            )
     return {each: folded[system.folded(each)] for each in names}
 
 

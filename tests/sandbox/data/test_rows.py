@@ -222,6 +222,13 @@ the query has the expected rows, but in another order: 2 different
         with pytest.raises(AssertionError, match=complaint):
             sandbox.assert_rows("SELECT CAST('abc' AS VARCHAR(3)) AS x", [{"x": "abc  "}])
 
+    def test_rejects_two_names_of_one_column(self, sandbox: Sandbox, engine: str) -> None:
+        # They are two columns in PostgreSQL.
+        complaint = "'id' and 'ID' are the same" if engine == "duckdb" else "no column 'ID'"
+        for rows in ([{"id": 1, "ID": 2}], [{"id": 1}, {"ID": None}]):
+            with pytest.raises(SandboxError, match=complaint):
+                sandbox.assert_rows("SELECT 1 AS id", rows)
+
     def test_distinguishes_null_in_json_from_none(self, sandbox: Sandbox) -> None:
         assert "null" in message(sandbox, "SELECT CAST('null' AS JSON) AS x", [{"x": None}])
 
