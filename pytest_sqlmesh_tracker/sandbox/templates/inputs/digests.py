@@ -43,7 +43,7 @@ def digest_of_files(folder: Path, paths: Iterable[Path]) -> str:
 def digest_of_names(folder: str) -> str:
     """The digest of the names in a folder."""
     try:
-        return digest(*sorted(os.listdir(folder)))  # noqa: PTH208
+        return digest(*sorted(set(os.listdir(folder)) - {"__pycache__"}))  # noqa: PTH208
     except OSError:
         return ABSENT
 

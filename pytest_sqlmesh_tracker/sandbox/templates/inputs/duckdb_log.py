@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +14,16 @@ import duckdb
 
 _UNWATCHED = re.compile(
     r"\b(INSTALL|sqlite_\w+|postgres_\w+|mysql_\w+|iceberg_\w+|delta_scan|st_read\w*|getenv)\b"
+    r"|^\s*LOAD\s|\bATTACH\b[^;]*\bTYPE\s+(?!duckdb)|\bATTACH\b[^;]*'(sqlite|postgres|mysql|md|ducklake):"
     r"|\b(https?|s3|s3a|s3n|gs|gcs|r2|az|azure|abfss?|hf)://",
     re.IGNORECASE,
 )
 """What reads files or networks without DuckDB's log."""
+_HOME = re.compile(r"['\"]~")
 _READS = re.compile(r"\b(read_\w+|\w+_scan|glob|COPY|sniff_csv)\b|\bFROM\s*'", re.IGNORECASE)
 _COMPUTED = re.compile(r"\|\||\b(concat\w*|format|printf|getvariable|replace)\s*\(", re.IGNORECASE)
-_GLOB = re.compile(r"'([^'\n]*[*?\[][^'\n]*)'")
+_GLOB = re.compile(r"'([^'\n]*[*?\[][^'\n]*)'|\"([^\"\n]*[*?\[][^\"\n]*)\"")
+_ANYWHERE = re.compile(r"/*\*\*")
 
 
 class DuckDBLog:
@@ -25,7 +31,7 @@ class DuckDBLog:
 
     Attributes:
         files: the files that were opened.
-        globs: the globs in statements that read files.
+        globs: the globs in statements.
         obstacles: why statements can't be watched, in words.
     """
 
@@ -34,6 +40,7 @@ class DuckDBLog:
         self.globs: set[str] = set()
         self.obstacles: set[str] = set()
         self._observed: list[Any] = []
+        self._statements: list[str] = []
 
     def observe(self, connection: Any) -> bool:
         """Begin to log. False if this version of DuckDB can't."""
@@ -58,6 +65,25 @@ class DuckDBLog:
                 else:
                     self._opened(json.loads(message))
         self._observed.clear()
+        for path in self.files.copy():
+            # What was last written to a database is in its log.
+            self.files.add(f"{path}.wal")
+
+    def obstacles_of(self, files: Iterable[str]) -> Iterator[str]:
+        """Why it is not known which statements read these files, in words.
+
+        A statement that does not contain a file's name can read others the next time.
+        """
+        for path in files:
+            database = path.removesuffix(".wal")
+            if not (database.endswith(".duckdb_extension") or self._names(database)):
+                yield "read files whose names are computed in SQL"
+
+    def _names(self, path: str) -> bool:
+        relative = os.path.relpath(path)
+        return any(fnmatch(path, pattern) for pattern in self.globs) or any(
+            path in sql or relative in sql for sql in self._statements
+        )
 
     def _opened(self, message: dict[str, str]) -> None:
         if message["fs"] == "LocalFileSystem":
@@ -66,9 +92,16 @@ class DuckDBLog:
             self.obstacles.add("read a file that is not local")
 
     def _examine(self, sql: str) -> None:
+        self._statements.append(sql)
+        if _HOME.search(sql):
+            self.obstacles.add("read files in the home directory in SQL")
         if _UNWATCHED.search(sql):
             self.obstacles.add("executed SQL that can read from a network or another database")
-        globs = _GLOB.findall(sql) if _READS.search(sql) else []
-        if globs and _COMPUTED.search(sql):
+        # Macros, variables and quoted names can be globs, too. Other texts that look like globs do
+        # not matter, as long as they do not search all folders.
+        globs = [one or other for one, other in _GLOB.findall(sql)]
+        reads = bool(_READS.search(sql))
+        globs = [each for each in globs if reads or not _ANYWHERE.match(each)]
+        if globs and reads and _COMPUTED.search(sql):
             self.obstacles.add("read files whose names are computed in SQL")
         self.globs.update(str(Path(pattern).absolute()) for pattern in globs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pytest_sqlmesh_tracker.process.state import modules_in
 from .installed import is_installed
 from .known import Inputs, is_test
 from .manifest import Manifest
-from .modules import check_readers, used_modules
+from .modules import check_not_replaced, check_readers, imports_by_name, used_modules
 from .recording import Recorder, stamp
 from .values import ChangedMeanwhileError, UnkeepableError
 
@@ -63,22 +64,29 @@ class Evidence:
         Raises:
             UnkeepableError: not all that it has read is known, or something has changed meanwhile.
         """
-        obstacles = [*self.recorder.obstacles, *sorted(self.recorder.duckdb.obstacles)]
+        log = self.recorder.duckdb
+        files = [path for path in sorted(log.files) if self._is_outside(path)]
+        obstacles = [
+            *self.recorder.obstacles,
+            *sorted(log.obstacles),
+            *log.obstacles_of(filter(os.path.exists, files)),
+        ]
         if obstacles:
             raise UnkeepableError(f"planning it {obstacles[0]}")
         modules = self._used_modules()
         read = {path: seen for path, seen in self.recorder.stamps.items() if self._is_outside(path)}
-        read.update((p, stamp(p)) for p in self.recorder.duckdb.files if self._is_outside(p))
+        read.update((path, stamp(path)) for path in files)
         for path, seen in read.items():
             if stamp(path) != seen:
                 raise ChangedMeanwhileError(f"{path} changed while it was planned")
         read.update((str(file), None) for file in modules.values())
+        packages = {str(file.parent) for file in modules.values() if imports_by_name(file)}
         brought = {str(self._users(file)): None for file in self.new_files()}
         return Manifest.of(
             variables=self.recorder.variables,
             files={*read, *brought},
-            folders=filter(self._is_outside, self.recorder.folders),
-            globs=filter(self._is_outside, self.recorder.duckdb.globs),
+            folders=filter(self._is_outside, {*self.recorder.folders, *packages}),
+            globs=filter(self._is_outside, log.globs),
             modules=modules.keys() & self.modules,
         )
 
@@ -90,7 +98,15 @@ class Evidence:
         new = self.recorder.imported
         used.update(used_modules([" ".join(new).replace(".", " ")], new))
         used = {name: file for name, file in used.items() if self._is_outside(str(file))}
-        check_readers(file.read_text(encoding="utf-8", errors="replace") for file in used.values())
+        for name, file in used.items():
+            if not file.is_file():
+                raise UnkeepableError(f"its Python code uses {name}, whose source is not a file")
+        texts = [*self.inputs.texts, *map(_text, used.values())]
+        check_not_replaced(texts, used, self._folder)
+        check_readers(texts)
+        for file in self.inputs.setup_files:
+            if file.stat().st_mtime >= self.started:
+                raise ChangedMeanwhileError(f"{file} changed after it was imported")
         for name in used.keys() & self.modules:
             if used[name].stat().st_mtime >= self.started:
                 raise ChangedMeanwhileError(f"{used[name]} changed after it was imported")
@@ -131,3 +147,7 @@ def project_files(folder: Path) -> Iterator[Path]:
     for path in (folder / "project").rglob("*"):
         if path.is_file() and not {".cache", "__pycache__"}.intersection(path.parts):
             yield path
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace")

@@ -89,7 +89,7 @@ class Inputs:
             digest_of_files(self.project.folder, databases),
             *(digest_of_file(self.root / file) for file in self.options.setup),
             *(setup_values(self.setup) for _ in [0] if self.setup is not None),
-            *(digest_of_file(file) for file in sorted(self._setup_files)),
+            *(digest_of_file(file) for file in sorted(self.setup_files)),
         )
 
     def _check(self) -> None:
@@ -106,10 +106,11 @@ class Inputs:
         """The Python code of the project and of its set-up."""
         copy = self.project.folder / "project"
         own = [f for f in copy.rglob("*.py") if not is_test(f, copy)]
-        return [_text(file) for file in (*own, *self._setup_files)]
+        return [_text(file) for file in (*own, *self.setup_files)]
 
     @property
-    def _setup_files(self) -> set[Path]:
+    def setup_files(self) -> set[Path]:
+        """The files with the code of the function that loads data."""
         return set(setup_files(self.setup)) if self.setup is not None else set()
 
 

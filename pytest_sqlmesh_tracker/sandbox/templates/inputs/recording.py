@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import glob
 import io
 import os
@@ -14,6 +13,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import wraps
+from importlib.machinery import SourceFileLoader, SourcelessFileLoader
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,18 @@ _KEEP_FUNCTIONS = [
     if name in vars(module)
 ]
 """Classes of some Python versions that have kept functions of `os` since they were imported."""
+_OF_CONNECTIONS = {name for name in vars(duckdb.DuckDBPyConnection) if not name.startswith("_")}
+_OBSTACLES = (
+    (sqlite3, ("connect",), "opened an SQLite database"),
+    (os, ("system", "fork", "posix_spawn"), "started a process"),
+    (os, ("chdir", "fchdir"), "changed the working folder"),
+    (
+        duckdb,
+        ("default_connection", *sorted(_OF_CONNECTIONS & vars(duckdb).keys())),
+        "used the default connection of DuckDB",
+    ),
+)
+"""Functions, and what calling them means."""
 _BETWEEN = (__name__, "os", Mapping.__module__, "pathlib", "glob", "contextlib")
 _INSTALLED_PACKAGES = ("importlib", "pkgutil", "pkg_resources", "zipfile", "zipp")
 """Modules that list folders in search of packages; what is installed is an input anyway."""
@@ -94,6 +107,7 @@ class Recorder:
         self.obstacles: list[str] = []
         self.duckdb = DuckDBLog()
         self._modules = set(sys.modules)
+        self._originals: dict[int, tuple[Any, Any]] = {}
 
     @contextmanager
     def recording(self) -> Iterator[Recorder]:
@@ -113,42 +127,78 @@ class Recorder:
             finally:
                 environment.__class__ = kind
                 _RecordedEnvironment.recorder = None
+                self._remove_replacements()
 
     def _replacements(self) -> Iterator[tuple[Any, str, Any]]:
         yield constants, "MAX_FORK_WORKERS", 1
-        opened = self._before(builtins.open, self._reads_file)
-        yield builtins, "open", opened
-        yield io, "open", opened
-        yield os, "open", self._before(os.open, self._reads_file)
+        opened = self._before(open, self._reads_file)
         listed = self._before(os.listdir, self._lists_folder)
         scanned = self._before(os.scandir, self._lists_folder)
-        yield os, "listdir", listed
-        yield os, "scandir", scanned
         for owner in _KEEP_FUNCTIONS:
             for name, new in (("open", opened), ("listdir", listed), ("scandir", scanned)):
                 if name in vars(owner):
                     yield owner, name, staticmethod(new)
-        yield duckdb, "connect", self._connect
-        yield sqlite3, "connect", self._obstructed(sqlite3.connect, "opened an SQLite database")
-        for owner, name, words in (
-            (socket.socket, "connect", "opened a connection"),
-            (socket.socket, "connect_ex", "opened a connection"),
-            (subprocess.Popen, "__init__", "started a process"),
-            (os, "system", "started a process"),
-            (os, "fork", "started a process"),
-            (os, "posix_spawn", "started a process"),
-        ):
-            if hasattr(owner, name):
-                yield owner, name, self._obstructed(getattr(owner, name), words)
+        for loader in (SourceFileLoader, SourcelessFileLoader):
+            yield loader, "get_data", self._of_loader(loader.get_data)
+        for owner, name in ((socket.socket, "connect"), (socket.socket, "connect_ex")):
+            yield owner, name, self._obstructed(getattr(owner, name), "opened a connection")
+        started = self._obstructed(subprocess.Popen.__init__, "started a process")
+        yield subprocess.Popen, "__init__", started
+        functions: list[tuple[Any, Any]] = [
+            (open, opened),
+            (io.open_code, self._before(io.open_code, self._reads_file)),
+            (os.open, self._before(os.open, self._reads_file)),
+            (os.listdir, listed),
+            (os.scandir, scanned),
+            (duckdb.connect, self._replacement(duckdb.connect, self._connect)),
+        ]
+        for owner, names, words in _OBSTACLES:
+            for function in (vars(owner)[name] for name in names if name in vars(owner)):
+                functions.append((function, self._obstructed(function, words)))
+        yield from self._in_modules(functions)
+
+    def _in_modules(self, functions: list[tuple[Any, Any]]) -> Iterator[tuple[Any, str, Any]]:
+        """Replace functions in all modules, also those that have imported the functions."""
+        replacements = {id(function): (function, new) for function, new in functions}
+        self._originals = {id(new): (new, function) for function, new in functions}
+        for module, name, value in _variables():
+            if id(value) in replacements:
+                yield module, name, replacements[id(value)][1]
+
+    def _remove_replacements(self) -> None:
+        """Restore functions in modules that have imported the replacements meanwhile."""
+        for module, name, value in _variables():
+            if id(value) in self._originals:
+                setattr(module, name, self._originals[id(value)][1])
+
+    @staticmethod
+    def _replacement(function: Callable[..., Any], call: Callable[..., Any]) -> Any:
+        """A function that SQLMesh serializes as the one that it replaces: with its import."""
+
+        @wraps(function)
+        def replacement(*args: Any, **kwargs: Any) -> Any:
+            return call(*args, **kwargs)
+
+        return replacement
 
     def _before(self, function: Callable[..., Any], record: Callable[[Any], None]) -> Any:
+        @wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             record(args[0] if args else kwargs.get("file", kwargs.get("path", ".")))
             return function(*args, **kwargs)
 
         return call
 
+    def _of_loader(self, get_data: Callable[..., Any]) -> Any:
+        def call(loader: Any, path: str) -> Any:
+            # Instead of the source, Python can read its bytecode.
+            self._reads_file(loader.path if path.endswith(".pyc") else path)
+            return get_data(loader, path)
+
+        return call
+
     def _obstructed(self, function: Callable[..., Any], words: str) -> Any:
+        @wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             self.obstacles.append(words)
             return function(*args, **kwargs)
@@ -195,6 +245,15 @@ class Recorder:
 def _absolute(path: str | bytes | os.PathLike[Any]) -> str:
     # `Path.resolve` would follow links, which can be changed.
     return os.path.abspath(os.fsdecode(path))  # noqa: PTH100
+
+
+def _variables() -> Iterator[tuple[Any, str, Any]]:
+    """The global variables of all modules but this package's own."""
+    for name, module in sys.modules.copy().items():
+        # Through `_io`, imports read bytecode, for which loaders read the source.
+        if name != "_io" and not name.startswith(_OWN):
+            for variable, value in list(getattr(module, "__dict__", {}).items()):
+                yield module, variable, value
 
 
 _connect_to_duckdb = duckdb.connect

@@ -118,6 +118,8 @@ def _carried(value: Any, seen: set[int]) -> str:
 def _code_of(function: Any) -> CodeType:
     if not isinstance(function, FunctionType):
         raise UnkeepableError(f"its set-up is a {type(function).__name__}, not a plain function")
+    if not Path(function.__code__.co_filename).is_file():
+        raise UnkeepableError("its set-up is a function without a file")
     return function.__code__
 
 
