@@ -22,7 +22,11 @@ _UNWATCHED = re.compile(
 _HOME = re.compile(r"['\"]~")
 _READS = re.compile(r"\b(read_\w+|\w+_scan|glob|COPY|sniff_csv)\b|\bFROM\s*'", re.IGNORECASE)
 _COMPUTED = re.compile(r"\|\||\b(concat\w*|format|printf|getvariable|replace)\s*\(", re.IGNORECASE)
-_GLOB = re.compile(r"'([^'\n]*[*?\[][^'\n]*)'|\"([^\"\n]*[*?\[][^\"\n]*)\"")
+_QUOTED = re.compile(
+    r"--[^\n]*|/\*.*?\*/|'((?:[^']|'')*)'|\"((?:[^\"]|\"\")*)\"|\$(\w*)\$(.*?)\$\3\$", re.DOTALL
+)
+"""Comments and quoted texts; the groups 1, 2 and 4 have the content of the latter."""
+_GLOB = re.compile(r"[*?\[]")
 _ANYWHERE = re.compile(r"/*\*\*")
 
 
@@ -99,7 +103,8 @@ class DuckDBLog:
             self.obstacles.add("executed SQL that can read from a network or another database")
         # Macros, variables and quoted names can be globs, too. Other texts that look like globs do
         # not matter, as long as they do not search all folders.
-        globs = [one or other for one, other in _GLOB.findall(sql)]
+        quoted = [match[1] or match[2] or match[4] or "" for match in _QUOTED.finditer(sql)]
+        globs = [text for text in quoted if _GLOB.search(text) and "\n" not in text]
         reads = bool(_READS.search(sql))
         globs = [each for each in globs if reads or not _ANYWHERE.match(each)]
         if globs and reads and _COMPUTED.search(sql):

@@ -17,10 +17,10 @@ _DYNAMIC = {"__import__", "importlib", "iter_modules", "pkgutil", "walk_packages
 _METHODS = (classmethod, staticmethod)
 _WORD = re.compile(r"\w+")
 _NATIVE_READERS = (
-    "FileIO", "adbc_driver_manager", "aiohttp", "boto3", "connectorx", "ctypes", "fastparquet", "from_csv_auto",
-    "from_parquet", "fsspec", "genfromtxt", "h5py", "loadtxt", "mmap", "netCDF4", "openpyxl", "polars", "psycopg", "psycopg2", "pyarrow", "pyodbc",
-    "pyspark", "read_excel", "read_feather", "read_hdf", "read_orc", "read_parquet", "read_sql",
-    "s3fs", "zarr",
+    "FileIO", "adbc_driver_manager", "aiohttp", "boto3", "connectorx", "ctypes", "fastparquet",
+    "from_csv_auto", "from_parquet", "fsspec", "genfromtxt", "h5py", "loadtxt", "mmap", "netCDF4",
+    "openpyxl", "polars", "psycopg", "psycopg2", "pyarrow", "pyodbc", "pyspark", "read_excel",
+    "read_feather", "read_hdf", "read_orc", "read_parquet", "read_sql", "s3fs", "zarr",
 )  # fmt: skip
 """Words in Python code that reads files, or networks, in ways that can't be recorded."""
 

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from functools import wraps
 from importlib.machinery import SourceFileLoader, SourcelessFileLoader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import duckdb
@@ -251,8 +252,8 @@ def _variables() -> Iterator[tuple[Any, str, Any]]:
     """The global variables of all modules but this package's own."""
     for name, module in sys.modules.copy().items():
         # Through `_io`, imports read bytecode, for which loaders read the source.
-        if name != "_io" and not name.startswith(_OWN):
-            for variable, value in list(getattr(module, "__dict__", {}).items()):
+        if isinstance(module, ModuleType) and name != "_io" and not name.startswith(_OWN):
+            for variable, value in list(vars(module).items()):
                 yield module, variable, value
 
 
