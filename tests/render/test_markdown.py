@@ -168,6 +168,9 @@ class TestOrder:
             [Entry(None, raised), Entry(None, QUIET)]
         )
 
+    def test_an_error_without_words_has_no_code_span(self) -> None:
+        assert "`" not in summary([Entry(None, run(completion="raised", error=""))])
+
     def test_a_page_without_invocations_states_so(self) -> None:
         assert summary([]) == "## SQLMesh\n\n0 invocations: no models\n\n"
 
