@@ -20,7 +20,7 @@ SELECT
   1 AS account_id,
   TIMESTAMP '2024-03-02 12:00' + INTERVAL (days.n) DAY AS started_at,
   600 AS seconds,
-  started_at + CASE WHEN days.n % 2 = 0 THEN INTERVAL '4' DAY ELSE INTERVAL '1' HOUR END AS synced_at
+  started_at + CASE WHEN days.n % 2 = 1 THEN INTERVAL '4' DAY ELSE INTERVAL '1' HOUR END AS synced_at
 FROM range(10) AS days(n);
 
 -- A subscription is renewed at midnight; another account pays by hand.

@@ -15,8 +15,13 @@ from sqlmesh.core.model.kind import ModelKindName
 )
 def execute(context: ExecutionContext, start: Any, end: Any, **_: Any) -> Any:
     days = context.fetchdf(
-        "SELECT changed_at::DATE AS day, SUM(change)::INT AS change FROM raw.subscriptions "
-        f"WHERE changed_at::DATE BETWEEN '{start:%Y-%m-%d}' AND '{end:%Y-%m-%d}' GROUP BY 1 ORDER BY 1"
+        f"""
+        SELECT changed_at::DATE AS day, SUM(change)::INT AS change
+        FROM raw.subscriptions
+        WHERE changed_at::DATE BETWEEN '{start:%Y-%m-%d}' AND '{end:%Y-%m-%d}'
+        GROUP BY 1
+        ORDER BY 1
+        """
     )
     table = context.resolve_table("faulty.subscribers")
     before = context.fetchdf(f"SELECT subscribers FROM {table} ORDER BY day DESC LIMIT 1")

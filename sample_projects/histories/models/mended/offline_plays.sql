@@ -2,7 +2,7 @@ MODEL (
   name mended.offline_plays,
   kind INCREMENTAL_BY_TIME_RANGE (
     time_column started_at,
-    lookback 4
+    lookback 7
   ),
   cron '@daily',
   description 'What was watched offline.',

@@ -15,12 +15,20 @@ from sqlmesh.core.model.kind import ModelKindName
 )
 def execute(context: ExecutionContext, start: Any, end: Any, **_: Any) -> Any:
     days = context.fetchdf(
-        "SELECT changed_at::DATE AS day, SUM(change)::INT AS change FROM raw.subscriptions "
-        f"WHERE changed_at::DATE BETWEEN '{start:%Y-%m-%d}' AND '{end:%Y-%m-%d}' GROUP BY 1 ORDER BY 1"
+        f"""
+        SELECT changed_at::DATE AS day, SUM(change)::INT AS change
+        FROM raw.subscriptions
+        WHERE changed_at::DATE BETWEEN '{start:%Y-%m-%d}' AND '{end:%Y-%m-%d}'
+        GROUP BY 1
+        ORDER BY 1
+        """
     )
     before = context.fetchdf(
-        "SELECT SUM(change) AS subscribers FROM raw.subscriptions "
-        f"WHERE changed_at::DATE < '{start:%Y-%m-%d}'"
+        f"""
+        SELECT SUM(change) AS subscribers
+        FROM raw.subscriptions
+        WHERE changed_at::DATE < '{start:%Y-%m-%d}'
+        """
     )
     days["subscribers"] = before["subscribers"].sum() + days["change"].cumsum()
     return days[["day", "subscribers"]]
