@@ -8,9 +8,6 @@ from typing import Any
 
 import click
 
-from pytest_sqlmesh_tracker.gate import GatePolicyError
-from pytest_sqlmesh_tracker.gate.reading import check_keys, document_in, own_table
-
 from .arguments import Command
 
 _TABLE = "tool.sqlmesh_tracker.check"
@@ -31,6 +28,9 @@ def _defaults(command: click.Command) -> dict[str, Any]:
     Raises:
         ClickException: the file can't be read, or has a key that is not an option.
     """
+    from pytest_sqlmesh_tracker.gate import GatePolicyError
+    from pytest_sqlmesh_tracker.gate.reading import check_keys, document_in, own_table
+
     folder = Path.cwd()
     names = {
         max(param.opts, key=len).lstrip("-"): str(param.name)
