@@ -60,6 +60,6 @@ def _check_arrive(target: Target, rows: Sequence[Record], columns: Mapping[str, 
     for position, row in enumerate(rows):
         if name is None or row.get(name) is None:
             raise SandboxError(
-                f"insert(): rows[{position}] would never be in {target.name}: it arrives at the "
-                f"time in {target.arrival.column} (arrivals=), which it lacks"
+                f"insert(): rows[{position}] lacks {target.arrival.column}, the time at which it "
+                f"arrives in {target.name} (arrivals=), so it would never be there"
             )

@@ -1,0 +1,274 @@
+"""Tables whose rows arrive over time: the sandbox's clock decides which of them are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_sqlmesh_tracker import Sandbox, SandboxError
+from tests.projects import Project
+from tests.sandbox.building import IN_POSTGRES, ON_TWO_ENGINES, Sandboxes, database, project
+
+RAW = """
+CREATE SCHEMA raw;
+CREATE TABLE raw.files (
+  id INT, loaded_at TIMESTAMP WITH TIME ZONE DEFAULT CURRENT_TIMESTAMP, note TEXT
+);
+INSERT INTO raw.files VALUES
+  (1, '2024-01-05 01:00:00+02:00', 'there'), (2, '2024-01-06 02:00:00+02:00', 'late'), (3, NULL, '');
+CREATE VIEW raw.file_ids AS SELECT id FROM raw.files;
+CREATE TABLE raw.days (id INT, day DATE);
+INSERT INTO raw.days VALUES (1, '2024-01-05'), (2, '2024-01-06');
+"""
+IN_PYTHON = """
+from sqlmesh import model
+
+@model("shop.in_python", columns={"id": "int"}, kind="FULL", cron="@daily",
+       depends_on={"raw.files"})
+def execute(context, **kwargs):
+    yield context.fetchdf("SELECT id FROM raw.files")
+"""
+ARRIVALS = {"raw.events": "seen_at", "raw.files": "loaded_at", "raw.days": "day"}
+
+
+@pytest.fixture(scope="session")
+def late(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that reads raw tables: one that is declared, and two of a set-up file."""
+    made: Project = project(tmp_path_factory.mktemp("late"), ON_TWO_ENGINES, IN_POSTGRES)
+    made.write("raw.sql", RAW)
+    made.write(
+        "external_models.yaml",
+        """
+        - {name: raw.events, columns: {id: int, ts: timestamp, seen_at: timestamp}}
+        - {name: raw.unknown}
+        """,
+    )
+    made.model(
+        "shop.events",
+        "SELECT id, ts FROM raw.events WHERE ts BETWEEN @start_ts AND @end_ts",
+        kind="INCREMENTAL_BY_TIME_RANGE (time_column ts, lookback 1)",
+        cron="'@daily'",
+    )
+    made.model("shop.counted", "SELECT COUNT(*)::INT AS n FROM shop.events", cron="'@daily'")
+    made.model("shop.shown", "SELECT id FROM raw.files", kind="VIEW")
+    made.write("models/in_python.py", IN_PYTHON)
+    made.write("seeds/a.csv", "id\n1\n")
+    made.model("shop.seed", "", kind="SEED (path '../seeds/a.csv')")
+    return made.path
+
+
+@pytest.fixture
+def options(late: Path, engine: str) -> dict[str, Any]:
+    """The arguments of sandboxes with all raw tables."""
+    return {"gateway": engine, "setup": str(late / "raw.sql")}
+
+
+@pytest.fixture
+def sandbox(late: Path, sandboxes: Sandboxes, options: dict[str, Any]) -> Iterator[Sandbox]:
+    with sandboxes(late, arrivals=ARRIVALS, **options) as made:
+        yield made
+
+
+def ids(sandbox: Sandbox, table: str) -> list[int]:
+    return [number for (number,) in sandbox.fetch(f"SELECT id FROM {table} ORDER BY id")]
+
+
+def test_an_event_is_loaded_if_it_is_not_later_than_the_lookback(sandbox: Sandbox) -> None:
+    sandbox.insert(
+        "raw.events",
+        [
+            {"id": 1, "ts": "2024-01-05 12:00", "seen_at": "2024-01-05 12:00"},
+            {"id": 2, "ts": "2024-01-05 12:00", "seen_at": "2024-01-06 12:00"},
+            {"id": 3, "ts": "2024-01-05 12:00", "seen_at": "2024-01-07 12:00"},
+        ],
+    )
+
+    loaded = []
+    for day in (6, 7, 8, 9):
+        sandbox.run(at=f"2024-01-0{day} 00:05")
+        loaded.append(ids(sandbox, "shop.events"))
+
+    assert loaded == [[1], [1, 2], [1, 2], [1, 2]]
+    assert ids(sandbox, "raw.events") == [1, 2, 3]
+    sandbox.assert_rows("shop.counted", [{"n": 2}])
+
+
+def test_a_row_is_there_from_its_time_on(sandbox: Sandbox) -> None:
+    sandbox.insert("raw.events", [{"id": 1, "seen_at": "2024-01-05 12:00"}])
+    assert sandbox.rows("raw.events") == []
+
+    sandbox.travel("2024-01-05 11:59:30")
+    assert sandbox.rows("raw.events") == []
+    sandbox.travel("2024-01-05 12:00")
+
+    sandbox.assert_rows(
+        "raw.events", [{"id": 1, "ts": None, "seen_at": datetime(2024, 1, 5, 12)}]
+    )
+
+
+def test_rows_of_a_set_up_file_arrive_too(sandbox: Sandbox) -> None:
+    """Times with a zone, dates, which arrive at midnight in UTC, and NULL, which never comes."""
+    assert (ids(sandbox, "raw.files"), ids(sandbox, "raw.days")) == ([1], [1])
+
+    sandbox.travel("2024-01-06 00:00")
+
+    assert (ids(sandbox, "raw.files"), ids(sandbox, "raw.days")) == ([1, 2], [1, 2])
+
+
+def test_whatever_reads_the_table_sees_only_what_has_arrived(sandbox: Sandbox) -> None:
+    """A view of the set-up, a view of SQLMesh, a Python model, and a transaction."""
+    readers = ["raw.file_ids", "shop.shown", "shop.in_python"]
+    assert [ids(sandbox, each) for each in readers] == [[1], [1], [1]]
+
+    sandbox.run(at="2024-01-06 00:05")
+
+    assert [ids(sandbox, each) for each in readers] == [[1, 2], [1, 2], [1, 2]]
+    sandbox.insert("raw.files", [{"id": 9, "loaded_at": "2024-01-08"}])
+    with sandbox.context.engine_adapter.transaction():
+        assert ids(sandbox, "raw.files") == [1, 2]
+        sandbox.travel("2024-01-08")
+        assert ids(sandbox, "raw.files") == [1, 2, 9]
+
+
+def test_times_without_a_zone_are_in_utc_in_every_session(sandbox: Sandbox) -> None:
+    name = "TimeZone" if sandbox.context.engine_adapter.dialect == "duckdb" else "TIME ZONE"
+    sandbox.execute(f"SET {name} 'America/New_York'".replace("TimeZone ", "TimeZone = "))
+    sandbox.insert("raw.events", [{"id": 1, "seen_at": "2024-01-05 03:00"}])
+    sandbox.insert("raw.days", [{"id": 3, "day": "2024-01-07"}])
+
+    sandbox.travel("2024-01-05 03:00")
+    assert ids(sandbox, "raw.events") == [1]
+    sandbox.travel("2024-01-07 00:00")
+
+    assert ids(sandbox, "raw.days") == [1, 2, 3]
+
+
+def test_a_copy_is_independent(sandbox: Sandbox) -> None:
+    sandbox.insert("raw.events", [{"id": 1, "seen_at": "2024-01-06"}])
+
+    with sandbox.copy() as copy:
+        copy.insert("raw.events", [{"id": 2, "seen_at": "2024-01-06"}])
+        copy.travel("2024-01-06")
+        assert ids(copy, "raw.events") == [1, 2]
+
+    assert ids(sandbox, "raw.events") == []
+    sandbox.travel("2024-01-06")
+    assert ids(sandbox, "raw.events") == [1]
+
+
+def test_inserted_rows_must_have_a_time(sandbox: Sandbox) -> None:
+    for row in ({"id": 1}, {"id": 1, "seen_at": None}):
+        with pytest.raises(SandboxError, match=r"rows\[1\] lacks seen_at, the time at which it"):
+            sandbox.insert("raw.events", [{"id": 2, "seen_at": "2024-01-05"}, row])
+    # The default of this column is the present.
+    sandbox.insert("raw.files", [{"id": 7}])
+    assert ids(sandbox, "raw.files") == [1, 7]
+
+
+def test_statements_can_not_change_what_has_not_arrived(sandbox: Sandbox) -> None:
+    """On DuckDB, they can change nothing of the table."""
+    statements = ["UPDATE raw.files SET loaded_at = '2030-01-01' WHERE id = 1"]
+    if sandbox.context.engine_adapter.dialect == "duckdb":
+        statements += [
+            "INSERT INTO raw.files (id) VALUES (4)",
+            "DELETE FROM raw.files",
+            "DROP TABLE raw.files",
+            "ALTER TABLE raw.files ADD COLUMN more INT",
+        ]
+    for statement in statements:
+        with pytest.raises(Exception, match=r"Rows arrive over time in raw.days, raw.events, raw.f"):
+            sandbox.execute(statement)
+    sandbox.travel("2024-01-06")
+    assert ids(sandbox, "raw.files") == [1, 2]
+
+
+def test_files_that_declare_the_tables_later_change_nothing(sandbox: Sandbox) -> None:
+    sandbox.write(
+        "external_models/files.yaml",
+        "- {name: raw.files, columns: {id: int, loaded_at: timestamptz, note: text}}\n",
+    )
+    sandbox.plan()
+
+    assert ids(sandbox, "raw.files") == [1]
+    sandbox.insert("raw.files", [{"id": 5, "loaded_at": datetime(2024, 1, 6, tzinfo=timezone.utc)}])
+    sandbox.travel("2024-01-06")
+    assert ids(sandbox, "raw.files") == [1, 2, 5]
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "complaint"),
+    [
+        ({"raw.event": "seen_at"}, "no table 'raw.event' exists before the plan; did you mean raw."),
+        ({"x.y": "z"}, "no table 'x.y' exists before the plan; declare its columns in external_mod"),
+        ({"a b (": "z"}, r"no table 'a b \(' exists before the plan"),
+        ({"raw.unknown": "z"}, "raw.unknown has no table: declare its columns in external_models"),
+        ({"raw.file_ids": "id"}, "raw.file_ids is a view: name the table that it reads"),
+        ({"raw.events": "sen_at"}, "raw.events has no column 'sen_at'; did you mean seen_at"),
+        (
+            {"raw.files": "note"},
+            "the column note of raw.files must be a DATE or a TIMESTAMP, with or without time zone",
+        ),
+        (
+            {"shop.events": "ts"},
+            "shop.events is a model that SQLMesh evaluates: name a table that models read, or give "
+            "the model other data with stub=",
+        ),
+        ({"shop.seed": "id"}, "shop.seed is a model that .*: name a table that models read$"),
+        ({"shop.event": "ts"}, "did you mean shop.events"),
+        (
+            {"raw.events": "seen_at", "RAW.Events": "ts"},
+            "'RAW.Events' and 'raw.events' are the same table",
+        ),
+    ],
+)
+def test_what_can_only_be_a_mistake_is_rejected(
+    late: Path,
+    sandboxes: Sandboxes,
+    options: dict[str, Any],
+    arrivals: dict[str, str],
+    complaint: str,
+) -> None:
+    with pytest.raises(SandboxError, match=f"arrivals: .*{complaint}"):
+        with sandboxes(late, arrivals=arrivals, **options, plan=False):
+            pass
+
+
+@pytest.mark.parametrize("name", ["RAW.Files", '"raw"."files"', "{catalog}.raw.files"])
+def test_a_name_may_have_quotes_and_a_catalog(
+    late: Path, sandboxes: Sandboxes, options: dict[str, Any], engine: str, name: str
+) -> None:
+    name = name.format(catalog="memory" if engine == "duckdb" else "shop")
+    with sandboxes(late, arrivals={name: "loaded_at"}, **options, plan=False) as sandbox:
+        assert ids(sandbox, "raw.files") == [1]
+        # The other tables are as they were.
+        assert ids(sandbox, "raw.days") == [1, 2]
+        sandbox.insert("raw.files", [{"id": 4, "loaded_at": "2024-01-06"}])
+        sandbox.plan(at="2024-01-06")
+        assert ids(sandbox, "shop.in_python") == [1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["CREATE TABLE IF NOT EXISTS raw.events AS SELECT 1 AS id"],
+        ["DROP VIEW IF EXISTS raw.events", "CREATE VIEW raw.events AS SELECT 1 AS id"],
+        ["CREATE SCHEMA raw"],
+    ],
+    ids=["table", "view", "schema"],
+)
+def test_statements_that_would_create_an_empty_table_are_rejected(
+    tmp_path: Path, sandboxes: Sandboxes, engine: str, statements: list[str]
+) -> None:
+    before = "".join(f"\n  - {each}" for each in statements)
+    made = project(tmp_path, ON_TWO_ENGINES, f"before_all:{before}\n{IN_POSTGRES}")
+    made.write(
+        "external_models.yaml", "- {name: raw.events, columns: {id: int, seen_at: timestamp}}\n"
+    )
+    made.model("shop.a", "SELECT id FROM raw.events")
+    with pytest.raises(SandboxError, match=r"in which rows arrive over time.*with setup= instead"):
+        with sandboxes(made.path, gateway=engine, arrivals={"raw.events": "seen_at"}):
+            pass
