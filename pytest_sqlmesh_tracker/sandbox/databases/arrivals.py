@@ -82,9 +82,7 @@ class _Place:
     table: TableName
 
 
-def let_rows_arrive(
-    context: Any, columns: Mapping[str, str], models: ModelIndex[Any]
-) -> Arrivals:
+def let_rows_arrive(context: Any, columns: Mapping[str, str], models: ModelIndex[Any]) -> Arrivals:
     """Let tables show only the rows that have arrived.
 
     Args:

@@ -92,9 +92,10 @@ class Hints:
 
     def _changed(self, error: str) -> Iterator[str]:
         if self.arriving and _NOT_CHANGED.search(error):
+            names = ", ".join(self.arriving)
             yield (
-                f"Rows arrive over time in {', '.join(self.arriving)} (arrivals=). Create the table "
-                "and its first rows with setup=, and add rows with insert()."
+                f"Rows arrive over time in {names} (arrivals=). Create the table and its first "
+                "rows with setup=, and add rows with insert()."
             )
 
     def _inherited(self, name: str) -> list[Inherited]:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlmesh.core.config import Config, DuckDBConnectionConfig, GatewayConfig, ModelDefaultsConfig
 
 from pytest_sqlmesh_tracker import Sandbox, SandboxError
 from tests.projects import Project
-from tests.sandbox.building import IN_POSTGRES, ON_TWO_ENGINES, Sandboxes, database, project
+from tests.sandbox.building import (
+    IN_POSTGRES,
+    ON_TWO_ENGINES,
+    Sandboxes,
+    database,
+    planned,
+    project,
+)
 
 RAW = """
 CREATE SCHEMA raw;
@@ -19,7 +27,7 @@ CREATE TABLE raw.files (
   id INT, loaded_at TIMESTAMP WITH TIME ZONE DEFAULT CURRENT_TIMESTAMP, note TEXT
 );
 INSERT INTO raw.files VALUES
-  (1, '2024-01-05 01:00:00+02:00', 'there'), (2, '2024-01-06 02:00:00+02:00', 'late'), (3, NULL, '');
+  (1, '2024-01-05 01:00:00+02:00', ''), (2, '2024-01-06 02:00:00+02:00', ''), (3, NULL, '');
 CREATE VIEW raw.file_ids AS SELECT id FROM raw.files;
 CREATE TABLE raw.days (id INT, day DATE);
 INSERT INTO raw.days VALUES (1, '2024-01-05'), (2, '2024-01-06');
@@ -77,6 +85,7 @@ def ids(sandbox: Sandbox, table: str) -> list[int]:
     return [number for (number,) in sandbox.fetch(f"SELECT id FROM {table} ORDER BY id")]
 
 
+@pytest.mark.long
 def test_an_event_is_loaded_if_it_is_not_later_than_the_lookback(sandbox: Sandbox) -> None:
     sandbox.insert(
         "raw.events",
@@ -105,9 +114,7 @@ def test_a_row_is_there_from_its_time_on(sandbox: Sandbox) -> None:
     assert sandbox.rows("raw.events") == []
     sandbox.travel("2024-01-05 12:00")
 
-    sandbox.assert_rows(
-        "raw.events", [{"id": 1, "ts": None, "seen_at": datetime(2024, 1, 5, 12)}]
-    )
+    sandbox.assert_rows("raw.events", [{"id": 1, "ts": None, "seen_at": datetime(2024, 1, 5, 12)}])
 
 
 def test_rows_of_a_set_up_file_arrive_too(sandbox: Sandbox) -> None:
@@ -180,7 +187,9 @@ def test_statements_can_not_change_what_has_not_arrived(sandbox: Sandbox) -> Non
             "ALTER TABLE raw.files ADD COLUMN more INT",
         ]
     for statement in statements:
-        with pytest.raises(Exception, match=r"Rows arrive over time in raw.days, raw.events, raw.f"):
+        with pytest.raises(
+            Exception, match=r"Rows arrive over time in raw.days, raw.events, raw.f"
+        ):
             sandbox.execute(statement)
     sandbox.travel("2024-01-06")
     assert ids(sandbox, "raw.files") == [1, 2]
@@ -202,8 +211,14 @@ def test_files_that_declare_the_tables_later_change_nothing(sandbox: Sandbox) ->
 @pytest.mark.parametrize(
     ("arrivals", "complaint"),
     [
-        ({"raw.event": "seen_at"}, "no table 'raw.event' exists before the plan; did you mean raw."),
-        ({"x.y": "z"}, "no table 'x.y' exists before the plan; declare its columns in external_mod"),
+        (
+            {"raw.event": "seen_at"},
+            "no table 'raw.event' exists before the plan; did you mean raw.",
+        ),
+        (
+            {"x.y": "z"},
+            "no table 'x.y' exists before the plan; declare its columns in external_mod",
+        ),
         ({"a b (": "z"}, r"no table 'a b \(' exists before the plan"),
         ({"raw.unknown": "z"}, "raw.unknown has no table: declare its columns in external_models"),
         ({"raw.file_ids": "id"}, "raw.file_ids is a view: name the table that it reads"),
@@ -247,8 +262,8 @@ def test_a_name_may_have_quotes_and_a_catalog(
         # The other tables are as they were.
         assert ids(sandbox, "raw.days") == [1, 2]
         sandbox.insert("raw.files", [{"id": 4, "loaded_at": "2024-01-06"}])
-        sandbox.plan(at="2024-01-06")
-        assert ids(sandbox, "shop.in_python") == [1, 2, 4]
+        sandbox.travel("2024-01-06")
+        assert ids(sandbox, "raw.files") == [1, 2, 4]
 
 
 @pytest.mark.parametrize(
@@ -272,3 +287,172 @@ def test_statements_that_would_create_an_empty_table_are_rejected(
     with pytest.raises(SandboxError, match=r"in which rows arrive over time.*with setup= instead"):
         with sandboxes(made.path, gateway=engine, arrivals={"raw.events": "seen_at"}):
             pass
+
+
+def test_a_column_that_no_model_declares_must_be_declared(
+    tmp_path: Path, sandboxes: Sandboxes, engine: str
+) -> None:
+    made = project(tmp_path, ON_TWO_ENGINES, IN_POSTGRES)
+    made.model("shop.a", "SELECT id, seen_at FROM raw.events")
+    for column, complaint in (("at", "has no column 'at'"), ("seen_at", "must be a DATE or a")):
+        with pytest.raises(SandboxError, match=f"{complaint}.*: declare its columns in external"):
+            with sandboxes(tmp_path, gateway=engine, arrivals={"raw.events": column}):
+                pass
+
+
+def test_a_table_that_select_leaves_out_is_ignored(
+    late: Path, sandboxes: Sandboxes, engine: str
+) -> None:
+    only = {"select": ["shop.seed"], "plan": False, "gateway": engine}
+    with sandboxes(late, arrivals={"raw.events": "seen_at"}, **only) as sandbox:
+        assert sandbox.context.models.keys() == {sandbox.context.get_model("shop.seed").fqn}
+
+
+def test_a_clock_that_stands_still_moves_only_when_it_is_set(
+    late: Path, sandboxes: Sandboxes, options: dict[str, Any]
+) -> None:
+    with sandboxes(late, arrivals=ARRIVALS, tick=False, plan=False, **options) as sandbox:
+        sandbox.insert("raw.events", [{"id": 1, "seen_at": "2024-01-05 00:06"}])
+        assert ids(sandbox, "raw.events") == []
+        sandbox.travel("2024-01-05 00:06")
+        assert ids(sandbox, "raw.events") == [1]
+
+
+LOCAL = "{local: {connection: {type: duckdb, database: w.duckdb}}}"
+EVENTS = (
+    "CREATE SCHEMA raw",
+    "CREATE TABLE raw.events (id INT, seen_at TIMESTAMP)",
+    "INSERT INTO raw.events VALUES (1, '2024-01-03'), (2, '2024-01-06')",
+)
+
+
+class TestTheUsersDuckDBFile:
+    """Tables of a local database, which the sandbox copies."""
+
+    @pytest.fixture
+    def local(self, tmp_path: Path) -> Path:
+        """A project whose local database has events."""
+        made = project(tmp_path, LOCAL)
+        made.model("shop.shown", "SELECT id FROM raw.events", kind="VIEW")
+        made.model("shop.loaded", "SELECT id FROM raw.events", cron="'@daily'")
+        database(tmp_path / "w.duckdb", *EVENTS)
+        config = (tmp_path / "config.yaml").read_text()
+        made.write("config.yaml", config.replace("w.duckdb", str(tmp_path / "w.duckdb")))
+        return made.path
+
+    def test_its_rows_arrive(self, local: Path, sandboxes: Sandboxes) -> None:
+        with sandboxes(local, arrivals={"raw.events": "seen_at"}) as sandbox:
+            assert (ids(sandbox, "shop.shown"), ids(sandbox, "shop.loaded")) == ([1], [1])
+            sandbox.run(at="2024-01-06 00:05")
+            assert (ids(sandbox, "shop.shown"), ids(sandbox, "shop.loaded")) == ([1, 2], [1, 2])
+
+    def test_what_models_have_loaded_before_stays(self, local: Path, sandboxes: Sandboxes) -> None:
+        """With `state="keep"`, views see only what has arrived."""
+        planned(local)
+        arrivals = {"raw.events": "seen_at"}
+        with sandboxes(
+            local, arrivals=arrivals, state="keep", at="2024-01-05 12:00", plan=False
+        ) as sandbox:
+            assert (ids(sandbox, "shop.shown"), ids(sandbox, "shop.loaded")) == ([1], [1, 2])
+            sandbox.run(at="2024-01-06 00:05")
+            assert (ids(sandbox, "shop.shown"), ids(sandbox, "shop.loaded")) == ([1, 2], [1, 2])
+
+    def test_an_empty_state_has_no_such_table(self, local: Path, sandboxes: Sandboxes) -> None:
+        with pytest.raises(SandboxError, match="column 'seen_at'; it has id; its columns are infe"):
+            with sandboxes(local, arrivals={"raw.events": "seen_at"}, state="empty"):
+                pass
+
+    def test_a_table_that_duckdb_can_not_rename_is_rejected(
+        self, local: Path, sandboxes: Sandboxes
+    ) -> None:
+        database(local / "w.duckdb", "CREATE INDEX ids ON raw.events(id)")
+        with pytest.raises(SandboxError, match=r"rows of raw.events can't .*Cannot alter entry"):
+            with sandboxes(local, arrivals={"raw.events": "seen_at"}):
+                pass
+
+
+def test_tables_of_several_gateways_and_catalogs(tmp_path: Path, sandboxes: Sandboxes) -> None:
+    for name, seen_at in (("one", "2024-01-03"), ("two", "2024-01-06"), ("lake", "2024-01-06")):
+        rows = f"SELECT 1 AS id, TIMESTAMP '{seen_at}' AS seen_at"
+        database(
+            tmp_path / f"{name}.db",
+            "CREATE SCHEMA raw",
+            f"CREATE TABLE raw.{name} AS {rows}",
+            f"CREATE TABLE raw.same AS {rows}",
+        )
+    catalogs = f"{{one: {tmp_path}/one.db, lake: {tmp_path}/lake.db}}"
+    made = project(
+        tmp_path / "shop",
+        f"""
+  first: {{connection: {{type: duckdb, catalogs: {catalogs}}}}}
+  second: {{connection: {{type: duckdb, database: {tmp_path}/two.db}}}}
+""",
+    )
+    made.model("shop.a", "SELECT id FROM two.raw.two", gateway="second")
+    arrivals = dict.fromkeys(("raw.one", "LAKE.raw.lake", "raw.two", "raw.same"), "seen_at")
+
+    with sandboxes(made.path, arrivals=arrivals, plan=False) as sandbox:
+        second = sandbox.context.engine_adapters["second"]
+        assert [len(sandbox.rows(each)) for each in ("raw.one", "lake.raw.lake")] == [1, 0]
+        assert second.fetchall("SELECT id FROM raw.two") == []
+        # Without its catalog, a name means the table of the default catalog.
+        assert [len(sandbox.rows(each)) for each in ("raw.same", "lake.raw.same")] == [1, 1]
+
+        sandbox.insert("lake.raw.lake", [{"id": 2, "seen_at": "2024-01-06"}])
+        sandbox.travel("2024-01-06")
+
+        assert ids(sandbox, "lake.raw.lake") == [1, 2]
+        assert second.fetchall("SELECT id FROM raw.two") == [(1,)]
+
+
+def test_a_table_of_another_warehouse(tmp_path: Path, sandboxes: Sandboxes) -> None:
+    made = project(
+        tmp_path,
+        "{snow: {connection: {type: snowflake, account: a, user: u, password: p, database: PROD}}}",
+        "model_defaults: {dialect: snowflake, start: 2024-01-01}\n",
+    )
+    made.write(
+        "external_models.yaml",
+        """
+        - name: '"PROD"."RAW"."EVENTS"'
+          gateway: snow
+          columns: {ID: NUMBER, SEEN_AT: TIMESTAMP_LTZ}
+        """,
+    )
+    made.model("shop.a", "SELECT id FROM raw.events", kind="VIEW")
+    config = Config(
+        gateways={"test": GatewayConfig(connection=DuckDBConnectionConfig())},
+        model_defaults=ModelDefaultsConfig(dialect="snowflake", start="2024-01-01"),
+    )
+    with sandboxes(tmp_path, config=config, arrivals={"raw.events": "seen_at"}) as sandbox:
+        sandbox.insert("raw.events", [{"id": 1, "seen_at": "2024-01-06"}])
+        assert sandbox.rows("shop.a") == []
+        sandbox.travel("2024-01-06")
+        assert len(sandbox.rows("shop.a")) == 1
+
+
+def test_policies_of_the_project_stay_in_force(tmp_path: Path, sandboxes: Sandboxes) -> None:
+    made = project(tmp_path, ON_TWO_ENGINES, IN_POSTGRES)
+    made.write(
+        "raw.sql",
+        """
+        CREATE SCHEMA raw;
+        CREATE TABLE raw.events AS
+        SELECT 1 AS id, CAST('2024-01-03' AS TIMESTAMP) AS seen_at UNION ALL
+        SELECT 2, '2024-01-03' UNION ALL
+        SELECT 3, '2024-01-06';
+        ALTER TABLE raw.events ENABLE ROW LEVEL SECURITY;
+        CREATE POLICY odd ON raw.events USING (id % 2 = 1);
+        """,
+    )
+    made.model("shop.a", "SELECT 1 AS id")
+    with sandboxes(
+        tmp_path,
+        gateway="postgres",
+        setup=str(tmp_path / "raw.sql"),
+        arrivals={"raw.events": "seen_at"},
+        plan=False,
+    ) as sandbox:
+        assert ids(sandbox, "raw.events") == [1]
+        sandbox.travel("2024-01-06")
+        assert ids(sandbox, "raw.events") == [1, 3]
