@@ -211,7 +211,7 @@ def _default_project(request: pytest.FixtureRequest, start: Path, way: str) -> C
     """
 
     def path() -> str:
-        from pytest_sqlmesh_tracker.sandbox.nearest import nearest_project
+        from pytest_sqlmesh_tracker.sandbox.files.nearest import nearest_project
 
         configured = setting(request.config, "project")
         root = request.config.rootpath

@@ -18,12 +18,12 @@ from sqlmesh.utils.errors import LinterError, PlanError
 from pytest_sqlmesh_tracker.sandbox.data.stubs import Stubs
 from pytest_sqlmesh_tracker.sandbox.databases.connections import Connections
 from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
+from pytest_sqlmesh_tracker.sandbox.files.copies import UsersPaths
 from pytest_sqlmesh_tracker.sandbox.problems.checks import linter_message, unit_test_message
 from pytest_sqlmesh_tracker.tracking.preferences import Preferences, prefer
 
 from .clock import check_not_frozen
 from .faults import Faults, FaultyEvaluator
-from .files import UsersPaths
 from .in_force import Surroundings
 from .options import SandboxError, StubData
 

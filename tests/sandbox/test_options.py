@@ -10,7 +10,7 @@ import pytest
 
 from pytest_sqlmesh_tracker import SandboxError
 from pytest_sqlmesh_tracker.pytest_plugin.markers import MarkerError
-from pytest_sqlmesh_tracker.sandbox.nearest import nearest_project
+from pytest_sqlmesh_tracker.sandbox.files.nearest import nearest_project
 from pytest_sqlmesh_tracker.sandbox.options import ProjectOptions, project_options
 
 

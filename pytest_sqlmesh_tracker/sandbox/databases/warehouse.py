@@ -17,7 +17,7 @@ from sqlmesh.core.config import Config
 from sqlmesh.core.constants import EXTERNAL_MODELS, EXTERNAL_MODELS_YAML
 from sqlmesh.utils import yaml
 
-from pytest_sqlmesh_tracker.sandbox.loading import read_configs
+from pytest_sqlmesh_tracker.sandbox.files.loading import read_configs
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,9 @@ from pytest_sqlmesh_tracker.sandbox.databases.postgres.server import PostgresSer
 from pytest_sqlmesh_tracker.sandbox.databases.raw_data import Setup, call_setup, load_setup
 from pytest_sqlmesh_tracker.sandbox.databases.warehouse import Warehouse
 from pytest_sqlmesh_tracker.sandbox.faults import Faults
-from pytest_sqlmesh_tracker.sandbox.files import Files, UsersPaths, bring, copy_paths
+from pytest_sqlmesh_tracker.sandbox.files.copies import Files, UsersPaths, bring, copy_paths
+from pytest_sqlmesh_tracker.sandbox.files.loading import LoadedFiles, read_configs, recording_loader
 from pytest_sqlmesh_tracker.sandbox.in_force import Surroundings
-from pytest_sqlmesh_tracker.sandbox.loading import LoadedFiles, read_configs, recording_loader
 from pytest_sqlmesh_tracker.sandbox.options import (
     DatabaseState,
     PlanScope,

@@ -16,9 +16,9 @@ from pytest_sqlmesh_tracker.sandbox.data.stubs import Stubs
 from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
 from pytest_sqlmesh_tracker.sandbox.databases.gateways import Databases
 from pytest_sqlmesh_tracker.sandbox.faults import Faults
-from pytest_sqlmesh_tracker.sandbox.files import UsersPaths, place_of_copy
+from pytest_sqlmesh_tracker.sandbox.files.copies import UsersPaths, place_of_copy
+from pytest_sqlmesh_tracker.sandbox.files.loading import loader_with_externals_of
 from pytest_sqlmesh_tracker.sandbox.in_force import Surroundings
-from pytest_sqlmesh_tracker.sandbox.loading import loader_with_externals_of
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from pytest_sqlmesh_tracker.sandbox.data.stubs import Stubs
 from pytest_sqlmesh_tracker.sandbox.databases.arrivals import Arrivals
 from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
 from pytest_sqlmesh_tracker.sandbox.faults import Faults
-from pytest_sqlmesh_tracker.sandbox.files import Files
-from pytest_sqlmesh_tracker.sandbox.in_force import Surroundings
-from pytest_sqlmesh_tracker.sandbox.loading import (
+from pytest_sqlmesh_tracker.sandbox.files.copies import Files
+from pytest_sqlmesh_tracker.sandbox.files.loading import (
     LoadedFiles,
     copying_loader,
     recording_loader,
 )
+from pytest_sqlmesh_tracker.sandbox.in_force import Surroundings
 from pytest_sqlmesh_tracker.sandbox.options import ProjectOptions
 from pytest_sqlmesh_tracker.sandbox.problems.hints import Hints
 

@@ -20,14 +20,14 @@ from pytest_sqlmesh_tracker.sandbox.context import SandboxContext
 from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
 from pytest_sqlmesh_tracker.sandbox.databases.gateways import Databases
 from pytest_sqlmesh_tracker.sandbox.faults import Fault, Faults, InjectedError
-from pytest_sqlmesh_tracker.sandbox.files import UsersPaths
-from pytest_sqlmesh_tracker.sandbox.in_force import Surroundings
-from pytest_sqlmesh_tracker.sandbox.loading import (
+from pytest_sqlmesh_tracker.sandbox.files.copies import UsersPaths
+from pytest_sqlmesh_tracker.sandbox.files.loading import (
     LoadedFiles,
     copying_loader,
     read_configs,
     recording_loader,
 )
+from pytest_sqlmesh_tracker.sandbox.in_force import Surroundings
 from pytest_sqlmesh_tracker.sandbox.options import DatabaseState, absolute
 from tests.engines.engine import ENGINE
 from tests.properties.drawing.specs import Model, Step

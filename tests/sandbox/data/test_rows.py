@@ -10,9 +10,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from pandas import Timedelta, Timestamp
+from pandas import Timedelta, Timestamp  # type: ignore[import-untyped,unused-ignore]
 
 from pytest_sqlmesh_tracker import Sandbox, SandboxError, UnknownModelError
+from pytest_sqlmesh_tracker.sandbox.data.records import Record
 from tests.sandbox.building import Sandboxes
 
 FIRST = {"id": 1, "day": date(2024, 1, 1), "amount": Decimal("8.00"), "note": "first"}
@@ -225,7 +226,8 @@ the query has the expected rows, but in another order: 2 different
     def test_rejects_two_names_of_one_column(self, sandbox: Sandbox, engine: str) -> None:
         # They are two columns in PostgreSQL.
         complaint = "'id' and 'ID' are the same" if engine == "duckdb" else "no column 'ID'"
-        for rows in ([{"id": 1, "ID": 2}], [{"id": 1}, {"ID": None}]):
+        two: list[list[Record]] = [[{"id": 1, "ID": 2}], [{"id": 1}, {"ID": None}]]
+        for rows in two:
             with pytest.raises(SandboxError, match=complaint):
                 sandbox.assert_rows("SELECT 1 AS id", rows)
 

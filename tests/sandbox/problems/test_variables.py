@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sqlmesh_tracker.sandbox.loading import read_configs
+from pytest_sqlmesh_tracker.sandbox.files.loading import read_configs
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError, project_options
 from pytest_sqlmesh_tracker.sandbox.problems.variables import check_variables
 from tests.projects import Project

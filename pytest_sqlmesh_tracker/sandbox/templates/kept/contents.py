@@ -26,9 +26,13 @@ from pytest_sqlmesh_tracker.sandbox.data.stubs import Stubs
 from pytest_sqlmesh_tracker.sandbox.databases.arrivals import Arrivals
 from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
 from pytest_sqlmesh_tracker.sandbox.faults import Faults
-from pytest_sqlmesh_tracker.sandbox.files import Files
+from pytest_sqlmesh_tracker.sandbox.files.copies import Files
+from pytest_sqlmesh_tracker.sandbox.files.loading import (
+    ImportedFiles,
+    LoadedFiles,
+    importing_loader,
+)
 from pytest_sqlmesh_tracker.sandbox.in_force import Surroundings
-from pytest_sqlmesh_tracker.sandbox.loading import ImportedFiles, LoadedFiles, importing_loader
 from pytest_sqlmesh_tracker.sandbox.options import ProjectOptions
 from pytest_sqlmesh_tracker.sandbox.problems.hints import Hints
 from pytest_sqlmesh_tracker.sandbox.templates.inputs.values import UnkeepableError

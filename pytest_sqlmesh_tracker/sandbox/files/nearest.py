@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_sqlmesh_tracker.models.config_files import CONFIG_FILES
-
-from .options import SandboxError
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
 _SQLMESH_WORDS = ("model_defaults", "gateways", "gateway:", "sqlmesh", "default_gateway")
 
