@@ -219,7 +219,8 @@ def test_files_that_declare_the_tables_later_change_nothing(sandbox: Sandbox) ->
             {"x.y": "z"},
             "no table 'x.y' exists before the plan; declare its columns in external_mod",
         ),
-        ({"a b (": "z"}, r"no table 'a b \(' exists before the plan"),
+        ({"raw.": "z"}, "no table 'raw.' exists before the plan"),
+        ({"raw.*": "z"}, "no table 'raw.\\*' exists before the plan"),
         ({"raw.unknown": "z"}, "raw.unknown has no table: declare its columns in external_models"),
         ({"raw.file_ids": "id"}, "raw.file_ids is a view: name the table that it reads"),
         ({"raw.events": "sen_at"}, "raw.events has no column 'sen_at'; did you mean seen_at"),
@@ -429,6 +430,25 @@ def test_a_table_of_another_warehouse(tmp_path: Path, sandboxes: Sandboxes) -> N
         assert sandbox.rows("shop.a") == []
         sandbox.travel("2024-01-06")
         assert len(sandbox.rows("shop.a")) == 1
+
+
+def test_case_tells_tables_in_postgresql_apart(tmp_path: Path, sandboxes: Sandboxes) -> None:
+    made = project(tmp_path, ON_TWO_ENGINES, IN_POSTGRES)
+    columns = "(id INT, seen_at TIMESTAMP)"
+    made.write(
+        "raw.sql",
+        f'CREATE SCHEMA raw; CREATE TABLE raw.days {columns}; CREATE TABLE raw."Days" {columns};',
+    )
+    made.model("shop.a", "SELECT 1 AS id")
+    options = {"gateway": "postgres", "setup": str(tmp_path / "raw.sql"), "plan": False}
+    with pytest.raises(SandboxError, match="'RAW.DAYS' matches several tables: .*days.*Days"):
+        with sandboxes(tmp_path, arrivals={"RAW.DAYS": "seen_at"}, **options):
+            pass
+    with sandboxes(tmp_path, arrivals={'raw."Days"': "seen_at"}, **options) as sandbox:
+        row = [{"id": 1, "seen_at": "2024-01-06"}]
+        sandbox.insert("raw.days", row)
+        sandbox.insert('raw."Days"', row)
+        assert (ids(sandbox, "raw.days"), ids(sandbox, 'raw."Days"')) == ([1], [])
 
 
 def test_policies_of_the_project_stay_in_force(tmp_path: Path, sandboxes: Sandboxes) -> None:
