@@ -203,8 +203,10 @@ class _ExistingTables:
         if not places and self._is_left_out(name):
             return None
         if not places:
-            hint = did_you_mean(name, self._known(), _REMEDY)
-            raise SandboxError(f"arrivals: no table {name!r} exists before the plan; {hint}")
+            # It may be the right name of a table that is yet to be created.
+            hint = did_you_mean(name, self._known(), "")
+            remedy = f"{hint} Otherwise, {_REMEDY}" if hint else _REMEDY
+            raise SandboxError(f"arrivals: no table {name!r} exists before the plan; {remedy}")
         (place,) = places
         if self._kinds[place] is not RelationKind.TABLE:
             raise SandboxError(f"arrivals: {name} is a view: name the table that it reads")
