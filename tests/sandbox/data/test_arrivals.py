@@ -378,9 +378,30 @@ class TestTheUsersDuckDBFile:
         self, local: Path, sandboxes: Sandboxes
     ) -> None:
         database(local / "w.duckdb", "CREATE INDEX ids ON raw.events(id)")
-        with pytest.raises(SandboxError, match=r"rows of raw.events can't .*Cannot alter entry"):
+        with pytest.raises(SandboxError, match=r"can't rename raw.events, because it has an index"):
             with sandboxes(local, arrivals={"raw.events": "seen_at"}):
                 pass
+        setup = local / "setup.sql"
+        setup.write_text("DROP INDEX raw.ids")
+        with sandboxes(
+            local, arrivals={"raw.events": "seen_at"}, setup=str(setup), plan=False
+        ) as sandbox:
+            assert ids(sandbox, "raw.events") == [1]
+
+
+def test_a_table_that_is_attached_read_only_is_rejected(
+    tmp_path: Path, sandboxes: Sandboxes
+) -> None:
+    lake = database(tmp_path / "lake.db", *EVENTS)
+    made = project(tmp_path / "shop", "{local: {connection: {type: duckdb}}}")
+    made.model("shop.a", "SELECT 1 AS id")
+    attach = made.path / "attach.sql"
+    attach.write_text(f"ATTACH '{lake}' AS lake (READ_ONLY)")
+    with pytest.raises(
+        SandboxError, match=r"rows of lake.raw.events can't arrive over time: .*rea"
+    ):
+        with sandboxes(made.path, arrivals={"lake.raw.events": "seen_at"}, setup=str(attach)):
+            pass
 
 
 def test_tables_of_several_gateways_and_catalogs(tmp_path: Path, sandboxes: Sandboxes) -> None:

@@ -25,6 +25,7 @@ from pytest_sqlmesh_tracker.sandbox.databases.engine import (
     TableName,
     quoted,
 )
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
 from .column_types import stored, with_stored_types
 from .connections import DuckDBConnections, path_of
@@ -124,9 +125,19 @@ class SandboxDuckDBAdapter(DuckDBEngineAdapter):
             self._connections.macros.rolled_back(cursor)
 
     def show_arrived(self, table: TableName, column: Column, present: str) -> TableName:
-        """Put a view in the place of the table, which gets another name in its schema."""
+        """Put a view in the place of the table, which gets another name in its schema.
+
+        Raises:
+            SandboxError: DuckDB does not rename the table.
+        """
         complete = replace(table, name=f"{table.name}__sqlmesh_tracker_arrivals")
-        self.execute_users(f"ALTER TABLE {table.sql} RENAME TO {quoted(complete.name)}")
+        try:
+            self.execute_users(f"ALTER TABLE {table.sql} RENAME TO {quoted(complete.name)}")
+        except duckdb.DependencyException as error:
+            raise SandboxError(
+                f"arrivals: DuckDB can't rename {table.schema}.{table.name}, because it has an "
+                "index, or a foreign key refers to it: drop these with setup="
+            ) from error
         self.execute_users(
             f"CREATE VIEW {table.sql} AS "
             f"SELECT * FROM {complete.sql} WHERE {column.sql} <= {present}"
