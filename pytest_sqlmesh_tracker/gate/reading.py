@@ -85,7 +85,7 @@ def gate_table(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
                 f"unknown table [tool.{name}]; did you mean tool.sqlmesh_tracker?"
             )
     ours = _table(tools, "sqlmesh_tracker", "tool.sqlmesh_tracker")
-    check_keys(ours, ["gate"])
+    check_keys(ours, ["gate", "check"])
     return _table(ours, "gate", TABLE) if "gate" in ours else None
 
 

@@ -45,12 +45,14 @@ class Sandboxes:
     Attributes:
         name: the fixture, for messages.
         returned: receives the reports that sandboxes have returned.
+        apart: whether only its own tracker tracks each sandbox.
     """
 
     name: str
     templates: Templates
     defaults: Defaults
     returned: Callable[[RunReport], None]
+    apart: bool = False
     _open: dict[Sandbox, None] = field(default_factory=dict)
     _used: dict[int, Template] = field(default_factory=dict)
 
@@ -84,10 +86,15 @@ class Sandboxes:
         options["path"] = path
         passed = {name: value for name, value in options.items() if value is not None}
         try:
-            return Sandbox(self._template(passed, config or self.defaults.config, function), self)
+            template = self._template(passed, config or self.defaults.config, function)
+            return Sandbox(template, self, apart=self.apart)
         except SandboxError as error:
             # Its message is complete, and the way to it is not the test's own.
             raise error.with_traceback(None) from None
+
+    def kept_apart(self) -> Sandboxes:
+        """The same, but only its own tracker tracks each sandbox: the test sees no reports."""
+        return replace(self, apart=True, returned=lambda _report: None)
 
     def of_test(self, tracker: Tracker) -> Sandbox:
         """Make the test's own sandbox, which is in force until it is closed.

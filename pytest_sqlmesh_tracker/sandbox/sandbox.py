@@ -18,6 +18,7 @@ from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.sandbox.data.methods import RowMethods
 from pytest_sqlmesh_tracker.sandbox.data.sources import Sources
 from pytest_sqlmesh_tracker.sandbox.templates.template import Copy, Template
+from pytest_sqlmesh_tracker.tracking.preferences import leave_out
 from pytest_sqlmesh_tracker.tracking.tracker import Tracker, sqlmesh_run_tracker
 
 from .clock import Clock, Moment, check_not_frozen, run_times, shown
@@ -61,7 +62,8 @@ class Sandbox(FaultMethods, RowMethods):
 
     # Tests do not call this: the reference leaves out constructors without a docstring.
     # It copies the template, or the present state of another sandbox, into a new folder. `tracker`
-    # must track the copy's context already, as a tracker of `track_all` does.
+    # must track the copy's context already, as a tracker of `track_all` does. Only its own tracker
+    # tracks a sandbox that is `apart`.
     def __init__(
         self,
         template: Template,
@@ -69,6 +71,7 @@ class Sandbox(FaultMethods, RowMethods):
         tracker: Tracker | None = None,
         *,
         between_calls: bool = False,
+        apart: bool = False,
         of: Sandbox | None = None,
     ) -> None:
         self._template = template
@@ -93,6 +96,9 @@ class Sandbox(FaultMethods, RowMethods):
                 self._copy: Copy = template.copied(
                     folder, self._surroundings, self._faults, of=of._copy if of else None
                 )
+            self._apart: bool = of._apart if of else apart
+            if self._apart:
+                leave_out(self._copy.context)
             self.context = self._copy.context
             """The SQLMesh `Context` of the copy."""
             own = sqlmesh_run_tracker(self.context) if tracker is None else nullcontext(tracker)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -29,3 +29,8 @@ def preferences_of(context: Any) -> Preferences:
     """How trackers treat a context."""
     preferences: Preferences = getattr(context, _ATTRIBUTE, Preferences())
     return preferences
+
+
+def leave_out(context: Any) -> None:
+    """Let trackers of all contexts leave this one out."""
+    prefer(context, replace(preferences_of(context), left_out=True))

@@ -67,7 +67,7 @@ def test_a_test_leaves_nothing_behind(sandboxes: Sandboxes, payroll: Path) -> No
 
 def test_closed_sandboxes_are_garbage_collected(sandboxes: Sandboxes, payroll: Path) -> None:
     contexts = []
-    for _ in range(3):
+    for _ in range(4):
         with sandboxes(payroll) as sandbox:
             sandbox.run(at="+1 day")
             contexts.append(weakref.ref(sandbox.context))
@@ -75,7 +75,8 @@ def test_closed_sandboxes_are_garbage_collected(sandboxes: Sandboxes, payroll: P
     gc.collect()
     # If SQLMesh can't optimize a query, the model, which all copies share, keeps the error of the
     # first attempt, whose traceback has the context (sqlmesh/core/renderer.py, `_violated_rules`).
-    assert [context() for context in contexts[1:]] == [None, None]
+    # Python 3.13 can refer to the last one a while longer.
+    assert [context() for context in contexts[1:-1]] == [None, None]
 
 
 class TestTime:

@@ -12,7 +12,7 @@ from pytest_sqlmesh_tracker.sandbox.databases.engine import Column
 from pytest_sqlmesh_tracker.sandbox.databases.tokens import statements, words_outside_parentheses
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
-from .comparing import LEFT, POSITION, RIGHT, comparable, create, difference
+from .comparing import LEFT, POSITION, RIGHT, Difference, comparable, create, difference
 from .inserting import insert
 from .records import MisfitRowError, Record, documents, matched, records
 from .sources import Source, Sources
@@ -51,17 +51,9 @@ class RowMethods(ABC):
         """
         __tracebackhide__ = True
         source = self._sources.source(model_or_sql, "rows")
-        adapter = source.adapter
-        with self._errors_explained(adapter):
-            if source.table is None:
-                rows = adapter.execute_users(str(model_or_sql))
-            else:
-                rows = adapter.execute_users(_ordered(source, source.table))
-        if adapter.cursor.description is None:
-            raise SandboxError(f"rows() requires a query, but this returns no rows: {source.text}")
-        names = [column[0] for column in adapter.cursor.description]
-        _check_unique(names, source)
-        return [dict(zip(names, map(_bytes, row), strict=True)) for row in rows]
+        with self._errors_explained(source.adapter):
+            sql = str(model_or_sql) if source.table is None else _ordered(source, source.table)
+            return read(source, sql)
 
     def assert_rows(
         self,
@@ -95,18 +87,12 @@ class RowMethods(ABC):
         if order:
             _check_ordered(source)
         expected = records(rows, "assert_rows")
-        adapter = source.adapter
-        with self._errors_explained(adapter), adapter.scratch():
-            actual = _materialized(source, LEFT, order=order)
-            compared = _compared(actual, expected, columns, source)
-            _create_expected(source, expected, compared, order=order)
-            shown = list(compared.values())
-            differs = difference(adapter, shown, _key(source, shown))
-            headline = f"{source.name} does not have the expected rows"
-            if differs is None and order:
-                differs = difference(adapter, [_POSITION, *shown], (POSITION,))
-                headline = f"{source.name} has the expected rows, but in another order"
+        with self._errors_explained(source.adapter):
+            differs = difference_to(source, expected, columns, order=order)
         if differs is not None:
+            headline = f"{source.name} does not have the expected rows"
+            if differs.columns[0].name == POSITION:
+                headline = f"{source.name} has the expected rows, but in another order"
             raise AssertionError(described(headline, differs, EXPECTED, [source]))
 
     def assert_same_rows(self, a: object, b: object) -> None:
@@ -173,6 +159,53 @@ class RowMethods(ABC):
 
 
 _POSITION = Column(POSITION, "BIGINT")
+
+
+def read(source: Source, sql: str) -> list[dict[str, Any]]:
+    """Read the rows of a source, with this SQL.
+
+    Raises:
+        SandboxError: the query has two columns with one name, or the SQL returns no rows.
+    """
+    __tracebackhide__ = True
+    adapter = source.adapter
+    rows = adapter.execute_users(sql)
+    if adapter.cursor.description is None:
+        raise SandboxError(f"rows() requires a query, but this returns no rows: {source.text}")
+    names = [column[0] for column in adapter.cursor.description]
+    _check_unique(names, source)
+    return [dict(zip(names, map(_bytes, row), strict=True)) for row in rows]
+
+
+def difference_to(
+    source: Source,
+    expected: Sequence[Record],
+    columns: Sequence[str] | None = None,
+    *,
+    order: bool = False,
+) -> Difference | None:
+    """How the rows of a source differ from those that are expected; None if they do not.
+
+    Args:
+        columns: the columns to compare; None means all.
+        order: whether the order matters. If only the order differs, the difference begins with a
+            column for the positions.
+
+    Raises:
+        AssertionError: an expected value does not fit its column.
+        SandboxError: a column does not exist, or a row lacks one.
+    """
+    __tracebackhide__ = True
+    adapter = source.adapter
+    with adapter.scratch():
+        actual = _materialized(source, LEFT, order=order)
+        compared = _compared(actual, expected, columns, source)
+        _create_expected(source, expected, compared, order=order)
+        shown = list(compared.values())
+        differs = difference(adapter, shown, _key(source, shown))
+        if differs is None and order:
+            differs = difference(adapter, [_POSITION, *shown], (POSITION,))
+    return differs
 
 
 def _ordered(source: Source, table: str) -> str:

@@ -96,9 +96,9 @@ class Sources:
             return Source.of_table(name, table, self._context.engine_adapter)
         _check_has_rows(name, node)
         if node.kind.is_external:
-            return Source.of_table(name, table, self._adapter_of(node), _key_of(node))
+            return Source.of_table(name, table, self._adapter_of(node), key_of(node))
         view, adapter = self._view(node, name)
-        return Source.of_table(name, view, adapter, _key_of(node))
+        return Source.of_table(name, view, adapter, key_of(node))
 
     def target(self, model: object, caller: str) -> Target:
         """The table of an external model, or the table behind the view of another model.
@@ -208,7 +208,7 @@ def _check_has_rows(name: str, node: Any) -> None:
         raise SandboxError(f"{name} is embedded, and has no rows of its own")
 
 
-def _key_of(node: Any) -> tuple[str, ...]:
+def key_of(node: Any) -> tuple[str, ...]:
     """The columns of the model's first grain, or of its unique key; empty if it has neither."""
     for grain in node.grains[:1] or [node.unique_key]:
         parts = grain.expressions if isinstance(grain, exp.Tuple) else grain

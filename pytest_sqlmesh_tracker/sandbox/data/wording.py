@@ -51,14 +51,23 @@ def sides_of(left: str, right: str) -> Sides:
 
 
 def described(
-    headline: str, difference: Difference, sides: Sides, sources: Sequence[Source]
+    headline: str,
+    difference: Difference,
+    sides: Sides,
+    sources: Sequence[Source] = (),
+    facts: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """A difference: the headline, aligned facts, and the first rows as tables."""
+    """A difference: the headline, aligned facts, and the first rows as tables.
+
+    Args:
+        facts: what is known besides, as labels and texts, which can have several lines.
+    """
     excess = (sides.only_left, difference.only_left, difference.excess)
     missing = (sides.only_right, difference.only_right, difference.missing)
     sorts = [("different", difference.changed), excess[:2], missing[:2]]
     total = ", ".join(f"{count:,} {sort}" for sort, count in sorts if count)
-    parts = ["\n".join([f"{headline}: {total}", *_facts(difference, sides, sources)])]
+    facts = [*facts, *_facts(difference, sides, sources)]
+    parts = ["\n".join([f"{headline}: {total}", *aligned(facts)])]
     if difference.pairs:
         parts.append(_table(f"different ({difference.changed:,})", _pairs(difference, sides)))
     for sort, count, rows in (excess, missing):
@@ -67,7 +76,20 @@ def described(
     return "\n\n".join(parts)
 
 
-def _facts(difference: Difference, sides: Sides, sources: Sequence[Source]) -> list[str]:
+def aligned(facts: Sequence[tuple[str, str]]) -> list[str]:
+    """Facts in lines, the texts below each other."""
+    width = max(len(label) for label, _ in facts) + 3
+    lines = []
+    for label, text in facts:
+        first, *others = text.split("\n")
+        lines.append(f"  {label:<{width}}{printable(first)}")
+        lines += [f"  {'':<{width}}{printable(line)}" for line in others]
+    return lines
+
+
+def _facts(
+    difference: Difference, sides: Sides, sources: Sequence[Source]
+) -> list[tuple[str, str]]:
     names = [each.name for each in difference.columns if each.name != POSITION]
     compared = _listed(names)
     if difference.key and [*difference.key] not in ([POSITION], names):
@@ -80,9 +102,7 @@ def _facts(difference: Difference, sides: Sides, sources: Sequence[Source]) -> l
     if shown_of(difference) < difference.changed + difference.only_left + difference.only_right:
         facts.append(("shown", f"the first {shown_of(difference)}"))
     queries = [each for each in sources if each.text]
-    facts += [(each.name.removeprefix("the "), each.text or "") for each in queries]
-    width = max(len(label) for label, _ in facts) + 3
-    return [f"  {label:<{width}}{printable(text)}" for label, text in facts]
+    return facts + [(each.name.removeprefix("the "), each.text or "") for each in queries]
 
 
 def shown_of(difference: Difference) -> int:

@@ -127,6 +127,14 @@ class RowQueries(Protocol):
         """An expression that is equal where values of the column are, and that can be grouped and
         ordered."""
 
+    def rounded(self, column: Column) -> str:
+        """The column under its name; floating-point numbers are rounded, because a sum of them
+        depends on their order."""
+
+    def digest(self, query: str) -> str:
+        """A query of the number of another query's rows, and of a digest of them, which does not
+        depend on their order."""
+
 
 class ExternalTables(Protocol):
     """The tables of external models, as far as executing statements affects them."""

@@ -86,7 +86,7 @@ class Sessions:
         """Plan a project and keep the template."""
         with self.template(path, **options) as (_, _, use):
             assert use.planned is None
-            assert use.not_kept is None
+            assert use.not_kept is None, use.not_kept
 
     def why_not_kept(self, path: Path, **options: Any) -> str:
         """Plan a project whose template is not kept, and return why."""

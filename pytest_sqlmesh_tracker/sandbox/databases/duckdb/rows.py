@@ -38,6 +38,16 @@ class DuckDBRowQueries:
             return f'{column.sql} COLLATE "binary"'
         return f"json({column.sql})" if column.type == "JSON" else column.sql
 
+    def rounded(self, column: Column) -> str:
+        """The column; floating-point numbers with eleven significant digits."""
+        if column.type in ("DOUBLE", "FLOAT"):
+            return f"CAST(printf('%.10e', {column.sql}) AS {column.type}) AS {column.sql}"
+        return column.sql
+
+    def digest(self, query: str) -> str:
+        """A query of the number of rows, and of a digest that does not depend on their order."""
+        return f"SELECT count(*), coalesce(sum(hash(r)::HUGEINT), 0) FROM (\n{query}\n) AS r"
+
 
 def _value(position: int, column: Column) -> str:
     """A field of a document as a value of the column's type."""

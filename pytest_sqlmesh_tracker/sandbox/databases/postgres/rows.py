@@ -48,3 +48,16 @@ class PostgresRowQueries:
         if bare == "text" or bare.startswith("character varying"):
             return f'{column.sql} COLLATE "C"'
         return f"{column.sql}::text" if bare in _NOT_COMPARABLE else column.sql
+
+    def rounded(self, column: Column) -> str:
+        """The column; floating-point numbers with eleven significant digits."""
+        if column.type in ("double precision", "real"):
+            finite = f"{column.sql} NOT IN ('NaN', 'Infinity', '-Infinity')"
+            digits = f"to_char({column.sql}, '9.9999999999EEEE')::{column.type}"
+            return f"CASE WHEN {finite} THEN {digits} ELSE {column.sql} END AS {column.sql}"
+        return column.sql
+
+    def digest(self, query: str) -> str:
+        """A query of the number of rows, and of a digest that does not depend on their order."""
+        total = "coalesce(sum(hashtextextended(r::text, 0)), 0)"
+        return f"SELECT count(*), {total} FROM (\n{query}\n) AS r"
