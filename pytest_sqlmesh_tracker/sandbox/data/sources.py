@@ -68,14 +68,14 @@ class Target:
 class Sources:
     """The rows that a test can name, in one environment of a sandbox."""
 
-    def __init__(self, context: Any, environment: str, arrivals: Arrivals) -> None:
+    def __init__(self, context: Any, environment: str, arrivals: Arrivals | None = None) -> None:
         """Look up nothing yet.
 
         Args:
-            arrivals: the tables whose rows arrive over time.
+            arrivals: the tables whose rows arrive over time, which `target` must know.
         """
         self._context = context
-        self._arrivals = arrivals
+        self._arrivals = arrivals or Arrivals()
         self._environment = Environment.sanitize_name(environment)
 
     def source(self, model_or_sql: object, caller: str) -> Source:
