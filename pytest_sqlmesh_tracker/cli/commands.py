@@ -15,6 +15,7 @@ from pytest_sqlmesh_tracker.version import __version__
 
 from . import options as sqlmesh_options
 from .arguments import Command, reject_empty
+from .check import CheckCommand, pairs
 from .options import Forwarded, all_of
 from .streams import dependable
 
@@ -325,6 +326,75 @@ def diff(
     )
     output.compare(difference)
     return 1 if exit_code and difference else 0
+
+
+@main.command(cls=CheckCommand)
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option("-p", "--paths", multiple=True, help="Folder of a SQLMesh project; repeatable.")
+@click.option("--gateway", help="Name of the gateway.")
+@click.option("--setup", metavar="FILE", multiple=True, help="SQL that loads raw data; repeatable.")
+@click.option(
+    "--arrivals",
+    metavar="TABLE=COLUMN",
+    multiple=True,
+    callback=pairs,
+    help="Show the rows of a raw table from the time in this column on; repeatable.",
+)
+@click.option(
+    "--start",
+    metavar="DATE",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="The day before histories begin. [default: the latest start of the checked models]",
+)
+@click.option(
+    "--days",
+    type=click.IntRange(1),
+    default=7,
+    show_default=True,
+    metavar="N",
+    help="The length of histories.",
+)
+@click.option(
+    "--examples",
+    type=click.IntRange(0),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="How many histories are drawn, after those that find most faults.",
+)
+@click.option("--seed", type=int, metavar="N", help="Another number draws other histories.")
+@click.option(
+    "--ignore",
+    metavar="MODEL=COLUMN",
+    multiple=True,
+    callback=pairs,
+    help="Leave out a column, such as the time of loading; repeatable.",
+)
+@click.option(
+    "--exclude", metavar="MODEL", multiple=True, help="Do not check these models; repeatable."
+)
+@click.option(
+    "--report",
+    "files",
+    multiple=True,
+    metavar="PATH",
+    help="Write the result: .json or .md; repeatable.",
+)
+@all_of(_as_json, _quiet)
+@click.pass_context
+def check(ctx: click.Context, /, **options: Any) -> int:
+    """Check that the rows of models do not depend on how the days went by.
+
+    Histories of the project are played on copies of its databases, which must be of DuckDB or
+    PostgreSQL: late and early runs, models that fail before and after their rows are written, that
+    are held back and restated. After each, a model must have the rows that one load of everything
+    gives. The options can also be in [tool.sqlmesh_tracker.check] of pyproject.toml.
+
+    The exit code is 1 if the rows of a model differ, and 2 if no model has any.
+    """
+    from .check import check_models
+
+    return check_models(ctx, options)
 
 
 @main.command()

@@ -78,6 +78,17 @@ def gate_table(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
     Raises:
         GatePolicyError: the value is not a table, or its name is misspelled.
     """
+    ours = own_table(document)
+    return _table(ours, "gate", TABLE) if "gate" in ours else None
+
+
+def own_table(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The table `tool.sqlmesh_tracker` of a document such as `pyproject.toml`; empty if there is
+    none.
+
+    Raises:
+        GatePolicyError: the value is not a table, or its name or a key is misspelled.
+    """
     tools = _table(document, "tool", "tool")
     for name in _MISSPELT:
         if name in tools:
@@ -86,7 +97,7 @@ def gate_table(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
             )
     ours = _table(tools, "sqlmesh_tracker", "tool.sqlmesh_tracker")
     check_keys(ours, ["gate", "check"])
-    return _table(ours, "gate", TABLE) if "gate" in ours else None
+    return ours
 
 
 def _table(parent: Mapping[str, Any], key: str, path: str) -> Mapping[str, Any]:

@@ -39,6 +39,11 @@ class CheckedModel:
     upstream: str | None = None
 
     @property
+    def is_untried(self) -> bool:
+        """Whether it had no rows."""
+        return self.verdict is Verdict.NOT_TRIED
+
+    @property
     def words(self) -> str:
         """The verdict in words."""
         if self.finding is not None:
@@ -62,3 +67,8 @@ class CheckedProject:
     days: int
     histories: int
     models: tuple[CheckedModel, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether the rows of a model depend on the history."""
+        return any(each.finding is not None for each in self.models)

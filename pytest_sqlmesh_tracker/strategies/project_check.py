@@ -130,7 +130,8 @@ def _latest_start(project: Sandbox, names: Sequence[str]) -> datetime:
     ]
     if not starts:
         raise SandboxError("the models have no start: pass --start, such as --start 2024-01-01")
-    return sorted(starts)[-1]
+    latest: datetime = max(starts)
+    return latest
 
 
 def _checked(name: str, findings: Mapping[str, Finding], searching: Search) -> CheckedModel:

@@ -49,9 +49,13 @@ def amount(intervals: Sequence[Interval]) -> str:
 
 
 def quantity(number: int, noun: str) -> str:
-    """`1 batch`, `2 batches`."""
-    ending = "es" if noun.endswith(("ch", "s")) else "s"
-    return f"{number:,} {noun}{'' if number == 1 else ending}"
+    """`1 batch`, `2 batches`, `3 histories`, `4 days`."""
+    if number != 1:
+        stem = noun.removesuffix("y")
+        if stem != noun and stem[-1] not in "aeiou":
+            noun = f"{stem}ie"
+        noun += "es" if noun.endswith(("ch", "s")) else "s"
+    return f"{number:,} {noun}"
 
 
 def listed(names: Sequence[str], limit: int = 3) -> str:

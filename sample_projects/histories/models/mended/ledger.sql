@@ -1,0 +1,18 @@
+MODEL (
+  name mended.ledger,
+  kind INCREMENTAL_BY_TIME_RANGE (
+    time_column paid_at
+  ),
+  cron '@daily',
+  description 'What was paid.',
+  grain payment_id
+);
+
+SELECT
+  payment_id,
+  account_id,
+  paid_at,
+  amount
+FROM raw.payments
+WHERE
+  paid_at BETWEEN @start_ts AND @end_ts

@@ -1,0 +1,20 @@
+MODEL (
+  name mended.watch_time,
+  kind INCREMENTAL_BY_TIME_RANGE (
+    time_column day
+  ),
+  cron '@daily',
+  description 'How long each title was watched a day.',
+  grain (title_id, day)
+);
+
+SELECT
+  started_at::DATE AS day,
+  title_id,
+  SUM(seconds)::INT AS seconds
+FROM raw.plays
+WHERE
+  started_at BETWEEN @start_ts AND @end_ts
+GROUP BY
+  1,
+  2
