@@ -26,8 +26,8 @@ from .tries import HandedOver, place_of
 
 _MARKERS = (
     'sqlmesh_project(path=None, *, gateway=None, at=None, environment="prod", variables=None, '
-    'plan=True, setup=None, state="fresh", tick=True, select=None, stub=None): set the SQLMesh '
-    "project that the fixture sqlmesh_project copies, and how it is planned",
+    'plan=True, setup=None, state="fresh", tick=True, select=None, stub=None, arrivals=None): set '
+    "the SQLMesh project that the fixture sqlmesh_project copies, and how it is planned",
     "sqlmesh_tracker(strict=None, allow_skips=None): set whether unexpected outcomes that the "
     "test does not assert are errors, and which skips are expected, as a mapping of globs to "
     "reasons",

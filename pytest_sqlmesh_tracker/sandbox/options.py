@@ -111,6 +111,7 @@ class ProjectOptions:
         tick: whether the sandbox's clock advances by itself.
         select: selectors of the models to plan, with everything upstream; empty for every model.
         stub: the models that have a test's data instead of their queries: name → data.
+        arrivals: the tables whose rows arrive over time: name → column with the time of arrival.
     """
 
     paths: tuple[str, ...] = ()
@@ -124,6 +125,7 @@ class ProjectOptions:
     tick: bool = True
     select: tuple[str, ...] = ()
     stub: Mapping[str, StubData] = field(default_factory=dict, hash=False)
+    arrivals: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 def project_options(
@@ -157,6 +159,7 @@ def _options(
     tick: bool = True,
     select: Any = None,
     stub: Any = None,
+    arrivals: Any = None,
 ) -> ProjectOptions:
     if state not in [each.value for each in DatabaseState]:
         raise SandboxError(f"state must be 'fresh', 'keep' or 'empty', not {short_repr(state)}")
@@ -184,6 +187,7 @@ def _options(
         tick=tick,
         select=_texts("select", select),
         stub=_stubs(stub, state),
+        arrivals=_arrivals(arrivals),
     )
 
 
@@ -193,6 +197,18 @@ def _stubs(stubs: Any, state: str) -> dict[str, StubData]:
     if stubs and state == "keep":
         raise SandboxError("stub: with state='keep', the models are loaded already")
     return {name: StubData.of(stubs[name]) for name in sorted(stubs or {}, key=str)}
+
+
+def _arrivals(columns: Any) -> dict[str, str]:
+    columns = columns or {}
+    if not isinstance(columns, Mapping) or not all(
+        isinstance(text, str) and text for pair in columns.items() for text in pair
+    ):
+        raise SandboxError(
+            "arrivals must map names of tables to names of columns, as in "
+            f"{{'raw.events': 'seen_at'}}, not {short_repr(columns)}"
+        )
+    return {name: columns[name] for name in sorted(columns)}
 
 
 def _in_order(variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -286,7 +286,7 @@ class Sandbox(FaultMethods, RowMethods):
 
     @property
     def _sources(self) -> Sources:
-        return Sources(self.context, self._environment)
+        return Sources(self.context, self._environment, self._template.arrivals)
 
     @contextmanager
     def _errors_explained(self, adapter: Any) -> Iterator[None]:

@@ -12,6 +12,8 @@ pytestmark = pytest.mark.documents
 
 ROOT = Path(__file__).parents[2]
 CHAPTER = (ROOT / "docs" / "sandbox.md").read_text()
+[MODEL] = re.findall(r"^```sql\n(.*?)^```$", CHAPTER, re.MULTILINE | re.DOTALL)
+"""The model that an example is about."""
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", CHAPTER, re.MULTILINE | re.DOTALL)
 
 ON_SNOWFLAKE = {
@@ -68,7 +70,22 @@ ON_POSTGRES = {
         GROUP BY 1
         """,
 }
-PROJECTS = {"on_snowflake": ON_SNOWFLAKE, "on_postgres": ON_POSTGRES}
+LATE_CLICKS = {
+    "config.yaml": """
+        gateways: {local: {connection: {type: duckdb}}}
+        model_defaults: {dialect: duckdb, start: 2024-01-01}
+        """,
+    "external_models.yaml": """
+        - name: raw.clicks
+          columns: {clicked_at: TIMESTAMP, seen_at: TIMESTAMP}
+        """,
+    "models/clicks_per_day.sql": MODEL,
+}
+PROJECTS = {
+    "late_clicks": LATE_CLICKS,
+    "on_snowflake": ON_SNOWFLAKE,
+    "on_postgres": ON_POSTGRES,
+}
 
 
 def test_every_example_passes(pytester: pytest.Pytester, planned_project: Path) -> None:  # noqa: ARG001
@@ -83,5 +100,5 @@ def test_every_example_passes(pytester: pytest.Pytester, planned_project: Path) 
         (pytester.path / f"test_example_{number}.py").write_text(example)
     pytester.makeini("[pytest]\nfilterwarnings = ignore\naddopts = --strict-markers")
     result = pytester.runpytest_inprocess("-p", "no:xdist")
-    result.assert_outcomes(passed=22)
-    assert len(EXAMPLES) == 17
+    result.assert_outcomes(passed=23)
+    assert len(EXAMPLES) == 18

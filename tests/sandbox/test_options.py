@@ -38,6 +38,14 @@ def test_variables_ignore_case_and_order() -> None:
     assert one == other
 
 
+def test_the_order_of_arrivals_does_not_matter() -> None:
+    columns = {"raw.a": "at", "raw.b": "seen_at"}
+    one = project_options({"arrivals": columns})
+    assert one == project_options({"arrivals": dict(reversed(columns.items()))})
+    assert one != project_options({"arrivals": {**columns, "raw.b": "at"}})
+    assert project_options({"arrivals": {}}) == ProjectOptions()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -46,6 +54,8 @@ def test_variables_ignore_case_and_order() -> None:
         ({"state": "old"}, "state must be 'fresh', 'keep' or 'empty', not 'old'"),
         ({"plan": "no"}, "plan must be True, False or 'partial', not 'no'"),
         ({"stub": {"a.b": 1}}, "stub: the data must be a list of mappings, a DataFrame, a file"),
+        ({"arrivals": ["raw.a"]}, "arrivals must map names of tables to names of columns, as in"),
+        ({"arrivals": {"raw.a": None}}, "{'raw.events': 'seen_at'}, not {'raw.a': None}"),
         ({"tick": 1}, "tick must be True or False, not 1"),
         ({"gateway": 3}, "gateway must be a name, not 3"),
         ({"environment": ["dev"]}, "environment must be a name, not ['dev']"),

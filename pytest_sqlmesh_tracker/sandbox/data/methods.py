@@ -138,7 +138,8 @@ class RowMethods(ABC):
         """Insert rows into the table of an external model, or of another one.
 
         The table of another model is that of its version in the sandbox's environment. The rows
-        remain there until SQLMesh loads their interval again.
+        remain there until SQLMesh loads their interval again. If rows arrive in the table over time
+        (`arrivals=`), later ones are there once the clock has reached their time.
 
         Args:
             model: a name, a glob that matches one model, or SQLMesh's `Model` or `Snapshot`; or the
@@ -148,8 +149,9 @@ class RowMethods(ABC):
 
         Raises:
             UnknownModelError: the name is neither a model nor a table.
-            SandboxError: the model has no table; a column does not exist, or can't hold a value; or
-                the database rejects the rows.
+            SandboxError: the model has no table; a column does not exist, or can't hold a value; a
+                row lacks the time at which it arrives (`arrivals=`); or the database rejects the
+                rows.
         """
         __tracebackhide__ = True
         inserted = records(rows, "insert")

@@ -11,6 +11,7 @@ from sqlmesh.core.environment import Environment
 from sqlmesh.utils.errors import SQLMeshError
 
 from pytest_sqlmesh_tracker.models.index import UnknownModelError
+from pytest_sqlmesh_tracker.sandbox.databases.arrivals import Arrival, Arrivals
 from pytest_sqlmesh_tracker.sandbox.databases.tokens import statements
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from pytest_sqlmesh_tracker.wording.formats import one_line
@@ -52,19 +53,29 @@ class Source:
 
 @dataclass(frozen=True)
 class Target:
-    """A table that rows can be inserted into, as SQL, and the adapter of its database."""
+    """A table that rows can be inserted into, as SQL, and the adapter of its database.
+
+    Attributes:
+        arrival: how its rows arrive over time; None if they are there at once.
+    """
 
     name: str
     table: str
     adapter: Any
+    arrival: Arrival | None = None
 
 
 class Sources:
     """The rows that a test can name, in one environment of a sandbox."""
 
-    def __init__(self, context: Any, environment: str) -> None:
-        """Look up nothing yet."""
+    def __init__(self, context: Any, environment: str, arrivals: Arrivals | None = None) -> None:
+        """Look up nothing yet.
+
+        Args:
+            arrivals: the tables whose rows arrive over time, which `target` must know.
+        """
         self._context = context
+        self._arrivals = arrivals or Arrivals()
         self._environment = Environment.sanitize_name(environment)
 
     def source(self, model_or_sql: object, caller: str) -> Source:
@@ -112,6 +123,9 @@ class Sources:
                 f"{name} has no table: declare its columns in external_models.yaml, or create the "
                 "table with setup="
             )
+        arrival = self._arrivals.of(table, adapter, self._context.engine_adapters)
+        if arrival is not None:
+            return Target(name, arrival.complete.sql, adapter, arrival)
         return Target(name, table.sql(dialect=adapter.dialect, identify=True), adapter)
 
     def _model_or_table(self, model: object, caller: str) -> tuple[str, Any, exp.Table]:

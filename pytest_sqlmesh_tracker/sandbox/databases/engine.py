@@ -43,6 +43,10 @@ class TableName:
         """The name as SQL, in quotes."""
         return qualified(self.catalog, self.schema, self.name)
 
+    def folded(self, system: SystemTables) -> TableName:
+        """The name in the form in which equal names are equal."""
+        return TableName(*map(system.folded, (self.catalog, self.schema, self.name)))
+
 
 class SystemTables(Protocol):
     """The queries of an engine's system tables, through the adapter of a sandbox."""
@@ -165,8 +169,28 @@ class SandboxAdapter(Protocol):
             Exception: one of `system.errors`.
         """
 
+    def show_arrived(self, table: TableName, column: Column, present: str) -> TableName:
+        """Let a table show only the rows that have arrived.
+
+        Args:
+            column: the column with the time at which a row arrives.
+            present: the present in the column's type, as SQL.
+
+        Returns:
+            The table with all rows, into which rows are inserted.
+
+        Raises:
+            Exception: one of `system.errors`.
+        """
+
     def call(self, setup: Any) -> None:
         """Call a test's function with a connection of the engine's driver."""
+
+
+def table_name(table: exp.Table, adapter: Any) -> TableName:
+    """The complete name of a table."""
+    schema = table.db or adapter.system.default_schema
+    return TableName(table.catalog or adapter.default_catalog, schema, table.name)
 
 
 def quoted(name: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlglot import exp
@@ -18,7 +18,7 @@ from sqlmesh.utils.errors import SQLMeshError
 
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
-from .engine import SystemTables, TableName, qualified
+from .engine import SystemTables, TableName, qualified, table_name
 from .inference import Undeclared, undeclared, unknown_tables
 from .relations import TablePlaces
 from .tokens import statements, words_of
@@ -36,6 +36,8 @@ class EmptyTables:
         self._names: frozenset[tuple[str, str]] = frozenset()
         self._schemas: frozenset[str] = frozenset()
         self._undeclared: tuple[Undeclared, ...] = ()
+        # Those that rows arrive in, by folded name → the name that the test has for it.
+        self._arriving: Mapping[TableName, str] = {}
 
     def copy(self) -> EmptyTables:
         """The same tables in a copy of the databases; tables added later are independent."""
@@ -90,8 +92,26 @@ class EmptyTables:
             ) from error
         self._names |= {(system.folded(table.db), system.folded(table.name))}
 
+    def keep_arriving(self, table: TableName, name: str, adapter: Any) -> None:
+        """From now on, reject statements that would replace this table, if it is one of these."""
+        folded = table.folded(adapter.system)
+        if (folded.schema, folded.name) in self._names:
+            self._arriving = {**self._arriving, folded: name}
+
+    def has_inferred(self, table: TableName, adapter: Any) -> bool:
+        """Whether this is one of these tables, with columns that no model declares."""
+        folded = table.folded(adapter.system)
+        return any(
+            table_name(each.table, adapter).folded(adapter.system) == folded
+            for each in self._undeclared
+        )
+
     def give_way(self, adapter: Any, sql: str) -> None:
-        """Drop the tables that a statement is about to create something in place of."""
+        """Drop the tables that a statement is about to create something in place of.
+
+        Raises:
+            SQLMeshError: rows arrive in such a table over time.
+        """
         system: SystemTables = adapter.system
         if not (self._names and _creates(sql)):
             return
@@ -103,6 +123,7 @@ class EmptyTables:
             # The database reports what is wrong with it.
             return
         for each in created:
+            self._check_not_arriving(adapter, each)
             for table in self._in_place_of(adapter, each):
                 adapter.execute(f"DROP TABLE {table}")
             schema = each.names[-1]
@@ -116,23 +137,23 @@ class EmptyTables:
     def _in_place_of(self, adapter: Any, created: _Created) -> Iterator[str]:
         """The empty tables, as SQL, that have the name of what is created."""
         system: SystemTables = adapter.system
-        *outer, name = (system.folded(part) for part in created.names)
-        if created.kind == "SCHEMA":
-            schema, table = name, None
-        else:
-            schema, table = (outer or [system.default_schema])[-1], name
-            outer = outer[:-1]
-            if (schema, table) not in self._names:
-                return
-        catalog = outer[0] if outer else system.folded(adapter.default_catalog)
-
-        def is_meant(each: TableName) -> bool:
-            place = system.folded(each.catalog), system.folded(each.schema)
-            return place == (catalog, schema) and table in (None, system.folded(each.name))
-
-        for each in filter(is_meant, system.commented(adapter, _MARK)):
-            if not adapter.fetchone(f"SELECT 1 FROM {each.sql} LIMIT 1"):
+        place = created.place(adapter)
+        if place.name and (place.schema, place.name) not in self._names:
+            return
+        for each in system.commented(adapter, _MARK):
+            if _contains(place, each.folded(system)) and not adapter.fetchone(
+                f"SELECT 1 FROM {each.sql} LIMIT 1"
+            ):
                 yield each.sql
+
+    def _check_not_arriving(self, adapter: Any, created: _Created) -> None:
+        place = created.place(adapter)
+        for table, name in self._arriving.items():
+            if _contains(place, table):
+                raise SQLMeshError(
+                    f"a statement creates {'the schema of ' if not place.name else ''}{name}, in "
+                    "which rows arrive over time (arrivals=): create the table with setup= instead"
+                )
 
     def explained_in(self, error: str) -> list[Undeclared]:
         """The tables whose advice an error's text contains. SQLMesh passes on only the text of an
@@ -185,6 +206,22 @@ class _Created:
             names = names[2:]
             parts.append(names[0])
         return cls(kind, tuple(part.text for part in parts)) if parts else None
+
+    def place(self, adapter: Any) -> TableName:
+        """Its complete name, folded; that of a schema has no name of a table."""
+        system: SystemTables = adapter.system
+        *outer, name = self.names
+        if self.kind == "SCHEMA":
+            *outer, schema, name = *outer, name, ""
+        else:
+            *outer, schema = outer or [system.default_schema]
+        catalog = outer[0] if outer else adapter.default_catalog
+        return TableName(catalog, schema, name).folded(system)
+
+
+def _contains(place: TableName, table: TableName) -> bool:
+    """Whether a place is a table's, or its schema."""
+    return place in (table, replace(table, name=""))
 
 
 def _creates(sql: str) -> bool:

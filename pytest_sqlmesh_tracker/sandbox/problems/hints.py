@@ -24,6 +24,12 @@ _EXISTS = re.compile(
 )
 _EXISTS_LOUDLY = re.compile(r'\bwith name "?([^"!\n]+?)"? already exists', re.IGNORECASE)
 _OTHER_COLUMNS = re.compile(r"\btable \"?([^\"\s]+)\"? has \d+ columns? but", re.IGNORECASE)
+_NOT_CHANGED = re.compile(
+    # DuckDB, on statements that would change a view.
+    r"is not an? table\b|\bbase table\b|\bis of type View\b|\bALTER VIEW\b|View with name"
+    # PostgreSQL.
+    r"|row-level security"
+)
 _NOT_SEARCHED = {"node_modules", "__pycache__", "site-packages", "venv"}
 _MOST_ENTRIES = 20_000
 """The maximum number of files and folders that are searched for a missing file."""
@@ -36,14 +42,16 @@ class Hints:
     Attributes:
         projects: the folders of the user's project.
         inherited: the objects that the user's databases brought into the sandbox.
+        arriving: the names of tables in which rows arrive over time.
     """
 
     projects: tuple[Path, ...]
     inherited: tuple[Inherited, ...] = ()
+    arriving: tuple[str, ...] = ()
 
     def of(self, error: str) -> list[str]:
         """Paragraphs that help to understand an error; each states only what is certain."""
-        return [*self._files(error), *self._existing(error)]
+        return [*self._files(error), *self._existing(error), *self._changed(error)]
 
     def _files(self, error: str) -> Iterator[str]:
         here = Path.cwd()
@@ -81,6 +89,14 @@ class Hints:
                     f"{each.name} has the same columns as in {each.file}, which the sandbox "
                     'copies.\nstate="empty" starts without that file.'
                 )
+
+    def _changed(self, error: str) -> Iterator[str]:
+        if self.arriving and _NOT_CHANGED.search(error):
+            names = ", ".join(self.arriving)
+            yield (
+                f"Rows arrive over time in {names} (arrivals=). Create the table and its first "
+                "rows with setup=, and add rows with insert()."
+            )
 
     def _inherited(self, name: str) -> list[Inherited]:
         """The inherited objects with this name, with or without its schema."""

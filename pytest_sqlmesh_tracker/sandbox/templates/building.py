@@ -25,7 +25,9 @@ from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.sandbox.clock import STATEMENT, Clock, shown
 from pytest_sqlmesh_tracker.sandbox.context import SandboxContext
+from pytest_sqlmesh_tracker.sandbox.data.models import index_of
 from pytest_sqlmesh_tracker.sandbox.data.stubs import Stubs
+from pytest_sqlmesh_tracker.sandbox.databases.arrivals import let_rows_arrive
 from pytest_sqlmesh_tracker.sandbox.databases.duckdb.sqlmesh_objects import (
     check_kept_state,
     remove_models,
@@ -146,10 +148,16 @@ def _planned(
             models = list(context.models.values())
             remove_models(context.used_adapters, models, context.selected_gateway)
         # The databases do not contain anything of the test's own yet.
-        hints = replace(hints, inherited=inherited(context.duckdb_adapters.values(), sources))
+        hints = replace(
+            hints,
+            inherited=inherited(context.duckdb_adapters.values(), sources),
+            arriving=tuple(options.arrivals),
+        )
         with _errors_explained(hints, context.users_paths):
             _load_raw_data(context, options, inputs.root, inputs.setup)
             empty_tables.create(context)
+            # Before anything reads the tables: PostgreSQL's views would read what they were.
+            arrivals = let_rows_arrive(context, options.arrivals, index_of(context))
             stubs.fill(context)
             left_out = LeftOut()
             if options.plan is not PlanScope.NOTHING:
@@ -167,6 +175,7 @@ def _planned(
         selection=context.selection,
         reads_state=bool(context.models.keys() - own),
         empty_tables=empty_tables,
+        arrivals=arrivals,
         settings_changes=settings_changes,
         hints=hints,
         left_out=left_out,

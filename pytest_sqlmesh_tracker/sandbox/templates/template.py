@@ -12,6 +12,7 @@ from pytest_sqlmesh_tracker.process.state import SettingsChanges
 from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.sandbox.context import SandboxContext, Selection
 from pytest_sqlmesh_tracker.sandbox.data.stubs import Stubs
+from pytest_sqlmesh_tracker.sandbox.databases.arrivals import Arrivals
 from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
 from pytest_sqlmesh_tracker.sandbox.faults import Faults
 from pytest_sqlmesh_tracker.sandbox.files.copies import Files
@@ -61,6 +62,7 @@ class Template:
         selection: the selected part of the project's models, if not all.
         reads_state: whether the state has models of other projects, which SQLMesh adds.
         empty_tables: the empty tables of external models.
+        arrivals: the tables whose rows arrive over time.
         settings_changes: what loading the project changes in the process.
         hints: what helps to understand failures of the project.
         left_out: what a partial plan left out.
@@ -78,6 +80,7 @@ class Template:
     selection: Selection | None
     reads_state: bool
     empty_tables: EmptyTables
+    arrivals: Arrivals
     settings_changes: SettingsChanges
     hints: Hints
     left_out: LeftOut

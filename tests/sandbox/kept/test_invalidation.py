@@ -156,6 +156,7 @@ def test_a_file_was_added(sessions: Sessions, inputs: Inputs, path: str) -> None
         {"tick": False},
         {"select": "shop.days"},
         {"setup": None},
+        {"arrivals": {"raw.orders": "day"}},
     ],
     ids=str,
 )

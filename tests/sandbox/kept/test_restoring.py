@@ -152,3 +152,20 @@ def test_a_partial_plan_of_two_paths_is_restored(
             assert "left out other.broken" in " ".join(sandbox.hints)
             both.append([_outcomes(sandbox.run(at="+1 day")), _outcomes(sandbox.plan())])
     assert both[0] == both[1]
+
+
+@pytest.mark.long
+def test_rows_arrive_over_time(sessions: Sessions, tmp_path: Path) -> None:
+    project = Project(tmp_path / "late")
+    project.write("config.yaml", CONFIG)
+    project.write(
+        "external_models.yaml", "- {name: raw.events, columns: {id: int, seen_at: timestamp}}\n"
+    )
+    project.model("late.ids", "SELECT id FROM raw.events", kind="VIEW")
+    for reused in (False, True):
+        with sessions.sandbox(project.path, arrivals={"raw.events": "seen_at"}) as (sandbox, use):
+            assert (use.planned is not None) is reused
+            sandbox.insert("raw.events", [{"id": 1, "seen_at": "2024-01-06"}])
+            assert sandbox.rows("late.ids") == []
+            sandbox.travel("2024-01-06")
+            assert sandbox.rows("late.ids") == [{"id": 1}]

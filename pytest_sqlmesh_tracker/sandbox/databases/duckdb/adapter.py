@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -17,7 +18,14 @@ from sqlmesh.core.engine_adapter.base import EngineAdapter
 from sqlmesh.core.engine_adapter.duckdb import DuckDBEngineAdapter
 from sqlmesh.utils.errors import SQLMeshError
 
-from pytest_sqlmesh_tracker.sandbox.databases.engine import RowQueries, SystemTables, quoted
+from pytest_sqlmesh_tracker.sandbox.databases.engine import (
+    Column,
+    RowQueries,
+    SystemTables,
+    TableName,
+    quoted,
+)
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 
 from .column_types import stored, with_stored_types
 from .connections import DuckDBConnections, path_of
@@ -115,6 +123,26 @@ class SandboxDuckDBAdapter(DuckDBEngineAdapter):
         finally:
             cursor.execute("ROLLBACK")
             self._connections.macros.rolled_back(cursor)
+
+    def show_arrived(self, table: TableName, column: Column, present: str) -> TableName:
+        """Put a view in the place of the table, which gets another name in its schema.
+
+        Raises:
+            SandboxError: DuckDB does not rename the table.
+        """
+        complete = replace(table, name=f"{table.name}__sqlmesh_tracker_arrivals")
+        try:
+            self.execute_users(f"ALTER TABLE {table.sql} RENAME TO {quoted(complete.name)}")
+        except duckdb.DependencyException as error:
+            raise SandboxError(
+                f"arrivals: DuckDB can't rename {table.schema}.{table.name}, because it has an "
+                "index, or a foreign key refers to it: drop these with setup="
+            ) from error
+        self.execute_users(
+            f"CREATE VIEW {table.sql} AS "
+            f"SELECT * FROM {complete.sql} WHERE {column.sql} <= {present}"
+        )
+        return complete
 
     def call(self, setup: Callable[[Any], Any]) -> None:
         """Call a test's function with a connection."""

@@ -9,10 +9,13 @@ from sqlglot.errors import SqlglotError
 
 
 def stored(kind: exp.Expression) -> exp.Expression:
-    """The type, or JSON in place of a type that can hold any value."""
+    """The type, or JSON in place of a type that can hold any value; times with a zone remain times
+    in each version of sqlglot."""
     if not isinstance(kind, exp.DataType):
         return kind
     types = exp.DataType.Type
+    if kind.this == types.TIMESTAMPLTZ:
+        return exp.DataType.build("timestamptz")
     anything = kind.this in (types.VARIANT, types.OBJECT, types.SUPER)
     untyped = kind.this == types.ARRAY and not kind.expressions
     return exp.DataType.build("json") if anything or untyped else kind

@@ -18,7 +18,12 @@ from sqlmesh.core.engine_adapter.postgres import PostgresEngineAdapter
 from sqlmesh.utils.errors import SQLMeshError
 
 from pytest_sqlmesh_tracker.sandbox.clusters.databases import missing_extension
-from pytest_sqlmesh_tracker.sandbox.databases.engine import RowQueries, SystemTables
+from pytest_sqlmesh_tracker.sandbox.databases.engine import (
+    Column,
+    RowQueries,
+    SystemTables,
+    TableName,
+)
 
 from .connections import PostgresConnections
 from .rows import PostgresRowQueries
@@ -83,6 +88,28 @@ class SandboxPostgresAdapter(PostgresEngineAdapter):
                 yield
             finally:
                 self._connection_pool.rollback()
+
+    def show_arrived(self, table: TableName, column: Column, present: str) -> TableName:
+        """Hide the other rows by a policy. It also applies to views that read the table already."""
+        table_literal = exp.Literal.string(table.sql).sql(dialect="postgres")
+        ((secured,),) = self.fetchall(
+            f"SELECT relrowsecurity FROM pg_class WHERE oid = {table_literal}::regclass"
+        )
+        # The subquery is evaluated once for each query, rather than for each row.
+        condition = f"{column.sql} <= (SELECT {present})"
+        policy = f"CREATE POLICY {{}} ON {table.sql} AS {{}} USING ({{}}) WITH CHECK (true)"
+        statements = [
+            f"ALTER TABLE {table.sql} ENABLE ROW LEVEL SECURITY",
+            # Otherwise, the owner of the table would see all rows.
+            f"ALTER TABLE {table.sql} FORCE ROW LEVEL SECURITY",
+            policy.format("sqlmesh_tracker_arrivals", "RESTRICTIVE", condition),
+        ]
+        if not secured:
+            # A restrictive policy only limits what another one permits.
+            statements.append(policy.format("sqlmesh_tracker_all_rows", "PERMISSIVE", "true"))
+        for statement in statements:
+            self.execute_users(statement)
+        return table
 
     def call(self, setup: Callable[[Any], Any]) -> None:
         """Call a test's function with a connection of psycopg2, and commit what it did."""

@@ -23,6 +23,7 @@ from pytest_sqlmesh_tracker.process.state import SettingsChanges
 from pytest_sqlmesh_tracker.sandbox.clock import Clock
 from pytest_sqlmesh_tracker.sandbox.context import Selection, SharedSnapshots
 from pytest_sqlmesh_tracker.sandbox.data.stubs import Stubs
+from pytest_sqlmesh_tracker.sandbox.databases.arrivals import Arrivals
 from pytest_sqlmesh_tracker.sandbox.databases.externals import EmptyTables
 from pytest_sqlmesh_tracker.sandbox.faults import Faults
 from pytest_sqlmesh_tracker.sandbox.files.copies import Files
@@ -96,6 +97,7 @@ class Contents:
     selection: Selection | None
     reads_state: bool
     empty_tables: EmptyTables
+    arrivals: Arrivals
     hints: Hints
     left_out: LeftOut
     began: datetime
@@ -110,6 +112,7 @@ class Contents:
             selection=template.selection,
             reads_state=template.reads_state,
             empty_tables=template.empty_tables,
+            arrivals=template.arrivals,
             hints=template.hints,
             left_out=template.left_out,
             began=template.began,
@@ -141,6 +144,7 @@ class Contents:
             selection=self.selection,
             reads_state=self.reads_state,
             empty_tables=self.empty_tables,
+            arrivals=self.arrivals,
             settings_changes=settings,
             hints=self.hints,
             left_out=self.left_out,
