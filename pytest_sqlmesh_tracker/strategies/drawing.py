@@ -19,10 +19,9 @@ _MOST_STEPS = 4
 """Faults show after a few steps. More would take longer, and differ less from each other."""
 
 
-@st.composite
 def histories(
-    draw: st.DrawFn, days: int = 7, *, changes: Sequence[tuple[str, str]] = ()
-) -> History:
+    days: int = 7, *, changes: Sequence[tuple[str, str]] = ()
+) -> st.SearchStrategy[History]:
     """Histories of a project: what can happen to it within some days.
 
     The environment is run late, early, and for several days at once. Models fail before or after
@@ -39,6 +38,11 @@ def histories(
     """
     if days < 1:
         raise ValueError(f"histories(): days must be at least 1, not {days}")
+    return _histories(days, tuple(changes))
+
+
+@st.composite
+def _histories(draw: st.DrawFn, days: int, changes: Sequence[tuple[str, str]]) -> History:
     steps: list[Step] = []
     day = 0
     for _ in range(draw(st.integers(1, _MOST_STEPS))):
