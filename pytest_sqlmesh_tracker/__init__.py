@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .reports.outcomes import ModelOutcome as ModelOutcome
     from .reports.report import NoReportError as NoReportError
     from .reports.report import RunReport as RunReport
+    from .sandbox.making import Sandboxes as Sandboxes
     from .sandbox.options import SandboxError as SandboxError
     from .sandbox.sandbox import Sandbox as Sandbox
     from .sandbox.sandbox import SandboxWarning as SandboxWarning
@@ -80,6 +81,7 @@ _HOMES = {
         "NoReportError",
         "RunReport",
     ),
+    ".sandbox.making": ("Sandboxes",),
     ".sandbox.options": ("SandboxError",),
     ".sandbox.sandbox": (
         "Sandbox",

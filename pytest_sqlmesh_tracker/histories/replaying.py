@@ -64,7 +64,7 @@ def play(project: Sandbox, step: Step, begin: datetime) -> None:
     elif isinstance(step, Change):
         project.plan()
     else:
-        project.run(ignore_cron=step.ignore_cron)
+        _run(project, ignore_cron=step.ignore_cron)
     project.clear_faults()
 
 
@@ -73,8 +73,8 @@ def settle(project: Sandbox, end: datetime) -> RunReport:
     __tracebackhide__ = True
     project.clear_faults()
     project.travel(max(end, project.last_set))
-    _finish(project)
-    report = project.run(ignore_cron=True)
+    _finish(project, or_promote=True)
+    report = _run(project, ignore_cron=True)
     _evaluate_full_models(project)
     return report
 
@@ -136,11 +136,31 @@ def _restated(
     return project.plan(restate_models=names, start=min(start, end), end=end)
 
 
-def _finish(project: Sandbox) -> None:
-    """Apply a plan again that was not finished, because models failed."""
+def _run(project: Sandbox, *, ignore_cron: bool) -> RunReport:
+    __tracebackhide__ = True
+    # Nothing expires in a sandbox: SQLMesh would only look for it.
+    return project.run(ignore_cron=ignore_cron, skip_janitor=True)
+
+
+def _finish(project: Sandbox, *, or_promote: bool = False) -> None:
+    """Apply a plan again that was not finished, because models failed.
+
+    Args:
+        or_promote: apply it also if they failed before the new versions were promoted: then, the
+            environment still has the old ones, and runs do not wait.
+    """
     __tracebackhide__ = True
     environment = project.context.state_reader.get_environment(project.environment)
-    if environment is not None and not environment.finalized_ts:
+    if environment is None:
+        return
+    unfinished = not environment.finalized_ts
+    if or_promote and not unfinished:
+        versions = {each.name: each.version for each in environment.snapshots}
+        unfinished = any(
+            versions.get(snapshot.name, snapshot.version) != snapshot.version
+            for snapshot in project.context.snapshots.values()
+        )
+    if unfinished:
         project.plan()
 
 

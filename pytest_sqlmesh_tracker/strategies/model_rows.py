@@ -80,9 +80,12 @@ def model_rows(
     key = [name for name in key_of(node) if name in types]
     values = {}
     for name, kind in types.items():
-        strategy = drawn.get(name) or _of_type(kind, f"{_name(node)}.{name}")
-        # A drawn value is simpler than NULL, so that examples show values.
-        values[name] = strategy if name in key or name in drawn else st.one_of(strategy, st.none())
+        if name in drawn:
+            values[name] = drawn[name]
+        else:
+            strategy = _of_type(kind, f"{_name(node)}.{name}")
+            # A value is simpler than NULL, so that the simplest rows have values.
+            values[name] = strategy if name in key else st.one_of(strategy, st.none())
     unique_by = (lambda row: tuple(row[name] for name in key)) if key else None
     return st.lists(
         st.fixed_dictionaries(values), min_size=min_size, max_size=max_size, unique_by=unique_by

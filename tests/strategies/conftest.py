@@ -33,7 +33,6 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project.incremental("shop.by_day", BY_DAY, cron="'@daily'", grain="ts")
     total = "SELECT SUM(amount) AS amount FROM shop.by_day"
     project.model("shop.total", total, cron="'@weekly'", start="'2023-12-24'")
-    project.model("shop.latest", "SELECT MAX(ts) AS ts FROM shop.orders", kind="VIEW")
     project.model(
         "shop.versions",
         "SELECT amount AS id, COUNT(*) AS n, MAX(ts) AS updated_at FROM shop.orders GROUP BY 1",
@@ -46,13 +45,20 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project.incremental(
         "shop.loaded", f"{loaded} WHERE ts BETWEEN @start_dt AND @end_dt", cron="'@daily'"
     )
-    project.model("shop.drawn", "SELECT random() AS number", cron="'@daily'")
     nothing = "SELECT ts FROM raw.nothing WHERE ts BETWEEN @start_dt AND @end_dt"
     project.incremental("shop.empty", nothing, cron="'@daily'")
     return project.path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def lottery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with one model, whose rows are random."""
+    project = Project(tmp_path_factory.mktemp("lottery"))
+    project.model("lottery.drawn", "SELECT random() AS number", cron="'@daily'")
+    return project.path
+
+
+@pytest.fixture(scope="session")
 def options(shop: Path) -> dict[str, Any]:
     """What sandboxes of the shop are made of."""
     return {"path": str(shop), "at": "2024-01-02", "setup": str(shop / "raw.sql")}
