@@ -28,7 +28,7 @@ from sqlmesh.core.config.connection import BaseDuckDBConnectionConfig
 from benchmarks.generated import ALL_DUE, write_project
 from benchmarks.measures import say, shown, verdict
 from pytest_sqlmesh_tracker import Sandbox, track_all
-from pytest_sqlmesh_tracker.sandbox.making import Defaults, Sandboxes
+from pytest_sqlmesh_tracker.sandbox.making import Defaults, SandboxMaker
 from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 from tests.projects import at
 
@@ -60,7 +60,7 @@ class Subject:
         self._folders = 0
         self._templates = Templates(scratch, self._new_folder)
         defaults = Defaults({"path": project, "at": when}, lambda: ".", None, self._setup)
-        self._sandboxes = Sandboxes("bench", self._templates, defaults, lambda _: None)
+        self._sandboxes = SandboxMaker("bench", self._templates, defaults, lambda _: None)
 
     def _new_folder(self) -> Path:
         self._folders += 1

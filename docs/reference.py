@@ -27,7 +27,12 @@ from pydantic.fields import FieldInfo
 
 FILE = Path(__file__).with_name("reference.md")
 PACKAGE = "pytest_sqlmesh_tracker"
-MODULES = (PACKAGE, f"{PACKAGE}.dagster", f"{PACKAGE}.dagster.testing")
+MODULES = (
+    PACKAGE,
+    f"{PACKAGE}.strategies",
+    f"{PACKAGE}.dagster",
+    f"{PACKAGE}.dagster.testing",
+)
 OPTIONAL = {f"{PACKAGE}.dagster": ("SqlmeshProjectComponent",)}
 """Names that `__all__` leaves out because not all versions of Dagster have what they need."""
 OPTION_GROUP = "sqlmesh"

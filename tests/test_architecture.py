@@ -53,9 +53,10 @@ def test_packages_are_small() -> None:
 
 
 def test_public_names_are_unique() -> None:
-    from pytest_sqlmesh_tracker import dagster
+    from pytest_sqlmesh_tracker import dagster, strategies
 
-    assert not set(pytest_sqlmesh_tracker.__all__) & set(dagster.__all__)
+    names = [*pytest_sqlmesh_tracker.__all__, *dagster.__all__, *strategies.__all__]
+    assert len(names) == len(set(names))
 
 
 def test_contributing_shows_the_actual_tree() -> None:

@@ -71,7 +71,10 @@ class CheckOutput:
 
 def _headline(project: CheckedProject) -> str:
     counts = Counter(each.verdict.value for each in project.models)
-    totals = ", ".join(f"{count} {words}" for words, count in counts.items())
+    totals = ", ".join(
+        f"{count} {'differ' if words == 'differs' and count > 1 else words}"
+        for words, count in sorted(counts.items())
+    )
     histories = quantity(project.histories, "history")
     return (
         f"{quantity(len(project.models), 'model')} after {histories} of "

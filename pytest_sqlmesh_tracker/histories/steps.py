@@ -32,85 +32,73 @@ class _ShownAsCode:
 
 @dataclass(frozen=True, repr=False)
 class Failure(_ShownAsCode):
-    """One batch of a model that fails during a step; the next step evaluates it again.
-
-    Attributes:
-        model: the model, by name or number.
-        after_write: whether it fails after its rows were written, so that its interval is not
-            recorded. Otherwise, it fails before.
-        batch: the batch that fails, counted from 0; None for the first that is evaluated.
-        audit: the number of the model's audit that fails instead, counted from 0. Without audits,
-            the model fails before its rows are written.
-    """
+    """One batch of a model that fails during a step; the next step evaluates it again."""
 
     model: ModelReference
+    """The model, by name or number."""
     after_write: bool = False
+    """Whether it fails after its rows were written, so that its interval is not recorded.
+    Otherwise, it fails before."""
     batch: int | None = None
+    """The batch that fails, counted from 0; None for the first that is evaluated."""
     audit: int | None = None
+    """The number of the model's audit that fails instead, counted from 0. Without audits, the model
+    fails before its rows are written."""
 
 
 @dataclass(frozen=True, repr=False)
 class Run(_ShownAsCode):
-    """A run of the environment.
-
-    Attributes:
-        day: when it is, in days from the beginning of the history.
-        hour: the hours in addition.
-        ignore_cron: whether it evaluates models before they are due.
-        failures: what fails during this step.
-        held: the models that are not ready during this step, by name or number.
-    """
+    """A run of the environment."""
 
     day: int = 1
+    """When it is played, in days from the beginning of the history."""
     hour: int = 0
+    """The hours in addition."""
     ignore_cron: bool = False
+    """Whether it evaluates models before they are due."""
     failures: tuple[Failure, ...] = ()
+    """What fails during this step."""
     held: tuple[ModelReference, ...] = ()
+    """The models that are not ready during this step, by name or number."""
 
 
 @dataclass(frozen=True, repr=False)
 class Restate(_ShownAsCode):
-    """A plan that restates a model for a range of days, and with it the models downstream.
-
-    Attributes:
-        model: the model, by name or number; None for all models.
-        first: the first restated day, counted from the beginning of the history, which is day 0;
-            None for the start of the models.
-        last: the last restated day; None for the present.
-        day: when the plan is applied, in days from the beginning of the history.
-        hour: the hours in addition.
-        failures: what fails during this step.
-        held: the models that are not ready during this step, by name or number.
-    """
+    """A plan that restates a model for a range of days, and with it the models downstream."""
 
     model: ModelReference | None = None
+    """The model, by name or number; None for all models."""
     first: int | None = None
+    """The first restated day, counted from the beginning of the history, which is day 0; None for
+    the start of the models."""
     last: int | None = None
+    """The last restated day; None for the present."""
     day: int = 1
+    """When it is played, in days from the beginning of the history."""
     hour: int = 0
+    """The hours in addition."""
     failures: tuple[Failure, ...] = ()
+    """What fails during this step."""
     held: tuple[ModelReference, ...] = ()
+    """The models that are not ready during this step, by name or number."""
 
 
 @dataclass(frozen=True, repr=False)
 class Change(_ShownAsCode):
-    """A change of a file of the project, and the plan that applies it.
-
-    Attributes:
-        path: the file, below the project's folder.
-        text: its new content.
-        day: when the plan is applied, in days from the beginning of the history.
-        hour: the hours in addition.
-        failures: what fails during this step.
-        held: the models that are not ready during this step, by name or number.
-    """
+    """A change of a file of the project, and the plan that applies it."""
 
     path: str
+    """The file, below the project's folder."""
     text: str
+    """Its new content."""
     day: int = 1
+    """When it is played, in days from the beginning of the history."""
     hour: int = 0
+    """The hours in addition."""
     failures: tuple[Failure, ...] = ()
+    """What fails during this step."""
     held: tuple[ModelReference, ...] = ()
+    """The models that are not ready during this step, by name or number."""
 
 
 Step = Run | Restate | Change
@@ -118,15 +106,12 @@ Step = Run | Restate | Change
 
 @dataclass(frozen=True, repr=False)
 class History:
-    """What happens to a project, from the time of its sandbox until some days later.
-
-    Attributes:
-        steps: the steps, in order. A step whose time has passed is played at once.
-        days: the length of the history. At its end, everything that was not loaded is loaded.
-    """
+    """What happens to a project, from the time of its sandbox until some days later."""
 
     steps: Sequence[Step] = ()
+    """The steps, in order. A step whose time has passed is played at once."""
     days: int = 7
+    """The length of the history. At its end, everything that was not loaded is loaded."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", tuple(self.steps))

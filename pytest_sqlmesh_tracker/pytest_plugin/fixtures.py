@@ -14,7 +14,7 @@ from .settings import setting
 from .tries import Tries
 
 if TYPE_CHECKING:
-    from pytest_sqlmesh_tracker.sandbox.making import Sandboxes
+    from pytest_sqlmesh_tracker.sandbox.making import SandboxMaker
     from pytest_sqlmesh_tracker.sandbox.sandbox import Sandbox
     from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
     from pytest_sqlmesh_tracker.tracking.tracker import Tracker
@@ -123,7 +123,7 @@ def sqlmesh_sandboxes(
     sqlmesh_tracker: Tracker,  # noqa: ARG001
     sqlmesh_project_config: Any,
     sqlmesh_project_setup: Callable[[Any], Any] | None,
-) -> Iterator[Sandboxes]:
+) -> Iterator[SandboxMaker]:
     """Makes further sandboxes: `with sqlmesh_sandboxes(path=None, **options) as project:`.
 
     The options are the arguments of the marker `sqlmesh_project`, `config=` and `setup=`, which can
@@ -138,7 +138,7 @@ def sqlmesh_sandboxes(
 
 
 @pytest.fixture(scope="session")
-def sqlmesh_project_factory(request: pytest.FixtureRequest) -> Iterator[Sandboxes]:
+def sqlmesh_project_factory(request: pytest.FixtureRequest) -> Iterator[SandboxMaker]:
     """Makes sandboxes for fixtures with a wider scope: `sqlmesh_project_factory(path, **options)`.
 
     The options are the arguments of the marker `sqlmesh_project`, which is not read, `config=` (a
@@ -159,7 +159,7 @@ def _of_test(
     name: str,
     config: Any,
     setup: Callable[[Any], Any] | None,
-) -> Iterator[Sandboxes]:
+) -> Iterator[SandboxMaker]:
     """What makes the sandboxes of a test, with the arguments of its markers as defaults."""
     from pytest_sqlmesh_tracker.sandbox.clock import check_not_frozen
     from pytest_sqlmesh_tracker.sandbox.options import SandboxError
@@ -187,7 +187,7 @@ def _sandboxes(
     path: Callable[[], str],
     config: Any = None,
     setup: Callable[[Any], Any] | None = None,
-) -> Sandboxes:
+) -> SandboxMaker:
     """What makes sandboxes.
 
     Args:
@@ -197,10 +197,10 @@ def _sandboxes(
     """
     # Not an argument: it would be set up first, and import SQLMesh under a frozen clock.
     templates: Templates = request.getfixturevalue("_sqlmesh_templates")
-    from pytest_sqlmesh_tracker.sandbox.making import Defaults, Sandboxes
+    from pytest_sqlmesh_tracker.sandbox.making import Defaults, SandboxMaker
 
     defaults = Defaults(arguments, path, config, setup)
-    return Sandboxes(name, templates, defaults, request.config.stash[RETURNED].append)
+    return SandboxMaker(name, templates, defaults, request.config.stash[RETURNED].append)
 
 
 def _default_project(request: pytest.FixtureRequest, start: Path, way: str) -> Callable[[], str]:

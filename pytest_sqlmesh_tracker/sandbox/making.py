@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sqlmesh.core.config import Config
 
@@ -38,8 +38,33 @@ class Defaults:
     setup: Setup | None = None
 
 
+class Sandboxes(Protocol):
+    """What the fixtures `sqlmesh_sandboxes` and `sqlmesh_project_factory` are: called, they make a
+    sandbox."""
+
+    def __call__(
+        self,
+        path: Any = None,
+        *,
+        config: Config | str | None = None,
+        setup: Any = None,
+        **options: Any,
+    ) -> Sandbox:
+        """Make a sandbox, which a `with` block or the end of the fixture's scope closes.
+
+        Args:
+            path: the project's folder, or a list of folders.
+            config: a SQLMesh `Config`, or the name of one in the project's `config.py`.
+            setup: SQL files, as in the marker, or a function that is called with a connection.
+            options: the other arguments of the marker `sqlmesh_project`.
+
+        Raises:
+            SandboxError: an option is not valid, or the project can't be planned.
+        """
+
+
 @dataclass(repr=False)
-class Sandboxes:
+class SandboxMaker:
     """The sandboxes of one scope; called, it makes one.
 
     Attributes:
@@ -67,17 +92,7 @@ class Sandboxes:
         setup: Any = None,
         **options: Any,
     ) -> Sandbox:
-        """Make a sandbox, which a `with` block or the end of the scope closes.
-
-        Args:
-            path: the project's folder, or a list of folders.
-            config: a SQLMesh `Config`, or the name of one in the project's `config.py`.
-            setup: SQL files, as in the marker, or a function that is called with a connection.
-            options: the other arguments of the marker `sqlmesh_project`.
-
-        Raises:
-            SandboxError: an option is not valid, or the project can't be planned.
-        """
+        """Make a sandbox, as `Sandboxes` describes it."""
         __tracebackhide__ = True
         if callable(setup):
             options["setup"], function = None, setup
@@ -92,7 +107,7 @@ class Sandboxes:
             # Its message is complete, and the way to it is not the test's own.
             raise error.with_traceback(None) from None
 
-    def kept_apart(self) -> Sandboxes:
+    def kept_apart(self) -> SandboxMaker:
         """The same, but only its own tracker tracks each sandbox: the test sees no reports."""
         return replace(self, apart=True, returned=lambda _report: None)
 

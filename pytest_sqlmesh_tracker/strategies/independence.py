@@ -17,9 +17,10 @@ from pytest_sqlmesh_tracker.histories.comparing import models_to_compare
 from pytest_sqlmesh_tracker.histories.replaying import evaluated_models
 from pytest_sqlmesh_tracker.histories.steps import History
 from pytest_sqlmesh_tracker.histories.wording import finding_in_words
-from pytest_sqlmesh_tracker.sandbox.making import Sandboxes
+from pytest_sqlmesh_tracker.sandbox.making import Sandboxes, SandboxMaker
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from pytest_sqlmesh_tracker.sandbox.sandbox import Sandbox
+from pytest_sqlmesh_tracker.wording.formats import short_repr
 
 from . import drawing
 from .searching import Search
@@ -59,12 +60,18 @@ def assert_history_independent(
         options: as for `sandboxes`. Histories begin at `at`, which is required.
 
     Raises:
+        TypeError: the first argument is not one of these fixtures.
         AssertionError: the rows of a model differ. The message has the simplest history, the rows,
             and code that plays the history again.
         UnknownModelError: a name matches no model.
         SandboxError: an option is not valid, or the project can't be planned.
     """
     __tracebackhide__ = True
+    if not isinstance(sandboxes, SandboxMaker):
+        raise TypeError(
+            "assert_history_independent() requires the fixture sqlmesh_sandboxes or "
+            f"sqlmesh_project_factory, not {short_repr(sandboxes)}"
+        )
     if {**sandboxes.defaults.arguments, **options}.get("at") is None:
         raise SandboxError("assert_history_independent() requires at=, when histories begin")
     chosen: Sequence[object] | None = [models] if isinstance(models, str) else models
@@ -77,7 +84,7 @@ def assert_history_independent(
 
 @contextmanager
 def search(
-    sandboxes: Sandboxes,
+    sandboxes: SandboxMaker,
     models: Sequence[object] | None,
     histories: SearchStrategy[History],
     examples: int,

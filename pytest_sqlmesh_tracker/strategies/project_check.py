@@ -17,7 +17,7 @@ from pytest_sqlmesh_tracker.histories.diagnosing import Finding
 from pytest_sqlmesh_tracker.histories.replaying import evaluated_models
 from pytest_sqlmesh_tracker.histories.results import CheckedModel, CheckedProject, Verdict
 from pytest_sqlmesh_tracker.sandbox.data.models import index_of
-from pytest_sqlmesh_tracker.sandbox.making import Defaults, Sandboxes
+from pytest_sqlmesh_tracker.sandbox.making import Defaults, SandboxMaker
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from pytest_sqlmesh_tracker.sandbox.sandbox import Sandbox
 from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
@@ -88,7 +88,7 @@ def check_project(
 
 
 @contextmanager
-def _sandboxes(paths: Sequence[str]) -> Iterator[Sandboxes]:
+def _sandboxes(paths: Sequence[str]) -> Iterator[SandboxMaker]:
     """Makes sandboxes in a folder that is deleted at the end."""
     with TemporaryDirectory(prefix="sqlmesh-tracker-", ignore_cleanup_errors=True) as folder:
         numbers = iter(range(10**9))
@@ -100,7 +100,7 @@ def _sandboxes(paths: Sequence[str]) -> Iterator[Sandboxes]:
 
         templates = Templates(Path.cwd(), new_folder, Path(folder))
         defaults = Defaults({"path": list(paths)}, lambda: ".")
-        sandboxes = Sandboxes("sqlmesh-tracker check", templates, defaults, lambda _: None)
+        sandboxes = SandboxMaker("sqlmesh-tracker check", templates, defaults, lambda _: None)
         try:
             yield sandboxes
         finally:
@@ -108,7 +108,7 @@ def _sandboxes(paths: Sequence[str]) -> Iterator[Sandboxes]:
             templates.remove()
 
 
-def _what_and_when(sandboxes: Sandboxes, options: CheckOptions) -> tuple[list[str], datetime]:
+def _what_and_when(sandboxes: SandboxMaker, options: CheckOptions) -> tuple[list[str], datetime]:
     """The models to check, and when histories begin: a day after the start, at midnight."""
     with sandboxes.kept_apart()(plan=False, **options.sandbox) as project:
         compared = models_to_compare(

@@ -37,7 +37,7 @@ from tests.builders import (
     unknown,
     utc,
 )
-from tests.strategies import unhurried
+from tests.drawing import unhurried
 
 UNEXPECTED_SKIPS = {
     "upstream_failed",

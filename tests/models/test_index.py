@@ -12,7 +12,7 @@ from hypothesis import given
 from pytest_sqlmesh_tracker import ModelOutcome, RunReport, UnknownModelError
 from pytest_sqlmesh_tracker.models.index import unquoted
 from tests.builders import executed, fqn, outcome, run, skipped
-from tests.strategies import reports, unhurried
+from tests.drawing import reports, unhurried
 
 SHOP = run(
     outcome("raw.events", "skipped", "not_evaluatable", kind="external"),

@@ -14,7 +14,7 @@ from pytest_sqlmesh_tracker import GatePolicy, RunReport
 from pytest_sqlmesh_tracker.render.junit_file import suites
 from pytest_sqlmesh_tracker.reports.files import Entry
 from tests.builders import audited, executed, failed, interrupted, run, skipped, unknown, utc
-from tests.strategies import reports, texts, unhurried
+from tests.drawing import reports, texts, unhurried
 
 NIGHT = run(
     executed("web.views", duration=timedelta(seconds=1.25)),

@@ -32,7 +32,7 @@ from tests.builders import (
     unknown,
     utc,
 )
-from tests.strategies import reports, texts, unhurried
+from tests.drawing import reports, texts, unhurried
 
 OUR_HTML = re.compile(r"<details>\n<summary>[\w ,]+</summary>\n|</details>\n")
 OTHERS_MEANING = re.compile(r"[@#<>&|`*\\\[\]~$^]|//|www\.", re.IGNORECASE)

@@ -35,7 +35,7 @@ from tests.builders import (
     unknown,
     utc,
 )
-from tests.strategies import reports, unhurried
+from tests.drawing import reports, unhurried
 
 LONG = "marketing.partner_clicks_attributed_to_campaigns_of_last_year"
 NIGHT = run(

@@ -23,7 +23,7 @@ from tests.builders import (
     unknown,
     utc,
 )
-from tests.strategies import reports, texts, unhurried
+from tests.drawing import reports, texts, unhurried
 
 
 def changes(diff: Difference) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from pytest_sqlmesh_tracker import GatePolicy, RunReport, dump_reports, load_rep
 from pytest_sqlmesh_tracker.reports.diff import compare
 from pytest_sqlmesh_tracker.reports.files import entries_from_json
 from tests.builders import executed, failed, run, skipped
-from tests.strategies import reports
+from tests.drawing import reports
 
 NIGHT = run(executed("a.x"), skipped("a.y"))
 OTHER = run(failed("a.x"), completion="failure")

@@ -44,7 +44,7 @@ from tests.builders import (
     unknown,
     utc,
 )
-from tests.strategies import reports, unhurried
+from tests.drawing import reports, unhurried
 
 SHOP = run(
     executed("raw.users"),

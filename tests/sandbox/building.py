@@ -12,8 +12,7 @@ import duckdb
 from sqlmesh import Context
 
 from pytest_sqlmesh_tracker import Sandbox, track_all
-from pytest_sqlmesh_tracker.sandbox.making import Defaults
-from pytest_sqlmesh_tracker.sandbox.making import Sandboxes as Maker
+from pytest_sqlmesh_tracker.sandbox.making import Defaults, SandboxMaker
 from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 from tests.projects import Project, at
 
@@ -55,10 +54,10 @@ def sandboxes_of(templates: Templates) -> Sandboxes:
 
 def maker(
     templates: Templates, *, config: Any = None, function: Any = None, **arguments: Any
-) -> Maker:
+) -> SandboxMaker:
     """Makes sandboxes as the fixtures do, with the arguments of a marker."""
     defaults = Defaults(arguments, lambda: ".", config, function)
-    return Maker("the marker sqlmesh_project", templates, defaults, lambda _: None)
+    return SandboxMaker("the marker sqlmesh_project", templates, defaults, lambda _: None)
 
 
 def project(path: Path, gateways: str, more: str = DEFAULTS) -> Project:

@@ -16,7 +16,7 @@ import time_machine
 from freezegun import freeze_time
 
 from pytest_sqlmesh_tracker import Sandbox, SandboxError, track_all
-from pytest_sqlmesh_tracker.sandbox.making import Sandboxes
+from pytest_sqlmesh_tracker.sandbox.making import SandboxMaker
 from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates
 from tests.projects import Project
 from tests.sandbox.building import maker, project
@@ -25,14 +25,14 @@ REAL_YEAR = datetime.now(timezone.utc).year
 
 
 @pytest.fixture
-def make(templates: Templates, payroll: Path) -> Iterator[Sandboxes]:
+def make(templates: Templates, payroll: Path) -> Iterator[SandboxMaker]:
     made = maker(templates, path=payroll, at="2024-01-05 00:05")
     yield made
     made.close(warn=False)
 
 
 @pytest.fixture
-def of_test(make: Sandboxes) -> Iterator[Sandbox]:
+def of_test(make: SandboxMaker) -> Iterator[Sandbox]:
     """The test's own sandbox, as the fixture `sqlmesh_project` makes it."""
     with track_all() as tracker:
         yield make.of_test(tracker)
@@ -49,14 +49,14 @@ class TestTheClock:
         of_test.run(at="2024-01-06 00:05")
         assert visible() == "2024-01-06"
 
-    def test_of_another_sandbox_is_in_force_during_its_calls(self, make: Sandboxes) -> None:
+    def test_of_another_sandbox_is_in_force_during_its_calls(self, make: SandboxMaker) -> None:
         with make() as sandbox:
             report = sandbox.run(at="2024-01-06 00:05")
             assert datetime.now(timezone.utc).year == REAL_YEAR
             assert f"{report.execution_time:%Y-%m-%d}" == f"{sandbox.now:%Y-%m-%d}" == "2024-01-06"
 
     def test_of_another_sandbox_does_not_change_the_tests_own(
-        self, of_test: Sandbox, make: Sandboxes
+        self, of_test: Sandbox, make: SandboxMaker
     ) -> None:
         with make(at="2024-01-03 12:00") as other, of_test.copy() as copy:
             other.run(at="2024-01-04 12:00").assert_executed("pay.hours")
@@ -65,7 +65,7 @@ class TestTheClock:
         assert visible() == "2024-01-05"
         of_test.run(at="2024-01-06 00:05").assert_executed("pay.hours")
 
-    def test_of_another_sandbox_stands_still_between_calls(self, make: Sandboxes) -> None:
+    def test_of_another_sandbox_stands_still_between_calls(self, make: SandboxMaker) -> None:
         with make() as sandbox:
             before = sandbox.now
             time.sleep(0.01)
@@ -73,13 +73,13 @@ class TestTheClock:
             sandbox.run()
             assert sandbox.now > before
 
-    def test_is_in_force_in_calls_of_the_context(self, make: Sandboxes) -> None:
+    def test_is_in_force_in_calls_of_the_context(self, make: SandboxMaker) -> None:
         with make() as sandbox:
             sandbox.travel("2024-01-06 00:05")
             rows = sandbox.context.evaluate("pay.hours", "1 day ago", "now", "now")
             assert {f"{ts:%Y-%m}" for ts in rows["ts"]} == {"2024-01"}
 
-    def test_is_what_sql_sees(self, of_test: Sandbox, make: Sandboxes) -> None:
+    def test_is_what_sql_sees(self, of_test: Sandbox, make: SandboxMaker) -> None:
         today = "SELECT CAST(CURRENT_DATE AS TEXT)"
         with make(at="2024-01-03") as other, of_test.copy() as copy:
             other.travel("2024-01-10")
@@ -98,12 +98,14 @@ class TestTheClock:
             assert sandbox.now.year == REAL_YEAR
         assert of_test.now.year == 2024
 
-    def test_is_restored_after_a_call_that_raised(self, of_test: Sandbox, make: Sandboxes) -> None:
+    def test_is_restored_after_a_call_that_raised(
+        self, of_test: Sandbox, make: SandboxMaker
+    ) -> None:
         with make(at="2024-01-03") as other, pytest.raises(Exception, match="nowhere"):
             other.fetch("SELECT * FROM nowhere")
         assert visible() == f"{of_test.now:%Y-%m-%d}" == "2024-01-05"
 
-    def test_can_end_in_any_order(self, make: Sandboxes) -> None:
+    def test_can_end_in_any_order(self, make: SandboxMaker) -> None:
         before = datetime.now(timezone.utc)
         with track_all() as tracker:
             first, second = make.of_test(tracker), make.of_test(tracker)
@@ -126,21 +128,21 @@ class TestAnotherClock:
             assert f"{of_test.now:%Y-%m-%d}" == "2024-01-05"
         of_test.run(at="2024-01-06 00:05").assert_executed("pay.hours")
 
-    def test_that_was_started_later_is_rejected_by_others(self, make: Sandboxes) -> None:
+    def test_that_was_started_later_is_rejected_by_others(self, make: SandboxMaker) -> None:
         with make() as sandbox:
             with time_machine.travel("2024-02-01"):
                 with pytest.raises(SandboxError, match="time_machine was started after"):
                     sandbox.run(at="2024-01-06 00:05")
             sandbox.run(at="2024-01-06 00:05").assert_executed("pay.hours")
 
-    def test_that_was_started_before_returns(self, make: Sandboxes) -> None:
+    def test_that_was_started_before_returns(self, make: SandboxMaker) -> None:
         with time_machine.travel("2024-02-01"):
             with make() as sandbox:
                 sandbox.run(at="2024-01-06 00:05").assert_executed("pay.hours")
                 assert visible() == "2024-02-01"
             assert visible() == "2024-02-01"
 
-    def test_that_is_frozen_is_rejected(self, make: Sandboxes) -> None:
+    def test_that_is_frozen_is_rejected(self, make: SandboxMaker) -> None:
         with make() as sandbox, freeze_time("2024-02-01"):
             with pytest.raises(SandboxError, match="freezegun has frozen the clock"):
                 sandbox.run(at="2024-01-06 00:05")
@@ -150,7 +152,7 @@ class TestAnotherClock:
 
 
 class TestThreads:
-    def test_can_not_use_two_sandboxes_at_once(self, make: Sandboxes) -> None:
+    def test_can_not_use_two_sandboxes_at_once(self, make: SandboxMaker) -> None:
         entered, done = threading.Event(), threading.Event()
 
         def wait(_: int) -> int:
@@ -172,7 +174,7 @@ class TestThreads:
                 thread.join()
             second.run(at="2024-01-06 00:05").assert_executed("pay.hours")
 
-    def test_can_take_turns(self, of_test: Sandbox, make: Sandboxes) -> None:
+    def test_can_take_turns(self, of_test: Sandbox, make: SandboxMaker) -> None:
         async def runs() -> list[int]:
             with make() as other:
                 reports = [

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_sqlmesh_tracker import SandboxError, Sandboxes, Tracker, UnknownModelError
 from pytest_sqlmesh_tracker.histories.diagnosing import Finding, Sort
+from pytest_sqlmesh_tracker.sandbox.making import SandboxMaker
 from pytest_sqlmesh_tracker.strategies import (
     Change,
     Failure,
@@ -25,7 +26,7 @@ TWICE = History([Run(failures=(Failure("shop.appended", after_write=True),))], d
 
 
 @pytest.fixture(scope="module")
-def findings(sqlmesh_project_factory: Sandboxes, options: dict[str, Any]) -> dict[str, Finding]:
+def findings(sqlmesh_project_factory: SandboxMaker, options: dict[str, Any]) -> dict[str, Finding]:
     """What is found in the whole project."""
     with search(sqlmesh_project_factory, None, TWO_DAYS, 2, {}, None, options) as searching:
         return {finding.model: finding for finding in searching.findings()}

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from pytest_sqlmesh_tracker import RunReport
 from tests.builders import audit, audited, executed, failed, interval, run, skipped, unknown, utc
-from tests.strategies import reports, unhurried
+from tests.drawing import reports, unhurried
 
 NIGHT = run(
     skipped("raw.rates", "not_evaluatable", kind="external"),

@@ -32,7 +32,7 @@ from tests.builders import (
     unknown,
     utc,
 )
-from tests.strategies import outcomes, reports, unhurried
+from tests.drawing import outcomes, reports, unhurried
 
 NOT_EXECUTED = Complaint("was not executed")
 

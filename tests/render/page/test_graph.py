@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_sqlmesh_tracker.render.page.graph import NODE_HEIGHT, Graph, layout
 from tests.browser.reports import warehouse
-from tests.strategies import unhurried
+from tests.drawing import unhurried
 
 
 def drawn(*parents: tuple[int, ...]) -> Graph:

@@ -19,7 +19,7 @@ from pytest_sqlmesh_tracker import GatePolicy, RunReport
 from pytest_sqlmesh_tracker.render.page import html
 from pytest_sqlmesh_tracker.render.page.html import page
 from pytest_sqlmesh_tracker.reports.files import Entry
-from tests import strategies
+from tests import drawing
 from tests.browser.reports import HOSTILE, LONG, hostile, session, warehouse
 from tests.builders import (
     audit,
@@ -458,8 +458,8 @@ def test_five_hundred_models_take_less_than_two_mebibytes() -> None:
     assert len(page(pairs, GatePolicy().evaluate(*pairs)).encode()) < 2 * 2**20
 
 
-@strategies.unhurried
-@given(st.lists(strategies.reports(), max_size=3))
+@drawing.unhurried
+@given(st.lists(drawing.reports(), max_size=3))
 def test_any_report_has_a_page(reports: list[RunReport]) -> None:
     page = parsed(*reports, gate=True)
 

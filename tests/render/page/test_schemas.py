@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_sqlmesh_tracker.render.page.schemas import SchemaGroup, by_schema, split
-from tests.strategies import model_names
+from tests.drawing import model_names
 
 
 def grouped(**reads: str) -> dict[str, SchemaGroup]:

@@ -24,7 +24,11 @@ from .sessions import Sessions
             "planning it opened a connection",
         ),
         ("subprocess.run(['true'])", "import subprocess", "planning it started a process"),
-        ("sqlite3.connect(':memory:').close()", "import sqlite3", "planning it opened an SQLite database"),
+        (
+            "sqlite3.connect(':memory:').close()",
+            "import sqlite3",
+            "planning it opened an SQLite database",
+        ),
         ("dict(os.environ)", "import os", "planning it read all environment variables at once"),
         ("duckdb.connect()", "import duckdb", "planning it opened a DuckDB database"),
         (
