@@ -9,7 +9,6 @@ NEWEST = "newest"
 SHORT = (
     *("-m", "not (documents or long or processes or variants)"),
     "tests/tracking/events",
-    "tests/tracking/evaluation",
     "tests/tracking/reasons",
     "tests/tracking/test_compat.py",
     "tests/tracking/test_tracker.py",

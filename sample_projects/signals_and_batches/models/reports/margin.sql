@@ -6,7 +6,10 @@ MODEL (
   cron '@daily',
   owner finance,
   description 'What we charged for a day, less what we paid for its energy.',
-  grain day
+  grain day,
+  signals (
+    settled(days := 2)
+  )
 );
 
 SELECT
