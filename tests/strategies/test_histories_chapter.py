@@ -16,7 +16,7 @@ pytestmark = pytest.mark.documents
 
 CHAPTER = (DOCS / "histories.md").read_text()
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", CHAPTER, re.MULTILINE | re.DOTALL)
-[MESSAGE] = re.findall(r"^```text\n(.*?)^```$", CHAPTER, re.MULTILINE | re.DOTALL)
+MESSAGE, *_ = re.findall(r"^```text\n(.*?)^```$", CHAPTER, re.MULTILINE | re.DOTALL)
 [CONFIGURATION] = re.findall(r"^```toml\n(.*?)^```$", CHAPTER, re.MULTILINE | re.DOTALL)
 
 

@@ -37,9 +37,8 @@ def test_days_are_charged_once_they_are_settled(sqlmesh_project: Sandbox) -> Non
     report.assert_outcomes(
         {
             "billing.charges": "signal_not_ready",
-            # Without the same signal, a restatement would load days that are not charged yet.
-            "billing.balances": "signal_not_ready",
-            "reports.margin": "signal_not_ready",
+            "billing.balances": "upstream_not_ready",
+            "reports.margin": "upstream_not_ready",
         }
     )
     ((start, end),) = report["billing.charges"].signals["settled"]

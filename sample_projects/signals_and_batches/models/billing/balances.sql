@@ -7,10 +7,7 @@ MODEL (
   cron '@daily',
   owner billing,
   description 'What each contract owes: its balance of the day before, a charge, less an instalment.',
-  grain (contract_id, day),
-  signals (
-    settled(days := 2)
-  )
+  grain (contract_id, day)
 );
 
 SELECT

@@ -6,10 +6,7 @@ MODEL (
   cron '@daily',
   owner finance,
   description 'What we charged for a day, less what we paid for its energy.',
-  grain day,
-  signals (
-    settled(days := 2)
-  )
+  grain day
 );
 
 SELECT
