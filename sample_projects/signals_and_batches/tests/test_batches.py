@@ -6,6 +6,7 @@ Loaded so far: up to 2024-05-10. Charged so far is what was settled: up to 2024-
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -116,7 +117,11 @@ def test_a_meter_counting_too_much_stops_nothing(sqlmesh_project: Sandbox) -> No
 
 def test_a_restated_balance_loses_days_that_are_not_charged_yet(sqlmesh_project: Sandbox) -> None:
     lost = "SELECT DISTINCT day FROM billing.charges EXCEPT SELECT day FROM billing.balances"
-    restated = {"restate_models": ["billing.balances"], "start": "2024-05-05", "end": "2024-05-05"}
+    restated: dict[str, Any] = {
+        "restate_models": ["billing.balances"],
+        "start": "2024-05-05",
+        "end": "2024-05-05",
+    }
 
     # SQLMesh restates a model that needs its own past up to the present, signals of its parents
     # notwithstanding: these days count as loaded without rows.
