@@ -14,6 +14,7 @@ from pytest_sqlmesh_tracker.sandbox.data.sources import Source, Sources
 from pytest_sqlmesh_tracker.sandbox.databases.engine import Column
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from pytest_sqlmesh_tracker.sandbox.sandbox import Sandbox
+from pytest_sqlmesh_tracker.suggestions import did_you_mean
 
 from .steps import EvaluatedModels
 
@@ -69,17 +70,25 @@ class ComparedModels:
 
         Of slowly changing dimensions, these are the current rows, without the times of their
         validity: those depend on when a change was first seen.
+
+        Raises:
+            SandboxError: the model lacks an ignored column.
         """
         source = Sources(project.context, project.environment).source(name, CALLER)
         adapter = source.adapter
         model: Any = project.context.get_model(name, raise_if_missing=True)
+        columns: list[Column] = adapter.rows.columns(adapter, source.table)
+        names = {adapter.system.folded(each.name): each.name for each in columns}
         ignored = {adapter.system.folded(each) for each in self.ignored.get(name, ())}
+        for each in self.ignored.get(name, ()):
+            if adapter.system.folded(each) not in names:
+                hint = did_you_mean(each, names.values(), f"it has {', '.join(names.values())}")
+                raise SandboxError(f"ignore: {name} has no column {each!r}; {hint}")
         condition = ""
         if model.kind.is_scd_type_2:
             validity = [model.kind.valid_from_name.name, model.kind.valid_to_name.name]
             ignored.update(map(adapter.system.folded, validity))
             condition = f" WHERE {Column(validity[1], '').sql} IS NULL"
-        columns: list[Column] = adapter.rows.columns(adapter, source.table)
         compared = [each for each in columns if adapter.system.folded(each.name) not in ignored]
         selected = ", ".join(adapter.rows.rounded(each) for each in compared) or "1"
         return replace(

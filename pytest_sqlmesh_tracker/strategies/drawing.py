@@ -15,7 +15,7 @@ _NUMBERS = st.integers(0, 999)
 """Models by number, whatever project the history is played on."""
 
 
-_MOST_STEPS = 4
+_MOST_STEPS = 3
 """Faults show after a few steps. More would take longer, and differ less from each other."""
 
 

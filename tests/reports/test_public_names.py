@@ -32,7 +32,7 @@ ASSERTIONS = {
 }
 FILES = {"load_reports", "dump_reports"}
 ERRORS = {"UnknownModelError", "NoReportError"}
-SANDBOX = {"Sandbox", "SandboxError", "SandboxWarning"}
+SANDBOX = {"Sandbox", "Sandboxes", "SandboxError", "SandboxWarning"}
 GATE = {"GatePolicy", "GatePolicyError", "GateResult", "GateRule"}
 
 

@@ -108,6 +108,10 @@ class TestAssertHistoryIndependent:
             ({"at": None}, "requires at="),
             ({"models": "shop.apended"}, "shop.apended"),
             ({"ignore": {"shop.lo": ["x"]}, "models": "shop.orders"}, "no model 'shop.lo'"),
+            (
+                {"ignore": {"shop.orders": ["amont"]}, "models": "shop.orders", "examples": 0},
+                "shop.orders has no column 'amont'; did you mean amount?",
+            ),
         ],
     )
     def test_rejects_what_it_cannot_check(
