@@ -21,6 +21,10 @@ from .steps import EvaluatedModels
 CALLER = "assert_history_independent"
 
 
+class IncomparableError(Exception):
+    """The rows of a model can't be compared, because its columns differ."""
+
+
 @dataclass(frozen=True)
 class RowsDigest:
     """The number of a model's rows, and a digest of them."""
@@ -52,18 +56,20 @@ class ComparedModels:
                 made[name] = RowsDigest(count, int(digest))
         return made
 
-    def rows(self, project: Sandbox, name: str) -> list[Record]:
-        """The rows of a model."""
-        with project.context.surroundings.in_use():
-            source = self.source(project, name)
-            return [*read(source, source.query)]
+    def difference(self, project: Sandbox, name: str, load: Sandbox) -> Difference | None:
+        """How the rows of a model differ from those in another sandbox; None if they do not.
 
-    def difference(
-        self, project: Sandbox, name: str, expected: Sequence[Record]
-    ) -> Difference | None:
-        """How the rows of a model differ from the expected ones; None if they do not."""
+        Raises:
+            IncomparableError: the model has other columns.
+        """
+        with load.context.surroundings.in_use():
+            source = self.source(load, name)
+            expected: list[Record] = [*read(source, source.query)]
         with project.context.surroundings.in_use():
-            return difference_to(self.source(project, name), expected)
+            try:
+                return difference_to(self.source(project, name), expected)
+            except (AssertionError, SandboxError) as error:
+                raise IncomparableError(str(error)) from None
 
     def source(self, project: Sandbox, name: str) -> Source:
         """The compared rows of a model.

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from pytest_sqlmesh_tracker.sandbox.data.comparing import Difference
-from pytest_sqlmesh_tracker.sandbox.data.sources import Source
 
 from .checking import Checker
+from .comparing import IncomparableError
 from .replaying import restate_everything, settle
 from .steps import History
 
@@ -32,8 +32,8 @@ class Finding:
         history: a history after which they differ.
         difference: how the rows differ from one load of everything; None if they are the same, but
             the last run fails.
-        error: why the last run fails to load the model; None if it does not.
-        source: the compared rows.
+        error: why the last run fails to load the model, or why its rows can't be compared; None if
+            it does not, and they can.
     """
 
     model: str
@@ -41,18 +41,19 @@ class Finding:
     history: History
     difference: Difference | None
     error: str | None
-    source: Source
 
 
 def diagnosed(checker: Checker, model: str, history: History) -> Finding:
     """What is wrong with a model whose rows differ after a history."""
     __tracebackhide__ = True
     load = checker.load(history)
-    rows = checker.models.rows(load.project, model)
     with checker.at_the_end_of(history) as project:
-        source = checker.models.source(project, model)
-        difference = checker.models.difference(project, model, rows)
         error = checker.ended(history).errors.get(model)
+        difference = None
+        try:
+            difference = checker.models.difference(project, model, load.project)
+        except IncomparableError as incomparable:
+            error = error or str(incomparable)
         if checker.loaded_again(history).rows[model] != load.ended.rows[model]:
             sort = Sort.NOT_DETERMINISTIC
         else:
@@ -60,4 +61,4 @@ def diagnosed(checker: Checker, model: str, history: History) -> Finding:
             settle(project, checker.end)
             mended = checker.models.digests(project)[model] == load.ended.rows[model]
             sort = Sort.DEPENDS_ON_HISTORY if mended else Sort.NOT_MENDED
-    return Finding(model, sort, history, difference, error, source)
+    return Finding(model, sort, history, difference, error)
