@@ -35,7 +35,7 @@ def assert_history_independent(
     sandboxes: Sandboxes,
     models: str | Sequence[object] | None = None,
     *,
-    histories: SearchStrategy[History] = drawing.histories(),  # noqa: B008
+    histories: SearchStrategy[History] | None = None,
     examples: int = 50,
     ignore: Mapping[str, Iterable[str]] | None = None,
     seed: int | None = None,
@@ -52,7 +52,7 @@ def assert_history_independent(
     Args:
         sandboxes: the fixture `sqlmesh_sandboxes` or `sqlmesh_project_factory`.
         models: the models to compare: a name, a glob or a list of them; None means all.
-        histories: what draws histories.
+        histories: what draws histories; None means `histories()`.
         examples: how many histories are drawn.
         ignore: model → columns that may differ, such as the time of loading.
         seed: another number draws other histories. By default, they are the same each time, unless
@@ -77,7 +77,8 @@ def assert_history_independent(
     chosen: Sequence[object] | None = [models] if isinstance(models, str) else models
     if chosen is not None and "select" not in options:
         options["select"] = [getattr(each, "name", each) for each in chosen]
-    with search(sandboxes, chosen, histories, examples, ignore or {}, seed, options) as searching:
+    drawn = drawing.histories() if histories is None else histories
+    with search(sandboxes, chosen, drawn, examples, ignore or {}, seed, options) as searching:
         for finding in searching.findings():
             raise AssertionError(finding_in_words(finding, searching.checker.begin))
 
