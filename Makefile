@@ -6,7 +6,7 @@ RUN := $(VENV)/bin
 PYTEST := -m pytest -n 2 --dist worksteal -q
 # What is rare or slow has targets of its own, which CI runs after `make test`.
 RARE := $(addprefix tests/,adapters browser dbt dagster_distributed dagster_processes dagster_ui neighbours)
-MARKED := documents or long or processes or variants
+MARKED := documents or long or nightly or processes or variants
 # Of the property tests, those that `make test` leaves to `make properties`.
 LONGER := $(addprefix tests/properties/,test_cli_truth.py test_copies.py test_week.py)
 # Branch coverage of these is complete; that of the whole package is at least 95 %.
@@ -45,7 +45,7 @@ coverage: $(VENV)/installed
 	$(RUN)/coverage report --fail-under=95
 	$(RUN)/coverage report --include="$(COVERED)" --fail-under=100
 
-# What `make test` leaves out; CI passes LESS="and not variants".
+# What `make test` leaves out; CI passes LESS="and not (nightly or variants)".
 # Tests that start processes wait for them, so a third worker has time to run.
 rare: $(VENV)/installed
 	$(RUN)/python $(PYTEST) -n 3 -m "($(MARKED)) $(LESS)" $(addprefix --ignore=,$(RARE) tests/properties) tests

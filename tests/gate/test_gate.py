@@ -766,6 +766,7 @@ def test_without_rules_the_default_judges(status: Status, reason: Reason | None)
 
 
 @pytest.mark.long
+@pytest.mark.nightly
 def test_a_hundred_reports_of_a_thousand_models() -> None:
     """Far below the ten seconds of CPU time that slow machines may take."""
     models = [

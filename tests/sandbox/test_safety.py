@@ -559,6 +559,7 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> Sessions:
 
 @pytest.mark.processes
 class TestWholeSessions:
+    @pytest.mark.nightly
     def test_simultaneous_sessions_do_not_change_the_repository(self, sessions: Sessions) -> None:
         first, second = sessions.start(), sessions.start("-n", "2")
         outputs = [first.communicate()[0], second.communicate()[0]]
@@ -581,6 +582,7 @@ class TestWholeSessions:
         assert "KeyboardInterrupt" in output
         assert snapshot_of(sessions.root) == sessions.before
 
+    @pytest.mark.nightly
     def test_crashed_sessions_do_not_change_the_repository(self, sessions: Sessions) -> None:
         session = sessions.start(SHOP_BREAKS="yes")
 

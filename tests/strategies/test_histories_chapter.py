@@ -6,7 +6,10 @@ import re
 import shutil
 from pathlib import Path
 
+# A session in this process restores `sys.modules`, but numpy can't be imported twice.
+import pandas  # type: ignore[import-untyped,unused-ignore] # noqa: F401
 import pytest
+import sqlmesh  # noqa: F401
 from click.testing import CliRunner
 
 from pytest_sqlmesh_tracker.cli import main

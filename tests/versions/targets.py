@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 NEWEST = "newest"
 # Where a single combination is requested, as in CI: what depends most on SQLMesh's version.
 SHORT = (
-    *("-m", "not (documents or long or processes or variants)"),
+    *("-m", "not (documents or long or nightly or processes or variants)"),
     "tests/tracking/events",
     "tests/tracking/reasons",
     "tests/tracking/test_compat.py",

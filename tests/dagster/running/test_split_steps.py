@@ -152,8 +152,13 @@ def statuses(result: dg.ExecuteInProcessResult) -> Counter[str]:
 ONCE = Counter(dict.fromkeys(MODELS, 1))
 RUNS = pytest.mark.parametrize(
     "run",
-    [Site.run, lambda site: site.run(due_only=True), Site.run_requested],
-    ids=["job", "due-only job", "schedule"],
+    [
+        pytest.param(Site.run, marks=pytest.mark.nightly, id="job"),
+        pytest.param(
+            lambda site: site.run(due_only=True), marks=pytest.mark.nightly, id="due-only job"
+        ),
+        pytest.param(Site.run_requested, id="schedule"),
+    ],
 )
 Run = Callable[[Site], dg.ExecuteInProcessResult]
 

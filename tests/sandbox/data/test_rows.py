@@ -423,6 +423,7 @@ def test_values_of_all_types_are_compared_exactly(sandbox: Sandbox, engine: str)
 
 
 @pytest.mark.long
+@pytest.mark.nightly
 def test_a_million_rows_are_compared(sandbox: Sandbox, engine: str) -> None:
     numbers = "range(1000000)" if engine == "duckdb" else "generate_series(0, 999999)"
     query = f"SELECT n AS id, n % 7 AS rest, 'text ' || n AS note FROM {numbers} AS _(n)"

@@ -119,6 +119,7 @@ def test_an_incomplete_template_is_planned_anew(
 
 
 @pytest.mark.processes
+@pytest.mark.nightly
 def test_a_process_is_killed_at_any_moment(project: Path, tmp_path: Path) -> None:
     script = [sys.executable, "-m", "tests.sandbox.kept.killed", str(tmp_path), str(project), KILLS]
     done = subprocess.run(script, capture_output=True, text=True, check=False)

@@ -150,6 +150,7 @@ def test_intervals_that_upstream_loads_in_the_same_invocation_are_not_missing(
 
 @pytest.mark.sqlmesh_project("sample_projects/cron_cascade", at="2024-01-09 12:00")
 @pytest.mark.long
+@pytest.mark.nightly
 def test_no_model_is_ahead_in_a_cascade_of_crons(sqlmesh_project: Sandbox) -> None:
     for _ in range(6):
         assert nobody_is_ahead(sqlmesh_project.run(at="+1 day"))

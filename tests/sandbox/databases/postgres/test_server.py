@@ -102,6 +102,7 @@ def test_that_waits(sqlmesh_project):
 @pytest.mark.processes
 @pytest.mark.long
 @pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.nightly
 def test_a_session_that_is_ended_leaves_no_server(
     wages: Path, tmp_path: Path, programs: str | None, way: signal.Signals
 ) -> None:
