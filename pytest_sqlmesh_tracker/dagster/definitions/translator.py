@@ -53,7 +53,7 @@ class SqlmeshTranslator:
             key, _, value = map(tag_part, re.sub("[:=]", ":", tag, count=1).partition(":"))
             if tags.setdefault(key or "tag", value) != value:
                 # Dagster allows one value for each key.
-                tags[tag_part(tag)] = ""
+                tags.setdefault(tag_part(tag) or "tag", "")
         return tags
 
     def get_kinds(self, model: ModelDefinition) -> set[str]:

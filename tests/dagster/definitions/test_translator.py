@@ -143,6 +143,7 @@ def test_an_owner_is_a_person_or_a_team(owner: str | None, owners: list[str]) ->
 @pytest.mark.parametrize(
     ("tags", "shown"),
     [
+        ((":0", ""), {"tag": "0"}),
         (("core", "pii:true", "tier=1"), {"core": "", "pii": "true", "tier": "1"}),
         (("two words", "a/b"), {"two_words": "", "a_b": ""}),
         (("x" * 200,), {"x" * 63: ""}),
