@@ -32,8 +32,8 @@ lint: $(VENV)/installed
 types: $(VENV)/installed
 	$(RUN)/mypy
 
-# Of the sample project with faults, two models.
-SHORT_OF_HISTORIES := -k "not test_histories or trending or ledger"
+# Of the sample project with faults, one model.
+SHORT_OF_HISTORIES := -k "not test_histories or trending"
 SESSION := $(PYTEST) -m "not ($(MARKED))" $(addprefix --ignore=,$(RARE) $(LONGER)) tests
 tests: $(VENV)/installed
 	$(RUN)/python $(SESSION)

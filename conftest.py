@@ -11,7 +11,7 @@ from hypothesis import settings
 from tests.installed_packages import keep_installed_packages
 
 # Coverage is measured with fewer drawn examples, which it makes slow, and always the same ones.
-settings.register_profile("measured", max_examples=20, derandomize=True)
+settings.register_profile("measured", max_examples=12, derandomize=True)
 settings.register_profile("default", max_examples=50)
 
 # SQLMesh loads models in a pool of processes; a handful of them is loaded sooner in this one. It
