@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -78,6 +78,7 @@ class Checker:
         self.end = self.begin + timedelta(days=days)
         self._player = Player(first, self.begin)
         self._loads: dict[frozenset[tuple[str, str]], Load] = {}
+        # What is loaded at the end does not depend on the time of the last step.
         self._ended: dict[State, Ended] = {}
         self.played = 0
         """How many histories were compared."""
@@ -99,19 +100,25 @@ class Checker:
     def ended(self, history: History) -> Ended:
         """The project at the end of a history."""
         __tracebackhide__ = True
-        state = self._player.after(history.steps)
+        state = replace(self._player.after(history.steps), latest=self.end)
         if state not in self._ended:
-            with self.at_the_end_of(history) as project:
-                self._confirm(project, self._ended[state], self.load(history))
+            with self.at_the_end_of(history) as (project, last_run):
+                ended = Ended.of(project, last_run, self.models)
+                self._confirm(project, ended, self.load(history))
+                self._ended[state] = ended
         return self._ended[state]
 
     def _confirm(self, project: Sandbox, ended: Ended, load: Load) -> None:
         """Equate digests of rows that are equal, though written differently, such as JSON."""
         for name, digest in load.ended.rows.items():
-            if ended.rows.get(name, digest) != digest:
-                with suppress(IncomparableError):
-                    if self.models.difference(project, name, load.project) is None:
-                        ended.rows[name] = digest
+            if ended.rows.get(name, digest) != digest and self.same_rows(project, name, load):
+                ended.rows[name] = digest
+
+    def same_rows(self, project: Sandbox, model: str, load: Load) -> bool:
+        """Whether a model has the rows of a load, also if they are written differently."""
+        with suppress(IncomparableError):
+            return self.models.difference(project, model, load.project) is None
+        return False
 
     def most_rows(self, model: str) -> int:
         """The most rows that a model had after any of the histories, or after one load."""
@@ -119,15 +126,12 @@ class Checker:
         return max((each.rows[model].count for each in ended if model in each.rows), default=0)
 
     @contextmanager
-    def at_the_end_of(self, history: History) -> Iterator[Sandbox]:
-        """A sandbox at the end of a history, until the `with` block ends."""
+    def at_the_end_of(self, history: History) -> Iterator[tuple[Sandbox, RunReport]]:
+        """A sandbox at the end of a history, until the `with` block ends, and its last run."""
         __tracebackhide__ = True
-        state = self._player.after(history.steps)
-        project = self._player.sandbox(state)
+        project = self._player.sandbox(self._player.after(history.steps))
         try:
-            report = settle(project, self.end)
-            self._ended[state] = Ended.of(project, report, self.models)
-            yield project
+            yield project, settle(project, self.end)
         finally:
             project.close(warn=False)
 
@@ -138,15 +142,18 @@ class Checker:
         if files not in self._loads:
             project = self._loaded(files)
             self._sandboxes.callback(project.close, warn=False)
-            self._loads[files] = Load(project, self._settled(project))
+            ended = Ended.of(project, settle(project, self.end), self.models)
+            self._loads[files] = Load(project, ended)
         return self._loads[files]
 
-    def loaded_again(self, history: History) -> Ended:
-        """A second load, which shows whether loads are deterministic."""
+    @contextmanager
+    def loaded_again(self, history: History) -> Iterator[Sandbox]:
+        """A second load, until the `with` block ends. It shows whether loads are deterministic."""
         __tracebackhide__ = True
         project = self._loaded(self._player.after(history.steps).files, anew=True)
         try:
-            return self._settled(project)
+            settle(project, self.end)
+            yield project
         finally:
             project.close(warn=False)
 
@@ -158,6 +165,3 @@ class Checker:
             project.write(path, text)
         project.plan()
         return project
-
-    def _settled(self, project: Sandbox) -> Ended:
-        return Ended.of(project, settle(project, self.end), self.models)

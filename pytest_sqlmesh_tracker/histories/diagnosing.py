@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.sandbox.data.comparing import Difference
 
 from .checking import Checker
@@ -47,18 +48,19 @@ def diagnosed(checker: Checker, model: str, history: History) -> Finding:
     """What is wrong with a model whose rows differ after a history."""
     __tracebackhide__ = True
     load = checker.load(history)
-    with checker.at_the_end_of(history) as project:
-        error = checker.ended(history).errors.get(model)
-        difference = None
+    error = checker.ended(history).errors.get(model)
+    difference = None
+    with checker.at_the_end_of(history) as (project, _):
         try:
             difference = checker.models.difference(project, model, load.project)
         except IncomparableError as incomparable:
             error = error or str(incomparable)
-        if checker.loaded_again(history).rows[model] != load.ended.rows[model]:
-            sort = Sort.NOT_DETERMINISTIC
-        else:
-            restate_everything(project, checker.end)
-            settle(project, checker.end)
-            mended = checker.models.digests(project)[model] == load.ended.rows[model]
-            sort = Sort.DEPENDS_ON_HISTORY if mended else Sort.NOT_MENDED
+        with checker.loaded_again(history) as again:
+            if not checker.same_rows(again, model, load):
+                return Finding(model, Sort.NOT_DETERMINISTIC, history, difference, error)
+        restate_everything(project, checker.end)
+        last_run = settle(project, checker.end)
+        fails = last_run.outcomes[model].status is Status.FAILED
+        mended = checker.same_rows(project, model, load) and not fails
+    sort = Sort.DEPENDS_ON_HISTORY if mended else Sort.NOT_MENDED
     return Finding(model, sort, history, difference, error)

@@ -1,8 +1,8 @@
 """Plays many histories of one project, and each step only once after the same steps or their like.
 
-Two sandboxes are in the same state if SQLMesh has the same intervals and versions on record, and
-all tables have the same rows. What happens next can then differ by the time alone, which is part of
-each step.
+Two sandboxes are in the same state if SQLMesh has the same intervals and versions on record, all
+tables have the same rows, and their clocks were last set to the same time: a later step can't be
+played before that.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ class State:
 
     Attributes:
         digest: of everything on which the next step depends, except for the time.
+        latest: the time to which the clock was last set, in UTC.
         files: the files that were changed: path → text.
     """
 
     digest: str
+    latest: datetime
     files: frozenset[tuple[str, str]] = frozenset()
 
 
@@ -47,7 +49,7 @@ class Player:
             begin: the time at which histories begin, in UTC.
         """
         self._begin = begin
-        self.start = State(_digest(start))
+        self.start = State(_digest(start), begin)
         self._first = start
         self._open: OrderedDict[State, Sandbox] = OrderedDict()
         self._origins: dict[State, tuple[State, Step]] = {}
@@ -90,7 +92,7 @@ class Player:
         sandbox = self.sandbox(before)
         try:
             play(sandbox, step, self._begin)
-            after = known or State(_digest(sandbox), _files_after(before, step))
+            after = known or State(_digest(sandbox), sandbox.last_set, _files_after(before, step))
         except BaseException:
             sandbox.close(warn=False)
             raise

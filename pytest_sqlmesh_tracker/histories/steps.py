@@ -115,6 +115,9 @@ class History:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", tuple(self.steps))
+        for step in self.steps:
+            if step.day + step.hour / 24 > self.days:
+                raise ValueError(f"{step} is after the end of the history, on day {self.days}")
 
     def __repr__(self) -> str:
         return f"History({[*self.steps]}, days={self.days})"

@@ -49,15 +49,16 @@ def _histories(draw: st.DrawFn, days: int, changes: Sequence[tuple[str, str]]) -
         day += draw(st.sampled_from((1, 1, 0, 2, 3)))
         if day > days:
             break
-        steps.append(draw(_steps(day, changes)))
+        steps.append(draw(_steps(day, changes, at_end=day == days)))
     return History(steps, days)
 
 
 @st.composite
-def _steps(draw: st.DrawFn, day: int, changes: Sequence[tuple[str, str]]) -> Step:
+def _steps(draw: st.DrawFn, day: int, changes: Sequence[tuple[str, str]], *, at_end: bool) -> Step:
     kinds = [Run, Run, Run, Restate, *([Change] if changes else [])]
     kind = draw(st.sampled_from(kinds))
-    hour = draw(st.sampled_from((0, 0, 0, 23)))
+    # A history ends with the midnight of its last day.
+    hour = 0 if at_end else draw(st.sampled_from((0, 0, 0, 23)))
     failures = draw(_rarely(_failures()))
     held = draw(_rarely(_NUMBERS))
     if kind is Restate:

@@ -64,7 +64,8 @@ def assert_history_independent(
         AssertionError: the rows of a model differ. The message has the simplest history, the rows,
             and code that plays the history again.
         UnknownModelError: a name matches no model.
-        SandboxError: an option is not valid, or the project can't be planned.
+        SandboxError: an option is not valid, the project can't be planned, or no model had any
+            rows.
     """
     __tracebackhide__ = True
     if not isinstance(sandboxes, SandboxMaker):
@@ -81,6 +82,12 @@ def assert_history_independent(
     with search(sandboxes, chosen, drawn, examples, ignore or {}, seed, options) as searching:
         for finding in searching.findings():
             raise AssertionError(finding_in_words(finding, searching.checker.begin))
+        checker = searching.checker
+        if not any(map(checker.most_rows, checker.models.names)):
+            raise SandboxError(
+                "assert_history_independent() compared nothing: no model had any rows after any "
+                "history; load raw data with setup="
+            )
 
 
 @contextmanager

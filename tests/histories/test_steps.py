@@ -113,3 +113,9 @@ def test_a_project_without_models_has_no_levels() -> None:
 def test_a_history_must_have_a_day() -> None:
     with pytest.raises(ValueError, match="days must be at least 1, not 0"):
         histories(days=0)
+
+
+@pytest.mark.parametrize("step", [Run(day=3), Restate(day=2, hour=1)])
+def test_a_step_must_not_be_after_the_end(step: Run | Restate) -> None:
+    with pytest.raises(ValueError, match="is after the end of the history, on day 2"):
+        History([step], days=2)

@@ -39,7 +39,7 @@ def test_a_step_has_a_time_an_action_and_what_goes_wrong(step: Run, words: str) 
 
 
 def test_a_step_whose_time_has_passed_is_played_at_once() -> None:
-    history = History([Run(day=3), Run(day=1)], days=2)
+    history = History([Run(day=3), Run(day=1)], days=3)
     assert list(steps_in_words(history, BEGIN)) == [
         "2024-01-05 00:00  run",
         "2024-01-05 00:00  run",

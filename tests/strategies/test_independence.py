@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import pytest
 
 from pytest_sqlmesh_tracker import SandboxError, Sandboxes, Tracker, UnknownModelError
 from pytest_sqlmesh_tracker.histories.diagnosing import Finding, Sort
+from pytest_sqlmesh_tracker.histories.playing import Player
 from pytest_sqlmesh_tracker.sandbox.making import SandboxMaker
 from pytest_sqlmesh_tracker.strategies import (
     Change,
     Failure,
     History,
+    Restate,
     Run,
     assert_history_independent,
     histories,
@@ -107,6 +110,7 @@ class TestAssertHistoryIndependent:
         [
             ({"at": None}, "requires at="),
             ({"models": "shop.apended"}, "shop.apended"),
+            ({"models": "shop.empty", "histories": TWO_DAYS, "examples": 0}, "compared nothing"),
             ({"ignore": {"shop.lo": ["x"]}, "models": "shop.orders"}, "no model 'shop.lo'"),
             (
                 {"ignore": {"shop.orders": ["amont"]}, "models": "shop.orders", "examples": 0},
@@ -135,13 +139,37 @@ class TestReplay:
             assert last["shop.appended"].status == "executed"
             assert len(project.rows("shop.appended")) == 8
 
+    @pytest.mark.parametrize("forward_only", [False, True])
     def test_applies_a_change_that_failed_again(
-        self, sqlmesh_project_factory: Sandboxes, options: dict[str, Any], shop: Path
+        self,
+        sqlmesh_project_factory: Sandboxes,
+        options: dict[str, Any],
+        shop: Path,
+        forward_only: bool,
     ) -> None:
         path = "models/shop.by_day.sql"
         text = (shop / path).read_text().replace("AS third", "AS a_third")
+        if forward_only:
+            text = text.replace(
+                "(time_column ts", "(time_column ts, forward_only true, on_destructive_change allow"
+            )
         failure = Failure("shop.by_day", after_write=True)
         with sqlmesh_project_factory(**options) as project:
             replay(project, History([Change(path, text, failures=(failure,))], days=2))
             assert [*project.rows("shop.by_day")[0]] == ["ts", "amount", "a_third"]
             assert len(project.rows("shop.by_day")) == 3
+
+
+class TestAPlayer:
+    def test_plays_a_step_at_its_own_time_whatever_was_played_before(
+        self, sqlmesh_project_factory: Sandboxes, options: dict[str, Any]
+    ) -> None:
+        # A restatement of one day leads to the same rows on each of the following days.
+        late, early = (Restate("shop.by_day", 0, 0, day) for day in (4, 2))
+        with sqlmesh_project_factory(**options) as first:
+            player = Player(first, first.last_set)
+            player.after([late])
+            with player.sandbox(player.after([early, Run(day=3)])) as sandbox:
+                latest = "SELECT MAX(loaded_at)::DATE AS day FROM shop.loaded"
+                assert sandbox.rows(latest) == [{"day": date(2024, 1, 5)}]
+            player.close()
