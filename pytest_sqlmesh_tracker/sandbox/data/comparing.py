@@ -114,7 +114,7 @@ _OF_INTEGERS = {Kind.TINYINT: 3, Kind.SMALLINT: 5, Kind.INT: 10, Kind.BIGINT: 19
 
 
 def _size(kind: exp.DataType) -> tuple[int, int]:
-    """The most digits of a number before and after its point; zeros mean that there is no limit."""
+    """The most digits of a number before and after its point; 0 and 0 for no limit."""
     parameters = [int(each.name) for each in kind.expressions if each.name.isdigit()]
     if kind.this != Kind.DECIMAL or not parameters:
         return _OF_INTEGERS.get(kind.this, 0), 0
