@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from .forecast.results import Forecast as Forecast
+    from .forecast.results import ForecastRun as ForecastRun
     from .gate import GatePolicy as GatePolicy
     from .gate import GatePolicyError as GatePolicyError
     from .gate import GateResult as GateResult
@@ -45,6 +47,10 @@ if TYPE_CHECKING:
     from .tracking.tracker import track_all as track_all
 
 _HOMES = {
+    ".forecast.results": (
+        "Forecast",
+        "ForecastRun",
+    ),
     ".gate": (
         "GatePolicy",
         "GatePolicyError",

@@ -208,19 +208,32 @@ def duration_of(value: object) -> timedelta | None:
     return timedelta(**{unit: int(count)})
 
 
-def run_times(end: Moment, every: str | timedelta, *, since: datetime) -> list[datetime]:
+def end_of(end: Moment, *, since: datetime) -> datetime:
+    """A time, or the end of a duration that begins at `since`, in UTC.
+
+    Raises:
+        SandboxError: the value is not valid.
+    """
+    __tracebackhide__ = True
+    duration = duration_of(end)
+    return absolute(end) if duration is None else since + duration
+
+
+def run_times(
+    end: Moment, every: str | timedelta, *, since: datetime, call: str = "run_until"
+) -> list[datetime]:
     """The times after `since`, up to and including `end`, in UTC.
 
     Args:
         end: a time, or a duration that begins at `since`.
         every: the duration between two times, such as "1 day", or a cron.
+        call: the name of the method that makes the runs, for messages.
 
     Raises:
         SandboxError: the first time would be after `end`, or a value is not valid.
     """
     __tracebackhide__ = True
-    duration = duration_of(end)
-    last = absolute(end) if duration is None else since + duration
+    last = end_of(end, since=since)
     times: list[datetime] = []
     for time in _repeated(every, since):
         if time > last:
@@ -228,7 +241,7 @@ def run_times(end: Moment, every: str | timedelta, *, since: datetime) -> list[d
         times.append(time)
     if not times:
         raise SandboxError(
-            f"run_until({end!r}, every={every!r}) makes no run: the first would be at "
+            f"{call}({end!r}, every={every!r}) makes no run: the first would be at "
             f"{shown(time)}, as the sandbox's time was last set to {shown(since)}"
         )
     return times

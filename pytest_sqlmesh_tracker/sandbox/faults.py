@@ -17,6 +17,7 @@ from sqlmesh.core.snapshot import SnapshotEvaluator
 from sqlmesh.core.snapshot.definition import merge_intervals
 
 from pytest_sqlmesh_tracker.tracking.project.nodes import audit_names
+from pytest_sqlmesh_tracker.wording.formats import quantity
 
 SIGNAL = "held_by_test"
 """The name of the signal that holds a model back."""
@@ -45,6 +46,20 @@ class Fault:
     times: int | None = None
     after_write: bool = False
 
+    @property
+    def is_total(self) -> bool:
+        """Whether each batch fails, always."""
+        return (self.audit, self.batch, self.times) == (None, None, None)
+
+    @property
+    def extent(self) -> str:
+        """What fails, in a fault that is not total."""
+        if self.audit is not None:
+            return f"the test makes its audit {self.audit} fail"
+        if self.batch is not None:
+            return f"the test makes its batch {self.batch} fail"
+        return f"the test makes its evaluation fail {quantity(self.times or 0, 'time')}"
+
 
 class _ActiveFault:
     """A fault, the batches that it could have struck, and how often it struck."""
@@ -53,6 +68,8 @@ class _ActiveFault:
         self.fault = fault
         self._copied_from = copied_from
         self._struck_in_copies = False
+        self.is_forecast = False
+        """Whether a forecast has assumed it."""
         self._struck: Counter[str] = Counter()
         self._batches: list[int | None] = []
 
@@ -76,12 +93,16 @@ class _ActiveFault:
         self._batches.append(batch)
         if fault.batch not in (None, batch):
             return False
-        if fault.times is not None and self._struck[model] >= fault.times:
+        if self.is_over(model):
             return False
         self._struck[model] += 1
         if self._copied_from is not None:
             self._copied_from._struck_in_copies = True
         return True
+
+    def is_over(self, model: str) -> bool:
+        """Whether it has made all the batches of a model fail that it is limited to."""
+        return self.fault.times is not None and self._struck[model] >= self.fault.times
 
     @property
     def never_struck(self) -> str | None:
@@ -90,6 +111,8 @@ class _ActiveFault:
         A fault that was copied is expected to strike somewhere, not in each copy.
         """
         if self._struck or self._struck_in_copies or self._copied_from is not None:
+            return None
+        if self.is_forecast:
             return None
         audit = self.fault.audit
         names = ", ".join(sorted(self.fault.models.values()))
@@ -128,6 +151,30 @@ class Faults:
         """Remove all faults and holds."""
         self._active.clear()
         self.held.clear()
+
+    def assume_in_forecast(self) -> None:
+        """Count the present faults as triggered, since a forecast says what comes of them."""
+        for active in self._active:
+            active.is_forecast = True
+
+    @property
+    def failing(self) -> frozenset[str]:
+        """Fully qualified names of the models of which each batch fails."""
+        return frozenset(
+            model for each in self._active if each.fault.is_total for model in each.fault.models
+        )
+
+    @property
+    def uncertain(self) -> dict[str, str]:
+        """Fully qualified names of the models that can still fail, but not with each batch → why
+        it can't be known beforehand whether they do."""
+        return {
+            model: each.fault.extent
+            for each in self._active
+            if not each.fault.is_total
+            for model in each.fault.models.keys() - self.failing
+            if not each.is_over(model)
+        }
 
     @property
     def never_struck(self) -> list[str]:

@@ -24,6 +24,7 @@ from pytest_sqlmesh_tracker.tracking.tracker import Tracker, sqlmesh_run_tracker
 from .clock import Clock, Moment, check_not_frozen, run_times, shown
 from .fault_methods import FaultMethods
 from .faults import Faults
+from .forecasts import ForecastMethods
 from .in_force import Surroundings
 from .options import SandboxError, StubData
 
@@ -52,7 +53,7 @@ class SandboxWarning(UserWarning):
     """A fault that a test requested never struck."""
 
 
-class Sandbox(FaultMethods, RowMethods):
+class Sandbox(FaultMethods, ForecastMethods, RowMethods):
     """An isolated copy of a planned SQLMesh project, with a clock and faults of its own.
 
     The fixtures `sqlmesh_project`, `sqlmesh_sandboxes` and `sqlmesh_project_factory` make it. Times

@@ -1,0 +1,1 @@
+"""Which models the coming runs of an environment will evaluate."""

@@ -1,0 +1,179 @@
+"""Makes the forecast of an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlmesh.utils.date import to_timestamp
+
+from pytest_sqlmesh_tracker.outcomes.types import Interval
+from pytest_sqlmesh_tracker.tracking.intervals.crons import is_undetermined
+from pytest_sqlmesh_tracker.tracking.spans import Millis, Span, as_intervals, utc
+from pytest_sqlmesh_tracker.wording.formats import listed, minute
+
+from .reading import EnvironmentModels, read_environment
+from .restating import Restatements
+from .results import Forecast, ForecastRun
+from .scheduled import ScheduledModel
+from .simulating import SimulatedRun, Simulation, Supposed
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """What is assumed of models, by fully qualified name."""
+
+    failing: frozenset[str] = frozenset()
+    """Each of their batches fails."""
+    held: frozenset[str] = frozenset()
+    """Signals hold them back entirely."""
+    uncertain: Mapping[str, str] = field(default_factory=dict)
+    """Whether they fail can't be known beforehand → why."""
+
+
+def forecast(
+    context: Any,
+    environment: str,
+    *,
+    at: datetime,
+    until: datetime,
+    times: Sequence[datetime] | None = None,
+    assumed: Assumed | None = None,
+) -> Forecast:
+    """Forecast the runs of an environment. Nothing is run, and nothing is written.
+
+    Args:
+        context: a SQLMesh context, which need not have loaded the project: the models come from the
+            state.
+        at: the moment from which the forecast looks ahead; no run takes place at this moment.
+        until: the last moment of a run.
+        times: when the environment is run, in order; None for each moment at which something
+            becomes due.
+        assumed: models that are assumed to fail or to be held back.
+
+    Raises:
+        ProjectError: the environment is not planned, or its latest plan is not finished.
+    """
+    begin, end = to_timestamp(at), to_timestamp(until)
+    known = read_environment(context, environment, begin)
+    assumed = assumed or Assumed()
+    if known.expires is not None:
+        end = min(end, known.expires)
+    undetermined = _undetermined(known, assumed)
+    models = [model for model in known.models if model.fqn not in undetermined]
+    restatements = Restatements(models, known.progress) if known.restates else None
+    if times is None:
+        ticks = _moments(models, restatements, begin, end)
+    else:
+        ticks = [tick for time in times if begin < (tick := to_timestamp(time)) <= end]
+    supposed = Supposed(failing=assumed.failing, held=assumed.held)
+    simulation = Simulation(models, known.progress, ticks, supposed, restatements)
+    return Forecast(
+        environment=known.name,
+        at=at,
+        until=utc(end),
+        runs=_Shown(known).runs(simulation.runs()),
+        undetermined={known.shown[fqn].name: why for fqn, why in undetermined.items()},
+        assumptions=_assumptions(known, assumed, every_moment=times is None, end=end, until=until),
+        models=[known.shown[model.fqn] for model in known.models],
+    )
+
+
+def _undetermined(known: EnvironmentModels, assumed: Assumed) -> dict[str, str]:
+    """Models whose evaluations can't be known beforehand → why.
+
+    What is downstream of a model is undetermined as well if the model can fail, can be held back or
+    can be restated: the others are evaluated whatever happens upstream.
+    """
+    restated = Restatements(known.models, known.progress).names if known.restates else set[str]()
+    undetermined = dict(assumed.uncertain)
+    affecting = set(assumed.uncertain)
+    for model in known.models:
+        upstream = next((parent for parent in model.parents if parent in affecting), None)
+        if upstream is not None:
+            affecting.add(model.fqn)
+            undetermined.setdefault(
+                model.fqn, f"it depends on {known.shown[upstream].name}, which is undetermined"
+            )
+        elif model.fqn not in undetermined and is_undetermined(model.snapshot.node.cron):
+            cron = model.snapshot.node.cron
+            undetermined[model.fqn] = (
+                f"SQLMesh takes the cron {cron} to be due at different times in different processes"
+            )
+            unloaded = not known.progress[model.fqn].counted(model.terms)
+            if unloaded or model.fqn in assumed.failing | assumed.held | restated:
+                affecting.add(model.fqn)
+    return undetermined
+
+
+def _moments(
+    models: Iterable[ScheduledModel], restatements: Restatements | None, begin: Millis, end: Millis
+) -> list[Millis]:
+    """All moments at which something can become due, after `begin` and up to `end`."""
+    models = list(models)
+    moments: set[Millis] = set()
+    for cron in {model.terms.cron for model in models if model.terms.evaluatable}:
+        moments.update(cron.between(begin, end))
+    for terms in {model.terms for model in models if model.terms.start.fixed is not None}:
+        # The first interval of a model that starts within one is due once its length has passed.
+        start = terms.start.fixed
+        assert start is not None
+        moments.update(
+            moment for moment in (start, start + terms.unit.shortest) if begin < moment <= end
+        )
+    if restatements is not None:
+        moments.update(restatements.between(begin, end))
+    return sorted(moments)
+
+
+class _Shown:
+    """Shows simulated runs with the names and intervals of a forecast."""
+
+    def __init__(self, known: EnvironmentModels) -> None:
+        self._names = {fqn: model.name for fqn, model in known.shown.items()}
+        self._intervals: dict[int, tuple[Sequence[Span], tuple[Interval, ...]]] = {}
+
+    def runs(self, runs: Iterable[SimulatedRun]) -> list[ForecastRun]:
+        """The runs, in order."""
+        shown = []
+        for run in runs:
+            self._intervals.clear()
+            executed = {
+                self._names[fqn]: self._as_intervals(spans) for fqn, spans in run.executed.items()
+            }
+            failed = tuple(sorted(self._names[fqn] for fqn in run.failed))
+            shown.append(ForecastRun(utc(run.at), executed, failed))
+        return shown
+
+    def _as_intervals(self, spans: Sequence[Span]) -> tuple[Interval, ...]:
+        # Models that are scheduled alike share their spans.
+        known = self._intervals.get(id(spans))
+        if known is None:
+            known = self._intervals[id(spans)] = spans, as_intervals(spans)
+        return known[1]
+
+
+def _assumptions(
+    known: EnvironmentModels, assumed: Assumed, *, every_moment: bool, end: Millis, until: datetime
+) -> list[str]:
+    sentences = ["Nobody else runs, plans or restates models of this environment."]
+    if every_moment:
+        sentences.append("The environment is run at each moment at which something becomes due.")
+    sentences.append("Evaluations take no time and succeed, unless a model is forecast to fail.")
+    signals = [
+        known.shown[model.fqn].name
+        for model in known.models
+        if model.snapshot.is_model
+        and model.snapshot.model.signals
+        and model.fqn not in assumed.held
+    ]
+    if signals:
+        sentences.append(f"Signals are ready: those of {listed(signals)}.")
+    for verb, names in (("fails", assumed.failing), ("is held back", assumed.held)):
+        shown = sorted(known.shown[fqn].name for fqn in names if fqn in known.shown)
+        sentences += [f"{name} {verb} in each run." for name in shown]
+    if end < to_timestamp(until):
+        sentences.append(f"The environment expires at {minute(utc(end))}, where the forecast ends.")
+    return sentences

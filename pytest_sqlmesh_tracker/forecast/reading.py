@@ -1,0 +1,141 @@
+"""Reads from SQLMesh's state what a forecast starts from; nothing is run or written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from typing import Any
+
+from sqlmesh.core import constants as c
+from sqlmesh.core.snapshot import DeployabilityIndex
+
+from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
+from pytest_sqlmesh_tracker.outcomes.vocabulary import ONLY_AUDITED_KINDS
+from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
+from pytest_sqlmesh_tracker.tracking.project.environments import deployability
+from pytest_sqlmesh_tracker.tracking.project.names import display_names, kind_of
+from pytest_sqlmesh_tracker.tracking.queries.planned import planned
+from pytest_sqlmesh_tracker.tracking.spans import Millis
+from pytest_sqlmesh_tracker.wording.invocations import environment_words
+
+from .crons import Crons
+from .lifetimes import End, Start, start_of
+from .results import ForecastModel
+from .scheduled import Progress, ScheduledModel, Terms
+from .units import Unit, unit_of
+
+
+@dataclass(frozen=True)
+class EnvironmentModels:
+    """The models of an environment, and what is loaded of them."""
+
+    name: str
+    models: Sequence[ScheduledModel]
+    """In topological order."""
+    progress: Mapping[str, Progress]
+    """By fully qualified name."""
+    shown: Mapping[str, ForecastModel]
+    """By fully qualified name."""
+    expires: Millis | None
+    """When SQLMesh removes the environment; None if it never does."""
+
+    @property
+    def restates(self) -> bool:
+        """Whether its runs apply automatic restatements (sqlmesh/core/context.py, `_run`)."""
+        return self.name.lower() == c.PROD
+
+
+def read_environment(context: Any, environment: str, at: Millis) -> EnvironmentModels:
+    """The models of an environment as it was last planned, with what is loaded now.
+
+    Args:
+        context: a SQLMesh context, which need not have loaded the project.
+        at: the earliest moment for which the models are simulated.
+
+    Raises:
+        ProjectError: the environment is not planned, or its latest plan is not finished.
+    """
+    latest = planned(context, environment)
+    if not latest.finalized_ts:
+        unfinished = EnvironmentState(unfinished_plan=latest.plan_id, environments=())
+        raise ProjectError(environment_words(latest.name, unfinished))
+    snapshots = list(context.scheduler(environment=latest.name).snapshots.values())
+    context.state_sync.refresh_snapshot_intervals(snapshots)
+    index = deployability(latest.name, snapshots) or DeployabilityIndex.all_deployable()
+    models = _Models(snapshots, index, at).in_order()
+    nodes = {model.fqn: model.snapshot.node for model in models}
+    names = display_names(nodes, context.default_catalog)
+    return EnvironmentModels(
+        name=latest.name,
+        models=models,
+        progress={
+            model.fqn: Progress(
+                model.snapshot.intervals,
+                model.snapshot.dev_intervals,
+                model.snapshot.pending_restatement_intervals,
+            )
+            for model in models
+        },
+        shown={fqn: ForecastModel(names[fqn], fqn, kind_of(node)) for fqn, node in nodes.items()},
+        expires=latest.expiration_ts,
+    )
+
+
+class _Models:
+    """Makes the models of an environment from SQLMesh's snapshots."""
+
+    def __init__(self, snapshots: Sequence[Any], index: Any, at: Millis) -> None:
+        self._snapshots = {snapshot.name: snapshot for snapshot in snapshots}
+        self._index = index
+        self._crons = Crons(at)
+        self._units: dict[Any, Unit] = {}
+        self._starts: dict[str, Start] = {}
+
+    def in_order(self) -> list[ScheduledModel]:
+        """All of them, in topological order; those without an order among them, by name."""
+        graph = {name: self._parents(name) for name in sorted(self._snapshots)}
+        return [self._of(name) for name in TopologicalSorter(graph).static_order()]
+
+    def _parents(self, name: str) -> list[str]:
+        parents = {parent.name for parent in self._snapshots[name].parents}
+        return sorted(parents & self._snapshots.keys())
+
+    def _of(self, name: str) -> ScheduledModel:
+        snapshot = self._snapshots[name]
+        node, is_model = snapshot.node, snapshot.is_model
+        unit = node.interval_unit
+        terms = Terms(
+            unit=self._units.setdefault(unit, unit_of(unit)),
+            cron=self._crons.of(node),
+            start=self._start(name),
+            end=End(node.end) if node.end else None,
+            has_model_end=is_model,
+            lookback=snapshot.model.lookback if is_model else 0,
+            allow_partials=snapshot.allow_partials,
+            is_seed=snapshot.is_seed,
+            evaluatable=snapshot.evaluatable,
+            reads_preview=not self._index.is_representative(snapshot),
+            writes_preview=not self._index.is_deployable(snapshot),
+        )
+        return ScheduledModel(
+            fqn=name,
+            terms=terms,
+            parents=tuple(self._parents(name)),
+            depends_on_past=snapshot.depends_on_past,
+            only_audited=kind_of(node) in ONLY_AUDITED_KINDS,
+            snapshot=snapshot,
+        )
+
+    def _start(self, name: str) -> Start:
+        if name not in self._starts:
+            snapshot = self._snapshots[name]
+            # SQLMesh looks only at parents in just the version that the model was planned with.
+            parents = [
+                parent.name
+                for parent in snapshot.parents
+                if (known := self._snapshots.get(parent.name)) and known.snapshot_id == parent
+            ]
+            cron = self._crons.of(snapshot.node)
+            self._starts[name] = start_of(snapshot.node, cron, map(self._start, sorted(parents)))
+        return self._starts[name]

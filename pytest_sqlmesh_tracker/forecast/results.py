@@ -1,0 +1,147 @@
+"""A forecast: which models the coming runs of an environment will evaluate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from pytest_sqlmesh_tracker.models.index import ModelIndex
+from pytest_sqlmesh_tracker.outcomes.moments import Moment, parse_moment
+from pytest_sqlmesh_tracker.outcomes.types import Interval
+from pytest_sqlmesh_tracker.wording.formats import minute, quantity
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ForecastModel:
+    """A model of a forecast."""
+
+    name: str
+    """The name that is shown."""
+    fqn: str
+    """The fully qualified name."""
+    kind: str
+    """SQLMesh's kind, in lower case."""
+
+
+@dataclass(frozen=True)
+class ForecastRun:
+    """What a run will evaluate, and which models will fail in it."""
+
+    at: datetime
+    """When the run takes place, in UTC."""
+    executed: Mapping[str, Sequence[Interval]]
+    """The shown name of each model that will be evaluated → its intervals, merged."""
+    failed: tuple[str, ...]
+    """The shown names of the models that will fail, sorted."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The runs of an environment in a span of time, as far as they can be known beforehand.
+
+    All times are in UTC.
+    """
+
+    environment: str
+    """The name of the environment that is run."""
+    at: datetime
+    """The moment from which the forecast looks ahead; no run takes place at this moment itself."""
+    until: datetime
+    """The last moment of a run."""
+    runs: Sequence[ForecastRun]
+    """The runs in which something is evaluated or fails, in order."""
+    undetermined: Mapping[str, str]
+    """The shown names of models whose evaluations can't be known beforehand → why. They are in no
+    run."""
+    assumptions: Sequence[str]
+    """What is assumed, in sentences."""
+    models: Sequence[ForecastModel]
+    """All models of the environment, in topological order."""
+
+    def ticks(self, model: object) -> list[datetime]:
+        """The times of the runs in which a model will be evaluated, in UTC.
+
+        Args:
+            model: a name, a SQLMesh model or snapshot, or a glob, for the runs in which any of the
+                models that match will be evaluated.
+
+        Raises:
+            UnknownModelError: the environment does not have this model.
+            ValueError: the evaluations of the model are undetermined.
+        """
+        __tracebackhide__ = True
+        names = {each.name for each in self._index.matching(model)}
+        for name in sorted(names & self.undetermined.keys()):
+            raise ValueError(f"when {name} is evaluated is undetermined: {self.undetermined[name]}")
+        return [run.at for run in self.runs if not names.isdisjoint(run.executed)]
+
+    def assert_ticks(self, model: object, times: Iterable[Moment]) -> None:
+        """Assert that a model will be evaluated in the runs at just these times.
+
+        Args:
+            model: as in `ticks`.
+            times: ISO texts, dates or datetimes, in UTC unless they have a time zone.
+
+        Raises:
+            AssertionError: it will be evaluated at other times.
+            UnknownModelError: the environment does not have this model.
+            ValueError: the evaluations of the model are undetermined, or a time is not valid.
+        """
+        __tracebackhide__ = True
+        expected = sorted({parse_moment(time) for time in times})
+        actual = self.ticks(model)
+        if actual == expected:
+            return
+        missing = [time for time in expected if time not in set(actual)]
+        unexpected = [time for time in actual if time not in set(expected)]
+        lines = [f"{model} is not evaluated at the expected times:", ""]
+        lines += _listed("not evaluated at", missing)
+        lines += _listed("evaluated at", unexpected)
+        number = quantity(len(actual), "evaluation")
+        lines += ["", f"forecast of {self.environment}: {number} until {minute(self.until)}"]
+        raise AssertionError("\n".join(lines))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The forecast as plain data, as in its JSON."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "environment": self.environment,
+            "at": self.at.isoformat(),
+            "until": self.until.isoformat(),
+            "runs": [
+                {
+                    "at": run.at.isoformat(),
+                    "executed": {
+                        name: [[start.isoformat(), end.isoformat()] for start, end in intervals]
+                        for name, intervals in run.executed.items()
+                    },
+                    "failed": list(run.failed),
+                }
+                for run in self.runs
+            ],
+            "undetermined": dict(self.undetermined),
+            "assumptions": list(self.assumptions),
+            "local": None,
+        }
+
+    def to_json(self) -> str:
+        """The forecast as JSON."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    @cached_property
+    def _index(self) -> ModelIndex[ForecastModel]:
+        return ModelIndex(self.models, f"the environment {self.environment}")
+
+
+def _listed(label: str, times: Sequence[datetime]) -> list[str]:
+    if not times:
+        return []
+    shown = ", ".join(minute(time) for time in times[:5])
+    more = f" and {len(times) - 5} more" if len(times) > 5 else ""
+    return [f"  {label:<16}  {shown}{more}"]

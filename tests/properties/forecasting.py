@@ -1,0 +1,123 @@
+"""Forecasts the runs after a drawn history, lets them take place, and lists what was wrong."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from datetime import timezone
+from pathlib import Path
+
+from pytest_sqlmesh_tracker.forecast.forecasting import Assumed, forecast
+from pytest_sqlmesh_tracker.forecast.results import Forecast, ForecastRun
+from pytest_sqlmesh_tracker.sandbox.faults import Fault, InjectedError
+from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
+
+from .demanding.tally import TALLY, Ledger, Violation
+from .drawing.outlooks import Outlook
+from .drawing.specs import ONLY_AUDITED
+from .playing.invocations import Story, begin, in_haste, take
+from .playing.spans import merged, millis
+from .playing.state import shown
+from .playing.witnesses import Witness, watching
+from .playing.world import World
+
+Spans = list[tuple[int, int]]
+
+
+def forecast_violations(outlook: Outlook) -> list[Violation]:
+    """Play a history, forecast the runs after it, and let them take place; what was wrong."""
+    folder = Path(tempfile.mkdtemp(prefix="forecast_"))
+    history = outlook.history
+    world = World(folder, history.began, history.concurrent_tasks, history.before_all)
+    ledger = Ledger()
+    try:
+        story = begin(history, world)
+        for number in range(len(history.steps)):
+            take(story, number)
+        _look_ahead(outlook, story, ledger)
+    finally:
+        world.close()
+        shutil.rmtree(folder, ignore_errors=True)
+    TALLY.examples += 1
+    return ledger.violations
+
+
+def _look_ahead(outlook: Outlook, story: Story, ledger: Ledger) -> None:
+    now = story.world.clock.now
+    with story.world.copy(now) as other, in_haste():
+        other.clock.start()
+        other.faults.clear()
+        # A model that was removed from the project can still be in an environment.
+        other.switch((), {model.name: model for model in story.definitions.values()}.values())
+        fqns = {shown(fqn): fqn for fqn, *_ in story.definitions}
+        failing = {fqns[name]: name for name in outlook.failing if name in fqns}
+        held = frozenset(fqns[name] for name in outlook.held if name in fqns)
+        times = [time.replace(tzinfo=timezone.utc) for time in outlook.times]
+        try:
+            forecasted = forecast(
+                other.context,
+                outlook.environment,
+                at=now,
+                until=times[-1],
+                times=times,
+                assumed=Assumed(failing=frozenset(failing), held=held),
+            )
+        except ProjectError:
+            TALLY.draws["environments that are not planned"] += 1
+            return
+        if failing:
+            other.faults.add(Fault(failing, InjectedError("assumed")))
+        other.faults.held.update(held)
+        runs = {run.at: run for run in forecasted.runs}
+        # An environment expires.
+        for time in (time for time in times if time <= forecasted.until):
+            ledger.where = f"{outlook.environment} at {time:%Y-%m-%d %H:%M}"
+            other.clock.travel(time)
+            with watching(type(other.context.snapshot_evaluator)) as witness:
+                try:
+                    other.context.run(outlook.environment)
+                except Exception as error:
+                    TALLY.raised[type(error).__name__] += 1
+                    ledger.demand(False, "run-raised", f"{type(error).__name__}: {error}")
+                    return
+            run = runs.get(time, ForecastRun(time, {}, ()))
+            _compare(forecasted, run, witness, ledger)
+
+
+def _compare(forecasted: Forecast, run: ForecastRun, witness: Witness, ledger: Ledger) -> None:
+    executed, failed = _observed(witness)
+    for model in forecasted.models:
+        name = model.name
+        if name in forecasted.undetermined:
+            TALLY.draws["undetermined models"] += 1
+            continue
+        if model.kind not in ONLY_AUDITED:
+            foreseen = [(millis(start), millis(end)) for start, end in run.executed.get(name, ())]
+            observed = executed.get(model.fqn, [])
+            TALLY.draws["executions forecast"] += bool(foreseen)
+            ledger.demand(
+                merged(foreseen) == observed,
+                "forecast",
+                f"{name}: forecast {foreseen}; evaluated {observed}",
+            )
+        TALLY.draws["failures forecast"] += name in run.failed
+        ledger.demand(
+            (name in run.failed) == (model.fqn in failed),
+            "forecast-failure",
+            f"{name}: forecast to fail: {name in run.failed}; {failed.get(model.fqn, 'did not')}",
+        )
+
+
+def _observed(witness: Witness) -> tuple[Mapping[str, Spans], Mapping[str, str]]:
+    """The intervals that were evaluated and recorded, and the models that failed, with why."""
+    executed: dict[str, Spans] = {}
+    failed: dict[str, str] = {}
+    for batch in witness.batches:
+        if batch.broke:
+            failed[batch.fqn] = f"failed: {batch.error}"
+        elif batch.evaluated and batch.span:
+            executed.setdefault(batch.fqn, []).append(batch.span)
+    for fqn, error in witness.creations_failed.items():
+        failed[fqn] = f"its creation failed: {error}"
+    return {fqn: merged(spans) for fqn, spans in executed.items()}, failed
