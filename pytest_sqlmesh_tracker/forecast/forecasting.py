@@ -11,14 +11,14 @@ from sqlmesh.utils.date import to_timestamp
 
 from pytest_sqlmesh_tracker.outcomes.types import Interval
 from pytest_sqlmesh_tracker.tracking.intervals.crons import is_undetermined
-from pytest_sqlmesh_tracker.tracking.spans import Millis, Span, as_intervals, utc
+from pytest_sqlmesh_tracker.tracking.spans import Millis, Span, utc
 from pytest_sqlmesh_tracker.wording.formats import listed, minute
 
 from .reading import EnvironmentModels, read_environment
 from .restating import Restatements
 from .results import Forecast, ForecastRun
 from .scheduled import ScheduledModel
-from .simulating import SimulatedRun, Simulation, Supposed
+from .simulating import SimulatedRun, Simulation, Supposed, with_fates_of_their_own
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,23 @@ def forecast(
     Raises:
         ProjectError: the environment is not planned, or its latest plan is not finished.
     """
+    known = read_environment(context, environment, to_timestamp(at))
+    return forecast_of(known, at=at, until=until, times=times, assumed=assumed or Assumed())
+
+
+def forecast_of(
+    known: EnvironmentModels,
+    *,
+    at: datetime,
+    until: datetime,
+    times: Sequence[datetime] | None,
+    assumed: Assumed,
+) -> Forecast:
+    """Forecast the runs of an environment whose models are known; see `forecast`.
+
+    The progress of the models is that at the end of the forecast afterwards.
+    """
     begin, end = to_timestamp(at), to_timestamp(until)
-    known = read_environment(context, environment, begin)
-    assumed = assumed or Assumed()
     if known.expires is not None:
         end = min(end, known.expires)
     undetermined = _undetermined(known, assumed)
@@ -84,10 +98,13 @@ def forecast(
 def _undetermined(known: EnvironmentModels, assumed: Assumed) -> dict[str, str]:
     """Models whose evaluations can't be known beforehand → why.
 
-    What is downstream of a model is undetermined as well if the model can fail, can be held back or
-    can be restated: the others are evaluated whatever happens upstream.
+    What is downstream of a model is undetermined as well if the model, or one upstream of it, can
+    fail, can be held back or can be restated: the others are evaluated whatever happens upstream.
     """
     restated = Restatements(known.models, known.progress).names if known.restates else set[str]()
+    apart = with_fates_of_their_own(
+        known.models, known.progress, assumed.failing | assumed.held | restated
+    )
     undetermined = dict(assumed.uncertain)
     affecting = set(assumed.uncertain)
     for model in known.models:
@@ -102,8 +119,7 @@ def _undetermined(known: EnvironmentModels, assumed: Assumed) -> dict[str, str]:
             undetermined[model.fqn] = (
                 f"SQLMesh takes the cron {cron} to be due at different times in different processes"
             )
-            unloaded = not known.progress[model.fqn].counted(model.terms)
-            if unloaded or model.fqn in assumed.failing | assumed.held | restated:
+            if model.fqn in apart:
                 affecting.add(model.fqn)
     return undetermined
 
@@ -133,26 +149,33 @@ class _Shown:
 
     def __init__(self, known: EnvironmentModels) -> None:
         self._names = {fqn: model.name for fqn, model in known.shown.items()}
-        self._intervals: dict[int, tuple[Sequence[Span], tuple[Interval, ...]]] = {}
+        self._moments: dict[Millis, datetime] = {}
 
     def runs(self, runs: Iterable[SimulatedRun]) -> list[ForecastRun]:
         """The runs, in order."""
-        shown = []
-        for run in runs:
-            self._intervals.clear()
-            executed = {
-                self._names[fqn]: self._as_intervals(spans) for fqn, spans in run.executed.items()
-            }
-            failed = tuple(sorted(self._names[fqn] for fqn in run.failed))
-            shown.append(ForecastRun(utc(run.at), executed, failed))
-        return shown
+        return [
+            ForecastRun(
+                self._moment(run.at),
+                self._executed(run),
+                tuple(sorted(self._names[fqn] for fqn in run.failed)),
+            )
+            for run in runs
+        ]
 
-    def _as_intervals(self, spans: Sequence[Span]) -> tuple[Interval, ...]:
+    def _executed(self, run: SimulatedRun) -> dict[str, tuple[Interval, ...]]:
         # Models that are scheduled alike share their spans.
-        known = self._intervals.get(id(spans))
-        if known is None:
-            known = self._intervals[id(spans)] = spans, as_intervals(spans)
-        return known[1]
+        shown = {id(spans): self._intervals(spans) for spans in run.executed.values()}
+        names = self._names
+        return {names[fqn]: shown[id(spans)] for fqn, spans in run.executed.items()}
+
+    def _intervals(self, spans: Sequence[Span]) -> tuple[Interval, ...]:
+        return tuple(Interval(self._moment(start), self._moment(end)) for start, end in spans)
+
+    def _moment(self, at: Millis) -> datetime:
+        # Most moments are the end of one interval and the start of the next.
+        if at not in self._moments:
+            self._moments[at] = utc(at)
+        return self._moments[at]
 
 
 def _assumptions(

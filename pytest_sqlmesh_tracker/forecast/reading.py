@@ -63,11 +63,40 @@ def read_environment(context: Any, environment: str, at: Millis) -> EnvironmentM
     snapshots = list(context.scheduler(environment=latest.name).snapshots.values())
     context.state_sync.refresh_snapshot_intervals(snapshots)
     index = deployability(latest.name, snapshots) or DeployabilityIndex.all_deployable()
+    return environment_of(
+        latest.name,
+        snapshots,
+        index,
+        at=at,
+        default_catalog=context.default_catalog,
+        expires=latest.expiration_ts,
+    )
+
+
+def environment_of(
+    name: str,
+    snapshots: Sequence[Any],
+    index: Any,
+    *,
+    at: Millis,
+    default_catalog: str | None,
+    expires: Millis | None = None,
+) -> EnvironmentModels:
+    """The models of an environment, from SQLMesh's snapshots with their intervals.
+
+    Args:
+        name: the environment's name.
+        snapshots: those of the environment.
+        index: the `DeployabilityIndex` of its runs.
+        at: the earliest moment for which the models are simulated.
+        default_catalog: the context's, which shown names leave out.
+        expires: when SQLMesh removes the environment.
+    """
     models = _Models(snapshots, index, at).in_order()
     nodes = {model.fqn: model.snapshot.node for model in models}
-    names = display_names(nodes, context.default_catalog)
+    names = display_names(nodes, default_catalog)
     return EnvironmentModels(
-        name=latest.name,
+        name=name,
         models=models,
         progress={
             model.fqn: Progress(
@@ -78,7 +107,7 @@ def read_environment(context: Any, environment: str, at: Millis) -> EnvironmentM
             for model in models
         },
         shown={fqn: ForecastModel(names[fqn], fqn, kind_of(node)) for fqn, node in nodes.items()},
-        expires=latest.expiration_ts,
+        expires=expires,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from pytest_sqlmesh_tracker.tracking.spans import Millis, Span, merged, without
@@ -72,10 +72,13 @@ class Progress:
         self.pending = list(pending)
         """What automatic restatements have removed, and no run has loaded again."""
 
-    @property
-    def key(self) -> tuple[tuple[Span, ...], ...]:
-        """Equal if the same is loaded."""
-        return tuple(self.loaded), tuple(self.previewed), tuple(self.pending)
+    def key(self, terms: Terms, at: Millis) -> object:
+        """Equal for models that are scheduled alike from a moment on, if nothing else happens."""
+        counted = self.counted(terms)
+        if _start_is_over(terms, counted, at):
+            terms = replace(terms, start=Start(None))
+            return terms, counted[-1][1]
+        return terms, tuple(self.loaded), tuple(self.previewed), tuple(self.pending)
 
     def counted(self, terms: Terms) -> Sequence[Span]:
         """The intervals that count as loaded."""
@@ -98,6 +101,18 @@ class Progress:
             spans[:] = merged([*spans, (start, end)])
         if self.pending and not terms.writes_preview:
             self.pending = without(self.pending, [(start, end)])
+
+
+def _start_is_over(terms: Terms, counted: Sequence[Span], at: Millis) -> bool:
+    """Whether a model is loaded so far that its start no longer matters."""
+    start, unit = terms.start.fixed, terms.unit
+    if start is None or terms.start.moves or terms.end is not None or len(counted) != 1:
+        return False
+    if terms.reads_preview != terms.writes_preview or not terms.evaluatable:
+        return False
+    (low, high) = counted[0]
+    reach = (terms.lookback + 1) * unit.longest
+    return low <= unit.floor(start) and high - reach >= start and at - unit.shortest >= start
 
 
 def missing_at(terms: Terms, progress: Progress, at: Millis) -> Missing:

@@ -70,32 +70,23 @@ class Simulation:
 
     def __post_init__(self) -> None:
         self._by_name = {model.fqn: model for model in self.models}
-        self._apart = self._with_fates_of_their_own()
+        restated = self.restatements.names if self.restatements else set[str]()
+        exceptional = restated.union(self.supposed.failing, self.supposed.held)
+        self._apart = with_fates_of_their_own(self.models, self.progress, exceptional)
         self._groups = self._grouped()
-        restated = self.restatements.names if self.restatements else frozenset[str]()
         self._restated = [
             place for place, group in enumerate(self._groups) if group.model.fqn in restated
         ]
         self._heap = [(0, place) for place in range(len(self._groups))]
         self._restating_at = self._place_of_next_restatement(0)
 
-    def _with_fates_of_their_own(self) -> set[str]:
-        restated = self.restatements.names if self.restatements else frozenset[str]()
-        apart: set[str] = set()
-        for model in self.models:
-            # A model without intervals can be scheduled before its first tick, and fail.
-            unloaded = not self.progress[model.fqn].counted(model.terms)
-            own = model.fqn in self.supposed.failing | self.supposed.held | restated
-            if own or unloaded or not apart.isdisjoint(model.parents):
-                apart.add(model.fqn)
-        return apart
-
     def _grouped(self) -> list[_Group]:
         groups: dict[object, _Group] = {}
+        begin = self.ticks[0] if self.ticks else 0
         for model in self.models:
             progress = self.progress[model.fqn]
             apart = model.fqn in self._apart
-            key: object = model.fqn if apart else (model.terms, progress.key)
+            key = model.fqn if apart else progress.key(model.terms, begin)
             group = groups.setdefault(key, _Group(model, progress, []))
             if not model.only_audited:
                 group.evaluated.append(model.fqn)
@@ -160,6 +151,25 @@ class Simulation:
     def parents(self, fqn: str) -> Sequence[str]:
         """The parents of a model that are simulated."""
         return [parent for parent in self._by_name[fqn].parents if parent in self._by_name]
+
+
+def with_fates_of_their_own(
+    models: Sequence[ScheduledModel], progress: Mapping[str, Progress], exceptional: Set[str]
+) -> set[str]:
+    """Models to which not only time matters, and all models downstream of these.
+
+    Args:
+        models: in topological order.
+        progress: by fully qualified name, what is loaded of each.
+        exceptional: models that can fail, can be held back or can be restated.
+    """
+    apart: set[str] = set()
+    for model in models:
+        # A model without intervals can be scheduled before its first tick, and fail.
+        unloaded = not progress[model.fqn].counted(model.terms)
+        if unloaded or model.fqn in exceptional or not apart.isdisjoint(model.parents):
+            apart.add(model.fqn)
+    return apart
 
 
 class _Round:

@@ -22,6 +22,8 @@ class Unit(Protocol):
 
     shortest: Millis
     """The length of its shortest interval, as SQLMesh has it."""
+    longest: Millis
+    """The length of its longest interval."""
 
     def floor(self, at: Millis) -> Millis:
         """The last beginning of an interval at or before a moment."""
@@ -58,6 +60,7 @@ class EvenUnit:
 
     def __init__(self, unit: IntervalUnit) -> None:
         self.shortest: Millis = unit.milliseconds
+        self.longest = self.shortest
 
     def floor(self, at: Millis) -> Millis:
         """The last beginning of an interval at or before a moment."""
@@ -120,6 +123,7 @@ class CalendarUnit:
 
     def __init__(self, unit: IntervalUnit) -> None:
         self.shortest: Millis = unit.milliseconds
+        self.longest: Millis = (366 if unit.is_year else 31) * 24 * 60 * 60 * 1000
         self._unit = unit
 
     def floor(self, at: Millis) -> Millis:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlmesh.core.node import IntervalUnit
 from sqlmesh.core.snapshot.definition import compute_missing_intervals
@@ -18,6 +18,7 @@ MOMENTS = st.integers(0, 4 * 24 * 60).map(lambda minutes: BEGIN + minutes * MINU
 YEARS = st.integers(0, 4 * 365).map(lambda days: BEGIN + days * 24 * 60 * MINUTE)
 
 
+@settings(deadline=None)
 @given(UNITS, st.one_of(MOMENTS, YEARS))
 def test_intervals_begin_where_the_cron_of_the_unit_ticks(unit: IntervalUnit, at: int) -> None:
     arithmetic = unit_of(unit)
@@ -27,6 +28,7 @@ def test_intervals_begin_where_the_cron_of_the_unit_ticks(unit: IntervalUnit, at
     assert arithmetic.shortest == unit.milliseconds
 
 
+@settings(deadline=None)
 @given(
     UNITS,
     st.data(),
