@@ -225,6 +225,7 @@ def test_a_test_of_a_user(user: pytest.Pytester) -> None:
 
 
 @pytest.mark.processes
+@pytest.mark.nightly
 def test_without_dagster(user: pytest.Pytester) -> None:
     user.makepyfile(WITHOUT)
     result = user.runpytest_subprocess("-p", "no:xdist")

@@ -73,6 +73,7 @@ def test_a_size_that_can_not_be_read(user: pytest.Pytester) -> None:
 
 
 @pytest.mark.processes
+@pytest.mark.nightly
 def test_a_long_plan_is_announced(user: pytest.Pytester) -> None:
     user.makeconftest(
         """
@@ -95,6 +96,7 @@ def test_workers_plan_a_project_once(user: pytest.Pytester) -> None:
 
 
 @pytest.mark.processes
+@pytest.mark.nightly
 def test_workers_share_a_failed_plan(user: pytest.Pytester) -> None:
     Project(user.path / "shop").model("shop.broken", "SELECT error('broken') AS id")
     result = user.runpytest_subprocess(*BOTH_WORKERS)

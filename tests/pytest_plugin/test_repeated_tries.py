@@ -153,6 +153,7 @@ def test_a_try_with_a_failed_setup_counts_as_a_try(reported_shop: pytest.Pyteste
 
 
 @pytest.mark.processes
+@pytest.mark.nightly
 def test_another_worker_repeats_the_test_of_a_crashed_worker(
     reported_shop: pytest.Pytester,
 ) -> None:

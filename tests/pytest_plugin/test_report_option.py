@@ -201,6 +201,7 @@ OPTIONS = ("--sqlmesh-tracker-strict", "--sqlmesh-tracker-report=all.json", "--j
 
 
 @pytest.mark.processes
+@pytest.mark.nightly
 def test_workers_write_everything_to_one_file(
     pytester: pytest.Pytester,
     planned_project: Path,  # noqa: ARG001

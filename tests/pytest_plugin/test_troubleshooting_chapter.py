@@ -251,6 +251,7 @@ def test_every_message_is_printed(pytester: pytest.Pytester, planned_project: Pa
 
 
 @pytest.mark.processes
+@pytest.mark.nightly
 def test_the_message_without_the_plugin_and_the_remedy(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

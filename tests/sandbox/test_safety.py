@@ -568,6 +568,7 @@ class TestWholeSessions:
             assert "1 failed, 1 passed" in output, output
         assert snapshot_of(sessions.root) == sessions.before
 
+    @pytest.mark.nightly
     @pytest.mark.parametrize("moment", ["2024-01-05", "2024-01-06"], ids=["template", "test"])
     def test_interrupted_sessions_do_not_change_the_repository(
         self, moment: str, sessions: Sessions

@@ -55,6 +55,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {"path": str(made.path), "gateway": "postgres", "at": "2024-01-02", "setup": raw}
 
 
+@pytest.mark.nightly
 def test_models_that_depend_on_the_history_are_found(
     sqlmesh_project_factory: Sandboxes, options: dict[str, Any]
 ) -> None:

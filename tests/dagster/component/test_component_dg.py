@@ -58,6 +58,7 @@ def test_dg_scaffolds_no_yaml_for_a_folder_without_a_project(tmp_path: Path) -> 
 
 @pytest.mark.skipif(not DG.exists(), reason="dg is not installed")
 @pytest.mark.processes
+@pytest.mark.nightly
 def test_the_sample_project_loads(tmp_path: Path) -> None:
     home = tmp_path / "dagster_home"
     home.mkdir()

@@ -258,6 +258,7 @@ def test_intermediate_assets_that_are_up_to_date_are_not_requested(site: Site) -
 
 
 @pytest.mark.long
+@pytest.mark.nightly
 def test_models_that_became_due_meanwhile_wait_for_intermediate_assets(site: Site) -> None:
     """A run that waited in the queue comes to what was requested, and to what waits for nothing."""
     site.project.travel(TEN)

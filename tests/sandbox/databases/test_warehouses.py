@@ -176,6 +176,7 @@ def test_models_of_each_gateway_are_in_the_one_database(
 # Of SQLMesh, when it reads dates of seeds.
 @pytest.mark.filterwarnings("ignore:The argument 'infer_datetime_format'", "ignore:errors='ignore'")
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+@pytest.mark.nightly
 def test_models_in_each_dialect_run(tmp_path: Path, sandboxes: Sandboxes, dialect: Dialect) -> None:
     """The project that is played on every engine, in a sandbox."""
 

@@ -178,6 +178,7 @@ def test_a_model_that_depends_on_its_past_waits_for_a_gap(gated: Project) -> Non
 
 
 @pytest.mark.long
+@pytest.mark.nightly
 def test_a_preview_in_dev_has_its_own_cadence(project: Project) -> None:
     project.incremental("p.raw", DAYS, **DAILY)
     project.incremental("p.orders", read_between("p.raw"), ", forward_only TRUE", **DAILY)
