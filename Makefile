@@ -15,7 +15,7 @@ empty :=
 comma := ,
 COVERED := $(subst $(empty) ,$(comma),$(CORE:%=pytest_sqlmesh_tracker/%/*))
 
-.PHONY: demo test lint types tests coverage rare histories browser dbt processes distributed ui compat neighbours engines properties truth truth-cli truth-dagster mutants mutants-dagster week postgres postgres-short bench bench-scale engines-bench schema reference startup clean
+.PHONY: demo test lint types tests coverage rare histories browser dbt processes distributed ui compat neighbours engines properties truth truth-forecast truth-cli truth-dagster mutants mutants-dagster week postgres postgres-short bench bench-scale engines-bench schema reference startup clean
 
 demo: $(VENV)/installed
 	$(RUN)/python sample_projects/demo.py
@@ -148,6 +148,10 @@ postgres-short: $(VENV)/installed
 truth: export SQLMESH_TRACKER_ENGINE ?= $(or $(ENGINE),duckdb)
 truth: $(VENV)/installed
 	$(RUN)/python -m tests.properties.truth --workers 2
+
+# Forecasts of the runs after 300 drawn histories, and 300 drawn plans that are applied dry and for real.
+truth-forecast: $(VENV)/installed
+	SQLMESH_TRACKER_FORECASTS=300 $(RUN)/python $(PYTEST) tests/properties/test_forecast_truth.py
 
 # Sixty drawn histories: the command line's run against Context.run.
 truth-cli: $(VENV)/installed

@@ -124,6 +124,14 @@ def _undetermined(known: EnvironmentModels, assumed: Assumed) -> dict[str, str]:
     return undetermined
 
 
+def moments_of(known: EnvironmentModels, begin: Millis, end: Millis) -> list[Millis]:
+    """All moments at which something can become due, after `begin` and up to `end`."""
+    undetermined = _undetermined(known, Assumed())
+    models = [model for model in known.models if model.fqn not in undetermined]
+    restatements = Restatements(models, known.progress) if known.restates else None
+    return _moments(models, restatements, begin, end)
+
+
 def _moments(
     models: Iterable[ScheduledModel], restatements: Restatements | None, begin: Millis, end: Millis
 ) -> list[Millis]:

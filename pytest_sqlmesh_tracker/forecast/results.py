@@ -42,6 +42,72 @@ class ForecastRun:
 
 
 @dataclass(frozen=True)
+class LocalPlan:
+    """The plan of the project's files."""
+
+    fails: str | None
+    """Why applying it would fail; None if it would not."""
+    backfills: Mapping[str, Sequence[Interval]]
+    """The shown name of each model that it would evaluate → its intervals, merged."""
+    categories: Mapping[str, str]
+    """The shown name of each changed model → SQLMesh's category of the change, in lower case."""
+
+
+@dataclass(frozen=True)
+class LocalForecast:
+    """What a plan of the project's files would do to the schedule."""
+
+    plan: LocalPlan
+    after: Forecast | None
+    """The forecast as the plan would leave the environment; None if applying it would fail."""
+    per_week: Mapping[str, tuple[int | None, int | None]]
+    """The shown name of each model → its evaluations a week before and after the plan, rounded,
+    without what was overdue at the beginning; None where the environment does not have the model,
+    or its evaluations are undetermined."""
+    ticks_lost: Mapping[str, Sequence[datetime]]
+    """The shown names of models → times of runs that would no longer evaluate them, in UTC."""
+    ticks_new: Mapping[str, Sequence[datetime]]
+    """The shown names of models → times of runs that would evaluate them only after the plan, in
+    UTC."""
+    never: Sequence[str]
+    """The shown names of models that no later run would ever evaluate."""
+
+    @property
+    def less_often(self) -> list[str]:
+        """The shown names of the models that would be evaluated less often, or never again."""
+        rarer = {
+            name
+            for name, (before, after) in self.per_week.items()
+            if before is not None and after is not None and after < before
+        }
+        return [name for name in self.per_week if name in rarer or name in self.never]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparison as plain data, as in the forecast's JSON."""
+        return {
+            "plan": {
+                "fails": self.plan.fails,
+                "backfills": {
+                    name: _bounds(intervals) for name, intervals in self.plan.backfills.items()
+                },
+                "categories": dict(self.plan.categories),
+            },
+            "per_week": {name: list(rates) for name, rates in self.per_week.items()},
+            "ticks_lost": _times(self.ticks_lost),
+            "ticks_new": _times(self.ticks_new),
+            "never": list(self.never),
+        }
+
+
+def _bounds(intervals: Sequence[Interval]) -> list[list[str]]:
+    return [[start.isoformat(), end.isoformat()] for start, end in intervals]
+
+
+def _times(ticks: Mapping[str, Sequence[datetime]]) -> dict[str, list[str]]:
+    return {name: [time.isoformat() for time in times] for name, times in ticks.items()}
+
+
+@dataclass(frozen=True)
 class Forecast:
     """The runs of an environment in a span of time, as far as they can be known beforehand.
 
@@ -63,6 +129,8 @@ class Forecast:
     """What is assumed, in sentences."""
     models: Sequence[ForecastModel]
     """All models of the environment, in topological order."""
+    local: LocalForecast | None = None
+    """What a plan of the project's files would change; None unless that was requested."""
 
     def ticks(self, model: object) -> list[datetime]:
         """The times of the runs in which a model will be evaluated, in UTC.
@@ -118,8 +186,7 @@ class Forecast:
                 {
                     "at": run.at.isoformat(),
                     "executed": {
-                        name: [[start.isoformat(), end.isoformat()] for start, end in intervals]
-                        for name, intervals in run.executed.items()
+                        name: _bounds(intervals) for name, intervals in run.executed.items()
                     },
                     "failed": list(run.failed),
                 }
@@ -127,7 +194,7 @@ class Forecast:
             ],
             "undetermined": dict(self.undetermined),
             "assumptions": list(self.assumptions),
-            "local": None,
+            "local": self.local and self.local.to_dict(),
         }
 
     def to_json(self) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from datetime import timezone
 from pathlib import Path
 
+from sqlmesh.core.snapshot.definition import inclusive_exclusive
+
 from pytest_sqlmesh_tracker.forecast.forecasting import Assumed, forecast
 from pytest_sqlmesh_tracker.forecast.results import Forecast, ForecastRun
 from pytest_sqlmesh_tracker.sandbox.faults import Fault, InjectedError
@@ -74,6 +76,8 @@ def _look_ahead(outlook: Outlook, story: Story, ledger: Ledger) -> None:
         for time in (time for time in times if time <= forecasted.until):
             ledger.where = f"{outlook.environment} at {time:%Y-%m-%d %H:%M}"
             other.clock.travel(time)
+            # SQLMesh remembers where a relative end was, but each run has a process of its own.
+            inclusive_exclusive.cache_clear()
             with watching(type(other.context.snapshot_evaluator)) as witness:
                 try:
                     other.context.run(outlook.environment)

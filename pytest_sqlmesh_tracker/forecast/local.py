@@ -1,0 +1,195 @@
+"""What a plan of the project's files would do to the schedule: nothing of it is applied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlmesh.utils.date import to_timestamp
+
+from pytest_sqlmesh_tracker.outcomes.types import Interval
+from pytest_sqlmesh_tracker.reports.report import RunReport
+from pytest_sqlmesh_tracker.tracking.errors.exceptions import described
+from pytest_sqlmesh_tracker.tracking.spans import Millis, Span, as_intervals, utc, without
+from pytest_sqlmesh_tracker.tracking.tracker import sqlmesh_run_tracker
+
+from .forecasting import Assumed, forecast_of, moments_of
+from .reading import EnvironmentModels, read_environment
+from .results import Forecast, LocalForecast, LocalPlan
+from .scheduled import ScheduledModel, missing_at
+
+_HORIZON = 400 * 24 * 60 * 60 * 1000
+"""How far to look for the next evaluation of a model, in milliseconds."""
+_OPTIONS = {"no_prompts": True, "auto_apply": True, "skip_tests": True, "skip_linter": True}
+
+
+def forecast_with_local(
+    context: Any,
+    dry: Any,
+    environment: str,
+    *,
+    at: datetime,
+    until: datetime,
+    times: Sequence[datetime] | None = None,
+) -> Forecast:
+    """Forecast an environment as it is, and as it would be after a plan of the project's files.
+
+    Args:
+        context: a SQLMesh context, which need not have loaded the project.
+        dry: a `DryContext` of the same state that has loaded the project; the plan is applied to
+            its copy of the state.
+        environment: the environment, which must be planned.
+        at: the present, to which the clock must be set.
+        until: the last moment of a run.
+        times: as in `forecast`; by default, at each moment at which something becomes due in either
+            form of the environment.
+
+    Raises:
+        ProjectError: the environment is not planned, or its latest plan is not finished.
+    """
+    begin, end = to_timestamp(at), to_timestamp(until)
+    before = read_environment(context, environment, begin)
+    plan = _planned(dry, environment)
+    after = None if plan.fails else read_environment(dry, environment, begin)
+    if times is None:
+        moments = set(moments_of(before, begin, end))
+        moments.update(moments_of(after, begin, end) if after else ())
+        times = [utc(moment) for moment in sorted(moments)]
+    present = _Schedule.of(before, at=at, until=until, times=times)
+    if after is None:
+        return replace(present.forecast, local=LocalForecast(plan, None, {}, {}, {}, ()))
+    never = tuple(
+        after.shown[model.fqn].name for model in after.models if _never_runs(after, model, begin)
+    )
+    coming = _Schedule.of(after, at=at, until=until, times=times)
+    return replace(present.forecast, local=_compared(present, coming, plan, never))
+
+
+def _planned(dry: Any, environment: str) -> LocalPlan:
+    """Plan the project's files in a copy of the state."""
+    error: str | None = None
+    with sqlmesh_run_tracker(dry) as tracker:
+        try:
+            dry.plan(environment, **_OPTIONS)
+        except Exception as raised:
+            error = described(raised)
+    report = tracker.reports[-1] if tracker.reports else None
+    if report is None:
+        return LocalPlan(error, {}, {})
+    return LocalPlan(
+        fails=_failure(report) or error,
+        backfills={name: _evaluated(report, name) for name in sorted(report.executed)},
+        categories={
+            name: outcome.change_category
+            for name, outcome in report.outcomes.items()
+            if outcome.change_category
+        },
+    )
+
+
+def _failure(report: RunReport) -> str | None:
+    if report.completion in ("success", "nothing_to_do"):
+        return None
+    failed = [f"{name} {report[name].message}" for name in sorted(report.failed)]
+    return "; ".join(failed) or report.error
+
+
+def _evaluated(report: RunReport, name: str) -> tuple[Interval, ...]:
+    spans = [(to_timestamp(b.start), to_timestamp(b.end)) for b in report[name].batches]
+    return as_intervals(spans)
+
+
+@dataclass(frozen=True)
+class _Schedule:
+    """The forecast of one form of an environment, and what was overdue at its beginning."""
+
+    forecast: Forecast
+    overdue: Mapping[str, Sequence[Span]]
+    """By shown name."""
+
+    @classmethod
+    def of(
+        cls,
+        known: EnvironmentModels,
+        *,
+        at: datetime,
+        until: datetime,
+        times: Sequence[datetime],
+    ) -> _Schedule:
+        begin = to_timestamp(at)
+        overdue = {
+            known.shown[model.fqn].name: missing_at(
+                model.terms, known.progress[model.fqn], begin
+            ).spans
+            for model in known.models
+        }
+        forecast = forecast_of(known, at=at, until=until, times=times, assumed=Assumed())
+        return cls(forecast, overdue)
+
+    @property
+    def names(self) -> list[str]:
+        """The models whose evaluations are known."""
+        names = [model.name for model in self.forecast.models]
+        return [name for name in names if name not in self.forecast.undetermined]
+
+    def ticks(self) -> dict[str, list[datetime]]:
+        """Model → the times of its evaluations, without those of what was overdue."""
+        ticks: dict[str, list[datetime]] = {}
+        for run in self.forecast.runs:
+            for name, intervals in run.executed.items():
+                overdue = self.overdue[name]
+                if not overdue or without(map(_span, intervals), overdue):
+                    ticks.setdefault(name, []).append(run.at)
+        return ticks
+
+
+def _span(interval: Interval) -> Span:
+    return to_timestamp(interval.start), to_timestamp(interval.end)
+
+
+def _compared(
+    before: _Schedule, after: _Schedule, plan: LocalPlan, never: tuple[str, ...]
+) -> LocalForecast:
+    forecast = before.forecast
+    weeks = (forecast.until - forecast.at) / timedelta(weeks=1)
+    old, new = before.ticks(), after.ticks()
+    names = dict.fromkeys([*after.names, *before.names])
+
+    def rate(schedule: _Schedule, ticks: Mapping[str, list[datetime]], name: str) -> int | None:
+        return round(len(ticks.get(name, ())) / weeks) if name in schedule.names else None
+
+    return LocalForecast(
+        plan=plan,
+        after=after.forecast,
+        per_week={name: (rate(before, old, name), rate(after, new, name)) for name in names},
+        ticks_lost=_without(old, new),
+        ticks_new=_without(new, old),
+        never=never,
+    )
+
+
+def _without(
+    ticks: Mapping[str, list[datetime]], others: Mapping[str, list[datetime]]
+) -> dict[str, tuple[datetime, ...]]:
+    """The ticks of each model that it does not have among others; models without any left out."""
+    left = {
+        name: tuple(time for time in times if time not in set(others.get(name, ())))
+        for name, times in ticks.items()
+    }
+    return {name: times for name, times in left.items() if times}
+
+
+def _never_runs(known: EnvironmentModels, model: ScheduledModel, begin: Millis) -> bool:
+    """Whether time alone never makes anything of a model missing, as far as one can look ahead."""
+    terms, progress = model.terms, known.progress[model.fqn]
+    if not terms.evaluatable or terms.is_seed or model.only_audited:
+        return False
+    at: Millis | None = begin
+    while at is not None and at <= begin + _HORIZON:
+        missing = missing_at(terms, progress, at)
+        if any(start < end for start, end in missing.spans):
+            return False
+        at = missing.look_again
+    return True
