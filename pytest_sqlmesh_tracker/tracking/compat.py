@@ -146,6 +146,12 @@ def selector_of(model: Any) -> str:
     return str(getattr(model, "dbt_fqn", None) or model.name)
 
 
+def create_state(state: Any, default_catalog: str | None) -> None:
+    """Create the tables of a state that has none; early versions require the default catalog."""
+    takes_catalog = "default_catalog" in signature(state.migrate).parameters
+    state.migrate(**({"default_catalog": default_catalog} if takes_catalog else {}))
+
+
 def migration_tries() -> Any:
     """The tenacity settings for retrying the migration of a table; None before 0.220.1, when
     SQLMesh did not retry."""

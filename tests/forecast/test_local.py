@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from sqlmesh.utils.errors import SQLMeshError
 
 from pytest_sqlmesh_tracker import Forecast
 from pytest_sqlmesh_tracker.forecast.dry.context import dry_context
@@ -95,16 +96,29 @@ def test_a_plan_that_fails(desk: Project) -> None:
     desk.model("desk.later", "SELECT 1 AS id", cron="'@weekly'", start="'2024-01-08'")
     desk.model("desk.reader", "SELECT id FROM desk.later", cron="'@daily'")
     forecasted = forecast(desk)
-    assert forecasted.local is not None
-    assert forecasted.local.plan.fails == (
-        "desk.reader failed: its evaluation raised SQLMeshError: desk.later has no table yet, "
-        "since nothing of it is loaded"
-    )
-    assert forecasted.local.after is None
+    compared = forecasted.local
+    assert compared is not None
     assert forecasted.ticks("desk.daily")
     with at(NOW):
         desk.reload()
-        assert desk.plan().completion == "failure"
+        completion = desk.plan().completion
+    if completion == "success":
+        # Early versions of SQLMesh create the tables of all models first.
+        assert compared.plan.fails is None
+        assert compared.never == ()
+    else:
+        assert compared.plan.fails == (
+            "desk.reader failed: its evaluation raised SQLMeshError: desk.later has no table yet, "
+            "since nothing of it is loaded"
+        )
+        assert compared.after is None
+
+
+def test_a_dry_run_can_not_use_a_database(desk: Project) -> None:
+    with dry_context(desk.context, paths=str(desk.path)) as dry:
+        dry.load()
+        with pytest.raises(SQLMeshError, match="a dry run must not use a database"):
+            dry.snapshot_evaluator.adapter.execute("SELECT 1")
 
 
 def test_nothing_is_written(desk: Project) -> None:

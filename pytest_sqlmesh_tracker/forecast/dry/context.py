@@ -100,7 +100,7 @@ def dry_context(context: Any, **arguments: Any) -> Iterator[DryContext]:
         arguments: those of `Context`, such as its configurations.
     """
     with TemporaryDirectory(prefix="sqlmesh_tracker_") as folder:
-        state = copied_state(context._new_state_sync(), Path(folder))
+        state = copied_state(context._new_state_sync(), Path(folder), context.default_catalog)
         tables = Tables(_existing(state))
         dry = DryContext(state=state, tables=tables, **arguments)
         dry.__dict__["cache_dir"] = Path(folder)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from typing import Any, NamedTuple
 
 from sqlmesh.core.snapshot import DeployabilityIndex, SnapshotEvaluator
+from sqlmesh.core.snapshot.evaluator import SnapshotCreationFailedError
+from sqlmesh.utils import CompletionStatus
 from sqlmesh.utils.concurrency import concurrent_apply_to_snapshots
 from sqlmesh.utils.errors import SQLMeshError
 
@@ -56,8 +59,9 @@ class DryEvaluator(SnapshotEvaluator):
 
     @classmethod
     def like(cls, evaluator: SnapshotEvaluator, tables: Tables) -> DryEvaluator:
-        """An evaluator for the same gateways, which are not connected to."""
-        made = cls(evaluator.adapters, evaluator.ddl_concurrent_tasks, evaluator.selected_gateway)
+        """An evaluator for the same gateways, without connections."""
+        adapters = {gateway: _offline(adapter) for gateway, adapter in evaluator.adapters.items()}
+        made = cls(adapters, evaluator.ddl_concurrent_tasks, evaluator.selected_gateway)
         made.tables = tables
         return made
 
@@ -67,13 +71,49 @@ class DryEvaluator(SnapshotEvaluator):
         self._check_parents(snapshot, arguments["snapshots"], index)
         self.tables.create(snapshot, index)
 
+    def create(
+        self,
+        target_snapshots: Iterable[Any],
+        snapshots: Mapping[Any, Any],
+        deployability_index: DeployabilityIndex | None = None,
+        on_start: Callable[[Any], None] | None = None,
+        on_complete: Callable[[Any], None] | None = None,
+        *_: Any,
+        **__: Any,
+    ) -> CompletionStatus:
+        """Create no tables; raise as SQLMesh does for models that read a table that does not exist.
+
+        Early versions of SQLMesh create all tables of a plan before they evaluate anything.
+        """
+        index = deployability_index or DeployabilityIndex.all_deployable()
+        missing = self.get_snapshots_to_create(target_snapshots, index)
+        if not missing:
+            return CompletionStatus.NOTHING_TO_DO
+        if on_start is not None:
+            on_start(missing)
+        known = {snapshot.name: snapshot for snapshot in snapshots.values()}
+        errors, skipped = concurrent_apply_to_snapshots(
+            missing,
+            lambda snapshot: self.create_snapshot(snapshot, known, index, on_complete=on_complete),
+            tasks_num=1,
+            raise_on_error=False,
+        )
+        if errors:
+            raise SnapshotCreationFailedError(errors, skipped)
+        return CompletionStatus.SUCCESS
+
     def create_snapshot(
-        self, snapshot: Any, snapshots: Any, deployability_index: Any, *_: Any, **arguments: Any
+        self,
+        snapshot: Any,
+        snapshots: Mapping[str, Any],
+        deployability_index: DeployabilityIndex,
+        *_: Any,
+        on_complete: Callable[[Any], None] | None = None,
+        **__: Any,
     ) -> None:
-        """Create nothing; raise if the model reads a table that does not exist."""
+        """Create no table; raise if the model reads a table that does not exist."""
         self._check_parents(snapshot, snapshots, deployability_index)
         self.tables.create(snapshot, deployability_index)
-        on_complete = arguments.get("on_complete")
         if on_complete is not None:
             on_complete(snapshot)
 
@@ -130,6 +170,23 @@ class DryEvaluator(SnapshotEvaluator):
             known = snapshots.get(parent.name)
             if known is not None and known.is_model and not known.is_symbolic:
                 self.tables.check_read(known, index)
+
+
+class _NoConnections:
+    """Connections of an adapter that must not be used."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise SQLMeshError(f"a dry run must not use a database ({name})")
+
+    def close_all(self, *_: Any, **__: Any) -> None:
+        """Close nothing."""
+
+
+def _offline(adapter: Any) -> Any:
+    """The adapter without connections, so that nothing can reach its database."""
+    offline = copy(adapter)
+    offline._connection_pool = _NoConnections()
+    return offline
 
 
 def _index(arguments: Mapping[str, Any]) -> DeployabilityIndex:

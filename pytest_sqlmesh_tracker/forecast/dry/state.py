@@ -10,17 +10,20 @@ from sqlglot import exp
 from sqlmesh.core.config import DuckDBConnectionConfig
 from sqlmesh.core.state_sync import EngineAdapterStateSync
 
+from pytest_sqlmesh_tracker.tracking import compat
 
-def copied_state(state: Any, cache: Path) -> EngineAdapterStateSync:
+
+def copied_state(state: Any, cache: Path, default_catalog: str | None) -> EngineAdapterStateSync:
     """A copy of the state, in an in-memory database of its own. The state is only read.
 
     Args:
         state: SQLMesh's, in the version of the schema that the installed SQLMesh has.
         cache: a folder for SQLMesh's cache of models.
+        default_catalog: the context's.
     """
     adapter = DuckDBConnectionConfig(concurrent_tasks=1).create_engine_adapter()
     copy = EngineAdapterStateSync(adapter, schema=state.schema, cache_dir=cache)
-    copy.migrate()
+    compat.create_state(copy, default_catalog)
     for table, columns in _tables(copy):
         adapter.execute(exp.delete(table))
         quoted = [exp.column(name, quoted=True) for name in columns]
