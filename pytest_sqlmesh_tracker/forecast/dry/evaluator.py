@@ -10,6 +10,7 @@ from sqlmesh.core.snapshot import DeployabilityIndex, SnapshotEvaluator
 from sqlmesh.core.snapshot.evaluator import SnapshotCreationFailedError
 from sqlmesh.utils import CompletionStatus
 from sqlmesh.utils.concurrency import concurrent_apply_to_snapshots
+from sqlmesh.utils.connection_pool import SingletonConnectionPool
 from sqlmesh.utils.errors import SQLMeshError
 
 
@@ -172,21 +173,15 @@ class DryEvaluator(SnapshotEvaluator):
                 self.tables.check_read(known, index)
 
 
-class _NoConnections:
-    """Connections of an adapter that must not be used."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise SQLMeshError(f"a dry run must not use a database ({name})")
-
-    def close_all(self, *_: Any, **__: Any) -> None:
-        """Close nothing."""
-
-
 def _offline(adapter: Any) -> Any:
     """The adapter without connections, so that nothing can reach its database."""
     offline = copy(adapter)
-    offline._connection_pool = _NoConnections()
+    offline._connection_pool = SingletonConnectionPool(_refuse)
     return offline
+
+
+def _refuse() -> Any:
+    raise SQLMeshError("a dry run must not use a database")
 
 
 def _index(arguments: Mapping[str, Any]) -> DeployabilityIndex:
