@@ -44,7 +44,11 @@ def _defaults(command: click.Command) -> dict[str, Any]:
                 if not isinstance(table, Mapping):
                     raise GatePolicyError(f"{_TABLE} must be a table")
                 check_keys(table, names)
-                return {names[key]: _default(value) for key, value in table.items()}
+                defaults = {names[key]: _default(value) for key, value in table.items()}
+                if "setup" in defaults:
+                    # Wherever in the repository the command is called.
+                    defaults["setup"] = [str(file.parent / path) for path in defaults["setup"]]
+                return defaults
         except GatePolicyError as error:
             raise click.ClickException(f"{file}: {_TABLE}: {error}") from None
     return {}

@@ -75,6 +75,18 @@ def test_options_are_read_from_pyproject(visits: Path) -> None:
     assert document["begin"] == "2024-01-03T00:00:00+00:00"
 
 
+def test_files_in_pyproject_are_relative_to_it(
+    visits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (visits / "pyproject.toml").write_text(
+        '[tool.sqlmesh_tracker.check]\nexclude = ["site.appended", "site.counted"]\n'
+        'setup = ["raw.sql"]\ndays = 2\nexamples = 0\n'
+    )
+    monkeypatch.chdir(visits / "models")
+    result = runner().invoke(main, ["check", "-p", str(visits)])
+    assert result.exit_code == 0, result.output
+
+
 def test_nothing_tried_is_an_error(visits: Path) -> None:
     (visits / "raw.sql").write_text("CREATE SCHEMA raw; CREATE TABLE raw.visits (ts TIMESTAMP);")
     result = check("site.visits")
