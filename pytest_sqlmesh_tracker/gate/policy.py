@@ -16,7 +16,8 @@ from pytest_sqlmesh_tracker.reports.files import ReportLike, entry
 from .findings import GateResult
 from .judging import PolicyEvaluation
 from .reading import document_in, gate_table, parsed, rules_from, rules_in
-from .rules import GatePolicyError, GateRule
+from .rules import GateRule
+from .values import GatePolicyError
 
 
 class GatePolicy(Frozen):

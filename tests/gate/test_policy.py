@@ -99,13 +99,14 @@ class TestRules:
             ({"model": "a"}, "unknown key 'model'; did you mean models?"),
             (
                 {"zz": 1},
-                "unknown key 'zz'; valid keys: models, allow, deny, require, severity, until, why",
+                "unknown key 'zz'; valid keys: models, allow, deny, require, fresh_within, tolerate, "
+                "severity, until, why",
             ),
             (
                 {"allow": ["failed"]},
                 "models is missing: it must be a name, a glob, or a list of them",
             ),
-            ({"models": "a"}, "a rule must have allow, deny or require"),
+            ({"models": "a"}, "a rule must have allow, deny, require, fresh_within or tolerate"),
             ({"models": []}, "models is empty: it must be a name, a glob, or a list of them"),
             ({"models": " "}, "models: ' ' is neither a name nor a glob"),
             ({"models": ["a", 3]}, "models: 3 is neither a name nor a glob"),
@@ -144,7 +145,7 @@ class TestRules:
             ),
             (
                 {"models": "a", "allow": "failed", "severity": "warning"},
-                "severity has no effect without deny or require",
+                "severity has no effect without deny, require, fresh_within or tolerate",
             ),
         ],
         ids=str,
