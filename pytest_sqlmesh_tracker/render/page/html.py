@@ -77,6 +77,7 @@ def page(
     """
     findings = () if result is None else result.findings
     warnings = () if result is None else result.warnings
+    tolerated = () if result is None else result.tolerated
     shown = [(n, test, report) for n, (test, report) in enumerate(reports) if not report.superseded]
     anchors = invocation_anchors([report.id for *_, report in shown])
     invocations = [
@@ -98,6 +99,8 @@ def page(
         warned=len(warnings),
         findings=_by_urgency(in_groups(findings)),
         warnings=_by_urgency(in_groups(warnings)),
+        number_tolerated=len(tolerated),
+        tolerated=in_groups(tolerated),
         invocations=invocations,
         invocation_at={invocation.number: invocation for invocation in invocations},
         chosen=_most_urgent(invocations),
