@@ -62,9 +62,7 @@ def checked_tolerance(value: object) -> Tolerance | None:
     if value is None or isinstance(value, Tolerance):
         return value
     if not isinstance(value, Mapping):
-        raise unfitting(
-            "tolerate", value, 'a table: { reason = "signal_not_ready", for = "2 days" }'
-        )
+        raise unfitting("tolerate", value, f"a table such as {_EXAMPLE}")
     try:
         check_keys(value, _KEYS)
         for key in _KEYS:

@@ -103,7 +103,7 @@ def _between(earlier: GateRule, later: GateRule, which: str) -> Iterator[str]:
         yield f"tolerates {one.reason} for {limits[0]}, {which} tolerates for {limits[1]}"
     within, before = later.fresh_within, earlier.fresh_within
     if within and before and within != before:
-        yield f"allows data of at most {length(within)}, {which} limits to {length(before)}"
+        yield f"sets fresh_within to {length(within)}, {which} sets to {length(before)}"
 
 
 def _stances(rule: GateRule) -> list[tuple[RuleWord, str]]:
