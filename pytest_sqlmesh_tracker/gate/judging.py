@@ -23,7 +23,7 @@ from .listing import Listing, unmatched
 from .rules import GateRule
 from .tolerance import Tolerance, Wait
 from .values import Severity
-from .verdicts import Verdict, contradictions, verdict
+from .verdicts import Verdict, contradictions, tolerating, verdict
 
 _KIND_OF: dict[Status, FindingKind] = {
     Status.FAILED: "failure",
@@ -50,10 +50,6 @@ class _Judgement:
     """The rule's, if that decided: what is expected, is expected only for a time."""
     until: datetime | None = None
     """The moment up to which it is, or was, tolerated."""
-
-    def tolerates(self, reason: Reason) -> bool:
-        """Whether it is expected only because this reason is tolerated for a time."""
-        return self.expected and self.tolerance is not None and self.tolerance.reason is reason
 
 
 class PolicyEvaluation:
@@ -241,17 +237,31 @@ class PolicyEvaluation:
         """The judgement on a model that waits only for models whose signals are tolerated."""
         if outcome.reason is not Reason.UPSTREAM_NOT_READY or not outcome.blocked_by:
             return None
-        outcomes = self._entries[report_index].report.outcomes
-        known = [outcomes[name] for name in outcome.blocked_by if name in outcomes]
-        roots = [self._by_own_rules(report_index, root) for root in known]
-        tolerated = [root for root in roots if root.tolerates(Reason.SIGNAL_NOT_READY)]
-        if len(tolerated) < len(outcome.blocked_by):
+        roots = [self._tolerated_signal(report_index, name) for name in outcome.blocked_by]
+        tolerated = [root for root in roots if root is not None]
+        if len(tolerated) < len(roots):
             return None
         until = min((root.until for root in tolerated if root.until), default=None)
         words = f"; tolerated as long as {listed(outcome.blocked_by)}"
         if until:
             words += f", until {minute(until)}"
         return replace(tolerated[0], by_rule=words, until=until)
+
+    def _tolerated_signal(self, report_index: int, name: str) -> _Judgement | None:
+        """The judgement on a model whose signal is tolerated for a time; None for others."""
+        report = self._entries[report_index].report
+        outcome, reason = report.outcomes.get(name), Reason.SIGNAL_NOT_READY
+        if outcome is None or reason not in outcome.reasons:
+            return None
+        rule_indexes = self._listings[report_index].rules.get(name, ())
+        rules = [self._rules[rule_index] for rule_index in rule_indexes]
+        wait = Wait.of(report, outcome)
+        place = tolerating(rules, reason, wait)
+        if place is None or not self._by_own_rules(report_index, outcome).expected:
+            return None
+        tolerance = rules[place].tolerate
+        until = wait.until(tolerance.limit) if tolerance else None
+        return _Judgement(True, rule_indexes[place], tolerance=tolerance, until=until)
 
     def _severity(self, rule_index: int | None) -> Severity:
         return "error" if rule_index is None else self._rules[rule_index].severity

@@ -79,6 +79,22 @@ def _verdict_on_executed(
     return tolerated
 
 
+def tolerating(rules: Sequence[GateRule], reason: Reason, wait: Wait) -> int | None:
+    """The position of the rule that still tolerates a reason, whether or not a later rule allows
+    it; None if no rule does, or a later one denies it.
+
+    Args:
+        rules: the rules that match the model, the last one first.
+        wait: how long the model has waited.
+    """
+    for place, rule in enumerate(rules):
+        if reason in rule.deny:
+            return None
+        if rule.tolerate and rule.tolerate.reason is reason:
+            return None if wait.exceeds(rule.tolerate.limit) else place
+    return None
+
+
 def contradictions(rules: Mapping[int, GateRule]) -> Iterator[tuple[int, str]]:
     """Contradictions, which need no report: the rule's index, from 0, and what is wrong."""
     for rule_index, rule in rules.items():

@@ -268,15 +268,31 @@ class TestModelsBelow:
         result = evaluate([TWO_DAYS], run(root, below("a.x", "bank.x")))
         assert ("unexpected_skip", "a.x") in kinds_and_models(result)
 
-    def test_a_root_that_a_rule_allows_for_good_is_not_tolerated(self) -> None:
+    def test_a_root_that_is_allowed_but_not_tolerated_does_not_suffice(self) -> None:
+        tolerant = {**TWO_DAYS, "models": "bank.x"}
         allow = {"models": "bank.y", "allow": "signal_not_ready"}
         report = run(waiting("bank.x"), waiting("bank.y"), below("a.x", "bank.x", "bank.y"))
-        assert kinds_and_models(evaluate([TWO_DAYS, allow], report)) == [("unexpected_skip", "a.x")]
+        assert kinds_and_models(evaluate([tolerant, allow], report)) == [("unexpected_skip", "a.x")]
+
+    def test_allowing_a_root_does_not_end_the_tolerance(self) -> None:
+        report = run(waiting("bank.x"), below("a.x", "bank.x"))
+        result = evaluate([TWO_DAYS, {**ALLOW, "why": "for good"}], report)
+        assert result
+        assert tolerated(result) == ["a.x"]
+        late = run(waiting("bank.x", LIMIT - SECOND), below("a.x", "bank.x"))
+        assert kinds_and_models(evaluate([TWO_DAYS, ALLOW], late)) == [("unexpected_skip", "a.x")]
+
+    @pytest.mark.parametrize("word", ["signal_not_ready", "skipped"])
+    def test_denying_a_root_ends_the_tolerance(self, word: str) -> None:
+        report = run(waiting("bank.x"), below("a.x", "bank.x"))
+        result = evaluate([TWO_DAYS, {"models": "bank.x", "deny": word}], report)
+        assert [model for _, model in kinds_and_models(result)] == ["bank.x", "a.x"]
 
     def test_a_root_must_be_tolerated_for_its_signal(self) -> None:
         gap = {"models": "bank.*", "tolerate": {"reason": "depends_on_past_gap", "for": "1 week"}}
         root = held_in_part("bank.x", LIMIT, "depends_on_past_gap")
         assert not evaluate([gap], run(root, below("a.x", "bank.x")))
+        assert evaluate([TWO_DAYS, gap], run(root, below("a.x", "bank.x")))
 
     def test_nothing_is_tolerated_without_a_root(self) -> None:
         assert not evaluate([TWO_DAYS], run(waiting("bank.x"), below("a.x")))
@@ -365,6 +381,43 @@ def test_the_limit_is_exact_to_the_second(waited: int, limit: int) -> None:
         result = GatePolicy([rule]).evaluate(run(made))
         assert result.passed is (waited <= limit)
         assert len(result.tolerated) + len(result.findings) == 1
+
+
+MODELS = st.sampled_from(["*", "bank.*", "bank.x", "bank.y", "a.x"])
+WORDS = st.sampled_from(["signal_not_ready", "upstream_not_ready", "skipped"])
+RULES = st.one_of(
+    st.builds(lambda models, word: GateRule(models, allow=word), MODELS, WORDS),
+    st.builds(lambda models, word: GateRule(models, deny=word), MODELS, WORDS),
+    st.builds(
+        lambda models, word, days: GateRule(models, tolerate=Tolerance(word, timedelta(days=days))),
+        MODELS,
+        st.sampled_from(["signal_not_ready", "upstream_not_ready"]),
+        st.integers(1, 3),
+    ),
+)
+ROOTS = st.tuples(st.sampled_from([waiting, held_in_part]), st.integers(0, 4))
+
+
+@unhurried
+@given(st.lists(RULES, max_size=4), RULES, st.integers(0, 4), ROOTS, ROOTS)
+def test_allowing_and_tolerating_for_longer_add_nothing_unexpected(
+    policy: list[GateRule], rule: GateRule, place: int, one: Any, other: Any
+) -> None:
+    roots = [
+        made(name, NOW - timedelta(days=days))
+        for name, (made, days) in (("bank.x", one), ("bank.y", other))
+    ]
+    report = run(*roots, below("a.x", "bank.x", "bank.y"))
+
+    def unexpected(rules: list[GateRule]) -> set[str | None]:
+        return {finding.model for finding in GatePolicy(rules).evaluate(report).on_reports}
+
+    if rule.allow:
+        assert unexpected([*policy[:place], rule, *policy[place:]]) <= unexpected(policy)
+    if rule.tolerate:
+        longer = Tolerance(rule.tolerate.reason, rule.tolerate.limit + timedelta(days=1))
+        patient = GateRule(rule.models, tolerate=longer)
+        assert unexpected([*policy, patient]) <= unexpected([*policy, rule])
 
 
 def test_an_outcome_without_a_reason_is_not_tolerated() -> None:
