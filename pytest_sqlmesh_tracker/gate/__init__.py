@@ -3,7 +3,7 @@
 from .findings import KINDS, GateFinding, GateResult
 from .policy import GatePolicy
 from .rules import GateRule
-from .tolerance import Tolerance
+from .tolerance import GateTolerance
 from .values import GatePolicyError
 
 __all__ = [
@@ -13,5 +13,5 @@ __all__ = [
     "GatePolicyError",
     "GateResult",
     "GateRule",
-    "Tolerance",
+    "GateTolerance",
 ]

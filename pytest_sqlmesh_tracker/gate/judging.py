@@ -21,7 +21,7 @@ from .findings import FindingKind, FindingSeverity, GateFinding, GateResult
 from .freshness import staleness
 from .listing import Listing, unmatched
 from .rules import GateRule
-from .tolerance import Tolerance, Wait
+from .tolerance import GateTolerance, Wait
 from .values import Severity
 from .verdicts import Verdict, contradictions, tolerating, verdict
 
@@ -46,7 +46,7 @@ class _Judgement:
     by_rule: str = ""
     """What the rule does, phrased to follow the message; empty without a rule that finds fault or
     tolerates."""
-    tolerance: Tolerance | None = None
+    tolerance: GateTolerance | None = None
     """The rule's, if that decided: what is expected, is expected only for a time."""
     until: datetime | None = None
     """The moment up to which it is, or was, tolerated."""

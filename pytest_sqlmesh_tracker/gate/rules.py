@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pytest_sqlmesh_tracker.outcomes.types import Frozen
 from pytest_sqlmesh_tracker.suggestions import either
 
-from .tolerance import Tolerance, checked_tolerance
+from .tolerance import GateTolerance, checked_tolerance
 from .values import (
     GatePolicyError,
     RuleDuration,
@@ -49,7 +49,7 @@ class GateRule(Frozen):
     fresh_within: RuleDuration | None = None
     """How old the data of each of these models may be: at the execution time, it must be loaded
     without a gap up to that long ago, or further."""
-    tolerate: Tolerance | None = None
+    tolerate: GateTolerance | None = None
     """How long each of these models may wait for a reason."""
     severity: Severity = "error"
     """Whether what the rule finds wrong is a finding (`error`) or a `warning`."""
@@ -67,7 +67,7 @@ class GateRule(Frozen):
         deny: str | Iterable[str] = (),
         require: str | None = None,
         fresh_within: str | timedelta | None = None,
-        tolerate: Tolerance | Mapping[str, object] | None = None,
+        tolerate: GateTolerance | Mapping[str, object] | None = None,
         severity: str = "error",
         until: date | None = None,
         why: str | None = None,

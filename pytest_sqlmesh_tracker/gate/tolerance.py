@@ -22,7 +22,7 @@ _KEYS = ("reason", "for")
 _EXAMPLE = '{ reason = "signal_not_ready", for = "2 days" }'
 
 
-class Tolerance(Frozen):
+class GateTolerance(Frozen):
     """How long models may wait for a reason: in TOML, `{ reason = "signal_not_ready", for = "2
     days" }`.
 
@@ -53,13 +53,13 @@ class Tolerance(Frozen):
         return {"reason": str(self.reason), "for": duration_as_text(self.limit)}
 
 
-def checked_tolerance(value: object) -> Tolerance | None:
+def checked_tolerance(value: object) -> GateTolerance | None:
     """A tolerance, or the one that a table describes.
 
     Raises:
         GatePolicyError: the value is something else, or a key or value of the table is not valid.
     """
-    if value is None or isinstance(value, Tolerance):
+    if value is None or isinstance(value, GateTolerance):
         return value
     if not isinstance(value, Mapping):
         raise unfitting("tolerate", value, f"a table such as {_EXAMPLE}")
@@ -68,7 +68,7 @@ def checked_tolerance(value: object) -> Tolerance | None:
         for key in _KEYS:
             if key not in value:
                 raise GatePolicyError(f"{key} is missing, as in {_EXAMPLE}")
-        return Tolerance(value["reason"], value["for"])
+        return GateTolerance(value["reason"], value["for"])
     except GatePolicyError as error:
         raise GatePolicyError(f"tolerate: {error}") from None
 

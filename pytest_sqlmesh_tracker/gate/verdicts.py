@@ -14,7 +14,7 @@ from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 from pytest_sqlmesh_tracker.wording.formats import length
 
 from .rules import GateRule
-from .tolerance import Tolerance, Wait
+from .tolerance import GateTolerance, Wait
 from .values import RuleWord
 
 
@@ -24,7 +24,7 @@ class Verdict(NamedTuple):
     expected: bool
     place: int | None
     """The position of the deciding rule; None is the default."""
-    tolerance: Tolerance | None = None
+    tolerance: GateTolerance | None = None
     """The rule's, if it decided by how long the model has waited."""
 
 

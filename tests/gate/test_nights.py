@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pytest_sqlmesh_tracker import GatePolicy, RunReport
@@ -9,8 +11,11 @@ from pytest_sqlmesh_tracker.gate import GateResult
 from tests.projects import Project, at, read_between, rows_every
 
 PLANNED = "2024-01-04 00:05"
-TOLERANT = {"models": "bank.*", "tolerate": {"reason": "signal_not_ready", "for": "2 days"}}
-FRESH = {"models": "*", "fresh_within": "26 hours"}
+TOLERANT: dict[str, Any] = {
+    "models": "bank.*",
+    "tolerate": {"reason": "signal_not_ready", "for": "2 days"},
+}
+FRESH: dict[str, Any] = {"models": "*", "fresh_within": "26 hours"}
 DAILY = "'@daily'"
 # The days up to this one have arrived.
 SIGNAL = """
@@ -44,7 +49,7 @@ def night(project: Project, moment: str) -> RunReport:
         return project.run(execution_time=moment)
 
 
-def judge(report: RunReport, *rules: dict[str, object]) -> GateResult:
+def judge(report: RunReport, *rules: dict[str, Any]) -> GateResult:
     return GatePolicy(rules).evaluate(report)
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pytest_sqlmesh_tracker import Reason, Status
-from pytest_sqlmesh_tracker.gate import GatePolicy, GatePolicyError, GateRule, Tolerance
+from pytest_sqlmesh_tracker.gate import GatePolicy, GatePolicyError, GateRule, GateTolerance
 from pytest_sqlmesh_tracker.wording.formats import one_line
 from pytest_sqlmesh_tracker.wording.remarks import Fact
 
@@ -101,14 +101,14 @@ class TestRules:
     def test_durations(self, text: Any, duration: timedelta) -> None:
         rule = GateRule("a.*", fresh_within=text, tolerate={"reason": "ended", "for": text})
         assert rule.fresh_within == duration
-        assert rule.tolerate == Tolerance(Reason.ENDED, duration)
+        assert rule.tolerate == GateTolerance(Reason.ENDED, duration)
 
     @given(st.timedeltas(timedelta(microseconds=1), timedelta(days=36525)))
     @example(timedelta(hours=26))
     @example(timedelta(days=14))
     @example(timedelta(minutes=1, seconds=30))
     def test_a_rule_in_json_is_the_same_rule(self, duration: timedelta) -> None:
-        rule = GateRule("a", fresh_within=duration, tolerate=Tolerance("ended", duration))
+        rule = GateRule("a", fresh_within=duration, tolerate=GateTolerance("ended", duration))
         assert GateRule(**rule.model_dump(mode="json")) == rule
 
     def test_durations_in_json_are_those_of_toml(self) -> None:
@@ -270,7 +270,9 @@ class TestToml:
         """
         assert GatePolicy.from_toml(text).rules == (
             GateRule("finance.*", fresh_within=timedelta(hours=26)),
-            GateRule("staging.bank_*", tolerate=Tolerance("signal_not_ready", timedelta(days=2))),
+            GateRule(
+                "staging.bank_*", tolerate=GateTolerance("signal_not_ready", timedelta(days=2))
+            ),
         )
 
     def test_the_tables_of_pyproject(self) -> None:

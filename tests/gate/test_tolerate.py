@@ -10,13 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_sqlmesh_tracker import ModelOutcome, RunReport, Status
-from pytest_sqlmesh_tracker.gate import GatePolicy, GateResult, GateRule, Tolerance
+from pytest_sqlmesh_tracker.gate import GatePolicy, GateResult, GateRule, GateTolerance
 from tests.builders import NOW, executed, failed, interrupted, outcome, run, skipped, utc
 from tests.drawing import unhurried
 
 from .test_gate import evaluate, kinds_and_models, messages
 
-TWO_DAYS = {"models": "bank.*", "tolerate": {"reason": "signal_not_ready", "for": "2 days"}}
+TWO_DAYS: dict[str, Any] = {
+    "models": "bank.*",
+    "tolerate": {"reason": "signal_not_ready", "for": "2 days"},
+}
 ALLOW = {"models": "bank.x", "allow": ["signal_not_ready"]}
 DENY = {"models": "bank.x", "deny": ["signal_not_ready"]}
 WEEK = {"models": "bank.x", "tolerate": {"reason": "signal_not_ready", "for": "1 week"}}
@@ -96,8 +99,8 @@ class TestTheLimit:
             name: {key: fact for key, fact in made.items() if key != "waiting_since"}
             for name, made in new["outcomes"].items()
         }
-        old = {key: fact for key, fact in new.items() if key != "id"}
-        old = RunReport.from_dict({**old, "schema_version": 1, "outcomes": outcomes})
+        written = {key: fact for key, fact in new.items() if key != "id"}
+        old = RunReport.from_dict({**written, "schema_version": 1, "outcomes": outcomes})
         assert messages(evaluate([TWO_DAYS], old)) == [
             "bank.x was skipped: its signal was not ready (feed); held back for an unknown time, "
             "tolerated for 2 days (by rule 1 (bank.*))",
@@ -134,7 +137,7 @@ class TestWords:
         assert finding.tolerated_until is None
 
     def test_results_in_json_have_the_rule_as_in_toml(self) -> None:
-        rule = GateRule("bank.*", tolerate=Tolerance("signal_not_ready", timedelta(minutes=90)))
+        rule = GateRule("bank.*", tolerate=GateTolerance("signal_not_ready", timedelta(minutes=90)))
         [finding] = evaluate([rule], run(waiting("bank.x", NOW))).to_dict()["tolerated"]
         assert finding["rule"]["tolerate"] == {"reason": "signal_not_ready", "for": "90 minutes"}
         assert finding["tolerated_until"] == "2024-01-14T08:00:00Z"
@@ -375,7 +378,7 @@ class TestContradictions:
 @unhurried
 @given(st.integers(0, 10**6), st.integers(1, 10**6))
 def test_the_limit_is_exact_to_the_second(waited: int, limit: int) -> None:
-    rule = GateRule("bank.*", tolerate=Tolerance("signal_not_ready", timedelta(seconds=limit)))
+    rule = GateRule("bank.*", tolerate=GateTolerance("signal_not_ready", timedelta(seconds=limit)))
     since = NOW - timedelta(seconds=waited)
     for made in (waiting("bank.x", since), held_in_part("bank.x", since)):
         result = GatePolicy([rule]).evaluate(run(made))
@@ -389,7 +392,9 @@ RULES = st.one_of(
     st.builds(lambda models, word: GateRule(models, allow=word), MODELS, WORDS),
     st.builds(lambda models, word: GateRule(models, deny=word), MODELS, WORDS),
     st.builds(
-        lambda models, word, days: GateRule(models, tolerate=Tolerance(word, timedelta(days=days))),
+        lambda models, word, days: GateRule(
+            models, tolerate=GateTolerance(word, timedelta(days=days))
+        ),
         MODELS,
         st.sampled_from(["signal_not_ready", "upstream_not_ready"]),
         st.integers(1, 3),
@@ -415,7 +420,7 @@ def test_allowing_and_tolerating_for_longer_add_nothing_unexpected(
     if rule.allow:
         assert unexpected([*policy[:place], rule, *policy[place:]]) <= unexpected(policy)
     if rule.tolerate:
-        longer = Tolerance(rule.tolerate.reason, rule.tolerate.limit + timedelta(days=1))
+        longer = GateTolerance(rule.tolerate.reason, rule.tolerate.limit + timedelta(days=1))
         patient = GateRule(rule.models, tolerate=longer)
         assert unexpected([*policy, patient]) <= unexpected([*policy, rule])
 
