@@ -37,12 +37,13 @@ KINDS: tuple[str, ...] = (*get_args(FindingKind), *Fact)
 """All kinds of findings, the most urgent first."""
 
 FindingSeverity = Severity | Literal["tolerated"]
+"""How grave a finding is: an error, a warning, or what a rule tolerates for a time."""
 
 _ABOUT_RULES = ("expired_rule", "unmatched_rule", "contradiction")
 
 
 class GateFinding(Frozen):
-    """One thing that CI does not accept, or warns about.
+    """One thing that CI does not accept, warns about, or tolerates for a time.
 
     Findings about the rules of a policy have no report and no model; those about a command have no
     model.
@@ -50,7 +51,7 @@ class GateFinding(Frozen):
 
     kind: FindingKind | Fact
     severity: FindingSeverity = "error"
-    """Only an error fails the gate. `tolerated` is what a rule accepts for a time."""
+    """Only an error fails the gate."""
     message: str
     """The finding in one line, without the invocation, which `where` shows."""
     report_index: int | None = None
@@ -106,7 +107,7 @@ class GateResult(Frozen):
     warnings: tuple[GateFinding, ...] = ()
     """The warnings, in the same order."""
     tolerated: tuple[GateFinding, ...] = ()
-    """What rules tolerate for a time, in the same order. It does not count, either."""
+    """What rules tolerate for a time, in the same order. It does not fail the gate, either."""
     reports: int = 0
     """The number of reports that were judged: all except those that are `superseded`."""
     outcomes: int = 0

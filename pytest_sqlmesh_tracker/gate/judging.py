@@ -165,8 +165,7 @@ class PolicyEvaluation:
             for occurrence in fact.occurrences(outcome):
                 rule_index = next((n for n in rule_indexes if self._rules[n].lists(fact)), None)
                 if rule_index is None or fact in self._rules[rule_index].deny:
-                    label = "" if rule_index is None else self._rule_label(rule_index)
-                    denied = f" (denied by {label})" if label else ""
+                    denied = "" if rule_index is None else self._denied_by(rule_index)
                     yield self._finding(
                         fact,
                         _sentence(outcome, occurrence.predicate) + denied,
@@ -215,10 +214,9 @@ class PolicyEvaluation:
         rule_index = rule_indexes[place]
         if expected and tolerance is None:
             return _Judgement(True, rule_index)
-        label = self._rule_label(rule_index)
         if tolerance is None:
-            return _Judgement(False, rule_index, f" (denied by {label})")
-        words = f"; {wait.against(tolerance.limit)} (by {label})"
+            return _Judgement(False, rule_index, self._denied_by(rule_index))
+        words = f"; {wait.against(tolerance.limit)} (by {self._rule_label(rule_index)})"
         return _Judgement(expected, rule_index, words, tolerance, wait.until(tolerance.limit))
 
     def _verdict(self, rule_indexes: tuple[int, ...], outcome: ModelOutcome, wait: Wait) -> Verdict:
@@ -359,6 +357,9 @@ class PolicyEvaluation:
     def _on_rule(self, rule_index: int, kind: FindingKind, complaint: str) -> GateFinding:
         message = one_line(f"{self._rule_label(rule_index)}: {complaint}")
         return self._finding(kind, message, rule_index=rule_index)
+
+    def _denied_by(self, rule_index: int) -> str:
+        return f" (denied by {self._rule_label(rule_index)})"
 
     def _rule_label(self, rule_index: int) -> str:
         rule = self._rules[rule_index]

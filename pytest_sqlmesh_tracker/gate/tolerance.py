@@ -99,13 +99,18 @@ class Wait:
 
     def until(self, limit: timedelta) -> datetime | None:
         """The moment at which the model will have waited for this long, if it waits."""
-        return None if self.since is None else self.since + limit
+        try:
+            return None if self.since is None else self.since + limit
+        except OverflowError:
+            # A report file can contain any time.
+            return None
 
     def against(self, limit: timedelta) -> str:
         """`held back since 2026-01-03 00:00 UTC, tolerated for 2 days, until 2026-01-05 00:00
         UTC`."""
-        tolerated = f"tolerated for {length(limit)}"
-        if self.since is None:
-            return tolerated if self.is_known else f"held back for an unknown time, {tolerated}"
-        until = minute(self.since + limit)
-        return f"held back since {minute(self.since)}, {tolerated}, until {until}"
+        tolerated, until = f"tolerated for {length(limit)}", self.until(limit)
+        if not self.is_known:
+            return f"held back for an unknown time, {tolerated}"
+        if self.since is None or until is None:
+            return tolerated
+        return f"held back since {minute(self.since)}, {tolerated}, until {minute(until)}"

@@ -136,6 +136,10 @@ class TestWords:
         assert finding.message.endswith("(feed); tolerated for 2 days (by rule 1 (bank.*))")
         assert finding.tolerated_until is None
 
+    def test_a_time_that_no_end_can_be_computed_of_has_none(self) -> None:
+        [finding] = evaluate([TWO_DAYS], run(waiting("bank.x", utc("9999-12-31")))).tolerated
+        assert finding.message.endswith("(feed); tolerated for 2 days (by rule 1 (bank.*))")
+
     def test_results_in_json_have_the_rule_as_in_toml(self) -> None:
         rule = GateRule("bank.*", tolerate=GateTolerance("signal_not_ready", timedelta(minutes=90)))
         [finding] = evaluate([rule], run(waiting("bank.x", NOW))).to_dict()["tolerated"]
