@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .gate import GatePolicyError as GatePolicyError
     from .gate import GateResult as GateResult
     from .gate import GateRule as GateRule
+    from .gate import GateTolerance as GateTolerance
     from .models.index import UnknownModelError as UnknownModelError
     from .outcomes.outcome import AuditOutcome as AuditOutcome
     from .outcomes.outcome import Batch as Batch
@@ -56,6 +57,7 @@ _HOMES = {
         "GatePolicyError",
         "GateResult",
         "GateRule",
+        "GateTolerance",
     ),
     ".models.index": ("UnknownModelError",),
     ".outcomes.outcome": (

@@ -29,7 +29,8 @@ def _defaults(command: click.Command) -> dict[str, Any]:
         ClickException: the file can't be read, or has a key that is not an option.
     """
     from pytest_sqlmesh_tracker.gate import GatePolicyError
-    from pytest_sqlmesh_tracker.gate.reading import check_keys, document_in, own_table
+    from pytest_sqlmesh_tracker.gate.reading import document_in, own_table
+    from pytest_sqlmesh_tracker.gate.values import check_keys
 
     folder = Path.cwd()
     names = {

@@ -101,7 +101,7 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
 
         Raises:
             DagsterInvariantViolationError: `sqlmesh_assets` did not make the op.
-            Failure: the run config is not valid.
+            Failure: the run config, or the gate's policy, is not valid.
         """
         return self._invocation("run", context, environment, arguments, fail_on_unknown)
 
@@ -120,7 +120,7 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
 
         Raises:
             DagsterInvariantViolationError: `sqlmesh_assets` did not make the op.
-            Failure: the run config is not valid.
+            Failure: the run config, or the gate's policy, is not valid.
         """
         return self._invocation("plan", context, environment, arguments, fail_on_unknown)
 
@@ -137,6 +137,7 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
             arguments,
             self.open,
             Limits(self.longest_wait, self.drain_timeout),
+            policy_from=self.project.paths[0],
             fail_on_unknown=fail_on_unknown,
         )
         self._invocations.append(invocation)

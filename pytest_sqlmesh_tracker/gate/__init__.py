@@ -2,6 +2,16 @@
 
 from .findings import KINDS, GateFinding, GateResult
 from .policy import GatePolicy
-from .rules import GatePolicyError, GateRule
+from .rules import GateRule
+from .tolerance import GateTolerance
+from .values import GatePolicyError
 
-__all__ = ["KINDS", "GateFinding", "GatePolicy", "GatePolicyError", "GateResult", "GateRule"]
+__all__ = [
+    "KINDS",
+    "GateFinding",
+    "GatePolicy",
+    "GatePolicyError",
+    "GateResult",
+    "GateRule",
+    "GateTolerance",
+]

@@ -11,7 +11,8 @@ from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 from pytest_sqlmesh_tracker.wording.formats import minute, one_line, quantity
 from pytest_sqlmesh_tracker.wording.remarks import Fact
 
-from .rules import GateRule, Severity
+from .rules import GateRule
+from .values import Severity
 
 FindingKind = Literal[
     "failure",
@@ -20,6 +21,7 @@ FindingKind = Literal[
     "unexpected_skip",
     "unexpected_audit",
     "unexpected_execution",
+    "stale_model",
     "command_error",
     "command_interruption",
     "required_not_executed",
@@ -27,25 +29,29 @@ FindingKind = Literal[
     "unmatched_rule",
     "contradiction",
     "project_files_not_read",
+    "tolerated_model",
 ]
 """What a finding is about: an outcome, a command, a requirement, or a rule of the policy. Each
 `Fact` is a kind as well."""
 KINDS: tuple[str, ...] = (*get_args(FindingKind), *Fact)
 """All kinds of findings, the most urgent first."""
 
+FindingSeverity = Severity | Literal["tolerated"]
+"""How grave a finding is: an error, a warning, or what a rule tolerates for a time."""
+
 _ABOUT_RULES = ("expired_rule", "unmatched_rule", "contradiction")
 
 
 class GateFinding(Frozen):
-    """One thing that CI does not accept, or warns about.
+    """One thing that CI does not accept, warns about, or tolerates for a time.
 
     Findings about the rules of a policy have no report and no model; those about a command have no
     model.
     """
 
     kind: FindingKind | Fact
-    severity: Severity = "error"
-    """A warning does not fail the gate."""
+    severity: FindingSeverity = "error"
+    """Only an error fails the gate."""
     message: str
     """The finding in one line, without the invocation, which `where` shows."""
     report_index: int | None = None
@@ -70,6 +76,8 @@ class GateFinding(Frozen):
     """The position, from 0, of the rule that decided, or that the finding is about; None for the
     default."""
     rule: GateRule | None = None
+    tolerated_until: UtcDatetime | None = None
+    """The moment up to which a rule tolerates, or tolerated, that the model waits."""
 
     @property
     def predicate(self) -> str:
@@ -98,12 +106,14 @@ class GateResult(Frozen):
     models, in their order, then unmet requirements, then those about rules."""
     warnings: tuple[GateFinding, ...] = ()
     """The warnings, in the same order."""
+    tolerated: tuple[GateFinding, ...] = ()
+    """What rules tolerate for a time, in the same order. It does not fail the gate, either."""
     reports: int = 0
     """The number of reports that were judged: all except those that are `superseded`."""
     outcomes: int = 0
     """The number of outcomes in these reports; models that are `not_evaluatable` do not count."""
     allowed: int = 0
-    """The number of outcomes that were expected only because a rule allows them."""
+    """The number of outcomes that were expected only because a rule allows or tolerates them."""
 
     def __bool__(self) -> bool:
         return self.passed

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timezone
 
 from pytest_sqlmesh_tracker.outcomes.expected import UNEXPECTED_STATUSES, unexpected_by_default
 from pytest_sqlmesh_tracker.outcomes.invocation import SUCCESSFUL
-from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 from pytest_sqlmesh_tracker.reports.files import Entry
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
-from pytest_sqlmesh_tracker.wording.formats import minute, one_line
+from pytest_sqlmesh_tracker.wording.formats import length, listed, minute, one_line
 from pytest_sqlmesh_tracker.wording.invocations import files_not_read
 from pytest_sqlmesh_tracker.wording.remarks import Fact
 from pytest_sqlmesh_tracker.wording.sentences import sentence
 
-from .findings import FindingKind, GateFinding, GateResult
+from .findings import FindingKind, FindingSeverity, GateFinding, GateResult
+from .freshness import staleness
 from .listing import Listing, unmatched
-from .rules import GateRule, Severity, contradictions, verdict
+from .rules import GateRule
+from .tolerance import GateTolerance, Wait
+from .values import Severity
+from .verdicts import Verdict, contradictions, tolerating, verdict
 
 _KIND_OF: dict[Status, FindingKind] = {
     Status.FAILED: "failure",
@@ -29,6 +34,22 @@ _KIND_OF: dict[Status, FindingKind] = {
     Status.EXECUTED: "unexpected_execution",
 }
 _VERBS = {Status.FAILED: "", Status.UNKNOWN: "is "}
+
+
+@dataclass(frozen=True)
+class _Judgement:
+    """Whether an outcome is expected, and why."""
+
+    expected: bool
+    rule_index: int | None = None
+    """The rule that decided; None for the default."""
+    by_rule: str = ""
+    """What the rule does, phrased to follow the message; empty without a rule that finds fault or
+    tolerates."""
+    tolerance: GateTolerance | None = None
+    """The rule's, if that decided: what is expected, is expected only for a time."""
+    until: datetime | None = None
+    """The moment up to which it is, or was, tolerated."""
 
 
 class PolicyEvaluation:
@@ -57,7 +78,7 @@ class PolicyEvaluation:
             if alike[_invocation_key(entry)] > 1
         }
         """Index of a report → its number, from 1, if `where` says the same of several reports."""
-        self._verdicts: dict[object, tuple[bool, int | None]] = {}
+        self._verdicts: dict[object, Verdict] = {}
         self._allowed = 0
 
     def result(self) -> GateResult:
@@ -67,6 +88,7 @@ class PolicyEvaluation:
         return GateResult(
             findings=tuple(finding for finding in every if finding.severity == "error"),
             warnings=tuple(finding for finding in every if finding.severity == "warning"),
+            tolerated=tuple(finding for finding in every if finding.severity == "tolerated"),
             reports=len(self._entries),
             outcomes=sum(len(report.counted) for _, report in self._entries.values()),
             allowed=self._allowed,
@@ -78,15 +100,18 @@ class PolicyEvaluation:
         explained = report.completion in SUCCESSFUL
         for outcome in report.outcomes.values():
             rule_indexes = rules_of.get(outcome.name, ())
-            expected, rule_index = self._verdict(rule_indexes, outcome)
-            if not expected:
-                finding = self._on_outcome(report_index, outcome, rule_index)
+            judgement = self._judgement(report_index, outcome)
+            if not judgement.expected:
+                finding = self._on_outcome(report_index, outcome, judgement)
                 cut_off = outcome.status in UNEXPECTED_STATUSES
                 explained = explained or (cut_off and finding.severity == "error")
                 yield finding
-            elif rule_index is not None and unexpected_by_default(outcome.status, outcome.reason):
-                self._allowed += 1
+            elif judgement.rule_index is not None:
+                self._allowed += unexpected_by_default(outcome.status, outcome.reason)
+                if judgement.tolerance:
+                    yield self._on_outcome(report_index, outcome, judgement)
             yield from self._on_facts(report_index, outcome, rule_indexes)
+            yield from self._on_freshness(report_index, outcome, rule_indexes)
         if report.project_files == "not_read":
             yield self._on_project_files(report_index)
         # If models failed without a finding, rules accept each of these failures. A plan raises an
@@ -119,6 +144,20 @@ class PolicyEvaluation:
             "project_files_not_read", message, report_index=report_index, severity="warning"
         )
 
+    def _on_outcome(
+        self, report_index: int, outcome: ModelOutcome, judgement: _Judgement
+    ) -> GateFinding:
+        tolerated = judgement.expected
+        return self._finding(
+            "tolerated_model" if tolerated else _KIND_OF[outcome.status],
+            _sentence(outcome, _became(outcome)) + judgement.by_rule,
+            rule_index=judgement.rule_index,
+            report_index=report_index,
+            outcome=outcome,
+            severity="tolerated" if tolerated else self._severity(judgement.rule_index),
+            tolerated_until=judgement.until,
+        )
+
     def _on_facts(
         self, report_index: int, outcome: ModelOutcome, rule_indexes: tuple[int, ...]
     ) -> Iterator[GateFinding]:
@@ -126,9 +165,10 @@ class PolicyEvaluation:
             for occurrence in fact.occurrences(outcome):
                 rule_index = next((n for n in rule_indexes if self._rules[n].lists(fact)), None)
                 if rule_index is None or fact in self._rules[rule_index].deny:
+                    denied = "" if rule_index is None else self._denied_by(rule_index)
                     yield self._finding(
                         fact,
-                        self._message(outcome, occurrence.predicate, rule_index),
+                        _sentence(outcome, occurrence.predicate) + denied,
                         rule_index=rule_index,
                         report_index=report_index,
                         outcome=outcome,
@@ -137,32 +177,89 @@ class PolicyEvaluation:
                         severity="warning" if rule_index is None else self._severity(rule_index),
                     )
 
-    def _verdict(
-        self, rule_indexes: tuple[int, ...], outcome: ModelOutcome
-    ) -> tuple[bool, int | None]:
-        """Whether an outcome is expected, and the index of the rule that decided."""
-        key = (rule_indexes, outcome.status, outcome.reasons)
+    def _on_freshness(
+        self, report_index: int, outcome: ModelOutcome, rule_indexes: tuple[int, ...]
+    ) -> Iterator[GateFinding]:
+        """The finding on data that is older than the last rule on its age allows."""
+        for rule_index in rule_indexes:
+            limit = self._rules[rule_index].fresh_within
+            if limit is None:
+                continue
+            predicate = staleness(self._entries[report_index].report, outcome, limit)
+            if predicate:
+                allows = f": {self._rule_label(rule_index)} allows at most {length(limit)}"
+                yield self._finding(
+                    "stale_model",
+                    _sentence(outcome, predicate) + allows,
+                    rule_index=rule_index,
+                    report_index=report_index,
+                    outcome=outcome,
+                    severity=self._severity(rule_index),
+                )
+            return
+
+    def _judgement(self, report_index: int, outcome: ModelOutcome) -> _Judgement:
+        judgement = self._by_own_rules(report_index, outcome)
+        if judgement.expected or judgement.rule_index is not None:
+            return judgement
+        return self._tolerated_with_upstream(report_index, outcome) or judgement
+
+    def _by_own_rules(self, report_index: int, outcome: ModelOutcome) -> _Judgement:
+        """The judgement by the rules that match the model itself, or else by the default."""
+        rule_indexes = self._listings[report_index].rules.get(outcome.name, ())
+        wait = Wait.of(self._entries[report_index].report, outcome)
+        expected, place, tolerance = self._verdict(rule_indexes, outcome, wait)
+        if place is None:
+            return _Judgement(expected)
+        rule_index = rule_indexes[place]
+        if expected and tolerance is None:
+            return _Judgement(True, rule_index)
+        if tolerance is None:
+            return _Judgement(False, rule_index, self._denied_by(rule_index))
+        words = f"; {wait.against(tolerance.limit)} (by {self._rule_label(rule_index)})"
+        return _Judgement(expected, rule_index, words, tolerance, wait.until(tolerance.limit))
+
+    def _verdict(self, rule_indexes: tuple[int, ...], outcome: ModelOutcome, wait: Wait) -> Verdict:
+        timed = any(self._rules[rule_index].tolerate for rule_index in rule_indexes)
+        key = (rule_indexes, outcome.status, outcome.reasons, wait if timed else None)
         if key not in self._verdicts:
             rules = [self._rules[rule_index] for rule_index in rule_indexes]
-            expected, place = verdict(rules, outcome.status, outcome.reason, outcome.reasons)
-            self._verdicts[key] = expected, None if place is None else rule_indexes[place]
+            self._verdicts[key] = verdict(
+                rules, outcome.status, outcome.reason, outcome.reasons, wait
+            )
         return self._verdicts[key]
 
-    def _on_outcome(
-        self, report_index: int, outcome: ModelOutcome, rule_index: int | None
-    ) -> GateFinding:
-        return self._finding(
-            _KIND_OF[outcome.status],
-            self._message(outcome, _became(outcome), rule_index),
-            rule_index=rule_index,
-            report_index=report_index,
-            outcome=outcome,
-            severity=self._severity(rule_index),
-        )
+    def _tolerated_with_upstream(
+        self, report_index: int, outcome: ModelOutcome
+    ) -> _Judgement | None:
+        """The judgement on a model that waits only for models whose signals are tolerated."""
+        if outcome.reason is not Reason.UPSTREAM_NOT_READY or not outcome.blocked_by:
+            return None
+        roots = [self._tolerated_signal(report_index, name) for name in outcome.blocked_by]
+        tolerated = [root for root in roots if root is not None]
+        if len(tolerated) < len(roots):
+            return None
+        until = min((root.until for root in tolerated if root.until), default=None)
+        words = f"; tolerated as long as {listed(outcome.blocked_by)}"
+        if until:
+            words += f", until {minute(until)}"
+        return replace(tolerated[0], by_rule=words, until=until)
 
-    def _message(self, outcome: ModelOutcome, predicate: str, rule_index: int | None) -> str:
-        denied = "" if rule_index is None else f" (denied by {self._rule_label(rule_index)})"
-        return one_line(f"{one_line(outcome.name, 120)} {predicate}") + denied
+    def _tolerated_signal(self, report_index: int, name: str) -> _Judgement | None:
+        """The judgement on a model whose signal is tolerated for a time; None for others."""
+        report = self._entries[report_index].report
+        outcome, reason = report.outcomes.get(name), Reason.SIGNAL_NOT_READY
+        if outcome is None or reason not in outcome.reasons:
+            return None
+        rule_indexes = self._listings[report_index].rules.get(name, ())
+        rules = [self._rules[rule_index] for rule_index in rule_indexes]
+        wait = Wait.of(report, outcome)
+        place = tolerating(rules, reason, wait)
+        if place is None or not self._by_own_rules(report_index, outcome).expected:
+            return None
+        tolerance = rules[place].tolerate
+        until = wait.until(tolerance.limit) if tolerance else None
+        return _Judgement(True, rule_indexes[place], tolerance=tolerance, until=until)
 
     def _severity(self, rule_index: int | None) -> Severity:
         return "error" if rule_index is None else self._rules[rule_index].severity
@@ -178,7 +275,8 @@ class PolicyEvaluation:
         model: str | None = None,
         audit: str | None = None,
         upstream: str | None = None,
-        severity: Severity = "error",
+        severity: FindingSeverity = "error",
+        tolerated_until: datetime | None = None,
     ) -> GateFinding:
         entry = None if report_index is None else self._entries[report_index]
         report = entry.report if entry else None
@@ -199,6 +297,7 @@ class PolicyEvaluation:
             upstream=upstream,
             rule_index=rule_index,
             rule=None if rule_index is None else self._rules[rule_index],
+            tolerated_until=tolerated_until,
         )
 
     def _on_requirements(self) -> Iterator[GateFinding]:
@@ -259,10 +358,17 @@ class PolicyEvaluation:
         message = one_line(f"{self._rule_label(rule_index)}: {complaint}")
         return self._finding(kind, message, rule_index=rule_index)
 
+    def _denied_by(self, rule_index: int) -> str:
+        return f" (denied by {self._rule_label(rule_index)})"
+
     def _rule_label(self, rule_index: int) -> str:
         rule = self._rules[rule_index]
         why = f", {rule.why}" if rule.why else ""
         return one_line(f"rule {rule_index + 1} ({rule.label}{why})", 160)
+
+
+def _sentence(outcome: ModelOutcome, predicate: str) -> str:
+    return one_line(f"{one_line(outcome.name, 120)} {predicate}")
 
 
 def _became(outcome: ModelOutcome) -> str:

@@ -16,11 +16,12 @@ from pytest_sqlmesh_tracker.reports.files import ReportLike, entry
 from .findings import GateResult
 from .judging import PolicyEvaluation
 from .reading import document_in, gate_table, parsed, rules_from, rules_in
-from .rules import GatePolicyError, GateRule
+from .rules import GateRule
+from .values import GatePolicyError
 
 
 class GatePolicy(Frozen):
-    """What is expected of reports: the default, and rules that allow, deny or require.
+    """What is expected of reports: the default, and rules for some models.
 
     By default, these outcomes are unexpected: every model that failed, was interrupted or is
     unknown, and every model that was skipped for `upstream_failed`, `signal_not_ready`,
@@ -36,7 +37,24 @@ class GatePolicy(Frozen):
     reason does not allow it. An executed model is unexpected only if a rule denies `executed` or
     one of its `reasons`, and no later rule allows the same.
 
-    **Warnings.** What a rule with `severity="warning"` denies or requires is a warning. By default,
+    **How long a model may wait.** With `tolerate={"reason": "signal_not_ready", "for": "2 days"}`,
+    a rule lists this reason, too: a model that is skipped for it, or executed only in part, is
+    expected while the execution time is at most that long after `waiting_since`, and unexpected
+    afterwards. Meanwhile a downstream model with `upstream_not_ready` is expected as well if the
+    signal of each model in its `blocked_by` is tolerated, unless a rule lists the reason or the
+    status of the model itself. `GateResult.tolerated` has both. Reports of version 1 do not say
+    since when a model waits, so that they are never tolerated.
+
+    **How old data may be.** With `fresh_within="26 hours"`, it is a finding if `loaded_through` is
+    further in the past than that at the execution time, or if nothing is loaded, whatever the
+    outcome and whichever rule allows it. The last rule with a limit that matches the model decides.
+    Seeds, models that have ended, have not started or are not in the environment, external and
+    embedded models and standalone audits are passed over. So are outcomes that do not say what is
+    loaded: unknown ones, and interrupted ones for which SQLMesh had not read the environment. A
+    plan is judged only on models that it could not load because of a failure, a signal or a gap,
+    as it leaves others to the next run; `Context.audit` loads nothing.
+
+    **Warnings.** What a rule with `severity="warning"` finds wrong is a warning. By default,
     so are a failed non-blocking audit (`nonblocking_audit_failed`) and a model that was evaluated
     ahead of an upstream one (`upstream_behind`); the last rule that matches the model and lists the
     word decides. `GateResult.passed` depends on the findings alone.
@@ -56,8 +74,9 @@ class GatePolicy(Frozen):
 
     **The policy itself** has findings, each of them once: a rule after its last day, which has no
     effect; a name or glob that matches no model of any report; an ambiguous name; and a
-    contradiction, which is a word that is both allowed or required and denied, by one rule or by
-    two rules for the same `models` if the later one has no `until`.
+    contradiction, which is a word that is both allowed or required and denied, or tolerated and
+    one of these, by one rule or by two rules for the same `models` if the later one has no `until`.
+    Different limits in two such rules are a contradiction as well.
 
     Raises:
         GatePolicyError: a rule is not valid; the message says in one line why.

@@ -8,10 +8,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pytest_sqlmesh_tracker.suggestions import did_you_mean
 from pytest_sqlmesh_tracker.wording.formats import one_line, short_repr
 
-from .rules import GatePolicyError, GateRule
+from .rules import GateRule
+from .values import GatePolicyError, check_keys
 
 TABLE = "tool.sqlmesh_tracker.gate"
 """The table of a TOML document that holds the policy."""
@@ -42,19 +42,6 @@ def _rule(number: int, table: object) -> GateRule:
         return GateRule(**table)
     except GatePolicyError as error:
         raise GatePolicyError(f"rule {number}: {error}") from None
-
-
-def check_keys(table: Mapping[Any, object], valid: Iterable[str]) -> None:
-    """Reject keys that are not valid in a table.
-
-    Raises:
-        GatePolicyError: a key is not valid; the message has close matches, or else all valid keys.
-    """
-    keys = list(valid)
-    for key in table:
-        if key not in keys:
-            hint = did_you_mean(str(key), keys, f"valid keys: {', '.join(keys)}")
-            raise GatePolicyError(f"unknown key {short_repr(key)}; {hint}")
 
 
 def rules_in(document: Mapping[str, Any]) -> tuple[GateRule, ...]:

@@ -23,6 +23,21 @@ UNEXPECTED_SKIPS = frozenset(
 """Primary reasons for which a skipped model is unexpected by default."""
 
 
+NO_REASONS_FOR_SKIPS = frozenset(
+    {
+        Reason.ERROR,
+        Reason.AUDIT_FAILED,
+        Reason.CREATION_FAILED,
+        Reason.ENVIRONMENT_CHANGED,
+        Reason.ENVIRONMENT_MISSING,
+        Reason.ENVIRONMENT_BUSY,
+        Reason.COMMAND_FAILED,
+        Reason.ABORTED,
+    }
+)
+"""Reasons that only models have that failed or were interrupted."""
+
+
 def unexpected_by_default(status: Status, reason: Reason | None) -> bool:
     """Whether an outcome with this status and primary reason is unexpected by default."""
     if status is Status.SKIPPED:

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from pytest_sqlmesh_tracker.gate import GateFinding, GatePolicy, GateRule
 from pytest_sqlmesh_tracker.gate.listing import Listing, unmatched
-from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
+from pytest_sqlmesh_tracker.outcomes.expected import NO_REASONS_FOR_SKIPS
+from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.reports.outcomes import Assertable, ModelOutcome
 from pytest_sqlmesh_tracker.reports.parsing import parse_reason
 from pytest_sqlmesh_tracker.reports.report import RunReport
@@ -27,18 +28,6 @@ from .markers import MarkerError, check_keywords
 KEYWORDS = ("strict", "allow_skips")
 """The keywords of the marker `sqlmesh_tracker`, in the order of positional arguments."""
 
-_NO_SKIPS = frozenset(
-    {
-        Reason.ERROR,
-        Reason.AUDIT_FAILED,
-        Reason.CREATION_FAILED,
-        Reason.ENVIRONMENT_CHANGED,
-        Reason.ENVIRONMENT_MISSING,
-        Reason.ENVIRONMENT_BUSY,
-        Reason.COMMAND_FAILED,
-        Reason.ABORTED,
-    }
-)
 _SHOWN = 10
 
 
@@ -73,7 +62,7 @@ def _allowing(models: Any, reasons: Any) -> GateRule:
         allow = [parse_reason(word) for word in words]
         if not allow:
             raise ValueError("it needs a reason or a list of reasons")
-        for reason in _NO_SKIPS.intersection(allow):
+        for reason in NO_REASONS_FOR_SKIPS.intersection(allow):
             raise ValueError(
                 f"{reason} is not a reason for a skip; use assert_failed for a failure"
             )

@@ -79,14 +79,15 @@ def suites(reports: Sequence[Entry], result: GateResult | None = None) -> str:
     was skipped is skipped, unless the gate found that unexpected. All other findings of the gate
     are failures as well: if the gate fails, so does the file. The output of a case that passed is
     the outcome in words, with the cause. Repeated tries and models that are not evaluatable are
-    left out.
+    left out. Of a model that the gate tolerates, the output or the reason for its skip says until
+    when.
 
     Args:
         reports: each with the node id of its test or None.
         result: the result of a policy for the same reports.
     """
     findings: dict[int | None, list[GateFinding]] = defaultdict(list)
-    for finding in () if result is None else result.findings:
+    for finding in () if result is None else (*result.findings, *result.tolerated):
         findings[finding.report_index].append(finding)
     root = ElementTree.Element("testsuites", name="sqlmesh")
     times: Counter[tuple[str, ...]] = Counter()
@@ -203,15 +204,22 @@ def _of_model(
     paragraphs: Paragraphs, outcome: ModelOutcome, findings: Sequence[GateFinding]
 ) -> _Case:
     name, verdict = name_of(outcome.name), _VERDICTS.get(outcome.status)
-    if findings and verdict != "error":
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors and verdict != "error":
         verdict = "failure"
+    tolerated = next((finding.predicate for finding in findings if finding not in errors), "")
     if verdict is None:
-        return _Case(name, outcome.duration, output=outcome.message or sentence(outcome))
+        output = tolerated.removeprefix("was ") or outcome.message or sentence(outcome)
+        return _Case(name, outcome.duration, output=output)
     if verdict == "skipped":
-        return _Case(name, outcome.duration, verdict, message=reason_of(outcome))
-    kind = str(outcome.reason or outcome.status)
-    by_rules = [finding.message for finding in findings if finding.rule is not None]
-    message = next(iter(by_rules), outcome.message or sentence(outcome))
+        reason = tolerated.removeprefix("was skipped: ") or reason_of(outcome)
+        return _Case(name, outcome.duration, verdict, message=reason)
+    kind, message = str(outcome.reason or outcome.status), outcome.message or sentence(outcome)
+    by_rules = [error.message for error in errors if error.rule is not None]
+    if errors and errors[0].rule is not None:
+        # No default found fault with the outcome before.
+        message = errors[0].message
+        kind = errors[0].kind if errors[0].kind == "stale_model" else kind
     details = "\n\n".join([*by_rules, paragraphs.of(outcome)])
     return _Case(name, outcome.duration, verdict, kind, message, details)
 

@@ -44,7 +44,8 @@ _SYMBOLS = {
     Status.INTERRUPTED: "⛔",
     Status.UNKNOWN: "❓",
 }
-_WARNING = "⚠️"
+_WARNING, _TOLERATED = "⚠️", "⏳"
+_HEADINGS = {"finding": "", "warning": "Warnings: ", "tolerated model": "Tolerated: "}
 _NO_BREAK = "\u00a0"
 _MOST_EXPECTED = 20
 """Expected outcomes are folded if they have more rows."""
@@ -111,18 +112,19 @@ def difference(diff: Difference, *, limit: int | None = None) -> str:
 
 
 def _verdict(result: GateResult) -> list[Part]:
-    """The gate's verdict, then its findings by invocation, and its warnings."""
+    """The gate's verdict, then its findings by invocation, its warnings, and what it tolerates."""
     verdict, counts = summary_of(result)
     symbol = "✅" if result.passed else "❌"
     parts = [Part(f"## {symbol} SQLMesh {verdict}\n\n{counts}\n\n")]
     parts += _by_invocation(result.findings, "finding")
-    return parts + _by_invocation(result.warnings, "warning")
+    parts += _by_invocation(result.warnings, "warning")
+    return parts + _by_invocation(result.tolerated, "tolerated model")
 
 
 def _by_invocation(findings: Sequence[GateFinding], noun: str) -> list[Part]:
-    """Findings or warnings, all but the first of them in a fold."""
+    """Findings, warnings or tolerated models, all but the first of them in a fold."""
     parts = []
-    what = "Warnings: " if noun == "warning" else ""
+    what = _HEADINGS[noun]
     findings = in_groups(findings)
     open_, folded = findings[:_MOST_OPEN], findings[_MOST_OPEN:]
     for shown, fold in ((open_, None), (folded, f"{quantity(len(folded), noun)} more")):
@@ -140,7 +142,9 @@ def _place(finding: GateFinding) -> str:
 
 def _finding(finding: GateFinding) -> str:
     symbol = _WARNING
-    if finding.severity == "warning":
+    if finding.severity == "tolerated":
+        symbol = _TOLERATED
+    elif finding.severity == "warning":
         pass
     elif finding.status in UNEXPECTED_STATUSES:
         symbol = _SYMBOLS[finding.status]

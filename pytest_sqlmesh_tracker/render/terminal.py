@@ -20,6 +20,9 @@ from pytest_sqlmesh_tracker.wording.table import new_grid, rendered, table
 from .alike import in_groups
 from .comparisons import change_of, compared, invocations
 
+_SEVERITIES = {"warning": "yellow", "tolerated": "cyan"}
+"""The style of each severity that is named."""
+
 
 def tables(
     reports: Iterable[RunReport],
@@ -33,18 +36,22 @@ def tables(
 
 
 def findings(result: GateResult, *, width: int = 100, color: bool = False, limit: int = 50) -> str:
-    """The gate's findings by invocation, then its warnings and its summary.
+    """The gate's findings by invocation, then its warnings, what it tolerates, and its summary.
 
     Args:
-        limit: the most findings and the most warnings to list; a line counts the others.
+        limit: the most findings, warnings and tolerated models to list; a line counts the others.
     """
-    parts = [*_by_invocation(result.findings, limit), *_by_invocation(result.warnings, limit)]
+    parts = [
+        part
+        for listed in (result.findings, result.warnings, result.tolerated)
+        for part in _by_invocation(listed, limit)
+    ]
     parts.append(Text(printable(result.summary), style="green" if result.passed else "bold red"))
     return rendered(parts, width, color)
 
 
 def _by_invocation(findings: Sequence[GateFinding], limit: int) -> Iterator[RenderableType]:
-    """Findings or warnings. Each warning is labeled as such."""
+    """Findings, warnings or tolerated models. All but findings are labeled as such."""
     findings = in_groups(findings)
     for where, group in groupby(findings[:limit], key=lambda finding: finding.where):
         yield Text(printable(where) or "the policy", style="bold")
@@ -59,7 +66,7 @@ def _finding(finding: GateFinding) -> Text:
     message = Text(printable(finding.message))
     if finding.severity == "error":
         return message
-    return Text.assemble(("warning", "yellow"), ": ", message)
+    return Text.assemble((finding.severity, _SEVERITIES[finding.severity]), ": ", message)
 
 
 def difference(diff: Difference, *, width: int = 100, color: bool = False, limit: int = 50) -> str:

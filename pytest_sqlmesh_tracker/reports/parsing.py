@@ -1,10 +1,10 @@
-"""Parsing what callers pass: reasons, causes, statuses, intervals, regular expressions."""
+"""Parsing what callers pass: reasons, causes, statuses, intervals, durations, patterns."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from pytest_sqlmesh_tracker.outcomes.moments import Moment, parse_moment
@@ -12,6 +12,16 @@ from pytest_sqlmesh_tracker.outcomes.vocabulary import Cause, Reason, Status
 from pytest_sqlmesh_tracker.suggestions import did_you_mean
 
 _Member = TypeVar("_Member")
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)", re.IGNORECASE)
+_UNITS = {
+    "seconds": ("s", "sec", "second", "seconds"),
+    "minutes": ("m", "min", "minute", "minutes"),
+    "hours": ("h", "hour", "hours"),
+    "days": ("d", "day", "days"),
+    "weeks": ("w", "week", "weeks"),
+}
+"""The plural of each unit of a duration, and all words for it."""
 
 
 def parse_reason(word: object) -> Reason:
@@ -72,6 +82,32 @@ def parse_interval(intervals: tuple[Moment, Moment]) -> tuple[datetime, datetime
     if span[0] >= span[1]:
         raise ValueError(f"intervals is half-open: {start} must be before {end}")
     return span
+
+
+def parse_duration(text: str, units: Sequence[str] = tuple(_UNITS)) -> timedelta | None:
+    """The duration that a number and a unit mean, such as "26 hours" or "1.5d"; None for others.
+
+    Args:
+        text: the text; case and outer white space do not matter.
+        units: the valid units, in the plural.
+
+    Raises:
+        ValueError: the unit is not valid, or the duration is longer than a `timedelta` can be; the
+            message is one line, with close or all valid units.
+    """
+    __tracebackhide__ = True
+    parts = _DURATION.fullmatch(text.strip())
+    if parts is None:
+        return None
+    number, word = parts.groups()
+    unit = next((unit for unit in units if word.lower() in _UNITS[unit]), None)
+    if unit is None:
+        hint = did_you_mean(word, units, f"valid units: {', '.join(units)}")
+        raise ValueError(f"unknown unit {word!r}; {hint}")
+    try:
+        return timedelta(**{unit: float(number)})
+    except OverflowError:
+        raise ValueError(f"{text!r} is too long") from None
 
 
 def expression(pattern: str) -> re.Pattern[str]:

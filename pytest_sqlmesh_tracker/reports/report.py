@@ -353,6 +353,12 @@ def _with_note(outcome: object) -> object:
     return {**outcome, "note": message.removeprefix("unknown").lstrip(": ") or None}
 
 
+def is_of_version_1(report: RunReport) -> bool:
+    """Whether the report was written in version 1 of the format, without `waiting_since`: only the
+    id of such a report is derived from its content."""
+    return report.id.version == 5
+
+
 def _id_of(data: Mapping[str, Any]) -> UUID:
     """The id of a report that was written without one: the same content has the same id."""
     try:

@@ -6,7 +6,6 @@ interval is loaded twice.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from croniter import croniter  # type: ignore[import-untyped,unused-ignore]
 
 from pytest_sqlmesh_tracker.process.frozen import is_frozen, utc_now
+from pytest_sqlmesh_tracker.reports.parsing import parse_duration
 
 from .options import SandboxError, absolute
 
@@ -24,15 +24,6 @@ if TYPE_CHECKING:
 
 Moment = str | date | datetime | timedelta
 
-_RELATIVE = re.compile(r"\+?\s*(\d+)\s*([a-z]+)", re.IGNORECASE)
-_UNITS = {
-    "seconds": ("s", "sec", "second", "seconds"),
-    "minutes": ("m", "min", "minute", "minutes"),
-    "hours": ("h", "hour", "hours"),
-    "days": ("d", "day", "days"),
-    "weeks": ("w", "week", "weeks"),
-}
-_UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words}
 _OFF = timedelta(minutes=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 OTHER_CLOCK = (
@@ -190,22 +181,20 @@ def duration_of(value: object) -> timedelta | None:
     """The duration that a value such as "+1h", "1 day" or a `timedelta` means; None for others.
 
     Raises:
-        SandboxError: the unit is unknown.
+        SandboxError: the unit is unknown, or the duration is too long.
     """
     __tracebackhide__ = True
     if isinstance(value, timedelta):
         return value
-    relative = _RELATIVE.fullmatch(value.strip()) if isinstance(value, str) else None
-    if relative is None:
+    if not isinstance(value, str):
         return None
-    count, word = relative.groups()
-    unit = _UNIT_OF.get(word.lower())
-    if unit is None:
+    try:
+        return parse_duration(value.strip().removeprefix("+"))
+    except ValueError:
         raise SandboxError(
             f"{value!r}: a relative time must be in seconds, minutes, hours, days or weeks, "
             "such as '+1h'"
-        )
-    return timedelta(**{unit: int(count)})
+        ) from None
 
 
 def end_of(end: Moment, *, since: datetime) -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
+from math import ceil
 
 from pytest_sqlmesh_tracker.outcomes.types import Interval
 
@@ -34,18 +35,44 @@ def spans(intervals: Sequence[Interval], limit: int = 3) -> str:
     return f"{shown} and {len(intervals) - limit} more" if len(intervals) > limit else shown
 
 
+_UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+"""The units of lengths of time, in seconds, the largest first."""
+
+
 def amount(intervals: Sequence[Interval]) -> str:
-    """The total length of the intervals: `2 days`, `90 minutes`, `6 days 23:49:54`."""
-    seconds = int(sum((end - start for start, end in intervals), timedelta()).total_seconds())
+    """The total length of the intervals, as `length` formats it."""
+    return length(sum((end - start for start, end in intervals), timedelta()))
+
+
+def length(time: timedelta) -> str:
+    """A length of time in whole seconds: `2 days`, `90 minutes`, `6 days 23:49:54`."""
+    seconds = int(time.total_seconds())
     if not seconds:
         return "less than a second"
-    units = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
-    size, unit = next((size, unit) for size, unit in units if seconds % size == 0)
+    size, unit = _UNITS[_largest_unit(seconds)]
     if unit == "second" and seconds > 120:
         days, rest = divmod(seconds, 86400)
         clock = f"{timedelta(seconds=rest)}"
         return f"{quantity(days, 'day')} {clock}" if days else clock
     return quantity(seconds // size, unit)
+
+
+def length_beyond(limit: timedelta, time: timedelta) -> str:
+    """A length of time that is longer than a limit, in the same unit: `53 hours 30 minutes`.
+
+    Two units suffice to show that it is longer; fractions of seconds are rounded up.
+    """
+    rest, parts = ceil(time.total_seconds()), []
+    for size, unit in _UNITS[_largest_unit(int(limit.total_seconds())) :]:
+        number, rest = divmod(rest, size)
+        if number:
+            parts.append(quantity(number, unit))
+    return " ".join(parts[:2])
+
+
+def _largest_unit(seconds: int) -> int:
+    """The position of the largest unit of which the seconds are a multiple."""
+    return next(place for place, (size, _) in enumerate(_UNITS) if seconds % size == 0)
 
 
 def quantity(number: int, noun: str) -> str:

@@ -19,12 +19,14 @@ from hypothesis import strategies as st
 
 from pytest_sqlmesh_tracker import ModelOutcome, Reason, RunReport, Status, UnknownModelError
 from pytest_sqlmesh_tracker.gate import GateFinding, GatePolicy, GateResult, GateRule
-from pytest_sqlmesh_tracker.gate.rules import verdict
+from pytest_sqlmesh_tracker.gate.tolerance import Wait
+from pytest_sqlmesh_tracker.gate.verdicts import verdict
 from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
 from pytest_sqlmesh_tracker.outcomes.invocation import Completion
 from pytest_sqlmesh_tracker.reports.files import Entry, entries_from_json, entries_to_json
 from pytest_sqlmesh_tracker.wording.remarks import Fact
 from tests.builders import (
+    NOW,
     audit,
     audited,
     executed,
@@ -563,13 +565,17 @@ class TestResult:
                         "allow": [],
                         "deny": ["executed"],
                         "require": None,
+                        "fresh_within": None,
+                        "tolerate": None,
                         "severity": "error",
                         "until": "9999-01-01",
                         "why": "no more",
                     },
+                    "tolerated_until": None,
                 }
             ],
             "warnings": [],
+            "tolerated": [],
             "reports": 1,
             "outcomes": 1,
             "allowed": 0,
@@ -685,7 +691,8 @@ def test_rules_match_the_same_models_as_assertions(
         for name, made in report.outcomes.items():
             its = [r for r in reversed(policy) if r.until != date(2026, 1, 1)]
             its = [rule for rule in its if name in matched_models(rule, report)]
-            expected, place = verdict(its, made.status, made.reason, made.reasons)
+            wait = Wait.of(report, made)
+            expected, place, _ = verdict(its, made.status, made.reason, made.reasons, wait)
             warned = place is not None and its[place].severity == "warning"
             if not expected:
                 (warnings if warned else findings)[index, name, None] += 1
@@ -762,7 +769,8 @@ def test_results_are_deterministic_and_messages_have_one_line(
 @given(st.sampled_from(Status), st.none() | st.sampled_from(Reason))
 def test_without_rules_the_default_judges(status: Status, reason: Reason | None) -> None:
     reasons = () if reason is None else (reason,)
-    assert verdict([], status, reason, reasons) == (not unexpected_by_default(status, reason), None)
+    expected = not unexpected_by_default(status, reason)
+    assert verdict([], status, reason, reasons, Wait(NOW, None)) == (expected, None, None)
 
 
 @pytest.mark.long

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pytest_sqlmesh_tracker import Reason, Status
-from pytest_sqlmesh_tracker.gate import GatePolicy, GatePolicyError, GateRule
+from pytest_sqlmesh_tracker.gate import GatePolicy, GatePolicyError, GateRule, GateTolerance
 from pytest_sqlmesh_tracker.wording.formats import one_line
 from pytest_sqlmesh_tracker.wording.remarks import Fact
 
@@ -85,6 +87,36 @@ class TestRules:
         assert rule.models == ("a", "b", "c")
         assert rule.allow == (Status.FAILED, Reason.ERROR)
 
+    @pytest.mark.parametrize(
+        ("text", "duration"),
+        [
+            ("90 minutes", timedelta(minutes=90)),
+            ("26 hours", timedelta(hours=26)),
+            (" 1.5 Days ", timedelta(days=1.5)),
+            ("1 week", timedelta(weeks=1)),
+            ("2h", timedelta(hours=2)),
+            (timedelta(seconds=1), timedelta(seconds=1)),
+        ],
+    )
+    def test_durations(self, text: Any, duration: timedelta) -> None:
+        rule = GateRule("a.*", fresh_within=text, tolerate={"reason": "ended", "for": text})
+        assert rule.fresh_within == duration
+        assert rule.tolerate == GateTolerance(Reason.ENDED, duration)
+
+    @given(st.timedeltas(timedelta(microseconds=1), timedelta(days=36525)))
+    @example(timedelta(hours=26))
+    @example(timedelta(days=14))
+    @example(timedelta(minutes=1, seconds=30))
+    def test_a_rule_in_json_is_the_same_rule(self, duration: timedelta) -> None:
+        rule = GateRule("a", fresh_within=duration, tolerate=GateTolerance("ended", duration))
+        assert GateRule(**rule.model_dump(mode="json")) == rule
+
+    def test_durations_in_json_are_those_of_toml(self) -> None:
+        rule = GateRule("a", fresh_within="26h", tolerate={"reason": "ended", "for": "2 weeks"})
+        written = rule.model_dump(mode="json")
+        assert written["fresh_within"] == "26 hours"
+        assert written["tolerate"] == {"reason": "ended", "for": "14 days"}
+
     def test_rules_are_frozen(self) -> None:
         with pytest.raises(ValidationError, match="frozen"):
             THE_TWO[0].why = "no reason"
@@ -99,13 +131,14 @@ class TestRules:
             ({"model": "a"}, "unknown key 'model'; did you mean models?"),
             (
                 {"zz": 1},
-                "unknown key 'zz'; valid keys: models, allow, deny, require, severity, until, why",
+                "unknown key 'zz'; valid keys: models, allow, deny, require, fresh_within, "
+                "tolerate, severity, until, why",
             ),
             (
                 {"allow": ["failed"]},
                 "models is missing: it must be a name, a glob, or a list of them",
             ),
-            ({"models": "a"}, "a rule must have allow, deny or require"),
+            ({"models": "a"}, "a rule must have allow, deny, require, fresh_within or tolerate"),
             ({"models": []}, "models is empty: it must be a name, a glob, or a list of them"),
             ({"models": " "}, "models: ' ' is neither a name nor a glob"),
             ({"models": ["a", 3]}, "models: 3 is neither a name nor a glob"),
@@ -144,7 +177,62 @@ class TestRules:
             ),
             (
                 {"models": "a", "allow": "failed", "severity": "warning"},
-                "severity has no effect without deny or require",
+                "severity has no effect without deny, require, fresh_within or tolerate",
+            ),
+            (
+                {"models": "a", "fresh_within": "26 horus"},
+                "fresh_within: unknown unit 'horus'; did you mean hours?",
+            ),
+            (
+                {"models": "a", "fresh_within": "30 seconds"},
+                "fresh_within: unknown unit 'seconds'; valid units: minutes, hours, days, weeks",
+            ),
+            *(
+                (
+                    {"models": "a", "fresh_within": value},
+                    "fresh_within must be a positive number of minutes, hours, days or weeks, such "
+                    f'as "26 hours", not {value!r}',
+                )
+                for value in (26, "26", "hours", "0 hours", "-1 days", "", True, timedelta(-1))
+            ),
+            (
+                {"models": "a", "fresh_within": "5300 weeks"},
+                "fresh_within must be 100 years at most, not '5300 weeks'",
+            ),
+            (
+                {"models": "a", "fresh_within": f"{10**30} weeks"},
+                f"fresh_within: '{10**30} weeks' is too long",
+            ),
+            (
+                {"models": "a", "tolerate": "2 days"},
+                'tolerate must be a table such as { reason = "signal_not_ready", for = "2 days" }, '
+                "not '2 days'",
+            ),
+            (
+                {"models": "a", "tolerate": {"for": "2 days"}},
+                'tolerate: reason is missing, as in { reason = "signal_not_ready", for = "2 ',
+            ),
+            (
+                {"models": "a", "tolerate": {"reason": "signal_not_ready"}},
+                "tolerate: for is missing, as in { ",
+            ),
+            (
+                {"models": "a", "tolerate": {"reason": "signal_not_ready", "four": "2 days"}},
+                "tolerate: unknown key 'four'; did you mean for?",
+            ),
+            (
+                {"models": "a", "tolerate": {"reason": "signal_not_redy", "for": "2 days"}},
+                "tolerate: reason: 'signal_not_redy' is not a reason; did you mean "
+                "signal_not_ready",
+            ),
+            (
+                {"models": "a", "tolerate": {"reason": "error", "for": "2 days"}},
+                "tolerate: reason: error is not a reason for a skip; failures can't be tolerated "
+                "for a time",
+            ),
+            (
+                {"models": "a", "tolerate": {"reason": "signal_not_ready", "for": 2}},
+                "tolerate: for must be a positive number of minutes, hours, days or weeks",
             ),
         ],
         ids=str,
@@ -171,6 +259,22 @@ class TestRules:
 
 
 class TestToml:
+    def test_limits_of_age_and_of_waiting(self) -> None:
+        text = """
+        [[rules]]
+        models = "finance.*"
+        fresh_within = "26 hours"
+        [[rules]]
+        models = "staging.bank_*"
+        tolerate = { reason = "signal_not_ready", for = "2 days" }
+        """
+        assert GatePolicy.from_toml(text).rules == (
+            GateRule("finance.*", fresh_within=timedelta(hours=26)),
+            GateRule(
+                "staging.bank_*", tolerate=GateTolerance("signal_not_ready", timedelta(days=2))
+            ),
+        )
+
     def test_the_tables_of_pyproject(self) -> None:
         assert GatePolicy.from_toml(TWO_RULES).rules == THE_TWO
 

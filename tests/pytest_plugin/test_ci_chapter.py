@@ -12,11 +12,11 @@ import click
 import pytest
 from ruamel.yaml import YAML
 
-from pytest_sqlmesh_tracker import GatePolicy, Sandbox
+from pytest_sqlmesh_tracker import GatePolicy, ModelOutcome, Sandbox
 from pytest_sqlmesh_tracker.cli import main
 from pytest_sqlmesh_tracker.outcomes.expected import UNEXPECTED_SKIPS, UNEXPECTED_STATUSES
 from pytest_sqlmesh_tracker.render import terminal
-from tests.builders import executed, run
+from tests.builders import executed, run, skipped, utc
 
 pytestmark = pytest.mark.documents
 
@@ -72,8 +72,38 @@ def test_the_policy_is_valid() -> None:
         "finance.ledger, finance.daily_close",
         "sales.orders",
         "billing.*, finance.*",
+        "finance.*",
+        "staging.bank_*",
         "experiments.*",
     ]
+
+
+@pytest.mark.parametrize(
+    ("block", "key", "outcomes"),
+    [
+        (
+            1,
+            "tolerate",
+            [
+                skipped(
+                    "staging.bank_a",
+                    "signal_not_ready",
+                    signals={"arrived": ()},
+                    waiting_since=utc("2026-01-04"),
+                ),
+                skipped("reports.cash", "upstream_not_ready", blocked_by=("staging.bank_a",)),
+            ],
+        ),
+        (2, "fresh_within", [skipped("finance.ledger", loaded_through=utc("2026-01-04"))]),
+    ],
+)
+def test_the_policy_limits_as_documented(
+    block: int, key: str, outcomes: list[ModelOutcome]
+) -> None:
+    rules = GatePolicy.from_toml(blocks("toml")[0]).rules
+    policy = GatePolicy([rule for rule in rules if getattr(rule, key)])
+    result = policy.evaluate(run(*outcomes, execution_time=utc("2026-01-05 06:30")))
+    assert terminal.findings(result, width=120) == blocks("text")[block].rstrip()
 
 
 def test_the_chapter_lists_everything_that_the_gate_rejects() -> None:
@@ -110,6 +140,6 @@ def test_the_strict_test_prints_the_documented_output(
     pytester.makepyfile(blocks("python")[1])
     result = pytester.runpytest_inprocess("-p", "no:xdist", "-rN")
     result.assert_outcomes(passed=1, errors=1)
-    shown = blocks("text")[1].splitlines()
+    shown = blocks("text")[-1].splitlines()
     first = result.outlines.index(shown[0])
     assert result.outlines[first : first + len(shown)] == shown

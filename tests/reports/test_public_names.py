@@ -33,7 +33,7 @@ ASSERTIONS = {
 FILES = {"load_reports", "dump_reports"}
 ERRORS = {"UnknownModelError", "NoReportError"}
 SANDBOX = {"Sandbox", "Sandboxes", "SandboxError", "SandboxWarning"}
-GATE = {"GatePolicy", "GatePolicyError", "GateResult", "GateRule"}
+GATE = {"GatePolicy", "GatePolicyError", "GateResult", "GateRule", "GateTolerance"}
 
 
 def python(code: str, *options: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dagster as dg
 
-from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
 from pytest_sqlmesh_tracker.outcomes.types import Frozen, UtcDatetime
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Reason, Status
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
@@ -26,10 +25,10 @@ class StandingFailure(Frozen):
 def may_stand(failure: StandingFailure, outcome: ModelOutcome, report: RunReport) -> bool:
     """Whether something may still be missing, though the latest outcome of the model is expected.
 
-    False where the outcome itself decides: the model was executed, its check fails anyway, or
-    SQLMesh looked for missing intervals and there were none.
+    False where the outcome itself decides: the model was executed, or SQLMesh looked for missing
+    intervals and there were none.
     """
-    if outcome.status is Status.EXECUTED or unexpected_by_default(outcome.status, outcome.reason):
+    if outcome.status is Status.EXECUTED:
         return False
     nothing_due = outcome.reason is Reason.CRON_NOT_DUE and not failure.ignore_cron
     nothing_missing = nothing_due or outcome.reason is Reason.UP_TO_DATE

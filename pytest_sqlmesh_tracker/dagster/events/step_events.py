@@ -11,6 +11,7 @@ import dagster as dg
 
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
 from pytest_sqlmesh_tracker.dagster.definitions.specs import ProjectAssets
+from pytest_sqlmesh_tracker.gate import GatePolicy
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
@@ -18,6 +19,8 @@ from pytest_sqlmesh_tracker.reports.report import RunReport
 from .checks import (
     AuditCheck,
     Check,
+    Judgement,
+    Judgements,
     audit_checks,
     standalone_audit_checks,
     status_check,
@@ -47,6 +50,8 @@ class StepEvents:
     keys: Mapping[str, dg.AssetKey]
     """The keys of all models in the code location, by name."""
     selected_checks: frozenset[dg.AssetCheckKey]
+    policy: GatePolicy
+    """Judges the outcomes when the invocation has ended."""
     materialized_before: frozenset[dg.AssetKey] = frozenset()
     """The assets that earlier tries of this step have materialized."""
     called_directly: bool = False
@@ -72,10 +77,12 @@ class StepEvents:
             standing_failures: failures of earlier runs that still stand, by the names of models.
         """
         invocation = InvocationFacts.of_report(report)
+        judgements = Judgements(self.policy, report)
         for outcome in report.outcomes.values():
             try:
                 failure = standing_failures.get(outcome.name)
-                yield from list(self._remaining(outcome, invocation, failure))
+                judgement = judgements.of(outcome)
+                yield from list(self._remaining(outcome, invocation, failure, judgement))
             except Exception as error:
                 logger.exception(
                     "pytest-sqlmesh-tracker failed to make the Dagster events of %s", outcome.name
@@ -110,6 +117,7 @@ class StepEvents:
         outcome: ModelOutcome,
         invocation: InvocationFacts,
         standing_failure: StandingFailure | None,
+        judgement: Judgement,
     ) -> Iterator[Event]:
         if outcome.name in self.assets.standalone:
             yield from self._standalone_audit(outcome)
@@ -118,15 +126,17 @@ class StepEvents:
             yield from self._executed(outcome, invocation)
         if outcome.name in self.specs:
             key = self.specs[outcome.name].key
-            yield from self._status(outcome, key, invocation, standing_failure)
+            yield from self._status(outcome, key, invocation, standing_failure, judgement)
             yield from self._emit_new(self._audit_checks(outcome, key))
         elif outcome.name in self.unselected:
-            yield from self._of_unselected(outcome, invocation)
+            yield from self._of_unselected(outcome, invocation, judgement)
 
-    def _of_unselected(self, outcome: ModelOutcome, invocation: InvocationFacts) -> Iterator[Event]:
+    def _of_unselected(
+        self, outcome: ModelOutcome, invocation: InvocationFacts, judgement: Judgement
+    ) -> Iterator[Event]:
         """What happened to a model that is not selected; nothing, if it was skipped as expected."""
         key = self.unselected[outcome.name].key
-        check = status_check(outcome, key, invocation)
+        check = status_check(outcome, key, invocation, judgement=judgement)
         if not self._was_executed_before(outcome, key) and (
             outcome.status is Status.EXECUTED or not check.passed
         ):
@@ -139,7 +149,10 @@ class StepEvents:
         for model in self.assets.models:
             if model.name in self.specs and model.name not in report.outcomes:
                 outcome = outcome_of_removed(model, report)
-                yield from self._status(outcome, self.specs[model.name].key, invocation)
+                alone = report.model_copy(update={"outcomes": {outcome.name: outcome}})
+                judgement = Judgements(self.policy, alone).of(outcome)
+                key = self.specs[model.name].key
+                yield from self._status(outcome, key, invocation, judgement=judgement)
 
     def _unknown(
         self, outcome: ModelOutcome, invocation: InvocationFacts, error: Exception
@@ -157,9 +170,10 @@ class StepEvents:
         key: dg.AssetKey,
         invocation: InvocationFacts,
         standing_failure: StandingFailure | None = None,
+        judgement: Judgement | None = None,
     ) -> Iterator[Event]:
         if not self._was_executed_before(outcome, key):
-            check = status_check(outcome, key, invocation, standing_failure)
+            check = status_check(outcome, key, invocation, standing_failure, judgement)
             yield from self._emit_new([check])
 
     def _was_executed_before(self, outcome: ModelOutcome, key: dg.AssetKey) -> bool:

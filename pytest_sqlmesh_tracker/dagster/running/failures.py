@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from pytest_sqlmesh_tracker.dagster.events.metadata import environment_metadata
+from pytest_sqlmesh_tracker.gate import GatePolicyError
 from pytest_sqlmesh_tracker.models.index import UnknownModelError
 from pytest_sqlmesh_tracker.outcomes.invocation import SUCCESSFUL
 from pytest_sqlmesh_tracker.outcomes.vocabulary import UNREADY_ENVIRONMENT, Reason, Status
@@ -20,7 +21,7 @@ from pytest_sqlmesh_tracker.wording.formats import one_line, quantity
 from pytest_sqlmesh_tracker.wording.invocations import environment_words
 
 _SHOWN = 20
-_SELF_EXPLANATORY = ProjectError, SelectorError, UnknownModelError
+_SELF_EXPLANATORY = ProjectError, SelectorError, UnknownModelError, GatePolicyError
 """Errors whose message states everything; a second try would raise them again."""
 
 
@@ -76,8 +77,8 @@ def _listed(wrong: Sequence[ModelOutcome]) -> list[str]:
 
 
 def failure_before(error: BaseException) -> dg.Failure:
-    """The failure of a step without a report: the project could not be opened, or SQLMesh rejected
-    the call."""
+    """The failure of a step without a report: the project could not be opened, SQLMesh rejected the
+    call, or the gate's policy is not valid."""
     explained = isinstance(error, _SELF_EXPLANATORY) and not isinstance(error, BusyError)
     message = str(error) or type(error).__name__ if explained else described(error)
     return dg.Failure(redacted(one_line(message, 600)), allow_retries=not explained)

@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from pytest_sqlmesh_tracker.dagster.definitions.naming import STATUS_CHECK
+from pytest_sqlmesh_tracker.dagster.events.checks import Judgements, is_expected
 from pytest_sqlmesh_tracker.dagster.events.earlier_events import latest_evaluation
 from pytest_sqlmesh_tracker.dagster.events.emission import Event
 from pytest_sqlmesh_tracker.dagster.events.remaining_events import write_events
@@ -202,6 +203,8 @@ class SqlmeshInvocation:
 
     def _on_report(self, report: RunReport) -> None:
         self._context.log.info(f"{headline(report)}: {statuses(report.outcomes.values())}")
+        for finding in self._events.policy.evaluate(report).on_rules:
+            self._context.log.warning(f"the gate's policy: {finding.message}")
         for outcome in report.outcomes.values():
             if outcome.upstream_behind:
                 self._context.log.warning(f"{outcome.name} was {ahead_of_upstream(outcome)}")
@@ -213,9 +216,12 @@ class SqlmeshInvocation:
             context: the SQLMesh context; None where it can't be used any more.
         """
         suspects: dict[str, tuple[ModelOutcome, StandingFailure]] = {}
+        judgements = Judgements(self._events.policy, report)
         for name, spec in self._events.specs.items():
             outcome, failure = report.outcomes.get(name), self._earlier_failures.get(spec.key)
-            if outcome and failure and may_stand(failure, outcome, report):
+            if outcome is None or failure is None:
+                continue
+            if is_expected(outcome, judgements.of(outcome)) and may_stand(failure, outcome, report):
                 suspects[outcome.fqn] = outcome, failure
         if not suspects:
             return {}

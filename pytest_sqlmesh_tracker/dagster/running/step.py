@@ -18,6 +18,7 @@ from pytest_sqlmesh_tracker.dagster.events.earlier_events import (
     standing_failures,
 )
 from pytest_sqlmesh_tracker.dagster.events.step_events import StepEvents
+from pytest_sqlmesh_tracker.gate import GatePolicy, GatePolicyError
 from pytest_sqlmesh_tracker.models.index import UnknownModelError
 
 from .failures import failure_before
@@ -67,6 +68,7 @@ class Step:
         open_context: Callable[[], AbstractContextManager[Any]],
         limits: Limits,
         *,
+        policy_from: str,
         fail_on_unknown: bool,
     ) -> SqlmeshInvocation:
         """Prepare the invocation; nothing happens yet.
@@ -75,12 +77,17 @@ class Step:
             command: `run` or `plan`.
             arguments: the user's arguments of the command.
             open_context: opens the SQLMesh context, and closes it afterwards.
+            policy_from: the folder from which the gate's policy is searched upward.
             fail_on_unknown: whether models with the status `unknown` fail the step as well.
 
         Raises:
-            Failure: the run config has models that do not exist.
+            Failure: the run config has models that do not exist, or the policy is not valid.
         """
         models = self._models_to_run(command)
+        try:
+            policy = GatePolicy.nearest(policy_from)
+        except GatePolicyError as error:
+            raise failure_before(error) from None
         events = StepEvents(
             assets=self._assets,
             specs=self._specs,
@@ -88,6 +95,7 @@ class Step:
             environment=self._environment,
             keys=self._keys,
             selected_checks=frozenset(self._context.selected_asset_check_keys),
+            policy=policy,
             materialized_before=self._earlier.materialized,
             called_directly=self._called_directly,
         )

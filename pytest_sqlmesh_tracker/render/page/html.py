@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -77,6 +77,7 @@ def page(
     """
     findings = () if result is None else result.findings
     warnings = () if result is None else result.warnings
+    tolerated = () if result is None else result.tolerated
     shown = [(n, test, report) for n, (test, report) in enumerate(reports) if not report.superseded]
     anchors = invocation_anchors([report.id for *_, report in shown])
     invocations = [
@@ -87,6 +88,7 @@ def page(
             report,
             [f for f in findings if f.report_index == number],
             [w for w in warnings if w.report_index == number],
+            {each.model for each in tolerated if each.report_index == number},
         )
         for anchor, (number, test, report) in zip(anchors, shown, strict=True)
     ]
@@ -98,6 +100,8 @@ def page(
         warned=len(warnings),
         findings=_by_urgency(in_groups(findings)),
         warnings=_by_urgency(in_groups(warnings)),
+        number_tolerated=len(tolerated),
+        tolerated=in_groups(tolerated),
         invocations=invocations,
         invocation_at={invocation.number: invocation for invocation in invocations},
         chosen=_most_urgent(invocations),
@@ -121,6 +125,7 @@ class _Invocation:
         report: RunReport,
         findings: Sequence[GateFinding],
         warnings: Sequence[GateFinding],
+        tolerated: Container[str | None],
     ) -> None:
         self.number = number
         """The position among the reports passed."""
@@ -141,6 +146,7 @@ class _Invocation:
                 paragraph=_shortened(paragraphs.of(outcome)),
                 flagged=name in flagged,
                 warned=name in warned,
+                tolerated=name in tolerated,
             )
             for place, (name, outcome) in enumerate(report.outcomes.items())
         }
@@ -215,6 +221,8 @@ class _Model:
     """Whether the gate has a finding about it."""
     warned: bool
     """Whether the gate warns about it."""
+    tolerated: bool
+    """Whether the gate accepts it for a time."""
     blocks: int = 0
     """The number of models that it blocks."""
     up: list[_Model] = field(default_factory=list)
@@ -243,6 +251,7 @@ class _Model:
             f"root cause of {others}" if self.blocks else "root cause": self.is_root,
             "unexpected by the gate": self.flagged,
             "the gate warns about it": self.warned,
+            "tolerated by the gate": self.tolerated,
         }
         return [mark for mark, holds in marks.items() if holds]
 

@@ -88,8 +88,8 @@ def all_models_run_whatever_is_selected(original: Any, *args: Any) -> bool:  # n
 
 
 @mutant(checks, "is_expected")
-def what_is_skipped_is_as_it_should_be(original: Any, outcome: Any) -> bool:
-    return bool(original(outcome)) or outcome.status is Status.SKIPPED
+def what_is_skipped_is_as_it_should_be(original: Any, outcome: Any, *args: Any) -> bool:
+    return bool(original(outcome, *args)) or outcome.status is Status.SKIPPED
 
 
 @mutant(events.StepEvents, "_removed")
