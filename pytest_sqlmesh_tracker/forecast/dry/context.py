@@ -35,7 +35,8 @@ class DryContext(Context):
         # Nothing can finish a plan in a copy of the state.
         prefer(self, Preferences(longest_wait=0))
         self._tables = tables
-        super().__init__(load=False, state_sync=state, **arguments)
+        # The copy of the state has a single connection, which threads can't share.
+        super().__init__(load=False, state_sync=state, concurrent_tasks=1, **arguments)
         self.console = NoopConsole()
         scheduler: Any = _DryScheduler(self._scheduler)
         self._scheduler = scheduler
