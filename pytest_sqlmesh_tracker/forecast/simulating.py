@@ -16,6 +16,11 @@ from .restating import Restatements
 from .scheduled import Missing, Progress, ScheduledModel, missing_at
 
 
+_LATER: Millis = 1
+"""How long after it begins a run decides what is missing, at least. Around a clock change, what is
+due a moment later can be more than what is due at the moment of a tick."""
+
+
 @dataclass(frozen=True)
 class SimulatedRun:
     """What one run evaluates. Models are identified by their fully qualified names."""
@@ -114,7 +119,7 @@ class Simulation:
             if self._groups[group].due_at == place:
                 due.add(group)
         if self.restatements and self._restating_at == place:
-            self.restatements.apply(self.ticks[place])
+            self.restatements.apply(self.ticks[place] + _LATER)
             self._restating_at = self._place_of_next_restatement(place + 1)
             due.update(self._restated)
         return sorted(due)
@@ -128,7 +133,7 @@ class Simulation:
         findings: dict[int, Missing] = {}
         for number in due:
             group = self._groups[number]
-            findings[number] = missing_at(group.model.terms, group.progress, at)
+            findings[number] = missing_at(group.model.terms, group.progress, at + _LATER)
         round_ = _Round(self, at)
         for number, missing in findings.items():
             complete = not missing.spans or round_.evaluates(self._groups[number], missing.spans)
