@@ -397,6 +397,48 @@ def check(ctx: click.Context, /, **options: Any) -> int:
     return check_models(ctx, options)
 
 
+@main.command(cls=_SqlmeshCommand)
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option(
+    "-E",
+    "--environment",
+    metavar="NAME",
+    help="Environment. [default: the project's default_target_environment]",
+)
+@click.option(
+    "--days",
+    type=click.IntRange(1, 3660),
+    metavar="N",
+    help="How many days to look ahead. [default: 7]",
+)
+@click.option("--until", metavar="TIME", help="The last time of a run, in UTC, instead of --days.")
+@click.option(
+    "--every",
+    metavar="CRON",
+    help="When the environment is run: a cron in UTC, or a duration such as 1h. [default: whenever "
+    "something becomes due]",
+)
+@_as_json
+@click.option(
+    "--report",
+    "files",
+    multiple=True,
+    metavar="PATH",
+    help="Write the forecast: .json, .md or .html, a calendar; repeatable.",
+)
+@sqlmesh_options.location
+@click.pass_context
+def forecast(ctx: click.Context, /, models: tuple[str, ...], **options: Any) -> None:
+    """Forecast which models the runs of an environment will evaluate, and which will fail.
+
+    Nothing is run or written: only the state is read. MODEL is a name or a glob, and shows the
+    intervals of each evaluation; without one, a table shows all models.
+    """
+    from .predictions.forecast import look_ahead
+
+    look_ahead(ctx, models, options)
+
+
 @main.command()
 @_as_json
 def doctor(as_json: bool) -> int:

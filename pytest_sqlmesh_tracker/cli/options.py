@@ -74,17 +74,23 @@ _FLAG: dict[str, Any] = {"is_flag": True}
 _MANY: dict[str, Any] = {"multiple": True}
 _ONE: dict[str, Any] = {}
 
-general = _options(
+location = _options(
     ("-p --paths", "Folder of a SQLMesh project; repeatable.", _MANY),
     ("--config", "Name of the configuration in config.py.", _ONE),
     ("--gateway", "Name of the gateway.", _ONE),
     ("--dotenv", "File with environment variables.", _ONE),
+    cls=General,
+)
+"""The options of `sqlmesh` that determine the project."""
+
+_printing = _options(
     ("--ignore-warnings", "Hide SQLMesh's warnings.", _FLAG),
     ("--log-to-stdout", "Show SQLMesh's log.", _FLAG),
     ("--log-file-dir", "Folder for SQLMesh's log files.", _ONE),
     ("--debug", "SQLMesh's debug mode; show tracebacks.", _FLAG),
     cls=General,
 )
+general = all_of(location, _printing)
 """The options of `sqlmesh` itself."""
 
 _window = _options(

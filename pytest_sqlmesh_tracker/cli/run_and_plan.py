@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from glob import glob
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import click
@@ -26,7 +24,9 @@ from pytest_sqlmesh_tracker.wording.printable import printable
 
 from .options import words_for_sqlmesh
 from .output import Output
+from .projects import project_of
 from .reports import Entries, policy_of
+from .streams import descriptors_redirected
 
 FAILED = 2
 """The exit code of a command that itself failed, whatever the gate finds."""
@@ -45,12 +45,7 @@ def track(ctx: click.Context, options: dict[str, Any]) -> int:
     # With --explain, a plan is deliberately not applied.
     judged = options["gated"] and not options.get("explain")
     folder = _folder(*paths)
-    # A model can change the working directory.
-    project = ProjectLocation(
-        paths=[str(Path(path).absolute()) for path in paths or (".",)],
-        **{name: options[name] or everywhere[name] for name in ("gateway", "config", "dotenv")},
-        folder=str(Path.cwd()),
-    )
+    project = project_of(ctx, options)
     policy = policy_of(options["policy"], folder) if judged else None
     hidden = StringIO()
     with Signals().handled() as signals:
@@ -133,24 +128,11 @@ def _redirected(output: Output, hidden: StringIO) -> Iterator[None]:
     if not (output.as_json or output.quiet):
         yield
         return
-    with _descriptors(output.as_json), redirect_stdout(hidden if output.quiet else sys.stderr):
+    with (
+        descriptors_redirected(output.as_json),
+        redirect_stdout(hidden if output.quiet else sys.stderr),
+    ):
         yield
-
-
-@contextmanager
-def _descriptors(redirected: bool) -> Iterator[None]:
-    """Redirect the output of programs that models and signals start to standard error as well."""
-    if not redirected:
-        yield
-        return
-    sys.stdout.flush()
-    saved = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 1)
-        os.close(saved)
 
 
 def exit_code(ended: Ended, result: GateResult | None, on_env_update: str | None) -> int:

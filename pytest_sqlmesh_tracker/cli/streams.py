@@ -43,6 +43,22 @@ def colored(stream: TextIO) -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
 
 
+@contextmanager
+def descriptors_redirected(redirected: bool = True) -> Iterator[None]:
+    """Redirect to standard error what other programs and the project's code print past Python."""
+    if not redirected:
+        yield
+        return
+    sys.stdout.flush()
+    saved = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+
+
 class _Dropping(FileIO):
     """A file that drops everything written to it after a write has failed."""
 

@@ -33,6 +33,10 @@ class Assumed:
     """Whether they fail can't be known beforehand → why."""
 
 
+_ASSUMED = "the forecast assumes it"
+_BEFORE_FIRST_TICK = "it starts after the last tick of its cron, which SQLMesh rejects"
+
+
 def forecast(
     context: Any,
     environment: str,
@@ -84,14 +88,20 @@ def forecast_of(
         ticks = [tick for time in times if begin < (tick := to_timestamp(time)) <= end]
     supposed = Supposed(failing=assumed.failing, held=assumed.held)
     simulation = Simulation(models, known.progress, ticks, supposed, restatements)
+    runs = _Shown(known).runs(simulation.runs())
+    assumed_to_fail = {known.shown[fqn].name for fqn in assumed.failing if fqn in known.shown}
     return Forecast(
         environment=known.name,
         at=at,
         until=utc(end),
-        runs=_Shown(known).runs(simulation.runs()),
+        runs=runs,
         undetermined={known.shown[fqn].name: why for fqn, why in undetermined.items()},
         assumptions=_assumptions(known, assumed, every_moment=times is None, end=end, until=until),
         models=[known.shown[model.fqn] for model in known.models],
+        failing={
+            name: _ASSUMED if name in assumed_to_fail else _BEFORE_FIRST_TICK
+            for name in sorted({name for run in runs for name in run.failed})
+        },
     )
 
 

@@ -106,7 +106,17 @@ def environment_of(
             )
             for model in models
         },
-        shown={fqn: ForecastModel(names[fqn], fqn, kind_of(node)) for fqn, node in nodes.items()},
+        shown={
+            model.fqn: ForecastModel(
+                name=names[model.fqn],
+                fqn=model.fqn,
+                kind=kind_of(nodes[model.fqn]),
+                cron=nodes[model.fqn].cron,
+                time_zone=str(zone) if (zone := nodes[model.fqn].cron_tz) else None,
+                upstream=tuple(names[parent] for parent in model.parents),
+            )
+            for model in models
+        },
         expires=expires,
     )
 

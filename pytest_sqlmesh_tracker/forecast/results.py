@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from pytest_sqlmesh_tracker.models.index import ModelIndex
 from pytest_sqlmesh_tracker.outcomes.moments import Moment, parse_moment
 from pytest_sqlmesh_tracker.outcomes.types import Interval
+from pytest_sqlmesh_tracker.outcomes.vocabulary import ONLY_AUDITED_KINDS
 from pytest_sqlmesh_tracker.wording.formats import minute, quantity
 
 SCHEMA_VERSION = 1
@@ -27,6 +28,17 @@ class ForecastModel:
     """The fully qualified name."""
     kind: str
     """SQLMesh's kind, in lower case."""
+    cron: str
+    """When it is due, as the model defines it."""
+    time_zone: str | None = None
+    """The name of the time zone of the cron; None for UTC."""
+    upstream: tuple[str, ...] = ()
+    """The shown names of the models of the environment that it reads."""
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether runs evaluate it; external and embedded models and audits are only audited."""
+        return self.kind not in ONLY_AUDITED_KINDS
 
 
 @dataclass(frozen=True)
@@ -131,6 +143,17 @@ class Forecast:
     """All models of the environment, in topological order."""
     local: LocalForecast | None = None
     """What a plan of the project's files would change; None unless that was requested."""
+    failing: Mapping[str, str] = field(default_factory=dict)
+    """The shown names of models that fail in some of the runs → why."""
+
+    def matching(self, model: object) -> list[ForecastModel]:
+        """The models that a name, a SQLMesh model or snapshot, or a glob means, at least one.
+
+        Raises:
+            UnknownModelError: the environment does not have this model.
+        """
+        __tracebackhide__ = True
+        return self._index.matching(model)
 
     def ticks(self, model: object) -> list[datetime]:
         """The times of the runs in which a model will be evaluated, in UTC.
@@ -144,7 +167,7 @@ class Forecast:
             ValueError: the evaluations of the model are undetermined.
         """
         __tracebackhide__ = True
-        names = {each.name for each in self._index.matching(model)}
+        names = {each.name for each in self.matching(model)}
         for name in sorted(names & self.undetermined.keys()):
             raise ValueError(f"when {name} is evaluated is undetermined: {self.undetermined[name]}")
         return [run.at for run in self.runs if not names.isdisjoint(run.executed)]
@@ -204,6 +227,27 @@ class Forecast:
     @cached_property
     def _index(self) -> ModelIndex[ForecastModel]:
         return ModelIndex(self.models, f"the environment {self.environment}")
+
+
+def restricted(forecast: Forecast, names: Collection[str]) -> Forecast:
+    """What a forecast has on some models only.
+
+    Args:
+        names: the shown names of these models.
+    """
+    runs = []
+    for run in forecast.runs:
+        executed = {name: spans for name, spans in run.executed.items() if name in names}
+        failed = tuple(name for name in run.failed if name in names)
+        if executed or failed:
+            runs.append(ForecastRun(run.at, executed, failed))
+    return replace(
+        forecast,
+        runs=runs,
+        undetermined={n: why for n, why in forecast.undetermined.items() if n in names},
+        models=[model for model in forecast.models if model.name in names],
+        failing={name: why for name, why in forecast.failing.items() if name in names},
+    )
 
 
 def _listed(label: str, times: Sequence[datetime]) -> list[str]:

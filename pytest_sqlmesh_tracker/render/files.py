@@ -53,15 +53,18 @@ SUFFIXES_IN_WORDS = either([suffix + _REMARKS.get(suffix, "") for suffix in SUFF
 """The suffixes, for help texts."""
 
 
-def checked_path(path: str | os.PathLike[str]) -> Path:
+def checked_path(path: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> Path:
     """The path, if it is valid for a report file. Whether it can be written is not checked.
+
+    Args:
+        suffixes: the valid ones, in lower case.
 
     Raises:
         ValueError: the path has another suffix, or is a folder; the message is one line.
     """
     checked = Path(path)
-    if checked.suffix.lower() not in _RENDERERS:
-        valid = either(SUFFIXES)
+    if checked.suffix.lower() not in suffixes:
+        valid = either(suffixes)
         raise ValueError(f"{str(path)!r} has no known format: its name must end in {valid}")
     if checked.is_dir():
         raise ValueError(f"{str(path)!r} is a folder")

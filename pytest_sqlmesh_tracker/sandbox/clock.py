@@ -7,15 +7,15 @@ interval is loaded twice.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
-
-from croniter import croniter  # type: ignore[import-untyped,unused-ignore]
 
 from pytest_sqlmesh_tracker.process.frozen import is_frozen, utc_now
 from pytest_sqlmesh_tracker.reports.parsing import parse_duration
+from pytest_sqlmesh_tracker.reports.run_times import repeated
 
 from .options import SandboxError, absolute
 
@@ -223,36 +223,19 @@ def run_times(
     """
     __tracebackhide__ = True
     last = end_of(end, since=since)
-    times: list[datetime] = []
-    for time in _repeated(every, since):
-        if time > last:
-            break
-        times.append(time)
-    if not times:
-        raise SandboxError(
-            f"{call}({end!r}, every={every!r}) makes no run: the first would be at "
-            f"{shown(time)}, as the sandbox's time was last set to {shown(since)}"
-        )
-    return times
-
-
-def _repeated(every: str | timedelta, since: datetime) -> Iterator[datetime]:
-    __tracebackhide__ = True
-    duration = duration_of(every)
-    if duration is None:
-        if not (isinstance(every, str) and croniter.is_valid(every)):
-            raise SandboxError(
-                f"every must be a duration, such as '1 day' or a timedelta, or a cron, such as "
-                f"'0 6 * * *', not {every!r}"
-            )
-        ticks = croniter(every, since)
-        while True:
-            yield ticks.get_next(datetime)
-    if duration <= timedelta(0):
-        raise SandboxError(f"every must be longer than 0, not {every!r}")
-    while True:
-        since += duration
-        yield since
+    # Its message on invalid units gives an example.
+    duration_of(every)
+    try:
+        times = repeated(every, since=since)
+        first = next(times)
+        if first <= last:
+            return [first, *takewhile(lambda time: time <= last, times)]
+    except ValueError as error:
+        raise SandboxError(str(error)) from None
+    raise SandboxError(
+        f"{call}({end!r}, every={every!r}) makes no run: the first would be at "
+        f"{shown(first)}, as the sandbox's time was last set to {shown(since)}"
+    )
 
 
 def check_not_frozen() -> None:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-import re
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property, partial
-from pathlib import Path
+from functools import cached_property
 from typing import NamedTuple, TypeVar
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pytest_sqlmesh_tracker.gate import KINDS, GateFinding, GateResult
@@ -24,20 +18,16 @@ from pytest_sqlmesh_tracker.render.alike import in_groups
 from pytest_sqlmesh_tracker.reports.files import Entry
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
-from pytest_sqlmesh_tracker.wording.formats import duration, minute, moment, quantity, span, spans
-from pytest_sqlmesh_tracker.wording.invocations import ended, notes, statuses, superseded
+from pytest_sqlmesh_tracker.wording.formats import quantity
+from pytest_sqlmesh_tracker.wording.invocations import superseded
 from pytest_sqlmesh_tracker.wording.paragraphs import Paragraphs
-from pytest_sqlmesh_tracker.wording.printable import UNSEEN
-from pytest_sqlmesh_tracker.wording.rows import reason_of
-from pytest_sqlmesh_tracker.wording.sentences import is_waiting
 
 from .anchors import invocation_anchors, model_anchor
 from .graph import Graph, layout
-from .schemas import SchemaGroup, by_schema, split
+from .schemas import SchemaGroup, by_schema
+from .templates import environment, policy, short, source, visible
 
-_FILES = Path(__file__).parent
 _MOST_BATCHES = 100
-_LONG, _BLOCK = 20_000, 4_000
 _FEW = 12
 """The number of models that fit into any drawing and need no overview by schema."""
 _LOOKS = {
@@ -92,9 +82,9 @@ def page(
         )
         for anchor, (number, test, report) in zip(anchors, shown, strict=True)
     ]
-    style = _source("page.css")
-    script = Markup("\n").join(map(_source, ("layout.js", "graph.js", "schemas.js", "page.js")))
-    template = _environment().get_template("page.html")
+    style = source("page.css")
+    script = Markup("\n").join(map(source, ("layout.js", "graph.js", "schemas.js", "page.js")))
+    template = environment().get_template("page.html")
     return template.render(
         result=result,
         warned=len(warnings),
@@ -109,8 +99,7 @@ def page(
         statuses=_counts(Status, (o.status for i in invocations for o in i.report.counted)),
         style=style,
         script=script,
-        policy="default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
-        f"style-src {_digest(style)}; script-src {_digest(script)}",
+        policy=policy(style, script),
     )
 
 
@@ -175,7 +164,7 @@ class _Invocation:
     def graph(self) -> Graph:
         """The drawing of its models."""
         models = self.models.values()
-        labels = [_visible(_short(m.outcome.name)).replace("\n", " ") for m in models]
+        labels = [visible(short(m.outcome.name)).replace("\n", " ") for m in models]
         return layout(labels, [[parent.place for parent in m.up] for m in models])
 
     @cached_property
@@ -322,80 +311,4 @@ def _counts(words: type[_Word], values: Iterable[_Word]) -> list[tuple[_Word, in
 
 def _shortened(paragraph: str) -> str:
     """A paragraph with short lines. The page shows long texts in full elsewhere."""
-    return "\n".join(_short(line, 300) for line in paragraph.splitlines())
-
-
-def _short(text: str, limit: int = 255) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
-
-
-def _breakable(name: str) -> Markup:
-    """The name, with line breaks allowed only after its parts."""
-    return Markup("<wbr>").join(re.findall(r"[^_./:]+[_./:]*|[_./:]+", _visible(name)))
-
-
-def _number(value: int | None) -> str:
-    return "" if value is None else f"{value:,}"
-
-
-def _whole(text: str) -> str:
-    """The whole text, however long, in blocks that a browser draws only if they are visible."""
-    if len(text) <= _LONG or isinstance(text, Markup):
-        return text
-    blocks = re.findall(rf"(?s).{{1,{_BLOCK}}}\n|.{{1,{_BLOCK}}}", _visible(text))
-    return Markup("").join(Markup('<span class="block">{}</span>').format(b) for b in blocks)
-
-
-def _visible(text: str) -> str:
-    """The text with escapes for characters that are invisible or change how the rest reads.
-
-    These are control characters, marks of text direction and surrogates.
-    """
-    line_ends = text.replace("\r\n", "\n")
-    return UNSEEN.sub(lambda c: c[0].encode("unicode_escape").decode(), line_ends)
-
-
-def _finalized(value: object) -> object:
-    """The text of a value in a template. `Markup` is always made by this module."""
-    return value if isinstance(value, Markup) else _visible(str(value))
-
-
-def _source(name: str) -> Markup:
-    return Markup((_FILES / name).read_text(encoding="utf-8"))
-
-
-def _digest(source: str) -> str:
-    """The name of an inline script or style in a content security policy."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_FILES),
-        autoescape=True,
-        finalize=_finalized,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        quantity=quantity,
-        duration=duration,
-        ended=ended,
-        breakable=_breakable,
-        minute=minute,
-        moment=moment,
-        notes=notes,
-        number=_number,
-        reason_of=reason_of,
-        is_waiting=is_waiting,
-        json=partial(json.dumps, ensure_ascii=False),
-        short=_short,
-        without_schema=lambda name: split(name)[1],
-        spans=spans,
-        statuses=statuses,
-        whole=_whole,
-    )
-    environment.globals.update(span=span)
-    return environment
+    return "\n".join(short(line, 300) for line in paragraph.splitlines())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlmesh import Context
-from sqlmesh.core.config import load_configs
+from sqlmesh.core.config import Config, load_configs
 from sqlmesh.utils.errors import SQLMeshError
 
 from pytest_sqlmesh_tracker.models.config_files import no_project_in
@@ -21,7 +21,17 @@ from pytest_sqlmesh_tracker.wording.formats import one_line
 from .location import ProjectLocation
 
 
-def open_context(project: ProjectLocation, *, load: bool = True) -> Context:
+def unchanged(config: Config) -> Config:
+    """The configuration itself."""
+    return config
+
+
+def open_context(
+    project: ProjectLocation,
+    *,
+    load: bool = True,
+    adjusted: Callable[[Config], Config] = unchanged,
+) -> Context:
     """A context as SQLMesh's command line creates it, without its console and logging.
 
     As there, `SQLMESH_GATEWAY` and `SQLMESH_DOTENV_PATH` are used if the location has no gateway or
@@ -31,6 +41,7 @@ def open_context(project: ProjectLocation, *, load: bool = True) -> Context:
         project: the location; its folders can be globs.
         load: whether to load the project's models; if `project` is configured, SQLMesh then reads
             its state.
+        adjusted: takes the configuration of each folder, and returns the one to use.
 
     Raises:
         ProjectError: the context can't be created.
@@ -47,6 +58,7 @@ def open_context(project: ProjectLocation, *, load: bool = True) -> Context:
             folders,
             dotenv_path=Path(dotenv) if dotenv else None,
         )
+        configs = {folder: adjusted(config) for folder, config in configs.items()}
         context = Context(config=configs, gateway=gateway, load=load)
         if load:
             check_models(context, project.paths)

@@ -1,0 +1,1 @@
+"""Commands about runs that have not taken place."""

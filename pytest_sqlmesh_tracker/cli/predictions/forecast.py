@@ -1,0 +1,155 @@
+"""The command `forecast`: which models the runs to come will evaluate."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import closing, redirect_stdout
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pytest_sqlmesh_tracker.cli.output import Output
+from pytest_sqlmesh_tracker.cli.projects import project_of
+from pytest_sqlmesh_tracker.cli.streams import descriptors_redirected
+from pytest_sqlmesh_tracker.forecast.forecasting import forecast
+from pytest_sqlmesh_tracker.forecast.results import Forecast, restricted
+from pytest_sqlmesh_tracker.models.index import UnknownModelError
+from pytest_sqlmesh_tracker.outcomes.moments import parse_moment
+from pytest_sqlmesh_tracker.render.forecasts.files import checked_path, write
+from pytest_sqlmesh_tracker.render.forecasts.text import evaluations, overview
+from pytest_sqlmesh_tracker.reports.run_times import times_until
+from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
+from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
+from pytest_sqlmesh_tracker.tracking.project.opening import in_one_line, open_context
+from pytest_sqlmesh_tracker.tracking.queries.read_only import read_only
+from pytest_sqlmesh_tracker.wording.formats import minute
+
+_DAYS = 7
+MOST_DAYS = 3660
+"""The longest time that can be forecast; SQLMesh's crons are computed tick by tick."""
+_MOST_MODELS = 200
+"""The number of models that a table shows; others are only counted."""
+
+
+def look_ahead(ctx: click.Context, models: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Print the forecast of an environment, and write its files.
+
+    Raises:
+        UsageError: an option is not valid.
+        ClickException: the environment is not planned, the state can't be read, a name means no
+            model, or a file can't be written.
+    """
+    files = [_checked(path) for path in options["files"]]
+    span = _Span.of(options)
+    project = project_of(ctx, options)
+    try:
+        # The project's configuration is code, which can print.
+        with descriptors_redirected(), redirect_stdout(sys.stderr):
+            made = _made(project, options["environment"], span)
+        shown = _restricted(made, models) if models else made
+    except (ProjectError, UnknownModelError) as error:
+        raise click.ClickException(str(error)) from None
+    if options["as_json"]:
+        click.echo(shown.to_json())
+    else:
+        style = Output().style
+        text = (
+            evaluations(shown, width=style.width, color=style.color)
+            if models
+            else overview(shown, width=style.width, color=style.color, limit=_MOST_MODELS)
+        )
+        click.echo(text, color=style.color)
+    _write(files, shown)
+
+
+@dataclass(frozen=True)
+class _Span:
+    """The time that is forecast, and when runs take place in it."""
+
+    at: datetime
+    until: datetime
+    times: Sequence[datetime] | None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> _Span:
+        """The span that begins now.
+
+        Raises:
+            UsageError: an option is not valid, or no run takes place.
+        """
+        at = datetime.now(timezone.utc).replace(microsecond=0)
+        if options["days"] and options["until"]:
+            raise click.UsageError("--days and --until exclude each other")
+        until = at + timedelta(days=options["days"] or _DAYS)
+        if options["until"]:
+            until = _time(options["until"])
+            if not at < until <= at + timedelta(days=MOST_DAYS):
+                raise click.UsageError(
+                    f"--until: {minute(until)} must be after now, {minute(at)}, by at most "
+                    f"{MOST_DAYS:,} days"
+                )
+        return cls(at, until, _times(options["every"], at, until) if options["every"] else None)
+
+
+def _time(text: str) -> datetime:
+    try:
+        return parse_moment(text)
+    except (ValueError, OverflowError) as wrong:
+        raise click.UsageError(f"--until: {wrong}") from None
+
+
+def _times(every: str, at: datetime, until: datetime) -> Sequence[datetime]:
+    try:
+        times = times_until(until, every, since=at)
+    except ValueError as wrong:
+        raise click.UsageError(f"--{wrong}") from None
+    if not times:
+        raise click.UsageError(f"--every: no run takes place until {minute(until)}")
+    return times
+
+
+def _made(project: ProjectLocation, environment: str | None, span: _Span) -> Forecast:
+    with in_one_line(project.paths, "can't be forecast"):
+        context = open_context(project, load=False, adjusted=read_only)
+        with closing(context):
+            return forecast(
+                context,
+                environment or context.config.default_target_environment,
+                at=span.at,
+                until=span.until,
+                times=span.times,
+            )
+
+
+def _restricted(made: Forecast, models: Sequence[str]) -> Forecast:
+    return restricted(made, {match.name for model in models for match in made.matching(model)})
+
+
+def _checked(path: str) -> Path:
+    try:
+        # The project's configuration can change the working directory.
+        return checked_path(path).absolute()
+    except (OSError, ValueError) as wrong:
+        raise click.UsageError(f"--report: {wrong}") from None
+
+
+def _write(files: Sequence[Path], made: Forecast) -> None:
+    """Write all files.
+
+    Raises:
+        ClickException: some can't be written; the message has a line for each.
+    """
+    wrong = []
+    for file in files:
+        try:
+            write(file, made)
+        except (OSError, RuntimeError) as error:
+            # Before Python 3.13, a loop of links raises RuntimeError.
+            reason = error.strerror if isinstance(error, OSError) else error
+            wrong.append(f"--report {file}: {reason or error}")
+    if wrong:
+        raise click.ClickException("\n".join(wrong))

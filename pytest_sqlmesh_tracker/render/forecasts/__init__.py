@@ -1,0 +1,1 @@
+"""Forecasts as text, Markdown and a calendar in HTML."""
