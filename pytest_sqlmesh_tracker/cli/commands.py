@@ -418,6 +418,20 @@ def check(ctx: click.Context, /, **options: Any) -> int:
     help="When the environment is run: a cron in UTC, or a duration such as 1h. [default: whenever "
     "something becomes due]",
 )
+@click.option(
+    "--local",
+    is_flag=True,
+    help="Also forecast the environment as a plan of the project's files would leave it, which is "
+    "applied to a copy of the state only.",
+)
+@click.option(
+    "--fail-on",
+    "fail_on",
+    multiple=True,
+    type=click.Choice(["less_often", "never", "failure"]),
+    help="With --local, exit with 1 if models would be evaluated less often or never, or if the "
+    "plan or a model would fail; repeatable.",
+)
 @_as_json
 @click.option(
     "--report",
@@ -428,7 +442,7 @@ def check(ctx: click.Context, /, **options: Any) -> int:
 )
 @sqlmesh_options.location
 @click.pass_context
-def forecast(ctx: click.Context, /, models: tuple[str, ...], **options: Any) -> None:
+def forecast(ctx: click.Context, /, models: tuple[str, ...], **options: Any) -> int:
     """Forecast which models the runs of an environment will evaluate, and which will fail.
 
     Nothing is run or written: only the state is read. MODEL is a name or a glob, and shows the
@@ -436,7 +450,7 @@ def forecast(ctx: click.Context, /, models: tuple[str, ...], **options: Any) -> 
     """
     from .predictions.forecast import look_ahead
 
-    look_ahead(ctx, models, options)
+    return look_ahead(ctx, models, options)
 
 
 @main.command()

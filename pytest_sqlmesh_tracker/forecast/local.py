@@ -131,8 +131,11 @@ class _Schedule:
     @property
     def names(self) -> list[str]:
         """The models whose evaluations are known."""
-        names = [model.name for model in self.forecast.models]
-        return [name for name in names if name not in self.forecast.undetermined]
+        return [
+            model.name
+            for model in self.forecast.models
+            if model.is_evaluated and model.name not in self.forecast.undetermined
+        ]
 
     def ticks(self) -> dict[str, list[datetime]]:
         """Model → the times of its evaluations, without those of what was overdue."""
@@ -156,6 +159,8 @@ def _compared(
     weeks = (forecast.until - forecast.at) / timedelta(weeks=1)
     old, new = before.ticks(), after.ticks()
     names = dict.fromkeys([*after.names, *before.names])
+    present = {model.name for model in before.forecast.models}
+    coming = {model.name for model in after.forecast.models}
 
     def rate(schedule: _Schedule, ticks: Mapping[str, list[datetime]], name: str) -> int | None:
         return round(len(ticks.get(name, ())) / weeks) if name in schedule.names else None
@@ -167,6 +172,8 @@ def _compared(
         ticks_lost=_without(old, new),
         ticks_new=_without(new, old),
         never=never,
+        added=[model.name for model in after.forecast.models if model.name not in present],
+        removed=[model.name for model in forecast.models if model.name not in coming],
     )
 
 

@@ -83,6 +83,10 @@ class LocalForecast:
     UTC."""
     never: Sequence[str]
     """The shown names of models that no later run would ever evaluate."""
+    added: Sequence[str] = ()
+    """The shown names of models that the environment does not have yet."""
+    removed: Sequence[str] = ()
+    """The shown names of models that the environment would no longer have."""
 
     @property
     def less_often(self) -> list[str]:
@@ -246,7 +250,23 @@ def restricted(forecast: Forecast, names: Collection[str]) -> Forecast:
         runs=runs,
         undetermined={n: why for n, why in forecast.undetermined.items() if n in names},
         models=[model for model in forecast.models if model.name in names],
+        local=forecast.local and _restricted_local(forecast.local, names),
         failing={name: why for name, why in forecast.failing.items() if name in names},
+    )
+
+
+def _restricted_local(local: LocalForecast, names: Collection[str]) -> LocalForecast:
+    return replace(
+        local,
+        plan=replace(
+            local.plan,
+            backfills={n: spans for n, spans in local.plan.backfills.items() if n in names},
+            categories={n: text for n, text in local.plan.categories.items() if n in names},
+        ),
+        per_week={name: rates for name, rates in local.per_week.items() if name in names},
+        ticks_lost={name: times for name, times in local.ticks_lost.items() if name in names},
+        ticks_new={name: times for name, times in local.ticks_new.items() if name in names},
+        never=[name for name in local.never if name in names],
     )
 
 

@@ -15,7 +15,6 @@ from pytest_sqlmesh_tracker.tracking.spans import Millis, Span, merged, units
 from .restating import Restatements
 from .scheduled import Missing, Progress, ScheduledModel, missing_at
 
-
 _LATER: Millis = 1
 """How long after it begins a run decides what is missing, at least. Around a clock change, what is
 due a moment later can be more than what is due at the moment of a tick."""

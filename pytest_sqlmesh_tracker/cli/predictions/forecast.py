@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import closing, redirect_stdout
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -15,8 +16,10 @@ import click
 from pytest_sqlmesh_tracker.cli.output import Output
 from pytest_sqlmesh_tracker.cli.projects import project_of
 from pytest_sqlmesh_tracker.cli.streams import descriptors_redirected
+from pytest_sqlmesh_tracker.forecast.dry.context import dry_context
 from pytest_sqlmesh_tracker.forecast.forecasting import forecast
-from pytest_sqlmesh_tracker.forecast.results import Forecast, restricted
+from pytest_sqlmesh_tracker.forecast.local import forecast_with_local
+from pytest_sqlmesh_tracker.forecast.results import Forecast, LocalForecast, restricted
 from pytest_sqlmesh_tracker.models.index import UnknownModelError
 from pytest_sqlmesh_tracker.outcomes.moments import parse_moment
 from pytest_sqlmesh_tracker.render.forecasts.files import checked_path, write
@@ -24,7 +27,7 @@ from pytest_sqlmesh_tracker.render.forecasts.text import evaluations, overview
 from pytest_sqlmesh_tracker.reports.run_times import times_until
 from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
 from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
-from pytest_sqlmesh_tracker.tracking.project.opening import in_one_line, open_context
+from pytest_sqlmesh_tracker.tracking.project.opening import check_models, in_one_line, open_context
 from pytest_sqlmesh_tracker.tracking.queries.read_only import read_only
 from pytest_sqlmesh_tracker.wording.formats import minute
 
@@ -35,21 +38,24 @@ _MOST_MODELS = 200
 """The number of models that a table shows; others are only counted."""
 
 
-def look_ahead(ctx: click.Context, models: Sequence[str], options: Mapping[str, Any]) -> None:
-    """Print the forecast of an environment, and write its files.
+def look_ahead(ctx: click.Context, models: Sequence[str], options: Mapping[str, Any]) -> int:
+    """Print the forecast of an environment, write its files, and return the exit code.
 
     Raises:
         UsageError: an option is not valid.
         ClickException: the environment is not planned, the state can't be read, a name means no
             model, or a file can't be written.
     """
+    if options["fail_on"] and not options["local"]:
+        raise click.UsageError("--fail-on requires --local")
     files = [_checked(path) for path in options["files"]]
     span = _Span.of(options)
     project = project_of(ctx, options)
     try:
         # The project's configuration is code, which can print.
         with descriptors_redirected(), redirect_stdout(sys.stderr):
-            made = _made(project, options["environment"], span)
+            make = _made_with_local if options["local"] else _made
+            made = make(project, options["environment"], span)
         shown = _restricted(made, models) if models else made
     except (ProjectError, UnknownModelError) as error:
         raise click.ClickException(str(error)) from None
@@ -64,6 +70,18 @@ def look_ahead(ctx: click.Context, models: Sequence[str], options: Mapping[str, 
         )
         click.echo(text, color=style.color)
     _write(files, shown)
+    return 1 if shown.local and _fails(shown.local, options["fail_on"]) else 0
+
+
+def _fails(local: LocalForecast, reasons: Sequence[str]) -> bool:
+    """Whether a plan of the project's files would do something that the command rejects."""
+    failing = set(local.after.failing) if local.after else set()
+    rejected = {
+        "less_often": bool(local.less_often),
+        "never": bool(local.never),
+        "failure": local.plan.fails is not None or bool(failing),
+    }
+    return any(rejected[reason] for reason in reasons)
 
 
 @dataclass(frozen=True)
@@ -113,16 +131,50 @@ def _times(every: str, at: datetime, until: datetime) -> Sequence[datetime]:
 
 
 def _made(project: ProjectLocation, environment: str | None, span: _Span) -> Forecast:
-    with in_one_line(project.paths, "can't be forecast"):
-        context = open_context(project, load=False, adjusted=read_only)
+    with _opened(project) as context:
+        return forecast(
+            context,
+            environment or context.config.default_target_environment,
+            at=span.at,
+            until=span.until,
+            times=span.times,
+        )
+
+
+def _made_with_local(project: ProjectLocation, environment: str | None, span: _Span) -> Forecast:
+    with (
+        _opened(project) as context,
+        dry_context(context, config=context.configs, gateway=context.gateway) as dry,
+    ):
+        dry.load()
+        check_models(dry, project.paths)
+        return forecast_with_local(
+            context,
+            dry,
+            environment or context.config.default_target_environment,
+            at=span.at,
+            until=span.until,
+            times=span.times,
+        )
+
+
+@contextmanager
+def _opened(project: ProjectLocation) -> Iterator[Any]:
+    """A context that writes nothing, not even into the project's cache.
+
+    SQLMesh's cache remembers what it made of a cron, so that this would last.
+    """
+    with (
+        TemporaryDirectory(prefix="sqlmesh_tracker_") as cache,
+        in_one_line(project.paths, "can't be forecast"),
+    ):
+
+        def adjusted(config: Any) -> Any:
+            return read_only(config).copy(update={"cache_dir": cache})
+
+        context = open_context(project, load=False, adjusted=adjusted)
         with closing(context):
-            return forecast(
-                context,
-                environment or context.config.default_target_environment,
-                at=span.at,
-                until=span.until,
-                times=span.times,
-            )
+            yield context
 
 
 def _restricted(made: Forecast, models: Sequence[str]) -> Forecast:

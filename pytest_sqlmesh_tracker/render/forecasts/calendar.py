@@ -12,6 +12,7 @@ from pytest_sqlmesh_tracker.render.page.anchors import model_anchor
 from pytest_sqlmesh_tracker.render.page.templates import environment, policy, source
 from pytest_sqlmesh_tracker.wording.formats import midnight, quantity, spans
 
+from .local import HEADS, local_headline, local_rows
 from .rows import Evaluation, ForecastRow, headline, rows_of, time_of, totals_of
 
 _FILES = Path(__file__).parent
@@ -52,6 +53,10 @@ def calendar(forecast: Forecast) -> str:
         .render(
             forecast=forecast,
             headline=headline(forecast),
+            local=forecast.local,
+            local_headline=forecast.local and local_headline(forecast.local),
+            local_heads=HEADS,
+            local_rows=local_rows(forecast.local) if forecast.local else (),
             totals=totals_of(rows),
             columns=columns,
             models=list(models.values()),

@@ -8,6 +8,7 @@ from pytest_sqlmesh_tracker.forecast.results import Forecast
 from pytest_sqlmesh_tracker.render.markdown_page import Part, code, page, row, text
 from pytest_sqlmesh_tracker.wording.printable import name_of
 
+from .local import local_markdown
 from .rows import ForecastRow, failures_of, headline, rows_of, totals_of, why_undetermined
 
 _LIMIT = 65_536
@@ -21,7 +22,10 @@ def markdown(forecast: Forecast) -> str:
     """
     rows = rows_of(forecast)
     head = f"## SQLMesh: forecast\n\n{text(headline(forecast))}\n\n{totals_of(rows)}\n\n"
-    parts = [Part(head), *_remarks("Failing", failures_of(rows))]
+    parts = [Part(head)]
+    if forecast.local is not None:
+        parts += local_markdown(forecast.local)
+    parts += _remarks("Failing", failures_of(rows))
     if rows:
         parts.append(_table(rows))
     parts += _remarks("Undetermined", why_undetermined(rows))

@@ -15,6 +15,7 @@ from pytest_sqlmesh_tracker.wording.formats import quantity, spans
 from pytest_sqlmesh_tracker.wording.printable import name_of, printable
 from pytest_sqlmesh_tracker.wording.table import new_grid, rendered
 
+from .local import local_text
 from .rows import (
     ForecastRow,
     failures_of,
@@ -50,7 +51,7 @@ def overview(
     if len(shown) < len(rows):
         parts.append(Text(f"not shown: {quantity(len(rows) - len(shown), 'model')}", style="dim"))
     parts.append(Text(str(totals_of(rows)), style="bold"))
-    return rendered([*parts, *_remarks(forecast, rows)], width, color)
+    return rendered([*parts, *_local(forecast), *_remarks(forecast, rows)], width, color)
 
 
 def evaluations(forecast: Forecast, *, width: int = 100, color: bool = False) -> str:
@@ -61,7 +62,13 @@ def evaluations(forecast: Forecast, *, width: int = 100, color: bool = False) ->
         parts += ["", _title(row)]
         for part in _evaluations(row):
             parts.append(_indented(part))
-    return rendered([*parts, *_remarks(forecast, [])], width, color)
+    return rendered([*parts, *_local(forecast), *_remarks(forecast, [])], width, color)
+
+
+def _local(forecast: Forecast) -> Iterator[RenderableType]:
+    if forecast.local is not None:
+        yield ""
+        yield from local_text(forecast.local, _MOST_REMARKS)
 
 
 def _headline(forecast: Forecast) -> Text:
