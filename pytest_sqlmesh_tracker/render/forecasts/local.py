@@ -28,7 +28,7 @@ class LocalRow:
     change: str
     """SQLMesh's category of the change; `added`, `removed`, or empty."""
     rate: str
-    """Evaluations a week: `7`, or `7 → 1`."""
+    """Evaluations a week: `7`, or `7 → 1`; `-` where there is no such model."""
     lost: str
     """The first times that would no longer evaluate it, in UTC, and how many more."""
     new: str
@@ -73,8 +73,13 @@ def _row(local: LocalForecast, name: str) -> LocalRow:
 
 def _rate(before: int | None, after: int | str | None) -> str:
     if before == after:
-        return "" if before is None else str(before)
-    return f"{'-' if before is None else before} → {'-' if after is None else after}"
+        return "" if before is None else _shown(before)
+    return f"{_shown(before)} → {_shown(after)}"
+
+
+def _shown(rate: int | str | None) -> str:
+    # Rates are rounded: a monthly model is evaluated as well.
+    return "-" if rate is None else str(rate or "< 1")
 
 
 def _first(times: Sequence[datetime]) -> str:
@@ -91,12 +96,16 @@ def local_headline(local: LocalForecast) -> str:
     rows = local_rows(local)
     if not rows:
         return "a plan of the project's files would change nothing"
-    words = [quantity(len(rows), "model")]
-    if local.less_often:
-        words.append(f"{quantity(len(local.less_often), 'model')} evaluated less often")
+    rarer = [name for name in local.less_often if name not in local.never]
+    extents = [f"{len(rarer):,} would be evaluated less often"] if rarer else []
     if local.never:
-        words.append(f"{quantity(len(local.never), 'model')} never evaluated again")
-    return f"a plan of the project's files would change {', '.join(words)}"
+        extents.append(f"{len(local.never):,} never again")
+    number = quantity(len(rows), "model")
+    return ": ".join([f"a plan of the project's files would change {number}", *_joined(extents)])
+
+
+def _joined(words: Sequence[str]) -> list[str]:
+    return [", ".join(words)] if words else []
 
 
 def local_text(local: LocalForecast, limit: int) -> Iterator[RenderableType]:

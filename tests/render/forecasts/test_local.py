@@ -50,8 +50,8 @@ def test_a_row_for_each_model_that_changes() -> None:
     lines = overview(made(CHANGED), width=120).splitlines()
     start = lines.index("") + 1
     assert lines[start : start + 7] == [
-        "a plan of the project's files would change 5 models, 2 models evaluated less often, "
-        "1 model never evaluated again",
+        "a plan of the project's files would change 5 models: 1 would be evaluated less often, "
+        "1 never again",
         "model       change        a week     lost                         new               "
         "loaded by the plan",
         "shop.daily  metadata      7 → 1      2024-01-06 00:00 and 1 more",
@@ -73,7 +73,19 @@ def test_nothing_changes() -> None:
 def test_a_plan_that_would_fail() -> None:
     line = "applying a plan of the project's files would fail: shop.new failed: it has no rows"
     assert line in overview(made(FAILING)).splitlines()
-    assert line in unescape(calendar(made(FAILING)))
+    assert f"A{line[1:]}" in unescape(calendar(made(FAILING)))
+
+
+def test_less_than_one_evaluation_a_week_is_not_none() -> None:
+    text = overview(made(replace(NOTHING, per_week={"shop.daily": (1, 0), "shop.new": (0, 1)})))
+    assert "shop.daily          1 → < 1" in text
+    assert "shop.new            < 1 → 1" in text
+    assert "would change 2 models: 1 would be evaluated less often" in text
+
+
+def test_more_often() -> None:
+    text = overview(made(replace(NOTHING, per_week={"shop.daily": (1, 7)})))
+    assert "a plan of the project's files would change 1 model" in text.splitlines()
 
 
 def test_only_so_many_rows() -> None:
