@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .outcomes.vocabulary import Cause as Cause
     from .outcomes.vocabulary import Reason as Reason
     from .outcomes.vocabulary import Status as Status
+    from .predictions.model_now import ModelNow as ModelNow
+    from .predictions.predicted_run import PredictedRun as PredictedRun
     from .reports.assertions import assert_audit_failed as assert_audit_failed
     from .reports.assertions import assert_executed as assert_executed
     from .reports.assertions import assert_execution_order as assert_execution_order
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from .sandbox.options import SandboxError as SandboxError
     from .sandbox.sandbox import Sandbox as Sandbox
     from .sandbox.sandbox import SandboxWarning as SandboxWarning
+    from .tracking.errors.types import ProjectError as ProjectError
+    from .tracking.queries.prediction.why import why as why
     from .tracking.tracker import Tracker as Tracker
     from .tracking.tracker import sqlmesh_run_tracker as sqlmesh_run_tracker
     from .tracking.tracker import track_all as track_all
@@ -69,6 +73,8 @@ _HOMES = {
         "Reason",
         "Status",
     ),
+    ".predictions.model_now": ("ModelNow",),
+    ".predictions.predicted_run": ("PredictedRun",),
     ".reports.assertions": (
         "assert_audit_failed",
         "assert_executed",
@@ -95,6 +101,8 @@ _HOMES = {
         "Sandbox",
         "SandboxWarning",
     ),
+    ".tracking.errors.types": ("ProjectError",),
+    ".tracking.queries.prediction.why": ("why",),
     ".tracking.tracker": (
         "Tracker",
         "sqlmesh_run_tracker",

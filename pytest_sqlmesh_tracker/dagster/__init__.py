@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     )
     from pytest_sqlmesh_tracker.models.definitions import AuditDefinition as AuditDefinition
     from pytest_sqlmesh_tracker.models.definitions import ModelDefinition as ModelDefinition
-    from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError as ProjectError
 
     from .assets import build_sqlmesh_assets as build_sqlmesh_assets
     from .assets import sqlmesh_assets as sqlmesh_assets
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "..models.definitions": ("AuditDefinition", "ModelDefinition"),
-    "..tracking.errors.types": ("ProjectError",),
     ".assets": ("build_sqlmesh_assets", "sqlmesh_assets"),
     ".component.component": ("SqlmeshProjectComponent",),
     ".running.invocation": ("SqlmeshInvocation",),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from functools import cached_property
 
 from pytest_sqlmesh_tracker.outcomes.invocation import Invocation
@@ -91,15 +92,21 @@ def _below_headline(report: Invocation | None, outcome: Outcome, in_total: str) 
     if report:
         at = f"{report.environment}, execution_time {moment(report.execution_time)}"
         facts = [(report.command, at), *facts, (f"this {report.command}", in_total)]
+    lines = aligned(facts)
+    remedy = remedy_of(report, outcome) if report else ""
+    if remedy:
+        lines += ["", remedy]
+    return lines
+
+
+def aligned(facts: Sequence[tuple[str, str]]) -> list[str]:
+    """Lines of labels and texts, which can have several lines themselves."""
     width = max(12, *(len(label) + 2 for label, _ in facts)) if facts else 12
     lines = []
     for label, fact in facts:
         first, *rest = fact.splitlines() or [""]
         lines.append(f"  {label:<{width}}{first}")
         lines += [f"  {'':<{width}}{line}" for line in rest]
-    remedy = _remedy(report, outcome) if report else ""
-    if remedy:
-        lines += ["", remedy]
     return lines
 
 
@@ -133,19 +140,11 @@ def _instead(outcome: Outcome, *, omit_status: bool) -> str:
 
 
 def _facts(report: Invocation | None, outcome: Outcome) -> list[tuple[str, str]]:
-    facts: list[tuple[str, str]] = []
-    if outcome.cron and (outcome.reason in TIMED or outcome.next_due):
-        due = f", next due {moment(outcome.next_due)}" if outcome.next_due else ""
-        facts.append(("cron", f"{outcome.cron}{due}"))
-        if outcome.undetermined_cron:
-            facts.append(("", "its gaps differ, so its due times depend on the SQLMesh process"))
+    facts = cron_facts(outcome)
     intervals = _interval_facts(outcome)
     if intervals:
         facts.append(("intervals", intervals))
-    if outcome.waiting_since and is_waiting(outcome):
-        facts.append(("waiting", f"since {moment(outcome.waiting_since)}"))
-    for name, held in outcome.signals.items():
-        facts.append(("signal", f"{name} held back {spans(held)}"))
+    facts += waiting_facts(outcome)
     for name in outcome.blocked_by:
         root = report.outcomes.get(name) if report else None
         became = f", {one_line(root.message or sentence(root), 72)}" if root else ""
@@ -174,6 +173,33 @@ def _facts(report: Invocation | None, outcome: Outcome) -> list[tuple[str, str]]
     elif report and state and outcome.status in (Status.FAILED, Status.INTERRUPTED):
         problem = environment_problem(report.environment, state)
         facts.append(("environment", f"{problem}: runs wait for it"))
+    return facts + definition_facts(outcome)
+
+
+def cron_facts(outcome: Outcome) -> list[tuple[str, str]]:
+    """The label and text of the fact about the cron, if it is of interest."""
+    facts: list[tuple[str, str]] = []
+    if outcome.cron and (outcome.reason in TIMED or outcome.next_due):
+        due = f", next due {moment(outcome.next_due)}" if outcome.next_due else ""
+        facts.append(("cron", f"{outcome.cron}{due}"))
+        if outcome.undetermined_cron:
+            facts.append(("", "its gaps differ, so its due times depend on the SQLMesh process"))
+    return facts
+
+
+def waiting_facts(outcome: Outcome) -> list[tuple[str, str]]:
+    """Labels and texts of the facts about what the model waits for, apart from its cron."""
+    facts: list[tuple[str, str]] = []
+    if outcome.waiting_since and is_waiting(outcome):
+        facts.append(("waiting", f"since {moment(outcome.waiting_since)}"))
+    for name, held in outcome.signals.items():
+        facts.append(("signal", f"{name} held back {spans(held)}"))
+    return facts
+
+
+def definition_facts(outcome: Outcome) -> list[tuple[str, str]]:
+    """Labels and texts of the facts about the other reasons, and about the model's definition."""
+    facts: list[tuple[str, str]] = []
     others = [str(reason) for reason in outcome.reasons if reason is not outcome.reason]
     if others:
         facts.append(("also", ", ".join(others)))
@@ -187,12 +213,22 @@ def _facts(report: Invocation | None, outcome: Outcome) -> list[tuple[str, str]]
 def _interval_facts(outcome: Outcome) -> str:
     lines = []
     if outcome.loaded_through:
-        end = outcome.loaded_through.astimezone(timezone.utc)
-        day = f"{end - timedelta(days=1):%Y-%m-%d}"
-        lines.append(f"loaded through {day}" if midnight(end) else f"loaded up to {moment(end)}")
-    if outcome.held_back:
-        lines.append(f"{amount(outcome.held_back)} {_held(outcome)}: {spans(outcome.held_back)}")
-    return "\n".join(lines)
+        lines.append(f"loaded {until(outcome.loaded_through)}")
+    return "\n".join(lines + held_back_lines(outcome))
+
+
+def until(end: datetime) -> str:
+    """`through 2024-01-06`, the last whole day; or `up to 2024-01-06 12:00:00 UTC`."""
+    end = end.astimezone(timezone.utc)
+    day = f"{end - timedelta(days=1):%Y-%m-%d}"
+    return f"through {day}" if midnight(end) else f"up to {moment(end)}"
+
+
+def held_back_lines(outcome: Outcome) -> list[str]:
+    """What is missing after the invocation, in at most one line."""
+    if not outcome.held_back:
+        return []
+    return [f"{amount(outcome.held_back)} {_held(outcome)}: {spans(outcome.held_back)}"]
 
 
 def _held(outcome: Outcome) -> str:
@@ -216,7 +252,8 @@ def _batch_fact(batch: Batch) -> str:
     return f"batch {batch.index + 1} {failed}: {span(batch.start, batch.end)}"
 
 
-def _remedy(report: Invocation, outcome: Outcome) -> str:
+def remedy_of(report: Invocation, outcome: Outcome) -> str:
+    """What to do so that the model is evaluated; empty if no remedy is known to work."""
     command = report.command
     if report.environment_state and outcome.reason in UNREADY_ENVIRONMENT:
         remedy = environment_remedy(report.environment, report.environment_state)

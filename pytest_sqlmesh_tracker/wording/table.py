@@ -24,7 +24,7 @@ _NARROWEST = 60
 """The minimum width. Below it, columns would lose letters; the terminal wraps the lines instead."""
 
 
-_STYLES = {
+STYLES = {
     Status.EXECUTED: "green",
     Status.FAILED: "bold red",
     Status.SKIPPED: "yellow",
@@ -32,6 +32,7 @@ _STYLES = {
     Status.INTERRUPTED: "red",
     Status.UNKNOWN: "magenta",
 }
+"""The color of each status."""
 
 
 def table(
@@ -65,7 +66,7 @@ def table(
     grid.add_column("time", justify="right", no_wrap=True)
     for outcome in shown:
         rows = [f"{outcome.rows:,}" if outcome.rows is not None else ""] if with_rows else []
-        status = Text(str(outcome.status), style=_STYLES[outcome.status])
+        status = Text(str(outcome.status), style=STYLES[outcome.status])
         words = printable(result(outcome))
         grid.add_row(status, name_of(outcome.name), words, *rows, duration(outcome.duration))
     for name in report.removed[:limit]:

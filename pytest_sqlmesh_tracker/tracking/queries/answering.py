@@ -17,6 +17,7 @@ from .messages import (
     Query,
     QueryMessage,
     UnfinishedPlan,
+    WhyQuery,
 )
 
 _BUSY = "Could not set lock on file"
@@ -45,20 +46,31 @@ def _answer(context: Any, query: object) -> object:
         from .loaded import loaded
 
         return loaded(context, query)
+    if isinstance(query, WhyQuery):
+        from .prediction.why import answer_why
+
+        return answer_why(context, query)
     from .project_files import nodes
 
     return nodes(context)
 
 
 def _answer_message(message: QueryMessage) -> AnswerMessage:
-    from pytest_sqlmesh_tracker.tracking.project.opening import in_one_line, open_context
+    from pytest_sqlmesh_tracker.tracking.project.opening import (
+        in_one_line,
+        open_context,
+        unchanged,
+    )
+
+    from .read_only import read_only
 
     project = message.project
     # In SQLMesh's early versions, the state has only the import paths of signals.
     sys.path[:0] = project.paths
     try:
         # The state has what was planned, with the code of its models and signals.
-        context = open_context(project, load=False)
+        adjusted = unchanged if message.query.writes else read_only
+        context = open_context(project, load=False, adjusted=adjusted)
         with closing(context), in_one_line(project.paths, "does not answer"):
             return AnswerMessage.model_validate({"answer": _answer(context, message.query)})
     except ProjectError as error:

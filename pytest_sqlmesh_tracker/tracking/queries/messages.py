@@ -8,6 +8,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 from pydantic import Field
 
 from pytest_sqlmesh_tracker.outcomes.types import Frozen, UtcDatetime
+from pytest_sqlmesh_tracker.predictions.predicted_run import PredictedRun
 from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from pytest_sqlmesh_tracker.tracking.spans import Span
 
@@ -16,6 +17,11 @@ Answer = TypeVar("Answer")
 
 class Query(Frozen, Generic[Answer]):
     """A query; its type parameter is the type of the answer."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether DuckDB files are opened so that they can be written to, as signals may do."""
+        return True
 
 
 class UnfinishedPlan(Frozen):
@@ -89,8 +95,31 @@ class NodesQuery(Query[Nodes]):
     query: Literal["nodes"] = "nodes"
 
 
-AnyQuery = Annotated[DueQuery | LoadedQuery | NodesQuery, Field(discriminator="query")]
-AnyAnswer = Annotated[Due | Loaded | Nodes | UnfinishedPlan, Field(discriminator="answer")]
+class Why(Frozen):
+    """What a run of an environment would report."""
+
+    answer: Literal["why"] = "why"
+    predicted: PredictedRun
+
+
+class WhyQuery(Query[Why]):
+    """Asks what a run of an environment would report at a moment."""
+
+    query: Literal["why"] = "why"
+    environment: str | None
+    """None for the project's default target environment."""
+    moment: UtcDatetime
+    signals: bool = False
+    """Whether to call signals."""
+
+    @property
+    def writes(self) -> bool:
+        """Only signals may write."""
+        return self.signals
+
+
+AnyQuery = Annotated[DueQuery | LoadedQuery | NodesQuery | WhyQuery, Field(discriminator="query")]
+AnyAnswer = Annotated[Due | Loaded | Nodes | UnfinishedPlan | Why, Field(discriminator="answer")]
 
 
 class QueryMessage(Frozen):

@@ -18,14 +18,10 @@ def planned(context: Any, environment: str) -> Any:
         ProjectError: the environment is not planned.
     """
     name = Environment.sanitize_name(environment)
-    # `Context.state_sync` would create a missing state; and if the database can't be opened,
-    # SQLMesh takes the state to be missing.
-    state = context._new_state_sync()
-    state.engine_adapter.ping()
-    schema_version = state.get_versions(validate=False).schema_version
-    latest = context.state_sync.get_environment(name) if schema_version else None
+    exists = _has_state(context)
+    latest = context.state_sync.get_environment(name) if exists else None
     if latest is None:
-        summaries = context.state_sync.get_environments_summary() if schema_version else []
+        summaries = context.state_sync.get_environments_summary() if exists else []
         names = sorted(summary.name for summary in summaries)
         missing = EnvironmentState(unfinished_plan=None, environments=tuple(names))
         raise ProjectError(
@@ -35,3 +31,14 @@ def planned(context: Any, environment: str) -> Any:
     # A run does this first: without it, models with custom materializations can't be read.
     context._load_materializations()
     return latest
+
+
+def _has_state(context: Any) -> bool:
+    """Whether there is a state, which `Context.state_sync` would create otherwise."""
+    if context._state_sync:
+        # The context has opened it before.
+        return True
+    state = context._new_state_sync()
+    # If the database can't be opened, SQLMesh takes the state to be missing.
+    state.engine_adapter.ping()
+    return bool(state.get_versions(validate=False).schema_version)

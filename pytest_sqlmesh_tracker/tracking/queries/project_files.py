@@ -40,20 +40,24 @@ def read_project_files(
         timeout: the number of seconds after which the process is killed.
         print_output: called with what the project's code prints.
     """
-    try:
+
+    def received() -> Mapping[str, Any]:
         answer = ask(project, NodesQuery(), timeout=timeout, print_output=print_output)
         if isinstance(answer, UnfinishedPlan):
             raise ProjectError("the project's files do not depend on a plan")
         # Pickled by our own process, just as SQLMesh pickles its `.cache`.
-        nodes = pickle.loads(base64.b64decode(answer.pickled))
-    except ProjectError as error:
-        return ProjectFiles({}, one_line(str(error), 600))
-    except KeyboardInterrupt:
-        return ProjectFiles({}, "the command was stopped while reading them")
-    except (Exception, SystemExit) as error:
-        # Unpickling can import the project's own classes.
-        return ProjectFiles({}, one_line(f"{type(error).__name__}: {error}", 600))
-    return ProjectFiles(nodes)
+        nodes: Mapping[str, Any] = pickle.loads(base64.b64decode(answer.pickled))
+        return nodes
+
+    return _read(received)
+
+
+def load_project_files(context: Any) -> ProjectFiles:
+    """Load the project into a context of this process; an error becomes part of the result.
+
+    Neither the state nor the warehouse is read.
+    """
+    return _read(lambda: _loaded(context))
 
 
 def nodes(context: Any) -> Nodes:
@@ -61,8 +65,24 @@ def nodes(context: Any) -> Nodes:
 
     Neither the state nor the warehouse is read.
     """
+    return Nodes(pickled=base64.b64encode(pickle.dumps(_loaded(context))).decode())
+
+
+def _read(nodes: Callable[[], Mapping[str, Any]]) -> ProjectFiles:
+    try:
+        return ProjectFiles(nodes())
+    except ProjectError as error:
+        return ProjectFiles({}, one_line(str(error), 600))
+    except KeyboardInterrupt:
+        return ProjectFiles({}, "the command was stopped while reading them")
+    except (Exception, SystemExit) as error:
+        # The project's own code runs; also to unpickle its classes.
+        return ProjectFiles({}, one_line(f"{type(error).__name__}: {error}", 600))
+
+
+def _loaded(context: Any) -> dict[str, Any]:
     from pytest_sqlmesh_tracker.tracking.project.nodes import project_nodes
     from pytest_sqlmesh_tracker.tracking.project.opening import load_files
 
     load_files(context)
-    return Nodes(pickled=base64.b64encode(pickle.dumps(project_nodes(context))).decode())
+    return project_nodes(context)

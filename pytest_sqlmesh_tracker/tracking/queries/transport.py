@@ -41,7 +41,7 @@ def ask(
     project: ProjectLocation,
     query: Query[Answer],
     *,
-    timeout: float,
+    timeout: float | None,
     print_output: Callable[[str], object] = _ignore,
 ) -> Answer | UnfinishedPlan:
     """SQLMesh's answer, from a process that opens the project and then exits.
@@ -49,7 +49,8 @@ def ask(
     Args:
         project: the location of the project, and how to open it.
         query: the query to answer.
-        timeout: the number of seconds after which the process and its children are killed.
+        timeout: the number of seconds after which the process and its children are killed; None
+            for as long as it takes.
         print_output: called with what SQLMesh and the project's code printed.
 
     Raises:

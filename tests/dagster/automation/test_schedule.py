@@ -11,8 +11,8 @@ import dagster as dg
 import pytest
 from packaging.version import Version
 
+from pytest_sqlmesh_tracker import ProjectError
 from pytest_sqlmesh_tracker.dagster import (
-    ProjectError,
     SqlmeshProject,
     SqlmeshResource,
     build_sqlmesh_assets,

@@ -9,8 +9,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from pytest_sqlmesh_tracker import ProjectError
 from pytest_sqlmesh_tracker.dagster import (
-    ProjectError,
     SqlmeshProject,
     SqlmeshResource,
     build_sqlmesh_assets,

@@ -16,10 +16,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from pytest_sqlmesh_tracker import ProjectError
 from pytest_sqlmesh_tracker.dagster import (
     AuditDefinition,
     ModelDefinition,
-    ProjectError,
     SqlmeshProject,
     SqlmeshResource,
     SqlmeshTranslator,

@@ -12,6 +12,7 @@ from tests.properties.demanding.reasons.runs import check_run
 
 from .due import check_due
 from .left_out import check_left_out
+from .predicted import check_predicted
 from .sandbox_faults import check_injected
 from .statuses import check_form, check_listing, check_state, check_statuses
 from .upstream_behind import check_upstream_behind
@@ -34,5 +35,6 @@ def check(invocation: Invocation, ledger: Ledger) -> None:
     check_causes(invocation, ledger)
     check_upstream_behind(invocation, ledger)
     check_due(invocation, ledger)
+    check_predicted(invocation, ledger)
     check_plan(invocation, ledger)
     check_audit(invocation, ledger)

@@ -17,6 +17,7 @@ from tests.properties.drawing.specs import History, Model, Step, edited
 
 from .due import what_is_due
 from .log import Log
+from .predicting import Prediction, what_would_run
 from .reports import Reading, reading
 from .state import Snapshots, State, as_stored, own_definition, read_state, shown
 from .witnesses import Witness, watching
@@ -51,6 +52,9 @@ class Invocation:
     definitions: Definitions
     due_before: Due | UnfinishedPlan | Exception | None = None
     """What was due before, for schedules; None before anything but a plain run."""
+
+    predicted: Prediction | None = None
+    """What `why` predicted of it; None before anything but a plain run."""
 
     log: Log | None = None
     """What was known before it."""
@@ -165,6 +169,7 @@ def take(story: Story, number: int) -> Invocation | None:
         local = prepare(story, step)
         before = read_state(world.context, step.environment)
         due_before = what_is_due(world, step)
+        predicted = what_would_run(world, step)
         call = prepared_call(world, step)
         if call is None:
             return None
@@ -190,6 +195,7 @@ def take(story: Story, number: int) -> Invocation | None:
         local=local,
         definitions=story.definitions,
         due_before=due_before,
+        predicted=predicted,
         log=log,
         stored=stored,
     )

@@ -1,0 +1,1 @@
+"""What would happen if an environment were run now. Does not import SQLMesh."""

@@ -1,0 +1,1 @@
+"""Predicting the report of a run of an environment now."""
