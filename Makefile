@@ -178,6 +178,7 @@ bench: $(VENV)/installed
 	$(RUN)/python -m benchmarks.overhead
 	$(RUN)/python -m benchmarks.sandboxes
 	$(RUN)/python -m benchmarks.dagster
+	$(RUN)/python -m benchmarks.predictions
 
 # How costs grow with the number of models, and the table in docs/versions-and-cost.md.
 bench-scale: $(VENV)/installed

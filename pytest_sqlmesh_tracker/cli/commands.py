@@ -142,6 +142,15 @@ _gate = click.option(
     "interrupted.",
 )
 _arguments = click.argument("arguments", nargs=-1, metavar="[ENVIRONMENT] [-- ...]")
+_models_and_environment = all_of(
+    click.argument("models", nargs=-1, metavar="[MODEL]..."),
+    click.option(
+        "-E",
+        "--environment",
+        metavar="NAME",
+        help="Environment. [default: the project's default_target_environment]",
+    ),
+)
 _inputs = click.argument("inputs", nargs=-1, required=True, metavar="REPORT...")
 
 
@@ -398,13 +407,7 @@ def check(ctx: click.Context, /, **options: Any) -> int:
 
 
 @main.command(cls=_SqlmeshCommand)
-@click.argument("models", nargs=-1, metavar="[MODEL]...")
-@click.option(
-    "-E",
-    "--environment",
-    metavar="NAME",
-    help="Environment. [default: the project's default_target_environment]",
-)
+@_models_and_environment
 @click.option(
     "--days",
     type=click.IntRange(1, 3660),
@@ -451,6 +454,27 @@ def forecast(ctx: click.Context, /, models: tuple[str, ...], **options: Any) -> 
     from .predictions.forecast import look_ahead
 
     return look_ahead(ctx, models, options)
+
+
+@main.command(cls=_SqlmeshCommand)
+@_models_and_environment
+@click.option(
+    "--signals",
+    is_flag=True,
+    help="Call signals, as a run does; without it, all models are assumed to be ready.",
+)
+@_as_json
+@sqlmesh_options.location
+@click.pass_context
+def why(ctx: click.Context, /, models: tuple[str, ...], **options: Any) -> None:
+    """Explain what would happen to models if their environment were run now.
+
+    Nothing is run or written: only the state and the project's files are read. MODEL is a name or a
+    glob; without one, a table shows all models.
+    """
+    from .predictions.why import explain
+
+    explain(ctx, models, options)
 
 
 @main.command()
