@@ -69,10 +69,10 @@ def forecast_with_local(
 
 def _planned(dry: Any, environment: str) -> LocalPlan:
     """Plan the project's files in a copy of the state."""
-    error: str | None = None
+    error, categories = None, {}
     with sqlmesh_run_tracker(dry) as tracker:
         try:
-            dry.plan(environment, **_OPTIONS)
+            categories = _categories(dry.plan(environment, **_OPTIONS))
         except Exception as raised:
             error = described(raised)
     report = tracker.reports[-1] if tracker.reports else None
@@ -82,11 +82,25 @@ def _planned(dry: Any, environment: str) -> LocalPlan:
         fails=_failure(report) or error,
         backfills={name: _evaluated(report, name) for name in sorted(report.executed)},
         categories={
-            name: outcome.change_category
+            name: categories[outcome.fqn]
             for name, outcome in report.outcomes.items()
-            if outcome.change_category
+            if outcome.fqn in categories
         },
     )
+
+
+def _categories(plan: Any) -> dict[str, str]:
+    """Fully qualified names of the models that a plan changes → SQLMesh's category.
+
+    A change of metadata alone changes nothing downstream, although SQLMesh makes new versions.
+    """
+    direct = {snapshot_id.name for snapshot_id in plan.directly_modified}
+    categories: dict[str, str] = {}
+    for name, (snapshot, _) in plan.context_diff.modified_snapshots.items():
+        category = snapshot.change_category
+        if category is not None and (name in direct or not snapshot.is_metadata):
+            categories[name] = category.name.lower()
+    return categories
 
 
 def _failure(report: RunReport) -> str | None:

@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from tests.engines.engine import only_duckdb
+from tests.projects import Project, at, rows_every
 
 from .conftest import Typed, execute_in_state
 
@@ -130,6 +131,7 @@ def test_the_project_is_found_before_and_after_the_command(
         (["--until", "2124-01-10"], "by at most 3,660 days"),
         (["--every", "daily"], "--every must be a duration, such as '1 day', or a cron"),
         (["--every", "30 days"], "--every: no run takes place until 2024-01-17 00:05 UTC"),
+        (["--every", "0.1s"], "--every: more than 1,000,000 runs take place"),
         (["--report", "x.xml"], "its name must end in .json, .md or .html"),
     ],
 )
@@ -140,6 +142,27 @@ def test_one_line_says_what_is_wrong(typed: Typed, arguments: list[str], error: 
     [line] = [line for line in ended.err.splitlines() if line.startswith("Error: ")]
     assert ended.err.endswith(f"{line}\n")
     assert error in line
+
+
+def test_a_model_that_will_fail(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(tmp_path / "late")
+    project.incremental("f.late", rows_every("1 day"), cron="'@weekly'", start="'2024-01-04'")
+    with at("2024-01-05 00:05"):
+        project.context.plan(skip_backfill=True, auto_apply=True, no_prompts=True)
+    project.close()
+    monkeypatch.chdir(project.path)
+    ended = typed("forecast", "--every", "1 day", "--days", "3", when="2024-01-05 09:00")
+    assert ended.code == 0
+    assert ended.out.splitlines()[1:6] == [
+        "model   cron     evaluations  first (UTC)  last  fails",
+        "f.late  @weekly            1  01-07 09:00            1",
+        "1 model evaluated, 1 failing",
+        "",
+        "failing",
+    ]
+    assert "f.late: fails in 1 run at 2024-01-06 09:00, because it starts after" in ended.out
 
 
 def test_an_unfinished_plan(typed: Typed, shop: Path) -> None:
