@@ -20,7 +20,7 @@ from .conftest import Typed
 
 pytestmark = pytest.mark.documents
 
-CHAPTER = (DOCS / "why-and-forecast.md").read_text()
+CHAPTER, _ = (DOCS / "why-and-forecast.md").read_text().split("\n## What will run when\n")
 [EXAMPLE] = re.findall(r"^```python\n(.*?)^```$", CHAPTER, re.MULTILINE | re.DOTALL)
 COMMANDS = re.findall(r"^\$ sqlmesh-tracker (why.*)$", CHAPTER, re.MULTILINE)
 OUTPUTS = re.findall(r"^```text\n(.*?)^```$", CHAPTER, re.MULTILINE | re.DOTALL)
