@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import click
 
+MOST_DAYS = 3660
+"""The longest time that can be forecast; crons are computed tick by tick."""
+
 
 class Command(click.Command):
     """A command that rejects empty values for all its options and arguments."""

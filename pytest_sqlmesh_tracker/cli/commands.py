@@ -14,7 +14,7 @@ from pytest_sqlmesh_tracker.render.files import SUFFIXES_IN_WORDS
 from pytest_sqlmesh_tracker.version import __version__
 
 from . import options as sqlmesh_options
-from .arguments import Command, reject_empty
+from .arguments import MOST_DAYS, Command, reject_empty
 from .check import CheckCommand, pairs
 from .options import Forwarded, all_of
 from .streams import dependable
@@ -410,7 +410,7 @@ def check(ctx: click.Context, /, **options: Any) -> int:
 @_models_and_environment
 @click.option(
     "--days",
-    type=click.IntRange(1, 3660),
+    type=click.IntRange(1, MOST_DAYS),
     metavar="N",
     help="How many days to look ahead. [default: 7]",
 )

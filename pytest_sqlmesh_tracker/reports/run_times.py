@@ -14,13 +14,14 @@ from croniter import (  # type: ignore[import-untyped,unused-ignore]
 from .parsing import parse_duration
 
 
-def times_until(last: datetime, every: str | timedelta, *, since: datetime) -> list[datetime]:
+def times_until(last: datetime, every: str | timedelta, *, since: datetime) -> Iterator[datetime]:
     """The times after `since`, up to and including `last`, in UTC.
 
     Raises:
         ValueError: as for `repeated`.
     """
-    return list(takewhile(lambda time: time <= last, repeated(every, since=since)))
+    __tracebackhide__ = True
+    return takewhile(lambda time: time <= last, repeated(every, since=since))
 
 
 def repeated(every: str | timedelta, *, since: datetime) -> Iterator[datetime]:

@@ -130,6 +130,7 @@ def test_the_project_is_found_before_and_after_the_command(
         (["--until", "2124-01-10"], "by at most 3,660 days"),
         (["--every", "daily"], "--every must be a duration, such as '1 day', or a cron"),
         (["--every", "30 days"], "--every: no run takes place until 2024-01-17 00:05 UTC"),
+        (["--every", "0.1s"], "--every: more than 1,000,000 runs take place"),
         (["--report", "x.xml"], "its name must end in .json, .md or .html"),
     ],
 )

@@ -7,18 +7,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 
+from pytest_sqlmesh_tracker.cli.arguments import MOST_DAYS
 from pytest_sqlmesh_tracker.cli.output import Output
 from pytest_sqlmesh_tracker.cli.projects import project_of
 from pytest_sqlmesh_tracker.cli.streams import descriptors_redirected
 from pytest_sqlmesh_tracker.forecast.dry.context import dry_context
-from pytest_sqlmesh_tracker.forecast.forecasting import forecast
+from pytest_sqlmesh_tracker.forecast.forecasting import Assumed, forecast_of
 from pytest_sqlmesh_tracker.forecast.local import forecast_with_local
+from pytest_sqlmesh_tracker.forecast.reading import read_environment
 from pytest_sqlmesh_tracker.forecast.results import Forecast, LocalForecast, restricted
 from pytest_sqlmesh_tracker.models.index import UnknownModelError
 from pytest_sqlmesh_tracker.outcomes.moments import parse_moment
@@ -32,8 +35,7 @@ from pytest_sqlmesh_tracker.tracking.queries.read_only import read_only
 from pytest_sqlmesh_tracker.wording.formats import minute
 
 _DAYS = 7
-MOST_DAYS = 3660
-"""The longest time that can be forecast; SQLMesh's crons are computed tick by tick."""
+_MOST_RUNS = 1_000_000
 _MOST_MODELS = 200
 """The number of models that a table shows; others are only counted."""
 
@@ -122,23 +124,23 @@ def _time(text: str) -> datetime:
 
 def _times(every: str, at: datetime, until: datetime) -> Sequence[datetime]:
     try:
-        times = times_until(until, every, since=at)
+        times = list(islice(times_until(until, every, since=at), _MOST_RUNS + 1))
     except ValueError as wrong:
         raise click.UsageError(f"--{wrong}") from None
     if not times:
         raise click.UsageError(f"--every: no run takes place until {minute(until)}")
+    if len(times) > _MOST_RUNS:
+        raise click.UsageError(f"--every: more than {_MOST_RUNS:,} runs take place")
     return times
 
 
 def _made(project: ProjectLocation, environment: str | None, span: _Span) -> Forecast:
-    with _opened(project) as context:
-        return forecast(
-            context,
-            environment or context.config.default_target_environment,
-            at=span.at,
-            until=span.until,
-            times=span.times,
-        )
+    with in_one_line(project.paths, "can't be forecast"):
+        # While a DuckDB file is open, no other process can write to it.
+        with _opened(project) as context:
+            name = environment or context.config.default_target_environment
+            known = read_environment(context, name, int(span.at.timestamp()) * 1000)
+        return forecast_of(known, at=span.at, until=span.until, times=span.times, assumed=Assumed())
 
 
 def _made_with_local(project: ProjectLocation, environment: str | None, span: _Span) -> Forecast:

@@ -66,9 +66,7 @@ class ForecastRow:
 
     @property
     def failure(self) -> str:
-        """In how many runs it fails, from when on, and why; empty if it never does."""
-        if not self.failures:
-            return ""
+        """In how many runs a failing model fails, from when on, and why."""
         first = time_of(self.failures[0])
         when = f"from {first} on" if len(self.failures) > 1 else f"at {first}"
         return f"fails in {quantity(len(self.failures), 'run')} {when}, because {self.why_failing}"

@@ -62,6 +62,10 @@ def evaluations(forecast: Forecast, *, width: int = 100, color: bool = False) ->
         parts += ["", _title(row)]
         for part in _evaluations(row):
             parts.append(_indented(part))
+    for model in forecast.models:
+        if not model.is_evaluated:
+            words = f"{name_of(model.name)} is of kind {model.kind}, which runs never evaluate"
+            parts += ["", Text(words, style="dim")]
     return rendered([*parts, *_local(forecast), *_remarks(forecast, [])], width, color)
 
 

@@ -124,6 +124,11 @@ def test_the_evaluations_of_some_models_with_their_intervals() -> None:
     ]
 
 
+def test_a_model_that_runs_never_evaluate() -> None:
+    text = evaluations(restricted(shop(), {"raw.feed"}))
+    assert "raw.feed is of kind external, which runs never evaluate" in text
+
+
 def test_long_lists_of_evaluations_are_cut() -> None:
     lines = evaluations(forecast(Coming("a.b", range(20, 60)))).splitlines()
     assert "  and 16 more evaluations, the last at 2024-01-07 11:00" in lines
