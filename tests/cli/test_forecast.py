@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from tests.engines.engine import only_duckdb
+from tests.projects import Project, at, rows_every
 
 from .conftest import Typed, execute_in_state
 
@@ -141,6 +142,27 @@ def test_one_line_says_what_is_wrong(typed: Typed, arguments: list[str], error: 
     [line] = [line for line in ended.err.splitlines() if line.startswith("Error: ")]
     assert ended.err.endswith(f"{line}\n")
     assert error in line
+
+
+def test_a_model_that_will_fail(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(tmp_path / "late")
+    project.incremental("f.late", rows_every("1 day"), cron="'@weekly'", start="'2024-01-04'")
+    with at("2024-01-05 00:05"):
+        project.context.plan(skip_backfill=True, auto_apply=True, no_prompts=True)
+    project.close()
+    monkeypatch.chdir(project.path)
+    ended = typed("forecast", "--every", "1 day", "--days", "3", when="2024-01-05 09:00")
+    assert ended.code == 0
+    assert ended.out.splitlines()[1:6] == [
+        "model   cron     evaluations  first (UTC)  last  fails",
+        "f.late  @weekly            1  01-07 09:00            1",
+        "1 model evaluated, 1 failing",
+        "",
+        "failing",
+    ]
+    assert "f.late: fails in 1 run at 2024-01-06 09:00, because it starts after" in ended.out
 
 
 def test_an_unfinished_plan(typed: Typed, shop: Path) -> None:
