@@ -94,12 +94,11 @@ def _categories(plan: Any) -> dict[str, str]:
 
     A change of metadata alone changes nothing downstream, although SQLMesh makes new versions.
     """
-    direct = {snapshot_id.name for snapshot_id in plan.directly_modified}
     categories: dict[str, str] = {}
-    for name, (snapshot, _) in plan.context_diff.modified_snapshots.items():
-        category = snapshot.change_category
-        if category is not None and (name in direct or not snapshot.is_metadata):
-            categories[name] = category.name.lower()
+    for name, (snapshot, previous) in plan.context_diff.modified_snapshots.items():
+        own_metadata = snapshot.fingerprint.metadata_hash != previous.fingerprint.metadata_hash
+        if snapshot.change_category is not None and (own_metadata or not snapshot.is_metadata):
+            categories[name] = snapshot.change_category.name.lower()
     return categories
 
 
