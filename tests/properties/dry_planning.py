@@ -49,6 +49,11 @@ def _plan_twice(change: Change, story: Story, ledger: Ledger) -> None:
         if not context.state_sync.get_environments_summary():
             TALLY.draws["nothing planned"] += 1
             return
+        if not all(each.finalized_ts for each in context.state_sync.get_environments()):
+            # The state does not show which tables an unfinished plan created: the command rejects
+            # its environment.
+            TALLY.draws["unfinished plans"] += 1
+            return
         with dry_context(context, config=context.configs, gateway="local") as dry:
             dry.load()
             foreseen, refused = _planned(dry, change)
