@@ -18,7 +18,7 @@ from .reading import EnvironmentModels, read_environment
 from .restating import Restatements
 from .results import Forecast, ForecastRun
 from .scheduled import ScheduledModel
-from .simulating import SimulatedRun, Simulation, Supposed, with_fates_of_their_own
+from .simulating import SimulatedRun, Simulation, with_fates_of_their_own
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,9 @@ def forecast_of(
         ticks = _moments(models, restatements, begin, end)
     else:
         ticks = [tick for time in times if begin < (tick := to_timestamp(time)) <= end]
-    supposed = Supposed(failing=assumed.failing, held=assumed.held)
-    simulation = Simulation(models, known.progress, ticks, supposed, restatements)
+    simulation = Simulation(
+        models, known.progress, ticks, assumed.failing, assumed.held, restatements
+    )
     runs = _Shown(known).runs(simulation.runs())
     assumed_to_fail = {known.shown[fqn].name for fqn in assumed.failing if fqn in known.shown}
     return Forecast(

@@ -28,7 +28,7 @@ _BASES = (
 )
 """Moments between which months and years are of different lengths."""
 _MINUTE = 60 * 1000
-_DAY = 24 * 60 * _MINUTE
+DAY = 24 * 60 * _MINUTE
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class End:
 
     def exclusive_at(self, moment: Millis) -> Millis:
         """The first moment that it does not include, for a run at a moment."""
-        return self.at(moment) + (_DAY if self.is_day else 0)
+        return self.at(moment) + (DAY if self.is_day else 0)
 
 
 @lru_cache(maxsize=1024)
@@ -111,7 +111,7 @@ def relative_to(expression: str, moment: Millis) -> Millis:
     moment -= moment % _MINUTE
     if is_categorical_relative_expression(expression):
         # SQLMesh takes the beginning of the day, which many moments share.
-        return _parsed(expression, moment - moment % _DAY)
+        return _parsed(expression, moment - moment % DAY)
     distance = _distance(expression)
     return _parsed(expression, moment) if distance is None else moment + distance
 

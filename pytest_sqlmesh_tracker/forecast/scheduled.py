@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pytest_sqlmesh_tracker.tracking.spans import Millis, Span, merged, without
 
 from .crons import CronTicks
-from .lifetimes import End, Start
+from .lifetimes import DAY, End, Start
 from .units import Unit
 
 
@@ -115,6 +115,17 @@ def _start_is_over(terms: Terms, counted: Sequence[Span], at: Millis) -> bool:
     return low <= unit.floor(start) and high - reach >= start and at - unit.shortest >= start
 
 
+def can_start_after_last_tick(terms: Terms, progress: Progress) -> bool:
+    """Whether SQLMesh can schedule a span of the model that ends before it starts, which fails.
+
+    A start that moves with the clock can pass the last tick while the model is not run.
+    """
+    counted, start = progress.counted(terms), terms.start
+    if not counted or start.relative:
+        return True
+    return start.fixed is not None and start.fixed > counted[-1][1]
+
+
 def missing_at(terms: Terms, progress: Progress, at: Millis) -> Missing:
     """What a run at a moment finds missing, by the rule of SQLMesh's `Snapshot.missing_intervals`.
 
@@ -148,7 +159,7 @@ def missing_at(terms: Terms, progress: Progress, at: Millis) -> Missing:
         return Missing((), None)
     begin = unit.floor(start)
     if includes_day:
-        end += _DAY
+        end += DAY
     if not terms.allow_partials:
         end, floor = unit.ceil(end), unit.floor(floor)
     end = min(end, floor)
@@ -159,6 +170,3 @@ def missing_at(terms: Terms, progress: Progress, at: Millis) -> Missing:
     # SQLMesh makes an interval that ends before it starts (`expand_range`).
     spans = [(begin, end)] if last is None or begin < last else []
     return Missing(spans, look_again)
-
-
-_DAY = 24 * 60 * 60 * 1000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
 from sqlmesh.core.scheduler import interval_diff
@@ -13,7 +13,13 @@ from pytest_sqlmesh_tracker.tracking import compat
 from pytest_sqlmesh_tracker.tracking.spans import Millis, Span, merged, units
 
 from .restating import Restatements
-from .scheduled import Missing, Progress, ScheduledModel, missing_at
+from .scheduled import (
+    Missing,
+    Progress,
+    ScheduledModel,
+    can_start_after_last_tick,
+    missing_at,
+)
 
 _LATER: Millis = 1
 """How long after it begins a run decides what is missing, at least. Around a clock change, what is
@@ -28,16 +34,6 @@ class SimulatedRun:
     executed: Mapping[str, Sequence[Span]]
     """Merged intervals of each evaluated model; models that are scheduled alike share them."""
     failed: frozenset[str]
-
-
-@dataclass(frozen=True)
-class Supposed:
-    """What is supposed of the runs."""
-
-    failing: Set[str] = frozenset()
-    """Models of which each batch fails."""
-    held: Set[str] = frozenset()
-    """Models that a signal holds back entirely."""
 
 
 @dataclass
@@ -68,14 +64,17 @@ class Simulation:
     """By fully qualified name; the simulation changes it."""
     ticks: Sequence[Millis]
     """When runs take place, in order."""
-    supposed: Supposed = field(default_factory=Supposed)
+    failing: Set[str] = frozenset()
+    """Models of which each batch fails."""
+    held: Set[str] = frozenset()
+    """Models that a signal holds back entirely."""
     restatements: Restatements | None = None
     """None if runs of the environment restate nothing."""
 
     def __post_init__(self) -> None:
         self._by_name = {model.fqn: model for model in self.models}
         restated = self.restatements.names if self.restatements else set[str]()
-        exceptional = restated.union(self.supposed.failing, self.supposed.held)
+        exceptional = restated.union(self.failing, self.held)
         self._apart = with_fates_of_their_own(self.models, self.progress, exceptional)
         self._groups = self._grouped()
         self._restated = [
@@ -133,7 +132,7 @@ class Simulation:
         for number in due:
             group = self._groups[number]
             findings[number] = missing_at(group.model.terms, group.progress, at + _LATER)
-        round_ = _Round(self, at)
+        round_ = _Round(self)
         for number, missing in findings.items():
             complete = not missing.spans or round_.evaluates(self._groups[number], missing.spans)
             self._look_again(number, place, missing.look_again if complete else at + 1)
@@ -169,9 +168,8 @@ def with_fates_of_their_own(
     """
     apart: set[str] = set()
     for model in models:
-        # A model without intervals can be scheduled before its first tick, and fail.
-        unloaded = not progress[model.fqn].counted(model.terms)
-        if unloaded or model.fqn in exceptional or not apart.isdisjoint(model.parents):
+        early = can_start_after_last_tick(model.terms, progress[model.fqn])
+        if early or model.fqn in exceptional or not apart.isdisjoint(model.parents):
             apart.add(model.fqn)
     return apart
 
@@ -182,9 +180,8 @@ class _Round:
     SQLMesh decides in `Scheduler.batch_intervals` and `_dag` (sqlmesh/core/scheduler.py).
     """
 
-    def __init__(self, simulation: Simulation, at: Millis) -> None:
+    def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
-        self._at = at
         self.executed: dict[str, Sequence[Span]] = {}
         self.failed: set[str] = set()
         self._scheduled: set[str] = set()
@@ -208,7 +205,7 @@ class _Round:
 
     def _ready(self, model: ScheduledModel, spans: Sequence[Span]) -> Sequence[Span]:
         """What signals let through."""
-        held = model.fqn in self._simulation.supposed.held
+        held = model.fqn in self._simulation.held
         upstream = [span for parent in model.parents for span in self._unready.get(parent, ())]
         unready = merged([*spans, *upstream] if held else upstream)
         if not unready:
@@ -226,9 +223,7 @@ class _Round:
         if self._is_blocked(model.fqn):
             self._bad.add(model.fqn)
             return True
-        if model.fqn in self._simulation.supposed.failing or any(
-            end < start for start, end in spans
-        ):
+        if model.fqn in self._simulation.failing or any(end < start for start, end in spans):
             self._bad.add(model.fqn)
             self.failed.add(model.fqn)
             return True

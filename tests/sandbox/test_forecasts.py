@@ -186,6 +186,23 @@ def test_a_typo(payroll: Path, sandboxes: Sandboxes) -> None:
             sandbox.forecast("+1 day").ticks("pay.slip")
 
 
+def test_a_start_that_moved_past_the_last_tick_fails_as_forecast(
+    tmp_path: Path, sandboxes: Sandboxes
+) -> None:
+    project = Project(tmp_path)
+    weekly = {"cron": "'@weekly'", "start": "'3 days ago'"}
+    project.incremental("late.weeks", rows_every("1 day"), **weekly)
+    project.model("late.total", "SELECT COUNT(*) AS n FROM late.weeks", cron="'@daily'")
+    with sandboxes(project.path, at="2024-01-08 09:00") as sandbox:
+        # No run took place in the week before.
+        [run] = sandbox.forecast("2024-01-19 09:00", every="11 days").runs
+        report = sandbox.run(at="2024-01-19 09:00")
+        report.assert_failed("late.weeks")
+        report.assert_skipped("late.total", reason="upstream_failed")
+        assert run.failed == ("late.weeks",)
+        assert not run.executed
+
+
 def at(time: str) -> datetime:
     return datetime.fromisoformat(time).replace(tzinfo=timezone.utc)
 
