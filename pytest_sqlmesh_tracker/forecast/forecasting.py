@@ -71,8 +71,12 @@ def forecast_of(
     until: datetime,
     times: Sequence[datetime] | None,
     assumed: Assumed,
+    every_moment: bool = False,
 ) -> Forecast:
     """Forecast the runs of an environment whose models are known; see `forecast`.
+
+    Args:
+        every_moment: whether the times are those at which something becomes due.
 
     The progress of the models is that at the end of the forecast afterwards.
     """
@@ -83,6 +87,7 @@ def forecast_of(
     models = [model for model in known.models if model.fqn not in undetermined]
     restatements = Restatements(models, known.progress) if known.restates else None
     if times is None:
+        every_moment = True
         ticks = _moments(models, restatements, begin, end)
     else:
         ticks = [tick for time in times if begin < (tick := to_timestamp(time)) <= end]
@@ -97,7 +102,9 @@ def forecast_of(
         until=utc(end),
         runs=runs,
         undetermined={known.shown[fqn].name: why for fqn, why in undetermined.items()},
-        assumptions=_assumptions(known, assumed, every_moment=times is None, end=end, until=until),
+        assumptions=_assumptions(
+            known, assumed, every_moment=every_moment or times is None, end=end, until=until
+        ),
         models=[known.shown[model.fqn] for model in known.models],
         failing={
             name: _ASSUMED if name in assumed_to_fail else _BEFORE_FIRST_TICK

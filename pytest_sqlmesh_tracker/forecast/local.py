@@ -53,17 +53,19 @@ def forecast_with_local(
     before = read_environment(context, environment, begin)
     plan = _planned(dry, environment)
     after = None if plan.fails else read_environment(dry, environment, begin)
+    every_moment = times is None
     if times is None:
         moments = set(moments_of(before, begin, end))
         moments.update(moments_of(after, begin, end) if after else ())
         times = [utc(moment) for moment in sorted(moments)]
-    present = _Schedule.of(before, at=at, until=until, times=times)
+    span = _Span(at, until, times, every_moment)
+    present = _Schedule.of(before, span)
     if after is None:
         return replace(present.forecast, local=LocalForecast(plan, None, {}, {}, {}, ()))
     never = tuple(
         after.shown[model.fqn].name for model in after.models if _never_runs(after, model, begin)
     )
-    coming = _Schedule.of(after, at=at, until=until, times=times)
+    coming = _Schedule.of(after, span)
     return replace(present.forecast, local=_compared(present, coming, plan, never))
 
 
@@ -115,6 +117,17 @@ def _evaluated(report: RunReport, name: str) -> tuple[Interval, ...]:
 
 
 @dataclass(frozen=True)
+class _Span:
+    """The time that is forecast, and when runs take place in it."""
+
+    at: datetime
+    until: datetime
+    times: Sequence[datetime]
+    every_moment: bool
+    """Whether they are all the moments at which something becomes due."""
+
+
+@dataclass(frozen=True)
 class _Schedule:
     """The forecast of one form of an environment, and what was overdue at its beginning."""
 
@@ -123,22 +136,22 @@ class _Schedule:
     """By shown name."""
 
     @classmethod
-    def of(
-        cls,
-        known: EnvironmentModels,
-        *,
-        at: datetime,
-        until: datetime,
-        times: Sequence[datetime],
-    ) -> _Schedule:
-        begin = to_timestamp(at)
+    def of(cls, known: EnvironmentModels, span: _Span) -> _Schedule:
+        begin = to_timestamp(span.at)
         overdue = {
             known.shown[model.fqn].name: missing_at(
                 model.terms, known.progress[model.fqn], begin
             ).spans
             for model in known.models
         }
-        forecast = forecast_of(known, at=at, until=until, times=times, assumed=Assumed())
+        forecast = forecast_of(
+            known,
+            at=span.at,
+            until=span.until,
+            times=span.times,
+            assumed=Assumed(),
+            every_moment=span.every_moment,
+        )
         return cls(forecast, overdue)
 
     @property

@@ -79,8 +79,8 @@ def suites(reports: Sequence[Entry], result: GateResult | None = None) -> str:
     was skipped is skipped, unless the gate found that unexpected. All other findings of the gate
     are failures as well: if the gate fails, so does the file. The output of a case that passed is
     the outcome in words, with the cause. Repeated tries and models that are not evaluatable are
-    left out. Of a model that the gate tolerates, the output or the reason for its skip says until
-    when.
+    left out. If the gate tolerates a model for a time, the case's output, or the reason for its
+    skip, gives the end of that time.
 
     Args:
         reports: each with the node id of its test or None.

@@ -47,7 +47,12 @@ def local(project: Project, environment: str = "prod") -> LocalForecast:
 
 
 def test_nothing_changes_without_an_edit(desk: Project) -> None:
-    compared = local(desk)
+    forecasted = forecast(desk)
+    assert forecasted.assumptions[1] == (
+        "The environment is run at each moment at which something becomes due."
+    )
+    compared = forecasted.local
+    assert compared is not None
     assert compared.plan.fails is None
     assert not compared.plan.backfills
     assert compared.per_week == {"desk.calls": (7, 7), "desk.daily": (7, 7), "desk.weekly": (1, 1)}

@@ -28,7 +28,7 @@ class LocalRow:
     change: str
     """SQLMesh's category of the change; `added`, `removed`, or empty."""
     rate: str
-    """Evaluations a week: `7`, or `7 → 1`; `-` where there is no such model."""
+    """Evaluations a week: `7`, or `7 → 1`; `-` if the environment does not have the model."""
     lost: str
     """The first times that would no longer evaluate it, in UTC, and how many more."""
     new: str
