@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
@@ -13,24 +10,14 @@ from pytest_sqlmesh_tracker.forecast.dry.context import dry_context
 
 from .demanding.tally import TALLY, Ledger, Violation
 from .drawing.changes import Change
-from .playing.invocations import Story, begin, in_haste, supported, take
-from .playing.world import World
+from .playing.invocations import Story, in_haste, played, supported
 
 
 def dry_plan_violations(change: Change) -> list[Violation]:
     """Play a history, edit the project, plan it dry and for real; what differs."""
-    folder = Path(tempfile.mkdtemp(prefix="dry_"))
-    history = change.history
-    world = World(folder, history.began, history.concurrent_tasks, history.before_all)
     ledger = Ledger()
-    try:
-        story = begin(history, world)
-        for number in range(len(history.steps)):
-            take(story, number)
+    with played(change.history) as story:
         _plan_twice(change, story, ledger)
-    finally:
-        world.close()
-        shutil.rmtree(folder, ignore_errors=True)
     TALLY.examples += 1
     return ledger.violations
 

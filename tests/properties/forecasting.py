@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Mapping
 from datetime import timezone
-from pathlib import Path
 
 from sqlmesh.core.snapshot.definition import inclusive_exclusive
 
@@ -18,29 +15,19 @@ from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
 from .demanding.tally import TALLY, Ledger, Violation
 from .drawing.outlooks import Outlook
 from .drawing.specs import ONLY_AUDITED
-from .playing.invocations import Story, begin, in_haste, take
+from .playing.invocations import Story, in_haste, played
 from .playing.spans import merged, millis
 from .playing.state import shown
 from .playing.witnesses import Witness, watching
-from .playing.world import World
 
 Spans = list[tuple[int, int]]
 
 
 def forecast_violations(outlook: Outlook) -> list[Violation]:
     """Play a history, forecast the runs after it, and let them take place; what was wrong."""
-    folder = Path(tempfile.mkdtemp(prefix="forecast_"))
-    history = outlook.history
-    world = World(folder, history.began, history.concurrent_tasks, history.before_all)
     ledger = Ledger()
-    try:
-        story = begin(history, world)
-        for number in range(len(history.steps)):
-            take(story, number)
+    with played(outlook.history) as story:
         _look_ahead(outlook, story, ledger)
-    finally:
-        world.close()
-        shutil.rmtree(folder, ignore_errors=True)
     TALLY.examples += 1
     return ledger.violations
 

@@ -35,9 +35,6 @@ def changes(draw: st.DrawFn) -> Change:
     """A history as other properties draw it, then a plan of some edits."""
     history = draw(histories())
     dice = Dice(draw)
-    models = history.models
-    for step in history.steps:
-        models = edited(models, step.edits)
     arguments: dict[str, Any] = {}
     environment = "dev" if dice.chance(35) else "prod"
     if dice.chance(20):
@@ -46,4 +43,5 @@ def changes(draw: st.DrawFn) -> Change:
         arguments["run"] = True
     if environment == "dev" and dice.chance(40):
         arguments["include_unmodified"] = True
-    return Change(history, draw_some_edits(dice, models), environment, arguments)
+    edits = draw_some_edits(dice, history.models_at_end)
+    return Change(history, edits, environment, arguments)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from .dice import Dice
 from .histories import histories
-from .specs import Brief, History, edited
+from .specs import Brief, History
 
 EVERY = (
     timedelta(hours=1),
@@ -50,10 +50,7 @@ def outlooks(draw: st.DrawFn) -> Outlook:
     """A history as other properties draw it, then runs at regular intervals."""
     history = draw(histories())
     dice = Dice(draw)
-    models = history.models
-    for step in history.steps:
-        models = edited(models, step.edits)
-    names = [model.name for model in models if not model.only_audited]
+    names = [model.name for model in history.models_at_end if not model.only_audited]
     return Outlook(
         history=history,
         environment="dev" if dice.chance(35) else "prod",

@@ -165,6 +165,14 @@ class History(Brief):
     are other ones), `closed` (the context is closed, the project deleted), `variables` (environment
     variables are other ones), `crons` (SQLMesh forgets what it once measured of their ticks)."""
 
+    @property
+    def models_at_end(self) -> tuple[Model, ...]:
+        """The project after all edits."""
+        models = self.models
+        for step in self.steps:
+            models = edited(models, step.edits)
+        return models
+
     def __str__(self) -> str:
         lines = [f"began {self.began:%Y-%m-%d %H:%M}, {self.concurrent_tasks} concurrent task(s)"]
         lines += ["with a before_all statement"] if self.before_all else []

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 from pkgutil import resolve_name
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -136,6 +138,20 @@ def begin(history: History, world: World) -> Story:
     world.clock.start()
     world.set_up(history.models)
     return Story(history, world, history.models, history.began)
+
+
+@contextmanager
+def played(history: History) -> Iterator[Story]:
+    """The state after all steps of a history, in a folder that is removed afterwards."""
+    with TemporaryDirectory(prefix="history_") as folder:
+        world = World(Path(folder), history.began, history.concurrent_tasks, history.before_all)
+        try:
+            story = begin(history, world)
+            for number in range(len(history.steps)):
+                take(story, number)
+            yield story
+        finally:
+            world.close()
 
 
 def edit(story: Story, step: Step) -> None:
