@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -27,3 +28,10 @@ def not_printed(quotation: str, output: str) -> list[str]:
         else:
             place = found_at + 1
     return missing
+
+
+def sample_in(folder: Path, name: str) -> Path:
+    """A copy of a sample project in `sample_projects`, next to which an example is run."""
+    sample = Path("sample_projects", name)
+    ignored = shutil.ignore_patterns("tests", "__pycache__", ".cache", "*.duckdb*")
+    return Path(shutil.copytree(DOCS.parent / sample, folder / sample, ignore=ignored))

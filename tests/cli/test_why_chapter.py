@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pandas  # type: ignore[import-untyped,unused-ignore] # noqa: F401
 import pytest
 from sqlmesh import Context
 
-from tests.chapters import DOCS, not_printed
+from tests.chapters import DOCS, not_printed, sample_in
 from tests.projects import at
 
 from .conftest import Typed
@@ -24,19 +23,12 @@ CHAPTER, _ = (DOCS / "why-and-forecast.md").read_text().split("\n## What will ru
 [EXAMPLE] = re.findall(r"^```python\n(.*?)^```$", CHAPTER, re.MULTILINE | re.DOTALL)
 COMMANDS = re.findall(r"^\$ sqlmesh-tracker (why.*)$", CHAPTER, re.MULTILINE)
 OUTPUTS = re.findall(r"^```text\n(.*?)^```$", CHAPTER, re.MULTILINE | re.DOTALL)
-SAMPLE = Path("sample_projects", "signals_and_batches")
-
-
-def copied_to(folder: Path) -> Path:
-    """The sample project, next to which an example is run."""
-    ignored = shutil.ignore_patterns("tests", "__pycache__", ".cache", "*.duckdb*")
-    return Path(shutil.copytree(DOCS.parent / SAMPLE, folder / SAMPLE, ignore=ignored))
 
 
 def test_the_commands_print_what_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: Typed
 ) -> None:
-    project = copied_to(tmp_path)
+    project = sample_in(tmp_path, "signals_and_batches")
     monkeypatch.chdir(project)
     with closing(duckdb.connect("energy.duckdb")) as connection:
         connection.execute((project / "raw.sql").read_text())
@@ -55,7 +47,7 @@ def test_the_commands_print_what_is_shown(
 
 
 def test_the_example_passes(pytester: pytest.Pytester) -> None:
-    copied_to(pytester.path)
+    sample_in(pytester.path, "signals_and_batches")
     (pytester.path / "test_example.py").write_text(EXAMPLE)
     pytester.makeini("[pytest]\nfilterwarnings = ignore")
     result = pytester.runpytest_inprocess("-p", "no:xdist")
