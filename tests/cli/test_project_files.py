@@ -182,7 +182,7 @@ def test_ctrl_c_while_reading_files_loses_no_results(shop: Path) -> None:
     while not (begun.exists() and begun.read_text()) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
 
     report = entries_from_json(Path("night.json").read_bytes())[0][1]
     assert process.returncode == 0

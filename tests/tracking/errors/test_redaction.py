@@ -297,8 +297,8 @@ def test_hostile_text_is_redacted_in_linear_time(piece: str) -> None:
     known = Secrets.among([(f"password_{n}", f"hunter2 & 'more' {n}") for n in range(50)])
     began = time.process_time()
     redacted(text, known)
-    # A second for a megabyte, on slow machines as well.
-    assert time.process_time() - began < 0.5
+    # It takes 0.1 to 0.5 s; in quadratic time, it would take minutes.
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("secrets", [Secrets(distinct=(None,)), None])  # type: ignore[arg-type]
