@@ -479,15 +479,18 @@ def why(ctx: click.Context, /, models: tuple[str, ...], **options: Any) -> None:
 
 @main.command()
 @_as_json
-def doctor(as_json: bool) -> int:
+@sqlmesh_options.location
+@click.pass_context
+def doctor(ctx: click.Context, /, as_json: bool, **options: Any) -> int:
     """Check that the tracker understands the installed SQLMesh.
 
-    The exit code is 1 if it does not.
+    The exit code is 1 if it does not. In a project, warn of crons with irregular gaps as well.
     """
     from pytest_sqlmesh_tracker.doctor.doctor import diagnose
 
     from .output import Output
+    from .projects import project_if_any
 
-    diagnosis = diagnose()
+    diagnosis = diagnose(project_if_any(ctx, options))
     Output(as_json).diagnose(diagnosis)
     return 1 if diagnosis.degraded else 0

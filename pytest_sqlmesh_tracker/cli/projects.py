@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from pytest_sqlmesh_tracker.models.config_files import CONFIG_FILES
 from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 
 
@@ -25,3 +26,11 @@ def project_of(ctx: click.Context, options: Mapping[str, Any]) -> ProjectLocatio
         **{name: options[name] or everywhere[name] for name in ("gateway", "config", "dotenv")},
         folder=str(Path.cwd()),
     )
+
+
+def project_if_any(ctx: click.Context, options: Mapping[str, Any]) -> ProjectLocation | None:
+    """The project of the options, or that of the current folder, if it has one."""
+    named = (*ctx.find_root().params["paths"], *options["paths"])
+    if not named and not any(Path(file).is_file() for file in CONFIG_FILES):
+        return None
+    return project_of(ctx, options)

@@ -1,4 +1,4 @@
-"""Checks that tracking works with the installed packages, without a project or a network."""
+"""Checks that tracking works with the installed packages, and what a project has that limits it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from packaging.version import Version
 from pytest_sqlmesh_tracker.tracking.errors.exceptions import described
 from pytest_sqlmesh_tracker.tracking.errors.secrets import redacted
 from pytest_sqlmesh_tracker.tracking.events.console_events import CONSOLE_EVENTS
+from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from pytest_sqlmesh_tracker.version import __version__
 
-from . import contract, trial
+from . import contract, crons, trial
 from .diagnosis import Check, Diagnosis, Level
 
 OLDEST, NEWEST = "0.206.0", "0.236.4"
@@ -29,16 +30,18 @@ CEILINGS = {"duckdb": "<2", "pandas": "<3"}
 _SHOWN = {"duckdb": "DuckDB", "pandas": "pandas"}
 
 
-def diagnose() -> Diagnosis:
+def diagnose(project: ProjectLocation | None = None) -> Diagnosis:
     """Run all checks. This takes a few seconds and never raises.
+
+    Only a project's files are read, and neither its state nor its warehouse.
 
     An untested SQLMesh version is a warning: the checks that follow show whether it changed
     anything that concerns the tracker.
     """
-    return Diagnosis(tuple(_checks()))
+    return Diagnosis(tuple(_checks(project)))
 
 
-def _checks() -> Iterator[Check]:
+def _checks(project: ProjectLocation | None) -> Iterator[Check]:
     yield Check("pytest-sqlmesh-tracker", "ok", __version__)
     yield _python(sys.version_info[:2])
     try:
@@ -46,7 +49,8 @@ def _checks() -> Iterator[Check]:
     except PackageNotFoundError:
         yield Check("SQLMesh", "problem", "not installed")
         return
-    for checks in (_sqlmesh(sqlmesh), _requirements(sqlmesh), _console(), _internals(), _trial()):
+    installed = (_sqlmesh(sqlmesh), _requirements(sqlmesh), _console(), _internals(), _trial())
+    for checks in (*installed, *([crons.checks(project)] if project else [])):
         try:
             yield from checks
         except Exception as error:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlmesh.utils.date import to_timestamp
 
 from pytest_sqlmesh_tracker.outcomes.types import Interval
-from pytest_sqlmesh_tracker.tracking.intervals.crons import is_undetermined
+from pytest_sqlmesh_tracker.tracking.intervals.crons import is_undetermined, safe_cron
 from pytest_sqlmesh_tracker.tracking.spans import Millis, Span, utc
 from pytest_sqlmesh_tracker.wording.formats import listed, minute
 
@@ -133,13 +133,16 @@ def _undetermined(known: EnvironmentModels, assumed: Assumed) -> dict[str, str]:
                 model.fqn, f"it depends on {known.shown[upstream].name}, which is undetermined"
             )
         elif model.fqn not in undetermined and is_undetermined(model.snapshot.node.cron):
-            cron = model.snapshot.node.cron
-            undetermined[model.fqn] = (
-                f"SQLMesh takes the cron {cron} to be due at different times in different processes"
-            )
+            undetermined[model.fqn] = _irregular(model.snapshot.node.cron)
             if model.fqn in apart:
                 affecting.add(model.fqn)
     return undetermined
+
+
+def _irregular(cron: str) -> str:
+    why = f"SQLMesh takes the cron {cron} to be due at different times in different processes"
+    safe = safe_cron(cron)
+    return f"{why} ({safe} has equal gaps and includes its times)" if safe else why
 
 
 def moments_of(known: EnvironmentModels, begin: Millis, end: Millis) -> list[Millis]:

@@ -177,6 +177,7 @@ class PredictedRun(Frozen):
             "loaded_through": _time(now.loaded_through),
             "assumed_ready": list(now.assumed_ready),
             "undetermined_cron": outcome.undetermined_cron,
+            "safe_cron": outcome.safe_cron,
             "next_restatement": _time(now.next_restatement),
             "shared_with": list(now.shared_with),
             "message": predicted_sentence(self.report, outcome),

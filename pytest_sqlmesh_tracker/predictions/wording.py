@@ -184,7 +184,9 @@ def predicted_notes(run: Predicted) -> list[str]:
         pronoun, verb = ("their signals", "are") if len(assumed) > 1 else ("its signals", "is")
         called = f"{pronoun} were not called (see --signals)"
         lines.append(f"{listed(assumed)} {verb} assumed to be ready: {called}")
-    undetermined = [name for name, o in report.outcomes.items() if o.undetermined_cron]
+    undetermined = [
+        f"{name} ({o.cron})" for name, o in report.outcomes.items() if o.undetermined_cron
+    ]
     if undetermined:
         lines.append(f"when these are due depends on the SQLMesh process: {listed(undetermined)}")
     restated = sorted((at, name) for name in now if (at := now[name].next_restatement))

@@ -184,6 +184,8 @@ def cron_facts(outcome: Outcome) -> list[tuple[str, str]]:
         facts.append(("cron", f"{outcome.cron}{due}"))
         if outcome.undetermined_cron:
             facts.append(("", "its gaps differ, so its due times depend on the SQLMesh process"))
+        if outcome.safe_cron:
+            facts.append(("", f"{outcome.safe_cron} has equal gaps and includes its times"))
     return facts
 
 

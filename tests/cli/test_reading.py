@@ -12,6 +12,7 @@ import pytest
 from pytest_sqlmesh_tracker.reports.files import Entry, entries_to_json
 from pytest_sqlmesh_tracker.reports.report import RunReport
 from tests.builders import executed, failed, run, skipped
+from tests.projects import Project
 
 from .conftest import Typed
 
@@ -247,6 +248,17 @@ class TestDoctor:
     @pytest.mark.long
     def test_prints_json(self, typed: Typed) -> None:
         assert json.loads(typed("doctor", "--json").out)["degraded"] is False
+
+    def test_checks_the_project_of_an_option_or_of_the_folder(
+        self, typed: Typed, project: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        project.model("s.office", "SELECT 1 AS id", cron="'0 8-18 * * *'")
+        ended = typed("doctor", "-p", str(project.path))
+        assert ended.code == 0
+        assert "warning  crons" in ended.out
+        assert ended.out.endswith("Tracking works, but see the warnings above.\n")
+        monkeypatch.chdir(project.path)
+        assert "warning  crons" in typed("doctor").out
 
 
 REPORT = NIGHT.to_dict()

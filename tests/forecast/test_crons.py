@@ -17,6 +17,8 @@ from pytest_sqlmesh_tracker.forecast.crons import CronTicks
 
 CRONS = ("@daily", "@hourly", "30 2 * * *", "0 9 * * 1-5", "*/30 * * * *", "@monthly", "15 1 * * 0")
 HOUR = 60 * 60 * 1000
+HALF_HOURS = sorted({*range(-60, 60, 7), *range(-8, 9)})
+"""Around a clock change, and from there to more than a day before and after it."""
 ZONES = (None, "Europe/Berlin", "America/New_York", "Australia/Lord_Howe")
 CLOCK_CHANGES = tuple(
     datetime.fromisoformat(change).replace(tzinfo=timezone.utc)
@@ -37,9 +39,9 @@ def node(cron: str, zone: str | None) -> Any:
 def test_ticks_around_clock_changes(cron: str, zone: str | None) -> None:
     model, minutes = node(cron, zone), count()
     for change in CLOCK_CHANGES:
-        first = to_timestamp(change - timedelta(hours=30))
-        ticks = CronTicks(model, first)
-        for moment in range(first, first + 60 * HOUR, HOUR // 2):
+        at = to_timestamp(change)
+        ticks = CronTicks(model, at - 30 * HOUR)
+        for moment in (at + half_hours * HOUR // 2 for half_hours in HALF_HOURS):
             # SQLMesh remembers conversions for a minute, but not which of two equal times it was.
             with time_machine.travel(datetime(2024, 1, 1) + timedelta(minutes=next(minutes))):
                 following = to_timestamp(model.cron_next(moment))

@@ -283,7 +283,7 @@ def test_facts_about_the_environment_are_above_the_table() -> None:
     state = EnvironmentState(unfinished_plan="abcdefghij", environments=("dev", "prod"))
     run = predicted(
         outcome("s.m", "interrupted", "environment_busy", "command_failed"),
-        executed("s.odd", undetermined_cron=True),
+        executed("s.odd", cron="0 8-18 * * *", undetermined_cron=True),
         environment_state=state,
         environment="dev",
         project_files="not_read",
@@ -302,7 +302,7 @@ def test_facts_about_the_environment_are_above_the_table() -> None:
         "dev expired at 2024-01-09 00:00 UTC: the next run of prod removes it",
         "the project's files were not read: SyntaxError",
         "s.odd is assumed to be ready: its signals were not called (see --signals)",
-        "when these are due depends on the SQLMesh process: s.odd",
+        "when these are due depends on the SQLMesh process: s.odd (0 8-18 * * *)",
         "automatic restatements to come: s.m at 2024-01-11 00:00 UTC",
         "runs of pr_7 load the same tables of 1 model",
         "runs of prod load the same tables of 2 models",
@@ -351,6 +351,7 @@ def test_json() -> None:
         "loaded_through": "2024-01-09T00:00:00+00:00",
         "assumed_ready": [],
         "undetermined_cron": False,
+        "safe_cron": None,
         "next_restatement": "2024-01-12T00:00:00+00:00",
         "shared_with": ["dev"],
         "message": "would be skipped: an upstream model would fail (s.up)",

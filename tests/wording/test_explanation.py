@@ -281,7 +281,13 @@ class TestSentence:
 
 
 class TestUndeterminedCrons:
-    made = skipped("a.x", "cron_not_due", cron="0 8-18 * * *", undetermined_cron=True)
+    made = skipped(
+        "a.x",
+        "cron_not_due",
+        cron="0 8-18 * * *",
+        undetermined_cron=True,
+        safe_cron="0 * * * *",
+    )
 
     def test_the_sentence_names_the_cron_in_place_of_a_time(self) -> None:
         words = (
@@ -292,6 +298,7 @@ class TestUndeterminedCrons:
     def test_the_paragraph_explains_what_it_depends_on(self) -> None:
         shown = paragraph(run(self.made), self.made)
         assert "its gaps differ, so its due times depend on the SQLMesh process" in shown
+        assert "0 * * * * has equal gaps and includes its times" in shown
 
 
 class TestParagraph:

@@ -43,6 +43,33 @@ def is_undetermined(cron: str) -> bool:
     return False
 
 
+@lru_cache(maxsize=16384)
+def safe_cron(cron: str) -> str | None:
+    """The rarest cron with equal gaps that ticks whenever an undetermined one does, too.
+
+    None if SQLMesh determines this cron, or if it ticks in seconds.
+    """
+    fields = cron.split()
+    if not is_undetermined(cron) or len(fields) > _FIELDS - 1:
+        return None
+    minute, hour = fields[:2]
+    candidates = [f"{minute} {hour} * * *", f"{minute} * * * *"]
+    candidates += [
+        f"{offset or ''}{'-59' if offset else '*'}/{step} * * * *"
+        for step in (30, 20, 15, 12, 10, 6, 5, 4, 3, 2)
+        for offset in range(step)
+    ]
+    return next((each for each in candidates if _includes(each, cron)), "* * * * *")
+
+
+def _includes(even: str, cron: str) -> bool:
+    """Whether a cron has equal gaps and ticks whenever the other one does."""
+    ticks = even_ticks(even)
+    return ticks is not None and all(
+        ticks.floor(at) == at for at in (to_timestamp(_BEGIN) + 1000 * s for s in _ticks(cron))
+    )
+
+
 @dataclass(frozen=True)
 class EvenTicks:
     """The ticks of a cron in UTC if the gaps between them are all equal."""

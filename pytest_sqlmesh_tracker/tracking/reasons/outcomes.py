@@ -22,7 +22,7 @@ from pytest_sqlmesh_tracker.tracking.evaluation.batches import (
 from pytest_sqlmesh_tracker.tracking.evaluation.behind import UpstreamBehind
 from pytest_sqlmesh_tracker.tracking.evaluation.causes import CauseExplainer
 from pytest_sqlmesh_tracker.tracking.events.recording import Recording
-from pytest_sqlmesh_tracker.tracking.intervals.crons import is_undetermined
+from pytest_sqlmesh_tracker.tracking.intervals.crons import is_undetermined, safe_cron
 from pytest_sqlmesh_tracker.tracking.intervals.loaded import After, Before, execution_time_of
 from pytest_sqlmesh_tracker.tracking.project.edits import differs
 from pytest_sqlmesh_tracker.tracking.project.names import kind_of
@@ -118,6 +118,7 @@ class Outcomes:
             kind=kind_of(node),
             cron=node.cron,
             undetermined_cron=is_undetermined(node.cron),
+            safe_cron=safe_cron(node.cron),
             stubbed=is_stub(node),
             upstream=self.models.shown(self.models.parents(fqn)),
             status=status,

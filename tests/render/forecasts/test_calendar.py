@@ -138,6 +138,7 @@ def test_with_many_cells_only_the_lists_of_evaluations_have_the_times(
     assert ('title="2024-01-05 01:00 UTC: ' in page) == titled
 
 
+@pytest.mark.long
 def test_a_large_project_makes_a_page_of_a_few_megabytes() -> None:
     models = [Coming(f"warehouse.model_{n:04}", range(n % 9, 169)) for n in range(2000)]
     assert len(calendar(forecast(*models, days=7))) < 8_000_000

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from croniter import croniter  # type: ignore[import-untyped,unused-ignore]
 
-from pytest_sqlmesh_tracker.tracking.intervals.crons import even_ticks, is_undetermined
+from pytest_sqlmesh_tracker.tracking.intervals.crons import even_ticks, is_undetermined, safe_cron
 
 EVEN = ["@hourly", "@daily", "@weekly", "*/5 * * * *", "0 */6 * * *", "0 0,12 * * *", "30 7 * * 1"]
 EVEN_IN_SECONDS = ["0 5 * * * 30", "* * * * * */20", "10 */6 * * * 7", "0 0 * * 6 59"]
@@ -71,3 +71,27 @@ def test_results_of_sqlmesh_at_different_times(cron: str) -> None:
         with time_machine.travel(1_704_067_200 + 60 * minute, tick=False):
             answers.add(interval_seconds.__wrapped__(cron))
     assert (len(answers) > 1) is is_undetermined(cron)
+
+
+@pytest.mark.parametrize(
+    ("cron", "safe"),
+    [
+        ("0 8-18 * * *", "0 * * * *"),
+        ("*/5 9 * * *", "*/5 * * * *"),
+        ("*/7 * * * *", "* * * * *"),
+        ("0 0 1-10 * *", "0 0 * * *"),
+        ("0 */12 * * 1-6", "0 */12 * * *"),
+        ("15,45 8-18 * * 1-5", "15,45 * * * *"),
+        ("1,5,9,13,17,21 * * * 1-5", "1-59/4 * * * *"),
+    ],
+)
+def test_the_safe_cron_has_equal_gaps_and_includes_all_ticks(cron: str, safe: str) -> None:
+    assert safe_cron(cron) == safe
+    assert even_ticks(safe) is not None
+    ticks = croniter(cron, datetime(2026, 3, 1))
+    assert all(croniter.match(safe, ticks.get_next(datetime)) for _ in range(2_000))
+
+
+@pytest.mark.parametrize("cron", ["@daily", "0 9 * * 1-5", "*/5 * * * * 0,1,2,3,4,5,6"])
+def test_no_safe_cron_for_one_that_is_determined_or_ticks_in_seconds(cron: str) -> None:
+    assert safe_cron(cron) is None

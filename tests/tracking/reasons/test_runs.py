@@ -456,6 +456,7 @@ def test_an_undetermined_cron_has_no_next_due(project: Project) -> None:
         project.plan()
         report = project.run()
     assert report["s.office"].undetermined_cron
+    assert report["s.office"].safe_cron == "0 * * * *"
     assert report["s.office"].next_due is None
     assert not report["s.weekdays"].undetermined_cron
     assert report["s.weekdays"].next_due == datetime(2024, 1, 10, 9, tzinfo=timezone.utc)

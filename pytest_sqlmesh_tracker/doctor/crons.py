@@ -1,0 +1,37 @@
+"""Checks that SQLMesh determines when the models of a project are due."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_sqlmesh_tracker.tracking.intervals.crons import is_undetermined, safe_cron
+from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
+from pytest_sqlmesh_tracker.tracking.queries.project_files import read_project_files
+from pytest_sqlmesh_tracker.wording.formats import listed
+
+from .diagnosis import Check
+
+_TIMEOUT = 120
+"""Seconds in which the project must be loaded."""
+
+
+def checks(project: ProjectLocation) -> Iterator[Check]:
+    """A warning for each cron that SQLMesh does not determine, with the cron that would be safe."""
+    files = read_project_files(project, timeout=_TIMEOUT, print_output=lambda _: None)
+    if files.unread is not None:
+        yield Check("crons", "warning", f"the project's files were not read: {files.unread}")
+        return
+    models: dict[str, list[str]] = {}
+    for node in files.nodes.values():
+        models.setdefault(node.cron, []).append(node.name)
+    undetermined = [cron for cron in sorted(models) if is_undetermined(cron)]
+    for cron in undetermined:
+        yield Check("crons", "warning", _detail(cron), f"when SQLMesh runs {listed(models[cron])}")
+    if not undetermined:
+        yield Check("crons", "ok", "SQLMesh determines when each model of the project is due")
+
+
+def _detail(cron: str) -> str:
+    safe = safe_cron(cron)
+    advice = f" ({safe} has equal gaps and includes its times)" if safe else ""
+    return f"when {cron} is due depends on the SQLMesh process, since its gaps differ{advice}"
