@@ -435,6 +435,7 @@ def check(ctx: click.Context, /, **options: Any) -> int:
     help="With --local, exit with 1 if models would be evaluated less often or never, or if the "
     "plan or a model would fail; repeatable.",
 )
+@_policy
 @_as_json
 @click.option(
     "--report",

@@ -22,7 +22,7 @@ def checks(project: ProjectLocation) -> Iterator[Check]:
         yield Check("crons", "warning", f"the project's files were not read: {files.unread}")
         return
     models: dict[str, list[str]] = {}
-    for node in files.nodes.values():
+    for node in sorted(files.nodes.values(), key=lambda node: node.name):
         models.setdefault(node.cron, []).append(node.name)
     undetermined = [cron for cron in sorted(models) if is_undetermined(cron)]
     for cron in undetermined:

@@ -187,6 +187,11 @@ class _Shown:
                 self._moment(run.at),
                 self._executed(run),
                 tuple(sorted(self._names[fqn] for fqn in run.failed)),
+                {
+                    self._names[fqn]: self._moment(through)
+                    for fqn, through in run.loaded_through.items()
+                    if through is not None
+                },
             )
             for run in runs
         ]

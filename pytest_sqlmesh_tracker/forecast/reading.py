@@ -16,12 +16,12 @@ from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
 from pytest_sqlmesh_tracker.tracking.project.environments import deployability
 from pytest_sqlmesh_tracker.tracking.project.names import display_names, kind_of
 from pytest_sqlmesh_tracker.tracking.queries.planned import planned
-from pytest_sqlmesh_tracker.tracking.spans import Millis
+from pytest_sqlmesh_tracker.tracking.spans import Millis, utc
 from pytest_sqlmesh_tracker.wording.invocations import environment_words
 
 from .crons import Crons
 from .lifetimes import End, Start, start_of
-from .results import ForecastModel
+from .results import ForecastModel, LoadedSpan
 from .scheduled import Progress, ScheduledModel, Terms
 from .units import Unit, unit_of
 
@@ -95,17 +95,18 @@ def environment_of(
     models = _Models(snapshots, index, at).in_order()
     nodes = {model.fqn: model.snapshot.node for model in models}
     names = display_names(nodes, default_catalog)
+    progress = {
+        model.fqn: Progress(
+            model.snapshot.intervals,
+            model.snapshot.dev_intervals,
+            model.snapshot.pending_restatement_intervals,
+        )
+        for model in models
+    }
     return EnvironmentModels(
         name=name,
         models=models,
-        progress={
-            model.fqn: Progress(
-                model.snapshot.intervals,
-                model.snapshot.dev_intervals,
-                model.snapshot.pending_restatement_intervals,
-            )
-            for model in models
-        },
+        progress=progress,
         shown={
             model.fqn: ForecastModel(
                 name=names[model.fqn],
@@ -114,10 +115,20 @@ def environment_of(
                 cron=nodes[model.fqn].cron,
                 time_zone=str(zone) if (zone := nodes[model.fqn].cron_tz) else None,
                 upstream=tuple(names[parent] for parent in model.parents),
+                loads=_loads(model.terms, progress[model.fqn], at),
             )
             for model in models
         },
         expires=expires,
+    )
+
+
+def _loads(terms: Terms, progress: Progress, at: Millis) -> LoadedSpan:
+    through = progress.through(terms, at)
+    return LoadedSpan(
+        start=utc(terms.start.at(at)),
+        end=None if terms.end is None else utc(terms.end.exclusive_at(at)),
+        through=None if through is None else utc(through),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -13,9 +13,23 @@ from pytest_sqlmesh_tracker.models.index import ModelIndex
 from pytest_sqlmesh_tracker.outcomes.moments import Moment, parse_moment
 from pytest_sqlmesh_tracker.outcomes.types import Interval
 from pytest_sqlmesh_tracker.outcomes.vocabulary import ONLY_AUDITED_KINDS
-from pytest_sqlmesh_tracker.wording.formats import minute, quantity
+from pytest_sqlmesh_tracker.wording.formats import length, minute, quantity
 
 SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class LoadedSpan:
+    """The time from which a model loads data, and what is loaded of it before the forecast.
+
+    All times are in UTC. A start or an end that moves with the clock is that at the beginning.
+    """
+
+    start: datetime
+    end: datetime | None
+    """The first moment that is not loaded any more; None if there is none."""
+    through: datetime | None
+    """The end of what is loaded without a gap from the start on; None if nothing is."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,8 @@ class ForecastModel:
     """The name of the time zone of the cron; None for UTC."""
     upstream: tuple[str, ...] = ()
     """The shown names of the models of the environment that it reads."""
+    loads: LoadedSpan | None = None
+    """None if that is not known."""
 
     @property
     def is_evaluated(self) -> bool:
@@ -51,6 +67,22 @@ class ForecastRun:
     """The shown name of each model that will be evaluated → its intervals, merged."""
     failed: tuple[str, ...]
     """The shown names of the models that will fail, sorted."""
+    loaded_through: Mapping[str, datetime] = field(default_factory=dict)
+    """The shown name of each model that will be evaluated → the end of what is then loaded of it
+    without a gap, in UTC."""
+
+
+@dataclass(frozen=True)
+class StaleSpan:
+    """A time in which the data of a model will be older than a rule of the gate allows."""
+
+    limit: timedelta
+    """The age that the rule allows."""
+    since: datetime
+    """The first moment, in UTC; it can be before the forecast begins."""
+    until: datetime | None
+    """When a run loads what is lacking, or the rule expires, in UTC; None if neither happens in the
+    time that is forecast."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +181,9 @@ class Forecast:
     """What a plan of the project's files would change; None unless that was requested."""
     failing: Mapping[str, str] = field(default_factory=dict)
     """The shown names of models that fail in some of the runs → why."""
+    stale: Mapping[str, Sequence[StaleSpan]] = field(default_factory=dict)
+    """The shown names of models → when their data will be older than a policy's `fresh_within`
+    allows, in order. Undetermined models are left out. Empty without a policy."""
 
     def matching(self, model: object) -> list[ForecastModel]:
         """The models that a name, a SQLMesh model or snapshot, or a glob means, at least one.
@@ -220,6 +255,7 @@ class Forecast:
                 for run in self.runs
             ],
             "undetermined": dict(self.undetermined),
+            "stale": {name: _stale(spans) for name, spans in self.stale.items()},
             "assumptions": list(self.assumptions),
             "local": self.local and self.local.to_dict(),
         }
@@ -233,6 +269,17 @@ class Forecast:
         return ModelIndex(self.models, f"the environment {self.environment}")
 
 
+def _stale(spans: Sequence[StaleSpan]) -> list[dict[str, Any]]:
+    return [
+        {
+            "limit": length(span.limit),
+            "since": span.since.isoformat(),
+            "until": span.until and span.until.isoformat(),
+        }
+        for span in spans
+    ]
+
+
 def restricted(forecast: Forecast, names: Collection[str]) -> Forecast:
     """What a forecast has on some models only.
 
@@ -244,7 +291,8 @@ def restricted(forecast: Forecast, names: Collection[str]) -> Forecast:
         executed = {name: spans for name, spans in run.executed.items() if name in names}
         failed = tuple(name for name in run.failed if name in names)
         if executed or failed:
-            runs.append(ForecastRun(run.at, executed, failed))
+            through = {name: end for name, end in run.loaded_through.items() if name in names}
+            runs.append(ForecastRun(run.at, executed, failed, through))
     return replace(
         forecast,
         runs=runs,
@@ -252,6 +300,7 @@ def restricted(forecast: Forecast, names: Collection[str]) -> Forecast:
         models=[model for model in forecast.models if model.name in names],
         local=forecast.local and _restricted_local(forecast.local, names),
         failing={name: why for name, why in forecast.failing.items() if name in names},
+        stale={name: spans for name, spans in forecast.stale.items() if name in names},
     )
 
 

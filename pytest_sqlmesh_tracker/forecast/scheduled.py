@@ -86,6 +86,17 @@ class Progress:
             return self.previewed
         return without(self.loaded, self.pending) if self.pending else self.loaded
 
+    def through(self, terms: Terms, at: Millis) -> Millis | None:
+        """The end of what is loaded without a gap from the model's start on; None if nothing is.
+
+        What an automatic restatement has removed counts as loaded here.
+        """
+        spans = self.previewed if terms.reads_preview else self.loaded
+        if len(spans) > 1:
+            start = terms.start.at(at)
+            return next((end for _, end in merged(spans) if end > start), spans[-1][1])
+        return spans[0][1] if spans else None
+
     def record(self, terms: Terms, span: Span) -> None:
         """Record an evaluation, as SQLMesh does (`Snapshot.add_interval`)."""
         start, end = span

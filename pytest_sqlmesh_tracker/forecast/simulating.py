@@ -33,6 +33,8 @@ class SimulatedRun:
     at: Millis
     executed: Mapping[str, Sequence[Span]]
     """Merged intervals of each evaluated model; models that are scheduled alike share them."""
+    loaded_through: Mapping[str, Millis | None]
+    """The end of what is loaded afterwards, without a gap, of each evaluated model."""
     failed: frozenset[str]
 
 
@@ -132,11 +134,11 @@ class Simulation:
         for number in due:
             group = self._groups[number]
             findings[number] = missing_at(group.model.terms, group.progress, at + _LATER)
-        round_ = _Round(self)
+        round_ = _Round(self, at)
         for number, missing in findings.items():
             complete = not missing.spans or round_.evaluates(self._groups[number], missing.spans)
             self._look_again(number, place, missing.look_again if complete else at + 1)
-        return SimulatedRun(at, round_.executed, frozenset(round_.failed))
+        return SimulatedRun(at, round_.executed, round_.through, frozenset(round_.failed))
 
     def _look_again(self, number: int, place: int, moment: Millis | None) -> None:
         if moment is None:
@@ -180,9 +182,11 @@ class _Round:
     SQLMesh decides in `Scheduler.batch_intervals` and `_dag` (sqlmesh/core/scheduler.py).
     """
 
-    def __init__(self, simulation: Simulation) -> None:
+    def __init__(self, simulation: Simulation, at: Millis) -> None:
         self._simulation = simulation
+        self._at = at
         self.executed: dict[str, Sequence[Span]] = {}
+        self.through: dict[str, Millis | None] = {}
         self.failed: set[str] = set()
         self._scheduled: set[str] = set()
         self._bad: set[str] = set()
@@ -200,7 +204,9 @@ class _Round:
                 return False
         for span in ready:
             group.progress.record(model.terms, span)
+        through = group.progress.through(model.terms, self._at)
         self.executed.update(dict.fromkeys(group.evaluated, ready))
+        self.through.update(dict.fromkeys(group.evaluated, through))
         return ready is spans and model.terms.reads_preview == model.terms.writes_preview
 
     def _ready(self, model: ScheduledModel, spans: Sequence[Span]) -> Sequence[Span]:

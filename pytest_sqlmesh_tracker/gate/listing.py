@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pytest_sqlmesh_tracker.models.index import ModelIndex, is_glob
-from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
+from pytest_sqlmesh_tracker.models.index import ModelIndex, Named, is_glob
 
 from .rules import GateRule
 
@@ -13,7 +12,7 @@ from .rules import GateRule
 class Listing:
     """The models of one or more reports that list the same, and the rules that match each."""
 
-    def __init__(self, outcomes: Sequence[ModelOutcome], rules: Mapping[int, GateRule]) -> None:
+    def __init__(self, outcomes: Sequence[Named], rules: Mapping[int, GateRule]) -> None:
         self.outcomes = outcomes
         self._index = ModelIndex(outcomes, "the reports")
         self.ambiguous: set[str] = set()

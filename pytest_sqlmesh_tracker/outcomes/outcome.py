@@ -83,8 +83,8 @@ class Outcome(Frozen):
     """True if the moment at which SQLMesh considers this cron due depends on the process; then
     `next_due` is None."""
     safe_cron: str | None = None
-    """For an undetermined cron: the rarest one with equal gaps, which SQLMesh determines, that ticks
-    whenever this one does; None if it ticks in seconds."""
+    """For an undetermined cron: the rarest one with equal gaps that ticks whenever this one does,
+    and that SQLMesh determines; None if it accepts no such cron."""
     status: Status
     """What happened to the model."""
     reason: Reason | None = None

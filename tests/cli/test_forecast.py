@@ -65,6 +65,32 @@ def test_when_the_environment_is_run(typed: Typed, options: list[str], runs: lis
     assert [run["at"] for run in document["runs"]] == [f"{run}:00+00:00" for run in runs]
 
 
+def test_models_that_will_be_older_than_the_gate_allows(typed: Typed) -> None:
+    rule = '[[tool.sqlmesh_tracker.gate.rules]]\nmodels = "shop.*"\nfresh_within = "3 days"\n'
+    Path("pyproject.toml").write_text(rule)
+    lines = typed("forecast").out.splitlines()
+    assert "4 models evaluated, 1 older than allowed" in lines
+    place = lines.index("older than the gate allows")
+    assert " ".join(" ".join(lines[place + 1 : place + 3]).split()) == (
+        "- shop.weekly: older than 3 days from 2024-01-10 00:00 to 2024-01-14 00:00, from "
+        "2024-01-17 00:00 on"
+    )
+    assert "older than" not in typed("forecast", "shop.orders").out
+    assert "  older than 3 days from" in typed("forecast", "shop.weekly").out
+    Path("other.toml").write_text("[[rules]]\nmodels = 'shop.*'\nallow = ['failed']\n")
+    assert json.loads(typed("forecast", "--json", "--policy", "other.toml").out)["stale"] == {}
+    stale = json.loads(typed("forecast", "--json").out)["stale"]["shop.weekly"]
+    assert stale[1] == {"limit": "3 days", "since": "2024-01-17T00:00:00+00:00", "until": None}
+
+
+def test_a_policy_that_is_not_valid(typed: Typed) -> None:
+    Path("pyproject.toml").write_text("[[tool.sqlmesh_tracker.gate.rules]]\nmodels = 'shop.*'\n")
+    ended = typed("forecast")
+    assert ended.code == 2
+    [line] = ended.err.splitlines()
+    assert "a rule must have allow" in line
+
+
 def test_json_has_the_keys_of_the_contract(typed: Typed) -> None:
     document = json.loads(typed("forecast", "--json", "--days", "1").out)
     day = [["2024-01-09T00:00:00+00:00", "2024-01-11T00:00:00+00:00"]]
@@ -83,6 +109,7 @@ def test_json_has_the_keys_of_the_contract(typed: Typed) -> None:
             }
         ],
         "undetermined": {},
+        "stale": {},
         "local": None,
     }
 

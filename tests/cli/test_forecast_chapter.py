@@ -21,6 +21,7 @@ pytestmark = pytest.mark.documents
 _, CHAPTER = (DOCS / "why-and-forecast.md").read_text().split("\n## What will run when\n")
 [EXAMPLE] = re.findall(r"^```python\n(.*?)^```$", CHAPTER, re.MULTILINE | re.DOTALL)
 COMMANDS = re.findall(r"^\$ sqlmesh-tracker (forecast.*)$", CHAPTER, re.MULTILINE)
+[POLICY] = re.findall(r"^```toml\n(.*?)^```$", CHAPTER, re.MULTILINE | re.DOTALL)
 OUTPUTS = re.findall(r"^```text\n(.*?)^```$", CHAPTER, re.MULTILINE | re.DOTALL)
 
 
@@ -40,7 +41,8 @@ def test_the_commands_print_what_is_shown(
         context = Context(paths=".")
         context.plan(auto_apply=True, no_prompts=True)
         context.close()
-    assert len(COMMANDS) == len(OUTPUTS) == 3
+    Path("pyproject.toml").write_text(POLICY)
+    assert len(COMMANDS) == len(OUTPUTS) == 4
     for command, output in zip(COMMANDS, OUTPUTS, strict=True):
         if "--local" in command:
             replace_cron("finance/weekly_revenue", "@weekly", "@monthly")

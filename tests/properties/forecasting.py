@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timezone
+from datetime import datetime, timezone
 
 from sqlmesh.core.snapshot.definition import inclusive_exclusive
 
+from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
 from pytest_sqlmesh_tracker.forecast.forecasting import Assumed, forecast
 from pytest_sqlmesh_tracker.forecast.results import Forecast, ForecastRun
 from pytest_sqlmesh_tracker.sandbox.faults import Fault, InjectedError
@@ -59,13 +60,17 @@ def _look_ahead(outlook: Outlook, story: Story, ledger: Ledger) -> None:
             other.faults.add(Fault(failing, InjectedError("assumed")))
         other.faults.held.update(held)
         runs = {run.at: run for run in forecasted.runs}
+        through = {m.name: m.loads.through for m in forecasted.models if m.loads}
         # An environment expires.
         for time in (time for time in times if time <= forecasted.until):
             ledger.where = f"{outlook.environment} at {time:%Y-%m-%d %H:%M}"
             other.clock.travel(time)
             # SQLMesh remembers where a relative end was, but each run has a process of its own.
             inclusive_exclusive.cache_clear()
-            with watching(type(other.context.snapshot_evaluator)) as witness:
+            with (
+                watching(type(other.context.snapshot_evaluator)) as witness,
+                sqlmesh_run_tracker(other.context) as tracker,
+            ):
                 try:
                     other.context.run(outlook.environment)
                 except Exception as error:
@@ -74,6 +79,8 @@ def _look_ahead(outlook: Outlook, story: Story, ledger: Ledger) -> None:
                     return
             run = runs.get(time, ForecastRun(time, {}, ()))
             _compare(forecasted, run, witness, ledger)
+            through.update(run.loaded_through)
+            _compare_loaded(forecasted, through, tracker.last, ledger)
 
 
 def _compare(forecasted: Forecast, run: ForecastRun, witness: Witness, ledger: Ledger) -> None:
@@ -98,6 +105,23 @@ def _compare(forecasted: Forecast, run: ForecastRun, witness: Witness, ledger: L
             "forecast-failure",
             f"{name}: forecast to fail: {name in run.failed}; {failed.get(model.fqn, 'did not')}",
         )
+
+
+def _compare_loaded(
+    forecasted: Forecast,
+    through: Mapping[str, datetime | None],
+    report: RunReport,
+    ledger: Ledger,
+) -> None:
+    """Compare how far each model is loaded with what the report of the run has."""
+    for model in forecasted.models:
+        if model.name not in forecasted.undetermined and model.kind not in ONLY_AUDITED:
+            foreseen, reported = through[model.name], report[model.fqn].loaded_through
+            ledger.demand(
+                foreseen == reported,
+                "forecast-loaded",
+                f"{model.name}: forecast to be loaded through {foreseen}; reported {reported}",
+            )
 
 
 def _observed(witness: Witness) -> tuple[Mapping[str, Spans], Mapping[str, str]]:

@@ -17,7 +17,9 @@ import click
 from pytest_sqlmesh_tracker.cli.arguments import MOST_DAYS
 from pytest_sqlmesh_tracker.cli.output import Output
 from pytest_sqlmesh_tracker.cli.projects import project_of
+from pytest_sqlmesh_tracker.cli.reports import policy_of
 from pytest_sqlmesh_tracker.cli.streams import descriptors_redirected
+from pytest_sqlmesh_tracker.forecast.aging import judged
 from pytest_sqlmesh_tracker.forecast.dry.context import dry_context
 from pytest_sqlmesh_tracker.forecast.forecasting import Assumed, forecast_of
 from pytest_sqlmesh_tracker.forecast.local import forecast_with_local
@@ -45,19 +47,21 @@ def look_ahead(ctx: click.Context, models: Sequence[str], options: Mapping[str, 
 
     Raises:
         UsageError: an option is not valid.
-        ClickException: the environment is not planned, the state can't be read, a name means no
-            model, or a file can't be written.
+        ClickException: the environment is not planned, the state or the gate's policy can't be
+            read, a name means no model, or a file can't be written.
     """
     if options["fail_on"] and not options["local"]:
         raise click.UsageError("--fail-on requires --local")
     files = [_checked(path) for path in options["files"]]
     span = _Span.of(options)
     project = project_of(ctx, options)
+    policy = policy_of(options["policy"], project.paths[0])
     try:
         # The project's configuration is code, which can print.
         with descriptors_redirected(), redirect_stdout(sys.stderr):
             make = _made_with_local if options["local"] else _made
             made = make(project, options["environment"], span)
+        made = judged(made, policy)
         shown = _restricted(made, models) if models else made
     except (ProjectError, UnknownModelError) as error:
         raise click.ClickException(str(error)) from None

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from pytest_sqlmesh_tracker.forecast.results import Forecast
+from pytest_sqlmesh_tracker.forecast.results import Forecast, StaleSpan
 from pytest_sqlmesh_tracker.render.page.anchors import model_anchor
 from pytest_sqlmesh_tracker.render.page.templates import environment, policy, source
 from pytest_sqlmesh_tracker.wording.formats import midnight, quantity, spans
 
 from .local import HEADS, local_headline, local_rows
-from .rows import Evaluation, ForecastRow, headline, rows_of, time_of, totals_of
+from .rows import Evaluation, ForecastRow, headline, rows_of, stale_words, time_of, totals_of
 
 _FILES = Path(__file__).parent
 _HOURS = timedelta(days=2)
@@ -124,6 +124,8 @@ class _Cell:
 
     executed: int
     failed: int
+    stale: bool
+    """Whether the model's data is older than the gate allows, for a part of the time at least."""
     title: str
 
 
@@ -152,13 +154,19 @@ def _cells(row: ForecastRow, columns: Sequence[_Column], with_titles: bool) -> l
         while failure < len(row.failures) and row.failures[failure] < column.end:
             failed.append(row.failures[failure])
             failure += 1
-        cells.append(
-            _Cell(len(executed), len(failed), _title(executed, failed) if with_titles else "")
-        )
+        stale = [
+            span
+            for span in row.stale
+            if span.since < column.end and (span.until is None or column.start < span.until)
+        ]
+        title = _title(executed, failed, stale) if with_titles else ""
+        cells.append(_Cell(len(executed), len(failed), bool(stale), title))
     return cells
 
 
-def _title(executed: Sequence[Evaluation], failed: Sequence[datetime]) -> str:
+def _title(
+    executed: Sequence[Evaluation], failed: Sequence[datetime], stale: Sequence[StaleSpan]
+) -> str:
     """The first times, with their intervals."""
     lines = [f"{time_of(each.at)} UTC: {spans(each.intervals, 2)}" for each in executed[:4]]
     if len(executed) > 4:
@@ -166,6 +174,7 @@ def _title(executed: Sequence[Evaluation], failed: Sequence[datetime]) -> str:
     lines += [f"{time_of(at)} UTC: fails" for at in failed[:4]]
     if len(failed) > 4:
         lines.append(f"and {quantity(len(failed) - 4, 'more failure')}")
+    lines += map(stale_words, stale[:4])
     return "\n".join(lines)
 
 

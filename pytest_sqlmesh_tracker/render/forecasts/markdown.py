@@ -9,14 +9,22 @@ from pytest_sqlmesh_tracker.render.markdown_page import Part, code, page, row, t
 from pytest_sqlmesh_tracker.wording.printable import name_of
 
 from .local import local_markdown
-from .rows import ForecastRow, failures_of, headline, rows_of, totals_of, why_undetermined
+from .rows import (
+    ForecastRow,
+    failures_of,
+    headline,
+    rows_of,
+    staleness_of,
+    totals_of,
+    why_undetermined,
+)
 
 _LIMIT = 65_536
 """The number of characters that a comment on GitHub can have."""
 
 
 def markdown(forecast: Forecast) -> str:
-    """A headline, a table by model, what fails or is undetermined with why, and the assumptions.
+    """A headline, a table by model, what fails, is too old or undetermined, and the assumptions.
 
     It is at most as long as a comment can be. Lines say what is left out.
     """
@@ -26,6 +34,7 @@ def markdown(forecast: Forecast) -> str:
     if forecast.local is not None:
         parts += local_markdown(forecast.local)
     parts += _remarks("Failing", failures_of(rows))
+    parts += _remarks("Older than the gate allows", staleness_of(rows))
     if rows:
         parts.append(_table(rows))
     parts += _remarks("Undetermined", why_undetermined(rows))

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import NamedTuple
 
-from pytest_sqlmesh_tracker.forecast.results import Forecast, ForecastModel
+from pytest_sqlmesh_tracker.forecast.results import Forecast, ForecastModel, StaleSpan
 from pytest_sqlmesh_tracker.outcomes.types import Interval
-from pytest_sqlmesh_tracker.wording.formats import minute, quantity
+from pytest_sqlmesh_tracker.wording.formats import length, minute, quantity
+
+_MOST_STALE = 3
+"""The number of times that text shows at which the data of a model is too old."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class ForecastRow:
     undetermined: str | None
     """Why its evaluations can't be known beforehand."""
     why_failing: str | None
+    stale: tuple[StaleSpan, ...] = ()
+    """When its data is older than a policy allows, in order."""
 
     @property
     def cron(self) -> str:
@@ -71,6 +76,26 @@ class ForecastRow:
         when = f"from {first} on" if len(self.failures) > 1 else f"at {first}"
         return f"fails in {quantity(len(self.failures), 'run')} {when}, because {self.why_failing}"
 
+    @property
+    def staleness(self) -> str:
+        """When the data of a model is too old: at first, and how often after that."""
+        shown, words = self.stale[:_MOST_STALE], []
+        for span, previous in zip(shown, (None, *shown), strict=False):
+            repeated = previous is not None and previous.limit == span.limit
+            words.append(_when(span) if repeated else stale_words(span))
+        more = len(self.stale) - len(shown)
+        return ", ".join([*words, *([f"and {quantity(more, 'more time')}"] if more else [])])
+
+
+def stale_words(span: StaleSpan) -> str:
+    """`older than 26 hours from 2024-01-14 02:00 to 2024-01-14 06:00`."""
+    return f"older than {length(span.limit)} {_when(span)}"
+
+
+def _when(span: StaleSpan) -> str:
+    until = "on" if span.until is None else f"to {time_of(span.until)}"
+    return f"from {time_of(span.since)} {until}"
+
 
 def rows_of(forecast: Forecast) -> list[ForecastRow]:
     """A row for each model that is evaluated in runs, in topological order."""
@@ -88,6 +113,7 @@ def rows_of(forecast: Forecast) -> list[ForecastRow]:
             failures=tuple(failures.get(model.name, ())),
             undetermined=forecast.undetermined.get(model.name),
             why_failing=forecast.failing.get(model.name),
+            stale=tuple(forecast.stale.get(model.name, ())),
         )
         for model in forecast.models
         if model.is_evaluated
@@ -109,16 +135,18 @@ def headline(forecast: Forecast) -> str:
 
 
 class Totals(NamedTuple):
-    """How many models have which future. Those that are evaluated and fail count twice."""
+    """How many models have which future. Models can be evaluated, failing and too old."""
 
     evaluated: int
     failing: int
     never: int
     undetermined: int
+    stale: int
 
     def __str__(self) -> str:
         others = {
             "failing": self.failing,
+            "older than allowed": self.stale,
             "never evaluated": self.never,
             "undetermined": self.undetermined,
         }
@@ -134,12 +162,18 @@ def totals_of(rows: Sequence[ForecastRow]) -> Totals:
         failing=sum(bool(row.failures) for row in determined),
         never=sum(not row.evaluations and not row.failures for row in determined),
         undetermined=len(rows) - len(determined),
+        stale=sum(bool(row.stale) for row in rows),
     )
 
 
 def failures_of(rows: Sequence[ForecastRow]) -> list[tuple[str, str]]:
     """The names of models that fail, each with when and why."""
     return [(row.model.name, row.failure) for row in rows if row.failures]
+
+
+def staleness_of(rows: Sequence[ForecastRow]) -> list[tuple[str, str]]:
+    """The names of models whose data will be older than a policy allows, each with when."""
+    return [(row.model.name, row.staleness) for row in rows if row.stale]
 
 
 def why_undetermined(rows: Sequence[ForecastRow]) -> list[tuple[str, str]]:

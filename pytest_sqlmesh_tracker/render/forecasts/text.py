@@ -21,6 +21,7 @@ from .rows import (
     failures_of,
     headline,
     rows_of,
+    staleness_of,
     time_of,
     totals_of,
     why_undetermined,
@@ -35,7 +36,7 @@ _WITHOUT_YEAR = slice(len("2024-"), None)
 def overview(
     forecast: Forecast, *, width: int = 100, color: bool = False, limit: int | None = None
 ) -> str:
-    """A headline, a row per model, what fails or is undetermined with why, and the assumptions.
+    """A headline, a row per model, what fails, is too old or is undetermined, and the assumptions.
 
     Args:
         limit: the most rows. If there are more models, those that are evaluated, then those that
@@ -83,7 +84,9 @@ def _most_telling(rows: list[ForecastRow], limit: int | None) -> list[ForecastRo
     """The rows to show, in their order."""
     if limit is None or len(rows) <= limit:
         return rows
-    urgent_first = sorted(rows, key=lambda row: (not row.failures, row.undetermined is None))
+    urgent_first = sorted(
+        rows, key=lambda row: (not row.failures, not row.stale, row.undetermined is None)
+    )
     kept = {row.model.name for row in urgent_first[:limit]}
     return [row for row in rows if row.model.name in kept]
 
@@ -116,6 +119,8 @@ def _evaluations(row: ForecastRow) -> Iterator[RenderableType]:
     """What is forecast of a model, in one or more parts."""
     if row.failures:
         yield Text(printable(row.failure), style="bold red")
+    if row.stale:
+        yield Text(row.staleness, style="bold red")
     if row.undetermined is not None:
         yield Text(printable(f"undetermined: {row.undetermined}"), style="yellow")
     elif not row.evaluations:
@@ -134,9 +139,10 @@ def _evaluations(row: ForecastRow) -> Iterator[RenderableType]:
 
 
 def _remarks(forecast: Forecast, rows: Sequence[ForecastRow]) -> Iterator[RenderableType]:
-    """What fails or is undetermined, with why, and what is assumed."""
+    """What fails, is too old or is undetermined, with why, and what is assumed."""
     for title, style, remarks in (
         ("failing", "bold red", failures_of(rows)),
+        ("older than the gate allows", "bold red", staleness_of(rows)),
         ("undetermined", "yellow", why_undetermined(rows)),
     ):
         if remarks:

@@ -47,7 +47,8 @@ def is_undetermined(cron: str) -> bool:
 def safe_cron(cron: str) -> str | None:
     """The rarest cron with equal gaps that ticks whenever an undetermined one does, too.
 
-    None if SQLMesh determines this cron, or if it ticks in seconds.
+    None if SQLMesh determines this cron, if it ticks in seconds, or if there is none that SQLMesh
+    accepts: `IntervalUnit.from_cron` (sqlmesh/core/node.py) rejects gaps of less than five minutes.
     """
     fields = cron.split()
     if not is_undetermined(cron) or len(fields) > _FIELDS - 1:
@@ -56,10 +57,10 @@ def safe_cron(cron: str) -> str | None:
     candidates = [f"{minute} {hour} * * *", f"{minute} * * * *"]
     candidates += [
         f"{offset or ''}{'-59' if offset else '*'}/{step} * * * *"
-        for step in (30, 20, 15, 12, 10, 6, 5, 4, 3, 2)
+        for step in (30, 20, 15, 12, 10, 6, 5)
         for offset in range(step)
     ]
-    return next((each for each in candidates if _includes(each, cron)), "* * * * *")
+    return next((each for each in candidates if _includes(each, cron)), None)
 
 
 def _includes(even: str, cron: str) -> bool:

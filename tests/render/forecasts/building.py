@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from pytest_sqlmesh_tracker import Forecast, ForecastRun
-from pytest_sqlmesh_tracker.forecast.results import ForecastModel
+from pytest_sqlmesh_tracker.forecast.results import ForecastModel, StaleSpan
 from pytest_sqlmesh_tracker.outcomes.types import Interval
 from tests.builders import utc
 
@@ -28,6 +28,7 @@ class Coming:
     undetermined: str | None = None
     why_failing: str | None = None
     time_zone: str | None = None
+    stale: tuple[StaleSpan, ...] = ()
 
 
 def forecast(*models: Coming, days: int = 3, assumptions: Iterable[str] = ("None.",)) -> Forecast:
@@ -52,10 +53,15 @@ def forecast(*models: Coming, days: int = 3, assumptions: Iterable[str] = ("None
             for m in models
         ],
         failing={m.name: m.why_failing for m in models if m.why_failing},
+        stale={m.name: m.stale for m in models if m.stale},
     )
 
 
 DAILY = (24, 48, 72)
+STALE = (
+    StaleSpan(timedelta(hours=26), utc("2024-01-06 20:00"), utc("2024-01-07 02:00")),
+    StaleSpan(timedelta(hours=26), utc("2024-01-07 20:00"), None),
+)
 TOO_LATE = "it starts after the last tick of its cron, which SQLMesh rejects"
 IRREGULAR = "SQLMesh takes the cron 0 8-18 * * * to be due at different times"
 

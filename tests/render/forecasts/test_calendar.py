@@ -12,7 +12,7 @@ from pytest_sqlmesh_tracker import Forecast
 from pytest_sqlmesh_tracker.forecast.results import restricted
 from pytest_sqlmesh_tracker.render.forecasts.calendar import calendar
 
-from .building import AT, DAILY, IRREGULAR, TOO_LATE, Coming, forecast, shop
+from .building import AT, DAILY, IRREGULAR, STALE, TOO_LATE, Coming, forecast, shop
 
 
 def texts(html: str) -> str:
@@ -45,6 +45,19 @@ def test_failures_and_undetermined_models() -> None:
     assert cells(both, "a.b") == ["4", "4", "6 fail", "", ""]
     mixed = forecast(Coming("a.b", [24], fails=[25], why_failing=TOO_LATE))
     assert cells(mixed, "a.b")[2] == "1 1 fails"
+
+
+def test_times_at_which_the_data_is_older_than_the_gate_allows() -> None:
+    made = forecast(Coming("a.b", [24, 50], fails=[49], why_failing=TOO_LATE, stale=STALE))
+    late = "older than the gate allows"
+    assert cells(made, "a.b") == ["2", "", f"1 {late}", f"1 1 fails {late}", late]
+    page = calendar(made)
+    assert f"1 {late}" in texts(page)
+    words = "older than 26 hours from 2024-01-06 20:00 to 2024-01-07 02:00"
+    assert (
+        f'title="2024-01-06 00:00 UTC: 2024-01-05 23:00 .. 2024-01-06 00:00 UTC\n{words}"' in page
+    )
+    assert f'<p class="failed">{words}, from 2024-01-07 20:00 on</p>' in page
 
 
 def test_models_that_only_audits_run_of_have_no_row() -> None:

@@ -6,7 +6,15 @@ from markdown_it import MarkdownIt
 
 from pytest_sqlmesh_tracker.render.forecasts.markdown import markdown
 
-from .building import DAILY, IRREGULAR, TOO_LATE, Coming, forecast, shop
+from .building import DAILY, IRREGULAR, STALE, TOO_LATE, Coming, forecast, shop
+
+
+def test_models_whose_data_is_older_than_the_gate_allows() -> None:
+    lines = markdown(forecast(Coming("a.b", DAILY, stale=(STALE[0], STALE[0], *STALE, STALE[1]))))
+    place = lines.index("### Older than the gate allows")
+    words = "from 2024-01-06 20:00 to 2024-01-07 02:00"
+    line = f"- `a.b`: older than 26 hours {words}, {words}, {words}, and 2 more times"
+    assert line in lines[place:]
 
 
 def test_a_table_by_model_with_remarks_and_assumptions() -> None:
