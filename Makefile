@@ -15,7 +15,7 @@ empty :=
 comma := ,
 COVERED := $(subst $(empty) ,$(comma),$(CORE:%=pytest_sqlmesh_tracker/%/*))
 
-.PHONY: demo test lint types tests coverage rare histories browser dbt processes distributed ui compat neighbours engines properties truth truth-forecast truth-cli truth-dagster mutants mutants-dagster week postgres postgres-short bench bench-scale engines-bench schema reference startup clean
+.PHONY: demo test lint types tests coverage rare histories browser dbt processes distributed ui compat neighbours engines properties truth truth-forecast truth-cli truth-dagster mutants mutants-dagster mutants-forecast week postgres postgres-short bench bench-scale engines-bench schema reference startup clean
 
 demo: $(VENV)/installed
 	$(RUN)/python sample_projects/demo.py
@@ -168,6 +168,10 @@ truth-dagster: $(VENV)/installed
 # Faulty assets, each of which the scenes and drawn histories of `make properties` must find out.
 mutants-dagster: $(VENV)/installed
 	$(RUN)/python -m tests.properties.mutants --dagster --workers 2
+
+# Forecasts by other rules than SQLMesh's, each of which drawn histories must find out.
+mutants-forecast: $(VENV)/installed
+	$(RUN)/python -m tests.properties.mutants --forecast --workers 2
 
 # A week of the due-only schedule, hour by hour, against plain runs of SQLMesh at the same times.
 week: $(VENV)/installed

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from pytest_sqlmesh_tracker.gate import GatePolicy
-from pytest_sqlmesh_tracker.gate.age_limits import AgeLimit, age_limits
+from pytest_sqlmesh_tracker.gate.freshness import AgeLimit, age_limits
 
 from .results import Forecast, ForecastModel, StaleSpan
 
@@ -19,7 +19,7 @@ def judged(forecast: Forecast, policy: GatePolicy) -> Forecast:
     started and models that have ended. Data of a model becomes too old while nothing loads it, so
     unlike the gate, which judges reports, this looks at the time between runs as well.
     """
-    limits = age_limits(policy, forecast.models, forecast.at)
+    limits = age_limits(policy.rules, forecast.models, forecast.at)
     loaded: dict[str, list[tuple[datetime, datetime]]] = {}
     for run in forecast.runs:
         for name, through in run.loaded_through.items():

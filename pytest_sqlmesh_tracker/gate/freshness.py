@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta, timezone
 
+from pytest_sqlmesh_tracker.models.index import Named
 from pytest_sqlmesh_tracker.outcomes.vocabulary import ONLY_AUDITED_KINDS, Reason, Status
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.wording.formats import length_beyond, minute
+
+from .listing import Listing
+from .rules import GateRule
 
 _NOTHING_TO_LOAD = frozenset({Reason.ENDED, Reason.NOT_STARTED, Reason.NOT_IN_ENVIRONMENT})
 _NOT_LOADED_BY_PLAN = frozenset(
@@ -48,3 +54,38 @@ def _is_to_be_loaded(report: RunReport, outcome: ModelOutcome) -> bool:
         failed = outcome.status is Status.FAILED
         return failed or bool(_NOT_LOADED_BY_PLAN.intersection(outcome.reasons))
     return report.command == "run"
+
+
+@dataclass(frozen=True)
+class AgeLimit:
+    """How old the data of a model may be in a span of time."""
+
+    within: timedelta
+    since: datetime
+    until: datetime | None
+    """When the rule expires, in UTC; None if it does not."""
+
+
+def age_limits(
+    rules: Sequence[GateRule], models: Sequence[Named], at: datetime
+) -> Mapping[str, Sequence[AgeLimit]]:
+    """The shown name of each model with a limit → its limits from a moment on, in order.
+
+    The last rule with `fresh_within` that matches a model decides, until it expires.
+    """
+    limiting = {n: rule for n, rule in enumerate(rules) if rule.fresh_within is not None}
+    limits: dict[str, list[AgeLimit]] = {}
+    for name, rule_indexes in Listing(models, limiting).rules.items():
+        since: datetime | None = at
+        for rule in (limiting[index] for index in rule_indexes):
+            until = None
+            if rule.until is not None:
+                # Its last day counts.
+                midnight = datetime.combine(rule.until, time(), timezone.utc)
+                until = midnight + timedelta(days=1)
+            if since is None or (until is not None and until <= since):
+                continue
+            assert rule.fresh_within is not None
+            limits.setdefault(name, []).append(AgeLimit(rule.fresh_within, since, until))
+            since = until
+    return limits

@@ -21,8 +21,8 @@ from pytest_sqlmesh_tracker.cli.reports import policy_of
 from pytest_sqlmesh_tracker.cli.streams import descriptors_redirected
 from pytest_sqlmesh_tracker.forecast.aging import judged
 from pytest_sqlmesh_tracker.forecast.dry.context import dry_context
+from pytest_sqlmesh_tracker.forecast.dry.local import forecast_with_local
 from pytest_sqlmesh_tracker.forecast.forecasting import Assumed, forecast_of
-from pytest_sqlmesh_tracker.forecast.local import forecast_with_local
 from pytest_sqlmesh_tracker.forecast.reading import read_environment
 from pytest_sqlmesh_tracker.forecast.results import Forecast, LocalForecast, restricted
 from pytest_sqlmesh_tracker.models.index import UnknownModelError

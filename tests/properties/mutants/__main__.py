@@ -1,7 +1,8 @@
 """Plays scenes and drawn histories against each mutant until one violates a rule.
 
 `python -m tests.properties.mutants` plays each mutant in a separate process, and exits with 1 if
-one survives. With `--dagster` the mutants report false results to Dagster.
+one survives. With `--dagster` the mutants report false results to Dagster, and with `--forecast`
+they forecast other runs than those that take place.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from tests.properties.demanding.tally import TALLY
 
 from .registry import Mutant
 
-DRAWN, DRAWN_THROUGH_DAGSTER = 36, 12
-"""As many as `make properties` draws."""
+DRAWN, DRAWN_THROUGH_DAGSTER, DRAWN_FORECASTS = 36, 12, 60
+"""Of the first two, as many as `make properties` draws."""
 
 
 def main() -> int:
@@ -31,13 +32,16 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--mutant")
     parser.add_argument("--dagster", action="store_true")
+    parser.add_argument("--forecast", action="store_true")
     options = parser.parse_args()
     # SQLMesh reads it when it is imported.
     os.environ.setdefault("MAX_FORK_WORKERS", "1")
-    mutants, play_all = _through_dagster() if options.dagster else _tracked()
+    more = [word for word in ("--dagster", "--forecast") if word in sys.argv]
+    mutants, play_all = (
+        _through_dagster() if options.dagster else _forecast() if options.forecast else _tracked()
+    )
     if options.mutant:
         return play(mutants[options.mutant], play_all)
-    more = ["--dagster"] if options.dagster else []
     with ThreadPoolExecutor(options.workers) as pool:
         survivors = sum(pool.map(lambda name: _in_a_process(name, more), mutants))
     _print(f"{len(mutants) - survivors} of {len(mutants)} mutants killed")
@@ -76,6 +80,21 @@ def _through_dagster() -> tuple[dict[str, Mutant], Callable[[], None]]:
             assert_holds(violations, scene)
         for shard in shards("SQLMESH_TRACKER_DAGSTER_HISTORIES", DRAWN_THROUGH_DAGSTER):
             draw_each(dagster_histories(), shard, partial(assert_holds, violations))
+
+    return MUTANTS, play_all
+
+
+def _forecast() -> tuple[dict[str, Mutant], Callable[[], None]]:
+    """The mutants of the forecast, and the histories that have to find them out."""
+    from tests.properties.drawing.outlooks import outlooks
+    from tests.properties.examples import assert_holds, draw_each, shards
+    from tests.properties.forecasting import forecast_violations
+
+    from .forecast import MUTANTS
+
+    def play_all() -> None:
+        for shard in shards("SQLMESH_TRACKER_FORECASTS", DRAWN_FORECASTS):
+            draw_each(outlooks(), shard, partial(assert_holds, forecast_violations))
 
     return MUTANTS, play_all
 

@@ -9,16 +9,15 @@ from typing import Any
 
 from sqlmesh.utils.date import to_timestamp
 
+from pytest_sqlmesh_tracker.forecast.forecasting import Assumed, forecast_of, moments_of
+from pytest_sqlmesh_tracker.forecast.reading import EnvironmentModels, read_environment
+from pytest_sqlmesh_tracker.forecast.results import Forecast, LocalForecast, LocalPlan
+from pytest_sqlmesh_tracker.forecast.scheduled import ScheduledModel, missing_at
 from pytest_sqlmesh_tracker.outcomes.types import Interval
 from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.tracking.errors.exceptions import described
 from pytest_sqlmesh_tracker.tracking.spans import Millis, Span, as_intervals, utc, without
 from pytest_sqlmesh_tracker.tracking.tracker import sqlmesh_run_tracker
-
-from .forecasting import Assumed, forecast_of, moments_of
-from .reading import EnvironmentModels, read_environment
-from .results import Forecast, LocalForecast, LocalPlan
-from .scheduled import ScheduledModel, missing_at
 
 _HORIZON = 400 * 24 * 60 * 60 * 1000
 """How far to look for the next evaluation of a model, in milliseconds."""

@@ -11,7 +11,7 @@ from sqlmesh.utils.errors import SQLMeshError
 
 from pytest_sqlmesh_tracker import Forecast
 from pytest_sqlmesh_tracker.forecast.dry.context import dry_context
-from pytest_sqlmesh_tracker.forecast.local import forecast_with_local
+from pytest_sqlmesh_tracker.forecast.dry.local import forecast_with_local
 from pytest_sqlmesh_tracker.forecast.results import LocalForecast
 from tests.projects import Project, at, read_between, rows_every
 
