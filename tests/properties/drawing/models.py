@@ -27,6 +27,8 @@ STARTS = ("2024-01-02", "2024-01-05", "2024-01-14", "2024-02-10")
 RELATIVE_STARTS = ("1 week ago", "3 days ago", "36 hours ago")
 RELATIVE_ENDS = ("2 days ago", "30 hours ago")
 ENDS = ("2024-01-06", "2024-01-09", "2024-01-16")
+WITHIN_INTERVALS = {"17 * * * *", "30 13 * * *"}
+"""Crons that tick within an interval, of which a run then loads a part if that is allowed."""
 SUBDAILY = {"@hourly", "*/30 * * * *", "17 * * * *", "0 */6 * * *", "0 8-18 * * *", "*/5 9 * * *"}
 
 
@@ -86,7 +88,7 @@ def draw_model(dice: Dice, name: str, others: Sequence[Model]) -> Model:
             model,
             batch_size=size if kind == "self" or dice.chance(35) else None,
             lookback=dice.one_of((1, 2)) if dice.chance(18) else None,
-            allow_partials=dice.chance(12),
+            allow_partials=dice.chance(50 if model.cron in WITHIN_INTERVALS else 12),
             auto_restatement="@daily" if kind == "incremental" and dice.chance(10) else None,
         )
         if kind == "incremental" and model.batch_size and dice.chance(40):

@@ -63,7 +63,8 @@ def crons_do_not_matter(original: Any, self: Any, at: int) -> Any:
 
 @mutant(CronTicks, "floor")
 def the_last_tick_does_not_count(original: Any, self: Any, at: int) -> Any:
-    return original(self, original(self, at) - 1) if at > self._begin else original(self, at)
+    floor = original(self, at)
+    return original(self, floor - 1) if floor > self._begin else floor
 
 
 @mutant(Start, "at")
