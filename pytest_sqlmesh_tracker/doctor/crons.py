@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_sqlmesh_tracker.tracking.intervals.crons import is_undetermined, safe_cron
 from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from pytest_sqlmesh_tracker.tracking.queries.project_files import read_project_files
 from pytest_sqlmesh_tracker.wording.formats import listed
@@ -24,14 +23,17 @@ def checks(project: ProjectLocation) -> Iterator[Check]:
     models: dict[str, list[str]] = {}
     for node in sorted(files.nodes.values(), key=lambda node: node.name):
         models.setdefault(node.cron, []).append(node.name)
+    # It imports SQLMesh, which can be missing when this module is imported.
+    from pytest_sqlmesh_tracker.tracking.intervals.crons import is_undetermined, safe_cron
+
     undetermined = [cron for cron in sorted(models) if is_undetermined(cron)]
     for cron in undetermined:
-        yield Check("crons", "warning", _detail(cron), f"when SQLMesh runs {listed(models[cron])}")
+        detail, runs = _detail(cron, safe_cron(cron)), listed(models[cron])
+        yield Check("crons", "warning", detail, f"when SQLMesh runs {runs}")
     if not undetermined:
         yield Check("crons", "ok", "SQLMesh determines when each model of the project is due")
 
 
-def _detail(cron: str) -> str:
-    safe = safe_cron(cron)
+def _detail(cron: str, safe: str | None) -> str:
     advice = f" ({safe} has equal gaps and includes its times)" if safe else ""
     return f"when {cron} is due depends on the SQLMesh process, since its gaps differ{advice}"

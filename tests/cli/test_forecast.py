@@ -177,7 +177,7 @@ def test_a_model_that_will_fail(
     project = Project(tmp_path / "late")
     project.incremental("f.late", rows_every("1 day"), cron="'@weekly'", start="'2024-01-04'")
     with at("2024-01-05 00:05"):
-        project.context.plan(skip_backfill=True, auto_apply=True, no_prompts=True)
+        project.context.plan(skip_backfill=True, no_gaps=True, auto_apply=True, no_prompts=True)
     project.close()
     monkeypatch.chdir(project.path)
     ended = typed("forecast", "--every", "1 day", "--days", "3", when="2024-01-05 09:00")

@@ -7,9 +7,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from pytest_sqlmesh_tracker.forecast import scheduled, simulating
+from pytest_sqlmesh_tracker.forecast import simulating
 from pytest_sqlmesh_tracker.forecast.crons import CronTicks
-from pytest_sqlmesh_tracker.forecast.lifetimes import Start
+from pytest_sqlmesh_tracker.forecast.lifetimes import DAY, Start
 from pytest_sqlmesh_tracker.forecast.restating import Restatements
 from pytest_sqlmesh_tracker.forecast.scheduled import Missing, Progress
 from pytest_sqlmesh_tracker.forecast.units import EvenUnit
@@ -69,7 +69,7 @@ def the_last_tick_does_not_count(original: Any, self: Any, at: int) -> Any:
 
 @mutant(Start, "at")
 def starts_do_not_move(original: Any, self: Any, moment: int) -> Any:
-    return self.fixed if self.fixed is not None else original(self, moment - 10 * scheduled.DAY)
+    return self.fixed if self.fixed is not None else original(self, moment - 10 * DAY)
 
 
 @mutant(simulating, "can_start_after_last_tick")
