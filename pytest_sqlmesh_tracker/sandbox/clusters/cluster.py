@@ -30,6 +30,8 @@ _FLAGS = {
     "full_page_writes": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
+    # Otherwise, old segments would be kept for reuse: a third of a small cluster's size.
+    "wal_recycle": "off",
     # Connections and unlogged tables would not survive, so one error is better than many.
     "restart_after_crash": "off",
     # Its workers connect to databases, which can't be copied or dropped meanwhile.
@@ -96,7 +98,7 @@ class Cluster:
             target: where the copy is made; it does not exist yet.
 
         Raises:
-            SandboxError: the server does not stop.
+            SandboxError: the server does not stop, or its data folder can't be copied.
         """
         assert self._watcher is not None
         pid = int((self._folder.data / "postmaster.pid").read_text().split()[0])
@@ -104,11 +106,18 @@ class Cluster:
         os.kill(pid, signal.SIGINT)
         for _ in range(_TRIES):
             if not self._watcher.has_server:
-                shutil.copytree(self._folder.data, target)
+                self._copy_data(target)
                 self.close()
                 return
             time.sleep(_PAUSE)
         raise SandboxError("PostgreSQL's server does not stop")
+
+    def _copy_data(self, target: Path) -> None:
+        try:
+            shutil.copytree(self._folder.data, target)
+        except OSError as error:
+            shutil.rmtree(target, ignore_errors=True)
+            raise SandboxError(f"PostgreSQL's data can't be copied to {target}: {error}") from error
 
     def __enter__(self) -> Cluster:
         return self

@@ -138,6 +138,10 @@ class ClusterDatabases:
             time.sleep(_PAUSE)
         raise SandboxError(f"the database {name} of the PostgreSQL cluster is still in use")
 
+    def available_extensions(self) -> dict[str, str]:
+        """The version of each extension that the server would create."""
+        return dict(self._execute("SELECT name, default_version FROM pg_available_extensions"))
+
     def create_extensions(self, database: str, extensions: Iterable[str]) -> None:
         """Create extensions in a database with the rights of a superuser.
 

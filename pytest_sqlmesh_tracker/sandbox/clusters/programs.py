@@ -33,10 +33,12 @@ class Programs:
     Attributes:
         folder: the folder that contains `initdb` and `postgres`.
         version: the major version.
+        build: the version as the server prints it, with the distribution that has built it.
     """
 
     folder: Path
     version: int
+    build: str
 
     @property
     def initdb(self) -> Path:
@@ -72,7 +74,7 @@ class Programs:
         if libraries.is_dir():
             shutil.copytree(libraries, scratch / libraries.name)
         account.own(scratch)
-        return Programs(folder, self.version)
+        return Programs(folder, self.version, self.build)
 
 
 def find_programs(setting: str | None = None) -> Programs:
@@ -129,7 +131,7 @@ def _programs_in(folder: Path) -> Programs:
         raise _UnusableError(
             f"PostgreSQL {version[1]} is too old: {OLDEST_VERSION} is the oldest that is supported"
         )
-    return Programs(folder, int(version[1]))
+    return Programs(folder, int(version[1]), ran.stdout.strip())
 
 
 def _candidates() -> Iterator[Path]:

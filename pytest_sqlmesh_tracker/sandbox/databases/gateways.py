@@ -81,7 +81,7 @@ class Databases:
         self._state = state
         self._files: dict[tuple[str, str], _File] = {}
         """The databases, by gateway and path as configured."""
-        self._server = server or PostgresServer()
+        self.server = server or PostgresServer()
         self._postgres: dict[str, PostgresGateway] = {}
         """The gateways in PostgreSQL, by name."""
         self._state_files: dict[str, _File] = {}
@@ -146,15 +146,10 @@ class Databases:
         if other is not None:
             return f"has a database of the same name as the gateway {other} on another server"
         try:
-            self._server.check()
+            self.server.check()
         except SandboxError as error:
             return f"is in PostgreSQL, but {error}"
         return None
-
-    @property
-    def uses_postgres(self) -> bool:
-        """Whether the selected gateway is in PostgreSQL."""
-        return self.gateway in self._postgres
 
     @property
     def of_postgres(self) -> dict[str, PostgresDatabase]:
@@ -189,7 +184,7 @@ class Databases:
                 stand_in=self.stands_in,
             ),
             PostgresConnections(
-                self._server,
+                self.server,
                 self.of_postgres.values(),
                 templates,
                 clock,
@@ -201,7 +196,7 @@ class Databases:
     def drop(self, templates: Mapping[str, str]) -> None:
         """Drop the templates of PostgreSQL databases."""
         for template in templates.values():
-            self._server.drop_template(template)
+            self.server.drop_template(template)
 
     def _add(self, gateway: str, path: str, folder: Path) -> None:
         if gateway in self._stand_ins:

@@ -12,7 +12,6 @@ from typing import Any
 from sqlmesh.core.config import Config
 
 from pytest_sqlmesh_tracker.sandbox.clock import check_not_frozen
-from pytest_sqlmesh_tracker.sandbox.databases.postgres.server import PostgresServer
 from pytest_sqlmesh_tracker.sandbox.databases.raw_data import Setup
 from pytest_sqlmesh_tracker.sandbox.options import ProjectOptions, SandboxError
 from pytest_sqlmesh_tracker.sandbox.templates.kept.keeper import (
@@ -22,6 +21,7 @@ from pytest_sqlmesh_tracker.sandbox.templates.kept.keeper import (
 )
 
 from .building import build_template
+from .servers import PostgresServers
 from .template import Template
 
 
@@ -57,8 +57,7 @@ class Templates:
         self._scratch = scratch
         self._keeper = keeper or Keeper()
         self.new_folder = new_folder
-        self.server = PostgresServer(postgres)
-        """The server of databases in PostgreSQL, which starts when one is first used."""
+        self.servers = PostgresServers(postgres)
         self._built: dict[Hashable, Template | _Failure] = {}
 
     def get(
@@ -75,18 +74,22 @@ class Templates:
         key = (repr(options), _identity_of(config), _identity_of_setup(setup))
         if key not in self._built:
             folder = self.new_folder()
+            own = self._keeper.may_keep(options)
+            server = self.servers.own(folder) if own else self.servers.shared
             try:
                 self._built[key] = build_template(
                     options,
                     folder,
                     root=self._root,
                     scratch=self._scratch or folder.parent,
-                    server=self.server,
+                    server=server,
                     keeper=self._keeper,
                     config=config,
                     setup=setup,
                 )
             except SandboxError as error:
+                if own:
+                    server.close()
                 shutil.rmtree(folder, ignore_errors=True)
                 self._built[key] = _Failure(headline(str(error)))
                 if not isinstance(error, FailedBeforeError):
@@ -97,8 +100,8 @@ class Templates:
         return built
 
     def remove(self) -> None:
-        """End the server, and delete the files of all templates."""
-        self.server.close()
+        """End the servers, and delete the files of all templates."""
+        self.servers.close()
         for built in self._built.values():
             if isinstance(built, Template):
                 built.remove()

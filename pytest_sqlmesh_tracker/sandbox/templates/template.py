@@ -59,6 +59,7 @@ class Template:
         stubs: the models that have a test's data instead of their queries.
         files: the project's files, as every test starts with them.
         loaded: what SQLMesh has loaded, by the project's paths.
+        postgres: the template of each PostgreSQL database that was used, on the project's server.
         selection: the selected part of the project's models, if not all.
         reads_state: whether the state has models of other projects, which SQLMesh adds.
         empty_tables: the empty tables of external models.

@@ -145,7 +145,7 @@ def test_a_failure_of_initdb_is_reported_at_once(programs: Programs, private: Pa
     (private / "initdb").chmod(0o755)
     (private / "postgres").symlink_to(programs.postgres)
     with pytest.raises(SandboxError) as raised:
-        start_cluster(Programs(private, programs.version))
+        start_cluster(Programs(private, programs.version, programs.build))
     assert str(raised.value) == "PostgreSQL's server did not start: initdb: error: no luck"
 
 

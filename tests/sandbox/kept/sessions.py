@@ -118,10 +118,28 @@ variables: {rate: 2}
 """
 
 
-def write_shop(folder: Path) -> Path:
+IN_POSTGRES = """
+gateways:
+  local:
+    connection:
+      {type: postgres, host: shop.invalid, port: 5432, user: shop, password: x, database: warehouse}
+model_defaults: {dialect: postgres, start: 2024-01-01}
+disable_anonymized_analytics: true
+variables: {rate: 2}
+"""
+STATE_IN_POSTGRES = CONFIG.replace(
+    "database: warehouse.duckdb}",
+    "database: warehouse.duckdb}, state_connection: {type: postgres, host: shop.invalid, "
+    "port: 5432, user: shop, password: x, database: states}",
+)
+CONFIGS = {"duckdb": CONFIG, "postgres": IN_POSTGRES, "state in postgres": STATE_IN_POSTGRES}
+
+
+def write_shop(folder: Path, engine: str = "duckdb") -> Path:
     """Write a project with macros, signals, seeds, Python, materializations and linter rules."""
     shop = Project(folder)
-    shop.write("config.yaml", f"{CONFIG}linter: {{enabled: true, warn_rules: [hasowner]}}")
+    linter = "linter: {enabled: true, warn_rules: [hasowner]}"
+    shop.write("config.yaml", CONFIGS[engine] + linter)
     shop.write("seeds/prices.csv", "id,price\n1,10\n2,20\n")
     shop.write(
         "models/prices.sql",
@@ -187,7 +205,8 @@ def write_shop(folder: Path) -> Path:
             name shop.days, kind INCREMENTAL_BY_TIME_RANGE (time_column day), cron '@daily',
             signals (is_there(ready := true))
         );
-        SELECT CAST(range AS DATE) AS day FROM range(@start_dt, @end_dt, INTERVAL 1 DAY)
+        SELECT CAST(day AS DATE) AS day
+        FROM GENERATE_SERIES(@start_dt, @end_dt, INTERVAL '1 day') AS _(day)
         """,
     )
     shop.write(

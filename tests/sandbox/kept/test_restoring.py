@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from pytest_sqlmesh_tracker import RunReport, Sandbox
+from tests.postgres import installed_programs
 from tests.projects import Project
 
-from .sessions import CONFIG, Sessions, write_shop
+from .sessions import CONFIG, CONFIGS, Sessions, write_shop
 
 MODELS = ("prices", "taxed", "days", "doubled", "shown", "counted")
 
@@ -30,9 +31,18 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> Sessions:
     return Sessions(tmp_path_factory.mktemp("sessions"))
 
 
+@pytest.fixture(scope="module", params=[*CONFIGS])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Where the databases of the user's project are."""
+    if "postgres" in request.param:
+        installed_programs("machine")
+    engine: str = request.param
+    return engine
+
+
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_shop(tmp_path_factory.mktemp("shop"))
+def shop(tmp_path_factory: pytest.TempPathFactory, engine: str) -> Path:
+    return write_shop(tmp_path_factory.mktemp("shop"), engine)
 
 
 @pytest.fixture(scope="module")

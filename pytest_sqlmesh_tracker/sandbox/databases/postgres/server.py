@@ -11,7 +11,9 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_sqlmesh_tracker.sandbox.clusters.programs import find_programs
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_sqlmesh_tracker.sandbox.clusters.cluster import Cluster
     from pytest_sqlmesh_tracker.sandbox.clusters.copies import Copies
     from pytest_sqlmesh_tracker.sandbox.clusters.databases import ClusterDatabases
+    from pytest_sqlmesh_tracker.sandbox.clusters.programs import Programs
 
 
 @dataclass(frozen=True)
@@ -44,19 +47,32 @@ class PostgresServer:
     Threads can share it. After a fork, only the process that has started it can use it.
     """
 
-    def __init__(self, programs: str | None = None) -> None:
+    def __init__(
+        self,
+        programs: str | None = None,
+        *,
+        saved: Path | None = None,
+        starting: Callable[[], None] = lambda: None,
+    ) -> None:
         """Start nothing yet.
 
         Args:
             programs: the folder of the server's programs, if the user has set it.
+            saved: where its data folder is saved while it is stopped; it does not exist yet. By
+                default, the server can't be stopped before its end.
+            starting: what to do before it is started.
         """
         self._setting = programs
+        self._saved = saved
+        self._starting = starting
         self._owner = os.getpid()
         self._cluster: Cluster | None = None
         self._databases: ClusterDatabases | None = None
         self._copies: Copies | None = None
         self._numbers = count(1)
         self._holders: dict[str, SandboxDatabase] = {}
+        self.existing: set[SandboxDatabase] = set()
+        """The databases of sandboxes that exist, under any name."""
         self._members: dict[str, set[str]] = {}
         """The roles that statements named, and their members."""
         self.lock = threading.RLock()
@@ -67,11 +83,19 @@ class PostgresServer:
         Raises:
             SandboxError: the programs or the driver are missing.
         """
-        if self._cluster is None:
-            find_programs(self._setting)
-            from pytest_sqlmesh_tracker.sandbox.clusters.client import psycopg2
+        self.programs  # noqa: B018
+        from pytest_sqlmesh_tracker.sandbox.clusters.client import psycopg2
 
-            psycopg2()
+        psycopg2()
+
+    @cached_property
+    def programs(self) -> Programs:
+        """The server's programs.
+
+        Raises:
+            SandboxError: there are none, or the setting is wrong.
+        """
+        return find_programs(self._setting)
 
     @property
     def runs(self) -> bool:
@@ -86,20 +110,61 @@ class PostgresServer:
             SandboxError: it can't be started, has ended, or was started by another process.
         """
         if self._databases is None or self._cluster is None:
-            from pytest_sqlmesh_tracker.sandbox.clusters.cluster import start_cluster
-            from pytest_sqlmesh_tracker.sandbox.clusters.databases import ClusterDatabases
-
-            self._owner = os.getpid()
-            self._cluster = start_cluster(find_programs(self._setting))
-            self._databases = ClusterDatabases(self._cluster)
-        elif os.getpid() != self._owner:
+            saved = self._saved is not None and self._saved.is_dir()
+            return self.start(self._saved if saved else None)
+        if os.getpid() != self._owner:
             raise SandboxError(
                 "this process is a fork of the one that has started the PostgreSQL server: make "
                 "the sandbox after the fork"
             )
-        elif not self._cluster.runs:
+        if not self._cluster.runs:
             raise SandboxError("the PostgreSQL server of the tests has ended unexpectedly")
         return self._databases
+
+    def start(self, data: Path | None) -> ClusterDatabases:
+        """Start the server, which does not run.
+
+        Args:
+            data: a data folder that `stop` saved, which is copied; None for a server without
+                databases.
+
+        Raises:
+            SandboxError: it can't be started.
+        """
+        from pytest_sqlmesh_tracker.sandbox.clusters.cluster import start_cluster
+        from pytest_sqlmesh_tracker.sandbox.clusters.databases import ClusterDatabases
+
+        self._starting()
+        self._owner = os.getpid()
+        self._cluster = start_cluster(self.programs, data=data)
+        self._databases = ClusterDatabases(self._cluster)
+        return self._databases
+
+    def stop(self) -> bool:
+        """Stop the server unless a sandbox needs it; it is started again when one does.
+
+        Returns:
+            Whether it does not run now.
+
+        Raises:
+            SandboxError: it can't be stopped, or its data folder can't be saved.
+        """
+        # Another thread that is using it can be waiting for one that this thread is using.
+        if self._saved is None or not self.lock.acquire(blocking=False):
+            return False
+        try:
+            if self.existing or self._cluster is None or self._databases is None:
+                return self._cluster is None
+            self._end_copies()
+            self._databases.close()
+            cluster, self._cluster, self._databases = self._cluster, None, None
+            if self._saved.is_dir():
+                cluster.close()
+            else:
+                cluster.save(self._saved)
+            return True
+        finally:
+            self.lock.release()
 
     def connect(self, database: str, user: str) -> Any:
         """A new connection of psycopg2, as SQLMesh makes them, whose statements see a clock."""
@@ -208,6 +273,7 @@ class PostgresServer:
             cluster, self._cluster, self._databases, self._copies = self._cluster, None, None, None
             self._holders.clear()
             self._members.clear()
+            self.existing.clear()
             if cluster is not None:
                 cluster.close()
 
@@ -238,9 +304,10 @@ class SandboxDatabase:
         self._database = database
         self._template = template
         self._disconnect = disconnect
-        self._exists = parked is not None
         self._parked = parked
         self._uses = 0
+        if parked is not None:
+            server.existing.add(self)
 
     @property
     def name(self) -> str:
@@ -286,7 +353,7 @@ class SandboxDatabase:
             SandboxError: the sandbox is using it, or it can't be copied.
         """
         with self._server.lock:
-            if not self._exists:
+            if self not in self._server.existing:
                 return None
             self._check_unused()
             self._disconnect()
@@ -303,7 +370,7 @@ class SandboxDatabase:
             self._server.take_copy(self._template, self.name)
         else:
             self._server.create(self._database)
-        self._exists = True
+        self._server.existing.add(self)
 
     def _check_unused(self) -> None:
         if self._uses:
@@ -315,18 +382,18 @@ class SandboxDatabase:
     def make_template(self) -> str | None:
         """Make it a template for copies; None if nothing has used it."""
         with self._server.lock:
-            if not self._exists:
+            if self not in self._server.existing:
                 return None
             template = self._server.new_name(self.name, "template")
             self._server.databases.make_template(self._parked or self.name, template)
             self._server.release(self)
-            self._exists = False
+            self._server.existing.discard(self)
             return template
 
     def drop(self) -> None:
         """Drop it, unless it was never made or the server has ended."""
         with self._server.lock:
-            if self._exists and self._server.runs:
-                self._exists = False
+            if self in self._server.existing and self._server.runs:
+                self._server.existing.discard(self)
                 self._server.databases.drop(self._parked or self.name)
                 self._server.release(self)

@@ -84,6 +84,7 @@ class Inputs:
             *self.settings.last_entries,
             *(config.fingerprint for config in self.project.configs.values()),
             *(self.project.databases.gateway, self.project.databases.external_gateway),
+            *self._server_programs(),
             *sorted(self.project.databases.catalogs()),
             digest_of_files(copy, (f for f in files_below(copy) if not is_test(f, copy))),
             digest_of_files(self.project.folder, databases),
@@ -92,13 +93,18 @@ class Inputs:
             *(digest_of_file(file) for file in sorted(self.setup_files)),
         )
 
+    def _server_programs(self) -> Iterator[str]:
+        """The server that databases in PostgreSQL are on: another can't use its data folder."""
+        databases = self.project.databases
+        if databases.of_postgres:
+            yield str(databases.server.programs.folder.resolve())
+            yield databases.server.programs.build
+
     def _check(self) -> None:
         if self.options.at is None:
             raise UnkeepableError("it is planned as of now; set at=")
         if any(c.loader is not SqlMeshLoader for c in self.project.configs.values()):
             raise UnkeepableError("it is loaded by dbt's loader, or one of its own")
-        if self.project.databases.uses_postgres:
-            raise UnkeepableError("it is in PostgreSQL")
         check_readers(self.texts)
 
     @property

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from functools import wraps
 from importlib.machinery import SourceFileLoader, SourcelessFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 import duckdb
@@ -29,6 +29,7 @@ _IGNORED = re.compile(
 )
 """Variables that describe the terminal and the test, which change all the time."""
 _OWN = "pytest_sqlmesh_tracker."
+_CLUSTERS = f"{_OWN}sandbox.clusters."
 _OF_WORKER = "PYTEST_XDIST"
 
 
@@ -89,6 +90,19 @@ def _caller() -> str:
     while frame.f_back and str(frame.f_globals.get("__name__")).startswith(_BETWEEN):
         frame = frame.f_back
     return str(frame.f_globals.get("__name__"))
+
+
+def _is_for_server() -> bool:
+    """Whether this is part of starting or using the PostgreSQL server of the sandbox itself.
+
+    The package of clusters calls no code of users.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith(_CLUSTERS):
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Recorder:
@@ -153,6 +167,10 @@ class Recorder:
             (os.scandir, scanned),
             (duckdb.connect, self._replacement(duckdb.connect, self._connect)),
         ]
+        driver: Any = sys.modules.get("psycopg2")
+        if driver is not None:
+            new = self._obstructed(driver.connect, "opened a connection")
+            functions.append((driver.connect, new))
         for owner, names, words in _OBSTACLES:
             for function in (vars(owner)[name] for name in names if name in vars(owner)):
                 functions.append((function, self._obstructed(function, words)))
@@ -201,7 +219,8 @@ class Recorder:
     def _obstructed(self, function: Callable[..., Any], words: str) -> Any:
         @wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            self.obstacles.append(words)
+            if not _is_for_server():
+                self.obstacles.append(words)
             return function(*args, **kwargs)
 
         return call
@@ -217,10 +236,12 @@ class Recorder:
     def _reads_file(self, path: Any) -> None:
         if isinstance(path, str | bytes | os.PathLike):
             place = _absolute(path)
-            if place not in self.stamps:
+            if place not in self.stamps and not _is_for_server():
                 self.stamps[place] = stamp(place)
 
     def _lists_folder(self, path: Any) -> None:
+        if _is_for_server():
+            return
         if isinstance(path, int):
             self.obstacles.append("listed a folder by its descriptor")
         elif not _caller().startswith(_INSTALLED_PACKAGES):
@@ -228,6 +249,8 @@ class Recorder:
 
     def reads_variable(self, name: str, value: Any) -> None:
         """Note that a variable was read."""
+        if _is_for_server():
+            return
         if name.startswith(_OF_WORKER):
             self.obstacles.append(f"read {name}")
         elif not _IGNORED.fullmatch(name):

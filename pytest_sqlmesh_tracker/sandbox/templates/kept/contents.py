@@ -90,7 +90,12 @@ class _KeptFiles:
 
 @dataclass(frozen=True)
 class Contents:
-    """Everything of a template that is stored, apart from its files and databases."""
+    """Everything of a template that is stored, apart from its files and databases.
+
+    Attributes:
+        postgres: the template of each PostgreSQL database that was used.
+        extensions: the versions of the extensions that its PostgreSQL server had, if it has one.
+    """
 
     files: Mapping[Path, _KeptFiles]
     snapshots: SharedSnapshots
@@ -100,6 +105,8 @@ class Contents:
     arrivals: Arrivals
     hints: Hints
     left_out: LeftOut
+    postgres: Mapping[str, str]
+    extensions: Mapping[str, str]
     began: datetime
     ready: datetime
 
@@ -115,6 +122,12 @@ class Contents:
             arrivals=template.arrivals,
             hints=template.hints,
             left_out=template.left_out,
+            postgres=template.postgres,
+            extensions=(
+                template.project.databases.server.databases.available_extensions()
+                if template.postgres
+                else {}
+            ),
             began=template.began,
             ready=template.ready,
         )
@@ -140,7 +153,7 @@ class Contents:
             project=project,
             files=Files(project.folder / "project"),
             loaded={p: each.loaded(imported[each.path]) for p, each in self.files.items()},
-            postgres={},
+            postgres=self.postgres,
             selection=self.selection,
             reads_state=self.reads_state,
             empty_tables=self.empty_tables,

@@ -6,10 +6,11 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 
-from pytest_sqlmesh_tracker.sandbox.options import SandboxError
+from pytest_sqlmesh_tracker.sandbox.databases.postgres.server import PostgresServer
+from pytest_sqlmesh_tracker.sandbox.options import ProjectOptions, SandboxError
 from pytest_sqlmesh_tracker.sandbox.templates.inputs.evidence import Evidence
 from pytest_sqlmesh_tracker.sandbox.templates.inputs.known import Inputs
 from pytest_sqlmesh_tracker.sandbox.templates.inputs.recording import Recorder
@@ -17,6 +18,7 @@ from pytest_sqlmesh_tracker.sandbox.templates.inputs.values import (
     ChangedMeanwhileError,
     UnkeepableError,
 )
+from pytest_sqlmesh_tracker.sandbox.templates.servers import CLUSTER
 from pytest_sqlmesh_tracker.sandbox.templates.template import Template
 
 from .cache import KeptTemplate, TemplateCache
@@ -60,6 +62,10 @@ class Keeper:
         self._started = time.time() if started is None else started
         self._announced = announced
         self._uses = [] if uses is None else uses
+
+    def may_keep(self, options: ProjectOptions) -> bool:
+        """Whether templates with these options are kept, unless something else prevents it."""
+        return self._cache is not None and options.at is not None and not options.stub
 
     def get(self, inputs: Inputs, plan: Callable[[Recorder], Template]) -> Template:
         """Restore a template, or plan it and keep it.
@@ -110,10 +116,14 @@ class Keeper:
         """Restore or plan a template whose name is locked."""
         self._check_not_failed(key)
         kept = cache.find(name, key)
+        not_restored = None
         if kept is not None and self._is_usable(kept):
-            # Whatever is wrong with it, the project can be planned.
-            with suppress(Exception):
+            try:
                 template = _restored(kept, inputs)
+            except Exception as error:
+                # Whatever is wrong with it, the project can be planned.
+                not_restored = headline(f"{type(error).__name__}: {error}")
+            else:
                 self._uses.append(TemplateUse(inputs.projects, planned=kept.planned))
                 return template
         recorder = Recorder()
@@ -134,7 +144,9 @@ class Keeper:
                 cache.note(name, key, not_kept)
         except OSError as error:
             not_kept = f"the cache can't be written: {error}"
-        self._uses.append(TemplateUse(inputs.projects, not_kept=not_kept))
+        self._uses.append(
+            TemplateUse(inputs.projects, not_kept=not_kept, not_restored=not_restored)
+        )
         return template
 
     def _is_usable(self, kept: KeptTemplate) -> bool:
@@ -167,21 +179,22 @@ def _keep(
     Raises:
         UnkeepableError: a session could not restore the same template.
         OSError: the cache can't be written.
+        SandboxError: its PostgreSQL server can't be stopped.
     """
     folder = template.project.folder
-    if template.postgres:
-        raise UnkeepableError("it has databases in PostgreSQL")
     if template.settings_changes != evidence.inputs.settings:
         raise UnkeepableError("loading it changes environment variables or sys.path")
     new_files = evidence.new_files()
     manifest = evidence.manifest()
     data = dump(Contents.of(template), folder)
     names = {str(path): each for path, each in module_names(template).items()}
+    if template.postgres:
+        template.project.databases.server.stop()
 
     def write(target: Path) -> None:
         (target / _CONTENTS).write_bytes(data)
         (target / _MODULES).write_text(json.dumps(names), encoding="utf-8")
-        for each in _DATABASES:
+        for each in (*_DATABASES, CLUSTER):
             if (folder / each).is_dir():
                 shutil.copytree(folder / each, target / each)
         for file in new_files:
@@ -207,17 +220,35 @@ def _restored(kept: KeptTemplate, inputs: Inputs) -> Template:
     template = contents.template(
         inputs.options, inputs.root, inputs.project, inputs.settings, imported
     )
+    server = inputs.project.databases.server
     # Last, and at once: if anything fails, the project is planned on the databases as they were.
     databases = folder / "restored"
     try:
         for each in _DATABASES:
             if (kept.folder / each).is_dir():
                 shutil.copytree(kept.folder / each, databases / each)
+        if contents.postgres:
+            _start(server, kept.folder / CLUSTER, contents)
+        for each in _DATABASES:
+            if (databases / each).is_dir():
+                shutil.rmtree(folder / each, ignore_errors=True)
+                (databases / each).rename(folder / each)
     except BaseException:
+        server.close()
         shutil.rmtree(databases, ignore_errors=True)
         raise
-    for each in _DATABASES:
-        if (databases / each).is_dir():
-            shutil.rmtree(folder / each, ignore_errors=True)
-            (databases / each).rename(folder / each)
     return template
+
+
+def _start(server: PostgresServer, data: Path, contents: Contents) -> None:
+    """Start a template's server from the data folder that is kept.
+
+    Raises:
+        SandboxError: it can't be started, or it does not have what the template needs.
+    """
+    databases = server.start(data)
+    if databases.available_extensions() != contents.extensions:
+        raise SandboxError("the PostgreSQL server has other versions of its extensions")
+    missing = set(contents.postgres.values()).difference(databases.names())
+    if missing:
+        raise SandboxError(f"the PostgreSQL server does not have the database {min(missing)}")
