@@ -157,7 +157,7 @@ class OnPostgres(Subject):
                 f"MODEL (name bench.m{number}, kind FULL);\n\nSELECT id FROM {source}\n"
             )
         super().__init__(scratch, project, ALL_DUE)
-        self._databases = self._templates.server.databases
+        self._databases = self._templates.servers.shared.databases
         self._databases.create_role("bench")
         self._configure(project, "warehouse")
 

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from tests.postgres import installed_programs
 from tests.projects import Project
 
 CONFIG = """
 gateways:
   local: {connection: {type: duckdb}}
 model_defaults: {dialect: duckdb, start: 2024-01-01}
+disable_anonymized_analytics: true
+"""
+IN_POSTGRES = """
+gateways:
+  warehouse:
+    connection:
+      {type: postgres, host: shop.invalid, port: 5432, user: shop, password: x, database: shop}
+model_defaults: {dialect: postgres, start: 2024-01-01}
 disable_anonymized_analytics: true
 """
 TESTS = """
@@ -56,6 +65,19 @@ def test_the_next_session_reuses_the_plan(user: pytest.Pytester) -> None:
 
 
 @pytest.mark.long
+def test_why_a_kept_template_can_not_be_restored_is_shown(user: pytest.Pytester) -> None:
+    user.runpytest_inprocess(*ALONE).assert_outcomes(passed=1)
+    (file,) = user.path.glob(".pytest_cache/d/sqlmesh_tracker/templates/*/*/contents/*.pickle")
+    file.write_bytes(b"")
+    result = user.runpytest_inprocess(*ALONE)
+    result.assert_outcomes(passed=1)
+    reason = "its files are incomplete or damaged"
+    result.stdout.fnmatch_lines(f"sqlmesh: the kept plan of shop could not be restored: {reason}")
+    assert "reused" not in result.stdout.str()
+    assert REUSED in user.runpytest_inprocess(*ALONE).stdout.str()
+
+
+@pytest.mark.long
 def test_why_a_template_is_not_kept_is_shown_on_request(user: pytest.Pytester) -> None:
     user.makepyfile(TESTS.replace(', at="2024-01-09 01:00"', ""))
     line = "sqlmesh: the plan of shop is not kept: it is planned as of now; set at="
@@ -88,7 +110,11 @@ def test_a_long_plan_is_announced(user: pytest.Pytester) -> None:
 
 
 @pytest.mark.processes
-def test_workers_plan_a_project_once(user: pytest.Pytester) -> None:
+@pytest.mark.parametrize("config", [CONFIG, IN_POSTGRES], ids=["duckdb", "postgres"])
+def test_workers_plan_a_project_once(user: pytest.Pytester, config: str) -> None:
+    if config == IN_POSTGRES:
+        installed_programs("machine")
+    Project(user.path / "shop").write("config.yaml", config)
     result = user.runpytest_subprocess(*BOTH_WORKERS)
     result.assert_outcomes(passed=2)
     # The second worker waited for the first one's plan.

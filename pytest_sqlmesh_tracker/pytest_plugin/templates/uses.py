@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 
 import pytest
 
@@ -20,14 +21,13 @@ def hand_over(config: pytest.Config) -> None:
     """Send the uses of a worker of xdist to the process that writes the summary."""
     output = getattr(config, "workeroutput", None)
     if output is not None:
-        uses = [(use.project, use.planned, use.not_kept) for use in config.stash[USES]]
-        output[_OUTPUT] = json.dumps(uses)
+        output[_OUTPUT] = json.dumps([asdict(use) for use in config.stash[USES]])
 
 
 def handed_over(node: object) -> list[TemplateUse]:
     """What a worker has sent; a worker that crashed has not."""
     output = getattr(node, "workeroutput", {})
-    return [TemplateUse(*each) for each in json.loads(output.get(_OUTPUT, "[]"))]
+    return [TemplateUse(**each) for each in json.loads(output.get(_OUTPUT, "[]"))]
 
 
 def lines(uses: Iterable[TemplateUse], *, verbose: bool) -> Iterator[str]:
@@ -44,6 +44,9 @@ def lines(uses: Iterable[TemplateUse], *, verbose: bool) -> Iterator[str]:
     if planned:
         ages = [f"{name} ({_age(planned[name])} old)" for name in sorted(planned)]
         yield f"sqlmesh: reused the plan of {', '.join(ages)}"
+    failures = {(use.project, use.not_restored) for use in uses if use.not_restored}
+    for project, reason in sorted(failures):
+        yield f"sqlmesh: the kept plan of {project} could not be restored: {reason}"
     if verbose:
         reasons = {(use.project, use.not_kept) for use in uses if use.not_kept}
         for project, reason in sorted(reasons):

@@ -28,7 +28,8 @@ class PostgresServers:
         self._programs = programs
         self.shared = PostgresServer(programs)
         """The server of templates that can't be kept."""
-        self._own: list[PostgresServer] = []
+        self.own_ones: list[PostgresServer] = []
+        """Those of single templates, in the order of the templates."""
 
     def own(self, folder: Path) -> PostgresServer:
         """A new server for one template.
@@ -39,12 +40,12 @@ class PostgresServers:
         server = PostgresServer(
             self._programs, saved=folder / CLUSTER, starting=self._stop_unused_ones
         )
-        self._own.append(server)
+        self.own_ones.append(server)
         return server
 
     def _stop_unused_ones(self) -> None:
         """Stop servers that no sandbox needs now, the oldest first, to start another one."""
-        running = [server for server in self._own if server.runs]
+        running = [server for server in self.own_ones if server.runs]
         excess = len(running) + 1 - _MOST_RUNNING
         for server in running:
             if excess > 0 and server.stop():
@@ -52,5 +53,5 @@ class PostgresServers:
 
     def close(self) -> None:
         """End all servers."""
-        for server in (self.shared, *self._own):
+        for server in (self.shared, *self.own_ones):
             server.close()

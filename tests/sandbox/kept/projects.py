@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.projects import Project
 
-from .sessions import CONFIG
+from .sessions import CONFIGS
 
 PYTHON = """
 {imports}
@@ -22,11 +22,16 @@ def made(context, **kwargs):
 
 
 def made_by(
-    folder: Path, statement: str = "", *, imports: str = "", query: str = "SELECT 1 AS n"
+    folder: Path,
+    statement: str = "",
+    *,
+    imports: str = "",
+    query: str = "SELECT 1 AS n",
+    engine: str = "duckdb",
 ) -> Path:
     """A project with a Python model that executes this statement, and a query."""
     shop = Project(folder)
-    shop.write("config.yaml", CONFIG)
+    shop.write("config.yaml", CONFIGS[engine])
     shop.write("models/one.sql", f"MODEL (name shop.one, kind FULL); {query}")
     if statement:
         shop.write("models/made.py", PYTHON.format(imports=imports, statement=statement))

@@ -54,13 +54,17 @@ class Sessions:
         keeper: type[Keeper] = Keeper,
         limit: int = LIMIT,
         replan: bool = False,
+        postgres: str | None = None,
         **arguments: Any,
     ) -> Iterator[tuple[Templates, Template, TemplateUse]]:
         """The template of a session, and how it was made."""
         uses: list[TemplateUse] = []
         cache = TemplateCache(self.cache, limit)
         templates = Templates(
-            self._folder, self._new_folder, keeper=keeper(cache, uses=uses, replan=replan)
+            self._folder,
+            self._new_folder,
+            keeper=keeper(cache, uses=uses, replan=replan),
+            postgres=postgres,
         )
         if not callable(setup):
             arguments["setup"], setup = setup, None

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_sqlmesh_tracker.sandbox.templates.inputs.manifest import Manifest
 from pytest_sqlmesh_tracker.sandbox.templates.kept.cache import TemplateCache
+from tests.postgres import installed_programs
 
 from .projects import made_by
 from .sessions import Sessions
@@ -86,9 +87,18 @@ def test_the_folder_must_not_be_a_link(tmp_path: Path) -> None:
         TemplateCache(tmp_path / "cache", 3000)
 
 
+@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Where the databases of the user's project are."""
+    if request.param == "postgres":
+        installed_programs("machine")
+    engine: str = request.param
+    return engine
+
+
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_by(tmp_path_factory.mktemp("project") / "shop")
+def project(tmp_path_factory: pytest.TempPathFactory, engine: str) -> Path:
+    return made_by(tmp_path_factory.mktemp("project") / "shop", engine=engine)
 
 
 @pytest.fixture(scope="module")
@@ -100,14 +110,16 @@ def planned(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sessions.cache
 
 
-@pytest.mark.parametrize("name", ["contents.pickle", "modules.json", "manifest.json", "databases"])
+@pytest.mark.parametrize("name", ["contents.pickle", "modules.json", "manifest.json", "data"])
 @pytest.mark.parametrize("how", ["missing", "cut"])
 def test_an_incomplete_template_is_planned_anew(
-    project: Path, planned: Path, tmp_path: Path, name: str, how: str
+    project: Path, engine: str, planned: Path, tmp_path: Path, name: str, how: str
 ) -> None:
     sessions = Sessions(tmp_path)
     shutil.copytree(planned, sessions.cache)
     assert sessions.would_reuse(project)
+    if name == "data":
+        name = {"duckdb": "databases", "postgres": "cluster"}[engine]
     (place,) = (each for each in sessions.cache.rglob(name) if "tmp-" not in str(each))
     files = [place] if place.is_file() else [f for f in place.rglob("*") if f.is_file()]
     for file in files:
@@ -116,6 +128,19 @@ def test_an_incomplete_template_is_planned_anew(
         else:
             file.write_bytes(file.read_bytes()[:-10])
     assert not sessions.would_reuse(project)
+
+
+def test_what_is_wrong_with_a_template_is_reported(
+    project: Path, planned: Path, tmp_path: Path
+) -> None:
+    sessions = Sessions(tmp_path)
+    shutil.copytree(planned, sessions.cache)
+    (file,) = sessions.cache.rglob("contents.pickle")
+    file.write_bytes(b"")
+    for reason in ("its files are incomplete or damaged", None):
+        with sessions.sandbox(project) as (sandbox, use):
+            assert use.not_restored == reason
+            assert sandbox.fetch("SELECT n FROM shop.one") == [(1,)]
 
 
 @pytest.mark.processes

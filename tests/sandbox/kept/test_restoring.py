@@ -73,9 +73,11 @@ def _everything(sandbox: Sandbox) -> dict[str, Any]:
         "rules": sorted(str(v.violation_msg) for v in context.lint_models(raise_on_error=False)),
         "macros": sorted(name for name in context._macros if "tax" in name),
         "rows": _rows(sandbox),
+        "sql time": sandbox.fetch("SELECT CAST(CURRENT_DATE AS TEXT)"),
         "again": _outcomes(sandbox.plan()),
         "next day": _outcomes(sandbox.run(at="+1 day")),
         "later rows": _rows(sandbox),
+        "forked": _of_fork(sandbox),
     }
     sandbox.fail("shop.taxed")
     seen["failing"] = _outcomes(sandbox.run(at="+1 day"))
@@ -83,6 +85,12 @@ def _everything(sandbox: Sandbox) -> dict[str, Any]:
     sandbox.write("models/new.sql", "MODEL (name shop.new); SELECT count(*) AS n FROM shop.taxed")
     seen["written"] = _outcomes(sandbox.plan("dev", include_unmodified=True))
     return seen
+
+
+def _of_fork(sandbox: Sandbox) -> Any:
+    """What a fork sees after a run of its own, and that the sandbox does not see it."""
+    with sandbox.copy() as fork:
+        return _outcomes(fork.run(at="+1 day")), _rows(fork), _rows(sandbox)
 
 
 def _rows(sandbox: Sandbox) -> dict[str, list[Any]]:
@@ -108,7 +116,7 @@ def _outcomes(report: RunReport) -> Any:
 @pytest.mark.parametrize(
     "what",
     ["begins", "fingerprints", "versions", "columns", "sql", "paths", "rules", "macros", "rows",
-     "again", "next day", "later rows", "failing", "written"],
+     "sql time", "again", "next day", "later rows", "forked", "failing", "written"],
 )  # fmt: skip
 def test_it_is_the_same(seen: tuple[dict[str, Any], dict[str, Any]], what: str) -> None:
     planned, restored = seen

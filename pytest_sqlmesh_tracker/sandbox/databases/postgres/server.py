@@ -144,7 +144,7 @@ class PostgresServer:
         """Stop the server unless a sandbox needs it; it is started again when one does.
 
         Returns:
-            Whether it does not run now.
+            Whether it is stopped now; not if it has ended unexpectedly.
 
         Raises:
             SandboxError: it can't be stopped, or its data folder can't be saved.
@@ -153,15 +153,17 @@ class PostgresServer:
         if self._saved is None or not self.lock.acquire(blocking=False):
             return False
         try:
-            if self.existing or self._cluster is None or self._databases is None:
-                return self._cluster is None
+            if self._cluster is None or self._databases is None:
+                return True
+            if self.existing or not self.runs:
+                return False
             self._end_copies()
             self._databases.close()
-            cluster, self._cluster, self._databases = self._cluster, None, None
             if self._saved.is_dir():
-                cluster.close()
+                self._cluster.close()
             else:
-                cluster.save(self._saved)
+                self._cluster.save(self._saved)
+            self._cluster, self._databases = None, None
             return True
         finally:
             self.lock.release()

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_sqlmesh_tracker.sandbox.options import SandboxError
 from pytest_sqlmesh_tracker.sandbox.templates.inputs.digests import digest_of_files, files_below
 from pytest_sqlmesh_tracker.sandbox.templates.inputs.manifest import Manifest
 
@@ -33,11 +34,24 @@ class KeptTemplate:
     Attributes:
         folder: the folder with its contents.
         planned: when it was planned, in seconds since the epoch.
+        digest: the digest of its contents when they were stored.
     """
 
     folder: Path
     manifest: Manifest
     planned: float
+    digest: str
+
+    def check(self) -> None:
+        """Check that its contents are what was stored.
+
+        After a power failure, what was written last can be there without what was written before.
+
+        Raises:
+            SandboxError: they are not.
+        """
+        if _sum(self.folder) != self.digest:
+            raise SandboxError("its files are incomplete or damaged")
 
 
 class TemplateCache:
@@ -88,20 +102,17 @@ class TemplateCache:
                 fcntl.flock(file, fcntl.LOCK_UN)
 
     def find(self, name: str, key: str) -> KeptTemplate | None:
-        """The template with these inputs, if it is complete. Its name must be locked."""
+        """The template with these inputs. Its name must be locked."""
         folder = self.folder / name / key
         try:
             file = folder / _MANIFEST
             manifest = Manifest.from_json(file.read_text(encoding="utf-8"))
             planned = file.stat().st_mtime
-            expected = (folder / _SUM).read_text(encoding="utf-8")
+            digest = (folder / _SUM).read_text(encoding="utf-8")
             os.utime(folder)
         except (OSError, ValueError):
             return None
-        # After a power failure, what was written last can be there without what was written before.
-        if _sum(folder / _CONTENTS) != expected:
-            return None
-        return KeptTemplate(folder / _CONTENTS, manifest, planned)
+        return KeptTemplate(folder / _CONTENTS, manifest, planned, digest)
 
     def why_not(self, name: str, key: str) -> str | None:
         """Why the template with these inputs is not kept; None if it can be, or is not known."""

@@ -122,7 +122,8 @@ class Keeper:
                 template = _restored(kept, inputs)
             except Exception as error:
                 # Whatever is wrong with it, the project can be planned.
-                not_restored = headline(f"{type(error).__name__}: {error}")
+                kind = "" if isinstance(error, SandboxError) else f"{type(error).__name__}: "
+                not_restored = headline(f"{kind}{error}")
             else:
                 self._uses.append(TemplateUse(inputs.projects, planned=kept.planned))
                 return template
@@ -194,9 +195,11 @@ def _keep(
     def write(target: Path) -> None:
         (target / _CONTENTS).write_bytes(data)
         (target / _MODULES).write_text(json.dumps(names), encoding="utf-8")
-        for each in (*_DATABASES, CLUSTER):
+        for each in _DATABASES:
             if (folder / each).is_dir():
                 shutil.copytree(folder / each, target / each)
+        if template.postgres:
+            shutil.copytree(folder / CLUSTER, target / CLUSTER)
         for file in new_files:
             copy = target / _NEW_FILES / file.relative_to(folder / "project")
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -209,8 +212,13 @@ def _restored(kept: KeptTemplate, inputs: Inputs) -> Template:
     """The template, in the folder of the project's copy.
 
     The files of the project are in the folder already, and equal to those that were planned.
+
+    Raises:
+        SandboxError: it is damaged, or its PostgreSQL server can't be started.
+        Exception: it can't be loaded, or files can't be copied.
     """
     folder = inputs.project.folder
+    kept.check()
     names = json.loads((kept.folder / _MODULES).read_text(encoding="utf-8"))
     if (kept.folder / _NEW_FILES).is_dir():
         shutil.copytree(kept.folder / _NEW_FILES, folder / "project", dirs_exist_ok=True)

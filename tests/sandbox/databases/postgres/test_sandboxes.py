@@ -257,7 +257,7 @@ class TestGateways:
         try:
             with sandboxes_of(templates)(made.path, gateway="local") as sandbox:
                 assert sandbox.fetch("SELECT a FROM pay.hours") == [(1,)]
-            assert not templates.server.runs
+            assert not templates.servers.shared.runs
         finally:
             templates.remove()
 

@@ -38,10 +38,10 @@ def test_a_server_that_has_ended_is_one_line(wages: Path, tmp_path: Path) -> Non
     message = "the PostgreSQL server of the tests has ended unexpectedly"
     try:
         with sandboxes_of(templates)(wages, plan=False) as sandbox:
-            data = Path(templates.server.databases.cluster.host, "data")
+            data = Path(templates.servers.shared.databases.cluster.host, "data")
             os.kill(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
             deadline = time.monotonic() + 30
-            while templates.server.runs and time.monotonic() < deadline:
+            while templates.servers.shared.runs and time.monotonic() < deadline:
                 time.sleep(0.01)
             with pytest.raises(SandboxError, match=message):
                 sandbox.plan()
