@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 
-_MOST_RECENT = 64
-"""How many reports wait to be moved into the tables, which takes as long as appending ten."""
-_LARGEST_RECENT = 4_000_000
+_MOST_RECENT = 32
+"""How many reports wait to be moved into the tables. To move them takes as long as to append ten,
+but DuckDB rewrites those that wait with each one that is appended."""
+_LARGEST_RECENT = 8_000_000
 """How many characters they may have: all who read the history parse them."""
 
 
@@ -99,11 +100,12 @@ def _add(connection: DuckDBPyConnection, entries: Sequence[Entry], source: Sourc
         known.add((report.id, test))
         with_outcomes.add(report.id)
         if count > _MOST_RECENT or size > _LARGEST_RECENT:
-            _move_recent(connection)
+            move_recent(connection)
             count = size = 0
 
 
-def _move_recent(connection: DuckDBPyConnection) -> None:
+def move_recent(connection: DuckDBPyConnection) -> None:
+    """Move the recent reports into the tables, within the transaction that is open."""
     for table in TABLES:
         connection.execute(
             f"INSERT INTO {SCHEMA}.{table.name} SELECT * FROM {SCHEMA}.recent_{table.name}"

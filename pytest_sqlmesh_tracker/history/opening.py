@@ -186,15 +186,23 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def check(path: str | os.PathLike[str]) -> None:
+def check(path: str | os.PathLike[str], *, longest_wait: float = LONGEST_WAIT) -> None:
     """Reject a file that reports can't be appended to, because it is something else.
 
-    A file that another process has open is accepted: what it is can't be seen.
+    A file that another process has open all the time is accepted: what it is can't be seen.
+
+    Args:
+        path: the file.
+        longest_wait: how many seconds to wait for other processes.
 
     Raises:
         ValueError: the file exists, and is no history, or a newer version has written it; the
             message is one line.
         OSError: the file can't be read.
     """
-    with suppress(FileNotFoundError, HistoryBusyError), opened(Path(path).resolve()):
+    history = Path(path).resolve()
+    with (
+        suppress(FileNotFoundError, HistoryBusyError),
+        opened(history, longest_wait=longest_wait),
+    ):
         pass

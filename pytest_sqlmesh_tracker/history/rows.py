@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -41,7 +41,8 @@ class StoredReport:
     """A report as a history stores it."""
 
     rows: str
-    """The rows of all tables, as JSON."""
+    """The rows of all tables, as JSON: table → column → values. With the names of the columns in
+    each row, it would be more than twice as long."""
     exact: str | None
     """The report itself, if it has a text or a number that DuckDB can't hold."""
 
@@ -53,44 +54,55 @@ def to_rows(report: RunReport, *, with_outcomes: bool = True) -> StoredReport:
         with_outcomes: whether to include the rows of its models, which a report has only once.
     """
     data = report.to_dict()
-    invocation = {
-        column: _json(data[column])
-        if type_ == "JSON" and data[column] is not None
-        else data[column]
-        for column, type_ in INVOCATIONS.columns.items()
-    }
+    for column, type_ in INVOCATIONS.columns.items():
+        if type_ == "JSON" and data[column] is not None:
+            data[column] = _json(data[column])
     outcomes: list[Row] = []
     batches: list[Row] = []
     audits: list[Row] = []
-    for place, outcome in enumerate(report.outcomes.values() if with_outcomes else ()):
-        name, facts = outcome.name, data["outcomes"][outcome.name]
-        facts["duration"] = _microseconds(outcome.duration)
-        outcomes.append(_row(OUTCOMES, facts, name, place))
-        for number, batch in enumerate(outcome.batches):
-            facts["batches"][number]["duration"] = _microseconds(batch.duration)
-            batches.append(_row(BATCHES, facts["batches"][number], name, number))
+    models = report.outcomes.values() if with_outcomes else ()
+    facts_of_models = data["outcomes"].values() if with_outcomes else ()
+    for place, (outcome, facts) in enumerate(zip(models, facts_of_models, strict=True)):
+        facts |= {"duration": _microseconds(outcome.duration), "model": outcome.name}
+        facts["position"] = place
+        outcomes.append(facts)
+        for number, (batch, of_batch) in enumerate(
+            zip(outcome.batches, facts["batches"], strict=True)
+        ):
+            of_batch |= {"model": outcome.name, "position": number}
+            of_batch["duration"] = _microseconds(batch.duration)
+            batches.append(of_batch)
         for number, of_audit in enumerate(facts["audits"]):
-            audits.append(_row(AUDITS, of_audit, name, number))
-    rows = {
-        INVOCATIONS.name: [invocation],
-        OUTCOMES.name: outcomes,
-        BATCHES.name: batches,
-        AUDITS.name: audits,
+            audits.append(of_audit | {"model": outcome.name, "position": number})
+    columns = {
+        INVOCATIONS.name: _columns(INVOCATIONS, [data]),
+        OUTCOMES.name: _columns(OUTCOMES, outcomes),
+        BATCHES.name: _columns(BATCHES, batches),
+        AUDITS.name: _columns(AUDITS, audits),
     }
-    text = _json(rows)
+    text = _json(columns)
     # An undecodable file name in an error is such a text.
     replaced = _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
-    fits = replaced == text and all(_fits(row) for each in rows.values() for row in each)
+    fits = replaced == text and all(map(_fit, columns.values()))
     return StoredReport(replaced, None if fits else report.to_json())
 
 
-def _row(table: Table, data: Mapping[str, Any], model: str, position: int) -> Row:
-    row = {column: data[table.fields.get(column, column)] for column in table.columns}
-    return {"model": model, "position": position, **row}
+def _columns(table: Table, rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """The values of each column; those without any are left out."""
+    columns = {}
+    for column in table.in_json:
+        field = table.fields.get(column, column)
+        values = [row[field] for row in rows]
+        if any(value is not None for value in values):
+            columns[column] = values
+    return columns
 
 
-def _fits(row: Row) -> bool:
-    return all(type(value) is not int or value in _BIGINT for value in row.values())
+def _fit(columns: Mapping[str, Sequence[Any]]) -> bool:
+    """Whether all numbers are in the range of their columns."""
+    return all(
+        value in _BIGINT for values in columns.values() for value in values if type(value) is int
+    )
 
 
 def _json(value: object) -> str:
@@ -132,53 +144,58 @@ def read_entries(connection: DuckDBPyConnection, places: Sequence[Place]) -> Ite
         f"SELECT number, report FROM {SCHEMA}.exact WHERE number IN (SELECT unnest($1))", [numbers]
     )
     exact = dict(connection.fetchall())
-    invocations = dict(_rows(connection, INVOCATIONS, numbers))
+    invocations = {
+        number: {"id": id_, **facts}
+        for number, id_, facts in _rows(connection, INVOCATIONS, "id", numbers)
+    }
     numbers = [place.models_number for place in places]
-    outcomes = _by_number(_rows(connection, OUTCOMES, numbers))
-    batches = _by_number(_rows(connection, BATCHES, numbers))
-    audits = _by_number(_rows(connection, AUDITS, numbers))
+    outcomes, batches, audits = (
+        _of_models(connection, table, numbers) for table in (OUTCOMES, BATCHES, AUDITS)
+    )
     for place in places:
         if place.number in exact:
             yield Entry(place.test, RunReport.from_json(exact[place.number]))
             continue
+        number = place.models_number
         of_models = {
-            row.pop("model"): {**row, "batches": [], "audits": []}
-            for row in outcomes[place.models_number]
+            model: {**facts, "name": model, "batches": [], "audits": []}
+            for model, facts in outcomes[number]
         }
-        for field, rows in (("batches", batches), ("audits", audits)):
-            for row in rows[place.models_number]:
-                of_models[row.pop("model")][field].append(row)
-        named = {name: {"name": name, **facts} for name, facts in of_models.items()}
-        report = RunReport.from_parsed({**invocations[place.number], "outcomes": named})
-        yield Entry(place.test, report)
+        for field, by_number in (("batches", batches), ("audits", audits)):
+            for model, facts in by_number[number]:
+                of_models[model][field].append(facts)
+        data = {**invocations[place.number], "outcomes": of_models}
+        yield Entry(place.test, RunReport.from_parsed(data))
 
 
-def _by_number(rows: Iterable[tuple[int, Row]]) -> Mapping[int, list[Row]]:
-    by_number: dict[int, list[Row]] = defaultdict(list)
-    for number, row in rows:
-        by_number[number].append(row)
+def _of_models(
+    connection: DuckDBPyConnection, table: Table, numbers: Sequence[int]
+) -> Mapping[int, list[tuple[str, Row]]]:
+    """Number → the models and fields of its rows."""
+    by_number: dict[int, list[tuple[str, Row]]] = defaultdict(list)
+    for number, model, facts in _rows(connection, table, "model", numbers):
+        by_number[number].append((model, facts))
     return by_number
 
 
 def _rows(
-    connection: DuckDBPyConnection, table: Table, numbers: Sequence[int]
-) -> Iterator[tuple[int, Row]]:
-    """The fields of some reports in order, and the model, each with the number of its report."""
-    if table is INVOCATIONS:
-        types, order = {"id": "UUID", **table.columns}, "number"
-    else:
-        types, order = {"model": "VARCHAR", **table.columns}, "number, position"
-    fields = [(table.fields.get(column, column), type_) for column, type_ in types.items()]
-    columns = ", ".join(_selected(column, type_) for column, type_ in types.items())
+    connection: DuckDBPyConnection, table: Table, key: str, numbers: Sequence[int]
+) -> Iterator[tuple[int, Any, Row]]:
+    """The number, a key and the fields of each row of some reports, in order."""
+    order = "position" if "position" in table.keys else "number"
+    columns = ", ".join(_selected(column, type_) for column, type_ in table.columns.items())
     # Between the ends, so that DuckDB reads no other parts of the table.
     connection.execute(
-        f"SELECT number, {columns} FROM {SCHEMA}.all_{table.name} WHERE number BETWEEN $1 AND $2 "
-        f"AND number IN (SELECT unnest($3)) ORDER BY {order}",
+        f"SELECT number, {key}, {columns} FROM {SCHEMA}.all_{table.name} "
+        "WHERE number BETWEEN $1 AND $2 AND number IN (SELECT unnest($3)) "
+        f"ORDER BY number, {order}",
         [min(numbers), max(numbers), numbers],
     )
-    for number, *values in connection.fetchall():
+    fields = [(table.fields.get(c, c), type_) for c, type_ in table.columns.items()]
+    for number, value_of_key, *values in connection.fetchall():
         pairs = zip(fields, values, strict=True)
-        yield number, {field: _field(type_, value) for (field, type_), value in pairs}
+        row = {field: _field(type_, value) for (field, type_), value in pairs}
+        yield number, value_of_key, row
 
 
 def _selected(column: str, type_: str) -> str:

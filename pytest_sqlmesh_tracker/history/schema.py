@@ -39,6 +39,12 @@ class Table:
         """The columns of the table in the schema `sqlmesh_tracker`, which are in this order."""
         return {"number": "BIGINT", **self.keys, **self.columns}
 
+    @property
+    def in_json(self) -> dict[str, str]:
+        """The columns whose values are in the JSON of `recent`."""
+        outside = ("number", "id", "invocation_id", "test", "source")
+        return {c: t for c, t in self.stored.items() if c not in outside}
+
 
 INVOCATIONS = Table(
     "invocations",
@@ -222,18 +228,13 @@ def _views(table: Table) -> Iterator[str]:
 
 def _recent(table: Table) -> str:
     """The query for the rows of a view that are in the JSON of `recent`."""
-    in_json = {**table.keys, **table.columns}
-    outside = ["id", "test", "source"] if table is INVOCATIONS else ["invocation_id"]
-    for column in outside:
-        del in_json[column]
-    read = {c: _in_json(table, type_) for c, type_ in in_json.items()}
-    types = ", ".join(f'"{column}": "{type_}"' for column, type_ in read.items())
-    keys = ", ".join(("number", *outside)).replace("invocation_id", "id")
-    values = ", ".join(_value(column, type_) for column, type_ in in_json.items())
+    types = {column: _in_json(table, type_) for column, type_ in table.in_json.items()}
+    read = ", ".join(f'"{column}": ["{type_}"]' for column, type_ in types.items())
+    keys = "id, test, source" if table is INVOCATIONS else "id"
+    values = ", ".join(_value(column, type_) for column, type_ in table.in_json.items())
     return (
-        f"SELECT {keys}, {values} FROM (SELECT * EXCLUDE (report), "
-        f"unnest(from_json(report->'$.{table.name}', '[{{{types}}}]')) AS item "
-        f"FROM {SCHEMA}.recent)"
+        f"SELECT number, {keys}, {values} FROM (SELECT * EXCLUDE (report), "
+        f"from_json(report->'$.{table.name}', '{{{read}}}') AS item FROM {SCHEMA}.recent)"
     )
 
 
@@ -247,7 +248,8 @@ def _in_json(table: Table, type_: str) -> str:
 
 
 def _value(column: str, type_: str) -> str:
-    value = f'item."{column}"'
+    # Several lists are unnested side by side.
+    value = f'unnest(item."{column}")'
     if type_ == "INTERVAL":
         value = f"to_microseconds({value})"
     return f'CAST({value} AS {type_}) AS "{column}"'
