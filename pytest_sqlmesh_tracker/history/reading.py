@@ -11,8 +11,8 @@ from pytest_sqlmesh_tracker.reports.files import Entry
 
 from . import pending
 from .opening import LONGEST_WAIT, opened
-from .rows import Place, known_among, read_entries
-from .schema import IDS, SCHEMA
+from .rows import known_among, read_entries
+from .schema import SCHEMA
 
 _AT_ONCE = 100
 """How many reports are read with one query."""
@@ -85,13 +85,11 @@ def _read(
     waiting = [entry for file in pending.read(history) for entry in file.entries if holds(entry)]
     with opened(history, longest_wait=longest_wait) as connection:
         connection.execute(
-            f"SELECT number, (SELECT min(number) FROM {IDS} AS ids WHERE ids.id = all_.id), test "
-            f"FROM (SELECT * FROM {SCHEMA}.all_invocations WHERE {condition}) AS all_ "
-            "ORDER BY number",
+            f"SELECT number, test FROM {SCHEMA}.all_invocations WHERE {condition} ORDER BY number",
             [*parameters],
         )
-        places = [Place(*row) for row in connection.fetchall()]
-        entries = [entry for group in _groups(places) for entry in read_entries(connection, group)]
+        groups = _groups(connection.fetchall())
+        entries = [entry for group in groups for entry in read_entries(connection, dict(group))]
         known = known_among(connection, waiting)
     for entry in waiting:
         if (entry.report.id, entry.test) not in known:
@@ -100,14 +98,16 @@ def _read(
     return entries
 
 
-def _groups(places: Sequence[Place]) -> Iterator[Sequence[Place]]:
-    """Reports that are stored next to each other."""
+def _groups(
+    stored: Sequence[tuple[int, str | None]],
+) -> Iterator[Sequence[tuple[int, str | None]]]:
+    """Numbers and tests of reports, in groups of those that are stored next to each other."""
     start = 0
-    for end in range(1, len(places) + 1):
+    for end in range(1, len(stored) + 1):
         if (
-            end == len(places)
+            end == len(stored)
             or end - start == _AT_ONCE
-            or places[end].number - places[end - 1].number > _AT_ONCE
+            or stored[end][0] - stored[end - 1][0] > _AT_ONCE
         ):
-            yield places[start:end]
+            yield stored[start:end]
             start = end

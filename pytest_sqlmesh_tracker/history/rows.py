@@ -44,14 +44,15 @@ class StoredReport:
     """The rows of all tables, as JSON: table → column → values. With the names of the columns in
     each row, it would be more than twice as long."""
     exact: str | None
-    """The report itself, if it has a text or a number that DuckDB can't hold."""
+    """The report itself, if its rows do not have all of it."""
 
 
 def to_rows(report: RunReport, *, with_outcomes: bool = True) -> StoredReport:
     """The rows of a report.
 
     Args:
-        with_outcomes: whether to include the rows of its models, which a report has only once.
+        with_outcomes: whether to include the rows of its models. An invocation has them once, even
+            if it was reported for several tests.
     """
     data = report.to_dict()
     for column, type_ in INVOCATIONS.columns.items():
@@ -83,8 +84,8 @@ def to_rows(report: RunReport, *, with_outcomes: bool = True) -> StoredReport:
     text = _json(columns)
     # An undecodable file name in an error is such a text.
     replaced = _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
-    fits = replaced == text and all(map(_fit, columns.values()))
-    return StoredReport(replaced, None if fits else report.to_json())
+    complete = with_outcomes and replaced == text and all(map(_fit, columns.values()))
+    return StoredReport(replaced, None if complete else report.to_json())
 
 
 def _columns(table: Table, rows: Sequence[Row]) -> dict[str, list[Any]]:
@@ -122,24 +123,15 @@ def known_among(
     return set(connection.fetchall())
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a history has a report."""
-
-    number: int
-    """The number of its invocation."""
-    models_number: int
-    """The number of its models' rows: that of the first invocation with the same id."""
-    test: str | None
-
-
-def read_entries(connection: DuckDBPyConnection, places: Sequence[Place]) -> Iterator[Entry]:
-    """The reports in some places, in order.
+def read_entries(
+    connection: DuckDBPyConnection, tests: Mapping[int, str | None]
+) -> Iterator[Entry]:
+    """The reports with these numbers, each of which has a test or None, in this order.
 
     Raises:
         ValueError: the rows are not those of a report; the message is one line.
     """
-    numbers = [place.number for place in places]
+    numbers = list(tests)
     connection.execute(
         f"SELECT number, report FROM {SCHEMA}.exact WHERE number IN (SELECT unnest($1))", [numbers]
     )
@@ -148,15 +140,13 @@ def read_entries(connection: DuckDBPyConnection, places: Sequence[Place]) -> Ite
         number: {"id": id_, **facts}
         for number, id_, facts in _rows(connection, INVOCATIONS, "id", numbers)
     }
-    numbers = [place.models_number for place in places]
     outcomes, batches, audits = (
         _of_models(connection, table, numbers) for table in (OUTCOMES, BATCHES, AUDITS)
     )
-    for place in places:
-        if place.number in exact:
-            yield Entry(place.test, RunReport.from_json(exact[place.number]))
+    for number, test in tests.items():
+        if number in exact:
+            yield Entry(test, RunReport.from_json(exact[number]))
             continue
-        number = place.models_number
         of_models = {
             model: {**facts, "name": model, "batches": [], "audits": []}
             for model, facts in outcomes[number]
@@ -164,8 +154,8 @@ def read_entries(connection: DuckDBPyConnection, places: Sequence[Place]) -> Ite
         for field, by_number in (("batches", batches), ("audits", audits)):
             for model, facts in by_number[number]:
                 of_models[model][field].append(facts)
-        data = {**invocations[place.number], "outcomes": of_models}
-        yield Entry(place.test, RunReport.from_parsed(data))
+        data = {**invocations[number], "outcomes": of_models}
+        yield Entry(test, RunReport.from_parsed(data))
 
 
 def _of_models(

@@ -46,7 +46,7 @@ def test_reports_are_appended_in_order(history: Path) -> None:
 
 
 def test_importing_twice_changes_nothing(history: Path) -> None:
-    reports = [night(), ("test_it", night())]
+    reports: list[RunReport | tuple[str, RunReport]] = [night(), ("test_it", night())]
     dump_reports(history, reports)
     dump_reports(history, reversed(reports))
     dump_reports(history, [reports[0], *reports])

@@ -52,7 +52,8 @@ in_tests = st.tuples(st.text(max_size=9), reports())
 drawn = st.lists(
     reports() | in_tests,
     max_size=3,
-    unique_by=lambda one: (one[1] if isinstance(one, tuple) else one).id,
+    # The same invocation of the same test is not appended again.
+    unique_by=lambda one: (one[1].id, one[0]) if isinstance(one, tuple) else (one.id, None),
 )
 
 
@@ -124,3 +125,12 @@ def test_an_invocation_of_two_tests_is_that_of_both_with_its_models_once(history
         assert loaded == dumped
         with closing(duckdb.connect(str(history))) as connection:
             assert connection.execute("SELECT count(*) FROM outcomes").fetchall() == [(2,)]
+
+
+def test_reports_that_only_share_their_id_are_kept_apart(history: Path) -> None:
+    report = new(executed("a.x"))
+    other = report.model_copy(update={"outcomes": new(failed("a.y")).outcomes})
+    dumped: Dumped = [("test_one", report), ("test_two", other)]
+    dump_reports(history, dumped)
+    for loaded in both_ways(history):
+        assert loaded == dumped

@@ -287,15 +287,20 @@ def test_tables_have_the_colors_of_pytest(reported_shop: pytest.Pytester, color:
 
 class TestHistories:
     def test_each_session_is_appended(self, reported_shop: pytest.Pytester) -> None:
-        reported_shop.makepyfile(test_shop=TESTS)
-        for _ in range(2):
+        reported_shop.makepyfile(test_shop=TESTS, test_till=TESTS)
+        for file in ("test_shop.py", "test_till.py"):
             result = reported_shop.runpytest_inprocess(
-                "-p", "no:xdist", "--sqlmesh-tracker-report=build/runs.duckdb"
+                "-p", "no:xdist", "--sqlmesh-tracker-report=build/runs.duckdb", file
             )
             result.stdout.fnmatch_lines("sqlmesh: build/runs.duckdb written")
         history = reported_shop.path / "build" / "runs.duckdb"
         appended = [test for test, _ in all_entries(history)]
-        assert appended == ["test_shop.py::test_one", "test_shop.py::test_two"] * 2
+        assert appended == [
+            "test_shop.py::test_one",
+            "test_shop.py::test_two",
+            "test_till.py::test_one",
+            "test_till.py::test_two",
+        ]
         with closing(duckdb.connect(str(history))) as connection:
             sources = connection.execute("SELECT DISTINCT source FROM invocations").fetchall()
         assert sources == [("pytest",)]
