@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("pytest_sqlmesh_tracker")
 
 _MOST_RECENT = 32
-"""How many reports wait to be moved into the tables. To move them takes as long as to append ten,
-but DuckDB rewrites those that wait with each one that is appended."""
+"""How many reports wait to be moved into the tables. Moving them takes as long as appending
+four, but DuckDB rewrites those that wait with each one that is appended."""
 _LARGEST_RECENT = 8_000_000
 """How many characters they may have: all who read the history parse them."""
 
@@ -108,6 +108,6 @@ def move_recent(connection: DuckDBPyConnection) -> None:
     """Move the recent reports into the tables, within the transaction that is open."""
     for table in TABLES:
         connection.execute(
-            f"INSERT INTO {SCHEMA}.{table.name} SELECT * FROM {SCHEMA}.recent_{table.name}"
+            f"INSERT INTO {SCHEMA}.{table.name} BY NAME SELECT * FROM {SCHEMA}.recent_{table.name}"
         )
     connection.execute(f"DELETE FROM {SCHEMA}.recent")

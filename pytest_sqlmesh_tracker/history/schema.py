@@ -2,10 +2,10 @@
 
 What users query are the views `invocations`, `outcomes`, `batches` and `audits`. What they show is
 stored in the schema `sqlmesh_tracker`: new reports as JSON in `recent`, older ones in a table for
-each view. Appending to a table of fifty columns takes DuckDB ten times as long as appending one
-text, so reports are moved into the tables many at a time. No table has an index, which DuckDB would
-rewrite with each report: `number`, by which reports and all that belongs to them are in order, lets
-it skip what is not needed.
+each view. Appending to tables of so many columns takes DuckDB about three times as long as
+appending one text, so reports are moved into the tables many at a time. No table has an index,
+which DuckDB would rewrite with each report: `number`, by which reports and all that belongs to them
+are in order, lets it skip what is not needed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Table:
 
     @property
     def stored(self) -> dict[str, str]:
-        """The columns of the table in the schema `sqlmesh_tracker`, which are in this order."""
+        """The columns of the table in the schema `sqlmesh_tracker`."""
         return {"number": "BIGINT", **self.keys, **self.columns}
 
     @property
@@ -220,7 +220,7 @@ def _views(table: Table) -> Iterator[str]:
     yield f"CREATE OR REPLACE VIEW {SCHEMA}.recent_{name} AS {_recent(table)}"
     yield (
         f"CREATE OR REPLACE VIEW {SCHEMA}.all_{name} AS SELECT * FROM {SCHEMA}.{name} "
-        f"UNION ALL SELECT * FROM {SCHEMA}.recent_{name}"
+        f"UNION ALL BY NAME SELECT * FROM {SCHEMA}.recent_{name}"
     )
     columns = ", ".join(f'"{column}"' for column in table.stored if column != "number")
     yield f"CREATE OR REPLACE VIEW main.{name} AS SELECT {columns} FROM {SCHEMA}.all_{name}"
@@ -230,7 +230,7 @@ def _recent(table: Table) -> str:
     """The query for the rows of a view that are in the JSON of `recent`."""
     types = {column: _in_json(table, type_) for column, type_ in table.in_json.items()}
     read = ", ".join(f'"{column}": ["{type_}"]' for column, type_ in types.items())
-    keys = "id, test, source" if table is INVOCATIONS else "id"
+    keys = "id, test, source" if table is INVOCATIONS else "id AS invocation_id"
     values = ", ".join(_value(column, type_) for column, type_ in table.in_json.items())
     return (
         f"SELECT number, {keys}, {values} FROM (SELECT * EXCLUDE (report), "

@@ -27,7 +27,10 @@ def test_every_acknowledged_report_is_there_once(tmp_path: Path) -> None:
     ids = [[UUID(int=writer * 10_000 + number) for number in range(EACH)] for writer in range(4)]
     writers = kill_at_random(history, ids, kills=4 + EACH // 3, seed=EACH)
     acknowledged = [id_ for writer in writers for id_ in writer.acknowledged]
-    assert sum(writer.killed for writer in writers) >= 4
+    killed = sum(writer.killed for writer in writers)
+    beside = len([*tmp_path.glob("runs.duckdb.pending-*")])
+    print(f"{killed} writers were killed, {beside} files left beside the history")  # noqa: T201
+    assert killed >= 4
     assert sorted(acknowledged) == [id_ for each in ids for id_ in each]
 
     appended = Counter(one.id for one in load_reports(history) if isinstance(one, RunReport))
