@@ -95,7 +95,10 @@ def _connected(path: Path, writing: bool, deadline: float) -> DuckDBPyConnection
     while True:
         try:
             try:
-                return duckdb.connect(os.fspath(path), read_only=not writing)
+                if not writing:
+                    return duckdb.connect(os.fspath(path), read_only=True)
+                # To start and end other threads takes longer than they could save.
+                return duckdb.connect(os.fspath(path), config={"threads": 1})
             except duckdb.ConnectionException:
                 # This process has it open for writing.
                 return duckdb.connect(os.fspath(path))
