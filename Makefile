@@ -15,7 +15,7 @@ empty :=
 comma := ,
 COVERED := $(subst $(empty) ,$(comma),$(CORE:%=pytest_sqlmesh_tracker/%/*))
 
-.PHONY: demo test lint types tests coverage rare histories browser dbt processes distributed ui compat neighbours engines properties truth truth-forecast truth-cli truth-dagster mutants mutants-dagster mutants-forecast week postgres postgres-short bench bench-scale engines-bench schema reference startup clean
+.PHONY: demo test lint types tests coverage rare histories browser dbt processes distributed ui compat neighbours engines properties truth truth-forecast truth-cli truth-dagster mutants mutants-dagster mutants-forecast week postgres postgres-short bench bench-history bench-scale killed-writers engines-bench schema reference startup clean
 
 demo: $(VENV)/installed
 	$(RUN)/python sample_projects/demo.py
@@ -187,6 +187,14 @@ bench: $(VENV)/installed
 # How costs grow with the number of models, and the table in docs/versions-and-cost.md.
 bench-scale: $(VENV)/installed
 	$(RUN)/python -m benchmarks.scale
+
+# What appending to a history file costs when it has a million outcomes.
+bench-history: $(VENV)/installed
+	$(RUN)/python -m benchmarks.history
+
+# Four processes that append 200 reports each to one history file, and are killed at random.
+killed-writers: $(VENV)/installed
+	SQLMESH_TRACKER_APPENDED=200 $(RUN)/python -m pytest -q tests/history/test_killed_writers.py -rP
 
 # The JSON Schema of report files, after a change of their models.
 schema: $(VENV)/installed

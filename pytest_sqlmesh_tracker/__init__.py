@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .gate import GateResult as GateResult
     from .gate import GateRule as GateRule
     from .gate import GateTolerance as GateTolerance
+    from .history.report_files import dump_reports as dump_reports
+    from .history.report_files import load_reports as load_reports
     from .models.index import UnknownModelError as UnknownModelError
     from .outcomes.outcome import AuditOutcome as AuditOutcome
     from .outcomes.outcome import Batch as Batch
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     from .reports.assertions import assert_only_executed as assert_only_executed
     from .reports.assertions import assert_outcomes as assert_outcomes
     from .reports.assertions import assert_skipped as assert_skipped
-    from .reports.files import dump_reports as dump_reports
-    from .reports.files import load_reports as load_reports
     from .reports.outcomes import ModelOutcome as ModelOutcome
     from .reports.report import NoReportError as NoReportError
     from .reports.report import RunReport as RunReport
@@ -63,6 +63,10 @@ _HOMES = {
         "GateRule",
         "GateTolerance",
     ),
+    ".history.report_files": (
+        "dump_reports",
+        "load_reports",
+    ),
     ".models.index": ("UnknownModelError",),
     ".outcomes.outcome": (
         "AuditOutcome",
@@ -85,10 +89,6 @@ _HOMES = {
         "assert_only_executed",
         "assert_outcomes",
         "assert_skipped",
-    ),
-    ".reports.files": (
-        "dump_reports",
-        "load_reports",
     ),
     ".reports.outcomes": ("ModelOutcome",),
     ".reports.report": (

@@ -34,6 +34,17 @@ def reject_empty(command: click.Command, ctx: click.Context, args: list[str]) ->
             raise click.UsageError(f"{label} has an empty value: is a variable unset?")
 
 
+def finite(_: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """Reject infinity, NaN, and numbers too large for a duration; a callback of options.
+
+    Raises:
+        BadParameter: the value is such a number.
+    """
+    if value is not None and not value < 1e9:
+        raise click.BadParameter(f"{value} is not below 1e9", param=param)
+    return value
+
+
 def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value

@@ -14,9 +14,9 @@ from pytest_sqlmesh_tracker.render.files import SUFFIXES_IN_WORDS
 from pytest_sqlmesh_tracker.version import __version__
 
 from . import options as sqlmesh_options
-from .arguments import MOST_DAYS, Command, reject_empty
+from .arguments import MOST_DAYS, Command, finite, reject_empty
 from .check import CheckCommand, pairs
-from .options import Forwarded, all_of
+from .options import SqlmeshCommand, all_of
 from .streams import dependable
 
 
@@ -72,21 +72,6 @@ class _Commands(click.Group):
         except click.Abort:
             return 130
         return code if isinstance(code, int) else 0
-
-
-class _SqlmeshCommand(Command):
-    """A command whose help lists SQLMesh's options separately."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        own: list[tuple[str, str]] = []
-        of_sqlmesh: list[tuple[str, str]] = []
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record and isinstance(param, click.Option):
-                (of_sqlmesh if isinstance(param, Forwarded) else own).append(record)
-        for heading, rows in (("Options", own), ("Options of SQLMesh", of_sqlmesh)):
-            with formatter.section(heading):
-                formatter.write_dl(rows)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -152,19 +137,18 @@ _models_and_environment = all_of(
     ),
 )
 _inputs = click.argument("inputs", nargs=-1, required=True, metavar="REPORT...")
-
-
-def _finite(_: click.Context, param: click.Parameter, value: float | None) -> float | None:
-    """Reject infinity, NaN, and numbers too large for a duration."""
-    if value is not None and not value < 1e9:
-        raise click.BadParameter(f"{value} is not below 1e9", param=param)
-    return value
+_since = click.option(
+    "--since",
+    metavar="TIME",
+    help="Read all invocations of a history that began at this time or later, in UTC. [default: "
+    "the latest one of each environment]",
+)
 
 
 _wait = click.option(
     "--wait",
     type=click.FloatRange(min=0),
-    callback=_finite,
+    callback=finite,
     metavar="SECONDS",
     help="Longest wait for an unfinished plan of the environment; 0 fails at once. "
     "[default: SQLMesh's run.environment_check_max_wait]",
@@ -173,7 +157,7 @@ _load = all_of(
     click.option(
         "--load-timeout",
         type=click.FloatRange(min=0, min_open=True),
-        callback=_finite,
+        callback=finite,
         default=30.0,
         show_default=True,
         metavar="SECONDS",
@@ -191,7 +175,7 @@ _outputs = all_of(_report, _github, _as_json, _quiet)
 _run_and_plan_options = all_of(_arguments, _gate, _policy, _outputs, sqlmesh_options.general)
 
 
-@main.command(cls=_SqlmeshCommand)
+@main.command(cls=SqlmeshCommand)
 @_run_and_plan_options
 @_wait
 @_load
@@ -204,7 +188,7 @@ def run(ctx: click.Context, /, **options: Any) -> int:
     return track(ctx, options)
 
 
-@main.command(cls=_SqlmeshCommand)
+@main.command(cls=SqlmeshCommand)
 @_run_and_plan_options
 @sqlmesh_options.for_plan
 @click.pass_context
@@ -235,23 +219,29 @@ def plan(ctx: click.Context, /, **options: Any) -> int:
     help="Also show invocations that were superseded by reruns of their tests, and external and "
     "embedded models without audits.",
 )
+@_since
 @_outputs
 @_without_collection()
 def show(
-    inputs: tuple[str, ...], models: tuple[str, ...], everything: bool, **options: Any
+    inputs: tuple[str, ...],
+    models: tuple[str, ...],
+    everything: bool,
+    since: str | None,
+    **options: Any,
 ) -> None:
     """Show reports, or write them in another format.
 
-    REPORT is a file, a folder of .json files, or "-" for standard input. Invocations that a rerun
+    REPORT is a file, also a history (.duckdb), a folder of .json files, or "-" for standard input.
+    Invocations that a rerun
     of their test superseded are left out, except in JSON, where they are marked.
     """
     from .output import Output
-    from .reports import read
+    from .reports import read, since_of
 
     if models and options["as_json"]:
         raise click.UsageError("--model can't be combined with --json")
     output = Output.checked(options)
-    [entries] = read(inputs)
+    [entries] = read(inputs, since=since_of(since, *inputs))
     if models:
         output.explain(entries, models, everything=everything)
     else:
@@ -262,21 +252,22 @@ def show(
 @main.command()
 @_inputs
 @_policy
+@_since
 @_outputs
 @_without_collection()
-def gate(inputs: tuple[str, ...], policy: str | None, **options: Any) -> int:
+def gate(inputs: tuple[str, ...], policy: str | None, since: str | None, **options: Any) -> int:
     """Judge reports, and exit with 1 if models failed or were skipped unexpectedly.
 
     By default, a skip is unexpected if, for example, an upstream model failed or a signal was not
-    ready, but not if the model's cron was not due. REPORT is a file, a folder of .json files, or
-    "-" for standard input.
+    ready, but not if the model's cron was not due. REPORT is a file, also a history (.duckdb), a
+    folder of .json files, or "-" for standard input.
     """
     from .output import Output
-    from .reports import policy_of, read
+    from .reports import policy_of, read, since_of
 
     output = Output.checked(options)
     judge = policy_of(policy, ".")
-    [entries] = read(inputs)
+    [entries] = read(inputs, since=since_of(since, *inputs))
     result = judge.evaluate(*entries)
     if not result.reports:
         raise click.ClickException(
@@ -298,7 +289,7 @@ def gate(inputs: tuple[str, ...], policy: str | None, **options: Any) -> int:
     default=1.5,
     show_default=True,
     metavar="FACTOR",
-    callback=_finite,
+    callback=finite,
     help="List models that became slower or faster by this factor ...",
 )
 @click.option(
@@ -307,29 +298,36 @@ def gate(inputs: tuple[str, ...], policy: str | None, **options: Any) -> int:
     default=1.0,
     show_default=True,
     metavar="SECONDS",
-    callback=_finite,
+    callback=finite,
     help="... and by at least this many seconds.",
 )
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
+@_since
 @all_of(_github, _as_json, _quiet)
 @_without_collection()
 def diff(
-    old: str, new: str, slower_by: float, slower_than: float, exit_code: bool, **options: Any
+    old: str,
+    new: str,
+    slower_by: float,
+    slower_than: float,
+    exit_code: bool,
+    since: str | None,
+    **options: Any,
 ) -> int:
     """Show which models ran before but not now, and all other differences.
 
-    OLD and NEW are files, folders of .json files, or "-" for standard input. The exit code is 0
-    even if the reports differ, unless --exit-code is passed.
+    OLD and NEW are files, also histories (.duckdb), folders of .json files, or "-" for standard
+    input. The exit code is 0 even if the reports differ, unless --exit-code is passed.
     """
     from datetime import timedelta
 
     from pytest_sqlmesh_tracker.reports.diff import compare
 
     from .output import Output
-    from .reports import read
+    from .reports import read, since_of
 
     output = Output.checked(options)
-    before, now = read([old], [new])
+    before, now = read([old], [new], since=since_of(since, old, new))
     difference = compare(
         before, now, slower_by=slower_by, slower_than=timedelta(seconds=slower_than)
     )
@@ -406,7 +404,7 @@ def check(ctx: click.Context, /, **options: Any) -> int:
     return check_models(ctx, options)
 
 
-@main.command(cls=_SqlmeshCommand)
+@main.command(cls=SqlmeshCommand)
 @_models_and_environment
 @click.option(
     "--days",
@@ -457,7 +455,7 @@ def forecast(ctx: click.Context, /, models: tuple[str, ...], **options: Any) -> 
     return look_ahead(ctx, models, options)
 
 
-@main.command(cls=_SqlmeshCommand)
+@main.command(cls=SqlmeshCommand)
 @_models_and_environment
 @click.option(
     "--signals",

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from .arguments import Command
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -30,6 +32,22 @@ class Forwarded(click.Option):
 
 class General(Forwarded):
     """An option of `sqlmesh` itself, which accepts it before the command."""
+
+
+class SqlmeshCommand(Command):
+    """A command whose help lists SQLMesh's options separately."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options to the help text, this package's own first."""
+        own: list[tuple[str, str]] = []
+        of_sqlmesh: list[tuple[str, str]] = []
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record and isinstance(param, click.Option):
+                (of_sqlmesh if isinstance(param, Forwarded) else own).append(record)
+        for heading, rows in (("Options", own), ("Options of SQLMesh", of_sqlmesh)):
+            with formatter.section(heading):
+                formatter.write_dl(rows)
 
 
 def words_for_sqlmesh(ctx: click.Context) -> list[str]:

@@ -15,6 +15,7 @@ import click
 
 from pytest_sqlmesh_tracker.doctor.diagnosis import Diagnosis
 from pytest_sqlmesh_tracker.gate import GateResult
+from pytest_sqlmesh_tracker.history.pending import Source
 from pytest_sqlmesh_tracker.models.index import UnknownModelError
 from pytest_sqlmesh_tracker.render import doctor, markdown, terminal
 from pytest_sqlmesh_tracker.render.files import checked_path, write
@@ -150,8 +151,15 @@ class Output:
         else:
             click.echo(doctor.text(diagnosis, width=self.style.width))
 
-    def write(self, entries: Entries, result: GateResult | None = None) -> None:
+    def write(
+        self, entries: Entries, result: GateResult | None = None, *, source: Source = "import"
+    ) -> None:
         """Write the requested files, and GitHub's summary.
+
+        Args:
+            entries: the reports.
+            result: the gate's.
+            source: where the reports come from, for a history.
 
         Raises:
             ClickException: some files can't be written; the message has a line for each. The others
@@ -160,7 +168,7 @@ class Output:
         wrong = []
         for path in self.files:
             try:
-                write(path, entries, result)
+                write(path, entries, result, source=source)
             except (OSError, ValueError, RuntimeError) as error:
                 # Before Python 3.13, a loop of links raises RuntimeError.
                 reason = error.strerror if isinstance(error, OSError) else error

@@ -70,7 +70,7 @@ def track(ctx: click.Context, options: dict[str, Any]) -> int:
         finally:
             # Even if nobody reads the output.
             written = result if ended.reports or not code else _not_begun(ctx, ended)
-            output.write(_entries(ended), written)
+            output.write(_entries(ended), written, source="cli")
     if error:
         raise click.ClickException(error)
     return code

@@ -34,6 +34,12 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
         "abandons SQLMesh. With null, it waits until they have finished.",
     )
 
+    report: Optional[str] = Field(  # noqa: UP045
+        default=None,
+        description="A history to which the report of each step is appended: the path of a .duckdb "
+        "file, relative to the current folder. Tests do not append to it.",
+    )
+
     _bound_to: Any = PrivateAttr(default=None)
     """The context of a test's sandbox, to be used instead of a new one."""
     _invocations: list[SqlmeshInvocation] = PrivateAttr(default_factory=list)
@@ -138,6 +144,7 @@ class SqlmeshResource(dg.ConfigurableResource[Any]):
             self.open,
             Limits(self.longest_wait, self.drain_timeout),
             policy_from=self.project.paths[0],
+            history=None if self._bound_to is not None else self.report,
             fail_on_unknown=fail_on_unknown,
         )
         self._invocations.append(invocation)

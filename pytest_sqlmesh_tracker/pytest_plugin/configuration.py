@@ -89,5 +89,5 @@ def report_paths(config: pytest.Config) -> list[Path]:
     folder = config.invocation_params.dir if by_option else config.rootpath
     try:
         return list(dict.fromkeys(checked_path(folder / path) for path in paths))
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise pytest.UsageError(f"sqlmesh_tracker_report: {error}") from None

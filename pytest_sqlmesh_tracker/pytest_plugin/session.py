@@ -97,7 +97,7 @@ class SessionReports:
             from pytest_sqlmesh_tracker.render.files import write
 
             try:
-                write(path, self.all)
+                write(path, self.all, source="pytest")
                 yield path, ""
             except Exception as error:
                 why = error.strerror if isinstance(error, OSError) else None

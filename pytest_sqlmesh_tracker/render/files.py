@@ -11,6 +11,7 @@ from pytest_sqlmesh_tracker.suggestions import either
 
 if TYPE_CHECKING:
     from pytest_sqlmesh_tracker.gate import GateResult
+    from pytest_sqlmesh_tracker.history.pending import Source
     from pytest_sqlmesh_tracker.reports.files import Entry
 
 
@@ -44,11 +45,13 @@ _RENDERERS: dict[str, Callable[[Sequence[Entry], GateResult | None], str]] = {
     ".html": _html,
     ".xml": _junit,
 }
-"""The suffixes that a report file can have, in lower case. Only JSON can be read back, so
-`dump_reports` rejects the others (`reports/files.py`)."""
-_REMARKS = {".xml": " (JUnit)"}
+"""The suffixes of the files that are rewritten, in lower case. Of these, only JSON can be read
+back, so `dump_reports` rejects the others (`history/report_files.py`)."""
+_HISTORY = ".duckdb"
+_REMARKS = {".xml": " (JUnit)", _HISTORY: " (a history, which is appended to)"}
 
-SUFFIXES = tuple(_RENDERERS)
+SUFFIXES = (*_RENDERERS, _HISTORY)
+"""The suffixes that a report file can have, in lower case."""
 SUFFIXES_IN_WORDS = either([suffix + _REMARKS.get(suffix, "") for suffix in SUFFIXES])
 """The suffixes, for help texts."""
 
@@ -60,7 +63,9 @@ def checked_path(path: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXE
         suffixes: the valid ones, in lower case.
 
     Raises:
-        ValueError: the path has another suffix, or is a folder; the message is one line.
+        ValueError: the path has another suffix, or is a folder, or is a DuckDB file that is not a
+            history; the message is one line.
+        OSError: a DuckDB file can't be read.
     """
     checked = Path(path)
     if checked.suffix.lower() not in suffixes:
@@ -68,6 +73,13 @@ def checked_path(path: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXE
         raise ValueError(f"{str(path)!r} has no known format: its name must end in {valid}")
     if checked.is_dir():
         raise ValueError(f"{str(path)!r} is a folder")
+    if checked.suffix.lower() == _HISTORY:
+        from pytest_sqlmesh_tracker.history.opening import check
+
+        try:
+            check(checked)
+        except ValueError as error:
+            raise ValueError(f"{str(path)!r}: {error}") from None
     return checked
 
 
@@ -75,18 +87,28 @@ def write(
     path: str | os.PathLike[str],
     reports: Sequence[Entry],
     result: GateResult | None = None,
+    *,
+    source: Source,
 ) -> None:
     """Write reports, each with the node id of its test or None, in the format of the path's suffix.
 
-    Missing folders are created. The file has either its old content or all of the new content.
+    Missing folders are created. The file has either its old content or all of the new content. To a
+    history, the reports are appended.
 
     Args:
-        result: the gate's result for these reports; JSON files do not contain it.
+        result: the gate's result for these reports; JSON files and histories do not contain it.
+        source: who writes the reports; a history keeps it.
 
     Raises:
-        ValueError: the path has another suffix, or is a folder.
+        ValueError: the path has another suffix, or is a folder, or is a DuckDB file that is not a
+            history.
         OSError: the file can't be written.
     """
+    if Path(path).suffix.lower() == _HISTORY:
+        from pytest_sqlmesh_tracker.history.appending import append
+
+        append(path, reports, source=source)
+        return
     from pytest_sqlmesh_tracker.reports.files import write_whole
 
     write_whole(path, _RENDERERS[checked_path(path).suffix.lower()](reports, result))

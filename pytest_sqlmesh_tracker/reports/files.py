@@ -1,4 +1,4 @@
-"""Report files in JSON, written atomically and read back. Does not import SQLMesh."""
+"""Report files in JSON, as text, and writing files atomically. Does not import SQLMesh."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from .report import SCHEMA_VERSION, RunReport, dumped, json_type, parsed, versio
 
 ReportLike = RunReport | tuple[str | None, RunReport]
 """A report, alone or as a pair like an entry."""
-_OTHER_FORMS = (".md", ".html", ".xml")
 
 
 class Entry(NamedTuple):
@@ -21,48 +20,6 @@ class Entry(NamedTuple):
     test: str | None
     """The node id of the test that made the invocation, if known."""
     report: RunReport
-
-
-def load_reports(path: str | os.PathLike[str]) -> list[RunReport | tuple[str, RunReport]]:
-    """Read a report file that `dump_reports`, a command or a session of pytest has written.
-
-    Each entry is returned as it was dumped: a report, or, if a test made the invocation, a pair of
-    the test's node id and the report. `GatePolicy.evaluate` takes both. The function also reads a
-    file that holds a single report, and files of schema version 1.
-
-    Raises:
-        OSError: the file can't be read.
-        ValueError: the file does not hold reports, or a newer version has written it. The message
-            says in one line which file, where and why.
-    """
-    try:
-        entries = entries_from_json(Path(path).read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(path)}: {error}") from None
-    return [report if test is None else (test, report) for test, report in entries]
-
-
-def dump_reports(path: str | os.PathLike[str], reports: Iterable[ReportLike]) -> None:
-    """Write a report file, from which `load_reports` reads the same reports in the same order.
-
-    Missing folders are created. The file has either its old content or all of the new content.
-
-    Args:
-        path: the file to write; it is JSON, whatever its suffix.
-        reports: each a `RunReport`, or a pair of a test's node id (or None) and the report.
-
-    Raises:
-        OSError: the file can't be written.
-        TypeError: an entry is not a report.
-        ValueError: the name ends in `.md`, `.html` or `.xml`; these forms can't be read back.
-    """
-    text = entries_to_json(entry(one, "dump_reports") for one in reports)
-    if Path(path).suffix.lower() in _OTHER_FORMS:
-        raise ValueError(
-            f"{os.fspath(path)}: dump_reports writes JSON; for other formats, use "
-            "sqlmesh-tracker show FILE --report PATH"
-        )
-    write_whole(path, text)
 
 
 def entry(item: object, function: str) -> Entry:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import duckdb
 import pytest
 
+from pytest_sqlmesh_tracker.history.reading import all_entries
 from pytest_sqlmesh_tracker.reports import observers
 from pytest_sqlmesh_tracker.reports.files import Entry, entries_from_json
 
@@ -103,7 +106,8 @@ def test_collecting_tests_writes_no_report(reported_shop: pytest.Pytester) -> No
     [
         (
             "all.txt",
-            "'*all.txt' has no known format: its name must end in .json, .md, .html or .xml",
+            "'*all.txt' has no known format: its name must end in .json, .md, .html, .xml or "
+            ".duckdb",
         ),
         ("folder.md", "'*folder.md' is a folder"),
     ],
@@ -279,3 +283,39 @@ def test_tables_have_the_colors_of_pytest(reported_shop: pytest.Pytester, color:
     rows = [line for line in result.outlines if "upstream_failed" in line]
     assert rows
     assert any("\x1b[" in row for row in rows) is (color == "yes")
+
+
+class TestHistories:
+    def test_each_session_is_appended(self, reported_shop: pytest.Pytester) -> None:
+        reported_shop.makepyfile(test_shop=TESTS, test_till=TESTS)
+        for file in ("test_shop.py", "test_till.py"):
+            result = reported_shop.runpytest_inprocess(
+                "-p", "no:xdist", "--sqlmesh-tracker-report=build/runs.duckdb", file
+            )
+            result.stdout.fnmatch_lines("sqlmesh: build/runs.duckdb written")
+        history = reported_shop.path / "build" / "runs.duckdb"
+        appended = [test for test, _ in all_entries(history)]
+        assert appended == [
+            "test_shop.py::test_one",
+            "test_shop.py::test_two",
+            "test_till.py::test_one",
+            "test_till.py::test_two",
+        ]
+        with closing(duckdb.connect(str(history))) as connection:
+            sources = connection.execute("SELECT DISTINCT source FROM invocations").fetchall()
+        assert sources == [("pytest",)]
+
+    def test_a_database_with_tables_is_rejected_before_the_tests(
+        self, pytester: pytest.Pytester
+    ) -> None:
+        with closing(duckdb.connect(str(pytester.path / "shop.duckdb"))) as connection:
+            connection.execute("CREATE TABLE orders (id INT)")
+        pytester.makepyfile("def test_it():\n    raise SystemExit('it ran')")
+        result = pytester.runpytest_inprocess(
+            "-p", "no:xdist", "--sqlmesh-tracker-report=shop.duckdb"
+        )
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(
+            "ERROR: sqlmesh_tracker_report: '*shop.duckdb': not a history: this DuckDB database "
+            "has other tables, such as main.orders"
+        )

@@ -21,7 +21,7 @@ RESULT = GatePolicy().evaluate(NIGHT)
 
 def test_the_suffix_determines_the_format(tmp_path: Path) -> None:
     for name in ("all.json", "all.md", "all.HTML", "all.xml"):
-        files.write(tmp_path / name, REPORTS, RESULT)
+        files.write(tmp_path / name, REPORTS, RESULT, source="import")
     assert (tmp_path / "all.json").read_text() == entries_to_json(REPORTS)
     assert (tmp_path / "all.md").read_text() == markdown.summary(REPORTS, RESULT)
     assert (tmp_path / "all.HTML").read_text() == html.page(REPORTS, RESULT)
@@ -32,17 +32,18 @@ def test_the_suffix_determines_the_format(tmp_path: Path) -> None:
 
 def test_a_file_without_reports_is_written(tmp_path: Path) -> None:
     for suffix in files.SUFFIXES:
-        files.write(tmp_path / f"none{suffix}", [])
+        files.write(tmp_path / f"none{suffix}", [], source="import")
     assert entries_from_json((tmp_path / "none.json").read_text()) == []
     assert (tmp_path / "none.md").read_text().strip()
     assert (tmp_path / "none.html").read_text().strip()
     assert (tmp_path / "none.xml").read_text().strip()
+    assert load_reports(tmp_path / "none.duckdb") == []
 
 
 @pytest.mark.parametrize("name", ["report.txt", "report", "json", ".json", "report.json.gz", ""])
 def test_another_suffix_is_rejected(name: str) -> None:
     with pytest.raises(
-        ValueError, match=r"its name must end in \.json, \.md, \.html or \.xml$"
+        ValueError, match=r"its name must end in \.json, \.md, \.html, \.xml or \.duckdb$"
     ) as caught:
         files.checked_path(name)
     assert "\n" not in str(caught.value)
@@ -56,7 +57,7 @@ def test_a_folder_is_rejected(tmp_path: Path) -> None:
 
 
 def test_folders_are_created(tmp_path: Path) -> None:
-    files.write(tmp_path / "build" / "reports" / "all.json", REPORTS)
+    files.write(tmp_path / "build" / "reports" / "all.json", REPORTS, source="import")
     assert entries_from_json((tmp_path / "build" / "reports" / "all.json").read_text()) == REPORTS
 
 
@@ -67,7 +68,7 @@ def test_the_old_file_stays_until_the_new_one_is_complete(
     target.write_text("the old one")
     monkeypatch.setattr(Path, "replace", _disk_full)
     with pytest.raises(OSError, match="disk full"):
-        files.write(target, REPORTS)
+        files.write(target, REPORTS, source="import")
     assert target.read_text() == "the old one"
     assert list(tmp_path.iterdir()) == [target]
 
@@ -80,7 +81,7 @@ def test_the_target_of_a_link_is_written_and_the_link_stays(tmp_path: Path) -> N
     target, link = tmp_path / "of_today.json", tmp_path / "latest.json"
     target.write_text("the old one")
     link.symlink_to(target.name)
-    files.write(link, REPORTS)
+    files.write(link, REPORTS, source="import")
     assert link.is_symlink()
     assert entries_from_json(target.read_text()) == REPORTS
 
@@ -88,7 +89,7 @@ def test_the_target_of_a_link_is_written_and_the_link_stays(tmp_path: Path) -> N
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
 def test_a_file_has_the_default_permissions_of_new_files(tmp_path: Path) -> None:
     (tmp_path / "other").touch()
-    files.write(tmp_path / "all.json", REPORTS)
+    files.write(tmp_path / "all.json", REPORTS, source="import")
     assert (tmp_path / "all.json").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
@@ -97,7 +98,7 @@ def test_dump_reports_accepts_only_names_of_files_that_can_be_read_back(
     tmp_path: Path, suffix: str
 ) -> None:
     file = tmp_path / f"all{suffix.upper()}"
-    if suffix == ".json":
+    if suffix in (".json", ".duckdb"):
         dump_reports(file, REPORTS)
         assert load_reports(file) == [REPORTS[0], REPORTS[1].report]
     else:
@@ -108,5 +109,8 @@ def test_dump_reports_accepts_only_names_of_files_that_can_be_read_back(
 @pytest.mark.parametrize("suffix", files.SUFFIXES)
 def test_text_that_cannot_be_encoded_is_written_anyway(tmp_path: Path, suffix: str) -> None:
     odd = run(failed("sales.orders", error="no file \udcff.csv"), error="\udcff")
-    files.write(tmp_path / f"all{suffix}", [Entry("test_shop.py::test_it", odd)])
-    assert "sales.orders" in (tmp_path / f"all{suffix}").read_text(encoding="utf-8")
+    files.write(tmp_path / f"all{suffix}", [Entry("test_shop.py::test_it", odd)], source="import")
+    if suffix == ".duckdb":
+        assert load_reports(tmp_path / "all.duckdb") == [("test_shop.py::test_it", odd)]
+    else:
+        assert "sales.orders" in (tmp_path / f"all{suffix}").read_text(encoding="utf-8")

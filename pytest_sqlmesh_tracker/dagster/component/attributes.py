@@ -111,6 +111,13 @@ class OpSettings(dg.Resolvable):
             description="Seconds that an interrupted step waits for batches in progress."
         ),
     ] = Limits.drain_timeout
+    report: Annotated[
+        str | None,
+        dg.Resolver.default(
+            description="A history to which the report of each step is appended: the path of a "
+            ".duckdb file, relative to the current folder."
+        ),
+    ] = None
 
 
 @dataclass

@@ -191,6 +191,7 @@ class SqlmeshProjectComponent(dg.StateBackedComponent, dg.Resolvable):
                     project=project,
                     longest_wait=op.longest_wait,
                     drain_timeout=op.drain_timeout,
+                    report=op.report,
                 )
             },
         )

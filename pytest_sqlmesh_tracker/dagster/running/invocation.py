@@ -28,6 +28,7 @@ from pytest_sqlmesh_tracker.wording.invocations import environment_words, headli
 from pytest_sqlmesh_tracker.wording.remarks import ahead_of_upstream
 
 from .failures import failure_before, failure_of
+from .history import StepHistory
 from .requests import Request
 from .tags import add_wait_tag
 from .worker import Work, Worker
@@ -65,6 +66,7 @@ class SqlmeshInvocation:
         events: StepEvents,
         earlier_failures: Mapping[dg.AssetKey, StandingFailure],
         limits: Limits,
+        history: StepHistory,
         *,
         fail_on_unknown: bool = False,
     ) -> None:
@@ -82,6 +84,7 @@ class SqlmeshInvocation:
                 on_report=self._on_report,
                 standing_failures=self._standing_failures,
                 events_of_ended=events.of_ended,
+                keep_report=history.append,
                 longest_wait=limits.longest_wait,
             )
         )

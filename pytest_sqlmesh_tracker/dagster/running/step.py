@@ -22,6 +22,7 @@ from pytest_sqlmesh_tracker.gate import GatePolicy, GatePolicyError
 from pytest_sqlmesh_tracker.models.index import UnknownModelError
 
 from .failures import failure_before
+from .history import StepHistory
 from .invocation import EmptyInvocation, Limits, SqlmeshInvocation
 from .requests import Request, build_request, run_config
 from .tags import DUE_ONLY
@@ -69,6 +70,7 @@ class Step:
         limits: Limits,
         *,
         policy_from: str,
+        history: str | None,
         fail_on_unknown: bool,
     ) -> SqlmeshInvocation:
         """Prepare the invocation; nothing happens yet.
@@ -78,10 +80,12 @@ class Step:
             arguments: the user's arguments of the command.
             open_context: opens the SQLMesh context, and closes it afterwards.
             policy_from: the folder from which the gate's policy is searched upward.
+            history: the DuckDB file to which the report is appended.
             fail_on_unknown: whether models with the status `unknown` fail the step as well.
 
         Raises:
-            Failure: the run config has models that do not exist, or the policy is not valid.
+            Failure: the run config has models that do not exist, or the policy or the history is
+                not valid.
         """
         models = self._models_to_run(command)
         try:
@@ -107,6 +111,7 @@ class Step:
             events,
             standing_failures(self._context.instance, [spec.key for spec in self._specs.values()]),
             limits,
+            StepHistory(history, self._context.log),
             fail_on_unknown=fail_on_unknown,
         )
 

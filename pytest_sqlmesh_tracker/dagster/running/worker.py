@@ -55,6 +55,8 @@ class Work:
     argument is the context, or None where it can't be used any more."""
     events_of_ended: Callable[[RunReport, Mapping[str, StandingFailure]], Iterable[Event]]
     """Makes all other events."""
+    keep_report: Callable[[RunReport], None]
+    """Is called with the report when there are all events."""
     longest_wait: float | None = None
     """Seconds for which a run may wait for its environment."""
 
@@ -159,6 +161,7 @@ class Worker:
             self.events.extend(self._work.events_of_ended(self.report, standing))
         except Exception as error:
             self.events_error = error
+        self._work.keep_report(self.report)
 
     def _spare_exit(self) -> None:
         """Let the process end without waiting for SQLMesh's pools of threads, which are daemons,
@@ -202,6 +205,7 @@ class Worker:
         except Exception as error:
             self.events_error = error
         self._news.put(None)
+        self._work.keep_report(report)
 
     def _run(self) -> None:
         try:

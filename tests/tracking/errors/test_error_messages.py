@@ -422,7 +422,7 @@ class TestEscapeCodes:
         assert (report["w.rates"].error or "").startswith(f"{error}\n")
         assert error in table(report, width=200)
         file = tmp_path_factory.mktemp("reports") / f"report.{suffix}"
-        write(file, [Entry(None, report)])
+        write(file, [Entry(None, report)], source="import")
         text = file.read_text() + table(report) + report.explain("w.rates")
         assert "central bank" in text
         assert not re.search("\x1b|u001b|\ufffd", text)

@@ -1,0 +1,201 @@
+"""From reports to the rows of a history, and back: everything is kept."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from pytest_sqlmesh_tracker.reports.files import Entry
+from pytest_sqlmesh_tracker.reports.report import RunReport
+
+from .schema import (
+    AUDITS,
+    BATCHES,
+    IDS,
+    INVOCATIONS,
+    OUTCOMES,
+    SCHEMA,
+    Table,
+)
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+Row = dict[str, Any]
+"""The values of a row by column."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
+_BIGINT = range(-(2**63), 2**63)
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class StoredReport:
+    """A report as a history stores it."""
+
+    rows: str
+    """The rows of all tables, as JSON: table → column → values. With the names of the columns in
+    each row, it would be more than twice as long."""
+    exact: str | None
+    """The report itself, if its rows do not have all of it."""
+
+
+def to_rows(report: RunReport, *, with_outcomes: bool = True) -> StoredReport:
+    """The rows of a report.
+
+    Args:
+        with_outcomes: whether to include the rows of its models. An invocation has them once, even
+            if it was reported for several tests.
+    """
+    data = report.to_dict()
+    for column, type_ in INVOCATIONS.columns.items():
+        if type_ == "JSON" and data[column] is not None:
+            data[column] = _json(data[column])
+    outcomes: list[Row] = []
+    batches: list[Row] = []
+    audits: list[Row] = []
+    models = report.outcomes.values() if with_outcomes else ()
+    facts_of_models = data["outcomes"].values() if with_outcomes else ()
+    for place, (outcome, facts) in enumerate(zip(models, facts_of_models, strict=True)):
+        facts |= {"duration": _microseconds(outcome.duration), "model": outcome.name}
+        facts["position"] = place
+        outcomes.append(facts)
+        for number, (batch, of_batch) in enumerate(
+            zip(outcome.batches, facts["batches"], strict=True)
+        ):
+            of_batch |= {"model": outcome.name, "position": number}
+            of_batch["duration"] = _microseconds(batch.duration)
+            batches.append(of_batch)
+        for number, of_audit in enumerate(facts["audits"]):
+            audits.append(of_audit | {"model": outcome.name, "position": number})
+    columns = {
+        INVOCATIONS.name: _columns(INVOCATIONS, [data]),
+        OUTCOMES.name: _columns(OUTCOMES, outcomes),
+        BATCHES.name: _columns(BATCHES, batches),
+        AUDITS.name: _columns(AUDITS, audits),
+    }
+    text = _json(columns)
+    # An undecodable file name in an error is such a text.
+    replaced = _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
+    complete = with_outcomes and replaced == text and all(map(_fit, columns.values()))
+    return StoredReport(replaced, None if complete else report.to_json())
+
+
+def _columns(table: Table, rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """The values of each column; those without any are left out."""
+    columns = {}
+    for column in table.in_json:
+        field = table.fields.get(column, column)
+        values = [row[field] for row in rows]
+        if any(value is not None for value in values):
+            columns[column] = values
+    return columns
+
+
+def _fit(columns: Mapping[str, Sequence[Any]]) -> bool:
+    """Whether all numbers are in the range of their columns."""
+    return all(
+        value in _BIGINT for values in columns.values() for value in values if type(value) is int
+    )
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _microseconds(duration: timedelta | None) -> int | None:
+    return None if duration is None else duration // _MICROSECOND
+
+
+def known_among(
+    connection: DuckDBPyConnection, entries: Sequence[Entry]
+) -> set[tuple[UUID, str | None]]:
+    """The ids and tests of all that the history has of reports with the ids of these."""
+    ids = list({str(report.id) for _, report in entries})
+    connection.execute(f"SELECT id, test FROM {IDS} WHERE id IN (SELECT unnest($1::UUID[]))", [ids])
+    return set(connection.fetchall())
+
+
+def read_entries(
+    connection: DuckDBPyConnection, tests: Mapping[int, str | None]
+) -> Iterator[Entry]:
+    """The reports with these numbers, each of which has a test or None, in this order.
+
+    Raises:
+        ValueError: the rows are not those of a report; the message is one line.
+    """
+    numbers = list(tests)
+    connection.execute(
+        f"SELECT number, report FROM {SCHEMA}.exact WHERE number IN (SELECT unnest($1))", [numbers]
+    )
+    exact = dict(connection.fetchall())
+    invocations = {
+        number: {"id": id_, **facts}
+        for number, id_, facts in _rows(connection, INVOCATIONS, "id", numbers)
+    }
+    outcomes, batches, audits = (
+        _of_models(connection, table, numbers) for table in (OUTCOMES, BATCHES, AUDITS)
+    )
+    for number, test in tests.items():
+        if number in exact:
+            yield Entry(test, RunReport.from_json(exact[number]))
+            continue
+        of_models = {
+            model: {**facts, "name": model, "batches": [], "audits": []}
+            for model, facts in outcomes[number]
+        }
+        for field, by_number in (("batches", batches), ("audits", audits)):
+            for model, facts in by_number[number]:
+                of_models[model][field].append(facts)
+        data = {**invocations[number], "outcomes": of_models}
+        yield Entry(test, RunReport.from_parsed(data))
+
+
+def _of_models(
+    connection: DuckDBPyConnection, table: Table, numbers: Sequence[int]
+) -> Mapping[int, list[tuple[str, Row]]]:
+    """Number → the models and fields of its rows."""
+    by_number: dict[int, list[tuple[str, Row]]] = defaultdict(list)
+    for number, model, facts in _rows(connection, table, "model", numbers):
+        by_number[number].append((model, facts))
+    return by_number
+
+
+def _rows(
+    connection: DuckDBPyConnection, table: Table, key: str, numbers: Sequence[int]
+) -> Iterator[tuple[int, Any, Row]]:
+    """The number, a key and the fields of each row of some reports, in order."""
+    order = "position" if "position" in table.keys else "number"
+    columns = ", ".join(_selected(column, type_) for column, type_ in table.columns.items())
+    # Between the ends, so that DuckDB reads no other parts of the table.
+    connection.execute(
+        f"SELECT number, {key}, {columns} FROM {SCHEMA}.all_{table.name} "
+        "WHERE number BETWEEN $1 AND $2 AND number IN (SELECT unnest($3)) "
+        f"ORDER BY number, {order}",
+        [min(numbers), max(numbers), numbers],
+    )
+    fields = [(table.fields.get(c, c), type_) for c, type_ in table.columns.items()]
+    for number, value_of_key, *values in connection.fetchall():
+        pairs = zip(fields, values, strict=True)
+        row = {field: _field(type_, value) for (field, type_), value in pairs}
+        yield number, value_of_key, row
+
+
+def _selected(column: str, type_: str) -> str:
+    # For TIMESTAMPTZ itself, some versions of DuckDB require pytz.
+    return f'epoch_us("{column}")' if type_ == "TIMESTAMPTZ" else f'"{column}"'
+
+
+def _field(type_: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if type_ == "TIMESTAMPTZ":
+        return _EPOCH + value * _MICROSECOND
+    return json.loads(value) if type_ == "JSON" else value
