@@ -48,7 +48,7 @@ def append(
         longest_wait: how many seconds to wait for other processes.
 
     Raises:
-        ValueError: the file is no history, or a newer version has written it; the message is one
+        ValueError: the file is not a history, or a newer version has written it; the message is one
             line.
         OSError: the file can't be written.
     """

@@ -53,7 +53,7 @@ def opened(
     Raises:
         FileNotFoundError: there is no such file.
         HistoryBusyError: another process has had it open all the time.
-        NotAHistoryError: the file is no history, or a newer version has written it.
+        NotAHistoryError: the file is not a history, or a newer version has written it.
         OSError: the file can't be opened or written.
     """
     import duckdb
@@ -199,7 +199,7 @@ def check(path: str | os.PathLike[str], *, longest_wait: float = LONGEST_WAIT) -
         longest_wait: how many seconds to wait for other processes.
 
     Raises:
-        ValueError: the file exists, and is no history, or a newer version has written it; the
+        ValueError: the file exists, and is not a history, or a newer version has written it; the
             message is one line.
         OSError: the file can't be read.
     """

@@ -24,7 +24,7 @@ def prune(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no history, or a newer version has written it.
+        ValueError: the file is not a history, or a newer version has written it.
         OSError: the file can't be written, or another process has had it open all the time.
     """
     with opened(Path(path).resolve(), writing=True, longest_wait=longest_wait) as connection:

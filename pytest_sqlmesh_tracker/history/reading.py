@@ -26,7 +26,7 @@ def all_entries(path: str | os.PathLike[str], *, longest_wait: float = LONGEST_W
         longest_wait: how many seconds to wait for a process that appends.
 
     Raises:
-        ValueError: the file is no history, or a newer version has written it; the message is one
+        ValueError: the file is not a history, or a newer version has written it; the message is one
             line.
         OSError: the file can't be read.
     """

@@ -170,7 +170,7 @@ VERSION = len(MIGRATIONS)
 
 
 class NotAHistoryError(ValueError):
-    """A file is no history that this version can read or append to; the message is one line."""
+    """A file is not a history that this version can read or append to; the message is one line."""
 
 
 def version_of(connection: DuckDBPyConnection) -> int:
