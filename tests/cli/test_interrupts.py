@@ -64,7 +64,7 @@ def test_an_interrupted_run_reports_what_happened_before(
     assert report.error == error
     assert f"interrupted: {error}" in out
     # The message must not name an internal class, which users can't look up.
-    texts = (out, err, *(file.read_text() for file in shop.glob("night.*")))
+    texts = (out, err, *(file.read_text(errors="replace") for file in shop.glob("night.*")))
     assert [text for text in texts if "_Terminated" in text] == []
     assert "shop.slow was interrupted" in out
 
