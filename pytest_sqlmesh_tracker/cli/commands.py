@@ -232,8 +232,8 @@ def show(
     """Show reports, or write them in another format.
 
     REPORT is a file, also a history (.duckdb), a folder of .json files, or "-" for standard input.
-    Invocations that a rerun
-    of their test superseded are left out, except in JSON, where they are marked.
+    Invocations that a rerun of their test superseded are left out, except in JSON, where they are
+    marked.
     """
     from .output import Output
     from .reports import read, since_of

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from pytest_sqlmesh_tracker.tracking.queries.project_files import read_project_files
-from pytest_sqlmesh_tracker.wording.formats import listed
+from pytest_sqlmesh_tracker.wording.formats import listed, on_safe_cron
 
 from .diagnosis import Check
 
@@ -35,5 +35,5 @@ def checks(project: ProjectLocation) -> Iterator[Check]:
 
 
 def _detail(cron: str, safe: str | None) -> str:
-    advice = f" ({safe} has equal gaps and includes its times)" if safe else ""
+    advice = f" ({on_safe_cron(safe)})" if safe else ""
     return f"when {cron} is due depends on the SQLMesh process, since its gaps differ{advice}"

@@ -46,8 +46,6 @@ def _spans(
     Args:
         loaded: the times of runs, each with the end of what is then loaded.
     """
-    if model.loads is None:
-        return
     for limit in limits:
         pending: StaleSpan | None = None
         for since, until, through in _constant(forecast, model, loaded):
@@ -74,7 +72,6 @@ def _constant(
     forecast: Forecast, model: ForecastModel, loaded: Sequence[tuple[datetime, datetime]]
 ) -> Iterator[tuple[datetime, datetime | None, datetime | None]]:
     """Spans of time in which nothing is loaded, each with the end of what has been before."""
-    assert model.loads is not None
     since, through = forecast.at, model.loads.through
     if through is None:
         since = max(since, model.loads.start)

@@ -12,7 +12,7 @@ from sqlmesh.utils.date import to_timestamp
 from pytest_sqlmesh_tracker.outcomes.types import Interval
 from pytest_sqlmesh_tracker.tracking.intervals.crons import is_undetermined, safe_cron
 from pytest_sqlmesh_tracker.tracking.spans import Millis, Span, utc
-from pytest_sqlmesh_tracker.wording.formats import listed, minute
+from pytest_sqlmesh_tracker.wording.formats import listed, minute, on_safe_cron
 
 from .reading import EnvironmentModels, read_environment
 from .restating import Restatements
@@ -142,7 +142,7 @@ def _undetermined(known: EnvironmentModels, assumed: Assumed) -> dict[str, str]:
 def _irregular(cron: str) -> str:
     why = f"SQLMesh takes the cron {cron} to be due at different times in different processes"
     safe = safe_cron(cron)
-    return f"{why} ({safe} has equal gaps and includes its times)" if safe else why
+    return f"{why} ({on_safe_cron(safe)})" if safe else why
 
 
 def moments_of(known: EnvironmentModels, begin: Millis, end: Millis) -> list[Millis]:

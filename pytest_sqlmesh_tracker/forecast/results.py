@@ -44,12 +44,12 @@ class ForecastModel:
     """SQLMesh's kind, in lower case."""
     cron: str
     """When it is due, as the model defines it."""
+    loads: LoadedSpan
+    """From when on it loads data, and what is loaded of it before the forecast."""
     time_zone: str | None = None
     """The name of the time zone of the cron; None for UTC."""
     upstream: tuple[str, ...] = ()
     """The shown names of the models of the environment that it reads."""
-    loads: LoadedSpan | None = None
-    """None if that is not known."""
 
     @property
     def is_evaluated(self) -> bool:

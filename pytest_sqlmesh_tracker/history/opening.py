@@ -51,7 +51,7 @@ def opened(
         longest_wait: how many seconds to wait for other processes and threads.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         HistoryBusyError: another process has had it open all the time.
         NotAHistoryError: the file is not a history, or a newer version has written it.
         OSError: the file can't be opened or written.

@@ -23,7 +23,7 @@ def prune(
         longest_wait: how many seconds to wait for other processes.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: the file is not a history, or a newer version has written it.
         OSError: the file can't be written, or another process has had it open all the time.
     """

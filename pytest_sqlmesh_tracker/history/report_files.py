@@ -31,8 +31,8 @@ def load_reports(path: str | os.PathLike[str]) -> list[RunReport | tuple[str, Ru
 
     Each entry is returned as it was dumped: a report, or, if a test made the invocation, a pair of
     the test's node id and the report. `GatePolicy.evaluate` takes both. The function also reads a
-    file that holds a single report, and files of schema version 1. Of a history in DuckDB, a file
-    whose name ends in `.duckdb`, it returns all reports.
+    file that holds a single report, and files of schema version 1. If the name ends in `.duckdb`,
+    the file is a history in DuckDB, and all of its reports are returned.
 
     Raises:
         OSError: the file can't be read, or other processes have been appending to the history for

@@ -163,8 +163,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         *map(_create, TABLES),
     ),
 )
-"""The statements that lead to each version from the one before, from version 1 on. Of a version
-that was released, they must not change: a new column is an `ALTER TABLE` of a new version, and is
+"""The statements that lead to each version from the one before, from version 1 on. The statements
+of a released version must not change: a new column is an `ALTER TABLE` of a new version, and is
 left out of the first one."""
 VERSION = len(MIGRATIONS)
 

@@ -91,6 +91,11 @@ def listed(names: Sequence[str], limit: int = 3) -> str:
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
 
 
+def on_safe_cron(safe: str) -> str:
+    """What recommends a cron with equal gaps in place of an irregular one."""
+    return f"{safe} has equal gaps and includes its times"
+
+
 def one_line(text: str, limit: int = 400) -> str:
     """The text without line breaks, shortened to `limit` characters."""
     line = " ".join(text[: 4 * limit].split())

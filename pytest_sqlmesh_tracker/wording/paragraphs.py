@@ -16,6 +16,7 @@ from .formats import (
     amount,
     midnight,
     moment,
+    on_safe_cron,
     one_line,
     quantity,
     shortened,
@@ -185,7 +186,7 @@ def cron_facts(outcome: Outcome) -> list[tuple[str, str]]:
         if outcome.undetermined_cron:
             facts.append(("", "its gaps differ, so its due times depend on the SQLMesh process"))
         if outcome.safe_cron:
-            facts.append(("", f"{outcome.safe_cron} has equal gaps and includes its times"))
+            facts.append(("", on_safe_cron(outcome.safe_cron)))
     return facts
 
 

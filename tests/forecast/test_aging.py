@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -24,7 +23,7 @@ def model(name: str = "shop.orders", through: str | None = "2024-01-10", **facts
         end=utc(end) if (end := facts.pop("end", None)) else None,
         through=utc(through) if through else None,
     )
-    return ForecastModel(name, f'"{name}"', facts.pop("kind", "full"), "@daily", loads=loads)
+    return ForecastModel(name, f'"{name}"', facts.pop("kind", "full"), "@daily", loads)
 
 
 def forecast(*models: ForecastModel, loaded: dict[str, str], **facts: Any) -> Forecast:
@@ -89,7 +88,6 @@ def test_nothing_loaded_since_the_model_has_started() -> None:
         model(kind="seed"),
         model(kind="external"),
         model(through="2024-01-09", end="2024-01-10"),
-        replace(model(), loads=None),
         model("sales.orders"),
     ],
 )

@@ -60,7 +60,7 @@ def _look_ahead(outlook: Outlook, story: Story, ledger: Ledger) -> None:
             other.faults.add(Fault(failing, InjectedError("assumed")))
         other.faults.held.update(held)
         runs = {run.at: run for run in forecasted.runs}
-        through = {m.name: m.loads.through for m in forecasted.models if m.loads}
+        through = {m.name: m.loads.through for m in forecasted.models}
         # An environment expires.
         for time in (time for time in times if time <= forecasted.until):
             ledger.where = f"{outlook.environment} at {time:%Y-%m-%d %H:%M}"

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from pytest_sqlmesh_tracker import Forecast, ForecastRun
-from pytest_sqlmesh_tracker.forecast.results import ForecastModel, StaleSpan
+from pytest_sqlmesh_tracker.forecast.results import ForecastModel, LoadedSpan, StaleSpan
 from pytest_sqlmesh_tracker.outcomes.types import Interval
 from tests.builders import utc
 
 BEGIN = utc("2024-01-05")
 AT = BEGIN + timedelta(minutes=5)
+LOADED = LoadedSpan(start=utc("2024-01-01"), end=None, through=BEGIN)
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def forecast(*models: Coming, days: int = 3, assumptions: Iterable[str] = ("None
         undetermined={m.name: m.undetermined for m in models if m.undetermined},
         assumptions=list(assumptions),
         models=[
-            ForecastModel(m.name, f'"{m.name}"', m.kind, m.cron, m.time_zone, m.upstream)
+            ForecastModel(m.name, f'"{m.name}"', m.kind, m.cron, LOADED, m.time_zone, m.upstream)
             for m in models
         ],
         failing={m.name: m.why_failing for m in models if m.why_failing},

@@ -189,8 +189,8 @@ def _keep(
     manifest = evidence.manifest()
     data = dump(Contents.of(template), folder)
     names = {str(path): each for path, each in module_names(template).items()}
-    if template.postgres:
-        template.project.databases.server.stop()
+    if template.postgres and not template.project.databases.server.stop():
+        raise UnkeepableError("its PostgreSQL server is in use")
 
     def write(target: Path) -> None:
         (target / _CONTENTS).write_bytes(data)
