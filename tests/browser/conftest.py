@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Error,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 from pytest_sqlmesh_tracker import GatePolicy, RunReport
 from pytest_sqlmesh_tracker.render.page.html import page as rendered
@@ -25,6 +33,9 @@ SWITCHES = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+PATIENCE = 30_000
+"""Milliseconds: machines that do something else as well let a page wait."""
 
 USUAL: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
 
@@ -46,6 +57,7 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("SQLMESH_TRACKER_BROWSER") == "required":
             pytest.fail(missing)
         pytest.skip(missing)
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(SWITCHES))
         yield browser
@@ -56,7 +68,7 @@ def browser() -> Iterator[Browser]:
 def usual(browser: Browser) -> Iterator[Page]:
     """The page of all tests that need no other browser than a light one of 1280 pixels."""
     context = browser.new_context(**USUAL)
-    context.set_default_timeout(5000)
+    context.set_default_timeout(PATIENCE)
     yield context.new_page()
     context.close()
 
@@ -112,7 +124,7 @@ def open_page(
         if options:
             contexts.append(browser.new_context(**{**USUAL, **options}))
             page = listen(contexts[-1].new_page())
-            page.set_default_timeout(5000)
+            page.set_default_timeout(PATIENCE)
         opened.append(files(reports))
         page.goto(opened[-1] + fragment)
         return page

@@ -26,7 +26,7 @@ def test_a_run_cancelled_while_waiting_fails_the_gate(shop: Path, typed: Typed) 
     # A signal before that can come while the state is read, and then no model is known.
     wait_for("Waiting (limit this with --wait SECONDS)", out, running)
     os.kill(running.pid, signal.SIGTERM)
-    assert running.wait(timeout=30) == 143, out.read_text()
+    assert running.wait(timeout=120) == 143, out.read_text()
     assert "gate failed: 4 interruptions" in out.read_text()
 
     ended = typed("gate", "night.json")

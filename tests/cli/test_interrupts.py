@@ -53,7 +53,7 @@ def test_an_interrupted_run_reports_what_happened_before(
     running = started("run", *REPORTS, "--execution-time", "2024-01-10 00:05")
     until_it_sleeps(shop / "it_sleeps", running)
     os.kill(running.pid, number)
-    out, err = running.communicate(timeout=30)
+    out, err = running.communicate(timeout=120)
 
     assert running.returncode == code, out + err
     assert "Traceback" not in out + err
@@ -114,7 +114,7 @@ def test_a_running_query_is_interrupted(
     until_it_sleeps(shop / "it_sleeps", running)
     time.sleep(0.5)
     os.kill(running.pid, number)
-    out, err = running.communicate(timeout=30)
+    out, err = running.communicate(timeout=120)
 
     assert running.returncode == code, out + err
     [(_, report)] = entries_from_json((shop / "night.json").read_text())
@@ -157,7 +157,7 @@ def test_a_run_interrupted_before_it_starts(shop: Path, number: signal.Signals, 
     )
     until_it_sleeps(shop / "it_sleeps", running)
     os.kill(running.pid, number)
-    out, err = running.communicate(timeout=30)
+    out, err = running.communicate(timeout=120)
 
     assert running.returncode == code, out + err
     assert "Traceback" not in out + err

@@ -73,9 +73,9 @@ class TestABusyEnvironment:
         wait_for(process.stderr.readline, "Waiting")
         process.send_signal(signal.SIGINT)
         began = time.monotonic()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
 
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 25
         assert process.returncode == 130
         [(_, report)] = entries_from_json(Path("night.json").read_bytes())
         assert report.completion == "interrupted"

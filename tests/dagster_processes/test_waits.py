@@ -22,7 +22,7 @@ def test_while_it_waits_for_its_environment(tmp_path: Path, job: str) -> None:
         signalled = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.wait(SECONDS) == 1
-        assert time.monotonic() - signalled < 10
+        assert time.monotonic() - signalled < 30
         until(lambda: group_is_gone(process.pid))
     assert site.statuses() == dict.fromkeys(MODELS, "interrupted")
     assert site.loaded() == set()
@@ -39,7 +39,7 @@ def test_while_a_batch_does_not_end(
         signalled = time.monotonic()
         process.send_signal(signal.SIGTERM)
         process.wait(SECONDS)
-        assert time.monotonic() - signalled < 11
+        assert time.monotonic() - signalled < 30
         until(lambda: group_is_gone(process.pid))
     assert site.loaded() == set(site.materialized()) >= {"c/first"}
     assert site.statuses()["c/first"] == "executed"

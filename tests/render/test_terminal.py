@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from textwrap import dedent
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -120,9 +120,9 @@ class TestTable:
     def test_a_table_of_a_thousand_models_is_not_slow(self) -> None:
         """Half a second, which slow machines may exceed here."""
         report = run(*(executed(f"a.m{number}", rows=number) for number in range(1000)))
-        start = perf_counter()
+        start = process_time()
         shown = table(report, width=80)
-        assert perf_counter() - start < 5
+        assert process_time() - start < 5
         assert shown.count("executed") == 1000
 
 

