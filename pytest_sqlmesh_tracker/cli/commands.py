@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gc
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,67 +13,13 @@ from pytest_sqlmesh_tracker.render.files import SUFFIXES_IN_WORDS
 from pytest_sqlmesh_tracker.version import __version__
 
 from . import options as sqlmesh_options
-from .arguments import MOST_DAYS, Command, finite, reject_empty
-from .check import CheckCommand, pairs
+from .arguments import MOST_DAYS, finite
+from .checking.checking import CheckCommand, pairs
+from .group import CommandGroup
 from .options import SqlmeshCommand, all_of
-from .streams import dependable
 
 
-class _Commands(click.Group):
-    """Maps errors to the documented exit codes: click would exit with 1 on Ctrl-C and bad input."""
-
-    command_class = Command
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        reject_empty(self, ctx, args)
-        return super().parse_args(ctx, args)
-
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        **extra: Any,
-    ) -> Any:
-        if not standalone_mode:
-            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
-        with dependable() as failure:
-            code = self._exit_code(args, prog_name, complete_var, **extra)
-            error = failure()
-            if error:
-                click.echo(f"Error: the output is incomplete: {error.strerror}", err=True)
-                code = 2
-        sys.exit(code)
-
-    def _exit_code(
-        self,
-        args: Sequence[str] | None,
-        prog_name: str | None,
-        complete_var: str | None,
-        **extra: Any,
-    ) -> int:
-        try:
-            code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
-        except click.UsageError as wrong:
-            wrong.show()
-            return 2
-        except click.ClickException as wrong:
-            from pytest_sqlmesh_tracker.wording.printable import printable
-
-            # The names and contents of files must not control the terminal.
-            click.echo(printable(f"Error: {wrong.format_message()}"), err=True)
-            return 2
-        except OSError as error:
-            # An input can't be read.
-            click.echo(f"Error: {error.strerror or error}", err=True)
-            return 2
-        except click.Abort:
-            return 130
-        return code if isinstance(code, int) else 0
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(version)s")
 @sqlmesh_options.general
 def main(**_: Any) -> None:
@@ -335,6 +280,48 @@ def diff(
     return 1 if exit_code and difference else 0
 
 
+@main.command()
+@click.argument("file", metavar="HISTORY")
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option(
+    "-E", "--environment", metavar="NAME", help="Show this environment only. [default: all]"
+)
+@click.option(
+    "--since", metavar="TIME", help="Leave out invocations that began before this time, in UTC."
+)
+@click.option(
+    "--import",
+    "imported",
+    multiple=True,
+    metavar="REPORT",
+    help="First append these reports: files, folders or other histories; repeatable.",
+)
+@click.option(
+    "--prune",
+    metavar="DURATION",
+    help='First remove the reports of invocations that began longer ago, such as "90 days".',
+)
+@_as_json
+@click.option(
+    "--report",
+    "files",
+    multiple=True,
+    metavar="PATH",
+    help="Write what is shown: .json or .md; repeatable.",
+)
+@_without_collection()
+def history(file: str, models: tuple[str, ...], **options: Any) -> None:
+    """Show how models fared over time, from the reports in a history (.duckdb).
+
+    For each model: when and how often it was executed, since when it fails or waits, how long it
+    usually takes, and since when it takes longer. MODEL is a name or a glob, and shows its
+    invocations and audits.
+    """
+    from .history import look_back
+
+    look_back(file, models, options)
+
+
 @main.command(cls=CheckCommand)
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("-p", "--paths", multiple=True, help="Folder of a SQLMesh project; repeatable.")
@@ -399,7 +386,7 @@ def check(ctx: click.Context, /, **options: Any) -> int:
 
     The exit code is 1 if the rows of a model differ, and 2 if no model has any.
     """
-    from .check import check_models
+    from .checking.checking import check_models
 
     return check_models(ctx, options)
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from pytest_sqlmesh_tracker.reports.files import Entry
 
 from . import pending
+from .numbering import NewReport, Numbering
 from .opening import LONGEST_WAIT, HistoryBusyError, create, opened
 from .pending import PendingFile, Source
-from .rows import known_among, to_rows
-from .schema import IDS, SCHEMA, TABLES
+from .schema import SCHEMA, TABLES
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -57,10 +57,10 @@ def append(
         create(history)
     try:
         with opened(history, writing=True, longest_wait=longest_wait) as connection:
-            waiting = _pending(history)
+            waiting, numbering = _pending(history), Numbering(connection)
             for file in waiting:
-                _add(connection, file.entries, file.source)
-            _add(connection, added, source)
+                _add(connection, numbering.new(file.entries, file.source))
+            _add(connection, numbering.new(added, source))
             connection.execute("COMMIT")
             for file in waiting:
                 with suppress(OSError):
@@ -79,26 +79,13 @@ def _pending(history: Path) -> Sequence[PendingFile]:
         return ()
 
 
-def _add(connection: DuckDBPyConnection, entries: Sequence[Entry], source: Source) -> None:
-    known = known_among(connection, entries)
-    with_outcomes = {id_ for id_, _ in known}
-    [(number, count, size)] = connection.execute(
-        f"SELECT (SELECT coalesce(max(number), 0) FROM {IDS}), count(*), coalesce(sum(size), 0) "
-        f"FROM {SCHEMA}.recent"
+def _add(connection: DuckDBPyConnection, reports: Iterable[NewReport]) -> None:
+    [(count, size)] = connection.execute(
+        f"SELECT count(*), coalesce(sum(size), 0) FROM {SCHEMA}.recent"
     ).fetchall()
-    for test, report in entries:
-        if (report.id, test) in known:
-            continue
-        stored = to_rows(report, with_outcomes=report.id not in with_outcomes)
-        number, count, size = number + 1, count + 1, size + len(stored.rows)
-        connection.execute(
-            f"INSERT INTO {SCHEMA}.recent VALUES (?, ?, ?, ?, ?, ?)",
-            [number, str(report.id), test, source, stored.rows, len(stored.rows)],
-        )
-        if stored.exact is not None:
-            connection.execute(f"INSERT INTO {SCHEMA}.exact VALUES (?, ?)", [number, stored.exact])
-        known.add((report.id, test))
-        with_outcomes.add(report.id)
+    for new in reports:
+        new.insert(connection, f"{SCHEMA}.recent", f"{SCHEMA}.exact")
+        count, size = count + 1, size + new.size
         if count > _MOST_RECENT or size > _LARGEST_RECENT:
             move_recent(connection)
             count = size = 0

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_sqlmesh_tracker.reports.files import Entry
 
 from . import pending
+from .numbering import Numbering
 from .opening import LONGEST_WAIT, opened
-from .rows import known_among, read_entries
-from .schema import SCHEMA
+from .pending import PendingFile
+from .rows import read_entries
+from .schema import EXACT, READ, RECENT, SCHEMA, TABLES, recent_rows
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 _AT_ONCE = 100
 """How many reports are read with one query."""
@@ -30,7 +37,7 @@ def all_entries(path: str | os.PathLike[str], *, longest_wait: float = LONGEST_W
             line.
         OSError: the file can't be read.
     """
-    return _read(path, "TRUE", [], lambda _: True, longest_wait)
+    return _read(path, "TRUE", [], longest_wait)
 
 
 def entries_since(
@@ -41,13 +48,7 @@ def entries_since(
     Args and Raises: as for `all_entries`.
     """
     began = "epoch_us(started_at) >= epoch_us($1::TIMESTAMPTZ)"
-    return _read(
-        path,
-        began,
-        [since.isoformat()],
-        lambda entry: entry.report.started_at >= since,
-        longest_wait,
-    )
+    return _read(path, began, [since.isoformat()], longest_wait)
 
 
 def latest_entries(
@@ -60,42 +61,58 @@ def latest_entries(
     """
     counts = "NOT superseded QUALIFY row_number() OVER "
     latest = "(PARTITION BY environment ORDER BY started_at DESC, number DESC) = 1"
-    entries = _read(
-        path, counts + latest, [], lambda entry: not entry.report.superseded, longest_wait
-    )
-    last: dict[str, Entry] = {}
-    for entry in entries:
-        other = last.get(entry.report.environment)
-        if other is None or entry.report.started_at >= other.report.started_at:
-            last[entry.report.environment] = entry
-    return [entry for entry in entries if last[entry.report.environment] is entry]
+    return _read(path, counts + latest, [], longest_wait)
+
+
+@contextmanager
+def readable(
+    path: str | os.PathLike[str], *, longest_wait: float = LONGEST_WAIT
+) -> Iterator[DuckDBPyConnection]:
+    """A connection whose views in the schema `READ` have all reports, those of pending files too.
+
+    The views are called as the tables, and `exact`; each has a column `number`, which is the place
+    of the report.
+
+    Args and Raises: as for `all_entries`.
+    """
+    history = Path(path).resolve()
+    # Before the database is opened: what is gone then, it has.
+    waiting = pending.read(history)
+    with opened(history, longest_wait=longest_wait) as connection:
+        sources = {table.name: f"FROM {SCHEMA}.all_{table.name}" for table in TABLES}
+        sources["exact"] = f"FROM {SCHEMA}.exact"
+        if waiting:
+            _insert(connection, waiting)
+            for table in TABLES:
+                rows = recent_rows(table, f"{READ}.pending")
+                sources[table.name] += f" UNION ALL BY NAME {rows}"
+            sources["exact"] += f" UNION ALL BY NAME FROM {READ}.exact_pending"
+        for name, query in sources.items():
+            connection.execute(f"CREATE TEMPORARY VIEW {name} AS {query}")
+        yield connection
+
+
+def _insert(connection: DuckDBPyConnection, waiting: Sequence[PendingFile]) -> None:
+    """Insert the pending reports that are not stored into tables that only the connection has."""
+    connection.execute(f"CREATE TEMPORARY TABLE pending ({RECENT})")
+    connection.execute(f"CREATE TEMPORARY TABLE exact_pending ({EXACT})")
+    numbering = Numbering(connection)
+    for file in waiting:
+        for new in numbering.new(file.entries, file.source):
+            new.insert(connection, f"{READ}.pending", f"{READ}.exact_pending")
 
 
 def _read(
-    path: str | os.PathLike[str],
-    condition: str,
-    parameters: Sequence[object],
-    holds: Callable[[Entry], bool],
-    longest_wait: float,
+    path: str | os.PathLike[str], condition: str, parameters: Sequence[object], longest_wait: float
 ) -> list[Entry]:
-    """The reports for which a condition on the rows of `all_invocations` holds, and those of
-    pending files for which the same condition holds, as a function."""
-    history = Path(path).resolve()
-    # Before the database is opened: what is gone then, it has.
-    waiting = [entry for file in pending.read(history) for entry in file.entries if holds(entry)]
-    with opened(history, longest_wait=longest_wait) as connection:
+    """The reports for which a condition on the rows of `invocations` holds."""
+    with readable(path, longest_wait=longest_wait) as connection:
         connection.execute(
-            f"SELECT number, test FROM {SCHEMA}.all_invocations WHERE {condition} ORDER BY number",
+            f"SELECT number, test FROM {READ}.invocations WHERE {condition} ORDER BY number",
             [*parameters],
         )
         groups = _groups(connection.fetchall())
-        entries = [entry for group in groups for entry in read_entries(connection, dict(group))]
-        known = known_among(connection, waiting)
-    for entry in waiting:
-        if (entry.report.id, entry.test) not in known:
-            known.add((entry.report.id, entry.test))
-            entries.append(entry)
-    return entries
+        return [entry for group in groups for entry in read_entries(connection, dict(group))]
 
 
 def _groups(

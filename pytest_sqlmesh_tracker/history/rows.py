@@ -9,18 +9,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from pytest_sqlmesh_tracker.reports.files import Entry
+from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
 
 from .schema import (
     AUDITS,
     BATCHES,
-    IDS,
     INVOCATIONS,
     OUTCOMES,
-    SCHEMA,
+    READ,
     Table,
 )
 
@@ -83,7 +82,7 @@ def to_rows(report: RunReport, *, with_outcomes: bool = True) -> StoredReport:
     }
     text = _json(columns)
     # An undecodable file name in an error is such a text.
-    replaced = _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
+    replaced = as_stored(text)
     complete = with_outcomes and replaced == text and all(map(_fit, columns.values()))
     return StoredReport(replaced, None if complete else report.to_json())
 
@@ -110,17 +109,13 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def as_stored(text: str) -> str:
+    """The text as the tables have it: valid Unicode."""
+    return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def _microseconds(duration: timedelta | None) -> int | None:
     return None if duration is None else duration // _MICROSECOND
-
-
-def known_among(
-    connection: DuckDBPyConnection, entries: Sequence[Entry]
-) -> set[tuple[UUID, str | None]]:
-    """The ids and tests of all that the history has of reports with the ids of these."""
-    ids = list({str(report.id) for _, report in entries})
-    connection.execute(f"SELECT id, test FROM {IDS} WHERE id IN (SELECT unnest($1::UUID[]))", [ids])
-    return set(connection.fetchall())
 
 
 def read_entries(
@@ -131,61 +126,95 @@ def read_entries(
     Raises:
         ValueError: the rows are not those of a report; the message is one line.
     """
-    numbers = list(tests)
-    connection.execute(
-        f"SELECT number, report FROM {SCHEMA}.exact WHERE number IN (SELECT unnest($1))", [numbers]
+    # Between the ends, so that DuckDB reads no other parts of the tables.
+    these = _Condition(
+        "number BETWEEN $1 AND $2 AND number IN (SELECT unnest($3))",
+        [min(tests), max(tests), [*tests]],
     )
-    exact = dict(connection.fetchall())
+    exact = _exact(connection, these)
     invocations = {
         number: {"id": id_, **facts}
-        for number, id_, facts in _rows(connection, INVOCATIONS, "id", numbers)
+        for number, id_, facts in _rows(connection, INVOCATIONS, "id", these)
     }
-    outcomes, batches, audits = (
-        _of_models(connection, table, numbers) for table in (OUTCOMES, BATCHES, AUDITS)
-    )
+    outcomes = _outcomes(connection, these)
     for number, test in tests.items():
         if number in exact:
-            yield Entry(test, RunReport.from_json(exact[number]))
+            yield Entry(test, exact[number])
             continue
-        of_models = {
-            model: {**facts, "name": model, "batches": [], "audits": []}
-            for model, facts in outcomes[number]
-        }
-        for field, by_number in (("batches", batches), ("audits", audits)):
-            for model, facts in by_number[number]:
-                of_models[model][field].append(facts)
-        data = {**invocations[number], "outcomes": of_models}
+        data = {**invocations[number], "outcomes": outcomes[number]}
         yield Entry(test, RunReport.from_parsed(data))
 
 
-def _of_models(
-    connection: DuckDBPyConnection, table: Table, numbers: Sequence[int]
-) -> Mapping[int, list[tuple[str, Row]]]:
-    """Number → the models and fields of its rows."""
-    by_number: dict[int, list[tuple[str, Row]]] = defaultdict(list)
-    for number, model, facts in _rows(connection, table, "model", numbers):
-        by_number[number].append((model, facts))
-    return by_number
+def read_outcomes(
+    connection: DuckDBPyConnection, keys: Sequence[tuple[int, str]]
+) -> dict[tuple[int, str], ModelOutcome]:
+    """The outcomes with these numbers of reports and names of models.
+
+    A name with characters that are not valid Unicode is that of the tables.
+    """
+    numbers, models = [number for number, _ in keys], [model for _, model in keys]
+    connection.execute(
+        "CREATE OR REPLACE TEMPORARY TABLE wanted AS "
+        "SELECT unnest($1::BIGINT[]) AS number, unnest($2::VARCHAR[]) AS model",
+        [numbers, models],
+    )
+    outcomes = _outcomes(connection, _Condition("(number, model) IN (FROM wanted)"))
+    exact = _exact(connection, _Condition("number IN (SELECT number FROM wanted)"))
+    for number, report in exact.items():
+        outcomes[number] = {as_stored(outcome.name): outcome for outcome in report.outcomes.values()}
+    return {
+        (number, model): ModelOutcome.model_validate(outcomes[number][model])
+        for number, model in keys
+    }
+
+
+@dataclass(frozen=True)
+class _Condition:
+    """Which rows are read, in SQL."""
+
+    sql: str
+    parameters: Sequence[object] = ()
+
+
+def _exact(connection: DuckDBPyConnection, these: _Condition) -> dict[int, RunReport]:
+    connection.execute(
+        f"SELECT number, report FROM {READ}.exact WHERE {these.sql}", [*these.parameters]
+    )
+    return {number: RunReport.from_json(text) for number, text in connection.fetchall()}
+
+
+def _outcomes(connection: DuckDBPyConnection, these: _Condition) -> dict[int, dict[str, Any]]:
+    """Number → model → the fields of its outcome."""
+    outcomes: dict[int, dict[str, Any]] = defaultdict(dict)
+    for number, model, facts in _rows(connection, OUTCOMES, "model", these):
+        outcomes[number][model] = {**facts, "name": model, "batches": [], "audits": []}
+    for table in (BATCHES, AUDITS):
+        for number, model, facts in _rows(connection, table, "model", these):
+            outcomes[number][model][table.name].append(facts)
+    return outcomes
 
 
 def _rows(
-    connection: DuckDBPyConnection, table: Table, key: str, numbers: Sequence[int]
+    connection: DuckDBPyConnection, table: Table, key: str, these: _Condition
 ) -> Iterator[tuple[int, Any, Row]]:
     """The number, a key and the fields of each row of some reports, in order."""
     order = "position" if "position" in table.keys else "number"
     columns = ", ".join(_selected(column, type_) for column, type_ in table.columns.items())
-    # Between the ends, so that DuckDB reads no other parts of the table.
     connection.execute(
-        f"SELECT number, {key}, {columns} FROM {SCHEMA}.all_{table.name} "
-        "WHERE number BETWEEN $1 AND $2 AND number IN (SELECT unnest($3)) "
-        f"ORDER BY number, {order}",
-        [min(numbers), max(numbers), numbers],
+        f"SELECT number, {key}, {columns} FROM {READ}.{table.name} "
+        f"WHERE {these.sql} ORDER BY number, {order}",
+        [*these.parameters],
     )
     fields = [(table.fields.get(c, c), type_) for c, type_ in table.columns.items()]
     for number, value_of_key, *values in connection.fetchall():
         pairs = zip(fields, values, strict=True)
         row = {field: _field(type_, value) for (field, type_), value in pairs}
         yield number, value_of_key, row
+
+
+def from_microseconds(microseconds: int) -> datetime:
+    """The time that `epoch_us` gives for a column, in UTC."""
+    return _EPOCH + microseconds * _MICROSECOND
 
 
 def _selected(column: str, type_: str) -> str:
@@ -197,5 +226,5 @@ def _field(type_: str, value: Any) -> Any:
     if value is None:
         return None
     if type_ == "TIMESTAMPTZ":
-        return _EPOCH + value * _MICROSECOND
+        return from_microseconds(value)
     return json.loads(value) if type_ == "JSON" else value

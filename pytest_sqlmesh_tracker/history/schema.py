@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 SCHEMA = "sqlmesh_tracker"
+READ = "temp"
+"""The schema of the views that a connection reads: the stored reports, and pending ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +148,11 @@ IDS = (
 )
 """A query for which reports there are, which reads little."""
 
+RECENT = "number BIGINT, id UUID, test VARCHAR, source VARCHAR, report VARCHAR, size BIGINT"
+"""The columns of reports whose rows are in JSON."""
+EXACT = "number BIGINT, report VARCHAR"
+"""The columns of reports whose rows do not have all of them."""
+
 
 def _create(table: Table) -> str:
     columns = ", ".join(f'"{name}" {type_}' for name, type_ in table.stored.items())
@@ -157,9 +164,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         f"CREATE SCHEMA {SCHEMA}",
         f"CREATE TABLE {SCHEMA}.version (version INTEGER)",
         f"INSERT INTO {SCHEMA}.version VALUES (0)",
-        f"CREATE TABLE {SCHEMA}.recent (number BIGINT, id UUID, test VARCHAR, source VARCHAR, "
-        "report VARCHAR, size BIGINT)",
-        f"CREATE TABLE {SCHEMA}.exact (number BIGINT, report VARCHAR)",
+        f"CREATE TABLE {SCHEMA}.recent ({RECENT})",
+        f"CREATE TABLE {SCHEMA}.exact ({EXACT})",
         *map(_create, TABLES),
     ),
 )
@@ -217,7 +223,7 @@ def migrate(connection: DuckDBPyConnection, version: int) -> None:
 def _views(table: Table) -> Iterator[str]:
     """The view of what `recent` has, of that and what is stored, and what users query of it."""
     name = table.name
-    yield f"CREATE OR REPLACE VIEW {SCHEMA}.recent_{name} AS {_recent(table)}"
+    yield f"CREATE OR REPLACE VIEW {SCHEMA}.recent_{name} AS {recent_rows(table)}"
     yield (
         f"CREATE OR REPLACE VIEW {SCHEMA}.all_{name} AS SELECT * FROM {SCHEMA}.{name} "
         f"UNION ALL BY NAME SELECT * FROM {SCHEMA}.recent_{name}"
@@ -226,15 +232,15 @@ def _views(table: Table) -> Iterator[str]:
     yield f"CREATE OR REPLACE VIEW main.{name} AS SELECT {columns} FROM {SCHEMA}.all_{name}"
 
 
-def _recent(table: Table) -> str:
-    """The query for the rows of a view that are in the JSON of `recent`."""
+def recent_rows(table: Table, recent: str = f"{SCHEMA}.recent") -> str:
+    """The query for the rows of a view that are in the JSON of `recent`, or of a table like it."""
     types = {column: _in_json(table, type_) for column, type_ in table.in_json.items()}
     read = ", ".join(f'"{column}": ["{type_}"]' for column, type_ in types.items())
     keys = "id, test, source" if table is INVOCATIONS else "id AS invocation_id"
     values = ", ".join(_value(column, type_) for column, type_ in table.in_json.items())
     return (
         f"SELECT number, {keys}, {values} FROM (SELECT * EXCLUDE (report), "
-        f"from_json(report->'$.{table.name}', '{{{read}}}') AS item FROM {SCHEMA}.recent)"
+        f"from_json(report->'$.{table.name}', '{{{read}}}') AS item FROM {recent})"
     )
 
 

@@ -19,6 +19,11 @@ def minute(at: datetime) -> str:
     return moment(at).replace(":00 UTC", " UTC")
 
 
+def plain_minute(at: datetime) -> str:
+    """`2024-01-14 00:00`, in UTC, which is stated elsewhere; with seconds unless they are zero."""
+    return minute(at).removesuffix(" UTC")
+
+
 def span(start: datetime, end: datetime) -> str:
     """A half-open interval: the first and last date of whole days, otherwise its two times."""
     start, end = start.astimezone(timezone.utc), end.astimezone(timezone.utc)

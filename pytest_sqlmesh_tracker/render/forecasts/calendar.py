@@ -10,10 +10,10 @@ from pathlib import Path
 from pytest_sqlmesh_tracker.forecast.results import Forecast, StaleSpan
 from pytest_sqlmesh_tracker.render.page.anchors import model_anchor
 from pytest_sqlmesh_tracker.render.page.templates import environment, policy, source
-from pytest_sqlmesh_tracker.wording.formats import midnight, quantity, spans
+from pytest_sqlmesh_tracker.wording.formats import midnight, plain_minute, quantity, spans
 
 from .local import HEADS, local_headline, local_rows
-from .rows import Evaluation, ForecastRow, headline, rows_of, stale_words, time_of, totals_of
+from .rows import Evaluation, ForecastRow, headline, rows_of, stale_words, totals_of
 
 _FILES = Path(__file__).parent
 _HOURS = timedelta(days=2)
@@ -65,7 +65,7 @@ def calendar(forecast: Forecast) -> str:
             style=style,
             script=script,
             policy=policy(style, script),
-            time_of=time_of,
+            plain_minute=plain_minute,
         )
     )
 
@@ -104,7 +104,7 @@ def _column(start: datetime, length: timedelta, *, first: bool) -> _Column:
     day = f"{start:%d} {_MONTHS[start.month - 1]}"
     if length < timedelta(days=1):
         above = day if first or midnight(start) else ""
-        return _Column(start, end, f"{start:%H}", above, f"{time_of(start)} UTC")
+        return _Column(start, end, f"{start:%H}", above, f"{plain_minute(start)} UTC")
     if length.days == 1:
         return _Column(start, end, day, _WEEKDAYS[start.weekday()], f"{start:%Y-%m-%d}")
     return _Column(start, end, day, f"{start:%Y}", f"the week from {start:%Y-%m-%d}")
@@ -168,10 +168,10 @@ def _title(
     executed: Sequence[Evaluation], failed: Sequence[datetime], stale: Sequence[StaleSpan]
 ) -> str:
     """The first times, with their intervals."""
-    lines = [f"{time_of(each.at)} UTC: {spans(each.intervals, 2)}" for each in executed[:4]]
+    lines = [f"{plain_minute(each.at)} UTC: {spans(each.intervals, 2)}" for each in executed[:4]]
     if len(executed) > 4:
         lines.append(f"and {quantity(len(executed) - 4, 'more evaluation')}")
-    lines += [f"{time_of(at)} UTC: fails" for at in failed[:4]]
+    lines += [f"{plain_minute(at)} UTC: fails" for at in failed[:4]]
     if len(failed) > 4:
         lines.append(f"and {quantity(len(failed) - 4, 'more failure')}")
     lines += map(stale_words, stale[:4])

@@ -11,11 +11,9 @@ from rich.text import Text
 
 from pytest_sqlmesh_tracker.forecast.results import LocalForecast
 from pytest_sqlmesh_tracker.render.markdown_page import Part, code, row, text
-from pytest_sqlmesh_tracker.wording.formats import quantity, spans
+from pytest_sqlmesh_tracker.wording.formats import plain_minute, quantity, spans
 from pytest_sqlmesh_tracker.wording.printable import name_of, printable
 from pytest_sqlmesh_tracker.wording.table import new_grid
-
-from .rows import time_of
 
 HEADS = ("model", "change", "a week", "lost", "new", "loaded by the plan")
 
@@ -86,7 +84,7 @@ def _first(times: Sequence[datetime]) -> str:
     if not times:
         return ""
     more = f" and {len(times) - 1:,} more" if len(times) > 1 else ""
-    return f"{time_of(times[0])}{more}"
+    return f"{plain_minute(times[0])}{more}"
 
 
 def local_headline(local: LocalForecast) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import NamedTuple
 
 from pytest_sqlmesh_tracker.forecast.results import Forecast, ForecastModel, StaleSpan
 from pytest_sqlmesh_tracker.outcomes.types import Interval
-from pytest_sqlmesh_tracker.wording.formats import length, minute, quantity
+from pytest_sqlmesh_tracker.wording.formats import length, plain_minute, quantity
 
 _MOST_STALE = 3
 """The number of times that text shows at which the data of a model is too old."""
@@ -57,12 +57,12 @@ class ForecastRow:
     @property
     def first(self) -> str:
         """When it is first evaluated: `2024-01-14 00:00`; empty if it never is."""
-        return time_of(self.evaluations[0].at) if self.evaluations else ""
+        return plain_minute(self.evaluations[0].at) if self.evaluations else ""
 
     @property
     def last(self) -> str:
         """When it is last evaluated, if not only once."""
-        return time_of(self.evaluations[-1].at) if len(self.evaluations) > 1 else ""
+        return plain_minute(self.evaluations[-1].at) if len(self.evaluations) > 1 else ""
 
     @property
     def failed(self) -> str:
@@ -72,7 +72,7 @@ class ForecastRow:
     @property
     def failure(self) -> str:
         """In how many runs a failing model fails, from when on, and why."""
-        first = time_of(self.failures[0])
+        first = plain_minute(self.failures[0])
         when = f"from {first} on" if len(self.failures) > 1 else f"at {first}"
         return f"fails in {quantity(len(self.failures), 'run')} {when}, because {self.why_failing}"
 
@@ -93,8 +93,8 @@ def stale_words(span: StaleSpan) -> str:
 
 
 def _when(span: StaleSpan) -> str:
-    until = "on" if span.until is None else f"to {time_of(span.until)}"
-    return f"from {time_of(span.since)} {until}"
+    until = "on" if span.until is None else f"to {plain_minute(span.until)}"
+    return f"from {plain_minute(span.since)} {until}"
 
 
 def rows_of(forecast: Forecast) -> list[ForecastRow]:
@@ -123,7 +123,7 @@ def rows_of(forecast: Forecast) -> list[ForecastRow]:
 def headline(forecast: Forecast) -> str:
     """The environment, the span of time, and how many runs evaluate something."""
     # Seconds of the present say nothing.
-    at, until = (time_of(time.replace(second=0)) for time in (forecast.at, forecast.until))
+    at, until = (plain_minute(time.replace(second=0)) for time in (forecast.at, forecast.until))
     if forecast.until <= forecast.at:
         return f"{forecast.environment} expired at {until} UTC: nothing can be forecast"
     executing = sum(bool(run.executed) for run in forecast.runs)
@@ -179,8 +179,3 @@ def staleness_of(rows: Sequence[ForecastRow]) -> list[tuple[str, str]]:
 def why_undetermined(rows: Sequence[ForecastRow]) -> list[tuple[str, str]]:
     """The names of models that are undetermined, each with why."""
     return [(row.model.name, row.undetermined) for row in rows if row.undetermined is not None]
-
-
-def time_of(at: datetime) -> str:
-    """`2024-01-14 00:00`, in UTC; with seconds unless they are zero."""
-    return minute(at.astimezone(timezone.utc)).removesuffix(" UTC")

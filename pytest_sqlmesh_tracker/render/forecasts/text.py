@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pytest_sqlmesh_tracker.forecast.results import Forecast
-from pytest_sqlmesh_tracker.wording.formats import quantity, spans
+from pytest_sqlmesh_tracker.wording.formats import plain_minute, quantity, spans
 from pytest_sqlmesh_tracker.wording.printable import name_of, printable
 from pytest_sqlmesh_tracker.wording.table import new_grid, rendered
 
@@ -22,7 +22,6 @@ from .rows import (
     headline,
     rows_of,
     staleness_of,
-    time_of,
     totals_of,
     why_undetermined,
 )
@@ -130,7 +129,7 @@ def _evaluations(row: ForecastRow) -> Iterator[RenderableType]:
         grid.add_column("evaluated at (UTC)", no_wrap=True)
         grid.add_column("intervals", overflow="fold")
         for each in row.evaluations[:_MOST_EVALUATIONS]:
-            grid.add_row(time_of(each.at), spans(each.intervals))
+            grid.add_row(plain_minute(each.at), spans(each.intervals))
         yield grid
         left_out = len(row.evaluations) - _MOST_EVALUATIONS
         if left_out > 0:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .arguments import Command
+from pytest_sqlmesh_tracker.cli.arguments import Command
 
 _TABLE = "tool.sqlmesh_tracker.check"
 
@@ -96,7 +96,7 @@ def check_models(ctx: click.Context, options: Mapping[str, Any]) -> int:
         UsageError: an option is not valid.
         ClickException: Hypothesis is not installed, or the project can't be planned.
     """
-    from .check_output import CheckOutput
+    from .output import CheckOutput
 
     output = CheckOutput.checked(options)
     try:

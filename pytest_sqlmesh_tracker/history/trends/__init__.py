@@ -1,0 +1,1 @@
+"""What a history shows of models over time."""

@@ -1,0 +1,1 @@
+"""How models fared over time, as text and Markdown."""
