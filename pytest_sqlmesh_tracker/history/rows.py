@@ -161,7 +161,9 @@ def read_outcomes(
     outcomes = _outcomes(connection, _Condition("(number, model) IN (FROM wanted)"))
     exact = _exact(connection, _Condition("number IN (SELECT number FROM wanted)"))
     for number, report in exact.items():
-        outcomes[number] = {as_stored(outcome.name): outcome for outcome in report.outcomes.values()}
+        outcomes[number] = {
+            as_stored(outcome.name): outcome for outcome in report.outcomes.values()
+        }
     return {
         (number, model): ModelOutcome.model_validate(outcomes[number][model])
         for number, model in keys

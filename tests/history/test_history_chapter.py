@@ -14,9 +14,11 @@ import duckdb
 import pytest
 
 from pytest_sqlmesh_tracker import RunReport, dump_reports
+from pytest_sqlmesh_tracker.cli import main
 from pytest_sqlmesh_tracker.history.schema import TABLES
 from tests.builders import NOW, audit, executed, failed, run, skipped
 from tests.chapters import DOCS
+from tests.cli.conftest import runner
 
 pytestmark = pytest.mark.documents
 
@@ -27,11 +29,16 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
-def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A history of 25 nights: `a.slow` took 1 s, and 3 s since the 16th night; `a.red` fails since
-    the 21st; `a.late` waits."""
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A history of 25 nights: `sales.orders` took 1 s, and 3 s since the 16th night;
+    `sales.refunds` fails since the 21st; `marketing.spend` waits."""
     history: Path = tmp_path_factory.mktemp("history") / "runs.duckdb"
     dump_reports(history, [night(number) for number in range(25)])
+    return history
+
+
+@pytest.fixture
+def connection(history: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with closing(duckdb.connect(str(history), read_only=True)) as connection:
         yield connection
 
@@ -39,10 +46,13 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.Duck
 def night(number: int) -> RunReport:
     at = NOW + number * DAY
     times = {"started_at": at, "finished_at": at}
-    slow = executed("a.slow", duration=timedelta(seconds=3 if number >= 15 else 1), **times)
-    red = failed("a.red", audits=(audit("not_null", rows_failed=2),), **times)
-    late = skipped("a.late", "signal_not_ready", "cron_not_due")
-    outcomes = (slow, red if number >= 20 else executed("a.red", **times), late)
+    took = timedelta(seconds=3 if number >= 15 else 1)
+    slow = executed(
+        "sales.orders", duration=took, loaded_through=at.replace(minute=0, hour=0), **times
+    )
+    red = failed("sales.refunds", audits=(audit("not_null", rows_failed=2),), **times)
+    late = skipped("marketing.spend", "signal_not_ready", "cron_not_due", waiting_since=NOW)
+    outcomes = (slow, red if number >= 20 else executed("sales.refunds", **times), late)
     return run(*outcomes, **times).model_copy(update={"id": uuid4()})
 
 
@@ -51,11 +61,14 @@ def utc(number: int) -> Any:
 
 
 ANSWERS: dict[str, list[tuple[Any, ...]]] = {
-    "When was each model last executed?": [("a.red", utc(19), None), ("a.slow", utc(24), None)],
-    "Since when does a model fail?": [("a.red", utc(20), 5)],
-    "Which models are getting slower?": [("a.slow", 3.0, 1.0)],
+    "When was each model last executed?": [
+        ("sales.orders", utc(24), None),
+        ("sales.refunds", utc(19), None),
+    ],
+    "Since when does a model fail?": [("sales.refunds", utc(20), 5)],
+    "Which models are getting slower?": [("sales.orders", 3.0, 1.0)],
     "Why were models skipped?": [("cron_not_due", 25), ("signal_not_ready", 25)],
-    "Which audits fail most often?": [("a.red", "not_null", 5, 10)],
+    "Which audits fail most often?": [("sales.refunds", "not_null", 5, 10)],
 }
 
 
@@ -66,6 +79,17 @@ def test_every_query_has_an_answer() -> None:
 @pytest.mark.parametrize("question", ANSWERS)
 def test_a_query_answers_its_question(connection: duckdb.DuckDBPyConnection, question: str) -> None:
     assert connection.execute(QUERIES[question]).fetchall() == ANSWERS[question]
+
+
+COMMANDS = re.findall(r"^```console\n\$ sqlmesh-tracker ([^\n]+)\n(.*?)^```$", CHAPTER, re.M | re.S)
+
+
+@pytest.mark.parametrize(("arguments", "output"), COMMANDS)
+def test_a_command_prints_what_the_chapter_shows(
+    history: Path, arguments: str, output: str
+) -> None:
+    printed = runner().invoke(main, arguments.replace("runs.duckdb", str(history)).split())
+    assert [line.rstrip() for line in printed.stdout.splitlines()] == output.splitlines()
 
 
 def test_the_tables_have_the_columns_that_are_listed() -> None:

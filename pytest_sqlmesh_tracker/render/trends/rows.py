@@ -16,6 +16,7 @@ from pytest_sqlmesh_tracker.history.trends.types import (
 from pytest_sqlmesh_tracker.outcomes.outcome import AuditOutcome
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.wording.formats import duration, midnight, plain_minute, quantity
+from pytest_sqlmesh_tracker.wording.invocations import error_headline
 from pytest_sqlmesh_tracker.wording.remarks import remarks
 from pytest_sqlmesh_tracker.wording.sentences import is_waiting
 
@@ -133,6 +134,7 @@ def facts(timeline: Timeline) -> list[tuple[str, str]]:
         ("loaded through", row.loaded_through),
         ("usual time", row.time),
         ("attention", row.remarks),
+        ("error", error_headline(trend.last.error) if trend.last.error else ""),
         ("last invocation", "" if trend.is_current else "the model is not part of it any more"),
     ]
     return [(head, value) for head, value in pairs if value]
