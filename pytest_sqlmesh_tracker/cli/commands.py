@@ -307,7 +307,7 @@ def diff(
     "files",
     multiple=True,
     metavar="PATH",
-    help="Write what is shown: .json or .md; repeatable.",
+    help="Write what is shown: .json, .md or .html, a grid; repeatable.",
 )
 @_without_collection()
 def history(file: str, models: tuple[str, ...], **options: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from pytest_sqlmesh_tracker.history.opening import check
 from pytest_sqlmesh_tracker.history.pruning import prune
 from pytest_sqlmesh_tracker.history.report_files import SUFFIX, is_history
 from pytest_sqlmesh_tracker.history.trends.reading import read_timelines, read_trends
+from pytest_sqlmesh_tracker.history.trends.recent import read_recent
 from pytest_sqlmesh_tracker.history.trends.types import SCHEMA_VERSION, Timeline, Trends
 from pytest_sqlmesh_tracker.models.index import UnknownModelError
 from pytest_sqlmesh_tracker.render.files import checked_path
@@ -33,7 +34,7 @@ _MOST_MODELS = 200
 _MOST_INVOCATIONS = 50
 """The number of invocations that text shows of a model; JSON has all."""
 _UNITS = ("hours", "days", "weeks")
-_SUFFIXES = (".json", ".md")
+_SUFFIXES = (".json", ".md", ".html")
 _EVER = datetime.min.replace(tzinfo=timezone.utc)
 
 
@@ -64,7 +65,7 @@ def look_back(file: str, models: Sequence[str], options: Mapping[str, Any]) -> N
         click.echo(_as_json(trends, shown))
     else:
         _print(trends, shown)
-    _write(files, trends, shown)
+    _write(files, trends, shown, lambda: _page(history, trends, shown, since))
 
 
 def _pruned_before(duration: str | None) -> datetime | None:
@@ -146,7 +147,23 @@ def _checked(path: str) -> Path:
         raise click.UsageError(f"--report: {wrong}") from None
 
 
-def _write(files: Sequence[Path], trends: Trends, shown: Sequence[Timeline] | None) -> None:
+def _page(
+    history: Path, trends: Trends, shown: Sequence[Timeline] | None, since: datetime | None
+) -> str:
+    from pytest_sqlmesh_tracker.render.trends.page import MOST_INVOCATIONS, page
+
+    recent = read_recent(history, since, most=MOST_INVOCATIONS)
+    if shown is not None:
+        trends = trends.restricted(each.trend for each in shown)
+    return page(trends, recent)
+
+
+def _write(
+    files: Sequence[Path],
+    trends: Trends,
+    shown: Sequence[Timeline] | None,
+    page: Callable[[], str],
+) -> None:
     """Write all files.
 
     Raises:
@@ -154,15 +171,24 @@ def _write(files: Sequence[Path], trends: Trends, shown: Sequence[Timeline] | No
     """
     wrong = []
     for file in files:
-        if file.suffix.lower() == ".json":
-            text = _as_json(trends, shown) + "\n"
-        else:
-            text = overview_page(trends) if shown is None else timelines_page(shown)
         try:
-            write_whole(file, text)
+            write_whole(file, _content(file.suffix.lower(), trends, shown, page))
         except (OSError, RuntimeError) as error:
             # Before Python 3.13, a loop of links raises RuntimeError.
             reason = error.strerror if isinstance(error, OSError) else error
             wrong.append(f"--report {file}: {reason or error}")
     if wrong:
         raise click.ClickException("\n".join(wrong))
+
+
+def _content(
+    suffix: str,
+    trends: Trends,
+    shown: Sequence[Timeline] | None,
+    page: Callable[[], str],
+) -> str:
+    if suffix == ".json":
+        return _as_json(trends, shown) + "\n"
+    if suffix == ".html":
+        return page()
+    return overview_page(trends) if shown is None else timelines_page(shown)

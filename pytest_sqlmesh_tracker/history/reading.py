@@ -115,6 +115,24 @@ def _read(
         return [entry for group in groups for entry in read_entries(connection, dict(group))]
 
 
+def entries_numbered(connection: DuckDBPyConnection, numbers: Sequence[int]) -> dict[int, Entry]:
+    """The reports with these numbers; the connection is one of `readable`.
+
+    Raises:
+        ValueError: the rows are not those of reports; the message is one line.
+    """
+    connection.execute(
+        f"SELECT number, test FROM {READ}.invocations "
+        "WHERE number IN (SELECT unnest($1::BIGINT[])) ORDER BY number",
+        [[*numbers]],
+    )
+    entries: dict[int, Entry] = {}
+    for group in _groups(connection.fetchall()):
+        read = read_entries(connection, dict(group))
+        entries.update(zip((number for number, _ in group), read, strict=True))
+    return entries
+
+
 def _groups(
     stored: Sequence[tuple[int, str | None]],
 ) -> Iterator[Sequence[tuple[int, str | None]]]:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pytest_sqlmesh_tracker.reports.files import Entry
@@ -229,4 +230,10 @@ def _field(type_: str, value: Any) -> Any:
         return None
     if type_ == "TIMESTAMPTZ":
         return from_microseconds(value)
-    return json.loads(value) if type_ == "JSON" else value
+    return _parsed(value) if type_ == "JSON" else value
+
+
+@lru_cache(maxsize=10_000)
+def _parsed(text: str) -> Any:
+    """The value of a JSON text, which many rows share: nobody may change it."""
+    return json.loads(text)

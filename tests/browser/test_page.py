@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from pytest_sqlmesh_tracker import RunReport
-from tests.builders import executed, run, skipped
+from pytest_sqlmesh_tracker import ModelOutcome, RunReport
+from tests.builders import NOW, executed, run, skipped
 
 from .conftest import Opener
 from .reports import LONG, hostile, session, warehouse
@@ -75,6 +76,21 @@ def test_models_are_listed_in_topological_order_in_time(
     assert listed(page) == every(report)
     # A second, which machines that do something else as well may exceed here.
     assert loading(open_page(report)) <= 10_000
+
+
+def test_models_are_shown_by_time(open_page: Opener) -> None:
+    def from_to(name: str, start: int, end: int, *upstream: str) -> ModelOutcome:
+        times = {"started_at": NOW + second * start, "finished_at": NOW + second * end}
+        return executed(name, upstream=upstream, **times)
+
+    second = timedelta(seconds=1)
+    page = open_page(run(from_to("a.x", 0, 2), from_to("a.y", 2, 4, "a.x"), skipped("a.z")))
+    page.get_by_text("Models by time").click()
+    expect(page.locator(".gantt p")).to_have_text(
+        "4.00 s from the first model to the last. Critical path of 2 models: a.x → a.y."
+    )
+    page.locator(".gantt").get_by_role("link", name="a.y").click()
+    expect(drawer(page).locator("h3")).to_contain_text("a.y")
 
 
 @both_sizes

@@ -41,25 +41,39 @@ def durations_of(executions: Sequence[Execution]) -> Durations | None:
     alike = [each for each in executions if each.evaluated == last.evaluated]
     durations = [each.duration for each in alike]
     place = _first_that_differs(durations)
-    if place is None:
-        return Durations(last=last.duration, median=_median(durations), executions=len(alike))
-    change = DurationChange(
-        since=alike[place].started_at,
-        before=_median(durations[max(0, place - _MOST_BEFORE) : place]),
-        after=_median(durations[place:]),
-    )
+    change = None
+    if place is not None:
+        before = durations[max(0, place - _MOST_BEFORE) : place]
+        durations = durations[place:]
+        change = DurationChange(
+            since=alike[place].started_at, before=_median(before), after=_median(durations)
+        )
     return Durations(
-        last=last.duration, median=change.after, executions=len(alike) - place, change=change
+        last=last.duration,
+        median=_median(durations),
+        executions=len(durations),
+        change=change,
+        is_slowest=_is_slowest(durations),
+    )
+
+
+def _is_slowest(durations: Sequence[timedelta]) -> bool:
+    *before, last = durations
+    return (
+        len(before) >= _FEWEST_BEFORE and last > max(before) and much_longer(last, _median(before))
     )
 
 
 def _first_that_differs(durations: Sequence[timedelta]) -> int | None:
     """The place of the first execution from which on all took much longer than those before, or all
-    much less long."""
+    much less long, and than nine tenths of those before."""
     for place in range(_FEWEST_BEFORE, len(durations) - _FEWEST_SINCE + 1):
-        before = _median(durations[max(0, place - _MOST_BEFORE) : place])
-        since = durations[place:]
-        if much_longer(min(since), before) or much_longer(before, max(since)):
+        before = sorted(durations[max(0, place - _MOST_BEFORE) : place])
+        tenth, usual = len(before) // 10, _median(before)
+        least, most = min(durations[place:]), max(durations[place:])
+        if much_longer(least, usual) and least > before[-1 - tenth]:
+            return place
+        if much_longer(usual, most) and most < before[tenth]:
             return place
     return None
 

@@ -146,7 +146,7 @@ def read_trends(
         OSError: the file can't be read.
     """
     with readable(path, longest_wait=longest_wait) as connection:
-        left_out = _select_runs(connection, since)
+        left_out = select_runs(connection, since)
         return Trends(environments=tuple(_environments(connection)), tests_left_out=left_out)
 
 
@@ -162,11 +162,11 @@ def read_timelines(
     Args and Raises: as for `read_trends`.
     """
     with readable(path, longest_wait=longest_wait) as connection:
-        _select_runs(connection, since)
+        select_runs(connection, since)
         return [Timeline(trend=trend, entries=_entries(connection, trend)) for trend in trends]
 
 
-def _select_runs(connection: DuckDBPyConnection, since: datetime | None) -> int:
+def select_runs(connection: DuckDBPyConnection, since: datetime | None) -> int:
     """Make the table of the invocations that count; return how many tests' were left out."""
     connection.execute(_COUNTED, [since and since.isoformat()])
     connection.execute(_RUNS)

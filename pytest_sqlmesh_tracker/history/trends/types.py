@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -50,11 +51,8 @@ class Durations(Frozen):
     """How many executions the median is that of."""
     change: DurationChange | None = None
     """Since when it takes much longer or less long; None if it takes about as long as before."""
-
-    @property
-    def last_was_slow(self) -> bool:
-        """Whether the last execution took much longer than usual."""
-        return much_longer(self.last, self.median)
+    is_slowest: bool = False
+    """Whether the last execution took much longer than the median, and longer than all others."""
 
 
 class ModelTrend(Frozen):
@@ -159,6 +157,16 @@ class Trends(Frozen):
             for trend in environment.models
             if trend.name == model
         ]
+
+    def restricted(self, models: Iterable[ModelTrend]) -> Trends:
+        """Only these models, and the environments that have any of them."""
+        kept = {(each.environment, each.name) for each in models}
+        environments = []
+        for each in self.environments:
+            chosen = tuple(m for m in each.models if (m.environment, m.name) in kept)
+            if chosen:
+                environments.append(each.model_copy(update={"models": chosen}))
+        return self.model_copy(update={"environments": tuple(environments)})
 
     def to_dict(self) -> dict[str, Any]:
         """The trends as plain data."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from pytest_sqlmesh_tracker.wording.invocations import superseded
 from pytest_sqlmesh_tracker.wording.paragraphs import Paragraphs
 
 from .anchors import invocation_anchors, model_anchor
+from .gantt import gantt
 from .graph import Graph, layout
 from .schemas import SchemaGroup, by_schema
 from .templates import environment, policy, short, source, visible
@@ -83,7 +85,8 @@ def page(
         for anchor, (number, test, report) in zip(anchors, shown, strict=True)
     ]
     style = source("page.css")
-    script = Markup("\n").join(map(source, ("layout.js", "graph.js", "schemas.js", "page.js")))
+    scripts = ("gantt.js", "layout.js", "graph.js", "schemas.js", "page.js")
+    script = Markup("\n").join(map(source, scripts))
     template = environment().get_template("page.html")
     return template.render(
         result=result,
@@ -180,6 +183,25 @@ class _Invocation:
             schema = _Schema(place, group, [models[place] for place in group.models])
             rows.setdefault(group.row, []).append(schema)
         return [rows[row] for row in sorted(rows)]
+
+    @property
+    def gantt(self) -> str | None:
+        """The bars of its models, as JSON for the script; None if there are fewer than two."""
+        chart = gantt(self.report)
+        if chart is None or len(chart.bars) < 2:
+            return None
+        bars = [
+            [
+                visible(bar.model),
+                self.models[bar.model].look,
+                bar.start,
+                bar.length,
+                int(bar.is_critical),
+                f"#{self.models[bar.model].id}",
+            ]
+            for bar in chart.bars
+        ]
+        return json.dumps({"length": chart.length, "bars": bars})
 
     @property
     def statuses(self) -> list[tuple[Status, int]]:

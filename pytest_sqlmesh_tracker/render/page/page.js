@@ -12,6 +12,9 @@ class Invocation {
     this.details = all("article", section);
     this.current = null;
     section.querySelector("h2").append(copyButton(section.id));
+    section.querySelector(".times")?.addEventListener("toggle", ({ target }) => {
+      if (target.children.length === 1) target.append(ganttChart(JSON.parse(target.dataset.gantt)));
+    });
     if (!this.rows.length) return;
     this.links = this.rows.map((row) => row.querySelector("th a"));
     this.names = this.details.map((article) => article.querySelector("h3").textContent.toLowerCase());

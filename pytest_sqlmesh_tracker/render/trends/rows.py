@@ -89,8 +89,9 @@ def _speed(durations: Durations) -> Iterator[str]:
         word = "slower" if change.slower else "faster"
         before = duration(change.before)
         yield f"{word} since {plain_minute(change.since)}, {before} before"
-    if durations.last_was_slow:
-        yield f"last took {duration(durations.last)}"
+    if durations.is_slowest:
+        before = quantity(durations.executions - 1, "execution")
+        yield f"took {duration(durations.last)}, longer than in {before} before"
 
 
 def _times(number: int) -> str:

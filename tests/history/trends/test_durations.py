@@ -35,7 +35,7 @@ def test_the_median_is_what_is_usual() -> None:
     assert durations is not None
     assert (durations.last, durations.median) == (timedelta(seconds=2.6), timedelta(seconds=2.4))
     assert (durations.executions, durations.change) == (5, None)
-    assert not durations.last_was_slow
+    assert not durations.is_slowest
 
 
 def test_a_model_is_slower_since_the_first_of_the_executions_that_all_take_longer() -> None:
@@ -66,6 +66,8 @@ def test_a_model_is_faster_in_the_same_way() -> None:
         pytest.param((2, 2, 2, 2, 9, 9, 9), id="four executions show too little of what is usual"),
         pytest.param((2, 2, 2, 2, 2, 9, 2, 9, 9), id="it was fast once since then"),
         pytest.param((4, 4, 4, 4, 4, 5.9, 5.9, 5.9), id="less than half as long again"),
+        pytest.param((2, 9, 2, 2, 2, 8, 8, 8), id="it took as long before"),
+        pytest.param((8, 2, 8, 8, 8, 3, 3, 3), id="it took as little before"),
         pytest.param((0.1, 0.1, 0.1, 0.1, 0.1, 1, 1, 1), id="less than a second longer"),
     ],
 )
@@ -75,11 +77,20 @@ def test_it_takes_as_long_as_before(seconds: Sequence[float]) -> None:
     assert durations.change is None
 
 
-def test_a_single_slow_execution_is_noted() -> None:
-    durations = nights(2, 2, 2, 2, 2, 9)
+@pytest.mark.parametrize(
+    ("seconds", "is_slowest"),
+    [
+        pytest.param((2, 3, 2, 2, 2, 9), True, id="much longer than all others"),
+        pytest.param((2, 9, 2, 2, 2, 9), False, id="as long as once before"),
+        pytest.param((2, 2, 2, 2, 9), False, id="four executions show too little"),
+        pytest.param((4, 4, 4, 4, 4, 5.9), False, id="less than half as long again"),
+    ],
+)
+def test_a_single_slow_execution_is_noted(seconds: Sequence[float], is_slowest: bool) -> None:
+    durations = nights(*seconds)
     assert durations is not None
-    assert durations.last_was_slow
-    assert durations.median == timedelta(seconds=2)
+    assert durations.is_slowest is is_slowest
+    assert durations.change is None
 
 
 def test_only_executions_of_as_much_data_are_compared() -> None:
