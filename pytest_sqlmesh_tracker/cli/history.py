@@ -21,7 +21,7 @@ from pytest_sqlmesh_tracker.models.index import UnknownModelError
 from pytest_sqlmesh_tracker.render.files import checked_path
 from pytest_sqlmesh_tracker.render.trends.markdown import overview_page, timelines_page
 from pytest_sqlmesh_tracker.render.trends.text import overview, timelines
-from pytest_sqlmesh_tracker.reports.files import write_whole
+from pytest_sqlmesh_tracker.reports.files import Entry, write_whole
 from pytest_sqlmesh_tracker.reports.parsing import parse_duration
 from pytest_sqlmesh_tracker.suggestions import did_you_mean
 from pytest_sqlmesh_tracker.wording.formats import minute, quantity
@@ -87,9 +87,12 @@ def _pruned_before(duration: str | None) -> datetime | None:
 
 def _change(history: Path, imported: Sequence[str], before: datetime | None) -> None:
     """Append reports, then remove old ones; say on standard error how many."""
+    entries: list[Entry] = []
     if imported:
         check(history)
         [entries] = read(imported, since=_EVER)
+    if imported or (before is not None and history.exists()):
+        # Pending reports are taken in, so that old ones of these are removed as well.
         append(history, entries, source="import")
     if before is not None:
         number = prune(history, before)

@@ -12,6 +12,8 @@ import pytest
 
 from pytest_sqlmesh_tracker import RunReport, dump_reports, load_reports
 from pytest_sqlmesh_tracker.cli import main
+from pytest_sqlmesh_tracker.history import pending
+from pytest_sqlmesh_tracker.reports.files import Entry
 from tests.builders import NOW, audit, executed, failed, run, skipped
 from tests.cli.conftest import Ended, runner
 
@@ -226,6 +228,18 @@ class TestPruning:
         ended = history(tmp_path / "r.duckdb", "--prune", "30 days")
         assert ended.err.startswith("removed 1 report of invocations before ")
         assert ended.out.startswith("prod: 1 invocation at ")
+
+    def test_removes_old_reports_that_wait_beside_the_file(self, file: Path) -> None:
+        pending.write(file, [Entry(None, night(20, executed("a.x")))], "cli")
+        ended = history(file, "--prune", "30 days")
+        assert ended.err.startswith("removed 11 reports of invocations before ")
+        assert ended.out == "no invocations\n"
+        assert list(file.parent.iterdir()) == [file]
+
+    def test_of_a_file_that_does_not_exist_creates_none(self, tmp_path: Path) -> None:
+        wrong = history(tmp_path / "none.duckdb", "--prune", "30 days")
+        assert (wrong.code, wrong.out) == (2, "")
+        assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("length", ["soon", "-1 days", "0 days", "9e9 weeks", "2 fortnights"])
     def test_needs_a_duration(self, file: Path, length: str) -> None:
