@@ -65,11 +65,11 @@ class Site:
 
     def __init__(self, folder: Path, models: int) -> None:
         self._folder = folder
-        self._models = models
+        self.models = models
 
     @cached_property
     def _project(self) -> Generated:
-        return Generated(self._folder, self._models, tables=False)
+        return Generated(self._folder, self.models, tables=False)
 
     @cached_property
     def _loaded(self) -> Any:
@@ -101,7 +101,7 @@ class Site:
         outcomes: list[object] = []
         with self._due() as context, metered(context, on_executed=outcomes.append) as (own, _):
             context.run(skip_janitor=True)
-        assert len(outcomes) == self._models
+        assert len(outcomes) == self.models
         return own.seconds
 
     def explaining_idle(self, meter: Meter) -> float:
