@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from pytest_sqlmesh_tracker.process.frozen import perf_counter
 
-from .schema import NotAHistoryError, migrate, version_of
+from .schema import SCHEMA, NotAHistoryError, migrate, version_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, Error
@@ -59,6 +59,7 @@ def opened(
     import duckdb
 
     deadline = perf_counter() + longest_wait
+    _reject_name(path)
     if not path.exists():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
     if not _threads[path].acquire(timeout=longest_wait):
@@ -130,6 +131,7 @@ def create(path: Path) -> None:
     """
     import duckdb
 
+    _reject_name(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
@@ -147,6 +149,15 @@ def create(path: Path) -> None:
         raise _error(path, error) from None
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _reject_name(path: Path) -> None:
+    """Reject a name for which DuckDB could not tell the database from the schema in it."""
+    if path.stem.casefold() == SCHEMA:
+        raise NotAHistoryError(
+            f"a history can't be called {path.name!r}, because a schema in it has that name; "
+            "choose another name, such as runs.duckdb"
+        )
 
 
 def _put_in_place(unfinished: Path, path: Path) -> None:

@@ -253,6 +253,7 @@ class TestPruning:
     ("name", "complaint"),
     [
         ("runs.json", "'runs.json' is not a history: its name must end in .duckdb"),
+        ("sqlmesh_tracker.duckdb", "Error: sqlmesh_tracker.duckdb: a history can't be called"),
         ("none.duckdb", "Error: none.duckdb: No such file or directory\n"),
         ("text.duckdb", "Error: text.duckdb: not a history: not a DuckDB database\n"),
     ],

@@ -27,13 +27,24 @@ _WAITS = """
 """
 """Whether something other than its cron holds intervals of a model back, as `is_waiting` says."""
 
-_COUNTED = f"""
-    CREATE TEMPORARY TABLE counted AS
-    SELECT number, environment, started_at, test IS NOT NULL AS is_test
-    FROM {READ}.invocations
-    WHERE NOT superseded
-    AND ($1::VARCHAR IS NULL OR epoch_us(started_at) >= epoch_us($1::TIMESTAMPTZ))
+_LOADED = """
+    (status IN ('executed', 'audited') OR (status = 'skipped' AND reason = 'up_to_date'))
 """
+"""Whether an outcome shows that a model that failed before does not fail any more."""
+_INVOCATIONS = f"""
+    CREATE TEMPORARY TABLE counted AS
+    SELECT
+        id,
+        any_value(environment) AS environment,
+        any_value(started_at) AS started_at,
+        min(number) AS number,
+        bool_and(test IS NOT NULL) AS is_test
+    FROM {READ}.invocations
+    GROUP BY id
+    HAVING NOT bool_and(superseded)
+"""
+"""Each invocation once, even if it was reported for several tests. Its models are those of the
+report that was appended first."""
 _RUNS = """
     CREATE TEMPORARY TABLE runs AS
     SELECT
@@ -42,16 +53,23 @@ _RUNS = """
         started_at,
         row_number() OVER (PARTITION BY environment ORDER BY started_at, number) AS place
     FROM counted
-    WHERE is_test = (SELECT bool_and(is_test) FROM counted)
+    WHERE
+        is_test = (SELECT bool_and(is_test) FROM counted)
+        AND ($1::VARCHAR IS NULL OR epoch_us(started_at) >= epoch_us($1::TIMESTAMPTZ))
 """
-_LEFT_OUT = "SELECT count(*) FROM counted ANTI JOIN runs USING (number)"
+_LEFT_OUT = """
+    SELECT count(*)
+    FROM counted
+    WHERE
+        is_test != (SELECT bool_and(is_test) FROM counted)
+        AND ($1::VARCHAR IS NULL OR epoch_us(started_at) >= epoch_us($1::TIMESTAMPTZ))
+"""
 _ENVIRONMENTS = """
     SELECT
         environment,
         count(*),
         epoch_us(min(started_at)),
-        epoch_us(max(started_at)),
-        max(place)
+        epoch_us(max(started_at))
     FROM runs
     GROUP BY environment
     ORDER BY max(started_at) DESC, environment
@@ -69,9 +87,9 @@ _MODELS = f"""
         arg_max(position, place) AS position,
         epoch_us(max(started_at)) AS last_seen,
         epoch_us(max(started_at) FILTER (status = 'executed')) AS last_executed,
-        coalesce(max(place) FILTER (status = 'executed'), 0) AS executed_place,
+        coalesce(max(place) FILTER ({_LOADED}), 0) AS loaded_place,
         coalesce(max(place) FILTER (NOT {_WAITS}), 0) AS ready_place,
-        arg_max(cause, place) FILTER (status = 'executed') AS last_cause
+        arg_max({{'cause': cause}}, place) FILTER (status = 'executed') AS last_cause
     FROM (SELECT * EXCLUDE (started_at) FROM {READ}.outcomes) JOIN runs USING (number)
     GROUP BY environment, model
 """
@@ -79,8 +97,8 @@ _STANDING = f"""
     SELECT
         environment,
         model,
-        epoch_us(min(started_at) FILTER (is_failure AND place > executed_place)),
-        count(*) FILTER (is_failure AND place > executed_place),
+        epoch_us(min(started_at) FILTER (is_failure AND place > loaded_place)),
+        count(*) FILTER (is_failure AND place > loaded_place),
         count(*) FILTER (is_wait AND place > ready_place)
     FROM (
         SELECT number, model, status = 'failed' AS is_failure, {_WAITS} AS is_wait
@@ -168,45 +186,45 @@ def read_timelines(
 
 def select_runs(connection: DuckDBPyConnection, since: datetime | None) -> int:
     """Make the table of the invocations that count; return how many tests' were left out."""
-    connection.execute(_COUNTED, [since and since.isoformat()])
-    connection.execute(_RUNS)
-    [(left_out,)] = connection.execute(_LEFT_OUT).fetchall()
+    moment = since and since.isoformat()
+    connection.execute(_INVOCATIONS)
+    connection.execute(_RUNS, [moment])
+    [(left_out,)] = connection.execute(_LEFT_OUT, [moment]).fetchall()
     return int(left_out)
 
 
 def _environments(connection: DuckDBPyConnection) -> Iterator[EnvironmentTrend]:
+    models = _models(connection)
     connection.execute(_ENVIRONMENTS)
-    environments = connection.fetchall()
-    models = _models(connection, {name: last_place for name, *_, last_place in environments})
-    for name, invocations, first, last, _ in environments:
+    for name, invocations, first, last in connection.fetchall():
         yield EnvironmentTrend(
             environment=name,
             invocations=invocations,
             first=from_microseconds(first),
             last=from_microseconds(last),
-            models=tuple(sorted(models[name], key=lambda model: not model.is_current)),
+            models=tuple(sorted(models.get(name, ()), key=lambda model: not model.is_current)),
         )
 
 
-def _models(
-    connection: DuckDBPyConnection, last_places: Mapping[str, int]
-) -> Mapping[str, Sequence[ModelTrend]]:
+def _models(connection: DuckDBPyConnection) -> Mapping[str, Sequence[ModelTrend]]:
     """Environment → its models, in topological order."""
     connection.execute(_MODELS)
+    # The last invocation may have failed before it reached any model.
     rows = connection.execute(
-        "SELECT environment, model, last_number, last_place, last_seen, invocations, executed, "
-        "failed, last_executed, last_cause FROM trends ORDER BY position, model"
+        "SELECT environment, model, last_number, last_place = max(last_place) OVER "
+        "(PARTITION BY environment), last_seen, invocations, executed, failed, last_executed, "
+        "last_cause.cause FROM trends ORDER BY position, model"
     ).fetchall()
     outcomes = read_outcomes(connection, [(number, model) for _, model, number, *_ in rows])
     standing, durations = _standing(connection), _durations(connection)
     models: dict[str, list[ModelTrend]] = defaultdict(list)
-    for environment, model, number, place, seen, count, executed, failed, at, cause in rows:
+    for environment, model, number, current, seen, count, executed, failed, at, cause in rows:
         failing_since, failures, waits = standing.get((environment, model), (None, 0, 0))
         trend = ModelTrend(
             environment=environment,
             last=outcomes[number, model],
             last_seen=from_microseconds(seen),
-            is_current=place == last_places[environment],
+            is_current=current,
             invocations=count,
             executed=executed,
             failed=failed,

@@ -65,7 +65,7 @@ class ModelTrend(Frozen):
     last_seen: UtcDatetime
     """When that invocation began."""
     is_current: bool
-    """False if the last invocation of the environment does not have the model."""
+    """False if the last invocation of the environment that reached any models does not have it."""
     invocations: int
     """How many invocations the model was part of."""
     executed: int
@@ -77,10 +77,10 @@ class ModelTrend(Frozen):
     last_cause: Cause | None
     """The primary cause of that execution."""
     failing_since: UtcDatetime | None
-    """When the first invocation after its last execution began in which it failed; None if it has
-    not failed since."""
+    """When the first invocation began in which it failed since it was last executed, audited or up
+    to date; None if it has not failed since."""
     failures: int
-    """In how many invocations it has failed since its last execution."""
+    """In how many invocations it has failed since then."""
     waits: int
     """In how many invocations in a row, up to the last one, something other than its cron held
     intervals of it back."""

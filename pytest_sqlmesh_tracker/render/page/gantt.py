@@ -1,4 +1,4 @@
-"""When the models of an invocation were evaluated, and which of them its length depends on."""
+"""When the models of an invocation were evaluated, and its critical path."""
 
 from __future__ import annotations
 

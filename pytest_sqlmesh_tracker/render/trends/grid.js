@@ -185,10 +185,12 @@ class Environment {
     const content = [element("h3", {}, at), element("p", { class: "marks" }, words)];
     if (error) content.push(element("pre", { class: "error" }, error));
     if (bars.length) {
-      const named = bars.map(([row, start, took, critical]) => {
-        const { name, cells } = this.data.models[row];
-        return [name, STATUSES[cells[column][0]], start, took, critical, `#${this.rows[row].id}`];
-      });
+      // Models that the page does not list have their names.
+      const named = bars.map(([model, ...rest]) =>
+        typeof model === "string"
+          ? [model, ...rest, null]
+          : [this.data.models[model].name, ...rest, `#${this.rows[model].id}`]
+      );
       content.push(element("h4", {}, "Models by time"), ganttChart({ length, bars: named }));
     } else {
       content.push(element("p", {}, "No model was evaluated, or the times are not known."));

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from pytest_sqlmesh_tracker.history.trends.types import EnvironmentTrend, ModelTrend, Trends
 from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
+from pytest_sqlmesh_tracker.outcomes.outcome import AuditOutcome
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.render.page.anchors import model_anchor
 from pytest_sqlmesh_tracker.render.page.gantt import gantt
@@ -47,7 +48,7 @@ def page(trends: Trends, recent: Mapping[str, Sequence[RunReport]]) -> str:
         recent: environment → its latest reports, in the order in which they began.
     """
     sections = [
-        _Section(number, trend, recent[trend.environment])
+        _Section(number, trend, recent.get(trend.environment, ()))
         for number, trend in enumerate(trends.environments)
     ]
     style = source("page.css") + "\n" + source("grid.css", _FILES)
@@ -133,9 +134,14 @@ def _run(column: _Column, places: Mapping[str, int]) -> dict[str, Any]:
         "error": visible(shortened(report.error)) if report.error else "",
         "length": chart.length if chart else 0,
         "bars": [
-            [places[bar.model], bar.start, bar.length, int(bar.is_critical)]
+            [
+                places.get(bar.model, visible(bar.model)),
+                str(bar.status),
+                bar.start,
+                bar.length,
+                int(bar.is_critical),
+            ]
             for bar in (chart.bars if chart else ())
-            if bar.model in places
         ],
     }
 
@@ -192,25 +198,22 @@ class _Row:
 
     def data(self, texts: _Texts) -> dict[str, Any]:
         """What the script shows of the model."""
-        audits = {
-            audit.name: None for each in self.outcomes if each is not None for audit in each.audits
-        }
+        audits = {_key(audit): None for each in self.outcomes if each for audit in each.audits}
         return {
             "name": visible(self.trend.name),
             "facts": [["last executed", self.words.last_executed],
                       ["loaded through", self.words.loaded_through],
                       ["executed", self.words.executed], ["failed", self.words.failed],
                       ["usual time", self.words.time], ["attention", visible(self.remarks)]],
-            "audits": [visible(name) for name in audits],
+            "audits": [visible(words) for words in audits],
             "cells": [each and _cell(each, texts, list(audits)) for each in self.outcomes],
         }  # fmt: skip
 
 
 def _cell(outcome: ModelOutcome, texts: _Texts, audits: Sequence[str]) -> list[Any]:
     """Status, what was evaluated or why not, error, milliseconds, rows, audits."""
-    failed = {audit.name for audit in outcome.audits if not audit.passed}
-    ran = {audit.name for audit in outcome.audits}
-    letters = ("f" if name in failed else "p" if name in ran else "-" for name in audits)
+    passed = {_key(audit): audit.passed for audit in outcome.audits}
+    letters = {True: "p", False: "f", None: "-"}
     error = shortened(outcome.error) if outcome.error else ""
     took = outcome.duration
     return [
@@ -219,8 +222,14 @@ def _cell(outcome: ModelOutcome, texts: _Texts, audits: Sequence[str]) -> list[A
         texts.place(error),
         None if took is None else round(took.total_seconds() * 1000),
         outcome.rows,
-        "".join(letters),
+        "".join(letters[passed.get(words)] for words in audits),
     ]
+
+
+def _key(audit: AuditOutcome) -> str:
+    """The name of an audit with its arguments: a model can have the same one several times."""
+    arguments = ", ".join(f"{name} := {sql}" for name, sql in audit.arguments.items())
+    return f"{audit.name} ({arguments})" if arguments else audit.name
 
 
 def _look(outcome: ModelOutcome) -> str:

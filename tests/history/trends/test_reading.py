@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
@@ -18,7 +18,7 @@ from pytest_sqlmesh_tracker.history.trends.reading import read_timelines, read_t
 from pytest_sqlmesh_tracker.history.trends.types import ModelTrend, Trends
 from pytest_sqlmesh_tracker.reports.files import Entry
 from pytest_sqlmesh_tracker.wording.sentences import is_waiting
-from tests.builders import NOW, audit, executed, failed, interval, outcome, run, skipped
+from tests.builders import NOW, audit, audited, executed, failed, interval, outcome, run, skipped
 
 DAY = timedelta(days=1)
 LATE = NOW - timedelta(hours=6)
@@ -79,6 +79,23 @@ class TestAModel:
         assert (trend.executed, trend.failed) == (1, 3)
         assert trend.last_executed == NOW + DAY
 
+    @pytest.mark.parametrize(
+        "recovered", [audited("a.x", audit("a")), skipped("a.x", "up_to_date")], ids=str
+    )
+    def test_that_does_not_fail_any_more_though_it_was_not_executed(
+        self, history: Path, recovered: ModelOutcome
+    ) -> None:
+        """Its audits pass again, or another environment has loaded it."""
+        written(history, night(0, failed("a.x")), night(1, recovered), night(2, skipped("a.x")))
+        trend = of(read_trends(history), "a.x")
+        assert (trend.failing_since, trend.failures, trend.failed) == (None, 0, 1)
+
+    def test_whose_last_execution_has_no_cause(self, history: Path) -> None:
+        """Reports of earlier versions have none."""
+        restated = executed("a.x", causes=("restated",))
+        written(history, night(0, restated), night(1, executed("a.x")))
+        assert of(read_trends(history), "a.x").last_cause is None
+
     def test_that_never_was_executed(self, history: Path) -> None:
         written(history, night(0, failed("a.x")), night(1, failed("a.x")))
         trend = of(read_trends(history), "a.x")
@@ -106,6 +123,13 @@ class TestAModel:
         assert [model.name for model in environment.models] == ["a.x", "a.old"]
         assert [model.name for model in environment.current] == ["a.x"]
         assert not of(read_trends(history), "a.old").is_current
+
+    def test_that_the_last_invocation_did_not_reach(self, history: Path) -> None:
+        crashed = night(1, completion="raised", error="OperationalError: no connection")
+        written(history, night(0, failed("a.x")), crashed)
+        [environment] = read_trends(history).environments
+        assert (environment.invocations, environment.last) == (2, NOW + DAY)
+        assert [model.name for model in environment.current] == ["a.x"]
 
     def test_takes_as_long_as_its_batches(self, history: Path) -> None:
         """A night with two days takes longer, and does not make the model slower."""
@@ -178,6 +202,26 @@ class TestInvocations:
         trends = read_trends(history)
         assert (trends.tests_left_out, of(trends, "a.x").last.status) == (0, "failed")
 
+    def test_of_tests_stay_left_out_where_there_are_no_others(self, history: Path) -> None:
+        written(history, night(0, executed("a.x")), Entry("test_it", night(2, failed("a.x"))))
+        trends = read_trends(history, NOW + DAY)
+        assert (trends.environments, trends.tests_left_out) == ((), 1)
+
+    def test_that_several_tests_share_are_counted_once(self, history: Path) -> None:
+        report = night(0, executed("a.x"))
+        repeated = report.model_copy(update={"superseded": True})
+        written(history, Entry("test_one", repeated), Entry("test_two", report))
+        [environment] = read_trends(history).environments
+        assert (environment.invocations, of(read_trends(history), "a.x").invocations) == (1, 1)
+
+    def test_that_were_also_reported_without_a_test_are_not_those_of_a_test(
+        self, history: Path
+    ) -> None:
+        report = night(0, executed("a.x"))
+        written(history, Entry("test_one", report), report, Entry("test", night(1)))
+        trends = read_trends(history)
+        assert (of(trends, "a.x").invocations, trends.tests_left_out) == (1, 1)
+
     def test_in_pending_files_are_counted(self, history: Path) -> None:
         stored, waits = night(0, executed("a.x")), night(1, failed("a.x"))
         written(history, stored)
@@ -209,7 +253,7 @@ def test_a_timeline_has_each_invocation_the_last_one_first(history: Path) -> Non
 
 
 STATUSES = ("executed", "failed", "skipped", "audited", "interrupted", "unknown")
-REASONS = ("cron_not_due", "signal_not_ready", "upstream_failed")
+REASONS = ("up_to_date", "cron_not_due", "signal_not_ready", "upstream_failed")
 
 
 def drawn(rng: Random, name: str) -> ModelOutcome:
@@ -259,13 +303,15 @@ def demand(trend: ModelTrend, runs: list[RunReport]) -> None:
     with_model = [each for each in runs if trend.name in each.outcomes]
     outcomes = [each.outcomes[trend.name] for each in with_model]
     assert trend.last == outcomes[-1]
-    assert trend.is_current is (trend.name in runs[-1].outcomes)
+    assert trend.is_current is (trend.name in [r for r in runs if r.outcomes][-1].outcomes)
     executions = failures = waits = 0
     executed_at = failing_since = None
     for report, each in zip(with_model, outcomes, strict=True):
         if each.status == "executed":
             executions, failures = executions + 1, 0
             executed_at, failing_since = report.started_at, None
+        elif each.status == "audited" or (each.status == "skipped" and each.reason == "up_to_date"):
+            failures, failing_since = 0, None
         elif each.status == "failed":
             failures += 1
             failing_since = failing_since or report.started_at
@@ -274,9 +320,3 @@ def demand(trend: ModelTrend, runs: list[RunReport]) -> None:
     assert (trend.failures, trend.failing_since) == (failures, failing_since)
     assert trend.waits == waits
     assert trend.invocations == len(with_model)
-
-
-def test_the_id_of_an_invocation_of_two_tests_counts_its_models_once(history: Path) -> None:
-    report = night(0, executed("a.x")).model_copy(update={"id": UUID(int=7)})
-    written(history, Entry("test_one", report), Entry("test_two", report))
-    assert of(read_trends(history), "a.x").invocations == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from pytest_sqlmesh_tracker import RunReport
+from pytest_sqlmesh_tracker import AuditOutcome, RunReport
 from pytest_sqlmesh_tracker.history.appending import append
 from pytest_sqlmesh_tracker.history.trends.reading import read_trends
 from pytest_sqlmesh_tracker.history.trends.recent import read_recent
@@ -93,7 +93,31 @@ def test_the_data_says_more_of_each(tmp_path: Path) -> None:
     assert data["texts"][words].startswith("2024-01-13: reloaded; a non-blocking audit failed")
     assert facts == [2000, 1234, "pf"]
     assert [run["at"] for run in data["runs"]] == ["2024-01-14 06:30", "2024-01-15 06:30"]
-    assert data["runs"][1]["bars"] == [[0, 0, 2000, 1]]
+    assert data["runs"][1]["bars"] == [[0, "executed", 0, 2000, 1]]
+
+
+def test_audits_with_other_arguments_are_told_apart(tmp_path: Path) -> None:
+    checks = [
+        AuditOutcome(name="not_null", arguments={"columns": column}, passed=passed)
+        for column, passed in (("id", True), ("day", False))
+    ]
+    [data] = data_of(rendered(tmp_path, night(0, executed("a.x", audits=tuple(checks)))))
+    [model] = data["models"]
+    assert model["audits"] == ["not_null (columns := id)", "not_null (columns := day)"]
+    assert model["cells"][0][5] == "pf"
+
+
+def test_an_invocation_shows_when_models_ran_that_are_gone(tmp_path: Path) -> None:
+    times: dict[str, Any] = {"started_at": NOW, "finished_at": NOW + timedelta(seconds=2)}
+    text = rendered(tmp_path, night(0, executed("a.old", **times)), night(1, executed("a.x")))
+    [data] = data_of(text)
+    assert data["runs"][0]["bars"] == [["a.old", "executed", 0, 2000, 1]]
+
+
+def test_reports_that_were_removed_meanwhile_are_missing(tmp_path: Path) -> None:
+    history = tmp_path / "runs.duckdb"
+    append(history, [Entry(None, night(0, executed("a.x")))], source="cli")
+    assert "1 earlier invocation not shown." in page(read_trends(history), {})
 
 
 def test_only_the_latest_invocations_are_shown(tmp_path: Path) -> None:
