@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Union
 
 import dagster as dg
 
@@ -14,11 +14,14 @@ from .materializations import Materialization, ObservedMaterialization, OutputMa
 from .metadata import intervals_text, outcome_metadata
 from .outcome_record import OutcomeRecord, record_of
 
-# As text: the first versions of Dagster have no parameters of `MaterializeResult`.
-Event: TypeAlias = (
-    "dg.MaterializeResult[Any] | dg.AssetMaterialization"
-    "| dg.AssetCheckResult | dg.AssetCheckEvaluation"
-)
+# As text: the first versions of Dagster have no parameters of `MaterializeResult`. One text, as
+# pyright reads no type from several that are joined.
+Event: TypeAlias = Union[
+    "dg.MaterializeResult[Any]",
+    dg.AssetMaterialization,
+    dg.AssetCheckResult,
+    dg.AssetCheckEvaluation,
+]
 """What an op may yield."""
 DATA_VERSION = "dagster/data_version"
 """The tag of a materialization that distinguishes its data from the data of others."""
