@@ -4,6 +4,11 @@ Neither importing it nor a session that does not use it imports anything heavy: 
 that reads reports are imported when first needed.
 """
 
+from .extras import is_installed, required
+
+if not is_installed("pytest"):
+    raise ModuleNotFoundError(required(__name__, "pytest", "pytest"), name="pytest")
+
 from .pytest_plugin.fixtures import (
     _sqlmesh_templates,
     materialize_sqlmesh,

@@ -9,6 +9,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from pytest_sqlmesh_tracker.extras import is_installed, required
+
 if TYPE_CHECKING:
     from pytest_sqlmesh_tracker.dagster.automation.schedule import (
         build_sqlmesh_schedule as build_sqlmesh_schedule,
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from .assets import sqlmesh_assets as sqlmesh_assets
     from .project import SqlmeshProject as SqlmeshProject
     from .resource import SqlmeshResource as SqlmeshResource
+
+if not is_installed("dagster"):
+    raise ModuleNotFoundError(required(__name__, "Dagster", "dagster"), name="dagster")
 
 _HOMES = {
     "..models.definitions": ("AuditDefinition", "ModelDefinition"),

@@ -239,6 +239,6 @@ def materialize_sqlmesh(sqlmesh_project: Sandbox) -> Iterator[Callable[..., Any]
     try:
         from pytest_sqlmesh_tracker.dagster.testing import materializing
     except ModuleNotFoundError as error:
-        pytest.fail(f"materialize_sqlmesh: {error}; install the extra `dagster`", pytrace=False)
+        pytest.fail(f"materialize_sqlmesh: {error}", pytrace=False)
     with materializing(sqlmesh_project) as materialize:
         yield materialize

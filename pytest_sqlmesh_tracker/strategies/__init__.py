@@ -5,6 +5,11 @@ They require the extra `hypothesis`.
 
 from __future__ import annotations
 
+from pytest_sqlmesh_tracker.extras import is_installed, required
+
+if not is_installed("hypothesis"):
+    raise ModuleNotFoundError(required(__name__, "Hypothesis", "hypothesis"), name="hypothesis")
+
 from pytest_sqlmesh_tracker.histories.replaying import replay
 from pytest_sqlmesh_tracker.histories.steps import Change, Failure, History, Restate, Run
 

@@ -230,5 +230,7 @@ def test_without_dagster(user: pytest.Pytester) -> None:
     user.makepyfile(WITHOUT)
     result = user.runpytest_subprocess("-p", "no:xdist")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines("materialize_sqlmesh: *dagster*; install the extra `dagster`")
+    result.stdout.fnmatch_lines(
+        "materialize_sqlmesh: pytest_sqlmesh_tracker.dagster requires Dagster: pip install *"
+    )
     assert "Traceback" not in result.stdout.str()

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pytest_sqlmesh_tracker.cli.arguments import Command
+from pytest_sqlmesh_tracker.extras import is_installed, required
 
 _TABLE = "tool.sqlmesh_tracker.check"
 
@@ -99,12 +100,8 @@ def check_models(ctx: click.Context, options: Mapping[str, Any]) -> int:
     from .output import CheckOutput
 
     output = CheckOutput.checked(options)
-    try:
-        import hypothesis  # noqa: F401
-    except ModuleNotFoundError:
-        raise click.ClickException(
-            "check requires Hypothesis: pip install 'pytest-sqlmesh-tracker[hypothesis]'"
-        ) from None
+    if not is_installed("hypothesis"):
+        raise click.ClickException(required("check", "Hypothesis", "hypothesis"))
     from pytest_sqlmesh_tracker.models.index import UnknownModelError
     from pytest_sqlmesh_tracker.sandbox.options import SandboxError
     from pytest_sqlmesh_tracker.strategies.project_check import CheckOptions, check_project

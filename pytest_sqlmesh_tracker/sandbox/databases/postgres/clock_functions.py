@@ -1,6 +1,8 @@
 """The time that a PostgreSQL database shows: functions that read it from a table.
 
 Views and defaults store the functions, so they move with the clock, whatever connection reads them.
+The driver is imported where it is used: it is not a dependency of the package, and every sandbox
+imports this module.
 """
 
 from __future__ import annotations
@@ -9,8 +11,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
-
-import psycopg2
 
 from pytest_sqlmesh_tracker.sandbox.clock import Clock, DatabaseTime
 
@@ -83,10 +83,13 @@ class DatabaseClock:
 
     def _renew_views(self) -> None:
         """Show the present time to connections of which the sandbox knows nothing."""
+        if self._connection is None:
+            return
+        import psycopg2
+
         # If the server has ended, the next statement raises the error.
         with suppress(psycopg2.Error):
-            if self._connection is not None:
-                self.renew()
+            self.renew()
 
     def close(self) -> None:
         """Close the connection, which is opened anew when it is needed."""
@@ -96,6 +99,8 @@ class DatabaseClock:
                 connection.close()
 
     def _show(self, time: DatabaseTime) -> None:
+        import psycopg2
+
         if self._connection is None or self._connection.closed:
             self._connection = self._connect()
         cursor = self._connection.cursor()
