@@ -185,6 +185,13 @@ class TestFiles:
         assert "- audit `not_null`: failed in 2 of 10 invocations" in page
         assert page.count("| run | executed |") == 10
 
+    def test_of_some_models_as_a_page(self, file: Path) -> None:
+        assert history(file, "sales.*", "--report", "sales.html").code == 0
+        page = Path("sales.html").read_text()
+        assert "<title>SQLMesh history · prod</title>" in page
+        assert ">refunds</a>" in page.replace("sales.<wbr>", "")
+        assert "marketing" not in page
+
     def test_with_another_suffix_are_wrong_usage(self, file: Path) -> None:
         wrong = history(file, "--report", "all.xml")
         assert (wrong.code, wrong.out) == (2, "")

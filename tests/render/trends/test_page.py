@@ -29,6 +29,7 @@ def night(number: int, *outcomes: Any, **facts: Any) -> RunReport:
 
 
 def rendered(folder: Path, *reports: RunReport, most: int = 100) -> str:
+    folder.mkdir(exist_ok=True)
     history = folder / "runs.duckdb"
     append(history, [Entry(None, report) for report in reports], source="cli")
     return page(read_trends(history), read_recent(history, most=most))
@@ -118,6 +119,13 @@ def test_reports_that_were_removed_meanwhile_are_missing(tmp_path: Path) -> None
     history = tmp_path / "runs.duckdb"
     append(history, [Entry(None, night(0, executed("a.x")))], source="cli")
     assert "1 earlier invocation not shown." in page(read_trends(history), {})
+
+
+def test_a_line_shows_the_durations_of_executions(tmp_path: Path) -> None:
+    took = [executed("a.x", duration=timedelta(seconds=seconds)) for seconds in (4, 2)]
+    text = rendered(tmp_path, night(0, took[0]), night(1, skipped("a.x")), night(2, took[1]))
+    assert '<polyline points="0,1 100,10"/>' in text
+    assert "<polyline" not in rendered(tmp_path / "once", night(0, took[0]))
 
 
 def test_only_the_latest_invocations_are_shown(tmp_path: Path) -> None:
