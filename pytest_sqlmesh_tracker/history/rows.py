@@ -159,7 +159,9 @@ def read_outcomes(
         "SELECT unnest($1::BIGINT[]) AS number, unnest($2::VARCHAR[]) AS model",
         [numbers, models],
     )
-    outcomes = _outcomes(connection, _Condition("(number, model) IN (FROM wanted)"))
+    # As one value: before DuckDB 1.2, a query after IN can have one column only.
+    these = _Condition("(number, model) IN (SELECT (number, model) FROM wanted)")
+    outcomes = _outcomes(connection, these)
     exact = _exact(connection, _Condition("number IN (SELECT number FROM wanted)"))
     for number, report in exact.items():
         outcomes[number] = {

@@ -136,7 +136,7 @@ class TestOneModel:
             "  attention       a non-blocking audit failed: not_null (2 rows); slower since "
             "2024-01-20 06:30, 3.00 s before",
             "  audit not_null  failed in 2 of 10 invocations; failing since 2024-01-22 06:30, 2 "
-            "rows at last",
+            "rows in the latest one",
         ]
         rows = words("\n".join(lines[6:]))
         assert rows[0] == "began (UTC) command status intervals or reason time"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,12 +34,14 @@ def durations_of(executions: Sequence[Execution]) -> Durations | None:
     """How long a model takes, from its last executions in the order of time; None without any.
 
     A day takes less long than a month of the same model, so only executions that evaluated as much
-    time as the last one are compared with it.
+    time as most did are compared; of lengths that are equally frequent, the latest one counts.
     """
     if not executions:
         return None
     last = executions[-1]
-    alike = [each for each in executions if each.evaluated == last.evaluated]
+    lengths = Counter(each.evaluated for each in reversed(executions))
+    usual = max(lengths, key=lambda length: lengths[length])
+    alike = [each for each in executions if each.evaluated == usual]
     durations = [each.duration for each in alike]
     place = _first_that_differs(durations)
     change = None
@@ -53,7 +56,7 @@ def durations_of(executions: Sequence[Execution]) -> Durations | None:
         median=_median(durations),
         executions=len(durations),
         change=change,
-        is_slowest=_is_slowest(durations),
+        is_slowest=last.evaluated == usual and _is_slowest(durations),
     )
 
 

@@ -27,10 +27,22 @@ _WAITS = """
 """
 """Whether something other than its cron holds intervals of a model back, as `is_waiting` says."""
 
-_LOADED = """
-    (status IN ('executed', 'audited') OR (status = 'skipped' AND reason = 'up_to_date'))
+_CONSIDERED = """
+    (
+        coalesce(reason, '')
+        NOT IN ('not_selected', 'no_changes', 'not_applied', 'not_in_environment')
+    )
 """
-"""Whether an outcome shows that a model that failed before does not fail any more."""
+"""Whether an invocation was about the model at all."""
+_LOADED = """
+    (
+        status = 'executed'
+        OR (status = 'audited' AND kind IN ('external', 'embedded', 'audit'))
+        OR (status = 'skipped' AND reason IN ('up_to_date', 'not_evaluatable'))
+    )
+"""
+"""Whether an outcome shows that a model that failed before does not fail any more. Audits of a
+model that is evaluated say nothing of its last evaluation."""
 _INVOCATIONS = f"""
     CREATE TEMPORARY TABLE counted AS
     SELECT
@@ -51,12 +63,13 @@ _RUNS = """
         number,
         environment,
         started_at,
-        row_number() OVER (PARTITION BY environment ORDER BY started_at, number) AS place
+        row_number() OVER (PARTITION BY environment ORDER BY started_at, number) AS place,
+        $1::VARCHAR IS NULL OR epoch_us(started_at) >= epoch_us($1::TIMESTAMPTZ) AS is_shown
     FROM counted
-    WHERE
-        is_test = (SELECT bool_and(is_test) FROM counted)
-        AND ($1::VARCHAR IS NULL OR epoch_us(started_at) >= epoch_us($1::TIMESTAMPTZ))
+    WHERE is_test = (SELECT bool_and(is_test) FROM counted)
 """
+"""Those that began before the time from which on invocations are shown say since when a model
+fails."""
 _LEFT_OUT = """
     SELECT count(*)
     FROM counted
@@ -71,6 +84,7 @@ _ENVIRONMENTS = """
         epoch_us(min(started_at)),
         epoch_us(max(started_at))
     FROM runs
+    WHERE is_shown
     GROUP BY environment
     ORDER BY max(started_at) DESC, environment
 """
@@ -79,19 +93,20 @@ _MODELS = f"""
     SELECT
         environment,
         model,
-        count(*) AS invocations,
-        count(*) FILTER (status = 'executed') AS executed,
-        count(*) FILTER (status = 'failed') AS failed,
+        count(*) FILTER (is_shown) AS invocations,
+        count(*) FILTER (is_shown AND status = 'executed') AS executed,
+        count(*) FILTER (is_shown AND status = 'failed') AS failed,
         max(place) AS last_place,
         arg_max(number, place) AS last_number,
         arg_max(position, place) AS position,
         epoch_us(max(started_at)) AS last_seen,
         epoch_us(max(started_at) FILTER (status = 'executed')) AS last_executed,
         coalesce(max(place) FILTER ({_LOADED}), 0) AS loaded_place,
-        coalesce(max(place) FILTER (NOT {_WAITS}), 0) AS ready_place,
+        coalesce(max(place) FILTER ({_CONSIDERED} AND NOT {_WAITS}), 0) AS ready_place,
         arg_max({{'cause': cause}}, place) FILTER (status = 'executed') AS last_cause
     FROM (SELECT * EXCLUDE (started_at) FROM {READ}.outcomes) JOIN runs USING (number)
     GROUP BY environment, model
+    HAVING bool_or(is_shown)
 """
 _STANDING = f"""
     SELECT
@@ -140,7 +155,7 @@ _TIMELINE = f"""
     FROM {READ}.outcomes
     JOIN runs USING (number)
     JOIN {READ}.invocations USING (number)
-    WHERE runs.environment = $1 AND model = $2
+    WHERE is_shown AND runs.environment = $1 AND model = $2
     ORDER BY place DESC
 """
 

@@ -36,7 +36,7 @@ def read_recent(
     with readable(path, longest_wait=longest_wait) as connection:
         select_runs(connection, since)
         connection.execute(
-            "SELECT number, environment FROM runs "
+            "SELECT number, environment FROM runs WHERE is_shown "
             "QUALIFY row_number() OVER (PARTITION BY environment ORDER BY place DESC) <= $1 "
             "ORDER BY environment, place",
             [most],

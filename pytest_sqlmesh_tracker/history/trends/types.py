@@ -41,10 +41,10 @@ class DurationChange(Frozen):
 
 
 class Durations(Frozen):
-    """How long a model takes: of executions that evaluated as much time as the last one."""
+    """How long a model takes: of executions that evaluated as much time as most did."""
 
     last: Seconds
-    """The duration of the last execution."""
+    """The duration of the last execution, however much time it evaluated."""
     median: Seconds
     """The median of the last executions, at most 60: since the change if there is one."""
     executions: int

@@ -134,12 +134,14 @@ class Environment {
       ];
       content.push(factList(facts));
     }
-    const whole = element("button", { type: "button" }, "The model");
+    const whole = element("button", { type: "button" }, "Show model");
     whole.addEventListener("click", () => this.model(row));
-    const invocation = element("button", { type: "button" }, "The invocation");
+    const invocation = element("button", { type: "button" }, "Show invocation");
     invocation.addEventListener("click", () => this.invocation(column));
     content.push(element("div", { class: "steps" }, whole, invocation));
     show(`${name}, ${run.at}`, ...content);
+    // The panel can have covered it.
+    this.rows[row].cells[column + 2].scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   model(row) {

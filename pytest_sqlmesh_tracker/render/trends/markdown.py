@@ -55,8 +55,7 @@ def timelines_page(models: Sequence[Timeline]) -> str:
 def _timeline(timeline: Timeline) -> Iterator[Part]:
     lines = [f"- {head}: {text(value)}\n" for head, value in facts(timeline)]
     lines += [
-        f"- audit {code(name_of(each.audit.name))}: {text(each.words)}\n"
-        for each in audits_of(timeline)
+        f"- audit {code(name_of(each.label))}: {text(each.words)}\n" for each in audits_of(timeline)
     ]
     yield Part(f"### {text(title(timeline))}\n\n", [*lines, "\n"], "fact")
     heads = ["began (UTC)", "command", "status", "intervals or reason", "rows", "time"]

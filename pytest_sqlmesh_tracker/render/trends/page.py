@@ -13,7 +13,6 @@ from markupsafe import Markup
 
 from pytest_sqlmesh_tracker.history.trends.types import EnvironmentTrend, ModelTrend, Trends
 from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
-from pytest_sqlmesh_tracker.outcomes.outcome import AuditOutcome
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.render.page.anchors import model_anchor
 from pytest_sqlmesh_tracker.render.page.gantt import gantt
@@ -24,7 +23,7 @@ from pytest_sqlmesh_tracker.wording.formats import plain_minute, shortened
 from pytest_sqlmesh_tracker.wording.invocations import ended
 from pytest_sqlmesh_tracker.wording.rows import result
 
-from .rows import TrendRow, headline, left_out
+from .rows import TrendRow, audit_label, headline, left_out
 
 MOST_INVOCATIONS = 100
 """How many invocations of an environment the page shows, the latest ones."""
@@ -198,7 +197,9 @@ class _Row:
 
     def data(self, texts: _Texts) -> dict[str, Any]:
         """What the script shows of the model."""
-        audits = {_key(audit): None for each in self.outcomes if each for audit in each.audits}
+        audits = {
+            audit_label(audit): None for each in self.outcomes if each for audit in each.audits
+        }
         return {
             "name": visible(self.trend.name),
             "facts": [["last executed", self.words.last_executed],
@@ -212,7 +213,7 @@ class _Row:
 
 def _cell(outcome: ModelOutcome, texts: _Texts, audits: Sequence[str]) -> list[Any]:
     """Status, what was evaluated or why not, error, milliseconds, rows, audits."""
-    passed = {_key(audit): audit.passed for audit in outcome.audits}
+    passed = {audit_label(audit): audit.passed for audit in outcome.audits}
     letters = {True: "p", False: "f", None: "-"}
     error = shortened(outcome.error) if outcome.error else ""
     took = outcome.duration
@@ -224,12 +225,6 @@ def _cell(outcome: ModelOutcome, texts: _Texts, audits: Sequence[str]) -> list[A
         outcome.rows,
         "".join(letters[passed.get(words)] for words in audits),
     ]
-
-
-def _key(audit: AuditOutcome) -> str:
-    """The name of an audit with its arguments: a model can have the same one several times."""
-    arguments = ", ".join(f"{name} := {sql}" for name, sql in audit.arguments.items())
-    return f"{audit.name} ({arguments})" if arguments else audit.name
 
 
 def _look(outcome: ModelOutcome) -> str:

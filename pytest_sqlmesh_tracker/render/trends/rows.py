@@ -13,6 +13,7 @@ from pytest_sqlmesh_tracker.history.trends.types import (
     Timeline,
     Trends,
 )
+from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
 from pytest_sqlmesh_tracker.outcomes.outcome import AuditOutcome
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.wording.formats import duration, midnight, plain_minute, quantity
@@ -34,9 +35,9 @@ class TrendRow:
 
     @property
     def last_executed(self) -> str:
-        """`2024-01-14 00:05`, or `never`."""
+        """`2024-01-14 00:05`, or `not recorded`."""
         at = self.trend.last_executed
-        return "never" if at is None else plain_minute(at)
+        return "not recorded" if at is None else plain_minute(at)
 
     @property
     def loaded_through(self) -> str:
@@ -77,6 +78,8 @@ def _remarks(trend: ModelTrend) -> Iterator[str]:
         reason = f", {last.reason}" if last.reason else ""
         invocations = quantity(trend.waits, "invocation")
         yield f"waiting since {plain_minute(last.waiting_since)}, {invocations}{reason}"
+    elif unexpected_by_default(last.status, last.reason) and trend.failing_since is None:
+        yield ": ".join(map(str, filter(None, (last.status, last.reason))))
     if remarks(last):
         yield remarks(last)
     if trend.durations:
@@ -141,6 +144,12 @@ def facts(timeline: Timeline) -> list[tuple[str, str]]:
     return [(head, value) for head, value in pairs if value]
 
 
+def audit_label(audit: AuditOutcome) -> str:
+    """The name of an audit with its arguments: a model can have the same one several times."""
+    arguments = ", ".join(f"{name} := {sql}" for name, sql in audit.arguments.items())
+    return f"{audit.name} ({arguments})" if arguments else audit.name
+
+
 @dataclass(frozen=True)
 class AuditTrend:
     """How one audit of a model fared over the invocations that are shown."""
@@ -155,23 +164,29 @@ class AuditTrend:
     """When the first invocation began since which it has always failed, in UTC."""
 
     @property
+    def label(self) -> str:
+        """The name of the audit with its arguments."""
+        return audit_label(self.audit)
+
+    @property
     def words(self) -> str:
-        """`failed in 3 of 40 invocations; failing since 2024-01-10 00:05, 12 rows at last`."""
+        """`failed in 3 of 40 invocations; failing since 2024-01-10 00:05, 12 rows in the
+        latest one`."""
         count = quantity(self.runs, "invocation")
         words = f"failed in {self.failed:,} of {count}" if self.failed else f"passed in {count}"
         if self.failing_since is None:
             return words
-        rows = self.audit.error or f"{quantity(self.audit.rows_failed, 'row')} at last"
-        return f"{words}; failing since {plain_minute(self.failing_since)}, {rows}"
+        rows = quantity(self.audit.rows_failed, "row")
+        last = self.audit.error or f"{rows} in the latest one"
+        return f"{words}; failing since {plain_minute(self.failing_since)}, {last}"
 
 
 def audits_of(timeline: Timeline) -> list[AuditTrend]:
     """The audits of a model, by name and arguments."""
-    seen: dict[tuple[str, str], list[tuple[datetime, AuditOutcome]]] = {}
+    seen: dict[str, list[tuple[datetime, AuditOutcome]]] = {}
     for entry in timeline.entries:
         for audit in entry.outcome.audits:
-            key = audit.name, str(sorted(audit.arguments.items()))
-            seen.setdefault(key, []).append((entry.started_at, audit))
+            seen.setdefault(audit_label(audit), []).append((entry.started_at, audit))
     return [_audit_trend(outcomes) for outcomes in seen.values()]
 
 

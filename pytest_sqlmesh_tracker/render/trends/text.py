@@ -92,7 +92,7 @@ def _timeline(timeline: Timeline, limit: int | None) -> Iterator[RenderableType]
         grid.add_row(Text(head, style="dim"), printable(value))
     for audit in audits_of(timeline):
         style = "red" if audit.failing_since else ""
-        label = Text(f"audit {name_of(audit.audit.name)}", style="dim")
+        label = Text(f"audit {name_of(audit.label)}", style="dim")
         grid.add_row(label, Text(printable(audit.words), style=style))
     yield Padding(grid, (0, 0, 0, 2))
     yield _invocations(timeline.entries[:limit])

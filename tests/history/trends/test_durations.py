@@ -93,15 +93,21 @@ def test_a_single_slow_execution_is_noted(seconds: Sequence[float], is_slowest: 
     assert durations.change is None
 
 
-def test_only_executions_of_as_much_data_are_compared() -> None:
-    """Seven days at once take longer, which does not make the model slower."""
-    week, ten = timedelta(days=7), [DAY] * 6
-    assert nights(2, 2, 2, 2, 2, 2, 14, 14, 14, evaluated=[*ten, week, week, week]) == Durations(
-        last=timedelta(seconds=14), median=timedelta(seconds=14), executions=3
+def test_only_executions_of_as_much_data_as_usual_are_compared() -> None:
+    """A year at once takes longer, which does not make the model slower."""
+    year, days = timedelta(days=365), [DAY] * 8
+    assert nights(*[2] * 8, 7200, evaluated=[*days, year]) == Durations(
+        last=timedelta(hours=2), median=timedelta(seconds=2), executions=8
     )
-    assert nights(2, 2, 2, 14, 2, 2, 2, evaluated=[*ten[:3], week, *ten[:3]]) == Durations(
+    assert nights(2, 2, 2, 14, 2, 2, 2, evaluated=[*days[:3], year, *days[:3]]) == Durations(
         last=timedelta(seconds=2), median=timedelta(seconds=2), executions=6
     )
+
+
+def test_of_equally_frequent_lengths_the_latest_counts() -> None:
+    durations = nights(2, 2, 14, 14, evaluated=[DAY, DAY, 7 * DAY, 7 * DAY])
+    assert durations is not None
+    assert durations.median == timedelta(seconds=14)
 
 
 def test_a_change_stays_one_when_most_executions_are_after_it() -> None:

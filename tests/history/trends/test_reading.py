@@ -80,7 +80,13 @@ class TestAModel:
         assert trend.last_executed == NOW + DAY
 
     @pytest.mark.parametrize(
-        "recovered", [audited("a.x", audit("a")), skipped("a.x", "up_to_date")], ids=str
+        "recovered",
+        [
+            audited("a.x", audit("a"), kind="external"),
+            skipped("a.x", "up_to_date"),
+            skipped("a.x", "not_evaluatable", kind="embedded"),
+        ],
+        ids=str,
     )
     def test_that_does_not_fail_any_more_though_it_was_not_executed(
         self, history: Path, recovered: ModelOutcome
@@ -89,6 +95,23 @@ class TestAModel:
         written(history, night(0, failed("a.x")), night(1, recovered), night(2, skipped("a.x")))
         trend = of(read_trends(history), "a.x")
         assert (trend.failing_since, trend.failures, trend.failed) == (None, 0, 1)
+
+    def test_that_fails_though_its_old_rows_pass_audits(self, history: Path) -> None:
+        passed = audited("a.x", audit("a"))
+        written(history, night(0, failed("a.x")), night(1, passed), night(2, failed("a.x")))
+        trend = of(read_trends(history), "a.x")
+        assert (trend.failing_since, trend.failures) == (NOW, 2)
+
+    def test_that_was_executed_and_failed_before_the_time_that_is_shown(
+        self, history: Path
+    ) -> None:
+        nights = [executed("a.x"), failed("a.x"), failed("a.x")]
+        written(history, *(night(number, each) for number, each in enumerate(nights)))
+        trend = of(read_trends(history, NOW + 2 * DAY), "a.x")
+        assert (trend.invocations, trend.executed, trend.failed) == (1, 0, 1)
+        assert (trend.last_executed, trend.failing_since) == (NOW, NOW + DAY)
+        [timeline] = read_timelines(history, [trend], NOW + 2 * DAY)
+        assert len(timeline.entries) == 1
 
     def test_whose_last_execution_has_no_cause(self, history: Path) -> None:
         """Reports of earlier versions have none."""
@@ -111,6 +134,14 @@ class TestAModel:
             night(2, waiting("a.x", "signal_not_ready", "cron_not_due")),
             night(3, waiting("a.x", "cron_not_due", "signal_not_ready")),
         )
+        assert of(read_trends(history), "a.x").waits == 2
+
+    @pytest.mark.parametrize("reason", ["not_selected", "no_changes"])
+    def test_that_waits_while_an_invocation_is_about_others(
+        self, history: Path, reason: str
+    ) -> None:
+        late = waiting("a.x", "signal_not_ready")
+        written(history, night(0, late), night(1, skipped("a.x", reason)), night(2, late))
         assert of(read_trends(history), "a.x").waits == 2
 
     def test_that_waits_for_its_cron(self, history: Path) -> None:
@@ -139,7 +170,8 @@ class TestAModel:
         written(history, *(night(number, each) for number, each in enumerate(nights)))
         durations = of(read_trends(history), "a.x").durations
         assert durations is not None
-        assert (durations.median, durations.executions) == (timedelta(seconds=4), 3)
+        assert (durations.last, durations.median) == (timedelta(seconds=4), timedelta(seconds=2))
+        assert durations.executions == 6
         assert durations.change is None
 
     def test_is_slower_since_a_night(self, history: Path) -> None:
@@ -310,7 +342,7 @@ def demand(trend: ModelTrend, runs: list[RunReport]) -> None:
         if each.status == "executed":
             executions, failures = executions + 1, 0
             executed_at, failing_since = report.started_at, None
-        elif each.status == "audited" or (each.status == "skipped" and each.reason == "up_to_date"):
+        elif each.status == "skipped" and each.reason == "up_to_date":
             failures, failing_since = 0, None
         elif each.status == "failed":
             failures += 1

@@ -17,7 +17,7 @@ from pytest_sqlmesh_tracker.render.trends.markdown import overview_page
 from pytest_sqlmesh_tracker.render.trends.rows import TrendRow
 from pytest_sqlmesh_tracker.render.trends.text import overview, timelines
 from pytest_sqlmesh_tracker.reports.files import Entry
-from tests.builders import NOW, audit, executed, failed, run, skipped
+from tests.builders import NOW, audit, executed, failed, interrupted, run, skipped, unknown
 
 DAY = timedelta(days=1)
 OF_TEST = "test_it"
@@ -47,7 +47,7 @@ def row(trends: Trends, model: str) -> TrendRow:
 
 
 def full(history: Path, trends: Trends, model: str, **options: Any) -> list[str]:
-    text = timelines(read_timelines(history, trends.of(model)), **options)
+    text = timelines(read_timelines(history, trends.of(model)), width=140, **options)
     return [" ".join(line.split()) for line in text.splitlines()]
 
 
@@ -79,13 +79,23 @@ def test_an_execution_that_took_longer_than_all_before_needs_attention(history: 
     assert row(trends, "a.x").remarks == "took 9.00 s, longer than in 5 executions before"
 
 
+def test_models_that_ended_unexpectedly_need_attention(history: Path) -> None:
+    forgotten = skipped("a.z", "not_in_environment")
+    last = interrupted("a.x"), unknown("a.y"), forgotten, skipped("a.w")
+    trends = written(history, night(0, *last))
+    assert row(trends, "a.x").remarks == "interrupted: aborted"
+    assert row(trends, "a.y").remarks == "unknown"
+    assert row(trends, "a.z").remarks == "skipped: not_in_environment"
+    assert row(trends, "a.w").remarks == ""
+
+
 def test_how_often_audits_failed_and_since_when(history: Path) -> None:
     broken = executed("a.x", audits=(audit("a"), audit("b"), audit("c", rows_failed=1)))
     healed = executed("a.x", audits=(audit("a"), audit("b", rows_failed=3), audit("c")))
     trends = written(history, night(0, broken), night(1, healed))
     lines = full(history, trends, "a.x")
     assert "audit a passed in 2 invocations" in lines
-    since = "failing since 2024-01-15 06:30, 3 rows at last"
+    since = "failing since 2024-01-15 06:30, 3 rows in the latest one"
     assert f"audit b failed in 1 of 2 invocations; {since}" in lines
     assert "audit c failed in 1 of 2 invocations" in lines
 
@@ -93,7 +103,7 @@ def test_how_often_audits_failed_and_since_when(history: Path) -> None:
 def test_an_audit_that_always_failed_fails_since_the_first_invocation(history: Path) -> None:
     red = executed("a.x", audits=(audit("a", rows_failed=1),))
     trends = written(history, night(0, red), night(1, red))
-    since = "failing since 2024-01-14 06:30, 1 row at last"
+    since = "failing since 2024-01-14 06:30, 1 row in the latest one"
     assert f"audit a failed in 2 of 2 invocations; {since}" in full(history, trends, "a.x")
 
 
