@@ -154,7 +154,9 @@ def without_extras(room: Room) -> None:
         file.write_text(text)
     reports = ("--report", "plan.json", "--report", "plan.html", "--report", "runs.duckdb")
     plan = ("plan", "--auto-apply", "--no-prompts", *reports)
-    room.run("sqlmesh-tracker", *plan).demand(0, "shop.orders", "1 executed")
+    room.run("sqlmesh-tracker", *plan).demand(
+        0, "shop.orders", "gate passed: 1 outcome in 1 report"
+    )
     run = ("run", "--ignore-cron", "--report", "runs.duckdb")
     room.run("sqlmesh-tracker", *run).demand(0, "shop.orders")
     room.run("sqlmesh-tracker", "show", "plan.json").demand(0, "shop.orders")

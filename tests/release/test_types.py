@@ -15,14 +15,14 @@ USER = Path(__file__).with_name("typed_by_a_user.py")
 ROOT = Path(__file__).parents[2]
 MISTAKES = """
 from pytest_sqlmesh_tracker import Sandbox, Tracker
-from pytest_sqlmesh_tracker.dagster import SqlmeshResource
+from pytest_sqlmesh_tracker.dagster import SqlmeshProject
 
 
 def test_mistakes(sqlmesh_project: Sandbox, sqlmesh_tracker: Tracker) -> None:
     sqlmesh_project.run().assert_execute("sales.orders")
     sqlmesh_project.run()["sales.orders"].next_due.isoformat()
     sqlmesh_tracker.last.assert_skipped("sales.orders", reasons="cron_not_due")
-    SqlmeshResource(project=None)
+    SqlmeshProject(None)
 """
 """A mistake in each line of the test."""
 
