@@ -132,7 +132,7 @@ class Room:
 
     def python(self, code: str) -> Ran:
         """Run some code."""
-        return self.run("python", "-W", "error::ImportWarning", "-c", code)
+        return self.run("python", "-c", code)
 
     def test(self, name: str, text: str) -> Ran:
         """Run a file of tests."""
