@@ -205,9 +205,10 @@ reference: $(VENV)/installed
 	$(RUN)/python -m docs.reference
 
 # The documentation as a site, in build/site; a link or an anchor without a target is an error.
+# (With `--quiet`, MkDocs would not count them.)
 docs: export NO_MKDOCS_2_WARNING := 1
 docs: $(VENV)/installed
-	$(RUN)/mkdocs build --quiet --strict
+	$(RUN)/mkdocs build --strict
 
 # The wheel and the source distribution, in dist, and whether they have what they must have.
 dist: $(VENV)/installed
