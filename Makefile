@@ -15,7 +15,7 @@ empty :=
 comma := ,
 COVERED := $(subst $(empty) ,$(comma),$(CORE:%=pytest_sqlmesh_tracker/%/*))
 
-.PHONY: demo test lint types tests coverage rare histories browser dbt processes distributed ui compat neighbours engines properties truth truth-forecast truth-cli truth-dagster mutants mutants-dagster mutants-forecast week postgres postgres-short bench bench-history bench-scale killed-writers engines-bench schema reference startup clean
+.PHONY: demo test lint types tests coverage rare histories browser dbt processes distributed ui compat neighbours engines properties truth truth-forecast truth-cli truth-dagster mutants mutants-dagster mutants-forecast week postgres postgres-short bench bench-history bench-scale killed-writers engines-bench schema reference docs dist clean-room user-types startup clean
 
 demo: $(VENV)/installed
 	$(RUN)/python sample_projects/demo.py
@@ -203,6 +203,29 @@ schema: $(VENV)/installed
 # The reference, after a change of a public name, a docstring, an option or a marker.
 reference: $(VENV)/installed
 	$(RUN)/python -m docs.reference
+
+# The documentation as a site, in build/site; a link or an anchor without a target is an error.
+# (With `--quiet`, MkDocs would not count them.)
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: $(VENV)/installed
+	$(RUN)/mkdocs build --strict
+
+# The wheel and the source distribution, in dist, and whether they have what they must have.
+dist: $(VENV)/installed
+	rm -rf dist
+	$(RUN)/python -m pip install --quiet --group release
+	$(RUN)/python -m build
+	$(RUN)/twine check --strict dist/*
+	$(RUN)/python -m tests.release.distributions dist
+
+# The wheel in empty environments, as strangers use it; with CLONE=1, also the README's two commands in
+# a fresh clone of what is committed.
+clean-room: dist
+	$(RUN)/python -m tests.release.clean_room $(if $(CLONE),--clone) dist/*.whl
+
+# A user's strictly typed tests and assets, checked with pyright and mypy.
+user-types: $(VENV)/installed
+	$(RUN)/python -m pytest -q tests/release/test_types.py
 
 # What loading the plugin adds to a session's start, interleaved with pytest alone.
 startup: $(VENV)/installed

@@ -1,0 +1,1 @@
+"""Whether what is released can be installed and used by strangers."""
