@@ -38,11 +38,16 @@ _LOADED = """
     (
         status = 'executed'
         OR (status = 'audited' AND kind IN ('external', 'embedded', 'audit'))
-        OR (status = 'skipped' AND reason IN ('up_to_date', 'not_evaluatable'))
+        OR (
+            status = 'skipped'
+            AND reason IN ('up_to_date', 'cron_not_due', 'not_evaluatable')
+            AND waiting_since IS NULL
+        )
     )
 """
-"""Whether an outcome shows that a model that failed before does not fail any more. Audits of a
-model that is evaluated say nothing of its last evaluation."""
+"""Whether an outcome shows that a model that failed before does not fail any more. What failed can
+have been loaded in another environment; then no complete interval is missing. Audits of a model
+that is evaluated say nothing of its last evaluation."""
 _INVOCATIONS = f"""
     CREATE TEMPORARY TABLE counted AS
     SELECT

@@ -77,8 +77,8 @@ class ModelTrend(Frozen):
     last_cause: Cause | None
     """The primary cause of that execution."""
     failing_since: UtcDatetime | None
-    """When the first invocation began in which it failed since it was last executed, audited or up
-    to date; None if it has not failed since."""
+    """When the first invocation began in which it failed since it was last executed, or lacked no
+    interval; None if it has not failed since."""
     failures: int
     """In how many invocations it has failed since then."""
     waits: int

@@ -19,6 +19,7 @@ from pytest_sqlmesh_tracker.history.trends.types import ModelTrend, Trends
 from pytest_sqlmesh_tracker.reports.files import Entry
 from pytest_sqlmesh_tracker.wording.sentences import is_waiting
 from tests.builders import NOW, audit, audited, executed, failed, interval, outcome, run, skipped
+from tests.projects import Project, at
 
 DAY = timedelta(days=1)
 LATE = NOW - timedelta(hours=6)
@@ -71,7 +72,7 @@ class TestAModel:
             night(0, failed("a.x")),
             night(1, executed("a.x")),
             night(2, failed("a.x")),
-            night(3, skipped("a.x")),
+            night(3, waiting("a.x", "cron_not_due")),
             night(4, failed("a.x")),
         )
         trend = of(read_trends(history), "a.x")
@@ -84,6 +85,7 @@ class TestAModel:
         [
             audited("a.x", audit("a"), kind="external"),
             skipped("a.x", "up_to_date"),
+            skipped("a.x", "cron_not_due"),
             skipped("a.x", "not_evaluatable", kind="embedded"),
         ],
         ids=str,
@@ -342,7 +344,11 @@ def demand(trend: ModelTrend, runs: list[RunReport]) -> None:
         if each.status == "executed":
             executions, failures = executions + 1, 0
             executed_at, failing_since = report.started_at, None
-        elif each.status == "skipped" and each.reason == "up_to_date":
+        elif (
+            each.status == "skipped"
+            and each.reason in ("up_to_date", "cron_not_due")
+            and each.waiting_since is None
+        ):
             failures, failing_since = 0, None
         elif each.status == "failed":
             failures += 1
@@ -352,3 +358,27 @@ def demand(trend: ModelTrend, runs: list[RunReport]) -> None:
     assert (trend.failures, trend.failing_since) == (failures, failing_since)
     assert trend.waits == waits
     assert trend.invocations == len(with_model)
+
+
+def test_a_model_that_another_environment_has_loaded_does_not_fail(tmp_path: Path) -> None:
+    """Environments share versions of models, and so what is loaded."""
+    project = Project(tmp_path / "shop")
+    query = "SELECT ts::DATE AS ts FROM days WHERE ts BETWEEN @start_date AND @end_date"
+    project.incremental("shop.days", query, cron="'@daily'", start="'2024-01-01'")
+    project.execute("CREATE TABLE days AS SELECT DATE '2024-01-05' AS ts")
+    with at("2024-01-05 00:10"):
+        reports = [project.plan()]
+        project.plan("dev", include_unmodified=True)
+    project.execute("ALTER TABLE days RENAME TO gone")
+    with at("2024-01-06 00:05"):
+        reports.append(project.run())
+    history = written(tmp_path / "runs.duckdb", *reports)
+    assert of(read_trends(history), "shop.days").failing_since is not None
+
+    project.execute("ALTER TABLE gone RENAME TO days")
+    with at("2024-01-06 00:10"):
+        project.run("dev").assert_executed("shop.days")
+    with at("2024-01-06 01:00"):
+        written(history, project.run())
+    assert of(read_trends(history), "shop.days").failing_since is None
+    project.close()
