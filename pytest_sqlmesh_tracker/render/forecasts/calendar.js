@@ -1,5 +1,4 @@
 // Searching the models of a calendar, and light and dark. The page is complete without.
-document.documentElement.classList.add("js");
 
 function narrowing() {
   const rows = [...document.querySelectorAll(".calendar tbody tr")];
@@ -23,11 +22,4 @@ function narrowing() {
   narrow();
 }
 
-addEventListener("DOMContentLoaded", () => {
-  const root = document.documentElement;
-  document.querySelector(".theme").addEventListener("click", () => {
-    const dark = root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-    root.dataset.theme = dark === "dark" ? "light" : "dark";
-  });
-  narrowing();
-});
+addEventListener("DOMContentLoaded", narrowing);

@@ -46,7 +46,7 @@ def calendar(forecast: Forecast) -> str:
                 models[name].read_by.append((model.row.model.name, model.id))
     schedules = _schedules(list(models.values()))
     style = source("page.css") + "\n" + source("calendar.css", _FILES)
-    script = source("calendar.js", _FILES)
+    script = source("theme.js") + source("calendar.js", _FILES)
     return (
         environment(_FILES)
         .get_template("calendar.html")

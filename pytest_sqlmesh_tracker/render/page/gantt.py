@@ -26,7 +26,8 @@ class Bar:
     length: int
     """Milliseconds."""
     is_critical: bool
-    """Whether it is on the critical path."""
+    """Whether it is on the critical path: the model that ended last, before it the one of its
+    upstream models that ended last, and so on up to a model that waited for none."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,6 @@ class Gantt:
     bars: Sequence[Bar]
     length: int
     """Milliseconds from the start of the first model to the end of the last one."""
-
-    @property
-    def critical(self) -> list[Bar]:
-        """The critical path: the model that ended last, before it the one of its upstream models
-        that ended last, and so on up to a model that waited for none."""
-        return [bar for bar in self.bars if bar.is_critical]
 
 
 def gantt(report: RunReport) -> Gantt | None:

@@ -27,18 +27,11 @@ from .anchors import invocation_anchors, model_anchor
 from .gantt import gantt
 from .graph import Graph, layout
 from .schemas import SchemaGroup, by_schema
-from .templates import environment, policy, short, source, visible
+from .templates import LOOKS, environment, policy, short, source, visible
 
 _MOST_BATCHES = 100
 _FEW = 12
 """The number of models that fit into any drawing and need no overview by schema."""
-_LOOKS = {
-    "success": "executed",
-    "nothing_to_do": "skipped",
-    "failure": "failed",
-    "raised": "failed",
-    "interrupted": "interrupted",
-}
 _URGENT_FIRST = (
     "failed",
     "interrupted",
@@ -85,7 +78,7 @@ def page(
         for anchor, (number, test, report) in zip(anchors, shown, strict=True)
     ]
     style = source("page.css")
-    scripts = ("gantt.js", "layout.js", "graph.js", "schemas.js", "page.js")
+    scripts = ("theme.js", "gantt.js", "layout.js", "graph.js", "schemas.js", "page.js")
     script = Markup("\n").join(map(source, scripts))
     template = environment().get_template("page.html")
     return template.render(
@@ -126,7 +119,7 @@ class _Invocation:
         self.report = report
         self.findings = findings
         self.warnings = warnings
-        self.look = _LOOKS[report.completion]
+        self.look = LOOKS[report.completion]
         paragraphs = Paragraphs(report)
         flagged = {finding.model for finding in findings}
         warned = {warning.model for warning in warnings}

@@ -3,7 +3,6 @@
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const numbers = (text) => (text ? text.split(" ").map(Number) : []);
 
-document.documentElement.classList.add("js");
 
 class Invocation {
   constructor(section) {
@@ -255,14 +254,6 @@ function navigation() {
   trouble?.addEventListener("change", narrow);
 }
 
-function themes() {
-  const root = document.documentElement;
-  document.querySelector(".theme").addEventListener("click", () => {
-    const dark = root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-    root.dataset.theme = dark === "dark" ? "light" : "dark";
-  });
-}
-
 addEventListener("DOMContentLoaded", () => {
   closeButton = document.createElement("button");
   closeButton.className = "close";
@@ -270,7 +261,6 @@ addEventListener("DOMContentLoaded", () => {
   closeButton.setAttribute("aria-label", "Close");
   closeButton.addEventListener("click", closeDrawer);
   navigation();
-  themes();
   route();
 });
 addEventListener("hashchange", route);

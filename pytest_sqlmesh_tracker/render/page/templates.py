@@ -6,12 +6,14 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from pytest_sqlmesh_tracker.outcomes.invocation import Completion
 from pytest_sqlmesh_tracker.wording.formats import duration, minute, moment, quantity, span, spans
 from pytest_sqlmesh_tracker.wording.invocations import ended, notes, statuses
 from pytest_sqlmesh_tracker.wording.printable import UNSEEN
@@ -22,6 +24,15 @@ from .schemas import split
 
 _FILES = Path(__file__).parent
 _LONG, _BLOCK = 20_000, 4_000
+
+LOOKS: Mapping[Completion, str] = {
+    "success": "executed",
+    "nothing_to_do": "skipped",
+    "failure": "failed",
+    "raised": "failed",
+    "interrupted": "interrupted",
+}
+"""The glyph and color of how an invocation ended."""
 
 
 def policy(style: Markup, script: Markup) -> str:

@@ -1,6 +1,4 @@
 // Details of cells, models and invocations of a history. The grid is complete without.
-document.documentElement.classList.add("js");
-const STATUSES = ["executed", "failed", "skipped", "audited", "interrupted", "unknown"];
 const panel = () => document.querySelector(".panel");
 let opener = null;
 
@@ -55,7 +53,7 @@ class Environment {
     if (!cell) return "not part of this invocation";
     const [status, words, , took] = cell;
     const seconds = took === null ? "" : ` (${inSeconds(took)})`;
-    return [STATUSES[status] + seconds, this.data.texts[words]].filter(Boolean).join(": ");
+    return [this.data.statuses[status] + seconds, this.data.texts[words]].filter(Boolean).join(": ");
   }
 
   tell(target) {
@@ -122,7 +120,7 @@ class Environment {
       content.push(element("p", {}, "The model was not part of this invocation."));
     } else {
       const [status, words, error, took, rows, ran] = cell;
-      const look = STATUSES[status];
+      const look = this.data.statuses[status];
       content[1].replaceChildren(element("b", { class: look }, look), ` · ${run.at} · ${run.words}`);
       if (this.data.texts[words]) content.push(element("pre", { class: "why" }, this.data.texts[words]));
       if (this.data.texts[error]) content.push(element("pre", { class: "error" }, this.data.texts[error]));
@@ -154,7 +152,7 @@ class Environment {
       took.forEach((each, number) => {
         if (each === null) return;
         const height = Math.max(1, (96 * each) / most);
-        const bar = svg("rect", { x: number + 0.1, width: 0.8, y: 100 - height, height, class: STATUSES[cells[number][0]] });
+        const bar = svg("rect", { x: number + 0.1, width: 0.8, y: 100 - height, height, class: this.data.statuses[cells[number][0]] });
         const title = svg("title", {});
         title.textContent = `${this.data.runs[number].at}: ${inSeconds(each)}`;
         bar.append(title);
@@ -229,11 +227,6 @@ function factList(facts) {
 }
 
 addEventListener("DOMContentLoaded", () => {
-  const root = document.documentElement;
-  document.querySelector(".theme").addEventListener("click", () => {
-    const dark = root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-    root.dataset.theme = dark === "dark" ? "light" : "dark";
-  });
   for (const section of document.querySelectorAll(".environment")) new Environment(section);
   addEventListener("keydown", (event) => {
     if (event.key === "Escape" && !panel().hidden) hide();

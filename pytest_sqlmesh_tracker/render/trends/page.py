@@ -16,7 +16,7 @@ from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.render.page.anchors import model_anchor
 from pytest_sqlmesh_tracker.render.page.gantt import gantt
-from pytest_sqlmesh_tracker.render.page.templates import environment, policy, source, visible
+from pytest_sqlmesh_tracker.render.page.templates import LOOKS, environment, policy, source, visible
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
 from pytest_sqlmesh_tracker.wording.formats import plain_minute, shortened
@@ -28,13 +28,6 @@ from .rows import TrendRow, audit_label, headline, left_out
 MOST_INVOCATIONS = 100
 """How many invocations of an environment the page shows, the latest ones."""
 _FILES = Path(__file__).parent
-_LOOKS = {
-    "success": "executed",
-    "nothing_to_do": "skipped",
-    "failure": "failed",
-    "raised": "failed",
-    "interrupted": "interrupted",
-}
 
 
 def page(trends: Trends, recent: Mapping[str, Sequence[RunReport]]) -> str:
@@ -51,13 +44,12 @@ def page(trends: Trends, recent: Mapping[str, Sequence[RunReport]]) -> str:
         for number, trend in enumerate(trends.environments)
     ]
     style = source("page.css") + "\n" + source("grid.css", _FILES)
-    script = source("gantt.js") + "\n" + source("grid.js", _FILES)
+    script = source("theme.js") + source("gantt.js") + source("grid.js", _FILES)
     return (
         environment(_FILES)
         .get_template("grid.html")
         .render(
             sections=sections,
-            statuses=list(Status),
             left_out=left_out(trends),
             style=style,
             script=script,
@@ -80,7 +72,7 @@ class _Column:
     @property
     def look(self) -> str:
         """The glyph and color of how it ended."""
-        return _LOOKS[self.report.completion]
+        return LOOKS[self.report.completion]
 
 
 class _Section:
@@ -109,6 +101,7 @@ class _Section:
             "runs": [_run(column, places) for column in self.columns],
             "models": [row.data(texts) for row in self.rows],
             "texts": texts.all,
+            "statuses": list(Status),
         }
         # In a script element, only `<` could end it.
         return Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))
@@ -119,7 +112,7 @@ def _columns(section: str, reports: Sequence[RunReport]) -> Iterator[_Column]:
     for number, report in enumerate(reports):
         at = plain_minute(report.started_at)
         date, _, time = at.partition(" ")
-        label = time if date == day else f"{date[len('2024-') :]} {time}"
+        label = time if date == day else f"{date[5:]} {time}"
         day = date
         yield _Column(f"{section}-{number + 1}", at, label, report)
 

@@ -25,7 +25,7 @@ def chart(*outcomes: ModelOutcome) -> Gantt:
 
 
 def critical(*outcomes: ModelOutcome) -> list[str]:
-    return [bar.model for bar in chart(*outcomes).critical]
+    return [bar.model for bar in chart(*outcomes).bars if bar.is_critical]
 
 
 def test_bars_are_in_the_order_in_which_models_started() -> None:
