@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from pytest_sqlmesh_tracker.reports.parsing import parse_duration
 from pytest_sqlmesh_tracker.suggestions import did_you_mean
 from pytest_sqlmesh_tracker.wording.formats import minute, quantity
 
-from .output import Output
+from .output import Output, errors_of_writing, exit_with
 from .reports import read, since_of
 
 _MOST_MODELS = 200
@@ -65,7 +65,11 @@ def look_back(file: str, models: Sequence[str], options: Mapping[str, Any]) -> N
         click.echo(_as_json(trends, shown))
     else:
         _print(trends, shown)
-    _write(files, trends, shown, lambda: _page(history, trends, shown, since))
+
+    def write(path: Path) -> None:
+        write_whole(path, _content(path.suffix.lower(), history, trends, shown, since))
+
+    exit_with(errors_of_writing(files, write))
 
 
 def _pruned_before(duration: str | None) -> datetime | None:
@@ -150,48 +154,21 @@ def _checked(path: str) -> Path:
         raise click.UsageError(f"--report: {wrong}") from None
 
 
-def _page(
-    history: Path, trends: Trends, shown: Sequence[Timeline] | None, since: datetime | None
+def _content(
+    suffix: str,
+    history: Path,
+    trends: Trends,
+    shown: Sequence[Timeline] | None,
+    since: datetime | None,
 ) -> str:
+    """The content of a file, by its suffix in lower case."""
+    if suffix == ".json":
+        return _as_json(trends, shown) + "\n"
+    if suffix == ".md":
+        return overview_page(trends) if shown is None else timelines_page(shown)
     from pytest_sqlmesh_tracker.render.trends.page import MOST_INVOCATIONS, page
 
     recent = read_recent(history, since, most=MOST_INVOCATIONS)
     if shown is not None:
         trends = trends.restricted(each.trend for each in shown)
     return page(trends, recent)
-
-
-def _write(
-    files: Sequence[Path],
-    trends: Trends,
-    shown: Sequence[Timeline] | None,
-    page: Callable[[], str],
-) -> None:
-    """Write all files.
-
-    Raises:
-        ClickException: some can't be written; the message has a line for each.
-    """
-    wrong = []
-    for file in files:
-        try:
-            write_whole(file, _content(file.suffix.lower(), trends, shown, page))
-        except (OSError, RuntimeError) as error:
-            # Before Python 3.13, a loop of links raises RuntimeError.
-            reason = error.strerror if isinstance(error, OSError) else error
-            wrong.append(f"--report {file}: {reason or error}")
-    if wrong:
-        raise click.ClickException("\n".join(wrong))
-
-
-def _content(
-    suffix: str,
-    trends: Trends,
-    shown: Sequence[Timeline] | None,
-    page: Callable[[], str],
-) -> str:
-    if suffix == ".json":
-        return _as_json(trends, shown) + "\n"
-    if suffix == ".html":
-        return page()
-    return overview_page(trends) if shown is None else timelines_page(shown)

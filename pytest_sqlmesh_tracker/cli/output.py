@@ -142,7 +142,7 @@ class Output:
         else:
             style = self.style
             self._print(terminal.difference(difference, width=style.width, color=style.color))
-        self._exit_with(self._summarize(lambda limit: markdown.difference(difference, limit=limit)))
+        exit_with(self._summarize(lambda limit: markdown.difference(difference, limit=limit)))
 
     def diagnose(self, diagnosis: Diagnosis) -> None:
         """Print the diagnosis."""
@@ -165,16 +165,11 @@ class Output:
             ClickException: some files can't be written; the message has a line for each. The others
                 are written.
         """
-        wrong = []
-        for path in self.files:
-            try:
-                write(path, entries, result, source=source)
-            except (OSError, ValueError, RuntimeError) as error:
-                # Before Python 3.13, a loop of links raises RuntimeError.
-                reason = error.strerror if isinstance(error, OSError) else error
-                wrong.append(f"--report {path}: {reason or error}")
+        wrong = errors_of_writing(
+            self.files, lambda path: write(path, entries, result, source=source)
+        )
         wrong += self._summarize(lambda limit: markdown.summary(entries, result, limit=limit))
-        self._exit_with(wrong)
+        exit_with(wrong)
 
     def _summarize(self, rendered: Callable[[int], str]) -> list[str]:
         """Append to the output of other commands in the same step as much as fits."""
@@ -188,10 +183,6 @@ class Output:
             return [f"--github-summary: {error.strerror or error}"]
         return []
 
-    def _exit_with(self, wrong: Sequence[str]) -> None:
-        if wrong:
-            raise click.ClickException("\n".join(wrong))
-
     def _print(self, text: str) -> None:
         """Print text in this style; with JSON, to standard error."""
         # By default, click removes colors if the stream is not a terminal.
@@ -203,3 +194,26 @@ class Output:
         stream = sys.stderr if self.as_json else sys.stdout
         width = max(80, shutil.get_terminal_size().columns) if stream.isatty() else 120
         return Style(width, colored(stream))
+
+
+def errors_of_writing(files: Sequence[Path], write_one: Callable[[Path], object]) -> list[str]:
+    """Write all files of `--report`; a line for each that can't be written."""
+    wrong = []
+    for path in files:
+        try:
+            write_one(path)
+        except (OSError, ValueError, RuntimeError) as error:
+            # Before Python 3.13, a loop of links raises RuntimeError.
+            reason = error.strerror if isinstance(error, OSError) else error
+            wrong.append(f"--report {path}: {reason or error}")
+    return wrong
+
+
+def exit_with(wrong: Sequence[str]) -> None:
+    """End the command with these errors, if there are any.
+
+    Raises:
+        ClickException: there are; the message has a line for each.
+    """
+    if wrong:
+        raise click.ClickException("\n".join(wrong))

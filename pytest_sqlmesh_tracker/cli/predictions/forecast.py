@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from pytest_sqlmesh_tracker.cli.arguments import MOST_DAYS
-from pytest_sqlmesh_tracker.cli.output import Output
+from pytest_sqlmesh_tracker.cli.output import Output, errors_of_writing, exit_with
 from pytest_sqlmesh_tracker.cli.projects import project_of
 from pytest_sqlmesh_tracker.cli.reports import policy_of
 from pytest_sqlmesh_tracker.cli.streams import descriptors_redirected
@@ -75,7 +75,7 @@ def look_ahead(ctx: click.Context, models: Sequence[str], options: Mapping[str, 
             else overview(shown, width=style.width, color=style.color, limit=_MOST_MODELS)
         )
         click.echo(text, color=style.color)
-    _write(files, shown)
+    exit_with(errors_of_writing(files, lambda file: write(file, shown)))
     return 1 if shown.local and _fails(shown.local, options["fail_on"]) else 0
 
 
@@ -193,21 +193,3 @@ def _checked(path: str) -> Path:
         return checked_path(path).absolute()
     except (OSError, ValueError) as wrong:
         raise click.UsageError(f"--report: {wrong}") from None
-
-
-def _write(files: Sequence[Path], made: Forecast) -> None:
-    """Write all files.
-
-    Raises:
-        ClickException: some can't be written; the message has a line for each.
-    """
-    wrong = []
-    for file in files:
-        try:
-            write(file, made)
-        except (OSError, RuntimeError) as error:
-            # Before Python 3.13, a loop of links raises RuntimeError.
-            reason = error.strerror if isinstance(error, OSError) else error
-            wrong.append(f"--report {file}: {reason or error}")
-    if wrong:
-        raise click.ClickException("\n".join(wrong))
