@@ -30,8 +30,8 @@ import dagster as dg
 from sqlmesh import Context
 from sqlmesh.utils import CompletionStatus
 
-from benchmarks.generated import ALL_DUE, NOTHING_DUE, Generated
-from benchmarks.measures import Cost, added, cost, rounds_of, say, shown, verdict
+from benchmarks.projects.generated import ALL_DUE, NOTHING_DUE, Generated
+from benchmarks.timing.measures import Cost, added, cost, rounds_of, say, shown, verdict
 from pytest_sqlmesh_tracker.dagster import (
     SqlmeshProject,
     SqlmeshResource,

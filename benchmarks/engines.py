@@ -14,8 +14,8 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from benchmarks.measures import Cost, added, cost, rounds_of, say, shown
-from benchmarks.own_time import metered
+from benchmarks.timing.measures import Cost, added, cost, rounds_of, say, shown
+from benchmarks.timing.own_time import metered
 from pytest_sqlmesh_tracker import sqlmesh_run_tracker
 from tests.adapters.engines import ENGINES
 from tests.adapters.scenario import SCENARIO, Shop

@@ -17,7 +17,7 @@ from sqlmesh.core.snapshot import DeployabilityIndex, Snapshot, SnapshotChangeCa
 from sqlmesh.core.snapshot.definition import Node
 from sqlmesh.utils.date import to_datetime, to_timestamp
 
-from benchmarks.measures import say
+from benchmarks.timing.measures import say
 from pytest_sqlmesh_tracker.forecast.forecasting import Assumed, forecast_of
 from pytest_sqlmesh_tracker.forecast.reading import environment_of
 

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import duckdb
 
+from benchmarks.timing.measures import Cost, cost, say, verdict
 from pytest_sqlmesh_tracker import Batch, Cause, ModelOutcome, RunReport, Status
 from pytest_sqlmesh_tracker.history.appending import append, move_recent
 from pytest_sqlmesh_tracker.history.opening import opened
@@ -26,8 +27,6 @@ from pytest_sqlmesh_tracker.outcomes.outcome import AuditOutcome
 from pytest_sqlmesh_tracker.outcomes.types import Interval
 from pytest_sqlmesh_tracker.render.trends.page import MOST_INVOCATIONS, page
 from pytest_sqlmesh_tracker.reports.files import Entry
-
-from .measures import Cost, cost, say, verdict
 
 MODELS = 100
 DISTINCT = 20

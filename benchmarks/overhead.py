@@ -26,9 +26,9 @@ from sqlmesh import Context
 from sqlmesh.core.context import GenericContext
 from sqlmesh.utils import CompletionStatus
 
-from benchmarks.generated import ALL_DUE, NOTHING_DUE, Generated
-from benchmarks.measures import Cost, added, cost, rounds_of, say, shown, verdict
-from benchmarks.own_time import metered
+from benchmarks.projects.generated import ALL_DUE, NOTHING_DUE, Generated
+from benchmarks.timing.measures import Cost, added, cost, rounds_of, say, shown, verdict
+from benchmarks.timing.own_time import metered
 from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
 from tests.projects import at
 

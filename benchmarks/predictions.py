@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.measures import cost, say
+from benchmarks.timing.measures import cost, say
 from pytest_sqlmesh_tracker import why
 from tests.projects import Project, at
 

@@ -25,8 +25,8 @@ from pathlib import Path
 from sqlmesh import Context
 from sqlmesh.core.config.connection import BaseDuckDBConnectionConfig
 
-from benchmarks.generated import ALL_DUE, write_project
-from benchmarks.measures import say, shown, verdict
+from benchmarks.projects.generated import ALL_DUE, write_project
+from benchmarks.timing.measures import say, shown, verdict
 from pytest_sqlmesh_tracker import Sandbox, track_all
 from pytest_sqlmesh_tracker.sandbox.making import Defaults, SandboxMaker
 from pytest_sqlmesh_tracker.sandbox.templates.cache import Templates

@@ -21,8 +21,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.measures import say, verdict
-from benchmarks.unevaluated import Meter, Site, Work, enlarged, peak, seconds
+from benchmarks.projects.unevaluated import Meter, Site, Work, enlarged, peak, seconds
+from benchmarks.timing.measures import say, verdict
 from pytest_sqlmesh_tracker import GatePolicy, RunReport
 from pytest_sqlmesh_tracker.render import junit_file, markdown, terminal
 from pytest_sqlmesh_tracker.render.page import html

@@ -62,7 +62,7 @@ class ConsoleEvents:
     @property
     def events(self) -> frozenset[str]:
         """The console methods that are handled."""
-        return frozenset(CONSOLE_EVENTS)
+        return _NAMES
 
     @property
     def under_way(self) -> frozenset[str]:
@@ -247,3 +247,4 @@ def _is_stopped(error: Any) -> bool:
 
 
 CONSOLE_EVENTS = reliances_of(ConsoleEvents)
+_NAMES = frozenset(CONSOLE_EVENTS)

@@ -369,7 +369,8 @@ class Recording:
 
     def started(self, name: str, at: datetime) -> None:
         """A batch of the model started."""
-        self.starts.setdefault(name, Start(len(self.starts), at))
+        if name not in self.starts:
+            self.starts[name] = Start(len(self.starts), at)
 
     @property
     def cancelled(self) -> bool:

@@ -17,9 +17,9 @@ from sqlmesh import Context
 from sqlmesh.core.snapshot import SnapshotEvaluator
 from sqlmesh.utils import CompletionStatus
 
-from benchmarks.generated import ALL_DUE, NOTHING_DUE, Generated
-from benchmarks.own_time import metered
+from benchmarks.projects.generated import ALL_DUE, NOTHING_DUE, Generated
 from benchmarks.sandboxes import Subject
+from benchmarks.timing.own_time import metered
 from pytest_sqlmesh_tracker import RunReport, sqlmesh_run_tracker
 from pytest_sqlmesh_tracker.dagster import (
     SqlmeshProject,
