@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_sqlmesh_tracker.process.garbage import collection_paused
 from pytest_sqlmesh_tracker.reports.files import Entry
 
 from . import pending
@@ -102,6 +103,7 @@ def _insert(connection: DuckDBPyConnection, waiting: Sequence[PendingFile]) -> N
             new.insert(connection, f"{READ}.pending", f"{READ}.exact_pending")
 
 
+@collection_paused()
 def _read(
     path: str | os.PathLike[str], condition: str, parameters: Sequence[object], longest_wait: float
 ) -> list[Entry]:
@@ -115,6 +117,7 @@ def _read(
         return [entry for group in groups for entry in read_entries(connection, dict(group))]
 
 
+@collection_paused()
 def entries_numbered(connection: DuckDBPyConnection, numbers: Sequence[int]) -> dict[int, Entry]:
     """The reports with these numbers; the connection is one of `readable`.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
@@ -204,19 +204,27 @@ def _rows(
 ) -> Iterator[tuple[int, Any, Row]]:
     """The number, a key and the fields of each row of some reports, in order."""
     order = "position" if "position" in table.keys else "number"
-    columns = ", ".join(_selected(column, type_) for column, type_ in table.columns.items())
+    selected = ", ".join(_selected(column, type_) for column, type_ in table.columns.items())
     connection.execute(
-        f"SELECT number, {key}, {columns} FROM {READ}.{table.name} "
+        f"SELECT number, {key}, {selected} FROM {READ}.{table.name} "
         f"WHERE {these.sql} ORDER BY number, {order}",
         [*these.parameters],
     )
-    fields = [(table.fields.get(c, c), type_) for c, type_ in table.columns.items()]
+    columns = [(table.fields.get(column, column), type_) for column, type_ in table.columns.items()]
+    names = [name for name, _ in columns]
+    # Most columns have the values of the fields; a function call for each of them would take longer
+    # than everything else.
+    convert = {name: _CONVERSIONS[type_] for name, type_ in columns if type_ in _CONVERSIONS}
     for number, value_of_key, *values in connection.fetchall():
-        pairs = zip(fields, values, strict=True)
-        row = {field: _field(type_, value) for (field, type_), value in pairs}
+        row = dict(zip(names, values, strict=True))
+        for name, converted in convert.items():
+            if row[name] is not None:
+                row[name] = converted(row[name])
         yield number, value_of_key, row
 
 
+# The models of an invocation share many times.
+@lru_cache(maxsize=10_000)
 def from_microseconds(microseconds: int) -> datetime:
     """The time that `epoch_us` gives for a column, in UTC."""
     return _EPOCH + microseconds * _MICROSECOND
@@ -227,15 +235,14 @@ def _selected(column: str, type_: str) -> str:
     return f'epoch_us("{column}")' if type_ == "TIMESTAMPTZ" else f'"{column}"'
 
 
-def _field(type_: str, value: Any) -> Any:
-    if value is None:
-        return None
-    if type_ == "TIMESTAMPTZ":
-        return from_microseconds(value)
-    return _parsed(value) if type_ == "JSON" else value
-
-
 @lru_cache(maxsize=10_000)
 def _parsed(text: str) -> Any:
     """The value of a JSON text, which many rows share: nobody may change it."""
     return json.loads(text)
+
+
+_CONVERSIONS: Mapping[str, Callable[[Any], Any]] = {
+    "TIMESTAMPTZ": from_microseconds,
+    "JSON": _parsed,
+}
+"""How the values of a type of column become those of a field, None excepted."""

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from pytest_sqlmesh_tracker.history.trends.types import EnvironmentTrend, ModelTrend, Trends
 from pytest_sqlmesh_tracker.outcomes.expected import unexpected_by_default
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
+from pytest_sqlmesh_tracker.process.garbage import collection_paused
 from pytest_sqlmesh_tracker.render.page.anchors import model_anchor
 from pytest_sqlmesh_tracker.render.page.gantt import gantt
 from pytest_sqlmesh_tracker.render.page.templates import LOOKS, environment, policy, source, visible
@@ -28,8 +29,10 @@ from .rows import TrendRow, audit_label, headline, left_out
 MOST_INVOCATIONS = 100
 """How many invocations of an environment the page shows, the latest ones."""
 _FILES = Path(__file__).parent
+_STATUSES = list(Status)
 
 
+@collection_paused()
 def page(trends: Trends, recent: Mapping[str, Sequence[RunReport]]) -> str:
     """The page: for each environment what needs attention, and a grid of models by invocations.
 
@@ -101,7 +104,7 @@ class _Section:
             "runs": [_run(column, places) for column in self.columns],
             "models": [row.data(texts) for row in self.rows],
             "texts": texts.all,
-            "statuses": list(Status),
+            "statuses": _STATUSES,
         }
         # In a script element, only `<` could end it.
         return Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))
@@ -190,33 +193,41 @@ class _Row:
 
     def data(self, texts: _Texts) -> dict[str, Any]:
         """What the script shows of the model."""
-        audits = {
-            audit_label(audit): None for each in self.outcomes if each for audit in each.audits
-        }
+        passed = [
+            {audit_label(audit): audit.passed for audit in each.audits} if each else {}
+            for each in self.outcomes
+        ]
+        audits = list(dict.fromkeys(label for each in passed for label in each))
+        cells = zip(self.outcomes, passed, strict=True)
         return {
             "name": visible(self.trend.name),
             "facts": [["last executed", self.words.last_executed],
                       ["loaded through", self.words.loaded_through],
                       ["executed", self.words.executed], ["failed", self.words.failed],
                       ["usual time", self.words.time], ["attention", visible(self.remarks)]],
-            "audits": [visible(words) for words in audits],
-            "cells": [each and _cell(each, texts, list(audits)) for each in self.outcomes],
+            "audits": [visible(label) for label in audits],
+            "cells": [
+                outcome and _cell(outcome, texts, [passed_by_label.get(label) for label in audits])
+                for outcome, passed_by_label in cells
+            ],
         }  # fmt: skip
 
 
-def _cell(outcome: ModelOutcome, texts: _Texts, audits: Sequence[str]) -> list[Any]:
+_LETTERS = {True: "p", False: "f", None: "-"}
+"""Whether an audit passed; None if it did not run."""
+
+
+def _cell(outcome: ModelOutcome, texts: _Texts, audits: Sequence[bool | None]) -> list[Any]:
     """Status, what was evaluated or why not, error, milliseconds, rows, audits."""
-    passed = {audit_label(audit): audit.passed for audit in outcome.audits}
-    letters = {True: "p", False: "f", None: "-"}
     error = shortened(outcome.error) if outcome.error else ""
     took = outcome.duration
     return [
-        list(Status).index(outcome.status),
+        _STATUSES.index(outcome.status),
         texts.place(result(outcome) or outcome.message),
         texts.place(error),
         None if took is None else round(took.total_seconds() * 1000),
         outcome.rows,
-        "".join(letters[passed.get(words)] for words in audits),
+        "".join(_LETTERS[passed] for passed in audits),
     ]
 
 
