@@ -45,7 +45,7 @@ coverage: $(VENV)/installed
 	$(RUN)/coverage report --fail-under=95
 	$(RUN)/coverage report --include="$(COVERED)" --fail-under=100
 
-# What `make test` leaves out; CI passes LESS="and not (nightly or variants)".
+# What `make test` leaves out; CI passes LESS="and not (long or nightly or variants)".
 # Tests that start processes wait for them, so a third worker has time to run.
 rare: $(VENV)/installed
 	$(RUN)/python $(PYTEST) -n 3 -m "($(MARKED)) $(LESS)" $(addprefix --ignore=,$(RARE) tests/properties) tests

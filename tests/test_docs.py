@@ -39,6 +39,7 @@ def test_every_reason_and_cause_has_its_row_in_order_of_precedence() -> None:
     assert [word for word, _, _ in ROWS] == [str(word) for word in (*Reason, *Cause)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("word", "file", "test"), ROWS)
 def test_the_test_of_a_row_produces_its_reason_or_cause(word: str, file: str, test: str) -> None:
     assert test in functions(file), f"docs/reasons.md names {file}::{test}, which is not there"

@@ -39,6 +39,7 @@ def check(*arguments: str) -> Result:
     return runner().invoke(main, ["check", *options, *arguments])
 
 
+@pytest.mark.long
 def test_a_difference_is_shown_with_its_history_and_a_row_for_each_model(visits: Path) -> None:
     result = check("--report", "all.md", "--report", "all.json")
     assert result.exit_code == 1
@@ -62,6 +63,7 @@ def test_a_difference_is_shown_with_its_history_and_a_row_for_each_model(visits:
     assert "after_write=True" in written["models"]["site.appended"]["history"]
 
 
+@pytest.mark.long
 def test_options_are_read_from_pyproject(visits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (visits / "pyproject.toml").write_text(
         "[tool.sqlmesh_tracker.check]\n"
@@ -77,6 +79,7 @@ def test_options_are_read_from_pyproject(visits: Path, monkeypatch: pytest.Monke
     assert document["begin"] == "2024-01-03T00:00:00+00:00"
 
 
+@pytest.mark.long
 def test_nothing_tried_is_an_error(visits: Path) -> None:
     (visits / "raw.sql").write_text("CREATE SCHEMA raw; CREATE TABLE raw.visits (ts TIMESTAMP);")
     result = check("site.visits")

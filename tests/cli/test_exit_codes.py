@@ -168,6 +168,7 @@ def test_an_unreachable_database(typed: Typed) -> None:
     assert "Traceback" not in ended.out + ended.err
 
 
+@pytest.mark.long
 def test_a_run_stopped_by_a_change_of_its_environment(typed: Typed) -> None:
     change = ENGINE.databases(Path.cwd()).code_in_state(
         "UPDATE sqlmesh._environments SET plan_id = 'another'",

@@ -65,6 +65,7 @@ def test_when_the_environment_is_run(typed: Typed, options: list[str], runs: lis
     assert [run["at"] for run in document["runs"]] == [f"{run}:00+00:00" for run in runs]
 
 
+@pytest.mark.long
 def test_models_that_will_be_older_than_the_gate_allows(typed: Typed) -> None:
     rule = '[[tool.sqlmesh_tracker.gate.rules]]\nmodels = "shop.*"\nfresh_within = "3 days"\n'
     Path("pyproject.toml").write_text(rule)
@@ -143,6 +144,7 @@ def test_the_project_is_found_before_and_after_the_command(
     assert typed("-p", str(shop), "forecast") == typed("forecast", "-p", "shop")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [

@@ -27,6 +27,7 @@ def test_nothing_is_edited(typed: Typed) -> None:
     assert ended.code == 0
 
 
+@pytest.mark.long
 def test_a_cron_that_ticks_less_often(typed: Typed, shop: Path) -> None:
     rewrite(shop, "@daily", "@weekly")
     assert typed("forecast", "--local").code == 0

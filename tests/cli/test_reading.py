@@ -240,6 +240,7 @@ class TestDiff:
 
 
 class TestDoctor:
+    @pytest.mark.long
     def test_reports_whether_sqlmesh_is_supported(self, typed: Typed) -> None:
         ended = typed("doctor")
         assert ended.code == 0, ended.out
@@ -249,6 +250,7 @@ class TestDoctor:
     def test_prints_json(self, typed: Typed) -> None:
         assert json.loads(typed("doctor", "--json").out)["degraded"] is False
 
+    @pytest.mark.long
     def test_checks_the_project_of_an_option_or_of_the_folder(
         self, typed: Typed, project: Project, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -74,6 +74,7 @@ def test_unread_output_changes_no_exit_code_and_prints_no_error(line: str, code:
     assert unread(*line.split()) == (code, "")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("saved")
 def test_a_closed_stream_changes_no_exit_code() -> None:
     ran = in_shell("tracker gate night.json >&-")
@@ -169,6 +170,7 @@ class TestColors:
             monkeypatch.setenv(name, value)
         assert colored(io.StringIO()) is expected
 
+    @pytest.mark.long
     @pytest.mark.usefixtures("saved")
     def test_can_be_forced_except_in_json(self) -> None:
         assert "\x1b[" in in_shell("FORCE_COLOR=1 tracker gate night.json").stdout

@@ -130,6 +130,7 @@ class TestSelectors:
         assert ended.code == 2
         assert "shop.later" in ended.err
 
+    @pytest.mark.long
     @pytest.mark.parametrize(
         "extra",
         [

@@ -71,6 +71,7 @@ def test_a_plan_fails_if_a_rule_denies_the_failed_audit(typed: Typed) -> None:
     assert "gate failed: 1 failed non-blocking audit (4 outcomes in 1 report)" in printed
 
 
+@pytest.mark.long
 def test_every_report_format_shows_the_failed_audit(
     typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,6 +104,7 @@ def test_typos_in_keys_are_rejected(result: dg.ExecuteInProcessResult) -> None:
         assert_check_failed(result, "shop/revenue", STATUS, "warning")
 
 
+@pytest.mark.long
 def test_checks(result: dg.ExecuteInProcessResult) -> None:
     assert_check_passed(result, "shop/orders", STATUS)
     assert_check_failed(result, "shop/revenue", STATUS)
@@ -137,6 +138,7 @@ def test_statuses(result: dg.ExecuteInProcessResult) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_retry_replaces_earlier_results(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
 ) -> None:

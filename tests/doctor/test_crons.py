@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pytest_sqlmesh_tracker.doctor.crons import checks
 from pytest_sqlmesh_tracker.doctor.diagnosis import Check
 from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
 from tests.projects import Project
+
+pytestmark = pytest.mark.long
 
 
 def checks_of(project: Project) -> list[Check]:

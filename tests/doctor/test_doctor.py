@@ -61,6 +61,7 @@ def problems(diagnosis: Diagnosis) -> dict[str, str]:
 
 
 class TestAsInstalled:
+    @pytest.mark.long
     def test_tracking_works(self, sound: Diagnosis) -> None:
         assert problems(sound) == {}
         assert not sound.degraded
@@ -98,6 +99,7 @@ class TestAsInstalled:
 
 
 class TestVersions:
+    @pytest.mark.long
     @pytest.mark.parametrize(("bound", "value"), [("NEWEST", "0.205.0"), ("OLDEST", "98.0")])
     def test_an_untested_sqlmesh_is_a_warning(
         self, monkeypatch: pytest.MonkeyPatch, bound: str, value: str
@@ -108,6 +110,7 @@ class TestVersions:
         assert "outside the tested range" in check(diagnosis, "SQLMesh").detail
         assert not diagnosis.degraded
 
+    @pytest.mark.long
     def test_an_untested_python_is_a_warning(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(doctor, "NEWEST_PYTHON", (3, 9))
         assert check(doctor.diagnose(), "Python").level == "warning"
@@ -127,6 +130,7 @@ class TestRequirementsOfSqlmesh:
         monkeypatch.syspath_prepend(tmp_path)
         return tmp_path
 
+    @pytest.mark.long
     @pytest.mark.parametrize(
         ("name", "shown", "required"),
         [("duckdb", "DuckDB", "<2,>=0.10.0"), ("pandas", "pandas", "<3")],
@@ -141,6 +145,7 @@ class TestRequirementsOfSqlmesh:
         needed = f"5.0.0 is incompatible with SQLMesh 0.206.0, which needs {required}"
         assert problems(diagnosis) == {shown: needed}
 
+    @pytest.mark.long
     def test_requirements_of_later_versions_are_checked(self, packages: Path) -> None:
         install(packages, "sqlmesh", "0.300.0", "duckdb>=2", "pandas")
         install(packages, "pandas", "3.1.0")
@@ -149,6 +154,7 @@ class TestRequirementsOfSqlmesh:
         assert problems(diagnosis) == {"DuckDB": f"{duckdb.__version__} {needed}"}
         assert check(diagnosis, "pandas").detail == "3.1.0"
 
+    @pytest.mark.long
     def test_other_unmet_requirements_are_warnings(self, packages: Path) -> None:
         install(
             packages,
@@ -197,6 +203,7 @@ print(json.dumps(diagnose().to_dict()))
 
 
 class TestAnotherConsole:
+    @pytest.mark.long
     def test_a_method_is_missing(self, changed: pytest.MonkeyPatch) -> None:
         changed.delattr(Console, "log_skipped_models")
         diagnosis = doctor.diagnose()
@@ -207,6 +214,7 @@ class TestAnotherConsole:
         assert "the tracker failed on log_skipped_models" in problems(diagnosis)["trial"]
         assert diagnosis.degraded
 
+    @pytest.mark.long
     def test_a_parameter_that_is_read_was_renamed(self, changed: pytest.MonkeyPatch) -> None:
         def renamed(
             self: Any,
@@ -229,6 +237,7 @@ class TestAnotherConsole:
         }
         assert "unknown" in problems(diagnosis)["trial"]
 
+    @pytest.mark.long
     def test_the_terminals_console_differs(self, changed: pytest.MonkeyPatch) -> None:
         def log_failed_models(self: Any, failures: Any) -> None: ...
 
@@ -236,22 +245,26 @@ class TestAnotherConsole:
         by_name = problems(doctor.diagnose())
         assert by_name == {"TerminalConsole.log_failed_models": "has no parameter errors"}
 
+    @pytest.mark.long
     def test_the_terminals_console_may_inherit_methods(self, changed: pytest.MonkeyPatch) -> None:
         changed.delattr(TerminalConsole, "start_plan_evaluation")
         assert problems(doctor.diagnose()) == {}
 
+    @pytest.mark.long
     def test_the_console_class_is_missing(self, changed: pytest.MonkeyPatch) -> None:
         changed.delattr(console, "Console")
         by_name = problems(doctor.diagnose())
         assert {f"Console.{event}" for event in CONSOLE_EVENTS} <= by_name.keys()
         assert by_name["Console.log_failed_models"] == "does not exist (no 'Console')"
 
+    @pytest.mark.long
     def test_a_console_with_any_parameters_is_accepted(self, changed: pytest.MonkeyPatch) -> None:
         def log_failed_models(self: Any, **kwargs: Any) -> None: ...
 
         changed.setattr(TerminalConsole, "log_failed_models", log_failed_models)
         assert problems(doctor.diagnose()) == {}
 
+    @pytest.mark.long
     def test_new_parameters_and_methods_are_warnings(self, changed: pytest.MonkeyPatch) -> None:
         def stop_evaluation_progress(self: Any, success: bool = True, why: str = "") -> None: ...
         def log_interrupted_models(self: Any, names: Any) -> None: ...
@@ -314,6 +327,7 @@ class TestOtherInternals:
         names = [change.name for change in contract.changes_elsewhere()]
         assert names.count("SnapshotEvaluator._migrate_target_table") == missing
 
+    @pytest.mark.long
     def test_a_module_is_missing(self, changed: pytest.MonkeyPatch) -> None:
         changed.setitem(sys.modules, "sqlmesh.core.plan.stages", None)
         details = problems(doctor.diagnose())

@@ -258,6 +258,7 @@ def test_the_order_of_calls(stories: Stories, story: str) -> None:
     demand(re.fullmatch(ORDERS[story], line), what, "rounds and what is in them (events/)")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("event", CONSOLE_EVENTS)
 def test_the_contents_of_an_event(stories: Stories, event: str) -> None:
     reliance = CONSOLE_EVENTS[event]

@@ -34,6 +34,7 @@ def node(cron: str, zone: str | None) -> Any:
     return model
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("cron", CRONS)
 def test_ticks_around_clock_changes(cron: str, zone: str | None) -> None:

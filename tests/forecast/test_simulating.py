@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlmesh.core.dialect import parse
@@ -86,6 +87,7 @@ def forecast_for(snapshots: list[Snapshot], failing: frozenset[str] = frozenset(
     return forecast_of(known, at=NOW, until=times[-1], times=times, assumed=Assumed(failing))
 
 
+@pytest.mark.long
 @settings(max_examples=40, deadline=None)
 @given(MODELS)
 def test_together_as_one_by_one(drawn: list[Drawn]) -> None:

@@ -57,6 +57,7 @@ drawn = st.lists(
 )
 
 
+@pytest.mark.long
 @settings(unhurried, max_examples=25)
 @given(drawn)
 def test_any_reports_survive(dumped: Dumped) -> None:

@@ -54,6 +54,7 @@ class ImportsWhenCollected:
         sys.modules[self.name] = ModuleType(self.name)
 
 
+@pytest.mark.long
 def test_modules_are_listed_while_finalizers_import_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

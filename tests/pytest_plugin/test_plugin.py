@@ -98,6 +98,7 @@ def test_a_failing_teardown_has_the_section_too(repository: pytest.Pytester) -> 
     result.stdout.fnmatch_lines(["*- sqlmesh runs -*", "executed  shop.daily*"])
 
 
+@pytest.mark.long
 def test_quiet_sessions_have_totals_and_verbose_sessions_have_tables(
     repository: pytest.Pytester,
 ) -> None:

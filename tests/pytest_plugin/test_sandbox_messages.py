@@ -9,6 +9,8 @@ import pytest
 
 from tests.projects import Project
 
+pytestmark = pytest.mark.long
+
 CONFIG = """
 gateways:
   local: {connection: {type: duckdb, database: w.duckdb}}

@@ -34,6 +34,7 @@ def session(user: pytest.Pytester, tests: str, *options: str) -> pytest.RunResul
     return user.runpytest_inprocess("-p", "no:xdist", "-rN", *options)
 
 
+@pytest.mark.long
 def test_a_test_makes_further_sandboxes(user: pytest.Pytester) -> None:
     result = session(
         user,
@@ -53,6 +54,7 @@ def test_a_test_makes_further_sandboxes(user: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines("sqlmesh: 1 invocation in 1 test: 1 executed")
 
 
+@pytest.mark.long
 def test_defaults_include_the_fixtures_for_config_and_setup(user: pytest.Pytester) -> None:
     user.makeconftest(
         """
@@ -105,6 +107,7 @@ WIDER = """
         """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scope", ["class", "module", "session"])
 def test_a_fixture_with_a_wider_scope_makes_a_sandbox(user: pytest.Pytester, scope: str) -> None:
     result = session(user, WIDER.format(scope=scope))
@@ -113,6 +116,7 @@ def test_a_fixture_with_a_wider_scope_makes_a_sandbox(user: pytest.Pytester, sco
     result.stdout.fnmatch_lines("sqlmesh: 2 invocations in 2 tests: 1 executed, 1 skipped")
 
 
+@pytest.mark.long
 def test_strict_mode_judges_the_runs_of_all_sandboxes_in_the_test(user: pytest.Pytester) -> None:
     result = session(
         user,
@@ -151,6 +155,7 @@ def test_strict_mode_judges_the_runs_of_all_sandboxes_in_the_test(user: pytest.P
     )
 
 
+@pytest.mark.long
 def test_a_failing_test_shows_the_runs_of_all_its_sandboxes(user: pytest.Pytester) -> None:
     result = session(
         user,
@@ -169,6 +174,7 @@ def test_a_failing_test_shows_the_runs_of_all_its_sandboxes(user: pytest.Pyteste
     )
 
 
+@pytest.mark.long
 def test_a_fault_that_never_struck_is_a_warning_of_a_test_that_passed(
     user: pytest.Pytester,
 ) -> None:
@@ -258,6 +264,7 @@ ASYNC = """
         """
 
 
+@pytest.mark.long
 def test_asyncio_tests_use_sandboxes(user: pytest.Pytester) -> None:
     session(user, ASYNC).assert_outcomes(passed=2)
 
@@ -329,6 +336,7 @@ def test_a_wider_fixture_can_not_request_the_fixtures_of_a_test(user: pytest.Pyt
     result.stdout.fnmatch_lines("*ScopeMismatch: *sqlmesh_sandboxes*")
 
 
+@pytest.mark.long
 def test_a_sandbox_that_outlives_its_test_is_closed(user: pytest.Pytester) -> None:
     result = session(
         user,

@@ -8,6 +8,8 @@ import pytest
 
 from .shops import write_two_projects
 
+pytestmark = pytest.mark.long
+
 MARKER = "@pytest.mark.sqlmesh_project"
 
 

@@ -266,6 +266,7 @@ def test_an_unreadable_policy_is_a_usage_error(reported_shop: pytest.Pytester) -
     result.stdout.no_fnmatch_line("*test_tracked*")
 
 
+@pytest.mark.long
 def test_an_unreadable_policy_is_an_error_of_each_strict_test_in_workers(
     reported_shop: pytest.Pytester,
 ) -> None:
@@ -373,6 +374,7 @@ def test_mistakes_in_rules_do_not_change_the_exit_status(reported_shop: pytest.P
 HEAVY = ("sqlmesh", "sqlglot", "dagster", "pandas", "pydantic", "rich", "duckdb")
 
 
+@pytest.mark.long
 def test_a_strict_session_without_tracked_tests_imports_nothing_heavy(
     pytester: pytest.Pytester,
 ) -> None:

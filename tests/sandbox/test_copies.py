@@ -30,6 +30,7 @@ def original(make: Sandboxes) -> Sandbox:
 
 
 class TestACopy:
+    @pytest.mark.long
     def test_has_what_was_loaded_and_executed_before(self, original: Sandbox) -> None:
         original.run(at="2024-01-06 00:05")
         original.execute("CREATE TABLE notes AS SELECT 7 AS id")
@@ -52,6 +53,7 @@ class TestACopy:
         copy.run(at="2024-01-06 00:05").assert_executed("pay.total")
         assert not original.path.exists()
 
+    @pytest.mark.long
     def test_can_be_copied(self, original: Sandbox) -> None:
         copies = [original]
         for day in range(6, 9):

@@ -24,6 +24,7 @@ def weekdays(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project.path
 
 
+@pytest.mark.long
 def test_the_runs_do_what_was_forecast(payroll: Path, sandboxes: Sandboxes) -> None:
     with sandboxes(payroll) as sandbox:
         forecast = sandbox.forecast("+4 days", every="12h")

@@ -55,6 +55,7 @@ class TestTheClock:
             assert datetime.now(timezone.utc).year == REAL_YEAR
             assert f"{report.execution_time:%Y-%m-%d}" == f"{sandbox.now:%Y-%m-%d}" == "2024-01-06"
 
+    @pytest.mark.long
     def test_of_another_sandbox_does_not_change_the_tests_own(
         self, of_test: Sandbox, make: SandboxMaker
     ) -> None:
@@ -79,6 +80,7 @@ class TestTheClock:
             rows = sandbox.context.evaluate("pay.hours", "1 day ago", "now", "now")
             assert {f"{ts:%Y-%m}" for ts in rows["ts"]} == {"2024-01"}
 
+    @pytest.mark.long
     def test_is_what_sql_sees(self, of_test: Sandbox, make: SandboxMaker) -> None:
         today = "SELECT CAST(CURRENT_DATE AS TEXT)"
         with make(at="2024-01-03") as other, of_test.copy() as copy:
@@ -142,6 +144,7 @@ class TestAnotherClock:
                 assert visible() == "2024-02-01"
             assert visible() == "2024-02-01"
 
+    @pytest.mark.long
     def test_that_is_frozen_is_rejected(self, make: SandboxMaker) -> None:
         with make() as sandbox, freeze_time("2024-02-01"):
             with pytest.raises(SandboxError, match="freezegun has frozen the clock"):
@@ -174,6 +177,7 @@ class TestThreads:
                 thread.join()
             second.run(at="2024-01-06 00:05").assert_executed("pay.hours")
 
+    @pytest.mark.long
     def test_can_take_turns(self, of_test: Sandbox, make: SandboxMaker) -> None:
         async def runs() -> list[int]:
             with make() as other:

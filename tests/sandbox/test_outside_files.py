@@ -145,6 +145,7 @@ def test_files_that_python_code_opens_outside_of_the_project_exist(
         assert copy.fetch("SELECT name FROM shop.a") == [("1,a",)]
 
 
+@pytest.mark.long
 def test_models_are_in_the_copy_with_their_neighbouring_files(
     tmp_path: Path, sandboxes: Sandboxes
 ) -> None:

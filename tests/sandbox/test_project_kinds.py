@@ -206,6 +206,7 @@ def test_a_project_in_a_sandbox_equals_the_project_in_sqlmesh(
 
 
 class TestWritingIntoACopy:
+    @pytest.mark.long
     def test_changes_only_that_copy(self, shop: Path, sandboxes: Sandboxes) -> None:
         with sandboxes(shop) as copy:
             copy.write("models/new.sql", "MODEL (name shop.new, kind FULL); SELECT 1 AS id")
@@ -269,6 +270,7 @@ class TestWritingIntoACopy:
 
 
 class TestVariables:
+    @pytest.mark.long
     def test_override_those_of_the_configuration_and_of_gateways(
         self, shop: Path, sandboxes: Sandboxes
     ) -> None:
@@ -277,6 +279,7 @@ class TestVariables:
             assert copy.fetch("SELECT DISTINCT place FROM shop.of_ann") == [("here",)]
             assert copy.fetch("SELECT n FROM shop.counted") == [(18,)]
 
+    @pytest.mark.long
     def test_are_those_of_the_chosen_gateway(self, shop: Path, sandboxes: Sandboxes) -> None:
         with sandboxes(shop, gateway="spare") as copy:
             assert copy.fetch("SELECT DISTINCT place, gateway FROM shop.of_ann") == [
@@ -284,6 +287,7 @@ class TestVariables:
             ]
 
 
+@pytest.mark.long
 def test_another_configuration_of_config_py_can_be_named(shop: Path, sandboxes: Sandboxes) -> None:
     with sandboxes(shop, config="other") as copy:
         assert copy.fetch("SELECT DISTINCT place FROM shop.of_ann") == [("of other",)]
@@ -321,6 +325,7 @@ class TestSeveralPaths:
             assert copy.plan().completion == "nothing_to_do"
 
 
+@pytest.mark.long
 def test_code_of_one_copy_is_not_that_of_another_project(
     tmp_path: Path, sandboxes: Sandboxes
 ) -> None:

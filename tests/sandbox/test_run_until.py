@@ -55,6 +55,7 @@ def test_an_end_before_the_first_run_is_rejected(end: str) -> None:
 
 
 class TestASandbox:
+    @pytest.mark.long
     def test_runs_at_each_time(self, payroll: Path, sandboxes: Sandboxes) -> None:
         with sandboxes(payroll) as sandbox:
             reports = sandbox.run_until("2024-01-08 00:05", every="1 day")
@@ -85,6 +86,7 @@ class TestASandbox:
             report.assert_executed("pay.hours")
             report.assert_skipped("pay.slips", reason="not_selected")
 
+    @pytest.mark.long
     def test_goes_on_after_a_failure(self, payroll: Path, sandboxes: Sandboxes) -> None:
         def statuses(sandbox: Sandbox) -> list[str]:
             reports = sandbox.run_until("+3 days", every="1 day")

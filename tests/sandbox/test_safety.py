@@ -130,6 +130,7 @@ default_gateway: warehouse""",
         with sandboxes(both.path, config=config) as copy:
             assert copy.fetch("SELECT * FROM shop.orders") == [(1, "mine")]
 
+    @pytest.mark.long
     def test_are_not_used_by_the_unit_tests_of_a_plan(
         self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
@@ -191,6 +192,7 @@ class TestEnvironmentVariables:
             copy.context.load()
             copy.run(at="+1 day").assert_executed("shop.orders")
 
+    @pytest.mark.long
     def test_can_name_a_database_which_is_copied_like_any_other(
         self, shop: Project, sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -257,6 +259,7 @@ class TestStatements:
         with sandboxes(one.path) as copy:
             copy.context.engine_adapter.execute(statement.replace("{folder}", str(one.path)))
 
+    @pytest.mark.long
     def test_before_all_statements_cannot_reach_beyond_a_sandbox(
         self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
@@ -280,6 +283,7 @@ class TestStatements:
             assert snapshot_of(tmp_path) == before
 
 
+@pytest.mark.long
 def test_catalogs_of_environments_are_created_only_in_the_sandbox(
     tmp_path: Path, sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,7 @@ class TestAProject:
 
 
 class TestAssertHistoryIndependent:
+    @pytest.mark.long
     def test_shows_the_history_the_rows_and_how_to_play_it_again(
         self, sqlmesh_project_factory: Sandboxes, options: dict[str, Any]
     ) -> None:
@@ -91,6 +92,7 @@ class TestAssertHistoryIndependent:
             f"    replay(project, {TWICE})",
         ]
 
+    @pytest.mark.long
     def test_passes_without_the_columns_that_may_differ(
         self, sqlmesh_project_factory: Sandboxes, options: dict[str, Any], sqlmesh_tracker: Tracker
     ) -> None:
@@ -105,6 +107,7 @@ class TestAssertHistoryIndependent:
         # The test sees nothing of the histories.
         assert not sqlmesh_tracker.reports
 
+    @pytest.mark.long
     @pytest.mark.parametrize(
         ("arguments", "complaint"),
         [
@@ -130,6 +133,7 @@ class TestAssertHistoryIndependent:
 
 
 class TestReplay:
+    @pytest.mark.long
     def test_loads_at_its_end_what_is_missing(
         self, sqlmesh_project_factory: Sandboxes, options: dict[str, Any]
     ) -> None:
@@ -139,6 +143,7 @@ class TestReplay:
             assert last["shop.appended"].status == "executed"
             assert len(project.rows("shop.appended")) == 8
 
+    @pytest.mark.long
     @pytest.mark.parametrize("forward_only", [False, True])
     def test_applies_a_change_that_failed_again(
         self,
@@ -161,6 +166,7 @@ class TestReplay:
 
 
 class TestAPlayer:
+    @pytest.mark.long
     def test_plays_a_step_at_its_own_time_whatever_was_played_before(
         self, sqlmesh_project_factory: Sandboxes, options: dict[str, Any]
     ) -> None:

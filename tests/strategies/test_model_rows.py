@@ -52,6 +52,7 @@ def shop(
         yield sandbox
 
 
+@pytest.mark.long
 def test_the_database_has_the_rows_that_were_drawn(shop: Sandbox) -> None:
     orders: Any = shop.context.get_model("raw.orders")
 

@@ -388,6 +388,7 @@ class TestInterrupts:
 
 
 class TestConsolesThatFail:
+    @pytest.mark.long
     @pytest.mark.parametrize(
         "method",
         [

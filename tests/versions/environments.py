@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .targets import Target
+from .targets import SELECTION, Target
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ROOT / ".venv-compat"
@@ -120,7 +120,8 @@ def tested(environment: Path, tests: tuple[str, ...]) -> tuple[bool, str, list[s
     results.unlink(missing_ok=True)
     pytest = [str(environment / "bin/python"), "-m", "pytest", "-q"]
     # Each worker starts with one half of the tests, so that few templates are planned by both.
-    options = ["-n", "2", "--dist", "worksteal", "-p", "no:cacheprovider", f"--junitxml={results}"]
+    workers = ["-n", "2", "--dist", "worksteal"]
+    options = [*workers, "-p", "no:cacheprovider", "-m", SELECTION, f"--junitxml={results}"]
     ran = subprocess.run([*pytest, *options, *tests], cwd=ROOT, check=False)
     if not results.exists():
         return False, f"pytest exited with {ran.returncode}", []

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 NEWEST = "newest"
-# What is rare, or repeats in full what shorter tests show, depends little on versions.
-_COMMON = ("-m", "not (documents or long or nightly or processes or variants)")
+# As in `make test`: what it leaves out takes long, or depends little on versions.
+SELECTION = "not (documents or long or nightly or processes or variants)"
 # Where a single combination is requested, as in CI: what depends most on SQLMesh's version.
 SHORT = (
-    *_COMMON,
     "tests/tracking/events",
     "tests/tracking/reasons",
     "tests/tracking/test_compat.py",
@@ -19,9 +18,8 @@ SHORT = (
 ASSETS = ("tests/dagster",)
 PROCESSES = ("tests/dagster_processes", "tests/dagster_distributed")
 PLUGIN = ("tests/pytest_plugin", "tests/sandbox")
-MOST = (*_COMMON, "tests/tracking", "tests/doctor", "tests/cli", "tests/forecast", *PLUGIN, *ASSETS)
+MOST = ("tests/tracking", "tests/doctor", "tests/cli", "tests/forecast", *PLUGIN, *ASSETS)
 EVERYTHING = (
-    *("-m", "not (nightly or variants)"),
     "tests/forecast",
     "tests/tracking",
     "tests/doctor",

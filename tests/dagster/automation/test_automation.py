@@ -17,6 +17,7 @@ def daemon_of(instance: dg.DagsterInstance, *models: Any) -> Daemon:
     return Daemon(instance, load(build_sqlmesh_assets(project=project(*models))))
 
 
+@pytest.mark.long
 def test_a_daily_model_is_requested_daily_downstream_of_a_weekly_one(
     instance: dg.DagsterInstance,
 ) -> None:

@@ -84,6 +84,7 @@ class TestWithinOneRun:
         assert on_saturday["letters"] == on_saturday["forecast"] == "SUCCESS"
         assert set(on_sunday.values()) == {"SUCCESS"}
 
+    @pytest.mark.long
     def test_after_a_failure_the_same_job_skips_ops_downstream_of_materialized_assets(
         self,
         sqlmesh_project: Any,
@@ -100,6 +101,7 @@ class TestWithinOneRun:
             "forecast": "SUCCESS",
         }
 
+    @pytest.mark.long
     def test_a_retry_within_the_run_runs_all_downstream_ops(
         self, sqlmesh_project: Any, materialize_sqlmesh: Materialize, shop: SqlmeshProject
     ) -> None:
@@ -139,6 +141,7 @@ def job() -> dg.JobDefinition:
     return jobs[-1]
 
 
+@pytest.mark.long
 def test_a_run_reexecuted_from_failure_completes_the_rest(tmp_path: Path) -> None:
     """As another run, which reports its own work; what is below the first one is skipped."""
     project = Project(tmp_path)
@@ -209,6 +212,7 @@ def daemon(instance: dg.DagsterInstance, scheduled: dg.AssetsDefinition) -> Daem
 class TestInSeparateJobs:
     """`eager` below SQLMesh's models, which something else requests."""
 
+    @pytest.mark.long
     def test_each_upstream_update_requests_them(
         self,
         sqlmesh_project: Any,
@@ -276,6 +280,7 @@ class TestInSeparateJobs:
         assert materialize_sqlmesh(warehouse).success
         assert daemon.look() == {"dashboard", "letters", "forecast"}
 
+    @pytest.mark.long
     def test_a_run_outside_of_dagster_does_not_request_them(
         self, sqlmesh_project: Any, instance: dg.DagsterInstance, daemon: Daemon
     ) -> None:
@@ -286,6 +291,7 @@ class TestInSeparateJobs:
         assert daemon.look() == {"dashboard"}
 
 
+@pytest.mark.long
 def test_one_sensor_requests_models_and_downstream_assets_in_one_run(
     sqlmesh_project: Any,
     materialize_sqlmesh: Materialize,

@@ -79,6 +79,7 @@ def test_due_models_are_requested_and_executed(site: Scheduled) -> None:
     assert site.evaluate() == "nothing is due in prod; next due: 2024-01-07 00:00 UTC"
 
 
+@pytest.mark.long
 def test_nothing_is_due(site: Scheduled) -> None:
     site.project.travel(NOON)
     assert site.evaluate() == "nothing is due in prod; next due: 2024-01-06 00:00 UTC"
@@ -100,6 +101,7 @@ def test_keys_are_the_current_keys_of_the_assets(
     assert_materialized_exactly(site.execute(request), [f"lake/{key}" for key in DAILY_ASSETS])
 
 
+@pytest.mark.long
 def test_a_selection_of_models(
     sqlmesh_project: Any, instance: dg.DagsterInstance, shop: SqlmeshProject
 ) -> None:
@@ -116,6 +118,7 @@ def test_a_selection_of_models(
 # -- signals ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_models_that_wait_for_a_signal_are_not_requested(site: Scheduled) -> None:
     site.project.hold("shop.orders")
     site.project.travel(NEXT_DAY)
@@ -226,6 +229,7 @@ def only_the_audit_is_left(site: Scheduled) -> None:
     site.project.run(select_models=["shop.orders", "shop.revenue", "shop.report", "shop.till"])
 
 
+@pytest.mark.long
 @CHECKS_ALONE
 def test_only_a_standalone_audit_is_due(site: Scheduled) -> None:
     only_the_audit_is_left(site)
@@ -259,6 +263,7 @@ def test_without_the_tag_only_checks_run_nothing(site: Scheduled) -> None:
 # -- another run -----------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("selection", [None, [dg.AssetKey(["shop", "orders"])]])
 @pytest.mark.parametrize("status", ["STARTING", "STARTED", "CANCELING"])
 def test_an_unfinished_run(site: Scheduled, status: str, selection: Any) -> None:
@@ -277,6 +282,7 @@ def test_a_run_that_had_to_wait(site: Scheduled) -> None:
     assert site.evaluate() == words
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("status", ["NOT_STARTED", "SUCCESS", "FAILURE", "CANCELED"])
 def test_a_run_that_has_ended_or_never_started(site: Scheduled, status: str) -> None:
     site.project.travel(NEXT_DAY)

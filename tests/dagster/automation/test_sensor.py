@@ -121,6 +121,7 @@ def test_intervals_loaded_before_the_first_tick_are_not_reported(sensor: Sensor)
     assert not sensor.instance.all_asset_keys()
 
 
+@pytest.mark.long
 @STORED
 def test_a_run_outside_of_dagster_is_reported_once(sqlmesh_project: Any, sensor: Sensor) -> None:
     sqlmesh_project.run(at=SUNDAY)
@@ -190,6 +191,7 @@ def deploy(sqlmesh_project: Any, sensor: Sensor) -> None:
     assert Sensor(sensor.instance, bind(sqlmesh_project), warehouse).run().is_success
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "happens", [plan_it, load_it_in_dev_and_promote_it, let_dagster_promote_it]
 )
@@ -253,6 +255,7 @@ def test_many_models_at_once(sqlmesh_project: Any, sensor: Sensor) -> None:
 # -- what is not reported --------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_intervals_that_a_dagster_run_reported_are_left_out(
     sqlmesh_project: Any, sensor: Sensor
 ) -> None:
@@ -286,6 +289,7 @@ def test_only_intervals_of_a_new_version_that_dagster_did_not_load_are_reported(
     assert sensor.reported()["shop/orders"] == "2024-01-01 .. 2024-01-04"
 
 
+@pytest.mark.long
 def test_a_failure_in_the_middle_is_not_a_materialization(
     sqlmesh_project: Any, sensor: Sensor
 ) -> None:
@@ -325,6 +329,7 @@ def test_intervals_that_were_removed_at_a_tick(sqlmesh_project: Any, sensor: Sen
     assert len(versions) == 2
 
 
+@pytest.mark.long
 def test_a_plan_that_is_being_applied(sqlmesh_project: Any, sensor: Sensor) -> None:
     """The environment's tables are not settled before the plan ends."""
     sqlmesh_project.run(at=NEXT_DAY)
@@ -339,6 +344,7 @@ def test_a_plan_that_is_being_applied(sqlmesh_project: Any, sensor: Sensor) -> N
     assert "shop/orders" in sensor.reported()
 
 
+@pytest.mark.long
 def test_intervals_that_another_sensor_reported(sqlmesh_project: Any, sensor: Sensor) -> None:
     other = Sensor(sensor.instance, bind(sqlmesh_project), sensor.assets)
     other.tick()
@@ -347,6 +353,7 @@ def test_intervals_that_another_sensor_reported(sqlmesh_project: Any, sensor: Se
     assert other.tick() == NOTHING
 
 
+@pytest.mark.long
 @STORED
 def test_events_stored_before_the_cursor_are_not_repeated(
     sqlmesh_project: Any, sensor: Sensor
@@ -361,6 +368,7 @@ def test_events_stored_before_the_cursor_are_not_repeated(
 # -- what waits ------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_an_unfinished_dagster_run_reports_its_own_intervals(
     sqlmesh_project: Any, sensor: Sensor
 ) -> None:
@@ -453,6 +461,7 @@ def test_a_cursor_fits_into_every_database_that_dagster_supports(sensor: Sensor)
 # -- what Dagster makes of it ----------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_downstream_assets_are_requested(
     sqlmesh_project: Any, instance: dg.DagsterInstance, warehouse: dg.AssetsDefinition
 ) -> None:
@@ -478,6 +487,7 @@ def test_downstream_assets_are_requested(
         assert evaluation.total_requested == requested
 
 
+@pytest.mark.long
 def test_each_materialization_has_another_data_version(
     sqlmesh_project: Any, sensor: Sensor
 ) -> None:

@@ -436,6 +436,7 @@ def state_of_files(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return file
 
 
+@pytest.mark.long
 def test_assets_run_with_translated_names(
     sandbox: DefsFolderSandbox,
     state_of_files: Path,
@@ -451,6 +452,7 @@ def test_assets_run_with_translated_names(
     assert {each.asset_key for each in result.get_asset_check_evaluations()} == assets.keys
 
 
+@pytest.mark.long
 def test_a_subclass_can_replace_execute(
     state_of_files: Path, sqlmesh_project: Any, materialize_sqlmesh: Materialize
 ) -> None:

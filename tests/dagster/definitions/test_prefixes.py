@@ -31,6 +31,7 @@ def prefixed(shop: SqlmeshProject) -> Any:
     return assets
 
 
+@pytest.mark.long
 def test_everything_is_reported_with_the_prefixed_keys(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, prefixed: Any
 ) -> None:
@@ -45,6 +46,7 @@ def test_everything_is_reported_with_the_prefixed_keys(
     assert_check_passed(result, "eu/shop/revenue", "is_positive")
 
 
+@pytest.mark.long
 def test_unselected_models_are_reported_with_the_prefixed_keys(
     sqlmesh_project: Any, materialize_sqlmesh: Materialize, prefixed: Any
 ) -> None:

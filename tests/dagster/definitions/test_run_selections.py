@@ -186,6 +186,7 @@ def test_models_that_the_context_does_not_have_are_left_to_sqlmesh(oddities: Pro
     context.close()
 
 
+@pytest.mark.long
 @pytest.mark.sqlmesh_project(at="2024-01-05 00:05")
 def test_a_selection_of_unusual_names(oddities: Project, request: Any) -> None:
     request.node.add_marker(pytest.mark.sqlmesh_project(oddities.path))

@@ -91,6 +91,7 @@ def selected(selection: list[str] | None) -> set[str]:
     return set(selection or ["s/first", "s/middle", "s/last"])
 
 
+@pytest.mark.long
 @SELECTIONS
 def test_a_model_that_a_plan_removed(
     without_last: Any,

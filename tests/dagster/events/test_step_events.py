@@ -80,6 +80,7 @@ def test_executed_models_are_materialized(
     assert checks(result)["shop/orders"].description == "executed in 2 batches: new interval"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("next_day")
 def test_each_execution_has_another_data_version(
     materialize_sqlmesh: Materialize, warehouse: dg.AssetsDefinition

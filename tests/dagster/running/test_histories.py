@@ -34,6 +34,7 @@ def reports_in(history: Path) -> list[RunReport]:
     return [report for report in load_reports(history) if isinstance(report, RunReport)]
 
 
+@pytest.mark.long
 def test_each_step_is_appended(here: Here, tmp_path: Path) -> None:
     history = tmp_path / "build" / "runs.duckdb"
     for _ in range(2):

@@ -103,6 +103,7 @@ class TestWhileDagsterStores:
         as_it_stores("c/first", kind)
         assert "c/first" in here.check(here.materialize())
 
+    @pytest.mark.long
     def test_an_interrupt_at_the_last_event(
         self, here: InterruptedHere, as_it_stores: Callable[..., None]
     ) -> None:
@@ -111,6 +112,7 @@ class TestWhileDagsterStores:
 
 
 class TestWhileSqlmeshRuns:
+    @pytest.mark.long
     def test_running_batches_end_and_no_others_start(
         self, here: InterruptedHere, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -118,6 +120,7 @@ class TestWhileSqlmeshRuns:
         interrupt_in(monkeypatch, "evaluate", "c.slow", times=3)
         assert here.check(here.materialize()) == MODELS - {"c/third"}
 
+    @pytest.mark.long
     def test_an_interrupt_before_the_project_is_loaded(
         self, here: InterruptedHere, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -134,6 +137,7 @@ class TestWhileSqlmeshRuns:
         assert set(here.statuses(result).values()) == {"interrupted"}
         assert here.check(result) == set()
 
+    @pytest.mark.long
     def test_a_plan_that_creates_tables(
         self, here: InterruptedHere, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -152,6 +156,7 @@ class TestWhileSqlmeshRuns:
         assert here.materialized(result) == here.site.loaded() == set()
         assert here.materialize(planned).success
 
+    @pytest.mark.long
     def test_an_op_that_stops_reading_events(self, here: InterruptedHere) -> None:
         """Its generator is closed, and the step continues."""
 

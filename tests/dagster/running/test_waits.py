@@ -101,6 +101,7 @@ class TestForTheEnvironment:
 
 
 class TestForRunningBatches:
+    @pytest.mark.long
     def test_a_batch_that_does_not_end(self, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
         interrupt_in(monkeypatch, "evaluate", "c.slow")
         result = here.materialize(drain_timeout=1)

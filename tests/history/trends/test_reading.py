@@ -302,6 +302,7 @@ def drawn(rng: Random, name: str) -> ModelOutcome:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(20))
 def test_drawn_histories_are_as_all_their_reports_say(history: Path, seed: int) -> None:
     rng = Random(seed)
@@ -360,6 +361,7 @@ def demand(trend: ModelTrend, runs: list[RunReport]) -> None:
     assert trend.invocations == len(with_model)
 
 
+@pytest.mark.long
 def test_a_model_that_another_environment_has_loaded_does_not_fail(tmp_path: Path) -> None:
     """Environments share versions of models, and so what is loaded."""
     project = Project(tmp_path / "shop")

@@ -109,6 +109,7 @@ def test_threads_start_clusters(programs: Programs) -> None:
     second.close()
 
 
+@pytest.mark.long
 def test_a_cluster_starts_from_the_saved_data_of_another(programs: Programs, private: Path) -> None:
     with start_cluster(programs) as cluster:
         databases = ClusterDatabases(cluster)
@@ -149,6 +150,7 @@ def test_a_failure_of_initdb_is_reported_at_once(programs: Programs, private: Pa
     assert str(raised.value) == "PostgreSQL's server did not start: initdb: error: no luck"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs servers as other users")
 def test_programs_in_a_private_folder_are_copied(private: Path) -> None:
     """A virtual environment in root's home folder."""

@@ -108,6 +108,7 @@ def test_an_event_is_loaded_if_it_is_not_later_than_the_lookback(sandbox: Sandbo
     sandbox.assert_rows("shop.counted", [{"n": 2}])
 
 
+@pytest.mark.long
 def test_a_row_is_there_from_its_time_on(sandbox: Sandbox) -> None:
     sandbox.insert("raw.events", [{"id": 1, "seen_at": "2024-01-05 12:00"}])
     assert sandbox.rows("raw.events") == []
@@ -351,6 +352,7 @@ class TestTheUsersDuckDBFile:
         made.write("config.yaml", config.replace("w.duckdb", str(tmp_path / "w.duckdb")))
         return made.path
 
+    @pytest.mark.long
     def test_its_rows_arrive(self, local: Path, sandboxes: Sandboxes) -> None:
         with sandboxes(local, arrivals={"raw.events": "seen_at"}) as sandbox:
             assert (ids(sandbox, "shop.shown"), ids(sandbox, "shop.loaded")) == ([1], [1])

@@ -12,6 +12,7 @@ from pytest_sqlmesh_tracker import Sandbox, SandboxError, UnknownModelError
 from tests.sandbox.building import Sandboxes, project
 
 
+@pytest.mark.long
 def test_rows_of_an_external_model_are_read_by_the_next_run(sandbox: Sandbox) -> None:
     sandbox.insert("raw.events", [{"id": 1, "ts": "2024-01-05 12:00"}, {"id": 2}])
 

@@ -327,6 +327,7 @@ def test_an_assertion_changes_nothing(sandbox: Sandbox) -> None:
     assert adapter.system.objects(adapter) == before
 
 
+@pytest.mark.long
 def test_an_assertion_sees_the_time_of_the_sandbox(
     shop: Path, sandboxes: Sandboxes, engine: str
 ) -> None:

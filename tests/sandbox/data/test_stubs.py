@@ -66,6 +66,7 @@ def selected() -> dict[str, Any]:
     return {"select": ["shop.report", "raw.seed"]}
 
 
+@pytest.mark.long
 def test_a_model_that_needs_the_network_has_rows(
     feeds: Path, sandboxes: Sandboxes, selected: dict[str, Any], engine: str
 ) -> None:
@@ -82,6 +83,7 @@ def test_a_model_that_needs_the_network_has_rows(
         sandbox.assert_rows("shop.copies", [{"id": 1, "price": 8}, {"id": 2, "price": None}])
 
 
+@pytest.mark.long
 def test_other_data_is_loaded_with_the_next_evaluation(
     feeds: Path, sandboxes: Sandboxes, selected: dict[str, Any], engine: str
 ) -> None:
@@ -95,6 +97,7 @@ def test_other_data_is_loaded_with_the_next_evaluation(
         report.assert_audit_failed("raw.http", "has_an_id")
 
 
+@pytest.mark.long
 def test_a_test_can_stub_another_model(
     feeds: Path, sandboxes: Sandboxes, selected: dict[str, Any], engine: str
 ) -> None:
@@ -122,6 +125,7 @@ def test_unit_tests_of_a_stubbed_model_are_left_out(
         assert sandbox.context.test().wasSuccessful()
 
 
+@pytest.mark.long
 def test_a_view_has_other_data_at_once_unless_it_is_wrong(
     feeds: Path, sandboxes: Sandboxes, selected: dict[str, Any], engine: str
 ) -> None:
@@ -134,6 +138,7 @@ def test_a_view_has_other_data_at_once_unless_it_is_wrong(
         sandbox.assert_rows("shop.report", [{"id": 2, "price": None}])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["csv", "json", "parquet", "frame", "query"])
 def test_data_has_many_forms(
     feeds: Path,
@@ -177,6 +182,7 @@ MISTAKES: list[tuple[str, Any, type[Exception], str]] = [
 ]
 
 
+@pytest.mark.long
 def test_what_can_only_be_a_mistake_is_rejected(
     feeds: Path, sandboxes: Sandboxes, selected: dict[str, Any], engine: str
 ) -> None:

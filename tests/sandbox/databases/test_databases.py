@@ -55,6 +55,7 @@ GATEWAYS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("gateways", GATEWAYS.values(), ids=GATEWAYS.keys())
 def test_a_project_behaves_the_same_inside_and_outside_of_a_sandbox(
     gateways: str, tmp_path: Path, sandboxes: Sandboxes
@@ -101,6 +102,7 @@ class TestSeveralGateways:
         shop.model("shop.there", "SELECT amount, @gateway AS g FROM raw.sales", gateway="second")
         return shop
 
+    @pytest.mark.long
     def test_each_has_its_own_files(self, two: Project, sandboxes: Sandboxes) -> None:
         with sandboxes(two.path) as copy:
             assert set(copy.context.models) == {'"a"."shop"."here"', '"b"."shop"."there"'}
@@ -110,6 +112,7 @@ class TestSeveralGateways:
             second = copy.context.engine_adapters["second"]
             assert second.fetchall("SELECT amount, g FROM b.shop.there") == [(5, "second")]
 
+    @pytest.mark.long
     def test_another_one_is_chosen_in_any_letter_case(
         self, two: Project, sandboxes: Sandboxes
     ) -> None:
@@ -142,6 +145,7 @@ class TestSeveralGateways:
 
 
 class TestTheState:
+    @pytest.mark.long
     @pytest.mark.parametrize("schema", ["''", "ops", "sqlmesh"])
     def test_is_removed_and_other_schemas_stay(
         self, schema: str, tmp_path: Path, sandboxes: Sandboxes
@@ -171,6 +175,7 @@ class TestTheState:
         shop.model("shop.orders", "SELECT 1 AS id", cron="'@daily'")
         return shop
 
+    @pytest.mark.long
     def test_is_never_in_another_database(self, elsewhere: Project, sandboxes: Sandboxes) -> None:
         with sandboxes(elsewhere.path) as copy:
             assert copy.context.state_sync.state_type() == "duckdb"
@@ -183,6 +188,7 @@ class TestTheState:
             with sandboxes(elsewhere.path, state="keep"):
                 pass
 
+    @pytest.mark.long
     def test_can_be_kept_in_a_separate_file(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         shop = project(tmp_path, GATEWAYS["a separate state"].replace("{folder}", str(tmp_path)))
         shop.model("shop.orders", "SELECT @execution_ds AS day", cron="'@daily'")

@@ -194,6 +194,7 @@ class TestTablesOfBeforeAll:
             assert copy.fetch("SELECT id FROM shop.a") == [(4,)]
 
 
+@pytest.mark.long
 def test_a_test_or_the_statements_of_a_model_may_create_external_tables(
     tmp_path: Path, sandboxes: Sandboxes
 ) -> None:
@@ -219,6 +220,7 @@ def test_a_test_or_the_statements_of_a_model_may_create_external_tables(
 class TestUndeclaredTables:
     """Tables that no model declares get the columns that the queries read."""
 
+    @pytest.mark.long
     def test_have_the_columns_that_queries_read(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         made = project(tmp_path, LOCAL)
         made.model(

@@ -111,6 +111,7 @@ class TestTheUsersDatabase:
 
         assert not (tmp_path / "x.db").exists()
 
+    @pytest.mark.long
     def test_can_be_open_in_another_process_with_unwritten_changes(
         self, tmp_path: Path, sandboxes: Sandboxes
     ) -> None:
@@ -138,6 +139,7 @@ class TestTheUsersDatabase:
         with sandboxes(shop.path) as copy:
             assert copy.fetch("SELECT * FROM shop.orders") == [(5,)]
 
+    @pytest.mark.long
     def test_is_searched_first_where_sqlmesh_searches(
         self, tmp_path: Path, sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -176,6 +178,7 @@ class TestTheUsersDatabase:
 
 
 class TestSqlmeshObjectsInIt:
+    @pytest.mark.long
     def test_are_not_in_a_sandbox(self, used: Path, sandboxes: Sandboxes) -> None:
         with sandboxes(used, plan=False) as copy:
             assert relations(copy) == [

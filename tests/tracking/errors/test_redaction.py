@@ -272,6 +272,7 @@ def test_no_known_secret_is_left_in_any_text(text: str, passwords: list[str]) ->
     assert [value for value in known.distinct if value in shown] == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "piece",
     [

@@ -124,6 +124,7 @@ def batches(report: RunReport, model: str) -> list[str]:
 
 
 class TestCancelling:
+    @pytest.mark.long
     def test_a_run(self, planned: Project) -> None:
         with at("2024-01-10 12:00"):
             report = cancelled(planned, run(planned), once="c.first")
@@ -135,6 +136,7 @@ class TestCancelling:
         rest.assert_only_executed("c.second", "c.third")
         assert rest.completion == "success"
 
+    @pytest.mark.long
     def test_a_first_plan(self, chain: Project) -> None:
         with at("2024-01-09 12:00"):
             report = cancelled(chain, plan(chain), once="c.first")
@@ -145,6 +147,7 @@ class TestCancelling:
         assert report.executed | report.interrupted == set(report.outcomes)
         rest.assert_only_executed(*report.interrupted)
 
+    @pytest.mark.long
     def test_a_plan_to_another_environment(self, planned: Project) -> None:
         planned.incremental("c.first", TICKS.replace("1", "2"), **DAILY)
         planned.reload()
@@ -156,6 +159,7 @@ class TestCancelling:
         report.assert_skipped("c.weekly", reason="no_changes")
         rest.assert_only_executed("c.second", "c.third")
 
+    @pytest.mark.long
     def test_the_second_round_of_a_plan(self, planned: Project) -> None:
         """The environment has been changed by then, as when something fails in that round."""
         planned.incremental("c.first", f"{TICKS}, 2 AS two", ", forward_only TRUE", **DAILY)
@@ -180,6 +184,7 @@ class TestCancelling:
         assert "c.new" in report.executed
         rest.assert_only_executed(*report.interrupted)
 
+    @pytest.mark.long
     def test_the_first_round_of_a_plan_of_two(self, planned: Project) -> None:
         """What the second round would have evaluated is interrupted as well."""
         planned.incremental("c.first", f"{TICKS}, 2 AS two", ", forward_only TRUE", **DAILY)
@@ -195,6 +200,7 @@ class TestCancelling:
         assert report.by_reason["aborted"] == report.interrupted >= {"c.first", "c.new"}
         rest.assert_only_executed(*report.interrupted)
 
+    @pytest.mark.long
     def test_a_model_under_way_ends(self, planned: Project) -> None:
         """Cancelled from another thread: what runs is recorded, what is below it does not begin."""
         begun, go = planned.path / "begun", planned.path / "go"
@@ -299,6 +305,7 @@ class TestCancelling:
 
 
 class TestBatches:
+    @pytest.mark.long
     def test_completed_batches_are_recorded(self, chain: Project) -> None:
         chain.incremental("c.first", TICKS, ", batch_size 2, batch_concurrency 1", **DAILY)
 
@@ -311,6 +318,7 @@ class TestBatches:
         assert report["c.second"].reason == "aborted"
         assert [b.start.day for b in rest["c.first"].batches] == [5, 7]
 
+    @pytest.mark.long
     def test_batches_in_any_order_are_recorded_once(self, chain: Project) -> None:
         chain.incremental("c.first", TICKS, ", batch_size 1", **DAILY)
 
@@ -347,6 +355,7 @@ class TestFailures:
         chain.execute("INSERT INTO raw.broken VALUES (1)")
         return chain
 
+    @pytest.mark.long
     def test_a_failed_model_and_its_downstream_models(self, broken: Project) -> None:
         bad = threading.Event()
 

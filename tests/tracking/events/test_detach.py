@@ -60,6 +60,7 @@ def on_a_thread(project: Project, command: str, tracker_of: list[Tracker]) -> th
     return thread
 
 
+@pytest.mark.long
 def test_a_batch_under_way_is_interrupted(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     trackers: list[Tracker] = []
     with at("2024-01-09 09:00"), track_all() as other:

@@ -112,6 +112,7 @@ def test_announced_outcomes_equal_the_report(lively: Project) -> None:
     check(announced, report)
 
 
+@pytest.mark.long
 def test_a_model_is_announced_before_the_next_one_starts(lively: Project) -> None:
     events: list[str] = []
 
@@ -178,6 +179,7 @@ def test_a_plan_of_two_rounds(planned: Project) -> None:
     check(announced, report)
 
 
+@pytest.mark.long
 def test_a_view_that_cannot_be_promoted(lively: Project) -> None:
     """A plan's last stages can fail a model that executed and was already announced."""
     broken = "ON_VIRTUAL_UPDATE_BEGIN;\nDROP TABLE no_such_table;\nON_VIRTUAL_UPDATE_END;"
@@ -250,6 +252,7 @@ def test_a_callback_may_wait_for_another_model(tmp_path: Path) -> None:
     assert sorted(met) == ["l.one", "l.other"]
 
 
+@pytest.mark.long
 def test_an_exception_of_the_callback_is_logged(
     lively: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -266,6 +269,7 @@ def test_an_exception_of_the_callback_is_logged(
     ]
 
 
+@pytest.mark.long
 def test_each_tracker_calls_its_own_callback(lively: Project) -> None:
     inner: list[str] = []
     outer: list[str] = []

@@ -39,6 +39,7 @@ def test_one_answer(cron: str) -> None:
     assert not is_undetermined(cron)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cron", [*EVEN, *NEVER_EVEN_FOR_LONG, *EVEN_FOR_A_WHILE])
 def test_ticks_are_even_if_5000_or_those_of_two_years_are(cron: str) -> None:
     begin = datetime(2026, 3, 1)
@@ -73,6 +74,7 @@ def test_results_of_sqlmesh_at_different_times(cron: str) -> None:
     assert (len(answers) > 1) is is_undetermined(cron)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("cron", "safe"),
     [

@@ -113,6 +113,7 @@ def test_ticks_of_interval_units_are_those_of_sqlmesh(unit: IntervalUnit, moment
     assert ticks.next(unit, moment) == to_timestamp(unit.cron_next(moment))
 
 
+@pytest.mark.long
 @settings(max_examples=300)
 @given(
     st.sampled_from([*EVEN, *EVEN_IN_SECONDS, *NEVER_EVEN_FOR_LONG]),
@@ -129,6 +130,7 @@ def test_ticks_of_crons_are_those_of_sqlmesh(cron: str, moment: int, beside: int
     assert ticks.next(node, moment) == to_timestamp(node.cron_next(moment))
 
 
+@pytest.mark.long
 def test_no_search_is_made_twice(project: Project) -> None:
     for number in range(8):
         project.incremental(f"s.m{number}", TICKS, cron="'@daily'" if number % 2 else "'@hourly'")

@@ -37,6 +37,7 @@ def staff(tmp_path: Path) -> Path:
     return made.path
 
 
+@pytest.mark.long
 def test_roles_are_created_where_they_are_granted_rights(staff: Path, sandboxes: Sandboxes) -> None:
     with sandboxes(staff) as sandbox:
         sandbox.execute("GRANT USAGE ON SCHEMA pay TO reporter")
@@ -61,6 +62,7 @@ def test_roles_of_the_property_grants_are_created(tmp_path: Path, sandboxes: San
         sandbox.execute('SET LOCAL ROLE "auditor"')
 
 
+@pytest.mark.long
 def test_roles_are_created_by_plain_statements(
     staff: Path, sandboxes: Sandboxes, tmp_path: Path
 ) -> None:
@@ -95,6 +97,7 @@ def test_roles_have_no_rights_of_a_superuser(
         sandbox.execute(statement)
 
 
+@pytest.mark.long
 def test_roles_that_are_missing_are_explained(staff: Path, sandboxes: Sandboxes) -> None:
     with sandboxes(staff) as sandbox:
         with pytest.raises(Exception, match="does not have the role boss: create it with"):
@@ -103,6 +106,7 @@ def test_roles_that_are_missing_are_explained(staff: Path, sandboxes: Sandboxes)
             sandbox.execute("DO 'BEGIN CREATE ROLE boss; END'")
 
 
+@pytest.mark.long
 def test_roles_can_be_users_of_another_project(
     staff: Path, tmp_path: Path, sandboxes: Sandboxes
 ) -> None:
@@ -118,6 +122,7 @@ def test_roles_can_be_users_of_another_project(
         assert on_server.fetchall("SELECT current_user, hours FROM pay.hours") == [("clerks", 8)]
 
 
+@pytest.mark.long
 def test_extensions_that_postgresql_does_not_trust_can_be_created(
     staff: Path, sandboxes: Sandboxes, tmp_path: Path
 ) -> None:

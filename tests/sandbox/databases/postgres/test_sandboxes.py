@@ -31,11 +31,13 @@ def execute(context, **kwargs):
 class TestASandbox:
     """What a sandbox is on PostgreSQL: the same as on DuckDB."""
 
+    @pytest.mark.long
     def test_is_planned_under_the_names_of_the_user(self, sandbox: Sandbox) -> None:
         who = "SELECT current_database(), current_user, session_user"
         assert sandbox.fetch(who) == [("postgres", "shop", "shop")]
         assert sandbox.fetch("SELECT amount FROM pay.total") == [(32,)]
 
+    @pytest.mark.long
     def test_runs_models_as_it_would_on_duckdb(self, sandbox: Sandbox) -> None:
         report = sandbox.run(at="2024-01-06 00:05")
         report.assert_only_executed("pay.hours", "pay.slips", "pay.total", "pay.people")
@@ -43,6 +45,7 @@ class TestASandbox:
         assert report["pay.hours"].rows in (1, None)
         assert sandbox.fetch("SELECT amount FROM pay.total") == [(40,)]
 
+    @pytest.mark.long
     def test_starts_anew_for_each_test(self, wages: Path, sandboxes: Sandboxes) -> None:
         for _ in range(3):
             with sandboxes(wages) as sandbox:
@@ -50,6 +53,7 @@ class TestASandbox:
                 sandbox.execute("DROP SCHEMA pay CASCADE")
                 sandbox.run(at="2024-01-09 00:05")
 
+    @pytest.mark.long
     def test_fails_and_holds_models_on_request(self, sandbox: Sandbox) -> None:
         sandbox.fail("pay.slips", times=1)
         report = sandbox.run(at="2024-01-06 00:05")
@@ -129,6 +133,7 @@ class TestExternalModels:
         sandbox.run(at="2024-01-06 00:05")
         assert sandbox.fetch("SELECT id FROM pay.people") == [(7,)]
 
+    @pytest.mark.long
     @pytest.mark.parametrize(
         "before_all",
         [
@@ -277,6 +282,7 @@ class TestGateways:
                 (1, "reports")
             ]
 
+    @pytest.mark.long
     def test_can_keep_their_state_elsewhere(self, tmp_path: Path, sandboxes: Sandboxes) -> None:
         made = payroll(
             tmp_path,
@@ -349,6 +355,7 @@ class TestSandboxesOfOneDatabase:
             assert one.fetch("SELECT COUNT(*) FROM pay.slips") == [(1,)]
             assert other.fetch("SELECT COUNT(*) FROM pay.slips") == [(5,)]
 
+    @pytest.mark.long
     def test_can_have_other_templates(self, wages: Path, sandboxes: Sandboxes) -> None:
         with sandboxes(wages) as one, sandboxes(wages, at="2024-01-03 00:05") as other:
             for _ in range(2):
@@ -398,6 +405,7 @@ class TestCopies:
             assert copy.fetch("SELECT id FROM public.notes") == [(7,)]
             copy.run().assert_nothing_executed()
 
+    @pytest.mark.long
     def test_take_turns(self, original: Sandbox) -> None:
         with original.copy() as copy, copy.copy() as second:
             for sandbox, days in ((copy, 1), (second, 2), (original, 3), (copy, 2), (second, 3)):

@@ -72,6 +72,7 @@ def only(sandbox: Sandbox, expression: str) -> Any:
 
 
 class TestTheTime:
+    @pytest.mark.long
     def test_is_the_sandboxs(self, standing: Sandbox) -> None:
         for expression in TIMESTAMPS:
             assert only(standing, expression).replace(tzinfo=timezone.utc) == standing.now
@@ -81,6 +82,7 @@ class TestTheTime:
         assert only(standing, "age(timestamp '2024-01-01')") == timedelta(days=4)
         assert only(standing, "age(date '2024-01-01')") == timedelta(days=4)
 
+    @pytest.mark.long
     def test_has_the_types_and_names_of_the_functions(self, sandbox: Sandbox) -> None:
         cursor: Any = sandbox.context.engine_adapter.cursor
         columns = [*TIMESTAMPS, *TIMES, "CURRENT_DATE", "age(date '2024-01-01')"]
