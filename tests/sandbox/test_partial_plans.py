@@ -49,7 +49,6 @@ evaluates_what_it_can = pytest.mark.skipif(
 
 
 class TestWords:
-    @pytest.mark.long
     @evaluates_what_it_can
     def test_failures_are_grouped_by_error(self, sandboxes: Sandboxes, tmp_path: Path) -> None:
         half_broken(tmp_path)
@@ -110,7 +109,6 @@ class TestWords:
             "failed: forall (1 row)"
         )
 
-    @pytest.mark.long
     @evaluates_what_it_can
     def test_models_that_start_later_are_named_with_the_time_that_helps(
         self, sandboxes: Sandboxes, tmp_path: Path
@@ -151,7 +149,6 @@ class TestPartial:
             report.assert_failed("s.good")
             report.assert_skipped("s.better", reason="upstream_failed")
 
-    @pytest.mark.long
     def test_a_repaired_model_is_planned(self, sandboxes: Sandboxes, half: Path) -> None:
         with sandboxes(half, plan="partial") as sandbox:
             sandbox.write("models/s.orders.sql", "MODEL (name s.orders); SELECT 1 AS id")

@@ -31,7 +31,6 @@ def test_a_sandbox_starts_planned_and_with_nothing_due(sandboxes: Sandboxes, pay
         assert sandbox.fetch("SELECT sum(amount) FROM pay.slips") == [(32,)]
 
 
-@pytest.mark.long
 def test_a_week_passes(sandboxes: Sandboxes, payroll: Path) -> None:
     executed = []
     with sandboxes(payroll, select="pay.noted") as sandbox:
@@ -66,7 +65,6 @@ def test_a_test_leaves_nothing_behind(sandboxes: Sandboxes, payroll: Path) -> No
     assert abs(datetime.now(timezone.utc).year - 2024) >= 1
 
 
-@pytest.mark.long
 def test_closed_sandboxes_are_garbage_collected(sandboxes: Sandboxes, payroll: Path) -> None:
     contexts = []
     for _ in range(4):
@@ -294,7 +292,6 @@ def test_statements_of_a_test_cannot_reach_other_databases(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.long
 def test_a_test_just_before_midnight_starts_before_midnight(
     sandboxes: Sandboxes, payroll: Path
 ) -> None:

@@ -35,7 +35,6 @@ def test_tests_with_equal_options_share_a_template(templates: Templates, payroll
     assert template() is not template(plan=False)
 
 
-@pytest.mark.long
 def test_functions_defined_again_for_each_test_are_equal(
     templates: Templates, payroll: Path
 ) -> None:
@@ -124,7 +123,6 @@ def test_variables_are_those_of_the_marker(sandboxes: Sandboxes, tmp_path: Path)
 
 
 class TestSelection:
-    @pytest.mark.long
     def test_plans_selected_and_upstream_models(self, sandboxes: Sandboxes, payroll: Path) -> None:
         with sandboxes(payroll, select="pay.slips") as sandbox:
             report = sandbox.run(at="+1 day")
@@ -133,7 +131,6 @@ class TestSelection:
             report.assert_executed("pay.*")
             assert not sandbox.plan().removed
 
-    @pytest.mark.long
     def test_leaves_out_audits_of_unselected_models(
         self, sandboxes: Sandboxes, payroll: Path
     ) -> None:

@@ -65,7 +65,6 @@ class TestAProject:
 
 
 class TestAssertHistoryIndependent:
-    @pytest.mark.long
     def test_shows_the_history_the_rows_and_how_to_play_it_again(
         self, sqlmesh_project_factory: Sandboxes, options: dict[str, Any]
     ) -> None:

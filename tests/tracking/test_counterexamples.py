@@ -276,7 +276,6 @@ def test_a_plan_that_fails_before_its_audits(project: Project) -> None:
     assert (names.status, names.reason) == ("interrupted", "command_failed")
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     "stamp", [{}, {"stamp": "'first'"}], ids=["without a stamp", "with a stamp"]
 )

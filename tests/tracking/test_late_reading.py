@@ -46,7 +46,6 @@ def run_of_two_days(context: Any) -> None:
     context.run(start="2 days ago")
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("call", [proposed, applied, run, run_of_two_days])
 @pytest.mark.parametrize("read_at", ["2023-06-01", "2030-01-01"])
 def test_relative_starts_and_ends(
@@ -98,7 +97,6 @@ def test_later_invocations_in_the_same_context(moving: Project) -> None:
     assert late.outcomes["s.week"].reason == "not_applied"
 
 
-@pytest.mark.long
 def test_a_report_that_was_read_does_not_change(moving: Project) -> None:
     with at("2024-01-09 13:00"), sqlmesh_run_tracker(moving.context) as tracker:
         applied(moving.context)

@@ -665,6 +665,11 @@ class TestFacts:
             "the project's definition differs from the environment's"
         ]
 
+    def test_a_stub(self) -> None:
+        assert self.facts("stubbed", executed("a.x", stubbed=True)) == [
+            "the test's data replaces its query"
+        ]
+
     def test_are_aligned(self) -> None:
         text = explained(
             skipped("a.x", "upstream_failed", blocked_by=("a.y",), local_edit=True),

@@ -1,4 +1,4 @@
-"""How lengths of time are written."""
+"""How lengths of time and quantities are written."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from pytest_sqlmesh_tracker.wording.formats import length, length_beyond
+from pytest_sqlmesh_tracker.wording.formats import length, length_beyond, quantity
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -43,3 +43,18 @@ def test_a_length_beyond_a_limit_is_in_the_unit_of_the_limit(
     limit: timedelta, time: timedelta, words: str
 ) -> None:
     assert length_beyond(limit, time) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "words"),
+    [
+        (1, "batch", "1 batch"),
+        (2, "batch", "2 batches"),
+        (0, "model", "0 models"),
+        (2, "history", "2 histories"),
+        (2, "day", "2 days"),
+        (1_000, "pass", "1,000 passes"),
+    ],
+)
+def test_a_quantity_has_its_plural(number: int, noun: str, words: str) -> None:
+    assert quantity(number, noun) == words

@@ -110,7 +110,6 @@ def planned(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sessions.cache
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("name", ["contents.pickle", "modules.json", "manifest.json", "data"])
 @pytest.mark.parametrize("how", ["missing", "cut"])
 def test_an_incomplete_template_is_planned_anew(

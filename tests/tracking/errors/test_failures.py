@@ -38,7 +38,6 @@ def fan(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
     return project
 
 
-@pytest.mark.long
 def test_a_failure_in_the_middle_is_the_root_cause_downstream(fan: Project) -> None:
     fan.execute("INSERT INTO raw.broken VALUES ('f.left')")
     with at("2024-01-10 12:00"):
@@ -72,7 +71,6 @@ def test_two_failures_are_both_root_causes(fan: Project) -> None:
     report.assert_only_executed("f.root", "f.aside")
 
 
-@pytest.mark.long
 def test_the_next_run_loads_failed_models(fan: Project) -> None:
     fan.execute("INSERT INTO raw.broken VALUES ('f.left')")
     with at("2024-01-10 12:00"):
@@ -83,7 +81,6 @@ def test_the_next_run_loads_failed_models(fan: Project) -> None:
     report.assert_skipped("f.root", "f.right", "f.aside", reason="cron_not_due")
 
 
-@pytest.mark.long
 def test_a_root_cause_behind_a_model_that_is_not_due(project: Project) -> None:
     """A child two levels below waits, though the weekly model between has nothing to do."""
     project.model("f.root", breakable("f.root"), cron="'@daily'")
@@ -159,7 +156,6 @@ class TestAudits:
         )
         return project
 
-    @pytest.mark.long
     def test_a_blocking_audit_fails_its_model(self, audited: Project) -> None:
         audited.execute("INSERT INTO raw.ids VALUES (-1), (-2), (7)")
         with at("2024-01-10 12:00"):
@@ -259,7 +255,6 @@ class TestSignals:
         (project.path / "ready").unlink()
         return project
 
-    @pytest.mark.long
     def test_a_signal_holds_back_its_model_and_downstream_models(self, signalled: Project) -> None:
         with at("2024-01-17 12:00"):
             report = signalled.run()
@@ -272,7 +267,6 @@ class TestSignals:
         assert report["s.child"].evidence == {"upstream_not_ready": "observed"}
         assert report.completion == "success"
 
-    @pytest.mark.long
     def test_a_signal_with_some_ready_intervals(self, signalled: Project) -> None:
         signalled.write("ready", "1")
         with at("2024-01-17 12:00"):
@@ -282,7 +276,6 @@ class TestSignals:
         assert report["s.child"].reasons == ("upstream_not_ready",)
         assert report["s.child"].blocked_by == ("s.held",)
 
-    @pytest.mark.long
     def test_a_gap_holds_back_models_that_depend_on_their_past(self, signalled: Project) -> None:
         """The running total needs its own yesterday: what follows the gap waits as well."""
         signalled.write("ready", "from the second day")
@@ -293,7 +286,6 @@ class TestSignals:
         assert report["s.running_total"].reasons == ("upstream_not_ready", "depends_on_past_gap")
         assert report["s.running_total"].blocked_by == ("s.held",)
 
-    @pytest.mark.long
     def test_a_signal_that_raises_fails_the_command(self, signalled: Project) -> None:
         signalled.write("explode", "")
         with (
@@ -315,7 +307,6 @@ class TestSignals:
         )
 
 
-@pytest.mark.long
 def test_failing_before_all_statements(fan: Project) -> None:
     config = (fan.path / "config.yaml").read_text()
     (fan.path / "config.yaml").write_text(f'{config}before_all:\n- "SELECT * FROM raw.gate"\n')

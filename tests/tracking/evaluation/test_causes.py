@@ -34,7 +34,6 @@ def test_a_new_model_is_loaded_for_the_first_time(project: Project) -> None:
     assert outcome.changed_by == ()
 
 
-@pytest.mark.long
 def test_due_intervals_are_new_and_a_lookback_reloads(shop: Project) -> None:
     with at("2024-01-10 12:00"):
         report = shop.run()
@@ -45,7 +44,6 @@ def test_due_intervals_are_new_and_a_lookback_reloads(shop: Project) -> None:
     }
 
 
-@pytest.mark.long
 def test_intervals_left_out_by_a_window_are_gaps_later(shop: Project) -> None:
     with at("2024-01-11 12:00"):
         newest = shop.run(start="2024-01-10")
@@ -77,7 +75,6 @@ def test_a_restatement_names_the_models_that_the_user_restated(shop: Project) ->
     assert set(report["s.totals"].restated_by) == {"s.raw", "s.orders"}
 
 
-@pytest.mark.long
 def test_a_refused_restatement_restates_nothing_downstream(shop: Project) -> None:
     """ledger is not restated, so below it only what raw passes on by the other way is."""
     shop.incremental("s.ledger", "SELECT ts, id FROM s.raw", ", disable_restatement TRUE", **DAILY)
@@ -92,7 +89,6 @@ def test_a_refused_restatement_restates_nothing_downstream(shop: Project) -> Non
     assert report["s.sums"].restated_by == ("s.orders",)
 
 
-@pytest.mark.long
 def test_a_restatement_next_to_a_gap(shop: Project) -> None:
     """What a restatement evaluates of models that it does not restate has its own cause."""
     shop.incremental("s.names", TICKS, **DAILY)
@@ -127,7 +123,6 @@ def test_a_changed_version_names_the_changed_models(shop: Project, forward_only:
     assert below.change_category in ("indirect_breaking", "forward_only")
 
 
-@pytest.mark.long
 def test_intervals_since_effective_from_are_reloaded(shop: Project) -> None:
     """The same table had these days already, from the version before; they are not due by cron."""
     shop.incremental("s.orders", "SELECT ts, 2 AS id FROM s.raw", **DAILY)
@@ -145,7 +140,6 @@ def test_intervals_since_effective_from_are_reloaded(shop: Project) -> None:
     assert rest.executed == set()
 
 
-@pytest.mark.long
 def test_a_new_parent_changes_its_readers(shop: Project) -> None:
     shop.incremental("s.rates", TICKS, **DAILY)
     shop.incremental("s.orders", "SELECT r.ts, r.id FROM s.raw AS r, s.rates", **DAILY)
@@ -168,7 +162,6 @@ def test_a_version_that_a_plan_left_unloaded_is_loaded_by_a_run(shop: Project) -
     assert outcome.changed_by == ()
 
 
-@pytest.mark.long
 def test_a_restatement_in_prod_removes_intervals_from_dev(shop: Project) -> None:
     """It takes the restated days from the other versions, and dev loads them again."""
     shop.incremental("s.orders", "SELECT ts, 2 AS id FROM s.raw", **DAILY)
@@ -187,7 +180,6 @@ def test_a_restatement_in_prod_removes_intervals_from_dev(shop: Project) -> None
     assert report["s.orders"].cause_evidence[Cause.REMOVED_BEFORE] == "inferred"
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("window", "removed"),
     [
@@ -213,7 +205,6 @@ def test_removed_intervals_of_a_table_that_a_metadata_change_reuses(
     assert causes(report["s.orders"]) == {"removed_before": [removed]}
 
 
-@pytest.mark.long
 def test_a_restatement_in_prod_up_to_now_removes_the_latest_intervals_of_dev(shop: Project) -> None:
     """Of the data it takes over from dev, only what dev had loaded is loaded again."""
     shop.incremental("s.orders", "SELECT ts, 2 AS id FROM s.raw", **DAILY)
@@ -233,7 +224,6 @@ def test_a_restatement_in_prod_up_to_now_removes_the_latest_intervals_of_dev(sho
     }
 
 
-@pytest.mark.long
 def test_removing_an_hour_removes_the_whole_day(shop: Project) -> None:
     """A restatement in prod takes an hour from a daily model that only dev has: SQLMesh evaluates
     the day, and no hour of it is a gap that had never been loaded."""
@@ -250,7 +240,6 @@ def test_removing_an_hour_removes_the_whole_day(shop: Project) -> None:
     assert causes(report["s.days"]) == {"removed_before": [("2024-01-03", "2024-01-04")]}
 
 
-@pytest.mark.long
 def test_automatic_restatements_name_their_triggers(project: Project) -> None:
     project.incremental(
         "s.raw", TICKS, ", auto_restatement_cron '0 6 * * *', auto_restatement_intervals 3", **DAILY
@@ -270,7 +259,6 @@ def test_automatic_restatements_name_their_triggers(project: Project) -> None:
     assert (report["s.names"].cause, report["s.names"].restated_by) == ("new_interval", ())
 
 
-@pytest.mark.long
 def test_a_failed_automatic_restatement_is_repeated(project: Project) -> None:
     """The next run loads what was removed, though nothing is to be restated then."""
     project.execute("CREATE SCHEMA raw; CREATE TABLE wh.raw.switch AS SELECT 1 AS value")

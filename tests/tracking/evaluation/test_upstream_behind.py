@@ -14,7 +14,6 @@ DAILY = {"cron": "'@daily'"}
 TICKS = "SELECT @start_dt AS ts, 1 AS id"
 
 
-@pytest.mark.long
 def test_a_child_that_runs_alone_is_ahead(project: Project) -> None:
     project.incremental("s.raw", TICKS, **DAILY)
     project.incremental("s.orders", "SELECT ts, id FROM s.raw", **DAILY)
@@ -30,7 +29,6 @@ def test_a_child_that_runs_alone_is_ahead(project: Project) -> None:
     assert nobody_is_ahead(later)
 
 
-@pytest.mark.long
 def test_a_child_whose_tick_comes_before_its_parents(project: Project) -> None:
     project.incremental("s.raw", TICKS, cron="'0 12 * * *'")
     project.incremental("s.orders", "SELECT ts, id FROM s.raw", **DAILY)
@@ -45,7 +43,6 @@ def test_a_child_whose_tick_comes_before_its_parents(project: Project) -> None:
     later.assert_only_executed("s.raw")
 
 
-@pytest.mark.long
 def test_a_parent_that_dev_evaluates_into_a_table_that_is_not_read(project: Project) -> None:
     """SQLMesh does so with a model that has an auto_restatement_cron: the child reads prod's."""
     restated = ", auto_restatement_cron '0 0 1 * *', auto_restatement_intervals 1"
@@ -87,7 +84,6 @@ def test_a_day_that_is_longer_or_shorter_by_the_clock_is_a_day(
     assert report["s.quarters"].upstream_behind == {}
 
 
-@pytest.mark.long
 def test_views_and_embedded_models_are_looked_through(project: Project) -> None:
     project.incremental("s.raw", TICKS, **DAILY)
     project.model("s.seen", "SELECT ts, id FROM s.raw", kind="VIEW", **DAILY)
@@ -103,7 +99,6 @@ def test_views_and_embedded_models_are_looked_through(project: Project) -> None:
     assert view["s.seen"].upstream_behind == {}
 
 
-@pytest.mark.long
 def test_a_parent_that_is_due_less_often_is_not_behind(project: Project) -> None:
     project.incremental("s.weekly", TICKS, cron="'@weekly'")
     project.incremental("s.orders", "SELECT ts, id FROM s.weekly", **DAILY)

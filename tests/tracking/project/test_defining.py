@@ -603,7 +603,6 @@ def test_the_version_depends_only_on_the_model(small: Project) -> None:
 # -- as reports have it ------------------------------------------------------------------------
 
 
-@pytest.mark.long
 def test_reports_agree_with_definitions(definition: ProjectDefinition, rich: Project) -> None:
     """Names, kinds, parents, and of each model's audits name, arguments and whether it blocks."""
     rich.execute(RAW)

@@ -108,7 +108,6 @@ def test_no_model_is_due_again_if_all_have_ended(project: Project) -> None:
     assert ask(project, "2024-01-07 00:05") == Due(due=(), waiting=(), next_due=None)
 
 
-@pytest.mark.long
 def test_a_signal_holds_back_its_model_and_downstream_models(gated: Project) -> None:
     gated.incremental("s.orders", DAYS, signals="(gate(name := 'orders'))", **DAILY)
     gated.incremental("s.below", read_between("s.orders"), **DAILY)
@@ -127,7 +126,6 @@ def test_a_signal_holds_back_its_model_and_downstream_models(gated: Project) -> 
         assert demand_what_a_run_evaluates(gated).due == fqns("s.orders", "s.below")
 
 
-@pytest.mark.long
 def test_a_model_does_not_wait_for_the_signal_of_a_parent_that_is_not_due(gated: Project) -> None:
     gated.incremental("s.weekly", DAYS, signals="(gate(name := 'weekly'))", **WEEKLY)
     gated.incremental("s.daily", read_between("s.weekly"), **DAILY)
@@ -138,7 +136,6 @@ def test_a_model_does_not_wait_for_the_signal_of_a_parent_that_is_not_due(gated:
         assert demand_what_a_run_evaluates(gated).due == fqns("s.daily")
 
 
-@pytest.mark.long
 def test_a_selection_does_not_wait_for_signals_of_unselected_models(gated: Project) -> None:
     gated.incremental("s.orders", DAYS, signals="(gate(name := 'orders'))", **DAILY)
     gated.incremental("s.below", read_between("s.orders"), **DAILY)
@@ -166,7 +163,6 @@ def test_failed_and_blocked_models_are_due_again(project: Project) -> None:
             assert demand_what_a_run_evaluates(project).due == fqns("f.orders", "f.below")
 
 
-@pytest.mark.long
 def test_a_model_that_depends_on_its_past_waits_for_a_gap(gated: Project) -> None:
     gated.incremental(
         "g.sums", f"{DAYS} WHERE NOT EXISTS (SELECT * FROM g.sums WHERE FALSE)",

@@ -63,7 +63,6 @@ def versions(project: Project, environment: str = "prod") -> dict[str, str]:
     return {fqn.split(".", 1)[1].replace('"', ""): each.version for fqn, each in models.items()}
 
 
-@pytest.mark.long
 def test_intervals_of_a_plan_and_of_a_later_run(shop: Project) -> None:
     assert days(shop)["s.orders"] == [(0, 4)]
     assert days(shop)["s.view"] == [(0, 4)]
@@ -83,7 +82,6 @@ def test_audits_and_models_without_tables_are_not_loaded(shop: Project) -> None:
     assert not {"s.part", "raw.till"} & days(shop).keys()
 
 
-@pytest.mark.long
 def test_another_version_is_another_table(shop: Project) -> None:
     before = versions(shop)
     shop.incremental("s.orders", TICKS.format(amount=2), **DAY)
@@ -98,7 +96,6 @@ def test_another_version_is_another_table(shop: Project) -> None:
     assert {name: dev[name] for name in changed} == {name: versions(shop)[name] for name in changed}
 
 
-@pytest.mark.long
 def test_a_preview_in_dev_is_a_table_of_its_own(shop: Project) -> None:
     shop.incremental("s.kept", TICKS.format(amount=2), ", forward_only true", **DAY)
     shop.reload()

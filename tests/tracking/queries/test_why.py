@@ -160,7 +160,6 @@ def test_a_signal_matters_only_if_its_model_is_due(gated: Project) -> None:
         assert why(gated.context).now["g.feed"].assumed_ready == ()
 
 
-@pytest.mark.long
 @pytest.mark.sqlmesh_project("sample_projects/cron_cascade", at="2024-01-10 00:05")
 def test_a_model_that_a_test_holds_back(sqlmesh_project: Sandbox) -> None:
     sqlmesh_project.travel("+1 day")

@@ -48,7 +48,6 @@ def test_a_restatement_holds_nothing_back_with_any_window(kinds: Project) -> Non
     assert window["s.by_time"].executed_intervals == (days(3, 4),)
 
 
-@pytest.mark.long
 def test_a_restatement_leaves_intervals_that_became_missing(kinds: Project) -> None:
     with at("2024-01-11 13:00"):
         window = kinds.plan(restate_models=["s.by_time"], **THIRD)
@@ -60,7 +59,6 @@ def test_a_restatement_leaves_intervals_that_became_missing(kinds: Project) -> N
     assert nothing_left["s.by_time"].executed_intervals == (days(9, 11),)
 
 
-@pytest.mark.long
 def test_a_plan_with_a_preview_loads_a_part_of_a_new_model(kinds: Project) -> None:
     kinds.incremental("s.raw", "SELECT @start_dt AS ts, 2 AS id", ", forward_only TRUE", **DAILY)
     kinds.incremental("s.new", TICKS, **DAILY)
@@ -77,7 +75,6 @@ def test_a_plan_with_a_preview_loads_a_part_of_a_new_model(kinds: Project) -> No
     assert rest["s.new"].reasons == ()
 
 
-@pytest.mark.long
 def test_a_plan_of_a_stale_environment_loads_no_further_than_it(kinds: Project) -> None:
     kinds.incremental("s.new", TICKS, **DAILY)
     kinds.reload()
@@ -94,7 +91,6 @@ def test_a_plan_of_a_stale_environment_loads_no_further_than_it(kinds: Project) 
     assert rest["s.new"].executed_intervals == (days(9, 12),)
 
 
-@pytest.mark.long
 def test_a_window_and_the_limits_of_a_plan_at_once(kinds: Project) -> None:
     kinds.incremental("s.raw", "SELECT @start_dt AS ts, 2 AS id", **DAILY)
     kinds.reload()
@@ -117,7 +113,6 @@ def test_a_plan_with_run_leaves_nothing_out(kinds: Project) -> None:
     assert report["s.new"].waiting_since is None
 
 
-@pytest.mark.long
 def test_a_window_of_a_run_that_covers_all_due_intervals(kinds: Project) -> None:
     with at("2024-01-12 13:00"):
         part = kinds.run(start="2024-01-11")
@@ -164,7 +159,6 @@ def test_intervals_that_an_emptied_plan_records_beyond_cron_are_not_held_back(
     assert emptied["weekly"].held_back == ()
 
 
-@pytest.mark.long
 def test_an_emptied_backfill_counts_as_loaded_and_a_plan_that_did_nothing_does_not(
     kinds: Project,
 ) -> None:

@@ -235,7 +235,6 @@ class TestEnvironment:
         report.assert_executed("shop.daily", intervals=("2024-01-09", "2024-01-10"))
         assert report["shop.weekly"].next_due == utc("2024-01-14")
 
-    @pytest.mark.long
     def test_a_run_of_a_dev_environment(self, planned: Project) -> None:
         planned.incremental(
             "shop.daily", "SELECT ts, amount, 2 AS two FROM shop.hourly", cron="'@daily'"
