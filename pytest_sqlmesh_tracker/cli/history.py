@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -16,7 +17,7 @@ from pytest_sqlmesh_tracker.history.pruning import prune
 from pytest_sqlmesh_tracker.history.report_files import SUFFIX, is_history
 from pytest_sqlmesh_tracker.history.trends.reading import read_timelines, read_trends
 from pytest_sqlmesh_tracker.history.trends.recent import read_recent
-from pytest_sqlmesh_tracker.history.trends.types import SCHEMA_VERSION, Timeline, Trends
+from pytest_sqlmesh_tracker.history.trends.types import SCHEMA_VERSION, ModelTrend, Timeline, Trends
 from pytest_sqlmesh_tracker.models.index import UnknownModelError
 from pytest_sqlmesh_tracker.render.files import checked_path
 from pytest_sqlmesh_tracker.render.trends.markdown import overview_page, timelines_page
@@ -124,9 +125,12 @@ def _of_environment(trends: Trends, environment: str | None) -> Trends:
 def _timelines(
     history: Path, trends: Trends, models: Sequence[str], since: datetime | None
 ) -> list[Timeline]:
-    names = dict.fromkeys(each.name for model in models for each in trends.index.matching(model))
-    chosen = [trend for name in names for trend in trends.of(name)]
-    return read_timelines(history, chosen, since)
+    chosen: dict[str, dict[str, ModelTrend]] = defaultdict(dict)
+    for model in models:
+        for trend in trends.matching(model):
+            chosen[trend.name][trend.environment] = trend
+    in_order = [trend for of_name in chosen.values() for trend in of_name.values()]
+    return read_timelines(history, in_order, since)
 
 
 def _as_json(trends: Trends, shown: Sequence[Timeline] | None) -> str:

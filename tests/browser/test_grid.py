@@ -90,8 +90,10 @@ def cells(page: Page, model: str) -> Any:
 
 def test_a_cell_tells_what_happened(page: Page) -> None:
     cells(page, "sales.refunds").last.hover()
-    words = "sales.refunds, 2024-01-23 06:30: failed (2.00 s): error"
-    expect(page.locator(".says")).to_have_text(words)
+    expect(page.locator(".status")).to_have_text(
+        "sales.refunds, 2024-01-23 06:30: failed: its evaluation raised ValueError: no luck"
+        " (2.00 s)"
+    )
     cells(page, "sales.refunds").last.click()
     panel = page.locator(".panel")
     expect(panel.locator("h3")).to_have_text("sales.refunds")
@@ -131,10 +133,10 @@ def test_the_grid_can_be_read_with_the_keyboard(page: Page) -> None:
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowLeft")
-    says = page.locator(".says")
-    expect(says).to_contain_text("sales.refunds, 2024-01-22 06:30: failed")
+    status = page.locator(".status")
+    expect(status).to_contain_text("sales.refunds, 2024-01-22 06:30: failed")
     page.keyboard.press("Home")
-    expect(says).to_contain_text("sales.refunds, 2024-01-14 06:30: executed")
+    expect(status).to_contain_text("sales.refunds, 2024-01-14 06:30: executed")
     page.keyboard.press("Enter")
     expect(page.locator(".panel")).to_be_visible()
     page.keyboard.press("Escape")
@@ -148,6 +150,30 @@ def test_models_can_be_searched(page: Page) -> None:
     page.get_by_label("only those that need attention").check()
     expect(page.locator("tbody tr:visible")).to_have_count(2)
     expect(page.locator("output")).to_have_text("2 of 4 models")
+
+
+def test_the_tab_key_reaches_the_grid_after_a_search(page: Page) -> None:
+    cells(page, "sales.orders").nth(3).click()
+    page.keyboard.press("Escape")
+    page.get_by_label("Search models").fill("finance")
+    expect(cells(page, "finance.weekly").nth(3)).to_have_attribute("tabindex", "0")
+    expect(page.locator("td[tabindex]")).to_have_count(1)
+
+
+def test_a_link_to_a_row_that_a_search_hides_shows_it(page: Page) -> None:
+    page.get_by_label("Search models").fill("finance")
+    page.locator(".findings").get_by_role("link", name="sales.refunds").click()
+    expect(page.locator("tr:target")).to_be_visible()
+    expect(page.locator("output")).to_have_text("4 models")
+
+
+def test_a_printed_page_has_all_columns(page: Page) -> None:
+    page.emulate_media(media="print")
+    # A4 in landscape, without the margins.
+    page.set_viewport_size({"width": 1047, "height": 718})
+    grid = page.locator(".grid")
+    assert grid.evaluate("grid => grid.scrollWidth > grid.clientWidth") is False
+    expect(cells(page, "sales.orders").last).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [400, 500, 1280, 1920])

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import timedelta
-from functools import cached_property
 from typing import Any
 
 from pytest_sqlmesh_tracker.history.pending import Source
-from pytest_sqlmesh_tracker.models.index import ModelIndex
+from pytest_sqlmesh_tracker.models.index import ModelIndex, UnknownModelError
 from pytest_sqlmesh_tracker.outcomes.types import Frozen, Seconds, UtcDatetime
 from pytest_sqlmesh_tracker.outcomes.vocabulary import Cause
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
@@ -140,23 +139,28 @@ class Trends(Frozen):
     tests_left_out: int
     """How many invocations of tests were left out. They are included if there are no others."""
 
-    @cached_property
-    def index(self) -> ModelIndex[ModelTrend]:
-        """The models of all environments, by every name that users can pass."""
-        by_name: dict[str, ModelTrend] = {}
-        for environment in self.environments:
-            for trend in environment.models:
-                by_name.setdefault(trend.name, trend)
-        return ModelIndex(by_name.values(), "the history")
+    def matching(self, model: str) -> list[ModelTrend]:
+        """The trends of the models that a name or a glob matches, environment by environment.
 
-    def of(self, model: str) -> list[ModelTrend]:
-        """The trends of one model, by its shown name: one for each environment."""
-        return [
-            trend
-            for environment in self.environments
-            for trend in environment.models
-            if trend.name == model
-        ]
+        A model can have another fully qualified name in each environment, which then matches there
+        alone.
+
+        Raises:
+            UnknownModelError: nothing matches, or several models of one environment have the name;
+                the message has close matches.
+        """
+        __tracebackhide__ = True
+        matches = []
+        for environment in self.environments:
+            index = ModelIndex(environment.models, f"the history of {environment.environment}")
+            if index.candidates(model):
+                matches += index.matching(model)
+        if not matches:
+            distinct = {
+                each.name: each for environment in self.environments for each in environment.models
+            }
+            raise UnknownModelError(ModelIndex(distinct.values(), "the history").complaint(model))
+        return matches
 
     def restricted(self, models: Iterable[ModelTrend]) -> Trends:
         """Only these models, and the environments that have any of them."""

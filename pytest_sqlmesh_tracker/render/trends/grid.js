@@ -24,20 +24,21 @@ class Environment {
     this.section = section;
     this.data = JSON.parse(section.querySelector("script").textContent);
     this.rows = [...section.querySelectorAll("tbody tr")];
-    this.says = section.querySelector(".says");
+    this.status = section.querySelector(".status");
     this.names = this.data.models.map(({ name }) => name.toLowerCase());
     const body = section.querySelector("tbody");
     body.addEventListener("click", (event) => this.click(event));
     body.addEventListener("keydown", (event) => this.key(event));
-    body.addEventListener("pointerover", (event) => this.tell(event.target));
-    body.addEventListener("focusin", (event) => this.tell(event.target));
+    body.addEventListener("pointerover", (event) => this.describe(event.target));
+    body.addEventListener("focusin", (event) => this.describe(event.target));
     section.querySelector("thead").addEventListener("click", (event) => {
       const head = event.target.closest(".at");
       if (head) this.invocation(head.cellIndex - 2);
     });
-    const first = this.rows[0]?.cells[this.data.runs.length + 1];
-    if (first) first.tabIndex = 0;
-    this.narrowing();
+    this.filters = [...section.querySelectorAll(".bar input")];
+    for (const filter of this.filters) filter.addEventListener("input", () => this.filter());
+    if (this.rows.length) this.moveStop(0, this.data.runs.length - 1);
+    this.filter();
     const grid = section.querySelector(".grid");
     grid.scrollLeft = grid.scrollWidth;
   }
@@ -51,18 +52,17 @@ class Environment {
   text(row, column) {
     const cell = this.data.models[row].cells[column];
     if (!cell) return "not part of this invocation";
-    const [status, words, , took] = cell;
-    const seconds = took === null ? "" : ` (${inSeconds(took)})`;
-    return [this.data.statuses[status] + seconds, this.data.texts[words]].filter(Boolean).join(": ");
+    const [, message, , took] = cell;
+    return this.data.texts[message] + (took === null ? "" : ` (${inSeconds(took)})`);
   }
 
-  tell(target) {
+  describe(target) {
     const place = this.at(target);
     if (!place) return;
     const { name } = this.data.models[place.row];
-    const words = `${name}, ${this.data.runs[place.column].at}: ${this.text(place.row, place.column)}`;
-    this.says.textContent = words;
-    place.cell.title = words;
+    const description = `${name}, ${this.data.runs[place.column].at}: ${this.text(place.row, place.column)}`;
+    this.status.textContent = description;
+    place.cell.title = description;
   }
 
   click(event) {
@@ -102,11 +102,20 @@ class Environment {
     return row;
   }
 
-  focus(row, column) {
-    const old = this.section.querySelector("td[tabindex]");
-    old?.removeAttribute("tabindex");
+  // The cell that the Tab key reaches.
+  get stop() {
+    return this.section.querySelector("td[tabindex]");
+  }
+
+  moveStop(row, column) {
+    this.stop?.removeAttribute("tabindex");
     const cell = this.rows[row].cells[column + 2];
-    cell.tabIndex = 0;
+    if (cell) cell.tabIndex = 0;
+    return cell;
+  }
+
+  focus(row, column) {
+    const cell = this.moveStop(row, column);
     cell.focus({ preventScroll: true });
     cell.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
@@ -119,12 +128,14 @@ class Environment {
     if (!cell) {
       content.push(element("p", {}, "The model was not part of this invocation."));
     } else {
-      const [status, words, error, took, rows, ran] = cell;
+      const [status, message, error, took, rows, ran, intervals, also] = cell;
       const look = this.data.statuses[status];
       content[1].replaceChildren(element("b", { class: look }, look), ` · ${run.at} · ${run.words}`);
-      if (this.data.texts[words]) content.push(element("pre", { class: "why" }, this.data.texts[words]));
+      content.push(element("pre", { class: "why" }, this.data.texts[message]));
       if (this.data.texts[error]) content.push(element("pre", { class: "error" }, this.data.texts[error]));
       const facts = [
+        ["intervals", this.data.texts[intervals]],
+        ["also", this.data.texts[also]],
         ["time", took === null ? "" : inSeconds(took)],
         ["rows", rows === null ? "" : rows.toLocaleString("en-US")],
         ["audits", audits.filter((_, number) => ran[number] === "p").join(", ")],
@@ -186,35 +197,39 @@ class Environment {
     if (error) content.push(element("pre", { class: "error" }, error));
     if (bars.length) {
       // Models that the page does not list have their names.
-      const named = bars.map(([model, ...rest]) =>
+      const withNames = bars.map(([model, ...rest]) =>
         typeof model === "string"
           ? [model, ...rest, null]
           : [this.data.models[model].name, ...rest, `#${this.rows[model].id}`]
       );
-      content.push(element("h4", {}, "Models by time"), ganttChart({ length, bars: named }));
+      content.push(element("h4", {}, "Models by time"), ganttChart({ length, bars: withNames }));
     } else {
       content.push(element("p", {}, "No model was evaluated, or the times are not known."));
     }
     show(`Invocation of ${at}`, ...content);
   }
 
-  narrowing() {
-    const bar = this.section.querySelector(".bar");
-    const [search, noted] = bar.querySelectorAll("input");
-    const narrow = () => {
-      const text = search.value.trim().toLowerCase();
-      let shown = 0;
-      this.rows.forEach((row, number) => {
-        row.hidden = !this.names[number].includes(text) || (noted.checked && !row.matches(".noted"));
-        shown += !row.hidden;
-      });
-      const every = `${this.rows.length} ${this.rows.length === 1 ? "model" : "models"}`;
-      bar.querySelector("output").textContent =
-        shown < this.rows.length ? `${shown} of ${every}` : every;
-    };
-    search.addEventListener("input", narrow);
-    noted.addEventListener("change", narrow);
-    narrow();
+  // Hide the rows that the filters leave out.
+  filter() {
+    const [search, noted] = this.filters;
+    const text = search.value.trim().toLowerCase();
+    this.rows.forEach((row, number) => {
+      row.hidden = !this.names[number].includes(text) || (noted.checked && !row.matches(".noted"));
+    });
+    const shown = this.rows.filter((row) => !row.hidden);
+    const every = `${this.rows.length} ${this.rows.length === 1 ? "model" : "models"}`;
+    this.section.querySelector(".bar output").textContent =
+      shown.length < this.rows.length ? `${shown.length} of ${every}` : every;
+    if (shown.length && this.stop?.parentElement.hidden) {
+      this.moveStop(shown[0].sectionRowIndex, this.stop.cellIndex - 2);
+    }
+  }
+
+  showAll() {
+    const [search, noted] = this.filters;
+    search.value = "";
+    noted.checked = false;
+    this.filter();
   }
 }
 
@@ -227,7 +242,13 @@ function factList(facts) {
 }
 
 addEventListener("DOMContentLoaded", () => {
-  for (const section of document.querySelectorAll(".environment")) new Environment(section);
+  const environments = [...document.querySelectorAll(".environment")].map((section) => new Environment(section));
+  addEventListener("click", (event) => {
+    const hash = event.target.closest?.('a[href^="#"]')?.hash;
+    const row = hash && document.getElementById(decodeURIComponent(hash.slice(1)));
+    // A link to a row that the filters hide shows all rows.
+    if (row?.hidden) environments.find(({ section }) => section.contains(row))?.showAll();
+  });
   addEventListener("keydown", (event) => {
     if (event.key === "Escape" && !panel().hidden) hide();
   });

@@ -20,9 +20,8 @@ from pytest_sqlmesh_tracker.render.page.gantt import gantt
 from pytest_sqlmesh_tracker.render.page.templates import LOOKS, environment, policy, source, visible
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
-from pytest_sqlmesh_tracker.wording.formats import plain_minute, shortened
+from pytest_sqlmesh_tracker.wording.formats import plain_minute, shortened, spans
 from pytest_sqlmesh_tracker.wording.invocations import ended
-from pytest_sqlmesh_tracker.wording.rows import result
 
 from .rows import TrendRow, audit_label, headline, left_out
 
@@ -218,16 +217,18 @@ _LETTERS = {True: "p", False: "f", None: "-"}
 
 
 def _cell(outcome: ModelOutcome, texts: _Texts, audits: Sequence[bool | None]) -> list[Any]:
-    """Status, what was evaluated or why not, error, milliseconds, rows, audits."""
+    """Status, message, error, milliseconds, rows, audits, intervals, and the other reasons."""
     error = shortened(outcome.error) if outcome.error else ""
     took = outcome.duration
     return [
         _STATUSES.index(outcome.status),
-        texts.place(result(outcome) or outcome.message),
+        texts.place(outcome.message),
         texts.place(error),
         None if took is None else round(took.total_seconds() * 1000),
         outcome.rows,
         "".join(_LETTERS[passed] for passed in audits),
+        texts.place(spans(outcome.executed_intervals)),
+        texts.place(", ".join(outcome.reasons[1:])),
     ]
 
 

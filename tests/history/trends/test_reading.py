@@ -16,6 +16,7 @@ from pytest_sqlmesh_tracker.history.appending import append
 from pytest_sqlmesh_tracker.history.reading import all_entries
 from pytest_sqlmesh_tracker.history.trends.reading import read_timelines, read_trends
 from pytest_sqlmesh_tracker.history.trends.types import ModelTrend, Trends
+from pytest_sqlmesh_tracker.models.index import UnknownModelError
 from pytest_sqlmesh_tracker.reports.files import Entry
 from pytest_sqlmesh_tracker.wording.sentences import is_waiting
 from tests.builders import NOW, audit, audited, executed, failed, interval, outcome, run, skipped
@@ -47,7 +48,7 @@ def written(history: Path, *reports: RunReport | Entry) -> Path:
 
 
 def of(trends: Trends, model: str, environment: str = "prod") -> ModelTrend:
-    [trend] = [each for each in trends.of(model) if each.environment == environment]
+    [trend] = [each for each in trends.matching(model) if each.environment == environment]
     return trend
 
 
@@ -262,7 +263,7 @@ class TestInvocations:
         pending.write(history, [Entry(None, stored), Entry(None, waits)], "dagster")
         trends = read_trends(history)
         assert (of(trends, "a.x").invocations, of(trends, "a.x").failures) == (2, 1)
-        [timeline] = read_timelines(history, trends.of("a.x"))
+        [timeline] = read_timelines(history, trends.matching("a.x"))
         assert [entry.source for entry in timeline.entries] == ["dagster", "cli"]
 
     def test_of_no_history_are_an_error(self, history: Path) -> None:
@@ -384,3 +385,42 @@ def test_a_model_that_another_environment_has_loaded_does_not_fail(tmp_path: Pat
         written(history, project.run())
     assert of(read_trends(history), "shop.days").failing_since is None
     project.close()
+
+
+class TestNames:
+    """Fully qualified names of `a.x`: in prod with the catalog `wh`, in dev with `lake`."""
+
+    @pytest.fixture
+    def trends(self, history: Path) -> Trends:
+        in_prod = executed("a.x", fqn='"wh"."a"."x"'), executed("a.y", fqn='"wh"."a"."y"')
+        in_dev = executed("a.x", fqn='"lake"."a"."x"')
+        written(history, night(0, *in_prod), night(1, in_dev, environment="dev"))
+        return read_trends(history)
+
+    @pytest.mark.parametrize(
+        ("name", "environments"),
+        [
+            ("a.x", ["dev", "prod"]),
+            ("A.X", ["dev", "prod"]),
+            ("wh.a.x", ["prod"]),
+            ('"lake"."a"."x"', ["dev"]),
+            ("a.y", ["prod"]),
+            ("a.*", ["dev", "prod", "prod"]),
+            ("lake.*", ["dev"]),
+        ],
+    )
+    def test_match_in_each_environment(
+        self, trends: Trends, name: str, environments: list[str]
+    ) -> None:
+        assert [trend.environment for trend in trends.matching(name)] == environments
+
+    @pytest.mark.parametrize("name", ["a.z", "b.*"])
+    def test_that_no_model_has_are_rejected(self, trends: Trends, name: str) -> None:
+        with pytest.raises(UnknownModelError, match=r"in the history.*a\.x"):
+            trends.matching(name)
+
+    def test_that_two_models_of_an_environment_have_are_ambiguous(self, history: Path) -> None:
+        both = executed("wh.a.x", fqn='"wh"."a"."x"'), executed("WH.a.x", fqn='"WH"."a"."x"')
+        written(history, night(0, *both))
+        with pytest.raises(UnknownModelError, match="matches several models"):
+            read_trends(history).matching("wh.A.x")

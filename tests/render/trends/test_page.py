@@ -45,7 +45,7 @@ def data_of(text: str) -> list[Any]:
 def rows_of(text: str) -> dict[str, list[str]]:
     """Model → the class of its cell in each invocation."""
     return {
-        re.sub("<wbr>", "", name): re.findall(r"<td(?: class=(\w))?>", cells)
+        name: re.findall(r"<td(?: class=(\w))?>", cells)
         for name, cells in re.findall(r'<tr id=.*?<a href="#[^"]*">(.*?)</a></th>(.*?)</tr>', text)
     }
 
@@ -89,12 +89,21 @@ def test_the_data_says_more_of_each(tmp_path: Path) -> None:
     assert model["audits"] == ["unique", "not_null"]
     first, second = model["cells"]
     assert data["texts"][first[2]] == "ValueError: no luck"
-    status, words, _, *facts = second
+    status, message, _, *facts, intervals, also = second
     assert status == 0
-    assert data["texts"][words].startswith("2024-01-13: reloaded; a non-blocking audit failed")
+    assert data["texts"][message] == took.message
     assert facts == [2000, 1234, "pf"]
+    assert data["texts"][intervals] == "2024-01-13"
+    assert data["texts"][also] == ""
     assert [run["at"] for run in data["runs"]] == ["2024-01-14 06:30", "2024-01-15 06:30"]
     assert data["runs"][1]["bars"] == [[0, "executed", 0, 2000, 1]]
+
+
+def test_the_data_has_all_reasons(tmp_path: Path) -> None:
+    outcome = skipped("a.x", "not_selected", "upstream_failed", "cron_not_due")
+    [data] = data_of(rendered(tmp_path, night(0, outcome)))
+    [[cell]] = [model["cells"] for model in data["models"]]
+    assert data["texts"][cell[-1]] == "upstream_failed, cron_not_due"
 
 
 def test_audits_with_other_arguments_are_told_apart(tmp_path: Path) -> None:

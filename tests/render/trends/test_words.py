@@ -42,12 +42,12 @@ def written(history: Path, *reports: RunReport, tests: int = 0) -> Trends:
 
 
 def row(trends: Trends, model: str) -> TrendRow:
-    [trend] = trends.of(model)
+    [trend] = trends.matching(model)
     return TrendRow(trend)
 
 
 def full(history: Path, trends: Trends, model: str, **options: Any) -> list[str]:
-    text = timelines(read_timelines(history, trends.of(model)), width=140, **options)
+    text = timelines(read_timelines(history, trends.matching(model)), width=140, **options)
     return [" ".join(line.split()) for line in text.splitlines()]
 
 
