@@ -68,7 +68,7 @@ def look_back(file: str, models: Sequence[str], options: Mapping[str, Any]) -> N
         _print(trends, shown)
 
     def write(path: Path) -> None:
-        write_whole(path, _content(path.suffix.lower(), history, trends, shown, since))
+        write_whole(path, _content(path, history, trends, shown, since))
 
     exit_with(errors_of_writing(files, write))
 
@@ -159,20 +159,22 @@ def _checked(path: str) -> Path:
 
 
 def _content(
-    suffix: str,
+    path: Path,
     history: Path,
     trends: Trends,
     shown: Sequence[Timeline] | None,
     since: datetime | None,
 ) -> str:
-    """The content of a file, by its suffix in lower case."""
+    """The content of a file, by its suffix."""
+    suffix = path.suffix.lower()
     if suffix == ".json":
         return _as_json(trends, shown) + "\n"
     if suffix == ".md":
         return overview_page(trends) if shown is None else timelines_page(shown)
+    from pytest_sqlmesh_tracker.render.page.model_files import ModelFiles
     from pytest_sqlmesh_tracker.render.trends.page import MOST_INVOCATIONS, page
 
     recent = read_recent(history, since, most=MOST_INVOCATIONS)
     if shown is not None:
         trends = trends.restricted(each.trend for each in shown)
-    return page(trends, recent)
+    return page(trends, recent, ModelFiles(path, Path()))

@@ -152,7 +152,12 @@ class Output:
             click.echo(doctor.text(diagnosis, width=self.style.width))
 
     def write(
-        self, entries: Entries, result: GateResult | None = None, *, source: Source = "import"
+        self,
+        entries: Entries,
+        result: GateResult | None = None,
+        *,
+        source: Source = "import",
+        project: Path | None = None,
     ) -> None:
         """Write the requested files, and GitHub's summary.
 
@@ -160,13 +165,15 @@ class Output:
             entries: the reports.
             result: the gate's.
             source: where the reports come from, for a history.
+            project: the folder of the project; the current folder if it is None.
 
         Raises:
             ClickException: some files can't be written; the message has a line for each. The others
                 are written.
         """
         wrong = errors_of_writing(
-            self.files, lambda path: write(path, entries, result, source=source)
+            self.files,
+            lambda path: write(path, entries, result, source=source, project=project),
         )
         wrong += self._summarize(lambda limit: markdown.summary(entries, result, limit=limit))
         exit_with(wrong)

@@ -8,6 +8,7 @@ from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from glob import glob
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
 from pytest_sqlmesh_tracker.reports.files import Entry
 from pytest_sqlmesh_tracker.tracking.command import Ended, Signals, run_sqlmesh
 from pytest_sqlmesh_tracker.tracking.project.location import ProjectLocation
+from pytest_sqlmesh_tracker.tracking.project.nodes import common_folder
 from pytest_sqlmesh_tracker.tracking.queries.project_files import ProjectFiles, read_project_files
 from pytest_sqlmesh_tracker.wording.formats import one_line
 from pytest_sqlmesh_tracker.wording.invocations import environment_words
@@ -70,10 +72,15 @@ def track(ctx: click.Context, options: dict[str, Any]) -> int:
         finally:
             # Even if nobody reads the output.
             written = result if ended.reports or not code else _not_begun(ctx, ended)
-            output.write(_entries(ended), written, source="cli")
+            output.write(_entries(ended), written, source="cli", project=_common_folder(project))
     if error:
         raise click.ClickException(error)
     return code
+
+
+def _common_folder(project: ProjectLocation) -> Path | None:
+    folder = common_folder(project.paths)
+    return None if folder is None else Path(folder)
 
 
 def _entries(ended: Ended) -> Entries:

@@ -74,6 +74,7 @@ OUTCOMES = Table(
     {
         "fqn": "VARCHAR",
         "kind": "VARCHAR",
+        "file": "VARCHAR",
         "cron": "VARCHAR",
         "undetermined_cron": "BOOLEAN",
         "safe_cron": "VARCHAR",

@@ -77,6 +77,9 @@ class Outcome(Frozen):
     """SQLMesh's quoted, fully qualified name; a standalone audit's bare name."""
     kind: str
     """SQLMesh's kind, in lower case; `audit` for a standalone audit."""
+    file: str | None = None
+    """The file that defines it, relative to the project's folder (to the common one of several),
+    with `/` between folders; None if the project's files were not read, or do not define it."""
     cron: str | None = None
     """The model's cron expression."""
     undetermined_cron: bool = False

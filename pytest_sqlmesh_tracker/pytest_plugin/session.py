@@ -88,16 +88,20 @@ class SessionReports:
                 reports.setdefault(test, []).append(report)
         return reports
 
-    def write(self, paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    def write(self, paths: Sequence[Path], project: Path) -> Iterator[tuple[Path, str]]:
         """Write the reports to each file, and yield its path and the error message, or "".
 
         Files are also written without any report, so that those of earlier sessions do not remain.
+
+        Args:
+            paths: the files.
+            project: the folder of the project, to whose files pages have links.
         """
         for path in paths:
             from pytest_sqlmesh_tracker.render.files import write
 
             try:
-                write(path, self.all, source="pytest")
+                write(path, self.all, source="pytest", project=project)
                 yield path, ""
             except Exception as error:
                 why = error.strerror if isinstance(error, OSError) else None

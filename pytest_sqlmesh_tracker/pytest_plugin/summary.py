@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .session import SessionReports
+from .settings import setting
 from .templates.uses import USES, handed_over, lines
 from .tries import HandedOver, Repeated, place_of
 
@@ -66,7 +67,8 @@ class Session:
 
     def _write(self, session: pytest.Session) -> None:
         folder = session.config.invocation_params.dir
-        for path, failure in self._reports.write(self._paths):
+        project = session.config.rootpath / (setting(session.config, "project") or "")
+        for path, failure in self._reports.write(self._paths, project):
             shown = path.relative_to(folder) if path.is_relative_to(folder) else path
             outcome = f"could not be written: {failure}" if failure else "written"
             self._files.append((f"sqlmesh: {shown} {outcome}", {"red": bool(failure)}))

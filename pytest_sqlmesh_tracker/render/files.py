@@ -12,34 +12,35 @@ from pytest_sqlmesh_tracker.suggestions import either
 if TYPE_CHECKING:
     from pytest_sqlmesh_tracker.gate import GateResult
     from pytest_sqlmesh_tracker.history.pending import Source
+    from pytest_sqlmesh_tracker.render.page.model_files import ModelFiles
     from pytest_sqlmesh_tracker.reports.files import Entry
 
 
-def _json(reports: Sequence[Entry], _: GateResult | None) -> str:
+def _json(reports: Sequence[Entry], _: GateResult | None, __: ModelFiles) -> str:
     from pytest_sqlmesh_tracker.reports.files import entries_to_json
 
     return entries_to_json(reports)
 
 
-def _markdown(reports: Sequence[Entry], result: GateResult | None) -> str:
+def _markdown(reports: Sequence[Entry], result: GateResult | None, _: ModelFiles) -> str:
     from .markdown import summary
 
     return summary(reports, result)
 
 
-def _html(reports: Sequence[Entry], result: GateResult | None) -> str:
+def _html(reports: Sequence[Entry], result: GateResult | None, files: ModelFiles) -> str:
     from pytest_sqlmesh_tracker.render.page.html import page
 
-    return page(reports, result)
+    return page(reports, result, files)
 
 
-def _junit(reports: Sequence[Entry], result: GateResult | None) -> str:
+def _junit(reports: Sequence[Entry], result: GateResult | None, _: ModelFiles) -> str:
     from .junit_file import suites
 
     return suites(reports, result)
 
 
-_RENDERERS: dict[str, Callable[[Sequence[Entry], GateResult | None], str]] = {
+_RENDERERS: dict[str, Callable[[Sequence[Entry], GateResult | None, ModelFiles], str]] = {
     ".json": _json,
     ".md": _markdown,
     ".html": _html,
@@ -89,6 +90,7 @@ def write(
     result: GateResult | None = None,
     *,
     source: Source,
+    project: Path | None = None,
 ) -> None:
     """Write reports, each with the node id of its test or None, in the format of the path's suffix.
 
@@ -98,6 +100,8 @@ def write(
     Args:
         result: the gate's result for these reports; JSON files and histories do not contain it.
         source: who writes the reports; a history keeps it.
+        project: the folder of the project, to whose files pages have links; the current folder if
+            it is None.
 
     Raises:
         ValueError: the path has another suffix, or is a folder, or is a DuckDB file that is not a
@@ -109,6 +113,8 @@ def write(
 
         append(path, reports, source=source)
         return
+    from pytest_sqlmesh_tracker.render.page.model_files import ModelFiles
     from pytest_sqlmesh_tracker.reports.files import write_whole
 
-    write_whole(path, _RENDERERS[checked_path(path).suffix.lower()](reports, result))
+    render = _RENDERERS[checked_path(path).suffix.lower()]
+    write_whole(path, render(reports, result, ModelFiles(Path(path), project or Path())))

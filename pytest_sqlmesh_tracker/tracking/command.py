@@ -136,7 +136,7 @@ def run_sqlmesh(
     number = signals.received
     if number is not None:
         signals.ignore()
-    stopped = ProjectFiles({}, "the command was stopped")
+    stopped = ProjectFiles({}, unread="the command was stopped")
     tracker.complete(read_files if number is None else lambda: stopped)
     reports = tuple(tracker.reports)
     if number is not None:

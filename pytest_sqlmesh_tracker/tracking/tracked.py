@@ -50,6 +50,6 @@ class Tracked:
             if files is None:
                 recording.project_files, recording.project_files_note = None, None
                 return
-            recording.local_nodes = files.nodes
+            recording.local_nodes, recording.folders = files.nodes, files.folders
             recording.project_files = "not_read" if files.unread else "read"
             recording.project_files_note = files.unread

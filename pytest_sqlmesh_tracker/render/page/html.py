@@ -26,6 +26,7 @@ from pytest_sqlmesh_tracker.wording.paragraphs import Paragraphs
 from .anchors import invocation_anchors, model_anchor
 from .gantt import gantt
 from .graph import Graph, layout
+from .model_files import ModelFiles
 from .schemas import SchemaGroup, by_schema
 from .templates import LOOKS, environment, policy, short, source, visible
 
@@ -49,6 +50,7 @@ _Word = TypeVar("_Word", Status, Reason, Cause)
 def page(
     reports: Sequence[Entry],
     result: GateResult | None = None,
+    files: ModelFiles | None = None,
 ) -> str:
     """The page: totals, the gate's findings, and a graph, a table and details per invocation.
 
@@ -59,6 +61,7 @@ def page(
         reports: each with the node id of its test or None. Reports of repeated tries are only
             counted.
         result: a gate's result for the same reports, in the same order.
+        files: where the page will be and the files of models are, for links to those that exist.
     """
     findings = () if result is None else result.findings
     warnings = () if result is None else result.warnings
@@ -74,6 +77,7 @@ def page(
             [f for f in findings if f.report_index == number],
             [w for w in warnings if w.report_index == number],
             {each.model for each in tolerated if each.report_index == number},
+            files,
         )
         for anchor, (number, test, report) in zip(anchors, shown, strict=True)
     ]
@@ -111,6 +115,7 @@ class _Invocation:
         findings: Sequence[GateFinding],
         warnings: Sequence[GateFinding],
         tolerated: Container[str | None],
+        files: ModelFiles | None,
     ) -> None:
         self.number = number
         """The position among the reports passed."""
@@ -132,6 +137,7 @@ class _Invocation:
                 flagged=name in flagged,
                 warned=name in warned,
                 tolerated=name in tolerated,
+                file_address=files.address(outcome.file) if files else None,
             )
             for place, (name, outcome) in enumerate(report.outcomes.items())
         }
@@ -227,6 +233,8 @@ class _Model:
     """Whether the gate warns about it."""
     tolerated: bool
     """Whether the gate accepts it for a time."""
+    file_address: str | None
+    """The address of its file, if there is one."""
     blocks: int = 0
     """The number of models that it blocks."""
     up: list[_Model] = field(default_factory=list)

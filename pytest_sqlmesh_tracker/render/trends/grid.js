@@ -154,8 +154,10 @@ class Environment {
   }
 
   model(row) {
-    const { name, facts, cells, audits } = this.data.models[row];
-    const content = [element("h3", {}, name), factList(facts)];
+    const { name, file, facts, cells, audits } = this.data.models[row];
+    const [path, address] = file;
+    const shown = address ? element("a", { href: address }, path) : path;
+    const content = [element("h3", {}, name), factList([["file", shown], ...facts])];
     const took = cells.map((cell) => cell?.[3] ?? null);
     const most = Math.max(...took.map(Number));
     if (most > 0) {

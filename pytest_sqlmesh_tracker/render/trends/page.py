@@ -17,6 +17,7 @@ from pytest_sqlmesh_tracker.outcomes.vocabulary import Status
 from pytest_sqlmesh_tracker.process.garbage import collection_paused
 from pytest_sqlmesh_tracker.render.page.anchors import model_anchor
 from pytest_sqlmesh_tracker.render.page.gantt import gantt
+from pytest_sqlmesh_tracker.render.page.model_files import ModelFiles
 from pytest_sqlmesh_tracker.render.page.templates import LOOKS, environment, policy, source, visible
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
@@ -32,7 +33,11 @@ _STATUSES = list(Status)
 
 
 @collection_paused()
-def page(trends: Trends, recent: Mapping[str, Sequence[RunReport]]) -> str:
+def page(
+    trends: Trends,
+    recent: Mapping[str, Sequence[RunReport]],
+    files: ModelFiles | None = None,
+) -> str:
     """The page: for each environment what needs attention, and a grid of models by invocations.
 
     It loads nothing. All times on it are in UTC.
@@ -40,9 +45,10 @@ def page(trends: Trends, recent: Mapping[str, Sequence[RunReport]]) -> str:
     Args:
         trends: how the models fared over all invocations.
         recent: environment → its latest reports, in the order in which they began.
+        files: where the page will be and the files of models are, for links to those that exist.
     """
     sections = [
-        _Section(number, trend, recent.get(trend.environment, ()))
+        _Section(number, trend, recent.get(trend.environment, ()), files)
         for number, trend in enumerate(trends.environments)
     ]
     style = source("page.css") + "\n" + source("grid.css", _FILES)
@@ -80,12 +86,18 @@ class _Column:
 class _Section:
     """An environment."""
 
-    def __init__(self, number: int, trend: EnvironmentTrend, reports: Sequence[RunReport]) -> None:
+    def __init__(
+        self,
+        number: int,
+        trend: EnvironmentTrend,
+        reports: Sequence[RunReport],
+        files: ModelFiles | None,
+    ) -> None:
         self.id = f"environment-{number + 1}"
         self.trend = trend
         self.headline = headline(trend)
         self.columns = list(_columns(self.id, reports))
-        self.rows = [_Row(self.id, each, reports) for each in trend.current]
+        self.rows = [_Row(self.id, each, reports, files) for each in trend.current]
         self.earlier = trend.invocations - len(reports)
 
     @property
@@ -159,8 +171,15 @@ class _Texts:
 class _Row:
     """A model."""
 
-    def __init__(self, section: str, trend: ModelTrend, reports: Sequence[RunReport]) -> None:
+    def __init__(
+        self,
+        section: str,
+        trend: ModelTrend,
+        reports: Sequence[RunReport],
+        files: ModelFiles | None,
+    ) -> None:
         self.trend = trend
+        self.address = files.address(trend.last.file) if files else None
         self.id = model_anchor(section, trend.name)
         self.words = TrendRow(trend)
         self.remarks = self.words.remarks
@@ -200,6 +219,7 @@ class _Row:
         cells = zip(self.outcomes, passed, strict=True)
         return {
             "name": visible(self.trend.name),
+            "file": [visible(self.trend.last.file or ""), self.address or ""],
             "facts": [["last executed", self.words.last_executed],
                       ["loaded through", self.words.loaded_through],
                       ["executed", self.words.executed], ["failed", self.words.failed],

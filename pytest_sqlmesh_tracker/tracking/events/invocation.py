@@ -13,7 +13,7 @@ from pytest_sqlmesh_tracker.tracking import compat
 from pytest_sqlmesh_tracker.tracking.errors.exceptions import described
 from pytest_sqlmesh_tracker.tracking.errors.secrets import secrets_of
 from pytest_sqlmesh_tracker.tracking.errors.steps import failed_step
-from pytest_sqlmesh_tracker.tracking.project.nodes import project_nodes
+from pytest_sqlmesh_tracker.tracking.project.nodes import project_folders, project_nodes
 from pytest_sqlmesh_tracker.tracking.sqlmesh_objects import Plan, Scheduler
 
 from .console_events import ConsoleEvents
@@ -60,6 +60,7 @@ class InvocationRecorder:
         with self.journal.guarded():
             self.recording.environment = _environment(context, command, arguments)
             self.recording.local_nodes = project_nodes(context)
+            self.recording.folders = project_folders(context)
             if not getattr(context, "_loaded", True):
                 self.recording.project_files = "not_read"
                 self.recording.project_files_note = "the context has not loaded the project"

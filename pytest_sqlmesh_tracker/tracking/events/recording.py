@@ -307,6 +307,8 @@ class Recording:
     finished_at: datetime
     local_nodes: Mapping[str, Any] = field(default_factory=dict)
     """Fully qualified name → model or standalone audit of the loaded project."""
+    folders: tuple[str, ...] = ()
+    """The folders of the project whose files define them, as the context has them."""
     project_files: Literal["read", "not_read"] | None = "read"
     """None if they were not to be read."""
     project_files_note: str | None = None

@@ -6,9 +6,11 @@ name, snapshots and environments have only the name, and that can be longer than
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pytest_sqlmesh_tracker.tracking import compat
@@ -27,6 +29,38 @@ def project_nodes(context: Any) -> dict[str, Any]:
     """
     audits = context.standalone_audits.values()
     return {**context.models, **{audit.fqn: audit for audit in audits}}
+
+
+def project_folders(context: Any) -> tuple[str, ...]:
+    """The folders of the project of a SQLMesh context."""
+    return tuple(map(str, context.configs))
+
+
+def common_folder(folders: Sequence[str]) -> str | None:
+    """The folder that has all folders of a project; None if there is none."""
+    try:
+        return os.path.commonpath([Path(folder).absolute() for folder in folders])
+    except ValueError:
+        return None
+
+
+def defining_file(node: Any, folder: str | None) -> str | None:
+    """The file that defines a model or standalone audit, relative to the project's folder.
+
+    SQLMesh's loader gives a node the path of its file; those in the state have none.
+
+    Args:
+        node: the model or audit.
+        folder: the folder of the project.
+
+    Returns:
+        The path with `/` between folders; None if the file is outside of the folder, or unknown.
+    """
+    path = getattr(node, "_path", None)
+    if not path or folder is None:
+        return None
+    file, prefix = str(Path(path).absolute()), folder.rstrip(os.sep) + os.sep
+    return file.removeprefix(prefix).replace(os.sep, "/") if file.startswith(prefix) else None
 
 
 def is_never_evaluated(node: Any) -> bool:

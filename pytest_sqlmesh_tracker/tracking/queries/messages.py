@@ -87,6 +87,8 @@ class Nodes(Frozen):
     answer: Literal["nodes"] = "nodes"
     pickled: str
     """A mapping from their fully qualified names to them, pickled and Base64-encoded."""
+    folders: tuple[str, ...]
+    """The folders of the project."""
 
 
 class NodesQuery(Query[Nodes]):

@@ -27,6 +27,8 @@ class ProjectFiles:
 
     nodes: Mapping[str, Any]
     """Fully qualified name → model or standalone audit."""
+    folders: tuple[str, ...] = ()
+    """The folders of the project."""
     unread: str | None = None
     """Why they were not read."""
 
@@ -41,13 +43,12 @@ def read_project_files(
         print_output: called with what the project's code prints.
     """
 
-    def received() -> Mapping[str, Any]:
+    def received() -> ProjectFiles:
         answer = ask(project, NodesQuery(), timeout=timeout, print_output=print_output)
         if isinstance(answer, UnfinishedPlan):
             raise ProjectError("the project's files do not depend on a plan")
         # Pickled by our own process, just as SQLMesh pickles its `.cache`.
-        nodes: Mapping[str, Any] = pickle.loads(base64.b64decode(answer.pickled))
-        return nodes
+        return ProjectFiles(pickle.loads(base64.b64decode(answer.pickled)), answer.folders)
 
     return _read(received)
 
@@ -65,24 +66,26 @@ def nodes(context: Any) -> Nodes:
 
     Neither the state nor the warehouse is read.
     """
-    return Nodes(pickled=base64.b64encode(pickle.dumps(_loaded(context))).decode())
+    files = _loaded(context)
+    pickled = base64.b64encode(pickle.dumps(files.nodes)).decode()
+    return Nodes(pickled=pickled, folders=files.folders)
 
 
-def _read(nodes: Callable[[], Mapping[str, Any]]) -> ProjectFiles:
+def _read(files: Callable[[], ProjectFiles]) -> ProjectFiles:
     try:
-        return ProjectFiles(nodes())
+        return files()
     except ProjectError as error:
-        return ProjectFiles({}, one_line(str(error), 600))
+        return ProjectFiles({}, unread=one_line(str(error), 600))
     except KeyboardInterrupt:
-        return ProjectFiles({}, "the command was stopped while reading them")
+        return ProjectFiles({}, unread="the command was stopped while reading them")
     except (Exception, SystemExit) as error:
         # The project's own code runs; also to unpickle its classes.
-        return ProjectFiles({}, one_line(f"{type(error).__name__}: {error}", 600))
+        return ProjectFiles({}, unread=one_line(f"{type(error).__name__}: {error}", 600))
 
 
-def _loaded(context: Any) -> dict[str, Any]:
-    from pytest_sqlmesh_tracker.tracking.project.nodes import project_nodes
+def _loaded(context: Any) -> ProjectFiles:
+    from pytest_sqlmesh_tracker.tracking.project.nodes import project_folders, project_nodes
     from pytest_sqlmesh_tracker.tracking.project.opening import load_files
 
     load_files(context)
-    return project_nodes(context)
+    return ProjectFiles(project_nodes(context), project_folders(context))

@@ -26,7 +26,12 @@ from pytest_sqlmesh_tracker.tracking.intervals.crons import is_undetermined, saf
 from pytest_sqlmesh_tracker.tracking.intervals.loaded import After, Before, execution_time_of
 from pytest_sqlmesh_tracker.tracking.project.edits import differs
 from pytest_sqlmesh_tracker.tracking.project.names import kind_of
-from pytest_sqlmesh_tracker.tracking.project.nodes import audit_names, is_stub
+from pytest_sqlmesh_tracker.tracking.project.nodes import (
+    audit_names,
+    common_folder,
+    defining_file,
+    is_stub,
+)
 from pytest_sqlmesh_tracker.wording.invocations import environment_words
 from pytest_sqlmesh_tracker.wording.sentences import in_short, sentence
 
@@ -116,6 +121,7 @@ class Outcomes:
             name=self.models.names[fqn],
             fqn=fqn,
             kind=kind_of(node),
+            file=self._file(fqn),
             cron=node.cron,
             undetermined_cron=is_undetermined(node.cron),
             safe_cron=safe_cron(node.cron),
@@ -173,6 +179,13 @@ class Outcomes:
         note = self._note(outcome)
         noted = outcome.model_copy(update={"note": note}) if note else outcome
         return noted.model_copy(update={"message": sentence(noted)})
+
+    def _file(self, fqn: str) -> str | None:
+        return defining_file(self._recording.local_nodes.get(fqn), self._folder)
+
+    @cached_property
+    def _folder(self) -> str | None:
+        return common_folder(self._recording.folders)
 
     def _is_only_audited(self, fqn: str) -> bool:
         node = self.models.nodes[fqn]

@@ -16,7 +16,7 @@ from pytest_sqlmesh_tracker.tracking.errors.secrets import secrets_of
 from pytest_sqlmesh_tracker.tracking.events.recording import Recording
 from pytest_sqlmesh_tracker.tracking.intervals.loaded import After, Before
 from pytest_sqlmesh_tracker.tracking.project.environments import deployability
-from pytest_sqlmesh_tracker.tracking.project.nodes import project_nodes
+from pytest_sqlmesh_tracker.tracking.project.nodes import project_folders, project_nodes
 from pytest_sqlmesh_tracker.tracking.queries.messages import Why, WhyQuery
 from pytest_sqlmesh_tracker.tracking.queries.planned import planned
 from pytest_sqlmesh_tracker.tracking.queries.project_files import ProjectFiles, load_project_files
@@ -43,9 +43,9 @@ def why(context: Any, environment: str | None = None, *, signals: bool = False) 
     Raises:
         ProjectError: the environment is not planned. No state is created.
     """
-    files = ProjectFiles({}, "the context has not loaded the project")
+    files = ProjectFiles({}, unread="the context has not loaded the project")
     if getattr(context, "_loaded", True):
-        files = ProjectFiles(project_nodes(context))
+        files = ProjectFiles(project_nodes(context), project_folders(context))
     return _predicted(context, environment, datetime.now(timezone.utc), files, signals=signals)
 
 
@@ -68,7 +68,7 @@ def _predicted(
     environment = planned(context, name or context.config.default_target_environment)
     moment = to_timestamp(at)
     recording = new_recording(context, environment.name, utc(moment))
-    recording.local_nodes = files.nodes
+    recording.local_nodes, recording.folders = files.nodes, files.folders
     if files.unread is not None:
         recording.project_files, recording.project_files_note = "not_read", files.unread
     start = RunStart.of(context, environment, moment)
