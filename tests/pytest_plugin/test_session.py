@@ -70,7 +70,8 @@ def test_another_first_try(of_second: dict[str, str], superseded: bool) -> None:
 
 def test_a_session_without_invocations_has_files_without_reports(tmp_path: Path) -> None:
     (tmp_path / "all.json").write_text("of an earlier session")
-    assert list(SessionReports().write([tmp_path / "all.json"])) == [(tmp_path / "all.json", "")]
+    file = tmp_path / "all.json"
+    assert list(SessionReports().write([file], tmp_path)) == [(file, "")]
     assert entries_from_json((tmp_path / "all.json").read_text()) == []
 
 
@@ -84,7 +85,7 @@ def test_an_unwritable_file_is_reported_and_the_others_are_written(
     (tmp_path / "file").touch()
     names = ["file/all.json", "all.html", "all.md", "all.xml", "all.duckdb"]
     paths = [tmp_path / name for name in names]
-    complaints = dict(collected(("a", FIRST)).write(paths))
+    complaints = dict(collected(("a", FIRST)).write(paths, tmp_path))
     assert complaints[paths[0]] in ("Not a directory", "File exists")
     assert complaints[paths[1]] == "RuntimeError: a fault of ours"
     assert complaints[paths[2]] == ""
