@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from pytest_sqlmesh_tracker.forecast.results import restricted
 from pytest_sqlmesh_tracker.render.forecasts.text import evaluations, overview
 
-from .building import AT, DAILY, IRREGULAR, TOO_LATE, Coming, forecast, shop
+from .building import AT, DAILY, IRREGULAR, STALE, TOO_LATE, Coming, forecast, shop
 
 
 def test_all_models_are_a_table_with_remarks_and_assumptions() -> None:
@@ -137,6 +137,14 @@ def test_long_lists_of_evaluations_are_cut() -> None:
 def test_a_model_that_never_succeeds() -> None:
     text = evaluations(forecast(Coming("a.b", fails=DAILY, why_failing=TOO_LATE)))
     assert "never evaluated in this time" in text
+
+
+def test_the_evaluations_of_a_model_whose_data_becomes_too_old() -> None:
+    lines = evaluations(forecast(Coming("a.b", DAILY, stale=STALE)), width=160).splitlines()
+    assert (
+        "  older than 26 hours from 2024-01-06 20:00 to 2024-01-07 02:00, from 2024-01-07 20:00 on"
+        in lines
+    )
 
 
 def test_a_single_failure() -> None:
