@@ -14,6 +14,7 @@ from sqlmesh.core.config import Config
 from pytest_sqlmesh_tracker.sandbox.clock import check_not_frozen
 from pytest_sqlmesh_tracker.sandbox.databases.raw_data import Setup
 from pytest_sqlmesh_tracker.sandbox.options import ProjectOptions, SandboxError
+from pytest_sqlmesh_tracker.sandbox.templates.inputs.digests import digest_of_file
 from pytest_sqlmesh_tracker.sandbox.templates.kept.keeper import (
     FailedBeforeError,
     Keeper,
@@ -71,7 +72,12 @@ class Templates:
         """
         check_not_frozen()
         _check_fixtures(config, setup)
-        key = (repr(options), _identity_of(config), _identity_of_setup(setup))
+        key = (
+            repr(options),
+            self._stub_files(options),
+            _identity_of(config),
+            _identity_of_setup(setup),
+        )
         if key not in self._built:
             folder = self.new_folder()
             own = self._keeper.may_keep(options)
@@ -98,6 +104,11 @@ class Templates:
         if isinstance(built, _Failure):
             raise SandboxError(f"{built.line} (as before; not retried)")
         return built
+
+    def _stub_files(self, options: ProjectOptions) -> Hashable:
+        """The contents of the files with stubs' data, which tests can write anew."""
+        values = (data.below(self._root).value for data in options.stub.values())
+        return tuple(digest_of_file(value) for value in values if isinstance(value, Path))
 
     def remove(self) -> None:
         """End the servers, and delete the files of all templates."""

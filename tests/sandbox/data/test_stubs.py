@@ -139,6 +139,16 @@ def test_a_view_has_other_data_at_once_unless_it_is_wrong(
 
 
 @pytest.mark.long
+def test_a_file_that_was_written_anew_is_read_anew(
+    feeds: Path, sandboxes: Sandboxes, tmp_path: Path
+) -> None:
+    file = tmp_path / "prices.csv"
+    for price in (8, 9):
+        file.write_text(f"id,ts,price\n1,2024-01-03 12:00,{price}\n")
+        with sandboxes(feeds, stub={"raw.http": file}, select=["shop.prices"]) as sandbox:
+            sandbox.assert_rows("shop.prices", [{"id": 1, "price": price}])
+
+
 @pytest.mark.parametrize("form", ["csv", "json", "parquet", "frame", "query"])
 def test_data_has_many_forms(
     feeds: Path,
