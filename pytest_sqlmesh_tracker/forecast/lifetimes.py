@@ -89,7 +89,7 @@ class End:
     @property
     def is_day(self) -> bool:
         """Whether it is a date, and that day is included."""
-        return bool(is_date(self.value))
+        return _is_day(self.value)
 
     def at(self, moment: Millis) -> Millis:
         """The end, for a run at a moment; the beginning of the day if it is a date."""
@@ -98,6 +98,11 @@ class End:
     def exclusive_at(self, moment: Millis) -> Millis:
         """The first moment that it does not include, for a run at a moment."""
         return self.at(moment) + (DAY if self.is_day else 0)
+
+
+@lru_cache(maxsize=1024)
+def _is_day(value: Any) -> bool:
+    return bool(is_date(value))
 
 
 @lru_cache(maxsize=1024)
