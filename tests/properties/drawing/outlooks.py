@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from .dice import Dice
 from .histories import histories
-from .scenes import CHAIN, DAY, FIRST_PLAN, HOUR, NINE, RESTATED_BY_ITSELF
+from .scenes import DAY, FIRST_PLAN, HOUR, NINE, RESTATED_BY_ITSELF
 from .specs import Brief, Edit, History, Model, Step
 
 EVERY = (
@@ -106,12 +106,16 @@ SCENES = {
         every=DAY,
         held=("m.a0",),
     ),
-    # The start moves past the last tick, and the model fails until the next one.
-    "a_weekly_model_that_starts_four_days_ago": Outlook(
+    # The start has moved past the last tick: the model fails until the next one.
+    "a_start_after_the_last_tick": Outlook(
         History(
-            (Model("m.a0", "incremental", cron="@weekly", start="4 days ago"), *CHAIN[1:]),
+            (
+                Model("m.a0", "incremental", cron="@weekly", start="4 days ago"),
+                Model("m.a1", "full", parents=("m.a0",)),
+                Model("m.a2", "full"),
+            ),
             NINE,
-            (FIRST_PLAN,),
+            (FIRST_PLAN, Step(9 * DAY, "run", arguments={"select_models": ["m.a2"]})),
         ),
         every=DAY,
     ),
