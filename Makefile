@@ -149,9 +149,11 @@ truth: export SQLMESH_TRACKER_ENGINE ?= $(or $(ENGINE),duckdb)
 truth: $(VENV)/installed
 	$(RUN)/python -m tests.properties.truth --workers 2
 
-# Forecasts of the runs after 300 drawn histories, and 300 drawn plans that are applied dry and for real.
+# Forecasts of the runs after 300 drawn histories; 100 forecasts of drawn plans and the week after, which
+# then take place. Stopped, it goes on where it was.
 truth-forecast: $(VENV)/installed
-	SQLMESH_TRACKER_FORECASTS=300 $(RUN)/python $(PYTEST) tests/properties/test_forecast_truth.py
+	$(RUN)/python -m tests.properties.truth forecasts --examples 300 --workers 2
+	$(RUN)/python -m tests.properties.truth local --examples 100 --workers 2
 
 # Sixty drawn histories: the command line's run against Context.run.
 truth-cli: $(VENV)/installed
@@ -163,7 +165,7 @@ mutants: $(VENV)/installed
 
 # Two hundred drawn histories through Dagster against the witnesses; stopped, it goes on where it was.
 truth-dagster: $(VENV)/installed
-	$(RUN)/python -m tests.properties.truth --dagster --examples 200 --workers 2
+	$(RUN)/python -m tests.properties.truth dagster --examples 200 --workers 2
 
 # Faulty assets, each of which the scenes and drawn histories of `make properties` must find out.
 mutants-dagster: $(VENV)/installed

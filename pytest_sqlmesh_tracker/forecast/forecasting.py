@@ -168,6 +168,9 @@ def _moments(
         moments.update(
             moment for moment in (start, start + terms.unit.shortest) if begin < moment <= end
         )
+    for terms in {model.terms for model in models}:
+        if terms.end is not None and terms.end.moves:
+            moments.update(terms.end.passing(terms.unit, begin, end))
     if restatements is not None:
         moments.update(restatements.between(begin, end))
     return sorted(moments)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
@@ -20,6 +21,7 @@ from pytest_sqlmesh_tracker.tracking.moments import is_absolute
 from pytest_sqlmesh_tracker.tracking.spans import Millis, utc
 
 from .crons import CronTicks
+from .units import Unit
 
 _BASES = (
     datetime(2001, 3, 31, 7, 11, 13, 456000, tzinfo=timezone.utc),
@@ -89,7 +91,7 @@ class End:
     @property
     def is_day(self) -> bool:
         """Whether it is a date, and that day is included."""
-        return bool(is_date(self.value))
+        return _is_day(self.value)
 
     def at(self, moment: Millis) -> Millis:
         """The end, for a run at a moment; the beginning of the day if it is a date."""
@@ -98,6 +100,26 @@ class End:
     def exclusive_at(self, moment: Millis) -> Millis:
         """The first moment that it does not include, for a run at a moment."""
         return self.at(moment) + (DAY if self.is_day else 0)
+
+    def passing(self, unit: Unit, begin: Millis, end: Millis) -> Iterator[Millis]:
+        """The moments at which an end that moves comes into another interval of a unit.
+
+        SQLMesh then takes this interval as a whole (`Snapshot.missing_intervals`).
+
+        Args:
+            begin: after which moment.
+            end: up to which moment.
+        """
+        minutes = range(begin - begin % _MINUTE + _MINUTE, end + 1, _MINUTE)
+        limit, place = unit.ceil(self.at(begin)), 0
+        while (place := bisect_right(minutes, limit, lo=place, key=self.at)) < len(minutes):
+            yield minutes[place]
+            limit = unit.ceil(self.at(minutes[place]))
+
+
+@lru_cache(maxsize=1024)
+def _is_day(value: Any) -> bool:
+    return bool(is_date(value))
 
 
 @lru_cache(maxsize=1024)

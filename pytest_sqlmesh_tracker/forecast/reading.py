@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -44,6 +44,12 @@ class EnvironmentModels:
     def restates(self) -> bool:
         """Whether its runs apply automatic restatements (sqlmesh/core/context.py, `_run`)."""
         return self.name.lower() == c.PROD
+
+    def expiring(self, expires: Millis | None) -> EnvironmentModels:
+        """The same models, in an environment that expires at another moment. Forecasts of the two
+        do not affect each other."""
+        progress = {fqn: each.copy() for fqn, each in self.progress.items()}
+        return replace(self, progress=progress, expires=expires)
 
 
 def read_environment(context: Any, environment: str, at: Millis) -> EnvironmentModels:

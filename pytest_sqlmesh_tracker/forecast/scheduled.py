@@ -72,6 +72,10 @@ class Progress:
         self.pending = list(pending)
         """What automatic restatements have removed, and no run has loaded again."""
 
+    def copy(self) -> Progress:
+        """The same intervals, to which others can be added."""
+        return Progress(self.loaded, self.previewed, self.pending)
+
     def key(self, terms: Terms, at: Millis) -> object:
         """Equal for models that are scheduled alike from a moment on, if nothing else happens."""
         counted = self.counted(terms)

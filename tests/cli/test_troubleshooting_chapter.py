@@ -22,6 +22,11 @@ HOLD_THE_FILE = (
 )
 
 
+def test_a_model_that_does_not_run(shop: Path, typed: Typed) -> None:  # noqa: ARG001
+    ended = typed("why", "--signals", "shop.weekly")
+    assert not_printed(QUOTATIONS["A model does not run"], ended.out) == []
+
+
 def test_an_environment_that_does_not_exist(shop: Path, typed: Typed) -> None:  # noqa: ARG001
     ended = typed("run", "dev")
     assert not_printed(QUOTATIONS["The environment does not exist"], ended.out) == []

@@ -18,6 +18,7 @@ from pytest_sqlmesh_tracker.forecast.forecasting import Assumed, forecast_of
 from pytest_sqlmesh_tracker.forecast.reading import environment_of
 
 NOW = datetime(2024, 2, 27, 9, 5, tzinfo=timezone.utc)
+EVERY = timedelta(hours=7)
 
 
 class Drawn(NamedTuple):
@@ -75,7 +76,8 @@ def snapshot_of(drawn: Drawn, name: str) -> Snapshot:
     return snapshot
 
 
-def forecast_for(snapshots: list[Snapshot], failing: frozenset[str] = frozenset()) -> Forecast:
+def forecast_for(snapshots: list[Snapshot], every: timedelta | None = EVERY) -> Forecast:
+    """Forecast eleven days, in which runs take place at fixed times or whenever one is due."""
     known = environment_of(
         "prod",
         snapshots,
@@ -83,8 +85,9 @@ def forecast_for(snapshots: list[Snapshot], failing: frozenset[str] = frozenset(
         at=to_timestamp(NOW),
         default_catalog=None,
     )
-    times = [NOW + timedelta(hours=7 * number) for number in range(1, 40)]
-    return forecast_of(known, at=NOW, until=times[-1], times=times, assumed=Assumed(failing))
+    times = [NOW + number * every for number in range(1, 40)] if every else None
+    until = NOW + 39 * EVERY
+    return forecast_of(known, at=NOW, until=until, times=times, assumed=Assumed())
 
 
 @pytest.mark.long
@@ -102,3 +105,15 @@ def test_together_as_one_by_one(drawn: list[Drawn]) -> None:
         assert [run.at for run in together.runs if name in run.failed] == [
             run.at for run in alone.runs if run.failed
         ]
+
+
+def test_a_run_is_due_when_an_end_passes_an_interval() -> None:
+    loaded = ("2024-02-20", "2024-02-27")
+    drawn = Drawn("@daily", "2024-02-20", "30 hours ago", 0, loaded)
+    forecasted = forecast_for([snapshot_of(drawn, "m.a0")], every=None)
+    # SQLMesh takes an interval as a whole if its first minute is before the end.
+    assert [run.at.isoformat(" ", "minutes")[5:16] for run in forecasted.runs][:3] == [
+        "02-28 06:01",
+        "02-29 06:01",
+        "03-01 06:01",
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 
 from sqlmesh.core.snapshot.definition import inclusive_exclusive
@@ -20,6 +20,7 @@ from .playing.invocations import Story, in_haste, played
 from .playing.spans import merged, millis
 from .playing.state import shown
 from .playing.witnesses import Witness, watching
+from .playing.world import World
 
 Spans = list[tuple[int, int]]
 
@@ -59,32 +60,49 @@ def _look_ahead(outlook: Outlook, story: Story, ledger: Ledger) -> None:
         if failing:
             other.faults.add(Fault(failing, InjectedError("assumed")))
         other.faults.held.update(held)
-        runs = {run.at: run for run in forecasted.runs}
-        through = {m.name: m.loads.through for m in forecasted.models}
-        # An environment expires.
-        for time in (time for time in times if time <= forecasted.until):
-            ledger.where = f"{outlook.environment} at {time:%Y-%m-%d %H:%M}"
-            other.clock.travel(time)
-            # SQLMesh remembers where a relative end was, but each run has a process of its own.
-            inclusive_exclusive.cache_clear()
-            with (
-                watching(type(other.context.snapshot_evaluator)) as witness,
-                sqlmesh_run_tracker(other.context) as tracker,
-            ):
-                try:
-                    other.context.run(outlook.environment)
-                except Exception as error:
-                    TALLY.raised[type(error).__name__] += 1
-                    ledger.demand(False, "run-raised", f"{type(error).__name__}: {error}")
-                    return
-            run = runs.get(time, ForecastRun(time, {}, ()))
-            _compare(forecasted, run, witness, ledger)
-            through.update(run.loaded_through)
-            _compare_loaded(forecasted, through, tracker.last, ledger)
+        follow(other, forecasted, times, ledger)
 
 
-def _compare(forecasted: Forecast, run: ForecastRun, witness: Witness, ledger: Ledger) -> None:
-    executed, failed = _observed(witness)
+def follow(
+    world: World, forecasted: Forecast, times: Sequence[datetime], ledger: Ledger
+) -> dict[datetime, Mapping[str, Spans]]:
+    """Run the environment at these times, and compare each run with the forecast.
+
+    Returns:
+        The times of the runs → what was evaluated of each model, by fully qualified name.
+    """
+    runs = {run.at: run for run in forecasted.runs}
+    through = {m.name: m.loads.through for m in forecasted.models}
+    evaluated: dict[datetime, Mapping[str, Spans]] = {}
+    # An environment expires.
+    for time in (time for time in times if time <= forecasted.until):
+        ledger.where = f"{forecasted.environment} at {time:%Y-%m-%d %H:%M}"
+        world.clock.travel(time)
+        # SQLMesh remembers where a relative end was, but each run has a process of its own.
+        inclusive_exclusive.cache_clear()
+        with (
+            watching(type(world.context.snapshot_evaluator)) as witness,
+            sqlmesh_run_tracker(world.context) as tracker,
+        ):
+            try:
+                world.context.run(forecasted.environment)
+            except Exception as error:
+                TALLY.raised[type(error).__name__] += 1
+                ledger.demand(False, "run-raised", f"{type(error).__name__}: {error}")
+                return evaluated
+        TALLY.draws["runs"] += 1
+        run = runs.get(time, ForecastRun(time, {}, ()))
+        evaluated[time] = _compare(forecasted, run, witness, ledger)
+        through.update(run.loaded_through)
+        _compare_loaded(forecasted, through, tracker.last, ledger)
+    return evaluated
+
+
+def _compare(
+    forecasted: Forecast, run: ForecastRun, witness: Witness, ledger: Ledger
+) -> Mapping[str, Spans]:
+    """Compare a run with the forecast; what was evaluated of each model."""
+    executed, failed = observed(witness)
     for model in forecasted.models:
         name = model.name
         if name in forecasted.undetermined:
@@ -92,12 +110,12 @@ def _compare(forecasted: Forecast, run: ForecastRun, witness: Witness, ledger: L
             continue
         if model.kind not in ONLY_AUDITED:
             foreseen = [(millis(start), millis(end)) for start, end in run.executed.get(name, ())]
-            observed = executed.get(model.fqn, [])
+            actual = executed.get(model.fqn, [])
             TALLY.draws["executions forecast"] += bool(foreseen)
             ledger.demand(
-                merged(foreseen) == observed,
+                merged(foreseen) == actual,
                 "forecast",
-                f"{name}: forecast {foreseen}; evaluated {observed}",
+                f"{name}: forecast {foreseen}; evaluated {actual}",
             )
         TALLY.draws["failures forecast"] += name in run.failed
         ledger.demand(
@@ -105,6 +123,7 @@ def _compare(forecasted: Forecast, run: ForecastRun, witness: Witness, ledger: L
             "forecast-failure",
             f"{name}: forecast to fail: {name in run.failed}; {failed.get(model.fqn, 'did not')}",
         )
+    return executed
 
 
 def _compare_loaded(
@@ -124,7 +143,7 @@ def _compare_loaded(
             )
 
 
-def _observed(witness: Witness) -> tuple[Mapping[str, Spans], Mapping[str, str]]:
+def observed(witness: Witness) -> tuple[Mapping[str, Spans], Mapping[str, str]]:
     """The intervals that were evaluated and recorded, and the models that failed, with why."""
     executed: dict[str, Spans] = {}
     failed: dict[str, str] = {}

@@ -3,7 +3,8 @@
 `python -m tests.properties.truth --examples 1000 --workers 2` plays twenty examples per seed, each
 seed in a process of its own, and keeps every seed's result in a file of JSON lines, so that it can
 be stopped and started again; results of another version of the code do not count.
-With `--dagster` the histories are played through Dagster, and what Dagster recorded is judged.
+With `dagster` the histories are played through Dagster, and what Dagster recorded is judged; with
+`forecasts`, the runs that follow are compared with a forecast; with `local`, a plan and a week.
 The environment variable `SQLMESH_TRACKER_ENGINE` chooses the engine; each has its own results.
 """
 
@@ -32,6 +33,47 @@ from .demanding.tally import TALLY, Violation
 PER_SEED = 20
 COUNTED = ("statuses", "reasons", "causes", "draws", "completions", "raised", "dagster", "demands")
 ROOT = Path(__file__).resolve().parents[2]
+
+
+Judging = tuple[Any, Callable[[Any], list[Violation]]]
+"""What is drawn, and what lists what is not true of it."""
+
+
+def _of_reports() -> Judging:
+    from .drawing.histories import histories
+    from .judging import violations
+
+    return histories(), violations
+
+
+def _of_dagster() -> Judging:
+    from .dagster_judging import violations
+    from .drawing.dagster.requests import dagster_histories
+
+    return dagster_histories(), violations
+
+
+def _of_forecasts() -> Judging:
+    from .drawing.outlooks import outlooks
+    from .forecasting import forecast_violations
+
+    return outlooks(), forecast_violations
+
+
+def _of_local_forecasts() -> Judging:
+    from .drawing.changes import changes
+    from .local_forecasting import local_violations
+
+    return changes(), local_violations
+
+
+JUDGED: Mapping[str, Callable[[], Judging]] = {
+    "results": _of_reports,
+    "dagster": _of_dagster,
+    "forecasts": _of_forecasts,
+    "local": _of_local_forecasts,
+}
+"""The names of files of results → how they come about."""
 
 
 class SeedViolation(BaseModel):
@@ -68,20 +110,18 @@ class SeedResult(BaseModel):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="?", choices=JUDGED, default="results")
     parser.add_argument("--examples", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--results", type=Path)
-    parser.add_argument("--dagster", action="store_true", help="play them through Dagster")
     parser.add_argument("--seed", type=int, help="play this one seed, and print its result")
     options = parser.parse_args()
     if options.seed is not None:
-        _say(play(options.seed, dagster=options.dagster).model_dump_json())
+        _say(play(options.seed, options.what).model_dump_json())
         return 0
     engine = "" if ENGINE is DUCKDB else f"-{ENGINE.name}"
-    file_name = "dagster" if options.dagster else "results"
-    kept = options.results or ROOT / ".truth" / f"{file_name}{engine}.jsonl"
-    more = ["--dagster"] if options.dagster else []
+    kept = options.results or ROOT / ".truth" / f"{options.what}{engine}.jsonl"
     count = -(-options.examples // PER_SEED)
     seeds = range(options.first_seed, options.first_seed + count)
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +129,7 @@ def main() -> int:
     began = time.perf_counter()
     with ThreadPoolExecutor(options.workers) as pool, kept.open("a") as file:
         left = [seed for seed in seeds if seed not in done]
-        for result in pool.map(lambda seed: _in_a_process(seed, more), left):
+        for result in pool.map(lambda seed: _in_a_process(seed, options.what), left):
             file.write(result.model_dump_json() + "\n")
             file.flush()
             wrong = len(result.violations)
@@ -98,14 +138,14 @@ def main() -> int:
     return summarize([result for result in _results(kept) if result.seed in seeds])
 
 
-def play(seed: int, *, dagster: bool = False) -> SeedResult:
+def play(seed: int, what: str) -> SeedResult:
     """Play one seed's examples to the end, whatever is violated."""
     os.environ.setdefault("MAX_FORK_WORKERS", "1")
     from sqlmesh import __version__
 
     from .examples import Shard, draw_each
 
-    drawn, violations = _judging(dagster=dagster)
+    drawn, violations = JUDGED[what]()
     all_violations: list[SeedViolation] = []
 
     def judge(history: Any) -> None:
@@ -139,23 +179,8 @@ def play(seed: int, *, dagster: bool = False) -> SeedResult:
     )
 
 
-def _judging(*, dagster: bool) -> tuple[Any, Callable[[Any], list[Violation]]]:
-    """What is drawn, and what lists what is not true of it."""
-    if dagster:
-        from tests.properties.drawing.dagster.requests import dagster_histories
-
-        from .dagster_judging import violations as violations_through_dagster
-
-        return dagster_histories(), violations_through_dagster
-    from tests.properties.drawing.histories import histories
-
-    from .judging import violations
-
-    return histories(), violations
-
-
-def _in_a_process(seed: int, more: Sequence[str]) -> SeedResult:
-    command = [sys.executable, "-m", "tests.properties.truth", "--seed", str(seed), *more]
+def _in_a_process(seed: int, what: str) -> SeedResult:
+    command = [sys.executable, "-m", "tests.properties.truth", what, "--seed", str(seed)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     try:
         return SeedResult.model_validate_json(ran.stdout.splitlines()[-1])

@@ -58,14 +58,17 @@ def forecast_with_local(
         moments.update(moments_of(after, begin, end) if after else ())
         times = [utc(moment) for moment in sorted(moments)]
     span = _Span(at, until, times, every_moment)
-    present = _Schedule.of(before, span)
     if after is None:
-        return replace(present.forecast, local=LocalForecast(plan, None, {}, {}, {}, ()))
+        local = LocalForecast(plan, None, {}, {}, {}, ())
+        return replace(_Schedule.of(before, span).forecast, local=local)
+    # A plan renews its environment, which would count as a change of each model's schedule.
+    lasting = _Schedule.of(before.expiring(after.expires), span)
+    present = lasting if before.expires == after.expires else _Schedule.of(before, span)
     never = tuple(
         after.shown[model.fqn].name for model in after.models if _never_runs(after, model, begin)
     )
     coming = _Schedule.of(after, span)
-    return replace(present.forecast, local=_compared(present, coming, plan, never))
+    return replace(present.forecast, local=_compared(lasting, coming, plan, never))
 
 
 def _planned(dry: Any, environment: str) -> LocalPlan:
@@ -223,5 +226,6 @@ def _never_runs(known: EnvironmentModels, model: ScheduledModel, begin: Millis) 
         missing = missing_at(terms, progress, at)
         if any(start < end for start, end in missing.spans):
             return False
-        at = missing.look_again
+        # An end that moves with the clock can add something at any moment: each tick will do.
+        at = missing.look_again if missing.look_again != at + 1 else terms.cron.next(at)
     return True

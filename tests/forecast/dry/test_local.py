@@ -32,12 +32,12 @@ def desk(project: Project) -> Project:
     return project
 
 
-def forecast(project: Project, environment: str = "prod") -> Forecast:
-    """Two weeks, of the files as they are now."""
+def forecast(project: Project, environment: str = "prod", now: str = NOW) -> Forecast:
+    """Until two weeks after the project was planned, of the files as they are now."""
     context, until = project.context, utc("2024-01-22 09:05")
-    with at(NOW), dry_context(context, paths=str(project.path)) as dry:
+    with at(now), dry_context(context, paths=str(project.path)) as dry:
         dry.load()
-        return forecast_with_local(context, dry, environment, at=utc(NOW), until=until)
+        return forecast_with_local(context, dry, environment, at=utc(now), until=until)
 
 
 def local(project: Project, environment: str = "prod") -> LocalForecast:
@@ -95,6 +95,16 @@ def test_a_model_that_has_ended_never_runs(desk: Project) -> None:
     compared = local(desk)
     assert compared.never == ("desk.daily",)
     assert compared.less_often == ["desk.daily"]
+
+
+def test_an_end_that_moves_with_the_clock(desk: Project) -> None:
+    until = {"cron": "'@daily'", "start": "'2024-01-01'", "end": "'2 days ago'"}
+    desk.incremental("desk.daily", read_between("desk.calls"), **until)
+    compared = local(desk)
+    assert compared.never == ()
+    # It has been loaded for three days that it then leaves out.
+    assert compared.ticks_new == {}
+    assert compared.ticks_lost["desk.daily"] == (utc("2024-01-09"), utc("2024-01-10"))
 
 
 def test_a_plan_that_fails(desk: Project) -> None:
@@ -155,6 +165,19 @@ def test_an_environment_other_than_prod(desk: Project) -> None:
     assert compared.plan.backfills["desk.calls"] == ((utc("2024-01-01"), utc("2024-01-08")),)
     assert compared.after is not None
     assert compared.after.environment == "dev"
+
+
+def test_an_environment_that_would_expire_before_the_plan_renews_it(desk: Project) -> None:
+    with at(NOW):
+        desk.plan("dev", include_unmodified=True)
+    desk.incremental("desk.calls", rows_every("2 hours"), cron="'0 6 * * *'")
+    forecasted = forecast(desk, "dev", now="2024-01-14 09:05")
+    compared = forecasted.local
+    assert compared is not None
+    assert forecasted.until == utc("2024-01-15")
+    assert compared.per_week["desk.daily"] == (7, 7)
+    assert not compared.ticks_new
+    assert not compared.less_often
 
 
 def test_as_json(desk: Project) -> None:

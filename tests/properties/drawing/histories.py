@@ -28,6 +28,7 @@ STALE = (timedelta(days=5), timedelta(days=24), timedelta(days=2, hours=7))
 AGO = ("2 days ago", "1 week ago", "36 hours ago")
 AFTERWARDS = ("variables", "edited", "closed", "crons")
 CHECKS = ("future", "held_back", "what_if", "left")
+RESTATED_ELSEWHERE = ("dev change", "prod restatement", "dev run")
 SCENES = (
     *("run",) * 5,
     *("windowed run",) * 3,
@@ -49,8 +50,12 @@ SCENES = (
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> History:
-    """A project, and two to four invocations after the plan that makes it."""
+def histories(draw: st.DrawFn, invocations: Sequence[int] = (3, 2, 4)) -> History:
+    """A project, and some invocations after the plan that makes it.
+
+    Args:
+        invocations: how many there can be.
+    """
     dice = Dice(draw)
     models = draw_project(dice)
     before_all = dice.chance(20)
@@ -63,7 +68,7 @@ def histories(draw: st.DrawFn) -> History:
         steps.append(Step(timedelta(minutes=10), "plan"))
         now += steps[-1].wait
     current = models
-    for scene in _scenes(dice):
+    for scene in _scenes(dice, invocations):
         wait = dice.one_of(WAITS if scene != "stale plan" else STALE)
         now += wait
         step = _draw_scene(dice, scene, current, now, wait, before_all, tasks)
@@ -83,12 +88,12 @@ def _read(dice: Dice, step: Step) -> Step:
     return replace(step, read=when, clock=clock)
 
 
-def _scenes(dice: Dice) -> Sequence[str]:
+def _scenes(dice: Dice, invocations: Sequence[int]) -> Sequence[str]:
     """What happens, in order."""
-    if dice.chance(12):
+    if max(invocations) >= len(RESTATED_ELSEWHERE) and dice.chance(12):
         # What prod restates is removed from what dev alone has.
-        return ("dev change", "prod restatement", "dev run")
-    return [dice.one_of(SCENES) for _ in range(dice.one_of((3, 2, 4)))]
+        return RESTATED_ELSEWHERE
+    return [dice.one_of(SCENES) for _ in range(dice.one_of(invocations))]
 
 
 def _first_plan(dice: Dice, models: Sequence[Model]) -> Step:

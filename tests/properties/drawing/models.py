@@ -25,6 +25,11 @@ KINDS = (
 )
 STARTS = ("2024-01-02", "2024-01-05", "2024-01-14", "2024-02-10")
 RELATIVE_STARTS = ("1 week ago", "3 days ago", "36 hours ago")
+RELATIVE_STARTS_BY_CRON = {
+    # A start can move past the last tick of such a cron.
+    "@weekly": ("10 days ago", "1 week ago", "4 days ago"),
+    "@monthly": ("6 weeks ago", "40 days ago"),
+}
 RELATIVE_ENDS = ("2 days ago", "30 hours ago")
 ENDS = ("2024-01-06", "2024-01-09", "2024-01-16")
 WITHIN_INTERVALS = {"17 * * * *", "30 13 * * *"}
@@ -98,16 +103,17 @@ def draw_model(dice: Dice, name: str, others: Sequence[Model]) -> Model:
 
 def _unusual(dice: Dice, model: Model) -> Model:
     """In a share of them, a start that moves with the clock, or a cron with irregular ticks."""
-    if model.cron not in ("@weekly", "@monthly") and dice.chance(12):
-        # What is not over yet has no tick to begin with: not sooner than a day and a half.
-        model = replace(model, start=dice.one_of(RELATIVE_STARTS), end=None)
-        if dice.chance(12) and model.start == "1 week ago":
-            model = replace(model, end=dice.one_of(RELATIVE_ENDS))
     if dice.chance(5):
         model = replace(model, cron=dice.one_of(UNDETERMINED))
         if model.cron == "*/5 9 * * *" and model.start is None:
             # There are many five minutes in a month.
             model = replace(model, start="2024-01-08", end=None)
+    if dice.chance(12):
+        # What is not over yet has no tick to begin with: not sooner than a day and a half.
+        starts = RELATIVE_STARTS_BY_CRON.get(model.cron, RELATIVE_STARTS)
+        model = replace(model, start=dice.one_of(starts), end=None)
+        if dice.chance(12) and model.start == "1 week ago":
+            model = replace(model, end=dice.one_of(RELATIVE_ENDS))
     return model
 
 

@@ -173,6 +173,11 @@ class History(Brief):
             models = edited(models, step.edits)
         return models
 
+    @property
+    def ended(self) -> datetime:
+        """When its last step is taken."""
+        return self.began + sum((step.wait for step in self.steps), timedelta())
+
     def __str__(self) -> str:
         lines = [f"began {self.began:%Y-%m-%d %H:%M}, {self.concurrent_tasks} concurrent task(s)"]
         lines += ["with a before_all statement"] if self.before_all else []

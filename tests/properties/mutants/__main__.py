@@ -86,13 +86,15 @@ def _through_dagster() -> tuple[dict[str, Mutant], Callable[[], None]]:
 
 def _forecast() -> tuple[dict[str, Mutant], Callable[[], None]]:
     """The mutants of the forecast, and the histories that have to find them out."""
-    from tests.properties.drawing.outlooks import outlooks
+    from tests.properties.drawing.outlooks import SCENES, outlooks
     from tests.properties.examples import assert_holds, draw_each, shards
     from tests.properties.forecasting import forecast_violations
 
     from .forecast import MUTANTS
 
     def play_all() -> None:
+        for scene in SCENES.values():
+            assert_holds(forecast_violations, scene)
         for shard in shards("SQLMESH_TRACKER_FORECASTS", DRAWN_FORECASTS):
             draw_each(outlooks(), shard, partial(assert_holds, forecast_violations))
 

@@ -98,8 +98,15 @@ def nothing_is_restated(*_: Any) -> None:
 
 
 @mutant(Progress, "counted")
-def previews_count_as_data(_original: Any, self: Any, _terms: Any) -> Any:
-    return merged([*self.loaded, *self.previewed])
+def previews_count_as_data(original: Any, self: Any, terms: Any) -> Any:
+    counted = original(self, terms)
+    return counted if terms.reads_preview else merged([*counted, *self.previewed])
+
+
+@mutant(Progress, "counted")
+def data_counts_as_previews(original: Any, self: Any, terms: Any) -> Any:
+    counted = original(self, terms)
+    return merged([*counted, *self.loaded]) if terms.reads_preview else counted
 
 
 @mutant(Progress, "counted")
