@@ -92,7 +92,7 @@ def filled(history: Path, outcomes: int, rng: Random) -> None:
         for table in TABLES:
             columns = ", ".join(_copied(*column) for column in table.stored.items())
             connection.execute(
-                f"INSERT INTO {SCHEMA}.{table.name} SELECT {columns} "
+                f"INSERT INTO {SCHEMA}.{table.name} BY NAME SELECT {columns} "
                 f"FROM {SCHEMA}.{table.name}, range(1, {copies + 1}) AS copies (copy) "
                 "ORDER BY copy, number"
             )
@@ -101,7 +101,7 @@ def filled(history: Path, outcomes: int, rng: Random) -> None:
 
 def _copied(column: str, type_: str) -> str:
     if column == "number":
-        return f"number + copy * {DISTINCT}"
+        return f"number + copy * {DISTINCT} AS number"
     if type_ == "UUID":
         return f"md5(concat(number, ' ', copy))::UUID AS {column}"
     if type_ == "TIMESTAMPTZ":

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from pytest_sqlmesh_tracker.process.frozen import perf_counter
 
-from .schema import SCHEMA, NotAHistoryError, migrate, version_of
+from .schema import SCHEMA, TABLES, VERSION, NotAHistoryError, migrate, version_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, Error
@@ -71,9 +71,9 @@ def opened(
             if writing:
                 connection.execute("BEGIN")
                 migrate(connection, version)
-            elif not version:
-                # Nothing was appended yet.
-                migrate(connection := _in_memory(connection), version)
+            elif version < VERSION:
+                # Nothing was appended yet, or an earlier version of this package did it last.
+                migrate(connection := _in_memory(connection, path, version), version)
             yield connection
         except duckdb.Error as error:
             raise _error(path, error) from None
@@ -83,11 +83,21 @@ def opened(
         _threads[path].release()
 
 
-def _in_memory(connection: DuckDBPyConnection) -> DuckDBPyConnection:
+def _in_memory(connection: DuckDBPyConnection, path: Path, version: int) -> DuckDBPyConnection:
+    """A copy in memory, which can be migrated; the connection is closed."""
     import duckdb
 
     connection.close()
-    return duckdb.connect()
+    memory = duckdb.connect()
+    if version:
+        memory.execute(f"ATTACH '{_quoted(path)}' AS history (READ_ONLY)")
+        memory.execute(f"CREATE SCHEMA {SCHEMA}")
+        for name in ("version", "recent", "exact", *(table.name for table in TABLES)):
+            memory.execute(
+                f"CREATE TABLE {SCHEMA}.{name} AS FROM history.{SCHEMA}.{name} ORDER BY rowid"
+            )
+        memory.execute("DETACH history")
+    return memory
 
 
 def _connected(path: Path, writing: bool, deadline: float) -> DuckDBPyConnection:

@@ -155,8 +155,13 @@ EXACT = "number BIGINT, report VARCHAR"
 """The columns of reports whose rows do not have all of them."""
 
 
+_LATER = frozenset({(OUTCOMES.name, "file")})
+"""The columns of tables that were added after the first version."""
+
+
 def _create(table: Table) -> str:
-    columns = ", ".join(f'"{name}" {type_}' for name, type_ in table.stored.items())
+    first = {n: type_ for n, type_ in table.stored.items() if (table.name, n) not in _LATER}
+    columns = ", ".join(f'"{name}" {type_}' for name, type_ in first.items())
     return f"CREATE TABLE {SCHEMA}.{table.name} ({columns})"
 
 
@@ -169,10 +174,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         f"CREATE TABLE {SCHEMA}.exact ({EXACT})",
         *map(_create, TABLES),
     ),
+    (f"ALTER TABLE {SCHEMA}.outcomes ADD COLUMN file VARCHAR",),
 )
 """The statements that lead to each version from the one before, from version 1 on. The statements
-of a released version must not change: a new column is an `ALTER TABLE` of a new version, and is
-left out of the first one."""
+of a released version must not change: a new column is an `ALTER TABLE` of a new version, and
+is one of `_LATER`."""
 VERSION = len(MIGRATIONS)
 
 

@@ -72,6 +72,7 @@ def test_a_run_reports_the_same_as_context_run(edited: Path, typed: Typed) -> No
     assert comparable(ended.report) == comparable(tracker.last)
     assert ended.report.project_files == "read"
     assert ended.report.by_reason["not_in_environment"] == {"shop.later"}
+    assert ended.report["shop.weekly"].file == "models/shop.weekly.sql"
     assert [o.name for o in ended.report.outcomes.values() if o.local_edit] == ["shop.weekly"]
     assert ended.code == 1
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
 import duckdb
@@ -22,7 +23,9 @@ from pytest_sqlmesh_tracker import (
     dump_reports,
     load_reports,
 )
-from pytest_sqlmesh_tracker.history.opening import check
+from pytest_sqlmesh_tracker.history import schema
+from pytest_sqlmesh_tracker.history.appending import move_recent
+from pytest_sqlmesh_tracker.history.opening import check, opened
 from pytest_sqlmesh_tracker.history.schema import (
     AUDITS,
     BATCHES,
@@ -31,9 +34,11 @@ from pytest_sqlmesh_tracker.history.schema import (
     TABLES,
     VERSION,
 )
+from pytest_sqlmesh_tracker.history.trends.reading import read_trends
 from tests.builders import executed, run
 
 NIGHT = run(executed("a.x"))
+ANOTHER_NIGHT = NIGHT.model_copy(update={"id": uuid4()})
 
 
 @pytest.fixture
@@ -94,7 +99,42 @@ class TestOtherFiles:
         assert load_reports(history) == [NIGHT, other]
 
 
+@pytest.fixture
+def of_version_1(history: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A history as version 1 wrote it, with a report in its tables and a recent one."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "VERSION", 1)
+        earlier.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        earlier.delitem(cast(dict[str, str], OUTCOMES.columns), "file")
+        dump_reports(history, [NIGHT])
+        with opened(history, writing=True) as connection:
+            move_recent(connection)
+            connection.execute("COMMIT")
+        dump_reports(history, [ANOTHER_NIGHT])
+    with database(history) as connection:
+        columns = connection.execute("SELECT * FROM outcomes").description
+    assert "file" not in {name for name, *_ in columns or ()}
+    return history
+
+
 class TestVersions:
+    def test_an_earlier_version_is_read_and_left_as_it_is(self, of_version_1: Path) -> None:
+        content = of_version_1.read_bytes()
+        assert load_reports(of_version_1) == [NIGHT, ANOTHER_NIGHT]
+        assert read_trends(of_version_1).environments[0].invocations == 2
+        assert of_version_1.read_bytes() == content
+
+    def test_an_earlier_version_is_migrated_by_what_appends(self, of_version_1: Path) -> None:
+        later = run(executed("a.x", file="models/a.x.sql"))
+        later = later.model_copy(update={"id": uuid4()})
+        dump_reports(of_version_1, [later])
+        assert load_reports(of_version_1) == [NIGHT, ANOTHER_NIGHT, later]
+        with database(of_version_1) as connection:
+            files = connection.execute("SELECT DISTINCT file FROM outcomes ORDER BY ALL").fetchall()
+            version = connection.execute("FROM sqlmesh_tracker.version").fetchall()
+        assert files == [("models/a.x.sql",), (None,)]
+        assert version == [(VERSION,)]
+
     def test_a_newer_version_is_rejected_whoever_reads_or_writes(self, history: Path) -> None:
         dump_reports(history, [NIGHT])
         with database(history) as connection:

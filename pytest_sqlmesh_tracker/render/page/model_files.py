@@ -18,12 +18,14 @@ class ModelFiles:
     """The folder of the project: files of models in reports are relative to it."""
 
     def address(self, file: str | None) -> str | None:
-        """The address of a model's file, relative to the page; None if the file does not exist."""
+        """The address of a model's file, relative to the page; None if the project does not have
+        the file."""
         if file is None:
             return None
-        path = self.project.absolute() / file
+        project = os.path.normpath(self.project.absolute())
+        path = Path(os.path.normpath(Path(project) / file))
         try:
-            if not path.is_file():
+            if not path.is_relative_to(project) or not path.is_file():
                 return None
             relative = os.path.relpath(path, self.page.absolute().parent)
         except (OSError, ValueError):

@@ -36,10 +36,15 @@ def project_folders(context: Any) -> tuple[str, ...]:
     return tuple(map(str, context.configs))
 
 
+def _normal(path: str | Path) -> str:
+    """The absolute path, without `..`."""
+    return os.path.normpath(Path(path).absolute())
+
+
 def common_folder(folders: Sequence[str]) -> str | None:
     """The folder that has all folders of a project; None if there is none."""
     try:
-        return os.path.commonpath([Path(folder).absolute() for folder in folders])
+        return os.path.commonpath([_normal(folder) for folder in folders])
     except ValueError:
         return None
 
@@ -59,7 +64,7 @@ def defining_file(node: Any, folder: str | None) -> str | None:
     path = getattr(node, "_path", None)
     if not path or folder is None:
         return None
-    file, prefix = str(Path(path).absolute()), folder.rstrip(os.sep) + os.sep
+    file, prefix = _normal(path), folder.rstrip(os.sep) + os.sep
     return file.removeprefix(prefix).replace(os.sep, "/") if file.startswith(prefix) else None
 
 

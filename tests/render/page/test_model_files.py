@@ -58,5 +58,7 @@ def test_never_leave_the_machine(project: Path) -> None:
     (project / "http:" / "x").write_text("")
     files = ModelFiles(project / "r.html", project)
     assert files.address("http:/x") == "http%3A/x"
-    for text in ("javascript:alert(1)", "a\0b", "a" * 300, os.sep):
+    (project.parent / "secret").write_text("")
+    assert Path("/etc/passwd").exists()
+    for text in ("../secret", "/etc/passwd", "javascript:alert(1)", "a\0b", "a" * 300, os.sep):
         assert files.address(text) is None

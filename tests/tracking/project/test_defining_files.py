@@ -71,6 +71,12 @@ class TestOfSeveralFolders:
         file = tmp_path / "web" / "models" / "a.sql"
         assert defining_file(node(file), str(tmp_path)) == "web/models/a.sql"
 
+    def test_may_have_detours(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        assert common_folder(["here/orders", "../elsewhere"]) == str(tmp_path.parent)
+        file = Path("../elsewhere/models/a.sql")
+        assert defining_file(node(file), str(tmp_path.parent)) == "elsewhere/models/a.sql"
+
     def test_may_be_relative_to_the_working_directory(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
