@@ -33,10 +33,18 @@ class CheckedModel:
     """
 
     name: str
-    verdict: Verdict
     rows: int
     finding: Finding | None = None
     upstream: str | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is known about it."""
+        if self.finding is not None:
+            return Verdict.DIFFERS
+        if self.upstream is not None:
+            return Verdict.READS
+        return Verdict.PASSED if self.rows else Verdict.NOT_TRIED
 
     @property
     def is_untried(self) -> bool:

@@ -15,7 +15,7 @@ from sqlmesh.utils.date import to_datetime
 from pytest_sqlmesh_tracker.histories.comparing import models_to_compare
 from pytest_sqlmesh_tracker.histories.diagnosing import Finding
 from pytest_sqlmesh_tracker.histories.replaying import evaluated_models
-from pytest_sqlmesh_tracker.histories.results import CheckedModel, CheckedProject, Verdict
+from pytest_sqlmesh_tracker.histories.results import CheckedModel, CheckedProject
 from pytest_sqlmesh_tracker.sandbox.data.models import index_of
 from pytest_sqlmesh_tracker.sandbox.making import Defaults, SandboxMaker
 from pytest_sqlmesh_tracker.sandbox.options import SandboxError
@@ -137,9 +137,7 @@ def _latest_start(project: Sandbox, names: Sequence[str]) -> datetime:
 def _checked(name: str, findings: Mapping[str, Finding], searching: Search) -> CheckedModel:
     rows = searching.checker.most_rows(name)
     if name in findings:
-        return CheckedModel(name, Verdict.DIFFERS, rows, findings[name])
+        return CheckedModel(name, rows, findings[name])
     upstream = searching.models.upstream(name)
-    differing = [each for each in findings if each in upstream]
-    if differing:
-        return CheckedModel(name, Verdict.READS, rows, upstream=differing[0])
-    return CheckedModel(name, Verdict.PASSED if rows else Verdict.NOT_TRIED, rows)
+    differing = next((each for each in findings if each in upstream), None)
+    return CheckedModel(name, rows, upstream=differing)
