@@ -15,6 +15,8 @@ from pydantic import (
 
 
 def _in_utc(at: datetime) -> datetime:
+    if at.tzinfo is timezone.utc:
+        return at
     try:
         return at.astimezone(timezone.utc)
     except OverflowError:

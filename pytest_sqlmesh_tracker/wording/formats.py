@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from math import ceil
 
 from pytest_sqlmesh_tracker.outcomes.types import Interval
@@ -24,6 +25,8 @@ def plain_minute(at: datetime) -> str:
     return minute(at).removesuffix(" UTC")
 
 
+# The models of an invocation share most of their intervals.
+@lru_cache(maxsize=4096)
 def span(start: datetime, end: datetime) -> str:
     """A half-open interval: the first and last date of whole days, otherwise its two times."""
     start, end = start.astimezone(timezone.utc), end.astimezone(timezone.utc)

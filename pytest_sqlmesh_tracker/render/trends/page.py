@@ -160,12 +160,12 @@ class _Texts:
 
     def place(self, text: str) -> int:
         """The place of the text among all."""
-        return self._places.setdefault(visible(text), len(self._places))
+        return self._places.setdefault(text, len(self._places))
 
     @property
     def all(self) -> list[str]:
         """All texts, by their places."""
-        return list(self._places)
+        return [visible(text) for text in self._places]
 
 
 class _Row:
