@@ -99,6 +99,7 @@ several_reasons, several_causes = in_order(Reason), in_order(Cause)
 independent_facts = st.fixed_dictionaries(
     {
         "kind": st.sampled_from(["full", "external", "embedded", "audit", "view"]) | texts,
+        "file": maybe(st.just("models/orders.sql") | texts),
         "cron": maybe(st.just("@daily")),
         "status": statuses,
         "message": st.just("") | texts,

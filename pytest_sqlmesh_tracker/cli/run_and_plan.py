@@ -79,7 +79,7 @@ def track(ctx: click.Context, options: dict[str, Any]) -> int:
 
 
 def _common_folder(project: ProjectLocation) -> Path | None:
-    folder = common_folder(project.paths)
+    folder = common_folder([folder for path in project.paths for folder in _folders(path)])
     return None if folder is None else Path(folder)
 
 
@@ -122,11 +122,16 @@ def _read_files(project: ProjectLocation, options: dict[str, Any]) -> ProjectFil
 
 
 def _folder(*paths: str) -> str:
-    """The first project's; SQLMesh accepts patterns (`load_configs` in sqlmesh/core/config)."""
+    """The first project's."""
     for path in paths:
-        if not glob(path):  # noqa: PTH207
+        if not _folders(path):
             raise click.UsageError(f"--paths {path}: the folder does not exist")
-    return glob(paths[0])[0] if paths else "."  # noqa: PTH207
+    return _folders(paths[0])[0] if paths else "."
+
+
+def _folders(path: str) -> list[str]:
+    """The folders of a path: SQLMesh accepts patterns (`load_configs` in sqlmesh/core/config)."""
+    return glob(path)  # noqa: PTH207
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def cells(page: Page, model: str) -> Any:
     )
 
 
-def test_a_cell_tells_what_happened(page: Page) -> None:
+def test_a_cell_shows_what_happened(page: Page) -> None:
     cells(page, "sales.refunds").last.hover()
     expect(page.locator(".status")).to_have_text(
         "sales.refunds, 2024-01-23 06:30: failed: its evaluation raised ValueError: no luck"
@@ -167,13 +167,72 @@ def test_a_link_to_a_row_that_a_search_hides_shows_it(page: Page) -> None:
     expect(page.locator("output")).to_have_text("4 models")
 
 
-def test_a_printed_page_has_all_columns(page: Page) -> None:
-    page.emulate_media(media="print")
-    # A4 in landscape, without the margins.
-    page.set_viewport_size({"width": 1047, "height": 718})
-    grid = page.locator(".grid")
-    assert grid.evaluate("grid => grid.scrollWidth > grid.clientWidth") is False
-    expect(cells(page, "sales.orders").last).to_be_visible()
+def test_a_link_to_a_hidden_row_may_be_encoded(browser: Browser, large: str) -> None:
+    page = browser.new_page()
+    page.goto(large)
+    page.get_by_label("Search models").fill("long")
+    page.locator(".findings").get_by_role("link", name='sales."m 3"').click()
+    expect(page.locator("tr:target")).to_be_visible()
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """As many invocations as the page shows, a long name, and more models that need attention than
+    are listed at first."""
+    names = [f"sales.{'a_long_name_' * 12}", *(f'sales."m {number}"' for number in range(12))]
+    nights = []
+    for number in range(100):
+        at = NOW + number * DAY
+        report = run(*map(failed, names), started_at=at, finished_at=at, execution_time=at)
+        nights.append(Entry(None, report.model_copy(update={"id": uuid4()})))
+    folder = tmp_path_factory.mktemp("large")
+    history = folder / "runs.duckdb"
+    append(history, nights, source="cli")
+    file: Path = folder / "history.html"
+    file.write_text(rendered(read_trends(history), read_recent(history, most=100)))
+    return file.as_uri()
+
+
+class TestPrinted:
+    """On A4 in landscape, without the margins."""
+
+    @pytest.fixture
+    def printed(self, browser: Browser, large: str) -> Iterator[Page]:
+        context = browser.new_context(viewport={"width": 1047, "height": 718})
+        page = context.new_page()
+        page.goto(large)
+        page.emulate_media(media="print")
+        yield page
+        context.close()
+
+    def test_has_all_columns(self, printed: Page) -> None:
+        wide = "element => element.scrollWidth > element.clientWidth"
+        assert printed.locator("html").evaluate(wide) is False
+        assert printed.locator(".grid").evaluate(wide) is False
+        for name in printed.locator("tbody .name").all():
+            assert name.evaluate(wide) is False
+        times = printed.locator(".at span")
+        expect(times).to_have_count(100)
+        expect(times.last).to_be_visible()
+
+    def test_repeats_the_times_on_each_sheet(self, printed: Page) -> None:
+        """Chromium does so, except for those in boxes of buttons."""
+        button = printed.locator(".at button").first
+        assert button.evaluate("button => getComputedStyle(button).display") == "contents"
+
+    def test_lists_all_models_that_need_attention(self, printed: Page) -> None:
+        models = printed.locator(".findings li")
+        expect(models).to_have_count(13)
+        expect(models.last).to_be_visible()
+
+
+def test_a_long_name_takes_one_line(browser: Browser, large: str) -> None:
+    page = browser.new_page()
+    page.goto(large)
+    heights = page.locator("tbody tr").evaluate_all("rows => rows.map((row) => row.offsetHeight)")
+    page.close()
+    assert len(set(heights)) == 1
 
 
 @pytest.mark.parametrize("width", [400, 500, 1280, 1920])

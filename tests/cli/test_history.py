@@ -150,6 +150,14 @@ class TestOneModel:
             ["failed"] * 2 + ["executed"] * 8
         )
 
+    @pytest.mark.parametrize("name", ["a.x", "wh.a.x", "WH.A.X", '"wh"."a"."x"', "wh.a.*"])
+    def test_that_has_a_catalog_later(self, tmp_path: Path, name: str) -> None:
+        fqns = ['"a"."x"', '"wh"."a"."x"']
+        nights = [night(number, executed("a.x", fqn=fqn)) for number, fqn in enumerate(fqns)]
+        dump_reports(tmp_path / "r.duckdb", nights)
+        title = history(tmp_path / "r.duckdb", name).out.splitlines()[0]
+        assert title == "a.x in prod: executed in 2 of 2 invocations"
+
     def test_of_many_invocations_shows_the_last_ones(self, tmp_path: Path) -> None:
         dump_reports(tmp_path / "r.duckdb", [night(n, executed("a.x")) for n in range(60)])
         assert history(tmp_path / "r.duckdb", "a.x").out.splitlines()[-1] == (

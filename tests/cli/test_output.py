@@ -99,6 +99,14 @@ def test_report_files(typed: Typed) -> None:
         assert "feed_is_there" in Path(file).read_text()
 
 
+@pytest.mark.parametrize("paths", ["../shop", "../sh[o]p"])
+def test_a_page_has_links_to_the_files_of_models(typed: Typed, paths: str) -> None:
+    """SQLMesh accepts patterns as paths."""
+    page = Path("../pages/night.html")
+    assert typed("--paths", paths, "plan", "--auto-apply", "--report", str(page)).code == 0
+    assert '<a href="../shop/models/shop.weekly.sql">' in page.read_text()
+
+
 def test_an_empty_report_replaces_an_older_one(typed: Typed) -> None:
     typed("run", "--report", "night.json")
     assert entries_from_json(Path("night.json").read_bytes())

@@ -60,6 +60,14 @@ select * from {{ model }} where {{ column_name }} <= {{ least }}
 select * from {{ ref('orders') }} where customer not in (select id from {{ ref('people') }})
 """,
 }
+FILES_OF_DBT = {
+    "shop.people": "seeds/people.csv",
+    "shop.orders": "models/orders.sql",
+    "shop.by_id": "models/by_id.sql",
+    "shop.now": "models/now.sql",
+    "shop.weekly": "models/weekly.sql",
+    "buyers_exist": "tests/buyers_exist.sql",
+}
 # SQLMesh's defaults for dbt models are written out here: partial intervals, and the lookback.
 AS_SQLMESH = {
     "config.yaml": """
@@ -180,6 +188,7 @@ def test_the_same_week(twins: tuple[Path, Path]) -> None:
     commands = []
     for theirs in of_dbt:
         commands.append(theirs.command)
+        assert {name: outcome.file for name, outcome in theirs.outcomes.items()} == FILES_OF_DBT
         assert "shop.orders" in theirs.outcomes
         assert facts(theirs) == facts(next(of_sqlmesh))
     assert commands == ["plan", "run", "run", "run", "run", "run", "plan"]

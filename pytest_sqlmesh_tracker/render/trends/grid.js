@@ -199,10 +199,10 @@ class Environment {
     if (error) content.push(element("pre", { class: "error" }, error));
     if (bars.length) {
       // Models that the page does not list have their names.
-      const withNames = bars.map(([model, ...rest]) =>
+      const withNames = bars.map(([model, status, ...rest]) =>
         typeof model === "string"
-          ? [model, ...rest, null]
-          : [this.data.models[model].name, ...rest, `#${this.rows[model].id}`]
+          ? [model, this.data.statuses[status], ...rest, null]
+          : [this.data.models[model].name, this.data.statuses[status], ...rest, `#${this.rows[model].id}`]
       );
       content.push(element("h4", {}, "Models by time"), ganttChart({ length, bars: withNames }));
     } else {
@@ -247,8 +247,8 @@ addEventListener("DOMContentLoaded", () => {
   const environments = [...document.querySelectorAll(".environment")].map((section) => new Environment(section));
   addEventListener("click", (event) => {
     const hash = event.target.closest?.('a[href^="#"]')?.hash;
-    const row = hash && document.getElementById(decodeURIComponent(hash.slice(1)));
-    // A link to a row that the filters hide shows all rows.
+    // Encoded as the rows' ids. A link to a row that the filters hide shows all rows.
+    const row = hash && document.getElementById(hash.slice(1));
     if (row?.hidden) environments.find(({ section }) => section.contains(row))?.showAll();
   });
   addEventListener("keydown", (event) => {

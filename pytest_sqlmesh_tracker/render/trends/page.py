@@ -18,16 +18,25 @@ from pytest_sqlmesh_tracker.process.garbage import collection_paused
 from pytest_sqlmesh_tracker.render.page.anchors import model_anchor
 from pytest_sqlmesh_tracker.render.page.gantt import gantt
 from pytest_sqlmesh_tracker.render.page.model_files import ModelFiles
-from pytest_sqlmesh_tracker.render.page.templates import LOOKS, environment, policy, source, visible
+from pytest_sqlmesh_tracker.render.page.templates import (
+    LOOKS,
+    environment,
+    policy,
+    short,
+    source,
+    visible,
+)
 from pytest_sqlmesh_tracker.reports.outcomes import ModelOutcome
 from pytest_sqlmesh_tracker.reports.report import RunReport
-from pytest_sqlmesh_tracker.wording.formats import plain_minute, shortened, spans
+from pytest_sqlmesh_tracker.wording.formats import plain_minute, spans
 from pytest_sqlmesh_tracker.wording.invocations import ended
 
 from .rows import TrendRow, audit_label, headline, left_out
 
 MOST_INVOCATIONS = 100
 """How many invocations of an environment the page shows, the latest ones."""
+_LONGEST_ERROR = 4_000
+"""The number of characters that the page has of an error: it can have an error for each cell."""
 _FILES = Path(__file__).parent
 _STATUSES = list(Status)
 
@@ -137,12 +146,12 @@ def _run(column: _Column, places: Mapping[str, int]) -> dict[str, Any]:
     return {
         "at": column.at,
         "words": f"{report.command} {visible(report.environment)}, {ended(report)}",
-        "error": visible(shortened(report.error)) if report.error else "",
+        "error": visible(short(report.error, _LONGEST_ERROR)) if report.error else "",
         "length": chart.length if chart else 0,
         "bars": [
             [
                 places.get(bar.model, visible(bar.model)),
-                str(bar.status),
+                _STATUSES.index(bar.status),
                 bar.start,
                 bar.length,
                 int(bar.is_critical),
@@ -238,7 +247,7 @@ _LETTERS = {True: "p", False: "f", None: "-"}
 
 def _cell(outcome: ModelOutcome, texts: _Texts, audits: Sequence[bool | None]) -> list[Any]:
     """Status, message, error, milliseconds, rows, audits, intervals, and the other reasons."""
-    error = shortened(outcome.error) if outcome.error else ""
+    error = short(outcome.error, _LONGEST_ERROR) if outcome.error else ""
     took = outcome.duration
     return [
         _STATUSES.index(outcome.status),

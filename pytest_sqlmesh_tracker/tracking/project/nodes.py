@@ -52,7 +52,8 @@ def common_folder(folders: Sequence[str]) -> str | None:
 def defining_file(node: Any, folder: str | None) -> str | None:
     """The file that defines a model or standalone audit, relative to the project's folder.
 
-    SQLMesh's loader gives a node the path of its file; those in the state have none.
+    SQLMesh's loader gives a node the path of its file; those in the state have none. Those that a
+    program makes without a path have `Path()` (`load_sql_based_model` in sqlmesh/core/model).
 
     Args:
         node: the model or audit.
@@ -62,7 +63,7 @@ def defining_file(node: Any, folder: str | None) -> str | None:
         The path with `/` between folders; None if the file is outside of the folder, or unknown.
     """
     path = getattr(node, "_path", None)
-    if not path or folder is None:
+    if folder is None or not path or not Path(path).name:
         return None
     file, prefix = _normal(path), folder.rstrip(os.sep) + os.sep
     return file.removeprefix(prefix).replace(os.sep, "/") if file.startswith(prefix) else None

@@ -65,7 +65,7 @@ def test_a_cell_shows_what_happened_to_a_model_in_an_invocation(tmp_path: Path) 
     }
 
 
-def test_the_data_says_more_of_each(tmp_path: Path) -> None:
+def test_the_data_has_details_of_each(tmp_path: Path) -> None:
     checks = (audit("unique"), audit("not_null", rows_failed=2, blocking=False))
     times: dict[str, Any] = {
         "started_at": NOW + DAY,
@@ -96,7 +96,7 @@ def test_the_data_says_more_of_each(tmp_path: Path) -> None:
     assert data["texts"][intervals] == "2024-01-13"
     assert data["texts"][also] == ""
     assert [run["at"] for run in data["runs"]] == ["2024-01-14 06:30", "2024-01-15 06:30"]
-    assert data["runs"][1]["bars"] == [[0, "executed", 0, 2000, 1]]
+    assert data["runs"][1]["bars"] == [[0, 0, 0, 2000, 1]]
 
 
 def test_the_data_has_all_reasons(tmp_path: Path) -> None:
@@ -104,6 +104,16 @@ def test_the_data_has_all_reasons(tmp_path: Path) -> None:
     [data] = data_of(rendered(tmp_path, night(0, outcome)))
     [[cell]] = [model["cells"] for model in data["models"]]
     assert data["texts"][cell[-1]] == "upstream_failed, cron_not_due"
+
+
+def test_the_data_has_long_errors(tmp_path: Path) -> None:
+    error = "\n".join(["ValueError: no luck", *("SELECT 1" + ", 1" * 200 for _ in range(6))])
+    endless = "ValueError: " + "no luck, " * 1000
+    both = night(0, failed("a.x", error=error), failed("a.y", error=endless), error=endless)
+    [data] = data_of(rendered(tmp_path, both))
+    of_x, of_y = (data["texts"][model["cells"][0][2]] for model in data["models"])
+    assert of_x == error
+    assert of_y == data["runs"][0]["error"] == f"{endless[:3999]}…"
 
 
 def test_audits_with_other_arguments_are_told_apart(tmp_path: Path) -> None:
@@ -121,7 +131,7 @@ def test_an_invocation_shows_when_models_ran_that_are_gone(tmp_path: Path) -> No
     times: dict[str, Any] = {"started_at": NOW, "finished_at": NOW + timedelta(seconds=2)}
     text = rendered(tmp_path, night(0, executed("a.old", **times)), night(1, executed("a.x")))
     [data] = data_of(text)
-    assert data["runs"][0]["bars"] == [["a.old", "executed", 0, 2000, 1]]
+    assert data["runs"][0]["bars"] == [["a.old", 0, 0, 2000, 1]]
 
 
 def test_reports_that_were_removed_meanwhile_are_missing(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from sqlmesh.core.dialect import parse
+from sqlmesh.core.model import load_sql_based_model
 
 from pytest_sqlmesh_tracker import Tracker, sqlmesh_run_tracker
 from pytest_sqlmesh_tracker.tracking.project.nodes import common_folder, defining_file
@@ -89,6 +91,15 @@ class TestOfSeveralFolders:
 def test_a_file_outside_of_the_project_is_not_named(path: Path | None) -> None:
     assert defining_file(node(path), "/project") is None
     assert defining_file(node(path), None) is None
+
+
+def test_a_model_that_a_program_made_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models").mkdir()
+    monkeypatch.chdir(tmp_path / "models")
+    made = load_sql_based_model(parse("MODEL (name f.made); SELECT 1 AS id"))
+    assert defining_file(made, str(tmp_path)) is None
 
 
 def test_no_folders_have_none_in_common() -> None:
