@@ -52,8 +52,8 @@ def common_folder(folders: Sequence[str]) -> str | None:
 def defining_file(node: Any, folder: str | None) -> str | None:
     """The file that defines a model or standalone audit, relative to the project's folder.
 
-    SQLMesh's loader gives a node the path of its file; those in the state have none. Those that a
-    program makes without a path have `Path()` (`load_sql_based_model` in sqlmesh/core/model).
+    SQLMesh's loader gives a node the path of its file; those in the state have none. External
+    models and audits that a program makes have `Path()` (`create_external_model`, `load_audit`).
 
     Args:
         node: the model or audit.

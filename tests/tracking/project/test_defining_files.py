@@ -6,8 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from sqlmesh.core.dialect import parse
-from sqlmesh.core.model import load_sql_based_model
+from sqlmesh.core.model import create_external_model
 
 from pytest_sqlmesh_tracker import Tracker, sqlmesh_run_tracker
 from pytest_sqlmesh_tracker.tracking.project.nodes import common_folder, defining_file
@@ -98,7 +97,7 @@ def test_a_model_that_a_program_made_has_none(
 ) -> None:
     (tmp_path / "models").mkdir()
     monkeypatch.chdir(tmp_path / "models")
-    made = load_sql_based_model(parse("MODEL (name f.made); SELECT 1 AS id"))
+    made = create_external_model("f.made", columns={"id": "int"})
     assert defining_file(made, str(tmp_path)) is None
 
 
