@@ -200,10 +200,11 @@ class _Row:
         return _look(self.trend.last)
 
     @property
-    def cells(self) -> list[str]:
-        """For each invocation, the class of its cell: the first letter of its look; empty if the
-        model was not part of the invocation."""
-        return ["" if each is None else _look(each)[0] for each in self.outcomes]
+    def cells(self) -> Markup:
+        """Its cells, one for each invocation, whose class is the first letter of its look; without
+        one if the model was not part of the invocation. A template would take longer."""
+        classes = ("" if each is None else _look(each)[0] for each in self.outcomes)
+        return Markup("".join(f"<td class={letter}>" if letter else "<td>" for letter in classes))
 
     @property
     def points(self) -> str:
