@@ -92,10 +92,16 @@ def forecast_of(
     else:
         ticks = [tick for time in times if begin < (tick := to_timestamp(time)) <= end]
     simulation = Simulation(
-        models, known.progress, ticks, assumed.failing, assumed.held, restatements
+        models,
+        known.progress,
+        ticks,
+        assumed.failing,
+        assumed.held,
+        restatements,
+        known.without_tables,
     )
-    runs = _Shown(known).runs(simulation.runs())
-    assumed_to_fail = {known.shown[fqn].name for fqn in assumed.failing if fqn in known.shown}
+    shown = _Shown(known, assumed)
+    runs = shown.runs(simulation.runs())
     return Forecast(
         environment=known.name,
         at=at,
@@ -106,10 +112,7 @@ def forecast_of(
             known, assumed, every_moment=every_moment or times is None, end=end, until=until
         ),
         models=[known.shown[model.fqn] for model in known.models],
-        failing={
-            name: _ASSUMED if name in assumed_to_fail else _BEFORE_FIRST_TICK
-            for name in sorted({name for run in runs for name in run.failed})
-        },
+        failing=dict(sorted(shown.failing.items())),
     )
 
 
@@ -120,9 +123,8 @@ def _undetermined(known: EnvironmentModels, assumed: Assumed) -> dict[str, str]:
     fail, can be held back or can be restated: the others are evaluated whatever happens upstream.
     """
     restated = Restatements(known.models, known.progress).names if known.restates else set[str]()
-    apart = with_fates_of_their_own(
-        known.models, known.progress, assumed.failing | assumed.held | restated
-    )
+    exceptional = restated.union(assumed.failing, assumed.held, _unreadable(known))
+    apart = with_fates_of_their_own(known.models, known.progress, exceptional)
     undetermined = dict(assumed.uncertain)
     affecting = set(assumed.uncertain)
     for model in known.models:
@@ -137,6 +139,13 @@ def _undetermined(known: EnvironmentModels, assumed: Assumed) -> dict[str, str]:
             if model.fqn in apart:
                 affecting.add(model.fqn)
     return undetermined
+
+
+def _unreadable(known: EnvironmentModels) -> set[str]:
+    """Models that read a table that does not exist."""
+    return {
+        model.fqn for model in known.models if not known.without_tables.isdisjoint(model.parents)
+    }
 
 
 def _irregular(cron: str) -> str:
@@ -179,7 +188,10 @@ def _moments(
 class _Shown:
     """Shows simulated runs with the names and intervals of a forecast."""
 
-    def __init__(self, known: EnvironmentModels) -> None:
+    def __init__(self, known: EnvironmentModels, assumed: Assumed) -> None:
+        self.failing: dict[str, str] = {}
+        """Why models fail for the first time, after `runs`."""
+        self._assumed = assumed
         self._names = {fqn: model.name for fqn, model in known.shown.items()}
         self._moments: dict[Millis, datetime] = {}
 
@@ -189,7 +201,7 @@ class _Shown:
             ForecastRun(
                 self._moment(run.at),
                 self._executed(run),
-                tuple(sorted(self._names[fqn] for fqn in run.failed)),
+                self._failed(run),
                 {
                     self._names[fqn]: self._moment(through)
                     for fqn, through in run.loaded_through.items()
@@ -198,6 +210,16 @@ class _Shown:
             )
             for run in runs
         ]
+
+    def _failed(self, run: SimulatedRun) -> tuple[str, ...]:
+        for fqn, unreadable in run.failed.items():
+            why = _BEFORE_FIRST_TICK
+            if fqn in self._assumed.failing:
+                why = _ASSUMED
+            elif unreadable is not None:
+                why = f"it reads {self._names[unreadable]}, which has no table until it is loaded"
+            self.failing.setdefault(self._names[fqn], why)
+        return tuple(sorted(self._names[fqn] for fqn in run.failed))
 
     def _executed(self, run: SimulatedRun) -> dict[str, tuple[Interval, ...]]:
         # Models that are scheduled alike share their spans.

@@ -12,6 +12,7 @@ from sqlmesh.core.snapshot import DeployabilityIndex
 
 from pytest_sqlmesh_tracker.outcomes.invocation import EnvironmentState
 from pytest_sqlmesh_tracker.outcomes.vocabulary import ONLY_AUDITED_KINDS
+from pytest_sqlmesh_tracker.tracking import compat
 from pytest_sqlmesh_tracker.tracking.errors.types import ProjectError
 from pytest_sqlmesh_tracker.tracking.project.environments import deployability
 from pytest_sqlmesh_tracker.tracking.project.names import display_names, kind_of
@@ -39,6 +40,8 @@ class EnvironmentModels:
     """By fully qualified name."""
     expires: Millis | None
     """When SQLMesh removes the environment; None if it never does."""
+    without_tables: frozenset[str] = frozenset()
+    """Fully qualified names of models that have no table until they are evaluated."""
 
     @property
     def restates(self) -> bool:
@@ -69,7 +72,7 @@ def read_environment(context: Any, environment: str, at: Millis) -> EnvironmentM
     snapshots = list(context.scheduler(environment=latest.name).snapshots.values())
     context.state_sync.refresh_snapshot_intervals(snapshots)
     index = deployability(latest.name, snapshots) or DeployabilityIndex.all_deployable()
-    return environment_of(
+    known = environment_of(
         latest.name,
         snapshots,
         index,
@@ -77,6 +80,28 @@ def read_environment(context: Any, environment: str, at: Millis) -> EnvironmentM
         default_catalog=context.default_catalog,
         expires=latest.expiration_ts,
     )
+    return replace(known, without_tables=_without_tables(known, context.state_sync))
+
+
+def _without_tables(known: EnvironmentModels, state: Any) -> frozenset[str]:
+    """Models of which nothing was ever loaded, unless an environment shows them.
+
+    A plan with `backfill_models` leaves the others of its environment in this state.
+    """
+    versions = {
+        model.fqn: model.snapshot.version
+        for model in known.models
+        if model.has_table and not known.progress[model.fqn].has_begun
+    }
+    if not versions or not compat.creates_tables_when_evaluated():
+        return frozenset()
+    promoted = {
+        (snapshot.name, snapshot.version)
+        for environment in state.get_environments()
+        if environment.finalized_ts
+        for snapshot in environment.promoted_snapshots
+    }
+    return frozenset(fqn for fqn, _ in versions.items() - promoted)
 
 
 def environment_of(

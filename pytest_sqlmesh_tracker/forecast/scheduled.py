@@ -50,6 +50,19 @@ class ScheduledModel:
     snapshot: Any
     """SQLMesh's, for what is computed by its own functions."""
 
+    @property
+    def has_table(self) -> bool:
+        """Whether its evaluation creates the table or view that others read."""
+        if not self.snapshot.is_model or self.snapshot.is_symbolic:
+            return False
+        # SQLMesh creates the others in each run (`Scheduler.run_merged_intervals`).
+        return not self.terms.reads_preview
+
+    @property
+    def reads_tables(self) -> bool:
+        """Whether it fails without the tables of its parents; what Python reads is unknown."""
+        return not self.snapshot.is_model or bool(self.snapshot.model.is_sql)
+
 
 class Missing(NamedTuple):
     """What of a model is missing at a moment."""
@@ -71,6 +84,11 @@ class Progress:
         self.previewed = list(previewed)
         self.pending = list(pending)
         """What automatic restatements have removed, and no run has loaded again."""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was ever loaded."""
+        return bool(self.loaded or self.previewed)
 
     def copy(self) -> Progress:
         """The same intervals, to which others can be added."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
@@ -35,7 +35,8 @@ class SimulatedRun:
     """Merged intervals of each evaluated model; models that are scheduled alike share them."""
     loaded_through: Mapping[str, Millis | None]
     """The end of what is loaded afterwards, without a gap, of each evaluated model."""
-    failed: frozenset[str]
+    failed: Mapping[str, str | None]
+    """Model → one that it reads and that has no table; None if it fails for another reason."""
 
 
 @dataclass
@@ -72,11 +73,15 @@ class Simulation:
     """Models that a signal holds back entirely."""
     restatements: Restatements | None = None
     """None if runs of the environment restate nothing."""
+    without_tables: Set[str] = frozenset()
+    """Models that have no table until they are evaluated."""
 
     def __post_init__(self) -> None:
         self._by_name = {model.fqn: model for model in self.models}
+        self._without_tables = set(self.without_tables)
         restated = self.restatements.names if self.restatements else set[str]()
         exceptional = restated.union(self.failing, self.held)
+        exceptional |= {model.fqn for model in self.models if self.unreadable_of(model)}
         self._apart = with_fates_of_their_own(self.models, self.progress, exceptional)
         self._groups = self._grouped()
         self._restated = [
@@ -138,7 +143,7 @@ class Simulation:
         for number, missing in findings.items():
             complete = not missing.spans or round_.evaluates(self._groups[number], missing.spans)
             self._look_again(number, place, missing.look_again if complete else at + 1)
-        return SimulatedRun(at, round_.executed, round_.through, frozenset(round_.failed))
+        return SimulatedRun(at, round_.executed, round_.through, round_.failed)
 
     def _look_again(self, number: int, place: int, moment: Millis | None) -> None:
         if moment is None:
@@ -148,6 +153,16 @@ class Simulation:
         self._groups[number].due_at = due_at
         if due_at < len(self.ticks):
             heappush(self._heap, (due_at, number))
+
+    def unreadable_of(self, model: ScheduledModel) -> str | None:
+        """A parent that has no table, without which the model fails; None if there is none."""
+        if not model.reads_tables:
+            return None
+        return next((name for name in model.parents if name in self._without_tables), None)
+
+    def note_tables(self, models: Iterable[str]) -> None:
+        """Note that models were evaluated, so that they have tables."""
+        self._without_tables.difference_update(models)
 
     def is_apart(self, fqn: str) -> bool:
         """Whether what happens to the model can depend on other models."""
@@ -187,7 +202,7 @@ class _Round:
         self._at = at
         self.executed: dict[str, Sequence[Span]] = {}
         self.through: dict[str, Millis | None] = {}
-        self.failed: set[str] = set()
+        self.failed: dict[str, str | None] = {}
         self._scheduled: set[str] = set()
         self._bad: set[str] = set()
         """Models that failed or were skipped because of that."""
@@ -202,6 +217,7 @@ class _Round:
             ready = self._ready(model, spans)
             if not ready or self._fails(model, ready):
                 return False
+        self._simulation.note_tables(group.evaluated)
         for span in ready:
             group.progress.record(model.terms, span)
         through = group.progress.through(model.terms, self._at)
@@ -229,9 +245,11 @@ class _Round:
         if self._is_blocked(model.fqn):
             self._bad.add(model.fqn)
             return True
-        if model.fqn in self._simulation.failing or any(end < start for start, end in spans):
+        unreadable = self._simulation.unreadable_of(model)
+        early = any(end < start for start, end in spans)
+        if unreadable or early or model.fqn in self._simulation.failing:
             self._bad.add(model.fqn)
-            self.failed.add(model.fqn)
+            self.failed[model.fqn] = None if early else unreadable
             return True
         return False
 

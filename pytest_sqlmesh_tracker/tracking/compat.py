@@ -82,6 +82,16 @@ def sees_through_idle_parents() -> bool:
     return hasattr(Scheduler, "_find_upstream_dependencies")
 
 
+def creates_tables_when_evaluated() -> bool:
+    """Whether a model without intervals can have no table (`Scheduler._dag`).
+
+    Earlier versions create the tables of all models of a plan before they evaluate any.
+    """
+    from sqlmesh.core.scheduler import Scheduler
+
+    return "snapshots_to_create" in signature(Scheduler._dag).parameters
+
+
 def ignores_cron(plan: Any) -> bool:
     """Whether a plan ignores models' crons, an option of plans since 0.210."""
     return bool(getattr(plan, "ignore_cron", False))

@@ -112,7 +112,7 @@ def dry_context(context: Any, **arguments: Any) -> Iterator[DryContext]:
 
 
 def _existing(state: Any) -> Iterator[Table]:
-    """The tables of which something is loaded, and those of environments that are complete."""
+    """The tables of which something is loaded, and those that complete environments show."""
     table = state.interval_state.intervals_table
     adapter = state.engine_adapter
     rows = adapter.fetchall(
@@ -122,5 +122,5 @@ def _existing(state: Any) -> Iterator[Table]:
         yield Table(name, dev_version if is_dev else version, bool(is_dev))
     for environment in state.get_environments():
         if environment.finalized_ts:
-            for snapshot in environment.snapshots:
+            for snapshot in environment.promoted_snapshots:
                 yield Table(snapshot.name, snapshot.version, is_preview=False)

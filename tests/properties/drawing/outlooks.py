@@ -53,7 +53,7 @@ def outlooks(draw: st.DrawFn) -> Outlook:
     names = [model.name for model in history.models_at_end if not model.only_audited]
     return Outlook(
         history=history,
-        environment="dev" if dice.chance(35) else "prod",
+        environment="dev" if history.plans_dev and dice.chance(70) else "prod",
         every=dice.one_of(EVERY),
         failing=dice.some_of(names, 1) if dice.chance(35) else (),
         held=dice.some_of(names, 1) if dice.chance(20) else (),
@@ -117,6 +117,23 @@ SCENES = {
             NINE,
             (FIRST_PLAN, Step(9 * DAY, "run", arguments={"select_models": ["m.a2"]})),
         ),
+        every=DAY,
+    ),
+    # What is not loaded by the first plan has no table before a run loads it.
+    "a_table_that_does_not_exist": Outlook(
+        History(
+            (
+                Model("m.a0", "incremental", start="2024-01-14"),
+                Model("m.a1", "full", parents=("m.a0",)),
+                Model("m.a2", "full", parents=("m.a1",)),
+                Model("m.a3", "full"),
+                Model("m.a4", "full", parents=("m.a3",)),
+                Model("m.a5", "full"),
+            ),
+            NINE,
+            (Step(timedelta(), "plan", "dev", {"backfill_models": ["m.a5"]}),),
+        ),
+        environment="dev",
         every=DAY,
     ),
 }

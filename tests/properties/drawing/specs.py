@@ -174,6 +174,12 @@ class History(Brief):
         return models
 
     @property
+    def plans_dev(self) -> bool:
+        """Whether a plan of dev is applied."""
+        plans = (step for step in self.steps if step.command in ("plan", "apply"))
+        return any(step.applied and step.environment == "dev" for step in plans)
+
+    @property
     def ended(self) -> datetime:
         """When its last step is taken."""
         return self.began + sum((step.wait for step in self.steps), timedelta())

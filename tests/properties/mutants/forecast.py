@@ -87,6 +87,11 @@ def failures_block_nobody(*_: Any) -> bool:
     return False
 
 
+@mutant(simulating.Simulation, "unreadable_of")
+def every_table_exists(*_: Any) -> None:
+    return None
+
+
 @mutant(simulating._Round, "_ready")
 def signals_hold_nothing_back(_original: Any, _self: Any, _model: Any, spans: Any) -> Any:
     return spans
