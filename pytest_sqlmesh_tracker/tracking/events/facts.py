@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from pytest_sqlmesh_tracker.tracking import compat, moments
@@ -32,6 +33,8 @@ RELIES_ON = (
     Reliance("utils.concurrency:NodeExecutionFailedError", "which models failed (failures_in)"),
     Reliance("utils.errors:NodeAuditsErrors", "`audit_failed` (failure_of)"),
 )
+
+_NONE: Mapping[str, FrozenSnapshot] = MappingProxyType({})
 
 
 def plan_facts(plan: Plan, to_restate: Collection[str]) -> PlanFacts:
@@ -117,12 +120,16 @@ def _audits_changed(new: Snapshot, old: Snapshot) -> bool:
     return bool(new.model.audits) and before != now
 
 
-def frozen_by_name(snapshots: Iterable[Snapshot]) -> dict[str, FrozenSnapshot]:
-    """The snapshots as they are now, by name."""
+def frozen_by_name(
+    snapshots: Iterable[Snapshot], earlier: Mapping[str, FrozenSnapshot] = _NONE
+) -> dict[str, FrozenSnapshot]:
+    """The snapshots as they are now, by name; `earlier` in the same run, they were as given."""
     # Relative expressions are slow to resolve, and a project has few distinct ones.
     resolve = cache(moments.resolved)
     return {
-        snapshot.name: FrozenSnapshot.of(snapshot, _lifetime(snapshot.node, resolve))
+        (name := snapshot.name): FrozenSnapshot.of(
+            snapshot, _lifetime(snapshot.node, resolve), earlier.get(name)
+        )
         for snapshot in snapshots
     }
 

@@ -40,11 +40,27 @@ class FrozenSnapshot:
     """None if the node's start and end are absolute."""
 
     @classmethod
-    def of(cls, snapshot: Snapshot, lifetime: Lifetime | None = None) -> FrozenSnapshot:
-        """The snapshot as it is now."""
+    def of(
+        cls,
+        snapshot: Snapshot,
+        lifetime: Lifetime | None = None,
+        earlier: FrozenSnapshot | None = None,
+    ) -> FrozenSnapshot:
+        """The snapshot as it is now.
+
+        Args:
+            lifetime: its node's start and end, if they are relative.
+            earlier: the snapshot of the same name as it was earlier in the same run. Both share the
+                copy if they are the same version, as a run only changes intervals.
+        """
         category = getattr(snapshot, "change_category", None)
+        is_same = (
+            earlier is not None
+            and earlier.snapshot.node is snapshot.node
+            and earlier.snapshot.version == snapshot.version
+        )
         return cls(
-            snapshot=snapshot.copy(),
+            snapshot=earlier.snapshot if earlier and is_same else snapshot.copy(),
             intervals=tuple(snapshot.intervals),
             dev_intervals=tuple(snapshot.dev_intervals),
             pending=tuple(snapshot.pending_restatement_intervals),

@@ -145,7 +145,7 @@ class MethodEvents:
 
         def decided(due: Mapping[Snapshot, Any]) -> None:
             recording.environment_state = None
-            snapshots = frozen_by_name(scheduler.snapshots.values())
+            snapshots = frozen_by_name(scheduler.snapshots.values(), recording.snapshots_in_state)
             recording.snapshots_at_first_decision = as_first_loaded(
                 recording.snapshots_at_first_decision, snapshots
             )

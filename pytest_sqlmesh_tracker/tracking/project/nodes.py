@@ -10,7 +10,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pytest_sqlmesh_tracker.tracking import compat
@@ -36,15 +35,15 @@ def project_folders(context: Any) -> tuple[str, ...]:
     return tuple(map(str, context.configs))
 
 
-def _normal(path: str | Path) -> str:
-    """The absolute path, without `..`."""
-    return os.path.normpath(Path(path).absolute())
+def _absolute(path: str | os.PathLike[str]) -> str:
+    """The absolute path, without `..`; links are not followed."""
+    return os.path.abspath(path)  # noqa: PTH100
 
 
 def common_folder(folders: Sequence[str]) -> str | None:
     """The folder that has all folders of a project; None if there is none."""
     try:
-        return os.path.commonpath([_normal(folder) for folder in folders])
+        return os.path.commonpath([_absolute(folder) for folder in folders])
     except ValueError:
         return None
 
@@ -63,9 +62,9 @@ def defining_file(node: Any, folder: str | None) -> str | None:
         The path with `/` between folders; None if the file is outside of the folder, or unknown.
     """
     path = getattr(node, "_path", None)
-    if folder is None or not path or not Path(path).name:
+    if folder is None or not path or os.fspath(path) == os.curdir:
         return None
-    file, prefix = _normal(path), folder.rstrip(os.sep) + os.sep
+    file, prefix = _absolute(path), folder.rstrip(os.sep) + os.sep
     return file.removeprefix(prefix).replace(os.sep, "/") if file.startswith(prefix) else None
 
 
