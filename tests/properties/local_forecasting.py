@@ -20,7 +20,7 @@ from .drawing.specs import ONLY_AUDITED
 from .forecasting import Spans, follow, observed
 from .playing.invocations import Story, in_haste, played
 from .playing.spans import merged, millis
-from .playing.state import missing, read_state
+from .playing.state import missing, read_state, restated
 from .playing.witnesses import Witness, watching
 from .playing.world import World
 
@@ -61,7 +61,7 @@ def _look_ahead(change: Change, story: Story, ledger: Ledger) -> None:
         # The last look at what is missing took some time, too.
         if times is None:
             runs = [run.at for each in _forms(forecasted) for run in each.runs]
-            times = sorted({*runs, *_between(change, forecasted)})
+            times = sorted({*runs, *([] if overdue else _between(change, forecasted))})
         _live(other, forecasted, times, overdue, ledger)
 
 
@@ -195,10 +195,12 @@ def _has(forecasted: Forecast, name: str) -> bool:
 
 
 def _missing(world: World, environment: str) -> dict[str, Spans]:
-    """What is missing now, by SQLMesh's own functions."""
+    """What is missing now, by SQLMesh's own functions, with what a run now would restate."""
     state = read_state(world.context, environment)
     now = datetime.now(timezone.utc)
-    spans = missing(state.environment or {}, environment, execution_time=now)
+    snapshots = state.environment or {}
+    restated(snapshots, environment, now)
+    spans = missing(snapshots, environment, execution_time=now)
     return {fqn: merged(each) for fqn, each in spans.items()}
 
 

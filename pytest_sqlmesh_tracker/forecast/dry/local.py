@@ -11,6 +11,7 @@ from sqlmesh.utils.date import to_timestamp
 
 from pytest_sqlmesh_tracker.forecast.forecasting import Assumed, forecast_of, moments_of
 from pytest_sqlmesh_tracker.forecast.reading import EnvironmentModels, read_environment
+from pytest_sqlmesh_tracker.forecast.restating import Restatements
 from pytest_sqlmesh_tracker.forecast.results import Forecast, LocalForecast, LocalPlan
 from pytest_sqlmesh_tracker.forecast.scheduled import ScheduledModel, missing_at
 from pytest_sqlmesh_tracker.outcomes.types import Interval
@@ -139,13 +140,7 @@ class _Schedule:
 
     @classmethod
     def of(cls, known: EnvironmentModels, span: _Span) -> _Schedule:
-        begin = to_timestamp(span.at)
-        overdue = {
-            known.shown[model.fqn].name: missing_at(
-                model.terms, known.progress[model.fqn], begin
-            ).spans
-            for model in known.models
-        }
+        overdue = _overdue(known, to_timestamp(span.at))
         forecast = forecast_of(
             known,
             at=span.at,
@@ -174,6 +169,17 @@ class _Schedule:
                 if not overdue or without(map(_span, intervals), overdue):
                     ticks.setdefault(name, []).append(run.at)
         return ticks
+
+
+def _overdue(known: EnvironmentModels, begin: Millis) -> dict[str, Sequence[Span]]:
+    """Shown name → what a run at a moment would evaluate, with what it would restate."""
+    progress = {fqn: each.copy() for fqn, each in known.progress.items()}
+    if known.restates:
+        Restatements(known.models, progress).apply(begin)
+    return {
+        known.shown[model.fqn].name: missing_at(model.terms, progress[model.fqn], begin).spans
+        for model in known.models
+    }
 
 
 def _span(interval: Interval) -> Span:

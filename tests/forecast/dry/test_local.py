@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -105,6 +105,25 @@ def test_an_end_that_moves_with_the_clock(desk: Project) -> None:
     # It has been loaded for three days that it then leaves out.
     assert compared.ticks_new == {}
     assert compared.ticks_lost["desk.daily"] == (utc("2024-01-09"), utc("2024-01-10"))
+
+
+def test_a_restatement_that_was_due_at_the_beginning(desk: Project) -> None:
+    weekly = ", auto_restatement_cron '@weekly', auto_restatement_intervals 3"
+    desk.incremental("desk.daily", read_between("desk.calls"), weekly, cron="'0 6 * * *'")
+    with at("2024-01-13 09:05"):
+        desk.reload()
+        desk.plan(run=True)
+    sunday, hours = utc("2024-01-14 00:30"), (1, 7)
+    week = [sunday.replace(minute=0) + timedelta(days=d, hours=h) for d in range(7) for h in hours]
+    with at("2024-01-14 00:30"), dry_context(desk.context, paths=str(desk.path)) as dry:
+        dry.load()
+        until = sunday + timedelta(days=7)
+        forecasted = forecast_with_local(
+            desk.context, dry, "prod", at=sunday, until=until, times=week
+        )
+    assert forecasted.ticks("desk.daily")[:2] == week[:2], "restated, and then loaded"
+    assert forecasted.local is not None
+    assert forecasted.local.per_week["desk.daily"] == (7, 7), "what was overdue does not count"
 
 
 def test_a_plan_that_fails(desk: Project) -> None:
