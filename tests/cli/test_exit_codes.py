@@ -212,6 +212,7 @@ def test_a_project_that_raises_a_base_exception(typed: Typed) -> None:
     assert "Traceback" not in ended.out + ended.err
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_debug_shows_the_traceback() -> None:
     """In a separate process: what SQLMesh sets up for it stays until the process ends."""

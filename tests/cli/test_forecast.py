@@ -241,6 +241,7 @@ def test_a_locked_state(shop: Path) -> None:
     assert "Could not set lock on file" in line
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_what_the_configuration_prints_is_not_part_of_the_json(shop: Path) -> None:
     from .conftest import process

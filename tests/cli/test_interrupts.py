@@ -35,6 +35,9 @@ def execute(context, start, end, execution_time, **kwargs):
 REPORTS = [f"--report=night{suffix}" for suffix in SUFFIXES]
 
 
+ON_SIGTERM = pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long)
+
+
 @pytest.mark.parametrize(
     ("number", "code", "error"),
     [
@@ -95,7 +98,7 @@ WHERE numbers.n * numbers.n % 7 = 3
 
 
 @only_duckdb("the statement that shows that the query is running, and the error of an interrupt")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), ON_SIGTERM])
 @pytest.mark.processes
 def test_a_running_query_is_interrupted(
     shop: Path, typed: Typed, number: signal.Signals, code: int
@@ -147,7 +150,7 @@ def until_it_sleeps(sign: Path, running: subprocess.Popen[str]) -> None:
     pytest.fail("it never came to the model")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), ON_SIGTERM])
 @pytest.mark.processes
 def test_a_run_interrupted_before_it_starts(shop: Path, number: signal.Signals, code: int) -> None:
     """While SQLMesh is imported, for seconds, there is nothing to report yet."""

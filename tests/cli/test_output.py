@@ -149,6 +149,7 @@ def test_a_report_is_written_to_the_requested_path(
     assert entries_from_json(Path("night.json").read_bytes())
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_output_of_other_programs_is_not_in_the_json(typed: Typed) -> None:
     Path("models/calling.py").write_text(CALLING)

@@ -125,6 +125,7 @@ class TestFilesThatAreNotRead:
         assert "--load-timeout" in ended.err
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_output_of_the_project_goes_to_standard_error(shop: Path, typed: Typed) -> None:
     """Even bytes that are not text in any encoding."""
@@ -139,6 +140,7 @@ def test_output_of_the_project_goes_to_standard_error(shop: Path, typed: Typed) 
     assert (ended.code, ended.report.project_files) == (0, "read")
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_quiet_hides_output_of_the_project(shop: Path, typed: Typed) -> None:
     (shop / "macros").mkdir()
@@ -148,6 +150,7 @@ def test_quiet_hides_output_of_the_project(shop: Path, typed: Typed) -> None:
     assert "loaded out loud" not in ended.out + ended.err
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_a_model_that_changes_the_current_folder(shop: Path, typed: Typed) -> None:
     (shop / "models" / "wanders.py").write_text(

@@ -129,6 +129,7 @@ def test_a_full_disk_is_reported_once(line: str) -> None:
 @pytest.mark.usefixtures("shop")
 @pytest.mark.processes
 class TestARunWithoutReaders:
+    @pytest.mark.long
     def test_is_complete(self) -> None:
         code, _ = unread("run", "--json", "--quiet", "--report", "night.json", *AT_ONCE)
         assert code == 0
@@ -143,6 +144,7 @@ class TestARunWithoutReaders:
         [(_, report)] = entries_from_json(Path("night.json").read_bytes())
         report.assert_executed("shop.orders", "shop.daily", "marketing.spend")
 
+    @pytest.mark.long
     def test_is_judged_by_the_gate(self) -> None:
         Path("feed_is_late").touch()
         code, err = unread("run", "--report", "night.json", *AT_ONCE)

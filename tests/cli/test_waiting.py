@@ -66,6 +66,7 @@ class TestABusyEnvironment:
         assert "Waiting" not in ended.err
         assert "of prod is not finished" in ended.out
 
+    @pytest.mark.long
     @pytest.mark.processes
     def test_stops_waiting_when_interrupted(self, busy: Path) -> None:  # noqa: ARG002
         process = started("run", "--report", "night.json")

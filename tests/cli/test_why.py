@@ -45,6 +45,7 @@ def test_a_model_is_a_paragraph(typed: Typed) -> None:
     ]
 
 
+@pytest.mark.long
 def test_signals_are_called_on_request(typed: Typed) -> None:
     Path("feed_is_late").touch()
     ended = typed("why", "marketing.*", "--signals")
@@ -57,6 +58,7 @@ def test_signals_are_called_on_request(typed: Typed) -> None:
     ]
 
 
+@pytest.mark.long
 def test_json_has_what_a_report_would_have(typed: Typed) -> None:
     document = json.loads(typed("why", "--json").out)
     models = document.pop("models")
@@ -78,11 +80,13 @@ def test_json_has_what_a_report_would_have(typed: Typed) -> None:
     assert (weekly["intervals"], weekly["blocked_by"]) == ([], [])
 
 
+@pytest.mark.long
 def test_json_has_the_models_that_were_asked_for(typed: Typed) -> None:
     document = json.loads(typed("why", "shop.d*", "SHOP.ORDERS", "--json").out)
     assert list(document["models"]) == ["shop.daily", "shop.orders"]
 
 
+@pytest.mark.long
 def test_the_project_is_found_before_and_after_the_command(
     typed: Typed, shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,12 +97,14 @@ def test_the_project_is_found_before_and_after_the_command(
     assert before.out.startswith("shop.orders would be evaluated in 1 batch: new interval\n")
 
 
+@pytest.mark.long
 def test_models_that_were_never_planned(typed: Typed) -> None:
     Path("models/new.sql").write_text("MODEL (name shop.new, kind FULL); SELECT 1 AS n")
     ended = typed("why", "shop.new")
     assert ended.out.startswith("shop.new would be skipped: it is not in the environment\n")
 
 
+@pytest.mark.long
 def test_files_that_can_not_be_read(typed: Typed) -> None:
     Path("models/broken.sql").write_text("MODEL (name shop.broken); SELECT FROM WHERE")
     ended = typed("why")
@@ -107,6 +113,7 @@ def test_files_that_can_not_be_read(typed: Typed) -> None:
     assert "executed  shop.orders" in ended.out
 
 
+@pytest.mark.long
 def test_a_run_would_wait_for_an_unfinished_plan(typed: Typed, shop: Path) -> None:
     execute_in_state(
         shop, "UPDATE sqlmesh._environments SET finalized_ts = NULL, plan_id = 'abcdefghij'"
@@ -134,6 +141,7 @@ def test_one_line_says_what_is_wrong(typed: Typed, arguments: list[str], error: 
     assert error in line
 
 
+@pytest.mark.long
 def test_nothing_is_planned(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "unplanned"
     (folder / "models").mkdir(parents=True)

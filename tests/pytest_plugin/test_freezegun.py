@@ -255,6 +255,7 @@ def test_contexts_and_sandboxes_under_a_frozen_clock(
     )
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_fixtures_first_requested_under_a_frozen_clock(session: pytest.Pytester) -> None:
     session.makepyfile(

@@ -110,7 +110,13 @@ def test_a_long_plan_is_announced(user: pytest.Pytester) -> None:
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("config", [CONFIG, IN_POSTGRES], ids=["duckdb", "postgres"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(CONFIG, id="duckdb"),
+        pytest.param(IN_POSTGRES, id="postgres", marks=pytest.mark.long),
+    ],
+)
 def test_workers_plan_a_project_once(user: pytest.Pytester, config: str) -> None:
     if config == IN_POSTGRES:
         installed_programs("machine")

@@ -174,6 +174,7 @@ def test_another_worker_repeats_the_test_of_a_crashed_worker(
     assert tries_in(reported_shop) == [("test_it", True), ("test_it", False)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "options",
     [

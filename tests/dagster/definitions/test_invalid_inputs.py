@@ -143,6 +143,7 @@ def test_an_annotation_that_dagster_cannot_read_is_a_one_line_error() -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_dagster_prints_the_line_and_where_the_assets_are_defined(
     shop: Project, tmp_path: Path

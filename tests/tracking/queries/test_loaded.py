@@ -149,6 +149,7 @@ def test_compaction_changes_nothing(shop: Project) -> None:
     assert loaded_in(shop) == before
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_a_separate_process_returns_the_same(shop: Project) -> None:
     """It has not loaded the project's models."""

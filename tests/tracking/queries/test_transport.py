@@ -72,6 +72,7 @@ def ask(path: Path, *, timeout: float = 60) -> Due | UnfinishedPlan:
     return transport.ask(ProjectLocation([str(path)]), QUERY, timeout=timeout)
 
 
+@pytest.mark.long
 def test_output_of_a_project_is_not_part_of_the_reply(planned: Project) -> None:
     assert ask(planned.path) == Due(due=(ORDERS,), waiting=(), next_due=None)
 
@@ -91,12 +92,14 @@ def test_the_calling_process_does_not_load_sqlmesh(planned: Project) -> None:
     assert json.loads(ran.stdout) == [[ORDERS], False]
 
 
+@pytest.mark.long
 @only_duckdb("PostgreSQL has no lock of the whole database")
 def test_a_database_locked_by_another_process(planned: Project) -> None:
     with held(planned.path / "wh.db"), pytest.raises(BusyError, match="Could not set lock"):
         ask(planned.path)
 
 
+@pytest.mark.long
 def test_a_missing_project(tmp_path: Path) -> None:
     with pytest.raises(
         ProjectError, match=r"no SQLMesh project in .*nowhere: the folder does not exist"
@@ -104,6 +107,7 @@ def test_a_missing_project(tmp_path: Path) -> None:
         ask(tmp_path / "nowhere")
 
 
+@pytest.mark.long
 def test_a_broken_configuration(project: Project) -> None:
     project.write("config.yaml", "gateways: [")
     with pytest.raises(ProjectError) as raised:
@@ -113,6 +117,7 @@ def test_a_broken_configuration(project: Project) -> None:
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.long
 def test_modules_in_the_current_folder_do_not_replace_libraries(
     planned: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

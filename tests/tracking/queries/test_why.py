@@ -297,6 +297,7 @@ class TestInAProcessOfItsOwn:
         with at("2024-01-07 00:05"):
             assert not wrong(predicted.report, planned.run())
 
+    @pytest.mark.long
     @only_duckdb("about its files")
     def test_no_database_is_created(self, project: Project) -> None:
         project.model("t.one", "SELECT 1 AS n")
@@ -304,6 +305,7 @@ class TestInAProcessOfItsOwn:
             asked(project)
         assert not [*project.path.glob("*.db*")]
 
+    @pytest.mark.long
     @only_duckdb("about its lock")
     def test_a_state_that_another_process_has_locked(self, planned: Project) -> None:
         # This process has it open.
@@ -332,6 +334,7 @@ class TestInAProcessOfItsOwn:
         ):
             assert asked(project).report.executed == {"q.orders"}
 
+    @pytest.mark.long
     def test_files_that_can_not_be_read_do_not_matter(self, planned: Project) -> None:
         planned.write("models/broken.sql", "MODEL (name q.broken); SELECT FROM WHERE")
         predicted = asked(planned)
@@ -339,6 +342,7 @@ class TestInAProcessOfItsOwn:
         assert "broken" in (predicted.report.project_files_note or "")
         assert predicted.report.executed == {"q.orders", "q.hourly"}
 
+    @pytest.mark.long
     def test_a_project_that_does_not_exist(self, tmp_path: Path) -> None:
         with pytest.raises(ProjectError, match="no SQLMesh project in"):
             ask(ProjectLocation([str(tmp_path)]), query(), timeout=60)
