@@ -19,12 +19,12 @@ import duckdb
 
 from pytest_sqlmesh_tracker.sandbox.clock import Clock, DatabaseTime
 
-_VERSION = tuple(int(part) for part in duckdb.__version__.split(".")[:2])
+VERSION = tuple(int(part) for part in duckdb.__version__.split(".")[:2])
 _IN_UTC = "now() AT TIME ZONE 'UTC'"
 # Before version 1.2, the date and the time of day were in UTC, whatever the time zone.
-_DATE = "CAST(now() AS DATE)" if _VERSION >= (1, 2) else f"CAST({_IN_UTC} AS DATE)"
-_TIME = "CAST(now() AS TIMETZ)" if _VERSION >= (1, 2) else f"CAST({_IN_UTC} AS TIME)"
-_DAY_IN_UTC = f"CAST(CAST({_IN_UTC} AS DATE) AS TIMESTAMP)" if _VERSION >= (1, 2) else _IN_UTC
+_DATE = "CAST(now() AS DATE)" if VERSION >= (1, 2) else f"CAST({_IN_UTC} AS DATE)"
+_TIME = "CAST(now() AS TIMETZ)" if VERSION >= (1, 2) else f"CAST({_IN_UTC} AS TIME)"
+_DAY_IN_UTC = f"CAST(CAST({_IN_UTC} AS DATE) AS TIMESTAMP)" if VERSION >= (1, 2) else _IN_UTC
 _DERIVED = {
     "get_current_timestamp()": "now()",
     "transaction_timestamp()": "now()",
@@ -46,7 +46,7 @@ _INSTALL = ";".join(
     [
         *(f"{_MACRO} {function} AS {body}" for function, body in _DERIVED.items()),
         # Macros with several signatures exist since version 1.1.
-        *([f"{_MACRO} age {_AGE}"] if _VERSION >= (1, 1) else []),
+        *([f"{_MACRO} age {_AGE}"] if VERSION >= (1, 1) else []),
     ]
 )
 _READS_TIME = re.compile(
